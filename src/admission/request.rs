@@ -1,0 +1,206 @@
+//! Reading an AdmissionReview: borrowed, only what is needed, and with a sentence for whoever sent something else.
+
+use crate::pod::{Pod, Text, text};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// Why a review cannot be answered. The message is for the author of the job: the API server quotes it in the job log.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// The body is not JSON, or cut short.
+    #[error("drydock cannot read the request: not valid JSON ({0})")]
+    NotJson(serde_json::Error),
+    /// The body is something else.
+    #[error(
+        "drydock answers AdmissionReview of admission.k8s.io/v1, and this is {kind} of {api_version}"
+    )]
+    WrongKind {
+        /// As in the body.
+        api_version: String,
+        /// As in the body.
+        kind: String,
+    },
+    /// A field is missing.
+    #[error("drydock cannot read the request: {0} is missing")]
+    Missing(&'static str),
+    /// A field has a type that no Kubernetes version gives it.
+    #[error("drydock cannot read the pod: {0}")]
+    WrongType(String),
+}
+
+impl ReviewError {
+    /// All names, for metrics.
+    pub const NAMES: [&'static str; 4] = ["not-json", "wrong-kind", "missing-field", "wrong-type"];
+
+    /// Returns the name that metrics and logs use.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotJson(_) => "not-json",
+            Self::WrongKind { .. } => "wrong-kind",
+            Self::Missing(_) => "missing-field",
+            Self::WrongType(_) => "wrong-type",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a, P> {
+    #[serde(borrow)]
+    api_version: Option<Text<'a>>,
+    #[serde(borrow)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, bound(deserialize = "P: Deserialize<'de>"))]
+    request: Option<Body<'a, P>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a, P> {
+    #[serde(borrow)]
+    uid: Option<Text<'a>>,
+    #[serde(borrow)]
+    resource: Option<Resource<'a>>,
+    #[serde(borrow)]
+    sub_resource: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    namespace: Option<Text<'a>>,
+    #[serde(borrow)]
+    operation: Option<Text<'a>>,
+    #[serde(bound(deserialize = "P: Deserialize<'de>"))]
+    object: Option<P>,
+}
+
+#[derive(Deserialize)]
+struct Resource<'a> {
+    #[serde(borrow)]
+    group: Option<Text<'a>>,
+    #[serde(borrow)]
+    resource: Option<Text<'a>>,
+}
+
+/// A request that can be answered.
+pub(super) struct Request<'a>(Body<'a, Pod<'a>>);
+
+/// Reads a review.
+pub(super) fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
+    match serde_json::from_slice::<Review<'_, Pod<'_>>>(body) {
+        Ok(review) => checked(review).map(Request),
+        Err(error) => explain(body, error),
+    }
+}
+
+/// What is wrong with a body is worth a second reading: it may be no review, or a review of something that is not a pod.
+fn explain(body: &[u8], error: serde_json::Error) -> Result<Request<'_>, ReviewError> {
+    let review: Review<'_, IgnoredAny> = match serde_json::from_slice(body) {
+        Ok(review) => review,
+        Err(_) if error.is_data() => return Err(wrong_type::<Review<'_, IgnoredAny>>(body)),
+        Err(error) => return Err(ReviewError::NotJson(error)),
+    };
+    let Body {
+        uid,
+        resource,
+        sub_resource,
+        name,
+        namespace,
+        operation,
+        object,
+    } = checked(review)?;
+    let request = Request(Body {
+        uid,
+        resource,
+        sub_resource,
+        name,
+        namespace,
+        operation,
+        object: object.map(|_| Pod::default()),
+    });
+    if request.is_pod_creation() {
+        Err(wrong_type::<Review<'_, Pod<'_>>>(body))
+    } else {
+        Ok(request)
+    }
+}
+
+fn wrong_type<'de, T: Deserialize<'de>>(body: &'de [u8]) -> ReviewError {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => ReviewError::WrongType(error.to_string()),
+        Ok(_) => ReviewError::WrongType("the review is followed by something else".to_owned()),
+    }
+}
+
+fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
+    let (api_version, kind) = (text(&review.api_version), text(&review.kind));
+    if (api_version, kind) != (API_VERSION, KIND) {
+        let named = |text: &str, otherwise: &str| {
+            if text.is_empty() {
+                otherwise.to_owned()
+            } else {
+                text.chars().take(64).collect()
+            }
+        };
+        return Err(ReviewError::WrongKind {
+            api_version: named(api_version, "no apiVersion"),
+            kind: named(kind, "an object without kind"),
+        });
+    }
+    let request = review.request.ok_or(ReviewError::Missing("request"))?;
+    if text(&request.uid).is_empty() {
+        return Err(ReviewError::Missing("request.uid"));
+    }
+    if text(&request.operation).is_empty() {
+        return Err(ReviewError::Missing("request.operation"));
+    }
+    if request
+        .resource
+        .as_ref()
+        .is_none_or(|resource| text(&resource.resource).is_empty())
+    {
+        return Err(ReviewError::Missing("request.resource"));
+    }
+    Ok(request)
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn uid(&self) -> &str {
+        text(&self.0.uid)
+    }
+
+    /// The request's namespace: the pod's own may be missing during admission.
+    pub(super) fn namespace(&self) -> &str {
+        text(&self.0.namespace)
+    }
+
+    pub(super) fn pod_name(&self) -> &str {
+        let of_pod = self.0.object.as_ref().map(Pod::name).unwrap_or_default();
+        match text(&self.0.name) {
+            "" => of_pod,
+            name => name,
+        }
+    }
+
+    /// Returns the pod that is created, or nothing where the request is for something else (P1).
+    pub(super) fn into_pod(self) -> Result<Option<Pod<'a>>, ReviewError> {
+        if !self.is_pod_creation() {
+            return Ok(None);
+        }
+        self.0
+            .object
+            .map(Some)
+            .ok_or(ReviewError::Missing("request.object"))
+    }
+
+    fn is_pod_creation(&self) -> bool {
+        let is_pod = self.0.resource.as_ref().is_some_and(|resource| {
+            (text(&resource.group), text(&resource.resource)) == ("", "pods")
+        });
+        is_pod && text(&self.0.sub_resource).is_empty() && text(&self.0.operation) == "CREATE"
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line: one file per command. stdout is the answer and can be piped, stderr is talk.
+//! Exit codes: 0 good, 1 findings, 2 error.
+
+mod certs;
+mod check;
+mod explain;
+mod input;
+mod mutate;
+mod print;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The policy that is used when none is given, and what `drydock print policy` prints.
+pub const SAMPLE_POLICY: &str = include_str!("../manifests/sample-policy.yaml");
+/// What errors call it.
+const SAMPLE_POLICY_NAME: &str = "built-in sample policy";
+
+/// Repairs GitLab CI job pods on their way into a Kubernetes cluster.
+#[derive(Debug, Parser)]
+#[command(name = "drydock", version, about, long_about = None, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the webhook
+    Serve(serve::Serve),
+    /// Show what would become of pods, offline, with the same engine
+    Mutate(mutate::Mutate),
+    /// Check policy files
+    Check(check::Check),
+    /// Print the custom resource definition, the sample policy or shell completions
+    Print(print::Print),
+    /// Make a certificate authority and a server certificate for development
+    Certs(certs::Certs),
+}
+
+/// How a command ended. The worst of several counts.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Exit {
+    /// Good.
+    Good,
+    /// There are findings: a policy is not right, a pod was refused.
+    Findings,
+    /// Something could not be done.
+    Error,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Good => Self::SUCCESS,
+            Exit::Findings => Self::from(1),
+            Exit::Error => Self::from(2),
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command; `out` takes the answer, `talk` what is said about it.
+    ///
+    /// # Errors
+    /// What kept the command from being done at all.
+    pub fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+        match self.command {
+            Command::Serve(serve) => serve.run(talk),
+            Command::Mutate(mutate) => mutate.run(out, talk),
+            Command::Check(check) => check.run(out, talk),
+            Command::Print(print) => print.run(out),
+            Command::Certs(certs) => certs.run(out),
+        }
+    }
+}

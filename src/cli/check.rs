@@ -1,0 +1,59 @@
+//! `drydock check`: what is wrong with policies, every error at once, and what is worth knowing about those that are right.
+
+use super::Exit;
+use super::input;
+use crate::policy::{LiveAddresses, PolicySet};
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Check policy files: exit 1 on findings.
+///
+/// Hints, and policies that another one overrules, are printed but are no findings.
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// File with JobPodPolicy objects; - is stdin
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+impl Check {
+    pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+        let mut exit = Exit::Good;
+        let mut texts = Vec::new();
+        for input in input::read_all(self.files.iter())? {
+            match input.text {
+                Ok(text) => texts.push((input.name, text)),
+                Err(error) => {
+                    exit = Exit::Error;
+                    writeln!(talk, "{error:#}")?;
+                }
+            }
+        }
+        let read = input::policies(&texts);
+        for error in &read.errors {
+            exit = exit.max(Exit::Findings);
+            writeln!(out, "error: {error}")?;
+        }
+        let set = PolicySet::new(read.policies, &LiveAddresses::new());
+        for loss in set.losses() {
+            writeln!(out, "note: where both match, {loss}")?;
+        }
+        for hint in set.policies().flat_map(crate::policy::hints) {
+            writeln!(out, "hint: {hint}")?;
+        }
+        let count = set.policies().count();
+        writeln!(
+            talk,
+            "{count} {} right, {} {}",
+            plural(count, "policy is", "policies are"),
+            read.errors.len(),
+            plural(read.errors.len(), "error", "errors")
+        )?;
+        Ok(exit)
+    }
+}
+
+fn plural<'w>(count: usize, one: &'w str, many: &'w str) -> &'w str {
+    if count == 1 { one } else { many }
+}

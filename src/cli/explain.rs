@@ -1,0 +1,163 @@
+//! `drydock mutate -o explain`: for each rule what it did, or why not, in sentences.
+
+use crate::mutate::{Audience, Plan};
+use crate::policy::Mode;
+use crate::policy::set::Desired;
+use crate::verdict::{AuditReason, Outcome, SkipReason, Verdict};
+use std::io::Write;
+
+/// Writes the explanation of one verdict.
+pub(super) fn write(
+    out: &mut impl Write,
+    title: &str,
+    verdict: &Verdict<'_>,
+    mode: Mode,
+) -> anyhow::Result<()> {
+    writeln!(out, "{title}: {}", summary(verdict, mode))?;
+    if let Some(recognised) = verdict.recognised {
+        line(
+            out,
+            "P2",
+            &format!("it is a job pod: it has {}", recognised.sign()),
+        )?;
+    }
+    policies(out, verdict)?;
+    let in_force = !matches!(verdict.outcome, Outcome::Audited(_));
+    plan(
+        out,
+        &verdict.matching.enforce,
+        &verdict.enforced,
+        if in_force {
+            ""
+        } else {
+            "audit only, not done: "
+        },
+    )?;
+    plan(
+        out,
+        &verdict.matching.audit,
+        &verdict.audited,
+        "audit policy, not done: ",
+    )
+}
+
+fn line(out: &mut impl Write, rule: &str, sentence: &str) -> anyhow::Result<()> {
+    writeln!(out, "  {rule:<3} {sentence}")?;
+    Ok(())
+}
+
+fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
+    match verdict.outcome {
+        Outcome::Mutated => match verdict.enforced.changes.len() {
+            1 => "mutated, 1 change".to_owned(),
+            changes => format!("mutated, {changes} changes"),
+        },
+        Outcome::Unchanged => "unchanged, it is as the policies want it".to_owned(),
+        Outcome::Denied => "denied".to_owned(),
+        Outcome::Skipped(SkipReason::NotPodCreation) => {
+            "skipped, the request does not create a pod".to_owned()
+        }
+        Outcome::Skipped(SkipReason::ExcludedNamespace) => {
+            "skipped, drydock never touches this namespace".to_owned()
+        }
+        Outcome::Skipped(SkipReason::NotJobPod(reason)) => {
+            format!("skipped, {}", reason.sentence())
+        }
+        Outcome::Skipped(SkipReason::NoPolicy) => "skipped, no policy matches it".to_owned(),
+        Outcome::Audited(reason) => {
+            let why = if mode == Mode::Audit {
+                "the namespace is in audit"
+            } else {
+                "policies in Audit mode only speak"
+            };
+            match reason {
+                AuditReason::WouldMutate => format!("audited ({why}), it would have been changed"),
+                AuditReason::WouldDeny => format!("audited ({why}), it would have been refused"),
+                AuditReason::NothingToChange => {
+                    format!("audited ({why}), nothing would have been changed")
+                }
+            }
+        }
+    }
+}
+
+fn policies(out: &mut impl Write, verdict: &Verdict<'_>) -> anyhow::Result<()> {
+    let matching = &verdict.matching;
+    for (desired, mode) in [(&matching.enforce, "Enforce"), (&matching.audit, "Audit")] {
+        for policy in &desired.policies {
+            line(
+                out,
+                "M1",
+                &format!(
+                    "policy \"{}\" matches (priority {}, {mode})",
+                    policy.name, policy.priority
+                ),
+            )?;
+        }
+        for loss in &desired.losses {
+            line(out, "M4", &loss.to_string())?;
+        }
+    }
+    for policy in &matching.others {
+        line(
+            out,
+            "M1",
+            &format!(
+                "policy \"{}\" does not match: its podSelector or namespaceSelector asks for other labels",
+                policy.name
+            ),
+        )?;
+    }
+    for policy in &matching.undecided {
+        line(
+            out,
+            "M1",
+            &format!(
+                "policy \"{}\" does not match: its namespaceSelector asks for labels that are not known here; give them with --namespace-labels",
+                policy.name
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn plan(
+    out: &mut impl Write,
+    desired: &Desired<'_>,
+    plan: &Plan<'_>,
+    prefix: &str,
+) -> anyhow::Result<()> {
+    if desired.is_empty() {
+        return Ok(());
+    }
+    if desired.hosts.is_empty() && desired.hostnames_from.is_empty() {
+        line(out, "H1", "the policies own no hostnames")?;
+    }
+    for change in &plan.changes {
+        line(
+            out,
+            change.action.rule(),
+            &format!("{prefix}{change} (policy \"{}\")", change.policy.name),
+        )?;
+    }
+    if desired.dind.is_none() {
+        line(
+            out,
+            "D1",
+            "no policy speaks about dind, so nothing about docker is changed",
+        )?;
+    }
+    for note in plan.notes.iter().chain(&plan.denial) {
+        let told = if note.audience() == Audience::Author {
+            "told: "
+        } else {
+            ""
+        };
+        line(
+            out,
+            note.rule(),
+            &format!("{told}{note} (policy \"{}\")", note.policy.name),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Files and stdin, for the commands that take both.
+
+use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
+use crate::policy::{self, LiveAddresses, Policy, PolicyError, Source, fixed_address};
+use anyhow::{Context, bail};
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// What `-` stands for.
+const STDIN: &str = "-";
+
+/// A file that was read.
+pub(super) struct Input {
+    /// What messages call it.
+    pub(super) name: String,
+    /// Its text, or why there is none.
+    pub(super) text: anyhow::Result<String>,
+}
+
+/// Reads files in the given order, `-` being stdin.
+///
+/// # Errors
+/// Where stdin is named twice: the second one would find it empty.
+pub(super) fn read_all<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<Vec<Input>> {
+    let mut inputs: Vec<Input> = Vec::new();
+    let mut stdin_used = false;
+    for path in paths {
+        let is_stdin = path.as_os_str() == STDIN;
+        if is_stdin && std::mem::replace(&mut stdin_used, true) {
+            bail!("- (stdin) is named twice; it can be read once");
+        }
+        let name = if is_stdin {
+            "stdin".to_owned()
+        } else {
+            path.display().to_string()
+        };
+        inputs.push(Input {
+            name,
+            text: if is_stdin {
+                read_stdin()
+            } else {
+                read_file(path)
+            },
+        });
+    }
+    Ok(inputs)
+}
+
+fn read_file(path: &Path) -> anyhow::Result<String> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", path.display()))
+}
+
+fn read_stdin() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("stdin cannot be read as UTF-8 text")?;
+    Ok(text)
+}
+
+/// Policies that were read, and everything wrong with the others.
+#[derive(Default)]
+pub(super) struct Policies {
+    /// Those that are right.
+    pub(super) policies: Vec<Policy>,
+    /// What is wrong, file by file.
+    pub(super) errors: Vec<PolicyError>,
+}
+
+/// Reads the policies of several files; a name that two files use is refused in the second.
+pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
+    let mut all = Policies::default();
+    for (name, text) in inputs {
+        let file = policy::read(name, text);
+        all.errors.extend(file.errors);
+        for policy in file.policies {
+            if all.policies.iter().any(|other| other.name == policy.name) {
+                all.errors.push(PolicyError {
+                    file: name.clone(),
+                    place: "the file".to_owned(),
+                    policy: Some(policy.name),
+                    problem: "metadata.name is the name of a policy in an earlier file too; names must differ".to_owned(),
+                });
+            } else {
+                all.policies.push(policy);
+            }
+        }
+    }
+    all
+}
+
+/// Returns the built-in sample policy, named and as text.
+pub(super) fn sample_policy() -> (String, String) {
+    (SAMPLE_POLICY_NAME.to_owned(), SAMPLE_POLICY.to_owned())
+}
+
+/// `--address KIND/NAMESPACE/NAME=ADDRESS`: what a live source has now.
+#[derive(Clone, Debug)]
+pub(super) struct SourceAddress {
+    source: Source,
+    address: IpAddr,
+}
+
+impl std::str::FromStr for SourceAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (source, address) = text
+            .split_once('=')
+            .ok_or_else(|| format!("\"{text}\" is not KIND/NAMESPACE/NAME=ADDRESS, as in ingress/cicd/gitlab-registry=10.0.0.232"))?;
+        let ip = fixed_address(address).map_err(|problem| format!("\"{address}\" is {problem}"))?;
+        Ok(Self {
+            source: source.parse()?,
+            address: ip,
+        })
+    }
+}
+
+/// Gathers what `--address` says; of one family the first counts.
+pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
+    let mut live = LiveAddresses::new();
+    for SourceAddress { source, address } in given {
+        live.entry(source.clone()).or_default().push(*address);
+    }
+    live
+}

@@ -1,0 +1,451 @@
+//! The directory to which dind writes the docker client's certificates is free for it (rules D2 to D9).
+//!
+//! # What it does
+//! Makes `$DOCKER_TLS_CERTDIR/client` (`/certs/client`) one writable memory-backed emptyDir, shared by the dind container, `build`
+//! and every other container that mounts something there.
+//!
+//! # Why
+//! dind generates the client's certificates when it starts. Where a Secret, a ConfigMap or anything else that cannot be written sits
+//! in the way, images since 2023 exit 1, and older ones run without TLS on 0.0.0.0:2375 (seed 004).
+//! Where each container has a volume of its own there, the client never sees what dind wrote.
+//!
+//! # Example
+//! ```text
+//! volumes: mylab-ca-pem (secret)                        mylab-ca-pem (emptyDir, Memory, 1Mi)
+//! build:   mylab-ca-pem at /certs/client, readOnly ─►   mylab-ca-pem at /certs/client
+//! docker:  mylab-ca-pem at /certs/client, readOnly      mylab-ca-pem at /certs/client
+//! ```
+//! The volume is swapped in place: its name stays, so mounts keep resolving, also those that a build container rebinds by name.
+//!
+//! # When it does nothing
+//! TLS is off; the directory cannot be known; dind is given its server certificates (then it manages its own authority);
+//! a writable emptyDir above the directory serves it already; the policy says Report, or Deny.
+
+mod directory;
+mod relocate;
+
+use super::Planner;
+use super::change::{Action, MountId, NewMount, NewSource};
+use super::note::{Conflict, Fact};
+use crate::job_pod::dind::{Certificates, DindContainer};
+use crate::mount_path;
+use crate::pod::{ContainerId, Text, text};
+use crate::policy::set::DesiredDind;
+use crate::policy::{ClientCerts, OnConflict, Policy};
+use directory::{Directory, MountKind, Relation};
+
+/// What the volume is called that drydock adds, where the pod has no volume of that name.
+const NEW_VOLUME: &str = "drydock-docker-certs";
+
+pub(super) fn plan<'a>(
+    planner: &mut Planner<'_, 'a>,
+    desired: &DesiredDind<'a>,
+    containers: &[DindContainer],
+) {
+    let policy = desired.client_certs.policy;
+    let directories = directories(planner, policy, containers);
+    let all: Vec<String> = directories
+        .iter()
+        .map(|directory| directory.path.clone())
+        .collect();
+    for directory in directories {
+        if let Some(outer) = all
+            .iter()
+            .find(|outer| mount_path::is_below(&directory.path, outer))
+        {
+            planner.note(
+                policy,
+                Fact::DirectoryNested {
+                    directory: directory.path,
+                    outer: outer.clone(),
+                },
+            );
+        } else if let Some(container) = directory.own_authority(planner.pod) {
+            planner.note(
+                policy,
+                Fact::OwnAuthority {
+                    directory: directory.path,
+                    container,
+                },
+            );
+        } else {
+            free(planner, policy, desired.client_certs.what, &directory, &all);
+        }
+    }
+}
+
+/// Returns the certificate directories of the dind containers, each once; tells of those that cannot be known.
+fn directories<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    containers: &[DindContainer],
+) -> Vec<Directory> {
+    let mut directories: Vec<Directory> = Vec::new();
+    for dind in containers {
+        let container = name_of(planner, dind.id);
+        match (&dind.certificates, dind.certificates.client_directory()) {
+            (Certificates::TlsOff, _) => planner.note(policy, Fact::TlsOff { container }),
+            (Certificates::Unknown(why), _) => {
+                planner.note(policy, Fact::DirectoryUnknown { container, why })
+            }
+            (Certificates::In(_), Some(path)) => match directories
+                .iter_mut()
+                .find(|directory| directory.path == path)
+            {
+                Some(directory) => directory.dinds.push(dind.id),
+                None => directories.push(Directory {
+                    path,
+                    dinds: vec![dind.id],
+                }),
+            },
+            (Certificates::In(_), None) => {}
+        }
+    }
+    for directory in directories
+        .iter()
+        .filter(|directory| directory.dinds.len() > 1)
+    {
+        let containers = directory
+            .dinds
+            .iter()
+            .map(|id| name_of(planner, *id))
+            .collect();
+        planner.note(
+            policy,
+            Fact::DirectoryShared {
+                directory: directory.path.clone(),
+                containers,
+            },
+        );
+    }
+    directories
+}
+
+fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {
+    planner
+        .pod
+        .container(id)
+        .and_then(|container| container.name.clone())
+        .unwrap_or_default()
+}
+
+/// The volume that all containers are to share.
+enum Shared<'a> {
+    /// One that the pod has; `swap` holds its index where its source has to change.
+    Existing { name: Text<'a>, swap: Option<usize> },
+    /// One that is added.
+    New,
+}
+
+/// Makes one directory free.
+fn free<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    certs: &'a ClientCerts,
+    directory: &Directory,
+    all: &[String],
+) {
+    let mounts = directory.mounts(planner.pod);
+    for left in mounts
+        .iter()
+        .filter(|mount| mount.relation == Relation::LeftInvalid)
+    {
+        planner.note(
+            policy,
+            Fact::LeftInvalid {
+                container: left.id.container_name.clone(),
+                path: left.id.path.clone(),
+            },
+        );
+    }
+    let touched = mounts.iter().any(|mount| {
+        matches!(
+            mount.relation,
+            Relation::At | Relation::Below | Relation::UnwritableParent
+        )
+    });
+    if !touched && let Some(volume) = directory.serving_parent(planner.pod) {
+        return planner.note(
+            policy,
+            Fact::ParentServes {
+                directory: directory.path.clone(),
+                volume,
+            },
+        );
+    }
+    let shared = shared(planner, certs, directory, &mounts);
+    let conflicts: Vec<&MountKind<'a>> = mounts
+        .iter()
+        .filter(|mount| conflicts(planner, mount, &shared))
+        .collect();
+    if let Some(first) = conflicts.first() {
+        let conflict = conflict(planner, first, directory);
+        match certs.on_conflict {
+            OnConflict::Report => return planner.note(policy, Fact::Reported(conflict)),
+            OnConflict::Deny => {
+                planner.plan.denial.get_or_insert(super::Note {
+                    policy,
+                    fact: Fact::Denied(conflict),
+                });
+                return;
+            }
+            OnConflict::Replace | OnConflict::Relocate(_) => {}
+        }
+    }
+    let before = planner.plan.changes.len();
+    let displaced = relocate::displaced(planner, &conflicts, &shared);
+    let conflicts: Vec<MountKind<'a>> = conflicts.into_iter().cloned().collect();
+    let volume = provide(planner, policy, certs, directory, shared);
+    repoint(planner, policy, &conflicts, &volume);
+    mount_everywhere(planner, policy, directory, &conflicts, &volume);
+    relocate::tell_and_mount(planner, policy, certs, directory, all, &displaced);
+    if planner.plan.changes.len() == before {
+        planner.note(
+            policy,
+            Fact::CertificatesRight {
+                directory: directory.path.clone(),
+            },
+        );
+    }
+}
+
+/// Chooses the volume (D7): the memory emptyDir that dind has there; else the first conflicting volume that is mounted nowhere else;
+/// else a new one. With Relocate what conflicts is kept, so it is never swapped.
+fn shared<'a>(
+    planner: &Planner<'_, 'a>,
+    certs: &ClientCerts,
+    directory: &Directory,
+    mounts: &[MountKind<'a>],
+) -> Shared<'a> {
+    let of_dind = mounts.iter().filter(|mount| {
+        mount.relation == Relation::At && directory.dinds.contains(&mount.id.container)
+    });
+    // Of several mounts at one place the later one wins.
+    let memory = of_dind
+        .filter(|mount| {
+            planner
+                .pod
+                .volume(&mount.volume)
+                .is_some_and(crate::pod::Volume::is_memory)
+        })
+        .next_back();
+    if let Some(mount) = memory {
+        return Shared::Existing {
+            name: mount.volume.clone(),
+            swap: None,
+        };
+    }
+    if matches!(certs.on_conflict, OnConflict::Relocate(_)) {
+        return Shared::New;
+    }
+    let volumes = planner.pod.volumes();
+    let swappable = volumes.iter().enumerate().find(|(_, volume)| {
+        let is_this = |mount: &&MountKind<'_>| mount.volume == volume.name;
+        mounts
+            .iter()
+            .filter(is_this)
+            .any(|mount| mount.relation.is_conflict())
+            && mounts
+                .iter()
+                .filter(is_this)
+                .all(|mount| mount.relation.is_conflict())
+            && volume.sources <= 1
+            && volumes
+                .iter()
+                .filter(|other| other.name == volume.name)
+                .count()
+                == 1
+            && !directory::is_device(planner.pod, &volume.name)
+    });
+    match swappable {
+        Some((index, volume)) => Shared::Existing {
+            name: volume.name.clone(),
+            swap: (!volume.is_memory()).then_some(index),
+        },
+        None => Shared::New,
+    }
+}
+
+/// Whether a mount is in the way once the shared volume is chosen (D4).
+fn conflicts(_planner: &Planner<'_, '_>, mount: &MountKind<'_>, shared: &Shared<'_>) -> bool {
+    match (mount.relation, shared) {
+        (Relation::At, Shared::Existing { name, swap: None }) => {
+            mount.volume != *name || mount.restricted
+        }
+        (relation, _) => relation.is_conflict(),
+    }
+}
+
+fn conflict<'a>(
+    planner: &Planner<'_, 'a>,
+    mount: &MountKind<'a>,
+    directory: &Directory,
+) -> Conflict<'a> {
+    let kind = planner
+        .pod
+        .volume(&mount.volume)
+        .map(|volume| volume.kind.clone())
+        .unwrap_or_default();
+    Conflict {
+        container: mount.id.container_name.clone(),
+        volume: mount.volume.clone(),
+        kind,
+        path: mount.id.path.clone(),
+        directory: directory.path.clone(),
+    }
+}
+
+/// Makes the shared volume exist; returns its name.
+fn provide<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    certs: &'a ClientCerts,
+    directory: &Directory,
+    shared: Shared<'a>,
+) -> Text<'a> {
+    let size_limit = certs.size_limit.as_str();
+    match shared {
+        Shared::Existing { name, swap: None } => name,
+        Shared::Existing {
+            name,
+            swap: Some(index),
+        } => {
+            let was = planner
+                .pod
+                .volumes()
+                .get(index)
+                .map(|volume| volume.kind.clone())
+                .unwrap_or_default();
+            let directory = directory.path.clone();
+            planner.change(
+                policy,
+                Action::SwapVolume {
+                    index,
+                    name: name.clone(),
+                    was,
+                    directory,
+                    size_limit,
+                },
+            );
+            name
+        }
+        Shared::New => {
+            let name = planner.free_volume_name(NEW_VOLUME);
+            let list_missing = planner.pod.spec.volumes.is_none();
+            planner.change(
+                policy,
+                Action::AddVolume {
+                    list_missing,
+                    name: name.clone(),
+                    source: NewSource::Memory { size_limit },
+                },
+            );
+            Text::from(name)
+        }
+    }
+}
+
+/// Points mounts at the directory to the shared volume, and removes those below it and unwritable parents.
+fn repoint<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    conflicts: &[MountKind<'a>],
+    volume: &Text<'a>,
+) {
+    for mount in conflicts
+        .iter()
+        .filter(|mount| mount.relation == Relation::At)
+    {
+        let dropped = restrictions(planner, &mount.id);
+        if mount.volume != *volume || !dropped.is_empty() {
+            planner.change(
+                policy,
+                Action::PointMount {
+                    mount: mount.id.clone(),
+                    was: mount.volume.clone(),
+                    volume: volume.clone(),
+                    dropped,
+                },
+            );
+        }
+    }
+    // From the last to the first, so that the indices still hold.
+    for mount in conflicts
+        .iter()
+        .filter(|mount| mount.relation != Relation::At)
+        .rev()
+    {
+        planner.change(
+            policy,
+            Action::RemoveMount {
+                mount: mount.id.clone(),
+                volume: mount.volume.clone(),
+            },
+        );
+    }
+}
+
+/// Returns the fields of a mount that keep the volume from being written or seen whole, as far as it has them.
+fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str> {
+    let mount = planner
+        .pod
+        .container(id.container)
+        .and_then(|container| container.mounts().get(id.index));
+    let Some(mount) = mount else {
+        return Vec::new();
+    };
+    let fields = [
+        ("readOnly", mount.read_only.is_some()),
+        ("recursiveReadOnly", mount.recursive_read_only.is_some()),
+        ("subPath", mount.sub_path.is_some()),
+        ("subPathExpr", mount.sub_path_expr.is_some()),
+        ("mountPropagation", mount.mount_propagation.is_some()),
+    ];
+    fields
+        .into_iter()
+        .filter_map(|(field, present)| present.then_some(field))
+        .collect()
+}
+
+/// Mounts the shared volume where it lacks: in dind, in `build`, and where something was removed.
+fn mount_everywhere<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    directory: &Directory,
+    conflicts: &[MountKind<'a>],
+    volume: &Text<'a>,
+) {
+    let ids: Vec<ContainerId> = planner.pod.containers().map(|(id, _)| id).collect();
+    for id in ids {
+        let Some(container) = planner.pod.container(id) else {
+            continue;
+        };
+        let lost = conflicts
+            .iter()
+            .any(|mount| mount.id.container == id && mount.relation != Relation::At);
+        let needs = lost || directory.is_user(id, container);
+        if !needs || container.mounts_at(&directory.path) {
+            continue;
+        }
+        let container_name = container.name.clone().unwrap_or_default();
+        let list_missing = container.volume_mounts.is_none();
+        let mount = NewMount::whole(volume.to_string(), directory.path.clone(), false);
+        planner.change(
+            policy,
+            Action::AddMount {
+                list_missing,
+                container: id,
+                container_name,
+                mount,
+                rule: "D3",
+            },
+        );
+    }
+}
+
+/// Whether a mount's own fields keep the volume from being written or seen whole.
+fn is_restricted(mount: &crate::pod::VolumeMount<'_>) -> bool {
+    mount.is_read_only()
+        || mount.sub_paths() != ("", "")
+        || !matches!(text(&mount.recursive_read_only), "" | "Disabled")
+}

@@ -1,0 +1,484 @@
+//! Reading from JSON what derived code cannot: text that borrows, maps that keep their order, the two variables among a hundred.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+/// Reads null as the default, as the API server does.
+pub(super) fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A string that borrows from the request where it holds no escapes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Text<'a>(Cow<'a, str>);
+
+impl Text<'_> {
+    /// Returns the string.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text::from(text))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text::from(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// A map of strings (labels, annotations, a node selector), in the order of the text. A null value is an empty one.
+#[derive(Clone, Debug, Default)]
+pub struct Map<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+impl<'a> Map<'a> {
+    /// Returns the value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Sets the value of a key.
+    pub fn set(&mut self, key: Text<'a>, value: Text<'a>) {
+        self.0.retain(|(name, _)| *name != key);
+        self.0.push((key, value));
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextMapVisitor;
+        impl<'de> Visitor<'de> for TextMapVisitor {
+            type Value = Map<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
+                    entries.push((key, value.unwrap_or_default()));
+                }
+                Ok(Map(entries))
+            }
+        }
+        deserializer.deserialize_map(TextMapVisitor)
+    }
+}
+
+/// The environment variables that rules look at; of several of one name the last counts, as for the container.
+#[derive(Clone, Debug, Default)]
+pub struct Env<'a> {
+    /// Where dind writes its certificates.
+    pub docker_tls_certdir: Option<EnvValue<'a>>,
+    /// Where the docker client looks for the daemon.
+    pub docker_host: Option<EnvValue<'a>>,
+}
+
+/// The value of an environment variable.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EnvValue<'a> {
+    /// As written. Empty where the review has no `value`: the API server leaves an empty one out.
+    Literal(Text<'a>),
+    /// From somewhere that only the kubelet can read.
+    From,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Variable<'a> {
+            #[serde(borrow)]
+            name: Option<Text<'a>>,
+            #[serde(borrow)]
+            value: Option<Text<'a>>,
+            value_from: Option<IgnoredAny>,
+        }
+
+        struct EnvVisitor;
+        impl<'de> Visitor<'de> for EnvVisitor {
+            type Value = Env<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of environment variables")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut env = Env::default();
+                while let Some(variable) = list.next_element::<Variable<'de>>()? {
+                    let slot = match super::text(&variable.name) {
+                        "DOCKER_TLS_CERTDIR" => &mut env.docker_tls_certdir,
+                        "DOCKER_HOST" => &mut env.docker_host,
+                        _ => continue,
+                    };
+                    let literal = variable
+                        .value
+                        .filter(|value| !value.is_empty() || variable.value_from.is_none());
+                    *slot = Some(match (literal, variable.value_from) {
+                        (None, Some(_)) => EnvValue::From,
+                        (literal, _) => EnvValue::Literal(literal.unwrap_or_default()),
+                    });
+                }
+                Ok(env)
+            }
+        }
+        deserializer.deserialize_seq(EnvVisitor)
+    }
+}
+
+/// A volume: its name and what rules must know of its source.
+#[derive(Clone, Debug, Default)]
+pub struct Volume<'a> {
+    /// Its name.
+    pub name: Text<'a>,
+    /// The source's field, `secret` for one; `emptyDir` where there is none, which is its default.
+    pub kind: Text<'a>,
+    /// How many sources it has; the API server refuses more than one.
+    pub sources: usize,
+    /// What is known of the source.
+    pub source: SourceDetails<'a>,
+}
+
+/// The fields of a volume's source that rules look at, whatever its kind.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceDetails<'a> {
+    /// Of an emptyDir.
+    #[serde(borrow)]
+    medium: Option<Text<'a>>,
+    /// Of a hostPath or an NFS export.
+    #[serde(borrow)]
+    path: Option<Text<'a>>,
+    /// Of an NFS export.
+    #[serde(borrow)]
+    server: Option<Text<'a>>,
+    /// Of a persistentVolumeClaim.
+    #[serde(borrow)]
+    claim_name: Option<Text<'a>>,
+    /// Of a ConfigMap.
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    /// Of most sources that can be mounted read-only.
+    read_only: Option<bool>,
+    /// Of a Secret, a ConfigMap or the downward API.
+    #[serde(borrow)]
+    items: Option<Vec<Item<'a>>>,
+    /// Of a projected volume.
+    #[serde(borrow)]
+    sources: Option<Vec<Projection<'a>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    path: Option<Text<'a>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Projection<'a> {
+    #[serde(borrow)]
+    secret: Option<Projected<'a>>,
+    #[serde(borrow)]
+    config_map: Option<Projected<'a>>,
+    #[serde(borrow)]
+    downward_api: Option<Projected<'a>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Projected<'a> {
+    #[serde(borrow)]
+    items: Option<Vec<Item<'a>>>,
+}
+
+impl<'a> Volume<'a> {
+    /// A memory-backed emptyDir.
+    #[must_use]
+    pub fn memory(name: Text<'a>) -> Self {
+        let source = SourceDetails {
+            medium: Some(Text::from("Memory")),
+            ..SourceDetails::default()
+        };
+        Self {
+            name,
+            kind: Text::from("emptyDir"),
+            sources: 1,
+            source,
+        }
+    }
+
+    /// A volume of a kind of which nothing else is known.
+    #[must_use]
+    pub fn of_kind(name: Text<'a>, kind: &'a str) -> Self {
+        Self {
+            name,
+            kind: Text::from(kind),
+            sources: 1,
+            source: SourceDetails::default(),
+        }
+    }
+
+    /// A volume of a ConfigMap.
+    #[must_use]
+    pub fn of_config_map(name: Text<'a>, config_map: &'a str) -> Self {
+        let source = SourceDetails {
+            name: Some(Text::from(config_map)),
+            ..SourceDetails::default()
+        };
+        Self {
+            source,
+            ..Self::of_kind(name, "configMap")
+        }
+    }
+
+    /// Whether it is an emptyDir, whatever its medium.
+    #[must_use]
+    pub fn is_empty_dir(&self) -> bool {
+        &*self.kind == "emptyDir" && self.sources <= 1
+    }
+
+    /// Whether it is an emptyDir in memory.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        self.is_empty_dir() && super::text(&self.source.medium) == "Memory"
+    }
+
+    /// Whether nothing can be written to it, whatever the mount says. A source that is not known counts as writable.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(
+            &*self.kind,
+            "secret" | "configMap" | "projected" | "downwardAPI" | "image"
+        ) || self.source.read_only == Some(true)
+    }
+
+    /// Returns the directory of the node, where it is one.
+    #[must_use]
+    pub fn host_path(&self) -> Option<&str> {
+        (&*self.kind == "hostPath").then(|| super::text(&self.source.path))
+    }
+
+    /// Returns the ConfigMap's name, where it is one.
+    #[must_use]
+    pub fn config_map(&self) -> Option<&str> {
+        (&*self.kind == "configMap").then(|| super::text(&self.source.name))
+    }
+
+    /// Returns what makes two volumes one directory: the claim, the node's path or the export.
+    #[must_use]
+    pub fn identity(&self) -> Option<Cow<'_, str>> {
+        match &*self.kind {
+            "persistentVolumeClaim" => self
+                .source
+                .claim_name
+                .as_ref()
+                .map(|name| Cow::Borrowed(name.as_str())),
+            "hostPath" => Some(crate::mount_path::clean(super::text(&self.source.path))),
+            "nfs" => Some(Cow::Owned(format!(
+                "{}:{}",
+                super::text(&self.source.server),
+                super::text(&self.source.path)
+            ))),
+            _ => None,
+        }
+    }
+
+    /// Returns the paths of the items that it projects into its directory.
+    pub fn item_paths(&self) -> impl Iterator<Item = &str> {
+        let projected = self.source.sources.iter().flatten().flat_map(|projection| {
+            [
+                &projection.secret,
+                &projection.config_map,
+                &projection.downward_api,
+            ]
+            .into_iter()
+            .flatten()
+            .filter_map(|source| source.items.as_ref())
+        });
+        self.source
+            .items
+            .iter()
+            .chain(projected)
+            .flatten()
+            .filter_map(|item| item.path.as_ref())
+            .map(Text::as_str)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct VolumeVisitor<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for VolumeVisitor<'a> {
+            type Value = Volume<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a volume")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut volume = Volume {
+                    kind: Text::from("emptyDir"),
+                    ..Volume::default()
+                };
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    if &*key == "name" {
+                        volume.name = map.next_value::<Option<Text<'de>>>()?.unwrap_or_default();
+                        continue;
+                    }
+                    let known = matches!(
+                        &*key,
+                        "emptyDir"
+                            | "hostPath"
+                            | "nfs"
+                            | "persistentVolumeClaim"
+                            | "secret"
+                            | "configMap"
+                            | "projected"
+                            | "downwardAPI"
+                            | "csi"
+                    );
+                    // Of other kinds only readOnly is of interest, and their other fields may have any type.
+                    let source = if known {
+                        map.next_value::<Option<SourceDetails<'de>>>()?
+                    } else {
+                        match map.next_value::<OtherField>()? {
+                            OtherField::Source { read_only } => Some(SourceDetails {
+                                read_only,
+                                ..SourceDetails::default()
+                            }),
+                            OtherField::NotASource => None,
+                        }
+                    };
+                    if let Some(source) = source {
+                        volume.sources += 1;
+                        if volume.sources == 1 {
+                            (volume.kind, volume.source) = (key, source);
+                        }
+                    }
+                }
+                Ok(volume)
+            }
+        }
+        deserializer.deserialize_map(VolumeVisitor(PhantomData))
+    }
+}
+
+/// The value of a field of a volume that drydock does not know: an object is a source of another kind, anything else is none.
+enum OtherField {
+    Source { read_only: Option<bool> },
+    NotASource,
+}
+
+impl<'de> Deserialize<'de> for OtherField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OtherVisitor;
+        impl<'de> Visitor<'de> for OtherVisitor {
+            type Value = OtherField;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field of a volume")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut read_only = None;
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    if &*key == "readOnly" {
+                        read_only = map.next_value::<Option<bool>>()?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(OtherField::Source { read_only })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(OtherField::NotASource)
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(OtherField::NotASource)
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(OtherField::NotASource)
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(OtherField::NotASource)
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(OtherField::NotASource)
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(OtherField::NotASource)
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(OtherField::NotASource)
+            }
+        }
+        deserializer.deserialize_any(OtherVisitor)
+    }
+}

@@ -1,0 +1,182 @@
+//! The policies of one text: those that are right, and every error of those that are not.
+
+use super::parse::{self, Errors};
+use super::{Policy, schema};
+use crate::crd;
+use crate::document::{self, type_name};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What a text of policies holds. One bad policy does not hide the good ones beside it (F3).
+#[derive(Debug, Default)]
+pub struct PolicyFile {
+    /// The policies that are right, in the text's order.
+    pub policies: Vec<Policy>,
+    /// What is wrong with the others.
+    pub errors: Vec<PolicyError>,
+    /// Names of policies in the text that are not right, where they have one.
+    pub refused: BTreeSet<String>,
+    /// Whether some document could not even be read, so that policies may be missing whose names are not known.
+    pub unreadable: bool,
+}
+
+/// Something wrong in a text of policies, with its place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PolicyError {
+    /// The file, or what stands for it.
+    pub file: String,
+    /// The document and, in a list, the item: `document 2, items[3]`.
+    pub place: String,
+    /// The policy's name, where it has one.
+    pub policy: Option<String>,
+    /// Field and problem, or why the document cannot be read.
+    pub problem: String,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.place)?;
+        if let Some(policy) = &self.policy {
+            write!(f, " (JobPodPolicy \"{policy}\")")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+/// Reads the policies of a text; `file` is what the errors call it.
+/// Takes `JobPodPolicy` objects and lists of them; an empty list is a set that changes nothing, a text without any object is an error.
+#[must_use]
+pub fn read(file: &str, text: &str) -> PolicyFile {
+    let mut reader = Reader {
+        file,
+        result: PolicyFile::default(),
+    };
+    let documents = document::split(text);
+    if documents.is_empty() {
+        reader.error("document 1", None, "the file holds no policy; `drydock print policy` shows one, and an empty List is a set that changes nothing");
+    }
+    for document in documents {
+        let place = format!("document {}", document.number);
+        match document.content {
+            Ok(object) => reader.object(object, &place),
+            Err(error) => {
+                reader.result.unreadable = true;
+                reader.error(&place, None, error.to_string());
+            }
+        }
+    }
+    reader.result
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    result: PolicyFile,
+}
+
+impl Reader<'_> {
+    fn object(&mut self, object: Value, place: &str) {
+        let kind = object
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        match kind {
+            "List" | "JobPodPolicyList" => self.list(object, place),
+            crd::KIND => self.policy(object, place),
+            "" => self.error(
+                place,
+                None,
+                "kind is missing; write apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy",
+            ),
+            other => {
+                let problem = format!("kind is \"{other}\", not JobPodPolicy or a List of them");
+                self.error(place, None, problem);
+            }
+        }
+    }
+
+    fn list(&mut self, mut list: Value, place: &str) {
+        match list.get_mut("items").map(Value::take) {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(items)) => {
+                for (index, item) in items.into_iter().enumerate() {
+                    let place = format!("{place}, items[{index}]");
+                    if item.is_object() {
+                        self.object(item, &place);
+                    } else {
+                        self.error(
+                            &place,
+                            None,
+                            format!("it is {}, not an object", type_name(&item)),
+                        );
+                    }
+                }
+            }
+            Some(other) => self.error(
+                place,
+                None,
+                format!("items is {}, not a list", type_name(&other)),
+            ),
+        }
+    }
+
+    fn policy(&mut self, mut object: Value, place: &str) {
+        let mut errors = Errors::default();
+        let version = object
+            .get("apiVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if version != crd::API_VERSION {
+            errors.add(
+                "apiVersion",
+                format!("is \"{version}\"; this drydock reads {}", crd::API_VERSION),
+            );
+        }
+        let name = object
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .map(ToOwned::to_owned);
+        schema::check(&mut object, &mut errors);
+        let policy = match serde_path_to_error::deserialize::<_, crd::JobPodPolicy>(object) {
+            Ok(resource) => Some(parse::policy(&resource, &mut errors)),
+            // Where the schema found the cause already, serde's view of it adds nothing.
+            Err(_) if !errors.0.is_empty() => None,
+            Err(error) => {
+                errors.add(
+                    error.path().to_string(),
+                    format!("cannot be read: {}", error.inner()),
+                );
+                None
+            }
+        };
+        match policy {
+            Some(policy) if errors.0.is_empty() => {
+                if self
+                    .result
+                    .policies
+                    .iter()
+                    .any(|other| other.name == policy.name)
+                {
+                    self.error(place, name, "metadata.name is the name of an earlier policy of the file too; names must differ");
+                } else {
+                    self.result.policies.push(policy);
+                }
+            }
+            _ => {
+                self.result.refused.extend(name.clone());
+                for error in errors.0 {
+                    self.error(place, name.clone(), error.to_string());
+                }
+            }
+        }
+    }
+
+    fn error(&mut self, place: &str, policy: Option<String>, problem: impl Into<String>) {
+        self.result.errors.push(PolicyError {
+            file: self.file.to_owned(),
+            place: place.to_owned(),
+            policy,
+            problem: problem.into(),
+        });
+    }
+}

@@ -1,0 +1,62 @@
+//! Kubernetes quantities of bytes, as far as a size limit needs them.
+//!
+//! Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
+//! No crate reads them without bringing a second version of k8s-openapi.
+
+/// Returns the bytes that a quantity stands for, or `None` where it is no quantity.
+pub(super) fn bytes(quantity: &str) -> Option<f64> {
+    let split = quantity
+        .find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'))
+        .unwrap_or(quantity.len());
+    let (number, suffix) = quantity.split_at(split);
+    if !number.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: f64 = number.parse().ok()?;
+    let factor = match suffix {
+        "" => 1.0,
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
+        "Ki" => 1024.0,
+        "Mi" => 1024_f64.powi(2),
+        "Gi" => 1024_f64.powi(3),
+        "Ti" => 1024_f64.powi(4),
+        "Pi" => 1024_f64.powi(5),
+        "Ei" => 1024_f64.powi(6),
+        exponent => 10_f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
+    };
+    Some(number * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("1Mi", Some(1_048_576.0))]
+    #[case("64Ki", Some(65_536.0))]
+    #[case("1.5M", Some(1_500_000.0))]
+    #[case("20000", Some(20_000.0))]
+    #[case("1e6", Some(1_000_000.0))]
+    #[case("2E3", Some(2_000.0))]
+    #[case("-1Mi", Some(-1_048_576.0))]
+    #[case("1MB", None)]
+    #[case("1 Mi", None)]
+    #[case("Mi", None)]
+    #[case("", None)]
+    #[case("1..5", None)]
+    fn a_quantity_is_read_as_the_api_server_reads_it(
+        #[case] text: &str,
+        #[case] expected: Option<f64>,
+    ) {
+        assert_eq!(bytes(text), expected);
+    }
+}

@@ -1,0 +1,191 @@
+//! The structural check: a document against the custom resource's own schema, every fault at once.
+//!
+//! The API server prunes unknown fields of a custom resource or refuses them, as the client asks; drydock refuses them always,
+//! because a misspelt field is a rule that silently does not hold.
+//! The schema is the generated one, so this check knows no field by name.
+
+use super::parse::Errors;
+use crate::crd;
+use crate::document::type_name;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use serde_json::Value;
+use std::sync::LazyLock;
+
+/// The schema of a whole `JobPodPolicy`, derived once.
+static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
+    let mut versions = crd::definition().spec.versions;
+    let version = versions.pop().expect("the custom resource has one version");
+    let schema = version
+        .schema
+        .and_then(|validation| validation.open_api_v3_schema);
+    schema.expect("a derived custom resource has a schema")
+});
+
+/// Checks `document` against the schema and takes out what does not fit where that is possible, so that parsing can go on
+/// and find what else is wrong. Nulls are taken out silently: to the API they are absent fields.
+pub(super) fn check(document: &mut Value, errors: &mut Errors) {
+    let Some(fields) = document.as_object_mut() else {
+        return;
+    };
+    fields.retain(|name, _| {
+        let known = matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "spec" | "status");
+        if !known {
+            errors.add(name.clone(), "is not a field of a JobPodPolicy; its fields are apiVersion, kind, metadata and spec");
+        }
+        known
+    });
+    let spec = SCHEMA
+        .properties
+        .as_ref()
+        .and_then(|properties| properties.get("spec"));
+    let spec = spec.expect("the schema of a JobPodPolicy has a spec");
+    match fields.get_mut("spec") {
+        None | Some(Value::Null) => {
+            errors.add("spec", "is missing; `drydock print policy` shows one")
+        }
+        Some(value) => {
+            fits(value, spec, "spec", errors);
+        }
+    }
+}
+
+/// Checks one value; returns whether its type fits.
+fn fits(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) -> bool {
+    let expected = schema.type_.as_deref().unwrap_or_default();
+    let fits = match expected {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => is_integer(value, schema),
+        "number" => value.is_number(),
+        _ => return true,
+    };
+    if !fits {
+        errors.add(path, wrong_type(value, expected, schema));
+        return false;
+    }
+    match value {
+        Value::Object(_) => check_object(value, schema, path, errors),
+        Value::Array(items) => {
+            if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
+                for (index, value) in items.iter_mut().enumerate() {
+                    fits_item(value, item, &format!("{path}[{index}]"), errors);
+                }
+            }
+        }
+        value => check_enumeration(value, schema, path, errors),
+    }
+    true
+}
+
+fn fits_item(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) {
+    fits(value, schema, path, errors);
+}
+
+fn is_integer(value: &Value, schema: &JSONSchemaProps) -> bool {
+    match schema.format.as_deref() {
+        Some("int32") => value
+            .as_i64()
+            .is_some_and(|number| i32::try_from(number).is_ok()),
+        _ => value.is_i64() || value.is_u64(),
+    }
+}
+
+fn check_object(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    fields.retain(|_, value| !value.is_null());
+    for name in schema
+        .required
+        .iter()
+        .flatten()
+        .filter(|name| !fields.contains_key(name.as_str()))
+    {
+        errors.add(format!("{path}.{name}"), "is missing");
+    }
+    let open = schema.x_kubernetes_preserve_unknown_fields == Some(true);
+    fields.retain(|name, value| {
+        let path = format!("{path}.{name}");
+        match (
+            schema
+                .properties
+                .as_ref()
+                .and_then(|properties| properties.get(name)),
+            &schema.additional_properties,
+        ) {
+            (Some(property), _) => fits(value, property, &path, errors),
+            (None, Some(JSONSchemaPropsOrBool::Schema(property))) => {
+                fits(value, property, &path, errors)
+            }
+            (None, Some(JSONSchemaPropsOrBool::Bool(true))) => true,
+            (None, _) if open => true,
+            (None, _) => {
+                errors.add(
+                    path,
+                    format!("is not a known field; known here: {}", known_fields(schema)),
+                );
+                false
+            }
+        }
+    });
+}
+
+fn known_fields(schema: &JSONSchemaProps) -> String {
+    let names: Vec<&str> = schema
+        .properties
+        .iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn check_enumeration(value: &Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) {
+    let Some(allowed) = &schema.enum_ else {
+        return;
+    };
+    if !allowed.iter().any(|allowed| allowed.0 == *value) {
+        let names: Vec<String> = allowed
+            .iter()
+            .map(|allowed| {
+                allowed
+                    .0
+                    .as_str()
+                    .map_or_else(|| allowed.0.to_string(), ToOwned::to_owned)
+            })
+            .collect();
+        errors.add(path, format!("is {value}; use {}", names.join(", ")));
+    }
+}
+
+fn wrong_type(value: &Value, expected: &str, schema: &JSONSchemaProps) -> String {
+    let article = if matches!(expected, "object" | "array" | "integer") {
+        "an"
+    } else {
+        "a"
+    };
+    let expected = match (expected, schema.format.as_deref()) {
+        ("array", _) => "list".to_owned(),
+        ("integer", Some("int32")) => "integer between -2147483648 and 2147483647".to_owned(),
+        (expected, _) => expected.to_owned(),
+    };
+    let article = if expected == "list" { "a" } else { article };
+    let found = match value {
+        Value::Object(_) | Value::Array(_) => type_name(value).to_owned(),
+        scalar => format!("{scalar} ({})", type_name(scalar)),
+    };
+    let hint = if expected == "string" && !(value.is_object() || value.is_array()) {
+        "; put it in quotes"
+    } else {
+        ""
+    };
+    format!("is {found}, not {article} {expected}{hint}")
+}
