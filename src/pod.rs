@@ -4,21 +4,25 @@
 //! changes are written as patch operations, never by writing this view back.
 //! Every list may be missing or null, and every text may be missing: a pod that the API server will refuse gets here too.
 
-mod read;
+mod env;
+mod text;
+mod volume;
 
 use serde::Deserialize;
 use std::borrow::Cow;
 
-pub use read::{Env, EnvValue, Map, Text, Volume};
+pub use env::{Env, EnvValue};
+pub use text::{Map, Text};
+pub use volume::Volume;
 
 /// A pod.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Pod<'a> {
     /// Its metadata.
-    #[serde(borrow, default, deserialize_with = "read::null_as_default")]
+    #[serde(borrow, default, deserialize_with = "text::null_as_default")]
     pub metadata: Metadata<'a>,
     /// Its spec.
-    #[serde(borrow, default, deserialize_with = "read::null_as_default")]
+    #[serde(borrow, default, deserialize_with = "text::null_as_default")]
     pub spec: Spec<'a>,
 }
 
@@ -118,7 +122,7 @@ pub struct Container<'a> {
     #[serde(borrow)]
     pub args: Option<Vec<Text<'a>>>,
     /// The two variables that a rule looks at.
-    #[serde(borrow, default, deserialize_with = "read::null_as_default")]
+    #[serde(borrow, default, deserialize_with = "text::null_as_default")]
     pub env: Env<'a>,
     /// Mounts.
     #[serde(borrow)]

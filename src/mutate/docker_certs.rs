@@ -23,9 +23,10 @@
 
 mod directory;
 mod relocate;
+mod shared;
 
 use super::Planner;
-use super::change::{Action, MountId, NewMount, NewSource};
+use super::change::{Action, MountId, NewMount};
 use super::note::{Conflict, Fact};
 use crate::job_pod::dind::{Certificates, DindContainer};
 use crate::mount_path;
@@ -33,9 +34,7 @@ use crate::pod::{ContainerId, Text, text};
 use crate::policy::set::DesiredDind;
 use crate::policy::{ClientCerts, OnConflict, Policy};
 use directory::{Directory, MountKind, Relation};
-
-/// What the volume is called that drydock adds, where the pod has no volume of that name.
-const NEW_VOLUME: &str = "drydock-docker-certs";
+use shared::Shared;
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
@@ -129,14 +128,6 @@ fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {
         .unwrap_or_default()
 }
 
-/// The volume that all containers are to share.
-enum Shared<'a> {
-    /// One that the pod has; `swap` holds its index where its source has to change.
-    Existing { name: Text<'a>, swap: Option<usize> },
-    /// One that is added.
-    New,
-}
-
 /// Makes one directory free.
 fn free<'a>(
     planner: &mut Planner<'_, 'a>,
@@ -173,10 +164,10 @@ fn free<'a>(
             },
         );
     }
-    let shared = shared(planner, certs, directory, &mounts);
+    let shared = Shared::choose(planner.pod, certs, directory, &mounts);
     let conflicts: Vec<&MountKind<'a>> = mounts
         .iter()
-        .filter(|mount| conflicts(planner, mount, &shared))
+        .filter(|mount| shared.conflicts_with(mount))
         .collect();
     if let Some(first) = conflicts.first() {
         let conflict = conflict(planner, first, directory);
@@ -195,7 +186,7 @@ fn free<'a>(
     let before = planner.plan.changes.len();
     let displaced = relocate::displaced(planner, &conflicts, &shared);
     let conflicts: Vec<MountKind<'a>> = conflicts.into_iter().cloned().collect();
-    let volume = provide(planner, policy, certs, directory, shared);
+    let volume = shared.provide(planner, policy, certs, directory);
     repoint(planner, policy, &conflicts, &volume);
     mount_everywhere(planner, policy, directory, &conflicts, &volume);
     relocate::tell_and_mount(planner, policy, certs, directory, all, &displaced);
@@ -206,73 +197,6 @@ fn free<'a>(
                 directory: directory.path.clone(),
             },
         );
-    }
-}
-
-/// Chooses the volume (D7): the memory emptyDir that dind has there; else the first conflicting volume that is mounted nowhere else;
-/// else a new one. With Relocate what conflicts is kept, so it is never swapped.
-fn shared<'a>(
-    planner: &Planner<'_, 'a>,
-    certs: &ClientCerts,
-    directory: &Directory,
-    mounts: &[MountKind<'a>],
-) -> Shared<'a> {
-    let of_dind = mounts.iter().filter(|mount| {
-        mount.relation == Relation::At && directory.dinds.contains(&mount.id.container)
-    });
-    // Of several mounts at one place the later one wins.
-    let memory = of_dind
-        .filter(|mount| {
-            planner
-                .pod
-                .volume(&mount.volume)
-                .is_some_and(crate::pod::Volume::is_memory)
-        })
-        .next_back();
-    if let Some(mount) = memory {
-        return Shared::Existing {
-            name: mount.volume.clone(),
-            swap: None,
-        };
-    }
-    if matches!(certs.on_conflict, OnConflict::Relocate(_)) {
-        return Shared::New;
-    }
-    let volumes = planner.pod.volumes();
-    let swappable = volumes.iter().enumerate().find(|(_, volume)| {
-        let is_this = |mount: &&MountKind<'_>| mount.volume == volume.name;
-        mounts
-            .iter()
-            .filter(is_this)
-            .any(|mount| mount.relation.is_conflict())
-            && mounts
-                .iter()
-                .filter(is_this)
-                .all(|mount| mount.relation.is_conflict())
-            && volume.sources <= 1
-            && volumes
-                .iter()
-                .filter(|other| other.name == volume.name)
-                .count()
-                == 1
-            && !directory::is_device(planner.pod, &volume.name)
-    });
-    match swappable {
-        Some((index, volume)) => Shared::Existing {
-            name: volume.name.clone(),
-            swap: (!volume.is_memory()).then_some(index),
-        },
-        None => Shared::New,
-    }
-}
-
-/// Whether a mount is in the way once the shared volume is chosen (D4).
-fn conflicts(_planner: &Planner<'_, '_>, mount: &MountKind<'_>, shared: &Shared<'_>) -> bool {
-    match (mount.relation, shared) {
-        (Relation::At, Shared::Existing { name, swap: None }) => {
-            mount.volume != *name || mount.restricted
-        }
-        (relation, _) => relation.is_conflict(),
     }
 }
 
@@ -292,56 +216,6 @@ fn conflict<'a>(
         kind,
         path: mount.id.path.clone(),
         directory: directory.path.clone(),
-    }
-}
-
-/// Makes the shared volume exist; returns its name.
-fn provide<'a>(
-    planner: &mut Planner<'_, 'a>,
-    policy: &'a Policy,
-    certs: &'a ClientCerts,
-    directory: &Directory,
-    shared: Shared<'a>,
-) -> Text<'a> {
-    let size_limit = certs.size_limit.as_str();
-    match shared {
-        Shared::Existing { name, swap: None } => name,
-        Shared::Existing {
-            name,
-            swap: Some(index),
-        } => {
-            let was = planner
-                .pod
-                .volumes()
-                .get(index)
-                .map(|volume| volume.kind.clone())
-                .unwrap_or_default();
-            let directory = directory.path.clone();
-            planner.change(
-                policy,
-                Action::SwapVolume {
-                    index,
-                    name: name.clone(),
-                    was,
-                    directory,
-                    size_limit,
-                },
-            );
-            name
-        }
-        Shared::New => {
-            let name = planner.free_volume_name(NEW_VOLUME);
-            let list_missing = planner.pod.spec.volumes.is_none();
-            planner.change(
-                policy,
-                Action::AddVolume {
-                    list_missing,
-                    name: name.clone(),
-                    source: NewSource::Memory { size_limit },
-                },
-            );
-            Text::from(name)
-        }
     }
 }
 

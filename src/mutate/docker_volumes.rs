@@ -210,8 +210,7 @@ fn data_volumes<'a>(
         if let Some(mount) = container
             .mounts()
             .iter()
-            .filter(|mount| mount.path() == dind.docker_root())
-            .next_back()
+            .rfind(|mount| mount.path() == dind.docker_root())
         {
             volumes.push((
                 container.name.clone().unwrap_or_default(),

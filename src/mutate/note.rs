@@ -1,8 +1,9 @@
 //! What there is to say beside the changes: why a rule did nothing, and what of the author's was displaced, shadowed or left broken.
 
+mod sentence;
+
 use crate::pod::Text;
 use crate::policy::{Policy, Source};
-use std::fmt;
 
 /// Something to say, and the policy whose rule says it.
 #[derive(Clone, Debug)]
@@ -224,22 +225,6 @@ pub struct Conflict<'a> {
     pub directory: String,
 }
 
-impl fmt::Display for Conflict<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            container,
-            volume,
-            kind,
-            path,
-            directory,
-        } = self;
-        write!(
-            f,
-            "container \"{container}\" mounts {kind} volume \"{volume}\" at {path}, but docker:dind must write its client certificates to {directory}"
-        )
-    }
-}
-
 impl Note<'_> {
     /// Returns the rule of the contract that it comes from.
     #[must_use]
@@ -305,131 +290,4 @@ impl Note<'_> {
             | Fact::HostMismatch { .. } => Audience::Author,
         }
     }
-
-    /// Returns the note in at most 120 characters, as API warnings want it (T3), after a prefix that says whose word it is.
-    #[must_use]
-    pub fn warning(&self, prefix: &str) -> String {
-        const LIMIT: usize = 120;
-        let text = format!("{prefix}: {}", self.short());
-        if text.chars().count() <= LIMIT {
-            return text;
-        }
-        text.chars().take(LIMIT - 1).chain(['…']).collect()
-    }
-
-    /// The sentence that fits a warning: the whole one where it is short.
-    fn short(&self) -> String {
-        match &self.fact {
-            Fact::Displaced {
-                volume,
-                kind,
-                directory,
-                now_at: None,
-            } => {
-                format!("{kind} volume \"{volume}\" was taken from {directory}: dind writes there")
-            }
-            Fact::Displaced {
-                volume,
-                directory,
-                now_at: Some(path),
-                ..
-            } => format!("volume \"{volume}\" moved from {directory} to {path}: dind writes there"),
-            Fact::Reported(conflict) | Fact::Denied(conflict) => {
-                format!(
-                    "{} volume \"{}\" at {} keeps dind from writing certificates",
-                    conflict.kind, conflict.volume, conflict.path
-                )
-            }
-            Fact::Shadowed { hostname } => {
-                format!("{hostname} is a service of this job, so the policy's address is not used")
-            }
-            Fact::DirectoryUnknown { container, .. } => format!(
-                "DOCKER_TLS_CERTDIR of container \"{container}\" cannot be known, so nothing was changed there"
-            ),
-            Fact::DirectoryShared { directory, .. } => format!(
-                "two dind containers write to {directory}; give each its DOCKER_TLS_CERTDIR"
-            ),
-            Fact::HostMismatch { tls: true } => {
-                "DOCKER_HOST names port 2375, but dind listens with TLS on port 2376".to_owned()
-            }
-            Fact::HostMismatch { tls: false } => {
-                "DOCKER_HOST names port 2376, but dind listens without TLS on port 2375".to_owned()
-            }
-            Fact::NotPrivileged { container } => {
-                format!("dind container \"{container}\" is not privileged; dockerd will not start")
-            }
-            Fact::HostSocket { path, .. } => {
-                format!("the job uses the node's Docker daemon ({path})")
-            }
-            _ => self.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Note<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.fact {
-            Fact::HostAliasesRight => f.write_str("the policies' hostnames resolve as they should already"),
-            Fact::Shadowed { hostname } => write!(f, "{hostname} is mapped to the job itself, as the runner does for services, so the policy's address is not used"),
-            Fact::NoAddress { hostname, source } => write!(f, "{source} has no address now, so {hostname} is left as it is"),
-            Fact::HostnamesUnknown { source } => write!(f, "the hostnames of {source} are those of its rules, which are only known in a cluster"),
-            Fact::NoDind => f.write_str("no container runs a Docker daemon, so nothing about docker is changed"),
-            Fact::ImageUndecided { container, image } => {
-                write!(f, "container \"{container}\" has the image {image}, which does not say whether it runs a daemon; list it in dind.images if it does")
-            }
-            Fact::TlsOff { container } => write!(f, "dind container \"{container}\" has an empty DOCKER_TLS_CERTDIR: it runs without TLS and needs no certificates"),
-            Fact::DirectoryUnknown { container, why } => {
-                write!(f, "where dind container \"{container}\" writes its certificates cannot be known (DOCKER_TLS_CERTDIR: {why}), so nothing is changed there")
-            }
-            Fact::DirectoryShared { directory, containers } => {
-                write!(f, "the dind containers {} all write to {directory}, and each overwrites the others' authority; give each its own DOCKER_TLS_CERTDIR", quoted(containers))
-            }
-            Fact::DirectoryNested { directory, outer } => write!(f, "the certificate directory {directory} lies in that of another dind container, {outer}, and is left to it"),
-            Fact::OwnAuthority { directory, container } => {
-                write!(f, "dind container \"{container}\" is given its server certificates, so it manages its own authority and {directory} is left as it is")
-            }
-            Fact::CertificatesRight { directory } => write!(f, "dind can write its client certificates to {directory} already"),
-            Fact::ParentServes { directory, volume } => write!(f, "{directory} is served by the writable emptyDir \"{volume}\" above it"),
-            Fact::Displaced { volume, kind, directory, now_at } => {
-                write!(f, "{kind} volume \"{volume}\" no longer sits at {directory}, because docker:dind must write its client certificates there")?;
-                match now_at {
-                    Some(path) => write!(f, "; it is mounted at {path}"),
-                    None => f.write_str("; to give dind a registry's authority, use the policy's registryCAs"),
-                }
-            }
-            Fact::NotRelocated { volume, container, path, why } => write!(f, "volume \"{volume}\" is not mounted at {path} in container \"{container}\": {why}"),
-            Fact::Reported(conflict) => write!(f, "{conflict}; the policy only reports it (onConflict: Report)"),
-            Fact::Denied(conflict) => write!(
-                f,
-                "{conflict} (JobPodPolicy \"{}\", onConflict: Deny); take that volume out of the runner's config.toml or mount it elsewhere, and give a registry's authority by registryCAs",
-                self.policy.name
-            ),
-            Fact::LeftInvalid { container, path } => write!(f, "container \"{container}\" has a mount at {path} that the API server refuses; it is left as it is"),
-            Fact::PathTaken { volume, container, path } => write!(f, "container \"{container}\" mounts something at {path} already, so volume \"{volume}\" is not added"),
-            Fact::NotForUnprivileged { volume, container } => write!(f, "container \"{container}\" is not privileged, so the node's directory \"{volume}\" is not mounted in it"),
-            Fact::DataKeptApart { volume, container } => {
-                write!(f, "dind container \"{container}\" gets no volume \"{volume}\": two daemons cannot share one data directory, and another has it")
-            }
-            Fact::DataShared { volume, containers } => write!(f, "the dind containers {} share volume \"{volume}\" for their data, which two daemons cannot", quoted(containers)),
-            Fact::InTheWay { volume, container, directory } => {
-                write!(f, "volume \"{volume}\" is not mounted in container \"{container}\": it would lie in the way of {directory}, where dind writes its certificates")
-            }
-            Fact::NodeSelectorDiffers { key, theirs, ours } => write!(f, "the pod asks for {key}={theirs}, which stays, though the policy says {ours}"),
-            Fact::RegistryDirectoryTaken { host, container, path } => {
-                write!(f, "container \"{container}\" mounts something at {path}, so the authority of {host} is not added")
-            }
-            Fact::NotPrivileged { container } => write!(f, "dind container \"{container}\" is not privileged; dockerd will not start (set privileged = true in the runner's config.toml)"),
-            Fact::HostSocket { volume, path } => write!(f, "volume \"{volume}\" is the node's Docker socket {path}: the job's images and containers run beside the cluster, not in it"),
-            Fact::HostMismatch { tls: true } => f.write_str("DOCKER_HOST names port 2375, but dind listens with TLS on port 2376; set DOCKER_HOST to tcp://docker:2376"),
-            Fact::HostMismatch { tls: false } => f.write_str("DOCKER_HOST names port 2376, but dind listens without TLS on port 2375; set DOCKER_HOST to tcp://docker:2375"),
-        }
-    }
-}
-
-fn quoted(names: &[Text<'_>]) -> String {
-    names
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(" and ")
 }

@@ -120,8 +120,7 @@ impl Directory {
             container
                 .mounts()
                 .iter()
-                .filter(|mount| mount.path() == parent)
-                .next_back()
+                .rfind(|mount| mount.path() == parent)
                 .cloned()
         };
         let mut users = pod

@@ -8,57 +8,60 @@ use crate::mutate::note::Fact;
 use crate::pod::{ContainerId, Text, VolumeMount};
 use crate::policy::{ClientCerts, OnConflict, Policy};
 
-/// A volume that no longer is where it was, and the mounts that it had there.
+/// A volume that no longer is where it was.
 pub(super) struct Displaced<'a> {
     volume: Text<'a>,
     kind: Text<'a>,
-    /// The first mount of each container.
+    /// The first mount that it had there, in each container. Empty for the shared volume, which only lost mounts below the directory.
     mounts: Vec<(ContainerId, VolumeMount<'a>)>,
+    /// Whether some mount may be that of a file: it lay below the directory, by subPath.
+    may_be_file: bool,
 }
 
-/// Returns the volumes that conflicts displace, in the pod's order, before anything is changed.
+/// Returns the volumes that conflicts displace, before anything is changed: in the pod's order, those that may be files last,
+/// because what is mounted below a file keeps its container from starting.
 pub(super) fn displaced<'a>(
     planner: &Planner<'_, 'a>,
     conflicts: &[&MountKind<'a>],
     shared: &Shared<'a>,
 ) -> Vec<Displaced<'a>> {
-    let stays = |volume: &Text<'_>| matches!(shared, Shared::Existing { name, swap: None } if name == volume);
+    let is_shared = |volume: &Text<'_>| matches!(shared, Shared::Existing { name, swap: None } if name == volume);
     let mut displaced: Vec<Displaced<'a>> = Vec::new();
-    for volume in planner
-        .pod
-        .volumes()
-        .iter()
-        .filter(|volume| !stays(&volume.name))
-    {
-        if displaced.iter().any(|known| known.volume == volume.name) {
-            continue;
-        }
-        let mut mounts: Vec<(ContainerId, VolumeMount<'a>)> = Vec::new();
-        // A mount at the directory itself speaks for the volume before one below it.
-        let (at, others): (Vec<&MountKind<'a>>, Vec<&MountKind<'a>>) = conflicts
+    for volume in planner.pod.volumes() {
+        let is_shared = is_shared(&volume.name);
+        let mut lost: Vec<&MountKind<'a>> = conflicts
             .iter()
             .copied()
-            .filter(|mount| mount.volume == volume.name)
-            .partition(|mount| mount.relation == Relation::At);
-        for kind in at.into_iter().chain(others) {
+            .filter(|mount| {
+                mount.volume == volume.name && !(is_shared && mount.relation == Relation::At)
+            })
+            .collect();
+        if lost.is_empty() || displaced.iter().any(|known| known.volume == volume.name) {
+            continue;
+        }
+        // A mount at the directory itself speaks for the volume before one below it.
+        lost.sort_by_key(|mount| mount.relation != Relation::At);
+        let mut entry = Displaced {
+            volume: volume.name.clone(),
+            kind: volume.kind.clone(),
+            mounts: Vec::new(),
+            may_be_file: false,
+        };
+        for kind in lost.into_iter().filter(|_| !is_shared) {
             let mount = planner
                 .pod
                 .container(kind.id.container)
                 .and_then(|container| container.mounts().get(kind.id.index));
-            if let (Some(mount), false) =
-                (mount, mounts.iter().any(|(id, _)| *id == kind.id.container))
-            {
-                mounts.push((kind.id.container, mount.clone()));
+            let is_first = !entry.mounts.iter().any(|(id, _)| *id == kind.id.container);
+            if let (Some(mount), true) = (mount, is_first) {
+                entry.may_be_file |=
+                    kind.relation == Relation::Below && mount.sub_paths() != ("", "");
+                entry.mounts.push((kind.id.container, mount.clone()));
             }
         }
-        if !mounts.is_empty() {
-            displaced.push(Displaced {
-                volume: volume.name.clone(),
-                kind: volume.kind.clone(),
-                mounts,
-            });
-        }
+        displaced.push(entry);
     }
+    displaced.sort_by_key(|entry| entry.may_be_file);
     displaced
 }
 
@@ -71,45 +74,47 @@ pub(super) fn tell_and_mount<'a>(
     directories: &[String],
     displaced: &[Displaced<'a>],
 ) {
-    for (number, displaced) in displaced.iter().enumerate() {
+    let mut base_is_free = true;
+    let mut base_may_be_file = false;
+    for entry in displaced {
         let place = match &certs.on_conflict {
-            OnConflict::Relocate(path) if number == 0 => Some(path.clone()),
-            OnConflict::Relocate(path) => Some(mount_path::join(path, &displaced.volume)),
+            OnConflict::Relocate(base) if !entry.mounts.is_empty() => {
+                let path = if std::mem::take(&mut base_is_free) {
+                    base_may_be_file = entry.may_be_file;
+                    base.clone()
+                } else {
+                    mount_path::join(base, &entry.volume)
+                };
+                Some(Place {
+                    below_file: base_may_be_file && path != *base,
+                    path,
+                    directories,
+                })
+            }
             _ => None,
         };
         planner.note(
             policy,
             Fact::Displaced {
-                volume: displaced.volume.clone(),
-                kind: displaced.kind.clone(),
+                volume: entry.volume.clone(),
+                kind: entry.kind.clone(),
                 directory: directory.path.clone(),
-                now_at: place.clone(),
+                now_at: place.as_ref().map(|place| place.path.clone()),
             },
         );
-        let (Some(place), OnConflict::Relocate(base)) = (place, &certs.on_conflict) else {
-            continue;
-        };
-        for (id, mount) in &displaced.mounts {
-            relocate(
-                planner,
-                policy,
-                &displaced.volume,
-                (*id, mount),
-                &Place {
-                    path: &place,
-                    base,
-                    directories,
-                },
-            );
+        for (id, mount) in &entry.mounts {
+            if let Some(place) = &place {
+                relocate(planner, policy, &entry.volume, (*id, mount), place);
+            }
         }
     }
 }
 
 /// Where a displaced volume goes.
 struct Place<'p> {
-    path: &'p str,
-    /// The policy's relocateTo, which is `path` or its parent.
-    base: &'p str,
+    path: String,
+    /// Whether it lies below what may be a file.
+    below_file: bool,
     /// Every certificate directory of the pod.
     directories: &'p [String],
 }
@@ -125,36 +130,27 @@ fn relocate<'a>(
         return;
     };
     let container_name = container.name.clone().unwrap_or_default();
-    let base_is_a_file_perhaps = container.mounts().iter().any(|mount| {
-        place.path != place.base && mount.path() == place.base && mount.sub_paths() != ("", "")
-    });
-    let obstacle = if container
-        .mounts()
-        .iter()
-        .any(|mount| mount.path() == place.path && mount.volume() == &**volume)
-    {
-        // Already there, from an earlier round.
-        return;
-    } else if container.mounts_at(place.path) {
+    let obstacle = if container.mounts_at(&place.path) {
         Some("something is mounted there, and stays")
     } else if place
         .directories
         .iter()
-        .any(|directory| mount_path::overlap(place.path, directory))
+        .any(|directory| mount_path::overlap(&place.path, directory))
     {
         Some("it would lie in the way of dind's certificates")
-    } else if base_is_a_file_perhaps {
+    } else if place.below_file {
         Some("what is mounted above it may be a file")
     } else {
         None
     };
     if let Some(why) = obstacle {
+        let path = place.path.clone();
         return planner.note(
             policy,
             Fact::NotRelocated {
                 volume: volume.clone(),
                 container: container_name,
-                path: place.path.to_owned(),
+                path,
                 why,
             },
         );
@@ -163,7 +159,7 @@ fn relocate<'a>(
     let mount = NewMount {
         sub_path: was.sub_path.clone(),
         sub_path_expr: was.sub_path_expr.clone(),
-        ..NewMount::whole(volume.to_string(), place.path.to_owned(), true)
+        ..NewMount::whole(volume.to_string(), place.path.clone(), true)
     };
     planner.change(
         policy,

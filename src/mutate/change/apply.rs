@@ -1,0 +1,112 @@
+//! What a change does to the picture of the pod, so that the rules after it see the pod as it will be.
+
+use super::{Action, NewMount, NewSource};
+use crate::pod::{ContainerId, HostAlias, Map, Pod, Text, Toleration, Volume, VolumeMount};
+
+impl<'a> Action<'a> {
+    /// Applies the change to a picture of the pod.
+    pub(in crate::mutate) fn apply(&self, pod: &mut Pod<'a>) {
+        match self {
+            Self::DropHostnames { entry, kept, .. } => {
+                if let Some(alias) = alias_mut(pod, *entry) {
+                    alias.hostnames = Some(kept.clone());
+                }
+            }
+            Self::ExtendHostAlias {
+                entry, hostnames, ..
+            } => {
+                if let Some(alias) = alias_mut(pod, *entry) {
+                    alias
+                        .hostnames
+                        .get_or_insert_default()
+                        .extend(hostnames.iter().map(|name| Text::from(*name)));
+                }
+            }
+            Self::AddHostAlias { ip, hostnames, .. } => {
+                let hostnames = hostnames.iter().map(|name| Text::from(*name)).collect();
+                pod.spec
+                    .host_aliases
+                    .get_or_insert_default()
+                    .push(HostAlias {
+                        ip: Some(Text::from(ip.to_string())),
+                        hostnames: Some(hostnames),
+                    });
+            }
+            Self::RemoveHostAlias { entry, .. } => {
+                pod.spec.host_aliases.get_or_insert_default().remove(*entry);
+            }
+            Self::SwapVolume { index, name, .. } => {
+                if let Some(volume) = pod.spec.volumes.get_or_insert_default().get_mut(*index) {
+                    *volume = Volume::memory(name.clone());
+                }
+            }
+            Self::AddVolume { name, source, .. } => {
+                let name = Text::from(name.clone());
+                let volume = match source {
+                    NewSource::Memory { .. } => Volume::memory(name),
+                    NewSource::RegistryCa(ca) => Volume::of_config_map(name, &ca.config_map),
+                    NewSource::Policy(source) => Volume::of_kind(name, source.field),
+                };
+                pod.spec.volumes.get_or_insert_default().push(volume);
+            }
+            Self::PointMount { mount, volume, .. } => {
+                if let Some(known) = mounts_mut(pod, mount.container).get_mut(mount.index) {
+                    *known = VolumeMount {
+                        name: Some(volume.clone()),
+                        mount_path: known.mount_path.take(),
+                        ..VolumeMount::default()
+                    };
+                }
+            }
+            Self::RemoveMount { mount, .. } => {
+                mounts_mut(pod, mount.container).remove(mount.index);
+            }
+            Self::AddMount {
+                container, mount, ..
+            } => mounts_mut(pod, *container).push(mount.as_mount()),
+            Self::AddNodeSelector { key, value, .. } => {
+                pod.spec
+                    .node_selector
+                    .get_or_insert_with(Map::default)
+                    .set(Text::from(*key), Text::from(*value));
+            }
+            Self::AddToleration { terms, .. } => {
+                let text = |text: &'a str| Some(Text::from(text));
+                pod.spec
+                    .tolerations
+                    .get_or_insert_default()
+                    .push(Toleration {
+                        key: text(&terms.key),
+                        operator: text(&terms.operator),
+                        value: text(&terms.value),
+                        effect: text(&terms.effect),
+                        toleration_seconds: terms.seconds,
+                    });
+            }
+        }
+    }
+}
+
+impl<'a> NewMount<'a> {
+    fn as_mount(&self) -> VolumeMount<'a> {
+        VolumeMount {
+            name: Some(Text::from(self.volume.to_string())),
+            mount_path: Some(Text::from(self.path.to_string())),
+            read_only: self.read_only.then_some(true),
+            sub_path: self.sub_path.clone(),
+            sub_path_expr: self.sub_path_expr.clone(),
+            ..VolumeMount::default()
+        }
+    }
+}
+
+fn alias_mut<'p, 'a>(pod: &'p mut Pod<'a>, entry: usize) -> Option<&'p mut HostAlias<'a>> {
+    pod.spec.host_aliases.as_mut()?.get_mut(entry)
+}
+
+fn mounts_mut<'p, 'a>(pod: &'p mut Pod<'a>, id: ContainerId) -> &'p mut Vec<VolumeMount<'a>> {
+    let container = pod
+        .container_mut(id)
+        .expect("a change names a container that the pod has");
+    container.volume_mounts.get_or_insert_default()
+}
