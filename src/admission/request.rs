@@ -92,15 +92,16 @@ pub(super) struct Request<'a>(Body<'a, Pod<'a>>);
 pub(super) fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     match serde_json::from_slice::<Review<'_, Pod<'_>>>(body) {
         Ok(review) => checked(review).map(Request),
-        Err(error) => explain(body, error),
+        Err(error) if error.is_data() => explain(body),
+        Err(error) => Err(ReviewError::NotJson(error)),
     }
 }
 
 /// What is wrong with a body is worth a second reading: it may be no review, or a review of something that is not a pod.
-fn explain(body: &[u8], error: serde_json::Error) -> Result<Request<'_>, ReviewError> {
+fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     let review: Review<'_, IgnoredAny> = match serde_json::from_slice(body) {
         Ok(review) => review,
-        Err(_) if error.is_data() => return Err(wrong_type::<Review<'_, IgnoredAny>>(body)),
+        Err(error) if error.is_data() => return Err(wrong_type::<Review<'_, IgnoredAny>>(body)),
         Err(error) => return Err(ReviewError::NotJson(error)),
     };
     let Body {

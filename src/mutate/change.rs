@@ -71,6 +71,8 @@ pub enum Action<'a> {
         name: Text<'a>,
         /// What it was, `secret` for one.
         was: Text<'a>,
+        /// The field that goes, where it was not an emptyDir.
+        dropped: Option<Text<'a>>,
         /// What it is for.
         directory: String,
         /// Its size limit.

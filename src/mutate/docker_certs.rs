@@ -128,7 +128,7 @@ fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {
         .unwrap_or_default()
 }
 
-/// Makes one directory free.
+/// Makes one directory free, unless it is already or the policy says otherwise.
 fn free<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
@@ -141,63 +141,46 @@ fn free<'a>(
         .iter()
         .filter(|mount| mount.relation == Relation::LeftInvalid)
     {
-        planner.note(
-            policy,
-            Fact::LeftInvalid {
-                container: left.id.container_name.clone(),
-                path: left.id.path.clone(),
-            },
-        );
+        let (container, path) = (left.id.container_name.clone(), left.id.path.clone());
+        planner.note(policy, Fact::LeftInvalid { container, path });
     }
-    let touched = mounts.iter().any(|mount| {
-        matches!(
-            mount.relation,
-            Relation::At | Relation::Below | Relation::UnwritableParent
-        )
-    });
+    let touched = mounts.iter().any(|mount| mount.relation.is_conflict());
     if !touched && let Some(volume) = directory.serving_parent(planner.pod) {
-        return planner.note(
-            policy,
-            Fact::ParentServes {
-                directory: directory.path.clone(),
-                volume,
-            },
-        );
+        let directory = directory.path.clone();
+        return planner.note(policy, Fact::ParentServes { directory, volume });
     }
     let shared = Shared::choose(planner.pod, certs, directory, &mounts);
     let conflicts: Vec<&MountKind<'a>> = mounts
         .iter()
         .filter(|mount| shared.conflicts_with(mount))
         .collect();
-    if let Some(first) = conflicts.first() {
-        let conflict = conflict(planner, first, directory);
-        match certs.on_conflict {
-            OnConflict::Report => return planner.note(policy, Fact::Reported(conflict)),
-            OnConflict::Deny => {
-                planner.plan.denial.get_or_insert(super::Note {
-                    policy,
-                    fact: Fact::Denied(conflict),
-                });
-                return;
-            }
-            OnConflict::Replace | OnConflict::Relocate(_) => {}
+    let lacking = lacking(planner, directory, &conflicts);
+    let Some(first) = conflicts.first() else {
+        if lacking.is_empty() {
+            let directory = directory.path.clone();
+            return planner.note(policy, Fact::CertificatesRight { directory });
         }
+        let volume = shared.provide(planner, policy, certs, directory);
+        return mount(planner, policy, directory, lacking, &volume);
+    };
+    let fact = conflict(planner, first, directory);
+    match certs.on_conflict {
+        OnConflict::Report => return planner.note(policy, Fact::Reported(fact)),
+        OnConflict::Deny => {
+            planner.plan.denial.get_or_insert(super::Note {
+                policy,
+                fact: Fact::Denied(fact),
+            });
+            return;
+        }
+        OnConflict::Replace | OnConflict::Relocate(_) => {}
     }
-    let before = planner.plan.changes.len();
     let displaced = relocate::displaced(planner, &conflicts, &shared);
-    let conflicts: Vec<MountKind<'a>> = conflicts.into_iter().cloned().collect();
     let volume = shared.provide(planner, policy, certs, directory);
-    repoint(planner, policy, &conflicts, &volume);
-    mount_everywhere(planner, policy, directory, &conflicts, &volume);
+    let is_told = relocate::tells_of(&displaced, &volume);
+    repoint(planner, policy, &conflicts, &volume, is_told);
+    mount(planner, policy, directory, lacking, &volume);
     relocate::tell_and_mount(planner, policy, certs, directory, all, &displaced);
-    if planner.plan.changes.len() == before {
-        planner.note(
-            policy,
-            Fact::CertificatesRight {
-                directory: directory.path.clone(),
-            },
-        );
-    }
 }
 
 fn conflict<'a>(
@@ -223,39 +206,49 @@ fn conflict<'a>(
 fn repoint<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
-    conflicts: &[MountKind<'a>],
+    conflicts: &[&MountKind<'a>],
     volume: &Text<'a>,
+    is_told: bool,
 ) {
-    for mount in conflicts
+    for known in conflicts
         .iter()
         .filter(|mount| mount.relation == Relation::At)
     {
-        let dropped = restrictions(planner, &mount.id);
-        if mount.volume != *volume || !dropped.is_empty() {
+        let dropped = restrictions(planner, &known.id);
+        let (mount, was) = (known.id.clone(), known.volume.clone());
+        let changed = was != *volume;
+        if known.restricted && !changed && !is_told {
+            let (container, path) = (mount.container_name.clone(), mount.path.clone());
+            planner.note(
+                policy,
+                Fact::Unrestricted {
+                    container,
+                    path,
+                    dropped: dropped.clone(),
+                },
+            );
+        }
+        if changed || !dropped.is_empty() {
+            let volume = volume.clone();
             planner.change(
                 policy,
                 Action::PointMount {
-                    mount: mount.id.clone(),
-                    was: mount.volume.clone(),
-                    volume: volume.clone(),
+                    mount,
+                    was,
+                    volume,
                     dropped,
                 },
             );
         }
     }
     // From the last to the first, so that the indices still hold.
-    for mount in conflicts
+    for known in conflicts
         .iter()
         .filter(|mount| mount.relation != Relation::At)
         .rev()
     {
-        planner.change(
-            policy,
-            Action::RemoveMount {
-                mount: mount.id.clone(),
-                volume: mount.volume.clone(),
-            },
-        );
+        let (mount, volume) = (known.id.clone(), known.volume.clone());
+        planner.change(policy, Action::RemoveMount { mount, volume });
     }
 }
 
@@ -281,39 +274,45 @@ fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str
         .collect()
 }
 
-/// Mounts the shared volume where it lacks: in dind, in `build`, and where something was removed.
-fn mount_everywhere<'a>(
+/// Returns the containers that are to have the directory and mount nothing there: dind, `build`, and where something is removed.
+fn lacking(
+    planner: &Planner<'_, '_>,
+    directory: &Directory,
+    conflicts: &[&MountKind<'_>],
+) -> Vec<ContainerId> {
+    let loses = |id: ContainerId| {
+        conflicts
+            .iter()
+            .any(|mount| mount.id.container == id && mount.relation != Relation::At)
+    };
+    let containers = planner.pod.containers();
+    let lacking = containers.filter(|(id, container)| {
+        (loses(*id) || directory.is_user(*id, container)) && !container.mounts_at(&directory.path)
+    });
+    lacking.map(|(id, _)| id).collect()
+}
+
+/// Mounts the shared volume at the directory.
+fn mount<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
     directory: &Directory,
-    conflicts: &[MountKind<'a>],
+    containers: Vec<ContainerId>,
     volume: &Text<'a>,
 ) {
-    let ids: Vec<ContainerId> = planner.pod.containers().map(|(id, _)| id).collect();
-    for id in ids {
-        let Some(container) = planner.pod.container(id) else {
-            continue;
-        };
-        let lost = conflicts
-            .iter()
-            .any(|mount| mount.id.container == id && mount.relation != Relation::At);
-        let needs = lost || directory.is_user(id, container);
-        if !needs || container.mounts_at(&directory.path) {
-            continue;
-        }
-        let container_name = container.name.clone().unwrap_or_default();
-        let list_missing = container.volume_mounts.is_none();
+    for id in containers {
+        let known = planner.pod.container(id);
+        let list_missing = known.is_none_or(|container| container.volume_mounts.is_none());
         let mount = NewMount::whole(volume.to_string(), directory.path.clone(), false);
-        planner.change(
-            policy,
-            Action::AddMount {
-                list_missing,
-                container: id,
-                container_name,
-                mount,
-                rule: "D3",
-            },
-        );
+        let container_name = name_of(planner, id);
+        let action = Action::AddMount {
+            list_missing,
+            container: id,
+            container_name,
+            mount,
+            rule: "D3",
+        };
+        planner.change(policy, action);
     }
 }
 

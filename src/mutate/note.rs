@@ -112,6 +112,15 @@ pub enum Fact<'a> {
         /// Where it is mounted now, with Relocate.
         now_at: Option<String>,
     },
+    /// D7: a mount of the shared volume lost what kept it from being written or seen whole.
+    Unrestricted {
+        /// The container.
+        container: Text<'a>,
+        /// The mount's path, as written.
+        path: Text<'a>,
+        /// The fields that went.
+        dropped: Vec<&'static str>,
+    },
     /// D8: a displaced volume is not mounted anywhere else.
     NotRelocated {
         /// The volume.
@@ -241,7 +250,7 @@ impl Note<'_> {
             Fact::CertificatesRight { .. } => "D3",
             Fact::ParentServes { .. } => "D5",
             Fact::OwnAuthority { .. } => "D6",
-            Fact::Displaced { .. } => "D7",
+            Fact::Displaced { .. } | Fact::Unrestricted { .. } => "D7",
             Fact::NotRelocated { .. } | Fact::Reported(_) | Fact::Denied(_) => "D8",
             Fact::LeftInvalid { .. } => "A4",
             Fact::PathTaken { .. } => "V2",
@@ -279,6 +288,7 @@ impl Note<'_> {
             | Fact::DirectoryShared { .. }
             | Fact::DirectoryNested { .. }
             | Fact::Displaced { .. }
+            | Fact::Unrestricted { .. }
             | Fact::NotRelocated { .. }
             | Fact::Reported(_)
             | Fact::Denied(_)

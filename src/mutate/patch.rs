@@ -88,18 +88,19 @@ impl Operations {
             }
             Action::SwapVolume {
                 index,
-                name,
+                dropped,
                 size_limit,
                 ..
             } => {
-                self.value(
-                    "replace",
-                    &format!("/spec/volumes/{index}"),
-                    &Volume {
-                        name,
-                        source: &NewSource::Memory { size_limit },
-                    },
-                );
+                // Not the whole volume: a field of a newer Kubernetes survives.
+                if let Some(field) = dropped {
+                    self.remove(&format!("/spec/volumes/{index}/{}", escaped(field)));
+                }
+                let memory = Memory {
+                    medium: "Memory",
+                    size_limit,
+                };
+                self.value("add", &format!("/spec/volumes/{index}/emptyDir"), &memory);
             }
             Action::AddVolume {
                 list_missing,
@@ -164,29 +165,24 @@ impl Operations {
         if missing {
             self.value("add", object, &Member(key, value));
         } else {
-            self.value(
-                "add",
-                &format!("{object}/{}", key.replace('~', "~0").replace('/', "~1")),
-                value,
-            );
+            self.value("add", &format!("{object}/{}", escaped(key)), value);
         }
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, op: &str, path: &str, value: &T) {
-        let value =
-            serde_json::to_string(value).expect("texts, numbers and rendered JSON serialise");
+        let (path, value) = (json(path), json(value));
         self.separate();
-        // Paths hold field names, indices and escaped label keys: nothing that JSON would escape.
         write!(
             self.text,
-            r#"{{"op":"{op}","path":"{path}","value":{value}}}"#
+            r#"{{"op":"{op}","path":{path},"value":{value}}}"#
         )
         .expect("a String takes what is written");
     }
 
     fn remove(&mut self, path: &str) {
         self.separate();
-        write!(self.text, r#"{{"op":"remove","path":"{path}"}}"#)
+        let path = json(path);
+        write!(self.text, r#"{{"op":"remove","path":{path}}}"#)
             .expect("a String takes what is written");
     }
 
@@ -195,6 +191,15 @@ impl Operations {
             self.text.push(',');
         }
     }
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("texts, numbers and rendered JSON serialise")
+}
+
+/// Escapes a key for a JSON Pointer (RFC 6901 §3).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn mounts(container: ContainerId) -> String {

@@ -7,6 +7,45 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+/// The sources of which rules read more than `readOnly`.
+const READ_SOURCES: [&str; 9] = [
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "hostPath",
+    "nfs",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+];
+
+/// The other sources of Kubernetes 1.36.
+/// Source: <https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume/>.
+const OTHER_SOURCES: [&str; 21] = [
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "ephemeral",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "gitRepo",
+    "glusterfs",
+    "image",
+    "iscsi",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
+];
+
 /// A volume: its name and what rules must know of its source.
 #[derive(Clone, Debug, Default)]
 pub struct Volume<'a> {
@@ -14,7 +53,7 @@ pub struct Volume<'a> {
     pub name: Text<'a>,
     /// The source's field, `secret` for one; `emptyDir` where there is none, which is its default.
     pub kind: Text<'a>,
-    /// How many sources it has; the API server refuses more than one.
+    /// How many sources it has: none means the default, and the API server refuses more than one.
     pub sources: usize,
     /// What is known of the source.
     pub source: SourceDetails<'a>,
@@ -112,6 +151,12 @@ impl<'a> Volume<'a> {
         }
     }
 
+    /// Returns the field that has to go when the volume becomes an emptyDir, where it has one.
+    #[must_use]
+    pub fn foreign_source(&self) -> Option<Text<'a>> {
+        (self.sources > 0 && &*self.kind != "emptyDir").then(|| self.kind.clone())
+    }
+
     /// Whether it is an emptyDir, whatever its medium.
     #[must_use]
     pub fn is_empty_dir(&self) -> bool {
@@ -201,41 +246,37 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                     kind: Text::from("emptyDir"),
                     ..Volume::default()
                 };
+                let mut others = 0;
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     if &*key == "name" {
                         volume.name = map.next_value::<Option<Text<'de>>>()?.unwrap_or_default();
                         continue;
                     }
-                    let known = matches!(
-                        &*key,
-                        "emptyDir"
-                            | "hostPath"
-                            | "nfs"
-                            | "persistentVolumeClaim"
-                            | "secret"
-                            | "configMap"
-                            | "projected"
-                            | "downwardAPI"
-                            | "csi"
-                    );
-                    // Of other kinds only readOnly is of interest, and their other fields may have any type.
-                    let source = if known {
+                    let source = if READ_SOURCES.contains(&&*key) {
                         map.next_value::<Option<SourceDetails<'de>>>()?
                     } else {
-                        match map.next_value::<OtherField>()? {
-                            OtherField::Source { read_only } => Some(SourceDetails {
-                                read_only,
-                                ..SourceDetails::default()
-                            }),
-                            OtherField::NotASource => None,
-                        }
+                        map.next_value::<OtherField>()?.source()
                     };
-                    if let Some(source) = source {
-                        volume.sources += 1;
-                        if volume.sources == 1 {
-                            (volume.kind, volume.source) = (key, source);
+                    let is_known = READ_SOURCES.contains(&&*key) || OTHER_SOURCES.contains(&&*key);
+                    // Beside a source that Kubernetes knows today, a field of tomorrow is not taken for a second one.
+                    match source {
+                        Some(source) if is_known => {
+                            volume.sources += 1;
+                            if volume.sources == 1 {
+                                (volume.kind, volume.source) = (key, source);
+                            }
                         }
+                        Some(source) => {
+                            others += 1;
+                            if volume.sources == 0 && others == 1 {
+                                (volume.kind, volume.source) = (key, source);
+                            }
+                        }
+                        None => {}
                     }
+                }
+                if volume.sources == 0 {
+                    volume.sources = others;
                 }
                 Ok(volume)
             }
@@ -248,6 +289,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
 enum OtherField {
     Source { read_only: Option<bool> },
     NotASource,
+}
+
+impl OtherField {
+    fn source<'a>(self) -> Option<SourceDetails<'a>> {
+        match self {
+            Self::Source { read_only } => Some(SourceDetails {
+                read_only,
+                ..SourceDetails::default()
+            }),
+            Self::NotASource => None,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for OtherField {

@@ -65,6 +65,11 @@ pub(super) fn displaced<'a>(
     displaced
 }
 
+/// Whether a volume is among those that will be told of.
+pub(super) fn tells_of(displaced: &[Displaced<'_>], volume: &Text<'_>) -> bool {
+    displaced.iter().any(|entry| entry.volume == *volume)
+}
+
 /// Tells what was displaced, and with Relocate mounts it: the first volume at the policy's path, further ones below it by name.
 pub(super) fn tell_and_mount<'a>(
     planner: &mut Planner<'_, 'a>,

@@ -77,17 +77,15 @@ impl<'a> Shared<'a> {
                 name,
                 swap: Some(index),
             } => {
-                let was = planner
-                    .pod
-                    .volumes()
-                    .get(index)
-                    .map(|volume| volume.kind.clone())
-                    .unwrap_or_default();
+                let volume = planner.pod.volumes().get(index);
+                let was = volume.map(|volume| volume.kind.clone()).unwrap_or_default();
+                let dropped = volume.and_then(Volume::foreign_source);
                 let directory = directory.path.clone();
                 let action = Action::SwapVolume {
                     index,
                     name: name.clone(),
                     was,
+                    dropped,
                     directory,
                     size_limit,
                 };

@@ -112,6 +112,7 @@ impl fmt::Display for Note<'_> {
                     None => f.write_str("; to give dind a registry's authority, use the policy's registryCAs"),
                 }
             }
+            Fact::Unrestricted { container, path, dropped } => write!(f, "the mount at {path} of container \"{container}\" lost {}, because docker:dind must write its client certificates there", dropped.join(", ")),
             Fact::NotRelocated { volume, container, path, why } => write!(f, "volume \"{volume}\" is not mounted at {path} in container \"{container}\": {why}"),
             Fact::Reported(conflict) => write!(f, "{conflict}; the policy only reports it (onConflict: Report)"),
             Fact::Denied(conflict) => write!(

@@ -180,7 +180,10 @@ fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> Opt
     }
     let fields: Vec<&str> = sources.iter().map(|source| source.field).collect();
     let problem = if fields.is_empty() {
-        "has no source; give it exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs".to_owned()
+        format!(
+            "(\"{}\") has no source; give it exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs",
+            spec.name
+        )
     } else {
         format!(
             "(\"{}\") has {} sources ({}); keep one of them",
