@@ -125,3 +125,6 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         notes: verdict.notes(Audience::Team).map(note).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,4 +8,6 @@ pub mod mount_path;
 pub mod mutate;
 pub mod pod;
 pub mod policy;
+#[cfg(test)]
+mod testing;
 pub mod verdict;

@@ -161,3 +161,6 @@ fn plan(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
