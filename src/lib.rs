@@ -1,13 +1,47 @@
-//! drydock: a mutating admission webhook that repairs GitLab CI job pods.
+//! drydock: a TLS mutating admission webhook that repairs GitLab CI job pods on their way into a Kubernetes cluster.
+//!
+//! A mutation is a subtraction: **desired − actual = changes**. Policies fold to what a pod should look like; the rules compare it with
+//! the pod and return a list of changes; everything else is a rendering of that list: a JSON Patch for the API server, sentences for
+//! people, names for metrics. Webhook, command line and tests call the same function, [`verdict::judge`].
+//!
+//! ```text
+//! document, mount_path ◄─ everything below          pure: no async, clock, environment, files, network
+//! crd ◄── policy ◄─┐
+//!         pod ◄────┼─ job_pod ◄── mutate ◄── verdict ◄── admission ◄─┐
+//!                  └────────────────────────────────────────────────┤
+//!                                            telemetry ◄── server ◄─┴── cli ◄── main          I/O
+//!                                                development_ca ◄───────┘
+//! ```
+//!
+//! Left never imports right; `tests/tidy.rs` holds it.
+//!
+//! # The way of a review
+//!
+//! [`server`] reads the body → [`admission`] reads the review into a borrowed [`pod::Pod`] → [`verdict::judge`]: is it a job pod
+//! ([`job_pod`]), which policies match ([`policy::set`]), what do they change ([`mutate`]) → the patch, warnings and audit annotations
+//! go back, a [`admission::Record`] goes to log and metrics.
+//!
+//! # Invariants
+//!
+//! - Planning a planned pod gives no change; what rules promise holds afterwards; all else is as it was: `tests/laws.rs`.
+//! - The patch applied to the original is the pod of `drydock mutate -o json`: `tests/laws.rs`, `tests/fixtures.rs`.
+//! - A patch never names what is missing, and never tests: `mutate::patch::tests`.
+//! - A [`policy::Policy`] cannot be wrong: `policy::parse::tests`.
+//! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
+//! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
+
 pub mod admission;
 pub mod cli;
 pub mod crd;
+pub mod development_ca;
 pub mod document;
 pub mod job_pod;
 pub mod mount_path;
 pub mod mutate;
 pub mod pod;
 pub mod policy;
+pub mod server;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod verdict;

@@ -1,9 +1,83 @@
+//! `drydock certs`: a certificate authority and a server certificate for development, as files.
+
+use super::Exit;
+use crate::development_ca::{self, Issued};
+use anyhow::{Context, bail};
 use clap::Args;
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Make a certificate authority and a server certificate for development.
+///
+/// Writes ca.crt, tls.crt and tls.key. The authority's own key is not kept. Good for a year, and renewed by nobody.
 #[derive(Args, Debug)]
-pub(super) struct Certs {}
+pub(super) struct Certs {
+    /// Directory to write to; it is made where it does not exist
+    #[arg(short, long, value_name = "DIR", default_value = "certs")]
+    out: PathBuf,
+
+    /// DNS name or address that the certificate is for. Repeats
+    #[arg(long = "name", value_name = "NAME", default_values_t = default_names())]
+    names: Vec<String>,
+
+    /// Overwrite files that are there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Names for this machine, and for the Service of the manifests.
+fn default_names() -> Vec<String> {
+    ["localhost", "127.0.0.1", "::1", "drydock.drydock.svc"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 impl Certs {
-    pub(super) fn run(self, _o: &mut impl Write) -> anyhow::Result<super::Exit> {
-        Ok(super::Exit::Good)
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<Exit> {
+        let Issued {
+            ca,
+            certificate,
+            key,
+        } = development_ca::issue(&self.names)
+            .with_context(|| format!("no certificate can be made for {}", self.names.join(", ")))?;
+        std::fs::create_dir_all(&self.out)
+            .with_context(|| format!("{} cannot be made", self.out.display()))?;
+        let files = [
+            ("ca.crt", ca, 0o644),
+            ("tls.crt", certificate, 0o644),
+            ("tls.key", key, 0o600),
+        ];
+        if let Some((name, ..)) = files
+            .iter()
+            .find(|(name, ..)| !self.force && self.out.join(name).exists())
+        {
+            bail!(
+                "{} is there already; take another directory with --out, or overwrite it with --force",
+                self.out.join(name).display()
+            );
+        }
+        for (name, content, mode) in files {
+            let path = self.out.join(name);
+            write_file(&path, &content, mode)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            writeln!(out, "{}", path.display())?;
+        }
+        Ok(Exit::Good)
     }
+}
+
+fn write_file(path: &Path, content: &str, mode: u32) -> std::io::Result<()> {
+    // A file that is there would keep its mode, and its content for whoever has it open.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?
+        .write_all(content.as_bytes())
 }

@@ -21,6 +21,43 @@ pub struct PolicyFile {
     pub unreadable: bool,
 }
 
+impl PolicyFile {
+    /// A file of which nothing can be read.
+    #[must_use]
+    pub fn unreadable(file: &str, problem: String) -> Self {
+        let error = PolicyError {
+            file: file.to_owned(),
+            place: "the file".to_owned(),
+            policy: None,
+            problem,
+        };
+        Self {
+            errors: vec![error],
+            unreadable: true,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the policies to use when a file that was right has changed: those that are right now, and the last good version
+    /// of those that are not any more (F3). Where a document cannot even be read, whatever is missing may be in it, and stays.
+    #[must_use]
+    pub fn or_last_good(self, last: &[Policy]) -> Vec<Policy> {
+        let Self {
+            mut policies,
+            refused,
+            unreadable,
+            ..
+        } = self;
+        for old in last {
+            let is_here = policies.iter().any(|policy| policy.name == old.name);
+            if !is_here && (unreadable || refused.contains(&old.name)) {
+                policies.push(old.clone());
+            }
+        }
+        policies
+    }
+}
+
 /// Something wrong in a text of policies, with its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PolicyError {

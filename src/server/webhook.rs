@@ -1,0 +1,192 @@
+//! `POST /mutate` and `POST /audit`: HTTP around [`admission::review`].
+//!
+//! An error's body is a sentence for the job's author: the API server quotes it in the job log (F1).
+
+use super::State;
+use crate::admission::{self, Answer, Context};
+use crate::policy::Mode;
+use crate::telemetry::metrics::{Failure, Limit};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http_body_util::LengthLimitError;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+/// Makes the router.
+pub fn router(state: State) -> Router {
+    let mutate = |state, headers, body| answer(state, Mode::Enforce, headers, body);
+    let audit = |state, headers, body| answer(state, Mode::Audit, headers, body);
+    Router::new()
+        .route("/mutate", post(mutate))
+        .route("/audit", post(audit))
+        .fallback(not_found)
+        .with_state(state)
+}
+
+async fn not_found() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "drydock answers POST /mutate and POST /audit here; health and metrics are on the ops port\n",
+    )
+}
+
+async fn answer(
+    extract::State(state): extract::State<State>,
+    mode: Mode,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match read(&state, &headers, body).await {
+        Ok(body) => review(&state, mode, &body),
+        Err(refusal) => refuse(&state, refusal),
+    }
+}
+
+/// An HTTP error, and why.
+struct Refusal {
+    status: StatusCode,
+    failure: Failure,
+    message: String,
+}
+
+fn refusal(status: StatusCode, failure: Failure, message: impl Into<String>) -> Refusal {
+    Refusal {
+        status,
+        failure,
+        message: message.into(),
+    }
+}
+
+async fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    if !is_json(headers) {
+        let message =
+            "drydock reads application/json; send the AdmissionReview with that Content-Type";
+        return Err(refusal(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Failure::ContentType,
+            message,
+        ));
+    }
+    let limits = &state.limits;
+    let too_large = || {
+        state.metrics.limit_hit(Limit::BodySize);
+        let message = format!(
+            "the request is larger than drydock's limit of {} bytes",
+            limits.body
+        );
+        refusal(StatusCode::PAYLOAD_TOO_LARGE, Failure::BodySize, message)
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limits.body) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(limits.body_time, axum::body::to_bytes(body, limits.body)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error))
+            if error
+                .source()
+                .is_some_and(|cause| cause.is::<LengthLimitError>()) =>
+        {
+            Err(too_large())
+        }
+        Ok(Err(_)) => Err(refusal(
+            StatusCode::BAD_REQUEST,
+            Failure::BodyCut,
+            "the request ended before its body did",
+        )),
+        Err(_) => {
+            state.metrics.limit_hit(Limit::BodyTime);
+            let message = format!(
+                "the request's body did not arrive within {} s",
+                limits.body_time.as_secs_f64()
+            );
+            Err(refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                Failure::BodyTime,
+                message,
+            ))
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+fn review(state: &State, mode: Mode, body: &[u8]) -> Response {
+    let began = Instant::now();
+    let policies = state.policies.borrow().clone();
+    let context = Context {
+        policies: &policies,
+        mode,
+        namespace_labels: None,
+        own_namespace: &state.own_namespace,
+    };
+    // A bug must not take the connection down with it: whether the pod is admitted is the failurePolicy's to say.
+    match catch_unwind(AssertUnwindSafe(|| admission::review(body, context))) {
+        Ok(Ok(answer)) => {
+            state.metrics.answered(&answer.record, began.elapsed());
+            log(&answer, began);
+            ([(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
+        }
+        Ok(Err(error)) => refuse(
+            state,
+            refusal(
+                StatusCode::BAD_REQUEST,
+                Failure::Review(error.name()),
+                error.to_string(),
+            ),
+        ),
+        Err(_) => {
+            let message = "drydock failed on this pod because of a bug of its own; please tell the platform team";
+            refuse(
+                state,
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, Failure::Bug, message),
+            )
+        }
+    }
+}
+
+fn log(answer: &Answer, began: Instant) {
+    let record = &answer.record;
+    tracing::info!(
+        namespace = record.namespace,
+        pod = record.pod,
+        outcome = record.outcome.name(),
+        reason = record.outcome.reason(),
+        policies = record.policies.join(","),
+        changes = record.changes.join(","),
+        would_change = record.audit_changes.join(","),
+        notes = record.notes.join("; "),
+        microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        uid = record.uid,
+        "review"
+    );
+}
+
+fn refuse(state: &State, refusal: Refusal) -> Response {
+    let Refusal {
+        status,
+        failure,
+        message,
+    } = refusal;
+    state.metrics.failed(failure);
+    tracing::warn!(
+        status = status.as_u16(),
+        reason = failure.name(),
+        "request refused: {message}"
+    );
+    (status, format!("{message}\n")).into_response()
+}

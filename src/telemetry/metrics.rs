@@ -1,0 +1,398 @@
+//! Metric families. Every label value is of a closed set and is there from the start, at zero.
+
+use crate::admission::{Record, ReviewError};
+use crate::job_pod::NotJobPod;
+use crate::mutate::change::Action;
+use crate::verdict::{AuditReason, Outcome, SkipReason};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReviewLabels {
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ChangeLabels {
+    change: &'static str,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReloadLabels {
+    what: &'static str,
+    result: &'static str,
+}
+
+/// A bound that a client ran into.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// The body is larger than allowed.
+    BodySize,
+    /// The body did not arrive in time.
+    BodyTime,
+    /// The headers did not arrive in time.
+    HeaderTime,
+    /// The TLS handshake did not end in time.
+    HandshakeTime,
+    /// A connection was idle for too long.
+    IdleTime,
+    /// There were too many connections, so the one idle for longest was closed.
+    Connections,
+}
+
+impl Limit {
+    const ALL: [Self; 6] = [
+        Self::BodySize,
+        Self::BodyTime,
+        Self::HeaderTime,
+        Self::HandshakeTime,
+        Self::IdleTime,
+        Self::Connections,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::BodySize => "body-size",
+            Self::BodyTime => "body-time",
+            Self::HeaderTime => "header-time",
+            Self::HandshakeTime => "handshake-time",
+            Self::IdleTime => "idle-time",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+/// Why a request got an HTTP error instead of an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// It is no review that can be read.
+    Review(&'static str),
+    /// Its content type is not JSON.
+    ContentType,
+    /// Its body is larger than allowed.
+    BodySize,
+    /// Its body did not arrive in time.
+    BodyTime,
+    /// Its body was cut short.
+    BodyCut,
+    /// drydock itself failed.
+    Bug,
+}
+
+impl Failure {
+    const OTHERS: [Self; 5] = [
+        Self::ContentType,
+        Self::BodySize,
+        Self::BodyTime,
+        Self::BodyCut,
+        Self::Bug,
+    ];
+
+    /// Returns the name that metrics and logs use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Review(name) => name,
+            Self::ContentType => "content-type",
+            Self::BodySize => "body-size",
+            Self::BodyTime => "body-time",
+            Self::BodyCut => "body-cut",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+/// Something that is read again when its file changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reloaded {
+    /// Policy files.
+    Policies,
+    /// The server's certificate.
+    Certificate,
+}
+
+impl Reloaded {
+    /// Returns the name that metrics and logs use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Policies => "policies",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<ReviewLabels, Counter>,
+    duration: Histogram,
+    changes: Family<ChangeLabels, Counter>,
+    policies: Family<StateLabels, Gauge>,
+    certificate_expiry: Gauge,
+    connections: Gauge,
+    handshake_failures: Counter,
+    limits: Family<LimitLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Makes all families, every label set at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        // From 10 µs, which a review takes, to 10 s, at which the API server has long given up.
+        const BUCKETS: [f64; 13] = [
+            10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3, 1.0,
+            10.0,
+        ];
+        let mut metrics = Self {
+            registry: Registry::with_prefix("drydock"),
+            reviews: Family::default(),
+            duration: Histogram::new(BUCKETS),
+            changes: Family::default(),
+            policies: Family::default(),
+            certificate_expiry: Gauge::default(),
+            connections: Gauge::default(),
+            handshake_failures: Counter::default(),
+            limits: Family::default(),
+            reloads: Family::default(),
+        };
+        metrics.register();
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let Self { registry, .. } = self;
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "reviews",
+            "Requests on the webhook port, each by its one outcome",
+            self.reviews.clone(),
+        );
+        registry.register_with_unit(
+            "review_duration",
+            "Time from a request's whole body to its answer",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        registry.register(
+            "changes",
+            "Changes of pods, made (enforce) or only told (audit)",
+            self.changes.clone(),
+        );
+        registry.register(
+            "policies",
+            "Policies in force (loaded) and not in force as written (refused)",
+            self.policies.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the certificate in use expires, as a Unix time",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "connections",
+            "Open connections on the webhook port",
+            self.connections.clone(),
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "TLS handshakes that failed, those out of time among them",
+            self.handshake_failures.clone(),
+        );
+        registry.register(
+            "limit_hits",
+            "Times that a client ran into a bound",
+            self.limits.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Times that a changed file was read again, by result",
+            self.reloads.clone(),
+        );
+    }
+
+    fn begin_at_zero(&self) {
+        for labels in review_labels() {
+            let _ = self.reviews.get_or_create(&labels);
+        }
+        for change in Action::NAMES {
+            for mode in ["enforce", "audit"] {
+                let _ = self.changes.get_or_create(&ChangeLabels { change, mode });
+            }
+        }
+        for limit in Limit::ALL {
+            let _ = self.limits.get_or_create(&LimitLabels {
+                limit: limit.name(),
+            });
+        }
+        for what in [Reloaded::Policies, Reloaded::Certificate] {
+            for result in ["good", "bad"] {
+                let _ = self.reloads.get_or_create(&ReloadLabels {
+                    what: what.name(),
+                    result,
+                });
+            }
+        }
+        self.set_policies(0, 0);
+    }
+
+    /// Counts an answered review.
+    pub fn answered(&self, record: &Record, took: Duration) {
+        let labels = ReviewLabels {
+            outcome: record.outcome.name(),
+            reason: record.outcome.reason(),
+        };
+        self.reviews.get_or_create(&labels).inc();
+        self.duration.observe(took.as_secs_f64());
+        for (changes, mode) in [
+            (&record.changes, "enforce"),
+            (&record.audit_changes, "audit"),
+        ] {
+            for change in changes {
+                self.changes
+                    .get_or_create(&ChangeLabels { change, mode })
+                    .inc();
+            }
+        }
+    }
+
+    /// Counts a request that got an HTTP error.
+    pub fn failed(&self, failure: Failure) {
+        self.reviews
+            .get_or_create(&ReviewLabels {
+                outcome: "failed",
+                reason: failure.name(),
+            })
+            .inc();
+    }
+
+    /// Counts a client that ran into a bound.
+    pub fn limit_hit(&self, limit: Limit) {
+        self.limits
+            .get_or_create(&LimitLabels {
+                limit: limit.name(),
+            })
+            .inc();
+    }
+
+    /// Counts a failed handshake.
+    pub fn handshake_failed(&self) {
+        self.handshake_failures.inc();
+    }
+
+    /// Counts a connection that was opened.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// Counts a connection that was closed.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// Sets how many policies are in force, and how many are not as they are written.
+    pub fn set_policies(&self, loaded: usize, refused: usize) {
+        for (state, count) in [("loaded", loaded), ("refused", refused)] {
+            self.policies
+                .get_or_create(&StateLabels { state })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Sets when the certificate in use expires, in seconds since 1970.
+    pub fn set_certificate_expiry(&self, unix_seconds: i64) {
+        self.certificate_expiry.set(unix_seconds);
+    }
+
+    /// Counts a changed file that was read again.
+    pub fn reloaded(&self, what: Reloaded, good: bool) {
+        let result = if good { "good" } else { "bad" };
+        self.reloads
+            .get_or_create(&ReloadLabels {
+                what: what.name(),
+                result,
+            })
+            .inc();
+    }
+
+    /// Writes all metrics as OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes what is written");
+        text
+    }
+}
+
+/// Returns every outcome with each of its reasons.
+fn review_labels() -> Vec<ReviewLabels> {
+    let skipped = [
+        SkipReason::NotPodCreation,
+        SkipReason::ExcludedNamespace,
+        SkipReason::NoPolicy,
+    ];
+    let skipped = skipped
+        .into_iter()
+        .chain(NotJobPod::ALL.map(SkipReason::NotJobPod))
+        .map(Outcome::Skipped);
+    let audited = [
+        AuditReason::WouldMutate,
+        AuditReason::WouldDeny,
+        AuditReason::NothingToChange,
+    ]
+    .map(Outcome::Audited);
+    let outcomes = [Outcome::Mutated, Outcome::Unchanged, Outcome::Denied]
+        .into_iter()
+        .chain(skipped)
+        .chain(audited);
+    let answered = outcomes.map(|outcome| ReviewLabels {
+        outcome: outcome.name(),
+        reason: outcome.reason(),
+    });
+    let failures = ReviewError::NAMES
+        .map(Failure::Review)
+        .into_iter()
+        .chain(Failure::OTHERS);
+    answered
+        .chain(failures.map(|failure| ReviewLabels {
+            outcome: "failed",
+            reason: failure.name(),
+        }))
+        .collect()
+}
