@@ -137,3 +137,6 @@ pub fn distinct(changes: &[&'static str]) -> String {
     }
     names.join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,3 +200,6 @@ fn not_asked_for(desired: &DesiredDind<'_>) -> Vec<(&'static str, &'static str)>
     .filter_map(|(absent, rule, sentence)| absent.then_some((rule, sentence)))
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,16 +116,4 @@ fn volume_name(host: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::volume_name;
-
-    #[test]
-    fn r1_the_volume_is_named_after_the_registry() {
-        assert_eq!(
-            volume_name("registry.mylab.com:5000"),
-            "registry-ca-registry-mylab-com-5000"
-        );
-        assert_eq!(volume_name("[fd00::1]:5000"), "registry-ca-fd00--1--5000");
-        assert_eq!(volume_name(&format!("{}.com", "a".repeat(50))).len(), 62);
-    }
-}
+mod tests;

@@ -101,3 +101,6 @@ fn is_equal(theirs: &Toleration<'_>, terms: &TolerationTerms) -> bool {
         && text(&theirs.effect) == terms.effect
         && theirs.toleration_seconds == terms.seconds
 }
+
+#[cfg(test)]
+mod tests;

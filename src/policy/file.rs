@@ -217,3 +217,6 @@ impl Reader<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
