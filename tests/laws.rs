@@ -9,7 +9,11 @@
     clippy::panic,
     reason = "a test that meets what it does not expect is to fail"
 )]
-#![allow(unreachable_pub, missing_docs, reason = "the modules of a test are nobody's library")]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "the modules of a test are nobody's library"
+)]
 
 #[path = "laws/case.rs"]
 mod case;
@@ -47,8 +51,16 @@ fn config() -> Config {
     let set = |name: &str| std::env::var_os(name).is_some();
     let environment = Config::default();
     Config {
-        cases: if set("PROPTEST_CASES") { environment.cases } else { 3_000 },
-        rng_seed: if set("PROPTEST_RNG_SEED") { environment.rng_seed } else { RngSeed::Fixed(1) },
+        cases: if set("PROPTEST_CASES") {
+            environment.cases
+        } else {
+            3_000
+        },
+        rng_seed: if set("PROPTEST_RNG_SEED") {
+            environment.rng_seed
+        } else {
+            RngSeed::Fixed(1)
+        },
         max_shrink_iters: 50_000,
         failure_persistence: None,
         ..environment
@@ -69,11 +81,7 @@ prop_compose! {
 
 /// Whether the API server refuses the pod anyway, in a way that leaves open what its mounts mean.
 fn is_faulty(case: &Case) -> bool {
-    let spec = &case.pod["spec"];
-    let names: Vec<_> = facts::list(spec, "volumes").iter().map(|volume| facts::text(volume, "name")).collect();
-    let containers = facts::containers(&case.pod, &[]);
-    let mut mounts = containers.iter().flat_map(|container| container.mounts());
-    names.iter().collect::<BTreeSet<_>>().len() < names.len() || mounts.any(|mount| !names.contains(&facts::text(mount, "name")))
+    !frame::faults(&case.pod).is_empty()
 }
 
 /// Looks at the mounts of a pod that is changed, where the contract says what becomes of them.
@@ -81,7 +89,9 @@ fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
     let run = case.run();
     let wanted = wanted(case);
     let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
-    let directories = dind.map(|dind| certs::directories(&case.pod, dind)).unwrap_or_default();
+    let directories = dind
+        .map(|dind| certs::directories(&case.pod, dind))
+        .unwrap_or_default();
     let is_open = is_faulty(case) || directories.iter().any(|directory| directory.overlaps);
     if run.outcome == "denied" || is_open {
         return Ok(());

@@ -1,7 +1,9 @@
 //! D2 to D9: the docker client's certificate directories.
 
 use super::case::Run;
-use super::facts::{self, Answer, Container, clean, is_below, is_memory, is_unwritable, list, parent, path, text};
+use super::facts::{
+    self, Answer, Container, clean, is_below, is_memory, is_unwritable, list, parent, path, text,
+};
 use super::wanted::Dind;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -51,12 +53,19 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
         answers.dedup();
         let policy_paths = wanted.volumes.keys().chain([&wanted.relocate_to]);
         let server = clean(&format!("{root}/server"));
-        let is_crowded = |other: &String| facts::overlap(other, &path) || facts::overlap(other, &server);
-        let overlaps = paths.iter().any(|other| *other != path && facts::overlap(other, &path))
+        let is_crowded =
+            |other: &String| facts::overlap(other, &path) || facts::overlap(other, &server);
+        let overlaps = paths
+            .iter()
+            .any(|other| *other != path && facts::overlap(other, &path))
             || policy_paths.clone().any(is_crowded) && root != "/certs";
         let mut directory = Directory {
             dinds: dinds.iter().map(|dind| dind.place).collect(),
-            own_ca: if let [one] = answers[..] { one } else { Answer::Open },
+            own_ca: if let [one] = answers[..] {
+                one
+            } else {
+                Answer::Open
+            },
             overlaps,
             conflict: Answer::No,
             path,
@@ -79,15 +88,27 @@ fn own_ca(pod: &Value, dind: &Container<'_>, root: &str) -> Answer {
         let volume = facts::volume(pod, text(mount, "name"));
         if at == root && volume.is_some_and(has_server_item) {
             // What a subPath of such a volume shows cannot be said.
-            answer = if facts::has_sub_path(mount) || root == "/" { Answer::Open } else { Answer::Yes };
+            answer = if facts::has_sub_path(mount) || root == "/" {
+                Answer::Open
+            } else {
+                Answer::Yes
+            };
         }
     }
     answer
 }
 
 fn has_server_item(volume: &Value) -> bool {
-    let in_items = |source: &Value| list(source, "items").iter().any(|item| text(item, "path").starts_with("server/"));
-    let fields = volume.as_object().into_iter().flatten().map(|(_, source)| source);
+    let in_items = |source: &Value| {
+        list(source, "items")
+            .iter()
+            .any(|item| text(item, "path").starts_with("server/"))
+    };
+    let fields = volume
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(_, source)| source);
     let mut fields = fields.filter(|source| source.is_object());
     fields.any(|source| {
         let projected = list(source, "sources").iter().filter_map(Value::as_object);
@@ -100,7 +121,11 @@ fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) ->
     let mut memories = BTreeSet::new();
     let mut answer = Answer::No;
     for container in containers {
-        let parents = container.mounts().iter().filter(|mount| path(mount) == parent(&directory.path)).count();
+        let parents = container
+            .mounts()
+            .iter()
+            .filter(|mount| path(mount) == parent(&directory.path))
+            .count();
         for mount in container.mounts() {
             let (at, name) = (path(mount), text(mount, "name"));
             let volume = facts::volume(pod, name);
@@ -110,7 +135,11 @@ fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) ->
             if at == directory.path {
                 match volume {
                     None => answer = Answer::Open,
-                    Some(volume) if !is_memory(volume) || facts::is_read_only(mount) || facts::has_sub_path(mount) => {
+                    Some(volume)
+                        if !is_memory(volume)
+                            || facts::is_read_only(mount)
+                            || facts::has_sub_path(mount) =>
+                    {
                         return Answer::Yes;
                     }
                     Some(_) => drop(memories.insert(name)),
@@ -144,9 +173,14 @@ fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) ->
 fn shares_parent(pod: &Value, containers: &[Container<'_>], directory: &Directory) -> Answer {
     let mut mounted = BTreeSet::new();
     let mut answer = Answer::Yes;
-    let concerned: Vec<&Container<'_>> = containers.iter().filter(|container| directory.concerns(container)).collect();
+    let concerned: Vec<&Container<'_>> = containers
+        .iter()
+        .filter(|container| directory.concerns(container))
+        .collect();
     let is_there = |mount: &Value| path(mount) == parent(&directory.path);
-    let some_have_it = concerned.iter().any(|container| container.mounts().iter().any(is_there));
+    let some_have_it = concerned
+        .iter()
+        .any(|container| container.mounts().iter().any(is_there));
     if !some_have_it || !concerned.iter().any(|container| container.is_build) {
         return Answer::No;
     }
@@ -163,7 +197,9 @@ fn shares_parent(pod: &Value, containers: &[Container<'_>], directory: &Director
         };
         let volume = facts::volume(pod, text(mount, "name"));
         let is_dind = directory.dinds.contains(&container.place);
-        if volume.is_none_or(|volume| facts::source_of(volume) != "emptyDir") || is_dind && facts::is_read_only(mount) {
+        if volume.is_none_or(|volume| facts::source_of(volume) != "emptyDir")
+            || is_dind && facts::is_read_only(mount)
+        {
             if directory.dinds.len() == 1 {
                 return Answer::No;
             }
@@ -184,9 +220,14 @@ fn shares_parent(pod: &Value, containers: &[Container<'_>], directory: &Director
 /// D3, D5: what must hold of a directory. The error says what does not.
 fn holds(pod: &Value, wanted: &Dind<'_>, directory: &Directory) -> Result<(), String> {
     let containers = facts::containers(pod, &wanted.images);
-    let is_there = |mount: &Value| path(mount) == directory.path || is_below(&path(mount), &directory.path);
+    let is_there =
+        |mount: &Value| path(mount) == directory.path || is_below(&path(mount), &directory.path);
     let shares = shares_parent(pod, &containers, directory);
-    if shares != Answer::No && !containers.iter().any(|container| container.mounts().iter().any(is_there)) {
+    if shares != Answer::No
+        && !containers
+            .iter()
+            .any(|container| container.mounts().iter().any(is_there))
+    {
         return Ok(());
     }
     let mut shared = BTreeSet::new();
@@ -200,44 +241,80 @@ fn holds(pod: &Value, wanted: &Dind<'_>, directory: &Directory) -> Result<(), St
             if path(mount) == directory.path {
                 has_it = true;
                 shared.insert(text(mount, "name"));
-                if facts::is_read_only(mount) || facts::has_sub_path(mount) || !volume.is_some_and(is_memory) {
+                if facts::is_read_only(mount)
+                    || facts::has_sub_path(mount)
+                    || !volume.is_some_and(is_memory)
+                {
                     return Err(format!("{} has {mount} of {volume:?}", container.name));
                 }
             }
             let is_parent = path(mount) == parent(&directory.path) && directory.concerns(container);
             if is_parent && shares == Answer::No && is_unwritable(mount, volume) == Answer::Yes {
-                return Err(format!("{} has {mount} above it, which cannot be written", container.name));
+                return Err(format!(
+                    "{} has {mount} above it, which cannot be written",
+                    container.name
+                ));
             }
         }
         if !has_it && directory.concerns(container) {
             return Err(format!("{} has nothing there", container.name));
         }
     }
-    if shared.len() == 1 { Ok(()) } else { Err(format!("it is {shared:?}")) }
+    if shared.len() == 1 {
+        Ok(())
+    } else {
+        Err(format!("it is {shared:?}"))
+    }
 }
 
 /// D3, D5, D7, D9: after Replace, Relocate and, where nothing conflicts, Deny.
-pub fn directory_is_shared(pod: &Value, run: &Run, wanted: &Dind<'_>, directory: &Directory) -> Result<(), TestCaseError> {
+pub fn directory_is_shared(
+    pod: &Value,
+    run: &Run,
+    wanted: &Dind<'_>,
+    directory: &Directory,
+) -> Result<(), TestCaseError> {
     if !directory.is_settled() || wanted.on_conflict == "Report" {
         return Ok(());
     }
     let after = holds(&run.output, wanted, directory);
-    prop_assert!(after.is_ok(), "D3: {} is not shared and writable: {:?}", directory.path, after);
+    prop_assert!(
+        after.is_ok(),
+        "D3: {} is not shared and writable: {:?}",
+        directory.path,
+        after
+    );
     if directory.conflict == Answer::No && holds(pod, wanted, directory).is_ok() {
-        prop_assert_eq!(mounts_around(pod, directory), mounts_around(&run.output, directory), "A1: {} was right", directory.path);
+        prop_assert_eq!(
+            mounts_around(pod, directory),
+            mounts_around(&run.output, directory),
+            "A1: {} was right",
+            directory.path
+        );
     }
     let names = |pod: &Value, place: &(&str, usize)| -> Vec<String> {
         let mounts = list(&pod["spec"][place.0][place.1], "volumeMounts").to_vec();
         let there = mounts.iter().filter(|mount| path(mount) == directory.path);
         there.map(|mount| text(mount, "name").to_owned()).collect()
     };
-    let Some(shared) = directory.dinds.first().and_then(|dind| names(&run.output, dind).pop()) else {
+    let Some(shared) = directory
+        .dinds
+        .first()
+        .and_then(|dind| names(&run.output, dind).pop())
+    else {
         return Ok(());
     };
     let had = directory.dinds.iter().flat_map(|dind| names(pod, dind));
-    let had: BTreeSet<String> = had.filter(|name| facts::volume(pod, name).is_some_and(is_memory)).collect();
+    let had: BTreeSet<String> = had
+        .filter(|name| facts::volume(pod, name).is_some_and(is_memory))
+        .collect();
     if had.len() == 1 && plain_there(pod, directory) {
-        prop_assert!(had.contains(&shared), "D7: dind has {:?} there, yet {} is shared", had, shared);
+        prop_assert!(
+            had.contains(&shared),
+            "D7: dind has {:?} there, yet {} is shared",
+            had,
+            shared
+        );
     }
     let now = facts::volume(&run.output, &shared).unwrap();
     if facts::volume(pod, &shared) != Some(now) {
@@ -247,25 +324,37 @@ pub fn directory_is_shared(pod: &Value, run: &Run, wanted: &Dind<'_>, directory:
     // Only mounted at the directory, and not what dind has: one of these is swapped, so that no new volume is needed.
     let could_be_swapped = list(&pod["spec"], "volumes").iter().any(|volume| {
         let name = text(volume, "name");
-        let mounts = all_mounts(pod).filter(|mount| text(mount, "name") == name).map(path).collect::<Vec<_>>();
+        let mounts = all_mounts(pod)
+            .filter(|mount| text(mount, "name") == name)
+            .map(path)
+            .collect::<Vec<_>>();
         !is_memory(volume) && !mounts.is_empty() && mounts.iter().all(|at| *at == directory.path)
     });
     if could_be_swapped && had.is_empty() && wanted.on_conflict == "Replace" {
-        prop_assert!(facts::volume(pod, &shared).is_some(), "D7: {} is new, though one could be swapped", shared);
+        prop_assert!(
+            facts::volume(pod, &shared).is_some(),
+            "D7: {} is new, though one could be swapped",
+            shared
+        );
     }
     Ok(())
 }
 
 /// Whether every dind mounts what it has there without read-only or subPath.
 fn plain_there(pod: &Value, directory: &Directory) -> bool {
-    let mounts = directory.dinds.iter().flat_map(|(place, index)| list(&pod["spec"][place][index], "volumeMounts"));
+    let mounts = directory
+        .dinds
+        .iter()
+        .flat_map(|(place, index)| list(&pod["spec"][place][index], "volumeMounts"));
     let mut there = mounts.filter(|mount| path(mount) == directory.path);
     there.all(|mount| !facts::is_read_only(mount) && !facts::has_sub_path(mount))
 }
 
 fn all_mounts(pod: &Value) -> impl Iterator<Item = &Value> {
     let containers = facts::containers(pod, &[]);
-    containers.into_iter().flat_map(|container| container.mounts())
+    containers
+        .into_iter()
+        .flat_map(|container| container.mounts())
 }
 
 /// Each container's mounts at, below and directly above a directory.
@@ -274,7 +363,10 @@ fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usiz
     for container in facts::containers(pod, &[]) {
         for mount in container.mounts() {
             let at = path(mount);
-            if at == directory.path || is_below(&at, &directory.path) || at == parent(&directory.path) {
+            if at == directory.path
+                || is_below(&at, &directory.path)
+                || at == parent(&directory.path)
+            {
                 around.push((container.place, mount.clone()));
             }
         }
@@ -283,16 +375,30 @@ fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usiz
 }
 
 /// D2, D6 and D8's Report: a directory that is left alone keeps its mounts and their volumes, and that is told.
-pub fn left_alone_is_left(pod: &Value, run: &Run, wanted: &Dind<'_>, directory: &Directory) -> Result<(), TestCaseError> {
-    let reports = wanted.on_conflict == "Report" && directory.conflict == Answer::Yes && directory.own_ca == Answer::No;
+pub fn left_alone_is_left(
+    pod: &Value,
+    run: &Run,
+    wanted: &Dind<'_>,
+    directory: &Directory,
+) -> Result<(), TestCaseError> {
+    let reports = wanted.on_conflict == "Report"
+        && directory.conflict == Answer::Yes
+        && directory.own_ca == Answer::No;
     if directory.overlaps || !(reports || directory.own_ca == Answer::Yes) {
         return Ok(());
     }
-    let (before, after) = (mounts_around(pod, directory), mounts_around(&run.output, directory));
+    let (before, after) = (
+        mounts_around(pod, directory),
+        mounts_around(&run.output, directory),
+    );
     prop_assert_eq!(&before, &after, "D6, D8: {} is left alone", directory.path);
     for (_, mount) in &before {
         let name = text(mount, "name");
-        prop_assert_eq!(facts::volume(pod, name), facts::volume(&run.output, name), "D6, D8: so is what is there");
+        prop_assert_eq!(
+            facts::volume(pod, name),
+            facts::volume(&run.output, name),
+            "D6, D8: so is what is there"
+        );
     }
     if reports {
         prop_assert!(!run.told.is_empty(), "D8: Report tells");
@@ -301,15 +407,32 @@ pub fn left_alone_is_left(pod: &Value, run: &Run, wanted: &Dind<'_>, directory: 
 }
 
 /// D8: the pod is refused where something conflicts, and nowhere else.
-pub fn denied_where_it_conflicts(run: &Run, wanted: &Dind<'_>, directories: &[Directory]) -> Result<(), TestCaseError> {
-    let settled = directories.iter().filter(|directory| directory.is_settled());
-    let conflicts = settled.clone().any(|directory| directory.conflict == Answer::Yes);
+pub fn denied_where_it_conflicts(
+    run: &Run,
+    wanted: &Dind<'_>,
+    directories: &[Directory],
+) -> Result<(), TestCaseError> {
+    let settled = directories
+        .iter()
+        .filter(|directory| directory.is_settled());
+    let conflicts = settled
+        .clone()
+        .any(|directory| directory.conflict == Answer::Yes);
     if wanted.on_conflict != "Deny" {
         prop_assert_ne!(run.outcome, "denied", "D8: no policy says Deny");
     } else if conflicts {
         prop_assert_eq!(run.outcome, "denied", "D8: {:?}", directories);
-        let names_it = |note: &String| note.starts_with("D8") && directories.iter().any(|directory| note.contains(&directory.path));
-        prop_assert!(run.told.iter().any(names_it), "D8: the message names the path: {:?}", run.told);
+        let names_it = |note: &String| {
+            note.starts_with("D8")
+                && directories
+                    .iter()
+                    .any(|directory| note.contains(&directory.path))
+        };
+        prop_assert!(
+            run.told.iter().any(names_it),
+            "D8: the message names the path: {:?}",
+            run.told
+        );
     } else if settled.count() == directories.len() {
         prop_assert_ne!(run.outcome, "denied", "D8: nothing conflicts");
     }

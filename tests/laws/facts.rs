@@ -4,12 +4,18 @@ use serde_json::Value;
 
 /// The items of a list, which may be missing or null.
 pub fn list<'v>(object: &'v Value, field: &str) -> &'v [Value] {
-    object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    object
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// A text, empty where there is none.
 pub fn text<'v>(object: &'v Value, field: &str) -> &'v str {
-    object.get(field).and_then(Value::as_str).unwrap_or_default()
+    object
+        .get(field)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// Where a mount path lands in the container.
@@ -80,7 +86,9 @@ pub fn is_unwritable(mount: &Value, volume: Option<&Value>) -> Answer {
     }
     match volume.map(source_of) {
         Some("secret" | "configMap" | "projected" | "downwardAPI" | "image") => Answer::Yes,
-        Some("emptyDir" | "hostPath" | "persistentVolumeClaim" | "nfs" | "ephemeral" | "csi") => Answer::No,
+        Some("emptyDir" | "hostPath" | "persistentVolumeClaim" | "nfs" | "ephemeral" | "csi") => {
+            Answer::No
+        }
         // What a source of a later Kubernetes is cannot be known.
         _ => Answer::Open,
     }
@@ -121,7 +129,10 @@ impl<'p> Container<'p> {
         let Some(variable) = variables.iter().rfind(is_it) else {
             return Ok(Some("/certs".to_owned()));
         };
-        if variable.get("valueFrom").is_some_and(|source| !source.is_null()) {
+        if variable
+            .get("valueFrom")
+            .is_some_and(|source| !source.is_null())
+        {
             return Err(());
         }
         match text(variable, "value") {
@@ -167,7 +178,8 @@ fn fits(glob: &str, text: &str) -> bool {
     match glob.split_once('*') {
         None => glob == text,
         Some((before, rest)) => text.strip_prefix(before).is_some_and(|text| {
-            (0..=text.len()).any(|skipped| text.is_char_boundary(skipped) && fits(rest, &text[skipped..]))
+            (0..=text.len())
+                .any(|skipped| text.is_char_boundary(skipped) && fits(rest, &text[skipped..]))
         }),
     }
 }
@@ -190,8 +202,12 @@ fn has_dind_image(image: &str) -> bool {
         Some(dash) => tag.split_at(dash),
         None => (tag, ""),
     };
-    let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
-    let is_plain = matches!(rest, "" | "-git") || rest.starts_with("-alpine") || rest.starts_with("-rc");
+    let major: Option<u32> = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    let is_plain =
+        matches!(rest, "" | "-git") || rest.starts_with("-alpine") || rest.starts_with("-rc");
     let is_new = major.is_some_and(|major| major >= 23) && is_plain;
     name == "docker" && (tag == "latest" || tag.split('-').any(|part| part == "dind") || is_new)
 }
@@ -199,23 +215,36 @@ fn has_dind_image(image: &str) -> bool {
 fn has_dind_command(container: &Value) -> bool {
     let words = |field| -> Option<Vec<&str>> {
         let words = container.get(field).filter(|words| !words.is_null())?;
-        words.as_array().map(|words| words.iter().filter_map(Value::as_str).collect())
+        words
+            .as_array()
+            .map(|words| words.iter().filter_map(Value::as_str).collect())
     };
     match (words("command"), words("args")) {
         (Some(command), _) => starts_dockerd(&command),
         (None, None) => true,
-        (None, Some(args)) => args.first().is_some_and(|first| first.starts_with('-')) || starts_dockerd(&args),
+        (None, Some(args)) => {
+            args.first().is_some_and(|first| first.starts_with('-')) || starts_dockerd(&args)
+        }
     }
 }
 
 fn starts_dockerd(words: &[&str]) -> bool {
-    let program = words.first().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
-    let is_shell = matches!(program, "sh" | "bash" | "ash" | "tini" | "dumb-init" | "docker-init");
-    program.starts_with("dockerd") || (is_shell && words.iter().any(|word| word.contains("dockerd")))
+    let program = words
+        .first()
+        .and_then(|word| word.rsplit('/').next())
+        .unwrap_or_default();
+    let is_shell = matches!(
+        program,
+        "sh" | "bash" | "ash" | "tini" | "dumb-init" | "docker-init"
+    );
+    program.starts_with("dockerd")
+        || (is_shell && words.iter().any(|word| word.contains("dockerd")))
 }
 
 /// The volume of a name; `None` where there is none or several.
 pub fn volume<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
-    let mut named = list(&pod["spec"], "volumes").iter().filter(|volume| text(volume, "name") == name);
+    let mut named = list(&pod["spec"], "volumes")
+        .iter()
+        .filter(|volume| text(volume, "name") == name);
     named.next().filter(|_| named.next().is_none())
 }

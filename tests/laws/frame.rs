@@ -13,7 +13,11 @@ const CHANGES: &str = "drydock.dev/changes";
 
 /// A1: outside the fields that rules write, everything is as it was.
 pub fn all_else_is_as_it_was(case: &Case, run: &Run) -> Result<(), TestCaseError> {
-    prop_assert_eq!(frame(&case.pod), frame(&run.output), "A1: something else moved");
+    prop_assert_eq!(
+        frame(&case.pod),
+        frame(&run.output),
+        "A1: something else moved"
+    );
     if run.patch.is_none() {
         prop_assert_eq!(&case.pod, &run.output);
     }
@@ -23,7 +27,12 @@ pub fn all_else_is_as_it_was(case: &Case, run: &Run) -> Result<(), TestCaseError
 fn frame(pod: &Value) -> Value {
     let mut pod = pod.clone();
     for place in ["containers", "initContainers"] {
-        for container in pod["spec"].get_mut(place).and_then(Value::as_array_mut).into_iter().flatten() {
+        for container in pod["spec"]
+            .get_mut(place)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             container.as_object_mut().unwrap().remove("volumeMounts");
         }
     }
@@ -32,7 +41,11 @@ fn frame(pod: &Value) -> Value {
         spec.remove(field);
     }
     let metadata = pod["metadata"].as_object_mut().unwrap();
-    let mut annotations: Map<String, Value> = metadata.get("annotations").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut annotations: Map<String, Value> = metadata
+        .get("annotations")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     annotations.retain(|name, _| !name.starts_with("drydock.dev/"));
     metadata.insert("annotations".to_owned(), json!(annotations));
     pod
@@ -45,7 +58,9 @@ pub fn no_less_valid(case: &Case, run: &Run) -> Result<(), TestCaseError> {
         let known = before.get(fault).copied().unwrap_or(0);
         prop_assert!(*count <= known, "A4: {} is drydock's fault", fault);
     }
-    let lasting = before.keys().filter(|fault| fault.starts_with("volume name"));
+    let lasting = before
+        .keys()
+        .filter(|fault| fault.starts_with("volume name"));
     for fault in lasting {
         prop_assert!(after.contains_key(fault), "A4: {} was made to pass", fault);
     }
@@ -53,7 +68,7 @@ pub fn no_less_valid(case: &Case, run: &Run) -> Result<(), TestCaseError> {
 }
 
 /// What the API server refuses about volumes and mounts, and how often.
-fn faults(pod: &Value) -> BTreeMap<String, usize> {
+pub fn faults(pod: &Value) -> BTreeMap<String, usize> {
     let mut faults = BTreeMap::new();
     let mut fault = |what: String| *faults.entry(what).or_insert(0) += 1;
     let mut names = BTreeSet::new();
@@ -66,10 +81,18 @@ fn faults(pod: &Value) -> BTreeMap<String, usize> {
         let mut paths = BTreeSet::new();
         for mount in container.mounts() {
             if !paths.insert(text(mount, "mountPath")) {
-                fault(format!("path {} twice in {}", text(mount, "mountPath"), container.name));
+                fault(format!(
+                    "path {} twice in {}",
+                    text(mount, "mountPath"),
+                    container.name
+                ));
             }
             if !names.contains(text(mount, "name")) {
-                fault(format!("mount of missing {} in {}", text(mount, "name"), container.name));
+                fault(format!(
+                    "mount of missing {} in {}",
+                    text(mount, "name"),
+                    container.name
+                ));
             }
         }
     }
@@ -77,11 +100,20 @@ fn faults(pod: &Value) -> BTreeMap<String, usize> {
 }
 
 /// S1: keys and tolerations that are missing are added to dind pods, at the end; what is there stays.
-pub fn scheduling_is_added(case: &Case, run: &Run, wanted: Option<&Dind<'_>>) -> Result<(), TestCaseError> {
+pub fn scheduling_is_added(
+    case: &Case,
+    run: &Run,
+    wanted: Option<&Dind<'_>>,
+) -> Result<(), TestCaseError> {
     let (before, after) = (&case.pod["spec"], &run.output["spec"]);
     let images = wanted.map_or(&[][..], |wanted| &wanted.images);
-    let has_dind = facts::containers(&case.pod, images).iter().any(|container| container.is_dind);
-    let mut selector: Map<String, Value> = before["nodeSelector"].as_object().cloned().unwrap_or_default();
+    let has_dind = facts::containers(&case.pod, images)
+        .iter()
+        .any(|container| container.is_dind);
+    let mut selector: Map<String, Value> = before["nodeSelector"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     let mut tolerations = list(before, "tolerations").to_vec();
     let known = (selector.len(), tolerations.len());
     if let Some(wanted) = wanted.filter(|_| has_dind) {
@@ -89,7 +121,10 @@ pub fn scheduling_is_added(case: &Case, run: &Run, wanted: Option<&Dind<'_>>) ->
             selector.entry(*key).or_insert_with(|| json!(value));
         }
         for (_, toleration) in &wanted.tolerations {
-            if !tolerations.iter().any(|known| terms(known) == terms(toleration)) {
+            if !tolerations
+                .iter()
+                .any(|known| terms(known) == terms(toleration))
+            {
                 tolerations.push((*toleration).clone());
             }
         }
@@ -98,7 +133,14 @@ pub fn scheduling_is_added(case: &Case, run: &Run, wanted: Option<&Dind<'_>>) ->
         prop_assert_eq!(before.get("nodeSelector"), after.get("nodeSelector"), "S1");
         prop_assert_eq!(before.get("tolerations"), after.get("tolerations"), "S1");
     }
-    prop_assert_eq!(&selector, &after["nodeSelector"].as_object().cloned().unwrap_or_default(), "S1");
+    prop_assert_eq!(
+        &selector,
+        &after["nodeSelector"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
+        "S1"
+    );
     prop_assert_eq!(&tolerations[..], list(after, "tolerations"), "S1");
     Ok(())
 }
@@ -109,26 +151,60 @@ fn terms(toleration: &Value) -> [String; 4] {
         "" => "Equal",
         operator => operator,
     };
-    [text(toleration, "key"), or_equal, text(toleration, "value"), text(toleration, "effect")].map(str::to_owned)
+    [
+        text(toleration, "key"),
+        or_equal,
+        text(toleration, "value"),
+        text(toleration, "effect"),
+    ]
+    .map(str::to_owned)
 }
 
 /// A5: a changed pod names the policies, in rank, and the changes; another one has no such annotation.
 /// `movers` are policies that must be named.
-pub fn annotations_say_it(case: &Case, run: &Run, wanted: Option<&Wanted<'_>>, movers: &BTreeSet<&str>) -> Result<(), TestCaseError> {
+pub fn annotations_say_it(
+    case: &Case,
+    run: &Run,
+    wanted: Option<&Wanted<'_>>,
+    movers: &BTreeSet<&str>,
+) -> Result<(), TestCaseError> {
     let annotations = &run.output["metadata"]["annotations"];
     let Some(wanted) = wanted.filter(|_| run.output != case.pod) else {
-        prop_assert!(annotations.get(POLICIES).is_none() && annotations.get(CHANGES).is_none(), "A5");
+        prop_assert!(
+            annotations.get(POLICIES).is_none() && annotations.get(CHANGES).is_none(),
+            "A5"
+        );
         prop_assert_eq!(&run.patch, &None, "P4, A6: nothing to change, so no patch");
         return Ok(());
     };
     let named: Vec<&str> = text(annotations, POLICIES).split(',').collect();
-    let in_rank = wanted.labels.iter().filter(|(_, label)| named.contains(&label.as_str()));
-    prop_assert_eq!(in_rank.clone().map(|(_, label)| label.as_str()).collect::<Vec<_>>(), &named[..], "A5: in rank");
+    let in_rank = wanted
+        .labels
+        .iter()
+        .filter(|(_, label)| named.contains(&label.as_str()));
+    prop_assert_eq!(
+        in_rank
+            .clone()
+            .map(|(_, label)| label.as_str())
+            .collect::<Vec<_>>(),
+        &named[..],
+        "A5: in rank"
+    );
     for mover in movers {
-        prop_assert!(in_rank.clone().any(|(name, _)| name == mover), "A5: {} made a change", mover);
+        prop_assert!(
+            in_rank.clone().any(|(name, _)| name == mover),
+            "A5: {} made a change",
+            mover
+        );
     }
     let changes: Vec<&str> = text(annotations, CHANGES).split(',').collect();
-    prop_assert!(changes.iter().all(|change| !change.is_empty() && change.len() <= 63), "A5: {:?}", changes);
+    prop_assert!(
+        changes
+            .iter()
+            .all(|change| !change.is_empty() && change.len() <= 63),
+        "A5: {:?}",
+        changes
+    );
     Ok(())
 }
 
@@ -138,17 +214,44 @@ pub fn the_patch_is_plain(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     let mut pod = case.pod.clone();
     for operation in operations.as_array().unwrap() {
         let (kind, pointer) = (text(operation, "op"), text(operation, "path"));
-        prop_assert!(matches!(kind, "add" | "replace" | "remove"), "A3: {}", operation);
+        prop_assert!(
+            matches!(kind, "add" | "replace" | "remove"),
+            "A3: {}",
+            operation
+        );
         let is_there = pod.pointer(pointer).is_some();
-        prop_assert!(kind == "add" || is_there, "A3: {} of what is missing", operation);
+        prop_assert!(
+            kind == "add" || is_there,
+            "A3: {} of what is missing",
+            operation
+        );
         let (holder, last) = pointer.rsplit_once('/').unwrap();
         let holder = pod.pointer(holder);
-        prop_assert!(holder.is_some_and(|holder| holder.is_object() || holder.is_array()), "A3: no place for {}", operation);
-        prop_assert!(!(kind == "add" && is_there && holder.is_some_and(Value::is_object) && !pod.pointer(pointer).unwrap().is_null()), "A3: {} overwrites", operation);
-        prop_assert!(kind == "remove" || operation.get("value").is_some(), "A3: {}", operation);
+        prop_assert!(
+            holder.is_some_and(|holder| holder.is_object() || holder.is_array()),
+            "A3: no place for {}",
+            operation
+        );
+        prop_assert!(
+            !(kind == "add"
+                && is_there
+                && holder.is_some_and(Value::is_object)
+                && !pod.pointer(pointer).unwrap().is_null()),
+            "A3: {} overwrites",
+            operation
+        );
+        prop_assert!(
+            kind == "remove" || operation.get("value").is_some(),
+            "A3: {}",
+            operation
+        );
         prop_assert!(last != "-" || kind == "add", "A3: {}", operation);
         let one: json_patch::Patch = serde_json::from_value(json!([operation])).unwrap();
-        prop_assert!(json_patch::patch(&mut pod, &one).is_ok(), "A3: {} does not apply", operation);
+        prop_assert!(
+            json_patch::patch(&mut pod, &one).is_ok(),
+            "A3: {} does not apply",
+            operation
+        );
     }
     prop_assert_eq!(&pod, &run.output);
     Ok(())

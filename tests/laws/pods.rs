@@ -350,7 +350,11 @@ pub fn pod() -> impl Strategy<Value = Value> {
         bool_weighted(0.3),
         option::weighted(
             0.04,
-            select(vec!["duplicate mount", "dangling mount", "duplicate volume"]),
+            select(vec![
+                "duplicate mount",
+                "dangling mount",
+                "duplicate volume",
+            ]),
         ),
     );
     parts.prop_map(
@@ -466,7 +470,9 @@ fn add_mounts(
                 Scope::Service(number) => service(number) == Some((is_main, index)),
             };
             let taken = container["volumeMounts"].as_array().is_some_and(|mounts| {
-                mounts.iter().any(|other| other["mountPath"] == json["mountPath"])
+                mounts
+                    .iter()
+                    .any(|other| other["mountPath"] == json["mountPath"])
             });
             if !is_meant || (taken && parts.fault != Some("duplicate mount")) {
                 continue;
@@ -474,7 +480,10 @@ fn add_mounts(
             if !container["volumeMounts"].is_array() {
                 container["volumeMounts"] = json!([]);
             }
-            container["volumeMounts"].as_array_mut().unwrap().push(json.clone());
+            container["volumeMounts"]
+                .as_array_mut()
+                .unwrap()
+                .push(json.clone());
         }
     }
     if parts.when_empty > 0 {
@@ -506,6 +515,9 @@ fn add_future_fields(value: &mut Value) {
 }
 
 fn is_volume(fields: &Map<String, Value>) -> bool {
-    fields.get("name").and_then(Value::as_str).is_some_and(|name| VOLUME_NAMES.contains(&name))
+    fields
+        .get("name")
+        .and_then(Value::as_str)
+        .is_some_and(|name| VOLUME_NAMES.contains(&name))
         && !fields.contains_key("mountPath")
 }

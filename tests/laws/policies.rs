@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const POLICY_NAMES: [&str; 3] = ["gitlab", "base", "zz"];
-pub const SOURCES: [(&str, &str); 3] = [("service", "lb"), ("ingress", "gitlab"), ("gateway", "edge")];
+pub const SOURCES: [(&str, &str); 3] = [
+    ("service", "lb"),
+    ("ingress", "gitlab"),
+    ("gateway", "edge"),
+];
 
 /// Where a hostname's addresses come from.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +59,10 @@ fn host_aliases() -> impl Strategy<Value = Vec<Value>> {
                     entry["ip"] == source["ip"] && entry["from"] == source["from"]
                 };
                 match entries.iter_mut().find(same) {
-                    Some(entry) => entry["hostnames"].as_array_mut().unwrap().push(json!(hostname)),
+                    Some(entry) => entry["hostnames"]
+                        .as_array_mut()
+                        .unwrap()
+                        .push(json!(hostname)),
                     None => entries.push(with(source, &json!({"hostnames": [hostname]}))),
                 }
             }
@@ -87,7 +94,12 @@ fn volumes() -> impl Strategy<Value = Vec<Value>> {
         "/tls",
         "/certs/displaced",
     ]);
-    let name = select(vec!["dind-storage", "dind-modules", "docker-certs", "cache"]);
+    let name = select(vec![
+        "dind-storage",
+        "dind-modules",
+        "docker-certs",
+        "cache",
+    ]);
     let source = select(vec![
         json!({"emptyDir": {}}),
         json!({"emptyDir": {"medium": "Memory"}}),
@@ -108,10 +120,14 @@ fn volumes() -> impl Strategy<Value = Vec<Value>> {
         for (name, path, source, more) in drawn {
             let clean = super::facts::clean(path);
             let clashes = volumes.iter().any(|other| {
-                other["name"] == name || super::facts::clean(other["mountPath"].as_str().unwrap()) == clean
+                other["name"] == name
+                    || super::facts::clean(other["mountPath"].as_str().unwrap()) == clean
             });
             if !clashes {
-                volumes.push(with(with(json!({"name": name, "mountPath": path}), &source), &more));
+                volumes.push(with(
+                    with(json!({"name": name, "mountPath": path}), &source),
+                    &more,
+                ));
             }
         }
         volumes
@@ -119,33 +135,48 @@ fn volumes() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn dind() -> impl Strategy<Value = Value> {
-    let registry_ca = |host: &str| json!([{"host": host, "configMap": {"name": "registry-ca", "key": "ca.pem"}}]);
+    let registry_ca =
+        |host: &str| json!([{"host": host, "configMap": {"name": "registry-ca", "key": "ca.pem"}}]);
     let fields = (
         option::weighted(0.7, client_certs()),
         option::weighted(0.6, volumes()),
-        option::weighted(0.3, select(vec![registry_ca("registry.mylab.com"), registry_ca("registry.mylab.com:5000")])),
-        option::weighted(0.2, select(vec![json!(["corp/*dind:*"]), json!(["*:16", "docker:2?"])])),
-        option::weighted(0.3, select(vec![
-            json!({"nodeSelector": {"pool": "ci", "disk": "ssd"}}),
-            json!({"tolerations": [{"key": "ci", "operator": "Equal", "value": "dind", "effect": "NoSchedule"}, {"key": "gpu", "operator": "Exists"}]}),
-        ])),
+        option::weighted(
+            0.3,
+            select(vec![
+                registry_ca("registry.mylab.com"),
+                registry_ca("registry.mylab.com:5000"),
+            ]),
+        ),
+        option::weighted(
+            0.2,
+            select(vec![json!(["corp/*dind:*"]), json!(["*:16", "docker:2?"])]),
+        ),
+        option::weighted(
+            0.3,
+            select(vec![
+                json!({"nodeSelector": {"pool": "ci", "disk": "ssd"}}),
+                json!({"tolerations": [{"key": "ci", "operator": "Equal", "value": "dind", "effect": "NoSchedule"}, {"key": "gpu", "operator": "Exists"}]}),
+            ]),
+        ),
     );
-    fields.prop_map(|(client_certs, volumes, registry_cas, images, scheduling)| {
-        let mut dind = json!({});
-        let fields = [
-            ("clientCerts", client_certs),
-            ("volumes", volumes.map(Value::from)),
-            ("registryCAs", registry_cas),
-            ("images", images),
-            ("scheduling", scheduling),
-        ];
-        for (name, value) in fields {
-            if let Some(value) = value {
-                dind[name] = value;
+    fields.prop_map(
+        |(client_certs, volumes, registry_cas, images, scheduling)| {
+            let mut dind = json!({});
+            let fields = [
+                ("clientCerts", client_certs),
+                ("volumes", volumes.map(Value::from)),
+                ("registryCAs", registry_cas),
+                ("images", images),
+                ("scheduling", scheduling),
+            ];
+            for (name, value) in fields {
+                if let Some(value) = value {
+                    dind[name] = value;
+                }
             }
-        }
-        dind
-    })
+            dind
+        },
+    )
 }
 
 fn spec() -> impl Strategy<Value = Value> {
@@ -192,6 +223,8 @@ pub fn live() -> impl Strategy<Value = BTreeMap<String, Vec<&'static str>>> {
     ]);
     vec(addresses, 3).prop_map(|all| {
         let sources = SOURCES.iter().zip(all);
-        sources.map(|((kind, name), addresses)| (format!("{kind}/cicd/{name}"), addresses)).collect()
+        sources
+            .map(|((kind, name), addresses)| (format!("{kind}/cicd/{name}"), addresses))
+            .collect()
     })
 }

@@ -41,11 +41,21 @@ pub fn wanted(case: &Case) -> Option<Wanted<'_>> {
     let labels = &case.pod["metadata"]["labels"];
     let mut policies: Vec<&Value> = case.policies.iter().collect();
     policies.retain(|policy| {
-        let selector = policy.pointer("/spec/podSelector/matchLabels").and_then(Value::as_object);
-        let matches = selector.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+        let selector = policy
+            .pointer("/spec/podSelector/matchLabels")
+            .and_then(Value::as_object);
+        let matches = selector
+            .into_iter()
+            .flatten()
+            .all(|(key, value)| labels.get(key) == Some(value));
         matches && text(&policy["spec"], "mode") != "Audit"
     });
-    policies.sort_by_key(|policy| (-policy["spec"]["priority"].as_i64().unwrap_or(0), name(policy)));
+    policies.sort_by_key(|policy| {
+        (
+            -policy["spec"]["priority"].as_i64().unwrap_or(0),
+            name(policy),
+        )
+    });
     if policies.is_empty() {
         return None;
     }
@@ -56,7 +66,10 @@ pub fn wanted(case: &Case) -> Option<Wanted<'_>> {
         }
     }
     Some(Wanted {
-        labels: policies.iter().map(|policy| (name(policy), label(policy))).collect(),
+        labels: policies
+            .iter()
+            .map(|policy| (name(policy), label(policy)))
+            .collect(),
         hosts,
         dind: dind(&policies),
     })
@@ -88,11 +101,21 @@ fn hosts_of<'c>(policy: &'c Value, case: &Case) -> BTreeMap<&'c str, BTreeSet<Ip
     let mut hosts: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
     for entry in list(&policy["spec"], "hostAliases") {
         let mut addresses: Vec<IpAddr> = Vec::new();
-        if let Some((kind, object)) = entry["from"].as_object().and_then(|from| from.iter().next()) {
-            let source = format!("{kind}/{}/{}", text(object, "namespace"), text(object, "name"));
+        if let Some((kind, object)) = entry["from"]
+            .as_object()
+            .and_then(|from| from.iter().next())
+        {
+            let source = format!(
+                "{kind}/{}/{}",
+                text(object, "namespace"),
+                text(object, "name")
+            );
             for address in case.live.get(&source).into_iter().flatten() {
                 let address: IpAddr = address.parse().unwrap();
-                if !addresses.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
+                if !addresses
+                    .iter()
+                    .any(|other| other.is_ipv4() == address.is_ipv4())
+                {
                     addresses.push(address);
                 }
             }
@@ -100,14 +123,20 @@ fn hosts_of<'c>(policy: &'c Value, case: &Case) -> BTreeMap<&'c str, BTreeSet<Ip
             addresses.push(text(entry, "ip").parse().unwrap());
         }
         for hostname in list(entry, "hostnames") {
-            hosts.entry(hostname.as_str().unwrap()).or_default().extend(&addresses);
+            hosts
+                .entry(hostname.as_str().unwrap())
+                .or_default()
+                .extend(&addresses);
         }
     }
     hosts
 }
 
 fn dind<'c>(policies: &[&'c Value]) -> Option<Dind<'c>> {
-    let mut speaking = policies.iter().filter_map(|policy| Some((name(policy), policy["spec"].get("dind")?))).peekable();
+    let mut speaking = policies
+        .iter()
+        .filter_map(|policy| Some((name(policy), policy["spec"].get("dind")?)))
+        .peekable();
     let (_, first) = *speaking.peek()?;
     let certs = &first["clientCerts"];
     let or = |value: &'c str, default| if value.is_empty() { default } else { value };
@@ -122,17 +151,28 @@ fn dind<'c>(policies: &[&'c Value]) -> Option<Dind<'c>> {
         tolerations: Vec::new(),
     };
     for (name, dind) in speaking {
-        folded.images.extend(list(dind, "images").iter().filter_map(Value::as_str));
+        folded
+            .images
+            .extend(list(dind, "images").iter().filter_map(Value::as_str));
         let volumes = dind.get("volumes").cloned().unwrap_or_else(default_volumes);
         for volume in volumes.as_array().unwrap() {
-            folded.volumes.entry(facts::path(volume)).or_insert_with(|| (name, volume.clone()));
+            folded
+                .volumes
+                .entry(facts::path(volume))
+                .or_insert_with(|| (name, volume.clone()));
         }
         for ca in list(dind, "registryCAs") {
-            folded.registry_cas.entry(text(ca, "host")).or_insert((name, ca));
+            folded
+                .registry_cas
+                .entry(text(ca, "host"))
+                .or_insert((name, ca));
         }
         let scheduling = &dind["scheduling"];
         for (key, value) in scheduling["nodeSelector"].as_object().into_iter().flatten() {
-            folded.node_selector.entry(key).or_insert((name, value.as_str().unwrap()));
+            folded
+                .node_selector
+                .entry(key)
+                .or_insert((name, value.as_str().unwrap()));
         }
         for toleration in list(scheduling, "tolerations") {
             folded.tolerations.push((name, toleration));
