@@ -53,16 +53,17 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
                     .and_then(|volume| volume.config_map())
                     == Some(&ca.config_map);
             let path = occupant.path().into_owned();
-            if !is_ours {
-                planner.note(
-                    policy,
-                    Fact::RegistryDirectoryTaken {
-                        host: &ca.host,
-                        container: container_name,
-                        path,
-                    },
-                );
-            }
+            let (host, container) = (ca.host.as_str(), container_name);
+            let fact = if is_ours {
+                Fact::AuthorityRight { host, container }
+            } else {
+                Fact::RegistryDirectoryTaken {
+                    host,
+                    container,
+                    path,
+                }
+            };
+            planner.note(policy, fact);
             continue;
         }
         let volume = match &name {
