@@ -53,9 +53,9 @@ pub struct Record {
     pub pod: String,
     /// The policies that match, in rank.
     pub policies: Vec<String>,
-    /// The names of the changes made.
+    /// The name of each change made.
     pub changes: Vec<&'static str>,
-    /// The names of the changes that would have been made.
+    /// The name of each change that would have been made.
     pub audit_changes: Vec<&'static str>,
     /// What there is to tell the platform team.
     pub notes: Vec<String>,
@@ -125,3 +125,18 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         notes: verdict.notes(Audience::Team).map(note).collect(),
     }
 }
+
+/// Returns the names of changes for people, each once, in the order of the changes.
+#[must_use]
+pub fn distinct(changes: &[&'static str]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for change in changes {
+        if !names.contains(change) {
+            names.push(change);
+        }
+    }
+    names.join(",")
+}
+
+#[cfg(test)]
+mod tests;

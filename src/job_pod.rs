@@ -212,35 +212,4 @@ fn is_concurrency(text: &str, cut: bool) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("runner-xyt3kd1a-project-42-concurrent-0", true)]
-    #[case("runner-xyt3kd1a-project-42", true)]
-    #[case("runner-a-project-1-project-2-concurrent-3", true)]
-    #[case(
-        "runner-abcdefghijklmnopqrstuvwxyz-project-1234567890-concurrent-",
-        true
-    )]
-    #[case(
-        "runner-abcdefghijklmnopqrstuvwxyz-abcdef-project-1234567890-conc",
-        true
-    )]
-    #[case("runner-xyt3kd1a-project-42-concurrent-", false)]
-    #[case("runner-xyt3kd1a-project-42-conc", false)]
-    #[case("runner--project-42-concurrent-0", false)]
-    #[case("runner-project-42-concurrent-0", false)]
-    #[case("runner-xyt3kd1a-project--concurrent-0", false)]
-    #[case("my-runner-xyt3kd1a-project-42-concurrent-0", false)]
-    #[case("runner-xyt3kd1a-project-42-concurrent-0x", false)]
-    fn p2_the_label_of_old_runners(#[case] label: &str, #[case] expected: bool) {
-        assert_eq!(
-            is_unique_name(label),
-            expected,
-            "{label} ({} characters)",
-            label.len()
-        );
-    }
-}
+mod tests;

@@ -42,4 +42,6 @@ pub mod pod;
 pub mod policy;
 pub mod server;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod verdict;

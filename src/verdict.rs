@@ -215,3 +215,6 @@ fn outcome(
         Mode::Enforce => Outcome::Unchanged,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! kube's own response type writes the patch as a list of numbers (kube-rs/kube#1781); the documented form is base64.
 //! `patchType` without `patch` is refused, and no patch at all saves the API server a decoding, so both are left out where nothing changes.
 
-use super::Record;
+use super::{Record, distinct};
 use crate::mutate::Audience;
 use crate::verdict::{Outcome, Standing, Verdict};
 use base64::Engine as _;
@@ -92,8 +92,8 @@ fn audit_annotations(record: &Record) -> BTreeMap<&'static str, String> {
     let lists = [
         ("reason", record.outcome.reason().to_owned()),
         ("policies", record.policies.join(",")),
-        ("changes", names(&record.changes)),
-        ("would-change", names(&record.audit_changes)),
+        ("changes", distinct(&record.changes)),
+        ("would-change", distinct(&record.audit_changes)),
         ("notes", record.notes.join("; ")),
     ];
     let mut annotations: BTreeMap<&'static str, String> = lists
@@ -102,15 +102,4 @@ fn audit_annotations(record: &Record) -> BTreeMap<&'static str, String> {
         .collect();
     annotations.insert("outcome", record.outcome.name().to_owned());
     annotations
-}
-
-/// Returns the names of changes, each once.
-pub(super) fn names(changes: &[&'static str]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for change in changes {
-        if !names.contains(change) {
-            names.push(change);
-        }
-    }
-    names.join(",")
 }

@@ -3,7 +3,7 @@
 use crate::mutate::note::Fact;
 use crate::mutate::{Audience, Plan};
 use crate::policy::Mode;
-use crate::policy::set::Desired;
+use crate::policy::set::{Desired, DesiredDind};
 use crate::verdict::{AuditReason, Outcome, SkipReason, Verdict};
 use std::io::Write;
 
@@ -165,5 +165,46 @@ fn plan(
             &format!("{prefix}{told}{note} (policy \"{}\")", note.policy.name),
         )?;
     }
+    // Where there is no dind, that has been said.
+    let has_dind = !plan
+        .notes
+        .iter()
+        .any(|note| matches!(note.fact, Fact::NoDind));
+    for (rule, sentence) in desired
+        .dind
+        .iter()
+        .filter(|_| has_dind)
+        .flat_map(not_asked_for)
+    {
+        line(out, rule, sentence)?;
+    }
     Ok(())
 }
+
+/// Returns what the policies could ask for in dind pods and do not.
+fn not_asked_for(desired: &DesiredDind<'_>) -> Vec<(&'static str, &'static str)> {
+    let nowhere = desired.node_selector.is_empty() && desired.tolerations.is_empty();
+    [
+        (
+            desired.volumes.is_empty(),
+            "V1",
+            "the policies add no volumes for dind",
+        ),
+        (
+            desired.registry_cas.is_empty(),
+            "R1",
+            "the policies give dind no registry's authority",
+        ),
+        (
+            nowhere,
+            "S1",
+            "the policies do not say on which nodes dind runs",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(absent, rule, sentence)| absent.then_some((rule, sentence)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,6 @@ fn sets_listener(container: &Container<'_>) -> bool {
                 .any(|flag| word.contains(flag))
     })
 }
+
+#[cfg(test)]
+mod tests;

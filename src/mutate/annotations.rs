@@ -46,3 +46,6 @@ pub(super) fn of(
         (CHANGES, names.collect::<Vec<_>>().join(",")),
     ]
 }
+
+#[cfg(test)]
+mod tests;

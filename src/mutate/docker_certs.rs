@@ -322,3 +322,6 @@ fn is_restricted(mount: &crate::pod::VolumeMount<'_>) -> bool {
         || mount.sub_paths() != ("", "")
         || !matches!(text(&mount.recursive_read_only), "" | "Disabled")
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ fn tell_of_shared_data<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,3 +225,6 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, join: Join<'a>) {
     };
     planner.change(policy, action);
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,6 +182,8 @@ pub enum Fact<'a> {
         /// The certificate directory.
         directory: String,
     },
+    /// S1: the pod asks for the policies' nodes and tolerates their taints already.
+    SchedulingRight,
     /// S1: the pod asks for another node.
     NodeSelectorDiffers {
         /// The label's key.
@@ -190,6 +192,13 @@ pub enum Fact<'a> {
         theirs: String,
         /// What the policy says.
         ours: &'a str,
+    },
+    /// R1: dind has the registry's authority already.
+    AuthorityRight {
+        /// The registry.
+        host: &'a str,
+        /// The dind container.
+        container: Text<'a>,
     },
     /// R1: something is mounted at, above or below the registry's directory.
     RegistryDirectoryTaken {
@@ -257,8 +266,8 @@ impl Note<'_> {
             Fact::NotForUnprivileged { .. } => "V5",
             Fact::DataKeptApart { .. } | Fact::DataShared { .. } => "V3",
             Fact::InTheWay { .. } => "M6",
-            Fact::NodeSelectorDiffers { .. } => "S1",
-            Fact::RegistryDirectoryTaken { .. } => "R1",
+            Fact::SchedulingRight | Fact::NodeSelectorDiffers { .. } => "S1",
+            Fact::AuthorityRight { .. } | Fact::RegistryDirectoryTaken { .. } => "R1",
             Fact::NotPrivileged { .. } | Fact::HostSocket { .. } | Fact::HostMismatch { .. } => {
                 "R2"
             }
@@ -274,7 +283,9 @@ impl Note<'_> {
             | Fact::TlsOff { .. }
             | Fact::CertificatesRight { .. }
             | Fact::ParentServes { .. }
-            | Fact::PathTaken { .. } => Audience::Curious,
+            | Fact::PathTaken { .. }
+            | Fact::AuthorityRight { .. }
+            | Fact::SchedulingRight => Audience::Curious,
             Fact::NoAddress { .. }
             | Fact::HostnamesUnknown { .. }
             | Fact::ImageUndecided { .. }

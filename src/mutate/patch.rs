@@ -296,3 +296,6 @@ impl Serialize for Member<'_> {
         object.end()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,16 +53,17 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
                     .and_then(|volume| volume.config_map())
                     == Some(&ca.config_map);
             let path = occupant.path().into_owned();
-            if !is_ours {
-                planner.note(
-                    policy,
-                    Fact::RegistryDirectoryTaken {
-                        host: &ca.host,
-                        container: container_name,
-                        path,
-                    },
-                );
-            }
+            let (host, container) = (ca.host.as_str(), container_name);
+            let fact = if is_ours {
+                Fact::AuthorityRight { host, container }
+            } else {
+                Fact::RegistryDirectoryTaken {
+                    host,
+                    container,
+                    path,
+                }
+            };
+            planner.note(policy, fact);
             continue;
         }
         let volume = match &name {
@@ -115,16 +116,4 @@ fn volume_name(host: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::volume_name;
-
-    #[test]
-    fn r1_the_volume_is_named_after_the_registry() {
-        assert_eq!(
-            volume_name("registry.mylab.com:5000"),
-            "registry-ca-registry-mylab-com-5000"
-        );
-        assert_eq!(volume_name("[fd00::1]:5000"), "registry-ca-fd00--1--5000");
-        assert_eq!(volume_name(&format!("{}.com", "a".repeat(50))).len(), 62);
-    }
-}
+mod tests;

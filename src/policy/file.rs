@@ -261,3 +261,6 @@ impl Errors {
         self.0.extend(others);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ fn source(from: &crd::AddressSource, path: &str, errors: &mut Errors) -> Option<
         name: reference.name.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,3 +200,6 @@ impl Namespace<'_> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

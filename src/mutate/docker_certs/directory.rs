@@ -199,3 +199,6 @@ pub(super) fn is_device(pod: &Pod<'_>, volume: &str) -> bool {
             .any(|device| text(&device.name) == volume)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ fn relocate<'a>(
         },
     );
 }
+
+#[cfg(test)]
+mod tests;

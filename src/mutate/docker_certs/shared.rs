@@ -128,3 +128,6 @@ fn is_only_in_the_way(pod: &Pod<'_>, volume: &Volume<'_>, mounts: &[MountKind<'_
             == 1
         && !is_device(pod, &volume.name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,8 @@ impl fmt::Display for Note<'_> {
             Fact::InTheWay { volume, container, directory } => {
                 write!(f, "volume \"{volume}\" is not mounted in container \"{container}\": it would lie in the way of {directory}, where dind writes its certificates")
             }
+            Fact::SchedulingRight => f.write_str("the pod asks for the policies' nodes and tolerates their taints already"),
+            Fact::AuthorityRight { host, container } => write!(f, "container \"{container}\" has the authority of {host} already"),
             Fact::NodeSelectorDiffers { key, theirs, ours } => write!(f, "the pod asks for {key}={theirs}, which stays, though the policy says {ours}"),
             Fact::RegistryDirectoryTaken { host, container, path } => {
                 write!(f, "container \"{container}\" mounts something at {path}, so the authority of {host} is not added")

@@ -1,0 +1,42 @@
+//! The floor: the same listener, TLS configuration and router library, and an answer that is always the same.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use drydock::development_ca;
+use drydock::server::tls::{Certificate, server_config};
+use std::net::TcpListener;
+use tokio::sync::watch;
+
+/// Makes the benchmark's own binary run this server.
+pub(crate) const ARGUMENT: &str = "--floor";
+
+const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"7051086f-6b18-4d40-858c-87483c41ad07","allowed":true}}"#;
+
+/// Serves until it is killed; the authority goes to the file that the last argument names, the address to stdout.
+pub(crate) fn run() {
+    let issued = development_ca::issue(&["localhost".to_owned()]).unwrap();
+    std::fs::write(std::env::args().next_back().unwrap(), issued.ca).unwrap();
+    let certificate =
+        Certificate::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes()).unwrap();
+    let (_keep, certificates) = watch::channel(certificate);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        println!("{}", listener.local_addr().unwrap());
+        listener.set_nonblocking(true).unwrap();
+        let answer = |_: Bytes| async { ([("content-type", "application/json")], ANSWER) };
+        let router = Router::new().route("/mutate", post(answer));
+        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(server_config(certificates)))
+            .acceptor(axum_server::accept::NoDelayAcceptor::new());
+        let server = axum_server::from_tcp(listener)
+            .unwrap()
+            .http1_only()
+            .acceptor(acceptor);
+        server.serve(router.into_make_service()).await.unwrap();
+    });
+}

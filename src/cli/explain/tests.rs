@@ -1,0 +1,68 @@
+//! Rules M4, T1 and T4 in the words of `explain`.
+
+use crate::policy::Mode;
+use crate::testing::Setup;
+
+fn explained(policies: &[(&str, &str)], pod: &str) -> String {
+    let setup = Setup {
+        policies,
+        pod,
+        ..Setup::default()
+    };
+    setup.with_verdict(|verdict| {
+        let mut out = Vec::new();
+        super::write(&mut out, "pod", verdict, Mode::Enforce).expect("a Vec takes what is written");
+        String::from_utf8(out).expect("text")
+    })
+}
+
+#[test]
+fn t1_explain_names_the_rule_and_the_policy_of_each_change() {
+    let text = explained(
+        &[("aliases", "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]")],
+        "hostAliases: [{ip: 10.0.0.9, hostnames: [a]}]",
+    );
+    assert!(text.starts_with("pod: mutated, 2 changes\n"), "{text}");
+    assert!(
+        text.contains("  H2  removed the hostAliases entry 10.0.0.9 (a)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  H5  added the hostAliases entry 10.0.0.1 (a) (policy \"aliases\")"),
+        "{text}"
+    );
+}
+
+#[test]
+fn m4_explain_tells_of_losers() {
+    let text = explained(
+        &[
+            ("a", "hostAliases: [{ip: 10.0.0.1, hostnames: [x]}]"),
+            ("b", "hostAliases: [{ip: 10.0.0.2, hostnames: [x]}]"),
+        ],
+        "",
+    );
+    assert!(
+        text.contains("  M4  policy \"b\" has no say about hostname x"),
+        "{text}"
+    );
+}
+
+#[test]
+fn t4_explain_never_shows_the_value_of_a_variable() {
+    for on_conflict in ["Replace", "Relocate", "Report", "Deny"] {
+        let text = explained(
+            &[(
+                "p",
+                &format!("{{hostAliases: [{{ip: 10.0.0.1, hostnames: [a]}}], dind: {{clientCerts: {{onConflict: {on_conflict}}}}}}}"),
+            )],
+            "volumes: [{name: ca, secret: {secretName: ca}}]
+containers:
+- {name: build, env: [{name: TOKEN, value: s3cr3t}, {name: DOCKER_HOST, value: 'tcp://s3cr3t:2375'}], volumeMounts: [{name: ca, mountPath: /certs/client}]}
+- {name: docker, image: docker:dind, env: [{name: A, value: s3cr3t}]}
+- {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: s3cr3t}]}",
+        );
+        assert!(text.lines().count() > 5, "{text}");
+        assert!(!text.contains("s3cr3t"), "{text}");
+    }
+}

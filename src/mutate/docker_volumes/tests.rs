@@ -1,0 +1,321 @@
+//! Rules V1 to V6.
+
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
+use crate::testing::{DIND, Judged, Setup, judge};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+/// Judges a pod by a policy with some volumes, and with nothing to say about certificates: TLS is off in these pods.
+#[track_caller]
+fn judge_volumes(volumes: &str, pod: &str) -> Judged {
+    judge(&format!("dind: {{volumes: [{volumes}]}}"), pod)
+}
+
+/// The spec of a pod with a dind container of these fields.
+fn dind(fields: &str) -> String {
+    format!(
+        "containers: [{{name: build}}, {{name: helper}}, {{name: docker, image: 'docker:dind', env: [{{name: DOCKER_TLS_CERTDIR}}], {fields}}}]"
+    )
+}
+
+/// The same with two dind containers, `one` and `two`.
+fn two_dinds(one: &str, two: &str) -> String {
+    let dind = "image: 'docker:dind', env: [{name: DOCKER_TLS_CERTDIR}]";
+    format!(
+        "volumes: [{{name: mine, emptyDir: {{}}}}, {{name: claim, persistentVolumeClaim: {{claimName: cache}}}}]
+containers: [{{name: build}}, {{name: one, {dind}, {one}}}, {{name: two, {dind}, {two}}}]"
+    )
+}
+
+const STORAGE: &str = "{name: storage, mountPath: /var/lib/docker, emptyDir: {}}";
+const CLAIM: &str =
+    "{name: cache, mountPath: /var/lib/docker, persistentVolumeClaim: {claimName: cache}}";
+const MODULES: &str = "{name: modules, mountPath: /lib/modules, readOnly: true, hostPath: {path: /lib/modules, type: DirectoryOrCreate}}";
+const PRIVILEGED: &str = "securityContext: {privileged: true}";
+
+fn mounted(volume: &str) -> Value {
+    json!([{"name": volume, "mountPath": "/var/lib/docker"}])
+}
+
+#[test]
+fn v1_a_volume_goes_to_the_dind_container_only() {
+    let judged = judge_volumes(STORAGE, &dind(""));
+    assert_eq!(judged.mounts("docker"), &mounted("storage"));
+    assert_eq!(judged.mounts("build"), &Value::Null);
+    assert_eq!(
+        judged.volumes(),
+        &json!([{"name": "storage", "emptyDir": {}}])
+    );
+}
+
+#[test]
+fn v1_the_defaults_are_storage_and_the_nodes_modules() {
+    let judged = judge("dind: {}", &dind(PRIVILEGED));
+    assert_eq!(
+        judged.mounts("docker"),
+        &json!([
+            {"name": "dind-storage", "mountPath": "/var/lib/docker"},
+            {"name": "dind-modules", "mountPath": "/lib/modules", "readOnly": true},
+        ])
+    );
+}
+
+#[test]
+fn v1_a_pod_without_dind_gets_none() {
+    judge_volumes(&format!("{STORAGE}, {MODULES}"), "").assert_unchanged();
+}
+
+#[test]
+fn v1_for_all_means_containers_and_native_sidecars() {
+    let pod = format!(
+        "{}\ninitContainers: [{{name: init}}, {{name: sidecar, restartPolicy: Always}}]",
+        dind("")
+    );
+    let judged = judge_volumes(
+        "{name: cache, mountPath: /cache, containers: All, emptyDir: {}}",
+        &pod,
+    );
+    let cache = json!([{"name": "cache", "mountPath": "/cache"}]);
+    for container in ["build", "helper", "docker", "sidecar"] {
+        assert_eq!(judged.mounts(container), &cache, "{container}");
+    }
+    assert_eq!(judged.mounts("init"), &Value::Null);
+}
+
+#[rstest]
+#[case::empty_dir("emptyDir: {sizeLimit: 10Gi}")]
+#[case::claim("persistentVolumeClaim: {claimName: cache}")]
+#[case::ephemeral("ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce]}}}")]
+#[case::config_map("configMap: {name: daemon}")]
+#[case::secret("secret: {secretName: daemon}")]
+#[case::csi("csi: {driver: ephemeral.example.com}")]
+#[case::nfs("nfs: {server: nas, path: /cache}")]
+#[case::host_path("hostPath: {path: /cache}")]
+fn v1_every_source_arrives_as_the_policy_writes_it(#[case] source: &str) {
+    let judged = judge_volumes(
+        &format!("{{name: v, mountPath: /cache, {source}}}"),
+        &dind(PRIVILEGED),
+    );
+    let expected: Value = serde_saphyr::from_str(&format!("{{name: v, {source}}}")).expect("YAML");
+    assert_eq!(judged.volumes()[0], expected);
+}
+
+#[rstest]
+#[case("/var/lib/docker")]
+#[case("/var/lib/docker/")]
+#[case("/var//lib/./docker")]
+#[case("/var/lib/x/../docker")]
+#[case("var/lib/docker")]
+fn v2_what_a_container_mounts_at_the_path_stays(#[case] path: &str) {
+    let pod = format!(
+        "volumes: [{{name: mine}}]\n{}",
+        dind(&format!(
+            "volumeMounts: [{{name: mine, mountPath: {path}}}]"
+        ))
+    );
+    judge_volumes(STORAGE, &pod).assert_unchanged();
+}
+
+#[rstest]
+#[case::above("/var/lib")]
+#[case::below("/var/lib/docker/overlay2")]
+fn v2_a_mount_above_or_below_does_not_count(#[case] path: &str) {
+    let pod = format!(
+        "volumes: [{{name: mine}}]\n{}",
+        dind(&format!(
+            "volumeMounts: [{{name: mine, mountPath: {path}}}]"
+        ))
+    );
+    let judged = judge_volumes(STORAGE, &pod);
+    assert_eq!(judged.mounts("docker")[1], mounted("storage")[0]);
+}
+
+#[test]
+fn v3_two_daemons_get_a_data_volume_each() {
+    let judged = judge_volumes(STORAGE, &two_dinds("", ""));
+    assert_eq!(judged.mounts("one"), &mounted("storage"));
+    assert_eq!(judged.mounts("two"), &mounted("storage-2"));
+    assert_eq!(
+        judged.volumes()[2],
+        json!({"name": "storage", "emptyDir": {}})
+    );
+    assert_eq!(
+        judged.volumes()[3],
+        json!({"name": "storage-2", "emptyDir": {}})
+    );
+}
+
+#[rstest]
+#[case::claim(CLAIM)]
+#[case::node("{name: cache, mountPath: /var/lib/docker, hostPath: {path: /cache}}")]
+#[case::nfs("{name: cache, mountPath: /var/lib/docker, nfs: {server: nas, path: /cache}}")]
+fn v3_of_a_volume_that_is_one_directory_only_the_first_daemon_gets_it(#[case] volume: &str) {
+    let judged = judge_volumes(volume, &two_dinds(PRIVILEGED, PRIVILEGED));
+    assert_eq!(judged.mounts("one"), &mounted("cache"));
+    assert_eq!(judged.mounts("two"), &Value::Null);
+    assert!(judged.tells_author("V3", "\"two\""));
+}
+
+#[test]
+fn v3_a_claim_that_a_daemon_has_by_the_pod_is_not_given_to_another() {
+    let mine = "volumeMounts: [{name: claim, mountPath: /var/lib/docker}]";
+    for pod in [two_dinds(mine, ""), two_dinds("", mine)] {
+        let judged = judge_volumes(CLAIM, &pod);
+        judged.assert_unchanged();
+        assert!(judged.told("V3")[0].contains("data directory"));
+    }
+}
+
+#[test]
+fn v3_other_volumes_may_be_shared() {
+    let judged = judge_volumes(
+        "{name: cache, mountPath: /cache, persistentVolumeClaim: {claimName: c}}",
+        &two_dinds("", ""),
+    );
+    let cache = json!([{"name": "cache", "mountPath": "/cache"}]);
+    assert_eq!(judged.mounts("one"), &cache);
+    assert_eq!(judged.mounts("two"), &cache);
+}
+
+#[test]
+fn v3_a_data_volume_for_all_is_still_not_shared_by_two_daemons() {
+    let volume = "{name: storage, mountPath: /var/lib/docker, containers: All, emptyDir: {}}";
+    let judged = judge_volumes(volume, &two_dinds("", ""));
+    assert_ne!(judged.mounts("one"), judged.mounts("two"));
+    assert_eq!(judged.mounts("build")[0]["mountPath"], "/var/lib/docker");
+}
+
+#[test]
+fn v3_rootless_and_rootful_daemons_do_not_share_either() {
+    let judged = judge_volumes(
+        STORAGE,
+        "containers: [{name: build}, {name: one, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR}]}, {name: two, image: docker:dind-rootless, env: [{name: DOCKER_TLS_CERTDIR}]}]",
+    );
+    assert_eq!(judged.mounts("one"), &mounted("storage"));
+    assert_eq!(
+        judged.mounts("two"),
+        &json!([{"name": "storage-2", "mountPath": "/home/rootless/.local/share/docker"}])
+    );
+}
+
+#[test]
+fn v3_sharing_that_the_pod_brings_stays_and_is_told() {
+    let mine = "volumeMounts: [{name: mine, mountPath: /var/lib/docker}]";
+    let judged = judge_volumes(STORAGE, &two_dinds(mine, mine));
+    judged.assert_unchanged();
+    assert!(judged.tells_author("V3", "\"one\" and \"two\" share volume \"mine\""));
+}
+
+#[rstest]
+#[case::a_volume("volumes: [{name: storage}, {name: storage-2}]")]
+#[case::a_mount_of_no_volume(
+    "initContainers: [{name: init, volumeMounts: [{name: storage, mountPath: /a}, {name: storage-2, mountPath: /b}]}]"
+)]
+#[case::a_device_of_no_volume(
+    "initContainers: [{name: init, volumeDevices: [{name: storage, devicePath: /dev/a}, {name: storage-2, devicePath: /dev/b}]}]"
+)]
+fn v4_a_name_that_the_pod_uses_is_never_reused(#[case] pod: &str) {
+    let judged = judge_volumes(STORAGE, &format!("{pod}\n{}", dind("")));
+    assert_eq!(judged.mounts("docker"), &mounted("storage-3"));
+}
+
+#[test]
+fn v4_a_long_name_is_cut_to_make_room() {
+    let long = "v".repeat(63);
+    let judged = judge_volumes(
+        &format!("{{name: {long}, mountPath: /v, emptyDir: {{}}}}"),
+        &format!("volumes: [{{name: {long}}}]\n{}", dind("")),
+    );
+    let expected = format!("{}-2", "v".repeat(61));
+    assert_eq!(judged.mounts("docker")[0]["name"], json!(expected));
+}
+
+#[rstest]
+#[case::not_said("")]
+#[case::null("securityContext: {privileged: null}")]
+#[case::not("securityContext: {privileged: false}")]
+fn v5_a_directory_of_the_node_is_for_privileged_containers(#[case] fields: &str) {
+    let judged = judge_volumes(MODULES, &dind(fields));
+    judged.assert_unchanged();
+    assert!(judged.tells_team("V5", "\"modules\""));
+    let privileged = judge_volumes(MODULES, &dind(PRIVILEGED));
+    assert_eq!(
+        privileged.mounts("docker"),
+        &json!([{"name": "modules", "mountPath": "/lib/modules", "readOnly": true}])
+    );
+}
+
+#[test]
+fn v5_of_all_containers_only_the_privileged_get_it() {
+    let volume = "{name: dev, mountPath: /dev/kvm, containers: All, hostPath: {path: /dev/kvm}}";
+    let judged = judge_volumes(volume, &dind(PRIVILEGED));
+    assert_eq!(judged.mounts("docker")[0]["name"], "dev");
+    assert_eq!(judged.mounts("build"), &Value::Null);
+    assert!(judged.tells_team("V5", "\"build\""));
+}
+
+#[rstest]
+#[case("docker:dind-rootless")]
+#[case("registry.mylab.com:5000/mirror/docker:28-dind-rootless@sha256:0123")]
+fn v6_rootless_dind_has_its_data_elsewhere(#[case] image: &str) {
+    let pod = format!(
+        "containers: [{{name: build}}, {{name: docker, image: '{image}', env: [{{name: DOCKER_TLS_CERTDIR}}]}}]"
+    );
+    let judged = judge_volumes(
+        &format!("{STORAGE}, {{name: cache, mountPath: /cache, emptyDir: {{}}}}"),
+        &pod,
+    );
+    assert_eq!(
+        judged.mounts("docker"),
+        &json!([
+            {"name": "storage", "mountPath": "/home/rootless/.local/share/docker"},
+            {"name": "cache", "mountPath": "/cache"},
+        ])
+    );
+}
+
+#[test]
+fn v6_what_rootless_dind_mounts_there_stays() {
+    judge_volumes(
+        STORAGE,
+        "volumes: [{name: mine}]\ncontainers: [{name: build}, {name: docker, image: docker:dind-rootless, env: [{name: DOCKER_TLS_CERTDIR}], volumeMounts: [{name: mine, mountPath: /home/rootless/.local/share/docker/}]}]",
+    )
+    .assert_unchanged();
+}
+
+#[test]
+fn m3_the_first_policy_in_rank_has_the_path_and_the_others_add_theirs() {
+    let judged = Setup {
+        policies: &[
+            ("a", "{priority: 1, dind: {volumes: [{name: a, mountPath: /var/lib/docker, emptyDir: {}}]}}"),
+            ("b", "dind: {volumes: [{name: b, mountPath: /var/lib//docker/, emptyDir: {medium: Memory}}, {name: c, mountPath: /c, emptyDir: {}}]}"),
+        ],
+        pod: DIND,
+        ..Setup::default()
+    }
+    .judge();
+    assert_eq!(
+        judged.mounts("docker"),
+        &json!([
+            {"name": "drydock-docker-certs", "mountPath": "/certs/client"},
+            {"name": "a", "mountPath": "/var/lib/docker"},
+            {"name": "c", "mountPath": "/c"},
+        ])
+    );
+}
+
+#[test]
+fn m6_a_volume_in_the_way_of_a_jobs_own_certificate_directory_is_not_mounted() {
+    let pod = "containers: [{name: build}, {name: docker, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /cache}]}]";
+    for path in ["/cache/client", "/cache/client/deep"] {
+        let volume = format!("{{name: cache, mountPath: {path}, emptyDir: {{}}}}");
+        let judged = judge_volumes(&volume, pod);
+        assert_eq!(judged.mounts("docker").as_array().map(Vec::len), Some(1));
+    }
+    let below = judge_volumes(
+        "{name: cache, mountPath: /cache/client/deep, emptyDir: {}}",
+        pod,
+    );
+    assert!(below.tells_team("M6", "/cache/client"));
+}

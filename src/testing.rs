@@ -1,0 +1,378 @@
+//! The way from a unit test to the rules: a pod is judged, the patch is applied, and the result is judged again.
+//!
+//! A test says only what it is about. A policy is written as its `spec`, in YAML; so is a pod, with its `metadata` inside where a test
+//! needs some. The rest of a job pod is added here, and what the contract says of every pod (A1 to A5) is checked here.
+
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
+use crate::mutate::{Audience, Plan};
+use crate::pod::Pod;
+use crate::policy::set::{Namespace, PolicySet};
+use crate::policy::{LiveAddresses, Mode};
+use crate::verdict::{self, Outcome, Place, Verdict};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// A dind container without mounts, `build` and `helper`: what most tests of docker rules begin with.
+pub(crate) const DIND: &str = "containers: [{name: build}, {name: helper}, {name: docker, image: docker:28-dind, securityContext: {privileged: true}}]";
+
+/// Policies, a pod, and where it is created.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Setup<'a> {
+    /// Name and spec of each; `name@3` is the third generation.
+    pub(crate) policies: &'a [(&'a str, &'a str)],
+    /// The pod's spec, and `metadata` in it.
+    pub(crate) pod: &'a str,
+    /// The namespace's mode.
+    pub(crate) mode: Mode,
+    /// What live sources have now: `ingress/cicd/gitlab` and its addresses.
+    pub(crate) live: &'a [(&'a str, &'a [&'a str])],
+    /// The namespace's name.
+    pub(crate) namespace: &'a str,
+    /// The namespace's labels.
+    pub(crate) namespace_labels: &'a [(&'a str, &'a str)],
+}
+
+/// A policy that only looks after the certificates.
+pub(crate) const CERTS_ONLY: &str = "dind: {volumes: []}";
+
+/// What became of a pod.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The outcome.
+    pub(crate) outcome: Outcome,
+    /// The pod as it was.
+    pub(crate) before: Value,
+    /// The pod with the patch applied.
+    pub(crate) pod: Value,
+    /// The patch; null where there is none.
+    pub(crate) patch: Value,
+    /// The names of the changes of Enforce policies.
+    pub(crate) changes: Vec<&'static str>,
+    /// The names of the changes that Audit policies would make to the result.
+    pub(crate) audit_changes: Vec<&'static str>,
+    /// Rule, sentence and audience of all there is to say.
+    pub(crate) notes: Vec<(&'static str, String, Audience)>,
+    /// The rule and sentence of each change.
+    pub(crate) sentences: Vec<(&'static str, String)>,
+    /// Who has no say about what, in sentences.
+    pub(crate) losses: Vec<String>,
+}
+
+/// Judges a pod by one policy that enforces.
+#[track_caller]
+pub(crate) fn judge(policy: &str, pod: &str) -> Judged {
+    let policies = &[("test", policy)];
+    Setup {
+        policies,
+        pod,
+        ..Setup::default()
+    }
+    .judge()
+}
+
+impl Setup<'_> {
+    /// Judges the pod, applies the patch, and judges the result.
+    #[track_caller]
+    pub(crate) fn judge(&self) -> Judged {
+        let before = pod(self.pod);
+        let judged = self.judge_once(&before);
+        check_changed_pod(&judged);
+        let again = self.judge_once(&judged.pod);
+        if judged.outcome == Outcome::Mutated {
+            let empty: Vec<&str> = Vec::new();
+            assert_eq!(again.changes, empty, "A2: {:#}", judged.pod);
+            assert_eq!(again.patch, Value::Null);
+        } else {
+            assert_eq!(again.outcome, judged.outcome);
+        }
+        judged
+    }
+
+    /// Hands the verdict on the pod to `look`, for tests of what is made of verdicts.
+    pub(crate) fn with_verdict<R>(&self, look: impl FnOnce(&Verdict<'_>) -> R) -> R {
+        self.judge_value(&pod(self.pod), look)
+    }
+
+    fn judge_value<R>(&self, pod: &Value, look: impl FnOnce(&Verdict<'_>) -> R) -> R {
+        let text = pod.to_string();
+        let labels = self.namespace_labels.iter();
+        let labels: BTreeMap<String, String> = labels
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let place = Place {
+            namespace: Namespace {
+                name: self.namespace,
+                labels: Some(&labels),
+            },
+            mode: self.mode,
+            own_namespace: "drydock",
+        };
+        let set = self.policy_set();
+        let pod = Pod::from_json(&text).expect("the pod can be read");
+        look(&verdict::judge(pod, &set, place))
+    }
+
+    /// The policies, with the addresses of their live sources.
+    #[track_caller]
+    pub(crate) fn policy_set(&self) -> PolicySet {
+        let policies = self.policies.iter().map(|(name, spec)| policy(name, spec));
+        let live: LiveAddresses = self
+            .live
+            .iter()
+            .map(|(source, addresses)| {
+                let addresses = addresses
+                    .iter()
+                    .map(|ip| ip.parse().expect("an address"))
+                    .collect();
+                (source.parse().expect("a source"), addresses)
+            })
+            .collect();
+        PolicySet::new(policies.collect(), &live)
+    }
+
+    #[track_caller]
+    fn judge_once(&self, before: &Value) -> Judged {
+        self.judge_value(before, |verdict| {
+            let patch: Value = match &verdict.patch {
+                Some(text) => serde_json::from_str(text).expect("the patch is JSON"),
+                None => Value::Null,
+            };
+            assert_eq!(
+                patch.is_array(),
+                verdict.outcome == Outcome::Mutated,
+                "{verdict:?}"
+            );
+            let mut pod = before.clone();
+            if patch.is_array() {
+                let patch: json_patch::Patch =
+                    serde_json::from_value(patch.clone()).expect("a JSON Patch");
+                json_patch::patch(&mut pod, &patch).expect("A3: the patch applies");
+            }
+            let names = |plan: &Plan<'_>| {
+                plan.changes
+                    .iter()
+                    .map(|change| change.action.name())
+                    .collect()
+            };
+            let changes = verdict.enforced.changes.iter();
+            let losses = [&verdict.matching.enforce, &verdict.matching.audit];
+            Judged {
+                outcome: verdict.outcome,
+                before: before.clone(),
+                pod,
+                patch,
+                changes: names(&verdict.enforced),
+                audit_changes: names(&verdict.audited),
+                notes: verdict
+                    .notes(Audience::Curious)
+                    .map(|(note, _)| (note.rule(), note.to_string(), note.audience()))
+                    .collect(),
+                sentences: changes
+                    .map(|change| (change.action.rule(), change.to_string()))
+                    .collect(),
+                losses: losses
+                    .iter()
+                    .flat_map(|desired| &desired.losses)
+                    .map(ToString::to_string)
+                    .collect(),
+            }
+        })
+    }
+}
+
+impl Judged {
+    /// The pod's `hostAliases`.
+    pub(crate) fn host_aliases(&self) -> &Value {
+        field(&self.pod, "/spec/hostAliases")
+    }
+
+    /// The pod's volumes.
+    pub(crate) fn volumes(&self) -> &Value {
+        field(&self.pod, "/spec/volumes")
+    }
+
+    /// A container's mounts, or an init container's.
+    #[track_caller]
+    pub(crate) fn mounts(&self, container: &str) -> &Value {
+        let found = containers(&self.pod).find(|(_, known)| known["name"] == container);
+        let (_, found) = found.expect("the pod has the container");
+        field(found, "/volumeMounts")
+    }
+
+    /// What was told about a rule to someone who asks why.
+    pub(crate) fn told(&self, rule: &str) -> Vec<&str> {
+        let notes = self.notes.iter().filter(|(known, ..)| *known == rule);
+        notes.map(|(_, sentence, _)| sentence.as_str()).collect()
+    }
+
+    /// Whether the job's author is told about a rule, in words that hold a text.
+    pub(crate) fn tells_author(&self, rule: &str, text: &str) -> bool {
+        self.tells(rule, text, |audience| audience == Audience::Author)
+    }
+
+    /// Whether the platform team is told about a rule, in words that hold a text.
+    pub(crate) fn tells_team(&self, rule: &str, text: &str) -> bool {
+        self.tells(rule, text, |audience| audience != Audience::Curious)
+    }
+
+    fn tells(&self, rule: &str, text: &str, fits: impl Fn(Audience) -> bool) -> bool {
+        self.notes.iter().any(|(known, sentence, audience)| {
+            *known == rule && sentence.contains(text) && fits(*audience)
+        })
+    }
+
+    /// Asserts that the pod is left as it is.
+    #[track_caller]
+    pub(crate) fn assert_unchanged(&self) {
+        assert_eq!(self.outcome, Outcome::Unchanged, "{:?}", self.sentences);
+        assert_eq!(self.pod, self.before);
+    }
+}
+
+/// A job pod of a current runner with the fields of a spec, and of the `metadata` in it.
+#[track_caller]
+pub(crate) fn pod(spec: &str) -> Value {
+    let (mut metadata, mut spec) = metadata_and_spec(spec);
+    metadata
+        .entry("labels")
+        .or_insert_with(|| json!({"job.runner.gitlab.com/pod": "runner-t-project-1-concurrent-0"}));
+    spec.entry("containers")
+        .or_insert_with(|| json!([{"name": "build"}, {"name": "helper"}]));
+    json!({"metadata": metadata, "spec": spec})
+}
+
+/// The spec of a pod with dind: its volumes, and the mounts of `build` and of the dind container `docker`.
+pub(crate) fn dind_pod(volumes: &str, build: &str, docker: &str) -> String {
+    format!(
+        "volumes: [{volumes}]
+containers:
+- {{name: build, volumeMounts: [{build}]}}
+- {{name: helper}}
+- {{name: docker, image: 'docker:28-dind', securityContext: {{privileged: true}}, volumeMounts: [{docker}]}}"
+    )
+}
+
+/// A policy file's text with one policy.
+pub(crate) fn policy_text(name: &str, spec: &str) -> String {
+    let (mut metadata, spec) = metadata_and_spec(spec);
+    let (name, generation) = name.split_once('@').unwrap_or((name, ""));
+    metadata.insert("name".to_owned(), json!(name));
+    if let Ok(generation) = generation.parse::<i64>() {
+        metadata.insert("generation".to_owned(), json!(generation));
+    }
+    json!({"apiVersion": "drydock.dev/v1alpha1", "kind": "JobPodPolicy", "metadata": metadata, "spec": spec}).to_string()
+}
+
+#[track_caller]
+fn policy(name: &str, spec: &str) -> crate::policy::Policy {
+    let mut file = crate::policy::read("test", &policy_text(name, spec));
+    assert!(file.errors.is_empty(), "{:?}", file.errors);
+    file.policies.pop().expect("the text holds a policy")
+}
+
+#[track_caller]
+fn metadata_and_spec(yaml: &str) -> (Map<String, Value>, Map<String, Value>) {
+    let spec: Option<Value> = serde_saphyr::from_str(yaml).expect("the test's YAML can be read");
+    let mut spec = match spec {
+        Some(Value::Object(spec)) => spec,
+        other => {
+            assert!(other.is_none_or(|other| other.is_null()), "not a mapping");
+            Map::new()
+        }
+    };
+    match spec.remove("metadata") {
+        Some(Value::Object(metadata)) => (metadata, spec),
+        _ => (Map::new(), spec),
+    }
+}
+
+/// What holds for every pod: the patch has no `test` (A3), only what rules may touch is touched (A1), and nothing is less valid (A4).
+#[track_caller]
+fn check_changed_pod(judged: &Judged) {
+    for operation in judged.patch.as_array().into_iter().flatten() {
+        assert!(
+            ["add", "remove", "replace"].contains(&operation["op"].as_str().unwrap_or_default()),
+            "A3: {operation}"
+        );
+    }
+    assert_eq!(frame(&judged.before), frame(&judged.pod), "A1");
+    assert_eq!(faults(&judged.before), faults(&judged.pod), "A4");
+}
+
+/// The pod without what rules may touch.
+fn frame(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    let without = |object: &mut Value, fields: &[&str]| {
+        if let Some(object) = object.as_object_mut() {
+            object.retain(|field, _| !fields.contains(&field.as_str()));
+        }
+    };
+    without(&mut pod["metadata"], &["annotations"]);
+    let touched = ["hostAliases", "volumes", "nodeSelector", "tolerations"];
+    without(&mut pod["spec"], &touched);
+    for list in ["containers", "initContainers"] {
+        let list = pod.pointer_mut(&format!("/spec/{list}"));
+        for container in list.and_then(Value::as_array_mut).into_iter().flatten() {
+            without(container, &["volumeMounts"]);
+        }
+    }
+    pod
+}
+
+/// What the API server would refuse a pod for, as far as changes could bring it about.
+fn faults(pod: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    let volumes: Vec<&str> = texts(field(pod, "/spec/volumes"), "name");
+    for (index, name) in volumes.iter().enumerate() {
+        if volumes[..index].contains(name) {
+            faults.push(format!("two volumes are called {name}"));
+        }
+        if name.len() > 63 {
+            faults.push(format!("{name} is too long"));
+        }
+    }
+    for (list, container) in containers(pod) {
+        let name = format!("{list} {}", container["name"]);
+        let mounts = field(container, "/volumeMounts");
+        let devices = texts(field(container, "/volumeDevices"), "name");
+        for volume in texts(mounts, "name") {
+            if !volumes.contains(&volume) {
+                faults.push(format!("{name} mounts no volume {volume}"));
+            }
+            if devices.contains(&volume) {
+                faults.push(format!("{name} mounts the device {volume}"));
+            }
+        }
+        let paths = texts(mounts, "mountPath");
+        for (index, path) in paths.iter().enumerate() {
+            if paths[..index].contains(path) {
+                faults.push(format!("{name} has two mounts at {path}"));
+            }
+        }
+    }
+    faults.sort();
+    faults
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
+    ["containers", "initContainers"]
+        .into_iter()
+        .flat_map(|list| {
+            let containers = field(pod, &format!("/spec/{list}")).as_array();
+            containers
+                .into_iter()
+                .flatten()
+                .map(move |container| (list, container))
+        })
+}
+
+fn texts<'v>(list: &'v Value, name: &str) -> Vec<&'v str> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(|item| item[name].as_str()).collect()
+}
+
+/// A field, or null.
+fn field<'v>(value: &'v Value, pointer: &str) -> &'v Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}

@@ -1,0 +1,158 @@
+//! One generated case and what drydock makes of it.
+
+use drydock::mutate;
+use drydock::pod::Pod;
+use drydock::policy::set::Namespace;
+use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
+use drydock::verdict::{self, Place, Verdict};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Policies, what their live sources have, and a pod. Prints as the YAML that reproduces it.
+#[derive(Clone)]
+pub struct Case {
+    pub policies: Vec<Value>,
+    /// `service/cicd/gitlab` → its addresses, in its own order.
+    pub live: BTreeMap<String, Vec<&'static str>>,
+    pub namespace_mode: Mode,
+    pub pod: Value,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "namespace mode: {:?}", self.namespace_mode)?;
+        writeln!(f, "live addresses: {:?}", self.live)?;
+        for object in self.policies.iter().chain([&self.pod]) {
+            let yaml = serde_saphyr::to_string(object).map_err(|_| fmt::Error)?;
+            write!(f, "---\n{yaml}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Case {
+    /// A case of one policy and a pod, both YAML: for minimal cases that were found.
+    pub fn of_yaml(policy: &str, pod: &str) -> Self {
+        let read = |text: &str| -> Value {
+            serde_saphyr::from_str(text).expect("the cases of this file are YAML")
+        };
+        Self {
+            policies: vec![read(policy)],
+            live: BTreeMap::new(),
+            namespace_mode: Mode::Enforce,
+            pod: read(pod),
+        }
+    }
+
+    /// The policies as drydock reads them. The generator writes only right ones, so a refusal is a finding.
+    pub fn policy_set(&self) -> PolicySet {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": self.policies});
+        let read = policy::read("the case", &list.to_string());
+        assert!(
+            read.errors.is_empty(),
+            "a right policy is refused: {:?}",
+            read.errors
+        );
+        let live: LiveAddresses = self
+            .live
+            .iter()
+            .map(|(source, addresses)| {
+                let addresses = addresses.iter().map(|text| text.parse().unwrap());
+                (source.parse().unwrap(), addresses.collect())
+            })
+            .collect();
+        PolicySet::new(read.policies, &live)
+    }
+
+    /// Judges `pod` and hands the verdict on.
+    pub fn judge<T>(&self, pod: &Value, look: impl FnOnce(&Verdict<'_>) -> T) -> T {
+        let (set, text) = (self.policy_set(), pod.to_string());
+        let pod = Pod::from_json(&text).expect("a generated pod has the fields' types");
+        look(&verdict::judge(pod, &set, self.place()))
+    }
+
+    /// What becomes of the case's pod.
+    pub fn run(&self) -> Run {
+        let (patch, outcome, told) = self.judge(&self.pod, |verdict| {
+            let told = verdict.notes(mutate::Audience::Author);
+            (
+                verdict.patch.clone(),
+                verdict.outcome.name(),
+                told.map(|(note, _)| format!("{}: {note}", note.rule()))
+                    .collect(),
+            )
+        });
+        Run {
+            output: patched(&self.pod, patch.as_deref()),
+            patch,
+            outcome,
+            told,
+        }
+    }
+
+    /// What drydock takes the changed pod to be, without going through the patch: mounts, volumes, aliases, scheduling.
+    pub fn picture(&self) -> Vec<String> {
+        let (set, text) = (self.policy_set(), self.pod.to_string());
+        let mut pod = Pod::from_json(&text).unwrap();
+        let matching = set.matching(|key| pod.label(key), self.place().namespace);
+        let _ = mutate::plan(&mut pod, &matching.enforce);
+        picture(&pod)
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            namespace: Namespace {
+                name: "ci",
+                labels: None,
+            },
+            mode: self.namespace_mode,
+            own_namespace: "drydock",
+        }
+    }
+}
+
+/// What became of a case's pod.
+pub struct Run {
+    pub patch: Option<String>,
+    pub output: Value,
+    pub outcome: &'static str,
+    /// What the job's author is told, each with its rule.
+    pub told: Vec<String>,
+}
+
+/// Applies a patch as the API server does (RFC 6902, without its leniencies).
+pub fn patched(pod: &Value, patch: Option<&str>) -> Value {
+    let mut output = pod.clone();
+    if let Some(patch) = patch {
+        let patch: json_patch::Patch = serde_json::from_str(patch).expect("RFC 6902");
+        json_patch::patch(&mut output, &patch).expect("A3: the patch applies");
+    }
+    output
+}
+
+/// The parts of a pod that rules change, one line each.
+pub fn picture(pod: &Pod<'_>) -> Vec<String> {
+    let mut lines = vec![format!("{:?}", pod.host_aliases())];
+    for volume in pod.volumes() {
+        lines.push(format!("{} {}", &*volume.name, &*volume.kind));
+    }
+    for (id, container) in pod.containers() {
+        for mount in container.mounts() {
+            lines.push(format!("{id:?} {mount:?}"));
+        }
+    }
+    for toleration in pod.spec.tolerations.iter().flatten() {
+        let terms = [
+            &toleration.key,
+            &toleration.operator,
+            &toleration.value,
+            &toleration.effect,
+        ];
+        let terms = terms.map(|term| term.as_deref().unwrap_or_default());
+        lines.push(format!("{terms:?} {:?}", toleration.toleration_seconds));
+    }
+    let selector = pod.spec.node_selector.as_ref();
+    lines.push(format!("{selector:?}"));
+    lines
+}

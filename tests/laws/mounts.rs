@@ -1,0 +1,496 @@
+//! The frame of volumes and mounts: what moved must have a reason, and V1 to V6, R1 and D8's Relocate say which there are.
+
+use super::case::Run;
+use super::certs::Directory;
+use super::facts::{self, Answer, Container, clean, is_below, list, parent, path, text};
+use super::wanted::Dind;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const DATA: &str = "/var/lib/docker";
+const ROOTLESS_DATA: &str = "/home/rootless/.local/share/docker";
+
+/// What became of one container's mounts.
+#[derive(Debug, Default)]
+struct Moves<'p> {
+    /// Displaced from a certificate directory.
+    displaced: Vec<&'p Value>,
+    added: Vec<&'p Value>,
+}
+
+/// Everything that the laws below look at.
+pub struct View<'v> {
+    pub before: &'v Value,
+    pub after: &'v Value,
+    pub told: &'v [String],
+    pub wanted: Option<&'v Dind<'v>>,
+    pub directories: &'v [Directory],
+    containers: Vec<Container<'v>>,
+    moves: BTreeMap<(&'static str, usize), Moves<'v>>,
+}
+
+impl<'v> View<'v> {
+    /// Lines the mounts of input and output up.
+    ///
+    /// # Errors
+    /// Where a mount or volume went, moved or changed without a rule that says so.
+    pub fn new(
+        before: &'v Value,
+        run: &'v Run,
+        wanted: Option<&'v Dind<'v>>,
+        directories: &'v [Directory],
+    ) -> Result<Self, TestCaseError> {
+        let images = wanted.map_or(&[][..], |wanted| &wanted.images);
+        let mut view = Self {
+            before,
+            after: &run.output,
+            told: &run.told,
+            wanted,
+            directories,
+            containers: facts::containers(before, images),
+            moves: BTreeMap::new(),
+        };
+        for container in &view.containers {
+            let moves = view.moves_of(container)?;
+            view.moves.insert(container.place, moves);
+        }
+        view.volumes_stay()?;
+        Ok(view)
+    }
+
+    fn moves_of(&self, container: &Container<'v>) -> Result<Moves<'v>, TestCaseError> {
+        let (place, index) = container.place;
+        let json = &self.after["spec"][place][index];
+        let mut rest = list(json, "volumeMounts").iter().peekable();
+        let mut moves = Moves::default();
+        for mount in container.mounts() {
+            let is_left = |directory: &&Directory| directory.own_ca == Answer::Yes;
+            let directories = self
+                .directories
+                .iter()
+                .filter(|directory| !is_left(directory));
+            let (is_at, may_go) = directories.fold((false, false), |(is_at, may_go), directory| {
+                let (at, volume) = (path(mount), facts::volume(self.before, text(mount, "name")));
+                let is_above =
+                    at == parent(&directory.path) && (container.is_dind || container.is_build);
+                let is_blocked = is_above && facts::is_unwritable(mount, volume) != Answer::No;
+                (
+                    is_at || at == directory.path,
+                    may_go || is_below(&at, &directory.path) || is_blocked,
+                )
+            });
+            match rest.peek() {
+                Some(next) if *next == mount => drop(rest.next()),
+                Some(next) if is_at && is_repointed(mount, next) => {
+                    moves.displaced.push(mount);
+                    rest.next();
+                }
+                _ if may_go => moves.displaced.push(mount),
+                next => prop_assert!(
+                    false,
+                    "A1: {}: {} changed, moved or went; here is {:?}",
+                    container.name,
+                    mount,
+                    next
+                ),
+            }
+        }
+        moves.added = rest.collect();
+        if moves.displaced.is_empty() && moves.added.is_empty() {
+            prop_assert_eq!(
+                container.json,
+                json,
+                "A1: {} has nothing to change",
+                container.name
+            );
+        }
+        Ok(moves)
+    }
+
+    /// A1, D7, V4: volumes keep their place and content, but for one that is swapped; new names are new.
+    fn volumes_stay(&self) -> Result<(), TestCaseError> {
+        let (before, after) = (
+            list(&self.before["spec"], "volumes"),
+            list(&self.after["spec"], "volumes"),
+        );
+        prop_assert!(before.len() <= after.len(), "D7: volumes stay");
+        let names: BTreeSet<&str> = before.iter().map(|volume| text(volume, "name")).collect();
+        for (old, new) in before.iter().zip(after) {
+            if old == new {
+                continue;
+            }
+            let name = text(old, "name");
+            prop_assert_eq!(
+                new,
+                &json!({"name": name, "emptyDir": new["emptyDir"]}),
+                "D7: only the source is replaced"
+            );
+            let on_conflict = self.wanted.map(|wanted| wanted.on_conflict);
+            prop_assert!(
+                on_conflict != Some("Relocate"),
+                "D8: what is displaced keeps its source: {}",
+                name
+            );
+            for container in &self.containers {
+                for mount in container
+                    .mounts()
+                    .iter()
+                    .filter(|mount| text(mount, "name") == name)
+                {
+                    let displaced = &self.moves[&container.place].displaced;
+                    let is_at = self
+                        .directories
+                        .iter()
+                        .any(|directory| directory.path == path(mount));
+                    prop_assert!(
+                        is_at || displaced.contains(&mount),
+                        "D7: {} serves {} too",
+                        name,
+                        mount
+                    );
+                }
+            }
+        }
+        for new in &after[before.len()..] {
+            let name = text(new, "name");
+            prop_assert!(!names.contains(name), "V4: {} is the pod's", name);
+            prop_assert!(
+                name.len() <= 63 && !name.is_empty(),
+                "A4: {} is no label",
+                name
+            );
+            let is_used = self
+                .moves
+                .values()
+                .any(|moves| moves.added.iter().any(|mount| text(mount, "name") == name));
+            let is_used = is_used
+                || facts::containers(self.after, &[]).iter().any(|container| {
+                    container
+                        .mounts()
+                        .iter()
+                        .any(|mount| text(mount, "name") == name)
+                });
+            prop_assert!(is_used, "A1: {} is mounted nowhere", name);
+        }
+        Ok(())
+    }
+
+    /// The volume of the output, if it is a new one.
+    fn new_volume(&self, name: &str) -> Option<&'v Value> {
+        let known = list(&self.before["spec"], "volumes").len();
+        let mut new = list(&self.after["spec"], "volumes").iter().skip(known);
+        new.find(|volume| text(volume, "name") == name)
+    }
+
+    /// A1, D1: every mount that was added is one that some rule asks for, and none is asked for twice.
+    pub fn every_new_mount_has_a_reason(&self) -> Result<(), TestCaseError> {
+        for container in &self.containers {
+            let mut reasons = BTreeSet::new();
+            for mount in &self.moves[&container.place].added {
+                let reason = self.reason(container, mount);
+                prop_assert!(
+                    reason.is_some(),
+                    "A1: {}: nothing asks for {}",
+                    container.name,
+                    mount
+                );
+                let reason = reason.unwrap_or_default();
+                prop_assert!(
+                    reasons.insert(reason.clone()),
+                    "A1: {}: twice for {}",
+                    container.name,
+                    reason
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn reason(&self, container: &Container<'v>, mount: &Value) -> Option<String> {
+        let wanted = self.wanted?;
+        let (at, name) = (path(mount), text(mount, "name"));
+        let was_there = container.mounts().iter().any(|mount| path(mount) == at);
+        let displaced = &self.moves[&container.place].displaced;
+        let is_relocated =
+            is_target(&wanted.relocate_to, &at, name) && wanted.on_conflict == "Relocate";
+        if is_relocated
+            && !was_there
+            && facts::is_read_only(mount)
+            && displaced.iter().any(|old| text(old, "name") == name)
+        {
+            return Some(format!("Relocate {at}"));
+        }
+        if was_there {
+            // V2, D3: a container that has something there keeps it, or has it pointed elsewhere in place.
+            return None;
+        }
+        let directory = self
+            .directories
+            .iter()
+            .find(|directory| directory.path == at);
+        if directory.is_some_and(|directory| directory.own_ca != Answer::Yes) && is_plain(mount) {
+            let lost = !displaced.is_empty();
+            return (container.is_dind || container.is_build || lost)
+                .then(|| format!("the directory {at}"));
+        }
+        let volume = self.new_volume(name)?;
+        for (asked, (_, spec)) in &wanted.volumes {
+            if at == volume_path(asked, container) && is_of(volume, spec) && gets(container, spec) {
+                let privileged = spec.get("hostPath").is_none() || container.is_privileged();
+                let is_right = facts::is_read_only(mount) == facts::is_read_only(spec)
+                    && !facts::has_sub_path(mount);
+                return (privileged && is_right).then(|| format!("volume {asked}"));
+            }
+        }
+        for (host, (_, ca)) in &wanted.registry_cas {
+            let items = json!([{"key": ca["configMap"]["key"], "path": "ca.crt"}]);
+            let source = json!({"name": ca["configMap"]["name"], "items": items, "optional": true});
+            let is_it = at == ca_path(host, container)
+                && volume["configMap"] == source
+                && container.is_dind;
+            if is_it && facts::is_read_only(mount) && !facts::has_sub_path(mount) {
+                return Some(format!("the CA of {host}"));
+            }
+        }
+        None
+    }
+
+    /// V1, V3, V5: who is to have a volume has one.
+    pub fn volumes_are_where_they_belong(&self) -> Result<(), TestCaseError> {
+        let Some(wanted) = self
+            .wanted
+            .filter(|_| self.containers.iter().any(|container| container.is_dind))
+        else {
+            return Ok(());
+        };
+        for (asked, (_, spec)) in &wanted.volumes {
+            let takers: Vec<_> = self
+                .containers
+                .iter()
+                .filter(|container| gets(container, spec))
+                .collect();
+            let own = asked == DATA && takers.len() > 1;
+            // One and the same directory cannot be each one's own.
+            let is_one = own
+                && ["persistentVolumeClaim", "hostPath", "nfs", "configMap"]
+                    .iter()
+                    .any(|source| spec.get(*source).is_some());
+            let mut data: BTreeMap<&str, &str> = BTreeMap::new();
+            for container in &takers {
+                let at = volume_path(asked, container);
+                let mounts = list(
+                    &self.after["spec"][container.place.0][container.place.1],
+                    "volumeMounts",
+                );
+                let mut there = mounts.iter().filter(|mount| path(mount) == at).peekable();
+                let is_unprivileged = spec.get("hostPath").is_some() && !container.is_privileged();
+                // A directory that clientCerts looks after, or where Relocate puts something, is not free for others.
+                let is_crowded = self
+                    .directories
+                    .iter()
+                    .any(|directory| facts::overlap(&directory.path, &at))
+                    || facts::overlap(&wanted.relocate_to, &at);
+                let excused = is_unprivileged || is_one || is_crowded;
+                prop_assert!(
+                    there.peek().is_some() || excused,
+                    "V1: {} has nothing at {}",
+                    container.name,
+                    at
+                );
+                for mount in self.moves[&container.place]
+                    .added
+                    .iter()
+                    .filter(|mount| path(mount) == at && container.is_dind && asked == DATA)
+                {
+                    let earlier = data.insert(text(mount, "name"), container.name);
+                    prop_assert_eq!(earlier, None, "V3: {} shares {}", container.name, mount);
+                }
+            }
+            if data.len() > 1 {
+                prop_assert!(
+                    spec.get("persistentVolumeClaim").is_none(),
+                    "V3: one claim for {:?}",
+                    data
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// R1: each dind container has the CA, unless something is mounted at, above or below.
+    pub fn registry_cas_are_mounted(&self) -> Result<(), TestCaseError> {
+        let Some(wanted) = self.wanted else {
+            return Ok(());
+        };
+        for host in wanted.registry_cas.keys() {
+            for container in self.containers.iter().filter(|container| container.is_dind) {
+                let at = ca_path(host, container);
+                let is_crowded = |other: &String| facts::overlap(other, &at);
+                let mounted: Vec<String> = container
+                    .mounts()
+                    .iter()
+                    .map(path)
+                    .chain(wanted.volumes.keys().cloned())
+                    .collect();
+                let has_it = self.moves[&container.place]
+                    .added
+                    .iter()
+                    .any(|mount| path(mount) == at);
+                prop_assert!(
+                    has_it || mounted.iter().any(is_crowded),
+                    "R1: {} lacks the CA of {}",
+                    container.name,
+                    host
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// D8: with Relocate each displaced volume is still there to read, with its subPath, unless something is mounted there.
+    pub fn displaced_volumes_are_relocated(&self) -> Result<(), TestCaseError> {
+        let Some(wanted) = self
+            .wanted
+            .filter(|wanted| wanted.on_conflict == "Relocate")
+        else {
+            return Ok(());
+        };
+        if !self.directories.iter().all(Directory::is_settled) {
+            return Ok(());
+        }
+        let target = &wanted.relocate_to;
+        for container in &self.containers {
+            let moves = &self.moves[&container.place];
+            let is_crowded = container
+                .mounts()
+                .iter()
+                .map(path)
+                .chain(wanted.volumes.keys().cloned())
+                .any(|at| at == *target || is_below(&at, target));
+            for old in moves
+                .displaced
+                .iter()
+                .filter(|old| facts::volume(self.before, text(old, "name")).is_some())
+            {
+                let name = text(old, "name");
+                let is_shared = self.directories.iter().any(|directory| {
+                    let (place, index) = container.place;
+                    let mounts = list(&self.after["spec"][place][index], "volumeMounts");
+                    mounts
+                        .iter()
+                        .any(|mount| path(mount) == directory.path && text(mount, "name") == name)
+                });
+                if is_shared || is_crowded {
+                    continue;
+                }
+                let mut found = moves.added.iter().filter(|mount| {
+                    text(mount, "name") == name && is_target(target, &path(mount), name)
+                });
+                let keeps = |mount: &&&Value| {
+                    ["subPath", "subPathExpr"].iter().all(|field| {
+                        moves.displaced.iter().any(|old| {
+                            text(old, "name") == name && text(old, field) == text(mount, field)
+                        })
+                    })
+                };
+                prop_assert!(
+                    found.any(|mount| keeps(&mount)),
+                    "D8: {} lost {} and {:?} is all it got",
+                    container.name,
+                    old,
+                    moves.added
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// T2: who had something displaced is told.
+    pub fn displaced_mounts_are_told(&self) -> Result<(), TestCaseError> {
+        let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
+        let is_silent = |old: &&&Value| {
+            let volume = facts::volume(self.before, text(old, "name"));
+            volume.is_some_and(|volume| !facts::is_memory(volume))
+        };
+        if let Some(old) = displaced.find(is_silent) {
+            let is_told = self
+                .told
+                .iter()
+                .any(|note| note.starts_with('D') && note.contains(text(old, "name")));
+            prop_assert!(
+                is_told,
+                "T2: {} was displaced and nobody is told: {:?}",
+                old,
+                self.told
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A mount that points at another volume now, with nothing that would keep it from being written.
+fn is_repointed(before: &Value, after: &Value) -> bool {
+    let without = |mount: &Value, fields: &[&str]| -> Map<String, Value> {
+        let mut mount = mount.as_object().unwrap().clone();
+        mount.retain(|field, _| !fields.contains(&field.as_str()));
+        mount
+    };
+    let gone = [
+        "name",
+        "readOnly",
+        "recursiveReadOnly",
+        "subPath",
+        "subPathExpr",
+        "mountPropagation",
+    ];
+    // What says nothing may stay.
+    let says_nothing =
+        |value: &Value| *value == json!(null) || *value == json!(false) || *value == json!("");
+    let mut rest = without(after, &["name"]);
+    rest.retain(|field, value| !(gone.contains(&field.as_str()) && says_nothing(value)));
+    without(before, &gone) == rest
+}
+
+fn is_plain(mount: &Value) -> bool {
+    mount.as_object().is_some_and(|fields| fields.len() == 2)
+}
+
+/// D8: where Relocate mounts a volume.
+fn is_target(target: &str, at: &str, name: &str) -> bool {
+    at == target || at == clean(&format!("{target}/{name}"))
+}
+
+/// V1.
+fn gets(container: &Container<'_>, spec: &Value) -> bool {
+    container.is_dind || text(spec, "containers") == "All" && container.runs_along
+}
+
+/// V6.
+fn volume_path(asked: &str, container: &Container<'_>) -> String {
+    let is_moved = asked == DATA && container.is_dind && container.is_rootless();
+    if is_moved { ROOTLESS_DATA } else { asked }.to_owned()
+}
+
+/// R1, V6.
+fn ca_path(host: &str, container: &Container<'_>) -> String {
+    let root = if container.is_rootless() {
+        "/home/rootless/.config/docker"
+    } else {
+        "/etc/docker"
+    };
+    format!("{root}/certs.d/{host}")
+}
+
+/// Whether a volume has the source that a policy's volume has; one in memory may have got a limit (D9).
+fn is_of(volume: &Value, spec: &Value) -> bool {
+    let source = facts::source_of(volume);
+    let mut found = volume[source].clone();
+    if found["medium"] == "Memory"
+        && let Some(fields) = found.as_object_mut()
+    {
+        fields.remove("sizeLimit");
+    }
+    spec.get(source) == Some(&found)
+}
