@@ -28,15 +28,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the webhook
+    // What help says of them are the comments on the structs: one here would hide the longer one there.
     Serve(serve::Serve),
-    /// Show what would become of pods, offline, with the same engine
     Mutate(mutate::Mutate),
-    /// Check policy files
     Check(check::Check),
-    /// Print the custom resource definition, the sample policy or shell completions
     Print(print::Print),
-    /// Make a certificate authority and a server certificate for development
     Certs(certs::Certs),
 }
 

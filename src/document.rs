@@ -22,7 +22,7 @@ pub enum DocumentError {
     Yaml(String),
     /// Not JSON, with the position in the whole text.
     #[error("not valid JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
     /// Not a mapping.
     #[error("it is {0}, not an object with apiVersion and kind")]
     NotAnObject(&'static str),
@@ -32,46 +32,57 @@ pub enum DocumentError {
 #[must_use]
 pub fn split(text: &str) -> Vec<Document> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim_start().starts_with('{')
-        && let Some(documents) = json_values(text)
-    {
-        return documents;
+    let chunks = yaml_chunks(text);
+    // A JSON text has no line that begins with ---: a string cannot hold a line break.
+    if text.trim_start().starts_with('{') && chunks.len() < 2 {
+        json_values(text).unwrap_or_else(|| yaml_documents(&chunks))
+    } else {
+        yaml_documents(&chunks)
     }
-    yaml_documents(text)
 }
 
 /// Reads concatenated JSON values; `None` where the text is a YAML flow mapping rather than JSON.
+/// Behind a broken value it goes on at the next line that begins with `{`, as one JSON document a line and as printed ones do.
 fn json_values(text: &str) -> Option<Vec<Document>> {
     let mut documents = Vec::new();
-    for (index, value) in serde_json::Deserializer::from_str(text)
-        .into_iter()
-        .enumerate()
-    {
-        let content = match value {
-            Ok(value) => object(value),
-            Err(_) if index == 0 && yaml_documents(text).iter().all(|d| d.content.is_ok()) => {
-                return None;
+    let mut start = 0;
+    while let Some(rest) = text.get(start..) {
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        let Some(value) = values.next() else { break };
+        let end = match &value {
+            Ok(_) => values.byte_offset(),
+            Err(_) if documents.is_empty() && is_yaml(text) => return None,
+            Err(_) => {
+                let value = rest.len() - rest.trim_start().len();
+                rest.get(value..)
+                    .and_then(|broken| broken.find("\n{"))
+                    .map_or(rest.len(), |next| value + next + 1)
             }
-            Err(error) => Err(error.into()),
         };
         documents.push(Document {
-            number: index + 1,
-            content,
+            number: documents.len() + 1,
+            content: value
+                .map_err(|error| json_error(&error, text.get(..start).unwrap_or_default()))
+                .and_then(object),
         });
+        start += end;
     }
     Some(documents)
 }
 
-fn yaml_documents(text: &str) -> Vec<Document> {
+fn is_yaml(text: &str) -> bool {
+    let documents = yaml_documents(&yaml_chunks(text));
+    documents.iter().all(|document| document.content.is_ok())
+}
+
+fn yaml_documents(chunks: &[(usize, &str)]) -> Vec<Document> {
     let mut documents = Vec::new();
-    for (lines_before, chunk) in yaml_chunks(text) {
-        // Blank lines in front keep the line numbers of messages those of the whole text.
-        let placed = "\n".repeat(lines_before) + chunk;
+    for (lines_before, chunk) in chunks {
         let content =
-            match serde_saphyr::from_str_with_options::<Option<Value>>(&placed, yaml_options()) {
+            match serde_saphyr::from_str_with_options::<Option<Value>>(chunk, yaml_options()) {
                 Ok(None | Some(Value::Null)) => continue,
                 Ok(Some(value)) => object(value),
-                Err(error) => Err(DocumentError::Yaml(error.to_string().trim_end().to_owned())),
+                Err(error) => Err(yaml_error(&error, *lines_before)),
             };
         documents.push(Document {
             number: documents.len() + 1,
@@ -112,8 +123,35 @@ fn yaml_options() -> serde_saphyr::Options {
             max_nodes: 50_000_000,
             max_total_scalar_bytes: 1 << 30,
         },
-
     }
+}
+
+/// The library's message on one line, with the position in the whole text.
+fn yaml_error(error: &serde_saphyr::Error, lines_before: usize) -> DocumentError {
+    DocumentError::Yaml(error.render_with_options(serde_saphyr::render_options! {
+        formatter: &serde_saphyr::UserMessageFormatter,
+        snippets: serde_saphyr::SnippetMode::Off,
+        line_offset: lines_before as u64,
+    }))
+}
+
+/// The library's message with the position in the whole text: it counts from behind `before`.
+fn json_error(error: &serde_json::Error, before: &str) -> DocumentError {
+    let message = error.to_string();
+    let (line, column) = (error.line(), error.column());
+    let what = message
+        .strip_suffix(&format!(" at line {line} column {column}"))
+        .unwrap_or(&message);
+    let lines_before = before.matches('\n').count();
+    let columns_before = match line {
+        1 => before.len() - before.rfind('\n').map_or(0, |newline| newline + 1),
+        _ => 0,
+    };
+    DocumentError::Json(format!(
+        "{what} at line {}, column {}",
+        line + lines_before,
+        column + columns_before
+    ))
 }
 
 fn object(value: Value) -> Result<Value, DocumentError> {

@@ -2,10 +2,12 @@
 
 use super::Exit;
 use crate::development_ca::{self, Issued};
+use crate::policy::names;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +21,7 @@ pub(super) struct Certs {
     out: PathBuf,
 
     /// DNS name or address that the certificate is for. Repeats
-    #[arg(long = "name", value_name = "NAME", default_values_t = default_names())]
+    #[arg(long = "name", value_name = "NAME", value_parser = server_name, default_values_t = default_names())]
     names: Vec<String>,
 
     /// Overwrite files that are there
@@ -32,6 +34,18 @@ fn default_names() -> Vec<String> {
     ["localhost", "127.0.0.1", "::1", "drydock.drydock.svc"]
         .map(str::to_owned)
         .to_vec()
+}
+
+/// A certificate could hold any text, but a client would never find it.
+fn server_name(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
+    if text.parse::<IpAddr>().is_ok() || names::subdomain(&host).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "\"{text}\" is neither a DNS name nor an IP address; write it as in drydock.drydock.svc, without scheme or port"
+        ))
+    }
 }
 
 impl Certs {

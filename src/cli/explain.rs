@@ -149,6 +149,11 @@ fn plan(
         )?;
     }
     for note in plan.notes.iter().chain(&plan.denial) {
+        // These tell of what was done; the others hold either way.
+        let prefix = match note.fact {
+            Fact::Displaced { .. } | Fact::Unrestricted { .. } => prefix,
+            _ => "",
+        };
         let told = if note.audience() == Audience::Author {
             "told: "
         } else {
@@ -157,7 +162,7 @@ fn plan(
         line(
             out,
             note.rule(),
-            &format!("{told}{note} (policy \"{}\")", note.policy.name),
+            &format!("{prefix}{told}{note} (policy \"{}\")", note.policy.name),
         )?;
     }
     // Where there is no dind, that has been said.

@@ -3,6 +3,7 @@
 use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
 use crate::policy::{self, LiveAddresses, Policy, PolicyError, Source, fixed_address};
 use anyhow::{Context, bail};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -73,18 +74,25 @@ pub(super) struct Policies {
 /// Reads the policies of several files; a name that two files use is refused in the second.
 pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
     let mut all = Policies::default();
+    // name → where the policy of that name stands
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
     for (name, text) in inputs {
         let file = policy::read(name, text);
         all.errors.extend(file.errors);
         for policy in file.policies {
-            if all.policies.iter().any(|other| other.name == policy.name) {
+            let place = file.places.get(&policy.name).cloned().unwrap_or_default();
+            if let Some(earlier) = known.get(&policy.name) {
                 all.errors.push(PolicyError {
                     file: name.clone(),
-                    place: "the file".to_owned(),
+                    place,
+                    problem: format!(
+                        "metadata.name is \"{}\", the name of the policy in {earlier} too; names must differ",
+                        policy.name
+                    ),
                     policy: Some(policy.name),
-                    problem: "metadata.name is the name of a policy in an earlier file too; names must differ".to_owned(),
                 });
             } else {
+                known.insert(policy.name.clone(), format!("{name}, {place}"));
                 all.policies.push(policy);
             }
         }
@@ -100,7 +108,7 @@ pub(super) fn sample_policy() -> (String, String) {
 /// `--address KIND/NAMESPACE/NAME=ADDRESS`: what a live source has now.
 #[derive(Clone, Debug)]
 pub(super) struct SourceAddress {
-    source: Source,
+    pub(super) source: Source,
     address: IpAddr,
 }
 

@@ -7,7 +7,7 @@ use crate::admission::{self, Context};
 use crate::document::{self, type_name};
 use crate::pod::Pod;
 use crate::policy::set::Namespace;
-use crate::policy::{Mode, PolicySet};
+use crate::policy::{Address, Mode, PolicySet, Source, names};
 use crate::verdict::{self, Outcome, Place, Verdict};
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
@@ -78,7 +78,10 @@ fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
         let (key, value) = pair
             .split_once('=')
             .ok_or_else(|| format!("\"{pair}\" is not KEY=VALUE"))?;
-        Ok((key.trim().to_owned(), value.trim().to_owned()))
+        let (key, value) = (key.trim(), value.trim());
+        names::label_key(key).map_err(|problem| format!("\"{key}\" is {problem}"))?;
+        names::label_value(value).map_err(|problem| format!("\"{value}\" is {problem}"))?;
+        Ok((key.to_owned(), value.to_owned()))
     };
     text.split(',')
         .filter(|part| !part.trim().is_empty())
@@ -133,16 +136,28 @@ impl Mutate {
             writeln!(talk, "{error}")?;
         }
         match read.errors.len() + unreadable {
-            0 => Ok(PolicySet::new(
-                read.policies,
-                &input::live_addresses(&self.addresses),
-            )),
+            0 => {
+                let live = input::live_addresses(&self.addresses);
+                let set = PolicySet::new(read.policies, &live);
+                for source in live.keys().filter(|source| !is_asked_for(&set, source)) {
+                    writeln!(
+                        talk,
+                        "--address {source}: no policy has an address from it, so it changes nothing"
+                    )?;
+                }
+                Ok(set)
+            }
             1 => Err(anyhow!("the policies have an error; nothing was done")),
             errors => Err(anyhow!(
                 "the policies have {errors} errors; nothing was done"
             )),
         }
     }
+}
+
+fn is_asked_for(set: &PolicySet, source: &Source) -> bool {
+    let mut aliases = set.policies().flat_map(|policy| &policy.host_aliases);
+    aliases.any(|alias| matches!(&alias.address, Address::Live(live) if live == source))
 }
 
 /// One run over the inputs: every readable object is answered, the worst exit code is returned.
@@ -186,9 +201,15 @@ impl<O: Write, T: Write> Run<'_, O, T> {
             Some("PodList") => self.list(object, place, Some("Pod")),
             Some("AdmissionReview") => self.review(object, place),
             Some(_) => self.print(object, object, "[]"),
-            None => self.complain(&format!(
-                "{place}: kind is missing; give a Pod, a List or an AdmissionReview"
-            )),
+            None => {
+                let problem = match object.get("kind") {
+                    None | Some(Value::Null) => "missing".to_owned(),
+                    Some(other) => format!("{}, not a string", type_name(other)),
+                };
+                self.complain(&format!(
+                    "{place}: kind is {problem}; give a Pod, a List or an AdmissionReview"
+                ))
+            }
         }
     }
 
@@ -223,7 +244,9 @@ impl<O: Write, T: Write> Run<'_, O, T> {
         let text = object.to_string();
         let pod = match Pod::from_json(&text) {
             Ok(pod) => pod,
-            Err(error) => return self.complain(&format!("{place}: {error}")),
+            Err(error) => {
+                return self.complain(&format!("{place}: {}", unplaced(&error.to_string())));
+            }
         };
         let (namespace, name) = (
             pod.metadata.namespace.clone().unwrap_or_default(),
@@ -239,8 +262,7 @@ impl<O: Write, T: Write> Run<'_, O, T> {
         };
         let verdict = verdict::judge(pod, self.set, place);
         if let (Outcome::Denied, Some(denial)) = (verdict.outcome, &verdict.enforced.denial) {
-            self.exit = self.exit.max(Exit::Findings);
-            writeln!(self.talk, "pod {namespace}/{name} refused: {denial}")?;
+            self.refused(&namespace, &name, &denial.to_string())?;
         }
         let patch = verdict.patch.as_deref().unwrap_or("[]");
         if matches!(self.options.output, Output::Explain) {
@@ -260,18 +282,20 @@ impl<O: Write, T: Write> Run<'_, O, T> {
         };
         let answer = match admission::review(body.as_bytes(), context) {
             Ok(answer) => answer,
-            Err(error) => return self.complain(&format!("{place}: {error}")),
+            Err(error) => {
+                return self.complain(&format!("{place}: {}", unplaced(&error.to_string())));
+            }
         };
+        let response: Value =
+            serde_json::from_slice(&answer.body).context("the answer is not JSON")?;
         if answer.record.outcome == Outcome::Denied {
-            self.exit = self.exit.max(Exit::Findings);
+            let message = response.pointer("/response/status/message");
+            let message = message.and_then(Value::as_str).unwrap_or_default();
+            self.refused(&answer.record.namespace, &answer.record.pod, message)?;
         }
         let patch = answer.patch.as_deref().unwrap_or("[]");
         match self.options.output {
-            Output::Yaml | Output::Json => {
-                let response: Value =
-                    serde_json::from_slice(&answer.body).context("the answer is not JSON")?;
-                self.print(object, &response, patch)
-            }
+            Output::Yaml | Output::Json => self.print(object, &response, patch),
             Output::Patch => self.print(object, object, patch),
             Output::Diff | Output::Explain => {
                 let pod = object.pointer("/request/object").unwrap_or(&Value::Null);
@@ -309,22 +333,27 @@ impl<O: Write, T: Write> Run<'_, O, T> {
         self.explain(&verdict, &record.namespace, &record.pod)
     }
 
+    fn refused(&mut self, namespace: &str, name: &str, why: &str) -> anyhow::Result<()> {
+        self.exit = self.exit.max(Exit::Findings);
+        writeln!(self.talk, "{} refused: {why}", title(namespace, name)).context("stderr")
+    }
+
     fn explain(
         &mut self,
         verdict: &Verdict<'_>,
         namespace: &str,
         name: &str,
     ) -> anyhow::Result<()> {
-        let title = if namespace.is_empty() {
-            format!("pod {name}")
-        } else {
-            format!("pod {namespace}/{name}")
-        };
         if self.documents > 0 {
             writeln!(self.out)?;
         }
         self.documents += 1;
-        explain::write(self.out, &title, verdict, self.options.mode.into())
+        explain::write(
+            self.out,
+            &title(namespace, name),
+            verdict,
+            self.options.mode.into(),
+        )
     }
 
     fn print(&mut self, before: &Value, after: &Value, patch: &str) -> anyhow::Result<()> {
@@ -363,6 +392,23 @@ impl<O: Write, T: Write> Run<'_, O, T> {
             }
         }
         Ok(())
+    }
+}
+
+/// What messages call a pod.
+fn title(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() {
+        format!("pod {name}")
+    } else {
+        format!("pod {namespace}/{name}")
+    }
+}
+
+/// Takes the position from the end of an error: it counts in the object as it was rendered for the engine, which nobody sees.
+fn unplaced(error: &str) -> &str {
+    match error.rsplit_once(" at line ") {
+        Some((what, position)) if position.contains(" column ") => what,
+        _ => error,
     }
 }
 

@@ -4,8 +4,9 @@ use super::parse::{self, Errors};
 use super::{Policy, schema};
 use crate::crd;
 use crate::document::{self, type_name};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What a text of policies holds. One bad policy does not hide the good ones beside it (F3).
@@ -13,6 +14,8 @@ use std::fmt;
 pub struct PolicyFile {
     /// The policies that are right, in the text's order.
     pub policies: Vec<Policy>,
+    /// Where each of them stands: its name and its place, as in a [`PolicyError`].
+    pub places: BTreeMap<String, String>,
     /// What is wrong with the others.
     pub errors: Vec<PolicyError>,
     /// Names of policies in the text that are not right, where they have one.
@@ -174,28 +177,31 @@ impl Reader<'_> {
             .and_then(Value::as_str)
             .map(ToOwned::to_owned);
         schema::check(&mut object, &mut errors);
+        check_metadata(&mut object, &mut errors);
+        let mut found = Errors::default();
         let policy = match serde_path_to_error::deserialize::<_, crd::JobPodPolicy>(object) {
-            Ok(resource) => Some(parse::policy(&resource, &mut errors)),
-            // Where the schema found the cause already, serde's view of it adds nothing.
-            Err(_) if !errors.0.is_empty() => None,
+            Ok(resource) => Some(parse::policy(&resource, &mut found)),
             Err(error) => {
-                errors.add(
+                found.add(
                     error.path().to_string(),
                     format!("cannot be read: {}", error.inner()),
                 );
                 None
             }
         };
+        errors.add_others(found);
         match policy {
             Some(policy) if errors.0.is_empty() => {
-                if self
-                    .result
-                    .policies
-                    .iter()
-                    .any(|other| other.name == policy.name)
-                {
-                    self.error(place, name, "metadata.name is the name of an earlier policy of the file too; names must differ");
+                if let Some(earlier) = self.result.places.get(&policy.name) {
+                    let problem = format!(
+                        "metadata.name is \"{}\", the name of the policy in {earlier} too; names must differ",
+                        policy.name
+                    );
+                    self.error(place, name, problem);
                 } else {
+                    self.result
+                        .places
+                        .insert(policy.name.clone(), place.to_owned());
                     self.result.policies.push(policy);
                 }
             }
@@ -215,6 +221,44 @@ impl Reader<'_> {
             policy,
             problem: problem.into(),
         });
+    }
+}
+
+/// Object metadata, which the schema of a custom resource does not describe. What cannot be read is taken out, except for the name.
+fn check_metadata(object: &mut Value, errors: &mut Errors) {
+    let Some(fields) = object.as_object_mut() else {
+        return;
+    };
+    let metadata = match fields.remove("metadata") {
+        None | Some(Value::Null) => Value::Object(serde_json::Map::new()),
+        Some(metadata) => metadata,
+    };
+    let name = metadata.get("name").filter(|name| name.is_string());
+    let readable = serde_path_to_error::deserialize::<_, ObjectMeta>(&metadata);
+    let kept = match (readable, name) {
+        (Ok(_), _) => metadata,
+        (Err(error), name) => {
+            let path = match error.path().to_string().as_str() {
+                "." => "metadata".to_owned(),
+                path => format!("metadata.{path}"),
+            };
+            errors.add(path, format!("cannot be read: {}", error.inner()));
+            serde_json::json!({"name": name})
+        }
+    };
+    fields.insert("metadata".to_owned(), kept);
+}
+
+impl Errors {
+    /// Takes in what parsing found, but for what it found only because the schema's errors were taken out.
+    fn add_others(&mut self, found: Self) {
+        let known: Vec<String> = self.0.iter().map(|error| error.field.clone()).collect();
+        let others = found.0.into_iter().filter(|error| {
+            !known
+                .iter()
+                .any(|field| schema::concerns(field, &error.field))
+        });
+        self.0.extend(others);
     }
 }
 

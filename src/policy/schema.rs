@@ -23,8 +23,9 @@ static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     schema.expect("a derived custom resource has a schema")
 });
 
-/// Checks `document` against the schema and takes out what does not fit where that is possible, so that parsing can go on
-/// and find what else is wrong. Nulls are taken out silently: to the API they are absent fields.
+/// Checks `document` against the schema. What does not fit is taken out, and what must be there is filled in, so that parsing
+/// can go on and find what else is wrong; [`concerns`] tells what it then finds only because of that.
+/// Nulls are taken out silently: to the API they are absent fields.
 pub(super) fn check(document: &mut Value, errors: &mut Errors) {
     let Some(fields) = document.as_object_mut() else {
         return;
@@ -43,18 +44,33 @@ pub(super) fn check(document: &mut Value, errors: &mut Errors) {
     let spec = spec.expect("the schema of a JobPodPolicy has a spec");
     match fields.get_mut("spec") {
         None | Some(Value::Null) => {
-            errors.add("spec", "is missing; `drydock print policy` shows one")
+            errors.add("spec", "is missing; `drydock print policy` shows one");
+            fields.insert("spec".to_owned(), stand_in(spec));
         }
         Some(value) => {
-            fits(value, spec, "spec", errors);
+            if !fits(value, spec, "spec", errors) {
+                *value = stand_in(spec);
+            }
         }
     }
 }
 
-/// Checks one value; returns whether its type fits.
+/// Whether two fields are one, or one of them lies in the other: `spec.hostAliases[0]` and `spec.hostAliases[0].ip`.
+pub(super) fn concerns(one: &str, other: &str) -> bool {
+    let (outer, inner) = if one.len() < other.len() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Checks one value; returns whether it fits.
 fn fits(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) -> bool {
     let expected = schema.type_.as_deref().unwrap_or_default();
-    let fits = match expected {
+    let is_of_type = match expected {
         "object" => value.is_object(),
         "array" => value.is_array(),
         "string" => value.is_string(),
@@ -63,7 +79,7 @@ fn fits(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Er
         "number" => value.is_number(),
         _ => return true,
     };
-    if !fits {
+    if !is_of_type {
         errors.add(path, wrong_type(value, expected, schema));
         return false;
     }
@@ -72,17 +88,45 @@ fn fits(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Er
         Value::Array(items) => {
             if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
                 for (index, value) in items.iter_mut().enumerate() {
-                    fits_item(value, item, &format!("{path}[{index}]"), errors);
+                    // Taking it out would shift the positions in later messages.
+                    if !fits(value, item, &format!("{path}[{index}]"), errors) {
+                        *value = stand_in(item);
+                    }
                 }
             }
         }
-        value => check_enumeration(value, schema, path, errors),
+        value => return fits_enumeration(value, schema, path, errors),
     }
     true
 }
 
-fn fits_item(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) {
-    fits(value, schema, path, errors);
+/// Returns a value of the schema's type, in place of one that is missing or does not fit.
+fn stand_in(schema: &JSONSchemaProps) -> Value {
+    if let Some(allowed) = schema.enum_.as_deref().and_then(<[_]>::first) {
+        return allowed.0.clone();
+    }
+    match schema.type_.as_deref().unwrap_or_default() {
+        "object" => {
+            let mut fields = serde_json::Map::new();
+            fill_in(&mut fields, schema);
+            fields.into()
+        }
+        "array" => Value::Array(Vec::new()),
+        "string" => "".into(),
+        "boolean" => false.into(),
+        "integer" | "number" => 0.into(),
+        _ => Value::Null,
+    }
+}
+
+/// Adds what an object must have and has not.
+fn fill_in(fields: &mut serde_json::Map<String, Value>, schema: &JSONSchemaProps) {
+    for name in schema.required.iter().flatten() {
+        let property = schema.properties.as_ref().and_then(|all| all.get(name));
+        if let (Some(property), false) = (property, fields.contains_key(name)) {
+            fields.insert(name.clone(), stand_in(property));
+        }
+    }
 }
 
 fn is_integer(value: &Value, schema: &JSONSchemaProps) -> bool {
@@ -132,6 +176,7 @@ fn check_object(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors:
             }
         }
     });
+    fill_in(fields, schema);
 }
 
 fn known_fields(schema: &JSONSchemaProps) -> String {
@@ -148,11 +193,17 @@ fn known_fields(schema: &JSONSchemaProps) -> String {
     }
 }
 
-fn check_enumeration(value: &Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) {
+fn fits_enumeration(
+    value: &Value,
+    schema: &JSONSchemaProps,
+    path: &str,
+    errors: &mut Errors,
+) -> bool {
     let Some(allowed) = &schema.enum_ else {
-        return;
+        return true;
     };
-    if !allowed.iter().any(|allowed| allowed.0 == *value) {
+    let fits = allowed.iter().any(|allowed| allowed.0 == *value);
+    if !fits {
         let names: Vec<String> = allowed
             .iter()
             .map(|allowed| {
@@ -162,8 +213,15 @@ fn check_enumeration(value: &Value, schema: &JSONSchemaProps, path: &str, errors
                     .map_or_else(|| allowed.0.to_string(), ToOwned::to_owned)
             })
             .collect();
-        errors.add(path, format!("is {value}; use {}", names.join(", ")));
+        let names = match names.split_last() {
+            Some((last, others)) if !others.is_empty() => {
+                format!("{} or {last}", others.join(", "))
+            }
+            _ => names.concat(),
+        };
+        errors.add(path, format!("is {value}; use {names}"));
     }
+    fits
 }
 
 fn wrong_type(value: &Value, expected: &str, schema: &JSONSchemaProps) -> String {

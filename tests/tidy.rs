@@ -1,0 +1,432 @@
+//! What no compiler holds: which module may know which, what the pure part never names, that nothing is dead, out of date or secret.
+//!
+//! Each failure says where and what to do. A new module of the crate needs a line in [`EDGES`].
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets what it does not expect is to fail"
+)]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "the modules of a test are nobody's library"
+)]
+
+#[path = "tidy/source.rs"]
+mod source;
+
+use assert_cmd::cargo::cargo_bin_cmd;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use source::Source;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The picture of `lib.rs`: each module of the crate and those it may know, all of which stand above it.
+const EDGES: &[(&str, &[&str])] = &[
+    ("document", &[]),
+    ("mount_path", &[]),
+    ("crd", &[]),
+    ("policy", &["crd", "document", "mount_path"]),
+    ("pod", &["mount_path"]),
+    ("job_pod", &["mount_path", "pod", "policy"]),
+    ("mutate", &["job_pod", "mount_path", "pod", "policy"]),
+    ("verdict", &["job_pod", "mutate", "pod", "policy"]),
+    ("admission", &["mutate", "pod", "policy", "verdict"]),
+    ("telemetry", &["admission", "job_pod", "mutate", "verdict"]),
+    ("server", &["admission", "policy", "telemetry"]),
+    ("development_ca", &[]),
+    (
+        "cli",
+        &[
+            "admission",
+            "crd",
+            "development_ca",
+            "document",
+            "mutate",
+            "pod",
+            "policy",
+            "server",
+            "telemetry",
+            "verdict",
+        ],
+    ),
+    ("main", &["cli"]),
+];
+
+/// What test code shares. It is compiled for tests only, so the picture does not have it.
+const OF_TESTS: &[&str] = &["testing"];
+
+/// The modules that see no clock, environment, file, network or other thread.
+const PURE: &[&str] = &[
+    "document",
+    "mount_path",
+    "crd",
+    "policy",
+    "pod",
+    "job_pod",
+    "mutate",
+    "verdict",
+    "admission",
+];
+
+/// The packages that pure modules may name.
+const PURE_PACKAGES: &[&str] = &[
+    "base64",
+    "k8s_openapi",
+    "kube",
+    "schemars",
+    "serde",
+    "serde_json",
+    "serde_path_to_error",
+    "serde_saphyr",
+    "thiserror",
+];
+
+/// What pure modules never name of std: these paths and what is in them; a path with `=` only itself.
+const IMPURE_STD: &[&str] = &[
+    "std::*",
+    "std::env",
+    "std::fs",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::io::stderr",
+    "std::net::*",
+    "std::net::Tcp",
+    "std::net::ToSocketAddrs",
+    "std::net::Udp",
+    "std::os",
+    "std::process",
+    "std::thread",
+    "std::time::*",
+    "std::time::Instant",
+    "std::time::SystemTime",
+];
+/// Modules of std that are in part pure: naming one by itself would hide what is taken from it.
+const HALF_PURE_STD: &[&str] = &["std", "std::io", "std::net", "std::time"];
+
+const LONGEST: usize = 450;
+
+#[test]
+fn modules_know_only_those_that_the_picture_allows() {
+    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut wrong = Vec::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for file in product_files() {
+        let module = file.module.as_str();
+        seen.insert(module.to_owned());
+        let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == module) else {
+            if !matches!(module, "lib") {
+                wrong.push(format!(
+                    "{}: module {module} is not in the picture; give it a line in EDGES of tests/tidy.rs and a place in src/lib.rs",
+                    file.name
+                ));
+            }
+            continue;
+        };
+        for path in Source::of_product(&file.text).paths() {
+            let words: Vec<&str> = path.segments.iter().map(String::as_str).collect();
+            let known = match words.as_slice() {
+                ["crate", known, ..] if module != "main" => *known,
+                ["drydock", known, ..] if module == "main" => *known,
+                _ => {
+                    let climbs = words.iter().take_while(|word| **word == "super").count();
+                    if climbs >= file.depth {
+                        wrong.push(format!(
+                            "{}:{}: {} climbs to the crate's root; write it as crate::…",
+                            file.name,
+                            path.line,
+                            words.join("::")
+                        ));
+                    }
+                    continue;
+                }
+            };
+            if known == module {
+                continue;
+            }
+            used.insert((module.to_owned(), known.to_owned()));
+            if !allowed.contains(&known) {
+                wrong.push(format!(
+                    "{}:{}: {module} must not know {known} ({})",
+                    file.name,
+                    path.line,
+                    words.join("::")
+                ));
+            }
+        }
+    }
+    for (index, (module, allowed)) in EDGES.iter().enumerate() {
+        let above: Vec<&str> = EDGES[..index].iter().map(|(name, _)| *name).collect();
+        for known in *allowed {
+            if !above.contains(known) {
+                wrong.push(format!(
+                    "EDGES: {module} may know {known}, which does not stand above it"
+                ));
+            }
+            if !used.contains(&((*module).to_owned(), (*known).to_owned())) {
+                wrong.push(format!(
+                    "EDGES: {module} does not use {known} any more; take it from the line"
+                ));
+            }
+        }
+        if !seen.contains(*module) {
+            wrong.push(format!(
+                "EDGES: there is no module {module} any more; take the line out"
+            ));
+        }
+    }
+    assert_none(&wrong, "imports go one way");
+}
+
+#[test]
+fn pure_modules_name_nothing_of_the_world() {
+    let packages = packages();
+    assert!(packages.contains("tokio"), "Cargo.toml is read wrongly");
+    let mut wrong = Vec::new();
+    for file in product_files()
+        .iter()
+        .filter(|file| PURE.contains(&file.module.as_str()))
+    {
+        let source = Source::of_product(&file.text);
+        for path in source.paths() {
+            let text = path.segments.join("::");
+            let is_impure_std = HALF_PURE_STD.contains(&text.as_str())
+                || IMPURE_STD.iter().any(|impure| text.starts_with(impure));
+            let package = path.segments[0].as_str();
+            let is_foreign = packages.contains(package) && !PURE_PACKAGES.contains(&package);
+            if is_impure_std || is_foreign {
+                wrong.push(format!("{}:{}: {text}", file.name, path.line));
+            }
+        }
+        for (line, word) in source.words() {
+            if matches!(word, "async" | "await") {
+                wrong.push(format!("{}:{line}: {word}", file.name));
+            }
+        }
+    }
+    assert_none(
+        &wrong,
+        "a pure module takes what it needs as an argument; what touches the world belongs to server, telemetry or cli",
+    );
+}
+
+#[test]
+fn every_source_file_is_compiled() {
+    let root = root();
+    let all: BTreeSet<PathBuf> = ["src", "tests", "benches", "examples"]
+        .iter()
+        .flat_map(|folder| files_below(&root.join(folder)))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect();
+    assert!(all.len() > 50, "the sources are not found");
+    let is_root = |path: &PathBuf| {
+        let inner = path.strip_prefix(&root).unwrap();
+        match inner
+            .iter()
+            .map(|part| part.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .as_slice()
+        {
+            ["src", "lib.rs" | "main.rs"] => true,
+            ["src", "bin", _] | ["tests" | "benches" | "examples", _] => true,
+            ["tests" | "benches" | "examples", _, "main.rs"] => true,
+            _ => false,
+        }
+    };
+    let mut reached: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut to_read: Vec<PathBuf> = all.iter().filter(|path| is_root(path)).cloned().collect();
+    while let Some(path) = to_read.pop() {
+        if !all.contains(&path) || !reached.insert(path.clone()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let stands_for_its_folder = is_root(&path) || path.ends_with("mod.rs");
+        to_read.extend(Source::whole(&text).modules(&path, stands_for_its_folder));
+    }
+    let dead: Vec<String> = all
+        .difference(&reached)
+        .map(|path| format!("{}: no mod declaration leads here", relative(path)))
+        .collect();
+    assert_none(&dead, "declare it in its parent, or delete it");
+}
+
+#[test]
+fn the_committed_crd_is_the_one_that_is_printed() {
+    let output = cargo_bin_cmd!("drydock")
+        .args(["print", "crd"])
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let committed = std::fs::read_to_string(root().join("manifests/crd.yaml")).unwrap_or_default();
+    let differs = printed
+        .lines()
+        .zip(committed.lines())
+        .position(|(printed, committed)| printed != committed)
+        .unwrap_or_else(|| printed.lines().count().min(committed.lines().count()));
+    assert!(
+        printed == committed,
+        "manifests/crd.yaml is out of date from line {} on; run `cargo run -- print crd > manifests/crd.yaml`",
+        differs + 1
+    );
+}
+
+#[test]
+fn no_source_file_is_too_long_to_read() {
+    let long: Vec<String> = files_below(&root().join("src"))
+        .iter()
+        .filter_map(|path| {
+            let lines = std::fs::read_to_string(path).unwrap().lines().count();
+            (lines > LONGEST).then(|| format!("{}: {lines} lines", relative(path)))
+        })
+        .collect();
+    assert_none(
+        &long,
+        "split it by reason to change, at most 450 lines a file",
+    );
+}
+
+#[test]
+fn no_private_key_is_committed() {
+    let root = root();
+    let mut files: BTreeSet<PathBuf> = files_below(&root)
+        .into_iter()
+        .filter(|path| !is_ignored(&relative(path)))
+        .collect();
+    // What is committed counts even where it is ignored. Without git (a source archive) all that is there was committed.
+    let tracked = std::process::Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(&root)
+        .output();
+    if let Ok(tracked) = tracked {
+        let names = String::from_utf8(tracked.stdout).unwrap();
+        let names = names.split_terminator('\0').map(|name| root.join(name));
+        files.extend(names.filter(|path| path.is_file()));
+    }
+    assert!(files.len() > 50, "the files are not found");
+    let keys: Vec<String> = files
+        .iter()
+        .filter(|path| holds_private_key(&std::fs::read(path).unwrap()))
+        .map(|path| relative(path))
+        .collect();
+    assert_none(
+        &keys,
+        "a private key must not be committed; make one where it is needed with `drydock certs`",
+    );
+}
+
+/// What `.gitignore` names: build output, and what `drydock certs` writes.
+fn is_ignored(name: &str) -> bool {
+    let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
+    ignored.lines().any(|pattern| {
+        let pattern = pattern.trim_start_matches('/');
+        match pattern.split_once('*') {
+            Some((before, after)) => {
+                let inner = name
+                    .strip_prefix(before)
+                    .and_then(|rest| rest.strip_suffix(after));
+                inner.is_some_and(|inner| !inner.contains('/'))
+            }
+            None => !pattern.is_empty() && name.starts_with(&format!("{pattern}/")),
+        }
+    })
+}
+
+/// Finds one in PEM, and in PEM that is base64 again, as in a Secret.
+fn holds_private_key(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let begin = "-----BEGIN ";
+    let in_pem = text.split(begin).skip(1).any(|rest| {
+        let kind = rest.split("-----").next().unwrap_or_default();
+        kind.ends_with("PRIVATE KEY")
+    });
+    let in_base64 = ["", "RSA ", "EC ", "ENCRYPTED ", "OPENSSH "]
+        .iter()
+        .any(|kind| {
+            let encoded = STANDARD.encode(format!("{begin}{kind}PRIVATE "));
+            // The last group of four depends on what follows.
+            text.contains(&encoded[..encoded.len() - 4])
+        });
+    in_pem || in_base64
+}
+
+/// A file of the product, `src/policy/set.rs` being of module `policy` and of depth 2.
+struct ProductFile {
+    name: String,
+    module: String,
+    depth: usize,
+    text: String,
+}
+
+fn product_files() -> Vec<ProductFile> {
+    let files: Vec<ProductFile> = files_below(&root().join("src"))
+        .into_iter()
+        .filter(|path| !path.ends_with("tests.rs"))
+        .map(|path| {
+            let name = relative(&path);
+            let inner: Vec<&str> = name.trim_end_matches(".rs").split('/').skip(1).collect();
+            ProductFile {
+                module: inner[0].to_owned(),
+                depth: inner.len(),
+                text: std::fs::read_to_string(&path).unwrap(),
+                name,
+            }
+        })
+        .filter(|file| !OF_TESTS.contains(&file.module.as_str()))
+        .collect();
+    assert!(files.len() > 40, "the sources are not found");
+    files
+}
+
+/// The packages that `Cargo.toml` names, as Rust spells them.
+fn packages() -> BTreeSet<String> {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut section = "";
+    let mut packages = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if let ("[dependencies]", Some((name, _))) = (section, line.split_once('=')) {
+            packages.insert(name.trim().replace('-', "_"));
+        }
+    }
+    packages
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// Every file below a folder, but for git's own and the build's.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let is_left_out = matches!(
+                path.file_name().and_then(|name| name.to_str()),
+                Some(".git" | "target")
+            );
+            if is_left_out {
+                continue;
+            } else if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[track_caller]
+fn assert_none(wrong: &[String], what_to_do: &str) {
+    assert!(wrong.is_empty(), "{what_to_do}:\n{}", wrong.join("\n"));
+}
