@@ -9,6 +9,10 @@
 //! When there are too many connections, the one that has waited for longest is closed to make room: a flood of idle ones
 //! must not keep the API server out.
 
+mod plaintext;
+
+pub use plaintext::Plaintext;
+
 use super::State;
 use crate::telemetry::metrics::{Limit, Metrics};
 use axum::http::{HeaderValue, Request, Response, header};
@@ -330,7 +334,7 @@ where
     A::Stream: 'static,
     I: Send + 'static,
 {
-    type Stream = A::Stream;
+    type Stream = Plaintext<A::Stream>;
     type Service = Tracked<I>;
     type Future = Accepted<Self::Stream, Self::Service>;
 
@@ -340,6 +344,7 @@ where
             match accepted.await {
                 Ok((stream, service)) => {
                     service.connection.enter(Phase::Idle);
+                    let stream = Plaintext::new(stream, service.connection.clone());
                     Ok((stream, service))
                 }
                 Err(error) => {
