@@ -9,7 +9,7 @@ use crate::telemetry::metrics::{Failure, Limit};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::LengthLimitError;
@@ -102,7 +102,7 @@ fn refusal(status: StatusCode, failure: Failure, message: impl Into<String>) -> 
     }
 }
 
-/// Reads a body whole. Where that fails the rest of it is in the way of the next request, so the connection ends.
+/// Reads a body whole.
 async fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     let limits = &state.limits;
     let too_large = || {
@@ -220,5 +220,14 @@ fn refuse(state: &State, refusal: Refusal) -> Response {
         reason = failure.name(),
         "request refused: {message}"
     );
-    (status, format!("{message}\n")).into_response()
+    let mut answer = (status, format!("{message}\n")).into_response();
+    // The rest of such a body would be taken for the next request: the client is told not to send one here.
+    if matches!(
+        failure,
+        Failure::BodySize | Failure::BodyTime | Failure::BodyCut
+    ) {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    answer
 }
