@@ -30,6 +30,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
+/// Probes and scrapers need few; more would only take open files away from the webhook port.
+const MOST_OPS_CONNECTIONS: usize = 64;
+
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
@@ -92,11 +95,16 @@ impl Guard {
     }
 
     fn with(state: &State, first_phase: Phase) -> Self {
+        let is_webhook = first_phase == Phase::Handshake;
+        let mut limits = state.limits;
+        if !is_webhook {
+            limits.connections = limits.connections.min(MOST_OPS_CONNECTIONS);
+        }
         let shared = Shared {
-            limits: state.limits,
+            limits,
             metrics: state.metrics.clone(),
             draining: state.draining.clone(),
-            is_webhook: first_phase == Phase::Handshake,
+            is_webhook,
             next_id: AtomicU64::new(0),
             open: Mutex::default(),
         };
