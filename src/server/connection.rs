@@ -30,8 +30,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-/// Probes and scrapers need few; more would only take open files away from the webhook port.
-const MOST_OPS_CONNECTIONS: usize = 64;
+/// Connections of the ops port, at least and at most: probes and scrapers need few, and more take open files away from the webhook port.
+const OPS_CONNECTIONS: (usize, usize) = (16, 64);
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -98,7 +98,8 @@ impl Guard {
         let is_webhook = first_phase == Phase::Handshake;
         let mut limits = state.limits;
         if !is_webhook {
-            limits.connections = limits.connections.min(MOST_OPS_CONNECTIONS);
+            let (least, most) = OPS_CONNECTIONS;
+            limits.connections = (limits.connections / 4).clamp(least, most);
         }
         let shared = Shared {
             limits,

@@ -47,7 +47,7 @@ fn f2_a_body_of_9_mib_gets_a_413() {
     let mut connection = server.connect();
     let _ = connection.send(&post("/mutate", &padded(runner(), 9 << 20)));
     assert_too_large(&mut connection);
-    assert!((server.metrics().value(&failed("body-size")) - 1.0).abs() < f64::EPSILON);
+    assert_eq!(server.metrics().value(&failed("body-size")), 1.0);
     assert_still_serves(&server, good, "body-size");
 }
 
@@ -166,7 +166,7 @@ fn f2_a_body_that_stops_halfway_gets_a_408_after_body_seconds() {
     assert_eq!((answer.status, answer.says_close()), (408, true));
     assert_is_for_a_jobs_author(&answer);
     connection.wait_until_closed();
-    assert!((server.metrics().value(&failed("body-time")) - 1.0).abs() < f64::EPSILON);
+    assert_eq!(server.metrics().value(&failed("body-time")), 1.0);
     assert_still_serves(&server, good, "body-time");
 }
 
@@ -249,7 +249,7 @@ fn f2_an_idle_connection_is_closed_after_idle_seconds_and_no_sooner() {
     connection.wait_until_closed();
     assert!(before.elapsed() >= Duration::from_secs(1));
     let hits = server.metrics().value(&limit("idle-time"));
-    assert!((hits - 1.0).abs() < f64::EPSILON);
+    assert_eq!(hits, 1.0);
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
 }
 

@@ -208,7 +208,7 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let now = self.metrics().value(sample);
-            if (now - value).abs() < f64::EPSILON {
+            if now == value {
                 return;
             }
             assert!(
@@ -220,7 +220,27 @@ impl Server {
         }
     }
 
-    /// All that it has said so far.
+    /// Waits until it has said all of some words.
+    #[track_caller]
+    pub(crate) fn wait_for_words(&self, words: &[&str]) {
+        let said = |lines: &[String]| {
+            let is_said = |word: &&str| lines.iter().any(|line| line.contains(word));
+            words.iter().all(is_said)
+        };
+        let all = self.stderr.wait_for(&format!("{words:?}"), said);
+        assert!(all.is_some(), "{words:?} not in {}", self.stderr());
+    }
+
+    /// Ends it (`--drain-seconds 0` makes that quick) and returns all that it ever said.
+    #[track_caller]
+    pub(crate) fn last_words(mut self) -> String {
+        self.signal("TERM");
+        assert_eq!(self.wait_for_end(PATIENCE).code(), Some(0));
+        self.stderr.wait_for("the end", |_| false);
+        self.stderr()
+    }
+
+    /// What it has said so far, as far as it has been read.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }

@@ -181,7 +181,7 @@ fn a_server_can_be_set_up_by_environment_variables_alone() {
         ("DRYDOCK_LOG_LEVEL", "info"),
     ]);
     command.envs(variables);
-    let mut server = Server::spawn(command, directory, ca);
+    let server = Server::spawn(command, directory, ca);
     let mut connection = server.connect();
     let body = runner().to_string();
     let answer = connection.review("/mutate", body.as_bytes()).unwrap();
@@ -196,13 +196,10 @@ fn a_server_can_be_set_up_by_environment_variables_alone() {
     let answer = server.connect().review("/mutate", body.as_bytes()).unwrap();
     let told = &crate::reviews::response(&answer)["auditAnnotations"];
     assert_eq!(told["reason"], "excluded-namespace");
-    let line = server.stderr();
-    let line = line.lines().find(|line| line.contains("ship-repair"));
+    let said = server.last_words();
+    let line = said.lines().find(|line| line.contains("ship-repair"));
     let line: Value = serde_json::from_str(line.unwrap()).expect("a log line is JSON");
     assert_eq!(line["outcome"], "skipped");
-    server.signal("TERM");
-    let end = server.wait_for_end(std::time::Duration::from_secs(3));
-    assert_eq!(end.code(), Some(0));
 }
 
 /// Runs the banner's `curl` line in a shell and returns the pod that its answer makes.
@@ -225,10 +222,7 @@ fn pod_of_curl_line(server: &Server) -> Value {
 fn the_banners_curl_line_works_as_it_is_and_its_answer_repairs_the_pod() {
     let server = Server::start(&[]);
     assert_repaired(&pod_of_curl_line(&server));
-    let said = server.stderr();
-    for word in ["built-in sample policy", "/audit", "http://127.0.0.1:"] {
-        assert!(said.contains(word), "{word} in {said}");
-    }
+    server.wait_for_words(&["built-in sample policy", "/audit", "http://127.0.0.1:"]);
 }
 
 #[test]

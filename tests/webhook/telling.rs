@@ -136,9 +136,9 @@ fn label_values_are_there_from_the_start_and_no_request_adds_one() {
 
 #[test]
 fn t1_a_review_is_one_log_line_with_namespace_pod_policies_changes_and_duration() {
-    let server = Server::start(&["--log-format", "json"]);
+    let server = Server::start(&["--log-format", "json", "--drain-seconds", "0"]);
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
-    let said = server.stderr();
+    let said = server.last_words();
     let lines: Vec<Value> = said
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -232,7 +232,7 @@ fn t4_no_value_of_a_pod_is_in_logs_errors_metrics_or_an_answer_outside_the_patch
         &["--log-level", "debug", "--log-format", "json"],
         &["--log-level", "debug", "--policy", &strict],
     ] {
-        let server = Server::start(flags);
+        let server = Server::start(&[flags, &["--drain-seconds", "0"]].concat());
         let mut connection = server.connect();
         let mut statuses = Vec::new();
         let mut seen = String::new();
@@ -251,11 +251,10 @@ fn t4_no_value_of_a_pod_is_in_logs_errors_metrics_or_an_answer_outside_the_patch
             seen.push_str(&connection.answer().unwrap().text());
         }
         assert!(statuses.contains(&200) && statuses.contains(&400));
-        for (place, text) in [
-            ("answers", seen),
-            ("metrics", server.get("/metrics").1),
-            ("logs", server.stderr()),
-        ] {
+        let metrics = server.get("/metrics").1;
+        let logs = server.last_words();
+        assert!(logs.lines().count() > statuses.len(), "{logs}");
+        for (place, text) in [("answers", seen), ("metrics", metrics), ("logs", logs)] {
             let lines: Vec<&str> = text.lines().filter(|line| line.contains(SECRET)).collect();
             assert!(lines.is_empty(), "in {place}: {lines:#?}");
         }
