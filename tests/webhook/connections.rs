@@ -6,7 +6,6 @@ use crate::process::{Server, drydock, eventually};
 use crate::reviews::{RUNNER, assert_answers_runner};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 #[test]
@@ -97,6 +96,9 @@ fn f2_fewer_open_files_than_max_connections_do_not_keep_the_api_server_out() {
             "127.0.0.1:0",
             "--ops-listen",
             "127.0.0.1:0",
+            // So that only what is closed to make room helps.
+            "--handshake-seconds",
+            "100",
         ])
         .arg("--write-ca")
         .arg(&ca);
@@ -107,11 +109,8 @@ fn f2_fewer_open_files_than_max_connections_do_not_keep_the_api_server_out() {
     let server = Server::spawn(command, directory, ca);
     let flood = [server.webhook, server.ops]
         .map(|port| -> Vec<TcpStream> { (0..300).map(|_| tcp(port).unwrap()).collect() });
-    let began = Instant::now();
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
     assert_eq!(server.get("/readyz").0, 200);
-    // Sooner than handshakes run out of time, or the API server out of patience.
-    assert!(began.elapsed() < Duration::from_secs(4));
     assert!(server.metrics().value(&limit("connections")) >= 400.0);
     server.wait_for_words(&["ulimit -n"]);
     drop(flood);
