@@ -124,6 +124,8 @@ impl Server {
     /// Starts a command that becomes a server and trusts the authority that is then in `ca`.
     pub(crate) fn spawn(mut command: Command, directory: TempDir, ca: PathBuf) -> Self {
         let mut child = command
+            // One that is killed cannot remove its files.
+            .env("TMPDIR", directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

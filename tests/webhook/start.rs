@@ -231,7 +231,6 @@ fn the_curl_line_works_with_odd_paths_every_address_listened_on_and_certificate_
     let ca = odd.path().join("c a.crt");
     let mut command = drydock(&["serve", "--listen", "0.0.0.0:0"]);
     command.args(&FREE_PORTS[2..]).arg("--write-ca").arg(&ca);
-    command.env("TMPDIR", odd.path());
     let server = Server::spawn(command, odd, ca);
     assert_repaired(&pod_of_curl_line(&server));
 
