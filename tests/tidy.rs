@@ -84,7 +84,7 @@ const PURE_PACKAGES: &[&str] = &[
     "thiserror",
 ];
 
-/// What pure modules never name of std: these paths and what is in them; a path with `=` only itself.
+/// What pure modules never name of std: whatever begins like this.
 const IMPURE_STD: &[&str] = &[
     "std::*",
     "std::env",
