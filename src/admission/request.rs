@@ -26,8 +26,8 @@ pub enum ReviewError {
     /// A field is missing.
     #[error("drydock cannot read the request: {0} is missing")]
     Missing(&'static str),
-    /// A field has a type that no Kubernetes version gives it.
-    #[error("drydock cannot read the pod: {0}")]
+    /// A field has a type that no Kubernetes version gives it. Holds the field's path; the value is the job's own (T4).
+    #[error("drydock cannot read the pod: its {0} has a type that no Kubernetes version gives it")]
     WrongType(String),
 }
 
@@ -132,8 +132,8 @@ fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
 fn wrong_type<'de, T: Deserialize<'de>>(body: &'de [u8]) -> ReviewError {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(error) => ReviewError::WrongType(error.to_string()),
-        Ok(_) => ReviewError::WrongType("the review is followed by something else".to_owned()),
+        Err(error) => ReviewError::WrongType(error.path().to_string()),
+        Ok(_) => ReviewError::WrongType("request".to_owned()),
     }
 }
 

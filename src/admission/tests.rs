@@ -335,7 +335,6 @@ fn t4_no_value_of_a_variable_is_ever_in_an_answer_or_a_record(#[case] on_conflic
 #[case::in_place_of_an_item("/spec/containers/0/env", json!(["TOKEN=53017"]))]
 #[case::in_place_of_a_flag("/spec/containers/0/securityContext", json!({"privileged": "53017"}))]
 #[case::in_place_of_the_spec("/spec", json!("53017"))]
-#[ignore = "T4, F1: the message quotes the value that has the wrong type, and names Rust's structs"]
 fn t4_an_error_does_not_quote_the_pod(#[case] pointer: &str, #[case] value: Value) {
     let mut request = request(&testing::pod(
         "containers: [{name: build, env: [], securityContext: {}}]",

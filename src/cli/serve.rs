@@ -1,6 +1,7 @@
 //! `drydock serve`: the webhook. This file joins the parts: flags, policies, certificate, server.
 
 mod certificate;
+mod open_files;
 mod policies;
 mod try_it;
 
@@ -146,7 +147,7 @@ impl LimitFlags {
             header_time: self.header_seconds,
             handshake_time: self.handshake_seconds,
             idle_time: self.idle_seconds,
-            connections: self.max_connections,
+            connections: open_files::connections(self.max_connections),
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::pod::{ContainerId, Text, text};
 use crate::policy::set::DesiredDind;
 use crate::policy::{ClientCerts, OnConflict, Policy};
 use directory::{Directory, MountKind, Relation};
+use relocate::Relocation;
 use shared::Shared;
 
 pub(super) fn plan<'a>(
@@ -47,6 +48,7 @@ pub(super) fn plan<'a>(
         .iter()
         .map(|directory| directory.path.clone())
         .collect();
+    let mut relocation = Relocation::new(&all);
     for directory in directories {
         if let Some(outer) = all
             .iter()
@@ -68,7 +70,13 @@ pub(super) fn plan<'a>(
                 },
             );
         } else {
-            free(planner, policy, desired.client_certs.what, &directory, &all);
+            free(
+                planner,
+                policy,
+                desired.client_certs.what,
+                &directory,
+                &mut relocation,
+            );
         }
     }
 }
@@ -134,7 +142,7 @@ fn free<'a>(
     policy: &'a Policy,
     certs: &'a ClientCerts,
     directory: &Directory,
-    all: &[String],
+    relocation: &mut Relocation<'_>,
 ) {
     let mounts = directory.mounts(planner.pod);
     for left in mounts
@@ -144,8 +152,11 @@ fn free<'a>(
         let (container, path) = (left.id.container_name.clone(), left.id.path.clone());
         planner.note(policy, Fact::LeftInvalid { container, path });
     }
-    let touched = mounts.iter().any(|mount| mount.relation.is_conflict());
-    if !touched && let Some(volume) = directory.serving_parent(planner.pod) {
+    // An unwritable parent may be that of a build container, which only reads: then it serves, unless the directory is mounted on top.
+    let is_mounted = mounts
+        .iter()
+        .any(|mount| matches!(mount.relation, Relation::At | Relation::Below));
+    if !is_mounted && let Some(volume) = directory.serving_parent(planner.pod) {
         let directory = directory.path.clone();
         return planner.note(policy, Fact::ParentServes { directory, volume });
     }
@@ -180,7 +191,7 @@ fn free<'a>(
     let is_told = relocate::tells_of(&displaced, &volume);
     repoint(planner, policy, &conflicts, &volume, is_told);
     mount(planner, policy, directory, lacking, &volume);
-    relocate::tell_and_mount(planner, policy, certs, directory, all, &displaced);
+    relocation.tell_and_mount(planner, policy, certs, directory, &displaced);
 }
 
 fn conflict<'a>(

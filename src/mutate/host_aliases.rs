@@ -56,7 +56,7 @@ fn resolvable<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) -> Vec<A
     let mut hosts = Vec::with_capacity(desired.hosts.len());
     for asked in &desired.hosts {
         let host = asked.what;
-        if let (true, Some(source)) = (host.addresses.is_empty(), host.sources.first()) {
+        if let Some(source) = host.unresolved.first() {
             planner.note(
                 asked.policy,
                 Fact::NoAddress {

@@ -33,10 +33,10 @@ struct Ranked {
 pub struct Host {
     /// Lower case.
     pub hostname: String,
-    /// At most one of each family. Empty while a live source has none (H7).
+    /// At most one of each family.
     pub addresses: Vec<IpAddr>,
-    /// The live sources among those that give the addresses.
-    pub sources: Vec<Source>,
+    /// Live sources that have no address now. With any of them it is not known what the hostname should resolve to (H7).
+    pub unresolved: Vec<Source>,
 }
 
 /// The namespace of a pod, as far as it is known.
@@ -149,7 +149,7 @@ impl Ranked {
                     hosts.push(Host {
                         hostname: hostname.clone(),
                         addresses: Vec::new(),
-                        sources: Vec::new(),
+                        unresolved: Vec::new(),
                     });
                     hosts.len() - 1
                 });
@@ -178,7 +178,8 @@ impl Host {
                 self.addresses.push(*address);
             }
         }
-        self.sources.extend(source.cloned());
+        self.unresolved
+            .extend(source.filter(|_| addresses.is_empty()).cloned());
     }
 }
 

@@ -9,6 +9,10 @@
 //! When there are too many connections, the one that has waited for longest is closed to make room: a flood of idle ones
 //! must not keep the API server out.
 
+mod plaintext;
+
+pub use plaintext::Plaintext;
+
 use super::State;
 use crate::telemetry::metrics::{Limit, Metrics};
 use axum::http::{HeaderValue, Request, Response, header};
@@ -25,6 +29,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
+
+/// Probes and scrapers need few; more would only take open files away from the webhook port.
+const MOST_OPS_CONNECTIONS: usize = 64;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,11 +95,16 @@ impl Guard {
     }
 
     fn with(state: &State, first_phase: Phase) -> Self {
+        let is_webhook = first_phase == Phase::Handshake;
+        let mut limits = state.limits;
+        if !is_webhook {
+            limits.connections = limits.connections.min(MOST_OPS_CONNECTIONS);
+        }
         let shared = Shared {
-            limits: state.limits,
+            limits,
             metrics: state.metrics.clone(),
             draining: state.draining.clone(),
-            is_webhook: first_phase == Phase::Handshake,
+            is_webhook,
             next_id: AtomicU64::new(0),
             open: Mutex::default(),
         };
@@ -330,7 +342,7 @@ where
     A::Stream: 'static,
     I: Send + 'static,
 {
-    type Stream = A::Stream;
+    type Stream = Plaintext<A::Stream>;
     type Service = Tracked<I>;
     type Future = Accepted<Self::Stream, Self::Service>;
 
@@ -340,6 +352,7 @@ where
             match accepted.await {
                 Ok((stream, service)) => {
                     service.connection.enter(Phase::Idle);
+                    let stream = Plaintext::new(stream, service.connection.clone());
                     Ok((stream, service))
                 }
                 Err(error) => {

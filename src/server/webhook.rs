@@ -9,7 +9,7 @@ use crate::telemetry::metrics::{Failure, Limit};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::LengthLimitError;
@@ -25,14 +25,48 @@ pub fn router(state: State) -> Router {
         .route("/mutate", post(mutate))
         .route("/audit", post(audit))
         .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(state)
 }
 
-async fn not_found() -> (StatusCode, &'static str) {
-    (
-        StatusCode::NOT_FOUND,
-        "drydock answers POST /mutate and POST /audit here; health and metrics are on the ops port\n",
+async fn not_found(
+    extract::State(state): extract::State<State>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let message =
+        "drydock answers POST /mutate and POST /audit here; health and metrics are on the ops port";
+    elsewhere(&state, &headers, body, StatusCode::NOT_FOUND, message).await
+}
+
+async fn wrong_method(
+    extract::State(state): extract::State<State>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let message = "drydock answers reviews with the method POST only";
+    elsewhere(
+        &state,
+        &headers,
+        body,
+        StatusCode::METHOD_NOT_ALLOWED,
+        message,
     )
+    .await
+}
+
+/// Answers what is no review. Its body is read all the same, or the connection could not be kept.
+async fn elsewhere(
+    state: &State,
+    headers: &HeaderMap,
+    body: Body,
+    status: StatusCode,
+    message: &str,
+) -> Response {
+    match read(state, headers, body).await {
+        Ok(_) => (status, format!("{message}\n")).into_response(),
+        Err(refusal) => refuse(state, refusal),
+    }
 }
 
 async fn answer(
@@ -42,7 +76,13 @@ async fn answer(
     body: Body,
 ) -> Response {
     match read(&state, &headers, body).await {
-        Ok(body) => review(&state, mode, &body),
+        Ok(body) if is_json(&headers) => review(&state, mode, &body),
+        Ok(_) => {
+            let message =
+                "drydock reads application/json; send the AdmissionReview with that Content-Type";
+            let (status, failure) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, Failure::ContentType);
+            refuse(&state, refusal(status, failure, message))
+        }
         Err(refusal) => refuse(&state, refusal),
     }
 }
@@ -62,16 +102,8 @@ fn refusal(status: StatusCode, failure: Failure, message: impl Into<String>) -> 
     }
 }
 
+/// Reads a body whole.
 async fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    if !is_json(headers) {
-        let message =
-            "drydock reads application/json; send the AdmissionReview with that Content-Type";
-        return Err(refusal(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Failure::ContentType,
-            message,
-        ));
-    }
     let limits = &state.limits;
     let too_large = || {
         state.metrics.limit_hit(Limit::BodySize);
@@ -188,5 +220,14 @@ fn refuse(state: &State, refusal: Refusal) -> Response {
         reason = failure.name(),
         "request refused: {message}"
     );
-    (status, format!("{message}\n")).into_response()
+    let mut answer = (status, format!("{message}\n")).into_response();
+    // The rest of such a body would be taken for the next request: the client is told not to send one here.
+    if matches!(
+        failure,
+        Failure::BodySize | Failure::BodyTime | Failure::BodyCut
+    ) {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    answer
 }

@@ -178,10 +178,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn parse(name: &str, bytes: &[u8]) -> PolicyFile {
-    match std::str::from_utf8(bytes) {
+    let mut read = match std::str::from_utf8(bytes) {
         Ok(text) => policy::read(name, text),
         Err(error) => PolicyFile::unreadable(name, format!("it is not UTF-8 text: {error}")),
-    }
+    };
+    // What has no name, or is no policy, may be what has become of any of those that were good.
+    read.unreadable |= read.errors.iter().any(|error| error.policy.is_none());
+    read
 }
 
 fn refused(read: &PolicyFile) -> usize {

@@ -54,14 +54,12 @@ impl Directory {
 
     /// Returns every mount of the pod with its relation to the directory.
     pub(super) fn mounts<'a>(&self, pod: &Pod<'a>) -> Vec<MountKind<'a>> {
-        let serving_parent = self.serving_parent(pod);
         let mut mounts = Vec::new();
         for (id, container) in pod.containers() {
             for (index, mount) in container.mounts().iter().enumerate() {
                 let volume = mount.name.clone().unwrap_or_default();
-                let serves = serving_parent.as_ref() == Some(&volume);
                 mounts.push(MountKind {
-                    relation: self.relation(pod, id, container, mount, serves),
+                    relation: self.relation(pod, id, container, mount),
                     id: MountId {
                         container: id,
                         container_name: container.name.clone().unwrap_or_default(),
@@ -82,7 +80,6 @@ impl Directory {
         id: ContainerId,
         container: &Container<'_>,
         mount: &VolumeMount<'_>,
-        serves: bool,
     ) -> Relation {
         let path = mount.path();
         let relation = if path == self.path {
@@ -91,7 +88,6 @@ impl Directory {
             Relation::Below
         } else if path == mount_path::parent(&self.path)
             && self.is_user(id, container)
-            && !serves
             && is_unwritable(pod, mount)
         {
             Relation::UnwritableParent
@@ -153,19 +149,19 @@ impl Directory {
             if path == server || mount_path::is_below(&path, &server) {
                 return true;
             }
+            let sub_path = mount_path::clean(mount.sub_paths().0);
             let projects = |item: &str| {
-                let item = match mount.sub_paths().0 {
-                    "" => Some(item),
-                    sub_path => item
-                        .strip_prefix(sub_path)
-                        .and_then(|rest| rest.strip_prefix('/')),
+                let item = mount_path::clean(item);
+                let shown = if &*sub_path == "/" {
+                    Some(&*item)
+                } else {
+                    item.strip_prefix(&*sub_path)
                 };
-                item.is_some_and(|item| {
-                    mount_path::is_below(
-                        &mount_path::clean(&mount_path::join(&path, item)),
-                        &server,
-                    )
-                })
+                shown
+                    .filter(|shown| shown.starts_with('/'))
+                    .is_some_and(|shown| {
+                        mount_path::is_below(&mount_path::clean(&format!("{path}{shown}")), &server)
+                    })
             };
             mount_path::is_below(&server, &path)
                 && pod

@@ -70,47 +70,70 @@ pub(super) fn tells_of(displaced: &[Displaced<'_>], volume: &Text<'_>) -> bool {
     displaced.iter().any(|entry| entry.volume == *volume)
 }
 
-/// Tells what was displaced, and with Relocate mounts it: the first volume at the policy's path, further ones below it by name.
-pub(super) fn tell_and_mount<'a>(
-    planner: &mut Planner<'_, 'a>,
-    policy: &'a Policy,
-    certs: &ClientCerts,
-    directory: &Directory,
-    directories: &[String],
-    displaced: &[Displaced<'a>],
-) {
-    let mut base_is_free = true;
-    let mut base_may_be_file = false;
-    for entry in displaced {
-        let place = match &certs.on_conflict {
-            OnConflict::Relocate(base) if !entry.mounts.is_empty() => {
-                let path = if std::mem::take(&mut base_is_free) {
-                    base_may_be_file = entry.may_be_file;
-                    base.clone()
-                } else {
-                    mount_path::join(base, &entry.volume)
-                };
-                Some(Place {
-                    below_file: base_may_be_file && path != *base,
-                    path,
-                    directories,
-                })
-            }
-            _ => None,
-        };
-        planner.note(
-            policy,
-            Fact::Displaced {
+/// Where displaced volumes of a pod go: the first one to the policy's path, further ones below it by name.
+pub(super) struct Relocation<'p> {
+    /// Every certificate directory of the pod.
+    directories: &'p [String],
+    /// What went to the policy's path, if something did: whether it may be a file.
+    first: Option<bool>,
+}
+
+impl<'p> Relocation<'p> {
+    /// Begins with nothing displaced.
+    pub(super) fn new(directories: &'p [String]) -> Self {
+        Self {
+            directories,
+            first: None,
+        }
+    }
+
+    /// Tells what one directory displaced, and with Relocate mounts it.
+    pub(super) fn tell_and_mount<'a>(
+        &mut self,
+        planner: &mut Planner<'_, 'a>,
+        policy: &'a Policy,
+        certs: &ClientCerts,
+        directory: &Directory,
+        displaced: &[Displaced<'a>],
+    ) {
+        for entry in displaced {
+            let place = match &certs.on_conflict {
+                OnConflict::Relocate(base) if !entry.mounts.is_empty() => {
+                    Some(self.next(base, entry))
+                }
+                _ => None,
+            };
+            let fact = Fact::Displaced {
                 volume: entry.volume.clone(),
                 kind: entry.kind.clone(),
                 directory: directory.path.clone(),
                 now_at: place.as_ref().map(|place| place.path.clone()),
-            },
-        );
-        for (id, mount) in &entry.mounts {
-            if let Some(place) = &place {
-                relocate(planner, policy, &entry.volume, (*id, mount), place);
+            };
+            planner.note(policy, fact);
+            for (id, mount) in &entry.mounts {
+                if let Some(place) = &place {
+                    relocate(planner, policy, &entry.volume, (*id, mount), place);
+                }
             }
+        }
+    }
+
+    fn next(&mut self, base: &str, entry: &Displaced<'_>) -> Place<'p> {
+        let directories = self.directories;
+        match self.first {
+            None => {
+                self.first = Some(entry.may_be_file);
+                Place {
+                    path: base.to_owned(),
+                    below_file: false,
+                    directories,
+                }
+            }
+            Some(below_file) => Place {
+                path: mount_path::join(base, &entry.volume),
+                below_file,
+                directories,
+            },
         }
     }
 }

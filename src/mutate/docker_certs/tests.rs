@@ -62,6 +62,9 @@ fn d2_without_tls_the_directory_is_left_alone(#[case] env: &str) {
 }
 
 #[rstest]
+#[case::an_empty_value_beside_it(
+    "env: [{name: DOCKER_TLS_CERTDIR, value: '', valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"
+)]
 #[case::from_a_field(
     "env: [{name: DOCKER_TLS_CERTDIR, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"
 )]

@@ -326,6 +326,19 @@ fn h7_without_a_live_address_the_pod_is_left_alone_and_it_is_told(
 }
 
 #[test]
+fn h7_a_fixed_address_does_not_stand_in_for_a_live_one_that_is_not_known() {
+    let policy = "hostAliases:
+- {ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}
+- {from: {ingress: {namespace: cicd, name: gitlab}}, hostnames: [gitlab.mylab.com]}";
+    let judged = judge(
+        policy,
+        "hostAliases: [{ip: 'fd00::216', hostnames: [gitlab.mylab.com]}]",
+    );
+    judged.assert_unchanged();
+    assert!(judged.tells_team("H7", "ingress/cicd/gitlab"));
+}
+
+#[test]
 fn h8_the_nodes_network_makes_no_difference() {
     let judged = judge(GITLAB, "hostNetwork: true");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Rules A1 and A3. That every patch applies, that it holds no `test` and that the rest of the pod is as it was
+//! Rules A1 to A3. That every patch applies, that it holds no `test` and that the rest of the pod is as it was
 //! is checked in each test that judges a pod.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
@@ -134,4 +134,15 @@ fn a3_a_source_whose_name_a_pointer_escapes_is_taken_out() {
         judged.volumes(),
         &json!([{"name": "ca", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
     );
+}
+
+#[test]
+fn a2_a_changed_pod_needs_no_change() {
+    let changed = judge(
+        EVERYTHING,
+        "containers: [{name: build}, {name: docker, image: docker:dind}]",
+    );
+    let mut spec = changed.pod["spec"].clone();
+    spec["metadata"] = changed.pod["metadata"].clone();
+    judge(EVERYTHING, &spec.to_string()).assert_unchanged();
 }

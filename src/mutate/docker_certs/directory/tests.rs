@@ -325,7 +325,6 @@ containers: [{{name: build, volumeMounts: [{parent}]}}, {{name: helper, volumeMo
 }
 
 #[test]
-#[ignore = "D4: build keeps a read-only emptyDir at the parent, below which the runtime cannot make the mount point (kubernetes#121294)"]
 fn d5_a_read_only_parent_that_served_goes_once_the_directory_is_mounted_on_top() {
     let judged = judge(
         CERTS_ONLY,
@@ -383,7 +382,6 @@ fn d6_a_dind_that_is_given_server_certificates_manages_its_own(
 }
 
 #[test]
-#[ignore = "D6: a subPath that ends in a slash is not taken off the item's path"]
 fn d6_a_sub_path_may_end_in_a_slash() {
     let volumes =
         format!("{SECRET}, {{name: s, secret: {{items: [{{key: k, path: tls/server/key.pem}}]}}}}");

@@ -189,7 +189,6 @@ fn d8_relocate_mounts_nothing_below_what_may_be_a_file() {
 }
 
 #[test]
-#[ignore = "D8: of two directories the second relocates to the same path, which the first has taken"]
 fn d8_relocate_mounts_the_volumes_of_a_second_directory_below_by_name() {
     let mounts = format!("{AT}, {{name: pem, mountPath: /two/client}}");
     let judged = judge(

@@ -1,4 +1,4 @@
-//! Rules D7 and D9.
+//! Rules D7 and D9, and A4 for pods that come here invalid.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -196,7 +196,7 @@ containers: [{{name: build}}, {{name: one, image: docker:dind, volumeMounts: [{A
 }
 
 #[test]
-fn d7_a_mount_of_no_volume_is_left_for_the_api_server_to_refuse() {
+fn a4_a_mount_of_no_volume_is_left_for_the_api_server_to_refuse() {
     let mount = "{name: nowhere, mountPath: /certs/client}";
     let judged = judge(CERTS_ONLY, &dind_pod("", mount, mount));
     judged.assert_unchanged();
@@ -204,14 +204,14 @@ fn d7_a_mount_of_no_volume_is_left_for_the_api_server_to_refuse() {
 }
 
 #[test]
-fn d7_two_mounts_at_one_exact_path_stay_two() {
+fn a4_two_mounts_at_one_exact_path_stay_two() {
     let judged = judge(CERTS_ONLY, &dind_pod(SECRET, AT, &format!("{AT}, {AT}")));
     let freed = json!({"name": "ca", "mountPath": "/certs/client"});
     assert_eq!(judged.mounts("docker"), &json!([freed, freed]));
 }
 
 #[test]
-fn d7_a_file_mounted_twice_at_one_exact_path_is_not_quietly_made_to_pass() {
+fn a4_a_file_mounted_twice_at_one_exact_path_is_not_quietly_made_to_pass() {
     let file = "{name: ca, mountPath: /certs/client/ca.pem, subPath: ca.pem}";
     let judged = judge(
         CERTS_ONLY,
@@ -232,7 +232,7 @@ fn d7_a_file_mounted_twice_at_one_exact_path_is_not_quietly_made_to_pass() {
     "{name: ca, secret: {secretName: a}}, {name: ca, configMap: {name: b}}"
 )]
 #[case::two_sources("{name: ca, secret: {secretName: a}, configMap: {name: b}}")]
-fn d7_a_volume_that_the_api_server_refuses_is_not_mended(#[case] volumes: &str) {
+fn a4_a_volume_that_the_api_server_refuses_is_not_mended(#[case] volumes: &str) {
     let judged = judge(CERTS_ONLY, &dind_pod(volumes, AT, AT));
     let before = judged.before["spec"]["volumes"].as_array();
     let after = judged.volumes().as_array();

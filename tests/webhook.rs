@@ -1,0 +1,40 @@
+//! The webhook as its clients see it: the real binary, real TLS, real files that change, real signals.
+//!
+//! Every test starts its own server on free ports and its own clients; none sleeps to wait for another.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "webhook/client.rs"]
+mod client;
+#[path = "webhook/metrics.rs"]
+mod metrics;
+#[path = "webhook/mount.rs"]
+mod mount;
+#[path = "webhook/process.rs"]
+mod process;
+#[path = "webhook/reviews.rs"]
+mod reviews;
+
+#[path = "webhook/answers.rs"]
+mod answers;
+#[path = "webhook/certificates.rs"]
+mod certificates;
+#[path = "webhook/connections.rs"]
+mod connections;
+#[path = "webhook/drain.rs"]
+mod drain;
+#[path = "webhook/limits.rs"]
+mod limits;
+#[path = "webhook/policies.rs"]
+mod policies;
+#[path = "webhook/refusals.rs"]
+mod refusals;
+#[path = "webhook/start.rs"]
+mod start;
+#[path = "webhook/telling.rs"]
+mod telling;

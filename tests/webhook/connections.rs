@@ -1,0 +1,130 @@
+//! Many connections: the API server is answered among idle ones, and beyond the limit the longest idle makes room (F2).
+
+use crate::client::{Plain, Tls, post, tcp};
+use crate::metrics::limit;
+use crate::process::{Server, drydock, eventually};
+use crate::reviews::{RUNNER, assert_answers_runner};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+#[test]
+fn f2_a_review_is_answered_among_500_idle_connections() {
+    let server = Server::start(&[]);
+    let mut idle: Vec<Tls> = (0..250).map(|_| server.connect()).collect();
+    let silent: Vec<TcpStream> = (0..250).map(|_| tcp(server.webhook).unwrap()).collect();
+    server.wait_for_metric("drydock_connections", 500.0);
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    // None of them had to go.
+    assert!(server.metrics().value(&limit("connections")) < 1.0);
+    for connection in &mut idle {
+        let answer = connection.review("/mutate", b"{").unwrap();
+        assert_eq!(answer.status, 400);
+    }
+    drop((idle, silent));
+    server.wait_for_metric("drydock_connections", 0.0);
+}
+
+#[test]
+fn f2_beyond_max_connections_the_one_that_waited_for_longest_is_closed() {
+    let server = Server::start(&["--max-connections", "4"]);
+    let mut first: Vec<Tls> = (0..4).map(|_| server.connect()).collect();
+    // The first to come has just been answered, so the second has waited for longest.
+    assert_answers_runner(&first[0].review("/mutate", RUNNER).unwrap());
+    let mut fifth = server.connect();
+    assert_answers_runner(&fifth.review("/mutate", RUNNER).unwrap());
+    first[1].wait_until_closed();
+    for kept in [0, 2, 3] {
+        assert_answers_runner(&first[kept].review("/mutate", RUNNER).unwrap());
+    }
+    let metrics = server.metrics();
+    assert!((metrics.value(&limit("connections")) - 1.0).abs() < f64::EPSILON);
+    assert!((metrics.value("drydock_connections") - 4.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn f2_a_connection_whose_request_is_being_answered_is_never_closed_for_another() {
+    let server = Server::start(&["--max-connections", "3"]);
+    let mut busy = server.half_a_review();
+    for _ in 0..20 {
+        assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+        drop(tcp(server.webhook).unwrap());
+    }
+    let idle: Vec<TcpStream> = (0..20).map(|_| tcp(server.webhook).unwrap()).collect();
+    eventually("idle connections are closed for others", || {
+        server.metrics().value(&limit("connections")) >= 10.0
+    });
+    busy.send(RUNNER).unwrap();
+    assert_answers_runner(&busy.answer().unwrap());
+    drop(idle);
+}
+
+#[test]
+fn f2_a_flood_of_silent_connections_does_not_keep_the_api_server_out() {
+    let server = Server::start(&["--max-connections", "50"]);
+    let mut api_server = server.connect();
+    let mut flood = Vec::new();
+    for _ in 0..10 {
+        flood.extend((0..50).map(|_| tcp(server.webhook).unwrap()));
+        assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    }
+    // A kept-alive connection that was idle all the while may have had to go; a new one is answered at once.
+    if api_server.send(&post("/mutate", RUNNER)).is_err() || api_server.answer().is_err() {
+        assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    }
+    drop(api_server);
+    let metrics = server.metrics();
+    assert!(metrics.value(&limit("connections")) >= 450.0);
+    assert!(metrics.value("drydock_connections") <= 50.0);
+    drop(flood);
+    server.wait_for_metric("drydock_connections", 0.0);
+}
+
+#[test]
+fn f2_fewer_open_files_than_max_connections_do_not_keep_the_api_server_out() {
+    let directory = TempDir::new().unwrap();
+    let ca = directory.path().join("ca.crt");
+    let serve = drydock(&[]);
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 100 && exec \"$@\"";
+    command
+        .args(["-c", script, "sh"])
+        .arg(serve.get_program())
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--ops-listen",
+            "127.0.0.1:0",
+        ])
+        .arg("--write-ca")
+        .arg(&ca);
+    for (name, value) in serve.get_envs() {
+        assert_eq!(value, None);
+        command.env_remove(name);
+    }
+    let server = Server::spawn(command, directory, ca);
+    let flood = [server.webhook, server.ops]
+        .map(|port| -> Vec<TcpStream> { (0..300).map(|_| tcp(port).unwrap()).collect() });
+    let began = Instant::now();
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    assert_eq!(server.get("/readyz").0, 200);
+    // Sooner than handshakes run out of time, or the API server out of patience.
+    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(server.metrics().value(&limit("connections")) >= 400.0);
+    assert!(server.stderr().contains("ulimit -n"), "it is told");
+    drop(flood);
+}
+
+#[test]
+fn f2_a_flood_of_the_ops_port_leaves_the_webhook_and_the_probes_alone() {
+    let server = Server::start(&["--max-connections", "20"]);
+    let flood: Vec<Plain> = (0..100)
+        .map(|_| Plain::connect(server.ops).unwrap())
+        .collect();
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    assert_eq!(server.get("/readyz").0, 200);
+    assert_eq!(server.get("/livez").0, 200);
+    drop(flood);
+}

@@ -1,0 +1,93 @@
+//! Reads `/metrics` as strictly as a scraper does (OpenMetrics 1.0).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The samples of one scrape.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    /// Reads the text, and checks its form: it ends with `# EOF`, no sample comes twice, and each is of a family that was declared
+    /// just before it, with help, and with a suffix that the family's type allows.
+    #[track_caller]
+    pub(crate) fn parse(text: &str) -> Self {
+        assert!(text.ends_with("# EOF\n"), "cut: {text:?}");
+        let mut samples = BTreeMap::new();
+        let (mut helped, mut typed) = (BTreeSet::new(), BTreeSet::new());
+        let (mut family, mut kind) = ("", "");
+        for line in text.lines() {
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            match words.as_slice() {
+                ["#", "EOF"] => break,
+                ["#", "HELP", name, help] => {
+                    assert!(helped.insert(*name), "two helps: {line}");
+                    assert!(help.len() > 10, "no help: {line}");
+                }
+                ["#", "TYPE", name, of] => {
+                    assert!(typed.insert(*name), "two types: {line}");
+                    (family, kind) = (name, of);
+                }
+                ["#", "UNIT", name, unit] => {
+                    assert!(name == &family && name.ends_with(unit), "{line}");
+                }
+                _ => {
+                    let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
+                    let name = sample.split('{').next().unwrap();
+                    let suffix = name.strip_prefix(family);
+                    let allowed: &[&str] = match kind {
+                        "counter" => &["_total"],
+                        "gauge" => &[""],
+                        "info" => &["_info"],
+                        "histogram" => &["_sum", "_count", "_bucket"],
+                        other => panic!("type {other} is not used"),
+                    };
+                    assert!(
+                        suffix.is_some_and(|suffix| allowed.contains(&suffix)),
+                        "{line} is not of {kind} {family}"
+                    );
+                    assert!(name.starts_with("drydock_"), "{line}");
+                    let value: f64 = value.parse().unwrap();
+                    assert_eq!(samples.insert(sample.to_owned(), value), None, "{line}");
+                }
+            }
+        }
+        assert_eq!(helped, typed);
+        Self(samples)
+    }
+
+    /// One sample.
+    #[track_caller]
+    pub(crate) fn value(&self, sample: &str) -> f64 {
+        *self
+            .0
+            .get(sample)
+            .unwrap_or_else(|| panic!("no {sample} in {:#?}", self.0))
+    }
+
+    /// The samples whose name and labels begin so.
+    pub(crate) fn beginning_with(&self, prefix: &str) -> impl Iterator<Item = (&str, f64)> {
+        let samples = self.0.range(prefix.to_owned()..);
+        let samples = samples.take_while(move |(sample, _)| sample.starts_with(prefix));
+        samples.map(|(sample, value)| (sample.as_str(), *value))
+    }
+
+    /// The sum of the samples whose name and labels begin so.
+    pub(crate) fn sum(&self, prefix: &str) -> f64 {
+        self.beginning_with(prefix).map(|(_, value)| value).sum()
+    }
+}
+
+/// The sample that counts requests of an outcome and reason.
+pub(crate) fn reviews(outcome: &str, reason: &str) -> String {
+    format!("drydock_reviews_total{{outcome=\"{outcome}\",reason=\"{reason}\"}}")
+}
+
+/// The sample that counts requests which got an HTTP error.
+pub(crate) fn failed(reason: &str) -> String {
+    reviews("failed", reason)
+}
+
+/// The sample that counts clients which ran into a bound.
+pub(crate) fn limit(name: &str) -> String {
+    format!("drydock_limit_hits_total{{limit=\"{name}\"}}")
+}

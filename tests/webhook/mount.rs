@@ -1,0 +1,53 @@
+//! A ConfigMap or Secret as the kubelet mounts it: each file a link into `..data`, and `..data` a link that is swapped in one step.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A mounted directory.
+pub(crate) struct Mount {
+    directory: TempDir,
+    generation: u32,
+}
+
+impl Mount {
+    /// Mounts files: name and content.
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        let mut mount = Self {
+            directory: TempDir::new().unwrap(),
+            generation: 0,
+        };
+        mount.swap(files);
+        for (name, _) in files {
+            symlink(format!("..data/{name}"), mount.path(name)).unwrap();
+        }
+        mount
+    }
+
+    /// Changes what is mounted, all files at once.
+    pub(crate) fn swap(&mut self, files: &[(&str, &str)]) {
+        let old = format!("..{}", self.generation);
+        self.generation += 1;
+        let new = format!("..{}", self.generation);
+        fs::create_dir(self.path(&new)).unwrap();
+        for (name, content) in files {
+            fs::write(self.path(&new).join(name), content).unwrap();
+        }
+        symlink(&new, self.path("..data_tmp")).unwrap();
+        fs::rename(self.path("..data_tmp"), self.path("..data")).unwrap();
+        if self.generation > 1 {
+            fs::remove_dir_all(self.path(&old)).unwrap();
+        }
+    }
+
+    /// Where a file is to be read.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The same, as a flag's value.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+}

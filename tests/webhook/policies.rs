@@ -1,0 +1,222 @@
+//! Policy files that change under a running server: a bad one never hides a good one (F3), and no edit loses an admission (F5).
+
+use crate::mount::Mount;
+use crate::process::{EndOnDrop, Server, eventually};
+use crate::reviews::{RUNNER, addresses, patch, patched, policy, response, runner};
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+const GOOD: &str = "drydock_reloads_total{what=\"policies\",result=\"good\"}";
+const BAD: &str = "drydock_reloads_total{what=\"policies\",result=\"bad\"}";
+const LOADED: &str = "drydock_policies{state=\"loaded\"}";
+const REFUSED: &str = "drydock_policies{state=\"refused\"}";
+
+/// Looks at files often.
+fn start(files: &[&str]) -> Server {
+    let mut flags = vec!["--reload-seconds", "0.02"];
+    flags.extend(files.iter().flat_map(|file| ["--policy", file]));
+    Server::start(&flags)
+}
+
+/// The addresses that the policy in force gives a hostname.
+#[track_caller]
+fn now(server: &Server, hostname: &str) -> Vec<String> {
+    let answer = server.connect().review("/mutate", RUNNER).unwrap();
+    addresses(&patched(&runner(), &response(&answer)), hostname)
+}
+
+/// Waits until files have been read again so many times, with these results.
+#[track_caller]
+fn wait(server: &Server, good: f64, bad: f64, loaded: f64, refused: f64) {
+    server.wait_for_metric(GOOD, good);
+    server.wait_for_metric(BAD, bad);
+    let metrics = server.metrics();
+    assert_eq!(
+        [metrics.value(LOADED), metrics.value(REFUSED)],
+        [loaded, refused]
+    );
+}
+
+/// What cannot be a policy.
+fn bad(name: &str) -> String {
+    policy(name, "10.0.0")
+}
+
+#[test]
+fn f3_a_mounted_policy_changes_when_the_kubelet_swaps_it_and_a_bad_one_leaves_the_last_good_in_force()
+ {
+    let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
+    let server = start(&[&mount.text("policy.yaml")]);
+    wait(&server, 0.0, 0.0, 1.0, 0.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.1"]);
+
+    mount.swap(&[("policy.yaml", &policy("one", "10.0.0.2"))]);
+    wait(&server, 1.0, 0.0, 1.0, 0.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.2"]);
+
+    mount.swap(&[("policy.yaml", &bad("one"))]);
+    wait(&server, 1.0, 1.0, 1.0, 1.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.2"]);
+    let said = server.stderr();
+    for word in ["policy.yaml", "spec.hostAliases[0].ip", "10.0.0"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+
+    mount.swap(&[("policy.yaml", &policy("one", "10.0.0.3"))]);
+    wait(&server, 2.0, 1.0, 1.0, 0.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.3"]);
+}
+
+#[test]
+fn f3_the_same_bytes_are_not_read_as_a_change() {
+    let text = policy("one", "10.0.0.1");
+    let mut mount = Mount::new(&[("policy.yaml", &text), ("other.yaml", &bad("other"))]);
+    let server = start(&[&mount.text("policy.yaml")]);
+    for address in ["10.0.0.2", "10.0.0.3"] {
+        mount.swap(&[("policy.yaml", &text), ("other.yaml", &bad("other"))]);
+        mount.swap(&[
+            ("policy.yaml", &policy("one", address)),
+            ("other.yaml", &bad("other")),
+        ]);
+        eventually("the change", || {
+            now(&server, "gitlab.mylab.com") == [address]
+        });
+    }
+    assert!(server.metrics().value(GOOD) <= 4.0);
+    assert!(server.metrics().value(BAD) < 1.0);
+}
+
+#[test]
+fn f3_a_bad_policy_beside_a_good_one_does_not_hide_it() {
+    let two = |one: &str, two: &str| format!("{one}---\n{two}");
+    let other = |address| policy("other", address).replace("gitlab.mylab", "other.mylab");
+    let mut mount = Mount::new(&[(
+        "policy.yaml",
+        &two(&policy("one", "10.0.0.1"), &other("10.0.0.1")),
+    )]);
+    let server = start(&[&mount.text("policy.yaml")]);
+
+    // The good one changes; of the bad one the last good version stays.
+    mount.swap(&[(
+        "policy.yaml",
+        &two(&policy("one", "10.0.0.2"), &other("10.0.0")),
+    )]);
+    wait(&server, 0.0, 1.0, 2.0, 1.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.2"]);
+    assert_eq!(now(&server, "other.mylab.com"), ["10.0.0.1"]);
+
+    // What is taken out of the file is gone, bad neighbour or not.
+    mount.swap(&[("policy.yaml", &two(&bad("new"), &other("10.0.0.3")))]);
+    wait(&server, 0.0, 2.0, 1.0, 1.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.216"]);
+    assert_eq!(now(&server, "other.mylab.com"), ["10.0.0.3"]);
+}
+
+#[test]
+fn f3_a_bad_policy_beside_a_good_one_is_no_reason_not_to_start() {
+    let text = format!("{}---\n{}", bad("bad"), policy("one", "10.0.0.1"));
+    let mount = Mount::new(&[("policy.yaml", &text)]);
+    let server = start(&[&mount.text("policy.yaml")]);
+    wait(&server, 0.0, 0.0, 1.0, 1.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.1"]);
+    assert!(server.stderr().contains("spec.hostAliases[0].ip"));
+}
+
+#[test]
+fn f3_a_bad_file_does_not_hide_another_file() {
+    let other = policy("other", "10.0.0.5").replace("gitlab.mylab", "other.mylab");
+    let mut mount = Mount::new(&[
+        ("one.yaml", &policy("one", "10.0.0.1")),
+        ("two.yaml", &other),
+    ]);
+    let server = start(&[&mount.text("one.yaml"), &mount.text("two.yaml")]);
+    let other = other.replace("10.0.0.5", "10.0.0.6");
+    mount.swap(&[("one.yaml", "{"), ("two.yaml", &other)]);
+    wait(&server, 1.0, 1.0, 2.0, 1.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.1"]);
+    assert_eq!(now(&server, "other.mylab.com"), ["10.0.0.6"]);
+}
+
+#[test]
+fn f3_a_file_in_which_nothing_can_be_read_keeps_the_last_good() {
+    for nothing in [
+        "",
+        "# all of it commented out\n",
+        "{",
+        "\u{0}\u{1}",
+        "just a text\n",
+        "metadata: {name: one}\n",
+        "kind: JobPodPolicies\nmetadata: {name: one}\n",
+        "kind: JobPodPolicy\nmetadata: {}\n",
+        "- kind: JobPodPolicy\n",
+    ] {
+        let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
+        let server = start(&[&mount.text("policy.yaml")]);
+        mount.swap(&[("policy.yaml", nothing)]);
+        server.wait_for_metric(BAD, 1.0);
+        assert_eq!(
+            now(&server, "gitlab.mylab.com"),
+            ["10.0.0.1"],
+            "{nothing:?}"
+        );
+        wait(&server, 0.0, 1.0, 1.0, 1.0);
+    }
+}
+
+#[test]
+fn f3_a_file_that_is_deleted_keeps_the_last_good_until_it_is_back() {
+    let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
+    let server = start(&[&mount.text("policy.yaml")]);
+    fs::remove_file(mount.path("..data")).unwrap();
+    server.wait_for_metric(BAD, 1.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.1"]);
+    assert!(server.stderr().contains("policy.yaml cannot be read"));
+    mount.swap(&[("policy.yaml", &policy("one", "10.0.0.2"))]);
+    wait(&server, 1.0, 1.0, 1.0, 0.0);
+    assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.2"]);
+}
+
+#[test]
+fn an_empty_list_is_a_set_that_changes_nothing() {
+    let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
+    let server = start(&[&mount.text("policy.yaml")]);
+    mount.swap(&[("policy.yaml", "kind: List\napiVersion: v1\nitems: []\n")]);
+    wait(&server, 1.0, 0.0, 0.0, 0.0);
+    let response = response(&server.connect().review("/mutate", RUNNER).unwrap());
+    assert_eq!(patch(&response), None);
+    assert_eq!(response["auditAnnotations"]["reason"], "no-policy");
+}
+
+#[test]
+fn f5_policy_edits_under_load_lose_no_admission() {
+    let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
+    let server = start(&[&mount.text("policy.yaml")]);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut connection = server.connect();
+            while !done.load(Ordering::Relaxed) {
+                let answer = connection.review("/mutate", RUNNER).unwrap();
+                let pod = patched(&runner(), &response(&answer));
+                let addresses = addresses(&pod, "gitlab.mylab.com");
+                assert_eq!(addresses.len(), 1);
+                assert!(["10.0.0.1", "10.0.0.2"].contains(&addresses[0].as_str()));
+            }
+        });
+        let _end = EndOnDrop(&done);
+        for edit in 0..20_u32 {
+            let text = match edit % 4 {
+                0 => policy("one", "10.0.0.2"),
+                2 => policy("one", "10.0.0.1"),
+                _ => bad("one"),
+            };
+            mount.swap(&[("policy.yaml", &text)]);
+            let edits = f64::from(edit + 1);
+            eventually("an edit is read", || {
+                let metrics = server.metrics();
+                load.is_finished() || (metrics.value(GOOD) + metrics.value(BAD) - edits).abs() < 0.5
+            });
+        }
+    });
+}

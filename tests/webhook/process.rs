@@ -1,0 +1,301 @@
+//! The real binary: started on free ports that its own banner names, stopped when the test that started it ends.
+
+use crate::client::{Client, JSON, Plain, Tls, request};
+use crate::metrics::Metrics;
+use crate::reviews::RUNNER;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long anything may take that takes no time on a quiet machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks until something of the outside world is so.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never came: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Ends the loops of other threads, also where the thread that has it panics.
+pub(crate) struct EndOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `drydock` to its end, which it must come to by itself.
+#[track_caller]
+pub(crate) fn run(mut command: Command) -> (Option<i32>, String) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = Lines::of(child.stderr.take().unwrap());
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it still ran: {}", stderr.text());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    stderr.wait_for("its last words", |_| false);
+    (child.wait().unwrap().code(), stderr.text())
+}
+
+/// `drydock` with arguments, and none of the environment's `DRYDOCK_…` variables.
+pub(crate) fn drydock(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drydock"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DRYDOCK_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments);
+    command
+}
+
+/// Two free ports of the loopback address.
+pub(crate) const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+
+/// A running `drydock serve`.
+pub(crate) struct Server {
+    child: Child,
+    stderr: Arc<Lines>,
+    pub(crate) webhook: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    client: Client,
+    /// Where its files are, till it ends.
+    _directory: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A test that fails must not leave a server behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Starts a server on the built-in policy and a certificate made in memory.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let ca = directory.path().join("ca.crt");
+        let mut command = drydock(&["serve"]);
+        command.args(FREE_PORTS).arg("--write-ca").arg(&ca);
+        command.args(flags);
+        Self::spawn(command, directory, ca)
+    }
+
+    /// Starts a server with certificate files, whose authority is in `ca`.
+    pub(crate) fn start_with_certificate(
+        certificate: &str,
+        key: &str,
+        ca: PathBuf,
+        flags: &[&str],
+    ) -> Self {
+        let mut command = drydock(&["serve"]);
+        command.args(FREE_PORTS).args(flags).args([
+            "--tls-cert-file",
+            certificate,
+            "--tls-key-file",
+            key,
+        ]);
+        Self::spawn(command, TempDir::new().unwrap(), ca)
+    }
+
+    /// Starts a command that becomes a server and trusts the authority that is then in `ca`.
+    pub(crate) fn spawn(mut command: Command, directory: TempDir, ca: PathBuf) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        let banner = stderr.wait_for("the banner", |lines| {
+            lines.iter().any(|line| line.starts_with("curl "))
+        });
+        let Some(banner) = banner else {
+            let _ = child.kill();
+            let status = child.wait().unwrap();
+            panic!("drydock did not start ({status}): {}", stderr.text());
+        };
+        let address = |scheme: &str| -> SocketAddr {
+            let line = banner.iter().find_map(|line| line.split_once(scheme));
+            let (_, rest) = line.expect("the banner names both ports");
+            let end = rest.find('/').unwrap_or(rest.len());
+            rest[..end].trim().parse().unwrap()
+        };
+        let (webhook, ops) = (address("https://"), address("http://"));
+        let client = Client::trusting(&fs::read_to_string(ca).unwrap());
+        Self {
+            child,
+            stderr,
+            webhook,
+            ops,
+            client,
+            _directory: directory,
+        }
+    }
+
+    /// A new connection to the webhook port.
+    pub(crate) fn connect(&self) -> Tls {
+        self.client.connect(self.webhook).unwrap()
+    }
+
+    /// A connection on which the headers of a review have been read and its body is being waited for.
+    pub(crate) fn half_a_review(&self) -> Tls {
+        let mut connection = self.connect();
+        let length = RUNNER.len().to_string();
+        let headers = [
+            JSON,
+            ("Expect", "100-continue"),
+            ("Content-Length", length.as_str()),
+        ];
+        let head = request("POST", "/mutate", &headers, b"");
+        connection.send(&head).unwrap();
+        // Sent when the body is asked for.
+        assert_eq!(connection.answer().unwrap().status, 100);
+        connection
+    }
+
+    /// What connects to the webhook port, for threads.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Trusts another authority from now on.
+    pub(crate) fn trust(&mut self, ca: &str) {
+        self.client = Client::trusting(ca);
+    }
+
+    /// What a GET on the ops port is answered with: status and body.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let answer = Plain::connect(self.ops)
+            .and_then(|mut ops| ops.get(path))
+            .unwrap();
+        (answer.status, answer.text())
+    }
+
+    /// The metrics now, checked for form.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let (status, text) = self.get("/metrics");
+        assert_eq!(status, 200);
+        Metrics::parse(&text)
+    }
+
+    /// Waits until a sample has a value.
+    #[track_caller]
+    pub(crate) fn wait_for_metric(&self, sample: &str, value: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.metrics().value(sample);
+            if (now - value).abs() < f64::EPSILON {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{sample} is {now} and never became {value}; drydock said:\n{}",
+                self.stderr()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// All that it has said so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// The `curl` line of its banner.
+    pub(crate) fn curl_line(&self) -> String {
+        let lines = self.stderr.lines.lock().unwrap();
+        let line = lines.0.iter().find(|line| line.starts_with("curl "));
+        line.expect("spawn() waited for it").clone()
+    }
+
+    /// Sends a signal as the kubelet does.
+    pub(crate) fn signal(&self, name: &str) {
+        // The shell's own: `kill` is not installed everywhere.
+        let script = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert!(status.success(), "{script}");
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self, within: Duration) -> ExitStatus {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running after {within:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+/// The lines that a process writes, collected by a thread that ends with them.
+struct Lines {
+    /// The lines, and whether there will be more.
+    lines: Mutex<(Vec<String>, bool)>,
+    changed: Condvar,
+}
+
+impl Lines {
+    fn of(stream: impl std::io::Read + Send + 'static) -> Arc<Self> {
+        let lines = Arc::new(Self {
+            lines: Mutex::new((Vec::new(), true)),
+            changed: Condvar::new(),
+        });
+        let writer = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                writer.lines.lock().unwrap().0.push(line);
+                writer.changed.notify_all();
+            }
+            writer.lines.lock().unwrap().1 = false;
+            writer.changed.notify_all();
+        });
+        lines
+    }
+
+    /// Waits until the lines are as wanted; nothing if they end before.
+    fn wait_for(&self, what: &str, wanted: impl Fn(&[String]) -> bool) -> Option<Vec<String>> {
+        let lines = self.lines.lock().unwrap();
+        let (lines, timeout) = self
+            .changed
+            .wait_timeout_while(lines, PATIENCE, |(lines, more)| *more && !wanted(lines))
+            .unwrap();
+        assert!(!timeout.timed_out(), "never came: {what}: {:?}", lines.0);
+        wanted(&lines.0).then(|| lines.0.clone())
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().unwrap().0.join("\n")
+    }
+}

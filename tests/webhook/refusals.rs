@@ -1,0 +1,202 @@
+//! Requests that cannot be answered: each gets a 4xx with a sentence, is counted, and the next review is answered (F1, F2).
+
+use crate::client::{Answer, JSON, post, request};
+use crate::metrics::failed;
+use crate::process::Server;
+use crate::reviews::{RUNNER, assert_answers_runner, runner};
+use serde_json::json;
+
+/// Sends a bad request, then a good review on the same connection and on a new one.
+#[track_caller]
+fn refused(server: &Server, bytes: &[u8], status: u16) -> Answer {
+    let mut connection = server.connect();
+    connection.send(bytes).unwrap();
+    let answer = connection.answer().unwrap();
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert_is_for_a_jobs_author(&answer);
+    assert!(!answer.says_close());
+    assert_answers_runner(&connection.review("/mutate", RUNNER).unwrap());
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    answer
+}
+
+/// F1: the API server quotes the body in the job log.
+#[track_caller]
+pub(crate) fn assert_is_for_a_jobs_author(answer: &Answer) {
+    let text = answer.text();
+    assert!(text.ends_with('\n'), "{text:?}");
+    assert_eq!(text.lines().count(), 1, "one sentence: {text:?}");
+    let length = text.chars().count();
+    assert!((20..=300).contains(&length), "{text:?}");
+    assert!(text.contains(' ') && !text.contains('<'), "{text:?}");
+    for internal in [
+        "::", "src/", ".rs", "serde", "panic", "Error", "hyper", "axum", "Some(", "Err(", "/tmp",
+        "RUST_",
+    ] {
+        assert!(!text.contains(internal), "{internal} in {text:?}");
+    }
+}
+
+/// One bad request a server; what it is counted as.
+#[track_caller]
+fn refused_and_counted(bytes: &[u8], status: u16, reason: &str) -> Answer {
+    let server = Server::start(&[]);
+    let answer = refused(&server, bytes, status);
+    let metrics = server.metrics();
+    let counted: Vec<_> = metrics
+        .beginning_with("drydock_reviews_total{outcome=\"failed\"")
+        .filter(|(_, value)| *value != 0.0)
+        .collect();
+    assert_eq!(counted, [(failed(reason).as_str(), 1.0)]);
+    answer
+}
+
+#[test]
+fn f2_a_wrong_content_type_gets_a_415_that_names_the_right_one() {
+    let yaml = ("Content-Type", "application/yaml");
+    let bytes = request("POST", "/mutate", &[yaml], RUNNER);
+    let answer = refused_and_counted(&bytes, 415, "content-type");
+    assert!(answer.text().contains("application/json"));
+}
+
+#[test]
+fn f2_a_missing_content_type_gets_a_415() {
+    let bytes = request("POST", "/mutate", &[], RUNNER);
+    refused_and_counted(&bytes, 415, "content-type");
+}
+
+#[test]
+fn f2_another_method_gets_a_405_that_names_the_right_one() {
+    let server = Server::start(&[]);
+    for method in ["GET", "PUT", "DELETE"] {
+        let answer = refused(&server, &request(method, "/mutate", &[JSON], b""), 405);
+        assert!(answer.text().contains("POST"), "{}", answer.text());
+        assert_eq!(answer.header("allow"), Some("POST"));
+    }
+}
+
+#[test]
+fn f2_another_path_gets_a_404_that_names_the_right_ones() {
+    let server = Server::start(&[]);
+    for path in ["/", "/mutate/", "/metrics", "/validate"] {
+        let answer = refused(&server, &post(path, RUNNER), 404);
+        assert!(answer.text().contains("/mutate"), "{}", answer.text());
+    }
+}
+
+#[test]
+fn f2_a_truncated_body_gets_a_400_and_the_next_review_is_answered() {
+    let half = &RUNNER[..RUNNER.len() / 2];
+    let answer = refused_and_counted(&post("/mutate", half), 400, "not-json");
+    assert!(answer.text().contains("JSON"));
+}
+
+#[test]
+fn f2_an_empty_body_gets_a_400() {
+    refused_and_counted(&post("/mutate", b""), 400, "not-json");
+}
+
+#[test]
+fn f2_bytes_that_are_no_text_get_a_400() {
+    let mut body = RUNNER.to_vec();
+    body[40] = 0xff;
+    refused_and_counted(&post("/mutate", &body), 400, "not-json");
+}
+
+#[test]
+fn f2_arrays_in_arrays_without_end_get_a_400() {
+    let body = [&b"{\"request\":{\"object\":"[..], &[b'['; 1 << 20]].concat();
+    refused_and_counted(&post("/mutate", &body), 400, "not-json");
+}
+
+#[test]
+fn f2_another_kind_gets_a_400_that_names_both() {
+    let pod = runner()["request"]["object"].to_string();
+    let answer = refused_and_counted(&post("/mutate", pod.as_bytes()), 400, "wrong-kind");
+    for word in ["AdmissionReview", "Pod"] {
+        assert!(answer.text().contains(word), "{}", answer.text());
+    }
+}
+
+#[test]
+fn f2_another_version_gets_a_400_that_names_both() {
+    let mut review = runner();
+    review["apiVersion"] = json!("admission.k8s.io/v1beta1");
+    let body = review.to_string();
+    let answer = refused_and_counted(&post("/mutate", body.as_bytes()), 400, "wrong-kind");
+    for word in ["admission.k8s.io/v1,", "admission.k8s.io/v1beta1"] {
+        assert!(answer.text().contains(word), "{}", answer.text());
+    }
+}
+
+#[test]
+fn f2_a_review_without_a_request_or_its_uid_gets_a_400_that_says_so() {
+    for field in ["/request", "/request/uid", "/request/object"] {
+        let mut review = runner();
+        review.pointer_mut(field).unwrap().take();
+        let body = review.to_string();
+        let answer = refused_and_counted(&post("/mutate", body.as_bytes()), 400, "missing-field");
+        let name = field.trim_start_matches('/').replace('/', ".");
+        assert!(answer.text().contains(&name), "{}", answer.text());
+    }
+}
+
+#[test]
+fn f2_a_pod_with_a_field_of_an_impossible_type_gets_a_400_that_names_the_field() {
+    let mut review = runner();
+    review["request"]["object"]["spec"]["containers"] = json!("many");
+    let body = review.to_string();
+    let answer = refused_and_counted(&post("/mutate", body.as_bytes()), 400, "wrong-type");
+    assert!(answer.text().contains("containers"), "{}", answer.text());
+}
+
+#[test]
+fn f2_a_bad_request_and_a_good_one_sent_together_get_two_answers_in_order() {
+    let server = Server::start(&[]);
+    let mut connection = server.connect();
+    let (bad, good) = (post("/mutate", b"{"), post("/mutate", RUNNER));
+    connection
+        .send(&[bad.as_slice(), &good, &bad, &good].concat())
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(connection.answer().unwrap().status, 400);
+        assert_answers_runner(&connection.answer().unwrap());
+    }
+    assert_answers_runner(&connection.review("/mutate", RUNNER).unwrap());
+}
+
+#[test]
+fn f2_what_is_no_http_at_all_closes_its_connection_and_no_other() {
+    let server = Server::start(&[]);
+    let mut good = server.connect();
+    assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
+    for nonsense in [
+        &b"\x00\x01\x02\x03\r\n\r\n"[..],
+        b"POST /mutate\r\n\r\n",
+        b"POST /mutate HTTP/1.1\r\nContent-Length: many\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut bad = server.connect();
+        bad.send(nonsense).unwrap();
+        bad.wait_until_closed();
+        assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
+    }
+    // As many headers as fit into nothing.
+    let mut bad = server.connect();
+    let mut bytes = b"POST /mutate HTTP/1.1\r\n".to_vec();
+    for number in 0..100_000 {
+        bytes.extend(format!("X-{number}: {number}\r\n").into_bytes());
+    }
+    // It may well be closed before it has said all.
+    let _ = bad.send(&bytes);
+    bad.wait_until_closed();
+    assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
+}
+
+#[test]
+fn f2_the_audit_path_refuses_alike() {
+    let server = Server::start(&[]);
+    refused(&server, &post("/audit", b"{"), 400);
+    refused(&server, &request("POST", "/audit", &[], RUNNER), 415);
+    refused(&server, &request("GET", "/audit", &[], b""), 405);
+}

@@ -1,0 +1,262 @@
+//! The start: flags that cannot work are refused with the reason, and the banner is to be believed.
+
+use crate::client::Answer;
+use crate::mount::Mount;
+use crate::process::{FREE_PORTS, Server, drydock, run};
+use crate::reviews::{addresses, assert_repaired, patched, policy, runner};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Starts with flags that cannot work: it ends with 2, and what it says has these words.
+#[track_caller]
+fn refused(flags: &[&str], words: &[&str]) {
+    let mut command = drydock(&["serve"]);
+    if !flags.contains(&"--listen") {
+        command.args(&FREE_PORTS[..2]);
+    }
+    command.args(&FREE_PORTS[2..]).args(flags);
+    let (code, said) = run(command);
+    assert_eq!(code, Some(2), "{flags:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} in {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+    assert!(!said.contains("curl "), "no banner: {said}");
+}
+
+#[test]
+fn a_certificate_without_its_key_is_refused_and_so_is_a_key_alone() {
+    refused(&["--tls-cert-file", "tls.crt"], &["--tls-key-file"]);
+    refused(&["--tls-key-file", "tls.key"], &["--tls-cert-file"]);
+}
+
+#[test]
+fn certificate_files_that_cannot_be_used_are_refused_by_name() {
+    let pair = crate::certificates::Authority::new().sign(2030);
+    let other = crate::certificates::Authority::new().sign(2030);
+    let mount = Mount::new(&[
+        ("tls.crt", &pair.certificate),
+        ("tls.key", &pair.key),
+        ("other.key", &other.key),
+        ("empty", ""),
+    ]);
+    let refused = |certificate: &str, key: &str, words: &[&str]| {
+        let (certificate, key) = (mount.text(certificate), mount.text(key));
+        let flags = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+        refused(&flags, words);
+    };
+    refused("tls.crt", "other.key", &["tls.crt", "together"]);
+    refused("empty", "tls.key", &["empty", "BEGIN CERTIFICATE"]);
+    refused("tls.crt", "empty", &["empty", "PRIVATE KEY"]);
+    refused("tls.crt", "missing", &["missing", "cannot be read"]);
+}
+
+#[test]
+fn an_authority_cannot_be_written_for_certificates_of_ones_own_or_where_there_is_no_directory() {
+    let files = ["--tls-cert-file", "a", "--tls-key-file", "b"];
+    refused(
+        &[&files[..], &["--write-ca", "ca.crt"]].concat(),
+        &["--write-ca"],
+    );
+    refused(
+        &["--write-ca", "/nowhere/at/all/ca.crt"],
+        &["--write-ca", "/nowhere/at/all/ca.crt"],
+    );
+}
+
+#[test]
+fn f3_a_policy_file_that_cannot_be_read_is_refused_by_name() {
+    refused(
+        &["--policy", "/nowhere/policy.yaml"],
+        &["--policy", "/nowhere/policy.yaml", "cannot be read"],
+    );
+}
+
+#[test]
+fn f3_files_with_only_bad_policies_are_refused_with_every_file_field_and_value() {
+    let mount = Mount::new(&[
+        ("one.yaml", &policy("one", "10.0.0")),
+        (
+            "two.yaml",
+            &policy("two", "127.0.0.1").replace("gitlab.mylab.com", "git_lab"),
+        ),
+        ("three.yaml", ""),
+        ("good.yaml", &policy("good", "10.0.0.1")),
+    ]);
+    let paths = ["one.yaml", "two.yaml", "three.yaml", "good.yaml"].map(|name| mount.text(name));
+    let flags: Vec<&str> = paths.iter().flat_map(|path| ["--policy", path]).collect();
+    let words = [
+        "one.yaml",
+        "\"one\"",
+        "spec.hostAliases[0].ip",
+        "\"10.0.0\"",
+        "two.yaml",
+        "\"two\"",
+        "127.0.0.1",
+        "spec.hostAliases[0].hostnames[0]",
+        "\"git_lab\"",
+        "three.yaml",
+    ];
+    refused(&flags, &words);
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_its_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refused(&["--listen", &address], &["--listen", &address, "in use"]);
+    let mut command = drydock(&["serve", "--ops-listen", &address]);
+    command.args(&FREE_PORTS[..2]);
+    let (code, said) = run(command);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--ops-listen") && said.contains(&address));
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_with_their_flag() {
+    for (flag, value) in [
+        ("--listen", "nonsense"),
+        ("--listen", "127.0.0.1"),
+        ("--header-seconds", "0"),
+        ("--body-seconds", "soon"),
+        ("--handshake-seconds", "NaN"),
+        ("--idle-seconds", "inf"),
+        ("--drain-seconds", "90000"),
+        ("--reload-seconds", "0"),
+        ("--max-connections", "0"),
+        ("--max-body-bytes", "8Mi"),
+        ("--worker-threads", "0"),
+        ("--log-format", "xml"),
+        ("--log-level", "loud"),
+    ] {
+        refused(&[flag, value], &[flag, value]);
+    }
+    refused(&["--drain-seconds=-1"], &["--drain-seconds", "-1"]);
+    refused(&["--polcy", "x"], &["--polcy", "--policy"]);
+}
+
+#[test]
+fn every_flag_of_serve_has_an_environment_variable_of_its_name() {
+    let output = drydock(&["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let flags: Vec<&str> = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--") && word.len() > 2 && *word != "--help")
+        .map(|word| word.trim_end_matches(|c: char| !c.is_alphanumeric()))
+        .collect();
+    assert!(flags.len() > 15, "{help}");
+    // Words wrap anywhere.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for flag in flags {
+        if flag == "--cacert" {
+            continue;
+        }
+        let name = flag.trim_start_matches('-').replace('-', "_");
+        let variable = format!("[env: DRYDOCK_{}=", name.to_uppercase());
+        assert!(help.contains(&variable), "{variable} in {help}");
+    }
+}
+
+#[test]
+fn a_server_can_be_set_up_by_environment_variables_alone() {
+    let directory = TempDir::new().unwrap();
+    let ca = directory.path().join("ca.crt");
+    let one = policy("one", "10.0.0.1");
+    let two = policy("two", "10.0.0.2").replace("gitlab.mylab", "other.mylab");
+    let mount = Mount::new(&[("one.yaml", &one), ("two.yaml", &two)]);
+    let policies = [mount.text("one.yaml"), mount.text("two.yaml")].join(",");
+    let mut command = drydock(&["serve"]);
+    let variables = BTreeMap::from([
+        ("DRYDOCK_LISTEN", "127.0.0.1:0"),
+        ("DRYDOCK_OPS_LISTEN", "127.0.0.1:0"),
+        ("DRYDOCK_POLICY", policies.as_str()),
+        ("DRYDOCK_WRITE_CA", ca.to_str().unwrap()),
+        ("DRYDOCK_OWN_NAMESPACE", "ship-repair"),
+        ("DRYDOCK_DRAIN_SECONDS", "0"),
+        ("DRYDOCK_MAX_BODY_BYTES", "100000"),
+        ("DRYDOCK_LOG_FORMAT", "json"),
+        ("DRYDOCK_LOG_LEVEL", "info"),
+    ]);
+    command.envs(variables);
+    let mut server = Server::spawn(command, directory, ca);
+    let mut connection = server.connect();
+    let body = runner().to_string();
+    let answer = connection.review("/mutate", body.as_bytes()).unwrap();
+    let pod = patched(&runner(), &crate::reviews::response(&answer));
+    assert_eq!(addresses(&pod, "gitlab.mylab.com"), ["10.0.0.1"]);
+    assert_eq!(addresses(&pod, "other.mylab.com"), ["10.0.0.2"]);
+    let answer = connection.review("/mutate", &vec![b' '; 100_001]).unwrap();
+    assert_eq!(answer.status, 413);
+    let mut review = runner();
+    review["request"]["namespace"] = "ship-repair".into();
+    let body = review.to_string();
+    let answer = server.connect().review("/mutate", body.as_bytes()).unwrap();
+    let told = &crate::reviews::response(&answer)["auditAnnotations"];
+    assert_eq!(told["reason"], "excluded-namespace");
+    let line = server.stderr();
+    let line = line.lines().find(|line| line.contains("ship-repair"));
+    let line: Value = serde_json::from_str(line.unwrap()).expect("a log line is JSON");
+    assert_eq!(line["outcome"], "skipped");
+    server.signal("TERM");
+    let end = server.wait_for_end(std::time::Duration::from_secs(3));
+    assert_eq!(end.code(), Some(0));
+}
+
+/// Runs the banner's `curl` line in a shell and returns the pod that its answer makes.
+#[track_caller]
+fn pod_of_curl_line(server: &Server) -> Value {
+    let curl = Command::new("curl").arg("--version").output();
+    assert!(
+        curl.is_ok(),
+        "this test runs the curl line of the banner; please install curl"
+    );
+    let line = server.curl_line();
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {said}");
+    let mut review: Value = serde_json::from_slice(&output.stdout).unwrap();
+    patched(&runner(), &review["response"].take())
+}
+
+#[test]
+fn the_banners_curl_line_works_as_it_is_and_its_answer_repairs_the_pod() {
+    let server = Server::start(&[]);
+    assert_repaired(&pod_of_curl_line(&server));
+    let said = server.stderr();
+    for word in ["built-in sample policy", "/audit", "http://127.0.0.1:"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+}
+
+#[test]
+fn the_curl_line_works_with_odd_paths_every_address_listened_on_and_certificate_files() {
+    let odd = TempDir::with_prefix("it's $HOME; \"odd\" ").unwrap();
+    let ca = odd.path().join("c a.crt");
+    let mut command = drydock(&["serve", "--listen", "0.0.0.0:0"]);
+    command.args(&FREE_PORTS[2..]).arg("--write-ca").arg(&ca);
+    command.env("TMPDIR", odd.path());
+    let server = Server::spawn(command, odd, ca);
+    assert_repaired(&pod_of_curl_line(&server));
+
+    let authority = crate::certificates::Authority::new();
+    let mount = Mount::new(&authority.sign(2030).files());
+    let server = authority.serve_with(&mount, &[]);
+    assert_repaired(&pod_of_curl_line(&server));
+}
+
+#[test]
+fn health_is_on_the_ops_port_and_nothing_else() {
+    let server = Server::start(&[]);
+    assert_eq!(server.get("/livez"), (200, "ok\n".to_owned()));
+    assert_eq!(server.get("/readyz"), (200, "ok\n".to_owned()));
+    assert_eq!(server.get("/mutate").0, 404);
+    let mut ops = crate::client::Plain::connect(server.ops).unwrap();
+    let answer: Answer = ops.review("/mutate", b"{}").unwrap();
+    assert_eq!(answer.status, 404);
+    let content_type = ops.get("/metrics").unwrap();
+    let content_type = content_type.header("content-type").unwrap();
+    assert!(content_type.starts_with("application/openmetrics-text"));
+}
