@@ -69,7 +69,7 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 )]
 #[case::review_of_a_wrong_pod(
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1, request: {uid: a, operation: CREATE, resource: {group: '', resource: pods}, object: {spec: {containers: 1}}}}",
-    "bad: document 1: drydock cannot read the pod: request.object.spec.containers: invalid type: integer `1`, expected a sequence"
+    "bad: document 1: drydock cannot read the pod: its request.object.spec.containers has a type that no Kubernetes version gives it"
 )]
 fn a_bad_object_is_told_with_document_and_field(#[case] content: &str, #[case] told: &str) {
     assert_eq!(complaint(content), format!("{told}\n"));
@@ -184,14 +184,12 @@ fn a_file_that_is_no_text_is_named() {
 #[test]
 fn a_byte_order_mark_is_no_content() {
     let desk = Desk::new();
-    desk.write(
-        "windows.yaml",
-        format!("\u{feff}{}", POD.replace('\n', "\r\n")),
-    );
-    assert_eq!(
-        desk.mutate("windows.yaml", "json"),
-        desk.mutate("pod.yaml", "json")
-    );
+    let printed = desk.mutate("pod.yaml", "json");
+    let windows = POD.replace('\n', "\r\n");
+    desk.write("windows.yaml", format!("\u{feff}{windows}"));
+    assert_eq!(desk.mutate("windows.yaml", "json"), printed);
+    desk.write("windows.json", format!("\u{feff}{printed}{printed}"));
+    assert_eq!(desk.mutate("windows.json", "json"), printed.repeat(2));
 }
 
 #[test]

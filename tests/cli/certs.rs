@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[test]
 fn certs_writes_three_files_and_the_key_for_its_owner_only() {
     let desk = Desk::new();
-    let ran = desk.run("certs --out made/here").is_good();
+    let ran = desk.run("certs --out made/here").went_well();
     assert_eq!(
         ran.out,
         "made/here/ca.crt\nmade/here/tls.crt\nmade/here/tls.key\n"
@@ -61,7 +61,7 @@ fn a_file_that_is_there_stays_unless_forced(#[case] name: &str) {
         "precious"
     );
     assert_eq!(std::fs::read_dir(desk.path("certs")).unwrap().count(), 1);
-    desk.run("certs --force").is_good();
+    desk.run("certs --force").went_well();
     assert_ne!(
         std::fs::read_to_string(desk.path(&format!("certs/{name}"))).unwrap(),
         "precious"
@@ -78,7 +78,7 @@ fn a_forced_key_is_for_its_owner_only_whatever_was_there() {
         std::fs::Permissions::from_mode(0o644),
     )
     .unwrap();
-    desk.run("certs --force").is_good();
+    desk.run("certs --force").went_well();
     let mode = std::fs::metadata(desk.path("certs/tls.key"))
         .unwrap()
         .permissions()
@@ -131,7 +131,7 @@ fn serve_shows_the_certificate_for_the_names_given(
     #[case] trusted: bool,
 ) {
     let desk = Desk::new();
-    desk.run(&format!("certs {flags}")).is_good();
+    desk.run(&format!("certs {flags}")).went_well();
     let server = Server::start(&desk);
     let shaken = handshake(&desk, server.address, name);
     assert_eq!(shaken.is_ok(), trusted, "{shaken:?}");
@@ -140,8 +140,8 @@ fn serve_shows_the_certificate_for_the_names_given(
 #[test]
 fn a_key_of_another_pair_is_refused_at_start() {
     let desk = Desk::new();
-    desk.run("certs --out one").is_good();
-    desk.run("certs --out two").is_good();
+    desk.run("certs --out one").went_well();
+    desk.run("certs --out two").went_well();
     let ran: Ran = desk.run("serve --listen 127.0.0.1:0 --ops-listen 127.0.0.1:0 --tls-cert-file one/tls.crt --tls-key-file two/tls.key");
     assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
     assert!(

@@ -123,14 +123,14 @@ impl Desk {
     #[track_caller]
     pub fn mutate(&self, file: &str, output: &str) -> String {
         let ran = self.run(&format!("mutate -f {file} -p aliases.yaml -o {output}"));
-        ran.is_good().out
+        ran.went_well().out
     }
 }
 
 impl Ran {
     /// Asserts that it went well and nothing was said.
     #[track_caller]
-    pub fn is_good(self) -> Self {
+    pub fn went_well(self) -> Self {
         assert_eq!((self.code, self.talk.as_str()), (0, ""), "{self}");
         self
     }

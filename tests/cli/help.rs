@@ -10,14 +10,14 @@ use rstest::rstest;
 #[case::of_print("print --help")]
 #[case::of_certs("certs --help")]
 fn help_fits_a_screen(#[case] args: &str) {
-    let ran = Desk::new().run(args).is_good();
+    let ran = Desk::new().run(args).went_well();
     assert!(ran.out.lines().count() <= 50, "{ran}");
     insta::assert_snapshot!(args.replace(" --", "_").replace("--", ""), ran);
 }
 
 #[test]
 fn help_of_serve_names_the_variable_of_each_flag() {
-    let help = Desk::new().run("serve --help").is_good().out;
+    let help = Desk::new().run("serve --help").went_well().out;
     assert!(
         help.contains("With no flags it runs on the built-in sample policy"),
         "{help}"
@@ -33,7 +33,7 @@ fn help_of_serve_names_the_variable_of_each_flag() {
 
 #[test]
 fn version_is_the_packages() {
-    let ran = Desk::new().run("--version").is_good();
+    let ran = Desk::new().run("--version").went_well();
     assert_eq!(ran.out, format!("drydock {}\n", env!("CARGO_PKG_VERSION")));
 }
 

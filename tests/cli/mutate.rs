@@ -40,7 +40,7 @@ fn kinds(ran: &Ran) -> Vec<Value> {
 
 #[test]
 fn a_pod_comes_out_as_yaml_unless_asked_otherwise() {
-    let ran = desk().run("mutate -f pod.yaml -p aliases.yaml").is_good();
+    let ran = desk().run("mutate -f pod.yaml -p aliases.yaml").went_well();
     insta::assert_snapshot!(ran);
 }
 
@@ -48,7 +48,7 @@ fn a_pod_comes_out_as_yaml_unless_asked_otherwise() {
 fn a_pod_comes_out_as_one_line_of_json() {
     let ran = desk()
         .run("mutate -f pod.yaml -p aliases.yaml -o json")
-        .is_good();
+        .went_well();
     insta::assert_snapshot!(ran);
 }
 
@@ -56,7 +56,7 @@ fn a_pod_comes_out_as_one_line_of_json() {
 fn a_patch_is_one_line() {
     let ran = desk()
         .run("mutate -f pod.yaml -p aliases.yaml -o patch")
-        .is_good();
+        .went_well();
     insta::assert_snapshot!(ran);
 }
 
@@ -64,7 +64,7 @@ fn a_patch_is_one_line() {
 fn a_diff_is_a_unified_one() {
     let ran = desk()
         .run("mutate -f pod.yaml -p aliases.yaml -o diff")
-        .is_good();
+        .went_well();
     insta::assert_snapshot!(ran);
 }
 
@@ -72,7 +72,7 @@ fn a_diff_is_a_unified_one() {
 fn an_explanation_names_rules_policy_and_what_was_done() {
     let ran = desk()
         .run("mutate -f pod.yaml -p aliases.yaml -o explain")
-        .is_good();
+        .went_well();
     insta::assert_snapshot!(ran);
 }
 
@@ -108,7 +108,7 @@ fn a_list_comes_out_object_by_object() {
     desk.write("list.json", list.to_string());
     let ran = desk
         .run("mutate -f list.json -p aliases.yaml -o json")
-        .is_good();
+        .went_well();
     assert_eq!(kinds(&ran), ["Pod", "Service", "Pod"]);
     let repaired = json_lines(&desk.mutate("pod.yaml", "json"));
     assert_eq!([&ran.json()[0], &ran.json()[2]], [&repaired[0]; 2]);
@@ -255,7 +255,7 @@ fn documents_of_a_yaml_file_are_answered_one_by_one() {
     );
     let ran = desk
         .run("mutate -f all.yaml -p aliases.yaml -o json")
-        .is_good();
+        .went_well();
     assert_eq!(kinds(&ran), ["Pod", "Service", "Pod"]);
     let yaml = desk.mutate("all.yaml", "yaml");
     desk.write("again.yaml", &yaml);
@@ -316,7 +316,7 @@ fn files_are_answered_in_the_order_given() {
     desk.write("service.yaml", SERVICE);
     let ran = desk
         .run("mutate -f service.yaml -f pod.yaml -f service.yaml -p aliases.yaml -o json")
-        .is_good();
+        .went_well();
     assert_eq!(kinds(&ran), ["Service", "Pod", "Service"]);
 }
 
@@ -327,7 +327,7 @@ fn policies_of_several_files_hold_together() {
     desk.write("minio.yaml", policy("minio", spec));
     let ran = desk
         .run("mutate -f pod.yaml -p aliases.yaml -p minio.yaml -o json")
-        .is_good();
+        .went_well();
     let annotation = &ran.json()[0]["metadata"]["annotations"]["drydock.dev/policies"];
     assert_eq!(annotation, "aliases,minio");
 }
@@ -335,12 +335,12 @@ fn policies_of_several_files_hold_together() {
 #[test]
 fn without_a_policy_the_sample_policy_holds() {
     let desk = desk();
-    let sample = desk.run("print policy").is_good().out;
+    let sample = desk.run("print policy").went_well().out;
     desk.write("sample.yaml", sample);
-    let without = desk.run("mutate -f dind.yaml -o json").is_good();
+    let without = desk.run("mutate -f dind.yaml -o json").went_well();
     let with = desk
         .run("mutate -f dind.yaml -p sample.yaml -o json")
-        .is_good();
+        .went_well();
     assert_eq!(without.out, with.out);
     assert_eq!(
         without.json()[0]["metadata"]["annotations"]["drydock.dev/policies"],
@@ -353,12 +353,12 @@ fn stdin_is_a_dash() {
     let desk = desk();
     let pods = desk
         .run_with("mutate -f - -p aliases.yaml -o json", POD)
-        .is_good();
+        .went_well();
     assert_eq!(pods.out, desk.mutate("pod.yaml", "json"));
     let policies = policy("aliases", super::desk::ALIASES);
     let policies = desk
         .run_with("mutate -f pod.yaml -p - -o json", &policies)
-        .is_good();
+        .went_well();
     assert_eq!(policies.out, pods.out);
 }
 

@@ -16,7 +16,7 @@ fn aliases(spec: &str, flags: &str) -> Value {
         .run(&format!(
             "mutate -f pod.yaml -p policy.yaml -o json {flags}"
         ))
-        .is_good();
+        .went_well();
     ran.json()[0]["spec"]["hostAliases"].clone()
 }
 
@@ -31,7 +31,7 @@ fn a_refused_pod_comes_out_as_it_came_and_stderr_says_why() {
     let ran = desk.run("mutate -f dind.yaml -p deny.yaml -o json");
     let as_it_came = desk
         .run("mutate -f dind.yaml -p none.yaml -o json")
-        .is_good();
+        .went_well();
     assert_eq!((ran.code, &ran.out), (1, &as_it_came.out), "{ran}");
     insta::assert_snapshot!(desk.run("mutate -f dind.yaml -p deny.yaml -o patch"));
 }
@@ -143,13 +143,13 @@ fn an_audited_namespace_changes_nothing_and_says_everything() {
     let desk = Desk::new();
     assert_eq!(
         desk.run("mutate -f pod.yaml -p aliases.yaml --mode audit -o patch")
-            .is_good()
+            .went_well()
             .out,
         "[]\n"
     );
     insta::assert_snapshot!(
         desk.run("mutate -f dind.yaml --mode audit -o explain")
-            .is_good()
+            .went_well()
     );
 }
 
@@ -158,7 +158,7 @@ fn an_audited_namespace_refuses_nothing() {
     let desk = Desk::new();
     let ran = desk
         .run("mutate -f dind.yaml -p deny.yaml --mode audit -o explain")
-        .is_good();
+        .went_well();
     assert!(
         ran.out
             .contains("audited (the namespace is in audit), it would have been refused"),
@@ -174,7 +174,7 @@ fn an_audit_policy_changes_nothing_and_says_everything() {
     desk.write("audit.yaml", policy("quiet", &spec));
     let ran = desk
         .run("mutate -f pod.yaml -p audit.yaml -o explain")
-        .is_good();
+        .went_well();
     assert!(ran.out.contains("audit policy, not done: "), "{ran}");
 }
 
@@ -202,7 +202,7 @@ fn explain_names_the_flag_for_labels_that_are_not_known() {
     desk.write("policy.yaml", policy("picky", LABELLED));
     let ran = desk
         .run("mutate -f pod.yaml -p policy.yaml -o explain")
-        .is_good();
+        .went_well();
     assert!(ran.out.contains("policy \"picky\" does not match"), "{ran}");
     assert!(
         ran.out.contains("give them with --namespace-labels"),
@@ -225,7 +225,7 @@ fn a_live_source_without_address_is_told() {
     desk.write("live.yaml", policy("live", LIVE));
     let ran = desk
         .run("mutate -f pod.yaml -p live.yaml -o explain")
-        .is_good();
+        .went_well();
     assert!(
         ran.out.contains(
             "  H7  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is left as it is"
@@ -297,11 +297,11 @@ fn an_empty_list_of_policies_changes_nothing() {
     desk.write("none.yaml", "apiVersion: v1\nkind: List\nitems: []\n");
     let ran = desk
         .run("mutate -f dind.yaml -p none.yaml -o patch")
-        .is_good();
+        .went_well();
     assert_eq!(ran.out, "[]\n");
     let ran = desk
         .run("mutate -f pod.yaml -p none.yaml -o yaml")
-        .is_good();
+        .went_well();
     let printed: Value = serde_saphyr::from_str(&ran.out).unwrap();
     assert_eq!(printed, serde_saphyr::from_str::<Value>(POD).unwrap());
 }

@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 fn crd() -> Value {
-    serde_saphyr::from_str(&Desk::new().run("print crd").is_good().out).unwrap()
+    serde_saphyr::from_str(&Desk::new().run("print crd").went_well().out).unwrap()
 }
 
 /// Calls `visit` with each schema of a tree and its path, in order.
@@ -127,7 +127,7 @@ fn the_definition_is_cluster_scoped_and_has_its_names() {
 #[test]
 fn the_sample_policy_is_the_committed_one_and_right() {
     let desk = Desk::new();
-    let sample = desk.run("print policy").is_good().out;
+    let sample = desk.run("print policy").went_well().out;
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/sample-policy.yaml");
     assert_eq!(sample, std::fs::read_to_string(committed).unwrap());
     let checked = desk.run_with("check -", &sample);
@@ -143,7 +143,7 @@ fn completions_know_the_commands(
 ) {
     let completions = Desk::new()
         .run(&format!("print completions {shell}"))
-        .is_good()
+        .went_well()
         .out;
     for word in [
         "drydock",
