@@ -13,15 +13,18 @@
     reason = "the modules of a test are nobody's library"
 )]
 
+#[path = "tidy/files.rs"]
+mod files;
 #[path = "tidy/source.rs"]
 mod source;
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use files::{files_below, packages, product_files, relative, root};
 use source::Source;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The picture of `lib.rs`: each module of the crate and those it may know, all of which stand above it.
 const EDGES: &[(&str, &[&str])] = &[
@@ -55,9 +58,6 @@ const EDGES: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
 ];
 
-/// What test code shares. It is compiled for tests only, so the picture does not have it.
-const OF_TESTS: &[&str] = &["testing"];
-
 /// The modules that see no clock, environment, file, network or other thread.
 const PURE: &[&str] = &[
     "document",
@@ -84,7 +84,7 @@ const PURE_PACKAGES: &[&str] = &[
     "thiserror",
 ];
 
-/// What pure modules never name of std: these paths and what is in them; a path with `=` only itself.
+/// What pure modules never name of std: whatever begins like this.
 const IMPURE_STD: &[&str] = &[
     "std::*",
     "std::env",
@@ -222,18 +222,15 @@ fn every_source_file_is_compiled() {
         .collect();
     assert!(all.len() > 50, "the sources are not found");
     let is_root = |path: &PathBuf| {
-        let inner = path.strip_prefix(&root).unwrap();
-        match inner
-            .iter()
-            .map(|part| part.to_str().unwrap())
-            .collect::<Vec<_>>()
-            .as_slice()
-        {
-            ["src", "lib.rs" | "main.rs"] => true,
-            ["src", "bin", _] | ["tests" | "benches" | "examples", _] => true,
-            ["tests" | "benches" | "examples", _, "main.rs"] => true,
-            _ => false,
-        }
+        let name = relative(path);
+        let parts: Vec<&str> = name.split('/').collect();
+        matches!(
+            parts.as_slice(),
+            ["src", "lib.rs" | "main.rs"]
+                | ["src", "bin", _]
+                | ["tests" | "benches" | "examples", _]
+                | ["tests" | "benches" | "examples", _, "main.rs"]
+        )
     };
     let mut reached: BTreeSet<PathBuf> = BTreeSet::new();
     let mut to_read: Vec<PathBuf> = all.iter().filter(|path| is_root(path)).cloned().collect();
@@ -349,81 +346,6 @@ fn holds_private_key(content: &[u8]) -> bool {
             text.contains(&encoded[..encoded.len() - 4])
         });
     in_pem || in_base64
-}
-
-/// A file of the product, `src/policy/set.rs` being of module `policy` and of depth 2.
-struct ProductFile {
-    name: String,
-    module: String,
-    depth: usize,
-    text: String,
-}
-
-fn product_files() -> Vec<ProductFile> {
-    let files: Vec<ProductFile> = files_below(&root().join("src"))
-        .into_iter()
-        .filter(|path| !path.ends_with("tests.rs"))
-        .map(|path| {
-            let name = relative(&path);
-            let inner: Vec<&str> = name.trim_end_matches(".rs").split('/').skip(1).collect();
-            ProductFile {
-                module: inner[0].to_owned(),
-                depth: inner.len(),
-                text: std::fs::read_to_string(&path).unwrap(),
-                name,
-            }
-        })
-        .filter(|file| !OF_TESTS.contains(&file.module.as_str()))
-        .collect();
-    assert!(files.len() > 40, "the sources are not found");
-    files
-}
-
-/// The packages that `Cargo.toml` names, as Rust spells them.
-fn packages() -> BTreeSet<String> {
-    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let mut section = "";
-    let mut packages = BTreeSet::new();
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            section = line;
-        } else if let ("[dependencies]", Some((name, _))) = (section, line.split_once('=')) {
-            packages.insert(name.trim().replace('-', "_"));
-        }
-    }
-    packages
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap().display().to_string()
-}
-
-/// Every file below a folder, but for git's own and the build's.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            let is_left_out = matches!(
-                path.file_name().and_then(|name| name.to_str()),
-                Some(".git" | "target")
-            );
-            if is_left_out {
-                continue;
-            } else if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 #[track_caller]

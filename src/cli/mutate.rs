@@ -282,9 +282,7 @@ impl<O: Write, T: Write> Run<'_, O, T> {
         };
         let answer = match admission::review(body.as_bytes(), context) {
             Ok(answer) => answer,
-            Err(error) => {
-                return self.complain(&format!("{place}: {}", unplaced(&error.to_string())));
-            }
+            Err(error) => return self.complain(&format!("{place}: {error}")),
         };
         let response: Value =
             serde_json::from_slice(&answer.body).context("the answer is not JSON")?;

@@ -8,7 +8,7 @@ use super::parse::Errors;
 use crate::crd;
 use crate::document::type_name;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -204,24 +204,26 @@ fn fits_enumeration(
     };
     let fits = allowed.iter().any(|allowed| allowed.0 == *value);
     if !fits {
-        let names: Vec<String> = allowed
-            .iter()
-            .map(|allowed| {
-                allowed
-                    .0
-                    .as_str()
-                    .map_or_else(|| allowed.0.to_string(), ToOwned::to_owned)
-            })
-            .collect();
-        let names = match names.split_last() {
-            Some((last, others)) if !others.is_empty() => {
-                format!("{} or {last}", others.join(", "))
-            }
-            _ => names.concat(),
-        };
-        errors.add(path, format!("is {value}; use {names}"));
+        errors.add(path, format!("is {value}; use {}", alternatives(allowed)));
     }
     fits
+}
+
+/// As in `Replace, Relocate, Report or Deny`.
+fn alternatives(allowed: &[JSON]) -> String {
+    let names: Vec<String> = allowed
+        .iter()
+        .map(|allowed| {
+            allowed
+                .0
+                .as_str()
+                .map_or_else(|| allowed.0.to_string(), ToOwned::to_owned)
+        })
+        .collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 fn wrong_type(value: &Value, expected: &str, schema: &JSONSchemaProps) -> String {
@@ -240,10 +242,12 @@ fn wrong_type(value: &Value, expected: &str, schema: &JSONSchemaProps) -> String
         Value::Object(_) | Value::Array(_) => type_name(value).to_owned(),
         scalar => format!("{scalar} ({})", type_name(scalar)),
     };
-    let hint = if expected == "string" && !(value.is_object() || value.is_array()) {
-        "; put it in quotes"
-    } else {
-        ""
+    let hint = match &schema.enum_ {
+        Some(allowed) => format!("; use {}", alternatives(allowed)),
+        None if expected == "string" && !(value.is_object() || value.is_array()) => {
+            "; put it in quotes".to_owned()
+        }
+        None => String::new(),
     };
     format!("is {found}, not {article} {expected}{hint}")
 }

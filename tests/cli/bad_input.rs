@@ -1,0 +1,265 @@
+//! What cannot be read is told with file, document and field, and hides nothing beside it.
+
+use super::desk::{Desk, POD, SERVICE, policy};
+use rstest::rstest;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+
+/// Answers one bad file; the pod in the file after it is answered all the same.
+#[track_caller]
+fn complaint(content: impl AsRef<[u8]>) -> String {
+    let desk = Desk::new();
+    desk.write("bad", content);
+    let ran = desk.run("mutate -f bad -f pod.yaml -p aliases.yaml -o json");
+    assert_eq!(ran.code, 2, "{ran}");
+    assert_eq!(ran.out, desk.mutate("pod.yaml", "json"), "{ran}");
+    ran.talk
+}
+
+#[rstest]
+#[case::empty("", "bad: the file holds no object")]
+#[case::comments("# nothing\n---\n", "bad: the file holds no object")]
+#[case::list(
+    "- a\n",
+    "bad: document 1: it is a list, not an object with apiVersion and kind"
+)]
+#[case::json_list(
+    "[{}]",
+    "bad: document 1: it is a list, not an object with apiVersion and kind"
+)]
+#[case::text(
+    "hello",
+    "bad: document 1: it is a string, not an object with apiVersion and kind"
+)]
+#[case::number(
+    "{}\n---\n42",
+    "bad: document 1: kind is missing; give a Pod, a List or an AdmissionReview\nbad: document 2: it is a number, not an object with apiVersion and kind"
+)]
+#[case::kind_of_wrong_type(
+    "kind: 5",
+    "bad: document 1: kind is a number, not a string; give a Pod, a List or an AdmissionReview"
+)]
+#[case::items_of_wrong_type(
+    "{kind: List, items: {}}",
+    "bad: document 1: items is an object, not a list"
+)]
+#[case::item_of_wrong_type(
+    "{kind: PodList, items: [7]}",
+    "bad: document 1, items[0]: it is a number, not an object"
+)]
+#[case::item_without_kind(
+    "{kind: List, items: [{}]}",
+    "bad: document 1, items[0]: kind is missing; give a Pod, a List or an AdmissionReview"
+)]
+#[case::field_of_wrong_type(
+    "{kind: Pod, spec: {containers: [{name: build}, {volumeMounts: [{mountPath: 5}]}]}}",
+    "bad: document 1: spec.containers[1].volumeMounts[0].mountPath: invalid type: integer `5`, expected a string"
+)]
+#[case::field_of_an_item(
+    "{kind: PodList, items: [{spec: {volumes: {}}}]}",
+    "bad: document 1, items[0]: spec.volumes: invalid type: map, expected a sequence"
+)]
+#[case::review_of_another_version(
+    "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1beta1}",
+    "bad: document 1: drydock answers AdmissionReview of admission.k8s.io/v1, and this is AdmissionReview of admission.k8s.io/v1beta1"
+)]
+#[case::review_without_request(
+    "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1}",
+    "bad: document 1: drydock cannot read the request: request is missing"
+)]
+#[case::review_of_a_wrong_pod(
+    "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1, request: {uid: a, operation: CREATE, resource: {group: '', resource: pods}, object: {spec: {containers: 1}}}}",
+    "bad: document 1: drydock cannot read the pod: its request.object.spec.containers has a type that no Kubernetes version gives it"
+)]
+fn a_bad_object_is_told_with_document_and_field(#[case] content: &str, #[case] told: &str) {
+    assert_eq!(complaint(content), format!("{told}\n"));
+}
+
+#[rstest]
+#[case::mapping(
+    "kind: Pod\n  bad: 1\n",
+    "not valid YAML: mapping values are not allowed in this context at line 2, column 6"
+)]
+#[case::bracket(
+    "kind: Pod\nspec: [\n",
+    "not valid YAML: unclosed bracket '[' at line 2, column 7"
+)]
+#[case::key_twice(
+    "kind: Pod\nspec: {}\nkind: Pod\n",
+    "not valid YAML: duplicate mapping key: kind not allowed here at line 3, column 1"
+)]
+#[case::json(
+    "{\"kind\": \"Pod\",\n \"spec\": {,}}",
+    "not valid JSON: key must be a string at line 2, column 11"
+)]
+#[case::cut_short(
+    "{\"kind\": \"Pod\"",
+    "not valid JSON: EOF while parsing an object at line 1, column 14"
+)]
+fn broken_text_is_told_on_one_line_with_its_position(#[case] content: &str, #[case] told: &str) {
+    assert_eq!(complaint(content), format!("bad: document 1: {told}\n"));
+}
+
+/// A few references can stand for more than any machine holds.
+#[test]
+fn a_yaml_bomb_is_refused() {
+    let mut bomb = "a0: &a0 [1]\n".to_owned();
+    for level in 1..30 {
+        let below = level - 1;
+        bomb += &format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n");
+    }
+    let told = complaint(bomb);
+    assert!(
+        told.starts_with("bad: document 1: not valid YAML: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn readable_documents_beside_a_broken_one_are_answered() {
+    let desk = Desk::new();
+    desk.write(
+        "some.yaml",
+        format!("{SERVICE}---\n{POD}---\nkind: Pod\n  bad: [\n---\n# none\n---\n{SERVICE}"),
+    );
+    let ran = desk.run("mutate -f some.yaml -p aliases.yaml -o patch");
+    insta::assert_snapshot!(ran);
+}
+
+#[test]
+fn a_broken_document_hides_no_flow_mapping_beside_it() {
+    let desk = Desk::new();
+    desk.write(
+        "some.yaml",
+        format!("{SERVICE}---\nkind: [\n---\n{SERVICE}"),
+    );
+    let ran = desk.run("mutate -f some.yaml -o patch");
+    assert_eq!((ran.code, ran.out.as_str()), (2, "[]\n[]\n"), "{ran}");
+    assert_eq!(
+        ran.talk,
+        "some.yaml: document 2: not valid YAML: unclosed bracket '[' at line 3, column 7\n"
+    );
+}
+
+#[rstest]
+#[case::a_value_a_line(
+    "{\"kind\":\"A\"}\n{\"kind\":}\n{\"kind\":\"B\"}\n",
+    "document 2: not valid JSON: expected value at line 2, column 9"
+)]
+#[case::printed(
+    "{\n  \"kind\": \"A\"\n}\n{\n  \"kind\": tru\n}\n{\n  \"kind\": \"B\"\n}\n",
+    "document 2: not valid JSON: expected ident at line 6, column 0"
+)]
+#[case::on_one_line(
+    "{\"kind\":\"A\"} {\"kind\":}\n{\"kind\":\"B\"}\n",
+    "document 2: not valid JSON: expected value at line 1, column 22"
+)]
+fn a_broken_json_value_hides_none_that_begins_a_line(#[case] text: &str, #[case] told: &str) {
+    let desk = Desk::new();
+    desk.write("some.json", text);
+    let ran = desk.run("mutate -f some.json -o json");
+    assert_eq!(ran.out, "{\"kind\":\"A\"}\n{\"kind\":\"B\"}\n", "{ran}");
+    assert_eq!((ran.code, ran.talk), (2, format!("some.json: {told}\n")));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let ran = Desk::new().run("mutate -f none.yaml -f pod.yaml -p aliases.yaml -o patch");
+    assert_eq!(ran.code, 2);
+    assert_eq!(ran.out.lines().count(), 1, "{ran}");
+    assert_eq!(
+        ran.talk,
+        "none.yaml cannot be read: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_text_is_named() {
+    assert_eq!(
+        complaint(b"kind: \xff\xfe"),
+        "bad is not UTF-8 text: invalid utf-8 sequence of 1 bytes from index 6\n"
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_content() {
+    let desk = Desk::new();
+    let printed = desk.mutate("pod.yaml", "json");
+    let windows = POD.replace('\n', "\r\n");
+    desk.write("windows.yaml", format!("\u{feff}{windows}"));
+    assert_eq!(desk.mutate("windows.yaml", "json"), printed);
+    desk.write("windows.json", format!("\u{feff}{printed}{printed}"));
+    assert_eq!(desk.mutate("windows.json", "json"), printed.repeat(2));
+}
+
+#[test]
+fn bad_policies_are_all_told_and_nothing_is_done() {
+    let desk = Desk::new();
+    desk.write(
+        "bad.yaml",
+        policy("one", "priority: high")
+            + &policy("two", "hostAliases: [{ip: 10.0.0, hostnames: [a]}]"),
+    );
+    let ran = desk.run("mutate -f pod.yaml -p bad.yaml -p aliases.yaml -p none.yaml");
+    insta::assert_snapshot!(ran);
+}
+
+#[test]
+fn a_policy_file_that_holds_none_is_an_error() {
+    let desk = Desk::new();
+    desk.write("none.yaml", "# none\n");
+    let ran = desk.run("mutate -f pod.yaml -p none.yaml");
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(
+        ran.talk
+            .starts_with("none.yaml: document 1: the file holds no policy; "),
+        "{ran}"
+    );
+}
+
+/// `drydock mutate … | head -1`.
+#[test]
+fn whoever_stops_reading_is_told_of_no_error() {
+    let desk = Desk::new();
+    desk.write(
+        "many.yaml",
+        POD.to_owned() + &format!("---\n{POD}").repeat(2_000),
+    );
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("drydock"))
+        .args(["mutate", "-f", "many.yaml", "-o", "json"])
+        .current_dir(desk.folder())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    // The reader goes with the statement; what it holds is far less than what is still to come.
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(line.starts_with("{\"apiVersion\""));
+    let mut talk = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut talk)
+        .unwrap();
+    assert_eq!((talk.as_str(), child.wait().unwrap().code()), ("", Some(0)));
+}
+
+/// A full disk is an error, unlike a reader who has seen enough.
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let desk = Desk::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let Ok(full) = full else { return };
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("drydock"))
+        .args(["mutate", "-f", "pod.yaml"])
+        .current_dir(desk.folder())
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!output.stderr.is_empty());
+}

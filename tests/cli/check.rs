@@ -1,0 +1,194 @@
+//! `drydock check`: every error at once, with its place; what is worth knowing about policies that are right; exit codes.
+
+use super::desk::{Desk, policy};
+
+#[test]
+fn a_right_policy_has_no_findings() {
+    let ran = Desk::new().run("check aliases.yaml deny.yaml");
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran}");
+    assert_eq!(ran.talk, "2 policies are right, 0 errors\n");
+}
+
+/// Wrong types, unknown fields, missing ones and wrong values side by side; nothing follows from what was told already.
+#[test]
+fn every_error_of_a_file_is_told_at_once() {
+    let desk = Desk::new();
+    desk.write(
+        "bad.yaml",
+        "\
+apiVersion: drydock.dev/v1alpha1
+kind: JobPodPolicy
+metadata: {name: one}
+spec:
+  prority: 5
+  mode: enforce
+  hostAliases:
+  - {ip: 10.0.0, hostnames: [a.b]}
+  - {ip: 5, hostnames: [A.b, 7]}
+  dind:
+    clientCerts: {sizeLimit: 5}
+    volumes:
+    - {name: a, emptydir: {}}
+    - {mountPath: /certs, emptyDir: {}}
+    registryCAs: [{host: r.x, configMap: {name: a}}]
+---
+apiVersion: drydock.dev/v1
+kind: JobPodPolicy
+metadata: {labels: {a: 5}}
+spec: {priority: high}
+---
+kind: ConfigMap
+---
+apiVersion: drydock.dev/v1alpha1
+kind: JobPodPolicy
+---
+foo: [
+",
+    );
+    insta::assert_snapshot!(desk.run("check bad.yaml"));
+}
+
+#[test]
+fn a_bad_policy_hides_no_good_one() {
+    let desk = Desk::new();
+    desk.write(
+        "some.yaml",
+        policy("good", "") + &policy("bad", "priority: high") + &policy("fine", ""),
+    );
+    let ran = desk.run("check some.yaml");
+    assert_eq!(
+        (ran.code, ran.talk.as_str()),
+        (1, "2 policies are right, 1 error\n"),
+        "{ran}"
+    );
+    assert!(
+        ran.out.starts_with(
+            "error: some.yaml: document 2 (JobPodPolicy \"bad\"): spec.priority is \"high\""
+        ),
+        "{ran}"
+    );
+    assert_eq!(ran.out.lines().count(), 1);
+}
+
+#[test]
+fn an_item_of_a_list_is_told_by_its_position() {
+    let desk = Desk::new();
+    let item = |name, spec| {
+        format!(
+            "{{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {{name: {name}}}, spec: {{{spec}}}}}"
+        )
+    };
+    let list = format!(
+        "kind: JobPodPolicyList\nitems: [{}, {}, 7]\n",
+        item("good", ""),
+        item("bad", "mode: On")
+    );
+    desk.write("list.yaml", format!("{}---\n{list}", policy("first", "")));
+    insta::assert_snapshot!(desk.run("check list.yaml"));
+}
+
+#[test]
+fn a_name_used_twice_is_told_with_the_place_of_both() {
+    let desk = Desk::new();
+    desk.write("a.yaml", policy("one", "") + &policy("one", ""));
+    desk.write("b.yaml", policy("two", "") + &policy("one", ""));
+    insta::assert_snapshot!(desk.run("check a.yaml b.yaml"));
+}
+
+/// M4: offline it cannot be known which pods a policy matches, so losers are told for pods that both match.
+#[test]
+fn what_a_policy_loses_to_another_is_told_and_no_finding() {
+    let desk = Desk::new();
+    desk.write(
+        "high.yaml",
+        policy(
+            "high",
+            "priority: 10, hostAliases: [{ip: 10.0.0.1, hostnames: [a.b, c.d]}], dind: {}",
+        ),
+    );
+    desk.write("low.yaml", policy("low", "hostAliases: [{ip: 10.0.0.2, hostnames: [a.b]}], dind: {clientCerts: {onConflict: Report}, scheduling: {nodeSelector: {a: b}}}"));
+    insta::assert_snapshot!(desk.run("check low.yaml high.yaml"));
+}
+
+#[test]
+fn hints_are_told_and_no_findings() {
+    let desk = Desk::new();
+    let volume = "{name: cgroup, mountPath: /sys/fs/cgroup, hostPath: {path: /sys/fs/cgroup/}}";
+    desk.write(
+        "policy.yaml",
+        policy(
+            "old",
+            &format!("dind: {{clientCerts: {{sizeLimit: 4Ki}}, volumes: [{volume}]}}"),
+        ),
+    );
+    insta::assert_snapshot!(desk.run("check policy.yaml"));
+}
+
+#[test]
+fn a_size_limit_that_holds_the_certificates_needs_no_hint() {
+    let desk = Desk::new();
+    for (limit, hints) in [
+        ("32Ki", 0),
+        ("31Ki", 1),
+        ("32768", 0),
+        ("0.5Mi", 0),
+        ("20k", 1),
+    ] {
+        desk.write(
+            "policy.yaml",
+            policy(
+                "one",
+                &format!("dind: {{clientCerts: {{sizeLimit: \"{limit}\"}}}}"),
+            ),
+        );
+        let ran = desk.run("check policy.yaml");
+        assert_eq!(
+            (ran.code, ran.out.matches("hint: ").count()),
+            (0, hints),
+            "{limit}: {ran}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_and_the_others_are_checked() {
+    let desk = Desk::new();
+    desk.write("bad.yaml", policy("bad", "priority: high"));
+    desk.write("binary.yaml", b"\xff");
+    let ran = desk.run("check none.yaml bad.yaml binary.yaml aliases.yaml");
+    assert_eq!(ran.code, 2, "{ran}");
+    assert_eq!(ran.out.lines().count(), 1, "{ran}");
+    assert!(ran.talk.contains("none.yaml cannot be read"), "{ran}");
+    assert!(ran.talk.contains("binary.yaml is not UTF-8 text"), "{ran}");
+    assert!(ran.talk.ends_with("1 policy is right, 1 error\n"), "{ran}");
+}
+
+#[test]
+fn policies_are_read_from_stdin() {
+    let ran = Desk::new().run_with("check -", &policy("one", "mode: 5"));
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.out.starts_with(
+            "error: stdin: document 1 (JobPodPolicy \"one\"): spec.mode is 5 (a number)"
+        ),
+        "{ran}"
+    );
+    let twice = Desk::new().run_with("check - -", "");
+    assert_eq!((twice.code, twice.out.as_str()), (2, ""));
+}
+
+#[test]
+fn an_empty_list_is_right_and_an_empty_file_is_not() {
+    let desk = Desk::new();
+    desk.write("list.yaml", "{kind: List, items: []}");
+    desk.write("empty.yaml", "---\n# nothing\n");
+    assert_eq!(desk.run("check list.yaml").code, 0);
+    let empty = desk.run("check empty.yaml");
+    assert_eq!(empty.code, 1);
+    assert!(
+        empty
+            .out
+            .contains("the file holds no policy; `drydock print policy` shows one"),
+        "{empty}"
+    );
+}

@@ -1,0 +1,56 @@
+//! `--help`, `--version` and what clap refuses.
+
+use super::desk::Desk;
+use rstest::rstest;
+
+#[rstest]
+#[case::of_the_program("--help")]
+#[case::of_mutate("mutate --help")]
+#[case::of_check("check --help")]
+#[case::of_print("print --help")]
+#[case::of_certs("certs --help")]
+fn help_fits_a_screen(#[case] args: &str) {
+    let ran = Desk::new().run(args).went_well();
+    assert!(ran.out.lines().count() <= 50, "{ran}");
+    insta::assert_snapshot!(args.replace(" --", "_").replace("--", ""), ran);
+}
+
+#[test]
+fn help_of_serve_names_the_variable_of_each_flag() {
+    let help = Desk::new().run("serve --help").went_well().out;
+    assert!(
+        help.contains("With no flags it runs on the built-in sample policy"),
+        "{help}"
+    );
+    // --help itself has none.
+    let flags = help
+        .lines()
+        .filter(|line| line.starts_with("      --"))
+        .count();
+    assert!(flags > 10, "{help}");
+    assert_eq!(help.matches("[env: DRYDOCK_").count(), flags, "{help}");
+}
+
+#[test]
+fn version_is_the_packages() {
+    let ran = Desk::new().run("--version").went_well();
+    assert_eq!(ran.out, format!("drydock {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[rstest]
+#[case::nothing("", "Usage: drydock <COMMAND>")]
+#[case::command("deploy", "unrecognized subcommand 'deploy'")]
+#[case::flag("--verbose", "unexpected argument '--verbose'")]
+#[case::flag_of_mutate("mutate -f pod.yaml --force", "unexpected argument '--force'")]
+#[case::flag_of_check("check --strict aliases.yaml", "unexpected argument '--strict'")]
+#[case::flag_of_print("print crd --json", "unexpected argument '--json'")]
+#[case::flag_of_certs("certs --days 5", "unexpected argument '--days'")]
+#[case::flag_of_serve("serve --port 5", "unexpected argument '--port'")]
+#[case::no_file("mutate", "--filename <FILE>")]
+#[case::no_policy("check", "<FILE>...")]
+#[case::file_without_flag("mutate pod.yaml", "unexpected argument 'pod.yaml'")]
+fn what_is_not_known_exits_2_and_says_so_on_stderr(#[case] args: &str, #[case] told: &str) {
+    let ran = Desk::new().run(args);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    assert!(ran.talk.contains(told), "{ran}");
+}

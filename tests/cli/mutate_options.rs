@@ -1,0 +1,315 @@
+//! `drydock mutate`: refusals, exit codes, and what is not known offline and so given by flags.
+
+use super::desk::{Desk, POD, Ran, policy};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+const LIVE: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: gitlab}}, hostnames: [gitlab.mylab.com]}]";
+const LABELLED: &str = "namespaceSelector: {matchLabels: {team: a}}, hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}]";
+
+/// Runs with a policy on a pod whose one alias is 10.0.0.216, and returns the aliases that it then has.
+#[track_caller]
+fn aliases(spec: &str, flags: &str) -> Value {
+    let desk = Desk::new();
+    desk.write("policy.yaml", policy("one", spec));
+    let ran = desk
+        .run(&format!(
+            "mutate -f pod.yaml -p policy.yaml -o json {flags}"
+        ))
+        .went_well();
+    ran.json()[0]["spec"]["hostAliases"].clone()
+}
+
+fn alias(ip: &str) -> Value {
+    json!({"ip": ip, "hostnames": ["gitlab.mylab.com"]})
+}
+
+#[test]
+fn a_refused_pod_comes_out_as_it_came_and_stderr_says_why() {
+    let desk = Desk::new();
+    desk.write("none.yaml", "{kind: List, items: []}");
+    let ran = desk.run("mutate -f dind.yaml -p deny.yaml -o json");
+    let as_it_came = desk
+        .run("mutate -f dind.yaml -p none.yaml -o json")
+        .went_well();
+    assert_eq!((ran.code, &ran.out), (1, &as_it_came.out), "{ran}");
+    insta::assert_snapshot!(desk.run("mutate -f dind.yaml -p deny.yaml -o patch"));
+}
+
+#[test]
+fn a_refused_pod_has_no_diff_and_an_explanation() {
+    let desk = Desk::new();
+    let diff = desk.run("mutate -f dind.yaml -p deny.yaml -o diff");
+    assert_eq!((diff.code, diff.out.as_str()), (1, ""), "{diff}");
+    let explained = desk.run("mutate -f dind.yaml -p deny.yaml -o explain");
+    assert_eq!(explained.code, 1);
+    assert!(
+        explained.out.starts_with("pod ci/runner-2: denied\n"),
+        "{explained}"
+    );
+    assert!(explained.out.contains("\n  D8 "), "{explained}");
+}
+
+#[test]
+fn a_refused_pod_without_namespace_is_named_without_one() {
+    let desk = Desk::new();
+    desk.write(
+        "pod.yaml",
+        super::desk::DIND_POD.replace("  namespace: ci\n", ""),
+    );
+    let ran = desk.run("mutate -f pod.yaml -p deny.yaml -o patch");
+    assert!(
+        ran.talk
+            .starts_with("pod runner-2 refused: container \"build\""),
+        "{ran}"
+    );
+}
+
+fn refused_review(output: &str) -> Ran {
+    let desk = Desk::new();
+    desk.write("none.yaml", "{kind: List, items: []}");
+    let pod = desk
+        .run("mutate -f dind.yaml -p none.yaml -o json")
+        .json()
+        .remove(0);
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {"uid": "u", "operation": "CREATE", "namespace": "ci", "resource": {"group": "", "resource": "pods"}, "object": pod},
+    });
+    desk.write("review.json", review.to_string());
+    desk.run(&format!("mutate -f review.json -p deny.yaml -o {output}"))
+}
+
+#[test]
+fn a_refused_review_is_answered_with_the_message() {
+    let ran = refused_review("json");
+    assert_eq!(ran.code, 1);
+    let response = &ran.json()[0]["response"];
+    assert_eq!(response["allowed"], false);
+    assert_eq!(response["status"]["code"], 403);
+    let message = response["status"]["message"].as_str().unwrap();
+    for named in [
+        "container \"build\"",
+        "volume \"ca\"",
+        "/certs/client",
+        "JobPodPolicy \"strict\"",
+        "config.toml",
+    ] {
+        assert!(message.contains(named), "{named} in {message}");
+    }
+}
+
+#[rstest]
+#[case("yaml")]
+#[case("patch")]
+#[case("diff")]
+#[case("explain")]
+fn a_refused_review_says_why_on_stderr_whatever_the_output(#[case] output: &str) {
+    let ran = refused_review(output);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.talk.starts_with(
+            "pod ci/runner-2 refused: container \"build\" mounts secret volume \"ca\""
+        ),
+        "{ran}"
+    );
+}
+
+#[rstest]
+#[case::good_then_refused("pod.yaml dind.yaml", 1, 2)]
+#[case::refused_then_good("dind.yaml pod.yaml", 1, 2)]
+#[case::refused_then_broken("dind.yaml broken.yaml", 2, 1)]
+#[case::broken_then_refused("broken.yaml dind.yaml", 2, 1)]
+#[case::good("pod.yaml pod.yaml", 0, 2)]
+fn the_worst_of_several_inputs_is_the_exit_code(
+    #[case] files: &str,
+    #[case] code: i32,
+    #[case] answers: usize,
+) {
+    let desk = Desk::new();
+    desk.write("broken.yaml", "kind: [\n");
+    let files: String = files.split(' ').map(|file| format!(" -f {file}")).collect();
+    let ran = desk.run(&format!("mutate -p deny.yaml -o patch{files}"));
+    assert_eq!(
+        (ran.code, ran.out.lines().count()),
+        (code, answers),
+        "{ran}"
+    );
+}
+
+#[test]
+fn an_audited_namespace_changes_nothing_and_says_everything() {
+    let desk = Desk::new();
+    assert_eq!(
+        desk.run("mutate -f pod.yaml -p aliases.yaml --mode audit -o patch")
+            .went_well()
+            .out,
+        "[]\n"
+    );
+    insta::assert_snapshot!(
+        desk.run("mutate -f dind.yaml --mode audit -o explain")
+            .went_well()
+    );
+}
+
+#[test]
+fn an_audited_namespace_refuses_nothing() {
+    let desk = Desk::new();
+    let ran = desk
+        .run("mutate -f dind.yaml -p deny.yaml --mode audit -o explain")
+        .went_well();
+    assert!(
+        ran.out
+            .contains("audited (the namespace is in audit), it would have been refused"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn an_audit_policy_changes_nothing_and_says_everything() {
+    let spec = format!("mode: Audit, {}", super::desk::ALIASES);
+    assert_eq!(aliases(&spec, ""), json!([alias("10.0.0.216")]));
+    let desk = Desk::new();
+    desk.write("audit.yaml", policy("quiet", &spec));
+    let ran = desk
+        .run("mutate -f pod.yaml -p audit.yaml -o explain")
+        .went_well();
+    assert!(ran.out.contains("audit policy, not done: "), "{ran}");
+}
+
+#[rstest]
+#[case::matching("--namespace-labels team=a", "10.0.0.232")]
+#[case::among_others("--namespace-labels env=ci,team=a,empty=", "10.0.0.232")]
+#[case::another("--namespace-labels team=b", "10.0.0.216")]
+#[case::none_known("", "10.0.0.216")]
+fn a_namespace_selector_matches_the_labels_given(#[case] flags: &str, #[case] ip: &str) {
+    assert_eq!(aliases(LABELLED, flags), json!([alias(ip)]));
+}
+
+#[test]
+fn a_namespace_is_known_by_its_name_without_labels() {
+    let selector = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ci}}";
+    assert_eq!(
+        aliases(&format!("{selector}, {}", super::desk::ALIASES), ""),
+        json!([alias("10.0.0.232")])
+    );
+}
+
+#[test]
+fn explain_names_the_flag_for_labels_that_are_not_known() {
+    let desk = Desk::new();
+    desk.write("policy.yaml", policy("picky", LABELLED));
+    let ran = desk
+        .run("mutate -f pod.yaml -p policy.yaml -o explain")
+        .went_well();
+    assert!(ran.out.contains("policy \"picky\" does not match"), "{ran}");
+    assert!(
+        ran.out.contains("give them with --namespace-labels"),
+        "{ran}"
+    );
+}
+
+#[rstest]
+#[case::one("--address ingress/cicd/gitlab=10.1.1.1", json!([alias("10.1.1.1")]))]
+#[case::of_one_family_the_first("--address ingress/cicd/gitlab=10.1.1.2 --address ingress/cicd/gitlab=10.1.1.1", json!([alias("10.1.1.2")]))]
+#[case::of_both_families("--address ingress/cicd/gitlab=fd00::1 --address ingress/cicd/gitlab=10.1.1.1", json!([alias("fd00::1"), alias("10.1.1.1")]))]
+#[case::none("", json!([alias("10.0.0.216")]))]
+fn a_live_source_has_the_address_given(#[case] flags: &str, #[case] expected: Value) {
+    assert_eq!(aliases(LIVE, flags), expected);
+}
+
+#[test]
+fn a_live_source_without_address_is_told() {
+    let desk = Desk::new();
+    desk.write("live.yaml", policy("live", LIVE));
+    let ran = desk
+        .run("mutate -f pod.yaml -p live.yaml -o explain")
+        .went_well();
+    assert!(
+        ran.out.contains(
+            "  H7  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is left as it is"
+        ),
+        "{ran}"
+    );
+}
+
+#[test]
+fn an_address_that_no_policy_asks_for_is_told() {
+    let desk = Desk::new();
+    desk.write("live.yaml", policy("live", LIVE));
+    let ran =
+        desk.run("mutate -f pod.yaml -p live.yaml -o patch --address ingress/cicd/gitlap=10.1.1.1");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "[]\n"));
+    assert_eq!(
+        ran.talk,
+        "--address ingress/cicd/gitlap: no policy has an address from it, so it changes nothing\n"
+    );
+}
+
+#[rstest]
+#[case::no_address(
+    "--address ingress/cicd/gitlab",
+    "\"ingress/cicd/gitlab\" is not KIND/NAMESPACE/NAME=ADDRESS"
+)]
+#[case::no_namespace(
+    "--address ingress/gitlab=10.1.1.1",
+    "\"ingress/gitlab\" is not KIND/NAMESPACE/NAME, as in ingress/cicd/gitlab-registry"
+)]
+#[case::empty_name(
+    "--address ingress/cicd/=10.1.1.1",
+    "\"ingress/cicd/\" lacks a namespace or a name"
+)]
+#[case::kind(
+    "--address pod/cicd/gitlab=10.1.1.1",
+    "\"pod\" is not a kind with addresses; use ingress, service or gateway"
+)]
+#[case::address(
+    "--address service/cicd/gitlab=10.1.1",
+    "\"10.1.1\" is not an IP address"
+)]
+#[case::port(
+    "--address service/cicd/gitlab=10.1.1.1:80",
+    "\"10.1.1.1:80\" is not an IP address"
+)]
+#[case::loopback(
+    "--address gateway/cicd/gitlab=127.0.0.1",
+    "\"127.0.0.1\" is a loopback address"
+)]
+#[case::unspecified(
+    "--address gateway/cicd/gitlab=::",
+    "\"::\" is the unspecified address"
+)]
+#[case::label("--namespace-labels team", "\"team\" is not KEY=VALUE")]
+#[case::label_key("--namespace-labels =a", "\"\" is not a label key")]
+#[case::label_value("--namespace-labels team=a/b", "\"a/b\" is not a label value")]
+#[case::mode("--mode off", "[possible values: enforce, audit]")]
+#[case::output("-o table", "[possible values: yaml, json, patch, diff, explain]")]
+fn a_flag_that_cannot_work_is_refused_with_its_value(#[case] flags: &str, #[case] told: &str) {
+    let ran = Desk::new().run(&format!("mutate -f pod.yaml -p aliases.yaml {flags}"));
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    assert!(ran.talk.contains(told), "{ran}");
+}
+
+#[test]
+fn an_empty_list_of_policies_changes_nothing() {
+    let desk = Desk::new();
+    desk.write("none.yaml", "apiVersion: v1\nkind: List\nitems: []\n");
+    let ran = desk
+        .run("mutate -f dind.yaml -p none.yaml -o patch")
+        .went_well();
+    assert_eq!(ran.out, "[]\n");
+    let ran = desk
+        .run("mutate -f pod.yaml -p none.yaml -o yaml")
+        .went_well();
+    let printed: Value = serde_saphyr::from_str(&ran.out).unwrap();
+    assert_eq!(printed, serde_saphyr::from_str::<Value>(POD).unwrap());
+}
+
+#[test]
+fn a_name_that_two_policy_files_use_is_told_with_both() {
+    let desk = Desk::new();
+    desk.write("more.yaml", policy("other", "") + &policy("aliases", ""));
+    let ran = desk.run("mutate -f pod.yaml -p aliases.yaml -p more.yaml");
+    insta::assert_snapshot!(ran);
+}

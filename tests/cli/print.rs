@@ -1,0 +1,172 @@
+//! `drydock print`: the definition as Kubernetes wants it, the sample policy, completions.
+
+use super::desk::Desk;
+use rstest::rstest;
+use serde_json::Value;
+
+fn crd() -> Value {
+    serde_saphyr::from_str(&Desk::new().run("print crd").went_well().out).unwrap()
+}
+
+/// Calls `visit` with each schema of a tree and its path, in order.
+fn walk(schema: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
+    visit(path, schema);
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        walk(property, &format!("{path}.{name}"), visit);
+    }
+    for (field, suffix) in [("items", "[]"), ("additionalProperties", "{}")] {
+        if schema[field].is_object() {
+            walk(&schema[field], &format!("{path}{suffix}"), visit);
+        }
+    }
+}
+
+fn schema() -> Value {
+    crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema>
+#[test]
+fn the_schema_is_structural() {
+    let mut wrong = Vec::new();
+    let mut schemas = 0;
+    walk(&schema(), "", &mut |path, schema| {
+        schemas += 1;
+        let fields = schema.as_object().unwrap();
+        let has = |field: &str| fields.contains_key(field);
+        let typed = has("type")
+            || has("x-kubernetes-int-or-string")
+            || has("x-kubernetes-preserve-unknown-fields");
+        if !typed {
+            wrong.push(format!("{path}: no type"));
+        }
+        if has("properties") && has("additionalProperties") {
+            wrong.push(format!("{path}: properties beside additionalProperties"));
+        }
+        for refused in [
+            "$ref",
+            "definitions",
+            "dependencies",
+            "deprecated",
+            "discriminator",
+            "id",
+            "patternProperties",
+            "readOnly",
+            "writeOnly",
+            "xml",
+            "uniqueItems",
+        ] {
+            if has(refused) {
+                wrong.push(format!("{path}: {refused}"));
+            }
+        }
+        if schema["type"] == "array" && !schema["items"].is_object() {
+            wrong.push(format!("{path}: a list without items"));
+        }
+    });
+    assert!(schemas > 100, "{schemas}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `kubectl explain` prints them. Items of lists and values of maps are described with the field that holds them.
+#[test]
+fn every_field_is_described() {
+    let mut silent = Vec::new();
+    walk(&schema(), "", &mut |path, schema| {
+        let is_plain_item = path.ends_with(['}', ']']) && schema["type"] != "object";
+        if !is_plain_item
+            && schema["description"]
+                .as_str()
+                .is_none_or(|text| text.len() < 10)
+        {
+            silent.push(path.to_owned());
+        }
+    });
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+}
+
+/// `kubectl get -o yaml` shows what an absent field means.
+#[test]
+fn defaults_are_written_into_the_schema() {
+    let schema = schema();
+    let spec = &schema["properties"]["spec"]["properties"];
+    assert_eq!(spec["mode"]["default"], "Enforce");
+    assert_eq!(spec["priority"]["default"], 0);
+    let dind = &spec["dind"]["properties"];
+    assert_eq!(dind["clientCerts"]["default"]["onConflict"], "Replace");
+    assert_eq!(dind["clientCerts"]["default"]["sizeLimit"], "1Mi");
+    let paths: Vec<&Value> = dind["volumes"]["default"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|volume| &volume["mountPath"])
+        .collect();
+    assert_eq!(paths, ["/var/lib/docker", "/lib/modules"]);
+    assert_eq!(
+        spec["dind"].get("default"),
+        None,
+        "an absent dind leaves docker alone"
+    );
+}
+
+#[test]
+fn the_definition_is_cluster_scoped_and_has_its_names() {
+    let crd = crd();
+    assert_eq!(crd["apiVersion"], "apiextensions.k8s.io/v1");
+    assert_eq!(crd["kind"], "CustomResourceDefinition");
+    assert_eq!(crd["metadata"]["name"], "jobpodpolicies.drydock.dev");
+    assert_eq!(crd["spec"]["scope"], "Cluster");
+    assert_eq!(
+        crd["spec"]["names"]["shortNames"],
+        serde_json::json!(["jpp"])
+    );
+    assert_eq!(crd["spec"]["versions"].as_array().unwrap().len(), 1);
+    assert_eq!(crd["spec"]["versions"][0]["name"], "v1alpha1");
+}
+
+#[test]
+fn the_sample_policy_is_the_committed_one_and_right() {
+    let desk = Desk::new();
+    let sample = desk.run("print policy").went_well().out;
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/sample-policy.yaml");
+    assert_eq!(sample, std::fs::read_to_string(committed).unwrap());
+    let checked = desk.run_with("check -", &sample);
+    assert_eq!(
+        (checked.code, checked.out.as_str(), checked.talk.as_str()),
+        (0, "", "1 policy is right, 0 errors\n")
+    );
+}
+
+#[rstest]
+fn completions_know_the_commands(
+    #[values("bash", "elvish", "fish", "powershell", "zsh")] shell: &str,
+) {
+    let completions = Desk::new()
+        .run(&format!("print completions {shell}"))
+        .went_well()
+        .out;
+    for word in [
+        "drydock",
+        "serve",
+        "mutate",
+        "check",
+        "print",
+        "certs",
+        "namespace-labels",
+    ] {
+        assert!(completions.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn nothing_else_is_printed() {
+    for args in [
+        "print",
+        "print manifest",
+        "print completions",
+        "print completions cmd",
+    ] {
+        let ran = Desk::new().run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    }
+}
