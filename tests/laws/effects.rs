@@ -113,6 +113,8 @@ impl View<'_> {
             return Ok(());
         }
         let target = &wanted.relocate_to;
+        let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
+        let has_file = displaced.any(|mount| facts::has_sub_path(mount));
         for container in &self.containers {
             let moves = &self.moves[&container.place];
             let is_crowded = container
@@ -134,7 +136,10 @@ impl View<'_> {
                         .iter()
                         .any(|mount| path(mount) == directory.path && text(mount, "name") == name)
                 });
-                if is_shared || is_crowded {
+                // Nothing can be mounted below what may be a file; then that is told.
+                let not_mounted = format!("volume \"{name}\" is not mounted");
+                let is_told = self.told.iter().any(|note| note.contains(&not_mounted));
+                if is_shared || is_crowded || has_file && is_told {
                     continue;
                 }
                 let mut found = moves.added.iter().filter(|mount| {

@@ -120,7 +120,7 @@ fn alias() -> impl Strategy<Value = Value> {
 }
 
 /// A list that may be missing or null instead of empty.
-fn put_list(object: &mut Value, field: &str, items: Vec<Value>, when_empty: usize) {
+fn put_list(object: &mut Value, field: &str, items: &[Value], when_empty: usize) {
     match (items.is_empty(), when_empty) {
         (true, 0) => {}
         (true, 1) => object[field] = Value::Null,
@@ -263,10 +263,9 @@ fn render(parts: &Parts) -> Value {
         _ => {}
     }
     let mut spec = with(json!({"restartPolicy": "Never"}), &parts.scheduling);
-    put_list(&mut spec, "volumes", volumes, parts.when_empty);
-    put_list(&mut spec, "initContainers", inits, parts.when_empty);
-    let aliases = parts.aliases.clone();
-    put_list(&mut spec, "hostAliases", aliases, parts.when_empty);
+    put_list(&mut spec, "volumes", &volumes, parts.when_empty);
+    put_list(&mut spec, "initContainers", &inits, parts.when_empty);
+    put_list(&mut spec, "hostAliases", &parts.aliases, parts.when_empty);
     spec["containers"] = json!(containers);
     let metadata = with(json!({"namespace": "ci"}), &parts.recognised_by);
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
@@ -322,7 +321,7 @@ fn add_mounts(
     if parts.when_empty > 0 {
         for container in containers.iter_mut().chain(inits) {
             if container["volumeMounts"].is_null() {
-                put_list(container, "volumeMounts", Vec::new(), parts.when_empty);
+                put_list(container, "volumeMounts", &[], parts.when_empty);
             }
         }
     }
