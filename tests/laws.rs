@@ -19,8 +19,14 @@
 mod case;
 #[path = "laws/certs.rs"]
 mod certs;
+#[path = "laws/directories.rs"]
+mod directories;
+#[path = "laws/effects.rs"]
+mod effects;
 #[path = "laws/facts.rs"]
 mod facts;
+#[path = "laws/found.rs"]
+mod found;
 #[path = "laws/frame.rs"]
 mod frame;
 #[path = "laws/hosts.rs"]
@@ -31,6 +37,8 @@ mod mounts;
 mod pods;
 #[path = "laws/policies.rs"]
 mod policies;
+#[path = "laws/volumes.rs"]
+mod volumes;
 #[path = "laws/wanted.rs"]
 mod wanted;
 
@@ -90,7 +98,7 @@ fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
     let wanted = wanted(case);
     let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
     let directories = dind
-        .map(|dind| certs::directories(&case.pod, dind))
+        .map(|dind| directories::directories(&case.pod, dind))
         .unwrap_or_default();
     let is_open = is_faulty(case) || directories.iter().any(|directory| directory.overlaps);
     if run.outcome == "denied" || is_open {
@@ -156,7 +164,7 @@ proptest! {
     fn the_certificate_directory_is_shared_and_writable(case in case()) {
         let (run, wanted) = (case.run(), wanted(&case));
         if let Some(dind) = wanted.and_then(|wanted| wanted.dind) && !is_faulty(&case) {
-            let directories = certs::directories(&case.pod, &dind);
+            let directories = directories::directories(&case.pod, &dind);
             certs::denied_where_it_conflicts(&run, &dind, &directories)?;
             for directory in directories.iter().filter(|_| run.outcome != "denied") {
                 certs::directory_is_shared(&case.pod, &run, &dind, directory)?;

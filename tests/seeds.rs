@@ -73,10 +73,10 @@ fn pod(fixture: &str) -> Value {
 
 /// Returns what becomes of a pod.
 #[track_caller]
-fn mutate(pod: &Value, policy: &str, live: LiveAddresses) -> Value {
+fn mutate(pod: &Value, policy: &str, live: &LiveAddresses) -> Value {
     let read = read("policy.yaml", policy);
     assert_eq!(read.errors, []);
-    let (set, text) = (PolicySet::new(read.policies, &live), pod.to_string());
+    let (set, text) = (PolicySet::new(read.policies, live), pod.to_string());
     let namespace = Namespace {
         name: "cicd",
         labels: None,
@@ -134,7 +134,7 @@ fn without_aliases(pod: &Value) -> Value {
 #[case::of_an_old_runner("reviews/runner/13.12.0-dind-plain", json!([{"ip": "127.0.0.1", "hostnames": ["docker", "docker"]}]))]
 fn a_job_pod_without_aliases_finds_gitlab(#[case] fixture: &str, #[case] mut aliases: Value) {
     let before = pod(fixture);
-    let after = mutate(&before, ALIASES, LiveAddresses::new());
+    let after = mutate(&before, ALIASES, &LiveAddresses::new());
     let new = json!({"ip": "10.0.0.232", "hostnames": HOSTNAMES});
     aliases.as_array_mut().unwrap().push(new);
     assert_eq!(after["spec"]["hostAliases"], aliases);
@@ -157,7 +157,7 @@ fn a_stale_address_is_replaced(
     #[case] live: LiveAddresses,
 ) {
     let before = pod(&format!("reviews/runner/{fixture}"));
-    let after = mutate(&before, policy, live);
+    let after = mutate(&before, policy, &live);
     let mut aliases = before["spec"]["hostAliases"].as_array().unwrap().clone();
     assert_eq!(aliases.pop().unwrap()["ip"], "10.0.0.216");
     aliases.push(json!({"ip": "10.0.0.232", "hostnames": HOSTNAMES}));
@@ -171,7 +171,7 @@ fn a_stale_address_is_replaced(
 #[case::not_known(LiveAddresses::new())]
 fn aliases_stay_as_long_as_the_ingresses_say_nothing_else(#[case] live: LiveAddresses) {
     let before = pod("reviews/runner/19.3.0-no-services");
-    assert_eq!(mutate(&before, LIVE_ALIASES, live), before);
+    assert_eq!(mutate(&before, LIVE_ALIASES, &live), before);
 }
 
 /// What a container has mounted: path → source, and whether it is read-only. Limits aside, which the hand-made fix lacks.
@@ -205,7 +205,7 @@ fn the_secret_makes_room_as_in_the_hand_made_fix(
     let after = mutate(
         &pod(&format!("reviews/runner/{fixture}")),
         TRIO,
-        LiveAddresses::new(),
+        &LiveAddresses::new(),
     );
     let fixed = pod("reviews/runner/19.3.0-fixed");
     let containers = after["spec"]["containers"].as_array().unwrap();
@@ -247,7 +247,7 @@ spec: {dind: {}}
 )]
 fn the_hand_made_fix_stays_as_it_is(#[case] policy: &str) {
     let fixed = pod("reviews/runner/19.3.0-fixed");
-    assert_eq!(mutate(&fixed, policy, LiveAddresses::new()), fixed);
+    assert_eq!(mutate(&fixed, policy, &LiveAddresses::new()), fixed);
 }
 
 /// Note 004's fix with note 003's stale aliases: the aliases change, nothing else does.
@@ -255,7 +255,7 @@ fn the_hand_made_fix_stays_as_it_is(#[case] policy: &str) {
 fn the_hand_made_fix_gets_its_aliases() {
     let fixed = pod("reviews/runner/19.3.0-fixed");
     let both = format!("{ALIASES}---{TRIO}");
-    let after = mutate(&fixed, &both, LiveAddresses::new());
+    let after = mutate(&fixed, &both, &LiveAddresses::new());
     assert_eq!(
         after["spec"]["hostAliases"][1],
         json!({"ip": "10.0.0.232", "hostnames": HOSTNAMES})

@@ -67,11 +67,28 @@ pub enum Answer {
     Open,
 }
 
-/// The field of a volume that is its source; `emptyDir` is what the API server makes of none.
+/// The sources that the generator knows of today's Kubernetes.
+const SOURCES: [&str; 11] = [
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "hostPath",
+    "image",
+    "nfs",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+];
+
+/// The field of a volume that is its source: one that is known, else whatever is there; `emptyDir` is what the API server makes of none.
 pub fn source_of(volume: &Value) -> &str {
     let fields = volume.as_object().into_iter().flatten();
-    let mut sources = fields.filter(|(name, value)| *name != "name" && !value.is_null());
-    sources.next().map_or("emptyDir", |(name, _)| name)
+    let named = fields.filter(|(name, value)| *name != "name" && !value.is_null());
+    let names: Vec<&str> = named.map(|(name, _)| name.as_str()).collect();
+    let known = names.iter().find(|name| SOURCES.contains(name));
+    known.or(names.first()).copied().unwrap_or("emptyDir")
 }
 
 pub fn is_memory(volume: &Value) -> bool {

@@ -1,178 +1,11 @@
 //! Generated job pods: small choices, simple ones first, so that a failing pod shrinks to one that can be read.
 
+use super::volumes::{Mount, Scope, Source, VOLUME_NAMES, mount, source};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
-
-/// Names that policies' volumes and drydock's own like to have too.
-const VOLUME_NAMES: [&str; 6] = [
-    "mylab-ca-pem",
-    "docker-certs",
-    "dind-storage",
-    "cache",
-    "docker-client-certs",
-    "registry-ca",
-];
-
-/// Where things are mounted: the certificate directory in every spelling, around it, and the places other rules care about.
-const PATHS: [&str; 32] = [
-    "/certs/client",
-    "/certs/client/",
-    "//certs//client",
-    "/a/../certs/client",
-    "certs/client",
-    "/certs/client/ca.pem",
-    "certs//client/./sub",
-    "/certs",
-    "/certs/",
-    "/certs/server",
-    "/certs/server/key.pem",
-    "/certs/ca",
-    "/certs/clients",
-    "/certs/displaced",
-    "/certs/displaced/mylab-ca-pem",
-    "/tls",
-    "/tls/client",
-    "/tls/server",
-    "/a/b/client",
-    "/client",
-    "/",
-    "/var/lib/docker",
-    "/var/lib/docker/",
-    "/var/lib",
-    "/lib/modules",
-    "/lib/modules/6.1",
-    "/etc/docker",
-    "/etc/docker/certs.d/registry.mylab.com",
-    "/etc/docker/certs.d/registry.mylab.com/ca.crt",
-    "/home/rootless/.local/share/docker",
-    "/cache",
-    "/builds",
-];
-
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    Memory,
-    SizedMemory,
-    Disk,
-    Secret,
-    SecretWithServer,
-    ConfigMap,
-    Projected,
-    ProjectedWithServer,
-    DownwardApi,
-    Csi,
-    Claim,
-    HostPath,
-    Nfs,
-    Image,
-    Ephemeral,
-    Future,
-    Missing,
-}
-
-impl Source {
-    fn json(self, name: &str) -> Value {
-        let server = json!([{"key": "s", "path": "server/key.pem"}]);
-        match self {
-            Self::Memory => json!({"emptyDir": {"medium": "Memory"}}),
-            Self::SizedMemory => json!({"emptyDir": {"medium": "Memory", "sizeLimit": "5Mi"}}),
-            Self::Disk => json!({"emptyDir": {}}),
-            Self::Secret => json!({"secret": {"secretName": name, "defaultMode": 420}}),
-            Self::SecretWithServer => json!({"secret": {"secretName": name, "items": server}}),
-            Self::ConfigMap => json!({"configMap": {"name": name}}),
-            Self::Projected => json!({"projected": {"sources": [{"secret": {"name": name}}]}}),
-            Self::ProjectedWithServer => {
-                json!({"projected": {"sources": [{"configMap": {"name": name}}, {"secret": {"name": name, "items": server}}]}})
-            }
-            Self::DownwardApi => {
-                json!({"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}})
-            }
-            Self::Csi => json!({"csi": {"driver": "secrets-store.csi.k8s.io"}}),
-            Self::Claim => json!({"persistentVolumeClaim": {"claimName": name}}),
-            Self::HostPath => json!({"hostPath": {"path": "/srv/certs", "type": ""}}),
-            Self::Nfs => json!({"nfs": {"server": "nfs.mylab.com", "path": "/certs"}}),
-            Self::Image => json!({"image": {"reference": "corp/certs:1"}}),
-            Self::Ephemeral => {
-                json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}})
-            }
-            Self::Future => json!({"hologram": {"beam": 9_007_199_254_740_993_u64}}),
-            Self::Missing => json!({}),
-        }
-    }
-}
-
-fn source() -> impl Strategy<Value = Source> {
-    use Source::*;
-    let common = select(vec![Secret, Memory, Disk, ConfigMap, SizedMemory]);
-    let rare = select(vec![
-        SecretWithServer,
-        Projected,
-        ProjectedWithServer,
-        DownwardApi,
-        Csi,
-        Claim,
-        HostPath,
-        Nfs,
-        Image,
-        Ephemeral,
-        Future,
-        Missing,
-    ]);
-    prop_oneof![3 => common, 2 => rare]
-}
-
-/// What a mount says beside name and path.
-fn mount_flags() -> impl Strategy<Value = Value> {
-    let plain = Just(json!({}));
-    let odd = select(vec![
-        json!({"readOnly": true}),
-        json!({"readOnly": false}),
-        json!({"subPath": "ca.pem"}),
-        json!({"readOnly": true, "subPath": "ca.pem"}),
-        json!({"subPathExpr": "$(POD_NAME)"}),
-        json!({"mountPropagation": "HostToContainer"}),
-        json!({"readOnly": true, "recursiveReadOnly": "Enabled"}),
-        json!({"subPath": "", "readOnly": null}),
-    ]);
-    prop_oneof![3 => plain, 2 => odd]
-}
-
-/// Which containers a mount is in. A runner mounts what config.toml says everywhere; pod_spec can do anything.
-#[derive(Clone, Copy, Debug)]
-enum Scope {
-    Everywhere,
-    Containers,
-    Build,
-    Helper,
-    Init,
-    Service(usize),
-}
-
-#[derive(Clone, Debug)]
-struct Mount {
-    volume: usize,
-    path: &'static str,
-    flags: Value,
-    scope: Scope,
-}
-
-fn mount() -> impl Strategy<Value = Mount> {
-    use Scope::*;
-    let path = prop_oneof![3 => Just(PATHS[0]), 2 => select(&PATHS[..9]), 3 => select(&PATHS[..])];
-    let scope = prop_oneof![
-        3 => Just(Everywhere),
-        3 => select(vec![Containers, Build, Service(0), Service(1), Helper, Init]),
-    ];
-    (0..4_usize, path, mount_flags(), scope).prop_map(|(volume, path, flags, scope)| Mount {
-        volume,
-        path,
-        flags,
-        scope,
-    })
-}
 
 /// A service of the job, dind or not.
 #[derive(Clone, Debug)]
@@ -287,7 +120,7 @@ fn alias() -> impl Strategy<Value = Value> {
 }
 
 /// A list that may be missing or null instead of empty.
-fn put_list(object: &mut Value, field: &str, items: Vec<Value>, when_empty: usize) {
+fn put_list(object: &mut Value, field: &str, items: &[Value], when_empty: usize) {
     match (items.is_empty(), when_empty) {
         (true, 0) => {}
         (true, 1) => object[field] = Value::Null,
@@ -430,10 +263,9 @@ fn render(parts: &Parts) -> Value {
         _ => {}
     }
     let mut spec = with(json!({"restartPolicy": "Never"}), &parts.scheduling);
-    put_list(&mut spec, "volumes", volumes, parts.when_empty);
-    put_list(&mut spec, "initContainers", inits, parts.when_empty);
-    let aliases = parts.aliases.clone();
-    put_list(&mut spec, "hostAliases", aliases, parts.when_empty);
+    put_list(&mut spec, "volumes", &volumes, parts.when_empty);
+    put_list(&mut spec, "initContainers", &inits, parts.when_empty);
+    put_list(&mut spec, "hostAliases", &parts.aliases, parts.when_empty);
     spec["containers"] = json!(containers);
     let metadata = with(json!({"namespace": "ci"}), &parts.recognised_by);
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
@@ -489,13 +321,13 @@ fn add_mounts(
     if parts.when_empty > 0 {
         for container in containers.iter_mut().chain(inits) {
             if container["volumeMounts"].is_null() {
-                put_list(container, "volumeMounts", Vec::new(), parts.when_empty);
+                put_list(container, "volumeMounts", &[], parts.when_empty);
             }
         }
     }
 }
 
-/// Adds a field that no Kubernetes has today to every object, but for maps of text and volumes, where it would be a source.
+/// Adds a field that no Kubernetes has today to every object, but for maps of text and volumes whose source it would be.
 fn add_future_fields(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -504,7 +336,7 @@ fn add_future_fields(value: &mut Value) {
                     add_future_fields(field);
                 }
             }
-            if !is_volume(fields) {
+            if !lacks_a_source(fields) {
                 let odd = json!({"tilde~slash/": [1, 1.5, null, "é\u{2028}<&>"]});
                 fields.insert("futureField".to_owned(), odd);
             }
@@ -514,10 +346,9 @@ fn add_future_fields(value: &mut Value) {
     }
 }
 
-fn is_volume(fields: &Map<String, Value>) -> bool {
-    fields
-        .get("name")
-        .and_then(Value::as_str)
-        .is_some_and(|name| VOLUME_NAMES.contains(&name))
-        && !fields.contains_key("mountPath")
+fn lacks_a_source(fields: &Map<String, Value>) -> bool {
+    let name = fields.get("name").and_then(Value::as_str);
+    let is_volume =
+        name.is_some_and(|name| VOLUME_NAMES.contains(&name)) && !fields.contains_key("mountPath");
+    is_volume && (fields.len() == 1 || fields.contains_key("hologram"))
 }

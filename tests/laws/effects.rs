@@ -1,0 +1,188 @@
+//! The effect on mounts: V1 to V6, R1, and what D8 and T2 say of what was displaced.
+
+use super::directories::Directory;
+use super::facts::{self, is_below, list, path, text};
+use super::mounts::{DATA, View, ca_path, gets, is_target, volume_path};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+impl View<'_> {
+    /// V1, V3, V5: who is to have a volume has one.
+    pub fn volumes_are_where_they_belong(&self) -> Result<(), TestCaseError> {
+        let Some(wanted) = self
+            .wanted
+            .filter(|_| self.containers.iter().any(|container| container.is_dind))
+        else {
+            return Ok(());
+        };
+        for (asked, (_, spec)) in &wanted.volumes {
+            let takers: Vec<_> = self
+                .containers
+                .iter()
+                .filter(|container| gets(container, spec))
+                .collect();
+            let own = asked == DATA && takers.len() > 1;
+            // One and the same directory cannot be each one's own.
+            let is_one = own
+                && ["persistentVolumeClaim", "hostPath", "nfs", "configMap"]
+                    .iter()
+                    .any(|source| spec.get(*source).is_some());
+            let mut data: BTreeMap<&str, &str> = BTreeMap::new();
+            for container in &takers {
+                let at = volume_path(asked, container);
+                let mounts = list(
+                    &self.after["spec"][container.place.0][container.place.1],
+                    "volumeMounts",
+                );
+                let mut there = mounts.iter().filter(|mount| path(mount) == at).peekable();
+                let is_unprivileged = spec.get("hostPath").is_some() && !container.is_privileged();
+                // A directory that clientCerts looks after, or where Relocate puts something, is not free for others.
+                let is_crowded = self
+                    .directories
+                    .iter()
+                    .any(|directory| facts::overlap(&directory.path, &at))
+                    || facts::overlap(&wanted.relocate_to, &at);
+                let excused = is_unprivileged || is_one || is_crowded;
+                prop_assert!(
+                    there.peek().is_some() || excused,
+                    "V1: {} has nothing at {}",
+                    container.name,
+                    at
+                );
+                for mount in self.moves[&container.place]
+                    .added
+                    .iter()
+                    .filter(|mount| path(mount) == at && container.is_dind && asked == DATA)
+                {
+                    let earlier = data.insert(text(mount, "name"), container.name);
+                    prop_assert_eq!(earlier, None, "V3: {} shares {}", container.name, mount);
+                }
+            }
+            if data.len() > 1 {
+                prop_assert!(
+                    spec.get("persistentVolumeClaim").is_none(),
+                    "V3: one claim for {:?}",
+                    data
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// R1: each dind container has the CA, unless something is mounted at, above or below.
+    pub fn registry_cas_are_mounted(&self) -> Result<(), TestCaseError> {
+        let Some(wanted) = self.wanted else {
+            return Ok(());
+        };
+        for host in wanted.registry_cas.keys() {
+            for container in self.containers.iter().filter(|container| container.is_dind) {
+                let at = ca_path(host, container);
+                let is_crowded = |other: &String| facts::overlap(other, &at);
+                let mounted: Vec<String> = container
+                    .mounts()
+                    .iter()
+                    .map(path)
+                    .chain(wanted.volumes.keys().cloned())
+                    .collect();
+                let has_it = self.moves[&container.place]
+                    .added
+                    .iter()
+                    .any(|mount| path(mount) == at);
+                prop_assert!(
+                    has_it || mounted.iter().any(is_crowded),
+                    "R1: {} lacks the CA of {}",
+                    container.name,
+                    host
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// D8: with Relocate each displaced volume is still there to read, with its subPath, unless something is mounted there.
+    pub fn displaced_volumes_are_relocated(&self) -> Result<(), TestCaseError> {
+        let Some(wanted) = self
+            .wanted
+            .filter(|wanted| wanted.on_conflict == "Relocate")
+        else {
+            return Ok(());
+        };
+        if !self.directories.iter().all(Directory::is_settled) {
+            return Ok(());
+        }
+        let target = &wanted.relocate_to;
+        let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
+        let has_file = displaced.any(|mount| facts::has_sub_path(mount));
+        for container in &self.containers {
+            let moves = &self.moves[&container.place];
+            let is_crowded = container
+                .mounts()
+                .iter()
+                .map(path)
+                .chain(wanted.volumes.keys().cloned())
+                .any(|at| at == *target || is_below(&at, target));
+            for old in moves
+                .displaced
+                .iter()
+                .filter(|old| facts::volume(self.before, text(old, "name")).is_some())
+            {
+                let name = text(old, "name");
+                let is_shared = self.directories.iter().any(|directory| {
+                    let (place, index) = container.place;
+                    let mounts = list(&self.after["spec"][place][index], "volumeMounts");
+                    mounts
+                        .iter()
+                        .any(|mount| path(mount) == directory.path && text(mount, "name") == name)
+                });
+                // Nothing can be mounted below what may be a file; then that is told.
+                let not_mounted = format!("volume \"{name}\" is not mounted");
+                let is_told = self.told.iter().any(|note| note.contains(&not_mounted));
+                if is_shared || is_crowded || has_file && is_told {
+                    continue;
+                }
+                let mut found = moves.added.iter().filter(|mount| {
+                    text(mount, "name") == name && is_target(target, &path(mount), name)
+                });
+                let keeps = |mount: &&&Value| {
+                    ["subPath", "subPathExpr"].iter().all(|field| {
+                        moves.displaced.iter().any(|old| {
+                            text(old, "name") == name && text(old, field) == text(mount, field)
+                        })
+                    })
+                };
+                prop_assert!(
+                    found.any(|mount| keeps(&mount)),
+                    "D8: {} lost {} and {:?} is all it got",
+                    container.name,
+                    old,
+                    moves.added
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// T2: who had something displaced is told.
+    pub fn displaced_mounts_are_told(&self) -> Result<(), TestCaseError> {
+        let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
+        let is_silent = |old: &&&Value| {
+            let volume = facts::volume(self.before, text(old, "name"));
+            volume.is_some_and(|volume| !facts::is_memory(volume))
+        };
+        if let Some(old) = displaced.find(is_silent) {
+            let is_told = self
+                .told
+                .iter()
+                .any(|note| note.starts_with('D') && note.contains(text(old, "name")));
+            prop_assert!(
+                is_told,
+                "T2: {} was displaced and nobody is told: {:?}",
+                old,
+                self.told
+            );
+        }
+        Ok(())
+    }
+}
