@@ -36,7 +36,8 @@ async fn not_found(
 ) -> Response {
     let message =
         "drydock answers POST /mutate and POST /audit here; health and metrics are on the ops port";
-    elsewhere(&state, &headers, body, StatusCode::NOT_FOUND, message).await
+    let refusal = refusal(StatusCode::NOT_FOUND, Failure::Path, message);
+    elsewhere(&state, &headers, body, refusal).await
 }
 
 async fn wrong_method(
@@ -45,28 +46,14 @@ async fn wrong_method(
     body: Body,
 ) -> Response {
     let message = "drydock answers reviews with the method POST only";
-    elsewhere(
-        &state,
-        &headers,
-        body,
-        StatusCode::METHOD_NOT_ALLOWED,
-        message,
-    )
-    .await
+    let refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, Failure::Method, message);
+    elsewhere(&state, &headers, body, refusal).await
 }
 
 /// Answers what is no review. Its body is read all the same, or the connection could not be kept.
-async fn elsewhere(
-    state: &State,
-    headers: &HeaderMap,
-    body: Body,
-    status: StatusCode,
-    message: &str,
-) -> Response {
-    match read(state, headers, body).await {
-        Ok(_) => (status, format!("{message}\n")).into_response(),
-        Err(refusal) => refuse(state, refusal),
-    }
+async fn elsewhere(state: &State, headers: &HeaderMap, body: Body, refusal: Refusal) -> Response {
+    let refusal = read(state, headers, body).await.err().unwrap_or(refusal);
+    refuse(state, refusal)
 }
 
 async fn answer(

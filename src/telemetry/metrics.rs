@@ -89,6 +89,10 @@ impl Limit {
 pub enum Failure {
     /// It is no review that can be read.
     Review(&'static str),
+    /// Nothing is answered at its path.
+    Path,
+    /// Its method is not POST.
+    Method,
     /// Its content type is not JSON.
     ContentType,
     /// Its body is larger than allowed.
@@ -102,7 +106,9 @@ pub enum Failure {
 }
 
 impl Failure {
-    const OTHERS: [Self; 5] = [
+    const OTHERS: [Self; 7] = [
+        Self::Path,
+        Self::Method,
         Self::ContentType,
         Self::BodySize,
         Self::BodyTime,
@@ -115,6 +121,8 @@ impl Failure {
     pub fn name(self) -> &'static str {
         match self {
             Self::Review(name) => name,
+            Self::Path => "path",
+            Self::Method => "method",
             Self::ContentType => "content-type",
             Self::BodySize => "body-size",
             Self::BodyTime => "body-time",

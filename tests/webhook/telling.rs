@@ -62,7 +62,6 @@ fn p4_reviews_by_outcome_and_reason_add_up_to_the_number_of_requests() {
 }
 
 #[test]
-#[ignore = "a request for another path or with another method is not counted yet"]
 fn f2_requests_for_another_path_or_with_another_method_are_counted_as_failed() {
     let server = Server::start(&[]);
     for bytes in [
