@@ -127,14 +127,14 @@ impl<'a> Volume<'a> {
         }
     }
 
-    /// A volume of a kind of which nothing else is known.
+    /// A volume whose source is written in JSON. Of a kind whose fields no rule reads, nothing but the kind is known.
     #[must_use]
-    pub fn of_kind(name: Text<'a>, kind: &'a str) -> Self {
+    pub fn of_source(name: Text<'a>, kind: &'a str, json: &'a str) -> Self {
         Self {
             name,
             kind: Text::from(kind),
             sources: 1,
-            source: SourceDetails::default(),
+            source: serde_json::from_str(json).unwrap_or_default(),
         }
     }
 
@@ -146,8 +146,10 @@ impl<'a> Volume<'a> {
             ..SourceDetails::default()
         };
         Self {
+            name,
+            kind: Text::from("configMap"),
+            sources: 1,
             source,
-            ..Self::of_kind(name, "configMap")
         }
     }
 

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 /// V3, M5: what an Audit policy would do is worked out on the changed pod, in which the claim is in use already.
 #[test]
-#[ignore = "the picture of a policy's volume lacks its source, so the claim's name is not seen again (pod::Volume::of_kind)"]
 fn an_audit_policy_sees_the_claim_that_was_just_mounted() {
     let policy = |name: &str, mode: &str| {
         format!(

@@ -45,7 +45,9 @@ impl<'a> Action<'a> {
                 let volume = match source {
                     NewSource::Memory { .. } => Volume::memory(name),
                     NewSource::RegistryCa(ca) => Volume::of_config_map(name, &ca.config_map),
-                    NewSource::Policy(source) => Volume::of_kind(name, source.field),
+                    NewSource::Policy(source) => {
+                        Volume::of_source(name, source.field, source.json.get())
+                    }
                 };
                 pod.spec.volumes.get_or_insert_default().push(volume);
             }
