@@ -78,6 +78,8 @@ impl Files {
         if changed.is_empty() {
             return;
         }
+        // In force before it is counted: who sees the count sees the policies.
+        self.publish(metrics);
         for problems in &changed {
             if problems.is_empty() {
                 reloaded(metrics, Reloaded::Policies);
@@ -85,7 +87,6 @@ impl Files {
                 keep_last_good(metrics, Reloaded::Policies, &problems.join("; "));
             }
         }
-        self.publish(metrics);
     }
 
     /// Of several files with a policy of one name the first counts, so that no edit of one file takes a policy of another away.
