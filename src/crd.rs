@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
     Toleration,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,7 @@ pub const KIND: &str = "JobPodPolicy";
     doc = "JobPodPolicy says how GitLab CI job pods are repaired on their way into the cluster. It applies to the job pods of every namespace that opted in with the label drydock.dev/job-pods (enforce or audit). Several policies fold into one: higher priority first, then by name; the first that speaks about a thing wins.",
     printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode"}"#,
     printcolumn = r#"{"name":"Priority","type":"integer","jsonPath":".spec.priority"}"#,
+    status = "JobPodPolicyStatus",
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
@@ -104,9 +105,9 @@ pub struct AddressSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<ObjectReference>,
 
-    /// A Service of type LoadBalancer: its status.loadBalancer address.
+    /// A Service: its status.loadBalancer address, or its cluster address where address: ClusterIP asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<ObjectReference>,
+    pub service: Option<ServiceReference>,
 
     /// A Gateway (gateway.networking.k8s.io): its status.addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +122,31 @@ pub struct ObjectReference {
     pub namespace: String,
     /// Name of the object. Example: gitlab-registry.
     pub name: String,
+}
+
+/// Names a Service, and which of its addresses.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceReference {
+    /// Namespace of the Service. Example: ingress-nginx.
+    pub namespace: String,
+    /// Name of the Service. Example: ingress-nginx-controller.
+    pub name: String,
+    /// LoadBalancer takes status.loadBalancer, and none where that is empty. ClusterIP takes spec.clusterIPs.
+    #[serde(default)]
+    pub address: ServiceAddress,
+}
+
+/// Which of a Service's addresses.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub enum ServiceAddress {
+    /// The one that reaches it from outside the cluster.
+    #[default]
+    LoadBalancer,
+    /// The one inside the cluster.
+    ClusterIP,
 }
 
 /// What a job pod that runs a Docker daemon (docker:dind) gets.
@@ -317,6 +343,46 @@ pub struct Scheduling {
     /// Tolerations, each appended when the pod has no equal one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
+}
+
+/// What drydock makes of the policy. Every replica writes the same.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobPodPolicyStatus {
+    /// The metadata.generation that the rest of the status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Accepted: the policy as it is written is in force. AddressesResolved: every live source has an address.
+    /// Conflicting: another policy of higher rank wins something that this one asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// What the live sources have now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["source"]))]
+    pub addresses: Vec<ResolvedSource>,
+}
+
+/// The addresses that a live source has now.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedSource {
+    /// The source as KIND/NAMESPACE/NAME. Example: ingress/cicd/gitlab-registry.
+    pub source: String,
+    /// Its addresses, the first of each family being used. Empty: it has none, or has never been there.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// The hostnames of an Ingress' rules, where the policy leaves them to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// Since when it has had these addresses, as drydock saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Whether these are the last known ones of an object that is gone, or has no address any more.
+    #[serde(default)]
+    pub stale: bool,
 }
 
 /// Returns the CustomResourceDefinition, as `drydock print crd` prints it.

@@ -32,12 +32,14 @@
 
 pub mod admission;
 pub mod cli;
+pub mod cluster;
 pub mod crd;
 pub mod development_ca;
 pub mod document;
 pub mod job_pod;
 pub mod mount_path;
 pub mod mutate;
+pub mod names;
 pub mod pod;
 pub mod policy;
 pub mod server;

@@ -89,8 +89,10 @@ pub struct Source {
 pub enum SourceKind {
     /// `networking.k8s.io` Ingress.
     Ingress,
-    /// Service of type LoadBalancer.
+    /// Service, by the address of its load balancer.
     Service,
+    /// Service, by its address inside the cluster.
+    ServiceClusterIp,
     /// `gateway.networking.k8s.io` Gateway.
     Gateway,
 }
@@ -101,7 +103,7 @@ impl SourceKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
-            Self::Service => "service",
+            Self::Service | Self::ServiceClusterIp => "service",
             Self::Gateway => "gateway",
         }
     }
@@ -109,7 +111,11 @@ impl SourceKind {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.kind.name(), self.namespace, self.name)
+        write!(f, "{}/{}/{}", self.kind.name(), self.namespace, self.name)?;
+        match self.kind {
+            SourceKind::ServiceClusterIp => f.write_str(" (ClusterIP)"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -40,6 +40,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("telemetry", &["admission", "job_pod", "mutate", "verdict"]),
     ("server", &["admission", "policy", "telemetry"]),
     ("development_ca", &[]),
+    ("names", &[]),
+    ("cluster", &[]),
     (
         "cli",
         &[
@@ -63,6 +65,7 @@ const PURE: &[&str] = &[
     "document",
     "mount_path",
     "crd",
+    "names",
     "policy",
     "pod",
     "job_pod",

@@ -1,7 +1,7 @@
 //! Files and stdin, for the commands that take both.
 
 use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
-use crate::policy::{self, LiveAddresses, Policy, PolicyError, Source, fixed_address};
+use crate::policy::{self, LiveAddresses, Policy, PolicyError, Source, SourceKind, fixed_address};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -131,7 +131,18 @@ impl std::str::FromStr for SourceAddress {
 pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
     let mut live = LiveAddresses::new();
     for SourceAddress { source, address } in given {
-        live.entry(source.clone()).or_default().push(*address);
+        // Which of its addresses a policy takes of a Service makes no difference to what is given here.
+        let kinds = match source.kind {
+            SourceKind::Service => vec![SourceKind::Service, SourceKind::ServiceClusterIp],
+            kind => vec![kind],
+        };
+        for kind in kinds {
+            let source = Source {
+                kind,
+                ..source.clone()
+            };
+            live.entry(source).or_default().push(*address);
+        }
     }
     live
 }

@@ -4,7 +4,7 @@ mod dind;
 
 use super::selector::Selector;
 use super::{Address, HostAlias, Policy, Source, SourceKind, names};
-use crate::crd;
+use crate::crd::{self, ServiceAddress};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -161,37 +161,44 @@ pub fn fixed_address(text: &str) -> Result<IpAddr, &'static str> {
 }
 
 fn source(from: &crd::AddressSource, path: &str, errors: &mut Errors) -> Option<Source> {
-    let given: Vec<(SourceKind, &crd::ObjectReference)> = [
-        (SourceKind::Ingress, from.ingress.as_ref()),
-        (SourceKind::Service, from.service.as_ref()),
-        (SourceKind::Gateway, from.gateway.as_ref()),
-    ]
-    .into_iter()
-    .filter_map(|(kind, reference)| Some((kind, reference?)))
-    .collect();
-    let [(kind, reference)] = given.as_slice() else {
+    let of = |kind, reference: &crd::ObjectReference| Source {
+        kind,
+        namespace: reference.namespace.clone(),
+        name: reference.name.clone(),
+    };
+    let of_service = |reference: &crd::ServiceReference| Source {
+        kind: match reference.address {
+            ServiceAddress::LoadBalancer => SourceKind::Service,
+            ServiceAddress::ClusterIP => SourceKind::ServiceClusterIp,
+        },
+        namespace: reference.namespace.clone(),
+        name: reference.name.clone(),
+    };
+    let given = [
+        from.ingress.as_ref().map(|it| of(SourceKind::Ingress, it)),
+        from.service.as_ref().map(of_service),
+        from.gateway.as_ref().map(|it| of(SourceKind::Gateway, it)),
+    ];
+    let mut given: Vec<Source> = given.into_iter().flatten().collect();
+    let (Some(source), true) = (given.pop(), given.is_empty()) else {
         errors.add(
             path,
             "must have exactly one of ingress, service and gateway",
         );
         return None;
     };
-    let path = format!("{path}.{}", kind.name());
+    let path = format!("{path}.{}", source.kind.name());
     errors.check(
         &format!("{path}.namespace"),
-        &reference.namespace,
-        names::label(&reference.namespace),
+        &source.namespace,
+        names::label(&source.namespace),
     );
     errors.check(
         &format!("{path}.name"),
-        &reference.name,
-        names::subdomain(&reference.name),
+        &source.name,
+        names::subdomain(&source.name),
     );
-    Some(Source {
-        kind: *kind,
-        namespace: reference.namespace.clone(),
-        name: reference.name.clone(),
-    })
+    Some(source)
 }
 
 #[cfg(test)]

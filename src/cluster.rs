@@ -1,0 +1,4 @@
+//! The cluster side of `serve --cluster`: what is read from the API server, and what is written back.
+//!
+//! Everything here runs beside the webhook, never in the way of a review; it hands over what it knows through channels
+//! that `cli::serve` joins. An API server that is away changes nothing of what was handed over (F4).
