@@ -9,7 +9,6 @@
 
 mod file;
 mod hint;
-pub mod names;
 mod parse;
 mod quantity;
 mod schema;

@@ -79,6 +79,7 @@ const PURE_PACKAGES: &[&str] = &[
     "base64",
     "k8s_openapi",
     "kube",
+    "regex",
     "schemars",
     "serde",
     "serde_json",

@@ -1,8 +1,8 @@
 //! `drydock certs`: a certificate authority and a server certificate for development, as files.
 
 use super::Exit;
+use crate::crd::form;
 use crate::development_ca::{self, Issued};
-use crate::policy::names;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::fs::OpenOptions;
@@ -39,7 +39,7 @@ fn default_names() -> Vec<String> {
 /// A certificate could hold any text, but a client would never find it.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
-    if text.parse::<IpAddr>().is_ok() || names::subdomain(&host).is_ok() {
+    if text.parse::<IpAddr>().is_ok() || form::SUBDOMAIN.check(&host).is_ok() {
         Ok(text.to_owned())
     } else {
         Err(format!(

@@ -4,10 +4,11 @@ use super::Exit;
 use super::explain;
 use super::input::{self, SourceAddress};
 use crate::admission::{self, Context};
+use crate::crd::form;
 use crate::document::{self, type_name};
 use crate::pod::Pod;
 use crate::policy::set::Namespace;
-use crate::policy::{Address, Mode, PolicySet, Source, names};
+use crate::policy::{Address, Mode, PolicySet, Source};
 use crate::verdict::{self, Outcome, Place, Verdict};
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
@@ -79,8 +80,12 @@ fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
             .split_once('=')
             .ok_or_else(|| format!("\"{pair}\" is not KEY=VALUE"))?;
         let (key, value) = (key.trim(), value.trim());
-        names::label_key(key).map_err(|problem| format!("\"{key}\" is {problem}"))?;
-        names::label_value(value).map_err(|problem| format!("\"{value}\" is {problem}"))?;
+        form::LABEL_KEY
+            .check(key)
+            .map_err(|problem| format!("\"{key}\" is {problem}"))?;
+        form::LABEL_VALUE
+            .check(value)
+            .map_err(|problem| format!("\"{value}\" is {problem}"))?;
         Ok((key.to_owned(), value.to_owned()))
     };
     text.split(',')

@@ -1,13 +1,15 @@
 //! `JobPodPolicy` → [`Policy`]: what the schema cannot say. Every error is collected, none is the last.
 
 mod dind;
+mod volumes;
 
 use super::selector::Selector;
-use super::{Address, HostAlias, Policy, Source, SourceKind, names};
+use super::{Address, HostAlias, Policy, Source, SourceKind};
+use crate::crd::form::{self, Form};
 use crate::crd::{self, ServiceAddress};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// One thing that is wrong in a policy: its field and, as the rest of a sentence, what is wrong with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,10 +38,10 @@ impl Errors {
         });
     }
 
-    /// Takes in the outcome of a check of a field's value.
-    pub(super) fn check(&mut self, field: &str, value: &str, outcome: names::Check) {
-        if let Err(problem) = outcome {
-            self.add(field, format!("is \"{value}\", {problem}"));
+    /// Adds what is wrong with the form of a text.
+    pub(super) fn check(&mut self, field: &str, text: &str, form: &Form) {
+        if let Err(problem) = form.check(text) {
+            self.add(field, format!("is \"{text}\", {problem}"));
         }
     }
 }
@@ -50,7 +52,7 @@ pub(super) fn policy(resource: &crd::JobPodPolicy, errors: &mut Errors) -> Polic
     if name.is_empty() {
         errors.add("metadata.name", "is missing");
     } else {
-        errors.check("metadata.name", &name, names::subdomain(&name));
+        errors.check("metadata.name", &name, &form::SUBDOMAIN);
     }
     let label = match resource.metadata.generation {
         Some(generation) => format!("{name}@{generation}"),
@@ -74,28 +76,23 @@ pub(super) fn policy(resource: &crd::JobPodPolicy, errors: &mut Errors) -> Polic
 }
 
 fn host_aliases(aliases: &[crd::HostAlias], errors: &mut Errors) -> Vec<HostAlias> {
+    let count: usize = aliases.iter().map(|alias| alias.hostnames.len()).sum();
+    if count > crd::HOSTNAMES {
+        errors.add(
+            "spec.hostAliases",
+            format!(
+                "has more than {} hostnames in all; put the others into a second policy",
+                crd::HOSTNAMES
+            ),
+        );
+    }
     let mut parsed = Vec::new();
-    // hostname and family → the address and the entry that gave it
-    let mut fixed: BTreeMap<(&str, bool), (IpAddr, usize)> = BTreeMap::new();
+    let mut claims = Claims::default();
     for (index, alias) in aliases.iter().enumerate() {
         let path = format!("spec.hostAliases[{index}]");
         let address = address(alias, &path, errors);
-        for (number, hostname) in alias.hostnames.iter().enumerate() {
-            let path = format!("{path}.hostnames[{number}]");
-            errors.check(&path, hostname, names::subdomain(hostname));
-            let Some(Address::Fixed(ip)) = address else {
-                continue;
-            };
-            match fixed.get(&(hostname.as_str(), ip.is_ipv4())) {
-                Some((other, entry)) if *other != ip => {
-                    let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-                    errors.add(path, format!("is \"{hostname}\", which has the {family} address {other} in spec.hostAliases[{entry}] already; give a hostname one address per family"));
-                }
-                Some(_) => {}
-                None => {
-                    fixed.insert((hostname, ip.is_ipv4()), (ip, index));
-                }
-            }
+        if let (Some(Address::Fixed(ip)), Some(text)) = (&address, &alias.ip) {
+            claims.take(index, *ip, text, &alias.hostnames, errors);
         }
         let from_rules =
             matches!(&address, Some(Address::Live(source)) if source.kind == SourceKind::Ingress);
@@ -113,6 +110,33 @@ fn host_aliases(aliases: &[crd::HostAlias], errors: &mut Errors) -> Vec<HostAlia
         }
     }
     parsed
+}
+
+/// Which hostname has which fixed address of a family, as it is written, and in which entry.
+#[derive(Default)]
+struct Claims<'a>(BTreeMap<(&'a str, bool), (&'a str, usize)>);
+
+impl<'a> Claims<'a> {
+    /// Two spellings of one address count as two: the rules of the schema cannot tell.
+    fn take(
+        &mut self,
+        entry: usize,
+        ip: IpAddr,
+        text: &'a str,
+        hostnames: &'a [String],
+        errors: &mut Errors,
+    ) {
+        let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+        for (number, hostname) in hostnames.iter().enumerate() {
+            let (other, first) = *self
+                .0
+                .entry((hostname, ip.is_ipv4()))
+                .or_insert((text, entry));
+            if other != text {
+                errors.add(format!("spec.hostAliases[{entry}].hostnames[{number}]"), format!("is \"{hostname}\", which has the {family} address {other} in spec.hostAliases[{first}] already; give a hostname one address per family"));
+            }
+        }
+    }
 }
 
 fn address(alias: &crd::HostAlias, path: &str, errors: &mut Errors) -> Option<Address> {
@@ -142,22 +166,10 @@ fn address(alias: &crd::HostAlias, path: &str, errors: &mut Errors) -> Option<Ad
 /// Reads an address that a hostname may resolve to.
 ///
 /// # Errors
-/// Where it is no address, or one that a pod's other entries for loopback names would clash with.
+/// Where it is no address, or one that a pod's other entries for loopback names would clash with; to follow `is "…",`.
 pub fn fixed_address(text: &str) -> Result<IpAddr, &'static str> {
-    let ip: IpAddr = text.parse().map_err(
-        |_| "not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone",
-    )?;
-    let canonical = ip.to_canonical();
-    if canonical.is_loopback() {
-        return Err("a loopback address; those are the names of the job's own services");
-    }
-    if matches!(
-        canonical,
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) | IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-    ) {
-        return Err("the unspecified address; write the one that the hostname resolves to");
-    }
-    Ok(ip)
+    form::ADDRESS.check(text)?;
+    text.parse().map_err(|_| "not an IP address")
 }
 
 fn source(from: &crd::AddressSource, path: &str, errors: &mut Errors) -> Option<Source> {
@@ -187,17 +199,6 @@ fn source(from: &crd::AddressSource, path: &str, errors: &mut Errors) -> Option<
         );
         return None;
     };
-    let path = format!("{path}.{}", source.kind.name());
-    errors.check(
-        &format!("{path}.namespace"),
-        &source.namespace,
-        names::label(&source.namespace),
-    );
-    errors.check(
-        &format!("{path}.name"),
-        &source.name,
-        names::subdomain(&source.name),
-    );
     Some(source)
 }
 

@@ -2,13 +2,15 @@
 //!
 //! The API server prunes unknown fields of a custom resource or refuses them, as the client asks; drydock refuses them always,
 //! because a misspelt field is a rule that silently does not hold.
-//! The schema is the generated one, so this check knows no field by name.
+//! The schema is the one that the API server gets, so this check knows no field by name: it reads types, bounds and enumerations, and
+//! of the rules in CEL those that stand for a form.
+
+mod value;
 
 use super::parse::Errors;
 use crate::crd;
-use crate::document::type_name;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -69,20 +71,11 @@ pub(super) fn concerns(one: &str, other: &str) -> bool {
 
 /// Checks one value; returns whether it fits.
 fn fits(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) -> bool {
-    let expected = schema.type_.as_deref().unwrap_or_default();
-    let is_of_type = match expected {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => is_integer(value, schema),
-        "number" => value.is_number(),
-        _ => return true,
-    };
-    if !is_of_type {
-        errors.add(path, wrong_type(value, expected, schema));
+    if let Err(problem) = value::has_type(value, schema) {
+        errors.add(path, problem);
         return false;
     }
+    value::check_size(value, schema, path, errors);
     match value {
         Value::Object(_) => check_object(value, schema, path, errors),
         Value::Array(items) => {
@@ -95,7 +88,10 @@ fn fits(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Er
                 }
             }
         }
-        value => return fits_enumeration(value, schema, path, errors),
+        value => {
+            value::check_forms(value, schema, path, errors);
+            return value::is_allowed(value, schema, path, errors);
+        }
     }
     true
 }
@@ -105,7 +101,7 @@ fn stand_in(schema: &JSONSchemaProps) -> Value {
     if let Some(allowed) = schema.enum_.as_deref().and_then(<[_]>::first) {
         return allowed.0.clone();
     }
-    match schema.type_.as_deref().unwrap_or_default() {
+    match schema.type_.as_deref().unwrap_or("string") {
         "object" => {
             let mut fields = serde_json::Map::new();
             fill_in(&mut fields, schema);
@@ -129,15 +125,6 @@ fn fill_in(fields: &mut serde_json::Map<String, Value>, schema: &JSONSchemaProps
     }
 }
 
-fn is_integer(value: &Value, schema: &JSONSchemaProps) -> bool {
-    match schema.format.as_deref() {
-        Some("int32") => value
-            .as_i64()
-            .is_some_and(|number| i32::try_from(number).is_ok()),
-        _ => value.is_i64() || value.is_u64(),
-    }
-}
-
 fn check_object(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) {
     let Some(fields) = value.as_object_mut() else {
         return;
@@ -153,23 +140,21 @@ fn check_object(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors:
     }
     let open = schema.x_kubernetes_preserve_unknown_fields == Some(true);
     fields.retain(|name, value| {
-        let path = format!("{path}.{name}");
-        match (
-            schema
-                .properties
-                .as_ref()
-                .and_then(|properties| properties.get(name)),
-            &schema.additional_properties,
-        ) {
-            (Some(property), _) => fits(value, property, &path, errors),
+        let property = schema
+            .properties
+            .as_ref()
+            .and_then(|properties| properties.get(name));
+        match (property, &schema.additional_properties) {
+            (Some(property), _) => fits(value, property, &format!("{path}.{name}"), errors),
             (None, Some(JSONSchemaPropsOrBool::Schema(property))) => {
-                fits(value, property, &path, errors)
+                value::check_key(name, schema, path, errors);
+                fits(value, property, &format!("{path}[{name}]"), errors)
             }
             (None, Some(JSONSchemaPropsOrBool::Bool(true))) => true,
             (None, _) if open => true,
             (None, _) => {
                 errors.add(
-                    path,
+                    format!("{path}.{name}"),
                     format!("is not a known field; known here: {}", known_fields(schema)),
                 );
                 false
@@ -191,63 +176,4 @@ fn known_fields(schema: &JSONSchemaProps) -> String {
     } else {
         names.join(", ")
     }
-}
-
-fn fits_enumeration(
-    value: &Value,
-    schema: &JSONSchemaProps,
-    path: &str,
-    errors: &mut Errors,
-) -> bool {
-    let Some(allowed) = &schema.enum_ else {
-        return true;
-    };
-    let fits = allowed.iter().any(|allowed| allowed.0 == *value);
-    if !fits {
-        errors.add(path, format!("is {value}; use {}", alternatives(allowed)));
-    }
-    fits
-}
-
-/// As in `Replace, Relocate, Report or Deny`.
-fn alternatives(allowed: &[JSON]) -> String {
-    let names: Vec<String> = allowed
-        .iter()
-        .map(|allowed| {
-            allowed
-                .0
-                .as_str()
-                .map_or_else(|| allowed.0.to_string(), ToOwned::to_owned)
-        })
-        .collect();
-    match names.split_last() {
-        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        _ => names.concat(),
-    }
-}
-
-fn wrong_type(value: &Value, expected: &str, schema: &JSONSchemaProps) -> String {
-    let article = if matches!(expected, "object" | "array" | "integer") {
-        "an"
-    } else {
-        "a"
-    };
-    let expected = match (expected, schema.format.as_deref()) {
-        ("array", _) => "list".to_owned(),
-        ("integer", Some("int32")) => "integer between -2147483648 and 2147483647".to_owned(),
-        (expected, _) => expected.to_owned(),
-    };
-    let article = if expected == "list" { "a" } else { article };
-    let found = match value {
-        Value::Object(_) | Value::Array(_) => type_name(value).to_owned(),
-        scalar => format!("{scalar} ({})", type_name(scalar)),
-    };
-    let hint = match &schema.enum_ {
-        Some(allowed) => format!("; use {}", alternatives(allowed)),
-        None if expected == "string" && !(value.is_object() || value.is_array()) => {
-            "; put it in quotes".to_owned()
-        }
-        None => String::new(),
-    };
-    format!("is {found}, not {article} {expected}{hint}")
 }

@@ -1,6 +1,5 @@
 //! Label selectors, as the API server evaluates them.
 
-use super::names;
 use super::parse::Errors;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -49,16 +48,13 @@ impl Selector {
             .map(|requirement| requirement.key.as_str())
     }
 
-    /// Parses a selector; what is wrong goes to `errors`, under `path`.
+    /// Parses a selector that the schema takes; what is wrong goes to `errors`, under `path`.
     pub(super) fn parse(selector: Option<&LabelSelector>, path: &str, errors: &mut Errors) -> Self {
         let mut requirements = Vec::new();
         let Some(selector) = selector else {
             return Self::default();
         };
         for (key, value) in selector.match_labels.iter().flatten() {
-            let path = format!("{path}.matchLabels[{key}]");
-            errors.check(&path, key, names::label_key(key));
-            errors.check(&path, value, names::label_value(value));
             requirements.push(Requirement {
                 key: key.clone(),
                 operator: Operator::In(vec![value.clone()]),
@@ -67,18 +63,6 @@ impl Selector {
         for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
             let path = format!("{path}.matchExpressions[{index}]");
             let values = expression.values.clone().unwrap_or_default();
-            errors.check(
-                &format!("{path}.key"),
-                &expression.key,
-                names::label_key(&expression.key),
-            );
-            for (number, value) in values.iter().enumerate() {
-                errors.check(
-                    &format!("{path}.values[{number}]"),
-                    value,
-                    names::label_value(value),
-                );
-            }
             let operator = match (expression.operator.as_str(), values.is_empty()) {
                 ("In", false) => Operator::In(values),
                 ("NotIn", false) => Operator::NotIn(values),
@@ -101,13 +85,8 @@ impl Selector {
                     );
                     continue;
                 }
-                (other, _) => {
-                    errors.add(
-                        format!("{path}.operator"),
-                        format!("is \"{other}\"; use In, NotIn, Exists or DoesNotExist"),
-                    );
-                    continue;
-                }
+                // The schema names the operators that there are.
+                _ => continue,
             };
             requirements.push(Requirement {
                 key: expression.key.clone(),

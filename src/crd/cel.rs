@@ -1,0 +1,95 @@
+//! A [`Form`] as a rule in CEL, and which form a rule stands for.
+
+use super::form::{self, Fault, Form};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// What of a value must have a form.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Subject {
+    /// A string.
+    Text,
+    /// A string or an integer (`x-kubernetes-int-or-string`), in digits.
+    TextOrNumber,
+    /// Every key of a map.
+    Keys,
+}
+
+/// Returns the rule that refuses a value without the form. It says what `drydock check` says.
+pub(super) fn rule(form: &Form, subject: Subject) -> ValidationRule {
+    let text = match subject {
+        Subject::Text => "self",
+        Subject::TextOrNumber => "string(self)",
+        Subject::Keys => "key",
+    };
+    let holds = conjunction(form, text);
+    let words = format!(r#""\", " + {}"#, chosen_words(form.faults, text));
+    let (rule, said) = match subject {
+        Subject::Text | Subject::TextOrNumber => (holds, format!(r#""is \"" + {text} + {words}"#)),
+        Subject::Keys => (
+            format!("self.all(key, {holds})"),
+            format!(r#"self.map(key, !({holds}), "has the key \"" + key + {words})[0]"#),
+        ),
+    };
+    ValidationRule {
+        rule,
+        message_expression: Some(said),
+        // The API server takes it where the value has a line break.
+        message: Some(first_words(form).to_owned()),
+        ..ValidationRule::default()
+    }
+}
+
+/// The rules of all forms.
+static RULES: LazyLock<BTreeMap<String, (&'static Form, Subject)>> = LazyLock::new(|| {
+    const SUBJECTS: [Subject; 3] = [Subject::Text, Subject::TextOrNumber, Subject::Keys];
+    let all = form::ALL
+        .iter()
+        .flat_map(|form| SUBJECTS.map(|subject| (*form, subject)));
+    all.map(|(form, subject)| (rule(form, subject).rule, (form, subject)))
+        .collect()
+});
+
+/// Returns the form that a rule stands for, and for what; `None` for a rule that was written by hand.
+#[must_use]
+pub fn form_of(rule: &ValidationRule) -> Option<(&'static Form, Subject)> {
+    RULES.get(&rule.rule).copied()
+}
+
+/// A string as CEL writes it, which JSON does alike.
+pub(super) fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn first_words(form: &Form) -> &'static str {
+    form.faults.first().map_or("", |fault| fault.words)
+}
+
+fn conjunction(form: &Form, text: &str) -> String {
+    let conditions: Vec<String> = form
+        .faults
+        .iter()
+        .map(|fault| condition(fault, text))
+        .collect();
+    conditions.join(" && ")
+}
+
+fn condition(fault: &Fault, text: &str) -> String {
+    let not = if fault.wanted { "" } else { "!" };
+    format!("{not}{text}.matches(r'{}')", fault.pattern)
+}
+
+/// The words of the first fault that a text has, as an expression.
+fn chosen_words(faults: &[Fault], text: &str) -> String {
+    match faults {
+        [] => literal(""),
+        [last] => literal(last.words),
+        [first, others @ ..] => format!(
+            "({} ? {} : {})",
+            condition(first, text),
+            chosen_words(others, text),
+            literal(first.words)
+        ),
+    }
+}

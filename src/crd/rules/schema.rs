@@ -1,0 +1,122 @@
+//! The way around in a schema, and what is put into it.
+
+use crate::crd::cel::{self, Subject};
+use crate::crd::form::Form;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
+};
+
+/// Returns the schema at a path below another: `hostnames[]` are the items of a list, `matchLabels{}` the values of a map.
+pub(super) fn at<'s>(schema: &'s mut JSONSchemaProps, path: &str) -> &'s mut JSONSchemaProps {
+    let spaced = path.replace("[]", ".[]").replace("{}", ".{}");
+    spaced
+        .split('.')
+        .filter(|step| !step.is_empty())
+        .fold(schema, |schema, step| {
+            below(schema, step).expect("a test derives the schema, so that each path is there")
+        })
+}
+
+fn below<'s>(schema: &'s mut JSONSchemaProps, step: &str) -> Option<&'s mut JSONSchemaProps> {
+    match step {
+        "[]" => match schema.items.as_mut()? {
+            JSONSchemaPropsOrArray::Schema(items) => Some(items),
+            JSONSchemaPropsOrArray::Schemas(_) => None,
+        },
+        "{}" => match schema.additional_properties.as_mut()? {
+            JSONSchemaPropsOrBool::Schema(values) => Some(values),
+            JSONSchemaPropsOrBool::Bool(_) => None,
+        },
+        name => schema.properties.as_mut()?.get_mut(name),
+    }
+}
+
+/// A null is then what people take it for, an absent field: the API server drops it and puts the default in its place.
+pub(super) fn drop_nullable(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema
+        .properties
+        .iter_mut()
+        .flatten()
+        .for_each(|(_, property)| drop_nullable(property));
+    for step in ["[]", "{}"] {
+        if let Some(inner) = below(schema, step) {
+            drop_nullable(inner);
+        }
+    }
+}
+
+/// A list has at most so many items.
+pub(super) fn bound_items(list: &mut JSONSchemaProps, most: i64) {
+    list.max_items = Some(most);
+}
+
+/// A string is one of these.
+pub(super) fn one_of(string: &mut JSONSchemaProps, allowed: &[&str]) {
+    string.enum_ = Some(allowed.iter().map(|value| JSON((*value).into())).collect());
+}
+
+/// An object has these fields.
+pub(super) fn require(object: &mut JSONSchemaProps, fields: &[&str]) {
+    let required = object.required.get_or_insert_default();
+    required.extend(fields.iter().map(|field| (*field).to_owned()));
+}
+
+/// A string has a form.
+pub(super) fn text(string: &mut JSONSchemaProps, form: &Form) {
+    bound_length(string, form);
+    push(string, cel::rule(form, Subject::Text));
+}
+
+/// A quantity, which may be a number, has a form.
+pub(super) fn quantity(quantity: &mut JSONSchemaProps, form: &Form) {
+    bound_length(quantity, form);
+    push(quantity, cel::rule(form, Subject::TextOrNumber));
+}
+
+/// The keys of a map have a form.
+pub(super) fn keys(map: &mut JSONSchemaProps, form: &Form) {
+    push(map, cel::rule(form, Subject::Keys));
+}
+
+fn bound_length(string: &mut JSONSchemaProps, form: &Form) {
+    string.max_length = i64::try_from(form.longest).ok();
+}
+
+/// What is said where a rule does not hold, in words that follow the field.
+pub(super) enum Said<'a> {
+    /// These words.
+    Always(&'a str),
+    /// What an expression gives.
+    By(&'a str),
+    /// What an expression gives, or these words where that would be too dear.
+    Mostly(&'a str, &'a str),
+}
+
+/// Adds a rule. `field` is the one to blame, as in `.hostnames`; empty for the value itself.
+pub(super) fn refuse(schema: &mut JSONSchemaProps, unless: &str, field: &str, said: Said<'_>) {
+    let (message, expression) = match said {
+        Said::Always(words) => (Some(words), None),
+        Said::By(expression) => (None, Some(expression)),
+        Said::Mostly(words, expression) => (Some(words), Some(expression)),
+    };
+    push(
+        schema,
+        ValidationRule {
+            rule: unless.to_owned(),
+            message: message.map(ToOwned::to_owned),
+            message_expression: expression.map(ToOwned::to_owned),
+            field_path: Some(field.to_owned()).filter(|field| !field.is_empty()),
+            // With the reason that is the default, the API server would show the whole object or list as the invalid value.
+            reason: Some("FieldValueForbidden".to_owned()),
+            ..ValidationRule::default()
+        },
+    );
+}
+
+fn push(schema: &mut JSONSchemaProps, rule: ValidationRule) {
+    schema
+        .x_kubernetes_validations
+        .get_or_insert_default()
+        .push(rule);
+}
