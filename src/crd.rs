@@ -11,7 +11,7 @@ pub mod form;
 mod rules;
 mod status;
 
-pub use cel::{Subject, form_of};
+pub use cel::{Subject, form_of, form_of_pattern};
 pub use dind::{
     ClientCerts, ConfigMapKey, Dind, DindVolume, OnConflict, RegistryCa, Scheduling,
     VolumeContainers,

@@ -1,4 +1,4 @@
-//! A [`Form`] as a rule in CEL, and which form a rule stands for.
+//! A [`Form`] in a schema: as a rule in CEL or as a pattern, and which form such a rule or pattern stands for.
 
 use super::form::{self, Fault, Form};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
@@ -10,8 +10,6 @@ use std::sync::LazyLock;
 pub enum Subject {
     /// A string.
     Text,
-    /// A string or an integer (`x-kubernetes-int-or-string`), in digits.
-    TextOrNumber,
     /// Every key of a map.
     Keys,
 }
@@ -20,13 +18,12 @@ pub enum Subject {
 pub(super) fn rule(form: &Form, subject: Subject) -> ValidationRule {
     let text = match subject {
         Subject::Text => "self",
-        Subject::TextOrNumber => "string(self)",
         Subject::Keys => "key",
     };
     let holds = conjunction(form, text);
     let words = format!(r#""\", " + {}"#, chosen_words(form.faults, text));
     let (rule, said) = match subject {
-        Subject::Text | Subject::TextOrNumber => (holds, format!(r#""is \"" + {text} + {words}"#)),
+        Subject::Text => (holds, format!(r#""is \"" + {text} + {words}"#)),
         Subject::Keys => (
             format!("self.all(key, {holds})"),
             format!(r#"self.map(key, !({holds}), "has the key \"" + key + {words})[0]"#),
@@ -42,19 +39,43 @@ pub(super) fn rule(form: &Form, subject: Subject) -> ValidationRule {
 }
 
 /// The rules of all forms.
-static RULES: LazyLock<BTreeMap<String, (&'static Form, Subject)>> = LazyLock::new(|| {
-    const SUBJECTS: [Subject; 3] = [Subject::Text, Subject::TextOrNumber, Subject::Keys];
+static RULES: LazyLock<BTreeMap<Text, (&'static Form, Subject)>> = LazyLock::new(|| {
+    const SUBJECTS: [Subject; 2] = [Subject::Text, Subject::Keys];
     let all = form::ALL
         .iter()
         .flat_map(|form| SUBJECTS.map(|subject| (*form, subject)));
-    all.map(|(form, subject)| (rule(form, subject).rule, (form, subject)))
+    all.map(|(form, subject)| (text(rule(form, subject)), (form, subject)))
         .collect()
 });
 
 /// Returns the form that a rule stands for, and for what; `None` for a rule that was written by hand.
 #[must_use]
 pub fn form_of(rule: &ValidationRule) -> Option<(&'static Form, Subject)> {
-    RULES.get(&rule.rule).copied()
+    RULES.get(&text(rule.clone())).copied()
+}
+
+/// Returns a form as a pattern, for what CEL cannot see into; `None` where more than one thing can be wrong.
+pub(super) fn pattern(form: &Form) -> Option<&'static str> {
+    match form.faults {
+        [fault] if fault.wanted => Some(fault.pattern),
+        _ => None,
+    }
+}
+
+/// Returns the form that a pattern of the schema stands for.
+#[must_use]
+pub fn form_of_pattern(text: &str) -> Option<&'static Form> {
+    form::ALL
+        .iter()
+        .copied()
+        .find(|form| pattern(form) == Some(text))
+}
+
+/// A rule and what it says: two forms may differ in their words only.
+type Text = (String, Option<String>);
+
+fn text(rule: ValidationRule) -> Text {
+    (rule.rule, rule.message_expression)
 }
 
 /// A string as CEL writes it, which JSON does alike.

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 pub struct Form {
     /// How many characters it may have.
     pub longest: usize,
-    /// What can be wrong with it, the most general first. Never empty.
+    /// What can be wrong with it; the first that is wrong is told. Never empty.
     pub faults: &'static [Fault],
     compiled: OnceLock<Vec<Regex>>,
 }
@@ -190,10 +190,6 @@ pub static CONFIG_KEY: Form = Form::new(
 pub static ADDRESS: Form = Form::new(
     39,
     &[
-        must(
-            concat!("^((", octet!(), r"\.){3}", octet!(), "|", ipv6!(), ")$"),
-            "not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone",
-        ),
         must_not(
             "^(127[.]|[0:]*:0{0,3}1$)",
             "a loopback address; those are the names of the job's own services",
@@ -206,6 +202,10 @@ pub static ADDRESS: Form = Form::new(
         must_not(
             "^(::|0{1,4}:)",
             "an IPv6 address that begins with zeros, which no host has; write an IPv4 address as in 10.0.0.232",
+        ),
+        must(
+            concat!("^((", octet!(), r"\.){3}", octet!(), "|", ipv6!(), ")$"),
+            "not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone",
         ),
     ],
 );
@@ -308,9 +308,9 @@ pub static ITEM_PATH: Form = Form::new(
     ],
 );
 
-macro_rules! quantity {
+macro_rules! suffix {
     () => {
-        "([0-9]+[.]?[0-9]*|[.][0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]{1,3})?"
+        "([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]{1,3})?"
     };
 }
 
@@ -318,24 +318,22 @@ macro_rules! quantity {
 pub static QUANTITY: Form = Form::new(
     32,
     &[must(
-        concat!("^[+]?", quantity!(), "$"),
+        concat!("^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)", suffix!(), "$"),
         "not a quantity of bytes, as in 1Mi",
     )],
 );
 
-/// A quantity of bytes that is more than nothing.
+/// A quantity of bytes that is greater than zero.
 pub static SIZE_LIMIT: Form = Form::new(
     32,
-    &[
-        must(
-            concat!("^[-+]?", quantity!(), "$"),
-            "not a quantity of bytes, as in 1Mi",
+    &[must(
+        concat!(
+            "^[+]?(0*[1-9][0-9]*([.][0-9]*)?|0*[.]0*[1-9][0-9]*)",
+            suffix!(),
+            "$"
         ),
-        must_not(
-            "^(-|[+]?[0.]+([a-zA-Z]|$))",
-            "which is no limit; the certificates' volume could fill the node's memory, write one as in 1Mi",
-        ),
-    ],
+        "not a quantity of bytes greater than zero, as in 1Mi; without a limit the certificates' volume could fill the node's memory",
+    )],
 );
 
 /// What an emptyDir is made of.

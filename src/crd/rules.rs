@@ -125,10 +125,10 @@ fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
         "{count} > {HOSTNAMES} || self.all(one, !({}) || !self.exists(other, {rivals} && sets.intersects(one.hostnames, other.hostnames)))",
         fixed("one"),
     );
+    let told = r#""gives \"" + name + "\" two addresses of one family; give a hostname one address per family""#;
     let found = format!(
-        "self.map(one, {}, one.hostnames.map(name, self.exists(other, {rivals} && name in other.hostnames), {}))",
+        "self.map(one, {}, one.hostnames.map(name, self.exists(other, {rivals} && name in other.hostnames), {told}))",
         fixed("one"),
-        r#""gives \"" + name + "\" two addresses of one family; give a hostname one address per family""#,
     );
     refuse(
         aliases,
@@ -142,7 +142,7 @@ fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
 }
 
 fn client_certs(certs: &mut JSONSchemaProps) {
-    quantity(at(certs, "sizeLimit"), &form::SIZE_LIMIT);
+    quantity(at(certs, "sizeLimit"), &form::SIZE_LIMIT, 1.0);
     text(at(certs, "relocateTo"), &form::RELOCATE_TO);
     refuse(
         certs,

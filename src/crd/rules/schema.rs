@@ -68,10 +68,12 @@ pub(super) fn text(string: &mut JSONSchemaProps, form: &Form) {
     push(string, cel::rule(form, Subject::Text));
 }
 
-/// A quantity, which may be a number, has a form.
-pub(super) fn quantity(quantity: &mut JSONSchemaProps, form: &Form) {
+/// A quantity, which may be a number from `least`, has a form. By a pattern: up to Kubernetes 1.30 CEL takes a string that might be a number
+/// for one of any length, whatever the schema says, and the rule for too dear.
+pub(super) fn quantity(quantity: &mut JSONSchemaProps, form: &Form, least: f64) {
     bound_length(quantity, form);
-    push(quantity, cel::rule(form, Subject::TextOrNumber));
+    quantity.pattern = cel::pattern(form).map(ToOwned::to_owned);
+    quantity.minimum = Some(least);
 }
 
 /// The keys of a map have a form.

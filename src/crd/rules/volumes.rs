@@ -85,7 +85,7 @@ fn one_source(volume: &mut JSONSchemaProps) {
 
 fn empty_dir(source: &mut JSONSchemaProps) {
     text(at(source, "medium"), &form::MEDIUM);
-    quantity(at(source, "sizeLimit"), &form::QUANTITY);
+    quantity(at(source, "sizeLimit"), &form::QUANTITY, 0.0);
 }
 
 fn host_path(source: &mut JSONSchemaProps) {
@@ -146,10 +146,10 @@ fn claim_template(source: &mut JSONSchemaProps) {
         "",
         Said::Always("lacks storage; say how large the volume is, as in storage: 10Gi"),
     );
-    quantity(at(requests, "{}"), &form::QUANTITY);
+    quantity(at(requests, "{}"), &form::QUANTITY, 0.0);
     let limits = at(claim, "resources.limits");
     limits.max_properties = Some(8);
-    quantity(at(limits, "{}"), &form::QUANTITY);
+    quantity(at(limits, "{}"), &form::QUANTITY, 0.0);
     text(at(claim, "storageClassName"), &form::SUBDOMAIN);
 }
 

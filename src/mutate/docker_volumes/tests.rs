@@ -86,7 +86,9 @@ fn v1_for_all_means_containers_and_native_sidecars() {
 #[rstest]
 #[case::empty_dir("emptyDir: {sizeLimit: 10Gi}")]
 #[case::claim("persistentVolumeClaim: {claimName: cache}")]
-#[case::ephemeral("ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce]}}}")]
+#[case::ephemeral(
+    "ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}}"
+)]
 #[case::config_map("configMap: {name: daemon}")]
 #[case::secret("secret: {secretName: daemon}")]
 #[case::csi("csi: {driver: ephemeral.example.com}")]
@@ -289,7 +291,7 @@ fn m3_the_first_policy_in_rank_has_the_path_and_the_others_add_theirs() {
     let judged = Setup {
         policies: &[
             ("a", "{priority: 1, dind: {volumes: [{name: a, mountPath: /var/lib/docker, emptyDir: {}}]}}"),
-            ("b", "dind: {volumes: [{name: b, mountPath: /var/lib//docker/, emptyDir: {medium: Memory}}, {name: c, mountPath: /c, emptyDir: {}}]}"),
+            ("b", "dind: {volumes: [{name: b, mountPath: /var/lib/docker, emptyDir: {medium: Memory}}, {name: c, mountPath: /c, emptyDir: {}}]}"),
         ],
         pod: DIND,
         ..Setup::default()

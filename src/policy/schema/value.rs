@@ -74,26 +74,26 @@ fn check_range(number: Option<f64>, schema: &JSONSchemaProps, path: &str, errors
     }
 }
 
-/// Checks the form of a text that is not too long.
+/// Checks the form of a text that is not too long, or of a number that stands for one.
 pub(super) fn check_forms(
     value: &Value,
     schema: &JSONSchemaProps,
     path: &str,
     errors: &mut Errors,
 ) {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let is_too_long = schema
-        .max_length
-        .is_some_and(|most| text.chars().count() > usize::try_from(most).unwrap_or(usize::MAX));
-    if is_too_long && value.is_string() {
-        return;
-    }
-    for rule in schema.x_kubernetes_validations.iter().flatten() {
-        if let Some((form, Subject::Text | Subject::TextOrNumber)) = crd::form_of(rule) {
-            errors.check(path, &text, form);
+    let by_pattern = schema.pattern.as_deref().and_then(crd::form_of_pattern);
+    let rules = schema.x_kubernetes_validations.iter().flatten();
+    let by_rules = rules.filter_map(|rule| match crd::form_of(rule) {
+        Some((form, Subject::Text)) => Some(form),
+        _ => None,
+    });
+    for form in by_rules.chain(by_pattern) {
+        match value {
+            Value::String(text) if text.chars().count() <= form.longest => {
+                errors.check(path, text, form);
+            }
+            Value::Number(number) => errors.check(path, &number.to_string(), form),
+            _ => {}
         }
     }
 }

@@ -169,7 +169,7 @@ const HIGH: &str = "{priority: 1, dind: {
 const LOW: &str = "{dind: {
     images: [corp/b:*],
     clientCerts: {onConflict: Deny},
-    volumes: [{name: low, mountPath: /v/, emptyDir: {medium: Memory}}, {name: more, mountPath: /w, emptyDir: {}}],
+    volumes: [{name: low, mountPath: /v, emptyDir: {medium: Memory}}, {name: more, mountPath: /w, emptyDir: {}}],
     registryCAs: [{host: r, configMap: {name: low, key: k}}, {host: s, configMap: {name: low, key: k}}],
     scheduling: {nodeSelector: {role: low, zone: low}, tolerations: [{key: high, operator: Exists}, {key: low, operator: Exists}]}}}";
 

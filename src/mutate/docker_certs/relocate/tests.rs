@@ -37,7 +37,7 @@ fn d8_relocate_keeps_the_volume_and_mounts_it_read_only_elsewhere() {
 #[test]
 fn d8_relocate_goes_where_the_policy_says() {
     let policy =
-        "dind: {volumes: [], clientCerts: {onConflict: Relocate, relocateTo: /etc//corp/ca/}}";
+        "dind: {volumes: [], clientCerts: {onConflict: Relocate, relocateTo: /etc/corp/ca}}";
     let judged = judge(policy, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.mounts("docker")[1], read_only("ca", "/etc/corp/ca"));
 }
