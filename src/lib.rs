@@ -9,10 +9,12 @@
 //! crd ◄── policy ◄─┐
 //!         pod ◄────┼─ job_pod ◄── mutate ◄── verdict ◄── admission ◄─┐
 //!                  └────────────────────────────────────────────────┤
-//!                                            telemetry ◄── server ◄─┴── cli ◄── main          I/O
-//!                                                development_ca ◄───────┘
+//!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
+//!                                          names ◄─┴─ cluster ◄─────┤
+//!                                              development_ca ◄─────┘
 //! ```
 //!
+//! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
 //! Left never imports right; `tests/tidy.rs` holds it.
 //!
 //! # The way of a review
@@ -20,6 +22,9 @@
 //! [`server`] reads the body → [`admission`] reads the review into a borrowed [`pod::Pod`] → [`verdict::judge`]: is it a job pod
 //! ([`job_pod`]), which policies match ([`policy::set`]), what do they change ([`mutate`]) → the patch, warnings and audit annotations
 //! go back, a [`admission::Record`] goes to log and metrics.
+//!
+//! Beside it [`cluster`] watches policies and the objects that have their addresses, and publishes a [`policy::PolicySet`] when
+//! one changes; it writes status and Events. An API server that is away changes nothing for reviews.
 //!
 //! # Invariants
 //!

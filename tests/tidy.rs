@@ -41,11 +41,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ("server", &["admission", "policy", "telemetry"]),
     ("development_ca", &[]),
     ("names", &[]),
-    ("cluster", &[]),
+    (
+        "cluster",
+        &["admission", "crd", "names", "policy", "telemetry"],
+    ),
     (
         "cli",
         &[
             "admission",
+            "cluster",
             "crd",
             "development_ca",
             "document",

@@ -20,7 +20,7 @@ pub(crate) fn run() {
     std::fs::write(std::env::args().next_back().unwrap(), issued.ca).unwrap();
     let certificate =
         Certificate::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes()).unwrap();
-    let (_keep, certificates) = watch::channel(certificate);
+    let (_keep, certificates) = watch::channel(Some(certificate));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,6 +1,7 @@
 //! `drydock serve`: the webhook. This file joins the parts: flags, policies, certificate, server.
 
 mod certificate;
+mod cluster;
 mod open_files;
 mod policies;
 mod try_it;
@@ -51,6 +52,10 @@ pub(super) struct Serve {
     )]
     policies: Vec<PathBuf>,
 
+    /// Take policies from the cluster's JobPodPolicy objects, follow live addresses, write status and events
+    #[arg(long, env = "DRYDOCK_CLUSTER", conflicts_with = "policies")]
+    cluster: bool,
+
     /// The server's certificate chain in PEM, read again when its content changes
     #[arg(
         long,
@@ -86,6 +91,15 @@ pub(super) struct Serve {
         env = "DRYDOCK_OWN_NAMESPACE"
     )]
     own_namespace: String,
+
+    /// What this process is called in Events, among several replicas
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "drydock",
+        env = "DRYDOCK_INSTANCE"
+    )]
+    instance: String,
 
     /// How long to go on answering after SIGTERM, each answer with Connection: close
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, env = "DRYDOCK_DRAIN_SECONDS")]
@@ -199,18 +213,26 @@ impl Serve {
 
     async fn serve(self, talk: &mut impl Write) -> anyhow::Result<()> {
         let metrics = Arc::new(Metrics::new());
-        let mut policies = policies::Files::open(self.policies.clone(), &metrics)?;
         let mut certificate = certificate::Origin::open(&self, &metrics)?;
+        let mut policies = if self.cluster {
+            policies::Origin::Cluster(cluster::join(&self, &cluster::client().await?, &metrics))
+        } else {
+            policies::Origin::Files(policies::Files::open(self.policies.clone(), &metrics)?)
+        };
         let (webhook, ops) = (
             bind(self.listen, "--listen")?,
             bind(self.ops_listen, "--ops-listen")?,
         );
-        let state = State::new(
-            policies.subscribe(),
-            metrics.clone(),
-            &self.own_namespace,
-            self.limits.limits(),
-        );
+        let state = State {
+            cluster: policies.cluster(),
+            ..State::new(
+                policies.subscribe(),
+                certificate.subscribe(),
+                metrics.clone(),
+                &self.own_namespace,
+                self.limits.limits(),
+            )
+        };
         let tls = server::tls::server_config(certificate.subscribe());
         let shutdown = termination()?;
         // Files for the curl line; they go when the server ends.
@@ -223,6 +245,7 @@ impl Serve {
             &certificate,
             &example,
         );
+        let work = policies.work();
         let reload = async {
             let mut interval = tokio::time::interval(self.reload_seconds);
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -235,6 +258,7 @@ impl Serve {
         tokio::select! {
             ended = server::run(webhook, ops, tls, state, self.drain_seconds, shutdown) => ended.context("the server failed"),
             () = reload => Ok(()),
+            () = work => Ok(()),
         }
     }
 }

@@ -21,11 +21,10 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, &'static str) {
-    if state.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ok\n")
+async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, String) {
+    match state.not_ready() {
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        None => (StatusCode::OK, "ok\n".to_owned()),
     }
 }
 

@@ -66,19 +66,20 @@ impl Certificate {
     }
 }
 
-/// Gives each handshake the certificate that is current then.
+/// Gives each handshake the certificate that is current then; without one the handshake fails.
 #[derive(Debug)]
-struct Resolver(watch::Receiver<Certificate>);
+struct Resolver(watch::Receiver<Option<Certificate>>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.borrow().key.clone())
+        let certificate = self.0.borrow();
+        certificate.as_ref().map(|current| current.key.clone())
     }
 }
 
 /// Makes the configuration of a server whose certificate may change: TLS 1.2 and 1.3.
 #[must_use]
-pub fn server_config(certificates: watch::Receiver<Certificate>) -> Arc<ServerConfig> {
+pub fn server_config(certificates: watch::Receiver<Option<Certificate>>) -> Arc<ServerConfig> {
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Resolver(certificates)));

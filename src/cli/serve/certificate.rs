@@ -15,7 +15,7 @@ pub(super) struct Origin {
     pub(super) ca: Option<String>,
     /// Where the authority was written, because a flag says so.
     pub(super) ca_file: Option<PathBuf>,
-    current: watch::Sender<Certificate>,
+    current: watch::Sender<Option<Certificate>>,
 }
 
 struct Files {
@@ -46,12 +46,12 @@ impl Origin {
             files,
             ca,
             ca_file: flags.write_ca.clone(),
-            current: watch::channel(first).0,
+            current: watch::channel(Some(first)).0,
         })
     }
 
     /// Returns where the certificate in use is to be seen.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Certificate> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Certificate>> {
         self.current.subscribe()
     }
 
@@ -68,7 +68,7 @@ impl Origin {
         match files.parse() {
             Ok(certificate) => {
                 metrics.set_certificate_expiry(certificate.expires);
-                self.current.send_replace(certificate);
+                self.current.send_replace(Some(certificate));
                 reloaded(metrics, Reloaded::Certificate);
             }
             // A pair that is being replaced may be read half old, half new: the next look finds it whole.
