@@ -19,6 +19,7 @@ pub use webhook::router as webhook_router;
 use crate::admission::AuthorNotes;
 use crate::policy::PolicySet;
 use crate::policy::set::Labels;
+use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -94,6 +95,8 @@ pub struct State {
     pub cluster: Option<Cluster>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
+    /// What changes the log level, where somebody started logging.
+    pub log_level: Option<LevelSwitch>,
     /// drydock's own namespace, which is never changed.
     pub own_namespace: Arc<str>,
     /// Bounds for clients.
@@ -117,6 +120,7 @@ impl State {
             certificate,
             cluster: None,
             metrics,
+            log_level: None,
             own_namespace: own_namespace.into(),
             limits,
             draining: Arc::default(),

@@ -9,7 +9,7 @@ mod try_it;
 use super::Exit;
 use crate::server::{self, Limits, State};
 use crate::telemetry::metrics::{Metrics, Reloaded};
-use crate::telemetry::{self, LogFormat, LogLevel};
+use crate::telemetry::{self, LevelSwitch, LogFormat, LogLevel};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::future::Future;
@@ -195,7 +195,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 impl Serve {
     pub(super) fn run(self, talk: &mut impl Write) -> anyhow::Result<Exit> {
-        telemetry::start_logging(self.log_format, self.log_level);
+        let metrics = Arc::new(Metrics::new());
+        let level =
+            telemetry::start_logging(self.log_format, self.log_level, metrics.log_lines_dropped());
         let runtime = match self.worker_threads {
             1 => tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -207,12 +209,16 @@ impl Serve {
         };
         runtime
             .context("the runtime cannot be started")?
-            .block_on(self.serve(talk))?;
+            .block_on(self.serve(metrics, level, talk))?;
         Ok(Exit::Good)
     }
 
-    async fn serve(self, talk: &mut impl Write) -> anyhow::Result<()> {
-        let metrics = Arc::new(Metrics::new());
+    async fn serve(
+        self,
+        metrics: Arc<Metrics>,
+        level: LevelSwitch,
+        talk: &mut impl Write,
+    ) -> anyhow::Result<()> {
         let mut certificate = certificate::Origin::open(&self, &metrics)?;
         let mut policies = if self.cluster {
             policies::Origin::Cluster(cluster::join(&self, &cluster::client().await?, &metrics))
@@ -225,6 +231,7 @@ impl Serve {
         );
         let state = State {
             cluster: policies.cluster(),
+            log_level: Some(level),
             ..State::new(
                 policies.subscribe(),
                 certificate.subscribe(),

@@ -36,6 +36,7 @@ pub struct Metrics {
     handshake_failures: Counter,
     limits: Family<LimitLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    log_lines_dropped: Counter,
 }
 
 impl Default for Metrics {
@@ -66,6 +67,7 @@ impl Metrics {
             handshake_failures: Counter::default(),
             limits: Family::default(),
             reloads: Family::default(),
+            log_lines_dropped: Counter::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -135,6 +137,11 @@ impl Metrics {
             "reloads",
             "Times that a changed file was read again, by result",
             self.reloads.clone(),
+        );
+        registry.register(
+            "log_lines_dropped",
+            "Log lines for which stderr had no room",
+            self.log_lines_dropped.clone(),
         );
     }
 
@@ -268,6 +275,12 @@ impl Metrics {
                 result,
             })
             .inc();
+    }
+
+    /// Returns the counter of log lines that were dropped.
+    #[must_use]
+    pub fn log_lines_dropped(&self) -> Counter {
+        self.log_lines_dropped.clone()
     }
 
     /// Writes all metrics as OpenMetrics text.
