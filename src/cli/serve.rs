@@ -242,15 +242,15 @@ impl Serve {
         };
         let tls = server::tls::server_config(certificate.subscribe());
         let shutdown = termination()?;
-        // Files for the curl line; they go when the server ends.
-        let example = try_it::Example::write(&certificate);
+        // Files for the curl line; they go when the server ends. In a cluster it is not people who call.
+        let example = (!self.cluster).then(|| try_it::Example::write(&certificate));
         try_it::say(
             talk,
             webhook.local_addr()?,
             ops.local_addr()?,
             &policies.in_force(),
             &certificate,
-            &example,
+            example.as_ref(),
         );
         let work = policies.work();
         let reload = async {

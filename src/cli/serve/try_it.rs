@@ -45,13 +45,24 @@ pub(super) fn say(
     ops: SocketAddr,
     policies: &[String],
     certificate: &Origin,
-    example: &Example,
+    example: Option<&Example>,
 ) {
     let policies = if policies.is_empty() {
         "none".to_owned()
     } else {
         policies.join(", ")
     };
+    let text = format!(
+        "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}\n\
+         policies in force: {policies}\n",
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    let line = example.map(|example| curl_line(webhook, certificate, example));
+    let text = text + &line.unwrap_or_default();
+    let _ = talk.write_all(text.as_bytes()).and_then(|()| talk.flush());
+}
+
+fn curl_line(webhook: SocketAddr, certificate: &Origin, example: &Example) -> String {
     let trust = match (
         &certificate.ca_file,
         example.path("ca.crt").filter(|_| certificate.ca.is_some()),
@@ -68,14 +79,10 @@ pub(super) fn say(
         "https://{}/mutate",
         SocketAddr::new(reachable(webhook.ip()), webhook.port())
     );
-    let text = format!(
-        "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}\n\
-         policies in force: {policies}\n\
-         try it on the pod of a real runner:\n\
-         curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}\n",
-        version = env!("CARGO_PKG_VERSION"),
-    );
-    let _ = talk.write_all(text.as_bytes()).and_then(|()| talk.flush());
+    format!(
+        "try it on the pod of a real runner:\n\
+         curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}\n"
+    )
 }
 
 /// An address to call where every address is listened on.
