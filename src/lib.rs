@@ -11,7 +11,7 @@
 //!                  └────────────────────────────────────────────────┤
 //!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
 //!                                          names ◄─┴─ cluster ◄─────┤
-//!                                              development_ca ◄─────┘
+//!                                      authority ◄────────┴─────────┘
 //! ```
 //!
 //! `server` and `cluster` do not know each other: channels join them in `cli::serve`.

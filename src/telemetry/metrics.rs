@@ -164,7 +164,7 @@ impl Metrics {
                 limit: limit.name(),
             });
         }
-        for what in [Reloaded::Policies, Reloaded::Certificate] {
+        for what in Reloaded::ALL {
             for result in ["good", "bad"] {
                 let _ = self.reloads.get_or_create(&ReloadLabels {
                     what: what.name(),

@@ -105,7 +105,7 @@ fn an_authority_that_was_away_begins_anew() {
 #[test]
 fn what_any_webhook_trusts_is_each_authority_once_and_no_junk() {
     let (one, other) = (authority(), authority());
-    let two = [one.pem(), "junk", other.pem()].concat();
+    let two = [one.pem(), "junk\n", other.pem()].concat();
     let live = configuration(&[(ENFORCE_WEBHOOK, one.pem()), (AUDIT_WEBHOOK, &two)]);
     assert_eq!(live.trusted_by_any(), [one, other]);
 }
