@@ -11,7 +11,7 @@
 //!                  └────────────────────────────────────────────────┤
 //!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
 //!                                          names ◄─┴─ cluster ◄─────┤
-//!                                              development_ca ◄─────┘
+//!                                      authority ◄────────┴─────────┘
 //! ```
 //!
 //! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
@@ -36,10 +36,10 @@
 //! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
 
 pub mod admission;
+pub mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod crd;
-pub mod development_ca;
 pub mod document;
 pub mod job_pod;
 pub mod mount_path;

@@ -31,7 +31,7 @@ pub(crate) fn run() {
         listener.set_nonblocking(true).unwrap();
         let answer = |_: Bytes| async { ([("content-type", "application/json")], ANSWER) };
         let router = Router::new().route("/mutate", post(answer));
-        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(server_config(certificates)))
+        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(server_config(certificates, None)))
             .acceptor(axum_server::accept::NoDelayAcceptor::new());
         let server = axum_server::from_tcp(listener)
             .unwrap()

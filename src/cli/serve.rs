@@ -1,6 +1,7 @@
 //! `drydock serve`: the webhook. This file joins the parts: flags, policies, certificate, server.
 
 mod certificate;
+mod clients;
 mod cluster;
 mod open_files;
 mod policies;
@@ -82,6 +83,9 @@ pub(super) struct Serve {
         conflicts_with = "tls_cert_file"
     )]
     write_ca: Option<PathBuf>,
+
+    #[command(flatten)]
+    clients: clients::ClientFlags,
 
     /// drydock's own namespace, whose pods are never changed
     #[arg(
@@ -220,6 +224,7 @@ impl Serve {
         talk: &mut impl Write,
     ) -> anyhow::Result<()> {
         let mut certificate = certificate::Origin::open(&self, &metrics)?;
+        let mut clients = clients::Origin::open(&self.clients)?;
         let mut policies = if self.cluster {
             policies::Origin::Cluster(cluster::join(&self, &cluster::client().await?, &metrics))
         } else {
@@ -240,7 +245,8 @@ impl Serve {
                 self.limits.limits(),
             )
         };
-        let tls = server::tls::server_config(certificate.subscribe());
+        let of_clients = clients.as_ref().map(clients::Origin::subscribe);
+        let tls = server::tls::server_config(certificate.subscribe(), of_clients);
         let shutdown = termination()?;
         // Files for the curl line; they go when the server ends. In a cluster it is not people who call.
         let example = (!self.cluster).then(|| try_it::Example::write(&certificate));
@@ -260,6 +266,9 @@ impl Serve {
                 interval.tick().await;
                 policies.reload(&metrics);
                 certificate.reload(&metrics);
+                if let Some(clients) = &mut clients {
+                    clients.reload(&metrics);
+                }
             }
         };
         tokio::select! {

@@ -1,7 +1,9 @@
 //! Metric families. Every label value is of a closed set and is there from the start, at zero.
 
+mod certificates;
 mod labels;
 
+pub use certificates::{CertificateEvent, CertificateMetrics};
 pub use labels::{EventOutcome, Failure, Limit, Reloaded};
 
 use crate::admission::Record;
@@ -37,6 +39,7 @@ pub struct Metrics {
     limits: Family<LimitLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     log_lines_dropped: Counter,
+    certificates: CertificateMetrics,
 }
 
 impl Default for Metrics {
@@ -68,6 +71,7 @@ impl Metrics {
             limits: Family::default(),
             reloads: Family::default(),
             log_lines_dropped: Counter::default(),
+            certificates: CertificateMetrics::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -143,6 +147,7 @@ impl Metrics {
             "Log lines for which stderr had no room",
             self.log_lines_dropped.clone(),
         );
+        self.certificates.register(registry);
     }
 
     fn begin_at_zero(&self) {
@@ -159,7 +164,7 @@ impl Metrics {
                 limit: limit.name(),
             });
         }
-        for what in [Reloaded::Policies, Reloaded::Certificate] {
+        for what in Reloaded::ALL {
             for result in ["good", "bad"] {
                 let _ = self.reloads.get_or_create(&ReloadLabels {
                     what: what.name(),
@@ -264,6 +269,12 @@ impl Metrics {
     /// Sets when the certificate in use expires, in seconds since 1970.
     pub fn set_certificate_expiry(&self, unix_seconds: i64) {
         self.certificate_expiry.set(unix_seconds);
+    }
+
+    /// Returns what is counted of self-managed certificates.
+    #[must_use]
+    pub fn certificates(&self) -> &CertificateMetrics {
+        &self.certificates
     }
 
     /// Counts a changed file that was read again.

@@ -1,7 +1,7 @@
 //! The server's certificate: from files that are read again when they change, or made in memory.
 
 use super::{Serve, keep_last_good, refuse, reloaded};
-use crate::development_ca;
+use crate::cli::certs;
 use crate::server::tls::{Certificate, CertificateError};
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use anyhow::Context;
@@ -135,7 +135,7 @@ fn in_memory(flags: &Serve) -> anyhow::Result<(String, Certificate)> {
     if !listen.is_unspecified() && !listen.is_loopback() {
         names.push(listen.to_string());
     }
-    let issued = development_ca::issue(&names).context("no certificate can be made")?;
-    let certificate = Certificate::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes())?;
-    Ok((issued.ca, certificate))
+    let (authority, server) = certs::development(&names)?;
+    let certificate = Certificate::from_pem(server.certificate.as_bytes(), server.key.as_bytes())?;
+    Ok((authority.certificate().pem().to_owned(), certificate))
 }

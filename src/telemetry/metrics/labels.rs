@@ -131,15 +131,20 @@ pub enum Reloaded {
     Policies,
     /// The server's certificate.
     Certificate,
+    /// The authority of the clients that are answered.
+    ClientAuthority,
 }
 
 impl Reloaded {
+    pub(super) const ALL: [Self; 3] = [Self::Policies, Self::Certificate, Self::ClientAuthority];
+
     /// Returns the name that metrics and logs use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Policies => "policies",
             Self::Certificate => "certificate",
+            Self::ClientAuthority => "client-authority",
         }
     }
 }
