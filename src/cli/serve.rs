@@ -3,6 +3,7 @@
 mod certificate;
 mod clients;
 mod cluster;
+mod managed;
 mod open_files;
 mod policies;
 mod try_it;
@@ -83,6 +84,9 @@ pub(super) struct Serve {
         conflicts_with = "tls_cert_file"
     )]
     write_ca: Option<PathBuf>,
+
+    #[command(flatten)]
+    managed: managed::ManagedFlags,
 
     #[command(flatten)]
     clients: clients::ClientFlags,
@@ -223,12 +227,17 @@ impl Serve {
         level: LevelSwitch,
         talk: &mut impl Write,
     ) -> anyhow::Result<()> {
-        let mut certificate = certificate::Origin::open(&self, &metrics)?;
+        let client = match self.cluster {
+            true => Some(cluster::client().await?),
+            false => None,
+        };
+        let mut certificate = certificate::Origin::open(&self, client.as_ref(), &metrics)?;
         let mut clients = clients::Origin::open(&self.clients)?;
-        let mut policies = if self.cluster {
-            policies::Origin::Cluster(cluster::join(&self, &cluster::client().await?, &metrics))
-        } else {
-            policies::Origin::Files(policies::Files::open(self.policies.clone(), &metrics)?)
+        let mut policies = match &client {
+            Some(client) => policies::Origin::Cluster(cluster::join(&self, client, &metrics)),
+            None => {
+                policies::Origin::Files(policies::Files::open(self.policies.clone(), &metrics)?)
+            }
         };
         let (webhook, ops) = (
             bind(self.listen, "--listen")?,
@@ -258,7 +267,7 @@ impl Serve {
             &certificate,
             example.as_ref(),
         );
-        let work = policies.work();
+        let work = futures::future::join(policies.work(), certificate.work());
         let reload = async {
             let mut interval = tokio::time::interval(self.reload_seconds);
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -274,7 +283,7 @@ impl Serve {
         tokio::select! {
             ended = server::run(webhook, ops, tls, state, self.drain_seconds, shutdown) => ended.context("the server failed"),
             () = reload => Ok(()),
-            () = work => Ok(()),
+            _ = work => Ok(()),
         }
     }
 }

@@ -21,7 +21,7 @@ impl Example {
         let written = || -> std::io::Result<TempDir> {
             let directory = TempDir::with_prefix("drydock-")?;
             std::fs::write(directory.path().join("review.json"), REVIEW)?;
-            if let Some(ca) = &certificate.ca {
+            if let Some((ca, _)) = certificate.made_here() {
                 std::fs::write(directory.path().join("ca.crt"), ca)?;
             }
             Ok(directory)
@@ -63,14 +63,14 @@ pub(super) fn say(
 }
 
 fn curl_line(webhook: SocketAddr, certificate: &Origin, example: &Example) -> String {
-    let trust = match (
-        &certificate.ca_file,
-        example.path("ca.crt").filter(|_| certificate.ca.is_some()),
-    ) {
-        (Some(file), _) => format!("--cacert {}", quoted(file)),
-        (None, Some(file)) => format!("--cacert {}", quoted(&file)),
+    let trust = match certificate.made_here() {
+        Some((_, Some(file))) => format!("--cacert {}", quoted(file)),
+        Some((_, None)) => match example.path("ca.crt") {
+            Some(file) => format!("--cacert {}", quoted(&file)),
+            None => "--insecure".to_owned(),
+        },
         // Whose authority signed a certificate from files is not known here.
-        (None, None) => "--insecure".to_owned(),
+        None => "--insecure".to_owned(),
     };
     let review = example
         .path("review.json")
