@@ -10,7 +10,7 @@
 //!         pod ◄────┼─ job_pod ◄── mutate ◄── verdict ◄── admission ◄─┐
 //!                  └────────────────────────────────────────────────┤
 //!                                            telemetry ◄── server ◄─┴── cli ◄── main          I/O
-//!                                                development_ca ◄───────┘
+//!                                     manifests, development_ca ◄───────┘
 //! ```
 //!
 //! Left never imports right; `tests/tidy.rs` holds it.
@@ -37,6 +37,7 @@ pub mod crd;
 pub mod development_ca;
 pub mod document;
 pub mod job_pod;
+pub mod manifests;
 pub mod mount_path;
 pub mod mutate;
 pub mod names;
