@@ -11,7 +11,8 @@
 //!                  └────────────────────────────────────────────────┤
 //!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
 //!                                          names ◄─┴─ cluster ◄─────┤
-//!                                      authority ◄────────┴─────────┘
+//!                                      authority ◄────────┘         │
+//!                                      manifests ◄──────────────────┘
 //! ```
 //!
 //! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
@@ -35,6 +36,9 @@
 //! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
 //! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
 
+// A test that meets what it does not expect is to fail.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
 pub mod admission;
 pub mod authority;
 pub mod cli;
@@ -42,6 +46,7 @@ pub mod cluster;
 pub mod crd;
 pub mod document;
 pub mod job_pod;
+pub mod manifests;
 pub mod mount_path;
 pub mod mutate;
 pub mod names;

@@ -41,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("server", &["admission", "policy", "telemetry"]),
     ("authority", &[]),
     ("names", &[]),
+    ("manifests", &["crd", "names"]),
     (
         "cluster",
         &[
@@ -60,7 +61,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "cluster",
             "crd",
             "document",
+            "manifests",
             "mutate",
+            "names",
             "pod",
             "policy",
             "server",
@@ -77,6 +80,7 @@ const PURE: &[&str] = &[
     "mount_path",
     "crd",
     "names",
+    "manifests",
     "policy",
     "pod",
     "job_pod",
