@@ -59,7 +59,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "admission",
             "authority",
             "cluster",
-            "crd",
             "document",
             "manifests",
             "mutate",
