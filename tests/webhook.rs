@@ -11,6 +11,8 @@
 
 #[path = "webhook/client.rs"]
 mod client;
+#[path = "webhook/lines.rs"]
+mod lines;
 #[path = "webhook/metrics.rs"]
 mod metrics;
 #[path = "webhook/mount.rs"]
