@@ -32,6 +32,8 @@ mod registration;
 mod scope;
 #[path = "cluster/serve.rs"]
 mod serve;
+#[path = "cluster/setup.rs"]
+mod setup;
 #[path = "cluster/wait.rs"]
 mod wait;
 
@@ -45,3 +47,5 @@ mod job_pods;
 mod outage;
 #[path = "cluster/reinvocation.rs"]
 mod reinvocation;
+#[path = "cluster/watching.rs"]
+mod watching;
