@@ -5,6 +5,7 @@
 //! compares a cluster with these files sees no difference.
 
 mod access;
+mod components;
 mod deployment;
 mod kustomization;
 mod match_conditions;
@@ -74,6 +75,7 @@ pub fn files() -> Result<Vec<File>, Unwritable> {
          The sample policy is not part of it: kubectl cannot apply an object in the same call as the definition of its kind.",
     )?;
     files.insert(0, base);
+    files.extend(components::files()?);
     Ok(files)
 }
 

@@ -51,7 +51,7 @@ fn work() -> Vec<PolicyRule> {
         policies("jobpodpolicies", texts(["get", "list", "watch"])),
         policies("jobpodpolicies/status", texts(["patch"])),
         rule("", "namespaces", texts(["get", "list", "watch"])),
-        rule("", "events", texts(["create", "patch"])),
+        rule("", "events", texts(["create"])),
     ]
 }
 

@@ -125,22 +125,11 @@ fn container() -> Container {
         image: Some(format!("{IMAGE}:{}", env!("CARGO_PKG_VERSION"))),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         args: Some(arguments(WEBHOOK_PORT.0, OPS_PORT.0)),
-        env: Some(vec![EnvVar {
-            name: "DRYDOCK_OWN_NAMESPACE".to_owned(),
-            value_from: Some(EnvVarSource {
-                field_ref: Some(ObjectFieldSelector {
-                    // What the API server fills in: left out, a later server-side apply would be a conflict.
-                    api_version: Some("v1".to_owned()),
-                    field_path: "metadata.namespace".to_owned(),
-                }),
-                ..EnvVarSource::default()
-            }),
-            ..EnvVar::default()
-        }]),
-        ports: Some(vec![
-            port(WEBHOOK_PORT.1, WEBHOOK_PORT.0),
-            port(OPS_PORT.1, OPS_PORT.0),
+        env: Some(vec![
+            from_field("DRYDOCK_OWN_NAMESPACE", "metadata.namespace"),
+            from_field("DRYDOCK_INSTANCE", "metadata.name"),
         ]),
+        ports: Some(ports(WEBHOOK_PORT.0, OPS_PORT.0)),
         liveness_probe: Some(Probe {
             period_seconds: Some(10),
             failure_threshold: Some(3),
@@ -180,6 +169,22 @@ pub(super) fn arguments(webhook: i32, ops: i32) -> Vec<String> {
     ]
 }
 
+/// Returns a variable that holds a field of the pod.
+fn from_field(name: &str, field_path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                // What the API server fills in: left out, a later server-side apply would be a conflict.
+                api_version: Some("v1".to_owned()),
+                field_path: field_path.to_owned(),
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
 fn probe(path: &str) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
@@ -192,14 +197,16 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-/// Returns a port of the container.
-pub(super) fn port(name: &str, number: i32) -> ContainerPort {
-    ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: number,
-        protocol: Some("TCP".to_owned()),
-        ..ContainerPort::default()
-    }
+/// Returns the ports of the container, by the names that Service and probes know them by.
+pub(super) fn ports(webhook: i32, ops: i32) -> Vec<ContainerPort> {
+    [(WEBHOOK_PORT.1, webhook), (OPS_PORT.1, ops)]
+        .map(|(name, number)| ContainerPort {
+            name: Some(name.to_owned()),
+            container_port: number,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        })
+        .into()
 }
 
 fn quantities(cpu: &str, memory: &str) -> BTreeMap<String, Quantity> {

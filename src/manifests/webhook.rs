@@ -11,12 +11,15 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
+/// The webhooks' names, in the order in which they stand in the configuration.
+pub(super) const NAMES: [&str; 2] = [ENFORCE_WEBHOOK, AUDIT_WEBHOOK];
+
 pub(super) fn file() -> Result<File, Unwritable> {
     let configuration = MutatingWebhookConfiguration {
         metadata: metadata(NAME),
         webhooks: Some(vec![
-            webhook(ENFORCE_WEBHOOK, ENFORCE, "/mutate", "Fail"),
-            webhook(AUDIT_WEBHOOK, AUDIT, "/audit", "Ignore"),
+            webhook(NAMES[0], ENFORCE, "/mutate", "Fail"),
+            webhook(NAMES[1], AUDIT, "/audit", "Ignore"),
         ]),
     };
     yaml::file(
