@@ -26,6 +26,8 @@ mod reviews;
 mod answers;
 #[path = "webhook/certificates.rs"]
 mod certificates;
+#[path = "webhook/clients.rs"]
+mod clients;
 #[path = "webhook/connections.rs"]
 mod connections;
 #[path = "webhook/drain.rs"]

@@ -24,6 +24,7 @@ mod serving;
 
 pub use lifetimes::{Lifetimes, LifetimesError};
 
+use super::watch;
 use crate::names::{CA_SECRET, NAME};
 use crate::telemetry::metrics::Metrics;
 use futures::{FutureExt as _, Stream, StreamExt as _};
@@ -32,16 +33,15 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use keeper::Keeper;
 use kube::api::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use pause::Pause;
-use problem::Told;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 
 /// What the caller decides.
 #[derive(Clone)]
@@ -109,7 +109,7 @@ pub async fn run(
     client: Client,
     settings: Settings,
     metrics: Arc<Metrics>,
-    issued: watch::Sender<Option<Issued>>,
+    issued: Sender<Option<Issued>>,
 ) -> Infallible {
     let look = settings.look;
     let secrets = Api::namespaced(client.clone(), &settings.namespace);
@@ -133,28 +133,12 @@ pub async fn run(
     }
 }
 
-/// Says that an object may have changed.
-fn changes_of<K>(api: Api<PartialObjectMeta<K>>, name: &'static str) -> impl Stream<Item = ()>
+/// Says that an object may have changed. Only its metadata are watched: what it holds is read in the look.
+fn changes_of<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> impl Stream<Item = ()> + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + Send + 'static,
 {
-    let mut told = Told::default();
-    watcher(
-        api,
-        watcher::Config::default().fields(&format!("metadata.name={name}")),
-    )
-    .default_backoff()
-    .filter_map(move |event| {
-        let change = match event {
-            Ok(_) => {
-                told.is_well();
-                Some(())
-            }
-            Err(error) => {
-                told.once(&problem::of_watch(K::kind(&()).as_ref(), name, &error));
-                None
-            }
-        };
-        std::future::ready(change)
-    })
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let what = format!("{} {name}", K::kind(&()).to_lowercase());
+    watch::watch(api, only, what).map(drop)
 }

@@ -1,7 +1,6 @@
 //! What can go wrong with the cluster, and telling it once.
 
 use crate::names::{CA_SECRET, NAME};
-use kube::runtime::watcher;
 use std::time::Duration;
 
 /// Why a look did not come to its end.
@@ -78,18 +77,6 @@ fn reason(error: &kube::Error) -> String {
             text
         }
     }
-}
-
-/// Says why an object cannot be watched.
-pub(super) fn of_watch(kind: &str, name: &str, error: &watcher::Error) -> String {
-    let why = match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => reason(error),
-        watcher::Error::WatchError(status) => status.message.clone(),
-        watcher::Error::NoResourceVersion => error.to_string(),
-    };
-    format!("{kind} {name} cannot be watched, changes are seen late: {why}")
 }
 
 /// Tells each problem when it begins and when it is over, not each time.
