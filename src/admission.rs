@@ -12,7 +12,7 @@ pub use request::ReviewError;
 use crate::mutate::Audience;
 use crate::policy::Mode;
 use crate::policy::PolicySet;
-use crate::policy::set::Namespace;
+use crate::policy::set::{Labels, Namespace};
 use crate::verdict::{self, Outcome, Place, SkipReason, Standing, Verdict};
 use std::collections::BTreeMap;
 
@@ -23,10 +23,21 @@ pub struct Context<'a> {
     pub policies: &'a PolicySet,
     /// What the namespace opted in to.
     pub mode: Mode,
-    /// The namespace's labels, where they are known: a review does not carry them.
-    pub namespace_labels: Option<&'a BTreeMap<String, String>>,
+    /// Where the namespace's labels are to be found: a review does not carry them.
+    pub namespace_labels: NamespaceLabels<'a>,
     /// drydock's own namespace; empty where it has none.
     pub own_namespace: &'a str,
+}
+
+/// Labels of namespaces.
+#[derive(Clone, Copy, Debug)]
+pub enum NamespaceLabels<'a> {
+    /// There is nobody to ask: policies whose namespaceSelector asks for labels are undecided.
+    Unknown,
+    /// Those of the pod's namespace.
+    Known(&'a Labels),
+    /// Those of the namespaces that have been read. Another one has to be asked for: [`ReviewError::NamespaceNotRead`].
+    Read(&'a BTreeMap<String, Labels>),
 }
 
 /// The answer to a review, and what there is to record of it.
@@ -59,12 +70,26 @@ pub struct Record {
     pub audit_changes: Vec<&'static str>,
     /// What there is to tell the platform team.
     pub notes: Vec<String>,
+    /// What there is to tell the job's author in events, where the pod has a name to find them by (T2).
+    pub author_notes: Option<AuthorNotes>,
+}
+
+/// Sentences for the author of a job, to be printed in the job log when the job fails.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AuthorNotes {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// What was displaced, shadowed or left broken.
+    pub notes: Vec<String>,
 }
 
 /// Answers a review.
 ///
 /// # Errors
-/// Where the body is no AdmissionReview of version v1 with a pod that can be read.
+/// Where the body is no AdmissionReview of version v1 with a pod that can be read, and where labels of the namespace decide that
+/// are still to be read.
 pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> {
     let request = request::read(body)?;
     let (uid, namespace, name) = (
@@ -72,10 +97,21 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         request.namespace().to_owned(),
         request.pod_name().to_owned(),
     );
+    let labels = match context.namespace_labels {
+        NamespaceLabels::Unknown => None,
+        NamespaceLabels::Known(labels) => Some(labels),
+        NamespaceLabels::Read(namespaces) => match namespaces.get(&namespace) {
+            None if context.policies.asks_for_namespace_labels() => {
+                return Err(ReviewError::NamespaceNotRead(namespace));
+            }
+            labels => labels,
+        },
+    };
+    let created = request.created_pod().map(ToOwned::to_owned);
     let place = Place {
         namespace: Namespace {
             name: &namespace,
-            labels: context.namespace_labels,
+            labels,
         },
         mode: context.mode,
         own_namespace: context.own_namespace,
@@ -84,7 +120,8 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         Some(pod) => verdict::judge(pod, context.policies, place),
         None => Verdict::skipped(SkipReason::NotPodCreation),
     };
-    let record = record(&verdict, uid, namespace, name);
+    let mut record = record(&verdict, uid, namespace, name);
+    record.author_notes = created.and_then(|pod| author_notes(&verdict, &record.namespace, pod));
     Ok(Answer {
         body: response::render(&verdict, &record),
         patch: verdict.patch,
@@ -123,7 +160,25 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         changes,
         audit_changes,
         notes: verdict.notes(Audience::Team).map(note).collect(),
+        author_notes: None,
     }
+}
+
+/// Of an audit nothing is told: nothing was done to the author's pod. What a pod is refused for is the refusal's message.
+fn author_notes(verdict: &Verdict<'_>, namespace: &str, pod: String) -> Option<AuthorNotes> {
+    if !matches!(verdict.outcome, Outcome::Mutated | Outcome::Unchanged) {
+        return None;
+    }
+    let notes: Vec<String> = verdict
+        .notes(Audience::Author)
+        .filter(|(_, standing)| *standing == Standing::InForce)
+        .map(|(note, _)| note.to_string())
+        .collect();
+    (!notes.is_empty()).then(|| AuthorNotes {
+        namespace: namespace.to_owned(),
+        pod,
+        notes,
+    })
 }
 
 /// Returns the names of changes for people, each once, in the order of the changes.

@@ -29,7 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     // What help says of them are the comments on the structs: one here would hide the longer one there.
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Mutate(mutate::Mutate),
     Check(check::Check),
     Print(print::Print),

@@ -27,6 +27,10 @@ use serde::{Deserialize, Serialize};
 
 /// The API group of [`JobPodPolicy`].
 pub const GROUP: &str = "drydock.dev";
+/// The version of [`JobPodPolicy`].
+pub const VERSION: &str = "v1alpha1";
+/// The plural of [`JobPodPolicy`] in URLs.
+pub const PLURAL: &str = "jobpodpolicies";
 /// `apiVersion` of a [`JobPodPolicy`].
 pub const API_VERSION: &str = "drydock.dev/v1alpha1";
 /// `kind` of a [`JobPodPolicy`].

@@ -9,10 +9,13 @@
 //! crd ◄── policy ◄─┐
 //!         pod ◄────┼─ job_pod ◄── mutate ◄── verdict ◄── admission ◄─┐
 //!                  └────────────────────────────────────────────────┤
-//!                                            telemetry ◄── server ◄─┴── cli ◄── main          I/O
-//!                                                development_ca ◄───────┘
+//!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
+//!                                          names ◄─┴─ cluster ◄─────┤
+//!                                      authority ◄────────┘         │
+//!                                      manifests ◄──────────────────┘
 //! ```
 //!
+//! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
 //! Left never imports right; `tests/tidy.rs` holds it.
 //!
 //! # The way of a review
@@ -20,6 +23,9 @@
 //! [`server`] reads the body → [`admission`] reads the review into a borrowed [`pod::Pod`] → [`verdict::judge`]: is it a job pod
 //! ([`job_pod`]), which policies match ([`policy::set`]), what do they change ([`mutate`]) → the patch, warnings and audit annotations
 //! go back, a [`admission::Record`] goes to log and metrics.
+//!
+//! Beside it [`cluster`] watches policies and the objects that have their addresses, and publishes a [`policy::PolicySet`] when
+//! one changes; it writes status and Events. An API server that is away changes nothing for reviews.
 //!
 //! # Invariants
 //!
@@ -30,13 +36,17 @@
 //! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
 //! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
 
+// A test that meets what it does not expect is to fail.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
 pub mod admission;
+pub mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod crd;
-pub mod development_ca;
 pub mod document;
 pub mod job_pod;
+pub mod manifests;
 pub mod mount_path;
 pub mod mutate;
 pub mod names;

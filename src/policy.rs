@@ -15,7 +15,7 @@ mod schema;
 pub mod selector;
 pub mod set;
 
-pub use file::{PolicyError, PolicyFile, read};
+pub use file::{PolicyError, PolicyFile, read, read_object};
 pub use hint::hints;
 pub use parse::{FieldError, fixed_address};
 pub use set::{Desired, PolicySet};
@@ -151,8 +151,26 @@ impl std::str::FromStr for Source {
     }
 }
 
-/// The addresses that live sources have now, each list in the source's own order.
-pub type LiveAddresses = BTreeMap<Source, Vec<IpAddr>>;
+/// What live sources have now.
+pub type LiveAddresses = BTreeMap<Source, Live>;
+
+/// What a live source has now, or had when it was last seen with an address.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Live {
+    /// In the source's own order.
+    pub addresses: Vec<IpAddr>,
+    /// The hostnames of an Ingress' rules, in their order, each once.
+    pub hostnames: Vec<String>,
+}
+
+impl FromIterator<IpAddr> for Live {
+    fn from_iter<T: IntoIterator<Item = IpAddr>>(addresses: T) -> Self {
+        Self {
+            addresses: addresses.into_iter().collect(),
+            hostnames: Vec::new(),
+        }
+    }
+}
 
 /// What dind pods get.
 #[derive(Clone, Debug)]

@@ -16,18 +16,24 @@ mod webhook;
 pub use ops::router as ops_router;
 pub use webhook::router as webhook_router;
 
+use crate::admission::AuthorNotes;
 use crate::policy::PolicySet;
+use crate::policy::set::Labels;
+use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use connection::{Guard, Handshake};
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tls::Certificate;
+use tokio::sync::{mpsc, watch};
 
 /// How long the last answers may take after the drain.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -63,13 +69,34 @@ impl Default for Limits {
     }
 }
 
+/// Reads the labels of a namespace that is not known yet; the error is a sentence.
+pub type ReadLabels =
+    Arc<dyn Fn(String) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
+
+/// What a cluster adds to the answers.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The labels of namespaces, as far as they have been read.
+    pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
+    /// How those of another one are read.
+    pub read_labels: ReadLabels,
+    /// Where sentences for authors of jobs go.
+    pub author_notes: mpsc::Sender<AuthorNotes>,
+}
+
 /// What requests are answered with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct State {
-    /// The policies in force.
-    pub policies: watch::Receiver<Arc<PolicySet>>,
+    /// The policies in force; none before they have been read once (F4).
+    pub policies: watch::Receiver<Option<Arc<PolicySet>>>,
+    /// The certificate in use; none before there is one.
+    pub certificate: watch::Receiver<Option<Certificate>>,
+    /// The cluster, where there is one.
+    pub cluster: Option<Cluster>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
+    /// What changes the log level, where somebody started logging.
+    pub log_level: Option<LevelSwitch>,
     /// drydock's own namespace, which is never changed.
     pub own_namespace: Arc<str>,
     /// Bounds for clients.
@@ -82,17 +109,34 @@ impl State {
     /// Makes the state of a server that is not ending.
     #[must_use]
     pub fn new(
-        policies: watch::Receiver<Arc<PolicySet>>,
+        policies: watch::Receiver<Option<Arc<PolicySet>>>,
+        certificate: watch::Receiver<Option<Certificate>>,
         metrics: Arc<Metrics>,
         own_namespace: &str,
         limits: Limits,
     ) -> Self {
         Self {
             policies,
+            certificate,
+            cluster: None,
             metrics,
+            log_level: None,
             own_namespace: own_namespace.into(),
             limits,
             draining: Arc::default(),
+        }
+    }
+
+    /// Says why no review should be sent here now, if there is a reason.
+    fn not_ready(&self) -> Option<&'static str> {
+        if self.is_draining() {
+            Some("draining")
+        } else if self.policies.borrow().is_none() {
+            Some("the policies have not been read yet")
+        } else if self.certificate.borrow().is_none() {
+            Some("there is no certificate that the API server trusts yet")
+        } else {
+            None
         }
     }
 

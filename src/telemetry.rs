@@ -1,10 +1,16 @@
 //! What drydock says of itself: logs and metrics. Closed label sets, names by Prometheus convention.
 
+mod lines;
 pub mod metrics;
 
 use clap::ValueEnum;
+use lines::Lines;
+use prometheus_client::metrics::counter::Counter;
 use std::io;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, reload};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -44,21 +50,42 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
-/// Starts logging to stderr. Only drydock's own events: a library's could hold more than drydock would say (T4).
-pub fn start_logging(format: LogFormat, level: LogLevel) {
-    let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(LevelFilter::from(level))
+/// Changes what is logged while drydock runs.
+#[derive(Clone, Debug)]
+pub struct LevelSwitch(reload::Handle<Targets, Registry>);
+
+impl LevelSwitch {
+    /// Logs from now on what `level` says.
+    pub fn set(&self, level: LogLevel) {
+        // It fails only where logging has ended, and then nobody reads.
+        let _ = self.0.reload(own_events(level));
+    }
+}
+
+/// Starts logging to stderr; `dropped` counts lines for which there was no room.
+#[must_use]
+pub fn start_logging(format: LogFormat, level: LogLevel, dropped: Counter) -> LevelSwitch {
+    let (filter, handle) = reload::Layer::new(own_events(level));
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(Lines::new(dropped))
         .with_target(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        // A closed stderr is no reason to stop answering reviews.
         .log_internal_errors(false);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder
+    let layer = match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer
             .json()
             .flatten_event(true)
             .with_current_span(false)
-            .init(),
-    }
+            .boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .init();
+    LevelSwitch(handle)
+}
+
+/// Only drydock's own events: a library's could hold more than drydock would say (T4).
+fn own_events(level: LogLevel) -> Targets {
+    Targets::new().with_target("drydock", LevelFilter::from(level))
 }

@@ -104,7 +104,12 @@ fn ingresses(address: &str) -> LiveAddresses {
     ];
     let source = |name| format!("ingress/cicd/{name}").parse().unwrap();
     names
-        .map(|name| (source(name), vec![address.parse().unwrap()]))
+        .map(|name| {
+            (
+                source(name),
+                [address.parse().unwrap()].into_iter().collect(),
+            )
+        })
         .into()
 }
 

@@ -11,6 +11,8 @@
 
 #[path = "webhook/client.rs"]
 mod client;
+#[path = "webhook/lines.rs"]
+mod lines;
 #[path = "webhook/metrics.rs"]
 mod metrics;
 #[path = "webhook/mount.rs"]
@@ -24,6 +26,8 @@ mod reviews;
 mod answers;
 #[path = "webhook/certificates.rs"]
 mod certificates;
+#[path = "webhook/clients.rs"]
+mod clients;
 #[path = "webhook/connections.rs"]
 mod connections;
 #[path = "webhook/drain.rs"]

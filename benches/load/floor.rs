@@ -4,9 +4,11 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use drydock::development_ca;
+use drydock::authority::Authority;
 use drydock::server::tls::{Certificate, server_config};
+use jiff::Timestamp;
 use std::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Makes the benchmark's own binary run this server.
@@ -16,11 +18,17 @@ const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRev
 
 /// Serves until it is killed; the authority goes to the file that the last argument names, the address to stdout.
 pub(crate) fn run() {
-    let issued = development_ca::issue(&["localhost".to_owned()]).unwrap();
-    std::fs::write(std::env::args().next_back().unwrap(), issued.ca).unwrap();
+    let (now, day) = (Timestamp::now(), Duration::from_secs(24 * 60 * 60));
+    let authority = Authority::make("floor", now, day).unwrap();
+    let leaf = authority.sign(&["localhost".to_owned()], now, day).unwrap();
+    std::fs::write(
+        std::env::args().next_back().unwrap(),
+        authority.certificate().pem(),
+    )
+    .unwrap();
     let certificate =
-        Certificate::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes()).unwrap();
-    let (_keep, certificates) = watch::channel(certificate);
+        Certificate::from_pem(leaf.certificate.as_bytes(), leaf.key.as_bytes()).unwrap();
+    let (_keep, certificates) = watch::channel(Some(certificate));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -31,8 +39,9 @@ pub(crate) fn run() {
         listener.set_nonblocking(true).unwrap();
         let answer = |_: Bytes| async { ([("content-type", "application/json")], ANSWER) };
         let router = Router::new().route("/mutate", post(answer));
-        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(server_config(certificates)))
-            .acceptor(axum_server::accept::NoDelayAcceptor::new());
+        let acceptor =
+            RustlsAcceptor::new(RustlsConfig::from_config(server_config(certificates, None)))
+                .acceptor(axum_server::accept::NoDelayAcceptor::new());
         let server = axum_server::from_tcp(listener)
             .unwrap()
             .http1_only()

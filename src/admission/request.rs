@@ -29,11 +29,22 @@ pub enum ReviewError {
     /// A field has a type that no Kubernetes version gives it. Holds the field's path; the value is the job's own (T4).
     #[error("drydock cannot read the pod: its {0} has a type that no Kubernetes version gives it")]
     WrongType(String),
+    /// A policy selects by labels of the namespace, which is the one held here, and they are not known yet.
+    #[error(
+        "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; create the pod again"
+    )]
+    NamespaceNotRead(String),
 }
 
 impl ReviewError {
     /// All names, for metrics.
-    pub const NAMES: [&'static str; 4] = ["not-json", "wrong-kind", "missing-field", "wrong-type"];
+    pub const NAMES: [&'static str; 5] = [
+        "not-json",
+        "wrong-kind",
+        "missing-field",
+        "wrong-type",
+        "namespace-not-read",
+    ];
 
     /// Returns the name that metrics and logs use.
     #[must_use]
@@ -43,6 +54,7 @@ impl ReviewError {
             Self::WrongKind { .. } => "wrong-kind",
             Self::Missing(_) => "missing-field",
             Self::WrongType(_) => "wrong-type",
+            Self::NamespaceNotRead(_) => "namespace-not-read",
         }
     }
 }
@@ -73,6 +85,7 @@ struct Body<'a, P> {
     namespace: Option<Text<'a>>,
     #[serde(borrow)]
     operation: Option<Text<'a>>,
+    dry_run: Option<bool>,
     #[serde(bound(deserialize = "P: Deserialize<'de>"))]
     object: Option<P>,
 }
@@ -111,6 +124,7 @@ fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
         name,
         namespace,
         operation,
+        dry_run,
         object,
     } = checked(review)?;
     let request = Request(Body {
@@ -120,6 +134,7 @@ fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
         name,
         namespace,
         operation,
+        dry_run,
         object: object.map(|_| Pod::default()),
     });
     if request.is_pod_creation() {
@@ -185,6 +200,22 @@ impl<'a> Request<'a> {
             "" => of_pod,
             name => name,
         }
+    }
+
+    /// Returns the name under which the pod will be found. There is none with `generateName`: the API server makes it up after
+    /// admission; and none in a dry run, which stores nothing.
+    pub(super) fn created_pod(&self) -> Option<&str> {
+        let of_pod = self
+            .0
+            .object
+            .as_ref()
+            .and_then(|pod| pod.metadata.name.as_ref());
+        let name = [self.0.name.as_ref(), of_pod]
+            .into_iter()
+            .flatten()
+            .map(Text::as_str)
+            .find(|name| !name.is_empty());
+        name.filter(|_| self.0.dry_run != Some(true))
     }
 
     /// Returns the pod that is created, or nothing where the request is for something else (P1).

@@ -2,14 +2,16 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
-use super::{Answer, Context, ReviewError, review};
+use super::{Answer, Context, NamespaceLabels, ReviewError, review};
 use crate::policy::Mode;
+use crate::policy::set::Labels;
 use crate::testing::{self, CERTS_ONLY, Setup, dind_pod};
 use crate::verdict::{Outcome, SkipReason};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rstest::rstest;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const ALIAS: &str = "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]";
 const SECRET: &str = "{name: ca, secret: {secretName: ca}}";
@@ -40,7 +42,7 @@ fn try_answer(policy: &str, mode: Mode, body: &[u8]) -> Result<Answer, ReviewErr
     let context = Context {
         policies,
         mode,
-        namespace_labels: None,
+        namespace_labels: NamespaceLabels::Unknown,
         own_namespace: "drydock",
     };
     review(body, context)
@@ -345,4 +347,95 @@ fn t4_an_error_does_not_quote_the_pod(#[case] pointer: &str, #[case] value: Valu
     let error =
         try_answer(ALIAS, Mode::Enforce, request.to_string().as_bytes()).expect_err("no answer");
     assert!(!error.to_string().contains("53017"), "{error}");
+}
+
+/// A request for a pod whose Secret makes room, under a name.
+fn displacing(name: &str, dry_run: bool) -> Value {
+    let mut request = request(&testing::pod(&dind_pod(SECRET, AT, AT)));
+    request["request"]["name"] = json!(name);
+    request["request"]["dryRun"] = json!(dry_run);
+    request["request"]["object"]["metadata"]
+        .as_object_mut()
+        .expect("an object")
+        .remove("name");
+    request
+}
+
+#[test]
+fn t2_the_author_is_told_what_was_displaced() {
+    let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &displacing("runner-1", false));
+    let told = answer.record.author_notes.expect("something to tell");
+    assert_eq!(
+        (told.namespace.as_str(), told.pod.as_str()),
+        ("ci", "runner-1")
+    );
+    assert!(
+        told.notes.iter().any(|note| note.contains("/certs/client")),
+        "{told:?}"
+    );
+}
+
+#[rstest]
+#[case::a_dry_run_stores_no_pod(CERTS_ONLY, Mode::Enforce, "runner-1", true)]
+#[case::a_generated_name_is_not_known_yet(CERTS_ONLY, Mode::Enforce, "", false)]
+#[case::an_audit_does_nothing_to_the_pod(CERTS_ONLY, Mode::Audit, "runner-1", false)]
+#[case::nothing_of_the_author_is_concerned(ALIAS, Mode::Enforce, "runner-1", false)]
+#[case::a_refused_pod_is_not_there(
+    "dind: {clientCerts: {onConflict: Deny}}",
+    Mode::Enforce,
+    "runner-1",
+    false
+)]
+fn t2_there_is_no_event_where(
+    #[case] policy: &str,
+    #[case] mode: Mode,
+    #[case] name: &str,
+    #[case] dry_run: bool,
+) {
+    let (answer, _) = answer(policy, mode, &displacing(name, dry_run));
+    assert_eq!(answer.record.author_notes, None);
+}
+
+#[test]
+fn labels_of_a_namespace_that_was_not_read_are_asked_for_and_not_guessed() {
+    let policy = "{namespaceSelector: {matchLabels: {env: prod}}, hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]}";
+    let body = request(&testing::pod("")).to_string();
+    let reviewed = |policy: &[(&str, &str)], labels| {
+        let setup = Setup {
+            policies: policy,
+            ..Setup::default()
+        };
+        let policies = &setup.policy_set();
+        let context = Context {
+            policies,
+            mode: Mode::Enforce,
+            namespace_labels: labels,
+            own_namespace: "drydock",
+        };
+        review(body.as_bytes(), context).map(|answer| answer.record.outcome)
+    };
+    let labels = Labels::from([("env".to_owned(), "prod".to_owned())]);
+    let (none, read) = (
+        BTreeMap::new(),
+        BTreeMap::from([("ci".to_owned(), labels.clone())]),
+    );
+    let selects = &[("test", policy)];
+    assert!(matches!(
+        reviewed(selects, NamespaceLabels::Read(&none)),
+        Err(ReviewError::NamespaceNotRead(namespace)) if namespace == "ci"
+    ));
+    for labels in [
+        NamespaceLabels::Read(&read),
+        NamespaceLabels::Known(&labels),
+    ] {
+        assert_eq!(reviewed(selects, labels).ok(), Some(Outcome::Mutated));
+    }
+    let no_policy = Some(Outcome::Skipped(SkipReason::NoPolicy));
+    assert_eq!(reviewed(selects, NamespaceLabels::Unknown).ok(), no_policy);
+    // Without such a policy nobody asks.
+    let all = &[("test", ALIAS)];
+    assert_eq!(
+        reviewed(all, NamespaceLabels::Read(&none)).ok(),
+        Some(Outcome::Mutated)
+    );
 }

@@ -1,15 +1,17 @@
 //! `drydock certs`: a certificate authority and a server certificate for development, as files.
 
 use super::Exit;
+use crate::authority::{Authority, AuthorityError, Leaf};
 use crate::crd::form;
-use crate::development_ca::{self, Issued};
 use anyhow::{Context, bail};
 use clap::Args;
+use jiff::Timestamp;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Make a certificate authority and a server certificate for development.
 ///
@@ -48,20 +50,26 @@ fn server_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// How long development certificates are good, authority and server.
+const LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Makes an authority and a server certificate that nothing renews: for development, not for a cluster.
+pub(super) fn development(names: &[String]) -> Result<(Authority, Leaf), AuthorityError> {
+    let now = Timestamp::now();
+    let authority = Authority::make("drydock development CA", now, LIFETIME)?;
+    let server = authority.sign(names, now, LIFETIME)?;
+    Ok((authority, server))
+}
+
 impl Certs {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<Exit> {
-        let Issued {
-            ca,
-            certificate,
-            key,
-        } = development_ca::issue(&self.names)
-            .with_context(|| format!("no certificate can be made for {}", self.names.join(", ")))?;
+        let (authority, server) = development(&self.names)?;
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("{} cannot be made", self.out.display()))?;
         let files = [
-            ("ca.crt", ca, 0o644),
-            ("tls.crt", certificate, 0o644),
-            ("tls.key", key, 0o600),
+            ("ca.crt", authority.certificate().pem(), 0o644),
+            ("tls.crt", server.certificate.as_str(), 0o644),
+            ("tls.key", server.key.as_str(), 0o600),
         ];
         if let Some((name, ..)) = files
             .iter()
@@ -74,7 +82,7 @@ impl Certs {
         }
         for (name, content, mode) in files {
             let path = self.out.join(name);
-            write_file(&path, &content, mode)
+            write_file(&path, content, mode)
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             writeln!(out, "{}", path.display())?;
         }

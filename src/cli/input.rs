@@ -141,7 +141,7 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
                 kind,
                 ..source.clone()
             };
-            live.entry(source).or_default().push(*address);
+            live.entry(source).or_default().addresses.push(*address);
         }
     }
     live

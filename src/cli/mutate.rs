@@ -3,7 +3,7 @@
 use super::Exit;
 use super::explain;
 use super::input::{self, SourceAddress};
-use crate::admission::{self, Context};
+use crate::admission::{self, Context, NamespaceLabels};
 use crate::crd::form;
 use crate::document::{self, type_name};
 use crate::pod::Pod;
@@ -282,7 +282,11 @@ impl<O: Write, T: Write> Run<'_, O, T> {
         let context = Context {
             policies: self.set,
             mode: self.options.mode.into(),
-            namespace_labels: self.options.namespace_labels.as_ref(),
+            namespace_labels: self
+                .options
+                .namespace_labels
+                .as_ref()
+                .map_or(NamespaceLabels::Unknown, NamespaceLabels::Known),
             own_namespace: "",
         };
         let answer = match admission::review(body.as_bytes(), context) {

@@ -1,6 +1,9 @@
 //! `drydock serve`: the webhook. This file joins the parts: flags, policies, certificate, server.
 
 mod certificate;
+mod clients;
+mod cluster;
+mod managed;
 mod open_files;
 mod policies;
 mod try_it;
@@ -8,7 +11,7 @@ mod try_it;
 use super::Exit;
 use crate::server::{self, Limits, State};
 use crate::telemetry::metrics::{Metrics, Reloaded};
-use crate::telemetry::{self, LogFormat, LogLevel};
+use crate::telemetry::{self, LevelSwitch, LogFormat, LogLevel};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::future::Future;
@@ -51,6 +54,10 @@ pub(super) struct Serve {
     )]
     policies: Vec<PathBuf>,
 
+    /// Take policies from the cluster's JobPodPolicy objects, follow live addresses, write status and events
+    #[arg(long, env = "DRYDOCK_CLUSTER", conflicts_with = "policies")]
+    cluster: bool,
+
     /// The server's certificate chain in PEM, read again when its content changes
     #[arg(
         long,
@@ -78,6 +85,12 @@ pub(super) struct Serve {
     )]
     write_ca: Option<PathBuf>,
 
+    #[command(flatten)]
+    managed: managed::ManagedFlags,
+
+    #[command(flatten)]
+    clients: clients::ClientFlags,
+
     /// drydock's own namespace, whose pods are never changed
     #[arg(
         long,
@@ -86,6 +99,15 @@ pub(super) struct Serve {
         env = "DRYDOCK_OWN_NAMESPACE"
     )]
     own_namespace: String,
+
+    /// What this process is called in Events, among several replicas
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "drydock",
+        env = "DRYDOCK_INSTANCE"
+    )]
+    instance: String,
 
     /// How long to go on answering after SIGTERM, each answer with Connection: close
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, env = "DRYDOCK_DRAIN_SECONDS")]
@@ -181,7 +203,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 impl Serve {
     pub(super) fn run(self, talk: &mut impl Write) -> anyhow::Result<Exit> {
-        telemetry::start_logging(self.log_format, self.log_level);
+        let metrics = Arc::new(Metrics::new());
+        let level =
+            telemetry::start_logging(self.log_format, self.log_level, metrics.log_lines_dropped());
         let runtime = match self.worker_threads {
             1 => tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -193,36 +217,57 @@ impl Serve {
         };
         runtime
             .context("the runtime cannot be started")?
-            .block_on(self.serve(talk))?;
+            .block_on(self.serve(metrics, level, talk))?;
         Ok(Exit::Good)
     }
 
-    async fn serve(self, talk: &mut impl Write) -> anyhow::Result<()> {
-        let metrics = Arc::new(Metrics::new());
-        let mut policies = policies::Files::open(self.policies.clone(), &metrics)?;
-        let mut certificate = certificate::Origin::open(&self, &metrics)?;
+    async fn serve(
+        self,
+        metrics: Arc<Metrics>,
+        level: LevelSwitch,
+        talk: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        let client = match self.cluster {
+            true => Some(cluster::client().await?),
+            false => None,
+        };
+        let mut certificate = certificate::Origin::open(&self, client.as_ref(), &metrics)?;
+        let mut clients = clients::Origin::open(&self.clients)?;
+        let mut policies = match &client {
+            Some(client) => policies::Origin::Cluster(cluster::join(&self, client, &metrics)),
+            None => {
+                policies::Origin::Files(policies::Files::open(self.policies.clone(), &metrics)?)
+            }
+        };
         let (webhook, ops) = (
             bind(self.listen, "--listen")?,
             bind(self.ops_listen, "--ops-listen")?,
         );
-        let state = State::new(
-            policies.subscribe(),
-            metrics.clone(),
-            &self.own_namespace,
-            self.limits.limits(),
-        );
-        let tls = server::tls::server_config(certificate.subscribe());
+        let state = State {
+            cluster: policies.cluster(),
+            log_level: Some(level),
+            ..State::new(
+                policies.subscribe(),
+                certificate.subscribe(),
+                metrics.clone(),
+                &self.own_namespace,
+                self.limits.limits(),
+            )
+        };
+        let of_clients = clients.as_ref().map(clients::Origin::subscribe);
+        let tls = server::tls::server_config(certificate.subscribe(), of_clients);
         let shutdown = termination()?;
-        // Files for the curl line; they go when the server ends.
-        let example = try_it::Example::write(&certificate);
+        // Files for the curl line; they go when the server ends. In a cluster it is not people who call.
+        let example = (!self.cluster).then(|| try_it::Example::write(&certificate));
         try_it::say(
             talk,
             webhook.local_addr()?,
             ops.local_addr()?,
             &policies.in_force(),
             &certificate,
-            &example,
+            example.as_ref(),
         );
+        let work = futures::future::join(policies.work(), certificate.work());
         let reload = async {
             let mut interval = tokio::time::interval(self.reload_seconds);
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -230,11 +275,15 @@ impl Serve {
                 interval.tick().await;
                 policies.reload(&metrics);
                 certificate.reload(&metrics);
+                if let Some(clients) = &mut clients {
+                    clients.reload(&metrics);
+                }
             }
         };
         tokio::select! {
             ended = server::run(webhook, ops, tls, state, self.drain_seconds, shutdown) => ended.context("the server failed"),
             () = reload => Ok(()),
+            _ = work => Ok(()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The policies of one text: those that are right, and every error of those that are not.
 
-use super::parse::{self, Errors};
+use super::parse::{self, Errors, FieldError};
 use super::{Policy, schema};
 use crate::crd;
 use crate::document::{self, type_name};
@@ -160,38 +160,13 @@ impl Reader<'_> {
         }
     }
 
-    fn policy(&mut self, mut object: Value, place: &str) {
-        let mut errors = Errors::default();
-        let version = object
-            .get("apiVersion")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if version != crd::API_VERSION {
-            errors.add(
-                "apiVersion",
-                format!("is \"{version}\"; this drydock reads {}", crd::API_VERSION),
-            );
-        }
+    fn policy(&mut self, object: Value, place: &str) {
         let name = object
             .pointer("/metadata/name")
             .and_then(Value::as_str)
             .map(ToOwned::to_owned);
-        schema::check(&mut object, &mut errors);
-        check_metadata(&mut object, &mut errors);
-        let mut found = Errors::default();
-        let policy = match serde_path_to_error::deserialize::<_, crd::JobPodPolicy>(object) {
-            Ok(resource) => Some(parse::policy(&resource, &mut found)),
-            Err(error) => {
-                found.add(
-                    error.path().to_string(),
-                    format!("cannot be read: {}", error.inner()),
-                );
-                None
-            }
-        };
-        errors.add_others(found);
-        match policy {
-            Some(policy) if errors.0.is_empty() => {
+        match read_object(object) {
+            Ok(policy) => {
                 if let Some(earlier) = self.result.places.get(&policy.name) {
                     let problem = format!(
                         "metadata.name is \"{}\", the name of the policy in {earlier} too; names must differ",
@@ -205,9 +180,9 @@ impl Reader<'_> {
                     self.result.policies.push(policy);
                 }
             }
-            _ => {
+            Err(errors) => {
                 self.result.refused.extend(name.clone());
-                for error in errors.0 {
+                for error in errors {
                     self.error(place, name.clone(), error.to_string());
                 }
             }
@@ -221,6 +196,42 @@ impl Reader<'_> {
             policy,
             problem: problem.into(),
         });
+    }
+}
+
+/// Reads one `JobPodPolicy` object, as a file or the API server has it.
+///
+/// # Errors
+/// With everything that is wrong with it; there is at least one error then.
+pub fn read_object(mut object: Value) -> Result<Policy, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let version = object
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if version != crd::API_VERSION {
+        errors.add(
+            "apiVersion",
+            format!("is \"{version}\"; this drydock reads {}", crd::API_VERSION),
+        );
+    }
+    schema::check(&mut object, &mut errors);
+    check_metadata(&mut object, &mut errors);
+    let mut found = Errors::default();
+    let policy = match serde_path_to_error::deserialize::<_, crd::JobPodPolicy>(object) {
+        Ok(resource) => Some(parse::policy(&resource, &mut found)),
+        Err(error) => {
+            found.add(
+                error.path().to_string(),
+                format!("cannot be read: {}", error.inner()),
+            );
+            None
+        }
+    };
+    errors.add_others(found);
+    match policy {
+        Some(policy) if errors.0.is_empty() => Ok(policy),
+        _ => Err(errors.0),
     }
 }
 

@@ -18,6 +18,7 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     ranked: Vec<Ranked>,
+    asks_for_namespace_labels: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -39,13 +40,16 @@ pub struct Host {
     pub unresolved: Vec<Source>,
 }
 
+/// Labels of an object.
+pub type Labels = BTreeMap<String, String>;
+
 /// The namespace of a pod, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Namespace<'a> {
     /// Its name; empty where it is not known.
     pub name: &'a str,
     /// Its labels; `None` where they are not known, as for an AdmissionReview without a cluster.
-    pub labels: Option<&'a BTreeMap<String, String>>,
+    pub labels: Option<&'a Labels>,
 }
 
 /// The policies that match a pod, and those of which it cannot be said.
@@ -75,12 +79,21 @@ impl PolicySet {
                 .cmp(&a.policy.priority)
                 .then_with(|| a.policy.name.cmp(&b.policy.name))
         });
-        Self { ranked }
+        Self {
+            asks_for_namespace_labels: ranked.iter().any(|ranked| asks_for_labels(&ranked.policy)),
+            ranked,
+        }
     }
 
     /// Returns the policies, in rank.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.ranked.iter().map(|ranked| &ranked.policy)
+    }
+
+    /// Whether some policy selects namespaces by labels that only a cluster knows.
+    #[must_use]
+    pub fn asks_for_namespace_labels(&self) -> bool {
+        self.asks_for_namespace_labels
     }
 
     /// Returns the policies that match a pod with the labels that `label` looks up, folded by mode.
@@ -136,14 +149,24 @@ impl Ranked {
             let (addresses, source) = match &alias.address {
                 Address::Fixed(ip) => (std::slice::from_ref(ip), None),
                 Address::Live(source) => (
-                    live.get(source).map(Vec::as_slice).unwrap_or_default(),
+                    live.get(source)
+                        .map(|live| live.addresses.as_slice())
+                        .unwrap_or_default(),
                     Some(source),
                 ),
             };
-            if let (Some(source), true) = (source, alias.hostnames.is_empty()) {
-                hostnames_from.push(source.clone());
-            }
-            for hostname in &alias.hostnames {
+            let of_rules = source
+                .filter(|_| alias.hostnames.is_empty())
+                .map(|source| (source, live.get(source).map(|live| &live.hostnames)));
+            let hostnames = match of_rules {
+                None => &alias.hostnames,
+                Some((_, Some(hostnames))) if !hostnames.is_empty() => hostnames,
+                Some((source, _)) => {
+                    hostnames_from.push(source.clone());
+                    continue;
+                }
+            };
+            for hostname in hostnames {
                 let known = hosts.iter().position(|host| host.hostname == *hostname);
                 let index = known.unwrap_or_else(|| {
                     hosts.push(Host {
@@ -187,7 +210,7 @@ impl Namespace<'_> {
     /// Whether a policy's namespaceSelector matches; `None` where it asks for labels that are not known.
     fn is_selected_by(&self, policy: &Policy) -> Option<bool> {
         let selector = &policy.namespace_selector;
-        if self.labels.is_none() && selector.keys().any(|key| key != NAMESPACE_NAME_LABEL) {
+        if self.labels.is_none() && asks_for_labels(policy) {
             return None;
         }
         Some(selector.matches(|key| {
@@ -200,6 +223,14 @@ impl Namespace<'_> {
             })
         }))
     }
+}
+
+/// Whether a policy's namespaceSelector looks at labels that a namespace's name does not tell.
+fn asks_for_labels(policy: &Policy) -> bool {
+    policy
+        .namespace_selector
+        .keys()
+        .any(|key| key != NAMESPACE_NAME_LABEL)
 }
 
 #[cfg(test)]

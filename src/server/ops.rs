@@ -1,12 +1,14 @@
-//! `/livez`, `/readyz` and `/metrics`, in plain HTTP on a port of their own.
+//! `/livez`, `/readyz`, `/metrics` and `PUT /log-level`, in plain HTTP on a port of their own.
 
 use super::State;
+use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::CONTENT_TYPE;
 use axum::Router;
 use axum::extract;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, put};
+use clap::ValueEnum as _;
 
 /// Makes the router.
 pub fn router(state: State) -> Router {
@@ -14,6 +16,7 @@ pub fn router(state: State) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/log-level", put(log_level))
         .with_state(state)
 }
 
@@ -21,11 +24,10 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, &'static str) {
-    if state.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ok\n")
+async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, String) {
+    match state.not_ready() {
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        None => (StatusCode::OK, "ok\n".to_owned()),
     }
 }
 
@@ -34,4 +36,27 @@ async fn metrics(extract::State(state): extract::State<State>) -> impl IntoRespo
         [(header::CONTENT_TYPE, CONTENT_TYPE)],
         state.metrics.encode(),
     )
+}
+
+/// Changes what is logged until the process ends. No level logs what a pod holds (T4).
+async fn log_level(
+    extract::State(state): extract::State<State>,
+    body: String,
+) -> (StatusCode, String) {
+    let wanted = body.trim();
+    match (LogLevel::from_str(wanted, true), &state.log_level) {
+        (Ok(level), Some(switch)) => {
+            switch.set(level);
+            tracing::warn!(level = wanted, "the log level was changed");
+            (StatusCode::OK, format!("{wanted}\n"))
+        }
+        (Ok(_), None) => (
+            StatusCode::CONFLICT,
+            "this process does not log\n".to_owned(),
+        ),
+        (Err(_), _) => (
+            StatusCode::BAD_REQUEST,
+            "the body is no log level; send off, error, warn, info or debug\n".to_owned(),
+        ),
+    }
 }

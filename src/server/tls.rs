@@ -1,4 +1,8 @@
-//! The server's certificate: read from PEM, and replaced under a running server.
+//! The server's certificate, and those of its clients: read from PEM, and replaced under a running server.
+
+mod clients;
+
+pub use clients::{Clients, ClientsError};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
@@ -66,22 +70,30 @@ impl Certificate {
     }
 }
 
-/// Gives each handshake the certificate that is current then.
+/// Gives each handshake the certificate that is current then; without one the handshake fails.
 #[derive(Debug)]
-struct Resolver(watch::Receiver<Certificate>);
+struct Resolver(watch::Receiver<Option<Certificate>>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.borrow().key.clone())
+        let certificate = self.0.borrow();
+        certificate.as_ref().map(|current| current.key.clone())
     }
 }
 
-/// Makes the configuration of a server whose certificate may change: TLS 1.2 and 1.3.
+/// Makes the configuration of a server whose certificate may change: TLS 1.2 and 1.3. It answers every client, or those that are given.
 #[must_use]
-pub fn server_config(certificates: watch::Receiver<Certificate>) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Resolver(certificates)));
+pub fn server_config(
+    certificates: watch::Receiver<Option<Certificate>>,
+    clients: Option<watch::Receiver<Clients>>,
+) -> Arc<ServerConfig> {
+    let builder = match clients {
+        Some(clients) => {
+            ServerConfig::builder().with_client_cert_verifier(Arc::new(clients::Gate(clients)))
+        }
+        None => ServerConfig::builder().with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Resolver(certificates)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // The API server keeps no sessions: tickets would be made, sent and stored for nobody.
     config.send_tls13_tickets = 0;

@@ -3,9 +3,10 @@
 //! An error's body is a sentence for the job's author: the API server quotes it in the job log (F1).
 
 use super::State;
-use crate::admission::{self, Answer, Context};
+use crate::admission::{self, Answer, AuthorNotes, Context, NamespaceLabels, ReviewError};
 use crate::policy::Mode;
-use crate::telemetry::metrics::{Failure, Limit};
+use crate::policy::set::Labels;
+use crate::telemetry::metrics::{EventOutcome, Failure, Limit};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract;
@@ -15,7 +16,10 @@ use axum::routing::post;
 use http_body_util::LengthLimitError;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Time for the labels of a namespace; the API server waits five seconds for the whole.
+const LABELS_TIME: Duration = Duration::from_secs(2);
 
 /// Makes the router.
 pub fn router(state: State) -> Router {
@@ -63,7 +67,7 @@ async fn answer(
     body: Body,
 ) -> Response {
     match read(&state, &headers, body).await {
-        Ok(body) if is_json(&headers) => review(&state, mode, &body),
+        Ok(body) if is_json(&headers) => review(&state, mode, &body).await,
         Ok(_) => {
             let message =
                 "drydock reads application/json; send the AdmissionReview with that Content-Type";
@@ -144,37 +148,106 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-fn review(state: &State, mode: Mode, body: &[u8]) -> Response {
+async fn review(state: &State, mode: Mode, body: &[u8]) -> Response {
     let began = Instant::now();
+    let reviewed = match judge(state, mode, body, None) {
+        Err(Unanswered::Review(ReviewError::NamespaceNotRead(namespace))) => {
+            match read_labels(state, &namespace).await {
+                Ok(labels) => judge(state, mode, body, Some(&labels)),
+                Err(problem) => {
+                    tracing::warn!(
+                        namespace,
+                        "the namespace's labels cannot be read: {problem}"
+                    );
+                    Err(Unanswered::Review(ReviewError::NamespaceNotRead(namespace)))
+                }
+            }
+        }
+        reviewed => reviewed,
+    };
+    match reviewed {
+        Ok(answer) => {
+            state.metrics.answered(&answer.record, began.elapsed());
+            log(&answer, began);
+            tell_author(state, answer.record.author_notes);
+            ([(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
+        }
+        Err(unanswered) => refuse(state, unanswered.refusal()),
+    }
+}
+
+/// Why a body that was read whole gets no answer.
+enum Unanswered {
+    NotReady,
+    Review(ReviewError),
+    Bug,
+}
+
+impl Unanswered {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::NotReady => refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Failure::NotReady,
+                "drydock has just started and has not read its policies yet; try again in a few seconds",
+            ),
+            Self::Review(error) => {
+                let status = match error {
+                    ReviewError::NamespaceNotRead(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                refusal(status, Failure::Review(error.name()), error.to_string())
+            }
+            Self::Bug => refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Failure::Bug,
+                "drydock failed on this pod because of a bug of its own; please tell the platform team",
+            ),
+        }
+    }
+}
+
+fn judge(
+    state: &State,
+    mode: Mode,
+    body: &[u8],
+    labels: Option<&Labels>,
+) -> Result<Answer, Unanswered> {
     let policies = state.policies.borrow().clone();
+    let policies = policies.ok_or(Unanswered::NotReady)?;
+    let known = state.cluster.as_ref().map(|it| it.namespaces.borrow());
     let context = Context {
         policies: &policies,
         mode,
-        namespace_labels: None,
+        namespace_labels: match (labels, &known) {
+            (Some(labels), _) => NamespaceLabels::Known(labels),
+            (None, Some(known)) => NamespaceLabels::Read(known),
+            (None, None) => NamespaceLabels::Unknown,
+        },
         own_namespace: &state.own_namespace,
     };
     // A bug must not take the connection down with it: whether the pod is admitted is the failurePolicy's to say.
-    match catch_unwind(AssertUnwindSafe(|| admission::review(body, context))) {
-        Ok(Ok(answer)) => {
-            state.metrics.answered(&answer.record, began.elapsed());
-            log(&answer, began);
-            ([(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
-        }
-        Ok(Err(error)) => refuse(
-            state,
-            refusal(
-                StatusCode::BAD_REQUEST,
-                Failure::Review(error.name()),
-                error.to_string(),
-            ),
-        ),
-        Err(_) => {
-            let message = "drydock failed on this pod because of a bug of its own; please tell the platform team";
-            refuse(
-                state,
-                refusal(StatusCode::INTERNAL_SERVER_ERROR, Failure::Bug, message),
-            )
-        }
+    catch_unwind(AssertUnwindSafe(|| admission::review(body, context)))
+        .map_err(|_| Unanswered::Bug)?
+        .map_err(Unanswered::Review)
+}
+
+async fn read_labels(state: &State, namespace: &str) -> Result<Labels, String> {
+    let cluster = state.cluster.as_ref().ok_or("there is no cluster")?;
+    let read = (cluster.read_labels)(namespace.to_owned());
+    match tokio::time::timeout(LABELS_TIME, read).await {
+        Ok(read) => read,
+        Err(_) => Err(format!("no answer within {} s", LABELS_TIME.as_secs())),
+    }
+}
+
+/// Hands the notes over if there is room; a review waits for nobody.
+fn tell_author(state: &State, notes: Option<AuthorNotes>) {
+    let (Some(cluster), Some(notes)) = (&state.cluster, notes) else {
+        return;
+    };
+    if cluster.author_notes.try_send(notes).is_err() {
+        state.metrics.event(EventOutcome::Dropped);
     }
 }
 

@@ -1,10 +1,16 @@
 //! Metric families. Every label value is of a closed set and is there from the start, at zero.
 
-use crate::admission::{Record, ReviewError};
-use crate::job_pod::NotJobPod;
+mod certificates;
+mod labels;
+
+pub use certificates::{CertificateEvent, CertificateMetrics};
+pub use labels::{EventOutcome, Failure, Limit, Reloaded};
+
+use crate::admission::Record;
 use crate::mutate::change::Action;
-use crate::verdict::{AuditReason, Outcome, SkipReason};
-use prometheus_client::encoding::EncodeLabelSet;
+use labels::{
+    ChangeLabels, EventLabels, LimitLabels, ReloadLabels, ReviewLabels, StateLabels, review_labels,
+};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,141 +23,6 @@ use std::time::Duration;
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ReviewLabels {
-    outcome: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ChangeLabels {
-    change: &'static str,
-    mode: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct StateLabels {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct LimitLabels {
-    limit: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ReloadLabels {
-    what: &'static str,
-    result: &'static str,
-}
-
-/// A bound that a client ran into.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limit {
-    /// The body is larger than allowed.
-    BodySize,
-    /// The body did not arrive in time.
-    BodyTime,
-    /// The headers did not arrive in time.
-    HeaderTime,
-    /// The TLS handshake did not end in time.
-    HandshakeTime,
-    /// A connection was idle for too long.
-    IdleTime,
-    /// There were too many connections, so the one idle for longest was closed.
-    Connections,
-}
-
-impl Limit {
-    const ALL: [Self; 6] = [
-        Self::BodySize,
-        Self::BodyTime,
-        Self::HeaderTime,
-        Self::HandshakeTime,
-        Self::IdleTime,
-        Self::Connections,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::BodySize => "body-size",
-            Self::BodyTime => "body-time",
-            Self::HeaderTime => "header-time",
-            Self::HandshakeTime => "handshake-time",
-            Self::IdleTime => "idle-time",
-            Self::Connections => "connections",
-        }
-    }
-}
-
-/// Why a request got an HTTP error instead of an answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Failure {
-    /// It is no review that can be read.
-    Review(&'static str),
-    /// Nothing is answered at its path.
-    Path,
-    /// Its method is not POST.
-    Method,
-    /// Its content type is not JSON.
-    ContentType,
-    /// Its body is larger than allowed.
-    BodySize,
-    /// Its body did not arrive in time.
-    BodyTime,
-    /// Its body was cut short.
-    BodyCut,
-    /// drydock itself failed.
-    Bug,
-}
-
-impl Failure {
-    const OTHERS: [Self; 7] = [
-        Self::Path,
-        Self::Method,
-        Self::ContentType,
-        Self::BodySize,
-        Self::BodyTime,
-        Self::BodyCut,
-        Self::Bug,
-    ];
-
-    /// Returns the name that metrics and logs use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Review(name) => name,
-            Self::Path => "path",
-            Self::Method => "method",
-            Self::ContentType => "content-type",
-            Self::BodySize => "body-size",
-            Self::BodyTime => "body-time",
-            Self::BodyCut => "body-cut",
-            Self::Bug => "bug",
-        }
-    }
-}
-
-/// Something that is read again when its file changes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reloaded {
-    /// Policy files.
-    Policies,
-    /// The server's certificate.
-    Certificate,
-}
-
-impl Reloaded {
-    /// Returns the name that metrics and logs use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Policies => "policies",
-            Self::Certificate => "certificate",
-        }
-    }
-}
-
 /// All metrics of a process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -160,11 +31,15 @@ pub struct Metrics {
     duration: Histogram,
     changes: Family<ChangeLabels, Counter>,
     policies: Family<StateLabels, Gauge>,
+    sources: Family<StateLabels, Gauge>,
+    events: Family<EventLabels, Counter>,
     certificate_expiry: Gauge,
     connections: Gauge,
     handshake_failures: Counter,
     limits: Family<LimitLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    log_lines_dropped: Counter,
+    certificates: CertificateMetrics,
 }
 
 impl Default for Metrics {
@@ -188,11 +63,15 @@ impl Metrics {
             duration: Histogram::new(BUCKETS),
             changes: Family::default(),
             policies: Family::default(),
+            sources: Family::default(),
+            events: Family::default(),
             certificate_expiry: Gauge::default(),
             connections: Gauge::default(),
             handshake_failures: Counter::default(),
             limits: Family::default(),
             reloads: Family::default(),
+            log_lines_dropped: Counter::default(),
+            certificates: CertificateMetrics::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -227,6 +106,16 @@ impl Metrics {
             "Policies in force (loaded) and not in force as written (refused)",
             self.policies.clone(),
         );
+        registry.register(
+            "address_sources",
+            "Live sources with an address (resolved), with their last known one (stale), with none (unresolved)",
+            self.sources.clone(),
+        );
+        registry.register(
+            "events",
+            "Warning Events for authors of jobs, by what became of them",
+            self.events.clone(),
+        );
         registry.register_with_unit(
             "certificate_expiry_timestamp",
             "When the certificate in use expires, as a Unix time",
@@ -253,6 +142,12 @@ impl Metrics {
             "Times that a changed file was read again, by result",
             self.reloads.clone(),
         );
+        registry.register(
+            "log_lines_dropped",
+            "Log lines for which stderr had no room",
+            self.log_lines_dropped.clone(),
+        );
+        self.certificates.register(registry);
     }
 
     fn begin_at_zero(&self) {
@@ -269,7 +164,7 @@ impl Metrics {
                 limit: limit.name(),
             });
         }
-        for what in [Reloaded::Policies, Reloaded::Certificate] {
+        for what in Reloaded::ALL {
             for result in ["good", "bad"] {
                 let _ = self.reloads.get_or_create(&ReloadLabels {
                     what: what.name(),
@@ -277,7 +172,13 @@ impl Metrics {
                 });
             }
         }
+        for outcome in EventOutcome::ALL {
+            let _ = self.events.get_or_create(&EventLabels {
+                outcome: outcome.name(),
+            });
+        }
         self.set_policies(0, 0);
+        self.set_sources(0, 0, 0);
     }
 
     /// Counts an answered review.
@@ -343,9 +244,37 @@ impl Metrics {
         }
     }
 
+    /// Sets how many live sources have an address, have their last known one, or have none.
+    pub fn set_sources(&self, resolved: usize, stale: usize, unresolved: usize) {
+        for (state, count) in [
+            ("resolved", resolved),
+            ("stale", stale),
+            ("unresolved", unresolved),
+        ] {
+            self.sources
+                .get_or_create(&StateLabels { state })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Counts an Event by what became of it.
+    pub fn event(&self, outcome: EventOutcome) {
+        self.events
+            .get_or_create(&EventLabels {
+                outcome: outcome.name(),
+            })
+            .inc();
+    }
+
     /// Sets when the certificate in use expires, in seconds since 1970.
     pub fn set_certificate_expiry(&self, unix_seconds: i64) {
         self.certificate_expiry.set(unix_seconds);
+    }
+
+    /// Returns what is counted of self-managed certificates.
+    #[must_use]
+    pub fn certificates(&self) -> &CertificateMetrics {
+        &self.certificates
     }
 
     /// Counts a changed file that was read again.
@@ -359,6 +288,12 @@ impl Metrics {
             .inc();
     }
 
+    /// Returns the counter of log lines that were dropped.
+    #[must_use]
+    pub fn log_lines_dropped(&self) -> Counter {
+        self.log_lines_dropped.clone()
+    }
+
     /// Writes all metrics as OpenMetrics text.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -366,41 +301,4 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("a String takes what is written");
         text
     }
-}
-
-/// Returns every outcome with each of its reasons.
-fn review_labels() -> Vec<ReviewLabels> {
-    let skipped = [
-        SkipReason::NotPodCreation,
-        SkipReason::ExcludedNamespace,
-        SkipReason::NoPolicy,
-    ];
-    let skipped = skipped
-        .into_iter()
-        .chain(NotJobPod::ALL.map(SkipReason::NotJobPod))
-        .map(Outcome::Skipped);
-    let audited = [
-        AuditReason::WouldMutate,
-        AuditReason::WouldDeny,
-        AuditReason::NothingToChange,
-    ]
-    .map(Outcome::Audited);
-    let outcomes = [Outcome::Mutated, Outcome::Unchanged, Outcome::Denied]
-        .into_iter()
-        .chain(skipped)
-        .chain(audited);
-    let answered = outcomes.map(|outcome| ReviewLabels {
-        outcome: outcome.name(),
-        reason: outcome.reason(),
-    });
-    let failures = ReviewError::NAMES
-        .map(Failure::Review)
-        .into_iter()
-        .chain(Failure::OTHERS);
-    answered
-        .chain(failures.map(|failure| ReviewLabels {
-            outcome: "failed",
-            reason: failure.name(),
-        }))
-        .collect()
 }

@@ -4,8 +4,10 @@
 //! It retries nothing.
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -50,17 +52,44 @@ pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 impl Client {
     /// Trusts the authority of a PEM text and nobody else.
     pub(crate) fn trusting(ca: &str) -> Self {
+        Self::new(ca, rustls::ALL_VERSIONS, None)
+    }
+
+    /// Has a certificate to show: certificate and key, PEM.
+    pub(crate) fn showing(ca: &str, certificate: &str, key: &str) -> Self {
+        Self::new(ca, rustls::ALL_VERSIONS, Some((certificate, key)))
+    }
+
+    /// The same in the TLS of old.
+    pub(crate) fn showing_in_tls12(ca: &str, certificate: &str, key: &str) -> Self {
+        Self::new(ca, &[&rustls::version::TLS12], Some((certificate, key)))
+    }
+
+    fn new(
+        ca: &str,
+        versions: &[&'static SupportedProtocolVersion],
+        shown: Option<(&str, &str)>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
             roots.add(certificate.unwrap()).unwrap();
         }
         assert!(!roots.is_empty(), "no authority in {ca:?}");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match shown {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder
+                    .with_client_auth_cert(vec![certificate], key)
+                    .unwrap()
+            }
+        };
         // As the API server does.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self(Arc::new(config))

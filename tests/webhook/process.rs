@@ -1,21 +1,18 @@
 //! The real binary: started on free ports that its own banner names, stopped when the test that started it ends.
 
 use crate::client::{Client, JSON, Plain, Tls, request};
+use crate::lines::{Lines, PATIENCE};
 use crate::metrics::Metrics;
 use crate::reviews::RUNNER;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// How long anything may take that takes no time on a quiet machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Looks until something of the outside world is so.
 #[track_caller]
@@ -249,9 +246,9 @@ impl Server {
 
     /// The `curl` line of its banner.
     pub(crate) fn curl_line(&self) -> String {
-        let lines = self.stderr.lines.lock().unwrap();
-        let line = lines.0.iter().find(|line| line.starts_with("curl "));
-        line.expect("spawn() waited for it").clone()
+        let text = self.stderr();
+        let line = text.lines().find(|line| line.starts_with("curl "));
+        line.expect("spawn() waited for it").to_owned()
     }
 
     /// Sends a signal as the kubelet does.
@@ -278,46 +275,5 @@ impl Server {
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
-    }
-}
-
-/// The lines that a process writes, collected by a thread that ends with them.
-struct Lines {
-    /// The lines, and whether there will be more.
-    lines: Mutex<(Vec<String>, bool)>,
-    changed: Condvar,
-}
-
-impl Lines {
-    fn of(stream: impl std::io::Read + Send + 'static) -> Arc<Self> {
-        let lines = Arc::new(Self {
-            lines: Mutex::new((Vec::new(), true)),
-            changed: Condvar::new(),
-        });
-        let writer = lines.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                writer.lines.lock().unwrap().0.push(line);
-                writer.changed.notify_all();
-            }
-            writer.lines.lock().unwrap().1 = false;
-            writer.changed.notify_all();
-        });
-        lines
-    }
-
-    /// Waits until the lines are as wanted; nothing if they end before.
-    fn wait_for(&self, what: &str, wanted: impl Fn(&[String]) -> bool) -> Option<Vec<String>> {
-        let lines = self.lines.lock().unwrap();
-        let (lines, timeout) = self
-            .changed
-            .wait_timeout_while(lines, PATIENCE, |(lines, more)| *more && !wanted(lines))
-            .unwrap();
-        assert!(!timeout.timed_out(), "never came: {what}: {:?}", lines.0);
-        wanted(&lines.0).then(|| lines.0.clone())
-    }
-
-    fn text(&self) -> String {
-        self.lines.lock().unwrap().0.join("\n")
     }
 }

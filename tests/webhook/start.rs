@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// Starts with flags that cannot work: it ends with 2, and what it says has these words.
 #[track_caller]
-fn refused(flags: &[&str], words: &[&str]) {
+pub(crate) fn refused(flags: &[&str], words: &[&str]) {
     let mut command = drydock(&["serve"]);
     if !flags.contains(&"--listen") {
         command.args(&FREE_PORTS[..2]);

@@ -1,21 +1,33 @@
-//! The server's certificate: from files that are read again when they change, or made in memory.
+//! The server's certificate: from files that are read again when they change, kept by drydock itself in a cluster, or made in memory.
 
-use super::{Serve, keep_last_good, refuse, reloaded};
-use crate::development_ca;
+use super::{Serve, keep_last_good, managed, refuse, reloaded};
+use crate::cli::certs;
 use crate::server::tls::{Certificate, CertificateError};
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use anyhow::Context;
+use futures::future::BoxFuture;
+use kube::Client;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Where the certificate comes from, and the one in use.
 pub(super) struct Origin {
-    files: Option<Files>,
-    /// The authority of a certificate that was made in memory, PEM.
-    pub(super) ca: Option<String>,
-    /// Where the authority was written, because a flag says so.
-    pub(super) ca_file: Option<PathBuf>,
-    current: watch::Sender<Certificate>,
+    source: Source,
+    current: watch::Sender<Option<Certificate>>,
+}
+
+enum Source {
+    Files(Files),
+    /// Made in memory at the start.
+    Memory {
+        /// Its authority, PEM.
+        ca: String,
+        /// Where that was written, because a flag says so.
+        ca_file: Option<PathBuf>,
+    },
+    /// Kept by drydock itself in a cluster, by this work.
+    Managed(BoxFuture<'static, ()>),
 }
 
 struct Files {
@@ -26,38 +38,65 @@ struct Files {
 }
 
 impl Origin {
-    pub(super) fn open(flags: &Serve, metrics: &Metrics) -> anyhow::Result<Self> {
-        let (files, ca, first) = match (&flags.tls_cert_file, &flags.tls_key_file) {
-            (Some(certificate), Some(key)) => {
+    /// Takes the files that flags name; else in a cluster drydock keeps a certificate itself; else one is made here.
+    pub(super) fn open(
+        flags: &Serve,
+        client: Option<&Client>,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let (current, _) = watch::channel(None);
+        let (source, first) = match (&flags.tls_cert_file, &flags.tls_key_file, client) {
+            (Some(certificate), Some(key), _) => {
                 let (files, first) = Files::open(certificate, key)?;
-                (Some(files), None, first)
+                (Source::Files(files), Some(first))
+            }
+            (_, _, Some(client)) => {
+                let work = managed::keep(flags, client.clone(), metrics.clone(), current.clone())?;
+                (Source::Managed(work), None)
             }
             _ => {
                 let (ca, first) = in_memory(flags)?;
-                (None, Some(ca), first)
+                let ca_file = flags.write_ca.clone();
+                if let Some(path) = &ca_file {
+                    std::fs::write(path, &ca).with_context(|| {
+                        format!("--write-ca {} cannot be written", path.display())
+                    })?;
+                }
+                (Source::Memory { ca, ca_file }, Some(first))
             }
         };
-        metrics.set_certificate_expiry(first.expires);
-        if let (Some(path), Some(ca)) = (&flags.write_ca, &ca) {
-            std::fs::write(path, ca)
-                .with_context(|| format!("--write-ca {} cannot be written", path.display()))?;
+        if let Some(first) = first {
+            metrics.set_certificate_expiry(first.expires);
+            current.send_replace(Some(first));
         }
-        Ok(Self {
-            files,
-            ca,
-            ca_file: flags.write_ca.clone(),
-            current: watch::channel(first).0,
-        })
+        Ok(Self { source, current })
+    }
+
+    /// Returns the authority of a certificate that was made in memory, PEM, and the file where it was written.
+    pub(super) fn made_here(&self) -> Option<(&str, Option<&Path>)> {
+        match &self.source {
+            Source::Memory { ca, ca_file } => Some((ca, ca_file.as_deref())),
+            Source::Files(_) | Source::Managed(_) => None,
+        }
+    }
+
+    /// Takes the work that has to be done beside the server.
+    pub(super) fn work(&mut self) -> BoxFuture<'static, ()> {
+        let idle = Box::pin(std::future::pending());
+        match &mut self.source {
+            Source::Managed(work) => std::mem::replace(work, idle),
+            Source::Files(_) | Source::Memory { .. } => idle,
+        }
     }
 
     /// Returns where the certificate in use is to be seen.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Certificate> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Certificate>> {
         self.current.subscribe()
     }
 
     /// Reads the files again; a changed pair that is good comes into use.
     pub(super) fn reload(&mut self, metrics: &Metrics) {
-        let Some(files) = &mut self.files else {
+        let Source::Files(files) = &mut self.source else {
             return;
         };
         let read = files.read();
@@ -68,7 +107,7 @@ impl Origin {
         match files.parse() {
             Ok(certificate) => {
                 metrics.set_certificate_expiry(certificate.expires);
-                self.current.send_replace(certificate);
+                self.current.send_replace(Some(certificate));
                 reloaded(metrics, Reloaded::Certificate);
             }
             // A pair that is being replaced may be read half old, half new: the next look finds it whole.
@@ -135,7 +174,7 @@ fn in_memory(flags: &Serve) -> anyhow::Result<(String, Certificate)> {
     if !listen.is_unspecified() && !listen.is_loopback() {
         names.push(listen.to_string());
     }
-    let issued = development_ca::issue(&names).context("no certificate can be made")?;
-    let certificate = Certificate::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes())?;
-    Ok((issued.ca, certificate))
+    let (authority, server) = certs::development(&names)?;
+    let certificate = Certificate::from_pem(server.certificate.as_bytes(), server.key.as_bytes())?;
+    Ok((authority.certificate().pem().to_owned(), certificate))
 }

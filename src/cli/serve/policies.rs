@@ -2,20 +2,72 @@
 //!
 //! Content is compared, not times or events: a mounted ConfigMap changes by swapping a symbolic link.
 
+use super::cluster::Joined;
 use super::{keep_last_good, refuse, reloaded};
 use crate::cli::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
 use crate::policy::{self, LiveAddresses, Policy, PolicyError, PolicyFile, PolicySet};
+use crate::server;
 use crate::telemetry::metrics::{Metrics, Reloaded};
+use futures::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Where policies come from.
+pub(super) enum Origin {
+    Files(Files),
+    Cluster(Joined),
+}
+
+impl Origin {
+    /// Returns where the set in force is to be seen.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<PolicySet>>> {
+        match self {
+            Self::Files(files) => files.set.subscribe(),
+            Self::Cluster(joined) => joined.policies.clone(),
+        }
+    }
+
+    /// Returns what the cluster adds to the answers.
+    pub(super) fn cluster(&self) -> Option<server::Cluster> {
+        match self {
+            Self::Files(_) => None,
+            Self::Cluster(joined) => Some(joined.for_answers.clone()),
+        }
+    }
+
+    /// Returns what is in force at the start, for people.
+    pub(super) fn in_force(&self) -> Vec<String> {
+        match self {
+            Self::Files(files) => files.in_force(),
+            Self::Cluster(_) => vec!["those of the cluster".to_owned()],
+        }
+    }
+
+    /// Takes the work that has to be done beside the server.
+    pub(super) fn work(&mut self) -> BoxFuture<'static, ()> {
+        match self {
+            Self::Files(_) => Box::pin(std::future::pending()),
+            Self::Cluster(joined) => {
+                std::mem::replace(&mut joined.work, Box::pin(std::future::pending()))
+            }
+        }
+    }
+
+    /// Looks at files again.
+    pub(super) fn reload(&mut self, metrics: &Metrics) {
+        if let Self::Files(files) = self {
+            files.reload(metrics);
+        }
+    }
+}
+
 /// The policy files and the set that they make.
 pub(super) struct Files {
     files: Vec<File>,
-    set: watch::Sender<Arc<PolicySet>>,
+    set: watch::Sender<Option<Arc<PolicySet>>>,
 }
 
 struct File {
@@ -50,19 +102,14 @@ impl Files {
             }
         }
         refuse(&problems)?;
-        let (set, _) = watch::channel(Arc::default());
+        let (set, _) = watch::channel(None);
         let files = Self { files, set };
         files.publish(metrics);
         Ok(files)
     }
 
-    /// Returns where the set in force is to be seen.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<PolicySet>> {
-        self.set.subscribe()
-    }
-
     /// Returns what is in force, for people: each policy and its file.
-    pub(super) fn in_force(&self) -> Vec<String> {
+    fn in_force(&self) -> Vec<String> {
         let of = |file: &File| {
             file.good
                 .iter()
@@ -73,7 +120,7 @@ impl Files {
     }
 
     /// Reads the files again; what changed and is good comes into force.
-    pub(super) fn reload(&mut self, metrics: &Metrics) {
+    fn reload(&mut self, metrics: &Metrics) {
         let changed: Vec<Vec<String>> = self.files.iter_mut().filter_map(File::reload).collect();
         if changed.is_empty() {
             return;
@@ -118,8 +165,8 @@ impl Files {
                 "without a cluster only kubernetes.io/metadata.name is known of a namespace, so a namespaceSelector on other labels matches nothing"
             );
         }
-        self.set
-            .send_replace(Arc::new(PolicySet::new(policies, &LiveAddresses::new())));
+        let set = PolicySet::new(policies, &LiveAddresses::new());
+        self.set.send_replace(Some(Arc::new(set)));
     }
 }
 

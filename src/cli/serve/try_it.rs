@@ -21,7 +21,7 @@ impl Example {
         let written = || -> std::io::Result<TempDir> {
             let directory = TempDir::with_prefix("drydock-")?;
             std::fs::write(directory.path().join("review.json"), REVIEW)?;
-            if let Some(ca) = &certificate.ca {
+            if let Some((ca, _)) = certificate.made_here() {
                 std::fs::write(directory.path().join("ca.crt"), ca)?;
             }
             Ok(directory)
@@ -45,21 +45,32 @@ pub(super) fn say(
     ops: SocketAddr,
     policies: &[String],
     certificate: &Origin,
-    example: &Example,
+    example: Option<&Example>,
 ) {
     let policies = if policies.is_empty() {
         "none".to_owned()
     } else {
         policies.join(", ")
     };
-    let trust = match (
-        &certificate.ca_file,
-        example.path("ca.crt").filter(|_| certificate.ca.is_some()),
-    ) {
-        (Some(file), _) => format!("--cacert {}", quoted(file)),
-        (None, Some(file)) => format!("--cacert {}", quoted(&file)),
+    let text = format!(
+        "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}\n\
+         policies in force: {policies}\n",
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    let line = example.map(|example| curl_line(webhook, certificate, example));
+    let text = text + &line.unwrap_or_default();
+    let _ = talk.write_all(text.as_bytes()).and_then(|()| talk.flush());
+}
+
+fn curl_line(webhook: SocketAddr, certificate: &Origin, example: &Example) -> String {
+    let trust = match certificate.made_here() {
+        Some((_, Some(file))) => format!("--cacert {}", quoted(file)),
+        Some((_, None)) => match example.path("ca.crt") {
+            Some(file) => format!("--cacert {}", quoted(&file)),
+            None => "--insecure".to_owned(),
+        },
         // Whose authority signed a certificate from files is not known here.
-        (None, None) => "--insecure".to_owned(),
+        None => "--insecure".to_owned(),
     };
     let review = example
         .path("review.json")
@@ -68,14 +79,10 @@ pub(super) fn say(
         "https://{}/mutate",
         SocketAddr::new(reachable(webhook.ip()), webhook.port())
     );
-    let text = format!(
-        "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}\n\
-         policies in force: {policies}\n\
-         try it on the pod of a real runner:\n\
-         curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}\n",
-        version = env!("CARGO_PKG_VERSION"),
-    );
-    let _ = talk.write_all(text.as_bytes()).and_then(|()| talk.flush());
+    format!(
+        "try it on the pod of a real runner:\n\
+         curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}\n"
+    )
 }
 
 /// An address to call where every address is listened on.

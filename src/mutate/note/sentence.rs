@@ -87,7 +87,7 @@ impl fmt::Display for Note<'_> {
             Fact::HostAliasesRight => f.write_str("the policies' hostnames resolve as they should already"),
             Fact::Shadowed { hostname } => write!(f, "{hostname} is mapped to the job itself, as the runner does for services, so the policy's address is not used"),
             Fact::NoAddress { hostname, source } => write!(f, "{source} has no address now, so {hostname} is left as it is"),
-            Fact::HostnamesUnknown { source } => write!(f, "the hostnames of {source} are those of its rules, which are only known in a cluster"),
+            Fact::HostnamesUnknown { source } => write!(f, "the hostnames of {source} are those of its rules, and none is known: it has not been seen, or its rules name no host"),
             Fact::NoDind => f.write_str("no container runs a Docker daemon, so nothing about docker is changed"),
             Fact::ImageUndecided { container, image } => {
                 write!(f, "container \"{container}\" has the image {image}, which does not say whether it runs a daemon; list it in dind.images if it does")

@@ -1,0 +1,127 @@
+//! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret, trusted through the `caBundle`.
+
+use super::Serve;
+use crate::cluster::certificates::{self, Issued, Lifetimes, Settings};
+use crate::names::NAME;
+use crate::server::tls::Certificate;
+use crate::telemetry::metrics::Metrics;
+use anyhow::Context as _;
+use clap::Args;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kube::Client;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How often Secret and configuration are looked at when nothing says that they changed.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How the certificate lives that drydock keeps itself.
+#[derive(Args, Debug)]
+pub(super) struct ManagedFlags {
+    /// Further DNS name or address of the certificate that drydock keeps itself, beside the Service's. Repeats
+    #[arg(
+        long = "tls-name",
+        value_name = "NAME",
+        env = "DRYDOCK_TLS_NAME",
+        value_delimiter = ',',
+        requires = "cluster",
+        conflicts_with = "tls_cert_file"
+    )]
+    names: Vec<String>,
+
+    /// Name of the Service that the API server calls
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = NAME,
+        env = "DRYDOCK_SERVICE"
+    )]
+    service: String,
+
+    /// How long the authority lives; it is renewed when a third of that is left
+    #[arg(long, value_name = "DAYS", default_value = "365", value_parser = days, env = "DRYDOCK_CA_DAYS")]
+    ca_days: Duration,
+
+    /// How long the certificate lives; it is renewed when a third of that is left
+    #[arg(long, value_name = "HOURS", default_value = "24", value_parser = hours, env = "DRYDOCK_CERTIFICATE_HOURS")]
+    certificate_hours: Duration,
+
+    /// How long a new authority is in the caBundle before it signs: every API server has to have seen it
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = super::seconds, env = "DRYDOCK_CA_OVERLAP_SECONDS")]
+    ca_overlap_seconds: Duration,
+}
+
+fn days(text: &str) -> Result<Duration, String> {
+    times(text, 24.0 * 60.0 * 60.0, "days, as in 365")
+}
+
+fn hours(text: &str) -> Result<Duration, String> {
+    times(text, 60.0 * 60.0, "hours, as in 24 or 0.5")
+}
+
+/// Reads a number of some unit, of at most a hundred years.
+fn times(text: &str, unit: f64, what: &str) -> Result<Duration, String> {
+    const LONGEST: f64 = 100.0 * 365.0 * 24.0 * 60.0 * 60.0;
+    match text.parse::<f64>().map(|number| number * unit) {
+        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!(
+            "give a number of {what}, more than 0 and at most a hundred years"
+        )),
+    }
+}
+
+/// Returns the work of keeping a certificate; each one comes into use by `current`.
+pub(super) fn keep(
+    flags: &Serve,
+    client: Client,
+    metrics: Arc<Metrics>,
+    current: watch::Sender<Option<Certificate>>,
+) -> anyhow::Result<BoxFuture<'static, ()>> {
+    let managed = &flags.managed;
+    let lifetimes = Lifetimes::new(
+        managed.ca_days,
+        managed.certificate_hours,
+        managed.ca_overlap_seconds,
+    )
+    .context("--ca-days, --certificate-hours and --ca-overlap-seconds do not fit together")?;
+    let settings = Settings {
+        namespace: flags.own_namespace.clone(),
+        service: managed.service.clone(),
+        names: managed.names.clone(),
+        replica: flags.instance.clone(),
+        lifetimes,
+        look: LOOK,
+        clock: Timestamp::now,
+    };
+    let (sender, issued) = watch::channel(None);
+    Ok(Box::pin(async move {
+        tokio::select! {
+            never = certificates::run(client, settings, metrics.clone(), sender) => match never {},
+            () = bring_into_use(issued, &current, &metrics) => {}
+        }
+    }))
+}
+
+async fn bring_into_use(
+    mut issued: watch::Receiver<Option<Issued>>,
+    current: &watch::Sender<Option<Certificate>>,
+    metrics: &Metrics,
+) {
+    while issued.changed().await.is_ok() {
+        let Some(new) = issued.borrow_and_update().clone() else {
+            continue;
+        };
+        match Certificate::from_pem(new.chain_pem.as_bytes(), new.key_pem.as_bytes()) {
+            Ok(certificate) => {
+                metrics.set_certificate_expiry(certificate.expires);
+                current.send_replace(Some(certificate));
+            }
+            Err(error) => tracing::error!(
+                "a new certificate cannot be used, the last one stays in use: {:#}",
+                anyhow::Error::from(error)
+            ),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the Secret holds: the authority in use, the one that comes after it, and the certificates of those before.
+//!
+//! ```text
+//! ca.crt, ca.key        the current authority: it signs
+//! next.crt, next.key    the next one, while it is made known: it is trusted and does not sign yet
+//! previous.crt          the certificates of earlier ones: what they signed may still be in use
+//! previous-until        when nothing of theirs is in use any more (RFC 3339); without it they are trusted until they end
+//! ```
+//!
+//! What cannot be read is told and left out: a damaged Secret costs a new authority, never an admission.
+
+#[cfg(test)]
+mod tests;
+
+use crate::authority::{Authority, CaCertificate};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use std::collections::BTreeMap;
+
+const CURRENT: [&str; 2] = ["ca.crt", "ca.key"];
+const NEXT: [&str; 2] = ["next.crt", "next.key"];
+const PREVIOUS: &str = "previous.crt";
+const PREVIOUS_UNTIL: &str = "previous-until";
+
+/// The content of the Secret.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Content {
+    /// The one that signs.
+    pub(super) current: Option<Authority>,
+    /// The one that will.
+    pub(super) next: Option<Authority>,
+    /// Those that signed.
+    pub(super) previous: Vec<CaCertificate>,
+    /// When `previous` is not needed any more.
+    pub(super) previous_until: Option<Timestamp>,
+}
+
+/// Data of a Secret, decoded.
+pub(super) type Data = BTreeMap<String, ByteString>;
+
+impl Content {
+    /// Reads it, and says what cannot be read: texts that name a field and never quote it.
+    pub(super) fn read(data: &Data) -> (Self, Vec<String>) {
+        let mut reader = Reader {
+            data,
+            problems: Vec::new(),
+            orphans: Vec::new(),
+        };
+        let current = reader.authority(CURRENT);
+        let next = reader.authority(NEXT);
+        let mut content = Self {
+            current,
+            next,
+            previous: reader.certificates(PREVIOUS),
+            previous_until: reader.time(PREVIOUS_UNTIL),
+        };
+        content.trust(reader.orphans);
+        (content, reader.problems)
+    }
+
+    /// Keeps trusting authorities that are trusted now.
+    pub(super) fn trust(&mut self, certificates: impl IntoIterator<Item = CaCertificate>) {
+        for certificate in certificates {
+            if !self.trusted().contains(&&certificate) {
+                self.previous.push(certificate);
+            }
+        }
+    }
+
+    /// Writes it to a Secret's data, whose other fields stay.
+    pub(super) fn write(&self, data: &mut Data) {
+        let mut set = |name: &str, value: Option<String>| match value {
+            Some(value) => drop(data.insert(name.to_owned(), ByteString(value.into_bytes()))),
+            None => drop(data.remove(name)),
+        };
+        for ([certificate, key], authority) in [(CURRENT, &self.current), (NEXT, &self.next)] {
+            let authority = authority.as_ref();
+            set(
+                certificate,
+                authority.map(|it| it.certificate().pem().to_owned()),
+            );
+            set(key, authority.map(Authority::key_pem));
+        }
+        let previous: String = self.previous.iter().map(CaCertificate::pem).collect();
+        set(PREVIOUS, (!previous.is_empty()).then_some(previous));
+        let until = self.previous_until;
+        set(PREVIOUS_UNTIL, until.map(|until| until.to_string()));
+    }
+
+    /// Returns all certificates to be trusted, each once, in an order that is the same for every replica.
+    pub(super) fn trusted(&self) -> Vec<&CaCertificate> {
+        let authorities = [&self.current, &self.next].into_iter().flatten();
+        let all = self.previous.iter();
+        let mut trusted: Vec<&CaCertificate> = Vec::new();
+        for certificate in all.chain(authorities.map(Authority::certificate)) {
+            if !trusted.contains(&certificate) {
+                trusted.push(certificate);
+            }
+        }
+        trusted
+    }
+
+    /// Returns the `caBundle`, PEM.
+    pub(super) fn bundle(&self) -> String {
+        let trusted = self.trusted().into_iter();
+        trusted.map(CaCertificate::pem).collect()
+    }
+}
+
+struct Reader<'a> {
+    data: &'a Data,
+    problems: Vec<String>,
+    /// Certificates of authorities whose keys are lost.
+    orphans: Vec<CaCertificate>,
+}
+
+impl Reader<'_> {
+    fn text(&mut self, name: &str) -> Option<String> {
+        let bytes = &self.data.get(name)?.0;
+        let text = String::from_utf8(bytes.clone());
+        if text.is_err() {
+            self.problems.push(format!("{name} is not text"));
+        }
+        text.ok()
+    }
+
+    fn authority(&mut self, [certificate, key]: [&str; 2]) -> Option<Authority> {
+        let (certificate_pem, key_pem) = (self.text(certificate), self.text(key));
+        if certificate_pem.is_none() && key_pem.is_none() {
+            return None;
+        }
+        let certificate_pem = certificate_pem.unwrap_or_default();
+        match Authority::from_pem(&certificate_pem, &key_pem.unwrap_or_default()) {
+            Ok(authority) => Some(authority),
+            Err(error) => {
+                self.problems
+                    .push(format!("{certificate} with {key}: {error}"));
+                self.orphans
+                    .extend(CaCertificate::all_from_pem(&certificate_pem).0);
+                None
+            }
+        }
+    }
+
+    fn certificates(&mut self, name: &str) -> Vec<CaCertificate> {
+        let text = self.text(name).unwrap_or_default();
+        let (certificates, unreadable) = CaCertificate::all_from_pem(&text);
+        if unreadable > 0 {
+            self.problems
+                .push(format!("{name}: {unreadable} certificates cannot be read"));
+        }
+        certificates
+    }
+
+    fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let time = self.text(name)?.trim().parse();
+        if time.is_err() {
+            self.problems
+                .push(format!("{name} is not a time (RFC 3339)"));
+        }
+        time.ok()
+    }
+}

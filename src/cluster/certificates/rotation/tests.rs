@@ -1,0 +1,257 @@
+use super::super::live::Live;
+use super::*;
+use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK};
+use k8s_openapi::ByteString;
+use serde_json::json;
+use std::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const CA: Duration = DAY.saturating_mul(90);
+const OVERLAP: Duration = Duration::from_secs(300);
+
+fn now() -> Timestamp {
+    "2026-11-21T12:00:00Z".parse().unwrap()
+}
+
+fn lifetimes() -> Lifetimes {
+    Lifetimes::new(CA, DAY, OVERLAP).unwrap()
+}
+
+fn authority(made: Timestamp) -> Authority {
+    Authority::make("a CA", made, CA).unwrap()
+}
+
+/// What has been trusted for some time.
+fn in_force(authority: &Authority, time: Duration) -> InForce {
+    let bundle = ByteString(authority.certificate().pem().into());
+    let webhook = |name: &str| {
+        json!({"name": name, "admissionReviewVersions": [], "sideEffects": "None",
+            "clientConfig": {"caBundle": bundle}})
+    };
+    let configuration = json!({"webhooks": [webhook(ENFORCE_WEBHOOK), webhook(AUDIT_WEBHOOK)]});
+    let live = Live::of(&serde_json::from_value(configuration).unwrap());
+    let (mut in_force, start) = (InForce::default(), Instant::now());
+    in_force.note(&live, start);
+    in_force.note(&live, start + time);
+    in_force
+}
+
+/// What one does who serves nothing yet and has seen nothing.
+fn settled(content: Content, now: Timestamp) -> (Content, Vec<Move>) {
+    settled_with(content, now, None, &InForce::default())
+}
+
+fn settled_with(
+    content: Content,
+    now: Timestamp,
+    serving: Option<&CaCertificate>,
+    in_force: &InForce,
+) -> (Content, Vec<Move>) {
+    let sight = Sight {
+        now,
+        serving,
+        in_force,
+        lifetimes: lifetimes(),
+    };
+    let (content, moves) = settle(content, &sight).unwrap();
+    assert_eq!(decide(&content, &sight), None, "it comes to rest");
+    (content, moves)
+}
+
+fn with(current: &Authority) -> Content {
+    Content {
+        current: Some(current.clone()),
+        ..Content::default()
+    }
+}
+
+fn with_next(current: &Authority, next: &Authority) -> Content {
+    Content {
+        next: Some(next.clone()),
+        ..with(current)
+    }
+}
+
+fn with_previous(current: &Authority, previous: &Authority, until: Option<Timestamp>) -> Content {
+    Content {
+        previous: vec![previous.certificate().clone()],
+        previous_until: until,
+        ..with(current)
+    }
+}
+
+#[test]
+fn without_an_authority_one_is_made_and_used_at_once() {
+    let (content, moves) = settled(Content::default(), now());
+    assert_eq!(moves, [Move::Create]);
+    let current = content.current.unwrap();
+    assert_eq!(current.certificate().expires(), now() + CA);
+    assert_eq!((content.next, content.previous), (None, Vec::new()));
+    assert_eq!(content.previous_until, None);
+}
+
+#[test]
+fn a_fresh_authority_is_left_alone() {
+    let content = with(&authority(now()));
+    assert_eq!(settled(content.clone(), now()), (content, vec![]));
+}
+
+#[test]
+fn the_next_is_published_at_two_thirds_of_the_life_exactly() {
+    let current = authority(now());
+    let due = now() + CA * 2 / 3;
+    assert_eq!(settled(with(&current), due - SECOND).1, []);
+    let (content, moves) = settled(with(&current), due);
+    assert_eq!(moves, [Move::Publish]);
+    assert_eq!(content.current, Some(current));
+    assert_eq!(content.next.unwrap().certificate().expires(), due + CA);
+}
+
+#[test]
+fn the_next_is_promoted_once_it_has_been_in_force_for_the_overlap() {
+    let (current, next) = (authority(now()), authority(now()));
+    let content = with_next(&current, &next);
+    let seen = |time| in_force(&next, time);
+    for early in [InForce::default(), seen(OVERLAP - SECOND)] {
+        let (after, moves) = settled_with(content.clone(), now(), None, &early);
+        assert_eq!((after, moves), (content.clone(), vec![]));
+    }
+    let (after, moves) = settled_with(content, now(), None, &seen(OVERLAP));
+    assert_eq!(moves, [Move::Promote]);
+    assert_eq!(after, with_previous(&next, &current, Some(now() + DAY)));
+}
+
+#[test]
+fn the_overlap_is_of_the_next_and_not_of_the_current_authority() {
+    let (current, next) = (authority(now()), authority(now()));
+    let seen = in_force(&current, DAY);
+    let (_, moves) = settled_with(with_next(&current, &next), now(), None, &seen);
+    assert_eq!(moves, []);
+}
+
+#[test]
+fn previous_authorities_are_trusted_until_the_last_leaf_of_theirs_has_ended() {
+    let (current, previous) = (authority(now()), authority(now()));
+    let until = now() + DAY;
+    let content = with_previous(&current, &previous, Some(until));
+    assert_eq!(settled(content.clone(), until - SECOND).1, []);
+    let (after, moves) = settled(content, until);
+    assert_eq!(moves, [Move::Discard]);
+    assert_eq!(after, with(&current));
+}
+
+#[test]
+fn a_previous_authority_that_has_ended_is_discarded_whatever_the_date_says() {
+    let (current, previous) = (authority(now()), authority(now() - CA + DAY));
+    for until in [None, Some(now() + CA)] {
+        let content = with_previous(&current, &previous, until);
+        let end = previous.certificate().expires();
+        assert_eq!(settled(content.clone(), end - SECOND).1, []);
+        assert_eq!(settled(content, end), (with(&current), vec![Move::Discard]));
+    }
+}
+
+#[test]
+fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
+    let current = authority(now());
+    let end = now() + CA;
+    let (_, moves) = settled(with(&current), end - SECOND);
+    assert_eq!(moves, [Move::Publish]);
+    let (content, moves) = settled(with(&current), end);
+    // Nothing of its is good any more either.
+    assert_eq!(moves, [Move::Create, Move::Discard]);
+    assert_ne!(content.current, Some(current));
+    assert_eq!(content.previous, []);
+}
+
+#[test]
+fn where_the_current_has_ended_the_next_takes_over_without_waiting() {
+    let current = authority(now() - CA);
+    let next = authority(now() - OVERLAP);
+    let (content, moves) = settled(with_next(&current, &next), now());
+    assert_eq!(moves, [Move::Promote, Move::Discard]);
+    assert_eq!(content, with(&next));
+}
+
+#[test]
+fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
+    // As a clock sees it that was put back by a day.
+    let current = authority(now());
+    let back = now() - DAY;
+    let (content, moves) = settled(with(&current), back);
+    assert_eq!(moves, [Move::Create]);
+    assert_eq!(content.previous, [current.certificate().clone()]);
+    assert_eq!(content.previous_until, Some(back + DAY));
+    assert!(content.current.unwrap().certificate().is_good(back));
+    // Within the hour that clocks may differ, nothing is done.
+    assert_eq!(settled(with(&current), now() - HOUR).1, []);
+}
+
+#[test]
+fn a_next_that_has_ended_or_is_not_good_yet_is_published_anew() {
+    let current = authority(now());
+    for bad in [authority(now() - CA), authority(now() + DAY)] {
+        let (content, moves) = settled(with_next(&current, &bad), now());
+        assert_eq!(moves, [Move::Publish]);
+        assert_ne!(content.next, Some(bad));
+        assert_eq!(content.current.as_ref(), Some(&current));
+    }
+}
+
+#[test]
+fn two_that_are_not_good_are_replaced_by_one_and_trusted_if_they_may_become_good() {
+    let (ended, to_come) = (authority(now() - CA), authority(now() + DAY));
+    let (content, moves) = settled(with_next(&ended, &to_come), now());
+    assert_eq!(moves, [Move::Create, Move::Discard]);
+    assert_eq!(content.previous, [to_come.certificate().clone()]);
+    assert_eq!(content.next, None);
+}
+
+#[test]
+fn what_is_trusted_now_stays_trusted_where_the_authority_was_lost() {
+    let lost = authority(now());
+    let mut content = Content::default();
+    content.trust([lost.certificate().clone()]);
+    let (content, moves) = settled(content, now());
+    assert_eq!(moves, [Move::Create]);
+    assert_eq!(content.previous, [lost.certificate().clone()]);
+    assert_eq!(content.previous_until, Some(now() + DAY));
+}
+
+#[test]
+fn the_authority_of_a_leaf_in_use_is_kept_where_somebody_took_it_out() {
+    let (own, other) = (authority(now()), authority(now()));
+    let serving = Some(own.certificate());
+    let (content, moves) = settled_with(with(&other), now(), serving, &InForce::default());
+    assert_eq!(moves, [Move::Keep(own.certificate().clone())]);
+    assert_eq!(content, with_previous(&other, &own, Some(now() + DAY)));
+    // Whoever serves the same finds it there.
+    let (_, moves) = settled_with(content, now(), serving, &InForce::default());
+    assert_eq!(moves, []);
+}
+
+#[test]
+fn an_authority_that_has_ended_is_not_kept() {
+    let (own, other) = (authority(now() - CA), authority(now()));
+    let serving = Some(own.certificate());
+    let (_, moves) = settled_with(with(&other), now(), serving, &InForce::default());
+    assert_eq!(moves, []);
+}
+
+#[test]
+fn a_clock_that_jumps_to_and_fro_comes_to_rest_each_time_and_loses_no_authority_in_use() {
+    let own = authority(now());
+    let serving = Some(own.certificate());
+    let mut content = with(&own);
+    for days in [-400_i64, 0, 100, 0, 20, -1, 400, 0] {
+        let then = now() + jiff::SignedDuration::from_hours(24 * days);
+        content = settled_with(content, then, serving, &InForce::default()).0;
+        let is_trusted = content.trusted().contains(&own.certificate());
+        let has_ended = own.certificate().rest(then).is_zero();
+        assert!(is_trusted || has_ended, "day {days}");
+        let current = content.current.clone().unwrap();
+        assert!(current.certificate().is_good(then), "day {days}");
+    }
+}

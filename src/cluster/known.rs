@@ -1,0 +1,305 @@
+//! What is known of the cluster's policies and of the objects that have their addresses: what is in force follows from it. Pure.
+//!
+//! A policy that becomes bad stays in force as it was last good (F3); a source that goes away keeps its last known addresses (H7).
+
+use super::source::Seen;
+use crate::crd::{JobPodPolicyStatus, form};
+use crate::policy::{self, Address, Live, LiveAddresses, Policy, PolicySet, Source};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Policies and sources, as they were last seen.
+#[derive(Debug, Default)]
+pub struct Known {
+    policies: BTreeMap<String, KnownPolicy>,
+    sources: BTreeMap<Source, KnownSource>,
+}
+
+/// A policy object.
+#[derive(Debug)]
+pub struct KnownPolicy {
+    version: Version,
+    /// The status that the API server has.
+    pub(super) status: JobPodPolicyStatus,
+    /// The last good version, with its generation.
+    pub(super) in_force: Option<(Policy, Option<i64>)>,
+    /// What is wrong with the newest version; nothing where that is in force.
+    pub(super) problems: Vec<String>,
+}
+
+/// Which object, and which version of its spec.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Version {
+    uid: String,
+    generation: Option<i64>,
+}
+
+/// A live source.
+#[derive(Debug, Default)]
+pub struct KnownSource {
+    /// What it has, or had when it last had an address.
+    pub(super) live: Live,
+    /// Since when it has had these addresses.
+    pub(super) since: Option<Timestamp>,
+    /// Why `live` is not what it has now.
+    pub(super) problem: Option<String>,
+    /// Whether it has been looked at since the start.
+    is_seen: bool,
+}
+
+impl KnownSource {
+    /// Whether its addresses are those of an object that has them no more, or cannot be watched.
+    pub(super) fn is_stale(&self) -> bool {
+        self.problem.is_some() && !self.live.addresses.is_empty()
+    }
+}
+
+/// How many policies and sources there are, by state.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Policies in force.
+    pub loaded: usize,
+    /// Policies whose newest version is not in force.
+    pub refused: usize,
+    /// Sources with addresses.
+    pub resolved: usize,
+    /// Sources whose addresses are the last known ones.
+    pub stale: usize,
+    /// Sources that never had an address.
+    pub unresolved: usize,
+}
+
+impl Known {
+    /// Takes in a policy object; returns whether what is in force may have changed.
+    pub fn apply(&mut self, object: Value) -> bool {
+        let Some(name) = object.pointer("/metadata/name").and_then(Value::as_str) else {
+            return false;
+        };
+        let name = name.to_owned();
+        let version = Version::of(&object);
+        let status = object
+            .get("status")
+            .and_then(|status| serde_json::from_value(status.clone()).ok())
+            .unwrap_or_default();
+        if let Some(known) = self.policies.get_mut(&name) {
+            known.status = status;
+            if known.version == version {
+                return false;
+            }
+            let is_same_object = known.version.uid == version.uid;
+            let generation = version.generation;
+            known.version = version;
+            match policy::read_object(object) {
+                Ok(policy) => {
+                    known.in_force = Some((policy, generation));
+                    known.problems.clear();
+                }
+                Err(errors) => {
+                    known.problems = errors.iter().map(ToString::to_string).collect();
+                    // An object that was deleted and made anew is another policy: its predecessor is not its last good version.
+                    known.in_force = known.in_force.take().filter(|_| is_same_object);
+                }
+            }
+            return true;
+        }
+        let generation = version.generation;
+        let (in_force, problems) = match policy::read_object(object) {
+            Ok(policy) => (Some((policy, generation)), Vec::new()),
+            Err(errors) => (None, errors.iter().map(ToString::to_string).collect()),
+        };
+        let known = KnownPolicy {
+            version,
+            status,
+            in_force,
+            problems,
+        };
+        self.policies.insert(name, known);
+        true
+    }
+
+    /// Forgets a policy; returns whether there was one.
+    pub fn delete(&mut self, name: &str) -> bool {
+        self.policies.remove(name).is_some()
+    }
+
+    /// Forgets policies that a whole list did not have; returns whether there were any.
+    pub fn retain(&mut self, listed: &BTreeSet<String>) -> bool {
+        let before = self.policies.len();
+        self.policies.retain(|name, _| listed.contains(name));
+        self.policies.len() < before
+    }
+
+    /// Returns what is known of each policy.
+    pub fn policies(&self) -> impl Iterator<Item = (&str, &KnownPolicy)> {
+        self.policies
+            .iter()
+            .map(|(name, known)| (name.as_str(), known))
+    }
+
+    /// Returns what is known of a source.
+    #[must_use]
+    pub fn source(&self, source: &Source) -> Option<&KnownSource> {
+        self.sources.get(source)
+    }
+
+    /// Makes the sources known that policies name, and forgets others. One that comes new has the addresses that a policy's status
+    /// has for it, so that a restart while an object is away loses nothing.
+    pub fn follow_policies(&mut self) -> BTreeSet<Source> {
+        let needed: BTreeSet<Source> = self
+            .in_force()
+            .flat_map(sources_of)
+            .map(|(source, _)| source.clone())
+            .collect();
+        self.sources.retain(|source, _| needed.contains(source));
+        for source in &needed {
+            if !self.sources.contains_key(source) {
+                let known = self.recorded(source);
+                self.sources.insert(source.clone(), known);
+            }
+        }
+        needed
+    }
+
+    fn recorded(&self, source: &Source) -> KnownSource {
+        let name = source.to_string();
+        let mut entries = self
+            .policies
+            .values()
+            .flat_map(|known| &known.status.addresses)
+            .filter(|entry| entry.source == name);
+        let problem = Some("has not been looked at yet".to_owned());
+        match entries.next() {
+            None => KnownSource {
+                problem,
+                ..KnownSource::default()
+            },
+            Some(entry) => KnownSource {
+                live: Live {
+                    addresses: entry
+                        .addresses
+                        .iter()
+                        .filter_map(|address| policy::fixed_address(address).ok())
+                        .collect(),
+                    hostnames: entry
+                        .hostnames
+                        .iter()
+                        .filter(|name| form::SUBDOMAIN.check(name).is_ok())
+                        .cloned()
+                        .collect(),
+                },
+                since: entry.since.as_ref().map(|time| time.0),
+                problem,
+                is_seen: false,
+            },
+        }
+    }
+
+    /// Takes in what was seen of a source; returns whether anything is different now.
+    pub fn saw(&mut self, source: &Source, seen: Seen, now: Timestamp) -> bool {
+        let Some(known) = self.sources.get_mut(source) else {
+            return false;
+        };
+        let (live, problem) = match seen {
+            Seen::Resolved(live) => (live, None),
+            Seen::WithoutAddress(hostnames, problem) => {
+                let addresses = known.live.addresses.clone();
+                (
+                    Live {
+                        addresses,
+                        hostnames,
+                    },
+                    Some(problem),
+                )
+            }
+            Seen::Gone => (known.live.clone(), Some("does not exist".to_owned())),
+            Seen::Unreadable(problem) => (known.live.clone(), Some(problem)),
+        };
+        let is_same = known.is_seen && known.live == live && known.problem == problem;
+        if known.live.addresses != live.addresses {
+            known.since = Some(now);
+        }
+        known.live = live;
+        known.problem = problem;
+        known.is_seen = true;
+        !is_same
+    }
+
+    /// Whether every source has been looked at since the start.
+    #[must_use]
+    pub fn all_seen(&self) -> bool {
+        self.sources.values().all(|source| source.is_seen)
+    }
+
+    /// Returns the policies in force, with the addresses that their sources have.
+    #[must_use]
+    pub fn set(&self) -> PolicySet {
+        let live: LiveAddresses = self
+            .sources
+            .iter()
+            .map(|(source, known)| (source.clone(), known.live.clone()))
+            .collect();
+        PolicySet::new(self.in_force().cloned().collect(), &live)
+    }
+
+    /// Counts policies and sources.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for known in self.policies.values() {
+            counts.loaded += usize::from(known.in_force.is_some());
+            counts.refused += usize::from(!known.problems.is_empty());
+        }
+        for known in self.sources.values() {
+            match (known.live.addresses.is_empty(), known.problem.is_some()) {
+                (true, _) => counts.unresolved += 1,
+                (false, true) => counts.stale += 1,
+                (false, false) => counts.resolved += 1,
+            }
+        }
+        counts
+    }
+
+    fn in_force(&self) -> impl Iterator<Item = &Policy> {
+        self.policies
+            .values()
+            .filter_map(|known| known.in_force.as_ref().map(|(policy, _)| policy))
+    }
+}
+
+impl KnownPolicy {
+    pub(super) fn generation(&self) -> Option<i64> {
+        self.version.generation
+    }
+}
+
+impl Version {
+    fn of(object: &Value) -> Self {
+        let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
+        Self {
+            uid: uid.unwrap_or_default().to_owned(),
+            generation: object
+                .pointer("/metadata/generation")
+                .and_then(Value::as_i64),
+        }
+    }
+}
+
+/// Returns the live sources of a policy, each once, and whether it leaves the hostnames to one.
+pub(super) fn sources_of(policy: &Policy) -> Vec<(&Source, bool)> {
+    let mut sources: Vec<(&Source, bool)> = Vec::new();
+    for alias in &policy.host_aliases {
+        let Address::Live(source) = &alias.address else {
+            continue;
+        };
+        let leaves_hostnames = alias.hostnames.is_empty();
+        match sources.iter_mut().find(|(known, _)| *known == source) {
+            Some((_, leaves)) => *leaves |= leaves_hostnames,
+            None => sources.push((source, leaves_hostnames)),
+        }
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! The status of each policy: the same from every replica, because it is made from the same inputs. Pure.
+//!
+//! The one input that replicas do not share is the clock, so a time that the API server already has for the same fact is kept.
+
+use super::known::{Known, KnownPolicy, KnownSource, sources_of};
+use crate::crd::{JobPodPolicyStatus, ResolvedSource};
+use crate::policy::set::Loss;
+use crate::policy::{Policy, Source};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use std::collections::BTreeMap;
+
+/// The API server takes 32,768 characters; nobody reads that many.
+const LONGEST_MESSAGE: usize = 2000;
+
+/// Returns the status of each policy whose object does not have it yet.
+#[must_use]
+pub fn differences(known: &Known, now: Timestamp) -> BTreeMap<String, JobPodPolicyStatus> {
+    let set = known.set();
+    let losses = set.losses();
+    let of = |(name, policy): (&str, &KnownPolicy)| {
+        let lost: Vec<&Loss<'_>> = losses
+            .iter()
+            .filter(|loss| loss.loser.name == name)
+            .collect();
+        let status = status(known, policy, &lost, now);
+        (status != policy.status).then(|| (name.to_owned(), status))
+    };
+    known.policies().filter_map(of).collect()
+}
+
+fn status(
+    known: &Known,
+    policy: &KnownPolicy,
+    losses: &[&Loss<'_>],
+    now: Timestamp,
+) -> JobPodPolicyStatus {
+    let in_force = policy.in_force.as_ref().map(|(policy, _)| policy);
+    let sources: Vec<(&Source, bool, Option<&KnownSource>)> = in_force
+        .map(sources_of)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(source, hostnames)| (source, hostnames, known.source(source)))
+        .collect();
+    let facts = [
+        ("Accepted", accepted(policy)),
+        ("AddressesResolved", resolved(in_force, &sources)),
+        ("Conflicting", conflicting(losses)),
+    ];
+    let now = whole_seconds(now);
+    JobPodPolicyStatus {
+        observed_generation: policy.generation(),
+        conditions: facts
+            .into_iter()
+            .map(|(type_, fact)| fact.condition(type_, policy, &now))
+            .collect(),
+        addresses: sources
+            .into_iter()
+            .map(|(source, hostnames, seen)| address(policy, source, hostnames, seen, &now))
+            .collect(),
+    }
+}
+
+/// What a condition says.
+struct Fact {
+    holds: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Fact {
+    fn new(holds: bool, reason: &'static str, message: impl Into<String>) -> Self {
+        let message: String = message.into();
+        let message = match message.char_indices().nth(LONGEST_MESSAGE) {
+            None => message,
+            Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
+        };
+        Self {
+            holds,
+            reason,
+            message,
+        }
+    }
+
+    fn condition(self, type_: &str, policy: &KnownPolicy, now: &Time) -> Condition {
+        let status = if self.holds { "True" } else { "False" };
+        let before = policy
+            .status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == type_ && condition.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: self.reason.to_owned(),
+            message: self.message,
+            observed_generation: policy.generation(),
+            last_transition_time: before
+                .map_or_else(|| now.clone(), |before| before.last_transition_time.clone()),
+        }
+    }
+}
+
+fn accepted(policy: &KnownPolicy) -> Fact {
+    if policy.problems.is_empty() {
+        return Fact::new(true, "InForce", "the policy is in force as it is written");
+    }
+    let stays = match &policy.in_force {
+        Some((_, Some(generation))) => format!("generation {generation} stays in force"),
+        Some((_, None)) => "the last good version stays in force".to_owned(),
+        None => "nothing of it is in force".to_owned(),
+    };
+    let problems = policy.problems.join("; ");
+    Fact::new(false, "Invalid", format!("{stays}, because {problems}"))
+}
+
+fn resolved(in_force: Option<&Policy>, sources: &[(&Source, bool, Option<&KnownSource>)]) -> Fact {
+    if in_force.is_none() {
+        return Fact::new(false, "NotInForce", "nothing of the policy is in force");
+    }
+    if sources.is_empty() {
+        let message = "every address is written in the policy";
+        return Fact::new(true, "NoLiveSources", message);
+    }
+    let mut unresolved = false;
+    let mut problems = Vec::new();
+    for (source, _, known) in sources {
+        let Some(problem) = known.and_then(|known| known.problem.as_ref()) else {
+            continue;
+        };
+        let last = match known {
+            Some(known) if known.is_stale() => {
+                format!("its last known address stays in use: {}", addresses(known))
+            }
+            _ => {
+                unresolved = true;
+                "its hostnames are left alone".to_owned()
+            }
+        };
+        problems.push(format!("{source} {problem}; {last}"));
+    }
+    match (problems.is_empty(), unresolved) {
+        (true, _) => Fact::new(true, "AllResolved", "every live source has an address"),
+        (false, true) => Fact::new(false, "NoAddress", problems.join(". ")),
+        (false, false) => Fact::new(false, "Stale", problems.join(". ")),
+    }
+}
+
+fn addresses(known: &KnownSource) -> String {
+    let texts: Vec<String> = known
+        .live
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    texts.join(", ")
+}
+
+fn conflicting(losses: &[&Loss<'_>]) -> Fact {
+    if losses.is_empty() {
+        let message = "no policy of higher rank decides what this one asks for";
+        return Fact::new(false, "NoConflict", message);
+    }
+    let of = |loss: &&Loss<'_>| {
+        format!(
+            "policy \"{}\" (priority {}) decides {}",
+            loss.winner.name, loss.winner.priority, loss.what
+        )
+    };
+    let losses: Vec<String> = losses.iter().map(of).collect();
+    let message = format!("where both match a pod, {}", losses.join("; "));
+    Fact::new(true, "HigherRank", message)
+}
+
+fn address(
+    policy: &KnownPolicy,
+    source: &Source,
+    leaves_hostnames: bool,
+    known: Option<&KnownSource>,
+    now: &Time,
+) -> ResolvedSource {
+    let name = source.to_string();
+    let texts: Vec<String> = known
+        .map(|known| known.live.addresses.iter().map(ToString::to_string))
+        .into_iter()
+        .flatten()
+        .collect();
+    let recorded = policy
+        .status
+        .addresses
+        .iter()
+        .find(|entry| entry.source == name && entry.addresses == texts);
+    let since = match recorded {
+        Some(entry) => entry.since.clone(),
+        None if texts.is_empty() => None,
+        None => Some(
+            known
+                .and_then(|known| known.since)
+                .map_or_else(|| now.clone(), whole_seconds),
+        ),
+    };
+    ResolvedSource {
+        source: name,
+        addresses: texts,
+        hostnames: known
+            .filter(|_| leaves_hostnames)
+            .map(|known| known.live.hostnames.clone())
+            .unwrap_or_default(),
+        since,
+        stale: known.is_some_and(KnownSource::is_stale),
+    }
+}
+
+/// The API server's times have no fractions: with one, what is read back would always differ.
+fn whole_seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}

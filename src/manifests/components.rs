@@ -1,0 +1,86 @@
+//! What an installation can have instead of, or beside, what the base says: one file a component.
+//!
+//! A component is used by a kustomization of one's own that names `manifests` under `resources` and the component under `components`.
+//! Any of them go together.
+
+mod cert_manager;
+mod dashboard;
+mod host_network;
+mod monitoring;
+
+use super::access::{self, ADDRESS_SOURCES};
+use super::kustomization::Kustomization;
+use super::yaml::{self, Unwritable};
+use super::{File, webhook};
+use crate::names::{ENFORCE_WEBHOOK, NAME, NAMESPACE};
+use serde_json::{Value, json};
+
+/// Returns the files of all components.
+pub(super) fn files() -> Result<Vec<File>, Unwritable> {
+    Ok([
+        cert_manager::files()?,
+        fail_open()?,
+        host_network::files()?,
+        live_addresses()?,
+        monitoring::files()?,
+        no_match_conditions()?,
+    ]
+    .concat())
+}
+
+fn fail_open() -> Result<Vec<File>, Unwritable> {
+    let kustomization = Kustomization::component().merge(&json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": NAME},
+        "webhooks": [{"name": ENFORCE_WEBHOOK, "failurePolicy": "Ignore"}],
+    }))?;
+    Ok(vec![kustomization.file(
+        "components/fail-open/kustomization.yaml",
+        "Where drydock cannot be reached, job pods start as the runner made them, instead of failing.\n\
+         A job that needs the repair then fails later, and less clearly.",
+    )?])
+}
+
+fn live_addresses() -> Result<Vec<File>, Unwritable> {
+    let binding = yaml::file(
+        "components/live-addresses/access.yaml",
+        "Services, Ingresses and Gateways of every namespace can be read.",
+        &[yaml::document(&access::cluster_role_binding(
+            ADDRESS_SOURCES,
+        ))?],
+    )?;
+    let kustomization = Kustomization::component().with(&binding).file(
+        "components/live-addresses/kustomization.yaml",
+        "For policies that take addresses from a Service, Ingress or Gateway (hostAliases with from), wherever that is.\n\
+         Narrower, without this component: in each namespace that policies name, a Role with resourceNames, bound to drydock's ServiceAccount.",
+    )?;
+    Ok(vec![kustomization, binding])
+}
+
+fn no_match_conditions() -> Result<Vec<File>, Unwritable> {
+    let conditions: Vec<Value> = webhook::NAMES
+        .iter()
+        .enumerate()
+        .map(|(index, _)| {
+            json!({"op": "remove", "path": format!("/webhooks/{index}/matchConditions")})
+        })
+        .collect();
+    let kustomization = Kustomization::component()
+        .operate(
+            "MutatingWebhookConfiguration",
+            NAME,
+            &Value::Array(conditions),
+        )?
+        .merge(&json!({
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": NAME, "namespace": NAMESPACE},
+            "spec": {"unhealthyPodEvictionPolicy": null},
+        }))?;
+    Ok(vec![kustomization.file(
+        "components/no-match-conditions/kustomization.yaml",
+        "For Kubernetes 1.25 to 1.29, whose kubectl refuses fields that came later: matchConditions, and unhealthyPodEvictionPolicy (1.26).\n\
+         The webhook is then called for every pod of the namespaces that opted in, and decides by itself as it always does.",
+    )?])
+}

@@ -1,0 +1,83 @@
+//! What the API server is told to ask drydock: the creation of job pods in namespaces that opted in (P1), and nothing else.
+
+use super::match_conditions::match_conditions;
+use super::network::SERVICE_PORT;
+use super::yaml::{self, Unwritable};
+use super::{File, metadata, texts};
+use crate::names::{AUDIT, AUDIT_WEBHOOK, ENFORCE, ENFORCE_WEBHOOK, NAME, NAMESPACE, OPT_IN_LABEL};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
+    WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+
+/// The webhooks' names, in the order in which they stand in the configuration.
+pub(super) const NAMES: [&str; 2] = [ENFORCE_WEBHOOK, AUDIT_WEBHOOK];
+
+pub(super) fn file() -> Result<File, Unwritable> {
+    let configuration = MutatingWebhookConfiguration {
+        metadata: metadata(NAME),
+        webhooks: Some(vec![
+            webhook(NAMES[0], ENFORCE, "/mutate", "Fail"),
+            webhook(NAMES[1], AUDIT, "/audit", "Ignore"),
+        ]),
+    };
+    yaml::file(
+        "webhook.yaml",
+        "Two webhooks, so that the namespace's mode travels in the path. Where pods are changed, every job pod must be: Fail. An audit must\n\
+         never stop a job: Ignore. There is no caBundle here; drydock writes it, and nothing else, by server-side apply.\n\
+         The conditions let through what drydock would look at, in the words of the API server, so that other pods never wait for drydock.",
+        &[yaml::document(&configuration)?],
+    )
+}
+
+fn webhook(name: &str, mode: &str, path: &str, failure_policy: &str) -> MutatingWebhook {
+    MutatingWebhook {
+        name: name.to_owned(),
+        admission_review_versions: texts(["v1"]),
+        client_config: WebhookClientConfig {
+            service: Some(ServiceReference {
+                name: NAME.to_owned(),
+                namespace: NAMESPACE.to_owned(),
+                path: Some(path.to_owned()),
+                port: Some(SERVICE_PORT),
+            }),
+            ..WebhookClientConfig::default()
+        },
+        rules: Some(vec![RuleWithOperations {
+            api_groups: Some(texts([""])),
+            api_versions: Some(texts(["v1"])),
+            resources: Some(texts(["pods"])),
+            operations: Some(texts(["CREATE"])),
+            scope: Some("Namespaced".to_owned()),
+        }]),
+        namespace_selector: Some(LabelSelector {
+            match_expressions: Some(vec![
+                requirement(OPT_IN_LABEL, "In", texts([mode])),
+                requirement(
+                    "kubernetes.io/metadata.name",
+                    "NotIn",
+                    texts(["kube-system", NAMESPACE]),
+                ),
+            ]),
+            ..LabelSelector::default()
+        }),
+        match_conditions: Some(match_conditions()),
+        failure_policy: Some(failure_policy.to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        // Another webhook may add a container after us; planning a planned pod gives no change (A2).
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        // Events are written, but not for a dry run.
+        side_effects: "NoneOnDryRun".to_owned(),
+        timeout_seconds: Some(5),
+        ..MutatingWebhook::default()
+    }
+}
+
+fn requirement(key: &str, operator: &str, values: Vec<String>) -> LabelSelectorRequirement {
+    LabelSelectorRequirement {
+        key: key.to_owned(),
+        operator: operator.to_owned(),
+        values: Some(values),
+    }
+}

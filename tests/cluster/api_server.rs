@@ -1,0 +1,249 @@
+//! A real API server on an etcd of its own: one that all tests of this process share, or one of one's own.
+//!
+//! There is no controller manager, scheduler or kubelet: pods stay Pending, namespaces stay when deleted, a Service has no endpoints.
+//! The ServiceAccount admission plugin is off, so that a namespace is of use as soon as it is there.
+
+use crate::call::{self, Answer};
+use crate::guarded::{Guarded, guarded};
+use crate::identity::{Identity, runner_role};
+use crate::parts::{Parts, parts};
+use crate::wait::{A_MOMENT, PATIENCE};
+use axum::http::Method;
+use drydock::authority::Authority;
+use jiff::Timestamp;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// A running API server. Everything of it goes when it is dropped, and when the test process ends.
+pub(crate) struct ApiServer {
+    // In the order in which they end.
+    server: Option<Guarded>,
+    _etcd: Guarded,
+    directory: TempDir,
+    port: u16,
+    etcd_port: u16,
+}
+
+/// What `kubectl` said.
+#[derive(Debug)]
+pub(crate) struct Kubectl {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Kubectl {
+    /// What it printed, after it did what it should and had nothing to say about it.
+    #[track_caller]
+    pub(crate) fn printed(self) -> String {
+        assert!(
+            self.code == Some(0) && self.stderr.is_empty(),
+            "kubectl: {:?}: {}{}",
+            self.code,
+            self.stderr,
+            self.stdout
+        );
+        self.stdout
+    }
+}
+
+/// The API server that all tests of this process share. Nobody can stop it; keep to namespaces of your own ([`ApiServer::scope`]).
+pub(crate) async fn shared() -> &'static ApiServer {
+    static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+    SHARED.get_or_init(ApiServer::of_ones_own).await
+}
+
+impl ApiServer {
+    /// Starts one that can be stopped, or whose cluster-wide objects no other test may see. It takes some five seconds.
+    pub(crate) async fn of_ones_own() -> Self {
+        // Before anything is there that would have to go again.
+        let parts = parts();
+        let directory = TempDir::with_prefix("drydock-apiserver-").unwrap();
+        let [port, etcd_port, peer_port] = std::array::from_fn(|_| free_port());
+        let etcd = start_etcd(parts, directory.path(), etcd_port, peer_port);
+        let mut new = Self {
+            server: None,
+            _etcd: etcd,
+            directory,
+            port,
+            etcd_port,
+        };
+        new.write_files();
+        new.start().await;
+        let admin = new.client(Identity::Admin).await;
+        for (path, object) in runner_role() {
+            call::apply(&admin, path, &object).await.object();
+        }
+        new
+    }
+
+    fn write_files(&self) {
+        // kubernetes.default.svc is the name by which the API server calls itself.
+        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+        let (now, day) = (Timestamp::now(), Duration::from_secs(24 * 60 * 60));
+        let authority = Authority::make("tests", now, day).unwrap();
+        let leaf = authority.sign(&names, now, day).unwrap();
+        let write = |name: &str, content: &str| fs::write(self.path(name), content).unwrap();
+        write("ca.crt", authority.certificate().pem());
+        write("tls.crt", &leaf.certificate);
+        write("tls.key", &leaf.key);
+        write("tokens.csv", &Identity::tokens());
+        let authority = self.path("ca.crt").display().to_string();
+        for identity in Identity::ALL {
+            let kubeconfig = identity.kubeconfig(&self.url(), &authority);
+            write(&identity.file(), &kubeconfig.to_string());
+        }
+    }
+
+    /// Starts it on its port and what etcd has, and waits until it is ready.
+    pub(crate) async fn start(&mut self) {
+        let flag = |name: &str, file: &str| format!("--{name}={}", self.path(file).display());
+        let log = File::create(self.path("kube-apiserver.log")).unwrap();
+        let mut command = guarded(&parts().kube_apiserver, None);
+        command
+            .arg(format!(
+                "--etcd-servers=http://127.0.0.1:{}",
+                self.etcd_port
+            ))
+            .arg(format!("--secure-port={}", self.port))
+            .arg(flag("cert-dir", "certs"))
+            .arg(flag("tls-cert-file", "tls.crt"))
+            .arg(flag("tls-private-key-file", "tls.key"))
+            .arg(flag("service-account-key-file", "tls.crt"))
+            .arg(flag("service-account-signing-key-file", "tls.key"))
+            .arg(flag("token-auth-file", "tokens.csv"))
+            .args([
+                "--bind-address=127.0.0.1",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--authorization-mode=RBAC",
+                "--disable-admission-plugins=ServiceAccount",
+                "--allow-privileged=true",
+            ])
+            .stderr(log);
+        let server = self.server.insert(Guarded::spawn(command));
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let client = client(self.directory.path(), Identity::Admin).await;
+        loop {
+            let ended = server.end();
+            let answer = call::try_call(&client, Method::GET, "/readyz", None).await;
+            if matches!(answer, Ok(Answer { status: 200, .. })) {
+                return;
+            }
+            if ended.is_some() || Instant::now() > deadline {
+                let last_words = ["etcd.log", "kube-apiserver.log"]
+                    .map(|log| last_lines(&self.directory.path().join(log)));
+                panic!(
+                    "the API server did not start: {ended:?}, {answer:?}, {}",
+                    last_words.join("\n")
+                );
+            }
+            tokio::time::sleep(A_MOMENT).await;
+        }
+    }
+
+    /// Kills it. etcd stays, so [`ApiServer::start`] brings back every object.
+    pub(crate) fn stop(&mut self) {
+        self.server = None;
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The file by which somebody calls it, for `KUBECONFIG`.
+    pub(crate) fn kubeconfig(&self, identity: Identity) -> PathBuf {
+        self.path(&identity.file())
+    }
+
+    /// A client for the test that asks: it lives in that test's runtime.
+    pub(crate) async fn client(&self, identity: Identity) -> Client {
+        client(self.directory.path(), identity).await
+    }
+
+    /// Runs `kubectl` as the administrator.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Kubectl {
+        self.kubectl_as(Identity::Admin, arguments)
+    }
+
+    /// Runs `kubectl` to its end.
+    pub(crate) fn kubectl_as(&self, identity: Identity, arguments: &[&str]) -> Kubectl {
+        let output = Command::new(&parts().kubectl)
+            .args(arguments)
+            .env("KUBECONFIG", self.kubeconfig(identity))
+            // Its cache and preferences.
+            .env("HOME", self.directory.path())
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Kubectl {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+async fn client(directory: &Path, identity: Identity) -> Client {
+    // kube takes the provider of the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(directory.join(identity.file())).unwrap();
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap();
+    // Where the environment has a proxy, it is not for this machine.
+    config.proxy_url = None;
+    Client::try_from(config).unwrap()
+}
+
+fn start_etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16) -> Guarded {
+    let client_url = format!("http://127.0.0.1:{port}");
+    let peer_url = format!("http://127.0.0.1:{peer_port}");
+    let mut command = guarded(&parts.etcd, Some(directory));
+    command
+        .arg("--data-dir")
+        .arg(directory.join("etcd"))
+        .args(["--listen-client-urls", &client_url])
+        .args(["--advertise-client-urls", &client_url])
+        .args(["--listen-peer-urls", &peer_url])
+        .args(["--initial-advertise-peer-urls", &peer_url])
+        .args(["--initial-cluster", &format!("default={peer_url}")])
+        // The data are of no use to anybody after a crash of the machine.
+        .args(["--unsafe-no-fsync", "--log-level", "error"]);
+    command.stderr(File::create(directory.join("etcd.log")).unwrap());
+    Guarded::spawn(command)
+}
+
+/// A port that is free now, outside the range from which the kernel takes those of clients, so that it stays free while a server restarts.
+pub(crate) fn free_port() -> u16 {
+    let range = 20_000..32_000;
+    let number = |attempt: u16| {
+        let hash = RandomState::new().hash_one(attempt);
+        range.start + u16::try_from(hash % u64::from(range.end - range.start)).unwrap()
+    };
+    (0..1000)
+        .map(number)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a port is free")
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(20)..).unwrap();
+    format!("{}:\n{}", log.display(), last.join("\n"))
+}

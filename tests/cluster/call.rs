@@ -1,0 +1,127 @@
+//! Requests to the API server whose whole answer counts: status, warnings and the object as JSON, with fields that no type names.
+//! Where that does not matter, `kube::Api` does as well.
+
+use axum::http::{Method, Request};
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The texts of its `Warning` headers, which `kubectl` shows.
+    pub(crate) warnings: Vec<String>,
+    /// The object, or the `Status` that says why not.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The object of an answer that is none but good.
+    #[track_caller]
+    pub(crate) fn object(self) -> Value {
+        assert!(matches!(self.status, 200 | 201), "{self:?}");
+        self.body
+    }
+
+    /// What an API client shows of a refusal.
+    #[track_caller]
+    pub(crate) fn refusal(&self) -> &str {
+        assert!(self.status >= 400, "{self:?}");
+        self.body["message"].as_str().unwrap()
+    }
+}
+
+/// Whether what is sent is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DryRun {
+    /// Admission runs, and nothing is stored.
+    Yes,
+    No,
+}
+
+/// Creates a pod in a namespace.
+pub(crate) async fn create_pod(
+    client: &Client,
+    namespace: &str,
+    pod: &Value,
+    dry_run: DryRun,
+) -> Answer {
+    let query = match dry_run {
+        DryRun::Yes => "?dryRun=All",
+        DryRun::No => "",
+    };
+    let path = format!("/api/v1/namespaces/{namespace}/pods{query}");
+    call(client, Method::POST, &path, Some(pod)).await
+}
+
+/// Creates an object, or makes an existing one so, by server-side apply; `path` ends with its name.
+pub(crate) async fn apply(client: &Client, path: &str, object: &Value) -> Answer {
+    let path = format!("{path}?fieldManager=tests&force=true");
+    call(client, Method::PATCH, &path, Some(object)).await
+}
+
+/// Reads an object.
+pub(crate) async fn get(client: &Client, path: &str) -> Answer {
+    call(client, Method::GET, path, None).await
+}
+
+/// Sends a request. A test whose request gets no answer at all fails.
+pub(crate) async fn call(
+    client: &Client,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Answer {
+    try_call(client, method, path, body).await.unwrap()
+}
+
+/// Sends a request to an API server that may not be there.
+pub(crate) async fn try_call(
+    client: &Client,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> kube::Result<Answer> {
+    let content_type = match method {
+        Method::PATCH => "application/apply-patch+yaml",
+        _ => "application/json",
+    };
+    let bytes = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("Content-Type", content_type)
+        .body(Body::from(bytes))
+        .unwrap();
+    let response = client.send(request).await?;
+    let status = response.status().as_u16();
+    let warnings = response.headers().get_all("Warning").iter();
+    let warnings = warnings
+        .map(|value| warning_text(value.to_str().unwrap()))
+        .collect();
+    let text = response.into_body().collect_bytes().await?;
+    // Health checks answer in plain text.
+    let plain = || Value::from(String::from_utf8_lossy(&text).into_owned());
+    let body = serde_json::from_slice(&text).unwrap_or_else(|_| plain());
+    Ok(Answer {
+        status,
+        warnings,
+        body,
+    })
+}
+
+/// `299 - "text"` (RFC 7234 §5.5), where a backslash quotes what follows.
+fn warning_text(header: &str) -> String {
+    let (_, quoted) = header.split_once('"').unwrap();
+    let mut text = String::new();
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => text.extend(characters.next()),
+            _ => text.push(character),
+        }
+    }
+    text
+}

@@ -1,0 +1,109 @@
+//! What the API server stores of the pods that real runners made, in namespaces that opted in and in others.
+
+use crate::api_server::shared;
+use crate::call::{self, DryRun, create_pod};
+use crate::identity::Identity;
+use crate::pods::{broken_job, changes, essence, fixtures};
+use crate::registration::Registration;
+use crate::scope::Scope;
+use crate::serve::{Certificate, Drydock, drydock};
+use drydock::names::{AUDIT, ENFORCE};
+use serde_json::{Value, json};
+
+pub(crate) const POLICY: &str = "manifests/sample-policy.yaml";
+
+/// A registered server on the sample policy, for namespaces of the scope.
+pub(crate) async fn registered(scope: &Scope<'_>) -> Drydock {
+    let certificate = Certificate::new();
+    let server = certificate.serve(&["--policy", POLICY]);
+    server.ready().await;
+    Registration {
+        url: &server.url(),
+        authority: &certificate.authority,
+        failure_policy: None,
+    }
+    .repairs(scope)
+    .await;
+    server
+}
+
+#[tokio::test]
+async fn a_runners_pod_is_stored_as_the_command_line_shows_it() {
+    let api = shared().await;
+    let scope = api.scope("stored").await;
+    let _server = registered(&scope).await;
+    let enforce = scope.namespace("enforce", Some(ENFORCE)).await;
+    let plain = scope.namespace("plain", None).await;
+    let runner = api.client(Identity::Runner).await;
+    let (names, pods): (Vec<String>, Vec<Value>) = fixtures().into_iter().unzip();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": pods}).to_string();
+    let arguments = ["mutate", "-f", "-", "-p", POLICY, "-o", "json"];
+    let shown = drydock(&arguments, &list);
+    let shown: Vec<Value> = shown
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(shown.len(), pods.len());
+    let mut changed = 0;
+    for ((name, pod), shown) in names.iter().zip(&pods).zip(&shown) {
+        let stored = create_pod(&runner, &enforce, pod, DryRun::No).await;
+        // Nobody changes it here, and it gets the same defaults.
+        let wanted = create_pod(&runner, &plain, shown, DryRun::No).await;
+        let (stored, wanted) = (stored.object(), wanted.object());
+        assert_eq!(essence(&stored), essence(&wanted), "{name}");
+        assert_eq!(changes(&stored).is_some(), pod != shown, "{name}");
+        changed += usize::from(pod != shown);
+    }
+    assert!(changed > 15, "the policy is about these pods");
+}
+
+#[tokio::test]
+async fn a_namespace_that_did_not_opt_in_or_only_audits_gets_its_pods_as_they_are() {
+    let api = shared().await;
+    let scope = api.scope("untouched").await;
+    let server = registered(&scope).await;
+    let runner = api.client(Identity::Runner).await;
+    // Another's, for which nobody is registered.
+    let elsewhere = api.scope("elsewhere").await;
+    let elsewhere = elsewhere.namespace("jobs", Some(ENFORCE)).await;
+    let misspelt = Some("Enforce");
+    let namespaces = [
+        scope.namespace("none", None).await,
+        scope.namespace("audit", Some(AUDIT)).await,
+        scope.namespace("misspelt", misspelt).await,
+    ];
+    for (name, pod) in fixtures() {
+        let untouched = create_pod(&runner, &elsewhere, &pod, DryRun::No).await;
+        let untouched = essence(&untouched.object());
+        for namespace in &namespaces {
+            let stored = create_pod(&runner, namespace, &pod, DryRun::No).await;
+            let stored = essence(&stored.object());
+            assert_eq!(stored, untouched, "{name} in {namespace}");
+        }
+    }
+    // An audit says what it would have done, to the author and in the log.
+    let audited = create_pod(&runner, &namespaces[1], &broken_job(), DryRun::No).await;
+    let is_told = |warning: &String| warning.starts_with("drydock (audit, not done)");
+    assert!(audited.warnings.iter().any(is_told), "{audited:?}");
+    let (_, said) = server.stop();
+    let audited = said.lines().filter(|line| line.contains("audited")).count();
+    assert!(audited > 15, "{said}");
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_repaired_pod_and_stores_nothing() {
+    let api = shared().await;
+    let scope = api.scope("dry-run").await;
+    let _server = registered(&scope).await;
+    let namespace = scope.namespace("jobs", Some(ENFORCE)).await;
+    let runner = api.client(Identity::Runner).await;
+    let pod = broken_job();
+    let shown = create_pod(&runner, &namespace, &pod, DryRun::Yes).await;
+    let shown = shown.object();
+    assert!(changes(&shown).is_some(), "{shown}");
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+    assert_eq!(call::get(&runner, &path).await.status, 404);
+    let stored = create_pod(&runner, &namespace, &pod, DryRun::No).await;
+    assert_eq!(essence(&stored.object()), essence(&shown));
+}

@@ -1,0 +1,119 @@
+//! Somebody else's mutating webhook, which the API server calls after drydock.
+
+use crate::call::{DryRun, create_pod};
+use crate::identity::Identity;
+use crate::pods::broken_job;
+use crate::registration::register;
+use crate::scope::{SCOPE_LABEL, Scope};
+use crate::serve::Certificate;
+use crate::wait::{PATIENCE, eventually};
+use axum::Router;
+use axum_server::tls_rustls::RustlsConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use drydock::names::ENFORCE;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::task::JoinHandle;
+
+/// A running webhook, which ends when dropped.
+pub(crate) struct OtherWebhook {
+    address: SocketAddr,
+    certificate: Certificate,
+    calls: Arc<AtomicUsize>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for OtherWebhook {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl OtherWebhook {
+    /// Starts one that answers each pod with JSON Patch operations.
+    pub(crate) async fn start(patch: fn(&Value) -> Vec<Value>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let certificate = Certificate::new();
+        // axum-server takes the provider of the process.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let tls = RustlsConfig::from_pem_file(certificate.file(), certificate.key_file());
+        let tls = tls.await.unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = calls.clone();
+        let router = Router::new().fallback(async move |review: String| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            answer(&review, patch)
+        });
+        let server = axum_server::from_tcp_rustls(listener, tls).unwrap();
+        let server = tokio::spawn(async move {
+            server.serve(router.into_make_service()).await.unwrap();
+        });
+        Self {
+            address,
+            certificate,
+            calls,
+            server,
+        }
+    }
+
+    /// How often it has been called.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Registers it for the namespaces of a scope, to be called after drydock, and waits until it is called.
+    pub(crate) async fn register(&self, scope: &Scope<'_>) {
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            // Configurations are called in the order of their names.
+            "metadata": {"name": format!("{}-after", scope.name)},
+            "webhooks": [{
+                "name": "other.example.com",
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {
+                    "url": format!("https://{}/", self.address),
+                    "caBundle": STANDARD.encode(&self.certificate.authority),
+                },
+                "failurePolicy": "Fail",
+                "namespaceSelector": {"matchLabels": {SCOPE_LABEL: scope.name}},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+                "sideEffects": "None",
+            }],
+        });
+        register(scope, configuration).await;
+        let namespace = scope.namespace("other", Some(ENFORCE)).await;
+        let runner = scope.api.client(Identity::Runner).await;
+        let pod = broken_job();
+        let create = async || {
+            let answer = create_pod(&runner, &namespace, &pod, DryRun::Yes).await;
+            (answer, self.calls())
+        };
+        eventually("it is called", PATIENCE, create, |(_, calls)| *calls > 0).await;
+    }
+}
+
+fn answer(
+    review: &str,
+    patch: fn(&Value) -> Vec<Value>,
+) -> ([(&'static str, &'static str); 1], String) {
+    let review: Value = serde_json::from_str(review).unwrap();
+    let request = &review["request"];
+    let mut response = json!({"uid": request["uid"], "allowed": true});
+    let patch = patch(&request["object"]);
+    if !patch.is_empty() {
+        response["patchType"] = "JSONPatch".into();
+        response["patch"] = STANDARD.encode(Value::from(patch).to_string()).into();
+    }
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "response": response,
+    });
+    ([("Content-Type", "application/json")], review.to_string())
+}

@@ -1,0 +1,128 @@
+//! What becomes of jobs where drydock is away, cannot answer, or refuses: `failurePolicy` decides about the first two,
+//! and what the API server says is all that the job's author reads.
+
+use crate::api_server::{free_port, shared};
+use crate::call::{Answer, DryRun, create_pod};
+use crate::identity::Identity;
+use crate::pods::{broken_job, changes};
+use crate::registration::Registration;
+use crate::scope::Scope;
+use crate::serve::{Certificate, Drydock};
+use drydock::names::{AUDIT, ENFORCE};
+use serde_json::Value;
+use std::fs;
+use tempfile::TempDir;
+
+/// A server on a port that nobody else gets while it is away, registered and at work.
+async fn registered(scope: &Scope<'_>, failure_policy: Option<&str>) -> Drydock {
+    let certificate = Certificate::new();
+    let server = certificate.serve(&["--listen", &format!("127.0.0.1:{}", free_port())]);
+    server.ready().await;
+    let registration = Registration {
+        url: &server.url(),
+        authority: &certificate.authority,
+        failure_policy,
+    };
+    registration.repairs(scope).await;
+    server
+}
+
+/// Creates the broken job in a new namespace that opted in so.
+async fn created(scope: &Scope<'_>, mode: &str) -> Answer {
+    let namespace = scope.namespace(&format!("jobs-{mode}"), Some(mode)).await;
+    let runner = scope.api.client(Identity::Runner).await;
+    create_pod(&runner, &namespace, &broken_job(), DryRun::No).await
+}
+
+#[tokio::test]
+async fn while_drydock_is_away_a_job_is_refused_in_words_that_name_the_webhook() {
+    let scope = shared().await.scope("away-fail").await;
+    // The committed policy.
+    let server = registered(&scope, None).await;
+    let (url, address) = (server.url(), server.webhook);
+    server.stop();
+    let refused = created(&scope, ENFORCE).await;
+    assert_eq!(refused.status, 500);
+    assert_eq!(
+        refused.refusal(),
+        format!(
+            "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: \
+             Post \"{url}/mutate?timeout=5s\": dial tcp {address}: connect: connection refused"
+        )
+    );
+    // An audit must never stop a job.
+    let stored = created(&scope, AUDIT).await.object();
+    assert_eq!(changes(&stored), None);
+}
+
+#[tokio::test]
+async fn while_drydock_is_away_failing_open_stores_the_job_as_it_is() {
+    let scope = shared().await.scope("away-ignore").await;
+    let server = registered(&scope, Some("Ignore")).await;
+    server.stop();
+    let pod = broken_job();
+    let stored = created(&scope, ENFORCE).await.object();
+    assert_eq!(changes(&stored), None);
+    assert_eq!(stored["spec"]["volumes"], pod["spec"]["volumes"]);
+    assert_eq!(stored["spec"]["hostAliases"], pod["spec"]["hostAliases"]);
+}
+
+#[tokio::test]
+async fn f1_a_review_that_drydock_cannot_answer_is_decided_by_the_failure_policy() {
+    let scope = shared().await.scope("cannot").await;
+    let certificate = Certificate::new();
+    // No review is that small.
+    let server = certificate.serve(&["--max-body-bytes", "1000"]);
+    server.ready().await;
+    let mut registration = Registration {
+        url: &server.url(),
+        authority: &certificate.authority,
+        failure_policy: None,
+    };
+    let refused = registration.refuses(&scope).await;
+    // drydock's own words would be here with a 403, a 415 or a 500: of other answers the API server (client-go) keeps the status only.
+    assert_eq!(
+        refused.refusal(),
+        "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: \
+         the server responded with the status code 413 but did not return more information"
+    );
+    registration.failure_policy = Some("Ignore");
+    let stored = registration.lets_pass(&scope).await.object();
+    assert_eq!(changes(&stored), None);
+    let (_, counted) = server.get("/metrics");
+    let hits = "drydock_limit_hits_total{limit=\"body-size\"}";
+    let line = counted.lines().find(|line| line.starts_with(hits));
+    assert!(
+        line.is_some_and(|line| !line.ends_with(" 0")),
+        "F2: {counted}"
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_denies_tells_the_author_container_volume_path_and_fix() {
+    let scope = shared().await.scope("deny").await;
+    let directory = TempDir::new().unwrap();
+    let policy = directory.path().join("policy.yaml");
+    let text = "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: strict}, spec: {dind: {clientCerts: {onConflict: Deny}}}}";
+    fs::write(&policy, text).unwrap();
+    let certificate = Certificate::new();
+    let server = certificate.serve(&["--policy", policy.to_str().unwrap()]);
+    server.ready().await;
+    let registration = Registration {
+        url: &server.url(),
+        authority: &certificate.authority,
+        // What is denied is denied, also where drydock's absence lets everything pass.
+        failure_policy: Some("Ignore"),
+    };
+    let refused = registration.refuses(&scope).await;
+    assert_eq!(
+        (refused.status, &refused.body["reason"]),
+        (403, &Value::from("Forbidden"))
+    );
+    let message = refused.refusal();
+    let begins = "admission webhook \"enforce.job-pods.drydock.dev\" denied the request: ";
+    assert!(message.starts_with(begins), "{message}");
+    for word in ["mylab-ca-pem", "/certs/client", "build"] {
+        assert!(message.contains(word), "{word} is not in: {message}");
+    }
+}

@@ -1,0 +1,34 @@
+//! Waiting for what another process does, by looking.
+
+pub(crate) use crate::lines::PATIENCE;
+use std::fmt::Debug;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+/// How long to wait between two looks.
+pub(crate) const A_MOMENT: Duration = Duration::from_millis(20);
+
+/// Looks until what is seen is as wanted, and returns it. What was seen last is in the message of a test that fails.
+#[track_caller]
+pub(crate) fn eventually<T: Debug>(
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> T,
+    is_so: impl Fn(&T) -> bool,
+) -> impl Future<Output = T> {
+    let caller = Location::caller();
+    async move {
+        let deadline = Instant::now() + within;
+        loop {
+            let seen = look().await;
+            if is_so(&seen) {
+                return seen;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{caller}: not within {within:?}: {what}; last seen: {seen:?}"
+            );
+            tokio::time::sleep(A_MOMENT).await;
+        }
+    }
+}

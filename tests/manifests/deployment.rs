@@ -1,0 +1,179 @@
+//! The pods: as nobody, with nothing to write to, found by all that has to find them, and started with flags that drydock takes.
+
+use crate::objects::{base, component, list, one, parse, selects, texts};
+use clap::{CommandFactory as _, Parser as _};
+use drydock::cli::Cli;
+use serde_json::{Value, json};
+
+fn deployment() -> Value {
+    one(&base(), "Deployment", "drydock").clone()
+}
+
+/// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
+#[test]
+fn pods_are_as_restricted_as_their_namespace_asks() {
+    let objects = base();
+    let namespace = one(&objects, "Namespace", "drydock");
+    let labels = &namespace["metadata"]["labels"];
+    for mode in ["enforce", "audit", "warn"] {
+        assert_eq!(
+            labels[format!("pod-security.kubernetes.io/{mode}")],
+            "restricted"
+        );
+    }
+    let pod = &deployment()["spec"]["template"]["spec"];
+    let context = &pod["securityContext"];
+    assert_eq!(context["runAsNonRoot"], true);
+    assert_eq!(context["runAsUser"], 65532);
+    assert_eq!(context["runAsGroup"], 65532);
+    assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+    for field in [
+        "hostNetwork",
+        "hostPID",
+        "hostIPC",
+        "volumes",
+        "initContainers",
+    ] {
+        assert_eq!(pod.get(field), None, "{field}");
+    }
+    for container in list(&pod["containers"]) {
+        let context = &container["securityContext"];
+        assert_eq!(context["allowPrivilegeEscalation"], false);
+        assert_eq!(context["readOnlyRootFilesystem"], true);
+        assert_eq!(context["capabilities"], json!({"drop": ["ALL"]}));
+        for kind in ["requests", "limits"] {
+            for resource in ["cpu", "memory"] {
+                assert!(
+                    container["resources"][kind][resource].is_string(),
+                    "{kind} {resource}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn everything_that_has_to_find_the_pods_finds_them() {
+    let objects = [base(), component("monitoring")].concat();
+    let deployment = deployment();
+    let template = &deployment["spec"]["template"];
+    let labels = &template["metadata"]["labels"];
+    let mut selectors = vec![
+        deployment["spec"]["selector"]["matchLabels"].clone(),
+        one(&objects, "Service", "drydock")["spec"]["selector"].clone(),
+        one(&objects, "Service", "drydock-metrics")["spec"]["selector"].clone(),
+        one(&objects, "PodDisruptionBudget", "drydock")["spec"]["selector"]["matchLabels"].clone(),
+        one(&objects, "NetworkPolicy", "drydock")["spec"]["podSelector"]["matchLabels"].clone(),
+    ];
+    let spread = list(&template["spec"]["topologySpreadConstraints"]);
+    assert_eq!(spread.len(), 2);
+    selectors.extend(
+        spread
+            .iter()
+            .map(|spread| spread["labelSelector"]["matchLabels"].clone()),
+    );
+    for selector in &selectors {
+        assert!(selects(selector, labels), "{selector}");
+        // It is the same for every version: a Deployment's selector cannot change, and a rollout has pods of two.
+        assert_eq!(*selector, json!({"app.kubernetes.io/name": "drydock"}));
+    }
+}
+
+#[test]
+fn ports_are_those_that_drydock_listens_on() {
+    let objects = [base(), component("monitoring")].concat();
+    let deployment = deployment();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let number = |name: &str| {
+        let port = list(&container["ports"])
+            .iter()
+            .find(|port| port["name"] == name);
+        port.unwrap_or_else(|| panic!("no port {name}"))["containerPort"].clone()
+    };
+    let arguments = texts(&container["args"]);
+    for (flag, name) in [("--listen", "webhook"), ("--ops-listen", "ops")] {
+        let argument = format!("{flag}=[::]:{}", number(name));
+        assert!(arguments.contains(&argument.as_str()), "{argument}");
+    }
+    for (service, name) in [("drydock", "webhook"), ("drydock-metrics", "ops")] {
+        let ports = &one(&objects, "Service", service)["spec"]["ports"];
+        assert_eq!(list(ports).len(), 1);
+        assert_eq!(ports[0]["targetPort"], name);
+    }
+    for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        let probe = &container[probe]["httpGet"];
+        assert_eq!(*probe, json!({"path": path, "port": "ops"}));
+    }
+    let ingress = &one(&objects, "NetworkPolicy", "drydock")["spec"]["ingress"];
+    let let_in: Vec<&Value> = list(&ingress[0]["ports"])
+        .iter()
+        .map(|port| &port["port"])
+        .collect();
+    assert_eq!(let_in, [&number("webhook"), &number("ops")]);
+}
+
+/// With the environment of the base and of the components, for which it is enough that a flag has it.
+#[test]
+fn drydock_takes_what_it_is_started_with() {
+    let host_network = component("host-network");
+    let patch = list(&host_network[0]["patches"])
+        .iter()
+        .find(|patch| patch["target"]["kind"] == "Deployment")
+        .unwrap();
+    let operations: Vec<Value> = serde_saphyr::from_str(patch["patch"].as_str().unwrap()).unwrap();
+    let deployment = deployment();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    for arguments in [&container["args"], &operations[0]["value"]] {
+        let words = ["drydock"].into_iter().chain(texts(arguments));
+        Cli::try_parse_from(words).unwrap();
+    }
+
+    let cert_manager = component("cert-manager");
+    let merged = parse(cert_manager[0]["patches"][0]["patch"].as_str().unwrap());
+    let added = &merged[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let known: Vec<&str> = serve
+        .get_arguments()
+        .filter_map(|argument| argument.get_env()?.to_str())
+        .collect();
+    let set: Vec<&Value> = list(&container["env"]).iter().chain(list(added)).collect();
+    assert_eq!(set.len(), 4);
+    for variable in set {
+        assert!(
+            known.contains(&variable["name"].as_str().unwrap()),
+            "{variable}"
+        );
+    }
+}
+
+/// F5: the kubelet kills after the grace period what has not ended by itself.
+#[test]
+fn the_grace_period_outlasts_the_drain() {
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let drain = serve
+        .get_arguments()
+        .find(|argument| argument.get_id() == "drain_seconds")
+        .unwrap();
+    let drain: u64 = drain.get_default_values()[0]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let pod = &deployment()["spec"]["template"]["spec"];
+    let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+    assert!(grace >= drain + 2 + 5, "{grace} s for a drain of {drain} s");
+}
+
+/// F5: neither a rollout nor a drained node takes the last one away.
+#[test]
+fn one_replica_answers_at_any_time() {
+    let objects = base();
+    let spec = &deployment()["spec"];
+    assert_eq!(spec["replicas"], 2);
+    assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+    let budget = &one(&objects, "PodDisruptionBudget", "drydock")["spec"];
+    assert_eq!(budget["minAvailable"], 1);
+    assert_eq!(budget["unhealthyPodEvictionPolicy"], "AlwaysAllow");
+}

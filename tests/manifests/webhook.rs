@@ -1,0 +1,72 @@
+//! What the API server asks drydock, and what becomes of a pod when it cannot.
+
+use crate::objects::{base, list, one};
+use drydock::names::{AUDIT, AUDIT_WEBHOOK, ENFORCE, ENFORCE_WEBHOOK, NAMESPACE, OPT_IN_LABEL};
+use serde_json::{Value, json};
+
+fn webhooks() -> Vec<Value> {
+    let objects = base();
+    let configuration = one(&objects, "MutatingWebhookConfiguration", "drydock");
+    list(&configuration["webhooks"]).to_vec()
+}
+
+/// P1, and the mode in the path. An audit must never stop a job (A6).
+#[test]
+fn the_namespace_s_label_decides_which_webhook_is_called() {
+    let expected = [
+        (ENFORCE_WEBHOOK, ENFORCE, "/mutate", "Fail"),
+        (AUDIT_WEBHOOK, AUDIT, "/audit", "Ignore"),
+    ];
+    let webhooks = webhooks();
+    assert_eq!(webhooks.len(), expected.len());
+    for (webhook, (name, mode, path, failure_policy)) in webhooks.iter().zip(expected) {
+        assert_eq!(webhook["name"], name);
+        assert_eq!(webhook["clientConfig"]["service"]["path"], path);
+        assert_eq!(webhook["failurePolicy"], failure_policy);
+        assert_eq!(
+            webhook["namespaceSelector"],
+            json!({"matchExpressions": [
+                {"key": OPT_IN_LABEL, "operator": "In", "values": [mode]},
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", NAMESPACE]},
+            ]})
+        );
+    }
+}
+
+#[test]
+fn only_new_pods_are_asked_about() {
+    for webhook in webhooks() {
+        assert_eq!(
+            webhook["rules"],
+            json!([{
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["pods"],
+                "scope": "Namespaced",
+            }])
+        );
+        assert_eq!(
+            webhook.get("objectSelector"),
+            None,
+            "older runners have no label of their own"
+        );
+        assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]));
+        assert_eq!(webhook["matchPolicy"], "Equivalent");
+        assert_eq!(webhook["reinvocationPolicy"], "IfNeeded");
+        assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
+        assert_eq!(webhook["timeoutSeconds"], 5);
+    }
+}
+
+#[test]
+fn the_webhook_s_service_is_the_one_that_is_installed() {
+    let objects = base();
+    let service = one(&objects, "Service", "drydock");
+    for webhook in webhooks() {
+        let called = &webhook["clientConfig"]["service"];
+        assert_eq!(called["name"], service["metadata"]["name"]);
+        assert_eq!(called["namespace"], service["metadata"]["namespace"]);
+        assert_eq!(called["port"], service["spec"]["ports"][0]["port"]);
+    }
+}
