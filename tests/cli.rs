@@ -15,6 +15,8 @@
 
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "policies/table.rs"]
+mod table;
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;

@@ -26,6 +26,8 @@ mod other_webhook;
 mod parts;
 #[path = "cluster/pods.rs"]
 mod pods;
+#[path = "policies/random.rs"]
+mod random;
 #[path = "cluster/registration.rs"]
 mod registration;
 #[path = "cluster/scope.rs"]
@@ -34,6 +36,8 @@ mod scope;
 mod serve;
 #[path = "cluster/setup.rs"]
 mod setup;
+#[path = "policies/table.rs"]
+mod table;
 #[path = "cluster/wait.rs"]
 mod wait;
 
@@ -45,6 +49,8 @@ mod ground;
 mod job_pods;
 #[path = "cluster/outage.rs"]
 mod outage;
+#[path = "cluster/policies.rs"]
+mod policies;
 #[path = "cluster/reinvocation.rs"]
 mod reinvocation;
 #[path = "cluster/watching.rs"]

@@ -182,7 +182,7 @@ pub static CONFIG_KEY: Form = Form::new(
     253,
     &[must(
         r"^(\.?[-_A-Za-z0-9])[-._A-Za-z0-9]*$",
-        "not a ConfigMap key: at most 253 letters, digits, '-', '_' and '.'",
+        "not a ConfigMap key: at most 253 letters, digits, '-', '_' and '.', and neither '.' nor beginning with '..'",
     )],
 );
 
@@ -384,3 +384,6 @@ pub static ALL: &[&Form] = &[
     &CSI_DRIVER,
     &SERVER,
 ];
+
+#[cfg(test)]
+mod tests;

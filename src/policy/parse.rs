@@ -41,9 +41,18 @@ impl Errors {
     /// Adds what is wrong with the form of a text.
     pub(super) fn check(&mut self, field: &str, text: &str, form: &Form) {
         if let Err(problem) = form.check(text) {
-            self.add(field, format!("is \"{text}\", {problem}"));
+            // One error is one line, whatever the text holds.
+            let shown: String = text.chars().flat_map(shown).collect();
+            self.add(field, format!("is \"{shown}\", {problem}"));
         }
     }
+}
+
+/// Escapes a character that would break or hide what stands around it.
+fn shown(character: char) -> impl Iterator<Item = char> {
+    let escaped = character.is_control().then(|| character.escape_default());
+    let plain = escaped.is_none().then_some(character);
+    escaped.into_iter().flatten().chain(plain)
 }
 
 /// Parses a policy. What comes back is to be used only if `errors` stayed empty.

@@ -92,7 +92,11 @@ pub(super) fn check_forms(
             Value::String(text) if text.chars().count() <= form.longest => {
                 errors.check(path, text, form);
             }
-            Value::Number(number) => errors.check(path, &number.to_string(), form),
+            Value::Number(number) => {
+                if let Err(problem) = form.check(&number.to_string()) {
+                    errors.add(path, format!("is {number}, {problem}"));
+                }
+            }
             _ => {}
         }
     }

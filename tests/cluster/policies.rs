@@ -1,0 +1,147 @@
+//! What is refused when a policy is written: what `drydock check` refuses, and nothing else.
+
+use crate::api_server::shared;
+use crate::call::{Answer, call};
+use crate::definition::defined;
+use crate::identity::Identity;
+use crate::random;
+use crate::table::{accepted, policy, refused};
+use axum::http::Method;
+use futures::StreamExt as _;
+use kube::Client;
+use serde_json::{Value, json};
+
+/// Writes policies in the strict way of kubectl, without storing any, and returns the answers in order.
+async fn write_all(specs: &[Value]) -> Vec<Answer> {
+    let api = shared().await;
+    defined(api).await;
+    let admin = api.client(Identity::Admin).await;
+    let answers = specs.iter().map(|spec| write(&admin, spec));
+    futures::stream::iter(answers).buffered(8).collect().await
+}
+
+async fn write(client: &Client, spec: &Value) -> Answer {
+    let path = "/apis/drydock.dev/v1alpha1/jobpodpolicies?dryRun=All&fieldValidation=Strict";
+    call(client, Method::POST, path, Some(&policy("ci", spec))).await
+}
+
+/// What `drydock check` says of a policy.
+fn checked(spec: &Value) -> Vec<String> {
+    match drydock::policy::read_object(policy("ci", spec)) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_check_refuses_is_refused_in_the_same_words_when_written() {
+    let table = refused();
+    let specs: Vec<Value> = table.iter().map(|entry| entry.spec.clone()).collect();
+    let mut wrong = Vec::new();
+    for (entry, answer) in table.iter().zip(write_all(&specs).await) {
+        let said = answer.body["message"].as_str().unwrap_or_default();
+        let (field, problem) = entry.told.split_once(' ').unwrap();
+        let fits = match &entry.server {
+            Some(words) => said.contains(words.as_str()),
+            None => {
+                said.contains(&format!(" {field}: ")) && said.ends_with(&format!(": {problem}"))
+            }
+        };
+        if !fits || answer.status < 400 {
+            wrong.push(format!(
+                "{}\n  check: {}\n  server: {} {said}",
+                entry.spec, entry.told, answer.status
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The largest one among them shows that no rule costs more than the API server allows when it runs.
+#[tokio::test]
+async fn a_policy_that_check_takes_is_taken_when_written_without_a_warning() {
+    let specs = accepted();
+    for (spec, answer) in specs.iter().zip(write_all(&specs).await) {
+        let excerpt: String = spec.to_string().chars().take(300).collect();
+        assert_eq!(
+            (answer.status, &answer.warnings),
+            (201, &Vec::new()),
+            "{excerpt}: {answer:?}"
+        );
+        assert_eq!(checked(spec), Vec::<String>::new(), "{excerpt}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_chance_makes_of_a_policy_check_and_the_api_server_agree() {
+    let specs = random::specs(600);
+    let mut wrong = Vec::new();
+    let mut taken = 0;
+    for (spec, answer) in specs.iter().zip(write_all(&specs).await) {
+        let errors = checked(spec);
+        taken += usize::from(errors.is_empty());
+        if errors.is_empty() != (answer.status == 201) {
+            let said = answer.body["message"].as_str().unwrap_or("it is taken");
+            wrong.push(format!(
+                "{spec}\n  check: {}\n  server: {said}",
+                errors.join("; ")
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        specs.len(),
+        wrong.join("\n")
+    );
+    // Else nothing is shown.
+    assert!(
+        (100..500).contains(&taken),
+        "{taken} of {} are right",
+        specs.len()
+    );
+}
+
+#[tokio::test]
+async fn a_null_is_an_absent_field_and_what_is_absent_is_shown_with_its_default() {
+    let specs = [
+        json!({"dind": null, "hostAliases": null, "mode": null}),
+        json!({"dind": {"clientCerts": null, "volumes": null, "scheduling": null}}),
+    ];
+    let answers = write_all(&specs).await;
+    let spec = |index: usize| answers[index].body["spec"].clone();
+    assert_eq!(spec(0), json!({"mode": "Enforce", "priority": 0}));
+    let dind = spec(1)["dind"].take();
+    assert_eq!(
+        dind["clientCerts"],
+        json!({"onConflict": "Replace", "sizeLimit": "1Mi"})
+    );
+    let names = dind["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|volume| &volume["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["dind-storage", "dind-modules"]);
+    assert_eq!(dind.as_object().unwrap().len(), 2, "{dind}");
+}
+
+#[tokio::test]
+async fn the_sample_policy_is_taken_by_kubectl_without_a_word() {
+    let api = shared().await;
+    defined(api).await;
+    for strict in ["--validate=strict", "--validate=warn"] {
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            strict,
+            "-f",
+            "manifests/sample-policy.yaml",
+        ];
+        assert_eq!(
+            api.kubectl(&arguments).printed(),
+            "jobpodpolicy.drydock.dev/gitlab serverside-applied (server dry run)\n"
+        );
+    }
+}
