@@ -46,7 +46,7 @@ pub const KIND: &str = "JobPodPolicy";
     singular = "jobpodpolicy",
     shortname = "jpp",
     category = "drydock",
-    doc = "JobPodPolicy says how GitLab CI job pods are repaired on their way into the cluster. It applies to the job pods of every namespace that opted in with the label drydock.dev/job-pods (enforce or audit). Several policies fold into one: higher priority first, then by name; the first that speaks about a thing wins.",
+    doc = "JobPodPolicy says how GitLab CI job pods are repaired on their way into the cluster. It applies to the job pods of every namespace that opted in with the label drydock.dev/job-pods (enforce or audit). Several policies fold into one: higher priority first, then by name; the first that speaks about a thing wins. What is wrong with a policy is told when it is written, and before by `drydock check FILE`.",
     printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode"}"#,
     printcolumn = r#"{"name":"Priority","type":"integer","jsonPath":".spec.priority"}"#,
     printcolumn = r#"{"name":"Accepted","type":"string","jsonPath":".status.conditions[?(@.type==\"Accepted\")].status","description":"Whether the policy as it is written is in force."}"#,
@@ -104,7 +104,8 @@ pub enum Mode {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostAlias {
-    /// A fixed IPv4 or IPv6 address; not a loopback or unspecified one, and none that begins with "::". A hostname has one of each family.
+    /// A fixed IPv4 or IPv6 address; not a loopback or unspecified one, and none that begins with "::" or "0:".
+    /// A hostname has one of each family.
     /// Example: 10.0.0.232.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use crate::crd::{Mode, VolumeContainers};
+pub use crate::crd::{Mode, VolumeContainers, form};
 
 /// The directory that dind writes the docker client's certificates to, unless `DOCKER_TLS_CERTDIR` says otherwise.
 pub const CLIENT_CERT_DIRECTORY: &str = "/certs/client";

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use crate::authority::{Authority, AuthorityError, Leaf};
-use crate::crd::form;
+use crate::policy::form;
 use anyhow::{Context, bail};
 use clap::Args;
 use jiff::Timestamp;

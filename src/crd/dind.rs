@@ -86,12 +86,13 @@ pub struct ClientCerts {
     /// What happens to something else that is mounted there.
     /// Replace puts a memory-backed emptyDir in its place, in every container that mounts something there.
     /// Relocate does the same and mounts what was there read-only at relocateTo.
-    /// Report leaves it and says so in the job's log.
+    /// Report leaves it and says so.
     /// Deny refuses the pod, so that the job fails at once with the reason.
     #[serde(default)]
     pub on_conflict: OnConflict,
 
-    /// Size limit of the memory-backed emptyDir, greater than zero. The files take about 20 KiB; what is used counts against the pod's memory.
+    /// Size limit of the memory-backed emptyDir: a quantity greater than zero. The files take about 20 KiB; what is used counts against
+    /// the pod's memory.
     /// Example: 1Mi.
     #[serde(default = "default_size_limit")]
     pub size_limit: Quantity,

@@ -9,7 +9,7 @@ mod volumes;
 
 use super::form;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
-use schema::{Said, at, bound_items, drop_nullable, keys, one_of, quantity, refuse, text};
+use schema::{Said, at, bound_items, each, join_lines, keys, one_of, quantity, refuse, text};
 use volumes::volumes;
 
 /// How many hostnames the entries of `hostAliases` may have in all: comparing each with each costs the square of it, and one rule
@@ -18,7 +18,11 @@ pub const HOSTNAMES: usize = 1024;
 
 /// Adds to the derived schema of a `JobPodPolicy` what its types cannot say.
 pub(super) fn complete(schema: &mut JSONSchemaProps) {
-    drop_nullable(schema);
+    each(schema, &mut |schema| {
+        // A null is then what people take it for, an absent field: the API server drops it and puts the default in its place.
+        schema.nullable = None;
+        join_lines(&mut schema.description);
+    });
     let spec = at(schema, "spec");
     selector(at(spec, "namespaceSelector"));
     selector(at(spec, "podSelector"));

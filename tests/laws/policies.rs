@@ -75,7 +75,7 @@ fn client_certs() -> impl Strategy<Value = Value> {
     let relocate = |to: &str| json!({"onConflict": "Relocate", "relocateTo": to});
     prop_oneof![
         4 => select(vec![json!({}), json!({"onConflict": "Replace", "sizeLimit": "512Ki"})]),
-        3 => select(vec![json!({"onConflict": "Relocate"}), relocate("/displaced/"), relocate("/cache")]),
+        3 => select(vec![json!({"onConflict": "Relocate"}), relocate("/displaced"), relocate("/cache")]),
         2 => Just(json!({"onConflict": "Deny"})),
         1 => Just(json!({"onConflict": "Report"})),
     ]
@@ -87,7 +87,6 @@ fn volumes() -> impl Strategy<Value = Vec<Value>> {
         "/var/lib/docker",
         "/lib/modules",
         "/cache",
-        "//var/lib/docker/",
         "/certs/extra",
         "/certs/server",
         "/etc/docker",
@@ -105,7 +104,7 @@ fn volumes() -> impl Strategy<Value = Vec<Value>> {
         json!({"emptyDir": {"medium": "Memory"}}),
         json!({"hostPath": {"path": "/lib/modules", "type": "DirectoryOrCreate"}}),
         json!({"persistentVolumeClaim": {"claimName": "docker-data"}}),
-        json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}}),
+        json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}),
         json!({"configMap": {"name": "daemon"}}),
         json!({"nfs": {"server": "nfs.mylab.com", "path": "/docker"}}),
     ]);
@@ -118,11 +117,9 @@ fn volumes() -> impl Strategy<Value = Vec<Value>> {
     vec((name, path, source, more), 0..4).prop_map(|drawn| {
         let mut volumes: Vec<Value> = Vec::new();
         for (name, path, source, more) in drawn {
-            let clean = super::facts::clean(path);
-            let clashes = volumes.iter().any(|other| {
-                other["name"] == name
-                    || super::facts::clean(other["mountPath"].as_str().unwrap()) == clean
-            });
+            let clashes = volumes
+                .iter()
+                .any(|other| other["name"] == name || other["mountPath"] == path);
             if !clashes {
                 volumes.push(with(
                     with(json!({"name": name, "mountPath": path}), &source),

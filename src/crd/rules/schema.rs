@@ -31,19 +31,36 @@ fn below<'s>(schema: &'s mut JSONSchemaProps, step: &str) -> Option<&'s mut JSON
     }
 }
 
-/// A null is then what people take it for, an absent field: the API server drops it and puts the default in its place.
-pub(super) fn drop_nullable(schema: &mut JSONSchemaProps) {
-    schema.nullable = None;
-    schema
-        .properties
-        .iter_mut()
-        .flatten()
-        .for_each(|(_, property)| drop_nullable(property));
+/// Calls `change` with a schema and all that are in it.
+pub(super) fn each(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaProps)) {
+    change(schema);
+    for property in schema.properties.iter_mut().flatten() {
+        each(property.1, change);
+    }
     for step in ["[]", "{}"] {
         if let Some(inner) = below(schema, step) {
-            drop_nullable(inner);
+            each(inner, change);
         }
     }
+}
+
+/// A line of a doc comment ends where the source is wide enough, and `kubectl explain` wraps by itself: only sentences, paragraphs and
+/// points of a list begin lines.
+pub(super) fn join_lines(description: &mut Option<String>) {
+    let Some(text) = description else {
+        return;
+    };
+    let mut joined = String::new();
+    for (index, line) in text.split('\n').enumerate() {
+        let begins = joined.ends_with(['.', '\n'])
+            || line.is_empty()
+            || line.starts_with([' ', '\t', '-', '`', '<']);
+        if index > 0 {
+            joined.push(if begins { '\n' } else { ' ' });
+        }
+        joined.push_str(line);
+    }
+    *text = joined;
 }
 
 /// A list has at most so many items.
@@ -86,6 +103,7 @@ fn bound_length(string: &mut JSONSchemaProps, form: &Form) {
 }
 
 /// What is said where a rule does not hold, in words that follow the field.
+#[derive(Clone, Copy)]
 pub(super) enum Said<'a> {
     /// These words.
     Always(&'a str),
