@@ -2,7 +2,7 @@
 
 use super::parse::{self, Errors, FieldError};
 use super::{Policy, schema};
-use crate::crd;
+use crate::crd::{self, form};
 use crate::document::{self, type_name};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
@@ -165,8 +165,9 @@ impl Reader<'_> {
             .pointer("/metadata/name")
             .and_then(Value::as_str)
             .map(ToOwned::to_owned);
+        let unknown = unknown_metadata(&object);
         match read_object(object) {
-            Ok(policy) => {
+            Ok(policy) if unknown.is_empty() => {
                 if let Some(earlier) = self.result.places.get(&policy.name) {
                     let problem = format!(
                         "metadata.name is \"{}\", the name of the policy in {earlier} too; names must differ",
@@ -180,9 +181,9 @@ impl Reader<'_> {
                     self.result.policies.push(policy);
                 }
             }
-            Err(errors) => {
+            read => {
                 self.result.refused.extend(name.clone());
-                for error in errors {
+                for error in unknown.into_iter().chain(read.err().unwrap_or_default()) {
                     self.error(place, name.clone(), error.to_string());
                 }
             }
@@ -257,7 +258,61 @@ fn check_metadata(object: &mut Value, errors: &mut Errors) {
             serde_json::json!({"name": name})
         }
     };
+    check_labels(&kept, errors);
     fields.insert("metadata".to_owned(), kept);
+}
+
+/// What kubectl refuses of the metadata of a file. An object of the API server may have fields of a newer Kubernetes.
+fn unknown_metadata(object: &Value) -> Vec<FieldError> {
+    let metadata = object.get("metadata").and_then(Value::as_object);
+    let mut errors = Errors::default();
+    for (name, _) in metadata.into_iter().flatten() {
+        if !METADATA.contains(&name.as_str()) {
+            errors.add(
+                format!("metadata.{name}"),
+                "is not a known field; name, labels and annotations are",
+            );
+        }
+    }
+    errors.0
+}
+
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>
+const METADATA: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// What the API server asks of the metadata that people write.
+fn check_labels(metadata: &Value, errors: &mut Errors) {
+    let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    for (name, value) in map(metadata) {
+        let path = format!("metadata.{name}");
+        if !matches!(name.as_str(), "labels" | "annotations") {
+            continue;
+        }
+        for (key, value) in map(&value) {
+            if let Err(problem) = form::LABEL_KEY.check(&key) {
+                errors.add(path.as_str(), format!("has the key \"{key}\", {problem}"));
+            }
+            if let ("labels", Some(text)) = (name.as_str(), value.as_str()) {
+                errors.check(&format!("{path}[{key}]"), text, &form::LABEL_VALUE);
+            }
+        }
+    }
 }
 
 impl Errors {

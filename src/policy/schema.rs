@@ -27,7 +27,7 @@ static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
 
 /// Checks `document` against the schema. What does not fit is taken out, and what must be there is filled in, so that parsing
 /// can go on and find what else is wrong; [`concerns`] tells what it then finds only because of that.
-/// Nulls are taken out silently: to the API they are absent fields.
+/// Nulls of known fields are taken out silently: to the API they are absent fields.
 pub(super) fn check(document: &mut Value, errors: &mut Errors) {
     let Some(fields) = document.as_object_mut() else {
         return;
@@ -129,7 +129,14 @@ fn check_object(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors:
     let Some(fields) = value.as_object_mut() else {
         return;
     };
-    fields.retain(|_, value| !value.is_null());
+    let is_known = |name: &str| {
+        let named = schema
+            .properties
+            .as_ref()
+            .is_some_and(|properties| properties.contains_key(name));
+        named || schema.additional_properties.is_some()
+    };
+    fields.retain(|name, value| !(value.is_null() && is_known(name)));
     for name in schema
         .required
         .iter()

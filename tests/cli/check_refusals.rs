@@ -5,6 +5,7 @@ use super::table::{accepted, policy as object, refused};
 use rstest::rstest;
 
 const SUBDOMAIN: &str = "not an RFC 1123 subdomain: lower-case letters, digits, '-' and '.', each part beginning and ending with a letter or digit, at most 253 characters";
+const LABEL_VALUE: &str = "not a label value: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit";
 
 /// H6, M6 and the schema: one mistake, one error, and the policy beside it is right.
 #[test]
@@ -73,6 +74,18 @@ fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
 #[case::name_of_wrong_type(
     "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: 5}, spec: {}}",
     ": metadata.name cannot be read: invalid type: integer `5`, expected a string"
+)]
+#[case::unknown_metadata(
+    "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a, label: {a: b}}, spec: {}}",
+    " (JobPodPolicy \"a\"): metadata.label is not a known field; name, labels and annotations are"
+)]
+#[case::label(
+    "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a, labels: {a: b/c}, annotations: {d: e/f}}, spec: {}}",
+    &format!(" (JobPodPolicy \"a\"): metadata.labels[a] is \"b/c\", {LABEL_VALUE}")
+)]
+#[case::annotation(
+    "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a, annotations: {a b: c}}, spec: {}}",
+    " (JobPodPolicy \"a\"): metadata.annotations has the key \"a b\", not a label key: an optional DNS prefix and '/', then at most 63 letters, digits, '-', '_' and '.'"
 )]
 #[case::no_spec(
     "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a}}",
