@@ -12,6 +12,8 @@
 
 #[path = "cluster/api_server.rs"]
 mod api_server;
+#[path = "cluster/balancer.rs"]
+mod balancer;
 #[path = "cluster/call.rs"]
 mod call;
 #[path = "cluster/guarded.rs"]
@@ -34,11 +36,15 @@ mod scope;
 mod serve;
 #[path = "cluster/setup.rs"]
 mod setup;
+#[path = "cluster/stream.rs"]
+mod stream;
 #[path = "cluster/wait.rs"]
 mod wait;
 
 #[path = "cluster/definition.rs"]
 mod definition;
+#[path = "cluster/disturbances.rs"]
+mod disturbances;
 #[path = "cluster/ground.rs"]
 mod ground;
 #[path = "cluster/job_pods.rs"]

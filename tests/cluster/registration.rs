@@ -90,7 +90,7 @@ pub(crate) async fn register(scope: &Scope<'_>, configuration: Value) {
 }
 
 /// The configuration that is installed in a cluster.
-fn committed() -> Value {
+pub(crate) fn committed() -> Value {
     let webhook = |name: &str, mode: &str, path: &str, failure_policy: &str| {
         json!({
             "name": name,

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How often Secret and configuration are looked at when nothing says that they changed.
+/// How often Secret, configuration and certificate are looked at when nothing says that they changed.
 const LOOK: Duration = Duration::from_secs(30);
+/// A certificate that lives shorter is looked at so many times in its life; it is renewed with a third of that left.
+const LOOKS_IN_A_LIFE: u32 = 12;
 
 /// How the certificate lives that drydock keeps itself.
 #[derive(Args, Debug)]
@@ -92,7 +94,7 @@ pub(super) fn keep(
         names: managed.names.clone(),
         replica: flags.instance.clone(),
         lifetimes,
-        look: LOOK,
+        look: LOOK.min(managed.certificate_hours / LOOKS_IN_A_LIFE),
         clock: Timestamp::now,
     };
     let (sender, issued) = watch::channel(None);
