@@ -41,6 +41,8 @@ mod wait;
 mod definition;
 #[path = "cluster/ground.rs"]
 mod ground;
+#[path = "cluster/installation.rs"]
+mod installation;
 #[path = "cluster/job_pods.rs"]
 mod job_pods;
 #[path = "cluster/outage.rs"]
