@@ -4,7 +4,7 @@ use crate::api_server::ApiServer;
 use crate::balancer::Balancer;
 use crate::call;
 use crate::identity::Identity;
-use crate::registration::committed;
+use crate::registration::{at_url, committed, register};
 use crate::serve::Drydock;
 use crate::setup::{in_cluster, install};
 use crate::stream::{Stream, Tally};
@@ -99,11 +99,10 @@ impl Disturbed {
         write_policy(&admin, "10.0.0.232").await;
         let mut configuration = committed();
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-            let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
-            webhook["clientConfig"] = json!({"url": format!("https://{}{path}", balancer.address)});
+            at_url(webhook, &format!("https://{}", balancer.address));
         }
         let scope = api.scope("disturbed").await;
-        crate::registration::register(&scope, configuration).await;
+        register(&scope, configuration).await;
         let namespace = scope.namespace("jobs", Some(ENFORCE)).await;
         let runner = api.client(Identity::Runner).await;
         let mut servers = Servers {
