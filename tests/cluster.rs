@@ -28,6 +28,8 @@ mod parts;
 mod pods;
 #[path = "cluster/registration.rs"]
 mod registration;
+#[path = "cluster/replica.rs"]
+mod replica;
 #[path = "cluster/scope.rs"]
 mod scope;
 #[path = "cluster/serve.rs"]
@@ -37,6 +39,8 @@ mod setup;
 #[path = "cluster/wait.rs"]
 mod wait;
 
+#[path = "cluster/certificates.rs"]
+mod certificates;
 #[path = "cluster/definition.rs"]
 mod definition;
 #[path = "cluster/ground.rs"]
