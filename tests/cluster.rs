@@ -47,6 +47,8 @@ mod definition;
 mod disturbances;
 #[path = "cluster/ground.rs"]
 mod ground;
+#[path = "cluster/installation.rs"]
+mod installation;
 #[path = "cluster/job_pods.rs"]
 mod job_pods;
 #[path = "cluster/outage.rs"]
