@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::print_stdout, reason = "figures are for people")]
 
 #[path = "cluster/api_server.rs"]
 mod api_server;

@@ -5,7 +5,7 @@ use crate::call::{Answer, DryRun, apply, call, create_pod, get};
 use crate::identity::Identity;
 use crate::pods::{broken_job, changes};
 use crate::registration::at_url;
-use crate::serve::Drydock;
+use crate::setup::in_cluster;
 use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
 use drydock::names::ENFORCE;
@@ -52,11 +52,7 @@ async fn the_manifests_install_without_a_word_against_them_and_leave_nothing_beh
 async fn an_installed_drydock_needs_no_more_than_its_roles_to_register_and_repair() {
     let api = installed().await;
     let admin = api.client(Identity::Admin).await;
-    let kubeconfig = api.kubeconfig(Identity::Drydock);
-    let flags = ["--cluster", "--tls-name", "127.0.0.1"];
-    let server = Drydock::start_with(&flags, |command| {
-        command.env("KUBECONFIG", kubeconfig);
-    });
+    let server = in_cluster(&api, &["--tls-name", "127.0.0.1"]);
     // What is registered is a Service, which has no endpoints here.
     let mut configuration = get(&admin, CONFIGURATION).await.object();
     for webhook in configuration["webhooks"].as_array_mut().unwrap() {
