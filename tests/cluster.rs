@@ -30,6 +30,8 @@ mod parts;
 mod pods;
 #[path = "cluster/registration.rs"]
 mod registration;
+#[path = "cluster/replica.rs"]
+mod replica;
 #[path = "cluster/scope.rs"]
 mod scope;
 #[path = "cluster/serve.rs"]
@@ -41,6 +43,8 @@ mod stream;
 #[path = "cluster/wait.rs"]
 mod wait;
 
+#[path = "cluster/certificates.rs"]
+mod certificates;
 #[path = "cluster/definition.rs"]
 mod definition;
 #[path = "cluster/disturbances.rs"]

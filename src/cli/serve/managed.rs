@@ -1,14 +1,13 @@
 //! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret, trusted through the `caBundle`.
 
 use super::Serve;
-use crate::cluster::certificates::{self, Issued, Lifetimes, Settings};
+use crate::cluster::certificates::{self, Issued, Lifetimes, Now, Settings};
 use crate::names::NAME;
 use crate::server::tls::Certificate;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
 use clap::Args;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use kube::Client;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +94,7 @@ pub(super) fn keep(
         replica: flags.instance.clone(),
         lifetimes,
         look: LOOK.min(managed.certificate_hours / LOOKS_IN_A_LIFE),
-        clock: Timestamp::now,
+        clock: Arc::new(Now::here),
     };
     let (sender, issued) = watch::channel(None);
     Ok(Box::pin(async move {
