@@ -35,6 +35,8 @@
 //! - A [`policy::Policy`] cannot be wrong: `policy::parse::tests`.
 //! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
 //! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
+//! - Nothing is served whose authority the `caBundle` does not trust, whatever happens to Secret and configuration:
+//!   `cluster::certificates::tests`, `tests/cluster.rs`.
 
 // A test that meets what it does not expect is to fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]

@@ -153,6 +153,20 @@ async fn f5_over_days_every_leaf_in_use_is_good_and_trusted() {
     run(12 * 24 * 4, &[], 1).await;
 }
 
+/// One that knows nothing yet, and is quicker than those that do, must not take their authority out of the `caBundle`.
+#[tokio::test]
+async fn f5_a_replica_that_begins_while_the_secret_is_replaced_leaves_the_others_trusted() {
+    for seed in 0..20 {
+        let at_once = [
+            (10, Happening::Restart(0)),
+            (10, Happening::ReplaceSecret),
+            (20, Happening::Restart(1)),
+            (20, Happening::EmptySecret),
+        ];
+        run(30, &at_once, seed).await;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
     #[test]
