@@ -52,12 +52,18 @@ mod definition;
 mod disturbances;
 #[path = "cluster/ground.rs"]
 mod ground;
-#[path = "cluster/installation.rs"]
-mod installation;
+#[path = "cluster/install.rs"]
+mod install;
+#[path = "cluster/installed.rs"]
+mod installed;
 #[path = "cluster/job_pods.rs"]
 mod job_pods;
+#[path = "cluster/match_conditions.rs"]
+mod match_conditions;
 #[path = "cluster/outage.rs"]
 mod outage;
+#[path = "cluster/rbac.rs"]
+mod rbac;
 #[path = "cluster/reinvocation.rs"]
 mod reinvocation;
 #[path = "cluster/watching.rs"]

@@ -44,13 +44,18 @@ impl Registration<'_> {
         self.eventually(scope, "a job pod passes", passes).await
     }
 
+    /// Registers it for the namespaces of a scope. The API server knows of it a moment later.
+    pub(crate) async fn apply(&self, scope: &Scope<'_>) {
+        register(scope, self.applied_to(committed(), scope)).await;
+    }
+
     async fn eventually(
         &self,
         scope: &Scope<'_>,
         what: &str,
         is_so: impl Fn(&Answer) -> bool,
     ) -> Answer {
-        register(scope, self.applied_to(committed(), scope)).await;
+        self.apply(scope).await;
         let namespace = scope.namespace("registered", Some(ENFORCE)).await;
         let runner = scope.api.client(Identity::Runner).await;
         let pod = broken_job();

@@ -1,8 +1,9 @@
-//! The committed manifests at an API server of their own, and drydock as they run it: in a cluster, as its ServiceAccount.
+//! drydock as the committed manifests run it: in a cluster, as its ServiceAccount.
 
 use crate::api_server::ApiServer;
 use crate::call::{Answer, DryRun, apply, call, create_pod, get};
 use crate::identity::Identity;
+use crate::install::install;
 use crate::pods::{broken_job, changes};
 use crate::registration::at_url;
 use crate::setup::in_cluster;
@@ -14,43 +15,10 @@ use serde_json::Value;
 const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 
-/// Installs what is committed, as README says.
-async fn installed() -> ApiServer {
-    let api = ApiServer::of_ones_own().await;
-    install(&api);
-    api
-}
-
-fn install(api: &ApiServer) -> String {
-    let arguments = ["apply", "--server-side", "-k", "manifests"];
-    api.kubectl(&arguments).printed()
-}
-
-#[tokio::test]
-async fn the_manifests_install_without_a_word_against_them_and_leave_nothing_behind() {
-    let api = installed().await;
-    // Again, as an upgrade does.
-    let applied = install(&api);
-    let all_applied = applied
-        .lines()
-        .all(|line| line.ends_with(" serverside-applied"));
-    assert!(all_applied && applied.lines().count() > 10, "{applied}");
-    // Nobody ends the deletion of a namespace here.
-    let deleted = api.kubectl(&["delete", "-k", "manifests", "--wait=false"]);
-    assert_eq!(deleted.code, Some(0), "{deleted:?}");
-    let kinds =
-        "customresourcedefinitions,clusterroles,clusterrolebindings,mutatingwebhookconfigurations";
-    let left = async || {
-        let all = api.kubectl(&["get", kinds, "-o", "name"]).printed();
-        let ours = all.lines().filter(|name| name.contains("drydock"));
-        ours.map(str::to_owned).collect::<Vec<_>>()
-    };
-    eventually("nothing is left", PATIENCE, left, Vec::is_empty).await;
-}
-
 #[tokio::test]
 async fn an_installed_drydock_needs_no_more_than_its_roles_to_register_and_repair() {
-    let api = installed().await;
+    let api = ApiServer::of_ones_own().await;
+    install(&api);
     let admin = api.client(Identity::Admin).await;
     let server = in_cluster(&api, &["--tls-name", "127.0.0.1"]);
     // What is registered is a Service, which has no endpoints here.
