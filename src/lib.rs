@@ -35,6 +35,9 @@
 //! - A [`policy::Policy`] cannot be wrong: `policy::parse::tests`.
 //! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
 //! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
+//! - The API server calls for exactly those pods that [`job_pod::recognise`] takes: `tests/cluster/match_conditions.rs`.
+//! - Nothing is served whose authority the `caBundle` does not trust, whatever happens to Secret and configuration:
+//!   `cluster::certificates::tests`, `tests/cluster.rs`.
 
 // A test that meets what it does not expect is to fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]

@@ -9,9 +9,12 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::print_stdout, reason = "figures are for people")]
 
 #[path = "cluster/api_server.rs"]
 mod api_server;
+#[path = "cluster/balancer.rs"]
+mod balancer;
 #[path = "cluster/call.rs"]
 mod call;
 #[path = "cluster/guarded.rs"]
@@ -30,27 +33,43 @@ mod pods;
 mod random;
 #[path = "cluster/registration.rs"]
 mod registration;
+#[path = "cluster/replica.rs"]
+mod replica;
 #[path = "cluster/scope.rs"]
 mod scope;
 #[path = "cluster/serve.rs"]
 mod serve;
 #[path = "cluster/setup.rs"]
 mod setup;
+#[path = "cluster/stream.rs"]
+mod stream;
 #[path = "policies/table.rs"]
 mod table;
 #[path = "cluster/wait.rs"]
 mod wait;
 
+#[path = "cluster/certificates.rs"]
+mod certificates;
 #[path = "cluster/definition.rs"]
 mod definition;
+#[path = "cluster/disturbances.rs"]
+mod disturbances;
 #[path = "cluster/ground.rs"]
 mod ground;
+#[path = "cluster/install.rs"]
+mod install;
+#[path = "cluster/installed.rs"]
+mod installed;
 #[path = "cluster/job_pods.rs"]
 mod job_pods;
+#[path = "cluster/match_conditions.rs"]
+mod match_conditions;
 #[path = "cluster/outage.rs"]
 mod outage;
 #[path = "cluster/policies.rs"]
 mod policies;
+#[path = "cluster/rbac.rs"]
+mod rbac;
 #[path = "cluster/reinvocation.rs"]
 mod reinvocation;
 #[path = "cluster/watching.rs"]

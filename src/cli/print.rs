@@ -56,11 +56,19 @@ fn write_files(folder: &Path) -> anyhow::Result<()> {
     for file in manifests::files()? {
         let path = folder.join(&file.path);
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)
-                .with_context(|| format!("{} cannot be made", parent.display()))?;
+            std::fs::create_dir_all(parent).with_context(|| {
+                format!(
+                    "{} cannot be made a folder; give --write one that can be written to",
+                    parent.display()
+                )
+            })?;
         }
-        std::fs::write(&path, &file.text)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
+        std::fs::write(&path, &file.text).with_context(|| {
+            format!(
+                "{} cannot be written; give --write a folder that can",
+                path.display()
+            )
+        })?;
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ mod pause;
 mod problem;
 mod rotation;
 mod serving;
+#[cfg(test)]
+mod tests;
 
 pub use lifetimes::{Lifetimes, LifetimesError};
 
@@ -40,7 +42,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch::Sender;
 
 /// What the caller decides.
@@ -58,8 +60,28 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// How long at most until the next look.
     pub look: Duration,
-    /// The wall clock.
-    pub clock: fn() -> Timestamp,
+    /// Tells the time: [`Now::here`], but for tests.
+    pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
+}
+
+/// What time it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// By the wall: certificates begin and end by it. It may be put forward and back.
+    pub wall: Timestamp,
+    /// By a clock that only goes forward: times that pass are measured by it.
+    pub steady: Instant,
+}
+
+impl Now {
+    /// Returns what time it is.
+    #[must_use]
+    pub fn here() -> Self {
+        Self {
+            wall: Timestamp::now(),
+            steady: Instant::now(),
+        }
+    }
 }
 
 impl Settings {
@@ -111,7 +133,8 @@ pub async fn run(
     metrics: Arc<Metrics>,
     issued: Sender<Option<Issued>>,
 ) -> Infallible {
-    let look = settings.look;
+    // Lifetimes may be shorter than anybody needs, for a trial.
+    let look = settings.look.min(settings.lifetimes.leaf() / 10);
     let secrets = Api::namespaced(client.clone(), &settings.namespace);
     let configurations = Api::all(client.clone());
     let mut changes = pin!(futures::stream::select(

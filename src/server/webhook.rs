@@ -186,14 +186,15 @@ enum Unanswered {
 impl Unanswered {
     fn refusal(self) -> Refusal {
         match self {
+            // The API server quotes the body of a 500 to the job's author, and that of a 503 to nobody.
             Self::NotReady => refusal(
-                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::INTERNAL_SERVER_ERROR,
                 Failure::NotReady,
                 "drydock has just started and has not read its policies yet; try again in a few seconds",
             ),
             Self::Review(error) => {
                 let status = match error {
-                    ReviewError::NamespaceNotRead(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    ReviewError::NamespaceNotRead(_) => StatusCode::INTERNAL_SERVER_ERROR,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 refusal(status, Failure::Review(error.name()), error.to_string())

@@ -7,10 +7,9 @@ use crate::call::{self, Answer};
 use crate::guarded::{Guarded, guarded};
 use crate::identity::{Identity, runner_role};
 use crate::parts::{Parts, parts};
+use crate::serve::certs;
 use crate::wait::{A_MOMENT, PATIENCE};
 use axum::http::Method;
-use drydock::authority::Authority;
-use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::fs::{self, File};
@@ -18,7 +17,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -87,14 +86,9 @@ impl ApiServer {
 
     fn write_files(&self) {
         // kubernetes.default.svc is the name by which the API server calls itself.
-        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
-        let (now, day) = (Timestamp::now(), Duration::from_secs(24 * 60 * 60));
-        let authority = Authority::make("tests", now, day).unwrap();
-        let leaf = authority.sign(&names, now, day).unwrap();
+        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
+        certs(self.directory.path(), &names);
         let write = |name: &str, content: &str| fs::write(self.path(name), content).unwrap();
-        write("ca.crt", authority.certificate().pem());
-        write("tls.crt", &leaf.certificate);
-        write("tls.key", &leaf.key);
         write("tokens.csv", &Identity::tokens());
         let authority = self.path("ca.crt").display().to_string();
         for identity in Identity::ALL {

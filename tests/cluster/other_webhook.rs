@@ -61,6 +61,15 @@ impl OtherWebhook {
         }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The authority of its certificate, PEM.
+    pub(crate) fn authority(&self) -> &str {
+        &self.certificate.authority
+    }
+
     /// How often it has been called.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)

@@ -7,10 +7,9 @@ use crate::scope::{SCOPE_LABEL, Scope};
 use crate::wait::{PATIENCE, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use drydock::names::{
-    AUDIT, AUDIT_WEBHOOK, ENFORCE, ENFORCE_WEBHOOK, NAME, NAMESPACE, OPT_IN_LABEL,
-};
+use drydock::names::{ENFORCE, ENFORCE_WEBHOOK};
 use serde_json::{Value, json};
+use std::fs;
 
 /// What differs from test to test.
 pub(crate) struct Registration<'a> {
@@ -45,13 +44,18 @@ impl Registration<'_> {
         self.eventually(scope, "a job pod passes", passes).await
     }
 
+    /// Registers it for the namespaces of a scope. The API server knows of it a moment later.
+    pub(crate) async fn apply(&self, scope: &Scope<'_>) {
+        register(scope, self.applied_to(committed(), scope)).await;
+    }
+
     async fn eventually(
         &self,
         scope: &Scope<'_>,
         what: &str,
         is_so: impl Fn(&Answer) -> bool,
     ) -> Answer {
-        register(scope, self.applied_to(committed(), scope)).await;
+        self.apply(scope).await;
         let namespace = scope.namespace("registered", Some(ENFORCE)).await;
         let runner = scope.api.client(Identity::Runner).await;
         let pod = broken_job();
@@ -63,11 +67,8 @@ impl Registration<'_> {
     fn applied_to(&self, mut configuration: Value, scope: &Scope<'_>) -> Value {
         configuration["metadata"]["name"] = scope.name.as_str().into();
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-            let path = webhook["clientConfig"]["service"]["path"].as_str();
-            webhook["clientConfig"] = json!({
-                "url": format!("{}{}", self.url, path.unwrap()),
-                "caBundle": STANDARD.encode(self.authority),
-            });
+            at_url(webhook, self.url);
+            webhook["clientConfig"]["caBundle"] = STANDARD.encode(self.authority).into();
             webhook["namespaceSelector"]["matchLabels"] = json!({SCOPE_LABEL: scope.name});
             if let Some(policy) = self.failure_policy
                 && webhook["name"] == ENFORCE_WEBHOOK
@@ -77,6 +78,14 @@ impl Registration<'_> {
         }
         configuration
     }
+}
+
+/// Lets a webhook be called at a URL, scheme, host and port, in place of its Service.
+pub(crate) fn at_url(webhook: &mut Value, url: &str) {
+    let how = webhook["clientConfig"].as_object_mut().unwrap();
+    let service = how.remove("service").unwrap();
+    let path = service["path"].as_str().unwrap();
+    how.insert("url".to_owned(), format!("{url}{path}").into());
 }
 
 /// Applies a MutatingWebhookConfiguration.
@@ -90,31 +99,7 @@ pub(crate) async fn register(scope: &Scope<'_>, configuration: Value) {
 }
 
 /// The configuration that is installed in a cluster.
-fn committed() -> Value {
-    let webhook = |name: &str, mode: &str, path: &str, failure_policy: &str| {
-        json!({
-            "name": name,
-            "admissionReviewVersions": ["v1"],
-            "clientConfig": {"service": {"name": NAME, "namespace": NAMESPACE, "path": path}},
-            "failurePolicy": failure_policy,
-            "matchPolicy": "Equivalent",
-            "namespaceSelector": {"matchExpressions": [
-                {"key": OPT_IN_LABEL, "operator": "In", "values": [mode]},
-                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", NAMESPACE]},
-            ]},
-            "reinvocationPolicy": "IfNeeded",
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced"}],
-            "sideEffects": "NoneOnDryRun",
-            "timeoutSeconds": 5,
-        })
-    };
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": NAME},
-        "webhooks": [
-            webhook(ENFORCE_WEBHOOK, ENFORCE, "/mutate", "Fail"),
-            webhook(AUDIT_WEBHOOK, AUDIT, "/audit", "Ignore"),
-        ],
-    })
+pub(crate) fn committed() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/webhook.yaml");
+    serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }

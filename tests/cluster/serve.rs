@@ -6,7 +6,7 @@ use crate::wait::{A_MOMENT, eventually};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -167,6 +167,13 @@ fn without_settings(command: &mut Command) {
     }
 }
 
+/// Makes a certificate for names: ca.crt, tls.crt and tls.key in a directory.
+pub(crate) fn certs(directory: &Path, names: &[&str]) {
+    let mut arguments = vec!["certs", "--out", directory.to_str().unwrap()];
+    arguments.extend(names.iter().flat_map(|name| ["--name", name]));
+    drydock(&arguments, "");
+}
+
 /// A certificate for 127.0.0.1, made by `drydock certs`, in files that go with it.
 pub(crate) struct Certificate {
     directory: TempDir,
@@ -177,8 +184,7 @@ pub(crate) struct Certificate {
 impl Certificate {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let out = directory.path().display().to_string();
-        drydock(&["certs", "--out", &out, "--name", "127.0.0.1"], "");
+        certs(directory.path(), &["127.0.0.1"]);
         Self {
             authority: fs::read_to_string(directory.path().join("ca.crt")).unwrap(),
             directory,

@@ -11,7 +11,13 @@ use serde_json::{Value, json};
 
 /// The definition of policies, drydock's namespace, and the roles of its ServiceAccount, live addresses in the whole cluster among them.
 pub(crate) async fn install(api: &ApiServer) {
-    let files = ["namespace", "crd", "access"].map(|name| format!("manifests/{name}.yaml"));
+    let parts = [
+        "namespace",
+        "crd",
+        "access",
+        "components/live-addresses/access",
+    ];
+    let files = parts.map(|name| format!("manifests/{name}.yaml"));
     let mut arguments = vec!["apply", "--server-side", "--force-conflicts"];
     for file in &files {
         arguments.extend(["-f", file]);

@@ -57,6 +57,25 @@ fn the_committed_files_are_the_printed_ones() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = cargo_bin_cmd!("drydock")
+        .args(["print", "manifests", "--write"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let named = format!(
+        "{} cannot be made a folder; give --write one",
+        file.display()
+    );
+    assert!(said.contains(&named), "{said}");
+}
+
+#[test]
 fn the_stream_has_the_objects_of_the_base_in_order() {
     let output = cargo_bin_cmd!("drydock")
         .args(["print", "manifests"])

@@ -37,7 +37,7 @@ pub fn one<'o>(objects: &'o [Value], kind: &str, name: &str) -> &'o Value {
     found[0]
 }
 
-pub fn list<'v>(value: &'v Value) -> &'v [Value] {
+pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 

@@ -1,21 +1,22 @@
 //! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret, trusted through the `caBundle`.
 
 use super::Serve;
-use crate::cluster::certificates::{self, Issued, Lifetimes, Settings};
+use crate::cluster::certificates::{self, Issued, Lifetimes, Now, Settings};
 use crate::names::NAME;
 use crate::server::tls::Certificate;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
 use clap::Args;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use kube::Client;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How often Secret and configuration are looked at when nothing says that they changed.
+/// How often Secret, configuration and certificate are looked at when nothing says that they changed.
 const LOOK: Duration = Duration::from_secs(30);
+/// A certificate that lives shorter is looked at so many times in its life; it is renewed with a third of that left.
+const LOOKS_IN_A_LIFE: u32 = 12;
 
 /// How the certificate lives that drydock keeps itself.
 #[derive(Args, Debug)]
@@ -92,8 +93,8 @@ pub(super) fn keep(
         names: managed.names.clone(),
         replica: flags.instance.clone(),
         lifetimes,
-        look: LOOK,
-        clock: Timestamp::now,
+        look: LOOK.min(managed.certificate_hours / LOOKS_IN_A_LIFE),
+        clock: Arc::new(Now::here),
     };
     let (sender, issued) = watch::channel(None);
     Ok(Box::pin(async move {

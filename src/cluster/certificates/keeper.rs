@@ -7,6 +7,7 @@ use super::problem::{Object, Problem, Told};
 use super::rotation::{self, Sight};
 use super::serving::{Serving, is_due};
 use super::{Issued, Settings};
+use crate::authority::CaCertificate;
 use crate::names::{CA_SECRET, NAME};
 use crate::telemetry::metrics::{CertificateEvent, Metrics};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -14,7 +15,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long a look may take.
@@ -89,7 +90,7 @@ impl Keeper {
         let secret = self.secrets.get_opt(CA_SECRET).await;
         let of_secret = Object::Secret(&self.settings.namespace);
         let secret = secret.map_err(of_secret.failed("read"))?;
-        self.in_force.note(&live, Instant::now());
+        self.in_force.note(&live, (self.settings.clock)().steady);
         let wrote_secret = self.look_at_secret(secret, &live).await?;
         let wrote_bundle = self.look_at_bundle(&live).await?;
         Ok(wrote_secret || wrote_bundle)
@@ -100,19 +101,16 @@ impl Keeper {
         secret: Option<Secret>,
         live: &Live,
     ) -> Result<bool, Problem> {
-        let mut found = match (&secret, &self.known) {
+        let found = match (&secret, &self.known) {
             (Some(secret), _) => self.read(secret),
             // Someone deleted it: the same again, and nothing changes for anybody.
             (None, Some(known)) => known.clone(),
             (None, None) => Content::default(),
         };
-        if found.current.is_none() {
-            // Other replicas may serve what the lost authority signed.
-            found.trust(live.trusted_by_any());
-        }
+        let in_use = self.in_use(&found, live);
         let sight = Sight {
-            now: (self.settings.clock)(),
-            serving: self.serving.as_ref().map(|serving| &serving.ca),
+            now: (self.settings.clock)().wall,
+            in_use: &in_use,
             in_force: &self.in_force,
             lifetimes: self.settings.lifetimes,
         };
@@ -133,6 +131,17 @@ impl Keeper {
         }
         self.known = Some(content);
         Ok(has_to_write)
+    }
+
+    /// The authorities of which something is served, as far as this replica can know: its own, and where the Secret has lost those that the
+    /// webhooks trust, all of these.
+    fn in_use(&self, found: &Content, live: &Live) -> Vec<CaCertificate> {
+        let own = self.serving.iter().map(|serving| &serving.ca).cloned();
+        let trusted = live.trusted_by_any();
+        let is_new_here = self.serving.is_none() || found.current.is_none();
+        let has_lost = !trusted.iter().any(|it| found.trusted().contains(&it));
+        let of_others = trusted.into_iter().filter(|_| is_new_here && has_lost);
+        own.chain(of_others).collect()
     }
 
     fn read(&mut self, secret: &Secret) -> Content {
@@ -206,7 +215,8 @@ impl Keeper {
             .patch(NAME, &manager, &Patch::Apply(&patch))
             .await
             .map_err(Object::Configuration.failed("written"))?;
-        self.in_force.note(&Live::of(&written), Instant::now());
+        let now = (self.settings.clock)().steady;
+        self.in_force.note(&Live::of(&written), now);
         self.metrics
             .certificates()
             .happened(CertificateEvent::BundleWritten);
@@ -222,7 +232,7 @@ impl Keeper {
         let Settings {
             clock, lifetimes, ..
         } = &self.settings;
-        let now = clock();
+        let now = clock().wall;
         if !is_due(
             self.serving.as_ref(),
             current,

@@ -25,8 +25,8 @@ use std::time::Duration;
 pub(super) struct Sight<'a> {
     /// Now, by the wall clock: certificates end by it.
     pub(super) now: Timestamp,
-    /// The authority that signed the leaf that this replica serves.
-    pub(super) serving: Option<&'a CaCertificate>,
+    /// The authorities whose leafs are served.
+    pub(super) in_use: &'a [CaCertificate],
     /// Since when which authority has been trusted.
     pub(super) in_force: &'a InForce,
     /// How long things live.
@@ -42,8 +42,8 @@ pub(super) enum Move {
     Publish,
     /// Let the next authority sign from now on.
     Promote,
-    /// Trust the authority of a leaf in use, which somebody took out.
-    Keep(CaCertificate),
+    /// Trust authorities in use, which somebody took out.
+    Keep(Vec<CaCertificate>),
     /// Trust those no more of which nothing is in use.
     Discard,
 }
@@ -92,11 +92,11 @@ pub(super) fn decide(content: &Content, sight: &Sight<'_>) -> Option<Move> {
             None => Move::Create,
         });
     };
-    if let Some(serving) = sight.serving
-        && !serving.rest(now).is_zero()
-        && !content.trusted().contains(&serving)
-    {
-        return Some(Move::Keep(serving.clone()));
+    let trusted = content.trusted();
+    let lost = |it: &&CaCertificate| !it.rest(now).is_zero() && !trusted.contains(it);
+    let lost: Vec<CaCertificate> = sight.in_use.iter().filter(lost).cloned().collect();
+    if !lost.is_empty() {
+        return Some(Move::Keep(lost));
     }
     let of_next = match next {
         Some(next) if !is_good(&next) => Some(Move::Publish),
@@ -152,8 +152,8 @@ fn perform(
             content.current = content.next.take();
             content.previous_until = until;
         }
-        Move::Keep(certificate) => {
-            content.previous.push(certificate.clone());
+        Move::Keep(lost) => {
+            content.trust(lost.iter().cloned());
             content.previous_until = until;
         }
         Move::Discard => {

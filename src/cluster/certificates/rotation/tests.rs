@@ -40,18 +40,18 @@ fn in_force(authority: &Authority, time: Duration) -> InForce {
 
 /// What one does who serves nothing yet and has seen nothing.
 fn settled(content: Content, now: Timestamp) -> (Content, Vec<Move>) {
-    settled_with(content, now, None, &InForce::default())
+    settled_with(content, now, &[], &InForce::default())
 }
 
 fn settled_with(
     content: Content,
     now: Timestamp,
-    serving: Option<&CaCertificate>,
+    in_use: &[CaCertificate],
     in_force: &InForce,
 ) -> (Content, Vec<Move>) {
     let sight = Sight {
         now,
-        serving,
+        in_use,
         in_force,
         lifetimes: lifetimes(),
     };
@@ -115,10 +115,10 @@ fn the_next_is_promoted_once_it_has_been_in_force_for_the_overlap() {
     let content = with_next(&current, &next);
     let seen = |time| in_force(&next, time);
     for early in [InForce::default(), seen(OVERLAP - SECOND)] {
-        let (after, moves) = settled_with(content.clone(), now(), None, &early);
+        let (after, moves) = settled_with(content.clone(), now(), &[], &early);
         assert_eq!((after, moves), (content.clone(), vec![]));
     }
-    let (after, moves) = settled_with(content, now(), None, &seen(OVERLAP));
+    let (after, moves) = settled_with(content, now(), &[], &seen(OVERLAP));
     assert_eq!(moves, [Move::Promote]);
     assert_eq!(after, with_previous(&next, &current, Some(now() + DAY)));
 }
@@ -127,7 +127,7 @@ fn the_next_is_promoted_once_it_has_been_in_force_for_the_overlap() {
 fn the_overlap_is_of_the_next_and_not_of_the_current_authority() {
     let (current, next) = (authority(now()), authority(now()));
     let seen = in_force(&current, DAY);
-    let (_, moves) = settled_with(with_next(&current, &next), now(), None, &seen);
+    let (_, moves) = settled_with(with_next(&current, &next), now(), &[], &seen);
     assert_eq!(moves, []);
 }
 
@@ -223,31 +223,31 @@ fn what_is_trusted_now_stays_trusted_where_the_authority_was_lost() {
 #[test]
 fn the_authority_of_a_leaf_in_use_is_kept_where_somebody_took_it_out() {
     let (own, other) = (authority(now()), authority(now()));
-    let serving = Some(own.certificate());
-    let (content, moves) = settled_with(with(&other), now(), serving, &InForce::default());
-    assert_eq!(moves, [Move::Keep(own.certificate().clone())]);
+    let in_use = [own.certificate().clone()];
+    let (content, moves) = settled_with(with(&other), now(), &in_use, &InForce::default());
+    assert_eq!(moves, [Move::Keep(in_use.to_vec())]);
     assert_eq!(content, with_previous(&other, &own, Some(now() + DAY)));
     // Whoever serves the same finds it there.
-    let (_, moves) = settled_with(content, now(), serving, &InForce::default());
+    let (_, moves) = settled_with(content, now(), &in_use, &InForce::default());
     assert_eq!(moves, []);
 }
 
 #[test]
 fn an_authority_that_has_ended_is_not_kept() {
     let (own, other) = (authority(now() - CA), authority(now()));
-    let serving = Some(own.certificate());
-    let (_, moves) = settled_with(with(&other), now(), serving, &InForce::default());
+    let in_use = [own.certificate().clone()];
+    let (_, moves) = settled_with(with(&other), now(), &in_use, &InForce::default());
     assert_eq!(moves, []);
 }
 
 #[test]
 fn a_clock_that_jumps_to_and_fro_comes_to_rest_each_time_and_loses_no_authority_in_use() {
     let own = authority(now());
-    let serving = Some(own.certificate());
+    let in_use = [own.certificate().clone()];
     let mut content = with(&own);
     for days in [-400_i64, 0, 100, 0, 20, -1, 400, 0] {
         let then = now() + jiff::SignedDuration::from_hours(24 * days);
-        content = settled_with(content, then, serving, &InForce::default()).0;
+        content = settled_with(content, then, &in_use, &InForce::default()).0;
         let is_trusted = content.trusted().contains(&own.certificate());
         let has_ended = own.certificate().rest(then).is_zero();
         assert!(is_trusted || has_ended, "day {days}");

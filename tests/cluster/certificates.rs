@@ -1,0 +1,485 @@
+//! Self-managed certificates at a real API server, under drydock's own identity and the committed roles (F5).
+//!
+//! While authority, leaf, Secret and `caBundle` come, go and change, clients that trust nothing but the live `caBundle` go on shaking hands, and a
+//! runner goes on creating pods: none may fail. The webhook configuration has one name in a cluster, so these tests have an API server of their
+//! own and take turns.
+
+use crate::api_server::ApiServer;
+use crate::call;
+use crate::identity::Identity;
+use crate::replica::{Replica, Throughout, admit, bundles, certificates, handshake, lifetimes};
+use crate::wait::{PATIENCE, eventually};
+use drydock::authority::Authority;
+use drydock::cluster::certificates::Lifetimes;
+use drydock::names::{AUDIT_WEBHOOK, CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE, OPT_IN_LABEL};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+/// A namespace that opted in.
+const JOBS: &str = "jobs";
+const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
+
+/// An API server with the committed roles, and neither Secret nor webhook configuration.
+struct Ground {
+    api: &'static ApiServer,
+    admin: Client,
+    secrets: Api<Secret>,
+    configurations: Api<MutatingWebhookConfiguration>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+async fn ground() -> Ground {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    static API: OnceCell<ApiServer> = OnceCell::const_new();
+    let turn = TURN.lock().await;
+    let api = API.get_or_init(furnished).await;
+    let admin = api.client(Identity::Admin).await;
+    let ground = Ground {
+        secrets: Api::namespaced(admin.clone(), NAMESPACE),
+        configurations: Api::all(admin.clone()),
+        api,
+        admin,
+        _turn: turn,
+    };
+    ground.delete_secret().await;
+    ground.delete_configuration().await;
+    ground
+}
+
+/// One with drydock's namespace and roles as they are committed, and a namespace for jobs.
+async fn furnished() -> ApiServer {
+    let api = ApiServer::of_ones_own().await;
+    for file in ["manifests/namespace.yaml", "manifests/access.yaml"] {
+        api.kubectl(&["apply", "-f", file]).printed();
+    }
+    let jobs = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": JOBS, "labels": {OPT_IN_LABEL: "enforce"}},
+    });
+    let admin = api.client(Identity::Admin).await;
+    let path = format!("/api/v1/namespaces/{JOBS}");
+    call::apply(&admin, &path, &jobs).await.object();
+    api
+}
+
+impl Ground {
+    async fn replica(&self, name: &str, lifetimes: Lifetimes) -> Replica {
+        Replica::start(self.api, name, lifetimes).await
+    }
+
+    /// The committed configuration, which calls a replica by its address.
+    fn configuration(&self, address: SocketAddr) -> Value {
+        let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+        let mut configuration: Value = serde_saphyr::from_str(&committed).unwrap();
+        for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+            let path = &webhook["clientConfig"]["service"]["path"];
+            let url = format!("https://{address}{}", path.as_str().unwrap());
+            webhook["clientConfig"] = json!({"url": url});
+        }
+        configuration
+    }
+
+    async fn configure(&self, configuration: &Value) {
+        let applied = call::apply(&self.admin, CONFIGURATION, configuration).await;
+        applied.object();
+    }
+
+    /// Makes the configuration, and waits until the API server calls the replica by it.
+    async fn register(&self, replica: &Replica) {
+        self.configure(&self.configuration(replica.address)).await;
+        replica.ready().await;
+        let runner = self.runner().await;
+        let admitted = async || admit(&runner, JOBS).await;
+        eventually("pods are admitted", PATIENCE, admitted, Result::is_ok)
+            .await
+            .unwrap();
+    }
+
+    async fn runner(&self) -> Client {
+        self.api.client(Identity::Runner).await
+    }
+
+    async fn delete_secret(&self) {
+        let now = DeleteParams::default();
+        let _ = self.secrets.delete(CA_SECRET, &now).await;
+    }
+
+    async fn delete_configuration(&self) {
+        let now = DeleteParams::default();
+        let _ = self.configurations.delete(NAME, &now).await;
+    }
+
+    async fn secret(&self) -> Option<Secret> {
+        self.secrets.get_opt(CA_SECRET).await.unwrap()
+    }
+
+    /// A field of the Secret.
+    async fn field(&self, name: &str) -> Option<String> {
+        let mut data = self.secret().await?.data?;
+        Some(String::from_utf8(data.remove(name)?.0).unwrap())
+    }
+
+    /// Gives the Secret these fields and no other.
+    async fn replace_secret(&self, fields: &[(&str, &str)]) {
+        let mut secret = self.secret().await.unwrap();
+        secret.metadata.resource_version = None;
+        secret.data = None;
+        let fields = fields.iter().map(|&(name, text)| (name, text));
+        secret.string_data = Some(fields.map(|(a, b)| (a.to_owned(), b.to_owned())).collect());
+        let params = kube::api::PostParams::default();
+        let replaced = self.secrets.replace(CA_SECRET, &params, &secret).await;
+        replaced.unwrap();
+    }
+
+    /// Changes the configuration by a JSON Patch.
+    async fn patch(&self, patch: Value) {
+        let patch = Patch::Json::<()>(serde_json::from_value(patch).unwrap());
+        let params = PatchParams::default();
+        let patched = self.configurations.patch(NAME, &params, &patch).await;
+        patched.unwrap();
+    }
+
+    async fn bundles(&self) -> Vec<String> {
+        bundles(&self.admin).await
+    }
+
+    /// Waits until both webhooks have this bundle.
+    async fn wait_for_bundle(&self, wanted: &str) {
+        let look = async || self.bundles().await;
+        eventually("both have the bundle", PATIENCE, look, |bundles| {
+            bundles.len() == 2 && bundles.iter().all(|bundle| bundle == wanted)
+        })
+        .await;
+    }
+}
+
+/// Lifetimes for tests in which nothing is renewed.
+fn calm() -> Lifetimes {
+    lifetimes(3600.0, 600.0, 100.0)
+}
+
+async fn count(what: &str, at_least: u32, look: impl Fn() -> u32) {
+    let look = async || look();
+    eventually(what, PATIENCE * 2, look, |count| *count >= at_least).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_that_start_at_once_share_one_authority() {
+    for _ in 0..5 {
+        let ground = ground().await;
+        let (one, other) = tokio::join!(
+            ground.replica("drydock-a", calm()),
+            ground.replica("drydock-b", calm()),
+        );
+        ground.configure(&ground.configuration(one.address)).await;
+        let (of_one, of_other) = tokio::join!(one.ready(), other.ready());
+        assert_eq!(of_one.authority, of_other.authority);
+        assert_ne!(of_one.key_pem, of_other.key_pem, "each has its own leaf");
+        let ca = ground.field("ca.crt").await.unwrap();
+        assert_eq!(ground.bundles().await, [ca.clone(), ca.clone()]);
+        for replica in [&one, &other] {
+            handshake(replica.address, &ca).unwrap();
+        }
+        let made = one.events("ca-created") + other.events("ca-created");
+        assert_eq!(made, 1, "one of them makes it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leafs_and_authority_are_renewed_and_nothing_fails() {
+    let ground = ground().await;
+    let short = lifetimes(12.0, 6.0, 1.5);
+    let (one, other) = tokio::join!(
+        ground.replica("drydock-a", short),
+        ground.replica("drydock-b", short),
+    );
+    ground.register(&one).await;
+    let (first, _) = tokio::join!(one.ready(), other.ready());
+    let first_bundle = ground.bundles().await;
+    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    let both = |event: &str| one.events(event) + other.events(event);
+    count("two rotations", 2, || both("ca-promoted")).await;
+    count("the first authority is forgotten", 1, || {
+        both("ca-discarded")
+    })
+    .await;
+    handshakes.all_were_good(50).await;
+    admissions.all_were_good(50).await;
+
+    let last = one.issued().unwrap();
+    assert_ne!(last.authority, first.authority);
+    assert!(last.expires > first.expires);
+    for replica in [&one, &other] {
+        assert!(replica.events("leaf-signed") >= 4, "leafs are renewed");
+    }
+    let old = certificates(&first_bundle[0]);
+    let now = certificates(&ground.bundles().await[0]);
+    assert!(!now.contains(&old[0]), "the first authority is forgotten");
+    assert_eq!(both("ca-created"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_secret_comes_back_as_it_was_and_nothing_changes() {
+    let ground = ground().await;
+    let (one, other) = tokio::join!(
+        ground.replica("drydock-a", calm()),
+        ground.replica("drydock-b", calm()),
+    );
+    ground.register(&one).await;
+    other.ready().await;
+    let (bundles, before) = (ground.bundles().await, ground.secret().await.unwrap());
+    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    for _ in 0..3 {
+        ground.delete_secret().await;
+        let again = async || ground.secret().await.map(|secret| secret.data);
+        let again = eventually("the Secret is back", PATIENCE, again, Option::is_some).await;
+        assert_eq!(again.unwrap(), before.data);
+    }
+    handshakes.all_were_good(5).await;
+    admissions.all_were_good(5).await;
+    assert_eq!(ground.bundles().await, bundles);
+    for replica in [&one, &other] {
+        assert_eq!(replica.events("leaf-signed"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_ca_bundle_is_healed_in_place_and_nothing_else_is_touched() {
+    let ground = ground().await;
+    let replica = ground.replica("drydock-a", calm()).await;
+    ground.register(&replica).await;
+    let bundle = ground.field("ca.crt").await.unwrap();
+    ground.wait_for_bundle(&bundle).await;
+    let as_it_was = async || {
+        let mut live = call::get(&ground.admin, CONFIGURATION).await.object();
+        live["metadata"] = Value::Null;
+        live
+    };
+    let before = as_it_was().await;
+    let handshakes = Throughout::handshakes(&ground.admin, &[&replica]);
+    let remove = |index: u8| json!({"op": "remove", "path": format!("/webhooks/{index}/clientConfig/caBundle")});
+    let stranger = Authority::make("x", jiff::Timestamp::now(), Duration::from_secs(3600)).unwrap();
+    let replace = |index: u8| {
+        use base64::Engine as _;
+        // Beside drydock's own: no handshake fails by it.
+        let both = [&*bundle, stranger.certificate().pem()].concat();
+        let both = base64::engine::general_purpose::STANDARD.encode(both);
+        json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": both})
+    };
+    for change in [
+        json!([remove(0)]),
+        json!([remove(1)]),
+        json!([remove(0), remove(1)]),
+        json!([replace(0)]),
+        json!([replace(0), replace(1)]),
+    ] {
+        ground.patch(change).await;
+        ground.wait_for_bundle(&bundle).await;
+        assert_eq!(as_it_was().await, before);
+    }
+    handshakes.all_were_good(5).await;
+    assert_eq!(replica.events("leaf-signed"), 1);
+    assert_eq!(replica.events("bundle-written"), 6);
+    assert_eq!(ground.field("previous.crt").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_configuration_may_be_applied_again_and_keeps_its_ca_bundle() {
+    let ground = ground().await;
+    let replica = ground.replica("drydock-a", calm()).await;
+    ground.register(&replica).await;
+    let (bundles, written) = (ground.bundles().await, replica.events("bundle-written"));
+    let mut configuration = ground.configuration(replica.address);
+    configuration["webhooks"][0]["timeoutSeconds"] = 7.into();
+    ground.configure(&configuration).await;
+    assert_eq!(ground.bundles().await, bundles);
+    // Nobody but drydock has a say in the field, and drydock has a say in no other.
+    let live = call::get(&ground.admin, CONFIGURATION).await.object();
+    for entry in live["metadata"]["managedFields"].as_array().unwrap() {
+        let fields = entry["fieldsV1"].to_string();
+        if entry["manager"] == NAME {
+            let config = json!({".": {}, "f:clientConfig": {"f:caBundle": {}}, "f:name": {}});
+            let key = |name: &str| format!("k:{{\"name\":\"{name}\"}}");
+            let own =
+                json!({"f:webhooks": {key(ENFORCE_WEBHOOK): config, key(AUDIT_WEBHOOK): config}});
+            assert_eq!(entry["fieldsV1"], own);
+        } else {
+            assert!(!fields.contains("f:caBundle"), "{entry}");
+        }
+    }
+    assert_eq!(replica.events("bundle-written"), written);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_with_another_authority_is_adopted_and_nothing_fails() {
+    let ground = ground().await;
+    // Long enough for the API server's own view of the configuration.
+    let adopting = lifetimes(3600.0, 600.0, 2.0);
+    let (one, other) = tokio::join!(
+        ground.replica("drydock-a", adopting),
+        ground.replica("drydock-b", adopting),
+    );
+    ground.register(&one).await;
+    let own = other.ready().await.authority;
+    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    let foreign =
+        Authority::make("foreign", jiff::Timestamp::now(), Duration::from_secs(7200)).unwrap();
+    let (certificate, key) = (foreign.certificate().pem(), foreign.key_pem());
+    ground
+        .replace_secret(&[("ca.crt", certificate), ("ca.key", &key)])
+        .await;
+    for replica in [&one, &other] {
+        let authority = async || replica.issued().unwrap().authority;
+        let name = foreign.certificate().name();
+        eventually("it serves of the other", PATIENCE, authority, |now| {
+            now == name
+        })
+        .await;
+    }
+    handshakes.all_were_good(10).await;
+    admissions.all_were_good(10).await;
+    assert_eq!(ground.field("ca.crt").await.unwrap(), certificate);
+    // What the first authority signed may be in use for a while.
+    let previous = ground.field("previous.crt").await.unwrap();
+    assert_eq!(certificates(&previous).len(), 1);
+    let (readable, _) = drydock::authority::CaCertificate::all_from_pem(&previous);
+    assert_eq!(readable[0].name(), own);
+    ground
+        .wait_for_bundle(&[&*previous, certificate].concat())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_cannot_be_read_is_made_anew_and_nothing_fails() {
+    let ground = ground().await;
+    let (one, other) = tokio::join!(
+        ground.replica("drydock-a", lifetimes(3600.0, 600.0, 2.0)),
+        ground.replica("drydock-b", lifetimes(3600.0, 600.0, 2.0)),
+    );
+    ground.register(&one).await;
+    let mut known = other.ready().await.authority;
+    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    for fields in [
+        &[][..],
+        &[
+            ("ca.crt", "junk"),
+            ("ca.key", "junk"),
+            ("previous-until", "junk"),
+        ],
+    ] {
+        ground.replace_secret(fields).await;
+        for replica in [&one, &other] {
+            let authority = async || replica.issued().unwrap().authority;
+            eventually("another authority", PATIENCE, authority, |now| {
+                *now != known
+            })
+            .await;
+        }
+        let [of_one, of_other] = [&one, &other].map(|it| it.issued().unwrap().authority);
+        assert_eq!(of_one, of_other);
+        known = of_one;
+    }
+    handshakes.all_were_good(10).await;
+    admissions.all_were_good(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_secret_and_replicas_are_lost_together_the_new_authority_is_trusted_beside_the_old() {
+    let ground = ground().await;
+    let lost = ground.replica("drydock-a", calm()).await;
+    ground.register(&lost).await;
+    let old = ground.bundles().await.remove(0);
+    drop(lost);
+    ground.delete_secret().await;
+    let new = ground.replica("drydock-b", calm()).await;
+    new.ready().await;
+    let ca = ground.field("ca.crt").await.unwrap();
+    assert_ne!(ca, old);
+    ground.wait_for_bundle(&[old, ca].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_served_before_the_configuration_trusts_it_whatever_webhooks_it_has() {
+    let ground = ground().await;
+    let replica = ground.replica("drydock-a", calm()).await;
+    let secret = async || ground.field("ca.crt").await;
+    let ca = eventually("the authority is made", PATIENCE, secret, Option::is_some).await;
+    let ca = ca.unwrap();
+    assert!(handshake(replica.address, &ca).is_err());
+    let mut configuration = ground.configuration(replica.address);
+    let second = configuration["webhooks"].as_array_mut().unwrap().remove(1);
+    let mut other = second.clone();
+    other["name"] = "other.example.com".into();
+    configuration["webhooks"]
+        .as_array_mut()
+        .unwrap()
+        .push(other);
+    assert!(replica.issued().is_none(), "there is no configuration yet");
+    ground.configure(&configuration).await;
+    replica.ready().await;
+    assert_eq!(ground.bundles().await, [ca.as_str(), ""]);
+    handshake(replica.address, &ca).unwrap();
+
+    configuration["webhooks"]
+        .as_array_mut()
+        .unwrap()
+        .push(second);
+    ground.configure(&configuration).await;
+    let look = async || ground.bundles().await;
+    eventually("the second has it, too", PATIENCE, look, |bundles| {
+        *bundles == [ca.as_str(), "", ca.as_str()]
+    })
+    .await;
+    ground.delete_configuration().await;
+    handshake(replica.address, &ca).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f4_an_api_server_that_is_away_stops_neither_serving_nor_renewal() {
+    let mut api = furnished().await;
+    let admin = api.client(Identity::Admin).await;
+    let short = lifetimes(600.0, 6.0, 1.5);
+    let replica = Replica::start(&api, "drydock-a", short).await;
+    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let committed: Value = serde_saphyr::from_str(&committed).unwrap();
+    call::apply(&admin, CONFIGURATION, &committed)
+        .await
+        .object();
+    replica.ready().await;
+    let bundle = bundles(&admin).await.remove(0);
+    api.stop();
+    let signed = replica.events("leaf-signed");
+    count("leafs are renewed", signed + 3, || {
+        handshake(replica.address, &bundle).unwrap();
+        replica.events("leaf-signed")
+    })
+    .await;
+    api.start().await;
+    // It goes on: what somebody changes is healed.
+    let wipe = Patch::Json::<()>(
+        serde_json::from_value(json!([
+            {"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"},
+        ]))
+        .unwrap(),
+    );
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(admin.clone());
+    let params = PatchParams::default();
+    let wiped = configurations.patch(NAME, &params, &wipe).await;
+    wiped.unwrap();
+    let look = async || bundles(&admin).await;
+    eventually("it is healed", PATIENCE, look, |bundles| {
+        bundles.iter().all(|it| *it == bundle)
+    })
+    .await;
+}

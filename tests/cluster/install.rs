@@ -1,0 +1,295 @@
+//! The installation as a person makes it and takes it away: `kubectl apply -k`, `kubectl delete -k`.
+
+use crate::api_server::ApiServer;
+use crate::call::{self, DryRun, create_pod};
+use crate::identity::Identity;
+use crate::serve::drydock;
+use crate::wait::{PATIENCE, eventually};
+use kube::Client;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use tempfile::TempDir;
+
+const COMPONENTS: [&str; 6] = [
+    "cert-manager",
+    "fail-open",
+    "host-network",
+    "live-addresses",
+    "monitoring",
+    "no-match-conditions",
+];
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
+const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
+
+/// Installs drydock, and returns what kubectl says; it has nothing to warn of.
+pub(crate) fn install(api: &ApiServer) -> String {
+    api.kubectl(&["apply", "-k", "manifests"]).printed()
+}
+
+/// A kustomization of one's own on the printed files, with components.
+struct Overlay(TempDir);
+
+impl Overlay {
+    fn with(components: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let manifests = directory.path().join("manifests");
+        drydock(
+            &["print", "manifests", "--write", manifests.to_str().unwrap()],
+            "",
+        );
+        let components: Vec<String> = components
+            .iter()
+            .map(|name| format!("../manifests/components/{name}"))
+            .collect();
+        let kustomization = json!({"resources": ["../manifests"], "components": components});
+        let own = directory.path().join("own");
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+        Self(directory)
+    }
+
+    fn path(&self) -> String {
+        self.0.path().join("own").display().to_string()
+    }
+}
+
+/// Every object of the installation with its version, by kind and name.
+fn versions(api: &ApiServer) -> BTreeMap<String, String> {
+    let template =
+        "{range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
+    let output = format!("jsonpath={template}");
+    let said = api.kubectl(&["get", "-k", "manifests", "-o", &output]);
+    let said = said.printed();
+    let pairs = said.lines().filter_map(|line| line.split_once(' '));
+    pairs
+        .map(|(object, version)| (object.to_owned(), version.to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn one_command_installs_it_and_one_takes_it_away() {
+    let api = ApiServer::of_ones_own().await;
+    let said = install(&api);
+    assert_eq!(said.lines().count(), 15);
+    for line in said.lines() {
+        assert!(line.ends_with(" created"), "{line}");
+    }
+
+    // Its definition, of which the API server keeps the status, changes by itself for a moment.
+    established(&api).await;
+    let before = versions(&api);
+    assert_eq!(before.len(), 15);
+    for line in install(&api).lines() {
+        // kubectl always sends a disruption budget's selector whole, and calls that configured.
+        let is_quiet = line.ends_with(" unchanged") || line.starts_with("poddisruptionbudget");
+        assert!(is_quiet, "{line}");
+    }
+    assert_eq!(versions(&api), before, "nothing was written");
+    let server_side = ["apply", "--server-side", "-k", "manifests"];
+    api.kubectl(&server_side).printed();
+
+    api.kubectl(&["apply", "-f", "manifests/sample-policy.yaml"])
+        .printed();
+    let objects = objects(&api);
+    let deleted = api.kubectl(&["delete", "-k", "manifests", "--wait=false"]);
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    let admin = api.client(Identity::Admin).await;
+    for object in objects {
+        is_gone(&admin, &object).await;
+    }
+}
+
+async fn established(api: &ApiServer) {
+    let look = async || api.kubectl(&["get", "jobpodpolicies"]).code;
+    eventually("policies are served", PATIENCE, look, |code| {
+        *code == Some(0)
+    })
+    .await;
+}
+
+/// The path of each object of the installation.
+fn objects(api: &ApiServer) -> Vec<String> {
+    let said = api
+        .kubectl(&["get", "-k", "manifests", "-o", "json"])
+        .printed();
+    let list: Value = serde_json::from_str(&said).unwrap();
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(items.len(), 15);
+    items.iter().map(path).collect()
+}
+
+fn path(object: &Value) -> String {
+    let version = object["apiVersion"].as_str().unwrap();
+    let root = if version == "v1" { "api" } else { "apis" };
+    let kind = object["kind"].as_str().unwrap().to_lowercase();
+    let plural = match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
+    };
+    let name = object["metadata"]["name"].as_str().unwrap();
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => format!("/{root}/{version}/namespaces/{namespace}/{plural}/{name}"),
+        None => format!("/{root}/{version}/{plural}/{name}"),
+    }
+}
+
+/// The controller manager, which is not here, would end what the namespace still has, the Secret of the authority among it.
+async fn is_gone(admin: &Client, path: &str) {
+    let look = async || call::call(admin, axum::http::Method::GET, path, None).await;
+    eventually(path, PATIENCE, look, |answer| {
+        let ends = answer.body["metadata"]["deletionTimestamp"].is_string();
+        answer.status == 404 || (path == "/api/v1/namespaces/drydock" && ends)
+    })
+    .await;
+}
+
+/// The Deployment's pods, which nobody makes here, pass the Pod Security level of their namespace.
+async fn assert_pods_are_let_in(admin: &Client) {
+    let deployment = call::get(admin, DEPLOYMENT).await.object();
+    let mut pod = deployment["spec"]["template"].clone();
+    pod["apiVersion"] = "v1".into();
+    pod["kind"] = "Pod".into();
+    pod["metadata"]["name"] = "drydock-0".into();
+    let answer = create_pod(admin, "drydock", &pod, DryRun::Yes).await;
+    assert_eq!(answer.warnings, Vec::<String>::new());
+    answer.object();
+}
+
+#[tokio::test]
+async fn components_change_what_they_say_and_go_again() {
+    let api = ApiServer::of_ones_own().await;
+    let admin = api.client(Identity::Admin).await;
+    install(&api);
+    assert_pods_are_let_in(&admin).await;
+    let services = async || {
+        let drydock = api.client(Identity::Drydock).await;
+        call::get(&drydock, "/api/v1/services").await.status
+    };
+    assert_eq!(services().await, 403);
+    for name in [
+        "fail-open",
+        "host-network",
+        "live-addresses",
+        "no-match-conditions",
+    ] {
+        let overlay = Overlay::with(&[name]);
+        api.kubectl(&["apply", "-k", &overlay.path()]).printed();
+        let configuration = call::get(&admin, CONFIGURATION).await.object();
+        let webhooks = &configuration["webhooks"];
+        let deployment = call::get(&admin, DEPLOYMENT).await.object();
+        let pod = &deployment["spec"]["template"]["spec"];
+        let is = |component: &str| name == component;
+        let policy = if is("fail-open") { "Ignore" } else { "Fail" };
+        assert_eq!(webhooks[0]["failurePolicy"], policy, "{name}");
+        assert_eq!(webhooks[1]["failurePolicy"], "Ignore", "{name}");
+        for webhook in webhooks.as_array().unwrap() {
+            let has_conditions = webhook.get("matchConditions").is_some();
+            assert_eq!(has_conditions, !is("no-match-conditions"), "{name}");
+        }
+        assert_eq!(pod["hostNetwork"] == true, is("host-network"), "{name}");
+        if is("host-network") {
+            assert_pods_are_let_in(&admin).await;
+        }
+        let wanted = if is("live-addresses") { 200 } else { 403 };
+        eventually(name, PATIENCE, services, |status| *status == wanted).await;
+        if is("live-addresses") {
+            let added = overlay
+                .0
+                .path()
+                .join("manifests/components/live-addresses/access.yaml");
+            let delete = ["delete", "-f", added.to_str().unwrap()];
+            api.kubectl(&delete).printed();
+        }
+        install(&api);
+    }
+}
+
+fn built(components: &[&str]) -> Vec<Value> {
+    let overlay = Overlay::with(components);
+    let kubectl = &crate::parts::parts().kubectl;
+    let output = std::process::Command::new(kubectl)
+        .args(["kustomize", &overlay.path()])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "", "{components:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let documents = drydock::document::split(&text).into_iter();
+    documents
+        .map(|document| document.content.unwrap())
+        .collect()
+}
+
+fn count(objects: &[Value], kind: &str, name: &str) -> usize {
+    let is_it = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
+    objects.iter().filter(is_it).count()
+}
+
+/// For kinds that this API server does not know.
+#[test]
+fn certificates_of_cert_manager_take_the_place_of_drydocks_own() {
+    let (base, objects) = (built(&[]), built(&["cert-manager"]));
+    for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
+        assert_eq!(count(&base, kind, "drydock-certificates"), 1, "{kind}");
+        assert_eq!(count(&objects, kind, "drydock-certificates"), 0, "{kind}");
+    }
+    let one = |kind: &str| {
+        let mut found = objects.iter().filter(|object| object["kind"] == kind);
+        found.next().unwrap()
+    };
+    let certificate = objects
+        .iter()
+        .find(|object| {
+            object["kind"] == "Certificate" && object["metadata"]["name"] == "drydock-serving"
+        })
+        .unwrap();
+    let names = certificate["spec"]["dnsNames"].as_array().unwrap();
+    assert!(
+        names.contains(&json!("drydock.drydock.svc")),
+        "what the API server asks for"
+    );
+    let annotations = &one("MutatingWebhookConfiguration")["metadata"]["annotations"];
+    assert_eq!(
+        annotations["cert-manager.io/inject-ca-from"],
+        "drydock/drydock-serving"
+    );
+    let pod = &one("Deployment")["spec"]["template"]["spec"];
+    assert_eq!(
+        pod["volumes"][0]["secret"]["secretName"],
+        certificate["spec"]["secretName"]
+    );
+    let container = &pod["containers"][0];
+    let mount = &container["volumeMounts"][0];
+    assert_eq!(mount["name"], pod["volumes"][0]["name"]);
+    let folder = mount["mountPath"].as_str().unwrap();
+    for (variable, file) in [
+        ("DRYDOCK_TLS_CERT_FILE", "tls.crt"),
+        ("DRYDOCK_TLS_KEY_FILE", "tls.key"),
+    ] {
+        let variables = container["env"].as_array().unwrap();
+        let wanted = json!({"name": variable, "value": format!("{folder}/{file}")});
+        assert!(variables.contains(&wanted), "{variables:?}");
+    }
+}
+
+#[test]
+fn all_components_go_together() {
+    let (base, objects) = (built(&[]), built(&COMPONENTS));
+    // Four roles and bindings fewer; two certificates with two issuers, a binding, and the four of monitoring more.
+    let added = 2 + 2 + 1 + 4;
+    assert_eq!(objects.len(), base.len() - 4 + added);
+    let deployment = objects
+        .iter()
+        .find(|object| object["kind"] == "Deployment")
+        .unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["args"][2], "--listen=[::]:10343");
+    let variables = container["env"].as_array().unwrap();
+    assert_eq!(
+        variables.len(),
+        4,
+        "of the base and of cert-manager: {variables:?}"
+    );
+}

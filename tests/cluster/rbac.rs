@@ -1,0 +1,297 @@
+//! What the committed roles let drydock do, by its ServiceAccount's own calls: what it needs, and nothing beside it.
+
+use crate::api_server::ApiServer;
+use crate::call::call;
+use crate::identity::Identity;
+use crate::install::install;
+use crate::serve::Certificate;
+use crate::wait::{PATIENCE, eventually};
+use axum::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use drydock::names::{CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE};
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const SECRETS: &str = "/api/v1/namespaces/drydock/secrets";
+const POLICIES: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
+
+/// An API server with the installation, for the tests of this file.
+async fn installed() -> &'static ApiServer {
+    static INSTALLED: OnceCell<ApiServer> = OnceCell::const_new();
+    INSTALLED
+        .get_or_init(async || {
+            let api = ApiServer::of_ones_own().await;
+            install(&api);
+            api
+        })
+        .await
+}
+
+async fn drydock() -> Client {
+    installed().await.client(Identity::Drydock).await
+}
+
+async fn status(client: &Client, method: Method, path: &str, body: Option<&Value>) -> u16 {
+    let answer = call(client, method, path, body).await;
+    if answer.status >= 400 {
+        assert_eq!(answer.status, 403, "{path}: {answer:?}");
+    }
+    answer.status
+}
+
+/// The path of a server-side apply by drydock.
+fn applied(path: &str) -> String {
+    format!("{path}?fieldManager=drydock-test")
+}
+
+fn secret(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"a": "YQ=="}})
+}
+
+/// The rights that self-managed certificates need are for one Secret, even the right to make it.
+#[tokio::test]
+async fn its_own_secret_can_be_made_and_kept_and_no_other() {
+    let drydock = drydock().await;
+    let path = |name: &str| format!("{SECRETS}/{name}");
+    let own = path(CA_SECRET);
+    for (method, path, body, wanted) in [
+        (
+            Method::POST,
+            SECRETS.to_owned(),
+            Some(secret(CA_SECRET)),
+            403,
+        ),
+        (
+            Method::PATCH,
+            applied(&path("other")),
+            Some(secret("other")),
+            403,
+        ),
+        (Method::PATCH, applied(&own), Some(secret(CA_SECRET)), 201),
+        (Method::PATCH, applied(&own), Some(secret(CA_SECRET)), 200),
+        (Method::PUT, own.clone(), Some(secret(CA_SECRET)), 200),
+        (Method::GET, own.clone(), None, 200),
+        (
+            Method::GET,
+            format!("{SECRETS}?fieldSelector=metadata.name%3D{CA_SECRET}"),
+            None,
+            200,
+        ),
+        (Method::GET, SECRETS.to_owned(), None, 403),
+        (Method::GET, path("other"), None, 403),
+        (Method::DELETE, own, None, 403),
+        (
+            Method::GET,
+            "/api/v1/namespaces/default/secrets/drydock-ca".to_owned(),
+            None,
+            403,
+        ),
+        (Method::GET, "/api/v1/secrets".to_owned(), None, 403),
+    ] {
+        let told = format!("{method} {path}");
+        assert_eq!(
+            status(&drydock, method, &path, body.as_ref()).await,
+            wanted,
+            "{told}"
+        );
+    }
+}
+
+/// Only the caBundle is written, of one configuration; what somebody deleted is not made again.
+#[tokio::test]
+async fn its_own_webhook_configuration_can_be_healed_and_not_made() {
+    let api = installed().await;
+    let (admin, drydock) = (api.client(Identity::Admin).await, drydock().await);
+    let own = format!("{CONFIGURATIONS}/{NAME}");
+    let bundle = STANDARD.encode(Certificate::new().authority);
+    let healed = |name: &str| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": name},
+            "webhooks": [{"name": ENFORCE_WEBHOOK, "clientConfig": {"caBundle": bundle}}],
+        })
+    };
+    let other = format!("{CONFIGURATIONS}/other");
+    for (method, path, body, wanted) in [
+        (Method::PATCH, applied(&own), Some(healed(NAME)), 200),
+        (Method::GET, own.clone(), None, 200),
+        (
+            Method::GET,
+            format!("{CONFIGURATIONS}?fieldSelector=metadata.name%3D{NAME}"),
+            None,
+            200,
+        ),
+        (Method::GET, CONFIGURATIONS.to_owned(), None, 403),
+        (Method::PATCH, applied(&other), Some(healed("other")), 403),
+        (Method::DELETE, own.clone(), None, 403),
+    ] {
+        let told = format!("{method} {path}");
+        assert_eq!(
+            status(&drydock, method, &path, body.as_ref()).await,
+            wanted,
+            "{told}"
+        );
+    }
+    // What the files say is as it was, and the file's webhooks are whole.
+    let live = call(&admin, Method::GET, &own, None).await.object();
+    assert_eq!(live["webhooks"][0]["clientConfig"]["caBundle"], bundle);
+    assert_eq!(
+        live["webhooks"][0]["clientConfig"]["service"]["path"],
+        "/mutate"
+    );
+    let unchanged = api.kubectl(&["apply", "-k", "manifests"]).printed();
+    assert!(
+        unchanged.contains(
+            "mutatingwebhookconfiguration.admissionregistration.k8s.io/drydock unchanged"
+        )
+    );
+
+    call(&admin, Method::DELETE, &own, None).await.object();
+    // A part of one is not valid; whoever has it whole is told that it is not allowed.
+    let committed = include_str!("../../manifests/webhook.yaml");
+    let whole: Value = serde_saphyr::from_str(committed).unwrap();
+    let again = status(&drydock, Method::PATCH, &applied(&own), Some(&whole)).await;
+    assert_eq!(again, 403);
+    api.kubectl(&["apply", "-k", "manifests"]).printed();
+}
+
+#[tokio::test]
+async fn policies_are_read_and_their_status_is_written() {
+    let api = installed().await;
+    let drydock = drydock().await;
+    api.kubectl(&["apply", "-f", "manifests/sample-policy.yaml"])
+        .printed();
+    let own = format!("{POLICIES}/gitlab");
+    let policy = |with: (&str, Value)| {
+        let mut policy = json!({"apiVersion": "drydock.dev/v1alpha1", "kind": "JobPodPolicy", "metadata": {"name": "gitlab"}});
+        policy[with.0] = with.1;
+        policy
+    };
+    let of_status = policy(("status", json!({"observedGeneration": 1})));
+    let of_spec = policy(("spec", json!({"priority": 7})));
+    for (method, path, body, wanted) in [
+        (Method::GET, POLICIES.to_owned(), None, 200),
+        (
+            Method::PATCH,
+            applied(&format!("{own}/status")),
+            Some(of_status),
+            200,
+        ),
+        (Method::PATCH, applied(&own), Some(of_spec), 403),
+        (Method::DELETE, own, None, 403),
+    ] {
+        let told = format!("{method} {path}");
+        assert_eq!(
+            status(&drydock, method, &path, body.as_ref()).await,
+            wanted,
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn labels_of_namespaces_are_read_and_events_are_written_and_that_is_all() {
+    let drydock = drydock().await;
+    let event = json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "job.1"},
+        "involvedObject": {"kind": "Pod", "name": "job", "namespace": "default"},
+        "type": "Warning",
+        "message": "something of yours was displaced",
+    });
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "a"}]}});
+    for (method, path, body, wanted) in [
+        (Method::GET, "/api/v1/namespaces", None, 200),
+        (Method::GET, "/api/v1/namespaces/default", None, 200),
+        (
+            Method::POST,
+            "/api/v1/namespaces/default/events",
+            Some(&event),
+            201,
+        ),
+        (Method::GET, "/api/v1/namespaces/default/events", None, 403),
+        (Method::GET, "/api/v1/pods", None, 403),
+        (
+            Method::POST,
+            "/api/v1/namespaces/drydock/pods",
+            Some(&pod),
+            403,
+        ),
+        (Method::GET, "/api/v1/services", None, 403),
+        (
+            Method::GET,
+            "/apis/networking.k8s.io/v1/ingresses",
+            None,
+            403,
+        ),
+        (
+            Method::GET,
+            "/api/v1/namespaces/drydock/configmaps",
+            None,
+            403,
+        ),
+        (
+            Method::GET,
+            "/apis/apps/v1/namespaces/drydock/deployments",
+            None,
+            403,
+        ),
+        (
+            Method::GET,
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+            None,
+            403,
+        ),
+        (Method::DELETE, "/api/v1/namespaces/drydock", None, 403),
+    ] {
+        let told = format!("{method} {path}");
+        assert_eq!(status(&drydock, method, path, body).await, wanted, "{told}");
+    }
+}
+
+/// The narrower way: one object of one namespace.
+#[tokio::test]
+async fn an_address_source_can_be_let_read_by_its_name() {
+    let api = installed().await;
+    let drydock = drydock().await;
+    api.kubectl(&["create", "namespace", "cicd"]).printed();
+    let account = format!("--serviceaccount={NAMESPACE}:{NAME}");
+    for arguments in [
+        &[
+            "create",
+            "role",
+            "drydock-address-sources",
+            "--namespace=cicd",
+            "--verb=get,list,watch",
+            "--resource=ingresses.networking.k8s.io",
+            "--resource-name=gitlab-registry",
+        ][..],
+        &[
+            "create",
+            "rolebinding",
+            "drydock-address-sources",
+            "--namespace=cicd",
+            "--role=drydock-address-sources",
+            &account,
+        ],
+    ] {
+        api.kubectl(arguments).printed();
+    }
+    let ingresses = "/apis/networking.k8s.io/v1/namespaces/cicd/ingresses";
+    for (path, wanted) in [
+        (
+            format!("{ingresses}?fieldSelector=metadata.name%3Dgitlab-registry"),
+            200,
+        ),
+        (ingresses.to_owned(), 403),
+    ] {
+        // The role is in force a moment after it is made.
+        let look = async || status(&drydock, Method::GET, &path, None).await;
+        eventually(&path, PATIENCE, look, |status| *status == wanted).await;
+    }
+}

@@ -1,0 +1,270 @@
+//! A replica of drydock in this process, whose certificates live for seconds, and those who call it all the while.
+
+use crate::api_server::ApiServer;
+use crate::call::{DryRun, create_pod};
+use crate::identity::Identity;
+use drydock::cluster::certificates::{self, Issued, Lifetimes, Now, Settings};
+use drydock::names::{NAME, NAMESPACE};
+use drydock::policy::PolicySet;
+use drydock::server::tls::{Certificate, server_config};
+use drydock::server::{self, Limits, State};
+use drydock::telemetry::metrics::Metrics;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::{Api, Client};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Looks as often as a test wants to.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Lifetimes in seconds.
+pub(crate) fn lifetimes(ca: f64, leaf: f64, overlap: f64) -> Lifetimes {
+    let [ca, leaf, overlap] = [ca, leaf, overlap].map(Duration::from_secs_f64);
+    Lifetimes::new(ca, leaf, overlap).unwrap()
+}
+
+/// A replica: what keeps its certificates, under drydock's own identity, and the server that shows them. It ends when dropped.
+pub(crate) struct Replica {
+    pub(crate) address: SocketAddr,
+    pub(crate) issued: watch::Receiver<Option<Issued>>,
+    pub(crate) metrics: Arc<Metrics>,
+    _work: JoinSet<()>,
+}
+
+impl Replica {
+    pub(crate) async fn start(api: &ApiServer, name: &str, lifetimes: Lifetimes) -> Self {
+        let settings = Settings {
+            namespace: NAMESPACE.to_owned(),
+            service: NAME.to_owned(),
+            names: vec!["127.0.0.1".to_owned()],
+            replica: name.to_owned(),
+            lifetimes,
+            look: LOOK,
+            clock: Arc::new(Now::here),
+        };
+        let client = api.client(Identity::Drydock).await;
+        let metrics = Arc::new(Metrics::new());
+        let (sender, issued) = watch::channel(None);
+        let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (webhook, ops) = (listener(), listener());
+        let address = webhook.local_addr().unwrap();
+        let mut work = JoinSet::new();
+        let of_keeper = metrics.clone();
+        work.spawn(
+            async move { match certificates::run(client, settings, of_keeper, sender).await {} },
+        );
+        work.spawn(serve(webhook, ops, issued.clone(), metrics.clone()));
+        Self {
+            address,
+            issued,
+            metrics,
+            _work: work,
+        }
+    }
+
+    /// Waits for its first certificate.
+    pub(crate) async fn ready(&self) -> Issued {
+        let mut issued = self.issued.clone();
+        let first = issued.wait_for(Option::is_some);
+        let first = tokio::time::timeout(crate::wait::PATIENCE, first).await;
+        let first = first.expect("a certificate is issued in time");
+        first.unwrap().clone().unwrap()
+    }
+
+    /// What it serves now, if anything.
+    pub(crate) fn issued(&self) -> Option<Issued> {
+        self.issued.borrow().clone()
+    }
+
+    /// The number of times that something happened to it.
+    pub(crate) fn events(&self, event: &str) -> u32 {
+        let sample = format!("drydock_certificate_events_total{{event=\"{event}\"}} ");
+        let text = self.metrics.encode();
+        let line = text.lines().find_map(|line| line.strip_prefix(&sample));
+        line.unwrap().parse().unwrap()
+    }
+}
+
+/// Serves with an empty set of policies, each answer on a connection of its own.
+async fn serve(
+    webhook: TcpListener,
+    ops: TcpListener,
+    mut issued: watch::Receiver<Option<Issued>>,
+    metrics: Arc<Metrics>,
+) {
+    let (certificates, certificate) = watch::channel(None);
+    let set = PolicySet::new(Vec::new(), &drydock::policy::LiveAddresses::new());
+    let (_policies, policies) = watch::channel(Some(Arc::new(set)));
+    let limits = Limits::default();
+    let state = State::new(policies, certificate.clone(), metrics, NAMESPACE, limits);
+    // One that is about to end asks for a new connection, and so for a new handshake, in each answer.
+    state.draining.store(true, Ordering::Relaxed);
+    let tls = server_config(certificate, None);
+    let served = server::run(
+        webhook,
+        ops,
+        tls,
+        state,
+        Duration::ZERO,
+        std::future::pending(),
+    );
+    let join = async {
+        loop {
+            let now = issued.borrow_and_update().clone();
+            let now = now.map(|it| {
+                Certificate::from_pem(it.chain_pem.as_bytes(), it.key_pem.as_bytes()).unwrap()
+            });
+            certificates.send_replace(now);
+            issued.changed().await.unwrap();
+        }
+    };
+    tokio::select! {
+        ended = served => ended.unwrap(),
+        () = join => {}
+    }
+}
+
+/// The `caBundle` of each webhook now.
+pub(crate) async fn bundles(admin: &Client) -> Vec<String> {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(admin.clone());
+    let Some(live) = configurations.get_opt(NAME).await.unwrap() else {
+        return Vec::new();
+    };
+    let webhooks = live.webhooks.unwrap_or_default();
+    webhooks
+        .into_iter()
+        .map(|webhook| {
+            String::from_utf8(webhook.client_config.ca_bundle.unwrap_or_default().0).unwrap()
+        })
+        .collect()
+}
+
+/// The certificates of a bundle.
+pub(crate) fn certificates(bundle: &str) -> Vec<Vec<u8>> {
+    let all = CertificateDer::pem_slice_iter(bundle.as_bytes());
+    all.map(|der| der.unwrap().to_vec()).collect()
+}
+
+/// Ends a handshake as the API server does, trusting a bundle and nothing else.
+pub(crate) fn handshake(address: SocketAddr, bundle: &str) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(bundle) {
+        roots.add(certificate.into()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(format!("{NAME}.{NAMESPACE}.svc")).unwrap();
+    let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = TcpStream::connect(address).map_err(|error| error.to_string())?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    while session.is_handshaking() {
+        let step = session.complete_io(&mut stream);
+        step.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Calls that are made one after the other, until they are counted.
+pub(crate) struct Throughout {
+    over: Arc<AtomicBool>,
+    calls: JoinHandle<(usize, Vec<String>)>,
+}
+
+impl Throughout {
+    fn begin<C, Call>(call: C) -> Self
+    where
+        C: Fn() -> Call + Send + 'static,
+        Call: Future<Output = Result<(), String>> + Send,
+    {
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = over.clone();
+        let calls = tokio::spawn(async move {
+            let (mut good, mut bad) = (0, Vec::new());
+            while !is_over.load(Ordering::Relaxed) {
+                match call().await {
+                    Ok(()) => good += 1,
+                    Err(problem) => bad.push(problem),
+                }
+            }
+            (good, bad)
+        });
+        Self { over, calls }
+    }
+
+    /// Handshakes with replicas in turn, by the `caBundle` that each webhook has at that moment. A bundle that is empty is passed over: what
+    /// somebody has wiped, nobody can be trusted by.
+    pub(crate) fn handshakes(admin: &Client, replicas: &[&Replica]) -> Self {
+        let admin = admin.clone();
+        let addresses: Vec<SocketAddr> = replicas.iter().map(|replica| replica.address).collect();
+        Self::begin(move || {
+            let (admin, addresses) = (admin.clone(), addresses.clone());
+            async move {
+                let bundles = bundles(&admin).await;
+                let shake = move || {
+                    let bundles = bundles.iter().filter(|bundle| !bundle.is_empty());
+                    for bundle in bundles {
+                        for address in &addresses {
+                            handshake(*address, bundle)?;
+                        }
+                    }
+                    Ok(())
+                };
+                tokio::task::spawn_blocking(shake).await.unwrap()
+            }
+        })
+    }
+
+    /// Job pods that a runner creates, on trial, in a namespace that opted in.
+    pub(crate) fn admissions(runner: &Client, namespace: &str) -> Self {
+        let (runner, namespace) = (runner.clone(), namespace.to_owned());
+        Self::begin(move || {
+            let (runner, namespace) = (runner.clone(), namespace.clone());
+            async move { admit(&runner, &namespace).await }
+        })
+    }
+
+    /// Ends them: none failed, and there were some.
+    pub(crate) async fn all_were_good(self, at_least: usize) {
+        self.over.store(true, Ordering::Relaxed);
+        let (good, bad) = self.calls.await.unwrap();
+        assert!(
+            bad.is_empty(),
+            "{} of {} failed: {bad:#?}",
+            bad.len(),
+            good + bad.len()
+        );
+        assert!(good >= at_least, "only {good} calls");
+    }
+}
+
+/// Creates a job pod, on trial; the API server asks drydock.
+pub(crate) async fn admit(runner: &Client, namespace: &str) -> Result<(), String> {
+    let answer = create_pod(runner, namespace, &job_pod(), DryRun::Yes).await;
+    match answer.status {
+        201 => Ok(()),
+        _ => Err(answer.refusal().to_owned()),
+    }
+}
+
+fn job_pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "job", "labels": {"job.runner.gitlab.com/pod": "job"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "build", "image": "alpine"}]},
+    })
+}
