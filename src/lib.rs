@@ -33,6 +33,7 @@
 //! - The patch applied to the original is the pod of `drydock mutate -o json`: `tests/laws.rs`, `tests/fixtures.rs`.
 //! - A patch never names what is missing, and never tests: `mutate::patch::tests`.
 //! - A [`policy::Policy`] cannot be wrong: `policy::parse::tests`.
+//! - `drydock check` refuses what the API server refuses when a policy is written, and nothing else: `tests/cluster/policies.rs`.
 //! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
 //! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
 //! - The API server calls for exactly those pods that [`job_pod::recognise`] takes: `tests/cluster/match_conditions.rs`.

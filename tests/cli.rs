@@ -16,6 +16,10 @@
 #[path = "cli/desk.rs"]
 mod desk;
 #[path = "policies/table.rs"]
+#[allow(
+    dead_code,
+    reason = "what the API server says is compared in tests/cluster.rs"
+)]
 mod table;
 
 #[path = "cli/bad_input.rs"]

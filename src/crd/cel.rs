@@ -79,7 +79,7 @@ fn text(rule: ValidationRule) -> Text {
 }
 
 /// A string as CEL writes it, which JSON does alike.
-pub(super) fn literal(text: &str) -> String {
+fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

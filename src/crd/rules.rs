@@ -1,7 +1,7 @@
 //! What the API server refuses: bounds, forms and rules in CEL, put into the derived schema.
 //!
 //! `drydock check` refuses the same policies. Bounds and forms it reads from the schema; each of the other rules stands once more in
-//! `policy::parse`, which also knows positions: `tests/policies.rs` holds both to one table.
+//! `policy::parse`, which also knows positions: `tests/policies` has the table that both are held to.
 //! Bounds are what CEL's cost is estimated from: the API server refuses a definition whose rules may get too dear.
 
 mod schema;
@@ -12,8 +12,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSche
 use schema::{Said, at, bound_items, each, join_lines, keys, one_of, quantity, refuse, text};
 use volumes::volumes;
 
-/// How many hostnames the entries of `hostAliases` may have in all: comparing each with each costs the square of it, and one rule
-/// may cost 1,000,000 when it runs.
+/// How many hostnames the entries of `hostAliases` may have in all: comparing each with each costs half the square of it, and the API
+/// server stops a rule that costs more than 1,000,000.
 pub const HOSTNAMES: usize = 1024;
 
 /// Adds to the derived schema of a `JobPodPolicy` what its types cannot say.

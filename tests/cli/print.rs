@@ -85,6 +85,73 @@ fn every_field_is_described() {
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
+/// Only so does the API server drop it and put the default in its place.
+#[test]
+fn a_null_is_an_absent_field() {
+    walk(&schema(), "", &mut |path, schema| {
+        assert_eq!(schema.get("nullable"), None, "{path}");
+    });
+}
+
+/// A rule without words of its own is shown as its expression. What is no longer than so many characters or items has a cost that
+/// can be estimated.
+#[test]
+fn every_rule_says_what_is_wrong_and_is_about_something_bounded() {
+    let mut rules = 0;
+    walk(&schema(), "", &mut |path, schema| {
+        for rule in schema["x-kubernetes-validations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            rules += 1;
+            assert!(
+                rule["message"].is_string() || rule["messageExpression"].is_string(),
+                "{path}: {rule}"
+            );
+            let bound = match schema["type"].as_str().unwrap() {
+                "string" => "maxLength",
+                "array" => "maxItems",
+                _ if schema["additionalProperties"].is_object() => "maxProperties",
+                _ => continue,
+            };
+            assert!(schema[bound].is_u64(), "{path} has no {bound}");
+        }
+    });
+    assert!(rules > 50, "{rules}");
+}
+
+/// What `kubectl get jpp` shows; what is of less use only with `-o wide`.
+#[test]
+fn the_columns_tell_whether_a_policy_is_in_force() {
+    let crd = crd();
+    let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+        .as_array()
+        .unwrap();
+    let shown = |wide: bool| -> Vec<&str> {
+        let is_shown = |column: &&Value| wide || column["priority"].as_i64().unwrap_or(0) == 0;
+        let columns = columns.iter().filter(is_shown);
+        columns
+            .map(|column| column["name"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(
+        shown(false),
+        ["Mode", "Priority", "Accepted", "Addresses", "Age"]
+    );
+    assert_eq!(
+        shown(true),
+        [
+            "Mode",
+            "Priority",
+            "Accepted",
+            "Addresses",
+            "Conflicting",
+            "Age"
+        ]
+    );
+}
+
 /// `kubectl get -o yaml` shows what an absent field means.
 #[test]
 fn defaults_are_written_into_the_schema() {
