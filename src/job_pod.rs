@@ -190,8 +190,11 @@ fn is_unique_name(label: &str) -> bool {
     let Some(rest) = label.strip_prefix("runner-") else {
         return false;
     };
-    rest.match_indices(PROJECT).any(|(at, _)| {
-        let tail = rest.get(at + PROJECT.len()..).unwrap_or_default();
+    // Two of them may share a dash.
+    let mut tails = rest
+        .match_indices('-')
+        .filter_map(|(at, _)| Some((at, rest.get(at..)?.strip_prefix(PROJECT)?)));
+    tails.any(|(at, tail)| {
         let after_id = tail.trim_start_matches(|c: char| c.is_ascii_digit());
         at > 0 && after_id.len() < tail.len() && is_concurrency(after_id, label.len() >= 63)
     })

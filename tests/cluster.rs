@@ -9,7 +9,6 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
-#![allow(clippy::print_stdout, reason = "figures are for people")]
 
 #[path = "cluster/api_server.rs"]
 mod api_server;
@@ -17,6 +16,8 @@ mod api_server;
 mod balancer;
 #[path = "cluster/call.rs"]
 mod call;
+#[path = "cluster/figures.rs"]
+mod figures;
 #[path = "cluster/guarded.rs"]
 mod guarded;
 #[path = "cluster/identity.rs"]

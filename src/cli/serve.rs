@@ -15,8 +15,8 @@ use crate::telemetry::{self, LevelSwitch, LogFormat, LogLevel};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::future::Future;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -289,8 +289,20 @@ impl Serve {
 }
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .with_context(|| format!("{flag} {address} cannot be used; give another address or port"))
+    let bound = TcpListener::bind(address).or_else(|error| match address.ip() {
+        // A kernel without IPv6: every address that there is.
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if has_no_ipv6(&error) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
+        }
+        _ => Err(error),
+    });
+    bound.with_context(|| format!("{flag} {address} cannot be used; give another address or port"))
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    // EAFNOSUPPORT has no name in std.
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::AFNOSUPPORT)
 }
 
 /// Ends with SIGTERM, which the kubelet sends, or SIGINT, which Ctrl-C does.

@@ -187,6 +187,7 @@ fn p3_other_job_pods_are_not(#[case] metadata: &str, #[case] spec: &str) {
 #[case("runner-xyt3kd1a-project-42-concurrent-0", true)]
 #[case("runner-xyt3kd1a-project-42", true)]
 #[case("runner-a-project-1-project-2-concurrent-3", true)]
+#[case("runner-a-project-project-1", true)]
 #[case(
     "runner-abcdefghijklmnopqrstuvwxyz-project-1234567890-concurrent-",
     true

@@ -4,6 +4,7 @@
 //! Any of them go together.
 
 mod cert_manager;
+mod certificate_files;
 mod dashboard;
 mod host_network;
 mod monitoring;
@@ -15,6 +16,9 @@ use super::{File, webhook};
 use crate::names::{ENFORCE_WEBHOOK, NAME, NAMESPACE};
 use serde_json::{Value, json};
 
+/// The Secret of a certificate of one's own.
+const OWN_CERTIFICATE: &str = "drydock-tls";
+
 /// Returns the files of all components.
 pub(super) fn files() -> Result<Vec<File>, Unwritable> {
     Ok([
@@ -24,6 +28,7 @@ pub(super) fn files() -> Result<Vec<File>, Unwritable> {
         live_addresses()?,
         monitoring::files()?,
         no_match_conditions()?,
+        own_certificate()?,
     ]
     .concat())
 }
@@ -82,5 +87,18 @@ fn no_match_conditions() -> Result<Vec<File>, Unwritable> {
         "components/no-match-conditions/kustomization.yaml",
         "For Kubernetes 1.25 to 1.29, whose kubectl refuses fields that came later: matchConditions, and unhealthyPodEvictionPolicy (1.26).\n\
          The webhook is then called for every pod of the namespaces that opted in, and decides by itself as it always does.",
+    )?])
+}
+
+fn own_certificate() -> Result<Vec<File>, Unwritable> {
+    let mut kustomization =
+        Kustomization::component().merge(&certificate_files::mounted(OWN_CERTIFICATE))?;
+    for right in certificate_files::needless_rights() {
+        kustomization = kustomization.merge(&right)?;
+    }
+    Ok(vec![kustomization.file(
+        "components/own-certificate/kustomization.yaml",
+        "A certificate of one's own, in the Secret drydock-tls (tls.crt, tls.key) of drydock's namespace; it names drydock.drydock.svc.\n\
+         The caBundle of both webhooks is one's own to set. Pods start once the Secret is there, and re-read it when it is renewed.",
     )?])
 }

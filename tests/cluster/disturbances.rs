@@ -3,6 +3,7 @@
 use crate::api_server::ApiServer;
 use crate::balancer::Balancer;
 use crate::call;
+use crate::figures::say;
 use crate::identity::Identity;
 use crate::registration::{at_url, committed, register};
 use crate::serve::Drydock;
@@ -221,18 +222,18 @@ async fn f5_no_disturbance_loses_an_admission_or_stores_a_pod_unrepaired() {
     };
     let is_renewed = |seen: &(f64, f64)| seen.0 >= before.0 + 2.0 && seen.1 >= before.1 + 6.0;
     let seen = eventually("two more authorities", 12 * PATIENCE, counts, is_renewed).await;
-    println!(
+    say(&format!(
         "authorities promoted {}, certificates signed {}",
         seen.0 - before.0,
         seen.1 - before.1
-    );
+    ));
     disturbed.met("two rotations of the authority").await;
 
     disturbed.stream.end().await;
     let rest = disturbed.stream.take("the last ones");
     disturbed.tallies.push(rest);
     let created: usize = disturbed.tallies.iter().map(|tally| tally.created).sum();
-    println!("in all {created} pods");
+    say(&format!("in all {created} pods"));
     assert!(created >= 2000, "{created}");
     for tally in &disturbed.tallies {
         assert_eq!(tally.refused, Vec::<String>::new());

@@ -1,6 +1,7 @@
 //! A constant stream of pod creations, and what became of each.
 
 use crate::call;
+use crate::figures::say;
 use crate::pods::{broken_job, changes};
 use kube::Client;
 use serde_json::Value;
@@ -92,14 +93,14 @@ impl Stream {
         let tally = std::mem::take(&mut *self.tally.lock().unwrap());
         let rate =
             f64::from(u32::try_from(tally.created).unwrap()) / self.began.elapsed().as_secs_f64();
-        println!(
+        say(&format!(
             "{what:<45} {:>5} created, {} lost, {} unrepaired; {rate:.0}/s, p50 {:?}, p99 {:?}",
             tally.created,
             tally.refused.len(),
             tally.unrepaired.len(),
             tally.percentile(50),
             tally.percentile(99),
-        );
+        ));
         self.began = Instant::now();
         tally
     }

@@ -2,6 +2,7 @@
 
 use crate::api_server::{ApiServer, shared};
 use crate::call::{self, DryRun, create_pod};
+use crate::figures::say;
 use crate::identity::Identity;
 use crate::pods::{broken_job, changes, fixture};
 use crate::registration::Registration;
@@ -194,9 +195,9 @@ async fn a_policy_edit_is_in_force_on_two_servers_within_a_second() {
     took.push(replicas.both_have("gitlab.edit.com", &[]).await);
     took.sort();
     let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
-    println!(
+    say(&format!(
         "20 edits and a deletion are in force on two servers after {median:?}, at most {slowest:?}"
-    );
+    ));
     // Of the slowest the machine may be the reason, where others build beside.
     assert!(median < SOON, "{took:?}");
 }
@@ -282,7 +283,9 @@ async fn h7_the_address_of_an_ingress_moves_and_no_policy_is_edited() {
     let took = replicas
         .both_have("gitlab.moved.com", &["10.0.0.232"])
         .await;
-    println!("a moved address is in force on two servers after {took:?}");
+    say(&format!(
+        "a moved address is in force on two servers after {took:?}"
+    ));
     assert!(took < SOON, "{took:?}");
     assert_eq!(
         replicas.read("live").await["metadata"]["generation"],
@@ -525,8 +528,8 @@ async fn f4_an_api_server_that_is_away_changes_nothing_and_is_found_again() {
         patched("10.0.0.2"),
     )
     .await;
-    println!(
+    say(&format!(
         "an edit after an outage is in force {:?} after the API server is back",
         back.elapsed()
-    );
+    ));
 }

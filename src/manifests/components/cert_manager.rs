@@ -1,12 +1,11 @@
 //! Certificates by cert-manager, in place of drydock's own authority.
 //! Source: <https://cert-manager.io/docs/concepts/ca-injector/>
 
-use crate::manifests::access::CERTIFICATES;
+use super::certificate_files;
 use crate::manifests::kustomization::Kustomization;
 use crate::manifests::yaml::{self, Unwritable};
 use crate::manifests::{File, namespaced};
 use crate::names::{NAME, NAMESPACE};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 /// The Issuer that begins the chain, the Certificate of the authority, and the Issuer that signs with it.
@@ -14,13 +13,12 @@ const SELF_SIGNED: &str = "drydock-self-signed";
 const AUTHORITY: &str = "drydock-authority";
 /// The serving certificate and its Secret.
 const SERVING: &str = "drydock-serving";
-const FOLDER: &str = "/etc/drydock/tls";
 
 pub(super) fn files() -> Result<Vec<File>, Unwritable> {
     let certificates = certificates()?;
     let mut kustomization = Kustomization::component()
         .with(&certificates)
-        .merge(&deployment())?
+        .merge(&certificate_files::mounted(SERVING))?
         .merge(&json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
@@ -29,8 +27,8 @@ pub(super) fn files() -> Result<Vec<File>, Unwritable> {
                 "annotations": {"cert-manager.io/inject-ca-from": format!("{NAMESPACE}/{SERVING}")},
             },
         }))?;
-    for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
-        kustomization = kustomization.merge(&without(kind))?;
+    for right in certificate_files::needless_rights() {
+        kustomization = kustomization.merge(&right)?;
     }
     let kustomization = kustomization.file(
         "components/cert-manager/kustomization.yaml",
@@ -89,45 +87,5 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
         "kind": kind,
         "metadata": namespaced(name),
         "spec": spec,
-    })
-}
-
-/// The flags come by environment, so that a component that sets arguments goes with this one.
-fn deployment() -> Value {
-    let file = |name: &str| format!("{FOLDER}/{name}");
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"template": {"spec": {
-            "containers": [{
-                "name": NAME,
-                "env": [
-                    {"name": "DRYDOCK_TLS_CERT_FILE", "value": file("tls.crt")},
-                    {"name": "DRYDOCK_TLS_KEY_FILE", "value": file("tls.key")},
-                ],
-                "volumeMounts": [{"name": "tls", "mountPath": FOLDER, "readOnly": true}],
-            }],
-            "volumes": [{"name": "tls", "secret": {"secretName": SERVING, "defaultMode": 0o440}}],
-            "securityContext": {"fsGroup": 65532},
-        }}},
-    })
-}
-
-fn without(kind: &str) -> Value {
-    let namespace = match kind {
-        "Role" | "RoleBinding" => Some(NAMESPACE),
-        _ => None,
-    };
-    let metadata = ObjectMeta {
-        name: Some(CERTIFICATES.to_owned()),
-        namespace: namespace.map(str::to_owned),
-        ..ObjectMeta::default()
-    };
-    json!({
-        "$patch": "delete",
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": kind,
-        "metadata": metadata,
     })
 }
