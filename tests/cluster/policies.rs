@@ -1,7 +1,7 @@
 //! What is refused when a policy is written: what `drydock check` refuses, and nothing else.
 
 use crate::api_server::shared;
-use crate::call::{Answer, call};
+use crate::call::{Answer, DryRun, call, create_pod};
 use crate::definition::defined;
 use crate::identity::Identity;
 use crate::random;
@@ -71,6 +71,47 @@ async fn a_policy_that_check_takes_is_taken_when_written_without_a_warning() {
         );
         assert_eq!(checked(spec), Vec::<String>::new(), "{excerpt}");
     }
+}
+
+/// A pod that a policy makes unacceptable would fail its job long after the policy was written.
+#[tokio::test]
+async fn the_volumes_of_a_policy_that_is_taken_make_a_pod_that_is_taken() {
+    let api = shared().await;
+    let scope = api.scope("volumes").await;
+    let namespace = scope.namespace("jobs", None).await;
+    let mut seen = 0;
+    for spec in accepted() {
+        let listed = spec["dind"]["volumes"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        seen += listed.len();
+        let mounts: Vec<Value> = listed
+            .iter()
+            .map(|volume| json!({"name": volume["name"], "mountPath": volume["mountPath"]}))
+            .collect();
+        let volumes: Vec<Value> = listed.into_iter().map(as_in_a_pod).collect();
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "job"},
+            "spec": {"containers": [{"name": "build", "image": "alpine", "volumeMounts": mounts}], "volumes": volumes},
+        });
+        let answer = create_pod(&scope.admin, &namespace, &pod, DryRun::Yes).await;
+        assert_eq!(
+            answer.status, 201,
+            "{volumes:?}: {}",
+            answer.body["message"]
+        );
+    }
+    assert!(seen > 40, "{seen}");
+}
+
+/// Name and source, without what belongs to the mount.
+fn as_in_a_pod(mut volume: Value) -> Value {
+    let fields = volume.as_object_mut().unwrap();
+    fields.retain(|field, _| !matches!(field.as_str(), "mountPath" | "readOnly" | "containers"));
+    volume
 }
 
 #[tokio::test]
