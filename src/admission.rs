@@ -6,6 +6,7 @@
 
 mod request;
 mod response;
+mod skim;
 
 pub use request::ReviewError;
 

@@ -5,6 +5,8 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
+pub(crate) mod mangle;
+
 use crate::mutate::{Audience, Plan};
 use crate::pod::Pod;
 use crate::policy::set::{Namespace, PolicySet};

@@ -99,7 +99,9 @@ const PURE_PACKAGES: &[&str] = &[
     "serde_json",
     "serde_path_to_error",
     "serde_saphyr",
+    "simdutf8",
     "thiserror",
+    "wide",
 ];
 
 /// What pure modules never name of std: whatever begins like this.

@@ -1,5 +1,6 @@
 //! Reading an AdmissionReview: borrowed, only what is needed, and with a sentence for whoever sent something else.
 
+use super::skim;
 use crate::pod::{Pod, Text, text};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -59,9 +60,9 @@ impl ReviewError {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Review<'a, P> {
+pub(super) struct Review<'a, P> {
     #[serde(borrow)]
     api_version: Option<Text<'a>>,
     #[serde(borrow)]
@@ -70,7 +71,7 @@ struct Review<'a, P> {
     request: Option<Body<'a, P>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a, P> {
     #[serde(borrow)]
@@ -90,7 +91,7 @@ struct Body<'a, P> {
     object: Option<P>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Resource<'a> {
     #[serde(borrow)]
     group: Option<Text<'a>>,
@@ -98,12 +99,18 @@ struct Resource<'a> {
     resource: Option<Text<'a>>,
 }
 
+/// A review of a pod.
+pub(super) type PodReview<'a> = Review<'a, Pod<'a>>;
+
 /// A request that can be answered.
 pub(super) struct Request<'a>(Body<'a, Pod<'a>>);
 
 /// Reads a review.
 pub(super) fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
-    match serde_json::from_slice::<Review<'_, Pod<'_>>>(body) {
+    if let Some(review) = skim::read::<PodReview<'_>>(body) {
+        return checked(review).map(Request);
+    }
+    match serde_json::from_slice::<PodReview<'_>>(body) {
         Ok(review) => checked(review).map(Request),
         Err(error) if error.is_data() => explain(body),
         Err(error) => Err(ReviewError::NotJson(error)),
@@ -138,7 +145,7 @@ fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
         object: object.map(|_| Pod::default()),
     });
     if request.is_pod_creation() {
-        Err(wrong_type::<Review<'_, Pod<'_>>>(body))
+        Err(wrong_type::<PodReview<'_>>(body))
     } else {
         Ok(request)
     }

@@ -6,10 +6,11 @@
 
 use super::change::{Action, Change, NewMount, NewSource};
 use crate::pod::{ContainerId, Pod};
+use At::{Fields, Index, Key, Last, Mounts};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 /// Returns the patch that makes `changes` and adds `annotations` to a pod that was `original`: a JSON array of operations.
 #[must_use]
@@ -18,53 +19,59 @@ pub fn patch(
     changes: &[Change<'_>],
     annotations: &[(&'static str, String)],
 ) -> String {
-    let mut operations = Operations {
-        text: String::from("["),
-    };
+    // Most operations are shorter.
+    let mut operations = Operations(Vec::with_capacity(
+        192 * (changes.len() + annotations.len()),
+    ));
+    operations.0.push(b'[');
     for change in changes {
         operations.change(&change.action);
     }
     operations.annotations(original, annotations);
-    operations.text.push(']');
-    operations.text
+    operations.0.push(b']');
+    String::from_utf8(operations.0).expect("JSON of texts is text")
 }
 
-struct Operations {
-    text: String,
+/// The operations so far, as JSON.
+struct Operations(Vec<u8>);
+
+/// A part of a JSON Pointer.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    /// Fields that are written here.
+    Fields(&'static str),
+    /// The mounts of a container.
+    Mounts(ContainerId),
+    /// A position in a list.
+    Index(usize),
+    /// Behind the last of a list.
+    Last,
+    /// A key of the pod or a policy.
+    Key(&'a str),
 }
+
+const HOST_ALIASES: At<'static> = Fields("/spec/hostAliases");
+const HOSTNAMES: At<'static> = Fields("/hostnames");
+const VOLUMES: At<'static> = Fields("/spec/volumes");
 
 impl Operations {
     fn change(&mut self, action: &Action<'_>) {
         match action {
             Action::DropHostnames { entry, kept, .. } => {
                 let kept: Vec<&str> = kept.iter().map(|name| name.as_str()).collect();
-                self.value(
-                    "replace",
-                    &format!("/spec/hostAliases/{entry}/hostnames"),
-                    &kept,
-                );
+                self.replace(&[HOST_ALIASES, Index(*entry), HOSTNAMES], &kept);
             }
             Action::ExtendHostAlias {
                 entry,
                 hostnames,
                 list_missing: true,
                 ..
-            } => {
-                self.value(
-                    "add",
-                    &format!("/spec/hostAliases/{entry}/hostnames"),
-                    hostnames,
-                );
-            }
+            } => self.add(&[HOST_ALIASES, Index(*entry), HOSTNAMES], hostnames),
             Action::ExtendHostAlias {
                 entry, hostnames, ..
             } => {
                 for hostname in hostnames {
-                    self.value(
-                        "add",
-                        &format!("/spec/hostAliases/{entry}/hostnames/-"),
-                        hostname,
-                    );
+                    self.add(&[HOST_ALIASES, Index(*entry), HOSTNAMES, Last], hostname);
                 }
             }
             Action::AddHostAlias {
@@ -77,15 +84,9 @@ impl Operations {
                     ip: &'a std::net::IpAddr,
                     hostnames: &'a [&'a str],
                 }
-                self.append(
-                    "/spec/hostAliases",
-                    *list_missing,
-                    &HostAlias { ip, hostnames },
-                );
+                self.append(HOST_ALIASES, *list_missing, &HostAlias { ip, hostnames });
             }
-            Action::RemoveHostAlias { entry, .. } => {
-                self.remove(&format!("/spec/hostAliases/{entry}"))
-            }
+            Action::RemoveHostAlias { entry, .. } => self.remove(&[HOST_ALIASES, Index(*entry)]),
             Action::SwapVolume {
                 index,
                 dropped,
@@ -94,52 +95,50 @@ impl Operations {
             } => {
                 // Not the whole volume: a field of a newer Kubernetes survives.
                 if let Some(field) = dropped {
-                    self.remove(&format!("/spec/volumes/{index}/{}", escaped(field)));
+                    self.remove(&[VOLUMES, Index(*index), Key(field)]);
                 }
                 let memory = Memory {
                     medium: "Memory",
                     size_limit,
                 };
-                self.value("add", &format!("/spec/volumes/{index}/emptyDir"), &memory);
+                self.add(&[VOLUMES, Index(*index), Fields("/emptyDir")], &memory);
             }
             Action::AddVolume {
                 list_missing,
                 name,
                 source,
-            } => self.append("/spec/volumes", *list_missing, &Volume { name, source }),
+            } => self.append(VOLUMES, *list_missing, &Volume { name, source }),
             Action::PointMount {
                 mount,
                 was,
                 volume,
                 dropped,
             } => {
-                let path = format!("{}/{}", mounts(mount.container), mount.index);
+                let (list, index) = (Mounts(mount.container), Index(mount.index));
                 if was != volume {
-                    self.value("replace", &format!("{path}/name"), volume.as_str());
+                    self.replace(&[list, index, Fields("/name")], volume.as_str());
                 }
                 for field in dropped {
-                    self.remove(&format!("{path}/{field}"));
+                    self.remove(&[list, index, Key(field)]);
                 }
             }
             Action::RemoveMount { mount, .. } => {
-                self.remove(&format!("{}/{}", mounts(mount.container), mount.index))
+                self.remove(&[Mounts(mount.container), Index(mount.index)]);
             }
             Action::AddMount {
                 list_missing,
                 container,
                 mount,
                 ..
-            } => self.append(&mounts(*container), *list_missing, mount),
+            } => self.append(Mounts(*container), *list_missing, mount),
             Action::AddNodeSelector {
                 object_missing,
                 key,
                 value,
-            } => {
-                self.member("/spec/nodeSelector", *object_missing, key, value);
-            }
+            } => self.member("/spec/nodeSelector", *object_missing, key, value),
             Action::AddToleration {
                 list_missing, json, ..
-            } => self.append("/spec/tolerations", *list_missing, json),
+            } => self.append(Fields("/spec/tolerations"), *list_missing, json),
         }
     }
 
@@ -152,62 +151,99 @@ impl Operations {
     }
 
     /// Appends to a list, or adds the list whole where there is none.
-    fn append<T: Serialize + ?Sized>(&mut self, list: &str, missing: bool, value: &T) {
+    fn append<T: Serialize + ?Sized>(&mut self, list: At<'_>, missing: bool, value: &T) {
+        self.begin("add", &[list]);
         if missing {
-            self.value("add", list, &[value]);
+            self.value(&[value]);
         } else {
-            self.value("add", &format!("{list}/-"), value);
+            self.at(Last);
+            self.value(value);
         }
     }
 
     /// Sets a member of an object, or adds the object whole where there is none.
-    fn member(&mut self, object: &str, missing: bool, key: &str, value: &str) {
+    fn member(&mut self, object: &'static str, missing: bool, key: &str, value: &str) {
         if missing {
-            self.value("add", object, &Member(key, value));
+            self.add(&[Fields(object)], &Member(key, value));
         } else {
-            self.value("add", &format!("{object}/{}", escaped(key)), value);
+            self.add(&[Fields(object), Key(key)], value);
         }
     }
 
-    fn value<T: Serialize + ?Sized>(&mut self, op: &str, path: &str, value: &T) {
-        let (path, value) = (json(path), json(value));
-        self.separate();
-        write!(
-            self.text,
-            r#"{{"op":"{op}","path":{path},"value":{value}}}"#
-        )
-        .expect("a String takes what is written");
+    fn add<T: Serialize + ?Sized>(&mut self, path: &[At<'_>], value: &T) {
+        self.begin("add", path);
+        self.value(value);
     }
 
-    fn remove(&mut self, path: &str) {
-        self.separate();
-        let path = json(path);
-        write!(self.text, r#"{{"op":"remove","path":{path}}}"#)
-            .expect("a String takes what is written");
+    fn replace<T: Serialize + ?Sized>(&mut self, path: &[At<'_>], value: &T) {
+        self.begin("replace", path);
+        self.value(value);
     }
 
-    fn separate(&mut self) {
-        if self.text.len() > 1 {
-            self.text.push(',');
+    fn remove(&mut self, path: &[At<'_>]) {
+        self.begin("remove", path);
+        self.text("\"}");
+    }
+
+    fn begin(&mut self, op: &str, path: &[At<'_>]) {
+        if self.0.len() > 1 {
+            self.text(",");
+        }
+        for part in ["{\"op\":\"", op, "\",\"path\":\""] {
+            self.text(part);
+        }
+        for part in path {
+            self.at(*part);
         }
     }
-}
 
-fn json<T: Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).expect("texts, numbers and rendered JSON serialise")
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) {
+        self.text("\",\"value\":");
+        self.json(value);
+        self.text("}");
+    }
+
+    fn at(&mut self, part: At<'_>) {
+        match part {
+            Fields(fields) => self.text(fields),
+            Mounts(ContainerId { list, index }) => {
+                self.text("/spec/");
+                self.text(list.field());
+                self.at(Index(index));
+                self.text("/volumeMounts");
+            }
+            Index(index) => {
+                self.text("/");
+                self.json(&index);
+            }
+            Last => self.text("/-"),
+            Key(key) => {
+                self.text("/");
+                let quote = self.0.len();
+                self.json(&escaped(key));
+                self.0.pop();
+                self.0.remove(quote);
+            }
+        }
+    }
+
+    fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
+        serde_json::to_writer(&mut self.0, value)
+            .expect("texts, numbers and rendered JSON serialise");
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// Escapes a key for a JSON Pointer (RFC 6901 §3).
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
-fn mounts(container: ContainerId) -> String {
-    format!(
-        "/spec/{}/{}/volumeMounts",
-        container.list.field(),
-        container.index
-    )
+fn escaped(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) {
+        Cow::Owned(key.replace('~', "~0").replace('/', "~1"))
+    } else {
+        Cow::Borrowed(key)
+    }
 }
 
 /// A volume that is added or takes another's place.

@@ -1,0 +1,204 @@
+//! What `ir` and `time` measure: reviews and sets of policies, from 6 kB to 1 MB and from one policy to a thousand.
+
+use drydock::admission::{self, Context};
+use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use std::hint::black_box;
+
+/// What is done with a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work {
+    /// The whole answer: reading, judging, writing.
+    Review,
+    /// serde_json reads the body and keeps nothing: the scale that outlives compilers and machines.
+    Ignore,
+}
+
+/// A body, policies, and what is done with them.
+pub(crate) struct Case {
+    pub(crate) work: Work,
+    pub(crate) body: Vec<u8>,
+    policies: PolicySet,
+}
+
+/// So many more variables make the full body one of 1 MB.
+const HUGE: usize = 3_470;
+
+/// Names of all cases.
+pub(crate) const NAMES: [&str; 13] = [
+    "small",
+    "typical",
+    "full",
+    "real",
+    "no-match",
+    "huge",
+    "ignore-typical",
+    "one-of-1",
+    "one-of-1000-by-label",
+    "one-of-1000-by-namespace",
+    "aliases-100",
+    "aliases-1000",
+    "owned-1000",
+];
+
+impl Case {
+    /// Makes a case of [`NAMES`].
+    pub(crate) fn new(name: &'static str) -> Self {
+        let (work, body, policies) = match name {
+            "ignore-typical" => (Work::Ignore, fixture("typical"), sample()),
+            "real" => (
+                Work::Review,
+                fixture("runner/19.3.0-secret-certs"),
+                sample(),
+            ),
+            "no-match" => (Work::Review, fixture("nomatch"), sample()),
+            "huge" => (Work::Review, with_variables(HUGE), sample()),
+            "one-of-1" => (Work::Review, fixture("typical"), one_of(1, by_label)),
+            "one-of-1000-by-label" => (Work::Review, fixture("typical"), one_of(1_000, by_label)),
+            "one-of-1000-by-namespace" => (
+                Work::Review,
+                fixture("typical"),
+                one_of(1_000, by_namespace),
+            ),
+            "aliases-100" => (Work::Review, with_aliases(100), sample()),
+            "aliases-1000" => (Work::Review, with_aliases(1_000), sample()),
+            "owned-1000" => (Work::Review, with_aliases(1_000), owner_of(1_000)),
+            name => (Work::Review, fixture(name), sample()),
+        };
+        Self {
+            work,
+            body,
+            policies: set(&policies),
+        }
+    }
+
+    /// Does the case's work once, with the dropping of what it made.
+    pub(crate) fn run(&self) {
+        let body = black_box(self.body.as_slice());
+        match self.work {
+            Work::Ignore => {
+                black_box(serde_json::from_slice::<IgnoredAny>(body).unwrap());
+            }
+            Work::Review => {
+                let context = Context {
+                    policies: &self.policies,
+                    mode: Mode::Enforce,
+                    namespace_labels: None,
+                    own_namespace: "drydock",
+                };
+                black_box(admission::review(body, context).unwrap());
+            }
+        }
+    }
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(format!(
+        "{}/tests/fixtures/reviews/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .unwrap()
+}
+
+fn sample() -> Vec<Value> {
+    vec![json!({
+        "apiVersion": "drydock.dev/v1alpha1",
+        "kind": "JobPodPolicy",
+        "metadata": {"name": "gitlab"},
+        "spec": {
+            "priority": 100,
+            "hostAliases": [{"ip": "10.0.0.232", "hostnames": ["gitlab.mylab.com", "minio.mylab.com", "registry.mylab.com"]}],
+            "dind": {
+                "volumes": [
+                    {"name": "dind-storage", "mountPath": "/var/lib/docker", "emptyDir": {}},
+                    {"name": "dind-modules", "mountPath": "/lib/modules", "readOnly": true, "hostPath": {"path": "/lib/modules", "type": "DirectoryOrCreate"}},
+                ],
+                "registryCAs": [{"host": "registry.mylab.com", "configMap": {"name": "registry-ca", "key": "ca.crt"}}],
+            },
+        },
+    })]
+}
+
+fn set(policies: &[Value]) -> PolicySet {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": policies});
+    let file = policy::read("bench", &list.to_string());
+    assert!(file.errors.is_empty(), "{:?}", file.errors);
+    PolicySet::new(file.policies, &LiveAddresses::new())
+}
+
+/// The sample policy for the fixtures' pods, among others of its size that are for other pods.
+fn one_of(count: usize, select: fn(&mut Value, &str)) -> Vec<Value> {
+    let [sample] = <[Value; 1]>::try_from(sample()).unwrap();
+    let policy = |number: usize| {
+        let mut policy = sample.clone();
+        policy["metadata"]["name"] = json!(format!("policy-{number}"));
+        let whom = if number == count / 2 {
+            "ours".to_owned()
+        } else {
+            format!("other-{number}")
+        };
+        select(&mut policy["spec"], &whom);
+        policy
+    };
+    (0..count).map(policy).collect()
+}
+
+fn by_label(spec: &mut Value, whom: &str) {
+    let team = if whom == "ours" { "payments" } else { whom };
+    spec["podSelector"] = json!({"matchLabels": {"team": team}});
+}
+
+fn by_namespace(spec: &mut Value, whom: &str) {
+    let namespace = if whom == "ours" { "gitlab-ci" } else { whom };
+    spec["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+}
+
+/// A policy that owns so many hostnames, at one address for ten of them.
+fn owner_of(hostnames: usize) -> Vec<Value> {
+    let alias = |entry: usize| {
+        let names: Vec<String> = (0..10)
+            .map(|name| format!("owned-{entry}-{name}.mylab.com"))
+            .collect();
+        json!({"ip": format!("10.1.{}.{}", entry / 200, entry % 200 + 1), "hostnames": names})
+    };
+    let mut policies = sample();
+    policies[0]["spec"]["hostAliases"] = (0..hostnames / 10).map(alias).collect();
+    policies
+}
+
+/// The typical body with so many entries in `hostAliases`.
+fn with_aliases(count: usize) -> Vec<u8> {
+    let mut review: Value = serde_json::from_slice(&fixture("typical")).unwrap();
+    let alias = |entry: usize| json!({"ip": format!("10.9.{}.{}", entry / 200, entry % 200 + 1), "hostnames": [format!("host-{entry}.mylab.com")]});
+    review["request"]["object"]["spec"]["hostAliases"] = (0..count).map(alias).collect();
+    review.to_string().into_bytes()
+}
+
+/// The full body with so many more variables in two of its containers, and what managed fields say of each.
+fn with_variables(count: usize) -> Vec<u8> {
+    let mut review: Value = serde_json::from_slice(&fixture("full")).unwrap();
+    let pod = &mut review["request"]["object"];
+    for container in [0, 2] {
+        let env = pod["spec"]["containers"][container]["env"]
+            .as_array_mut()
+            .unwrap();
+        let known = env.clone();
+        env.extend(known.into_iter().cycle().take(count).enumerate().map(
+            |(number, mut variable)| {
+                variable["name"] = json!(format!("VARIABLE_NUMBER_{number}"));
+                variable
+            },
+        ));
+    }
+    let containers = &mut pod["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:containers"];
+    for container in containers.as_object_mut().unwrap().values_mut() {
+        if let Some(env) = container.get_mut("f:env").and_then(Value::as_object_mut) {
+            env.extend((0..count).map(|number| {
+                let key = format!("k:{{\"name\":\"VARIABLE_NUMBER_{number}\"}}");
+                (key, json!({".": {}, "f:name": {}, "f:value": {}}))
+            }));
+        }
+    }
+    review.to_string().into_bytes()
+}

@@ -1,0 +1,173 @@
+//! Instructions of the core for one review, counted by valgrind: the same number on a busy machine as on an idle one.
+//!
+//! `cargo bench --bench ir` prints a table and fails where a budget is exceeded. Each case runs in a process of its own under callgrind,
+//! which counts only within [`measured`]; nothing else than valgrind is needed. `benches/README.md` says what the budgets are for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark stops at what it does not expect"
+)]
+
+#[path = "core/mod.rs"]
+mod core;
+
+use self::core::{Case, NAMES};
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode};
+
+const MEASURE: &str = "--measure";
+/// Compilers differ by this much without anybody's fault.
+const MARGIN: f64 = 1.03;
+/// Instructions for each byte of a body, by what the build may use: the 16-byte vectors of every x86-64, or 32-byte ones.
+const PER_BYTE: f64 = if cfg!(target_feature = "avx2") {
+    1.2
+} else {
+    3.0
+};
+const FIXED: f64 = 60_000.0;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == MEASURE) {
+        let name = NAMES
+            .into_iter()
+            .find(|name| *name == arguments[at + 1])
+            .unwrap();
+        let case = Case::new(name);
+        // Once before, so that what happens once a process is not counted.
+        case.run();
+        measured(&case);
+        return ExitCode::SUCCESS;
+    }
+    let counts: BTreeMap<&str, Count> = NAMES.into_iter().map(|name| (name, count(name))).collect();
+    println!("| case | bytes | instructions | a byte |\n|---|---|---|---|");
+    for name in NAMES {
+        let Count {
+            bytes,
+            instructions,
+        } = counts[name];
+        println!(
+            "| {name} | {bytes:.0} | {instructions:.0} | {:.2} |",
+            instructions / bytes
+        );
+    }
+    println!("\n| budget | at most | measured | |\n|---|---|---|---|");
+    let mut exceeded = false;
+    for Budget {
+        what,
+        limit,
+        measured,
+    } in budgets(&counts)
+    {
+        let kept = measured <= limit * MARGIN;
+        exceeded |= !kept;
+        println!(
+            "| {what} | {limit:.2} | {measured:.2} | {} |",
+            if kept { "kept" } else { "EXCEEDED" }
+        );
+    }
+    println!("\nEach may be exceeded by {:.0} %.", (MARGIN - 1.0) * 100.0);
+    ExitCode::from(u8::from(exceeded))
+}
+
+struct Budget {
+    what: String,
+    limit: f64,
+    measured: f64,
+}
+
+fn budgets(counts: &BTreeMap<&str, Count>) -> Vec<Budget> {
+    let ratio = |of: &str, to: &str| counts[of].instructions / counts[to].instructions;
+    let sizes = |of: &str, to: &str| counts[of].bytes / counts[to].bytes;
+    let mut budgets: Vec<Budget> = ["small", "typical", "full", "real", "no-match", "huge"]
+        .map(|name| Budget {
+            what: format!(
+                "{name}: thousand instructions, {} and {PER_BYTE} a byte",
+                FIXED / 1e3
+            ),
+            limit: (FIXED + PER_BYTE * counts[name].bytes) / 1e3,
+            measured: counts[name].instructions / 1e3,
+        })
+        .into();
+    let mut ratios = |what: &str, limit: f64, measured: f64| {
+        budgets.push(Budget {
+            what: what.to_owned(),
+            limit,
+            measured,
+        });
+    };
+    ratios(
+        "typical: of serde_json reading nothing",
+        0.45,
+        ratio("typical", "ignore-typical"),
+    );
+    ratios(
+        "1 MB against 42 kB: of the ratio of sizes",
+        1.1,
+        ratio("huge", "full") / sizes("huge", "full"),
+    );
+    ratios(
+        "1,000 hostAliases against 100: of the ratio of sizes",
+        1.1,
+        ratio("aliases-1000", "aliases-100") / sizes("aliases-1000", "aliases-100"),
+    );
+    ratios(
+        "1,000 policies against 1, by label",
+        1.05,
+        ratio("one-of-1000-by-label", "one-of-1"),
+    );
+    ratios(
+        "1,000 policies against 1, by namespace",
+        1.05,
+        ratio("one-of-1000-by-namespace", "one-of-1"),
+    );
+    budgets
+}
+
+#[derive(Clone, Copy)]
+struct Count {
+    bytes: f64,
+    instructions: f64,
+}
+
+/// The function in which callgrind counts: its name is given below.
+#[inline(never)]
+fn measured(case: &Case) {
+    case.run();
+}
+
+fn count(name: &'static str) -> Count {
+    let profile = tempfile::NamedTempFile::new().unwrap();
+    let output = Command::new("valgrind")
+        .args([
+            "--tool=callgrind",
+            "--collect-atstart=no",
+            "--toggle-collect=*ir::measured*",
+        ])
+        .arg(format!("--callgrind-out-file={}", profile.path().display()))
+        .arg(std::env::current_exe().unwrap())
+        .args([MEASURE, name])
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("valgrind does not run ({error}); install it: apt-get install valgrind")
+        });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {said}");
+    let collected = said
+        .split("Collected :")
+        .nth(1)
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    let instructions: f64 =
+        collected.unwrap_or_else(|| panic!("{name}: no count in what valgrind says: {said}"));
+    assert!(
+        instructions > 0.0,
+        "{name}: callgrind did not see `measured`: is the benchmark stripped of its symbols?"
+    );
+    Count {
+        bytes: Case::new(name).body.len() as f64,
+        instructions,
+    }
+}
