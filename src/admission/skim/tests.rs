@@ -2,7 +2,7 @@
 
 use super::{Skim, bytes, read};
 use crate::admission::request::{PodReview, ReviewError};
-use crate::admission::{Context, review};
+use crate::admission::{Context, NamespaceLabels, review};
 use crate::policy::Mode;
 use crate::testing::mangle::{Mangler, count};
 use crate::testing::{CERTS_ONLY, Setup};
@@ -200,7 +200,7 @@ fn mangled_reviews_are_answered_or_told_why_not() {
     let context = Context {
         policies,
         mode: Mode::Enforce,
-        namespace_labels: None,
+        namespace_labels: NamespaceLabels::Unknown,
         own_namespace: "drydock",
     };
     let mut mangler = Mangler::new(&REVIEWS);
