@@ -46,7 +46,10 @@ pub struct Plan<'a> {
 pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
     let mut planner = Planner {
         pod,
-        plan: Plan::default(),
+        plan: Plan {
+            changes: Vec::with_capacity(12),
+            ..Plan::default()
+        },
     };
     host_aliases::plan(&mut planner, desired);
     if let Some(wanted) = &desired.dind {

@@ -365,7 +365,7 @@ impl<'a> Container<'a> {
     /// Whether something is mounted at a clean path.
     #[must_use]
     pub fn mounts_at(&self, path: &str) -> bool {
-        self.mounts().iter().any(|mount| mount.path() == path)
+        self.mounts().iter().any(|mount| mount.is_at(path))
     }
 }
 
@@ -380,6 +380,14 @@ impl VolumeMount<'_> {
     #[must_use]
     pub fn path(&self) -> Cow<'_, str> {
         crate::mount_path::clean(text(&self.mount_path))
+    }
+
+    /// Whether it lands at a clean path.
+    #[must_use]
+    pub fn is_at(&self, path: &str) -> bool {
+        let written = text(&self.mount_path);
+        // Cleaning adds no more than the slash in front.
+        written == path || (written.len() + 1 >= path.len() && self.path() == path)
     }
 
     /// Whether the mount itself forbids writing.

@@ -331,6 +331,11 @@ impl<'de> SeqAccess<'de> for &mut Members<'_, 'de> {
             Ok(None)
         }
     }
+
+    /// A guess: containers have half a dozen mounts, and lists that grow are copied.
+    fn size_hint(&self) -> Option<usize> {
+        Some(8)
+    }
 }
 
 impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {

@@ -99,7 +99,7 @@ fn policies(out: &mut impl Write, verdict: &Verdict<'_>) -> anyhow::Result<()> {
             line(out, "M4", &loss.to_string())?;
         }
     }
-    for policy in &matching.others {
+    for policy in matching.others() {
         line(
             out,
             "M1",

@@ -31,12 +31,15 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     for asked in &desired.hostnames_from {
         planner.note(asked.policy, Fact::HostnamesUnknown { source: asked.what });
     }
-    let hosts = resolvable(planner, desired);
+    // Parsed once: policies and pods may have a hundred hostnames each.
+    let mut addresses: Vec<Option<IpAddr>> =
+        planner.pod.host_aliases().iter().map(address).collect();
+    let hosts = resolvable(planner, desired, &addresses);
     let before = planner.plan.changes.len();
-    let joins = joins(planner.pod.host_aliases(), &hosts);
-    let emptied = drop_stale(planner, &hosts, &joins);
+    let joins = joins(planner.pod.host_aliases(), &addresses, &hosts);
+    let emptied = drop_stale(planner, &addresses, &hosts, &joins);
     for join in joins {
-        add(planner, join);
+        add(planner, &mut addresses, join);
     }
     // From the last to the first, so that the indices still hold. Never all of them: a name that was stale has just been added.
     for (policy, action) in emptied.into_iter().rev() {
@@ -52,7 +55,11 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
 }
 
 /// Returns the owned hostnames that have an address and are not shadowed; tells of the others.
-fn resolvable<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) -> Vec<Asked<'a, Host>> {
+fn resolvable<'a>(
+    planner: &mut Planner<'_, 'a>,
+    desired: &Desired<'a>,
+    addresses: &[Option<IpAddr>],
+) -> Vec<Asked<'a, Host>> {
     let mut hosts = Vec::with_capacity(desired.hosts.len());
     for asked in &desired.hosts {
         let host = asked.what;
@@ -64,7 +71,7 @@ fn resolvable<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) -> Vec<A
                     source,
                 },
             );
-        } else if is_shadowed(planner.pod.host_aliases(), &host.hostname) {
+        } else if is_shadowed(planner.pod.host_aliases(), addresses, &host.hostname) {
             planner.note(
                 asked.policy,
                 Fact::Shadowed {
@@ -78,15 +85,17 @@ fn resolvable<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) -> Vec<A
     hosts
 }
 
-fn is_shadowed(aliases: &[HostAlias<'_>], hostname: &str) -> bool {
-    aliases.iter().any(|alias| {
-        is_loopback(alias) && names(alias).any(|name| name.eq_ignore_ascii_case(hostname))
-    })
+fn is_shadowed(aliases: &[HostAlias<'_>], addresses: &[Option<IpAddr>], hostname: &str) -> bool {
+    let mut own = aliases
+        .iter()
+        .zip(addresses)
+        .filter(|(_, ip)| is_loopback(**ip));
+    own.any(|(alias, _)| names(alias).any(|name| name.eq_ignore_ascii_case(hostname)))
 }
 
 /// 127.0.0.0/8 and ::1: the names of the job's own services. An IPv4-mapped address is not its IPv4 one.
-fn is_loopback(alias: &HostAlias<'_>) -> bool {
-    address(alias).is_some_and(|ip| ip.is_loopback())
+fn is_loopback(address: Option<IpAddr>) -> bool {
+    address.is_some_and(|ip| ip.is_loopback())
 }
 
 /// An address that does not parse is no policy's address, so owned names in its entry are stale.
@@ -107,19 +116,21 @@ struct Join<'a> {
 }
 
 /// Finds what is missing: one join for each address and policy, addresses in the order in which policies name them.
-fn joins<'a>(aliases: &[HostAlias<'_>], hosts: &[Asked<'a, Host>]) -> Vec<Join<'a>> {
+fn joins<'a>(
+    aliases: &[HostAlias<'_>],
+    addresses: &[Option<IpAddr>],
+    hosts: &[Asked<'a, Host>],
+) -> Vec<Join<'a>> {
     let mut joins: Vec<Join<'a>> = Vec::new();
     for asked in hosts {
         for ip in &asked.what.addresses {
             let hostname = asked.what.hostname.as_str();
             let same_address = || {
-                aliases
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, alias)| address(alias) == Some(*ip))
+                let entries = addresses.iter().zip(aliases).enumerate();
+                entries.filter(|(_, (address, _))| **address == Some(*ip))
             };
             if same_address()
-                .any(|(_, alias)| names(alias).any(|name| name.eq_ignore_ascii_case(hostname)))
+                .any(|(_, (_, alias))| names(alias).any(|name| name.eq_ignore_ascii_case(hostname)))
             {
                 continue;
             }
@@ -143,20 +154,21 @@ fn joins<'a>(aliases: &[HostAlias<'_>], hosts: &[Asked<'a, Host>]) -> Vec<Join<'
 /// Takes stale hostnames out; returns the removals of entries that are left without any, in the order of the entries.
 fn drop_stale<'a>(
     planner: &mut Planner<'_, 'a>,
+    addresses: &[Option<IpAddr>],
     hosts: &[Asked<'a, Host>],
     joins: &[Join<'a>],
 ) -> Vec<(&'a Policy, Action<'a>)> {
     let mut emptied = Vec::new();
-    for entry in 0..planner.pod.host_aliases().len() {
+    for (entry, entry_address) in addresses.iter().enumerate() {
         let Some(alias) = planner
             .pod
             .host_aliases()
             .get(entry)
-            .filter(|alias| !is_loopback(alias))
+            .filter(|_| !is_loopback(*entry_address))
         else {
             continue;
         };
-        let (ip, entry_address) = (alias.ip.clone().unwrap_or_default(), address(alias));
+        let ip = alias.ip.clone().unwrap_or_default();
         let owner_of = |name: &Text<'_>| {
             let host = hosts
                 .iter()
@@ -201,7 +213,7 @@ fn drop_stale<'a>(
 }
 
 /// Adds hostnames to the first entry of their address, which may be one that an earlier join has just added (H5).
-fn add<'a>(planner: &mut Planner<'_, 'a>, join: Join<'a>) {
+fn add<'a>(planner: &mut Planner<'_, 'a>, addresses: &mut Vec<Option<IpAddr>>, join: Join<'a>) {
     let Join {
         policy,
         ip,
@@ -209,7 +221,7 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, join: Join<'a>) {
         hostnames,
     } = join;
     let aliases = planner.pod.host_aliases();
-    let entry = entry.or_else(|| aliases.iter().position(|alias| address(alias) == Some(ip)));
+    let entry = entry.or_else(|| addresses.iter().position(|address| *address == Some(ip)));
     let action = match entry.and_then(|entry| Some((entry, aliases.get(entry)?))) {
         Some((entry, alias)) => Action::ExtendHostAlias {
             entry,
@@ -217,11 +229,14 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, join: Join<'a>) {
             list_missing: alias.hostnames.is_none(),
             hostnames,
         },
-        None => Action::AddHostAlias {
-            list_missing: planner.pod.spec.host_aliases.is_none(),
-            ip,
-            hostnames,
-        },
+        None => {
+            addresses.push(Some(ip));
+            Action::AddHostAlias {
+                list_missing: planner.pod.spec.host_aliases.is_none(),
+                ip,
+                hostnames,
+            }
+        }
     };
     planner.change(policy, action);
 }

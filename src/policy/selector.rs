@@ -48,6 +48,17 @@ impl Selector {
             .map(|requirement| requirement.key.as_str())
     }
 
+    /// Returns a label that must have one of some values, and the values, where it asks for one.
+    #[must_use]
+    pub fn listed(&self) -> Option<(&str, &[String])> {
+        self.requirements
+            .iter()
+            .find_map(|requirement| match &requirement.operator {
+                Operator::In(values) => Some((requirement.key.as_str(), values.as_slice())),
+                _ => None,
+            })
+    }
+
     /// Parses a selector that the schema takes; what is wrong goes to `errors`, under `path`.
     pub(super) fn parse(selector: Option<&LabelSelector>, path: &str, errors: &mut Errors) -> Self {
         let mut requirements = Vec::new();

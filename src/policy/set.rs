@@ -4,10 +4,12 @@
 //! what the others asked for is kept as a [`Loss`], so that it can be told (M4).
 
 mod desired;
+mod index;
 
 pub use desired::{Asked, Desired, DesiredDind, Loss};
 
 use super::{Address, LiveAddresses, Mode, Policy, Source};
+use index::Index;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -18,6 +20,7 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     ranked: Vec<Ranked>,
+    index: Index,
     asks_for_namespace_labels: bool,
 }
 
@@ -61,8 +64,24 @@ pub struct Matching<'s> {
     pub audit: Desired<'s>,
     /// Policies whose namespaceSelector asks for labels that are not known here.
     pub undecided: Vec<&'s Policy>,
-    /// Policies whose selectors do not match.
-    pub others: Vec<&'s Policy>,
+    set: Option<&'s PolicySet>,
+}
+
+impl<'s> Matching<'s> {
+    /// Returns the policies whose selectors do not match, in rank.
+    pub fn others(&self) -> impl Iterator<Item = &'s Policy> {
+        let others = self.set.into_iter().flat_map(PolicySet::policies);
+        others.filter(|policy| {
+            let mut told = [
+                &self.enforce.policies,
+                &self.audit.policies,
+                &self.undecided,
+            ]
+            .into_iter()
+            .flatten();
+            !told.any(|known| std::ptr::eq(*known, *policy))
+        })
+    }
 }
 
 impl PolicySet {
@@ -80,6 +99,7 @@ impl PolicySet {
                 .then_with(|| a.policy.name.cmp(&b.policy.name))
         });
         Self {
+            index: Index::new(&ranked),
             asks_for_namespace_labels: ranked.iter().any(|ranked| asks_for_labels(&ranked.policy)),
             ranked,
         }
@@ -102,18 +122,21 @@ impl PolicySet {
         label: impl Fn(&str) -> Option<&'l str>,
         namespace: Namespace<'_>,
     ) -> Matching<'s> {
-        let mut matching = Matching::default();
+        let mut matching = Matching {
+            set: Some(self),
+            ..Matching::default()
+        };
         let (mut enforce, mut audit) = (Vec::new(), Vec::new());
-        for ranked in &self.ranked {
+        let candidates = self.index.candidates(&label, namespace).into_iter();
+        for ranked in candidates.filter_map(|rank| self.ranked.get(rank)) {
             let policy = &ranked.policy;
             if !policy.pod_selector.matches(&label) {
-                matching.others.push(policy);
                 continue;
             }
             match (namespace.is_selected_by(policy), policy.mode) {
                 (Some(true), Mode::Enforce) => enforce.push(ranked),
                 (Some(true), Mode::Audit) => audit.push(ranked),
-                (Some(false), _) => matching.others.push(policy),
+                (Some(false), _) => {}
                 (None, _) => matching.undecided.push(policy),
             }
         }
@@ -213,15 +236,15 @@ impl Namespace<'_> {
         if self.labels.is_none() && asks_for_labels(policy) {
             return None;
         }
-        Some(selector.matches(|key| {
-            let given = self
-                .labels
-                .and_then(|labels| labels.get(key))
-                .map(String::as_str);
-            given.or_else(|| {
-                (key == NAMESPACE_NAME_LABEL && !self.name.is_empty()).then_some(self.name)
-            })
-        }))
+        Some(selector.matches(|key| self.label(key)))
+    }
+
+    /// Returns the value of a label, as far as it is known. The API server labels every namespace with its name.
+    fn label(&self, key: &str) -> Option<&str> {
+        let given = self.labels.and_then(|labels| labels.get(key));
+        given
+            .map(String::as_str)
+            .or_else(|| (key == NAMESPACE_NAME_LABEL && !self.name.is_empty()).then_some(self.name))
     }
 }
 

@@ -54,7 +54,8 @@ impl Directory {
 
     /// Returns every mount of the pod with its relation to the directory.
     pub(super) fn mounts<'a>(&self, pod: &Pod<'a>) -> Vec<MountKind<'a>> {
-        let mut mounts = Vec::new();
+        let count = pod.containers().map(|(_, known)| known.mounts().len());
+        let mut mounts = Vec::with_capacity(count.sum());
         for (id, container) in pod.containers() {
             for (index, mount) in container.mounts().iter().enumerate() {
                 let volume = mount.name.clone().unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::testing::{DIND, Setup};
 use crate::verdict::{Outcome, SkipReason};
 use rstest::rstest;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 #[test]
 fn m1_the_higher_priority_comes_first_then_the_name() {
@@ -76,6 +77,85 @@ fn m1_selectors_narrow_a_policy(#[case] policy: &str, #[case] matches: bool) {
     .judge();
     let no_policy = Outcome::Skipped(SkipReason::NoPolicy);
     assert_eq!(judged.outcome != no_policy, matches);
+}
+
+/// The index that finds candidates gives what a look at each policy gives.
+#[test]
+fn m1_policies_are_found_as_if_each_were_looked_at() {
+    let selectors = [
+        "",
+        "podSelector: {matchLabels: {team: a}}",
+        "podSelector: {matchExpressions: [{key: team, operator: In, values: [a, b, a]}, {key: x, operator: Exists}]}",
+        "podSelector: {matchExpressions: [{key: team, operator: NotIn, values: [a]}]}",
+        "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ci}}",
+        "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ci, env: prod}}",
+        "namespaceSelector: {matchLabels: {env: prod}}",
+        "namespaceSelector: {matchExpressions: [{key: env, operator: DoesNotExist}]}",
+        "{podSelector: {matchLabels: {x: z}}, namespaceSelector: {matchLabels: {env: prod}}}",
+    ];
+    let names: Vec<String> = (0..selectors.len())
+        .map(|n| format!("policy-{n}"))
+        .collect();
+    let policies: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(selectors).collect();
+    let set = Setup {
+        policies: &policies,
+        ..Setup::default()
+    }
+    .policy_set();
+    let labels = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    let pods = [
+        labels(&[]),
+        labels(&[("team", "a")]),
+        labels(&[("team", "b"), ("x", "z")]),
+        labels(&[("team", "c"), ("x", "")]),
+    ];
+    let of_namespace = [
+        None,
+        Some(labels(&[])),
+        Some(labels(&[("env", "prod")])),
+        Some(labels(&[("kubernetes.io/metadata.name", "other")])),
+    ];
+    let mut matched = 0;
+    for (pod, of_namespace, name) in pods.iter().flat_map(|pod| {
+        of_namespace
+            .iter()
+            .flat_map(move |of| ["ci", "other", ""].map(|name| (pod, of, name)))
+    }) {
+        let namespace = Namespace {
+            name,
+            labels: of_namespace.as_ref(),
+        };
+        let label = |key: &str| pod.get(key).map(String::as_str);
+        let matching = set.matching(label, namespace);
+        let of_pod: Vec<_> = set
+            .policies()
+            .filter(|policy| policy.pod_selector.matches(label))
+            .collect();
+        let by = |wanted| {
+            of_pod
+                .iter()
+                .filter(|policy| namespace.is_selected_by(policy) == wanted)
+                .map(|policy| policy.name.as_str())
+                .collect::<Vec<_>>()
+        };
+        let found = |policies: &[&crate::policy::Policy]| {
+            policies
+                .iter()
+                .map(|policy| policy.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(&matching.enforce.policies), by(Some(true)));
+        assert_eq!(found(&matching.undecided), by(None));
+        let told = matching.enforce.policies.len() + matching.undecided.len();
+        assert_eq!(matching.others().count(), selectors.len() - told);
+        matched += matching.enforce.policies.len();
+    }
+    assert!(matched > 50, "{matched}");
 }
 
 #[test]
