@@ -8,6 +8,7 @@
 //! HTTP/1.1 only. It is what the API server speaks to a Service, and `Connection: close` in every answer is the one way of ending
 //! that was measured to lose no admission (kubernetes/kubernetes#127335); HTTP/2 has no such header.
 
+mod body;
 pub mod connection;
 mod ops;
 pub mod tls;
@@ -23,7 +24,7 @@ use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use connection::{Guard, Handshake};
+use connection::{Guard, Handshake, READ_BUFFER};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -53,6 +54,8 @@ pub struct Limits {
     pub idle_time: Duration,
     /// Number of connections.
     pub connections: usize,
+    /// Size of all bodies that are held at one time, bytes. At least [`body`](Self::body).
+    pub body_memory: usize,
 }
 
 impl Default for Limits {
@@ -65,6 +68,7 @@ impl Default for Limits {
             handshake_time: Duration::from_secs(5),
             idle_time: Duration::from_secs(150),
             connections: 1024,
+            body_memory: 64 << 20,
         }
     }
 }
@@ -190,5 +194,7 @@ pub async fn run(
 
 fn server(listener: TcpListener) -> io::Result<axum_server::Server<SocketAddr>> {
     listener.set_nonblocking(true)?;
-    Ok(axum_server::from_tcp(listener)?.http1_only())
+    let mut server = axum_server::from_tcp(listener)?.http1_only();
+    server.http_builder().http1().max_buf_size(READ_BUFFER);
+    Ok(server)
 }

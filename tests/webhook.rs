@@ -21,6 +21,8 @@ mod mount;
 mod process;
 #[path = "webhook/reviews.rs"]
 mod reviews;
+#[path = "webhook/sockets.rs"]
+mod sockets;
 
 #[path = "webhook/answers.rs"]
 mod answers;
@@ -34,6 +36,12 @@ mod connections;
 mod drain;
 #[path = "webhook/limits.rs"]
 mod limits;
+#[path = "webhook/logging.rs"]
+mod logging;
+#[path = "webhook/memory.rs"]
+mod memory;
+#[path = "webhook/overload.rs"]
+mod overload;
 #[path = "webhook/policies.rs"]
 mod policies;
 #[path = "webhook/refusals.rs"]

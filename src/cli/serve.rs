@@ -156,21 +156,32 @@ struct LimitFlags {
     #[arg(long, value_name = "SECONDS", default_value = "150", value_parser = positive_seconds, env = "DRYDOCK_IDLE_SECONDS")]
     idle_seconds: Duration,
 
-    /// Number of connections; beyond it the one that has waited for longest is closed
+    /// Size of all bodies that are held at one time; beyond it the largest that is still coming is refused
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_memory, value_parser = at_least_one, env = "DRYDOCK_MAX_BODY_MEMORY_BYTES")]
+    max_body_memory_bytes: usize,
+
+    /// Number of connections; beyond it the one that has used up most of its time is closed
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().connections, value_parser = at_least_one, env = "DRYDOCK_MAX_CONNECTIONS")]
     max_connections: usize,
 }
 
 impl LimitFlags {
-    fn limits(&self) -> Limits {
-        Limits {
+    fn limits(&self) -> anyhow::Result<Limits> {
+        let (one, all) = (self.max_body_bytes, self.max_body_memory_bytes);
+        if one > all {
+            bail!(
+                "--max-body-bytes {one} is more than --max-body-memory-bytes {all}, which is for all bodies; lower the one or raise the other"
+            );
+        }
+        Ok(Limits {
             body: self.max_body_bytes,
             body_time: self.body_seconds,
             header_time: self.header_seconds,
             handshake_time: self.handshake_seconds,
             idle_time: self.idle_seconds,
             connections: open_files::connections(self.max_connections),
-        }
+            body_memory: self.max_body_memory_bytes,
+        })
     }
 }
 
@@ -227,6 +238,7 @@ impl Serve {
         level: LevelSwitch,
         talk: &mut impl Write,
     ) -> anyhow::Result<()> {
+        let limits = self.limits.limits()?;
         let client = match self.cluster {
             true => Some(cluster::client().await?),
             false => None,
@@ -251,7 +263,7 @@ impl Serve {
                 certificate.subscribe(),
                 metrics.clone(),
                 &self.own_namespace,
-                self.limits.limits(),
+                limits,
             )
         };
         let of_clients = clients.as_ref().map(clients::Origin::subscribe);

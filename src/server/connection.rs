@@ -1,37 +1,47 @@
 //! One guard for every connection: how long each phase may take, how many there may be, and an end that loses nothing.
 //!
 //! ```text
-//! Handshake ─► Idle ─► Header ─► Answering ─► Idle ─► …
+//! Handshake ─► Idle ─► Header ─► Body ─► Answering ─► Idle ─► …
 //! ```
 //!
 //! The HTTP library has one timer for "no request yet" and "half a request"; here they differ, because the API server keeps an idle
 //! connection for 90 s, and a client that stops in the middle of its headers is not worth five.
-//! When there are too many connections, the one that has waited for longest is closed to make room: a flood of idle ones
-//! must not keep the API server out.
+//! Whoever comes when there is no room is let in, and [another](room) goes: no flood keeps the API server out.
+//!
+//! Half a header that comes in one packet with the end of a request is buffered in the HTTP library, where nobody sees it, and has the time of an
+//! idle connection until its next byte. It holds no more than that connection would: the [buffer](READ_BUFFER) is small.
 
+mod arriving;
+mod handshake;
 mod plaintext;
+mod room;
+mod stream;
+mod tracked;
 
+pub use arriving::Arriving;
+pub use handshake::Handshake;
 pub use plaintext::Plaintext;
+pub use room::MadeRoom;
+pub use stream::GuardedStream;
+pub use tracked::Tracked;
 
 use super::State;
-use crate::telemetry::metrics::{Limit, Metrics};
-use axum::http::{HeaderValue, Request, Response, header};
+use crate::telemetry::metrics::{Failure, Limit, Metrics};
 use axum_server::accept::Accept;
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::Waker;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
-use tower_service::Service;
+use tokio::time::Instant;
 
 /// Connections of the ops port, at least and at most: probes and scrapers need few, and more take open files away from the webhook port.
 const OPS_CONNECTIONS: (usize, usize) = (16, 64);
+
+/// What the HTTP library reads ahead of a connection at most, bytes; so also the size of a request's headers. The API server's have about 300.
+pub(super) const READ_BUFFER: usize = 16 << 10;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +52,9 @@ enum Phase {
     Idle,
     /// The rest of a request's headers.
     Header,
-    /// drydock itself: a body is being read or an answer made.
+    /// The rest of a request's body.
+    Body,
+    /// drydock itself: the request has come whole.
     Answering,
 }
 
@@ -61,19 +73,25 @@ struct Shared {
     is_webhook: bool,
     next_id: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
+    /// Bytes of bodies that all of them hold.
+    held: AtomicUsize,
 }
 
 struct Connection {
     id: u64,
     shared: Arc<Shared>,
     progress: Mutex<Progress>,
+    /// Bytes of its request's body.
+    held: AtomicUsize,
 }
 
 struct Progress {
     phase: Phase,
     since: Instant,
-    evicted: bool,
+    made_room: Option<MadeRoom>,
     waker: Option<Waker>,
+    /// Whether an answer was given to the HTTP library that it has not sent yet.
+    is_answer_unsent: bool,
 }
 
 /// A poisoned lock is one whose holder panicked; what these hold is right at every moment.
@@ -107,7 +125,8 @@ impl Guard {
             draining: state.draining.clone(),
             is_webhook,
             next_id: AtomicU64::new(0),
-            open: Mutex::default(),
+            open: Mutex::new(HashMap::with_capacity(limits.connections)),
+            held: AtomicUsize::new(0),
         };
         Self {
             shared: Arc::new(shared),
@@ -115,50 +134,53 @@ impl Guard {
         }
     }
 
-    fn admit(&self) -> Arc<Connection> {
+    /// Lets a connection in, and another one go if there are too many.
+    fn admit(&self) -> Result<Arc<Connection>, MadeRoom> {
         let shared = &self.shared;
         let progress = Progress {
             phase: self.first_phase,
             since: Instant::now(),
-            evicted: false,
+            made_room: None,
             waker: None,
+            is_answer_unsent: false,
         };
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
             id,
             shared: shared.clone(),
             progress: Mutex::new(progress),
+            held: AtomicUsize::new(0),
         });
         let mut open = locked(&shared.open);
         if open.len() >= shared.limits.connections {
             shared.metrics.limit_hit(Limit::Connections);
-            evict_longest_waiting(&mut open);
+            room::for_a_connection(&mut open)?;
         }
         open.insert(id, connection.clone());
         if shared.is_webhook {
             shared.metrics.connection_opened();
         }
-        connection
+        Ok(connection)
+    }
+
+    fn guard(&self, stream: TcpStream) -> io::Result<GuardedStream> {
+        // An answer is written in one go and must not wait for the client's acknowledgement.
+        stream.set_nodelay(true)?;
+        let connection = self.admit().map_err(io::Error::other)?;
+        Ok(GuardedStream::new(stream, connection))
     }
 }
 
-/// Closes the connection that has waited for longest; one that is being answered is never closed.
-fn evict_longest_waiting(open: &mut HashMap<u64, Arc<Connection>>) {
-    let waiting_since = |connection: &Connection| {
-        let progress = locked(&connection.progress);
-        (progress.phase != Phase::Answering).then_some(progress.since)
-    };
-    let longest = open
-        .values()
-        .filter_map(|connection| Some((waiting_since(connection)?, connection.id)))
-        .min();
-    let Some(connection) = longest.and_then(|(_, id)| open.remove(&id)) else {
-        return;
-    };
-    let mut progress = locked(&connection.progress);
-    progress.evicted = true;
-    if let Some(waker) = progress.waker.take() {
-        waker.wake();
+impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
+    type Stream = GuardedStream;
+    type Service = Tracked<S>;
+    type Future = std::future::Ready<io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        std::future::ready(self.guard(stream).map(|stream| {
+            let service = Tracked::new(service, stream.connection());
+            (stream, service)
+        }))
     }
 }
 
@@ -176,231 +198,43 @@ impl Connection {
         }
     }
 
+    /// A request is over, with this answer or with its connection; the next one may come.
+    fn note_answer(&self) {
+        let mut progress = locked(&self.progress);
+        (progress.phase, progress.since) = (Phase::Idle, Instant::now());
+        progress.is_answer_unsent = true;
+    }
+
+    /// Something is being sent. Where it is no answer of ours, it is the HTTP library's own, to what it cannot read.
+    fn note_sending(&self) {
+        let mut progress = locked(&self.progress);
+        let is_reading = matches!(progress.phase, Phase::Idle | Phase::Header);
+        if is_reading && !progress.is_answer_unsent {
+            progress.is_answer_unsent = true;
+            self.shared.metrics.failed(Failure::NotHttp);
+        }
+    }
+
+    /// All is sent that there was to send.
+    fn note_sent(&self) {
+        let mut progress = locked(&self.progress);
+        if matches!(progress.phase, Phase::Idle | Phase::Header) {
+            progress.is_answer_unsent = false;
+        }
+    }
+
+    /// The time of a phase, and the limit that it is.
     fn time_for(&self, phase: Phase) -> Option<(Duration, Limit)> {
         let limits = &self.shared.limits;
         match phase {
             Phase::Handshake => Some((limits.handshake_time, Limit::HandshakeTime)),
             Phase::Idle => Some((limits.idle_time, Limit::IdleTime)),
             Phase::Header => Some((limits.header_time, Limit::HeaderTime)),
+            Phase::Body => Some((limits.body_time, Limit::BodyTime)),
             Phase::Answering => None,
         }
     }
 }
 
-/// A stream whose reads keep to the limits. It belongs to its connection: dropping it closes and forgets both.
-pub struct GuardedStream {
-    stream: TcpStream,
-    connection: Arc<Connection>,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Drop for GuardedStream {
-    fn drop(&mut self) {
-        let shared = &self.connection.shared;
-        locked(&shared.open).remove(&self.connection.id);
-        if shared.is_webhook {
-            shared.metrics.connection_closed();
-        }
-    }
-}
-
-impl GuardedStream {
-    /// Decides whether a connection on which nothing comes may go on waiting.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (phase, since) = {
-            let mut progress = locked(&self.connection.progress);
-            if progress.evicted {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::ConnectionAborted,
-                    "too many connections",
-                )));
-            }
-            progress.waker = Some(cx.waker().clone());
-            (progress.phase, progress.since)
-        };
-        let Some((time, limit)) = self.connection.time_for(phase) else {
-            return Poll::Pending;
-        };
-        let deadline = since + time;
-        if self.timer.deadline() != deadline {
-            self.timer.as_mut().reset(deadline);
-        }
-        ready!(self.timer.as_mut().poll(cx));
-        self.connection.shared.metrics.limit_hit(limit);
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the client took too long",
-        )))
-    }
-}
-
-impl AsyncRead for GuardedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            Poll::Pending => self.wait(cx),
-            Poll::Ready(result) => {
-                if buffer.filled().len() > before {
-                    self.connection.note_bytes();
-                }
-                Poll::Ready(result)
-            }
-        }
-    }
-}
-
-impl AsyncWrite for GuardedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            // A client that does not read its answers waits as one that sends nothing.
-            Poll::Pending => self.wait(cx).map_ok(|()| 0),
-            ready => ready,
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(cx, bytes) {
-            Poll::Pending => self.wait(cx).map_ok(|()| 0),
-            ready => ready,
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-type Accepted<Stream, S> = Pin<Box<dyn Future<Output = io::Result<(Stream, S)>> + Send>>;
-
-impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
-    type Stream = GuardedStream;
-    type Service = Tracked<S>;
-    type Future = std::future::Ready<io::Result<(Self::Stream, Self::Service)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        // An answer is written in one go and must not wait for the client's acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            return std::future::ready(Err(error));
-        }
-        let connection = self.admit();
-        let timer = Box::pin(tokio::time::sleep(self.shared.limits.idle_time));
-        let service = Tracked {
-            service,
-            connection: connection.clone(),
-        };
-        std::future::ready(Ok((
-            GuardedStream {
-                stream,
-                connection,
-                timer,
-            },
-            service,
-        )))
-    }
-}
-
-/// Tells a guarded connection that its TLS handshake has ended, and counts those that fail.
-#[derive(Clone)]
-pub struct Handshake<A> {
-    acceptor: A,
-    metrics: Arc<Metrics>,
-}
-
-impl<A> Handshake<A> {
-    /// Watches the handshakes of an acceptor.
-    pub fn new(acceptor: A, state: &State) -> Self {
-        Self {
-            acceptor,
-            metrics: state.metrics.clone(),
-        }
-    }
-}
-
-impl<A, S, I> Accept<TcpStream, S> for Handshake<A>
-where
-    A: Accept<TcpStream, S, Service = Tracked<I>>,
-    A::Future: Send + 'static,
-    A::Stream: 'static,
-    I: Send + 'static,
-{
-    type Stream = Plaintext<A::Stream>;
-    type Service = Tracked<I>;
-    type Future = Accepted<Self::Stream, Self::Service>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let (accepted, metrics) = (self.acceptor.accept(stream, service), self.metrics.clone());
-        Box::pin(async move {
-            match accepted.await {
-                Ok((stream, service)) => {
-                    service.connection.enter(Phase::Idle);
-                    let stream = Plaintext::new(stream, service.connection.clone());
-                    Ok((stream, service))
-                }
-                Err(error) => {
-                    metrics.handshake_failed();
-                    tracing::debug!(%error, "TLS handshake failed");
-                    Err(error)
-                }
-            }
-        })
-    }
-}
-
-/// A service that tells its connection when a request is being answered.
-#[derive(Clone)]
-pub struct Tracked<S> {
-    service: S,
-    connection: Arc<Connection>,
-}
-
-impl<S, B, R> Service<Request<B>> for Tracked<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<R>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.service.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.connection.enter(Phase::Answering);
-        let (answer, connection) = (self.service.call(request), self.connection.clone());
-        Box::pin(async move {
-            let mut answer = answer.await;
-            connection.enter(Phase::Idle);
-            if let (Ok(answer), true) = (
-                &mut answer,
-                connection.shared.draining.load(Ordering::Relaxed),
-            ) {
-                answer
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            answer
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,19 @@
 //! `/livez`, `/readyz`, `/metrics` and `PUT /log-level`, in plain HTTP on a port of their own.
 
 use super::State;
+use super::body::{self, BodyError};
 use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::CONTENT_TYPE;
 use axum::Router;
+use axum::body::Body;
 use axum::extract;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use clap::ValueEnum as _;
+
+/// Size of a log level's name with space around it, bytes.
+const LONGEST_LEVEL: usize = 64;
 
 /// Makes the router.
 pub fn router(state: State) -> Router {
@@ -41,9 +46,14 @@ async fn metrics(extract::State(state): extract::State<State>) -> impl IntoRespo
 /// Changes what is logged until the process ends. No level logs what a pod holds (T4).
 async fn log_level(
     extract::State(state): extract::State<State>,
-    body: String,
+    headers: HeaderMap,
+    body: Body,
 ) -> (StatusCode, String) {
-    let wanted = body.trim();
+    let body = match body::read(&state, &headers, body, LONGEST_LEVEL).await {
+        Ok(body) => body,
+        Err(error) => return (status(&error), format!("{error}\n")),
+    };
+    let wanted = str::from_utf8(&body).unwrap_or_default().trim();
     match (LogLevel::from_str(wanted, true), &state.log_level) {
         (Ok(level), Some(switch)) => {
             switch.set(level);
@@ -58,5 +68,14 @@ async fn log_level(
             StatusCode::BAD_REQUEST,
             "the body is no log level; send off, error, warn, info or debug\n".to_owned(),
         ),
+    }
+}
+
+fn status(error: &BodyError) -> StatusCode {
+    match error {
+        BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Cut => StatusCode::BAD_REQUEST,
+        BodyError::MadeRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

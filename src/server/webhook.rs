@@ -3,18 +3,17 @@
 //! An error's body is a sentence for the job's author: the API server quotes it in the job log (F1).
 
 use super::State;
+use super::body::{self, BodyError};
 use crate::admission::{self, Answer, AuthorNotes, Context, NamespaceLabels, ReviewError};
 use crate::policy::Mode;
 use crate::policy::set::Labels;
-use crate::telemetry::metrics::{EventOutcome, Failure, Limit};
+use crate::telemetry::metrics::{EventOutcome, Failure};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http_body_util::LengthLimitError;
-use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -95,48 +94,17 @@ fn refusal(status: StatusCode, failure: Failure, message: impl Into<String>) -> 
 
 /// Reads a body whole.
 async fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let limits = &state.limits;
-    let too_large = || {
-        state.metrics.limit_hit(Limit::BodySize);
-        let message = format!(
-            "the request is larger than drydock's limit of {} bytes",
-            limits.body
-        );
-        refusal(StatusCode::PAYLOAD_TOO_LARGE, Failure::BodySize, message)
-    };
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limits.body) {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(limits.body_time, axum::body::to_bytes(body, limits.body)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error))
-            if error
-                .source()
-                .is_some_and(|cause| cause.is::<LengthLimitError>()) =>
-        {
-            Err(too_large())
-        }
-        Ok(Err(_)) => Err(refusal(
-            StatusCode::BAD_REQUEST,
-            Failure::BodyCut,
-            "the request ended before its body did",
-        )),
-        Err(_) => {
-            state.metrics.limit_hit(Limit::BodyTime);
-            let message = format!(
-                "the request's body did not arrive within {} s",
-                limits.body_time.as_secs_f64()
-            );
-            Err(refusal(
-                StatusCode::REQUEST_TIMEOUT,
-                Failure::BodyTime,
-                message,
-            ))
-        }
-    }
+    let body = body::read(state, headers, body, state.limits.body).await;
+    body.map_err(|error| {
+        let (status, failure) = match error {
+            BodyError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Failure::BodySize),
+            BodyError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, Failure::BodyTime),
+            BodyError::Cut => (StatusCode::BAD_REQUEST, Failure::BodyCut),
+            // As in `NotReady`: a 500 is what the API server quotes.
+            BodyError::MadeRoom(_) => (StatusCode::INTERNAL_SERVER_ERROR, Failure::Overload),
+        };
+        refusal(status, failure, error.to_string())
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -285,10 +253,15 @@ fn refuse(state: &State, refusal: Refusal) -> Response {
     // The rest of such a body would be taken for the next request: the client is told not to send one here.
     if matches!(
         failure,
-        Failure::BodySize | Failure::BodyTime | Failure::BodyCut
+        Failure::BodySize | Failure::BodyTime | Failure::BodyCut | Failure::Overload
     ) {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    if failure == Failure::Overload {
+        // The API server then asks again by itself, as long as its webhook's timeout lasts (client-go, with_retry.go).
+        let seconds = HeaderValue::from_static("1");
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     answer
 }

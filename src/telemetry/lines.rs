@@ -6,7 +6,7 @@
 use prometheus_client::metrics::counter::Counter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What the kernel takes of a pipe in one piece once it says that there is room: `PIPE_BUF` of pipe(7), on Linux.
@@ -15,15 +15,15 @@ const PIECE: usize = 4096;
 /// Makes the writers of lines.
 #[derive(Debug)]
 pub(super) struct Lines {
-    /// Between the question and the write nobody else may take the room.
-    turn: Mutex<()>,
+    /// Whether the last line was cut. Between the question and the write nobody else may take the room.
+    is_cut: Mutex<bool>,
     dropped: Counter,
 }
 
 impl Lines {
     pub(super) fn new(dropped: Counter) -> Self {
         Self {
-            turn: Mutex::new(()),
+            is_cut: Mutex::new(false),
             dropped,
         }
     }
@@ -44,13 +44,9 @@ pub(super) struct Line<'a>(&'a Lines);
 impl Write for Line<'_> {
     /// Takes the whole line, written or not: were it to fail, it would only be tried again.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let _turn = self.0.turn.lock();
-        let mut stderr = io::stderr().lock();
-        for piece in line.chunks(PIECE) {
-            if !has_room(&stderr) || stderr.write_all(piece).is_err() {
-                self.0.dropped.inc();
-                break;
-            }
+        let mut is_cut = self.0.is_cut.lock().unwrap_or_else(PoisonError::into_inner);
+        if !write_whole(&mut io::stderr().lock(), &mut is_cut, line) {
+            self.0.dropped.inc();
         }
         Ok(line.len())
     }
@@ -58,6 +54,23 @@ impl Write for Line<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Writes a line as far as there is room. Where the last one was cut, it ends that first, so that only one is spoilt.
+fn write_whole(stderr: &mut io::StderrLock<'_>, is_cut: &mut bool, line: &[u8]) -> bool {
+    let end_of_the_last: &[u8] = if *is_cut { b"\n" } else { b"" };
+    for piece in end_of_the_last.chunks(1).chain(line.chunks(PIECE)) {
+        if !has_room(stderr) {
+            return false;
+        }
+        let result = stderr.write_all(piece);
+        // Of what fails, a part may have been written.
+        *is_cut = result.is_err() || !piece.ends_with(b"\n");
+        if result.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether a write would not have to wait. A file always has room, or says at once that its disk has none.

@@ -2,11 +2,9 @@
 
 use crate::client::{Plain, Tls, post, tcp};
 use crate::metrics::limit;
-use crate::process::{Server, drydock, eventually};
+use crate::process::Server;
 use crate::reviews::{RUNNER, assert_answers_runner};
 use std::net::TcpStream;
-use std::process::Command;
-use tempfile::TempDir;
 
 #[test]
 fn f2_a_review_is_answered_among_500_idle_connections() {
@@ -43,23 +41,6 @@ fn f2_beyond_max_connections_the_one_that_waited_for_longest_is_closed() {
 }
 
 #[test]
-fn f2_a_connection_whose_request_is_being_answered_is_never_closed_for_another() {
-    let server = Server::start(&["--max-connections", "3"]);
-    let mut busy = server.half_a_review();
-    for _ in 0..20 {
-        assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
-        drop(tcp(server.webhook).unwrap());
-    }
-    let idle: Vec<TcpStream> = (0..20).map(|_| tcp(server.webhook).unwrap()).collect();
-    eventually("idle connections are closed for others", || {
-        server.metrics().value(&limit("connections")) >= 10.0
-    });
-    busy.send(RUNNER).unwrap();
-    assert_answers_runner(&busy.answer().unwrap());
-    drop(idle);
-}
-
-#[test]
 fn f2_a_flood_of_silent_connections_does_not_keep_the_api_server_out() {
     let server = Server::start(&["--max-connections", "50"]);
     let mut api_server = server.connect();
@@ -82,31 +63,8 @@ fn f2_a_flood_of_silent_connections_does_not_keep_the_api_server_out() {
 
 #[test]
 fn f2_fewer_open_files_than_max_connections_do_not_keep_the_api_server_out() {
-    let directory = TempDir::new().unwrap();
-    let ca = directory.path().join("ca.crt");
-    let serve = drydock(&[]);
-    let mut command = Command::new("sh");
-    let script = "ulimit -n 100 && exec \"$@\"";
-    command
-        .args(["-c", script, "sh"])
-        .arg(serve.get_program())
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--ops-listen",
-            "127.0.0.1:0",
-            // So that only what is closed to make room helps.
-            "--handshake-seconds",
-            "100",
-        ])
-        .arg("--write-ca")
-        .arg(&ca);
-    for (name, value) in serve.get_envs() {
-        assert_eq!(value, None);
-        command.env_remove(name);
-    }
-    let server = Server::spawn(command, directory, ca);
+    // So that only what is closed to make room helps.
+    let server = Server::start_with_open_files(100, &["--handshake-seconds", "100"]);
     let flood = [server.webhook, server.ops]
         .map(|port| -> Vec<TcpStream> { (0..300).map(|_| tcp(port).unwrap()).collect() });
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());

@@ -4,9 +4,10 @@ use crate::client::{Client, JSON, Plain, Tls, request};
 use crate::lines::{Lines, PATIENCE};
 use crate::metrics::Metrics;
 use crate::reviews::RUNNER;
+use crate::sockets::listeners;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +119,23 @@ impl Server {
         Self::spawn(command, TempDir::new().unwrap(), ca)
     }
 
+    /// Starts a server that may have that many open files (`ulimit -n`).
+    pub(crate) fn start_with_open_files(number: u32, flags: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let ca = directory.path().join("ca.crt");
+        let serve = drydock(&["serve"]);
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {number} && exec \"$@\"");
+        command.args(["-c", &script, "sh"]).arg(serve.get_program());
+        command.args(serve.get_args()).args(FREE_PORTS).args(flags);
+        command.arg("--write-ca").arg(&ca);
+        for (name, value) in serve.get_envs() {
+            assert_eq!(value, None);
+            command.env_remove(name);
+        }
+        Self::spawn(command, directory, ca)
+    }
+
     /// Starts a command that becomes a server and trusts the authority that is then in `ca`.
     pub(crate) fn spawn(mut command: Command, directory: TempDir, ca: PathBuf) -> Self {
         let mut child = command
@@ -153,6 +171,44 @@ impl Server {
             client,
             _directory: directory,
         }
+    }
+
+    /// Starts a command that becomes a server and says what it says to `stderr`: where it listens is the kernel's to tell.
+    pub(crate) fn spawn_unheard(
+        mut command: Command,
+        stderr: Stdio,
+        directory: TempDir,
+        ca: &Path,
+    ) -> Self {
+        let mut child = command
+            .env("TMPDIR", directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let (webhook, ops) = loop {
+            // In the order in which they were opened.
+            if let [webhook, ops] = *listeners(child.id()) {
+                break (webhook, ops);
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("drydock did not start: {:?}", child.wait());
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        let server = Self {
+            child,
+            stderr: Lines::of(std::io::empty()),
+            webhook,
+            ops,
+            client: Client::trusting(&fs::read_to_string(ca).unwrap()),
+            _directory: directory,
+        };
+        assert_eq!(server.get("/readyz").0, 200);
+        server
     }
 
     /// A new connection to the webhook port.
@@ -270,6 +326,23 @@ impl Server {
             assert!(Instant::now() < deadline, "still running after {within:?}");
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Its resident memory now, KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, KiB.
+    pub(crate) fn most_resident(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = value.unwrap().trim().strip_suffix(" kB").unwrap();
+        kib.parse().unwrap()
     }
 
     /// Whether it still runs.

@@ -191,6 +191,9 @@ fn f2_what_is_no_http_at_all_closes_its_connection_and_no_other() {
     let _ = bad.send(&bytes);
     bad.wait_until_closed();
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
+    let metrics = server.metrics();
+    assert_eq!(metrics.value(&failed("not-http")), 5.0);
+    assert_eq!(metrics.sum("drydock_reviews_total"), 11.0);
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn values_that_make_no_sense_are_refused_with_their_flag() {
         ("--reload-seconds", "0"),
         ("--max-connections", "0"),
         ("--max-body-bytes", "8Mi"),
+        ("--max-body-memory-bytes", "0"),
         ("--worker-threads", "0"),
         ("--log-format", "xml"),
         ("--log-level", "loud"),
@@ -135,6 +136,8 @@ fn values_that_make_no_sense_are_refused_with_their_flag() {
         refused(&[flag, value], &[flag, value]);
     }
     refused(&["--drain-seconds=-1"], &["--drain-seconds", "-1"]);
+    let (one, all) = ("--max-body-bytes", "--max-body-memory-bytes");
+    refused(&[one, "2000", all, "1000"], &[one, "2000", all, "1000"]);
     refused(&["--polcy", "x"], &["--polcy", "--policy"]);
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream of decrypted bytes that tells its connection of those that come in.
+/// A stream of decrypted bytes that tells its connection of those that come in, and of those that go out.
 ///
 /// Half a request may come in one packet with the end of the handshake. Below TLS nothing is read after that, so only here
-/// is it seen that the time for the headers has begun.
+/// is it seen that the time for the headers has begun. And only here is it seen that the HTTP library answers by itself,
+/// with a 400 or 431, what it cannot read.
 pub struct Plaintext<S> {
     stream: S,
     connection: Arc<Connection>,
@@ -43,11 +44,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Plaintext<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.connection.note_sending();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.connection.note_sent();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -59,6 +63,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Plaintext<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.connection.note_sending();
         Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 

@@ -46,18 +46,21 @@ pub enum Limit {
     HandshakeTime,
     /// A connection was idle for too long.
     IdleTime,
-    /// There were too many connections, so the one idle for longest was closed.
+    /// There were too many connections, so one that had waited for long was closed.
     Connections,
+    /// Too many bytes of bodies were coming, so the largest body was refused.
+    BodyMemory,
 }
 
 impl Limit {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::BodySize,
         Self::BodyTime,
         Self::HeaderTime,
         Self::HandshakeTime,
         Self::IdleTime,
         Self::Connections,
+        Self::BodyMemory,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Limit {
             Self::HandshakeTime => "handshake-time",
             Self::IdleTime => "idle-time",
             Self::Connections => "connections",
+            Self::BodyMemory => "body-memory",
         }
     }
 }
@@ -89,6 +93,10 @@ pub enum Failure {
     BodyTime,
     /// Its body was cut short.
     BodyCut,
+    /// It made room for others, before it had come whole.
+    Overload,
+    /// It is not HTTP, or its headers are too large: the HTTP library answered it.
+    NotHttp,
     /// The policies have not been read yet.
     NotReady,
     /// drydock itself failed.
@@ -96,13 +104,15 @@ pub enum Failure {
 }
 
 impl Failure {
-    const OTHERS: [Self; 8] = [
+    const OTHERS: [Self; 10] = [
         Self::Path,
         Self::Method,
         Self::ContentType,
         Self::BodySize,
         Self::BodyTime,
         Self::BodyCut,
+        Self::Overload,
+        Self::NotHttp,
         Self::NotReady,
         Self::Bug,
     ];
@@ -118,6 +128,8 @@ impl Failure {
             Self::BodySize => "body-size",
             Self::BodyTime => "body-time",
             Self::BodyCut => "body-cut",
+            Self::Overload => "overload",
+            Self::NotHttp => "not-http",
             Self::NotReady => "not-ready",
             Self::Bug => "bug",
         }

@@ -1,0 +1,108 @@
+use super::*;
+use crate::server::Limits;
+use tokio::sync::watch;
+
+fn guard(limits: Limits) -> Guard {
+    let (policies, certificate) = (watch::channel(None).1, watch::channel(None).1);
+    let metrics = Arc::new(Metrics::new());
+    Guard::new(&State::new(
+        policies,
+        certificate,
+        metrics,
+        "drydock",
+        limits,
+    ))
+}
+
+fn with_connections(connections: usize) -> Guard {
+    guard(Limits {
+        connections,
+        ..Limits::default()
+    })
+}
+
+/// A connection that has waited for that long.
+fn waiting(guard: &Guard, phase: Phase, seconds: u64) -> Arc<Connection> {
+    let connection = guard.admit().expect("there is room");
+    let mut progress = locked(&connection.progress);
+    progress.phase = phase;
+    progress.since = Instant::now() - Duration::from_secs(seconds);
+    drop(progress);
+    connection
+}
+
+fn made_room(connection: &Connection) -> Option<MadeRoom> {
+    locked(&connection.progress).made_room
+}
+
+#[test]
+fn the_connection_that_has_used_up_most_of_its_time_makes_room() {
+    let guard = with_connections(4);
+    let idle = waiting(&guard, Phase::Idle, 14);
+    let begun = waiting(&guard, Phase::Handshake, 0);
+    let drips = waiting(&guard, Phase::Body, 1);
+    let stuck = waiting(&guard, Phase::Header, 4);
+    for (goes, of) in [
+        (&stuck, vec![&idle, &begun, &drips]),
+        (&drips, vec![&idle, &begun]),
+        (&idle, vec![&begun]),
+    ] {
+        waiting(&guard, Phase::Handshake, 0);
+        assert_eq!(made_room(goes), Some(MadeRoom::Connection));
+        assert!(of.iter().all(|stays| made_room(stays).is_none()));
+    }
+}
+
+#[test]
+fn a_connection_that_is_being_answered_never_makes_room_and_where_all_are_nobody_is_let_in() {
+    let guard = with_connections(2);
+    let answered = waiting(&guard, Phase::Answering, 1000);
+    let idle = waiting(&guard, Phase::Idle, 1);
+    let also_answered = waiting(&guard, Phase::Answering, 1000);
+    assert_eq!(made_room(&idle), Some(MadeRoom::Connection));
+    assert_eq!(guard.admit().err(), Some(MadeRoom::Connection));
+    assert_eq!(made_room(&answered), None);
+    assert_eq!(made_room(&also_answered), None);
+    assert_eq!(locked(&guard.shared.open).len(), 2);
+}
+
+#[test]
+fn the_largest_body_makes_room_and_a_whole_one_never_does() {
+    let guard = guard(Limits {
+        body_memory: 100,
+        ..Limits::default()
+    });
+    let [whole, large, small] = [0; 3].map(|_| waiting(&guard, Phase::Body, 0));
+    whole.hold(50);
+    whole.enter(Phase::Answering);
+    large.hold(30);
+    small.hold(20);
+    assert_eq!(made_room(&large), None, "all of the room is for use");
+    small.hold(1);
+    assert_eq!(made_room(&large), Some(MadeRoom::Body));
+    small.hold(30);
+    assert_eq!(made_room(&small), Some(MadeRoom::Body));
+    assert_eq!(made_room(&whole), None);
+    whole.release_body();
+    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_body_of_its_share_has_room_whatever_the_others_do() {
+    let guard = guard(Limits {
+        body_memory: 1000,
+        connections: 10,
+        ..Limits::default()
+    });
+    let good = waiting(&guard, Phase::Body, 0);
+    good.hold(99);
+    let greedy: Vec<_> = (0..9).map(|_| waiting(&guard, Phase::Body, 0)).collect();
+    for connection in greedy.iter().cycle().take(1000) {
+        if made_room(connection).is_none() {
+            connection.hold(7);
+        }
+        assert!(guard.shared.held.load(Ordering::Relaxed) <= 1000);
+    }
+    assert_eq!(made_room(&good), None);
+    assert!(greedy.iter().any(|it| made_room(it).is_some()));
+}

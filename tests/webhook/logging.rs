@@ -1,0 +1,147 @@
+//! Log lines that nobody reads or that find no room: dropped and counted, and no review waits for them. And the level, changed at run time.
+
+use crate::client::{Answer, Plain, request};
+use crate::process::{FREE_PORTS, Server, drydock, eventually};
+use crate::reviews::{RUNNER, assert_answers_runner, runner};
+use serde_json::{Value, json};
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const DROPPED: &str = "drydock_log_lines_dropped_total";
+
+/// A server whose log goes to `stderr`.
+fn logging_to(stderr: impl Into<Stdio>) -> Server {
+    let directory = TempDir::new().unwrap();
+    let ca = directory.path().join("ca.crt");
+    let mut command = drydock(&["serve", "--log-format", "json", "--drain-seconds", "0"]);
+    command.args(FREE_PORTS).arg("--write-ca").arg(&ca);
+    Server::spawn_unheard(command, stderr.into(), directory, &ca)
+}
+
+/// Sends reviews, each of which is answered as if it were read about.
+#[track_caller]
+fn review(server: &Server, times: u32) {
+    let mut connection = server.connect();
+    for _ in 0..times {
+        let began = Instant::now();
+        assert_answers_runner(&connection.review("/mutate", RUNNER).unwrap());
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}
+
+/// A review whose log line is of several thousand bytes.
+fn with_a_long_line() -> Vec<u8> {
+    let mut review = runner();
+    review["request"]["uid"] = json!("u".repeat(5000));
+    review.to_string().into_bytes()
+}
+
+#[test]
+fn log_lines_that_a_full_disk_does_not_take_are_counted_and_the_reviews_are_answered() {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut server = logging_to(full);
+    review(&server, 20);
+    assert_eq!(server.metrics().value(DROPPED), 20.0);
+    server.signal("TERM");
+    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn log_lines_for_which_there_is_no_reader_any_more_are_counted_and_the_reviews_are_answered() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut server = logging_to(writer);
+    drop(reader);
+    review(&server, 20);
+    assert_eq!(server.metrics().value(DROPPED), 20.0);
+    server.signal("TERM");
+    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn a_reader_of_the_log_that_stops_holds_neither_reviews_nor_the_end() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut server = logging_to(writer);
+    eventually("the pipe is full", || {
+        review(&server, 10);
+        server.metrics().value(DROPPED) > 0.0
+    });
+    review(&server, 50);
+    assert!(server.metrics().value(DROPPED) >= 50.0);
+    server.signal("TERM");
+    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+    drop(reader);
+}
+
+#[test]
+fn every_log_line_is_whole_or_ends_where_it_was_cut_when_its_reader_goes_on() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut server = logging_to(writer);
+    let long = with_a_long_line();
+    let mut connection = server.connect();
+    let mut sent = 0.0;
+    eventually("the pipe is full", || {
+        assert_eq!(connection.review("/mutate", &long).unwrap().status, 200);
+        sent += 1.0;
+        server.metrics().value(DROPPED) > 0.0
+    });
+    let mut text = vec![0; 40_000];
+    reader.read_exact(&mut text).unwrap();
+    review(&server, 3);
+    let dropped = server.metrics().value(DROPPED);
+    server.signal("TERM");
+    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+    reader.read_to_end(&mut text).unwrap();
+
+    let text = String::from_utf8(text).unwrap();
+    let reviews = |line: &&str| {
+        let line = serde_json::from_str::<Value>(line);
+        line.is_ok_and(|line| line["message"] == "review")
+    };
+    let whole = text.lines().filter(reviews).count();
+    assert_eq!(whole as f64, sent + 3.0 - dropped);
+    let cut = text.lines().filter(|line| line.ends_with("uuu")).count();
+    assert_eq!(cut, 1, "the one for which the room ended");
+}
+
+fn put_log_level(server: &Server, level: &str) -> Answer {
+    let mut ops = Plain::connect(server.ops).unwrap();
+    ops.send(&request("PUT", "/log-level", &[], level.as_bytes()))
+        .unwrap();
+    ops.answer().unwrap()
+}
+
+#[test]
+fn the_log_level_changes_at_run_time() {
+    let server = Server::start(&["--drain-seconds", "0"]);
+    review(&server, 1);
+    let answer = put_log_level(&server, "error");
+    assert_eq!((answer.status, answer.text()), (200, "error\n".to_owned()));
+    review(&server, 7);
+    assert_eq!(put_log_level(&server, "INFO\n").status, 200);
+    review(&server, 1);
+    let said = server.last_words();
+    let reviews = said.lines().filter(|line| line.contains("INFO review"));
+    assert_eq!(reviews.count(), 2, "{said}");
+    assert!(said.contains("the log level was changed"), "{said}");
+}
+
+#[test]
+fn what_is_no_log_level_is_refused_with_those_that_are() {
+    let server = Server::start(&["--drain-seconds", "0"]);
+    for wrong in ["", "verbose", "info,hyper=trace", "\u{fffd}"] {
+        let answer = put_log_level(&server, wrong);
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(answer.text().contains("off, error, warn, info or debug"));
+    }
+    let answer = put_log_level(&server, &"x".repeat(100_000));
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    let get = Plain::connect(server.ops).unwrap().get("/log-level");
+    assert_eq!(get.unwrap().status, 405);
+    review(&server, 1);
+    let said = server.last_words();
+    assert!(said.contains("INFO review"), "the level stays: {said}");
+}

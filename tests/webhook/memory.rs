@@ -1,0 +1,161 @@
+//! Resident memory of the real server: bounded while it is attacked, and of use again afterwards (F2).
+//!
+//! Each test compares a server with itself; what the program takes by itself is of no interest here.
+
+use crate::client::{JSON, Tls, request};
+use crate::metrics::{failed, limit, reviews};
+use crate::process::Server;
+use crate::refusals::assert_is_for_a_jobs_author;
+use crate::reviews::{RUNNER, assert_answers_runner, padded, response, runner, small};
+use std::io::Write as _;
+use std::thread;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 10;
+
+/// A server that has answered once, and what it has resident then, KiB.
+fn warm(flags: &[&str]) -> (Server, u64) {
+    let server = Server::start(flags);
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    server.wait_for_metric("drydock_connections", 0.0);
+    let resident = server.resident();
+    (server, resident)
+}
+
+/// Connections that have each had a review answered, and are idle.
+fn answered(server: &Server, number: u64) -> Vec<Tls> {
+    let connection = |_| {
+        let mut connection = server.connect();
+        assert_answers_runner(&connection.review("/mutate", RUNNER).unwrap());
+        connection
+    };
+    (0..number).map(connection).collect()
+}
+
+#[test]
+fn an_open_connection_takes_at_most_48_kib_and_the_next_ones_take_its_place() {
+    let (server, before) = warm(&[]);
+    let open = answered(&server, 400);
+    let with_400 = server.resident();
+    let each = (with_400 - before) / 400;
+    println!("{each} KiB a connection, on {before} KiB");
+    assert!(each <= 48, "{each} KiB a connection");
+    drop(open);
+    server.wait_for_metric("drydock_connections", 0.0);
+    let open = answered(&server, 400);
+    let again = server.resident();
+    assert!(again <= with_400 + MIB, "{with_400} KiB, then {again} KiB");
+    drop(open);
+}
+
+#[test]
+fn f2_large_bodies_side_by_side_share_their_memory_and_small_ones_have_room() {
+    let (server, before) = warm(&["--max-body-memory-bytes", "16777216"]);
+    let body = padded(runner(), (8 << 20) - RUNNER.len() - 1000);
+    let length = body.len().to_string();
+    let head = request("POST", "/mutate", &[JSON, ("Content-Length", &length)], b"");
+    let (most, rest) = body.split_at(body.len() - 1000);
+    let mut large: Vec<Tls> = (0..20).map(|_| server.connect()).collect();
+    thread::scope(|scope| {
+        for connection in &mut large {
+            let head = &head;
+            scope.spawn(move || {
+                // One that has made room is closed before it has said all.
+                let _ = connection.send(head).and_then(|()| connection.send(most));
+            });
+        }
+        assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    });
+    let took = server.most_resident() - before;
+    println!("{took} KiB for 20 bodies of 8 MiB, on {before} KiB");
+    assert!(took <= 32 * MIB, "{took} KiB");
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    let mut whole = 0;
+    for connection in &mut large {
+        if connection.send(rest).is_err() {
+            continue;
+        }
+        match connection.answer() {
+            Ok(answer) if answer.status == 200 => whole += 1,
+            Ok(answer) => {
+                assert_eq!((answer.status, answer.says_close()), (500, true));
+                assert_eq!(answer.header("retry-after"), Some("1"));
+                assert_is_for_a_jobs_author(&answer);
+            }
+            Err(_) => {}
+        }
+    }
+    assert!((1..=2).contains(&whole), "{whole} of 8 MiB fit into 16 MiB");
+    drop(large);
+    server.wait_for_metric("drydock_connections", 0.0);
+    let metrics = server.metrics();
+    let made_room = f64::from(20 - whole);
+    assert_eq!(metrics.value(&limit("body-memory")), made_room);
+    assert_eq!(metrics.value(&failed("overload")), made_room);
+    assert_eq!(
+        metrics.value(&reviews("mutated", "")),
+        f64::from(whole) + 3.0
+    );
+    let after = server.resident();
+    println!("{after} KiB afterwards");
+    assert!(after <= before + 16 * MIB, "{before} KiB, then {after} KiB");
+}
+
+#[test]
+fn f2_a_body_that_comes_byte_by_byte_takes_no_more_than_its_bytes() {
+    let (server, before) = warm(&[]);
+    let length = ("Content-Length", "100000");
+    let mut drips = server.connect();
+    drips
+        .send(&request("POST", "/mutate", &[JSON, length], b""))
+        .unwrap();
+    for _ in 0..10_000 {
+        drips.stream.write_all(b" ").unwrap();
+        // Else several would be read at once.
+        thread::sleep(Duration::from_micros(100));
+    }
+    let took = server.resident() - before;
+    assert!(took <= 4 * MIB, "{took} KiB");
+}
+
+#[test]
+fn f2_headers_without_end_take_at_most_16_kib_and_are_counted() {
+    let server = Server::start(&[]);
+    let mut endless = b"POST /mutate HTTP/1.1\r\nX: ".to_vec();
+    endless.resize(20_000, b'x');
+    let mut connection = server.connect();
+    connection.send(&endless).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 431);
+    connection.wait_until_closed();
+    assert_eq!(server.metrics().value(&failed("not-http")), 1.0);
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+}
+
+#[test]
+fn twenty_thousand_reviews_leave_nothing_behind() {
+    let (server, _) = warm(&["--log-level", "warn"]);
+    let half = || {
+        thread::scope(|scope| {
+            for name in ["a", "b", "c", "d"] {
+                let server = &server;
+                scope.spawn(move || {
+                    let mut connection = server.connect();
+                    for number in 0..2500 {
+                        // No two are alike.
+                        let uid = format!("{name}-{number}");
+                        let review = small(&uid, &uid.repeat(number % 50));
+                        let body = review.to_string();
+                        let answer = connection.review("/mutate", body.as_bytes());
+                        assert_eq!(response(&answer.unwrap())["uid"], uid);
+                    }
+                });
+            }
+        });
+        server.resident()
+    };
+    let (first, second) = (half(), half());
+    println!("{first} KiB after 10,000 reviews, {second} KiB after 20,000");
+    assert!(second <= first + 512, "{first} KiB, then {second} KiB");
+    let answered = server.metrics().value(&reviews("mutated", ""));
+    assert_eq!(answered, 20_001.0);
+}

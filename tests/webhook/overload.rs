@@ -1,0 +1,229 @@
+//! Slow clients and floods: good reviews are answered all the while, and at the end every one that was sent (F2, F5).
+//!
+//! An attack opens connections for as long as a test lasts and holds more of them than there may be.
+
+use crate::client::{JSON, Plain, Tls, post, request, tcp};
+use crate::metrics::{failed, limit};
+use crate::process::{EndOnDrop, Server, eventually};
+use crate::refusals::assert_is_for_a_jobs_author;
+use crate::reviews::{RUNNER, assert_answers_runner};
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Connections that the servers of these tests allow, on the webhook port; and as many as are held by an attack on it.
+const CONNECTIONS: usize = 100;
+const HELD: usize = 150;
+/// Between two new ones, when all are there: a good review that takes up to a second is not the oldest.
+const PACE: Duration = Duration::from_millis(10);
+
+/// Far more than anything takes that is no limit, as other tests run beside.
+const GENEROUS: Duration = Duration::from_secs(1);
+
+/// No time limit that helps: only making room does.
+const FLAGS: [&str; 16] = [
+    "--max-connections",
+    "100",
+    "--handshake-seconds",
+    "100",
+    "--header-seconds",
+    "100",
+    "--body-seconds",
+    "100",
+    "--max-body-bytes",
+    "4194304",
+    "--max-body-memory-bytes",
+    "8388608",
+    "--drain-seconds",
+    "1",
+    "--log-level",
+    "warn",
+];
+/// The drain, and what may follow it.
+const END: Duration = Duration::from_secs(1 + 3);
+
+/// A connection of an attacker, held open.
+type Held = Box<dyn Send>;
+
+/// Sends reviews while a server is attacked: 100 to see how long they take, then more of them while it is ended.
+#[track_caller]
+fn review_under(
+    mut server: Server,
+    attack: impl Fn(&Server) -> io::Result<Held> + Sync,
+    hits: &str,
+) {
+    let (is_over, answered) = (AtomicBool::new(false), AtomicU32::new(0));
+    let (webhook, client) = (server.webhook, server.client());
+    let mut held = Vec::new();
+    thread::scope(|scope| {
+        let end_attack = EndOnDrop(&is_over);
+        let (ready, attacked) = std::sync::mpsc::channel();
+        let (server_now, attack, is_over) = (&server, &attack, &is_over);
+        let held = &mut held;
+        scope.spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                // Whoever is refused tries again.
+                held.extend(attack(server_now));
+                if held.len() >= HELD {
+                    let _ = ready.send(());
+                    held.remove(0);
+                    thread::sleep(PACE);
+                }
+            }
+        });
+        attacked.recv_timeout(Duration::from_secs(60)).unwrap();
+
+        let mut took: Vec<Duration> = (0..100).map(|_| time_of_a_review(&server)).collect();
+        took.sort();
+        println!("{hits}: p50 {:?}, p99 {:?}", took[50], took[98]);
+        assert!(took[50] < GENEROUS, "{took:?}");
+        let metrics = server.metrics();
+        assert!(metrics.value(hits) >= 1.0);
+        assert!(metrics.value("drydock_connections") <= CONNECTIONS as f64 + 1.0);
+
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Ok(mut connection) = client.connect(webhook) {
+                    connection.send(&post("/mutate", RUNNER)).unwrap();
+                    let answer = connection
+                        .answer()
+                        .expect("a review that was sent is answered");
+                    assert_answers_runner(&answer);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    if answer.says_close() {
+                        break;
+                    }
+                }
+            });
+        }
+        eventually("reviews", || answered.load(Ordering::Relaxed) >= 10);
+        server.signal("TERM");
+        eventually("readiness fails", || server.get("/readyz").0 == 503);
+        drop(end_attack);
+    });
+    let end = server.wait_for_end(END);
+    assert_eq!(end.code(), Some(0), "{}", server.stderr());
+}
+
+/// On a connection of its own, from its first packet to the answer.
+fn time_of_a_review(server: &Server) -> Duration {
+    let began = Instant::now();
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+    began.elapsed()
+}
+
+/// Opens a connection, ends its handshake and sends bytes.
+fn sending(server: &Server, bytes: &[u8]) -> io::Result<Held> {
+    let mut connection = server.client().connect(server.webhook)?;
+    connection.send(bytes)?;
+    Ok(Box::new(connection))
+}
+
+/// The headers of a review, and the beginning of its body.
+fn body_of(bytes: usize, sent: usize) -> Vec<u8> {
+    let length = bytes.to_string();
+    let head = request("POST", "/mutate", &[JSON, ("Content-Length", &length)], b"");
+    [head, vec![b' '; sent]].concat()
+}
+
+fn connections() -> String {
+    limit("connections")
+}
+
+#[test]
+fn reviews_are_answered_among_silent_clients() {
+    let silent = |server: &Server| Ok(Box::new(tcp(server.webhook)?) as Held);
+    review_under(Server::start(&FLAGS), silent, &connections());
+}
+
+#[test]
+fn reviews_are_answered_among_half_handshakes() {
+    let half = |server: &Server| {
+        let (mut hello, mut stream) = (Vec::new(), tcp(server.webhook)?);
+        server.client().session().write_tls(&mut hello)?;
+        stream.write_all(&hello[..hello.len() / 2])?;
+        Ok(Box::new(stream) as Held)
+    };
+    review_under(Server::start(&FLAGS), half, &connections());
+}
+
+#[test]
+fn reviews_are_answered_among_half_headers() {
+    let half = |server: &Server| sending(server, b"POST /mutate HTTP/1.1\r\nHost: ");
+    review_under(Server::start(&FLAGS), half, &connections());
+}
+
+#[test]
+fn reviews_are_answered_among_half_bodies() {
+    let half = body_of(50_000, 20_000);
+    review_under(
+        Server::start(&FLAGS),
+        |server| sending(server, &half),
+        &connections(),
+    );
+}
+
+#[test]
+fn reviews_are_answered_among_large_bodies() {
+    let large = body_of(4 << 20, 2 << 20);
+    review_under(
+        Server::start(&FLAGS),
+        |server| sending(server, &large),
+        &limit("body-memory"),
+    );
+}
+
+#[test]
+fn reviews_are_answered_and_metrics_read_among_clients_that_do_not_read_theirs() {
+    let scrape = request("GET", "/metrics", &[], b"");
+    let number = AtomicU32::new(0);
+    let deaf = |server: &Server| {
+        let mut ops = tcp(server.ops)?;
+        ops.set_write_timeout(Some(PACE))?;
+        // Most leave one answer unread, some as many as there is room for.
+        let is_greedy = number.fetch_add(1, Ordering::Relaxed) % 50 == 0;
+        let _ = ops.write_all(&scrape.repeat(if is_greedy { 1000 } else { 1 }));
+        Ok(Box::new(ops) as Held)
+    };
+    review_under(Server::start(&FLAGS), deaf, &connections());
+}
+
+#[test]
+fn reviews_are_answered_among_half_bodies_on_the_ops_port() {
+    let half = request("PUT", "/log-level", &[("Content-Length", "9")], b"in");
+    let slow = |server: &Server| {
+        let mut ops = Plain::connect(server.ops)?;
+        ops.send(&half)?;
+        Ok(Box::new(ops) as Held)
+    };
+    review_under(Server::start(&FLAGS), slow, &connections());
+}
+
+#[test]
+fn reviews_are_answered_where_there_are_fewer_open_files_than_connections() {
+    let half = |server: &Server| sending(server, b"POST /mutate HTTP/1.1\r\nHost: ");
+    let server = Server::start_with_open_files(100, &FLAGS);
+    review_under(server, half, &connections());
+}
+
+#[test]
+fn f2_a_client_whose_body_does_not_come_makes_room_and_is_told_so() {
+    let server = Server::start(&["--max-connections", "4"]);
+    let mut slow: Vec<Tls> = (0..10).map(|_| server.half_a_review()).collect();
+    server.wait_for_metric("drydock_connections", 4.0);
+    for connection in &mut slow[..6] {
+        let answer = connection.answer().unwrap();
+        assert_eq!((answer.status, answer.says_close()), (500, true));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_is_for_a_jobs_author(&answer);
+        connection.wait_until_closed();
+    }
+    let metrics = server.metrics();
+    assert_eq!(metrics.value(&limit("connections")), 6.0);
+    assert_eq!(metrics.value(&failed("overload")), 6.0);
+    for connection in &mut slow[6..] {
+        connection.send(RUNNER).unwrap();
+        assert_answers_runner(&connection.answer().unwrap());
+    }
+}
