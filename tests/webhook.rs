@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::print_stdout, reason = "figures are for people")]
 
 #[path = "webhook/client.rs"]
 mod client;

@@ -1,6 +1,6 @@
 //! What `ir` and `time` measure: reviews and sets of policies, from 6 kB to 1 MB and from one policy to a thousand.
 
-use drydock::admission::{self, Context};
+use drydock::admission::{self, Context, NamespaceLabels};
 use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ impl Case {
                 let context = Context {
                     policies: &self.policies,
                     mode: Mode::Enforce,
-                    namespace_labels: None,
+                    namespace_labels: NamespaceLabels::Unknown,
                     own_namespace: "drydock",
                 };
                 black_box(admission::review(body, context).unwrap());
