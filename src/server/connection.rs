@@ -90,8 +90,17 @@ struct Progress {
     since: Instant,
     made_room: Option<MadeRoom>,
     waker: Option<Waker>,
-    /// Whether an answer was given to the HTTP library that it has not sent yet.
-    is_answer_unsent: bool,
+    sending: Sending,
+}
+
+/// What the HTTP library has to send.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sending {
+    Nothing,
+    /// An answer of ours.
+    Answer,
+    /// Its own, to what it cannot read. Nothing comes after it.
+    Refusal,
 }
 
 /// A poisoned lock is one whose holder panicked; what these hold is right at every moment.
@@ -142,7 +151,7 @@ impl Guard {
             since: Instant::now(),
             made_room: None,
             waker: None,
-            is_answer_unsent: false,
+            sending: Sending::Nothing,
         };
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
@@ -202,15 +211,15 @@ impl Connection {
     fn note_answer(&self) {
         let mut progress = locked(&self.progress);
         (progress.phase, progress.since) = (Phase::Idle, Instant::now());
-        progress.is_answer_unsent = true;
+        progress.sending = Sending::Answer;
     }
 
     /// Something is being sent. Where it is no answer of ours, it is the HTTP library's own, to what it cannot read.
     fn note_sending(&self) {
         let mut progress = locked(&self.progress);
         let is_reading = matches!(progress.phase, Phase::Idle | Phase::Header);
-        if is_reading && !progress.is_answer_unsent {
-            progress.is_answer_unsent = true;
+        if is_reading && progress.sending == Sending::Nothing {
+            progress.sending = Sending::Refusal;
             self.shared.metrics.failed(Failure::NotHttp);
         }
     }
@@ -218,8 +227,8 @@ impl Connection {
     /// All is sent that there was to send.
     fn note_sent(&self) {
         let mut progress = locked(&self.progress);
-        if matches!(progress.phase, Phase::Idle | Phase::Header) {
-            progress.is_answer_unsent = false;
+        if progress.sending == Sending::Answer {
+            progress.sending = Sending::Nothing;
         }
     }
 
