@@ -182,7 +182,7 @@ fn reviews_are_answered_and_metrics_read_among_clients_that_do_not_read_theirs()
         let mut ops = tcp(server.ops)?;
         ops.set_write_timeout(Some(PACE))?;
         // Most leave one answer unread, some as many as there is room for.
-        let is_greedy = number.fetch_add(1, Ordering::Relaxed) % 50 == 0;
+        let is_greedy = number.fetch_add(1, Ordering::Relaxed).is_multiple_of(50);
         let _ = ops.write_all(&scrape.repeat(if is_greedy { 1000 } else { 1 }));
         Ok(Box::new(ops) as Held)
     };
