@@ -11,4 +11,6 @@ pub mod policies;
 pub mod source;
 pub mod status;
 mod status_writer;
+#[cfg(test)]
+mod testing;
 mod watch;

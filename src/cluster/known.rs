@@ -163,13 +163,15 @@ impl Known {
 
     fn recorded(&self, source: &Source) -> KnownSource {
         let name = source.to_string();
-        let mut entries = self
+        let entries = self
             .policies
             .values()
             .flat_map(|known| &known.status.addresses)
             .filter(|entry| entry.source == name);
+        // A policy that lists the hostnames itself does not record those of the rules.
+        let entry = entries.min_by_key(|entry| entry.hostnames.is_empty());
         let problem = Some("has not been looked at yet".to_owned());
-        match entries.next() {
+        match entry {
             None => KnownSource {
                 problem,
                 ..KnownSource::default()

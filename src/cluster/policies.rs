@@ -28,6 +28,8 @@ use tokio::time::Instant;
 
 /// How long the first set of policies waits for the addresses of their sources.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// What happens in such a time leads to one look at what the status of policies should be: that compares all of them.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// What there is to write: the status of each policy that does not have it.
 pub(super) type Statuses = BTreeMap<String, crd::JobPodPolicyStatus>;
@@ -64,6 +66,8 @@ struct Follower {
     listed: Option<BTreeSet<String>>,
     /// When the first list was read.
     read_at: Option<Instant>,
+    /// When the status of policies is to be looked at.
+    statuses_due: Option<Instant>,
 }
 
 /// A task that ends when nobody wants it any more.
@@ -94,6 +98,7 @@ impl Follower {
             metrics,
             listed: None,
             read_at: None,
+            statuses_due: None,
         }
     }
 
@@ -108,6 +113,10 @@ impl Follower {
                 Some(event) = events.next() => self.take(event),
                 Some((source, seen)) = self.seen_here.recv() => self.saw(&source, seen),
                 () = until(first_look), if waits && first_look.is_some() => true,
+                () = until(self.statuses_due), if self.statuses_due.is_some() => {
+                    self.hand_over_statuses();
+                    continue;
+                }
             };
             if self.read_at.is_some() {
                 self.hand_over(changed);
@@ -200,7 +209,7 @@ impl Follower {
         true
     }
 
-    /// Publishes what is in force, where that may have changed, and what the policies' status should be.
+    /// Publishes what is in force, where that may have changed.
     fn hand_over(&mut self, changed: bool) {
         if changed {
             self.follow_sources();
@@ -216,6 +225,15 @@ impl Follower {
             self.metrics
                 .set_sources(counts.resolved, counts.stale, counts.unresolved);
         }
+        // Before that, a replica that starts would call sources stale that it has not looked at yet.
+        if self.published.borrow().is_some() {
+            self.statuses_due.get_or_insert(Instant::now() + GATHER);
+        }
+    }
+
+    /// Says what the policies' status should be.
+    fn hand_over_statuses(&mut self) {
+        self.statuses_due = None;
         let differences = status::differences(&self.known, Timestamp::now());
         self.statuses.send_if_modified(|wanted| {
             let is_new = *wanted != differences;
@@ -269,3 +287,6 @@ async fn follow(client: Client, source: Source, seen: mpsc::Sender<(Source, Seen
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

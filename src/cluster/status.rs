@@ -8,7 +8,7 @@ use crate::policy::set::Loss;
 use crate::policy::{Policy, Source};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The API server takes 32,768 characters; nobody reads that many.
 const LONGEST_MESSAGE: usize = 2000;
@@ -18,12 +18,13 @@ const LONGEST_MESSAGE: usize = 2000;
 pub fn differences(known: &Known, now: Timestamp) -> BTreeMap<String, JobPodPolicyStatus> {
     let set = known.set();
     let losses = set.losses();
+    let mut by_loser: HashMap<&str, Vec<&Loss<'_>>> = HashMap::new();
+    for loss in &losses {
+        by_loser.entry(&loss.loser.name).or_default().push(loss);
+    }
     let of = |(name, policy): (&str, &KnownPolicy)| {
-        let lost: Vec<&Loss<'_>> = losses
-            .iter()
-            .filter(|loss| loss.loser.name == name)
-            .collect();
-        let status = status(known, policy, &lost, now);
+        let lost = by_loser.get(name).map_or(&[][..], Vec::as_slice);
+        let status = status(known, policy, lost, now);
         (status != policy.status).then(|| (name.to_owned(), status))
     };
     known.policies().filter_map(of).collect()

@@ -1,10 +1,9 @@
 //! How objects are watched: forever, with a short wait after a failure, an outage logged once.
 
+use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, Error, Event, watcher};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -12,6 +11,8 @@ use std::time::Duration;
 
 /// A single failure is ordinary: a watch expires, a connection ends. What is still failing at this one is an outage.
 const FAILURES_OF_AN_OUTAGE: u32 = 3;
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Something that a watch says.
 #[derive(Debug)]
@@ -31,45 +32,100 @@ pub(super) fn watch<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut failures = 0;
-    watcher(api, config)
-        .backoff(Waits::default())
-        .filter_map(move |item| std::future::ready(told(item, &mut failures, &what)))
+    let watching = Watching {
+        events: Box::pin(watcher(api, config)),
+        failures: 0,
+        wait: None,
+        what,
+    };
+    stream::unfold(watching, async |mut watching| {
+        let watched = watching.next().await?;
+        Some((watched, watching))
+    })
 }
 
-fn told<K>(item: Result<Event<K>, Error>, failures: &mut u32, what: &str) -> Option<Watched<K>> {
-    match item {
-        // The beginning of a list says only that one is asked for.
-        Ok(Event::Init) => Some(Watched::Event(Event::Init)),
-        Ok(event) => {
-            if *failures >= FAILURES_OF_AN_OUTAGE {
-                tracing::info!("{what} can be watched again");
+/// A watch, and how it fares.
+struct Watching<K> {
+    events: BoxStream<'static, Result<Event<K>, Error>>,
+    /// Failures in a row.
+    failures: u32,
+    /// How long to wait before it is tried again. A watcher says that it begins a list before it asks for one, so a wait that grows
+    /// until something succeeds, as in `WatchStreamExt::backoff`, would never grow.
+    wait: Option<Duration>,
+    what: String,
+}
+
+impl<K> Watching<K> {
+    async fn next(&mut self) -> Option<Watched<K>> {
+        loop {
+            if let Some(wait) = self.wait.take() {
+                tokio::time::sleep(wait).await;
             }
-            *failures = 0;
-            Some(Watched::Event(event))
+            match self.events.next().await? {
+                // The beginning of a list says only that one is asked for.
+                Ok(Event::Init) => return Some(Watched::Event(Event::Init)),
+                Ok(event) => {
+                    if self.failures >= FAILURES_OF_AN_OUTAGE {
+                        tracing::info!("{} can be watched again", self.what);
+                    }
+                    self.failures = 0;
+                    return Some(Watched::Event(event));
+                }
+                Err(error) => {
+                    if let Some(problem) = self.failed(&error) {
+                        return Some(Watched::Outage(problem));
+                    }
+                }
+            }
         }
-        Err(error) => {
-            // What the API server refuses, it will refuse again.
-            *failures = match refusal(&error) {
-                true => (*failures + 1).max(FAILURES_OF_AN_OUTAGE),
-                false => *failures + 1,
-            };
-            let problem = describe(&error);
-            if *failures < FAILURES_OF_AN_OUTAGE {
-                tracing::debug!("watching {what}: {problem}");
-                return None;
-            }
-            if *failures == FAILURES_OF_AN_OUTAGE {
-                tracing::warn!(
-                    "{what} cannot be watched, what is known of them stays in force: {problem}"
-                );
-            }
-            Some(Watched::Outage(problem))
+    }
+
+    /// Takes in a failure; returns what to tell if it is an outage by now.
+    fn failed(&mut self, error: &Error) -> Option<String> {
+        let what = &self.what;
+        let problem = describe(error);
+        if is_expired(error) {
+            tracing::debug!("watching {what}: {problem}");
+            self.wait = Some(SHORTEST_WAIT);
+            return None;
         }
+        let before = self.failures;
+        self.failures += 1;
+        // What the API server refuses, it will refuse again.
+        if is_refusal(error) {
+            self.failures = self.failures.max(FAILURES_OF_AN_OUTAGE);
+        }
+        self.wait = Some(wait_after(self.failures));
+        if self.failures < FAILURES_OF_AN_OUTAGE {
+            tracing::debug!("watching {what}: {problem}");
+            return None;
+        }
+        if before < FAILURES_OF_AN_OUTAGE {
+            tracing::warn!(
+                "{what} cannot be watched, what is known of them stays in force: {problem}"
+            );
+        }
+        Some(problem)
     }
 }
 
-fn refusal(error: &Error) -> bool {
+/// Waits double, and are never so long that an API server that is back is not noticed soon.
+fn wait_after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    (SHORTEST_WAIT * 2_u32.pow(doublings)).min(LONGEST_WAIT)
+}
+
+/// Whether the API server has forgotten where the watch was, and answers a new list at once: no failure, but what follows an outage.
+fn is_expired(error: &Error) -> bool {
+    let code = match error {
+        Error::WatchError(status) => status.code,
+        Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
+        _ => return false,
+    };
+    code == 410
+}
+
+fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::InitialListFailed(kube::Error::Api(status)) if matches!(status.code, 401 | 403 | 404))
 }
 
@@ -111,33 +167,5 @@ impl std::fmt::Display for Chain<'_> {
     }
 }
 
-/// Waits after failures: doubled from the shortest, and never so long that an API server that is back is not noticed soon.
-#[derive(Debug)]
-struct Waits {
-    next: Duration,
-}
-
-const SHORTEST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(5);
-
-impl Default for Waits {
-    fn default() -> Self {
-        Self { next: SHORTEST }
-    }
-}
-
-impl Iterator for Waits {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = self.next;
-        self.next = (wait * 2).min(LONGEST);
-        Some(wait)
-    }
-}
-
-impl Backoff for Waits {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
-}
+#[cfg(test)]
+mod tests;

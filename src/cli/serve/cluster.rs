@@ -5,7 +5,7 @@ use crate::cluster;
 use crate::policy::PolicySet;
 use crate::server;
 use crate::telemetry::metrics::Metrics;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use futures::future::BoxFuture;
 use kube::{Client, Config};
 use std::collections::BTreeMap;
@@ -22,9 +22,12 @@ pub(super) struct Joined {
 
 /// Finds the API server as every client does: a kubeconfig, or the ServiceAccount of the pod. Nothing is asked of it yet.
 pub(super) async fn client() -> anyhow::Result<Client> {
-    let config = Config::infer().await.context(
-        "--cluster finds no API server; set KUBECONFIG, or run in a pod with a ServiceAccount",
-    )?;
+    // The error's own text has its causes already, and would have each of them again.
+    let mut config = Config::infer().await.map_err(|error| {
+        anyhow!("--cluster finds no API server; set KUBECONFIG, or run in a pod with a ServiceAccount: {error}")
+    })?;
+    // Whoever asks tries again and says so. kube would do it in silence, and wait for minutes after an outage.
+    config.default_retry = false;
     Client::try_from(config).context("--cluster cannot use the credentials that it found")
 }
 

@@ -233,6 +233,34 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
 }
 
 #[test]
+fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy_lists_its_own() {
+    let seen = || {
+        Seen::Resolved(Live {
+            addresses: vec!["10.0.0.1".parse().unwrap()],
+            hostnames: vec!["b.lab.com".to_owned()],
+        })
+    };
+    let mut objects = BTreeMap::from([
+        ("lists".to_owned(), object("lists", "u", 1, LIVE)),
+        ("of-rules".to_owned(), object("of-rules", "v", 1, OF_RULES)),
+    ]);
+    let know = |objects: &BTreeMap<String, Value>, seen| {
+        let mut known = Known::default();
+        for object in objects.values() {
+            known.apply(object.clone());
+        }
+        known.follow_policies();
+        known.saw(&web(), seen, at(0));
+        known
+    };
+    let mut before = know(&objects, seen());
+    assert_eq!(write(&mut before, &mut objects, at(1)), 2);
+    let after = know(&objects, Seen::Gone);
+    let live = &after.source(&web()).unwrap().live;
+    assert_eq!(live.hostnames, ["b.lab.com"]);
+}
+
+#[test]
 fn a_source_that_no_policy_names_any_more_is_forgotten() {
     let mut known = Known::default();
     known.apply(object("a", "u", 1, LIVE));
