@@ -68,7 +68,8 @@ impl Default for Limits {
             handshake_time: Duration::from_secs(5),
             idle_time: Duration::from_secs(150),
             connections: 1024,
-            body_memory: 64 << 20,
+            // With as many connections as there may be, each in the middle of a body, that is about 100 MiB: the Deployment allows 128.
+            body_memory: 32 << 20,
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn file() -> Result<File, Unwritable> {
     yaml::file(
         "deployment.yaml",
         "Two replicas, on two nodes where there are two, and a rollout takes none away before its successor is ready.\n\
-         Memory: about 10 MiB at rest; the limit leaves room for the 1024 connections that serve allows, at 48 KiB each, and for large bodies.\n\
+         Memory: about 10 MiB at rest; the limit leaves room for the 1024 connections that serve allows, at 48 KiB each, and for the 32 MiB of bodies.\n\
          CPU: one thread answers, so a limit of one core never throttles it.",
         &[yaml::document(&deployment)?],
     )

@@ -148,6 +148,18 @@ fn f2_headers_that_begin_together_with_the_end_of_the_handshake_are_no_different
 }
 
 #[test]
+fn f2_half_a_header_behind_a_request_has_the_time_of_headers_from_its_next_byte() {
+    let server = Server::start(&["--header-seconds", SHORT]);
+    let good = server.connect();
+    let mut connection = server.connect();
+    let both = [&post("/mutate", RUNNER)[..], b"POST /mutate HTTP/1.1\r\n"].concat();
+    connection.send(&both).unwrap();
+    assert_answers_runner(&connection.answer().unwrap());
+    drip(connection, b"X");
+    assert_still_serves(&server, good, "header-time");
+}
+
+#[test]
 fn f2_headers_that_drip_do_not_buy_time() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let good = server.connect();
