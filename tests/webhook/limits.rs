@@ -287,6 +287,17 @@ fn f2_a_client_that_reads_no_answers_is_closed() {
 }
 
 #[test]
+fn f2_a_body_that_stops_halfway_on_the_ops_port_gets_a_408_too() {
+    let server = Server::start(&["--body-seconds", SHORT]);
+    let mut slow = Plain::connect(server.ops).unwrap();
+    let head = request("PUT", "/log-level", &[("Content-Length", "9")], b"in");
+    slow.send(&head).unwrap();
+    assert_eq!(slow.answer().unwrap().status, 408);
+    slow.wait_until_closed();
+    assert_eq!(server.metrics().value(&limit("body-time")), 1.0);
+}
+
+#[test]
 fn f2_the_ops_port_closes_slow_clients_too() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let mut slow = Plain::over(TcpStream::connect(server.ops).unwrap());

@@ -62,7 +62,7 @@ impl Connection {
     }
 
     /// Whether a body may go on; where it has come whole nothing ends it any more.
-    fn go_on(&self, is_whole: bool) -> Result<(), BoxError> {
+    pub(super) fn go_on(&self, is_whole: bool) -> Result<(), BoxError> {
         let mut progress = locked(&self.progress);
         match progress.made_room {
             Some(reason @ MadeRoom::Body) => Err(reason.into()),

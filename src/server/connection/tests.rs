@@ -106,3 +106,14 @@ fn a_body_of_its_share_has_room_whatever_the_others_do() {
     assert_eq!(made_room(&good), None);
     assert!(greedy.iter().any(|it| made_room(it).is_some()));
 }
+
+#[test]
+fn a_body_that_comes_whole_although_its_connection_made_room_is_answered() {
+    let guard = with_connections(1);
+    let late = waiting(&guard, Phase::Body, 1);
+    waiting(&guard, Phase::Handshake, 0);
+    assert_eq!(made_room(&late), Some(MadeRoom::Connection));
+    assert!(late.go_on(false).is_ok());
+    assert!(late.go_on(true).is_ok());
+    assert_eq!(locked(&late.progress).phase, Phase::Answering);
+}
