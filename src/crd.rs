@@ -5,6 +5,11 @@
 //! `rules` puts these forms, bounds and rules in CEL where they belong, so that a wrong policy is refused when it is written.
 //! [`crate::policy`] parses these types into ones that cannot be wrong, and holds a file of policies to the same schema.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the texts of fields are what `kubectl explain` prints, and brackets in them are YAML"
+)]
+
 mod cel;
 mod dind;
 pub mod form;

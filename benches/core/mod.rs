@@ -154,7 +154,7 @@ fn by_namespace(spec: &mut Value, whom: &str) {
     spec["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
 }
 
-/// A policy that owns so many hostnames, at one address for ten of them.
+/// Policies that own so many hostnames together, at one address for ten of them: one holds at most 32 addresses.
 fn owner_of(hostnames: usize) -> Vec<Value> {
     let alias = |entry: usize| {
         let names: Vec<String> = (0..10)
@@ -162,9 +162,14 @@ fn owner_of(hostnames: usize) -> Vec<Value> {
             .collect();
         json!({"ip": format!("10.1.{}.{}", entry / 200, entry % 200 + 1), "hostnames": names})
     };
-    let mut policies = sample();
-    policies[0]["spec"]["hostAliases"] = (0..hostnames / 10).map(alias).collect();
-    policies
+    let aliases: Vec<Value> = (0..hostnames / 10).map(alias).collect();
+    let policy = |(number, aliases): (usize, &[Value])| {
+        let mut policy = sample().remove(0);
+        policy["metadata"]["name"] = json!(format!("owner-{number}"));
+        policy["spec"]["hostAliases"] = json!(aliases);
+        policy
+    };
+    aliases.chunks(32).enumerate().map(policy).collect()
 }
 
 /// The typical body with so many entries in `hostAliases`.

@@ -6,10 +6,10 @@
 //!
 //! The HTTP library has one timer for "no request yet" and "half a request"; here they differ, because the API server keeps an idle
 //! connection for 90 s, and a client that stops in the middle of its headers is not worth five.
-//! Whoever comes when there is no room is let in, and [another](room) goes: no flood keeps the API server out.
+//! Whoever comes when there is no room is let in, and another goes (`room`): no flood keeps the API server out.
 //!
 //! Half a header that comes in one packet with the end of a request is buffered in the HTTP library, where nobody sees it, and has the time of an
-//! idle connection until its next byte. It holds no more than that connection would: the [buffer](READ_BUFFER) is small.
+//! idle connection until its next byte. It holds no more than that connection would: the buffer is small.
 
 mod arriving;
 mod handshake;
