@@ -13,9 +13,13 @@ pub use request::ReviewError;
 use crate::mutate::Audience;
 use crate::policy::Mode;
 use crate::policy::PolicySet;
-use crate::policy::set::{Labels, Namespace};
+use crate::policy::set::{Labels, Matching, Namespace};
 use crate::verdict::{self, Outcome, Place, SkipReason, Standing, Verdict};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Bytes of a note in words, about.
+const ROOM_FOR_A_NOTE: usize = 200;
 
 /// What a review is judged with.
 #[derive(Clone, Copy, Debug)]
@@ -63,14 +67,14 @@ pub struct Record {
     pub namespace: String,
     /// The pod's name, or what its name will begin with.
     pub pod: String,
-    /// The policies that match, in rank.
-    pub policies: Vec<String>,
+    /// The policies that match, in rank, with commas between.
+    pub policies: String,
     /// The name of each change made.
     pub changes: Vec<&'static str>,
     /// The name of each change that would have been made.
     pub audit_changes: Vec<&'static str>,
-    /// What there is to tell the platform team.
-    pub notes: Vec<String>,
+    /// What there is to tell the platform team, with semicolons between.
+    pub notes: String,
     /// What there is to tell the job's author in events, where the pod has a name to find them by (T2).
     pub author_notes: Option<AuthorNotes>,
 }
@@ -142,25 +146,32 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         changes.append(&mut audit_changes);
         audit_changes = std::mem::take(&mut changes);
     }
-    let policies = verdict
-        .matching
-        .enforce
-        .policies
-        .iter()
-        .chain(&verdict.matching.audit.policies);
-    let note = |(note, standing): (&crate::mutate::Note<'_>, Standing)| match standing {
-        Standing::InForce => format!("{}: {note}", note.rule()),
-        Standing::Audit => format!("{} (audit): {note}", note.rule()),
-    };
+    let mut policies = String::new();
+    let Matching { enforce, audit, .. } = &verdict.matching;
+    for policy in enforce.policies.iter().chain(&audit.policies) {
+        policies.push_str(if policies.is_empty() { "" } else { "," });
+        policies.push_str(&policy.label);
+    }
+    let mut notes = String::new();
+    for (note, standing) in verdict.notes(Audience::Team) {
+        notes.reserve(ROOM_FOR_A_NOTE);
+        let between = if notes.is_empty() { "" } else { "; " };
+        let standing = match standing {
+            Standing::InForce => "",
+            Standing::Audit => " (audit)",
+        };
+        write!(notes, "{between}{}{standing}: {note}", note.rule())
+            .expect("a String takes what is written");
+    }
     Record {
         outcome: verdict.outcome,
         uid,
         namespace,
         pod,
-        policies: policies.map(|policy| policy.label.clone()).collect(),
+        policies,
         changes,
         audit_changes,
-        notes: verdict.notes(Audience::Team).map(note).collect(),
+        notes,
         author_notes: None,
     }
 }

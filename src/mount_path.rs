@@ -27,14 +27,16 @@ pub fn clean(path: &str) -> Cow<'_, str> {
 
 /// Whether a path is clean at first sight: nearly all are, and they are asked for often.
 fn is_plain(path: &str) -> bool {
-    let mut before = b'\0';
-    for byte in path.bytes() {
-        if before == b'/' && matches!(byte, b'/' | b'.') {
-            return false;
-        }
-        before = byte;
-    }
-    path.starts_with('/') && before != b'/'
+    let bytes = path.as_bytes();
+    let following = bytes.get(1..).unwrap_or_default();
+    let is_odd = |(byte, next): (&u8, &u8)| (*byte == b'/') & ((*next == b'/') | (*next == b'.'));
+    // Without an early end, so that the compiler may look at many bytes at once.
+    let some_odd = bytes
+        .iter()
+        .zip(following)
+        .map(is_odd)
+        .fold(false, |some, odd| some | odd);
+    path.starts_with('/') && !path.ends_with('/') && !some_odd
 }
 
 /// Whether one clean path lies strictly below another.

@@ -26,7 +26,7 @@ pub use note::{Audience, Note};
 pub use patch::patch;
 
 use crate::job_pod::dind;
-use crate::pod::Pod;
+use crate::pod::{Pod, Text};
 use crate::policy::{Desired, Policy};
 use change::Action;
 
@@ -113,7 +113,8 @@ impl<'a> Planner<'_, 'a> {
 
     /// Returns a name that no volume of the pod and no mount uses, the preferred one if possible (V4).
     /// Mounts count, because a new volume must not give one a meaning that has none: that pod is for the API server to refuse.
-    fn free_volume_name(&self, preferred: &str) -> String {
+    fn free_volume_name(&self, preferred: impl Into<Text<'a>>) -> Text<'a> {
+        let preferred: Text<'a> = preferred.into();
         let is_taken = |name: &str| {
             self.pod
                 .volumes()
@@ -131,17 +132,16 @@ impl<'a> Planner<'_, 'a> {
                             .any(|device| crate::pod::text(&device.name) == name)
                 })
         };
+        if !is_taken(&preferred) {
+            return preferred;
+        }
         let candidate = |number: usize| {
-            if number == 1 {
-                return preferred.to_owned();
-            }
             let suffix = format!("-{number}");
             let room = 63 - suffix.len();
-            format!("{}{suffix}", preferred.get(..room).unwrap_or(preferred))
+            format!("{}{suffix}", preferred.get(..room).unwrap_or(&preferred))
         };
-        let mut names = (1..).map(candidate);
-        names
-            .find(|name| !is_taken(name))
-            .expect("a pod has finitely many volumes")
+        let mut names = (2..).map(candidate);
+        let name = names.find(|name| !is_taken(name));
+        Text::from(name.expect("a pod has finitely many volumes"))
     }
 }

@@ -5,13 +5,14 @@
 //! Every list may be missing or null, and every text may be missing: a pod that the API server will refuse gets here too.
 
 mod env;
+mod mount;
 mod text;
 mod volume;
 
 use serde::Deserialize;
-use std::borrow::Cow;
 
 pub use env::{Env, EnvValue};
+pub use mount::{MountPath, VolumeMount};
 pub use text::{Map, Text};
 pub use volume::Volume;
 
@@ -152,32 +153,6 @@ pub struct VolumeDevice<'a> {
     pub name: Option<Text<'a>>,
 }
 
-/// A mount of a volume in a container.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VolumeMount<'a> {
-    /// The volume.
-    #[serde(borrow)]
-    pub name: Option<Text<'a>>,
-    /// Where, as written.
-    #[serde(borrow)]
-    pub mount_path: Option<Text<'a>>,
-    /// Whether it is mounted read-only.
-    pub read_only: Option<bool>,
-    /// Whether submounts are read-only too.
-    #[serde(borrow)]
-    pub recursive_read_only: Option<Text<'a>>,
-    /// A path in the volume.
-    #[serde(borrow)]
-    pub sub_path: Option<Text<'a>>,
-    /// The same, with variables.
-    #[serde(borrow)]
-    pub sub_path_expr: Option<Text<'a>>,
-    /// How mounts propagate.
-    #[serde(borrow)]
-    pub mount_propagation: Option<Text<'a>>,
-}
-
 /// A toleration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -216,6 +191,14 @@ impl ContainerList {
             Self::InitContainers => "initContainers",
         }
     }
+
+    fn places<'p, 'a>(
+        self,
+        containers: &'p Option<Vec<Container<'a>>>,
+    ) -> impl Iterator<Item = (ContainerId, &'p Container<'a>)> {
+        let containers = containers.iter().flatten().enumerate();
+        containers.map(move |(index, container)| (ContainerId { list: self, index }, container))
+    }
 }
 
 /// The place of a container in a pod.
@@ -252,21 +235,14 @@ impl<'a> Pod<'a> {
 
     /// Returns all containers: `spec.containers`, then `spec.initContainers`.
     pub fn containers(&self) -> impl Iterator<Item = (ContainerId, &Container<'a>)> {
-        let list = |list, containers: &'_ Option<Vec<Container<'a>>>| {
-            containers
-                .as_deref()
-                .unwrap_or_default()
-                .len()
-                .checked_sub(1)
-                .map_or(0..0, |last| 0..last + 1)
-                .map(move |index| ContainerId { list, index })
-        };
-        list(ContainerList::Containers, &self.spec.containers)
-            .chain(list(
-                ContainerList::InitContainers,
-                &self.spec.init_containers,
-            ))
-            .filter_map(|id| Some((id, self.container(id)?)))
+        let Spec {
+            containers,
+            init_containers,
+            ..
+        } = &self.spec;
+        ContainerList::Containers
+            .places(containers)
+            .chain(ContainerList::InitContainers.places(init_containers))
     }
 
     /// Returns a container.
@@ -365,41 +341,7 @@ impl<'a> Container<'a> {
     /// Whether something is mounted at a clean path.
     #[must_use]
     pub fn mounts_at(&self, path: &str) -> bool {
-        self.mounts().iter().any(|mount| mount.is_at(path))
-    }
-}
-
-impl VolumeMount<'_> {
-    /// Returns the volume's name.
-    #[must_use]
-    pub fn volume(&self) -> &str {
-        text(&self.name)
-    }
-
-    /// Returns the path that it lands at, clean.
-    #[must_use]
-    pub fn path(&self) -> Cow<'_, str> {
-        crate::mount_path::clean(text(&self.mount_path))
-    }
-
-    /// Whether it lands at a clean path.
-    #[must_use]
-    pub fn is_at(&self, path: &str) -> bool {
-        let written = text(&self.mount_path);
-        // Cleaning adds no more than the slash in front.
-        written == path || (written.len() + 1 >= path.len() && self.path() == path)
-    }
-
-    /// Whether the mount itself forbids writing.
-    #[must_use]
-    pub fn is_read_only(&self) -> bool {
-        self.read_only == Some(true)
-    }
-
-    /// Returns subPath and subPathExpr, empty where they are not set.
-    #[must_use]
-    pub fn sub_paths(&self) -> (&str, &str) {
-        (text(&self.sub_path), text(&self.sub_path_expr))
+        self.mounts().iter().any(|mount| mount.path() == path)
     }
 }
 

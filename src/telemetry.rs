@@ -3,9 +3,9 @@
 mod lines;
 pub mod metrics;
 
+pub use lines::Lines;
+
 use clap::ValueEnum;
-use lines::Lines;
-use prometheus_client::metrics::counter::Counter;
 use std::io;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -62,12 +62,12 @@ impl LevelSwitch {
     }
 }
 
-/// Starts logging to stderr; `dropped` counts lines for which there was no room.
+/// Starts logging to stderr.
 #[must_use]
-pub fn start_logging(format: LogFormat, level: LogLevel, dropped: Counter) -> LevelSwitch {
+pub fn start_logging(format: LogFormat, level: LogLevel, lines: Lines) -> LevelSwitch {
     let (filter, handle) = reload::Layer::new(own_events(level));
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(Lines::new(dropped))
+        .with_writer(lines)
         .with_target(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .log_internal_errors(false);

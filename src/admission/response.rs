@@ -9,10 +9,12 @@ use crate::verdict::{Outcome, Standing, Verdict};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The API server drops what exceeds 4096 characters in all; each of these has at most 120.
 const MOST_WARNINGS: usize = 20;
+
+/// Bytes of an answer beside its patch, about.
+const ROOM_FOR_THE_REST: usize = 2048;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,7 +33,37 @@ struct Response<'a> {
     status: Option<Status>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    audit_annotations: BTreeMap<&'a str, String>,
+    audit_annotations: AuditAnnotations<'a>,
+}
+
+/// The keys get the webhook's name and a slash before them; each must be a qualified name.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct AuditAnnotations<'a> {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    changes: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    notes: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    policies: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    would_change: String,
+}
+
+impl<'a> AuditAnnotations<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self {
+            changes: distinct(&record.changes),
+            notes: &record.notes,
+            outcome: record.outcome.name(),
+            policies: &record.policies,
+            reason: record.outcome.reason(),
+            would_change: distinct(&record.audit_changes),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -60,25 +92,30 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
                 message: note.to_string(),
             }),
             warnings: warnings(verdict),
-            audit_annotations: audit_annotations(record),
+            audit_annotations: AuditAnnotations::of(record),
         },
     };
-    let mut answer = serde_json::to_string(&review).expect("texts and maps of texts serialise");
-    if let Some(patch) = &verdict.patch {
+    let patch = verdict.patch.as_deref().unwrap_or_default();
+    let mut answer = Vec::with_capacity(ROOM_FOR_THE_REST + patch.len() / 3 * 4);
+    serde_json::to_writer(&mut answer, &review).expect("texts and maps of texts serialise");
+    if verdict.patch.is_some() {
         add_patch(&mut answer, patch);
     }
-    answer.into_bytes()
+    answer
 }
 
 /// Adds the patch to an answer as its last members: base64 is the longest text in it, and needs no look for what JSON escapes.
-fn add_patch(answer: &mut String, patch: &str) {
-    const END: &str = "}}";
+fn add_patch(answer: &mut Vec<u8>, patch: &str) {
+    const END: &[u8] = b"}}";
     answer.truncate(answer.len() - END.len());
-    answer.reserve(patch.len().div_ceil(3) * 4 + 64);
-    answer.push_str(r#","patchType":"JSONPatch","patch":""#);
-    STANDARD.encode_string(patch, answer);
-    answer.push('"');
-    answer.push_str(END);
+    answer.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+    let start = answer.len();
+    answer.resize(start + patch.len().div_ceil(3) * 4, 0);
+    STANDARD
+        .encode_slice(patch, answer.split_at_mut(start).1)
+        .expect("three bytes become four");
+    answer.push(b'"');
+    answer.extend_from_slice(END);
 }
 
 fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
@@ -94,21 +131,4 @@ fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
         .take(MOST_WARNINGS)
         .map(|(note, standing)| note.warning(prefix(standing)))
         .collect()
-}
-
-/// The keys get the webhook's name and a slash before them; each must be a qualified name.
-fn audit_annotations(record: &Record) -> BTreeMap<&'static str, String> {
-    let lists = [
-        ("reason", record.outcome.reason().to_owned()),
-        ("policies", record.policies.join(",")),
-        ("changes", distinct(&record.changes)),
-        ("would-change", distinct(&record.audit_changes)),
-        ("notes", record.notes.join("; ")),
-    ];
-    let mut annotations: BTreeMap<&'static str, String> = lists
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
-    annotations.insert("outcome", record.outcome.name().to_owned());
-    annotations
 }

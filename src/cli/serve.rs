@@ -11,7 +11,7 @@ mod try_it;
 use super::Exit;
 use crate::server::{self, Limits, State};
 use crate::telemetry::metrics::{Metrics, Reloaded};
-use crate::telemetry::{self, LevelSwitch, LogFormat, LogLevel};
+use crate::telemetry::{self, LevelSwitch, Lines, LogFormat, LogLevel};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::future::Future;
@@ -20,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Run the webhook.
@@ -212,24 +213,31 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Makes the runtime. Log lines wait until one of its threads has nothing else to do.
+fn runtime(threads: u16, lines: Lines) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    lines.hold();
+    builder
+        .worker_threads(threads.into())
+        .enable_all()
+        .on_thread_park(move || lines.write())
+        .build()
+}
+
 impl Serve {
     pub(super) fn run(self, talk: &mut impl Write) -> anyhow::Result<Exit> {
         let metrics = Arc::new(Metrics::new());
-        let level =
-            telemetry::start_logging(self.log_format, self.log_level, metrics.log_lines_dropped());
-        let runtime = match self.worker_threads {
-            1 => tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build(),
-            threads => tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(threads.into())
-                .enable_all()
-                .build(),
-        };
-        runtime
+        let lines = Lines::new(metrics.log_lines_dropped());
+        let level = telemetry::start_logging(self.log_format, self.log_level, lines.clone());
+        let runtime = runtime(self.worker_threads, lines.clone());
+        let served = runtime
             .context("the runtime cannot be started")?
-            .block_on(self.serve(metrics, level, talk))?;
-        Ok(Exit::Good)
+            .block_on(self.serve(metrics, level, talk));
+        lines.write();
+        served.map(|()| Exit::Good)
     }
 
     async fn serve(

@@ -4,7 +4,7 @@
 //! Directory: `dockerd-entrypoint.sh`, which writes to `$DOCKER_TLS_CERTDIR/client`.
 
 use crate::mount_path;
-use crate::pod::{Container, ContainerId, ContainerList, EnvValue, Pod, text};
+use crate::pod::{Container, ContainerId, ContainerList, EnvValue, Pod, Text, text};
 use crate::policy::{CLIENT_CERT_DIRECTORY, DOCKER_ROOT, Glob};
 
 /// Where rootless dockerd keeps its data.
@@ -73,9 +73,12 @@ pub enum Certificates {
 impl Certificates {
     /// Returns the directory of the client's certificates, where it is known.
     #[must_use]
-    pub fn client_directory(&self) -> Option<String> {
+    pub fn client_directory(&self) -> Option<Text<'static>> {
         match self {
-            Self::In(directory) => Some(mount_path::join(directory, "client")),
+            Self::In(directory) if directory == mount_path::parent(CLIENT_CERT_DIRECTORY) => {
+                Some(Text::from(CLIENT_CERT_DIRECTORY))
+            }
+            Self::In(directory) => Some(Text::from(mount_path::join(directory, "client"))),
             Self::TlsOff | Self::Unknown(_) => None,
         }
     }
@@ -203,28 +206,19 @@ fn is_dind_tag(tag: &str) -> bool {
 
 /// Whether a container with dind's image starts the daemon: the image's own entrypoint does, unless the pod says otherwise.
 fn runs_daemon(container: &Container<'_>) -> bool {
-    let words = |list: &Option<Vec<crate::pod::Text<'_>>>| {
-        list.iter()
-            .flatten()
-            .map(|word| word.to_string())
-            .collect::<Vec<_>>()
-    };
-    let (command, args) = (words(&container.command), words(&container.args));
-    match (command.first(), args.first()) {
-        (Some(_), _) => starts_daemon(&[command, args].concat()),
-        (None, Some(first)) => first.starts_with('-') || starts_daemon(&args),
+    let mut command = container.command.iter().flatten();
+    let mut args = container.args.iter().flatten();
+    match (command.next(), args.next()) {
+        (Some(program), first) => starts_daemon(program, command.chain(first).chain(args)),
+        (None, Some(first)) => first.starts_with('-') || starts_daemon(first, args),
         (None, None) => true,
     }
 }
 
-fn starts_daemon(words: &[String]) -> bool {
-    let program = words
-        .first()
-        .and_then(|word| word.rsplit('/').next())
-        .unwrap_or_default();
+fn starts_daemon<'w, 'a: 'w>(program: &str, mut words: impl Iterator<Item = &'w Text<'a>>) -> bool {
+    let program = program.rsplit('/').next().unwrap_or_default();
     program.starts_with("dockerd")
-        || (SHELLS_AND_INITS.contains(&program)
-            && words.iter().skip(1).any(|word| word.contains("dockerd")))
+        || (SHELLS_AND_INITS.contains(&program) && words.any(|word| word.contains("dockerd")))
 }
 
 fn certificates(container: &Container<'_>) -> Certificates {

@@ -8,7 +8,6 @@ mod sentence;
 use crate::pod::{ContainerId, Text};
 use crate::policy::{Policy, TolerationTerms};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// A change and the policy whose rule makes it.
@@ -74,7 +73,7 @@ pub enum Action<'a> {
         /// The field that goes, where it was not an emptyDir.
         dropped: Option<Text<'a>>,
         /// What it is for.
-        directory: String,
+        directory: Text<'a>,
         /// Its size limit.
         size_limit: &'a str,
     },
@@ -83,7 +82,7 @@ pub enum Action<'a> {
         /// Whether the pod has no list to append to.
         list_missing: bool,
         /// Its name.
-        name: String,
+        name: Text<'a>,
         /// What it is.
         source: NewSource<'a>,
     },
@@ -181,9 +180,9 @@ pub struct MountId<'a> {
 #[derive(Clone, Debug)]
 pub struct NewMount<'a> {
     /// Its volume.
-    pub volume: Cow<'a, str>,
+    pub volume: Text<'a>,
     /// Its path.
-    pub path: Cow<'a, str>,
+    pub path: Text<'a>,
     /// Whether it is read-only.
     pub read_only: bool,
     /// A path in the volume, or none.
@@ -195,8 +194,8 @@ pub struct NewMount<'a> {
 impl<'a> NewMount<'a> {
     /// A mount of a whole volume.
     pub(super) fn whole(
-        volume: impl Into<Cow<'a, str>>,
-        path: impl Into<Cow<'a, str>>,
+        volume: impl Into<Text<'a>>,
+        path: impl Into<Text<'a>>,
         read_only: bool,
     ) -> Self {
         Self {

@@ -44,7 +44,7 @@ pub(super) fn plan<'a>(
 ) {
     let policy = desired.client_certs.policy;
     let directories = directories(planner, policy, containers);
-    let all: Vec<String> = directories
+    let all: Vec<Text<'static>> = directories
         .iter()
         .map(|directory| directory.path.clone())
         .collect();
@@ -314,7 +314,7 @@ fn mount<'a>(
     for id in containers {
         let known = planner.pod.container(id);
         let list_missing = known.is_none_or(|container| container.volume_mounts.is_none());
-        let mount = NewMount::whole(volume.to_string(), directory.path.clone(), false);
+        let mount = NewMount::whole(volume.clone(), directory.path.clone(), false);
         let container_name = name_of(planner, id);
         let action = Action::AddMount {
             list_missing,

@@ -58,7 +58,7 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, DindVolume>, dinds: &
         .as_deref()
         .is_some_and(|identity| has_data_in(planner, dinds, volume.source.field, identity));
     // What containers without data of their own share, and whether a daemon has its data on it.
-    let mut shared: Option<(String, bool)> = None;
+    let mut shared: Option<(Text<'a>, bool)> = None;
     for target in targets {
         if target.is_data && volume.source.identity.is_some() && data_is_taken {
             planner.note(
@@ -73,7 +73,7 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, DindVolume>, dinds: &
         let name = match &shared {
             Some((name, has_data)) if !(target.is_data && *has_data) => name.clone(),
             _ => {
-                let name = planner.free_volume_name(&volume.name);
+                let name = planner.free_volume_name(volume.name.as_str());
                 let list_missing = planner.pod.spec.volumes.is_none();
                 planner.change(
                     policy,
@@ -171,13 +171,13 @@ fn targets<'a>(
 
 /// Returns the certificate directory that a mount would spoil: one that it lies in, or whose direct parent it would make unwritable.
 /// For `/certs/client` a policy is refused when it is written; a job may choose another directory.
-fn in_the_way(volume: &DindVolume, path: &str, dinds: &[DindContainer]) -> Option<String> {
+fn in_the_way(volume: &DindVolume, path: &str, dinds: &[DindContainer]) -> Option<Text<'static>> {
     let unwritable = volume.read_only || volume.source.is_read_only();
     dinds
         .iter()
         .filter_map(|dind| dind.certificates.client_directory())
         .find(|directory| {
-            path == directory
+            *path == **directory
                 || mount_path::is_below(path, directory)
                 || (unwritable && path == mount_path::parent(directory))
         })
@@ -227,6 +227,9 @@ fn tell_of_shared_data<'a>(
     dinds: &[DindContainer],
 ) {
     let mounted = data_volumes(planner, dinds);
+    if mounted.len() < 2 {
+        return;
+    }
     let names: Vec<Text<'a>> = planner
         .pod
         .volumes()

@@ -71,33 +71,33 @@ pub enum Fact<'a> {
     /// D2: two daemons write to one directory.
     DirectoryShared {
         /// The directory.
-        directory: String,
+        directory: Text<'a>,
         /// The dind containers.
         containers: Vec<Text<'a>>,
     },
     /// D2: one daemon's directory lies in another's.
     DirectoryNested {
         /// The inner directory.
-        directory: String,
+        directory: Text<'a>,
         /// The outer directory.
-        outer: String,
+        outer: Text<'a>,
     },
     /// D6: dind's server certificates are supplied.
     OwnAuthority {
         /// The directory.
-        directory: String,
+        directory: Text<'a>,
         /// The dind container.
         container: Text<'a>,
     },
     /// D3: the directory is right already.
     CertificatesRight {
         /// The directory.
-        directory: String,
+        directory: Text<'a>,
     },
     /// D5: a writable emptyDir above the directory serves it.
     ParentServes {
         /// The directory.
-        directory: String,
+        directory: Text<'a>,
         /// The volume.
         volume: Text<'a>,
     },
@@ -108,7 +108,7 @@ pub enum Fact<'a> {
         /// What it is, `secret` for one.
         kind: Text<'a>,
         /// The certificate directory.
-        directory: String,
+        directory: Text<'a>,
         /// Where it is mounted now, with Relocate.
         now_at: Option<String>,
     },
@@ -180,7 +180,7 @@ pub enum Fact<'a> {
         /// The container.
         container: Text<'a>,
         /// The certificate directory.
-        directory: String,
+        directory: Text<'a>,
     },
     /// S1: the pod asks for the policies' nodes and tolerates their taints already.
     SchedulingRight,
@@ -240,7 +240,7 @@ pub struct Conflict<'a> {
     /// The mount's path, as written.
     pub path: Text<'a>,
     /// The certificate directory.
-    pub directory: String,
+    pub directory: Text<'a>,
 }
 
 impl Note<'_> {

@@ -307,8 +307,8 @@ struct CaItem<'a> {
 impl Serialize for NewMount<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut mount = serializer.serialize_map(None)?;
-        mount.serialize_entry("name", &self.volume)?;
-        mount.serialize_entry("mountPath", &self.path)?;
+        mount.serialize_entry("name", self.volume.as_str())?;
+        mount.serialize_entry("mountPath", self.path.as_str())?;
         if self.read_only {
             mount.serialize_entry("readOnly", &true)?;
         }

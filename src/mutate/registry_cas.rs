@@ -18,6 +18,7 @@ use super::change::{Action, NewMount, NewSource};
 use super::note::Fact;
 use crate::job_pod::dind::DindContainer;
 use crate::mount_path;
+use crate::pod::Text;
 use crate::policy::RegistryCa;
 use crate::policy::set::{Asked, DesiredDind};
 
@@ -44,7 +45,7 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
         let occupant = container
             .mounts()
             .iter()
-            .find(|mount| mount_path::overlap(&mount.path(), &directory));
+            .find(|mount| mount_path::overlap(mount.path(), &directory));
         if let Some(occupant) = occupant {
             let is_ours = occupant.path() == directory
                 && planner
@@ -52,7 +53,7 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
                     .volume(occupant.volume())
                     .and_then(|volume| volume.config_map())
                     == Some(&ca.config_map);
-            let path = occupant.path().into_owned();
+            let path = occupant.path().to_owned();
             let (host, container) = (ca.host.as_str(), container_name);
             let fact = if is_ours {
                 Fact::AuthorityRight { host, container }
@@ -67,9 +68,9 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
             continue;
         }
         let volume = match &name {
-            Some(name) => String::clone(name),
+            Some(name) => Text::clone(name),
             None => {
-                let free = planner.free_volume_name(&volume_name(&ca.host));
+                let free = planner.free_volume_name(volume_name(&ca.host));
                 let list_missing = planner.pod.spec.volumes.is_none();
                 planner.change(
                     policy,

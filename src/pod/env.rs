@@ -23,6 +23,14 @@ pub enum EnvValue<'a> {
     From,
 }
 
+impl Env<'_> {
+    /// The name of the type in serde's data model: a reader may know it, and jump over the variables that are not among [`Self::NAMES`].
+    pub const TYPE: &'static str = "drydock::pod::Env";
+
+    /// The names of the variables.
+    pub const NAMES: [&'static str; 2] = ["DOCKER_HOST", "DOCKER_TLS_CERTDIR"];
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -41,6 +49,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of environment variables")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                list: D,
+            ) -> Result<Self::Value, D::Error> {
+                list.deserialize_seq(self)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -62,6 +77,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
                 Ok(env)
             }
         }
-        deserializer.deserialize_seq(EnvVisitor)
+        deserializer.deserialize_newtype_struct(Self::TYPE, EnvVisitor)
     }
 }

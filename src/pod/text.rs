@@ -79,6 +79,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// Labels and annotations of a job pod, about.
+const USUAL: usize = 10;
+
 /// A map of strings (labels, annotations, a node selector), in the order of the text. A null value is an empty one.
 #[derive(Clone, Debug, Default)]
 pub struct Map<'a>(Vec<(Text<'a>, Text<'a>)>);
@@ -112,7 +115,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(USUAL));
                 while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
                     entries.push((key, value.unwrap_or_default()));
                 }

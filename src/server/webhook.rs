@@ -227,10 +227,10 @@ fn log(answer: &Answer, began: Instant) {
         pod = record.pod,
         outcome = record.outcome.name(),
         reason = record.outcome.reason(),
-        policies = record.policies.join(","),
+        policies = record.policies,
         changes = admission::distinct(&record.changes),
         would_change = admission::distinct(&record.audit_changes),
-        notes = record.notes.join("; "),
+        notes = record.notes,
         microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
         uid = record.uid,
         "review"

@@ -41,22 +41,25 @@ fn stop(chunk: &[u8; STEP]) -> Option<usize> {
     (stops != 0).then(|| stops.trailing_zeros() as usize)
 }
 
-/// Returns the position behind the list or object that starts at `start`. Nothing where it does not end.
+/// Returns the position behind the list or object that starts at `start`. Nothing where it does not end, or ends with the other kind of
+/// bracket. Of the brackets within only the number counts.
 pub(super) fn container_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut nesting = Nesting::new(*bytes.get(start)?);
-    let mut at = start + 1;
+    let end = end_of_nesting(bytes, start + 1)?;
+    let brackets = (bytes.get(start)?, bytes.get(end - 1)?);
+    matches!(brackets, (b'{', b'}') | (b'[', b']')).then_some(end)
+}
+
+/// Returns the position behind the bracket that closes what was opened before `at`.
+fn end_of_nesting(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let mut nesting = Nesting::default();
     let (blocks, rest) = bytes.get(at..)?.as_chunks::<BLOCK>();
     for block in blocks {
-        match nesting.read(block) {
-            Reading::Inside => at += BLOCK,
-            Reading::End(length) => return Some(at + length),
-            Reading::Odd => return None,
+        if let Some(length) = nesting.end(block) {
+            return Some(at + length);
         }
+        at += BLOCK;
     }
-    match nesting.read(&padded(rest, b' ')) {
-        Reading::End(length) => Some(at + length),
-        Reading::Inside | Reading::Odd => None,
-    }
+    nesting.end(&padded(rest, b' ')).map(|length| at + length)
 }
 
 fn padded<const SIZE: usize>(rest: &[u8], padding: u8) -> [u8; SIZE] {
@@ -67,20 +70,11 @@ fn padded<const SIZE: usize>(rest: &[u8], padding: u8) -> [u8; SIZE] {
     padded
 }
 
-/// What a block says.
-enum Reading {
-    /// The container goes on behind it.
-    Inside,
-    /// The container takes so many bytes of it.
-    End(usize),
-    /// The text is not JSON.
-    Odd,
-}
-
 /// Where in a container a block begins.
+#[derive(Default)]
 struct Nesting {
-    /// The brackets that are open, the last one lowest: a 1 is a square one. A 1 above all of them says how many there are.
-    open: u64,
+    /// How many brackets are open within it.
+    depth: u32,
     /// All bits where a string is open.
     in_string: u64,
     /// 1 where the block's first byte is escaped.
@@ -88,62 +82,45 @@ struct Nesting {
 }
 
 impl Nesting {
-    fn new(bracket: u8) -> Self {
-        Self {
-            open: 0b10 | u64::from(bracket == b'['),
-            in_string: 0,
-            escaped: 0,
-        }
-    }
-
+    /// Reads a block; returns how much of it the container takes, where it ends there.
     #[inline]
-    fn read(&mut self, block: &[u8; BLOCK]) -> Reading {
+    fn end(&mut self, block: &[u8; BLOCK]) -> Option<usize> {
         let bytes = u8x64::from(*block);
-        let are = |byte: u8| bytes.simd_eq(u8x64::splat(byte));
-        let escaped = self.escapes(are(b'\\').to_bitmask());
-        let quotes = are(b'"').to_bitmask() & !escaped;
+        let are = |bytes: u8x64, byte: u8| bytes.simd_eq(u8x64::splat(byte)).to_bitmask();
+        let escaped = self.escapes(are(bytes, b'\\'));
+        let quotes = are(bytes, b'"') & !escaped;
         // A quote that opens is inside, one that closes is not.
         let inside = prefix_xor(quotes) ^ self.in_string;
         self.in_string = 0u64.wrapping_sub(inside >> 63);
-        let mut opens = are(b'{').to_bitmask() & !inside;
-        let mut closes = are(b'}').to_bitmask() & !inside;
+        // One bit is all that tells the square brackets from the curly ones.
+        let curly = bytes | u8x64::splat(b'{' ^ b'[');
+        let opens = are(curly, b'{') & !inside;
+        let closes = are(curly, b'}') & !inside;
         // Half of all objects are empty.
         let empty = opens & (closes >> 1);
-        opens ^= empty;
-        closes ^= empty << 1;
-        let squares = are(b'[') | are(b']');
-        let mut square = 0;
-        if squares.any() {
-            square = squares.to_bitmask() & !inside;
-            opens |= are(b'[').to_bitmask() & square;
-            closes |= square & !opens;
-        }
-        self.brackets(opens, closes, square)
+        self.brackets(opens ^ empty, closes ^ (empty << 1))
     }
 
-    /// Goes from bracket to bracket; `square` says which ones are.
+    /// Counts the brackets, and goes from one to the next only where the container may end.
     #[inline]
-    fn brackets(&mut self, opens: u64, closes: u64, square: u64) -> Reading {
+    fn brackets(&mut self, opens: u64, closes: u64) -> Option<usize> {
+        if closes.count_ones() <= self.depth {
+            self.depth = self.depth + opens.count_ones() - closes.count_ones();
+            return None;
+        }
         let mut left = opens | closes;
         while left != 0 {
             let at = left.trailing_zeros();
-            let is_square = (square >> at) & 1;
             if (opens >> at) & 1 == 1 {
-                if self.open >> 63 == 1 {
-                    return Reading::Odd;
-                }
-                self.open = self.open << 1 | is_square;
-            } else if self.open & 1 != is_square {
-                return Reading::Odd;
+                self.depth += 1;
+            } else if self.depth == 0 {
+                return Some(at as usize + 1);
             } else {
-                self.open >>= 1;
-                if self.open == 1 {
-                    return Reading::End(at as usize + 1);
-                }
+                self.depth -= 1;
             }
             left &= left - 1;
         }
-        Reading::Inside
+        None
     }
 
     /// Returns which bytes follow a backslash that is not escaped itself.

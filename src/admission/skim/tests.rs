@@ -108,6 +108,7 @@ fn emptied(text: &str, left_out: &[std::ops::Range<usize>]) -> String {
 #[case::comma_first(r#"{,"first":"a"}"#, false)]
 #[case::trailing_garbage(r#"{"first":"a"} x"#, false)]
 #[case::two_texts(r#"{}{}"#, false)]
+#[case::other_bracket(r#"{"other":[1},"first":"a"}"#, false)]
 #[case::half_a_surrogate(r#"{"first":"\ud83d"}"#, false)]
 #[case::unknown_escape(r#"{"other":"\x"}"#, false)]
 #[case::control_character("{\"first\":\"a\u{1}\"}", false)]
@@ -120,11 +121,11 @@ fn what_is_not_plain_is_left_to_serde_json(#[case] text: &str, #[case] is_plain:
 
 #[rstest]
 #[case::deep(&format!("{}{}", "[".repeat(62), "]".repeat(62)), true)]
-#[case::deeper(&format!("{}{}", "[".repeat(64), "]".repeat(64)), false)]
+#[case::deeper(&format!("{}{}", "[".repeat(640), "]".repeat(640)), true)]
 #[case::open(r#"{"a":[{}]"#, false)]
-#[case::other_kind("{\"a\":[{}]]", false)]
-#[case::other_kind_inside("[{\"a\":[}]", false)]
-#[case::empty_of_other_kind("[{],1,[}]", false)]
+#[case::other_kind("{\"a\":[{}]]", true)]
+#[case::other_kind_inside("[{\"a\":[]}}", true)]
+#[case::one_more_inside("[{\"a\":[}]", false)]
 #[case::open_text(r#"["a]"#, false)]
 #[case::text_with_brackets(r#"["]","\\","\"]",{"}":{}}]"#, true)]
 fn brackets_and_texts_are_checked_in_what_is_left_out(#[case] value: &str, #[case] is_plain: bool) {
@@ -137,6 +138,51 @@ fn brackets_and_texts_are_checked_in_what_is_left_out(#[case] value: &str, #[cas
     }
 }
 
+#[rstest]
+#[case::among_others(
+    r#"{"name":"CI","value":"true"},{"name":"DOCKER_HOST","value":"x"},{"name":"A","value":""}"#
+)]
+#[case::name_last(r#"{"value":"x","name":"DOCKER_HOST"}"#)]
+#[case::escape_in_the_name(r#"{"name":"D\u004fCKER_HOST","value":"x"}"#)]
+#[case::escape_in_another_name(r#"{"name":"A\"","value":"x"},{"name":"DOCKER_HOST","value":"x"}"#)]
+#[case::escapes_in_another_value(
+    r#"{"name":"A","value":"\\\"}\n\\"},{"name":"DOCKER_HOST","value":"\u0026"}"#
+)]
+#[case::inside_another_value(
+    r#"{"name":"A","value":"{\"name\":\"DOCKER_HOST\",\"value\":\"x\"}"}"#
+)]
+#[case::from(
+    r#"{"name":"A","valueFrom":{}},{"name":"DOCKER_TLS_CERTDIR","valueFrom":{"name":"A"}}"#
+)]
+#[case::spaces(r#" { "name" : "A" , "value" : "x" } , {"name":"DOCKER_HOST","value":"x"} "#)]
+#[case::twice(r#"{"name":"DOCKER_HOST","value":"x"},{"name":"DOCKER_HOST","value":"y"}"#)]
+#[case::none("")]
+fn variables_are_read_wherever_they_stand(#[case] variables: &str) {
+    for padding in 0..20 {
+        let text = format!(
+            r#"{{"request":{{"object":{{"spec":{{"containers":[{{"name":"{}","env":[{variables}]}}]}}}}}}}}"#,
+            "x".repeat(padding)
+        );
+        assert!(hold::<Review>(text.as_bytes()), "{text}");
+        let read_by_serde_json = serde_json::from_str::<PodReview<'_>>(&text);
+        assert!(read_by_serde_json.is_ok(), "{text}");
+    }
+}
+
+#[rstest]
+#[case::number(r#"{"name":"A","value":1}"#)]
+#[case::name_twice(r#"{"name":"A","value":"x","name":"DOCKER_HOST"}"#)]
+#[case::comma(r#"{"name":"A","value":"x"},"#)]
+#[case::no_comma(r#"{"name":"A","value":"x"}{"name":"B","value":"x"}"#)]
+#[case::open(r#"{"name":"A","value":"x""#)]
+#[case::open_value(r#"{"name":"A","value":"x\"}"#)]
+fn variables_that_are_wrong_are_left_to_serde_json(#[case] variables: &str) {
+    let text = format!(
+        r#"{{"request":{{"object":{{"spec":{{"containers":[{{"env":[{variables}]}}]}}}}}}}}"#
+    );
+    assert!(!hold::<Review>(text.as_bytes()), "{text}");
+}
+
 #[test]
 fn invalid_utf8_is_left_to_serde_json() {
     assert!(!hold::<Few>(b"{\"other\":[\"\xff\"]}"));
@@ -147,6 +193,7 @@ fn invalid_utf8_is_left_to_serde_json() {
 #[test]
 fn what_stands_between_brackets_that_are_left_out_is_not_judged() {
     assert!(hold::<Few>(br#"{"other":[1 2 flase],"first":"a"}"#));
+    assert!(hold::<Few>(br#"{"other":[{],1,[}],"first":"a"}"#));
 }
 
 #[test]
@@ -249,26 +296,21 @@ fn mangled_reviews_are_answered_or_told_why_not() {
 
 /// What the vectors do, one byte at a time.
 fn container_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let (mut open, mut in_text, mut escaped) = (Vec::new(), false, false);
+    let (mut open, mut in_text, mut escaped) = (0, false, false);
     for (at, byte) in bytes.iter().enumerate().skip(start) {
         let was_escaped = escaped;
         escaped = *byte == b'\\' && !was_escaped;
         match byte {
             b'"' if !was_escaped => in_text = !in_text,
-            b'{' | b'[' if !in_text => open.push(*byte),
+            b'{' | b'[' if !in_text => open += 1,
             b'}' | b']' if !in_text => {
-                // The two brackets of a kind are two apart.
-                if open.pop()? + 2 != *byte {
-                    return None;
-                }
-                if open.is_empty() {
-                    return Some(at + 1);
+                open -= 1;
+                if open == 0 {
+                    // The two brackets of a kind are two apart.
+                    return (bytes[start] + 2 == *byte).then_some(at + 1);
                 }
             }
             _ => {}
-        }
-        if open.len() > 63 {
-            return None;
         }
     }
     None

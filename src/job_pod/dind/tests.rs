@@ -169,7 +169,7 @@ fn d1_commands(#[case] command: &[&str], #[case] args: &[&str], #[case] expected
     let list = |words: &[&'static str]| {
         words
             .iter()
-            .map(|word| crate::pod::Text::from(*word))
+            .map(|word| Text::from(*word))
             .collect::<Vec<_>>()
     };
     let leak = |words: &[&str]| {

@@ -1,7 +1,9 @@
 //! What a change does to the picture of the pod, so that the rules after it see the pod as it will be.
 
 use super::{Action, NewMount, NewSource};
-use crate::pod::{ContainerId, HostAlias, Map, Pod, Text, Toleration, Volume, VolumeMount};
+use crate::pod::{
+    ContainerId, HostAlias, Map, MountPath, Pod, Text, Toleration, Volume, VolumeMount,
+};
 
 impl<'a> Action<'a> {
     /// Applies the change to a picture of the pod.
@@ -41,7 +43,7 @@ impl<'a> Action<'a> {
                 }
             }
             Self::AddVolume { name, source, .. } => {
-                let name = Text::from(name.clone());
+                let name = name.clone();
                 let volume = match source {
                     NewSource::Memory { .. } => Volume::memory(name),
                     NewSource::RegistryCa(ca) => Volume::of_config_map(name, &ca.config_map),
@@ -92,8 +94,8 @@ impl<'a> Action<'a> {
 impl<'a> NewMount<'a> {
     fn as_mount(&self) -> VolumeMount<'a> {
         VolumeMount {
-            name: Some(Text::from(self.volume.to_string())),
-            mount_path: Some(Text::from(self.path.to_string())),
+            name: Some(self.volume.clone()),
+            mount_path: Some(MountPath::from(self.path.clone())),
             read_only: self.read_only.then_some(true),
             sub_path: self.sub_path.clone(),
             sub_path_expr: self.sub_path_expr.clone(),

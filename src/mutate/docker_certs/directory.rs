@@ -8,7 +8,7 @@ use crate::pod::{Container, ContainerId, ContainerList, Pod, Text, VolumeMount, 
 /// A directory to which dind writes the client's certificates.
 pub(super) struct Directory {
     /// Clean: `/certs/client`.
-    pub(super) path: String,
+    pub(super) path: Text<'static>,
     /// The dind containers that write to it.
     pub(super) dinds: Vec<ContainerId>,
 }
@@ -24,8 +24,6 @@ pub(super) enum Relation {
     UnwritableParent,
     /// In the way, but wrong in a manner that the API server refuses: mending it would let an invalid pod pass (A4).
     LeftInvalid,
-    /// Somewhere else.
-    Elsewhere,
 }
 
 impl Relation {
@@ -52,22 +50,23 @@ impl Directory {
             || (id.list == ContainerList::Containers && container.name() == "build")
     }
 
-    /// Returns every mount of the pod with its relation to the directory.
+    /// Returns the mounts of the pod that have to do with the directory.
     pub(super) fn mounts<'a>(&self, pod: &Pod<'a>) -> Vec<MountKind<'a>> {
-        let count = pod.containers().map(|(_, known)| known.mounts().len());
-        let mut mounts = Vec::with_capacity(count.sum());
+        let mut mounts = Vec::new();
         for (id, container) in pod.containers() {
             for (index, mount) in container.mounts().iter().enumerate() {
-                let volume = mount.name.clone().unwrap_or_default();
+                let Some(relation) = self.relation(pod, id, container, mount) else {
+                    continue;
+                };
                 mounts.push(MountKind {
-                    relation: self.relation(pod, id, container, mount),
+                    relation,
                     id: MountId {
                         container: id,
                         container_name: container.name.clone().unwrap_or_default(),
                         index,
-                        path: mount.mount_path.clone().unwrap_or_default(),
+                        path: mount.written_path(),
                     },
-                    volume,
+                    volume: mount.name.clone().unwrap_or_default(),
                     restricted: is_restricted(mount),
                 });
             }
@@ -81,11 +80,11 @@ impl Directory {
         id: ContainerId,
         container: &Container<'_>,
         mount: &VolumeMount<'_>,
-    ) -> Relation {
+    ) -> Option<Relation> {
         let path = mount.path();
-        let relation = if path == self.path {
+        let relation = if *path == *self.path {
             Relation::At
-        } else if mount_path::is_below(&path, &self.path) {
+        } else if mount_path::is_below(path, &self.path) {
             Relation::Below
         } else if path == mount_path::parent(&self.path)
             && self.is_user(id, container)
@@ -93,19 +92,20 @@ impl Directory {
         {
             Relation::UnwritableParent
         } else {
-            return Relation::Elsewhere;
+            return None;
         };
         let same_text = container
             .mounts()
             .iter()
-            .filter(|other| text(&other.mount_path) == text(&mount.mount_path))
+            .filter(|other| other.written_path() == mount.written_path())
             .count();
         let mended_by_removal = relation != Relation::At && same_text > 1;
-        if mended_by_removal || pod.volume(mount.volume()).is_none() {
+        let is_left = mended_by_removal || pod.volume(mount.volume()).is_none();
+        Some(if is_left {
             Relation::LeftInvalid
         } else {
             relation
-        }
+        })
     }
 
     /// Returns the writable emptyDir at the parent that dind and `build` share, which serves the directory as it is (D5).
@@ -147,7 +147,7 @@ impl Directory {
         let server = mount_path::join(mount_path::parent(&self.path), "server");
         let supplies = |mount: &VolumeMount<'_>| {
             let path = mount.path();
-            if path == server || mount_path::is_below(&path, &server) {
+            if path == server || mount_path::is_below(path, &server) {
                 return true;
             }
             let sub_path = mount_path::clean(mount.sub_paths().0);
@@ -164,7 +164,7 @@ impl Directory {
                         mount_path::is_below(&mount_path::clean(&format!("{path}{shown}")), &server)
                     })
             };
-            mount_path::is_below(&server, &path)
+            mount_path::is_below(&server, path)
                 && pod
                     .volume(mount.volume())
                     .is_some_and(|volume| volume.item_paths().any(projects))

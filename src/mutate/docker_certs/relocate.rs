@@ -73,14 +73,14 @@ pub(super) fn tells_of(displaced: &[Displaced<'_>], volume: &Text<'_>) -> bool {
 /// Where displaced volumes of a pod go: the first one to the policy's path, further ones below it by name.
 pub(super) struct Relocation<'p> {
     /// Every certificate directory of the pod.
-    directories: &'p [String],
+    directories: &'p [Text<'static>],
     /// What went to the policy's path, if something did: whether it may be a file.
     first: Option<bool>,
 }
 
 impl<'p> Relocation<'p> {
     /// Begins with nothing displaced.
-    pub(super) fn new(directories: &'p [String]) -> Self {
+    pub(super) fn new(directories: &'p [Text<'static>]) -> Self {
         Self {
             directories,
             first: None,
@@ -144,7 +144,7 @@ struct Place<'p> {
     /// Whether it lies below what may be a file.
     below_file: bool,
     /// Every certificate directory of the pod.
-    directories: &'p [String],
+    directories: &'p [Text<'static>],
 }
 
 fn relocate<'a>(
@@ -187,7 +187,7 @@ fn relocate<'a>(
     let mount = NewMount {
         sub_path: was.sub_path.clone(),
         sub_path_expr: was.sub_path_expr.clone(),
-        ..NewMount::whole(volume.to_string(), place.path.clone(), true)
+        ..NewMount::whole(volume.clone(), place.path.clone(), true)
     };
     planner.change(
         policy,

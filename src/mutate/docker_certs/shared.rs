@@ -3,7 +3,7 @@
 use super::Planner;
 use super::directory::{Directory, MountKind, Relation, is_device};
 use crate::mutate::change::{Action, NewSource};
-use crate::pod::{Pod, Text, Volume};
+use crate::pod::{Pod, Text, Volume, VolumeMount};
 use crate::policy::{ClientCerts, OnConflict, Policy};
 
 /// What the volume is called that drydock adds, where the pod has no volume of that name.
@@ -104,7 +104,7 @@ impl<'a> Shared<'a> {
                         source,
                     },
                 );
-                Text::from(name)
+                name
             }
         }
     }
@@ -113,12 +113,14 @@ impl<'a> Shared<'a> {
 /// Whether all that a volume does is be in the way, so that its source can be swapped.
 /// A volume that the API server refuses (two sources, a name used twice) is not mended (A4).
 fn is_only_in_the_way(pod: &Pod<'_>, volume: &Volume<'_>, mounts: &[MountKind<'_>]) -> bool {
-    let mut its_mounts = mounts
+    let conflicts = mounts
         .iter()
-        .filter(|mount| mount.volume == volume.name)
-        .peekable();
-    its_mounts.peek().is_some()
-        && its_mounts.all(|mount| mount.relation.is_conflict())
+        .filter(|mount| mount.volume == volume.name && mount.relation.is_conflict())
+        .count();
+    let is_its = |mount: &&VolumeMount<'_>| mount.volume() == &*volume.name;
+    let all_mounts = || pod.containers().flat_map(|(_, known)| known.mounts());
+    conflicts > 0
+        && conflicts == all_mounts().filter(is_its).count()
         && volume.sources <= 1
         && pod
             .volumes()

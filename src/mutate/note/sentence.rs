@@ -2,65 +2,77 @@
 
 use super::{Conflict, Fact, Note};
 use crate::pod::Text;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 impl Note<'_> {
     /// Returns the note in at most 120 characters, as API warnings want it (T3), after a prefix that says whose word it is.
     #[must_use]
     pub fn warning(&self, prefix: &str) -> String {
         const LIMIT: usize = 120;
-        let text = format!("{prefix}: {}", self.short());
-        if text.chars().count() <= LIMIT {
-            return text;
+        let mut text = String::with_capacity(2 * LIMIT);
+        write!(text, "{prefix}: {}", Short(self)).expect("a String takes what is written");
+        match text.char_indices().nth(LIMIT) {
+            Some(_) => text.chars().take(LIMIT - 1).chain(['…']).collect(),
+            None => text,
         }
-        text.chars().take(LIMIT - 1).chain(['…']).collect()
     }
+}
 
-    /// The sentence that fits a warning: the whole one where it is short.
-    fn short(&self) -> String {
-        match &self.fact {
+/// The sentence that fits a warning: the whole one where it is short.
+struct Short<'n>(&'n Note<'n>);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.fact {
             Fact::Displaced {
                 volume,
                 kind,
                 directory,
                 now_at: None,
-            } => {
-                format!("{kind} volume \"{volume}\" was taken from {directory}: dind writes there")
-            }
+            } => write!(
+                f,
+                "{kind} volume \"{volume}\" was taken from {directory}: dind writes there"
+            ),
             Fact::Displaced {
                 volume,
                 directory,
                 now_at: Some(path),
                 ..
-            } => format!("volume \"{volume}\" moved from {directory} to {path}: dind writes there"),
-            Fact::Reported(conflict) | Fact::Denied(conflict) => {
-                format!(
-                    "{} volume \"{}\" at {} keeps dind from writing certificates",
-                    conflict.kind, conflict.volume, conflict.path
-                )
-            }
-            Fact::Shadowed { hostname } => {
-                format!("{hostname} is a service of this job, so the policy's address is not used")
-            }
-            Fact::DirectoryUnknown { container, .. } => format!(
+            } => write!(
+                f,
+                "volume \"{volume}\" moved from {directory} to {path}: dind writes there"
+            ),
+            Fact::Reported(conflict) | Fact::Denied(conflict) => write!(
+                f,
+                "{} volume \"{}\" at {} keeps dind from writing certificates",
+                conflict.kind, conflict.volume, conflict.path
+            ),
+            Fact::Shadowed { hostname } => write!(
+                f,
+                "{hostname} is a service of this job, so the policy's address is not used"
+            ),
+            Fact::DirectoryUnknown { container, .. } => write!(
+                f,
                 "DOCKER_TLS_CERTDIR of container \"{container}\" cannot be known, so nothing was changed there"
             ),
-            Fact::DirectoryShared { directory, .. } => format!(
+            Fact::DirectoryShared { directory, .. } => write!(
+                f,
                 "two dind containers write to {directory}; give each its DOCKER_TLS_CERTDIR"
             ),
             Fact::HostMismatch { tls: true } => {
-                "DOCKER_HOST names port 2375, but dind listens with TLS on port 2376".to_owned()
+                f.write_str("DOCKER_HOST names port 2375, but dind listens with TLS on port 2376")
             }
-            Fact::HostMismatch { tls: false } => {
-                "DOCKER_HOST names port 2376, but dind listens without TLS on port 2375".to_owned()
-            }
-            Fact::NotPrivileged { container } => {
-                format!("dind container \"{container}\" is not privileged; dockerd will not start")
-            }
+            Fact::HostMismatch { tls: false } => f.write_str(
+                "DOCKER_HOST names port 2376, but dind listens without TLS on port 2375",
+            ),
+            Fact::NotPrivileged { container } => write!(
+                f,
+                "dind container \"{container}\" is not privileged; dockerd will not start"
+            ),
             Fact::HostSocket { path, .. } => {
-                format!("the job uses the node's Docker daemon ({path})")
+                write!(f, "the job uses the node's Docker daemon ({path})")
             }
-            _ => self.to_string(),
+            _ => self.0.fmt(f),
         }
     }
 }
