@@ -1,5 +1,8 @@
 //! What `ir` and `time` measure: reviews and sets of policies, from 6 kB to 1 MB and from one policy to a thousand.
 
+mod bodies;
+
+use bodies::fixture;
 use drydock::admission::{self, Context, NamespaceLabels};
 use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
 use serde::de::IgnoredAny;
@@ -21,9 +24,6 @@ pub(crate) struct Case {
     pub(crate) body: Vec<u8>,
     policies: PolicySet,
 }
-
-/// So many more variables make the full body one of 1 MB.
-const HUGE: usize = 3_470;
 
 /// Names of all cases.
 pub(crate) const NAMES: [&str; 13] = [
@@ -53,7 +53,7 @@ impl Case {
                 sample(),
             ),
             "no-match" => (Work::Review, fixture("nomatch"), sample()),
-            "huge" => (Work::Review, with_variables(HUGE), sample()),
+            "huge" => (Work::Review, bodies::huge(), sample()),
             "one-of-1" => (Work::Review, fixture("typical"), one_of(1, by_label)),
             "one-of-1000-by-label" => (Work::Review, fixture("typical"), one_of(1_000, by_label)),
             "one-of-1000-by-namespace" => (
@@ -91,14 +91,6 @@ impl Case {
             }
         }
     }
-}
-
-fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(format!(
-        "{}/tests/fixtures/reviews/{name}.json",
-        env!("CARGO_MANIFEST_DIR")
-    ))
-    .unwrap()
 }
 
 fn sample() -> Vec<Value> {
@@ -177,33 +169,5 @@ fn with_aliases(count: usize) -> Vec<u8> {
     let mut review: Value = serde_json::from_slice(&fixture("typical")).unwrap();
     let alias = |entry: usize| json!({"ip": format!("10.9.{}.{}", entry / 200, entry % 200 + 1), "hostnames": [format!("host-{entry}.mylab.com")]});
     review["request"]["object"]["spec"]["hostAliases"] = (0..count).map(alias).collect();
-    review.to_string().into_bytes()
-}
-
-/// The full body with so many more variables in two of its containers, and what managed fields say of each.
-fn with_variables(count: usize) -> Vec<u8> {
-    let mut review: Value = serde_json::from_slice(&fixture("full")).unwrap();
-    let pod = &mut review["request"]["object"];
-    for container in [0, 2] {
-        let env = pod["spec"]["containers"][container]["env"]
-            .as_array_mut()
-            .unwrap();
-        let known = env.clone();
-        env.extend(known.into_iter().cycle().take(count).enumerate().map(
-            |(number, mut variable)| {
-                variable["name"] = json!(format!("VARIABLE_NUMBER_{number}"));
-                variable
-            },
-        ));
-    }
-    let containers = &mut pod["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:containers"];
-    for container in containers.as_object_mut().unwrap().values_mut() {
-        if let Some(env) = container.get_mut("f:env").and_then(Value::as_object_mut) {
-            env.extend((0..count).map(|number| {
-                let key = format!("k:{{\"name\":\"VARIABLE_NUMBER_{number}\"}}");
-                (key, json!({".": {}, "f:name": {}, "f:value": {}}))
-            }));
-        }
-    }
     review.to_string().into_bytes()
 }
