@@ -1,103 +1,93 @@
-//! CPU time of the real server for a review, against a server on the same stack that answers a constant.
+//! The real server under load, against a server on the same stack that answers a constant: the floor.
 //!
-//! `cargo bench --bench load` starts both as processes of their own, sends each the same bodies over TLS on kept-alive connections,
-//! in rounds that take turns, and reads what they cost from the kernel's accounting (`/proc/PID/schedstat` of all threads).
-//! It prints a table and judges nothing: machines are noisy, so only the ratios of one run mean something.
+//! `cargo bench --bench load` measures everything and prints tables; names of sections after `--` choose some of it.
+//! Both servers are processes of their own, get the same bodies over TLS, in rounds that take turns, and what they cost is read from
+//! the kernel's accounting. Nothing here judges: machines are noisy, so only the ratios of one run mean something.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     reason = "a benchmark stops at what it does not expect"
 )]
 
+#[path = "core/bodies.rs"]
+mod bodies;
+#[path = "load/both.rs"]
+mod both;
+#[path = "load/cgroup.rs"]
+mod cgroup;
 #[path = "load/client.rs"]
 mod client;
+#[path = "load/cpus.rs"]
+mod cpus;
 #[path = "load/floor.rs"]
 mod floor;
+#[path = "load/handshake.rs"]
+mod handshake;
+#[path = "load/machine.rs"]
+mod machine;
+#[path = "load/memory.rs"]
+mod memory;
+#[path = "load/pace.rs"]
+mod pace;
+#[path = "load/quota.rs"]
+mod quota;
+#[path = "load/rates.rs"]
+mod rates;
+#[path = "load/saturated.rs"]
+mod saturated;
 #[path = "load/server.rs"]
 mod server;
+#[path = "load/start.rs"]
+mod start;
+#[path = "load/target.rs"]
+mod target;
 
-use client::Client;
-use server::Server;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
-const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(2);
-const CONNECTIONS: usize = 8;
-
-/// Names of the bodies and where they are.
-const BODIES: [(&str, &str); 5] = [
-    (
-        "real, 49 kB",
-        "tests/fixtures/reviews/runner/19.3.0-secret-certs.json",
-    ),
-    ("typical, 28 kB", "tests/fixtures/reviews/typical.json"),
-    ("small, 6 kB", "tests/fixtures/reviews/small.json"),
-    ("full, 42 kB", "tests/fixtures/reviews/full.json"),
-    ("no match, 34 kB", "tests/fixtures/reviews/nomatch.json"),
+/// What can be measured, in the order of the report.
+const SECTIONS: [(&str, &str, fn()); 6] = [
+    ("saturated", "At saturation", saturated::run),
+    ("rates", "At a fixed rate", rates::run),
+    ("quota", "Under a limit of 100m CPU", quota::run),
+    ("memory", "Memory", memory::run),
+    ("start", "Start and size", start::run),
+    ("handshake", "A handshake", handshake::run),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
         .unwrap();
-    if std::env::args().any(|argument| argument == floor::ARGUMENT) {
-        return floor::run();
+    // cargo says --bench to every benchmark.
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    if let [floor::ARGUMENT, ca] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        floor::run(ca.as_ref());
+        return ExitCode::SUCCESS;
     }
-    let directory = tempfile::tempdir().unwrap();
-    let (floor, drydock) = (
-        Server::floor(directory.path()),
-        Server::drydock(directory.path()),
-    );
-    println!(
-        "{ROUNDS} rounds of {} s, {CONNECTIONS} connections, medians; CPU of the server only\n",
-        ROUND.as_secs()
-    );
-    println!("| body | constant answer, µs | drydock, µs | ratio |\n|---|---|---|---|");
-    for (name, path) in BODIES {
-        let body = std::fs::read(path).unwrap();
-        let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
-            .map(|_| (cost(&floor, &body), cost(&drydock, &body)))
-            .collect();
-        rounds.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
-        let (floor, drydock) = rounds[ROUNDS / 2];
-        println!(
-            "| {name} | {floor:.1} | {drydock:.1} | {:.2} |",
-            drydock / floor
+    let names = SECTIONS.map(|(name, ..)| name);
+    if let Some(unknown) = arguments
+        .iter()
+        .find(|argument| !names.contains(&argument.as_str()))
+    {
+        eprintln!(
+            "there is no section {unknown:?}; name some of {}, or none for all",
+            names.join(", ")
         );
+        return ExitCode::from(2);
     }
-    println!(
-        "\nresident after the load: constant answer {} KiB, drydock {} KiB",
-        floor.resident_kib(),
-        drydock.resident_kib()
-    );
-}
-
-/// Returns the CPU time of a review in microseconds, at saturation.
-fn cost(server: &Server, body: &[u8]) -> f64 {
-    let request = client::request(body);
-    let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| Client::connect(server)).collect();
-    clients.iter_mut().for_each(|client| client.send(&request));
-    let (before, until) = (server.cpu(), Instant::now() + ROUND);
-    let answered: u32 = std::thread::scope(|scope| {
-        let keep_sending = |mut client: Client| {
-            let request = &request;
-            scope.spawn(move || {
-                let mut answered = 0;
-                while Instant::now() < until {
-                    client.send(request);
-                    answered += 1;
-                }
-                answered
-            })
-        };
-        let threads: Vec<_> = clients.into_iter().map(keep_sending).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .sum()
-    });
-    (server.cpu() - before).as_secs_f64() * 1e6 / f64::from(answered)
+    machine::describe();
+    for (name, title, run) in SECTIONS {
+        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
+            println!("\n## {title}\n");
+            run();
+        }
+    }
+    ExitCode::SUCCESS
 }

@@ -1,17 +1,42 @@
-//! A blocking HTTP/1.1 client over TLS that does as little as possible itself.
+//! A blocking HTTP/1.1 client over TLS that does as little as possible itself, and what it does with many connections.
 
 use crate::server::Server;
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A kept-alive connection.
 pub(crate) struct Client {
     stream: StreamOwned<ClientConnection, TcpStream>,
     buffer: Vec<u8>,
+}
+
+/// Makes what clients of a server share: the API server's choice of TLS 1.3, AES-128 and X25519, and no sessions that are kept.
+pub(crate) fn trusting(ca: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(ca).unwrap())
+        .unwrap();
+    let provider = CryptoProvider {
+        cipher_suites: vec![ring::cipher_suite::TLS13_AES_128_GCM_SHA256],
+        kx_groups: vec![ring::kx_group::X25519],
+        ..ring::default_provider()
+    };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
 }
 
 /// Returns a whole request, headers as the API server sends them.
@@ -24,33 +49,51 @@ pub(crate) fn request(body: &[u8]) -> Vec<u8> {
 }
 
 impl Client {
+    /// Connects, with a whole handshake.
     pub(crate) fn connect(server: &Server) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(&server.ca).unwrap())
-            .unwrap();
-        let config = Arc::new(
-            ClientConfig::builder()
-                .with_root_certificates(roots)
-                .with_no_client_auth(),
-        );
-        let tcp = TcpStream::connect(server.address).unwrap();
+        let mut tcp = TcpStream::connect(server.address).unwrap();
         tcp.set_nodelay(true).unwrap();
-        let tls =
-            ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = ClientConnection::new(server.tls.clone(), name).unwrap();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut tcp).unwrap();
+        }
         Self {
             stream: StreamOwned::new(tls, tcp),
-            buffer: vec![0; 64 << 10],
+            buffer: vec![0; 16 << 10],
         }
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Opens so many connections, each of which has carried a request.
+    pub(crate) fn connect_many(server: &Server, count: usize, request: &[u8]) -> Vec<Self> {
+        let connect = |_| {
+            let mut client = Self::connect(server);
+            client.ask(request);
+            client
+        };
+        (0..count).map(connect).collect()
+    }
+
+    /// Sends a request and returns the body of the answer.
+    pub(crate) fn ask(&mut self, request: &[u8]) -> &[u8] {
+        self.send(request);
+        self.receive()
+    }
+
+    /// Sends a request, or a part of one.
     pub(crate) fn send(&mut self, request: &[u8]) {
         self.stream.write_all(request).unwrap();
+    }
+
+    /// Reads the whole answer and returns its body.
+    pub(crate) fn receive(&mut self) -> &[u8] {
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.buffer[filled..]).unwrap();
-            assert!(read > 0, "the server closed the connection");
+            assert!(
+                read > 0,
+                "the server closed the connection, or answers with more than {filled} bytes"
+            );
             filled += read;
             let answer = &self.buffer[..filled];
             if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -61,9 +104,45 @@ impl Client {
                     .find_map(|line| line.strip_prefix("content-length: "))
                     .unwrap();
                 if filled == end + 4 + length.parse::<usize>().unwrap() {
-                    return;
+                    return &self.buffer[end + 4..filled];
                 }
             }
+        }
+    }
+}
+
+/// Keeps every connection busy until then, and returns how many requests were answered.
+///
+/// One thread is enough, and cheaper than one each: while it reads one answer the server has the requests of all the others.
+pub(crate) fn saturate(clients: &mut [Client], request: &[u8], until: Until) -> u32 {
+    let mut answered = 0;
+    clients.iter_mut().for_each(|client| client.send(request));
+    while until.is_ahead(answered) {
+        for client in &mut *clients {
+            client.receive();
+            client.send(request);
+            answered += 1;
+        }
+    }
+    for client in clients {
+        client.receive();
+        answered += 1;
+    }
+    answered
+}
+
+/// When enough was sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    Time(Instant),
+    Answers(u32),
+}
+
+impl Until {
+    fn is_ahead(self, answered: u32) -> bool {
+        match self {
+            Self::Time(end) => Instant::now() < end,
+            Self::Answers(enough) => answered < enough,
         }
     }
 }

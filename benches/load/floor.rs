@@ -8,6 +8,7 @@ use drydock::authority::Authority;
 use drydock::server::tls::{Certificate, server_config};
 use jiff::Timestamp;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -16,16 +17,14 @@ pub(crate) const ARGUMENT: &str = "--floor";
 
 const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"7051086f-6b18-4d40-858c-87483c41ad07","allowed":true}}"#;
 
-/// Serves until it is killed; the authority goes to the file that the last argument names, the address to stdout.
-pub(crate) fn run() {
+/// Serves until it is killed; its authority goes to this file, its address to stdout.
+pub(crate) fn run(ca: &Path) {
     let (now, day) = (Timestamp::now(), Duration::from_secs(24 * 60 * 60));
     let authority = Authority::make("floor", now, day).unwrap();
-    let leaf = authority.sign(&["localhost".to_owned()], now, day).unwrap();
-    std::fs::write(
-        std::env::args().next_back().unwrap(),
-        authority.certificate().pem(),
-    )
-    .unwrap();
+    // The names that drydock takes: both certificates are of one size.
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let leaf = authority.sign(&names, now, day).unwrap();
+    std::fs::write(ca, authority.certificate().pem()).unwrap();
     let certificate =
         Certificate::from_pem(leaf.certificate.as_bytes(), leaf.key.as_bytes()).unwrap();
     let (_keep, certificates) = watch::channel(Some(certificate));
@@ -35,7 +34,7 @@ pub(crate) fn run() {
         .unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        println!("{}", listener.local_addr().unwrap());
+        println!("https://{}/mutate", listener.local_addr().unwrap());
         listener.set_nonblocking(true).unwrap();
         let answer = |_: Bytes| async { ([("content-type", "application/json")], ANSWER) };
         let router = Router::new().route("/mutate", post(answer));

@@ -1,0 +1,117 @@
+//! What a review costs the server while it never has nothing to do.
+
+use crate::bodies;
+use crate::both::{Both, in_turns, medians, ratio};
+use crate::client::{self, Client, Until};
+use crate::server::Server;
+use crate::target::{bound, verdict};
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(2);
+const CONNECTIONS: usize = 8;
+
+struct Case {
+    name: &'static str,
+    body: Vec<u8>,
+    connections: usize,
+    /// How many times the floor's CPU time it may take.
+    target: Option<f64>,
+}
+
+fn cases() -> [Case; 7] {
+    let case = |name, body, target| Case {
+        name,
+        body,
+        connections: CONNECTIONS,
+        target,
+    };
+    let fixture = |name, file, target| case(name, bodies::fixture(file), target);
+    [
+        fixture("real", "runner/19.3.0-secret-certs", Some(1.5)),
+        fixture("typical", "typical", Some(1.45)),
+        fixture("small", "small", Some(1.6)),
+        fixture("full", "full", None),
+        fixture("no match: not a job pod", "nomatch", Some(1.45)),
+        fixture(
+            "no dind: a job pod without",
+            "runner/19.3.0-no-services",
+            None,
+        ),
+        Case {
+            connections: CONNECTIONS / 2,
+            ..case("huge", bodies::huge(), Some(1.25))
+        },
+    ]
+}
+
+/// What a round gave.
+struct Cost {
+    microseconds: f64,
+    /// Share of the time in which the server had the CPU.
+    busy: f64,
+}
+
+pub(crate) fn run() {
+    println!(
+        "CPU time of the server for a review while it has the next one already. Busy is its share of the CPU: where that is far below 100 %, others used the machine, and the row says little. Medians of {ROUNDS} rounds of {} s; {CONNECTIONS} connections, {} for the huge body.\n",
+        ROUND.as_secs(),
+        CONNECTIONS / 2
+    );
+    println!(
+        "| body | kB | drydock's answer | floor, µs | drydock, µs | ratio | target | | busy: floor, drydock |\n|---|---|---|---|---|---|---|---|---|"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let servers = Both::start(directory.path());
+    cases().iter().for_each(|case| measure(&servers, case));
+}
+
+fn measure(servers: &Both<Server>, case: &Case) {
+    let request = client::request(&case.body);
+    let answer = answer(&servers.drydock, &request);
+    let mut subjects = servers.as_ref().map(|server| {
+        let clients = Client::connect_many(server, case.connections, &request);
+        (server, clients)
+    });
+    let rounds = in_turns(ROUNDS, &mut subjects, |(server, clients)| {
+        let cost = cost(server, clients, &request);
+        server.forget_log();
+        cost
+    });
+    let microseconds = medians(&rounds, |round| round.microseconds);
+    let busy = medians(&rounds, |round| round.busy * 100.0);
+    let ratio = ratio(&rounds, |round| round.microseconds);
+    println!(
+        "| {} | {} | {answer} | {:.1} | {:.1} | {ratio:.2} | {} | {} | {:.0} %, {:.0} % |",
+        case.name,
+        case.body.len().div_ceil(1_000),
+        microseconds.floor,
+        microseconds.drydock,
+        bound(case.target),
+        verdict(ratio, case.target),
+        busy.floor,
+        busy.drydock,
+    );
+}
+
+fn cost(server: &Server, clients: &mut [Client], request: &[u8]) -> Cost {
+    let (before, begin) = (server.cpu(), Instant::now());
+    let answered = client::saturate(clients, request, Until::Time(begin + ROUND));
+    let (cpu, elapsed) = (server.cpu() - before, begin.elapsed());
+    Cost {
+        microseconds: cpu.as_secs_f64() * 1e6 / f64::from(answered),
+        busy: cpu.as_secs_f64() / elapsed.as_secs_f64(),
+    }
+}
+
+/// Says what drydock does with a body.
+fn answer(drydock: &Server, request: &[u8]) -> &'static str {
+    let mut client = Client::connect(drydock);
+    let answer: serde_json::Value = serde_json::from_slice(client.ask(request)).unwrap();
+    assert_eq!(answer["response"]["allowed"], true, "{answer}");
+    if answer["response"]["patch"].is_string() {
+        "patch"
+    } else {
+        "no patch"
+    }
+}

@@ -1,0 +1,64 @@
+//! How long a server takes from nothing to its first answer, and how large the program is.
+
+use crate::bodies;
+use crate::both::{Both, in_turns, medians, ratio};
+use crate::client::{self, Client};
+use crate::server::Server;
+use crate::target::{bound, verdict};
+use std::process::Command;
+use std::time::Instant;
+
+const STARTS: usize = 20;
+/// How many times the floor's time it may take.
+const TARGET: f64 = 2.0;
+
+pub(crate) fn run() {
+    let request = client::request(&bodies::fixture("small"));
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let mut starts: Both<&dyn Fn() -> Server> = Both {
+        floor: &|| Server::floor(directory),
+        drydock: &|| Server::drydock(directory, "info"),
+    };
+    let rounds = in_turns(STARTS, &mut starts, |start| {
+        let begin = Instant::now();
+        let server = start();
+        Client::connect(&server).ask(&request);
+        begin.elapsed().as_secs_f64() * 1e3
+    });
+    let (milliseconds, ratio) = (medians(&rounds, |it| *it), ratio(&rounds, |it| *it));
+    println!(
+        "From the start of the process to the first review answered over TLS, with a key and certificate of its own made on the way. Medians of {STARTS} starts.\n"
+    );
+    println!("| floor, ms | drydock, ms | ratio | target | |\n|---|---|---|---|---|");
+    println!(
+        "| {:.1} | {:.1} | {ratio:.2} | {} | {} |\n",
+        milliseconds.floor,
+        milliseconds.drydock,
+        bound(Some(TARGET)),
+        verdict(ratio, Some(TARGET))
+    );
+    println!("Program: {}.", size(directory));
+}
+
+/// Returns the size of the program as a release has it: without symbols, which benchmarks keep.
+fn size(directory: &std::path::Path) -> String {
+    let (program, stripped) = (Server::drydock_binary(), directory.join("stripped"));
+    let strip = Command::new("strip")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(program)
+        .status();
+    let bytes = |path: &std::path::Path| std::fs::metadata(path).unwrap().len();
+    #[expect(clippy::cast_precision_loss, reason = "programs are small")]
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    match strip {
+        Ok(status) if status.success() => {
+            format!("{:.2} MB without symbols", megabytes(bytes(&stripped)))
+        }
+        _ => format!(
+            "{:.2} MB with symbols; `strip` (Debian: binutils) is not here to take them off",
+            megabytes(bytes(program))
+        ),
+    }
+}
