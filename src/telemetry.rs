@@ -1,11 +1,13 @@
 //! What drydock says of itself: logs and metrics. Closed label sets, names by Prometheus convention.
 
+mod json;
 mod lines;
 pub mod metrics;
 
 pub use lines::Lines;
 
 use clap::ValueEnum;
+use json::JsonLines;
 use std::io;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -73,11 +75,7 @@ pub fn start_logging(format: LogFormat, level: LogLevel, lines: Lines) -> LevelS
         .log_internal_errors(false);
     let layer = match format {
         LogFormat::Text => layer.boxed(),
-        LogFormat::Json => layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed(),
+        LogFormat::Json => layer.event_format(JsonLines).boxed(),
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))

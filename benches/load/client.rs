@@ -6,7 +6,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -81,15 +81,39 @@ impl Client {
     }
 
     /// Sends a request, or a part of one.
-    pub(crate) fn send(&mut self, request: &[u8]) {
-        self.stream.write_all(request).unwrap();
+    pub(crate) fn send(&mut self, mut request: &[u8]) {
+        while !request.is_empty() {
+            let written = self.insist(|stream| stream.write(request));
+            request = &request[written..];
+        }
+        self.insist(Write::flush);
+    }
+
+    /// Does something with the stream until it no longer would have to wait.
+    fn insist<T>(
+        &mut self,
+        mut what: impl FnMut(&mut StreamOwned<ClientConnection, TcpStream>) -> io::Result<T>,
+    ) -> T {
+        loop {
+            match what(&mut self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+                result => return result.unwrap(),
+            }
+        }
+    }
+
+    /// Whether it sleeps while there is nothing to read, or asks again and again.
+    fn may_sleep(&self, may: bool) {
+        self.stream.sock.set_nonblocking(!may).unwrap();
     }
 
     /// Reads the whole answer and returns its body.
     pub(crate) fn receive(&mut self) -> &[u8] {
         let mut filled = 0;
         loop {
-            let read = self.stream.read(&mut self.buffer[filled..]).unwrap();
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let read = self.insist(|stream| stream.read(&mut buffer[filled..]));
+            self.buffer = buffer;
             assert!(
                 read > 0,
                 "the server closed the connection, or answers with more than {filled} bytes"
@@ -114,8 +138,10 @@ impl Client {
 /// Keeps every connection busy until then, and returns how many requests were answered.
 ///
 /// One thread is enough, and cheaper than one each: while it reads one answer the server has the requests of all the others.
+/// It never sleeps: the kernel's work to wake it would be the server's, and only a server that is slower than the client would have it.
 pub(crate) fn saturate(clients: &mut [Client], request: &[u8], until: Until) -> u32 {
     let mut answered = 0;
+    clients.iter().for_each(|client| client.may_sleep(false));
     clients.iter_mut().for_each(|client| client.send(request));
     while until.is_ahead(answered) {
         for client in &mut *clients {
@@ -126,6 +152,7 @@ pub(crate) fn saturate(clients: &mut [Client], request: &[u8], until: Until) -> 
     }
     for client in clients {
         client.receive();
+        client.may_sleep(true);
         answered += 1;
     }
     answered
