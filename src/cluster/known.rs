@@ -55,6 +55,17 @@ impl KnownSource {
     }
 }
 
+/// What something new changes, from less to more.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Change {
+    /// Nothing.
+    Nothing,
+    /// What the API server has as the status of a policy.
+    Status,
+    /// What is in force, perhaps.
+    InForce,
+}
+
 /// How many policies and sources there are, by state.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
@@ -71,10 +82,10 @@ pub struct Counts {
 }
 
 impl Known {
-    /// Takes in a policy object; returns whether what is in force may have changed.
-    pub fn apply(&mut self, object: Value) -> bool {
+    /// Takes in a policy object; returns what it changes.
+    pub fn apply(&mut self, object: Value) -> Change {
         let Some(name) = object.pointer("/metadata/name").and_then(Value::as_str) else {
-            return false;
+            return Change::Nothing;
         };
         let name = name.to_owned();
         let version = Version::of(&object);
@@ -83,9 +94,14 @@ impl Known {
             .and_then(|status| serde_json::from_value(status.clone()).ok())
             .unwrap_or_default();
         if let Some(known) = self.policies.get_mut(&name) {
-            known.status = status;
+            let before = std::mem::replace(&mut known.status, status);
             if known.version == version {
-                return false;
+                let is_same = known.status == before;
+                return if is_same {
+                    Change::Nothing
+                } else {
+                    Change::Status
+                };
             }
             let is_same_object = known.version.uid == version.uid;
             let generation = version.generation;
@@ -101,7 +117,7 @@ impl Known {
                     known.in_force = known.in_force.take().filter(|_| is_same_object);
                 }
             }
-            return true;
+            return Change::InForce;
         }
         let generation = version.generation;
         let (in_force, problems) = match policy::read_object(object) {
@@ -115,19 +131,19 @@ impl Known {
             problems,
         };
         self.policies.insert(name, known);
-        true
+        Change::InForce
     }
 
-    /// Forgets a policy; returns whether there was one.
-    pub fn delete(&mut self, name: &str) -> bool {
-        self.policies.remove(name).is_some()
+    /// Forgets a policy; returns what that changes.
+    pub fn delete(&mut self, name: &str) -> Change {
+        Change::of_what_is_in_force(self.policies.remove(name).is_some())
     }
 
-    /// Forgets policies that a whole list did not have; returns whether there were any.
-    pub fn retain(&mut self, listed: &BTreeSet<String>) -> bool {
+    /// Forgets policies that a whole list did not have; returns what that changes.
+    pub fn retain(&mut self, listed: &BTreeSet<String>) -> Change {
         let before = self.policies.len();
         self.policies.retain(|name, _| listed.contains(name));
-        self.policies.len() < before
+        Change::of_what_is_in_force(self.policies.len() < before)
     }
 
     /// Returns what is known of each policy.
@@ -197,10 +213,10 @@ impl Known {
         }
     }
 
-    /// Takes in what was seen of a source; returns whether anything is different now.
-    pub fn saw(&mut self, source: &Source, seen: Seen, now: Timestamp) -> bool {
+    /// Takes in what was seen of a source; returns what that changes.
+    pub fn saw(&mut self, source: &Source, seen: Seen, now: Timestamp) -> Change {
         let Some(known) = self.sources.get_mut(source) else {
-            return false;
+            return Change::Nothing;
         };
         let (live, problem) = match seen {
             Seen::Resolved(live) => (live, None),
@@ -224,7 +240,7 @@ impl Known {
         known.live = live;
         known.problem = problem;
         known.is_seen = true;
-        !is_same
+        Change::of_what_is_in_force(!is_same)
     }
 
     /// Whether every source has been looked at since the start.
@@ -266,6 +282,16 @@ impl Known {
         self.policies
             .values()
             .filter_map(|known| known.in_force.as_ref().map(|(policy, _)| policy))
+    }
+}
+
+impl Change {
+    fn of_what_is_in_force(is_different: bool) -> Self {
+        if is_different {
+            Self::InForce
+        } else {
+            Self::Nothing
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //!  (one object each)               └────► status, to the API server
 //! ```
 
-use super::known::Known;
+use super::known::{Change, Known};
 use super::source::{self, Seen};
 use super::status;
 use super::watch::{Watched, watch};
@@ -109,30 +109,30 @@ impl Follower {
         loop {
             let first_look = self.read_at.map(|read| read + FIRST_LOOK);
             let waits = self.published.borrow().is_none();
-            let changed = tokio::select! {
+            let change = tokio::select! {
                 Some(event) = events.next() => self.take(event),
                 Some((source, seen)) = self.seen_here.recv() => self.saw(&source, seen),
-                () = until(first_look), if waits && first_look.is_some() => true,
+                () = until(first_look), if waits && first_look.is_some() => Change::InForce,
                 () = until(self.statuses_due), if self.statuses_due.is_some() => {
                     self.hand_over_statuses();
                     continue;
                 }
             };
             if self.read_at.is_some() {
-                self.hand_over(changed);
+                self.hand_over(change);
             }
         }
     }
 
-    /// Takes in an event; returns whether what is in force may have changed.
-    fn take(&mut self, event: Watched<DynamicObject>) -> bool {
+    /// Takes in an event; returns what it changes.
+    fn take(&mut self, event: Watched<DynamicObject>) -> Change {
         let Watched::Event(event) = event else {
-            return false;
+            return Change::Nothing;
         };
         match event {
             Event::Init => {
                 self.listed = Some(BTreeSet::new());
-                false
+                Change::Nothing
             }
             Event::InitApply(object) => {
                 if let (Some(listed), Some(name)) = (&mut self.listed, &object.metadata.name) {
@@ -141,10 +141,14 @@ impl Follower {
                 self.apply(&object)
             }
             Event::InitDone => {
-                self.read_at.get_or_insert_with(Instant::now);
                 let listed = self.listed.take().unwrap_or_default();
-                self.known.retain(&listed);
-                true
+                let change = self.known.retain(&listed);
+                if self.read_at.is_none() {
+                    self.read_at = Some(Instant::now());
+                    // What the events before have changed is handed over now.
+                    return Change::InForce;
+                }
+                change
             }
             Event::Apply(object) => self.apply(&object),
             Event::Delete(object) => {
@@ -155,17 +159,17 @@ impl Follower {
         }
     }
 
-    fn apply(&mut self, object: &DynamicObject) -> bool {
+    fn apply(&mut self, object: &DynamicObject) -> Change {
         // What the watch decoded is encoded again, so that files and objects are read by one function.
         let Ok(value) = serde_json::to_value(object) else {
-            return false;
+            return Change::Nothing;
         };
         let name = object.metadata.name.as_deref().unwrap_or_default();
-        let changed = self.known.apply(value);
-        if changed {
+        let change = self.known.apply(value);
+        if change == Change::InForce {
             self.log(name);
         }
-        changed
+        change
     }
 
     fn log(&self, name: &str) {
@@ -185,9 +189,10 @@ impl Follower {
         }
     }
 
-    fn saw(&mut self, source: &Source, seen: Seen) -> bool {
-        if !self.known.saw(source, seen, Timestamp::now()) {
-            return false;
+    fn saw(&mut self, source: &Source, seen: Seen) -> Change {
+        let change = self.known.saw(source, seen, Timestamp::now());
+        if change == Change::Nothing {
+            return change;
         }
         if let Some(known) = self.known.source(source) {
             let addresses: Vec<String> = known
@@ -206,12 +211,13 @@ impl Follower {
                 ),
             }
         }
-        true
+        change
     }
 
-    /// Publishes what is in force, where that may have changed.
-    fn hand_over(&mut self, changed: bool) {
-        if changed {
+    /// Publishes what is in force, where that may have changed, and sees to it that the status of policies is looked at, where that may be
+    /// another one: not for each try of a watch that fails.
+    fn hand_over(&mut self, change: Change) {
+        if change == Change::InForce {
             self.follow_sources();
             let waited = self
                 .read_at
@@ -226,7 +232,7 @@ impl Follower {
                 .set_sources(counts.resolved, counts.stale, counts.unresolved);
         }
         // Before that, a replica that starts would call sources stale that it has not looked at yet.
-        if self.published.borrow().is_some() {
+        if change > Change::Nothing && self.published.borrow().is_some() {
             self.statuses_due.get_or_insert(Instant::now() + GATHER);
         }
     }

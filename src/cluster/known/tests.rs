@@ -6,7 +6,7 @@
     reason = "a test may panic"
 )]
 
-use super::{Counts, Known};
+use super::{Change, Counts, Known};
 use crate::cluster::source::Seen;
 use crate::cluster::status::differences;
 use crate::crd::JobPodPolicyStatus;
@@ -58,7 +58,11 @@ fn write(known: &mut Known, objects: &mut BTreeMap<String, Value>, now: Timestam
     for (name, status) in &differences {
         let object = objects.get_mut(name).unwrap();
         object["status"] = serde_json::to_value(status).unwrap();
-        assert!(!known.apply(object.clone()), "a status changes no policy");
+        assert_eq!(
+            known.apply(object.clone()),
+            Change::Status,
+            "a status changes no policy"
+        );
     }
     differences.len()
 }
@@ -83,10 +87,14 @@ fn said(status: &str, reason: &str, message: &str) -> (String, String, String) {
 #[test]
 fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
     let mut known = Known::default();
-    assert!(known.apply(object("a", "u", 1, FIXED)));
-    assert!(!known.apply(object("a", "u", 1, FIXED)), "nothing is new");
-    assert!(known.apply(object("a", "u", 2, BAD)));
-    assert!(known.apply(object("b", "v", 1, FIXED)));
+    assert_eq!(known.apply(object("a", "u", 1, FIXED)), Change::InForce);
+    assert_eq!(
+        known.apply(object("a", "u", 1, FIXED)),
+        Change::Nothing,
+        "nothing is new"
+    );
+    assert_eq!(known.apply(object("a", "u", 2, BAD)), Change::InForce);
+    assert_eq!(known.apply(object("b", "v", 1, FIXED)), Change::InForce);
     assert_eq!(labels(&known), ["a@1", "b@1"]);
     let status = differences(&known, at(0)).remove("a").unwrap();
     assert_eq!(status.observed_generation, Some(2));
@@ -101,7 +109,7 @@ fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
         ..Counts::default()
     };
     assert_eq!(known.counts(), counts);
-    assert!(known.apply(object("a", "u", 3, FIXED)));
+    assert_eq!(known.apply(object("a", "u", 3, FIXED)), Change::InForce);
     assert_eq!(labels(&known), ["a@3", "b@1"]);
 }
 
@@ -125,10 +133,10 @@ fn a_policy_that_is_gone_is_not_in_force() {
     for name in ["a", "b", "c"] {
         known.apply(object(name, name, 1, FIXED));
     }
-    assert!(known.delete("a"));
-    assert!(!known.delete("a"));
-    assert!(known.retain(&["b".to_owned()].into()));
-    assert!(!known.retain(&["b".to_owned()].into()));
+    assert_eq!(known.delete("a"), Change::InForce);
+    assert_eq!(known.delete("a"), Change::Nothing);
+    assert_eq!(known.retain(&["b".to_owned()].into()), Change::InForce);
+    assert_eq!(known.retain(&["b".to_owned()].into()), Change::Nothing);
     assert_eq!(labels(&known), ["b@1"]);
 }
 
@@ -139,8 +147,14 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     known.apply(objects["a"].clone());
     assert_eq!(known.follow_policies(), [web()].into());
     assert!(!known.all_seen());
-    assert!(known.saw(&web(), has(&["10.0.0.216"]), at(1)));
-    assert!(!known.saw(&web(), has(&["10.0.0.216"]), at(2)));
+    assert_eq!(
+        known.saw(&web(), has(&["10.0.0.216"]), at(1)),
+        Change::InForce
+    );
+    assert_eq!(
+        known.saw(&web(), has(&["10.0.0.216"]), at(2)),
+        Change::Nothing
+    );
     assert!(known.all_seen());
     assert_eq!(write(&mut known, &mut objects, at(3)), 1);
     assert_eq!(
@@ -152,7 +166,7 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     let expected = json!([{"source": "ingress/cicd/web", "addresses": ["10.0.0.216"], "since": "2027-01-15T08:00:01Z", "stale": false}]);
     assert_eq!(status["addresses"], expected);
 
-    assert!(known.saw(&web(), Seen::Gone, at(9)));
+    assert_eq!(known.saw(&web(), Seen::Gone, at(9)), Change::InForce);
     let status = differences(&known, at(10)).remove("a").unwrap();
     let message =
         "ingress/cicd/web does not exist; its last known address stays in use: 10.0.0.216";
@@ -175,7 +189,10 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
         "every replica says the same"
     );
 
-    assert!(after.saw(&web(), has(&["10.0.0.232"]), at(30)));
+    assert_eq!(
+        after.saw(&web(), has(&["10.0.0.232"]), at(30)),
+        Change::InForce
+    );
     write(&mut after, &mut objects, at(31));
     let expected = json!([{"source": "ingress/cicd/web", "addresses": ["10.0.0.232"], "since": "2027-01-15T08:00:30Z", "stale": false}]);
     assert_eq!(objects["a"]["status"]["addresses"], expected);
@@ -213,8 +230,8 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
             hostnames: vec![hostname.to_owned()],
         })
     };
-    assert!(known.saw(&web(), seen("a.lab.com"), at(0)));
-    assert!(known.saw(&web(), seen("b.lab.com"), at(0)));
+    assert_eq!(known.saw(&web(), seen("a.lab.com"), at(0)), Change::InForce);
+    assert_eq!(known.saw(&web(), seen("b.lab.com"), at(0)), Change::InForce);
     let status = differences(&known, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames, ["b.lab.com"]);
     let set = known.set();
@@ -268,7 +285,10 @@ fn a_source_that_no_policy_names_any_more_is_forgotten() {
     known.saw(&web(), has(&["10.0.0.1"]), at(0));
     known.apply(object("a", "u", 2, FIXED));
     assert!(known.follow_policies().is_empty());
-    assert!(!known.saw(&web(), has(&["10.0.0.2"]), at(1)));
+    assert_eq!(
+        known.saw(&web(), has(&["10.0.0.2"]), at(1)),
+        Change::Nothing
+    );
     assert!(known.source(&web()).is_none());
 }
 

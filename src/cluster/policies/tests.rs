@@ -1,11 +1,15 @@
-//! What is written while a replica starts.
+//! What is written while a replica starts, and when the status of policies is looked at.
 
-use super::run;
+use super::{Change, Follower, run};
+use crate::cluster::source::Seen;
 use crate::cluster::testing::client_of;
+use crate::cluster::watch::Watched;
 use crate::telemetry::metrics::Metrics;
 use axum::Router;
 use axum::extract::RawQuery;
 use axum::routing::{get, patch};
+use kube::api::DynamicObject;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,4 +91,81 @@ async fn a_replica_that_starts_says_nothing_of_a_source_before_it_has_looked_at_
     set.wait_for(Option::is_some).await.unwrap();
     work.abort();
     assert_eq!(written.load(Ordering::Relaxed), 0);
+}
+
+/// One that has read this policy and looked at its source, and has nothing to do about it any more.
+async fn follower(policy: &Value) -> Follower {
+    let (published, _) = watch::channel(None);
+    let (statuses, _) = watch::channel(super::Statuses::new());
+    let client = client_of(Router::new()).await;
+    let mut follower = Follower::new(client, published, statuses, Arc::new(Metrics::new()));
+    for event in list(policy) {
+        let change = follower.take(event);
+        if follower.read_at.is_some() {
+            follower.hand_over(change);
+        }
+    }
+    assert!(see(&mut follower, unreadable("refused")));
+    follower
+}
+
+/// A whole list of one policy.
+fn list(policy: &Value) -> [Watched<DynamicObject>; 3] {
+    let policy = serde_json::from_value(policy.clone()).unwrap();
+    [Event::Init, Event::InitApply(policy), Event::InitDone].map(Watched::Event)
+}
+
+fn unreadable(problem: &str) -> Seen {
+    Seen::Unreadable(format!("cannot be watched ({problem})"))
+}
+
+/// Whether a change leads to a look at the status of policies, which is then taken.
+fn looks(follower: &mut Follower, change: Change) -> bool {
+    follower.hand_over(change);
+    let looks = follower.statuses_due.is_some();
+    follower.hand_over_statuses();
+    looks
+}
+
+fn see(follower: &mut Follower, seen: Seen) -> bool {
+    let change = follower.saw(&"ingress/cicd/web".parse().unwrap(), seen);
+    looks(follower, change)
+}
+
+fn hear(follower: &mut Follower, event: Watched<DynamicObject>) -> bool {
+    let change = follower.take(event);
+    looks(follower, change)
+}
+
+#[tokio::test]
+async fn watches_that_fail_again_and_lists_that_say_the_same_lead_to_no_look_at_the_status() {
+    let mut follower = follower(&policy()).await;
+    for _ in 0..3 {
+        assert!(!see(&mut follower, unreadable("refused")));
+        let outage = Watched::Outage("refused".to_owned());
+        assert!(!hear(&mut follower, outage));
+        for event in list(&policy()) {
+            assert!(!hear(&mut follower, event));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_status_is_made_of_leads_to_a_look_at_it() {
+    let mut follower = follower(&policy()).await;
+    assert!(see(&mut follower, unreadable("forbidden")));
+    assert!(see(&mut follower, Seen::Gone));
+    let mut changed = policy();
+    changed["status"]["addresses"][0]["stale"] = true.into();
+    let by_somebody = serde_json::from_value(changed.clone()).unwrap();
+    assert!(hear(
+        &mut follower,
+        Watched::Event(Event::Apply(by_somebody))
+    ));
+    changed["metadata"]["generation"] = 2.into();
+    let edited = serde_json::from_value(changed).unwrap();
+    assert!(hear(&mut follower, Watched::Event(Event::Apply(edited))));
+    // A list that has it no more.
+    hear(&mut follower, Watched::Event(Event::Init));
+    assert!(hear(&mut follower, Watched::Event(Event::InitDone)));
 }
