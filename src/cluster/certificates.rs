@@ -11,9 +11,14 @@
 //! something of its is served*. Each look reads both objects afresh; watches only say when to look. So what a replica writes never rests on
 //! what it read long ago, and there is no leader: the API server lets one of two writers win, and the other looks again.
 //!
-//! When the API server is away, leafs are renewed by the authority that is known; everything else waits.
+//! Where somebody else deletes, empties or replaces the Secret, or puts an old one back, whoever looks first goes on trusting all that any
+//! replica could serve of, for the life of a leaf.
+//!
+//! When the API server is away, or does not trust a new authority for long enough yet, leafs are renewed by the authority that they are of;
+//! everything else waits.
 
 mod content;
+mod in_use;
 mod keeper;
 mod lifetimes;
 mod live;

@@ -5,6 +5,7 @@
 //! next.crt, next.key    the next one, while it is made known: it is trusted and does not sign yet
 //! previous.crt          the certificates of earlier ones: what they signed may still be in use
 //! previous-until        when nothing of theirs is in use any more (RFC 3339); without it they are trusted until they end
+//! changed               when a replica changed it last (RFC 3339): what somebody else replaced or put back is told by it
 //! ```
 //!
 //! What cannot be read is told and left out: a damaged Secret costs a new authority, never an admission.
@@ -12,15 +13,21 @@
 #[cfg(test)]
 mod tests;
 
-use crate::authority::{Authority, CaCertificate};
+use super::lifetimes::after;
+use crate::authority::{Authority, BEFORE_NOW, CaCertificate};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const CURRENT: [&str; 2] = ["ca.crt", "ca.key"];
 const NEXT: [&str; 2] = ["next.crt", "next.key"];
 const PREVIOUS: &str = "previous.crt";
 const PREVIOUS_UNTIL: &str = "previous-until";
+const CHANGED: &str = "changed";
+
+/// The least time between two changes, as they are noted: clocks differ.
+const TICK: Duration = Duration::from_millis(1);
 
 /// The content of the Secret.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -33,6 +40,8 @@ pub(super) struct Content {
     pub(super) previous: Vec<CaCertificate>,
     /// When `previous` is not needed any more.
     pub(super) previous_until: Option<Timestamp>,
+    /// When a replica changed it last, and later than the time before; nothing where none has.
+    pub(super) changed: Option<Timestamp>,
 }
 
 /// Data of a Secret, decoded.
@@ -53,6 +62,7 @@ impl Content {
             next,
             previous: reader.certificates(PREVIOUS),
             previous_until: reader.time(PREVIOUS_UNTIL),
+            changed: reader.time(CHANGED),
         };
         content.trust(reader.orphans);
         (content, reader.problems)
@@ -65,6 +75,13 @@ impl Content {
                 self.previous.push(certificate);
             }
         }
+    }
+
+    /// Notes that a replica changes it now: later than it was, and than another time at which it is known to have been changed.
+    pub(super) fn change(&mut self, last: Option<Timestamp>, now: Timestamp) {
+        let last = self.changed.max(last);
+        let next = last.map(|last| after(last, TICK));
+        self.changed = next.max(Some(now));
     }
 
     /// Writes it to a Secret's data, whose other fields stay.
@@ -83,8 +100,12 @@ impl Content {
         }
         let previous: String = self.previous.iter().map(CaCertificate::pem).collect();
         set(PREVIOUS, (!previous.is_empty()).then_some(previous));
-        let until = self.previous_until;
-        set(PREVIOUS_UNTIL, until.map(|until| until.to_string()));
+        for (name, time) in [
+            (PREVIOUS_UNTIL, self.previous_until),
+            (CHANGED, self.changed),
+        ] {
+            set(name, time.map(|time| time.to_string()));
+        }
     }
 
     /// Returns all certificates to be trusted, each once, in an order that is the same for every replica.
@@ -100,11 +121,35 @@ impl Content {
         trusted
     }
 
+    /// Returns until when leafs of an authority are trusted; nothing where it is not.
+    ///
+    /// Those of previous ones are until their date, if they do not end before. Where somebody took that out, until they end.
+    pub(super) fn trusted_until(&self, certificate: &CaCertificate) -> Option<Timestamp> {
+        let mut authorities = [&self.current, &self.next].into_iter().flatten();
+        if authorities.any(|authority| authority.certificate() == certificate) {
+            return Some(certificate.expires());
+        }
+        let date = self.previous_until.unwrap_or(Timestamp::MAX);
+        let is_previous = self.previous.contains(certificate);
+        is_previous.then(|| date.min(certificate.expires()))
+    }
+
+    /// Whether a previous authority is not needed any more: its date has come, or it has ended.
+    pub(super) fn is_over(&self, previous: &CaCertificate, now: Timestamp) -> bool {
+        self.previous_until.is_some_and(|until| until <= now) || has_ended(previous, now)
+    }
+
     /// Returns the `caBundle`, PEM.
     pub(super) fn bundle(&self) -> String {
         let trusted = self.trusted().into_iter();
         trusted.map(CaCertificate::pem).collect()
     }
+}
+
+/// Whether an authority has ended by any clock: one that is ahead does not take it from those that still serve of it.
+pub(super) fn has_ended(certificate: &CaCertificate, now: Timestamp) -> bool {
+    let end = certificate.expires().checked_add(BEFORE_NOW);
+    end.is_ok_and(|end| end <= now)
 }
 
 struct Reader<'a> {

@@ -1,13 +1,13 @@
 //! One look at the cluster: read the Secret and the webhook configuration, write what has to be written, sign what has to be signed.
 
 use super::content::Content;
+use super::in_use::Traces;
 use super::live::{InForce, Live};
 use super::pause::Look;
 use super::problem::{Object, Problem, Told};
 use super::rotation::{self, Sight};
-use super::serving::{Serving, is_due};
+use super::serving::{Serving, signer};
 use super::{Issued, Settings};
-use crate::authority::CaCertificate;
 use crate::names::{CA_SECRET, NAME};
 use crate::telemetry::metrics::{CertificateEvent, Metrics};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -101,20 +101,28 @@ impl Keeper {
         secret: Option<Secret>,
         live: &Live,
     ) -> Result<bool, Problem> {
-        let found = match (&secret, &self.known) {
-            (Some(secret), _) => self.read(secret),
-            // Someone deleted it: the same again, and nothing changes for anybody.
-            (None, Some(known)) => known.clone(),
-            (None, None) => Content::default(),
+        let held = secret.as_ref().map(|secret| self.read(secret));
+        let now = (self.settings.clock)().wall;
+        let traces = Traces {
+            held: held.as_ref(),
+            known: self.known.as_ref(),
+            own: self.serving.as_ref().map(Serving::ca),
+            live,
         };
-        let in_use = self.in_use(&found, live);
         let sight = Sight {
-            now: (self.settings.clock)().wall,
-            in_use: &in_use,
+            now,
+            in_use: &traces.in_use(now),
+            is_changed_by_others: traces.is_changed_by_others(),
             in_force: &self.in_force,
             lifetimes: self.settings.lifetimes,
         };
-        let (content, moves) = rotation::settle(found, &sight)?;
+        // Where someone deleted it: the same again, and nothing changes for anybody.
+        let found = held.or_else(|| self.known.clone()).unwrap_or_default();
+        let (mut content, moves) = rotation::settle(found, &sight)?;
+        if !moves.is_empty() {
+            let last = self.known.as_ref().and_then(|known| known.changed);
+            content.change(last, now);
+        }
         let has_to_write = secret.is_none() || !moves.is_empty();
         match secret {
             Some(secret) if has_to_write => self.replace(secret, &content).await?,
@@ -131,17 +139,6 @@ impl Keeper {
         }
         self.known = Some(content);
         Ok(has_to_write)
-    }
-
-    /// The authorities of which something is served, as far as this replica can know: its own, and where the Secret has lost those that the
-    /// webhooks trust, all of these.
-    fn in_use(&self, found: &Content, live: &Live) -> Vec<CaCertificate> {
-        let own = self.serving.iter().map(|serving| &serving.ca).cloned();
-        let trusted = live.trusted_by_any();
-        let is_new_here = self.serving.is_none() || found.current.is_none();
-        let has_lost = !trusted.iter().any(|it| found.trusted().contains(&it));
-        let of_others = trusted.into_iter().filter(|_| is_new_here && has_lost);
-        own.chain(of_others).collect()
     }
 
     fn read(&mut self, secret: &Secret) -> Content {
@@ -226,27 +223,22 @@ impl Keeper {
 
     /// Signs a leaf where one is due, by what is known: this needs no API server.
     fn look_at_leaf(&mut self) -> Result<(), Problem> {
-        let Some(current) = self.known.as_ref().and_then(|known| known.current.as_ref()) else {
+        let Some(known) = &self.known else {
             return Ok(());
         };
         let Settings {
             clock, lifetimes, ..
         } = &self.settings;
         let now = clock().wall;
-        if !is_due(
-            self.serving.as_ref(),
-            current,
-            &self.in_force,
-            now,
-            *lifetimes,
-        ) {
+        let serving = self.serving.as_ref();
+        let signer = signer(serving, known, &self.in_force, now, *lifetimes);
+        let Some((authority, lifetime)) = signer else {
             return Ok(());
-        }
+        };
         let names = self.settings.server_names();
-        let leaf = current.sign(&names, now, lifetimes.leaf())?;
         let serving = Serving {
-            leaf,
-            ca: current.certificate().clone(),
+            leaf: authority.sign(&names, now, lifetime)?,
+            authority: authority.clone(),
         };
         let issued = serving.issued();
         tracing::info!(authority = issued.authority, expires = %issued.expires, "a server certificate is signed");

@@ -1,5 +1,6 @@
 //! How long authorities and leafs live, and how long two authorities are trusted side by side before the new one signs.
 
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Times that fit together.
@@ -73,4 +74,9 @@ impl Lifetimes {
     pub(super) fn overlap(&self) -> Duration {
         self.overlap
     }
+}
+
+/// Returns the time at the end of a duration, or the last one that there is.
+pub(super) fn after(now: Timestamp, time: Duration) -> Timestamp {
+    now.checked_add(time).unwrap_or(Timestamp::MAX)
 }

@@ -12,21 +12,22 @@
 #[cfg(test)]
 mod tests;
 
-use super::content::Content;
-use super::lifetimes::Lifetimes;
+use super::content::{Content, has_ended};
+use super::lifetimes::{Lifetimes, after};
 use super::live::InForce;
 use crate::authority::{Authority, AuthorityError, CaCertificate};
 use crate::telemetry::metrics::CertificateEvent;
 use jiff::Timestamp;
-use std::time::Duration;
 
 /// What is known beside the content of the Secret.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight<'a> {
     /// Now, by the wall clock: certificates end by it.
     pub(super) now: Timestamp,
-    /// The authorities whose leafs are served.
+    /// The authorities whose leafs may be served.
     pub(super) in_use: &'a [CaCertificate],
+    /// Whether somebody else has changed the content: its date says nothing about what is in use then.
+    pub(super) is_changed_by_others: bool,
     /// Since when which authority has been trusted.
     pub(super) in_force: &'a InForce,
     /// How long things live.
@@ -42,7 +43,7 @@ pub(super) enum Move {
     Publish,
     /// Let the next authority sign from now on.
     Promote,
-    /// Trust authorities in use, which somebody took out.
+    /// Trust authorities in use, which somebody took out or put another date to.
     Keep(Vec<CaCertificate>),
     /// Trust those no more of which nothing is in use.
     Discard,
@@ -93,9 +94,12 @@ pub(super) fn decide(content: &Content, sight: &Sight<'_>) -> Option<Move> {
         });
     };
     let trusted = content.trusted();
-    let lost = |it: &&CaCertificate| !it.rest(now).is_zero() && !trusted.contains(it);
+    let lost = |it: &&CaCertificate| !has_ended(it, now) && !trusted.contains(it);
     let lost: Vec<CaCertificate> = sight.in_use.iter().filter(lost).cloned().collect();
-    if !lost.is_empty() {
+    let in_a_leafs_life = after(now, lifetimes.leaf());
+    let is_early = |until| until < in_a_leafs_life;
+    let may_lose = sight.is_changed_by_others && content.previous_until.is_some_and(is_early);
+    if may_lose || !lost.is_empty() {
         return Some(Move::Keep(lost));
     }
     let of_next = match next {
@@ -115,17 +119,10 @@ pub(super) fn decide(content: &Content, sight: &Sight<'_>) -> Option<Move> {
 }
 
 fn about_previous(content: &Content, now: Timestamp) -> Option<Move> {
-    let is_over = |certificate| is_over(certificate, content.previous_until, now);
-    content
-        .previous
-        .iter()
-        .any(is_over)
+    let mut previous = content.previous.iter();
+    previous
+        .any(|certificate| content.is_over(certificate, now))
         .then_some(Move::Discard)
-}
-
-/// Whether a previous authority is not needed any more. One whose date somebody took out is trusted until it ends.
-fn is_over(certificate: &CaCertificate, until: Option<Timestamp>, now: Timestamp) -> bool {
-    until.is_some_and(|until| until <= now) || certificate.rest(now).is_zero()
 }
 
 fn perform(
@@ -157,18 +154,12 @@ fn perform(
             content.previous_until = until;
         }
         Move::Discard => {
-            let until = content.previous_until;
-            content
-                .previous
-                .retain(|certificate| !is_over(certificate, until, now));
+            let previous = std::mem::take(&mut content.previous).into_iter();
+            content.previous = previous.filter(|it| !content.is_over(it, now)).collect();
         }
     }
     if content.previous.is_empty() {
         content.previous_until = None;
     }
     Ok(content)
-}
-
-fn after(now: Timestamp, time: Duration) -> Timestamp {
-    now.checked_add(time).unwrap_or(Timestamp::MAX)
 }

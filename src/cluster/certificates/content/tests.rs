@@ -17,6 +17,7 @@ fn full() -> Content {
             .map(|it| authority(it).certificate().clone())
             .to_vec(),
         previous_until: Some(now()),
+        changed: Some(now()),
     }
 }
 
@@ -49,7 +50,7 @@ fn what_is_gone_is_taken_out_and_fields_of_others_stay() {
     (content.next, content.previous, content.previous_until) = (None, Vec::new(), None);
     content.write(&mut data);
     let names: Vec<&str> = data.keys().map(String::as_str).collect();
-    assert_eq!(names, ["ca.crt", "ca.key", "note"]);
+    assert_eq!(names, ["ca.crt", "ca.key", "changed", "note"]);
     assert_eq!(read(&data), content);
 }
 
@@ -113,6 +114,7 @@ fn each_field_that_cannot_be_read_is_named_and_never_quoted() {
             b"-----BEGIN CERTIFICATE-----\nc2VjcmV0IHdvcmRz\n-----END CERTIFICATE-----\n",
         ),
         ("previous-until", b"secret words"),
+        ("changed", b"secret words"),
     ] {
         let mut data = written(&whole);
         data.insert(name.to_owned(), ByteString(junk.to_vec()));

@@ -3,7 +3,7 @@ use super::*;
 use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK};
 use k8s_openapi::ByteString;
 use serde_json::json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -52,6 +52,7 @@ fn settled_with(
     let sight = Sight {
         now,
         in_use,
+        is_changed_by_others: false,
         in_force,
         lifetimes: lifetimes(),
     };
@@ -147,9 +148,13 @@ fn a_previous_authority_that_has_ended_is_discarded_whatever_the_date_says() {
     let (current, previous) = (authority(now()), authority(now() - CA + DAY));
     for until in [None, Some(now() + CA)] {
         let content = with_previous(&current, &previous, until);
-        let end = previous.certificate().expires();
-        assert_eq!(settled(content.clone(), end - SECOND).1, []);
-        assert_eq!(settled(content, end), (with(&current), vec![Move::Discard]));
+        // By a clock that is ahead it ends before it does for those who serve of it.
+        let over = previous.certificate().expires() + HOUR;
+        assert_eq!(settled(content.clone(), over - SECOND).1, []);
+        assert_eq!(
+            settled(content, over),
+            (with(&current), vec![Move::Discard])
+        );
     }
 }
 
@@ -160,7 +165,10 @@ fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
     let (_, moves) = settled(with(&current), end - SECOND);
     assert_eq!(moves, [Move::Publish]);
     let (content, moves) = settled(with(&current), end);
-    // Nothing of its is good any more either.
+    assert_eq!(moves, [Move::Create]);
+    assert_eq!(content.previous, [current.certificate().clone()]);
+    // Nothing of its is good by any clock any more.
+    let (content, moves) = settled(with(&current), end + HOUR);
     assert_eq!(moves, [Move::Create, Move::Discard]);
     assert_ne!(content.current, Some(current));
     assert_eq!(content.previous, []);
@@ -168,7 +176,7 @@ fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
 
 #[test]
 fn where_the_current_has_ended_the_next_takes_over_without_waiting() {
-    let current = authority(now() - CA);
+    let current = authority(now() - CA - HOUR);
     let next = authority(now() - OVERLAP);
     let (content, moves) = settled(with_next(&current, &next), now());
     assert_eq!(moves, [Move::Promote, Move::Discard]);
@@ -202,7 +210,7 @@ fn a_next_that_has_ended_or_is_not_good_yet_is_published_anew() {
 
 #[test]
 fn two_that_are_not_good_are_replaced_by_one_and_trusted_if_they_may_become_good() {
-    let (ended, to_come) = (authority(now() - CA), authority(now() + DAY));
+    let (ended, to_come) = (authority(now() - CA - HOUR), authority(now() + DAY));
     let (content, moves) = settled(with_next(&ended, &to_come), now());
     assert_eq!(moves, [Move::Create, Move::Discard]);
     assert_eq!(content.previous, [to_come.certificate().clone()]);
@@ -233,8 +241,29 @@ fn the_authority_of_a_leaf_in_use_is_kept_where_somebody_took_it_out() {
 }
 
 #[test]
+fn what_somebody_put_back_is_trusted_for_the_life_of_a_leaf_whatever_its_date_says() {
+    let (current, previous) = (authority(now()), authority(now()));
+    let sight = Sight {
+        now: now(),
+        in_use: &[],
+        is_changed_by_others: true,
+        in_force: &InForce::default(),
+        lifetimes: lifetimes(),
+    };
+    for date in [now() - DAY, now(), now() + DAY - SECOND] {
+        let content = with_previous(&current, &previous, Some(date));
+        let (content, moves) = settle(content, &sight).unwrap();
+        assert_eq!(moves, [Move::Keep(vec![])]);
+        let until = Some(now() + DAY);
+        assert_eq!(content, with_previous(&current, &previous, until));
+        assert_eq!(decide(&content, &sight), None);
+    }
+    assert_eq!(decide(&with(&current), &sight), None);
+}
+
+#[test]
 fn an_authority_that_has_ended_is_not_kept() {
-    let (own, other) = (authority(now() - CA), authority(now()));
+    let (own, other) = (authority(now() - CA - HOUR), authority(now()));
     let in_use = [own.certificate().clone()];
     let (_, moves) = settled_with(with(&other), now(), &in_use, &InForce::default());
     assert_eq!(moves, []);

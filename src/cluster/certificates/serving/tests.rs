@@ -24,12 +24,17 @@ fn authority(life: Duration) -> Authority {
 fn serving(authority: &Authority) -> Serving {
     Serving {
         leaf: authority.sign(&["a".to_owned()], now(), DAY).unwrap(),
-        ca: authority.certificate().clone(),
+        authority: authority.clone(),
     }
 }
 
 fn in_force(authority: &Authority, time: Duration) -> InForce {
-    let bundle = ByteString(authority.certificate().pem().into());
+    in_force_of(&[authority], time)
+}
+
+fn in_force_of(authorities: &[&Authority], time: Duration) -> InForce {
+    let bundle = authorities.iter().map(|it| it.certificate().pem());
+    let bundle = ByteString(bundle.collect::<String>().into());
     let configuration = json!({"webhooks": [{
         "name": ENFORCE_WEBHOOK, "admissionReviewVersions": [], "sideEffects": "None",
         "clientConfig": {"caBundle": bundle},
@@ -41,13 +46,22 @@ fn in_force(authority: &Authority, time: Duration) -> InForce {
     in_force
 }
 
+fn with(current: &Authority) -> Content {
+    Content {
+        current: Some(current.clone()),
+        ..Content::default()
+    }
+}
+
 fn is_due_at(
     serving: Option<&Serving>,
     current: &Authority,
     in_force: &InForce,
     now: Timestamp,
 ) -> bool {
-    is_due(serving, current, in_force, now, lifetimes())
+    let content = with(current);
+    let signer = signer(serving, &content, in_force, now, lifetimes());
+    signer.is_some_and(|signer| signer == (current, DAY))
 }
 
 #[test]
@@ -61,6 +75,25 @@ fn the_first_leaf_waits_until_its_authority_is_trusted_and_no_longer() {
         now()
     ));
     assert!(is_due_at(None, &ca, &in_force(&ca, Duration::ZERO), now()));
+}
+
+#[test]
+fn the_first_leaf_is_of_the_next_authority_where_the_current_ends_before_the_leaf() {
+    let next = authority(DAY * 90);
+    let bundle_of_next = in_force(&next, Duration::ZERO);
+    for (life, expected) in [(DAY - SECOND, Some((&next, DAY))), (DAY, None)] {
+        let current = authority(life);
+        let content = Content {
+            next: Some(next.clone()),
+            ..with(&current)
+        };
+        let both = in_force_of(&[&current, &next], Duration::ZERO);
+        let signer = |in_force| signer(None, &content, in_force, now(), lifetimes());
+        assert_eq!(signer(&both), expected.or(Some((&current, DAY))));
+        assert_eq!(signer(&bundle_of_next), Some((&next, DAY)));
+        let alone = in_force(&current, Duration::ZERO);
+        assert_eq!(signer(&alone), Some((&current, DAY)));
+    }
 }
 
 #[test]
@@ -122,7 +155,7 @@ fn a_leaf_of_another_authority_is_replaced_once_the_new_one_is_in_force_for_the_
 }
 
 #[test]
-fn a_leaf_that_has_ended_does_not_wait_for_the_overlap() {
+fn a_leaf_that_has_ended_does_not_wait_where_its_authority_is_trusted_no_more() {
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
     let end = serving.leaf.expires;
@@ -130,6 +163,32 @@ fn a_leaf_that_has_ended_does_not_wait_for_the_overlap() {
     assert!(!is_due_at(Some(&serving), &new, &seen, end - SECOND));
     assert!(is_due_at(Some(&serving), &new, &seen, end));
     assert!(!is_due_at(Some(&serving), &new, &InForce::default(), end));
+}
+
+#[test]
+fn until_the_new_authority_is_in_force_the_one_before_renews_for_as_long_as_it_is_trusted() {
+    let (old, new) = (authority(DAY * 90), authority(DAY * 90));
+    let serving = serving(&old);
+    let until = now() + DAY + SECOND * 600;
+    let content = Content {
+        previous: vec![old.certificate().clone()],
+        previous_until: Some(until),
+        ..with(&new)
+    };
+    let at = |in_force: &InForce, now| {
+        let signer = signer(Some(&serving), &content, in_force, now, lifetimes());
+        signer.map(|(authority, lifetime)| (authority.clone(), lifetime))
+    };
+    let (early, seen) = (in_force(&new, OVERLAP - SECOND), in_force(&new, OVERLAP));
+    let renewal = serving.renewal();
+    assert_eq!(at(&early, renewal - SECOND), None);
+    let rest = Duration::try_from(until.duration_since(renewal)).unwrap();
+    assert_eq!(at(&early, renewal), Some((old.clone(), rest)));
+    assert_eq!(at(&seen, renewal), Some((new.clone(), DAY)));
+    // Also where the leaf has ended by a clock that was put ahead.
+    let late = until - SECOND;
+    assert_eq!(at(&early, late), Some((old, SECOND)));
+    assert_eq!(at(&early, until), Some((new, DAY)));
 }
 
 #[test]
