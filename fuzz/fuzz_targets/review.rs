@@ -1,7 +1,7 @@
 //! Any body is answered, or refused with a named error; what is patched needs no other patch.
 #![no_main]
 
-use drydock::admission::{Context, review};
+use drydock::admission::{Context, NamespaceLabels, review};
 use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -16,7 +16,7 @@ fuzz_target!(|body: &[u8]| {
     let context = Context {
         policies: &POLICIES,
         mode: Mode::Enforce,
-        namespace_labels: None,
+        namespace_labels: NamespaceLabels::Unknown,
         own_namespace: "drydock",
     };
     let (Ok(answer), Ok(mut value)) = (review(body, context), serde_json::from_slice::<Value>(body)) else {

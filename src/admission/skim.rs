@@ -132,22 +132,13 @@ impl<'de> Skim<'de> {
     fn string(&mut self) -> Plain<Cow<'de, str>> {
         self.take(b'"')?;
         let start = self.at;
-        let end = bytes::plain_end(self.text.as_bytes(), start).ok_or(Odd)?;
-        // What ends with a quote is a string; its end is a boundary of characters, because a quote follows.
-        match self
-            .text
-            .get(start..end + 1)
-            .and_then(|text| text.strip_suffix('"'))
-        {
-            Some(string) => {
-                self.at = end + 1;
-                Ok(Cow::Borrowed(string))
-            }
-            None => {
-                self.at = end;
-                self.escaped_string(start).map(Cow::Owned)
-            }
+        self.at = bytes::plain_end(self.text.as_bytes(), start).ok_or(Odd)?;
+        if self.byte()? != b'"' {
+            return self.escaped_string(start).map(Cow::Owned);
         }
+        let string = self.text.get(start..self.at).ok_or(Odd)?;
+        self.at += 1;
+        Ok(Cow::Borrowed(string))
     }
 
     /// Takes the rest of a string that began at `start`.
