@@ -194,6 +194,9 @@ fn invalid_utf8_is_left_to_serde_json() {
 fn what_stands_between_brackets_that_are_left_out_is_not_judged() {
     assert!(hold::<Few>(br#"{"other":[1 2 flase],"first":"a"}"#));
     assert!(hold::<Few>(br#"{"other":[{],1,[}],"first":"a"}"#));
+    assert!(hold::<Review>(
+        br#"{"request":{"object":{"spec":{"containers":[{"env":[{"name":"A","value":"\x"}]}]}}}}"#
+    ));
 }
 
 #[test]
