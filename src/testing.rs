@@ -5,6 +5,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
+pub(crate) mod cases;
 pub(crate) mod mangle;
 
 use crate::mutate::{Audience, Plan};

@@ -17,6 +17,8 @@
 
 #[path = "laws/case.rs"]
 mod case;
+#[path = "../src/testing/cases.rs"]
+mod cases;
 #[path = "laws/certs.rs"]
 mod certs;
 #[path = "laws/directories.rs"]
@@ -48,30 +50,16 @@ use drydock::pod::Pod;
 use drydock::policy::Mode;
 use mounts::View;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestCaseError};
+use proptest::test_runner::{Config, TestCaseError};
 use std::collections::BTreeSet;
 use wanted::{Wanted, wanted};
 
 type Law = Result<(), TestCaseError>;
 
-/// As many cases as fit into a normal test run, always the same ones, unless the environment says otherwise.
 fn config() -> Config {
-    let set = |name: &str| std::env::var_os(name).is_some();
-    let environment = Config::default();
     Config {
-        cases: if set("PROPTEST_CASES") {
-            environment.cases
-        } else {
-            3_000
-        },
-        rng_seed: if set("PROPTEST_RNG_SEED") {
-            environment.rng_seed
-        } else {
-            RngSeed::Fixed(1)
-        },
         max_shrink_iters: 50_000,
-        failure_persistence: None,
-        ..environment
+        ..cases::few(3_000)
     }
 }
 

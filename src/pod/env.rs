@@ -5,6 +5,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use std::fmt;
 
+const DOCKER_HOST: &str = "DOCKER_HOST";
+const DOCKER_TLS_CERTDIR: &str = "DOCKER_TLS_CERTDIR";
+
 /// The environment variables that rules look at; of several of one name the last counts, as for the container.
 #[derive(Clone, Debug, Default)]
 pub struct Env<'a> {
@@ -28,7 +31,7 @@ impl Env<'_> {
     pub const TYPE: &'static str = "drydock::pod::Env";
 
     /// The names of the variables.
-    pub const NAMES: [&'static str; 2] = ["DOCKER_HOST", "DOCKER_TLS_CERTDIR"];
+    pub const NAMES: [&'static str; 2] = [DOCKER_HOST, DOCKER_TLS_CERTDIR];
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
@@ -62,8 +65,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
                 let mut env = Env::default();
                 while let Some(variable) = list.next_element::<Variable<'de>>()? {
                     let slot = match super::text(&variable.name) {
-                        "DOCKER_TLS_CERTDIR" => &mut env.docker_tls_certdir,
-                        "DOCKER_HOST" => &mut env.docker_host,
+                        DOCKER_TLS_CERTDIR => &mut env.docker_tls_certdir,
+                        DOCKER_HOST => &mut env.docker_host,
                         _ => continue,
                     };
                     let literal = variable

@@ -193,24 +193,29 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
     }
 }
 
+impl Progress {
+    fn enter(&mut self, phase: Phase) {
+        (self.phase, self.since) = (phase, Instant::now());
+    }
+}
+
 impl Connection {
     fn enter(&self, phase: Phase) {
-        let mut progress = locked(&self.progress);
-        (progress.phase, progress.since) = (phase, Instant::now());
+        locked(&self.progress).enter(phase);
     }
 
     /// The first byte of a request has come.
     fn note_bytes(&self) {
         let mut progress = locked(&self.progress);
         if progress.phase == Phase::Idle {
-            (progress.phase, progress.since) = (Phase::Header, Instant::now());
+            progress.enter(Phase::Header);
         }
     }
 
     /// A request is over, with this answer or with its connection; the next one may come.
     fn note_answer(&self) {
         let mut progress = locked(&self.progress);
-        (progress.phase, progress.since) = (Phase::Idle, Instant::now());
+        progress.enter(Phase::Idle);
         progress.sending = Sending::Answer;
     }
 

@@ -33,6 +33,21 @@ fn review(server: &Server, times: u32) {
     }
 }
 
+/// Ends a server, which the log must not hold up.
+#[track_caller]
+fn end(server: &mut Server) {
+    server.signal("TERM");
+    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+}
+
+/// Sends reviews whose log lines nobody takes.
+#[track_caller]
+fn lose_every_line(mut server: Server) {
+    review(&server, 20);
+    assert_eq!(server.metrics().value(DROPPED), 20.0);
+    end(&mut server);
+}
+
 /// A review whose log line is of several thousand bytes.
 fn with_a_long_line() -> Vec<u8> {
     let mut review = runner();
@@ -43,22 +58,15 @@ fn with_a_long_line() -> Vec<u8> {
 #[test]
 fn log_lines_that_a_full_disk_does_not_take_are_counted_and_the_reviews_are_answered() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut server = logging_to(full);
-    review(&server, 20);
-    assert_eq!(server.metrics().value(DROPPED), 20.0);
-    server.signal("TERM");
-    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+    lose_every_line(logging_to(full));
 }
 
 #[test]
 fn log_lines_for_which_there_is_no_reader_any_more_are_counted_and_the_reviews_are_answered() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut server = logging_to(writer);
+    let server = logging_to(writer);
     drop(reader);
-    review(&server, 20);
-    assert_eq!(server.metrics().value(DROPPED), 20.0);
-    server.signal("TERM");
-    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+    lose_every_line(server);
 }
 
 #[test]
@@ -71,8 +79,7 @@ fn a_reader_of_the_log_that_stops_holds_neither_reviews_nor_the_end() {
     });
     review(&server, 50);
     assert!(server.metrics().value(DROPPED) >= 50.0);
-    server.signal("TERM");
-    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+    end(&mut server);
     drop(reader);
 }
 
@@ -92,8 +99,7 @@ fn every_log_line_is_whole_or_ends_where_it_was_cut_when_its_reader_goes_on() {
     reader.read_exact(&mut text).unwrap();
     review(&server, 3);
     let dropped = server.metrics().value(DROPPED);
-    server.signal("TERM");
-    assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
+    end(&mut server);
     reader.read_to_end(&mut text).unwrap();
 
     let text = String::from_utf8(text).unwrap();

@@ -22,7 +22,7 @@ const REVIEWS: [&[u8]; 5] = [
     include_bytes!("../../../fuzz/corpus/review/volumes.json"),
 ];
 
-/// A type that reads one field, two texts that may come as a pair, and leaves the rest out.
+/// A type that reads texts, a list, a number and a word, and leaves the rest out.
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "they are looked at as text")]
 struct Fields<'a> {

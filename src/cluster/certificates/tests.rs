@@ -9,10 +9,10 @@ use super::pause::Look;
 use super::{Issued, Lifetimes, Now, Settings};
 use crate::authority::Authority;
 use crate::telemetry::metrics::Metrics;
+use crate::testing::cases;
 use api::World;
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -173,26 +173,10 @@ async fn f5_a_replica_that_begins_while_the_secret_is_replaced_leaves_the_others
     }
 }
 
-/// Few cases, always the same ones, unless the environment says otherwise: what takes a core an hour does not belong into every test run, and
-/// a change must not stop by chance. To look further:
+/// What takes a core an hour does not belong into every test run. To look further:
 /// `PROPTEST_CASES=10000 PROPTEST_RNG_SEED=7 cargo test --lib f5_whatever`. What that finds belongs into `tests/found.rs`.
 fn config() -> ProptestConfig {
-    let set = |name: &str| std::env::var_os(name).is_some();
-    let environment = ProptestConfig::default();
-    ProptestConfig {
-        cases: if set("PROPTEST_CASES") {
-            environment.cases
-        } else {
-            32
-        },
-        rng_seed: if set("PROPTEST_RNG_SEED") {
-            environment.rng_seed
-        } else {
-            RngSeed::Fixed(1)
-        },
-        failure_persistence: None,
-        ..environment
-    }
+    cases::few(32)
 }
 
 proptest! {

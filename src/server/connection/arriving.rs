@@ -57,7 +57,7 @@ where
 }
 
 impl Connection {
-    fn made_room(&self) -> Option<MadeRoom> {
+    pub(super) fn made_room(&self) -> Option<MadeRoom> {
         locked(&self.progress).made_room
     }
 

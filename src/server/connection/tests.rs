@@ -31,10 +31,6 @@ fn waiting(guard: &Guard, phase: Phase, seconds: u64) -> Arc<Connection> {
     connection
 }
 
-fn made_room(connection: &Connection) -> Option<MadeRoom> {
-    locked(&connection.progress).made_room
-}
-
 #[test]
 fn the_connection_that_has_used_up_most_of_its_time_makes_room() {
     let guard = with_connections(4);
@@ -48,8 +44,8 @@ fn the_connection_that_has_used_up_most_of_its_time_makes_room() {
         (&idle, vec![&begun]),
     ] {
         waiting(&guard, Phase::Handshake, 0);
-        assert_eq!(made_room(goes), Some(MadeRoom::Connection));
-        assert!(of.iter().all(|stays| made_room(stays).is_none()));
+        assert_eq!(goes.made_room(), Some(MadeRoom::Connection));
+        assert!(of.iter().all(|stays| stays.made_room().is_none()));
     }
 }
 
@@ -59,10 +55,10 @@ fn a_connection_that_is_being_answered_never_makes_room_and_where_all_are_nobody
     let answered = waiting(&guard, Phase::Answering, 1000);
     let idle = waiting(&guard, Phase::Idle, 1);
     let also_answered = waiting(&guard, Phase::Answering, 1000);
-    assert_eq!(made_room(&idle), Some(MadeRoom::Connection));
+    assert_eq!(idle.made_room(), Some(MadeRoom::Connection));
     assert_eq!(guard.admit().err(), Some(MadeRoom::Connection));
-    assert_eq!(made_room(&answered), None);
-    assert_eq!(made_room(&also_answered), None);
+    assert_eq!(answered.made_room(), None);
+    assert_eq!(also_answered.made_room(), None);
     assert_eq!(locked(&guard.shared.open).len(), 2);
 }
 
@@ -77,12 +73,12 @@ fn the_largest_body_makes_room_and_a_whole_one_never_does() {
     whole.enter(Phase::Answering);
     large.hold(30);
     small.hold(20);
-    assert_eq!(made_room(&large), None, "all of the room is for use");
+    assert_eq!(large.made_room(), None, "all of the room is for use");
     small.hold(1);
-    assert_eq!(made_room(&large), Some(MadeRoom::Body));
+    assert_eq!(large.made_room(), Some(MadeRoom::Body));
     small.hold(30);
-    assert_eq!(made_room(&small), Some(MadeRoom::Body));
-    assert_eq!(made_room(&whole), None);
+    assert_eq!(small.made_room(), Some(MadeRoom::Body));
+    assert_eq!(whole.made_room(), None);
     whole.release_body();
     assert_eq!(guard.shared.held.load(Ordering::Relaxed), 0);
 }
@@ -98,13 +94,13 @@ fn a_body_of_its_share_has_room_whatever_the_others_do() {
     good.hold(99);
     let greedy: Vec<_> = (0..9).map(|_| waiting(&guard, Phase::Body, 0)).collect();
     for connection in greedy.iter().cycle().take(1000) {
-        if made_room(connection).is_none() {
+        if connection.made_room().is_none() {
             connection.hold(7);
         }
         assert!(guard.shared.held.load(Ordering::Relaxed) <= 1000);
     }
-    assert_eq!(made_room(&good), None);
-    assert!(greedy.iter().any(|it| made_room(it).is_some()));
+    assert_eq!(good.made_room(), None);
+    assert!(greedy.iter().any(|it| it.made_room().is_some()));
 }
 
 #[test]
@@ -112,7 +108,7 @@ fn a_body_that_comes_whole_although_its_connection_made_room_is_answered() {
     let guard = with_connections(1);
     let late = waiting(&guard, Phase::Body, 1);
     waiting(&guard, Phase::Handshake, 0);
-    assert_eq!(made_room(&late), Some(MadeRoom::Connection));
+    assert_eq!(late.made_room(), Some(MadeRoom::Connection));
     assert!(late.go_on(false).is_ok());
     assert!(late.go_on(true).is_ok());
     assert_eq!(locked(&late.progress).phase, Phase::Answering);
