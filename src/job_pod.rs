@@ -4,6 +4,7 @@
 //! None is a security boundary: whoever may create pods can forge them.
 //! Source: GitLab Runner's `executors/kubernetes/kubernetes.go` (`buildLabels`, `setupBuildPod`) at the versions named below.
 
+pub mod client;
 pub mod dind;
 
 use crate::pod::{Pod, text};

@@ -64,6 +64,11 @@ pub fn parent(path: &str) -> &str {
     }
 }
 
+/// Returns a clean path, its parent, and so on up to `/`.
+pub fn self_and_ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| (*path != "/").then(|| parent(path)))
+}
+
 /// Appends a relative path to a clean one.
 #[must_use]
 pub fn join(path: &str, rest: &str) -> String {

@@ -25,10 +25,11 @@ pub use change::Change;
 pub use note::{Audience, Note};
 pub use patch::patch;
 
-use crate::job_pod::dind;
-use crate::pod::{Pod, Text};
+use crate::job_pod::{client, dind};
+use crate::pod::{ContainerId, Pod, Text};
 use crate::policy::{Desired, Policy};
-use change::Action;
+use change::{Action, MountId, NewSource};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What policies do to one pod.
 #[derive(Debug, Default)]
@@ -52,19 +53,25 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
         },
     };
     host_aliases::plan(&mut planner, desired);
+    let mut daemon = None;
     if let Some(wanted) = &desired.dind {
         let found = dind::find(planner.pod, &wanted.images);
+        let daemon = daemon.insert(client::daemon(planner.pod, &found.containers));
         planner.note_undecided(&found, wanted.client_certs.policy);
         if found.containers.is_empty() {
-            planner.note(wanted.client_certs.policy, note::Fact::NoDind);
+            if found.undecided.is_empty() {
+                planner.note(wanted.client_certs.policy, note::Fact::NoDind);
+            }
         } else {
-            docker_certs::plan(&mut planner, wanted, &found.containers);
+            docker_certs::plan(&mut planner, wanted, &found.containers, daemon);
             docker_volumes::plan(&mut planner, wanted, &found.containers);
             registry_cas::plan(&mut planner, wanted, &found.containers);
             scheduling::plan(&mut planner, wanted);
         }
-        advice::give(&mut planner, wanted.client_certs.policy, &found.containers);
+        let policy = wanted.client_certs.policy;
+        advice::give(&mut planner, policy, &found.containers, daemon);
     }
+    advice::on_hosts_files(&mut planner, desired, daemon.as_ref());
     let mut plan = planner.plan;
     if plan.denial.is_some() {
         plan.changes.clear();
@@ -93,6 +100,41 @@ impl<'a> Planner<'_, 'a> {
     fn change(&mut self, policy: &'a Policy, action: Action<'a>) {
         action.apply(self.pod);
         self.plan.changes.push(Change { policy, action });
+    }
+
+    /// Records the removal of mounts, in the order given: of one container, the last comes first.
+    /// The picture of the pod is changed once for all of them.
+    fn remove_mounts(&mut self, policy: &'a Policy, mounts: Vec<(MountId<'a>, Text<'a>)>) {
+        let mut gone: BTreeMap<ContainerId, BTreeSet<usize>> = BTreeMap::new();
+        for (mount, volume) in mounts {
+            gone.entry(mount.container).or_default().insert(mount.index);
+            let action = Action::RemoveMount { mount, volume };
+            self.plan.changes.push(Change { policy, action });
+        }
+        for (id, gone) in gone {
+            let mounts = self.pod.container_mut(id);
+            if let Some(mounts) = mounts.and_then(|known| known.volume_mounts.as_mut()) {
+                let mut index = 0..;
+                mounts.retain(|_| !index.next().is_some_and(|index| gone.contains(&index)));
+            }
+        }
+    }
+
+    /// Adds a volume under a name that is free; returns the name.
+    fn add_volume(
+        &mut self,
+        policy: &'a Policy,
+        preferred: impl Into<Text<'a>>,
+        source: NewSource<'a>,
+    ) -> Text<'a> {
+        let name = self.free_volume_name(preferred);
+        let action = Action::AddVolume {
+            list_missing: self.pod.spec.volumes.is_none(),
+            name: name.clone(),
+            source,
+        };
+        self.change(policy, action);
+        name
     }
 
     fn note(&mut self, policy: &'a Policy, fact: note::Fact<'a>) {

@@ -10,6 +10,7 @@ mod text;
 mod volume;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 pub use env::{Env, EnvValue};
 pub use mount::{MountPath, VolumeMount};
@@ -85,6 +86,9 @@ pub struct Spec<'a> {
     /// Its operating system, where it is said.
     #[serde(borrow)]
     pub os: Option<Os<'a>>,
+    /// The container runtime that its node must offer.
+    #[serde(borrow)]
+    pub runtime_class_name: Option<Text<'a>>,
 }
 
 /// `spec.os`.
@@ -133,6 +137,8 @@ pub struct Container<'a> {
     pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
     /// Its privileges.
     pub security_context: Option<SecurityContext>,
+    /// Its limits.
+    pub resources: Option<Resources>,
     /// `Always` makes an init container a native sidecar.
     #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
@@ -143,6 +149,21 @@ pub struct Container<'a> {
 pub struct SecurityContext {
     /// Whether it runs privileged.
     pub privileged: Option<bool>,
+}
+
+/// A container's `resources`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Resources {
+    /// The limits.
+    pub limits: Option<Limits>,
+}
+
+/// The limits of a container, as far as a rule asks for them.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Limits {
+    /// Whether local storage is limited; the quantity does not matter.
+    #[serde(rename = "ephemeral-storage")]
+    pub ephemeral_storage: Option<IgnoredAny>,
 }
 
 /// A raw block device of a container.
@@ -174,7 +195,7 @@ pub struct Toleration<'a> {
 }
 
 /// Which of a pod's lists a container is in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ContainerList {
     /// `spec.containers`.
     Containers,
@@ -201,8 +222,8 @@ impl ContainerList {
     }
 }
 
-/// The place of a container in a pod.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The place of a container in a pod: `containers` come before `initContainers`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ContainerId {
     /// Its list.
     pub list: ContainerList,
@@ -336,6 +357,13 @@ impl<'a> Container<'a> {
             .as_ref()
             .and_then(|context| context.privileged)
             == Some(true)
+    }
+
+    /// Whether its local storage is limited.
+    #[must_use]
+    pub fn limits_ephemeral_storage(&self) -> bool {
+        let limits = self.resources.as_ref().and_then(|it| it.limits.as_ref());
+        limits.is_some_and(|limits| limits.ephemeral_storage.is_some())
     }
 
     /// Whether something is mounted at a clean path.

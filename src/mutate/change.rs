@@ -96,6 +96,8 @@ pub enum Action<'a> {
         volume: Text<'a>,
         /// The restrictions that go.
         dropped: Vec<&'static str>,
+        /// The path in the volume that it gets; the whole volume where there is none.
+        sub_path: Option<Text<'a>>,
     },
     /// Removes a mount.
     RemoveMount {
@@ -149,6 +151,12 @@ pub enum NewSource<'a> {
     Policy(&'a crate::policy::VolumeSource),
     /// A registry's certificate authority.
     RegistryCa(&'a crate::policy::RegistryCa),
+    /// A memory-backed emptyDir for the configuration of rootless dockerd, which must be able to
+    /// write beside the registries' authorities.
+    RootlessConfig {
+        /// Its size limit.
+        size_limit: &'a str,
+    },
 }
 
 impl NewSource<'_> {
@@ -156,7 +164,7 @@ impl NewSource<'_> {
     #[must_use]
     pub fn field(&self) -> &'static str {
         match self {
-            Self::Memory { .. } => "emptyDir",
+            Self::Memory { .. } | Self::RootlessConfig { .. } => "emptyDir",
             Self::Policy(source) => source.field,
             Self::RegistryCa(_) => "configMap",
         }
@@ -252,7 +260,7 @@ impl Action<'_> {
             Self::AddVolume { source, .. } => match source {
                 NewSource::Memory { .. } => "D7",
                 NewSource::Policy(_) => "V1",
-                NewSource::RegistryCa(_) => "R1",
+                NewSource::RegistryCa(_) | NewSource::RootlessConfig { .. } => "R1",
             },
             Self::AddMount { rule, .. } => rule,
             Self::AddNodeSelector { .. } | Self::AddToleration { .. } => "S1",

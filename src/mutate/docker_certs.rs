@@ -1,12 +1,14 @@
-//! The directory to which dind writes the docker client's certificates is free for it (rules D2 to D9).
+//! The directory to which dind writes the docker client's certificates is free for it (rules D2 to
+//! D9).
 //!
 //! # What it does
-//! Makes `$DOCKER_TLS_CERTDIR/client` (`/certs/client`) one writable memory-backed emptyDir, shared by the dind container, `build`
-//! and every other container that mounts something there.
+//! Makes `$DOCKER_TLS_CERTDIR/client` (`/certs/client`) one writable emptyDir, shared by the dind
+//! container, `build` and every other container that mounts something there.
 //!
 //! # Why
-//! dind generates the client's certificates when it starts. Where a Secret, a ConfigMap or anything else that cannot be written sits
-//! in the way, images since 2023 exit 1, and older ones run without TLS on 0.0.0.0:2375 (seed 004).
+//! dind generates the client's certificates when it starts. Where a Secret, a ConfigMap or anything
+//! else that cannot be written sits in the way, images since 2023 exit 1, and older ones run without
+//! TLS on 0.0.0.0:2375 (seed 004).
 //! Where each container has a volume of its own there, the client never sees what dind wrote.
 //!
 //! # Example
@@ -15,117 +17,171 @@
 //! build:   mylab-ca-pem at /certs/client, readOnly ─►   mylab-ca-pem at /certs/client
 //! docker:  mylab-ca-pem at /certs/client, readOnly      mylab-ca-pem at /certs/client
 //! ```
-//! The volume is swapped in place: its name stays, so mounts keep resolving, also those that a build container rebinds by name.
+//! The volume is swapped in place: its name stays, so mounts keep resolving, also those that a build
+//! container rebinds by name.
 //!
 //! # When it does nothing
-//! TLS is off; the directory cannot be known; dind is given its server certificates (then it manages its own authority);
-//! a writable emptyDir above the directory serves it already; the policy says Report, or Deny.
+//! dind generates nothing: TLS is off, or `dockerd` is started directly; the directory cannot be
+//! known; dind is given its server certificates (then it manages its own authority); the client
+//! calls another daemon; a writable emptyDir at or above the directory serves it already; the policy
+//! says Report, or Deny.
 
 mod directory;
 mod relocate;
 mod shared;
+mod survey;
 
 use super::Planner;
 use super::change::{Action, MountId, NewMount};
 use super::note::{Conflict, Fact};
-use crate::job_pod::dind::{Certificates, DindContainer};
+use crate::job_pod::client::Daemon;
+use crate::job_pod::dind::{self, Certificates, DindContainer};
 use crate::mount_path;
-use crate::pod::{ContainerId, Text, text};
+use crate::pod::{ContainerId, ContainerList, Text};
 use crate::policy::set::DesiredDind;
 use crate::policy::{ClientCerts, OnConflict, Policy};
 use directory::{Directory, MountKind, Relation};
 use relocate::Relocation;
 use shared::Shared;
+use std::collections::{BTreeSet, HashMap};
+use survey::Survey;
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
     desired: &DesiredDind<'a>,
     containers: &[DindContainer],
+    daemon: &Daemon,
 ) {
-    let policy = desired.client_certs.policy;
-    let directories = directories(planner, policy, containers);
-    let all: Vec<Text<'static>> = directories
+    let (policy, certs) = (desired.client_certs.policy, desired.client_certs.what);
+    let directories = directories(planner, policy, containers, daemon);
+    let mut paths: Vec<Text<'static>> = directories
         .iter()
         .map(|directory| directory.path.clone())
         .collect();
-    let mut relocation = Relocation::new(&all);
-    for directory in directories {
-        if let Some(outer) = all
-            .iter()
-            .find(|outer| mount_path::is_below(&directory.path, outer))
-        {
-            planner.note(
-                policy,
-                Fact::DirectoryNested {
-                    directory: directory.path,
-                    outer: outer.clone(),
-                },
-            );
-        } else if let Some(container) = directory.own_authority(planner.pod) {
-            planner.note(
-                policy,
-                Fact::OwnAuthority {
-                    directory: directory.path,
-                    container,
-                },
-            );
+    paths.sort_unstable();
+    let mut rule = Rule {
+        policy,
+        certs,
+        relocation: Relocation::new(&paths),
+        survey: Survey::new(planner.pod, &directories),
+    };
+    for (at, directory) in directories.iter().enumerate() {
+        let path = &directory.path;
+        let mounts = rule.survey.take_mounts(at);
+        let is_in_the_way = mounts.iter().any(|mount| mount.relation.is_conflict());
+        let outer = mount_path::self_and_ancestors(mount_path::parent(path)).find(|outer| {
+            paths
+                .binary_search_by(|known| known.as_str().cmp(outer))
+                .is_ok()
+        });
+        let fact = if let Some(outer) = outer {
+            Fact::DirectoryNested {
+                directory: path.clone(),
+                outer: Text::from(outer.to_owned()),
+            }
+        } else if let Some(container) = directory.own_authority(planner.pod, &rule.survey) {
+            Fact::OwnAuthority {
+                directory: path.clone(),
+                container,
+            }
+        } else if matches!(daemon, Daemon::Remote | Daemon::NoAlias { .. }) {
+            Fact::OtherDaemon {
+                directory: path.clone(),
+                is_in_the_way,
+            }
+        } else if is_in_the_way && serves_without_tls(directory, containers, daemon) {
+            Fact::FallsBackToPlain {
+                directory: path.clone(),
+            }
         } else {
-            free(
-                planner,
-                policy,
-                desired.client_certs.what,
-                &directory,
-                &mut relocation,
-            );
-        }
+            rule.free(planner, directory, &mounts);
+            continue;
+        };
+        planner.note(policy, fact);
     }
 }
 
-/// Returns the certificate directories of the dind containers, each once; tells of those that cannot be known.
+/// Whether each dind of a directory starts without TLS because it cannot write there, and the client
+/// expects just that. Writable certificates would turn TLS on, and the client away.
+fn serves_without_tls(
+    directory: &Directory,
+    containers: &[DindContainer],
+    daemon: &Daemon,
+) -> bool {
+    let mut dinds = containers.iter();
+    daemon.is_plain_in_pod()
+        && dinds.all(|dind| dind.falls_back_to_plain || !directory.is_written_by(dind.id))
+}
+
+/// Returns the certificate directories of the dind containers, each once; reports those that are
+/// not written or cannot be known.
 fn directories<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
     containers: &[DindContainer],
+    daemon: &Daemon,
 ) -> Vec<Directory> {
+    let build = build(planner).filter(|_| daemon.may_be_in_pod_with_tls());
     let mut directories: Vec<Directory> = Vec::new();
+    let mut places: HashMap<Text<'static>, usize> = HashMap::new();
     for dind in containers {
         let container = name_of(planner, dind.id);
-        match (&dind.certificates, dind.certificates.client_directory()) {
-            (Certificates::TlsOff, _) => planner.note(policy, Fact::TlsOff { container }),
-            (Certificates::Unknown(why), _) => {
-                planner.note(policy, Fact::DirectoryUnknown { container, why })
+        let fact = match &dind.certificates {
+            Certificates::In(certdir) => {
+                let path = dind::client_directory(certdir);
+                let at = *places.entry(path.clone()).or_insert(directories.len());
+                match directories.get_mut(at) {
+                    Some(directory) => directory.dinds.push(dind.id),
+                    None => directories.push(Directory {
+                        path,
+                        dinds: vec![dind.id],
+                        build,
+                    }),
+                }
+                continue;
             }
-            (Certificates::In(_), Some(path)) => match directories
-                .iter_mut()
-                .find(|directory| directory.path == path)
-            {
-                Some(directory) => directory.dinds.push(dind.id),
-                None => directories.push(Directory {
-                    path,
-                    dinds: vec![dind.id],
-                }),
+            Certificates::NotGenerated(certdir) => Fact::NotGenerated {
+                is_blocked: is_blocked(planner, dind.id, certdir),
+                directory: dind::client_directory(certdir),
+                container,
             },
-            (Certificates::In(_), None) => {}
-        }
+            Certificates::TlsOff => Fact::TlsOff { container },
+            Certificates::TlsOffByVersion => Fact::TlsOffByVersion { container },
+            Certificates::Unknown(why) => Fact::DirectoryUnknown { container, why },
+        };
+        planner.note(policy, fact);
     }
-    for directory in directories
+    let shared = directories
         .iter()
-        .filter(|directory| directory.dinds.len() > 1)
-    {
-        let containers = directory
-            .dinds
-            .iter()
-            .map(|id| name_of(planner, *id))
-            .collect();
-        planner.note(
-            policy,
-            Fact::DirectoryShared {
-                directory: directory.path.clone(),
-                containers,
-            },
-        );
+        .filter(|directory| directory.dinds.len() > 1);
+    for directory in shared {
+        let dinds = directory.dinds.iter();
+        let containers = dinds.map(|id| name_of(planner, *id)).collect();
+        let directory = directory.path.clone();
+        let fact = Fact::DirectoryShared {
+            directory,
+            containers,
+        };
+        planner.note(policy, fact);
     }
     directories
+}
+
+/// Whether something that dind cannot fill is mounted at a directory of its own or of `build`.
+fn is_blocked(planner: &Planner<'_, '_>, dind: ContainerId, certdir: &str) -> bool {
+    let directory = dind::client_directory(certdir);
+    let mut containers = [Some(dind), build(planner)].into_iter().flatten();
+    containers.any(|id| {
+        let container = planner.pod.container(id);
+        container.is_some_and(|container| container.mounts_at(&directory))
+    })
+}
+
+fn build(planner: &Planner<'_, '_>) -> Option<ContainerId> {
+    let mut containers = planner.pod.containers();
+    containers
+        .find(|(id, container)| id.list == ContainerList::Containers && container.name() == "build")
+        .map(|(id, _)| id)
 }
 
 fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {
@@ -136,134 +192,204 @@ fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {
         .unwrap_or_default()
 }
 
-/// Makes one directory free, unless it is already or the policy says otherwise.
-fn free<'a>(
-    planner: &mut Planner<'_, 'a>,
+/// What freeing each directory needs.
+struct Rule<'p, 'a> {
     policy: &'a Policy,
     certs: &'a ClientCerts,
-    directory: &Directory,
-    relocation: &mut Relocation<'_>,
-) {
-    let mounts = directory.mounts(planner.pod);
-    for left in mounts
-        .iter()
-        .filter(|mount| mount.relation == Relation::LeftInvalid)
-    {
-        let (container, path) = (left.id.container_name.clone(), left.id.path.clone());
-        planner.note(policy, Fact::LeftInvalid { container, path });
-    }
-    // An unwritable parent may be that of a build container, which only reads: then it serves, unless the directory is mounted on top.
-    let is_mounted = mounts
-        .iter()
-        .any(|mount| matches!(mount.relation, Relation::At | Relation::Below));
-    if !is_mounted && let Some(volume) = directory.serving_parent(planner.pod) {
-        let directory = directory.path.clone();
-        return planner.note(policy, Fact::ParentServes { directory, volume });
-    }
-    let shared = Shared::choose(planner.pod, certs, directory, &mounts);
-    let conflicts: Vec<&MountKind<'a>> = mounts
-        .iter()
-        .filter(|mount| shared.conflicts_with(mount))
-        .collect();
-    let lacking = lacking(planner, directory, &conflicts);
-    let Some(first) = conflicts.first() else {
-        if lacking.is_empty() {
+    relocation: Relocation<'p>,
+    survey: Survey<'a>,
+}
+
+impl<'a> Rule<'_, 'a> {
+    /// Makes one directory free, unless it is already or the policy says otherwise.
+    fn free(
+        &mut self,
+        planner: &mut Planner<'_, 'a>,
+        directory: &Directory,
+        mounts: &[MountKind<'a>],
+    ) {
+        let policy = self.policy;
+        let invalid = |mount: &&MountKind<'a>| mount.relation == Relation::LeftInvalid;
+        for left in mounts.iter().filter(invalid) {
+            let (container, path) = (left.id.container_name.clone(), left.id.path.clone());
+            planner.note(policy, Fact::LeftInvalid { container, path });
+        }
+        // An ancestor serves, unless the directory is mounted on top of it.
+        let is_mounted = mounts
+            .iter()
+            .any(|mount| matches!(mount.relation, Relation::At | Relation::Below));
+        if !is_mounted && let Some(volume) = directory.serving_ancestor(planner.pod, &self.survey) {
             let directory = directory.path.clone();
-            return planner.note(policy, Fact::CertificatesRight { directory });
+            return planner.note(policy, Fact::ParentServes { directory, volume });
         }
-        let volume = shared.provide(planner, policy, certs, directory);
-        return mount(planner, policy, directory, lacking, &volume);
-    };
-    let fact = conflict(planner, first, directory);
-    match certs.on_conflict {
-        OnConflict::Report => return planner.note(policy, Fact::Reported(fact)),
-        OnConflict::Deny => {
-            planner.plan.denial.get_or_insert(super::Note {
-                policy,
-                fact: Fact::Denied(fact),
-            });
-            return;
+        let shared = Shared::choose(planner.pod, self.certs, directory, mounts, &self.survey);
+        let conflicts: Vec<&MountKind<'a>> = mounts
+            .iter()
+            .filter(|mount| shared.conflicts_with(directory, mount))
+            .collect();
+        let lacking = lacking(directory, mounts, &conflicts);
+        let sub_path = shared.sub_path();
+        let Some(first) = conflicts.first() else {
+            if lacking.is_empty() {
+                let directory = directory.path.clone();
+                return planner.note(policy, Fact::CertificatesRight { directory });
+            }
+            let name = shared.provide(planner, policy, self.certs, directory);
+            return self.mount(planner, directory, lacking, &Part { name, sub_path });
+        };
+        let conflict = self.conflict(planner, first, directory);
+        match self.certs.on_conflict {
+            OnConflict::Report => return planner.note(policy, Fact::Reported(conflict)),
+            OnConflict::Deny => {
+                let fact = Fact::Denied(conflict);
+                planner
+                    .plan
+                    .denial
+                    .get_or_insert(super::Note { policy, fact });
+                return;
+            }
+            OnConflict::Replace | OnConflict::Relocate(_) => {}
         }
-        OnConflict::Replace | OnConflict::Relocate(_) => {}
+        let displaced = relocate::displaced(planner, &conflicts, &shared, &self.survey);
+        let name = shared.provide(planner, policy, self.certs, directory);
+        let is_told = relocate::tells_of(&displaced, &name);
+        let part = Part { name, sub_path };
+        self.repoint(planner, &conflicts, &part, is_told);
+        self.remove(planner, &conflicts);
+        self.mount(planner, directory, lacking, &part);
+        self.relocation.tell_and_mount(
+            planner,
+            policy,
+            self.certs,
+            directory,
+            &displaced,
+            &mut self.survey,
+        );
     }
-    let displaced = relocate::displaced(planner, &conflicts, &shared);
-    let volume = shared.provide(planner, policy, certs, directory);
-    let is_told = relocate::tells_of(&displaced, &volume);
-    repoint(planner, policy, &conflicts, &volume, is_told);
-    mount(planner, policy, directory, lacking, &volume);
-    relocation.tell_and_mount(planner, policy, certs, directory, &displaced);
-}
 
-fn conflict<'a>(
-    planner: &Planner<'_, 'a>,
-    mount: &MountKind<'a>,
-    directory: &Directory,
-) -> Conflict<'a> {
-    let kind = planner
-        .pod
-        .volume(&mount.volume)
-        .map(|volume| volume.kind.clone())
-        .unwrap_or_default();
-    Conflict {
-        container: mount.id.container_name.clone(),
-        volume: mount.volume.clone(),
-        kind,
-        path: mount.id.path.clone(),
-        directory: directory.path.clone(),
+    fn conflict(
+        &self,
+        planner: &Planner<'_, 'a>,
+        mount: &MountKind<'a>,
+        directory: &Directory,
+    ) -> Conflict<'a> {
+        let volume = self.survey.volume(planner.pod, &mount.volume);
+        Conflict {
+            container: mount.id.container_name.clone(),
+            volume: mount.volume.clone(),
+            kind: volume.map(|volume| volume.kind.clone()).unwrap_or_default(),
+            path: mount.id.path.clone(),
+            directory: directory.path.clone(),
+        }
     }
-}
 
-/// Points mounts at the directory to the shared volume, and removes those below it and unwritable parents.
-fn repoint<'a>(
-    planner: &mut Planner<'_, 'a>,
-    policy: &'a Policy,
-    conflicts: &[&MountKind<'a>],
-    volume: &Text<'a>,
-    is_told: bool,
-) {
-    for known in conflicts
-        .iter()
-        .filter(|mount| mount.relation == Relation::At)
-    {
-        let dropped = restrictions(planner, &known.id);
-        let (mount, was) = (known.id.clone(), known.volume.clone());
-        let changed = was != *volume;
-        if known.restricted && !changed && !is_told {
-            let (container, path) = (mount.container_name.clone(), mount.path.clone());
-            planner.note(
-                policy,
-                Fact::Unrestricted {
+    /// Points mounts at the directory to the shared volume.
+    fn repoint(
+        &mut self,
+        planner: &mut Planner<'_, 'a>,
+        conflicts: &[&MountKind<'a>],
+        part: &Part<'a>,
+        is_told: bool,
+    ) {
+        let at_directory = |mount: &&&MountKind<'a>| mount.relation == Relation::At;
+        for known in conflicts.iter().filter(at_directory) {
+            let index = self.survey.position(&known.id);
+            let mount = MountId {
+                index,
+                ..known.id.clone()
+            };
+            let mut dropped = restrictions(planner, &mount);
+            let (was, volume) = (known.volume.clone(), part.name.clone());
+            let sub_path = part.sub_path.clone();
+            dropped.retain(|field| sub_path.is_none() || *field != "subPath");
+            let is_restricted = !dropped.is_empty() || known.sub_paths.path != part.sub_path();
+            if was != volume {
+                self.survey.note_pointed(&was, &volume);
+            } else if !is_restricted {
+                continue;
+            } else if !is_told && !dropped.is_empty() {
+                let (container, path) = (mount.container_name.clone(), mount.path.clone());
+                let dropped = dropped.clone();
+                let fact = Fact::Unrestricted {
                     container,
                     path,
-                    dropped: dropped.clone(),
-                },
-            );
-        }
-        if changed || !dropped.is_empty() {
-            let volume = volume.clone();
-            planner.change(
-                policy,
-                Action::PointMount {
-                    mount,
-                    was,
-                    volume,
                     dropped,
-                },
-            );
+                };
+                planner.note(self.policy, fact);
+            }
+            let action = Action::PointMount {
+                mount,
+                was,
+                volume,
+                dropped,
+                sub_path,
+            };
+            planner.change(self.policy, action);
         }
     }
-    // From the last to the first, so that the indices still hold.
-    for known in conflicts
-        .iter()
-        .filter(|mount| mount.relation != Relation::At)
-        .rev()
-    {
-        let (mount, volume) = (known.id.clone(), known.volume.clone());
-        planner.change(policy, Action::RemoveMount { mount, volume });
+
+    /// Removes mounts below the directory and ancestors that cannot be written.
+    fn remove(&mut self, planner: &mut Planner<'_, 'a>, conflicts: &[&MountKind<'a>]) {
+        let removed: Vec<&MountKind<'a>> = conflicts
+            .iter()
+            .copied()
+            .filter(|mount| mount.relation != Relation::At)
+            .collect();
+        // From the last to the first, so that each position still holds when its turn comes.
+        let mounts = removed.iter().rev().map(|known| {
+            let index = self.survey.position(&known.id);
+            let mount = MountId {
+                index,
+                ..known.id.clone()
+            };
+            (mount, known.volume.clone())
+        });
+        planner.remove_mounts(self.policy, mounts.collect());
+        self.survey.note_removed(&removed);
+    }
+
+    /// Mounts the shared volume at the directory.
+    fn mount(
+        &mut self,
+        planner: &mut Planner<'_, 'a>,
+        directory: &Directory,
+        containers: BTreeSet<ContainerId>,
+        part: &Part<'a>,
+    ) {
+        for id in containers {
+            let known = planner.pod.container(id);
+            let list_missing = known.is_none_or(|container| container.volume_mounts.is_none());
+            let mount = NewMount {
+                sub_path: part.sub_path.clone(),
+                ..NewMount::whole(part.name.clone(), directory.path.clone(), false)
+            };
+            let action = Action::AddMount {
+                list_missing,
+                container: id,
+                container_name: name_of(planner, id),
+                mount,
+                rule: "D3",
+            };
+            planner.change(self.policy, action);
+            self.survey.note_mounted(&part.name);
+        }
     }
 }
 
-/// Returns the fields of a mount that keep the volume from being written or seen whole, as far as it has them.
+/// What is mounted at the directory in every container: a volume, or a path in it.
+struct Part<'a> {
+    name: Text<'a>,
+    sub_path: Option<Text<'a>>,
+}
+
+impl<'a> Part<'a> {
+    fn sub_path(&self) -> Text<'a> {
+        self.sub_path.clone().unwrap_or_default()
+    }
+}
+
+/// Returns the fields of a mount that keep the volume from being written or seen whole, as far as it
+/// has them.
 fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str> {
     let mount = planner
         .pod
@@ -285,53 +411,25 @@ fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str
         .collect()
 }
 
-/// Returns the containers that are to have the directory and mount nothing there: dind, `build`, and where something is removed.
+/// Returns the containers that are to have the directory and mount nothing there: dind, `build`, and
+/// where something is removed.
 fn lacking(
-    planner: &Planner<'_, '_>,
     directory: &Directory,
+    mounts: &[MountKind<'_>],
     conflicts: &[&MountKind<'_>],
-) -> Vec<ContainerId> {
-    let loses = |id: ContainerId| {
-        conflicts
-            .iter()
-            .any(|mount| mount.id.container == id && mount.relation != Relation::At)
-    };
-    let containers = planner.pod.containers();
-    let lacking = containers.filter(|(id, container)| {
-        (loses(*id) || directory.is_user(*id, container)) && !container.mounts_at(&directory.path)
-    });
-    lacking.map(|(id, _)| id).collect()
-}
-
-/// Mounts the shared volume at the directory.
-fn mount<'a>(
-    planner: &mut Planner<'_, 'a>,
-    policy: &'a Policy,
-    directory: &Directory,
-    containers: Vec<ContainerId>,
-    volume: &Text<'a>,
-) {
-    for id in containers {
-        let known = planner.pod.container(id);
-        let list_missing = known.is_none_or(|container| container.volume_mounts.is_none());
-        let mount = NewMount::whole(volume.clone(), directory.path.clone(), false);
-        let container_name = name_of(planner, id);
-        let action = Action::AddMount {
-            list_missing,
-            container: id,
-            container_name,
-            mount,
-            rule: "D3",
-        };
-        planner.change(policy, action);
+) -> BTreeSet<ContainerId> {
+    let is_at = |mount: &MountKind<'_>| mount.relation == Relation::At;
+    let losers = conflicts.iter().filter(|mount| !is_at(mount));
+    let mut lacking: BTreeSet<ContainerId> = directory
+        .users()
+        .chain(losers.map(|mount| mount.id.container))
+        .collect();
+    // A mount at the directory that the API server refuses counts as one, too.
+    let at_directory = mounts.iter().filter(|mount| mount.is_at_directory);
+    for mount in at_directory {
+        lacking.remove(&mount.id.container);
     }
-}
-
-/// Whether a mount's own fields keep the volume from being written or seen whole.
-fn is_restricted(mount: &crate::pod::VolumeMount<'_>) -> bool {
-    mount.is_read_only()
-        || mount.sub_paths() != ("", "")
-        || !matches!(text(&mount.recursive_read_only), "" | "Disabled")
+    lacking
 }
 
 #[cfg(test)]

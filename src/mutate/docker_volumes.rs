@@ -1,4 +1,4 @@
-//! The volumes that docker-in-docker needs (rules V1 to V6).
+//! The volumes that docker-in-docker needs (rules V1 to V7).
 //!
 //! # What it does
 //! Mounts each volume of `dind.volumes` in the dind containers, or with `containers: All` in every container and native sidecar.
@@ -15,6 +15,8 @@
 //! # When it does nothing
 //! A container that mounts something at the path keeps it. A directory of the node goes to privileged containers only:
 //! in another one it would be useless and could get the pod refused by Pod Security.
+//! A pod whose local storage is limited gets no emptyDir for a daemon's data: the image's own volume
+//! is not counted against the limit, the emptyDir is.
 //! Two daemons never get one data directory: each gets a volume of its own, and of a claim, a directory of the node or an export only the first.
 
 use super::Planner;
@@ -122,6 +124,7 @@ fn targets<'a>(
     } = asked;
     let mut targets = Vec::new();
     let mut facts = Vec::new();
+    let is_limited = volume.source.field == "emptyDir" && limits_storage(planner);
     for (id, container) in planner.pod.containers() {
         let dind = dinds.iter().find(|dind| dind.id == id);
         let wanted = match volume.containers {
@@ -148,6 +151,11 @@ fn targets<'a>(
                 volume: &volume.name,
                 container: name,
             });
+        } else if is_limited && dind.is_some_and(|dind| path == dind.docker_root()) {
+            facts.push(Fact::StorageIsLimited {
+                volume: &volume.name,
+                container: name,
+            });
         } else if let Some(directory) = in_the_way(volume, path, dinds) {
             facts.push(Fact::InTheWay {
                 volume: &volume.name,
@@ -169,7 +177,14 @@ fn targets<'a>(
     targets
 }
 
-/// Returns the certificate directory that a mount would spoil: one that it lies in, or whose direct parent it would make unwritable.
+/// Whether the kubelet limits the local storage of the pod: it adds up the limits of all containers,
+/// and evicts a pod that uses more, emptyDirs included (`podEphemeralStorageLimitEviction`).
+fn limits_storage(planner: &Planner<'_, '_>) -> bool {
+    let mut containers = planner.pod.containers();
+    containers.any(|(_, container)| container.limits_ephemeral_storage())
+}
+
+/// Returns the certificate directory that a mount would spoil: one that it lies in, or that an unwritable mount above it would hide.
 /// For `/certs/client` a policy is refused when it is written; a job may choose another directory.
 fn in_the_way(volume: &DindVolume, path: &str, dinds: &[DindContainer]) -> Option<Text<'static>> {
     let unwritable = volume.read_only || volume.source.is_read_only();
@@ -179,7 +194,7 @@ fn in_the_way(volume: &DindVolume, path: &str, dinds: &[DindContainer]) -> Optio
         .find(|directory| {
             *path == **directory
                 || mount_path::is_below(path, directory)
-                || (unwritable && path == mount_path::parent(directory))
+                || (unwritable && mount_path::is_below(directory, path))
         })
 }
 

@@ -61,6 +61,32 @@ pub enum Fact<'a> {
         /// The dind container.
         container: Text<'a>,
     },
+    /// D2: the version of the image has TLS off.
+    TlsOffByVersion {
+        /// The dind container.
+        container: Text<'a>,
+    },
+    /// D2: `dockerd` is started directly, so the entrypoint generates no certificates.
+    NotGenerated {
+        /// The directory that stays as it is.
+        directory: Text<'a>,
+        /// The dind container.
+        container: Text<'a>,
+        /// Whether something is mounted at the directory.
+        is_blocked: bool,
+    },
+    /// D3: the client calls a daemon elsewhere.
+    OtherDaemon {
+        /// The directory that stays as it is.
+        directory: Text<'a>,
+        /// Whether something is mounted at the directory.
+        is_in_the_way: bool,
+    },
+    /// D3: the daemon runs without TLS because it cannot write there, and the client expects that.
+    FallsBackToPlain {
+        /// The directory that stays as it is.
+        directory: Text<'a>,
+    },
     /// D2: where dind writes its certificates cannot be known.
     DirectoryUnknown {
         /// The dind container.
@@ -107,6 +133,10 @@ pub enum Fact<'a> {
         volume: Text<'a>,
         /// What it is, `secret` for one.
         kind: Text<'a>,
+        /// The path that it was mounted at, as written.
+        path: Text<'a>,
+        /// The container that it was taken from, where others keep it.
+        container: Option<Text<'a>>,
         /// The certificate directory.
         directory: Text<'a>,
         /// Where it is mounted now, with Relocate.
@@ -151,6 +181,13 @@ pub enum Fact<'a> {
         container: Text<'a>,
         /// The path.
         path: &'a str,
+    },
+    /// V7: image layers would count against a limit of local storage.
+    StorageIsLimited {
+        /// The policy's volume.
+        volume: &'a str,
+        /// The dind container that goes without.
+        container: Text<'a>,
     },
     /// V5: a directory of the node for a container without privileges.
     NotForUnprivileged {
@@ -221,10 +258,28 @@ pub enum Fact<'a> {
         /// The node's path.
         path: Text<'a>,
     },
-    /// R2: the client looks for the daemon where it does not listen.
+    /// R2: the client calls a port on which the daemon does not listen.
     HostMismatch {
+        /// The host of `DOCKER_HOST`.
+        host: Text<'a>,
         /// Whether dind uses TLS.
         tls: bool,
+        /// Whether that follows from the variable or the version, and not from a default.
+        is_known: bool,
+    },
+    /// R2: the client calls a host that no service of the job is called.
+    HostIsNoAlias {
+        /// Whether the host is `docker`; any other is the value of a variable, and not shown (T4).
+        is_docker: bool,
+        /// The dind container.
+        container: Text<'a>,
+    },
+    /// R2: the client has no `DOCKER_HOST`.
+    NoDockerHost,
+    /// R2: the kubelet writes no hosts file into a container that mounts its own.
+    OwnHostsFile {
+        /// The containers.
+        containers: Vec<Text<'a>>,
     },
 }
 
@@ -253,10 +308,14 @@ impl Note<'_> {
             Fact::NoAddress { .. } | Fact::HostnamesUnknown { .. } => "H7",
             Fact::NoDind | Fact::ImageUndecided { .. } => "D1",
             Fact::TlsOff { .. }
+            | Fact::TlsOffByVersion { .. }
+            | Fact::NotGenerated { .. }
             | Fact::DirectoryUnknown { .. }
             | Fact::DirectoryShared { .. }
             | Fact::DirectoryNested { .. } => "D2",
-            Fact::CertificatesRight { .. } => "D3",
+            Fact::CertificatesRight { .. }
+            | Fact::OtherDaemon { .. }
+            | Fact::FallsBackToPlain { .. } => "D3",
             Fact::ParentServes { .. } => "D5",
             Fact::OwnAuthority { .. } => "D6",
             Fact::Displaced { .. } | Fact::Unrestricted { .. } => "D7",
@@ -264,13 +323,17 @@ impl Note<'_> {
             Fact::LeftInvalid { .. } => "A4",
             Fact::PathTaken { .. } => "V2",
             Fact::NotForUnprivileged { .. } => "V5",
+            Fact::StorageIsLimited { .. } => "V7",
             Fact::DataKeptApart { .. } | Fact::DataShared { .. } => "V3",
             Fact::InTheWay { .. } => "M6",
             Fact::SchedulingRight | Fact::NodeSelectorDiffers { .. } => "S1",
             Fact::AuthorityRight { .. } | Fact::RegistryDirectoryTaken { .. } => "R1",
-            Fact::NotPrivileged { .. } | Fact::HostSocket { .. } | Fact::HostMismatch { .. } => {
-                "R2"
-            }
+            Fact::NotPrivileged { .. }
+            | Fact::HostSocket { .. }
+            | Fact::HostMismatch { .. }
+            | Fact::HostIsNoAlias { .. }
+            | Fact::NoDockerHost
+            | Fact::OwnHostsFile { .. } => "R2",
         }
     }
 
@@ -278,9 +341,19 @@ impl Note<'_> {
     #[must_use]
     pub fn audience(&self) -> Audience {
         match &self.fact {
+            // An emptyDir held nothing.
+            Fact::Displaced { kind, .. } if &**kind == "emptyDir" => Audience::Team,
             Fact::HostAliasesRight
             | Fact::NoDind
             | Fact::TlsOff { .. }
+            | Fact::TlsOffByVersion { .. }
+            | Fact::NotGenerated {
+                is_blocked: false, ..
+            }
+            | Fact::OtherDaemon {
+                is_in_the_way: false,
+                ..
+            }
             | Fact::CertificatesRight { .. }
             | Fact::ParentServes { .. }
             | Fact::PathTaken { .. }
@@ -290,6 +363,14 @@ impl Note<'_> {
             | Fact::HostnamesUnknown { .. }
             | Fact::ImageUndecided { .. }
             | Fact::OwnAuthority { .. }
+            | Fact::NotGenerated { .. }
+            | Fact::OtherDaemon { .. }
+            | Fact::FallsBackToPlain { .. }
+            | Fact::StorageIsLimited { .. }
+            | Fact::HostMismatch {
+                is_known: false, ..
+            }
+            | Fact::NoDockerHost
             | Fact::NotForUnprivileged { .. }
             | Fact::InTheWay { .. }
             | Fact::NodeSelectorDiffers { .. }
@@ -308,7 +389,9 @@ impl Note<'_> {
             | Fact::DataShared { .. }
             | Fact::NotPrivileged { .. }
             | Fact::HostSocket { .. }
-            | Fact::HostMismatch { .. } => Audience::Author,
+            | Fact::HostMismatch { .. }
+            | Fact::HostIsNoAlias { .. }
+            | Fact::OwnHostsFile { .. } => Audience::Author,
         }
     }
 }

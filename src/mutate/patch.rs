@@ -113,6 +113,7 @@ impl Operations {
                 was,
                 volume,
                 dropped,
+                sub_path,
             } => {
                 let (list, index) = (Mounts(mount.container), Index(mount.index));
                 if was != volume {
@@ -120,6 +121,9 @@ impl Operations {
                 }
                 for field in dropped {
                     self.remove(&[list, index, Key(field)]);
+                }
+                if let Some(sub_path) = sub_path {
+                    self.add(&[list, index, Fields("/subPath")], sub_path.as_str());
                 }
             }
             Action::RemoveMount { mount, .. } => {
@@ -258,7 +262,8 @@ impl Serialize for Volume<'_> {
         volume.serialize_entry("name", self.name)?;
         let field = self.source.field();
         match self.source {
-            NewSource::Memory { size_limit } => volume.serialize_entry(
+            NewSource::Memory { size_limit } | NewSource::RootlessConfig { size_limit } => volume
+                .serialize_entry(
                 field,
                 &Memory {
                     medium: "Memory",

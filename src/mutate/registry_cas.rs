@@ -16,23 +16,33 @@
 use super::Planner;
 use super::change::{Action, NewMount, NewSource};
 use super::note::Fact;
-use crate::job_pod::dind::DindContainer;
+use crate::job_pod::dind::{DindContainer, ROOTLESS_CONFIG};
 use crate::mount_path;
-use crate::pod::Text;
-use crate::policy::RegistryCa;
+use crate::pod::{ContainerId, Text};
 use crate::policy::set::{Asked, DesiredDind};
+use crate::policy::{Policy, RegistryCa};
+use std::collections::HashSet;
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
     desired: &DesiredDind<'a>,
     containers: &[DindContainer],
 ) {
+    // Rootless containers that got a writable configuration directory here.
+    let mut configured = HashSet::new();
     for asked in &desired.registry_cas {
-        add(planner, *asked, containers);
+        let size_limit = &desired.client_certs.what.size_limit;
+        add(planner, *asked, containers, size_limit, &mut configured);
     }
 }
 
-fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &[DindContainer]) {
+fn add<'a>(
+    planner: &mut Planner<'_, 'a>,
+    asked: Asked<'a, RegistryCa>,
+    dinds: &[DindContainer],
+    size_limit: &'a str,
+    configured: &mut HashSet<ContainerId>,
+) {
     let Asked { policy, what: ca } = asked;
     let mut name = None;
     for dind in dinds {
@@ -42,10 +52,10 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
         };
         let container_name = container.name.clone().unwrap_or_default();
         let list_missing = container.volume_mounts.is_none();
-        let occupant = container
-            .mounts()
-            .iter()
-            .find(|mount| mount_path::overlap(mount.path(), &directory));
+        let occupant = container.mounts().iter().find(|mount| {
+            let is_added_here = mount.path() == ROOTLESS_CONFIG && configured.contains(&dind.id);
+            !is_added_here && mount_path::overlap(mount.path(), &directory)
+        });
         if let Some(occupant) = occupant {
             let is_ours = occupant.path() == directory
                 && planner
@@ -67,19 +77,15 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
             planner.note(policy, fact);
             continue;
         }
+        if dind.rootless && configured.insert(dind.id) {
+            configure_rootless(planner, policy, dind.id, size_limit);
+        }
+        let list_missing = list_missing && !dind.rootless;
         let volume = match &name {
             Some(name) => Text::clone(name),
             None => {
-                let free = planner.free_volume_name(volume_name(&ca.host));
-                let list_missing = planner.pod.spec.volumes.is_none();
-                planner.change(
-                    policy,
-                    Action::AddVolume {
-                        list_missing,
-                        name: free.clone(),
-                        source: NewSource::RegistryCa(ca),
-                    },
-                );
+                let source = NewSource::RegistryCa(ca);
+                let free = planner.add_volume(policy, volume_name(&ca.host), source);
                 name.insert(free).clone()
             }
         };
@@ -95,6 +101,35 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
             },
         );
     }
+}
+
+/// Mounts an emptyDir at the configuration directory of rootless dockerd. The runtime makes the missing
+/// parents of a mount root's, and dockerd before 23 writes a key there (`~/.config/docker/key.json`).
+fn configure_rootless<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    id: ContainerId,
+    size_limit: &'a str,
+) {
+    let Some(container) = planner.pod.container(id) else {
+        return;
+    };
+    // Something deeper may be mounted already, from an earlier admission or by the author.
+    if container.mounts_at(ROOTLESS_CONFIG) {
+        return;
+    }
+    let list_missing = container.volume_mounts.is_none();
+    let container_name = container.name.clone().unwrap_or_default();
+    let source = NewSource::RootlessConfig { size_limit };
+    let volume = planner.add_volume(policy, "drydock-docker-config", source);
+    let action = Action::AddMount {
+        list_missing,
+        container: id,
+        container_name,
+        mount: NewMount::whole(volume, ROOTLESS_CONFIG, false),
+        rule: "R1",
+    };
+    planner.change(policy, action);
 }
 
 /// Returns a volume name that says whose authority it holds: an RFC 1123 label.

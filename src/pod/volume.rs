@@ -180,6 +180,16 @@ impl<'a> Volume<'a> {
         ) || self.source.read_only == Some(true)
     }
 
+    /// Whether the kubelet itself fills it, and so makes mount points inside it although no
+    /// container can write there.
+    #[must_use]
+    pub fn is_filled_by_kubelet(&self) -> bool {
+        matches!(
+            &*self.kind,
+            "secret" | "configMap" | "projected" | "downwardAPI"
+        )
+    }
+
     /// Returns the directory of the node, where it is one.
     #[must_use]
     pub fn host_path(&self) -> Option<&str> {

@@ -103,6 +103,94 @@ fn d1_a_command_that_is_not_set_is_the_images(#[case] words: &str) {
     assert_eq!(found(&[], &spec).0, ["svc-0"]);
 }
 
+/// Whether the entrypoint generates certificates, by the command line.
+#[rstest]
+#[case(&["dockerd-entrypoint.sh"], true)]
+#[case(&["dockerd-entrypoint.sh", "--mtu=1400"], true)]
+#[case(&["dockerd-entrypoint.sh", "dockerd"], false)]
+#[case(&["dockerd"], false)]
+#[case(&["dockerd-rootless.sh"], false)]
+#[case(&["tini", "--", "dockerd-entrypoint.sh"], true)]
+#[case(&["tini", "--", "dockerd-entrypoint.sh", "dockerd", "--tls"], false)]
+#[case(&["sh", "-c", "dockerd-entrypoint.sh"], true)]
+#[case(&["sh", "-c", "dockerd-entrypoint.sh --mtu=1400 & wait"], true)]
+#[case(&["sh", "-c", "dockerd-entrypoint.sh 2>&1 | tee /log"], true)]
+#[case(&["sh", "-c", "dockerd-entrypoint.sh >/log"], true)]
+#[case(&["sh", "-c", "dockerd-entrypoint.sh $ARGS"], true)]
+#[case(&["sh", "-c", "update-ca-certificates && exec '/usr/local/bin/dockerd-entrypoint.sh'"], true)]
+#[case(&["sh", "-c", "dockerd-entrypoint.sh\nsleep 1"], true)]
+#[case(&["sh", "-c", "exec dockerd-entrypoint.sh dockerd --tlsverify"], false)]
+#[case(&["sh", "-c", "exec dockerd --tlsverify"], false)]
+fn d2_certificates_are_generated_by_the_entrypoint_alone(
+    #[case] command: &[&str],
+    #[case] generates: bool,
+) {
+    let command: Vec<Text<'_>> = command.iter().map(|word| Text::from(*word)).collect();
+    let container = Container {
+        command: Some(command),
+        ..Container::default()
+    };
+    let start = start::of(&container).expect("the container runs a daemon");
+    assert_eq!(
+        start.certificates("/c") == Certificates::In("/c".to_owned()),
+        generates
+    );
+}
+
+#[rstest]
+#[case("docker:18.06.3-dind", Some("/certs"), Certificates::TlsOffByVersion)]
+#[case("docker:18.09-dind", None, Certificates::TlsOffByVersion)]
+#[case("docker:18.09.7-dind", Some("/certs"), Certificates::In("/certs".to_owned()))]
+#[case("docker:18-dind", None, Certificates::TlsOffByVersion)]
+#[case("docker:19-dind", None, Certificates::In("/certs".to_owned()))]
+#[case("docker:19.03.0-dind", None, Certificates::In("/certs".to_owned()))]
+#[case("docker:dind", None, Certificates::In("/certs".to_owned()))]
+#[case("docker:28-dind", Some(""), Certificates::TlsOff)]
+fn d2_the_version_decides_where_the_variable_does_not(
+    #[case] image: &str,
+    #[case] certdir: Option<&str>,
+    #[case] expected: Certificates,
+) {
+    let certdir = certdir.map(|value| format!("{{name: DOCKER_TLS_CERTDIR, value: '{value}'}}"));
+    let text = testing::pod(&format!(
+        "containers: [{{name: svc-0, image: '{image}', env: [{}]}}]",
+        certdir.unwrap_or_default()
+    ))
+    .to_string();
+    let pod = Pod::from_json(&text).expect("the pod can be read");
+    assert_eq!(find(&pod, &[]).containers[0].certificates, expected);
+}
+
+#[rstest]
+#[case("acme/docker-buildbox:latest-dind-aws", "", true)]
+#[case("custom:20.10-dind", "", true)]
+#[case("corp/ci-dind:1", "", true)]
+#[case("cruizba/ubuntu-dind@sha256:0123", "", true)]
+#[case("docker:28-dind", ", command: [/wrapper.sh]", true)]
+#[case("dind.corp.example/postgres:16", "", false)]
+#[case("postgres:16", "", false)]
+fn d1_an_image_with_dind_in_its_name_or_tag_is_undecided(
+    #[case] image: &str,
+    #[case] command: &str,
+    #[case] undecided: bool,
+) {
+    let judged = judge(
+        CERTS_ONLY,
+        &format!("containers: [{{name: build}}, {{name: svc-0, image: '{image}'{command}}}]"),
+    );
+    judged.assert_unchanged();
+    let line = format!(
+        "dind.images: [\"{}\"]",
+        image.split('@').next().unwrap_or_default()
+    );
+    assert_eq!(judged.tells_team("D1", &line), undecided);
+    let says_none = judged
+        .notes
+        .iter()
+        .any(|(_, text, _)| text.contains("no container runs"));
+    assert_eq!(says_none, !undecided);
+}
+
 #[rstest]
 #[case("docker:dind", false)]
 #[case("docker:dind-rootless", true)]
@@ -163,6 +251,11 @@ fn d1_images(#[case] reference: &str, #[case] expected: Kind) {
 #[case(&["/bin/sh"], &["-c", "exec dockerd"], true)]
 #[case(&["tini", "--", "dockerd"], &[], true)]
 #[case(&["sh"], &[], false)]
+#[case(&["env", "-u", "DOCKER_HOST"], &["dockerd-entrypoint.sh"], true)]
+#[case(&["env", "-i", "A=dockerd", "/usr/local/bin/dockerd-entrypoint.sh"], &[], true)]
+#[case(&["env", "A=dockerd", "sleep"], &[], false)]
+#[case(&["env"], &["tini", "--", "dockerd-entrypoint.sh"], true)]
+#[case(&["env"], &[], false)]
 #[case(&["sleep", "dockerd"], &[], false)]
 #[case(&["docker"], &["--dockerd"], false)]
 fn d1_commands(#[case] command: &[&str], #[case] args: &[&str], #[case] expected: bool) {
@@ -183,5 +276,5 @@ fn d1_commands(#[case] command: &[&str], #[case] args: &[&str], #[case] expected
         args: Some(list(&leak(args))),
         ..Container::default()
     };
-    assert_eq!(runs_daemon(&container), expected);
+    assert_eq!(start::of(&container).is_some(), expected);
 }

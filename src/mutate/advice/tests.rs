@@ -11,11 +11,13 @@ fn judge_fields(build: &str, docker: &str) -> Judged {
     judge(
         CERTS_ONLY,
         &format!(
-            "containers: [{{name: build, {build}}}, {{name: docker, image: 'docker:dind', {docker}}}]"
+            "hostAliases: [{{ip: 127.0.0.1, hostnames: [docker, my-dind]}}]
+containers: [{{name: build, {build}}}, {{name: docker, image: 'docker:28-dind', {docker}}}]"
         ),
     )
 }
 
+const HOST: &str = "env: [{name: DOCKER_HOST, value: 'tcp://docker:2376'}]";
 const PRIVILEGED: &str = "securityContext: {privileged: true}";
 
 #[rstest]
@@ -23,9 +25,9 @@ const PRIVILEGED: &str = "securityContext: {privileged: true}";
 #[case::not("securityContext: {privileged: false}")]
 #[case::null("securityContext: null")]
 fn r2_dind_without_privileges_is_told(#[case] fields: &str) {
-    let judged = judge_fields("", fields);
+    let judged = judge_fields(HOST, fields);
     assert!(judged.tells_author("R2", "\"docker\" is not privileged"));
-    assert!(judge_fields("", PRIVILEGED).told("R2").is_empty());
+    assert!(judge_fields(HOST, PRIVILEGED).told("R2").is_empty());
 }
 
 #[rstest]
@@ -59,9 +61,10 @@ fn r2_another_volume_is_not_the_docker_socket(#[case] volume: &str) {
 const TLS_OFF: &str = "{name: DOCKER_TLS_CERTDIR}";
 
 #[rstest]
-#[case::plain_port_with_tls("tcp://docker:2375", "{name: A}", "2376")]
-#[case::plain_port_with_tls_and_slash("tcp://docker:2375/", "{name: A}", "2376")]
-#[case::tls_port_without_tls("tcp://localhost:2376", TLS_OFF, "2375")]
+#[case::plain_port_with_tls("tcp://docker:2375", "{name: A}", "docker:2376")]
+#[case::plain_port_with_tls_and_slash("tcp://docker:2375/", "{name: A}", "docker:2376")]
+#[case::tls_port_without_tls("tcp://localhost:2376", TLS_OFF, "localhost:2375")]
+#[case::of_another_alias("tcp://my-dind:2375", "{name: A}", "my-dind:2376")]
 fn r2_a_docker_host_that_cannot_match_is_told(
     #[case] host: &str,
     #[case] tls: &str,
@@ -71,7 +74,7 @@ fn r2_a_docker_host_that_cannot_match_is_told(
         &format!("env: [{{name: DOCKER_HOST, value: '{host}'}}]"),
         &format!("env: [{tls}], {PRIVILEGED}"),
     );
-    assert!(judged.tells_author("R2", &format!("set DOCKER_HOST to tcp://docker:{right}")));
+    assert!(judged.tells_author("R2", &format!("set DOCKER_HOST to tcp://{right}")));
     assert_eq!(
         judged.pod["spec"]["containers"][0]["env"],
         judged.before["spec"]["containers"][0]["env"]
@@ -127,4 +130,121 @@ fn r2_without_dind_a_docker_host_is_not_judged() {
         .told("R2")
         .is_empty()
     );
+}
+
+#[rstest]
+#[case::no_version("image: docker:dind", "", None)]
+#[case::a_listed_image("image: corp/ci-dind:28", "", None)]
+#[case::the_variable(
+    "image: docker:dind",
+    "{name: DOCKER_TLS_CERTDIR, value: /certs}",
+    Some("2376")
+)]
+#[case::the_version("image: docker:19.03-dind", "", Some("2376"))]
+#[case::the_newest_of_its_line("image: docker:19-dind", "", Some("2376"))]
+fn r2_a_default_that_is_not_known_is_told_to_the_team_only(
+    #[case] image: &str,
+    #[case] variable: &str,
+    #[case] right: Option<&str>,
+) {
+    let judged = judge(
+        "dind: {volumes: [], images: ['corp/ci-dind:*']}",
+        &format!(
+            "hostAliases: [{{ip: 127.0.0.1, hostnames: [docker]}}]
+containers: [{{name: build, env: [{{name: DOCKER_HOST, value: 'tcp://docker:2375'}}]}}, {{name: docker, {image}, env: [{variable}], {PRIVILEGED}}}]"
+        ),
+    );
+    match right {
+        Some(right) => assert!(judged.tells_author("R2", right)),
+        None => assert!(judged.tells_team("R2", "listens by default with TLS")),
+    }
+}
+
+#[rstest]
+#[case::before_19_03("docker:18.09.7-dind", "2376", "2375")]
+#[case::before_18_09("docker:17.12-dind", "2376", "2375")]
+fn r2_an_old_version_listens_without_tls(
+    #[case] image: &str,
+    #[case] named: &str,
+    #[case] right: &str,
+) {
+    let pod = |port: &str| {
+        format!(
+            "hostAliases: [{{ip: 127.0.0.1, hostnames: [docker]}}]
+containers: [{{name: build, env: [{{name: DOCKER_HOST, value: 'tcp://docker:{port}'}}]}}, {{name: docker, image: '{image}', {PRIVILEGED}}}]"
+        )
+    };
+    assert!(judge(CERTS_ONLY, &pod(named)).tells_author("R2", right));
+    let judged = judge(CERTS_ONLY, &pod(right));
+    assert!(judged.told("R2").is_empty());
+    judged.assert_unchanged();
+}
+
+#[rstest]
+#[case::docker("tcp://docker:2376", "`alias: docker`")]
+#[case::another_name("tcp://s3cr3t:2376", "`alias`")]
+fn r2_a_docker_host_that_is_no_alias_is_told(#[case] host: &str, #[case] advice: &str) {
+    let judged = judge(
+        CERTS_ONLY,
+        &format!(
+            "hostAliases: [{{ip: 127.0.0.1, hostnames: [harbor-proxy-docker]}}, {{ip: 10.0.0.1, hostnames: [docker]}}]
+containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{name: svc-0, image: 'docker:28-dind', {PRIVILEGED}}}]"
+        ),
+    );
+    assert!(judged.tells_author("R2", advice));
+    assert!(!judged.told("R2").concat().contains("s3cr3t"));
+}
+
+#[rstest]
+#[case::none("", true)]
+#[case::empty("env: [{name: DOCKER_HOST}]", true)]
+#[case::its_socket("volumeMounts: [{name: run, mountPath: /var/run}]", false)]
+#[case::the_socket_itself("volumeMounts: [{name: run, mountPath: /run/docker.sock}]", false)]
+fn r2_a_client_without_docker_host_is_told_to_the_team(#[case] build: &str, #[case] told: bool) {
+    let judged = judge_fields(build, PRIVILEGED);
+    assert_eq!(judged.tells_team("R2", "has no DOCKER_HOST"), told);
+    assert_eq!(judged.told("R2").len(), usize::from(told));
+}
+
+#[rstest]
+#[case("sysbox-runc", false)]
+#[case("kata-qemu", false)]
+#[case("nvidia", true)]
+fn r2_a_runtime_that_is_made_for_dind_needs_no_privileges(
+    #[case] runtime: &str,
+    #[case] told: bool,
+) {
+    let judged = judge(
+        CERTS_ONLY,
+        &format!(
+            "runtimeClassName: {runtime}
+hostAliases: [{{ip: 127.0.0.1, hostnames: [docker]}}]
+containers: [{{name: build, {HOST}}}, {{name: docker, image: docker:28-dind}}]"
+        ),
+    );
+    assert_eq!(judged.told("R2").len(), usize::from(told));
+}
+
+const OWN_HOSTS: &str = "volumeMounts: [{name: hosts, mountPath: /etc//hosts}]";
+
+#[test]
+fn r2_a_volume_at_etc_hosts_is_told_where_a_hostname_is_needed() {
+    let pod = format!(
+        "volumes: [{{name: hosts, hostPath: {{path: /etc/hosts}}}}]
+containers: [{{name: build, {OWN_HOSTS}}}, {{name: helper}}, {{name: db, {OWN_HOSTS}}}]"
+    );
+    let judged = judge("hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]", &pod);
+    assert!(judged.tells_author("R2", "containers \"build\" and \"db\" mount"));
+    assert!(judge(CERTS_ONLY, &pod).told("R2").is_empty());
+}
+
+#[rstest]
+#[case::an_alias("tcp://docker:2376", true)]
+#[case::loopback("tcp://127.0.0.1:2376", false)]
+fn r2_a_volume_at_etc_hosts_hides_the_alias_of_dind(#[case] host: &str, #[case] told: bool) {
+    let judged = judge_fields(
+        &format!("env: [{{name: DOCKER_HOST, value: '{host}'}}], {OWN_HOSTS}"),
+        PRIVILEGED,
+    );
+    assert_eq!(judged.told("R2").len(), usize::from(told));
 }

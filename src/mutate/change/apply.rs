@@ -45,7 +45,9 @@ impl<'a> Action<'a> {
             Self::AddVolume { name, source, .. } => {
                 let name = name.clone();
                 let volume = match source {
-                    NewSource::Memory { .. } => Volume::memory(name),
+                    NewSource::Memory { .. } | NewSource::RootlessConfig { .. } => {
+                        Volume::memory(name)
+                    }
                     NewSource::RegistryCa(ca) => Volume::of_config_map(name, &ca.config_map),
                     NewSource::Policy(source) => {
                         Volume::of_source(name, source.field, source.json.get())
@@ -53,11 +55,17 @@ impl<'a> Action<'a> {
                 };
                 pod.spec.volumes.get_or_insert_default().push(volume);
             }
-            Self::PointMount { mount, volume, .. } => {
+            Self::PointMount {
+                mount,
+                volume,
+                sub_path,
+                ..
+            } => {
                 if let Some(known) = mounts_mut(pod, mount.container).get_mut(mount.index) {
                     *known = VolumeMount {
                         name: Some(volume.clone()),
                         mount_path: known.mount_path.take(),
+                        sub_path: sub_path.clone(),
                         ..VolumeMount::default()
                     };
                 }

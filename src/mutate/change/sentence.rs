@@ -48,6 +48,14 @@ impl fmt::Display for Change<'_> {
             }
             Action::AddVolume {
                 name,
+                source: NewSource::RootlessConfig { size_limit },
+                ..
+            } => write!(
+                f,
+                "added the memory-backed emptyDir \"{name}\" of {size_limit} for the configuration directory of rootless dockerd, which must be writable"
+            ),
+            Action::AddVolume {
+                name,
                 source: NewSource::RegistryCa(ca),
                 ..
             } => {
@@ -65,6 +73,7 @@ impl fmt::Display for Change<'_> {
                 was,
                 volume,
                 dropped,
+                ..
             } if was == volume => {
                 write!(
                     f,

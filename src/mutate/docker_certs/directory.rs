@@ -1,9 +1,10 @@
-//! A certificate directory, and how each mount of the pod relates to it (rules D4, D5 and D6).
+//! A certificate directory, and how the mounts of its users relate to it (rules D4, D5 and D6).
 
-use super::is_restricted;
+use super::survey::Survey;
 use crate::mount_path;
 use crate::mutate::change::MountId;
-use crate::pod::{Container, ContainerId, ContainerList, Pod, Text, VolumeMount, text};
+use crate::pod::{Container, ContainerId, Pod, Text, Volume, VolumeMount, text};
+use std::cmp::Reverse;
 
 /// A directory to which dind writes the client's certificates.
 pub(super) struct Directory {
@@ -11,6 +12,8 @@ pub(super) struct Directory {
     pub(super) path: Text<'static>,
     /// The dind containers that write to it.
     pub(super) dinds: Vec<ContainerId>,
+    /// The `build` container, where its client may read from the directory (D3).
+    pub(super) build: Option<ContainerId>,
 }
 
 /// How a mount relates to a directory.
@@ -20,154 +23,132 @@ pub(super) enum Relation {
     At,
     /// Below it: a file by subPath, for one.
     Below,
-    /// The direct parent, in dind or `build`, and it cannot be written.
-    UnwritableParent,
-    /// In the way, but wrong in a manner that the API server refuses: mending it would let an invalid pod pass (A4).
+    /// The nearest mounted ancestor, in dind or `build`, where it keeps the directory from being
+    /// written or mounted.
+    UnwritableAncestor,
+    /// In the way, but wrong in a manner that the API server refuses: mending it would let an
+    /// invalid pod pass (A4).
     LeftInvalid,
 }
 
 impl Relation {
     /// Whether it is in the way as long as no volume is shared.
     pub(super) fn is_conflict(self) -> bool {
-        matches!(self, Self::At | Self::Below | Self::UnwritableParent)
+        self != Self::LeftInvalid
     }
 }
 
 /// A mount and its relation to a directory.
 #[derive(Clone, Debug)]
 pub(super) struct MountKind<'a> {
+    /// Its place before anything is changed.
     pub(super) id: MountId<'a>,
     pub(super) volume: Text<'a>,
     pub(super) relation: Relation,
-    /// Whether the mount's own fields keep the volume from being written or seen whole.
-    pub(super) restricted: bool,
+    /// Whether it is at the directory, also where it is left because it is invalid.
+    pub(super) is_at_directory: bool,
+    pub(super) read_only: bool,
+    pub(super) sub_paths: SubPaths<'a>,
+}
+
+/// `subPath` and `subPathExpr`, empty where they are not set.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct SubPaths<'a> {
+    pub(super) path: Text<'a>,
+    pub(super) expr: Text<'a>,
+}
+
+impl<'a> SubPaths<'a> {
+    pub(super) fn of(mount: &VolumeMount<'a>) -> Self {
+        Self {
+            path: mount.sub_path.clone().unwrap_or_default(),
+            expr: mount.sub_path_expr.clone().unwrap_or_default(),
+        }
+    }
 }
 
 impl Directory {
-    /// Whether a container always has the directory: dind, which writes, and `build`, which reads.
-    pub(super) fn is_user(&self, id: ContainerId, container: &Container<'_>) -> bool {
-        self.dinds.contains(&id)
-            || (id.list == ContainerList::Containers && container.name() == "build")
+    /// Returns the containers that always have the directory: dind, which writes, and `build`,
+    /// which reads.
+    pub(super) fn users(&self) -> impl Iterator<Item = ContainerId> {
+        let build = self.build.filter(|build| !self.dinds.contains(build));
+        build.into_iter().chain(self.dinds.iter().copied())
     }
 
-    /// Returns the mounts of the pod that have to do with the directory.
-    pub(super) fn mounts<'a>(&self, pod: &Pod<'a>) -> Vec<MountKind<'a>> {
-        let mut mounts = Vec::new();
-        for (id, container) in pod.containers() {
-            for (index, mount) in container.mounts().iter().enumerate() {
-                let Some(relation) = self.relation(pod, id, container, mount) else {
-                    continue;
-                };
-                mounts.push(MountKind {
-                    relation,
-                    id: MountId {
-                        container: id,
-                        container_name: container.name.clone().unwrap_or_default(),
-                        index,
-                        path: mount.written_path(),
-                    },
-                    volume: mount.name.clone().unwrap_or_default(),
-                    restricted: is_restricted(mount),
-                });
-            }
-        }
-        mounts
+    pub(super) fn is_written_by(&self, id: ContainerId) -> bool {
+        self.dinds.binary_search(&id).is_ok()
     }
 
-    fn relation(
+    /// Returns the mounts of a user's container that keep the directory from being written or
+    /// mounted although they lie above it, by index (D4): the nearest mounted ancestor, and
+    /// whatever the removal of that one reveals. The kubelet makes mount points inside a volume
+    /// that it fills itself, so in `build` such a volume stays and the directory is mounted on top
+    /// (D7).
+    pub(super) fn unwritable_ancestors<'a>(
         &self,
-        pod: &Pod<'_>,
-        id: ContainerId,
-        container: &Container<'_>,
-        mount: &VolumeMount<'_>,
-    ) -> Option<Relation> {
-        let path = mount.path();
-        let relation = if *path == *self.path {
-            Relation::At
-        } else if mount_path::is_below(path, &self.path) {
-            Relation::Below
-        } else if path == mount_path::parent(&self.path)
-            && self.is_user(id, container)
-            && is_unwritable(pod, mount)
-        {
-            Relation::UnwritableParent
-        } else {
-            return None;
+        pod: &Pod<'a>,
+        survey: &Survey<'a>,
+        (id, container): (ContainerId, &Container<'a>),
+    ) -> Vec<usize> {
+        let is_in_the_way = |mount: &VolumeMount<'_>| {
+            let volume = survey.volume(pod, mount.volume());
+            let is_unwritable = mount.is_read_only() || volume.is_some_and(Volume::is_read_only);
+            let is_filled = volume.is_some_and(Volume::is_filled_by_kubelet);
+            is_unwritable && (self.is_written_by(id) || !is_filled)
         };
-        let same_text = container
-            .mounts()
-            .iter()
-            .filter(|other| other.written_path() == mount.written_path())
-            .count();
-        let mended_by_removal = relation != Relation::At && same_text > 1;
-        let is_left = mended_by_removal || pod.volume(mount.volume()).is_none();
-        Some(if is_left {
-            Relation::LeftInvalid
-        } else {
-            relation
-        })
+        let mut ancestors: Vec<_> = ancestors(container, &self.path).collect();
+        ancestors.sort_by_key(|(index, mount)| Reverse((mount.path().len(), *index)));
+        ancestors
+            .into_iter()
+            .take_while(|(_, mount)| is_in_the_way(mount))
+            .map(|(index, _)| index)
+            .collect()
     }
 
-    /// Returns the writable emptyDir at the parent that dind and `build` share, which serves the directory as it is (D5).
-    /// `build` only reads, so there it may be read-only.
-    pub(super) fn serving_parent<'a>(&self, pod: &Pod<'a>) -> Option<Text<'a>> {
-        let parent = mount_path::parent(&self.path);
+    /// Returns the writable emptyDir at the nearest mounted ancestor that dind and `build` share,
+    /// which serves the directory as it is (D5). `build` only reads, so there it may be read-only.
+    pub(super) fn serving_ancestor<'a>(
+        &self,
+        pod: &Pod<'a>,
+        survey: &Survey<'a>,
+    ) -> Option<Text<'a>> {
         // Of several mounts at one place the later one wins.
-        let at_parent = |container: &Container<'a>| {
-            container
-                .mounts()
-                .iter()
-                .rfind(|mount| mount.path() == parent)
-                .cloned()
+        let ancestor = |id: ContainerId| {
+            let ancestors = ancestors(pod.container(id)?, &self.path);
+            ancestors
+                .map(|(_, mount)| mount)
+                .max_by_key(|mount| mount.path().len())
         };
-        let mut users = pod
-            .containers()
-            .filter(|(id, container)| self.is_user(*id, container));
-        let (_, first) = users.next()?;
-        let first = at_parent(first)?;
+        let first = ancestor(*self.dinds.first()?)?;
+        let is_empty_dir = survey
+            .volume(pod, first.volume())
+            .is_some_and(Volume::is_empty_dir);
+        let serves = |id: ContainerId| {
+            ancestor(id).is_some_and(|mount| {
+                mount.path() == first.path()
+                    && mount.volume() == first.volume()
+                    && mount.sub_paths() == (text(&first.sub_path), "")
+                    && !(mount.is_read_only() && self.is_written_by(id))
+            })
+        };
         let volume = first.name.clone().unwrap_or_default();
-        let is_empty_dir = pod
-            .volume(&volume)
-            .is_some_and(crate::pod::Volume::is_empty_dir);
-        let serves = |id: ContainerId, mount: &VolumeMount<'_>| {
-            mount.volume() == &*volume
-                && mount.sub_paths() == (text(&first.sub_path), "")
-                && (!mount.is_read_only() || !self.dinds.contains(&id))
-        };
-        let all_serve = pod
-            .containers()
-            .filter(|(id, container)| self.is_user(*id, container))
-            .all(|(id, container)| at_parent(container).is_some_and(|mount| serves(id, &mount)));
-        (is_empty_dir && all_serve).then_some(volume)
+        (is_empty_dir && self.users().all(serves)).then_some(volume)
     }
 
-    /// Returns the dind container that is given its server certificates, if one is (D6): it manages its own authority,
-    /// and a client directory that is not writable is then deliberate.
-    pub(super) fn own_authority<'a>(&self, pod: &Pod<'a>) -> Option<Text<'a>> {
+    /// Returns the dind container that is given its server certificates, if one is (D6): it manages
+    /// its own authority, and a client directory that is not writable is then deliberate.
+    pub(super) fn own_authority<'a>(&self, pod: &Pod<'a>, survey: &Survey<'a>) -> Option<Text<'a>> {
         let server = mount_path::join(mount_path::parent(&self.path), "server");
         let supplies = |mount: &VolumeMount<'_>| {
             let path = mount.path();
             if path == server || mount_path::is_below(path, &server) {
-                return true;
+                return survey.brings_content(pod, mount.volume());
             }
-            let sub_path = mount_path::clean(mount.sub_paths().0);
-            let projects = |item: &str| {
-                let item = mount_path::clean(item);
-                let shown = if &*sub_path == "/" {
-                    Some(&*item)
-                } else {
-                    item.strip_prefix(&*sub_path)
-                };
-                shown
-                    .filter(|shown| shown.starts_with('/'))
-                    .is_some_and(|shown| {
-                        mount_path::is_below(&mount_path::clean(&format!("{path}{shown}")), &server)
-                    })
-            };
             mount_path::is_below(&server, path)
-                && pod
-                    .volume(mount.volume())
-                    .is_some_and(|volume| volume.item_paths().any(projects))
+                && survey.volume(pod, mount.volume()).is_some_and(|volume| {
+                    let mut items = volume.item_paths();
+                    items.any(|item| shows_item_in(mount, item, &server))
+                })
         };
         let container = self
             .dinds
@@ -178,23 +159,29 @@ impl Directory {
     }
 }
 
-/// Whether nothing can be written through a mount: it says so, or its volume never can be.
-fn is_unwritable(pod: &Pod<'_>, mount: &VolumeMount<'_>) -> bool {
-    mount.is_read_only()
-        || pod
-            .volume(mount.volume())
-            .is_some_and(crate::pod::Volume::is_read_only)
+/// Whether a mount shows an item of its volume below a directory.
+fn shows_item_in(mount: &VolumeMount<'_>, item: &str, directory: &str) -> bool {
+    let sub_path = mount_path::clean(mount.sub_paths().0);
+    let item = mount_path::clean(item);
+    let shown = if &*sub_path == "/" {
+        Some(&*item)
+    } else {
+        item.strip_prefix(&*sub_path)
+    };
+    let shown = shown.filter(|shown| shown.starts_with('/'));
+    shown.is_some_and(|shown| {
+        let path = format!("{}{shown}", mount.path());
+        mount_path::is_below(&mount_path::clean(&path), directory)
+    })
 }
 
-/// Whether a container uses a volume as a raw block device.
-pub(super) fn is_device(pod: &Pod<'_>, volume: &str) -> bool {
-    pod.containers().any(|(_, container)| {
-        container
-            .volume_devices
-            .iter()
-            .flatten()
-            .any(|device| text(&device.name) == volume)
-    })
+/// Returns the mounts above a clean path, with their indices.
+fn ancestors<'p, 'a>(
+    container: &'p Container<'a>,
+    path: &'p str,
+) -> impl Iterator<Item = (usize, &'p VolumeMount<'a>)> {
+    let mounts = container.mounts().iter().enumerate();
+    mounts.filter(move |(_, mount)| mount_path::is_below(path, mount.path()))
 }
 
 #[cfg(test)]

@@ -1,93 +1,96 @@
-//! What becomes of the volumes that had to make room (rule D8): told, and with Relocate mounted read-only somewhere else.
+//! Displaced volumes (rules D7 and D8): each is reported, and with Relocate mounted read-only
+//! somewhere else.
 
 use super::directory::{Directory, MountKind, Relation};
+use super::survey::Survey;
 use super::{Planner, Shared};
 use crate::mount_path;
 use crate::mutate::change::{Action, NewMount};
 use crate::mutate::note::Fact;
 use crate::pod::{ContainerId, Text, VolumeMount};
 use crate::policy::{ClientCerts, OnConflict, Policy};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A volume that no longer is where it was.
+/// A volume that is no longer mounted where it was.
 pub(super) struct Displaced<'a> {
     volume: Text<'a>,
     kind: Text<'a>,
-    /// The first mount that it had there, in each container. Empty for the shared volume, which only lost mounts below the directory.
+    /// The path that it was mounted at, as written.
+    path: Text<'a>,
+    /// The one container that it was taken from, where others keep it.
+    only_from: Option<Text<'a>>,
+    /// The first mount that it lost, in each container. Empty for the shared volume, which only
+    /// lost mounts below the directory.
     mounts: Vec<(ContainerId, VolumeMount<'a>)>,
-    /// Whether some mount may be that of a file: it lay below the directory, by subPath.
-    may_be_file: bool,
 }
 
-/// Returns the volumes that conflicts displace, before anything is changed: in the pod's order, those that may be files last,
-/// because what is mounted below a file keeps its container from starting.
+/// Returns the volumes that conflicts displace, in the pod's order. Nothing is changed yet.
 pub(super) fn displaced<'a>(
     planner: &Planner<'_, 'a>,
     conflicts: &[&MountKind<'a>],
     shared: &Shared<'a>,
+    survey: &Survey<'a>,
 ) -> Vec<Displaced<'a>> {
-    let is_shared = |volume: &Text<'_>| matches!(shared, Shared::Existing { name, swap: None } if name == volume);
-    let mut displaced: Vec<Displaced<'a>> = Vec::new();
-    for volume in planner.pod.volumes() {
-        let is_shared = is_shared(&volume.name);
-        let mut lost: Vec<&MountKind<'a>> = conflicts
-            .iter()
-            .copied()
-            .filter(|mount| {
-                mount.volume == volume.name && !(is_shared && mount.relation == Relation::At)
-            })
-            .collect();
-        if lost.is_empty() || displaced.iter().any(|known| known.volume == volume.name) {
-            continue;
+    let mut lost: BTreeMap<usize, Vec<&MountKind<'a>>> = BTreeMap::new();
+    for mount in conflicts {
+        let only_restricted = shared.keeps(&mount.volume) && mount.relation == Relation::At;
+        if let (Some(index), false) = (survey.volume_index(&mount.volume), only_restricted) {
+            lost.entry(index).or_default().push(*mount);
         }
+    }
+    let volumes = planner.pod.volumes();
+    let entries = lost.into_iter().filter_map(|(index, mut lost)| {
         // A mount at the directory itself speaks for the volume before one below it.
         lost.sort_by_key(|mount| mount.relation != Relation::At);
-        let mut entry = Displaced {
-            volume: volume.name.clone(),
-            kind: volume.kind.clone(),
-            mounts: Vec::new(),
-            may_be_file: false,
-        };
-        for kind in lost.into_iter().filter(|_| !is_shared) {
-            let mount = planner
-                .pod
-                .container(kind.id.container)
-                .and_then(|container| container.mounts().get(kind.id.index));
-            let is_first = !entry.mounts.iter().any(|(id, _)| *id == kind.id.container);
-            if let (Some(mount), true) = (mount, is_first) {
-                entry.may_be_file |=
-                    kind.relation == Relation::Below && mount.sub_paths() != ("", "");
-                entry.mounts.push((kind.id.container, mount.clone()));
-            }
-        }
-        displaced.push(entry);
-    }
-    displaced.sort_by_key(|entry| entry.may_be_file);
-    displaced
+        let first = *lost.first()?;
+        let is_ancestor = first.relation == Relation::UnwritableAncestor;
+        let keeps_mounts = is_ancestor && survey.mounts_of(&first.volume) > lost.len();
+        let mut seen = HashSet::new();
+        let mounts = lost
+            .iter()
+            .filter(|mount| !shared.keeps(&mount.volume) && seen.insert(mount.id.container))
+            .filter_map(|mount| {
+                let container = planner.pod.container(mount.id.container)?;
+                let known = container.mounts().get(survey.position(&mount.id))?;
+                Some((mount.id.container, known.clone()))
+            });
+        Some(Displaced {
+            volume: first.volume.clone(),
+            kind: volumes.get(index)?.kind.clone(),
+            path: first.id.path.clone(),
+            only_from: keeps_mounts.then(|| first.id.container_name.clone()),
+            mounts: mounts.collect(),
+        })
+    });
+    entries.collect()
 }
 
-/// Whether a volume is among those that will be told of.
+/// Whether a volume is among those that will be reported.
 pub(super) fn tells_of(displaced: &[Displaced<'_>], volume: &Text<'_>) -> bool {
     displaced.iter().any(|entry| entry.volume == *volume)
 }
 
-/// Where displaced volumes of a pod go: the first one to the policy's path, further ones below it by name.
+/// Where displaced volumes of a pod go: the first one to the policy's path, each further one beside
+/// it, at a path with its name.
 pub(super) struct Relocation<'p> {
-    /// Every certificate directory of the pod.
+    /// Every certificate directory of the pod, sorted.
     directories: &'p [Text<'static>],
-    /// What went to the policy's path, if something did: whether it may be a file.
-    first: Option<bool>,
+    first_is_placed: bool,
+    /// The paths of the mounts in each container that got one.
+    taken: HashMap<ContainerId, HashSet<String>>,
 }
 
 impl<'p> Relocation<'p> {
-    /// Begins with nothing displaced.
+    /// Begins with nothing displaced; `directories` are sorted.
     pub(super) fn new(directories: &'p [Text<'static>]) -> Self {
         Self {
             directories,
-            first: None,
+            first_is_placed: false,
+            taken: HashMap::new(),
         }
     }
 
-    /// Tells what one directory displaced, and with Relocate mounts it.
+    /// Reports the volumes that one directory displaced, and with Relocate mounts them.
     pub(super) fn tell_and_mount<'a>(
         &mut self,
         planner: &mut Planner<'_, 'a>,
@@ -95,9 +98,10 @@ impl<'p> Relocation<'p> {
         certs: &ClientCerts,
         directory: &Directory,
         displaced: &[Displaced<'a>],
+        survey: &mut Survey<'a>,
     ) {
         for entry in displaced {
-            let place = match &certs.on_conflict {
+            let path = match &certs.on_conflict {
                 OnConflict::Relocate(base) if !entry.mounts.is_empty() => {
                     Some(self.next(base, entry))
                 }
@@ -106,99 +110,95 @@ impl<'p> Relocation<'p> {
             let fact = Fact::Displaced {
                 volume: entry.volume.clone(),
                 kind: entry.kind.clone(),
+                path: entry.path.clone(),
+                container: entry.only_from.clone(),
                 directory: directory.path.clone(),
-                now_at: place.as_ref().map(|place| place.path.clone()),
+                now_at: path.clone(),
             };
             planner.note(policy, fact);
             for (id, mount) in &entry.mounts {
-                if let Some(place) = &place {
-                    relocate(planner, policy, &entry.volume, (*id, mount), place);
+                if let Some(path) = &path
+                    && self.relocate(planner, policy, &entry.volume, (*id, mount), path)
+                {
+                    survey.note_mounted(&entry.volume);
                 }
             }
         }
     }
 
-    fn next(&mut self, base: &str, entry: &Displaced<'_>) -> Place<'p> {
-        let directories = self.directories;
-        match self.first {
-            None => {
-                self.first = Some(entry.may_be_file);
-                Place {
-                    path: base.to_owned(),
-                    below_file: false,
-                    directories,
-                }
-            }
-            Some(below_file) => Place {
-                path: mount_path::join(base, &entry.volume),
-                below_file,
-                directories,
-            },
+    /// Nothing can be mounted below a read-only volume, so further ones go beside the first.
+    fn next(&mut self, base: &str, entry: &Displaced<'_>) -> String {
+        if std::mem::replace(&mut self.first_is_placed, true) {
+            format!("{base}-{}", entry.volume)
+        } else {
+            base.to_owned()
         }
     }
-}
 
-/// Where a displaced volume goes.
-struct Place<'p> {
-    path: String,
-    /// Whether it lies below what may be a file.
-    below_file: bool,
-    /// Every certificate directory of the pod.
-    directories: &'p [Text<'static>],
-}
-
-fn relocate<'a>(
-    planner: &mut Planner<'_, 'a>,
-    policy: &'a Policy,
-    volume: &Text<'a>,
-    (id, was): (ContainerId, &VolumeMount<'a>),
-    place: &Place<'_>,
-) {
-    let Some(container) = planner.pod.container(id) else {
-        return;
-    };
-    let container_name = container.name.clone().unwrap_or_default();
-    let obstacle = if container.mounts_at(&place.path) {
-        Some("something is mounted there, and stays")
-    } else if place
-        .directories
-        .iter()
-        .any(|directory| mount_path::overlap(&place.path, directory))
-    {
-        Some("it would lie in the way of dind's certificates")
-    } else if place.below_file {
-        Some("what is mounted above it may be a file")
-    } else {
-        None
-    };
-    if let Some(why) = obstacle {
-        let path = place.path.clone();
-        return planner.note(
-            policy,
-            Fact::NotRelocated {
+    /// Mounts a displaced volume in one container; says whether it did.
+    fn relocate<'a>(
+        &mut self,
+        planner: &mut Planner<'_, 'a>,
+        policy: &'a Policy,
+        volume: &Text<'a>,
+        (id, was): (ContainerId, &VolumeMount<'a>),
+        path: &str,
+    ) -> bool {
+        let Some(container) = planner.pod.container(id) else {
+            return false;
+        };
+        let container_name = container.name.clone().unwrap_or_default();
+        let taken = self.taken.entry(id).or_insert_with(|| {
+            let mounts = container.mounts().iter();
+            mounts.map(|mount| mount.path().to_owned()).collect()
+        });
+        let obstacle = if taken.contains(path) {
+            Some("something is mounted there, and stays")
+        } else if overlaps_any(self.directories, path) {
+            Some("it would lie in the way of dind's certificates")
+        } else {
+            None
+        };
+        if let Some(why) = obstacle {
+            let fact = Fact::NotRelocated {
                 volume: volume.clone(),
                 container: container_name,
-                path,
+                path: path.to_owned(),
                 why,
-            },
-        );
-    }
-    let list_missing = container.volume_mounts.is_none();
-    let mount = NewMount {
-        sub_path: was.sub_path.clone(),
-        sub_path_expr: was.sub_path_expr.clone(),
-        ..NewMount::whole(volume.clone(), place.path.clone(), true)
-    };
-    planner.change(
-        policy,
-        Action::AddMount {
-            list_missing,
+            };
+            planner.note(policy, fact);
+            return false;
+        }
+        taken.insert(path.to_owned());
+        let mount = NewMount {
+            sub_path: was.sub_path.clone(),
+            sub_path_expr: was.sub_path_expr.clone(),
+            ..NewMount::whole(volume.clone(), path.to_owned(), true)
+        };
+        let action = Action::AddMount {
+            list_missing: container.volume_mounts.is_none(),
             container: id,
             container_name,
             mount,
             rule: "D8",
-        },
-    );
+        };
+        planner.change(policy, action);
+        true
+    }
+}
+
+/// Whether a clean path is one of the sorted directories, or above or below one.
+fn overlaps_any(directories: &[Text<'static>], path: &str) -> bool {
+    let is_directory = |path: &str| {
+        let found = directories.binary_search_by(|known| known.as_str().cmp(path));
+        found.is_ok()
+    };
+    let inside = mount_path::join(path, "");
+    let after = directories.partition_point(|known| known.as_str() < inside.as_str());
+    let holds_one = directories
+        .get(after)
+        .is_some_and(|next| next.starts_with(&inside));
+    holds_one || mount_path::self_and_ancestors(path).any(is_directory)
 }
 
 #[cfg(test)]

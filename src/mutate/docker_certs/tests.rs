@@ -279,3 +279,33 @@ fn d8_the_first_policy_with_dind_says_what_happens_to_conflicts() {
     .judge();
     judged.assert_unchanged();
 }
+
+/// No certificates are written, so a Secret there may be those that the team made.
+#[rstest]
+#[case::command("command: [dockerd, --tlsverify]")]
+#[case::arguments(
+    "args: [dockerd, '--host=tcp://0.0.0.0:2376', --tlsverify, --tlscacert=/tls/ca.crt]"
+)]
+#[case::of_the_entrypoint("command: [dockerd-entrypoint.sh], args: [dockerd, --tlsverify]")]
+#[case::in_a_script("command: [sh, -c, 'sleep 1; exec dockerd --tlsverify']")]
+fn d2_where_dockerd_is_started_directly_the_directory_is_left_alone(#[case] words: &str) {
+    let judged = judge(CERTS_ONLY, &dind_with_secret(words));
+    judged.assert_unchanged();
+    assert!(judged.tells_team("D2", "starts dockerd directly"));
+}
+
+#[rstest]
+#[case::by_env("command: [env, -u, DOCKER_TLS_CERTDIR], args: [dockerd-entrypoint.sh]")]
+#[case::by_an_empty_environment("command: [env, -i, PATH=/usr/local/bin, dockerd-entrypoint.sh]")]
+#[case::by_an_assignment("command: [/usr/bin/env, DOCKER_TLS_CERTDIR=, dockerd-entrypoint.sh]")]
+fn d2_the_command_may_turn_tls_off(#[case] words: &str) {
+    judge(CERTS_ONLY, &dind_with_secret(words)).assert_unchanged();
+}
+
+#[test]
+fn d2_a_script_that_sets_the_directory_is_not_guessed_at() {
+    let words = "command: [sh, -c, 'export DOCKER_TLS_CERTDIR=/x; dockerd-entrypoint.sh']";
+    let judged = judge(CERTS_ONLY, &dind_with_secret(words));
+    judged.assert_unchanged();
+    assert!(judged.tells_author("D2", "cannot be known"));
+}

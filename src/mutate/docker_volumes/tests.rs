@@ -1,4 +1,4 @@
-//! Rules V1 to V6.
+//! Rules V1 to V7.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -319,4 +319,34 @@ fn m6_a_volume_in_the_way_of_a_jobs_own_certificate_directory_is_not_mounted(#[c
         &json!([{"name": "drydock-docker-certs", "mountPath": "/cache/client"}])
     );
     assert!(judged.tells_team("M6", "/cache/client"));
+}
+
+#[rstest]
+#[case::of_dind("{name: build}", "resources: {limits: {ephemeral-storage: 1Gi}}")]
+#[case::of_another("{name: build, resources: {limits: {ephemeral-storage: 1}}}", "")]
+fn v7_a_pod_with_limited_storage_gets_no_empty_dir_for_images(
+    #[case] build: &str,
+    #[case] docker: &str,
+) {
+    for image in ["docker:28-dind", "docker:28-dind-rootless"] {
+        let pod = format!(
+            "containers: [{build}, {{name: docker, image: '{image}', env: [{{name: DOCKER_TLS_CERTDIR}}], {docker}}}]"
+        );
+        let judged = judge_volumes(STORAGE, &pod);
+        judged.assert_unchanged();
+        assert!(judged.tells_team("V7", "\"storage\""));
+        // A claim is not local storage, and another path not that of the image layers.
+        let elsewhere = "{name: scratch, mountPath: /scratch, emptyDir: {}}";
+        let judged = judge_volumes(&format!("{CLAIM}, {elsewhere}"), &pod);
+        assert_eq!(judged.mounts("docker").as_array().map(Vec::len), Some(2));
+    }
+}
+
+#[rstest]
+#[case::requests("resources: {requests: {ephemeral-storage: 1Gi}}")]
+#[case::another_limit("resources: {limits: {cpu: 1, memory: 1Gi}}")]
+#[case::null("resources: {limits: {ephemeral-storage: null}}")]
+fn v7_what_is_no_limit_of_storage_changes_nothing(#[case] docker: &str) {
+    let judged = judge_volumes(STORAGE, &dind(docker));
+    assert_eq!(judged.mounts("docker"), &mounted("storage"));
 }

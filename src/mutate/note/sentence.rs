@@ -27,20 +27,21 @@ impl fmt::Display for Short<'_> {
             Fact::Displaced {
                 volume,
                 kind,
-                directory,
+                path,
                 now_at: None,
-            } => write!(
-                f,
-                "{kind} volume \"{volume}\" was taken from {directory}: dind writes there"
-            ),
-            Fact::Displaced {
-                volume,
-                directory,
-                now_at: Some(path),
                 ..
             } => write!(
                 f,
-                "volume \"{volume}\" moved from {directory} to {path}: dind writes there"
+                "{kind} volume \"{volume}\" was taken from {path}: dind writes there"
+            ),
+            Fact::Displaced {
+                volume,
+                path,
+                now_at: Some(now_at),
+                ..
+            } => write!(
+                f,
+                "volume \"{volume}\" moved from {path} to {now_at}: dind writes there"
             ),
             Fact::Reported(conflict) | Fact::Denied(conflict) => write!(
                 f,
@@ -59,12 +60,23 @@ impl fmt::Display for Short<'_> {
                 f,
                 "two dind containers write to {directory}; give each its DOCKER_TLS_CERTDIR"
             ),
-            Fact::HostMismatch { tls: true } => {
+            Fact::HostMismatch { tls: true, .. } => {
                 f.write_str("DOCKER_HOST names port 2375, but dind listens with TLS on port 2376")
             }
-            Fact::HostMismatch { tls: false } => f.write_str(
+            Fact::HostMismatch { tls: false, .. } => f.write_str(
                 "DOCKER_HOST names port 2376, but dind listens without TLS on port 2375",
             ),
+            Fact::HostIsNoAlias {
+                is_docker: true, ..
+            } => f.write_str(
+                "DOCKER_HOST names docker, but no service has that name; give it `alias: docker`",
+            ),
+            Fact::HostIsNoAlias { .. } => f.write_str(
+                "no service has the name in DOCKER_HOST; give the service of dind that alias",
+            ),
+            Fact::OwnHostsFile { .. } => {
+                f.write_str("a volume at /etc/hosts hides the pod's hostAliases")
+            }
             Fact::NotPrivileged { container } => write!(
                 f,
                 "dind container \"{container}\" is not privileged; dockerd will not start"
@@ -102,8 +114,12 @@ impl fmt::Display for Note<'_> {
             Fact::HostnamesUnknown { source } => write!(f, "the hostnames of {source} are those of its rules, and none is known: it has not been seen, or its rules name no host"),
             Fact::NoDind => f.write_str("no container runs a Docker daemon, so nothing about docker is changed"),
             Fact::ImageUndecided { container, image } => {
-                write!(f, "container \"{container}\" has the image {image}, which does not say whether it runs a daemon; list it in dind.images if it does")
+                write!(f, "container \"{container}\" has the image {image}, which does not say whether it runs a Docker daemon, so nothing is changed for it; if it does, add it to the policy: dind.images: [\"{}\"]", without_digest(image))
             }
+            Fact::TlsOffByVersion { container } => write!(f, "dind container \"{container}\" runs without TLS, which is the default of its version, and needs no certificates"),
+            Fact::NotGenerated { directory, container, .. } => write!(f, "dind container \"{container}\" starts dockerd directly, without the entrypoint that generates certificates, so {directory} is left as it is"),
+            Fact::OtherDaemon { directory, .. } => write!(f, "DOCKER_HOST names no service of the job, so the client may need the volume at {directory} for another daemon, and it is left as it is"),
+            Fact::FallsBackToPlain { directory } => write!(f, "dind cannot write to {directory}, so this version of it starts without TLS on port 2375, which DOCKER_HOST names; it is left as it is, but anyone who reaches the pod can use that daemon"),
             Fact::TlsOff { container } => write!(f, "dind container \"{container}\" has an empty DOCKER_TLS_CERTDIR: it runs without TLS and needs no certificates"),
             Fact::DirectoryUnknown { container, why } => {
                 write!(f, "where dind container \"{container}\" writes its certificates cannot be known (DOCKER_TLS_CERTDIR: {why}), so nothing is changed there")
@@ -117,8 +133,16 @@ impl fmt::Display for Note<'_> {
             }
             Fact::CertificatesRight { directory } => write!(f, "dind can write its client certificates to {directory} already"),
             Fact::ParentServes { directory, volume } => write!(f, "{directory} is served by the writable emptyDir \"{volume}\" above it"),
-            Fact::Displaced { volume, kind, directory, now_at } => {
-                write!(f, "{kind} volume \"{volume}\" no longer sits at {directory}, because docker:dind must write its client certificates there")?;
+            Fact::Displaced { volume, kind, path, container, directory, now_at } => {
+                write!(f, "{kind} volume \"{volume}\" no longer sits at {path}")?;
+                if let Some(container) = container {
+                    write!(f, " in container \"{container}\"")?;
+                }
+                if crate::mount_path::clean(path) == **directory {
+                    f.write_str(", because docker:dind must write its client certificates there")?;
+                } else {
+                    write!(f, ", because docker:dind must write its client certificates to {directory}")?;
+                }
                 match now_at {
                     Some(path) => write!(f, "; it is mounted at {path}"),
                     None => f.write_str("; to give dind a registry's authority, use the policy's registryCAs"),
@@ -135,6 +159,9 @@ impl fmt::Display for Note<'_> {
             Fact::LeftInvalid { container, path } => write!(f, "container \"{container}\" has a mount at {path} that the API server refuses; it is left as it is"),
             Fact::PathTaken { volume, container, path } => write!(f, "container \"{container}\" mounts something at {path} already, so volume \"{volume}\" is not added"),
             Fact::NotForUnprivileged { volume, container } => write!(f, "container \"{container}\" is not privileged, so the node's directory \"{volume}\" is not mounted in it"),
+            Fact::StorageIsLimited { volume, container } => {
+                write!(f, "dind container \"{container}\" gets no emptyDir \"{volume}\" for its data: image layers in it would count against the pod's ephemeral-storage limit, and the kubelet would evict the pod")
+            }
             Fact::DataKeptApart { volume, container } => {
                 write!(f, "dind container \"{container}\" gets no volume \"{volume}\": two daemons cannot share one data directory, and another has it")
             }
@@ -150,8 +177,15 @@ impl fmt::Display for Note<'_> {
             }
             Fact::NotPrivileged { container } => write!(f, "dind container \"{container}\" is not privileged; dockerd will not start (set privileged = true in the runner's config.toml)"),
             Fact::HostSocket { volume, path } => write!(f, "volume \"{volume}\" is the node's Docker socket {path}: the job's images and containers run beside the cluster, not in it"),
-            Fact::HostMismatch { tls: true } => f.write_str("DOCKER_HOST names port 2375, but dind listens with TLS on port 2376; set DOCKER_HOST to tcp://docker:2376"),
-            Fact::HostMismatch { tls: false } => f.write_str("DOCKER_HOST names port 2376, but dind listens without TLS on port 2375; set DOCKER_HOST to tcp://docker:2375"),
+            Fact::HostMismatch { host, tls, is_known } => {
+                let (named, how, right) = if *tls { (2375, "with TLS", 2376) } else { (2376, "without TLS", 2375) };
+                let default = if *is_known { "" } else { " by default" };
+                write!(f, "DOCKER_HOST names port {named}, but dind listens{default} {how} on port {right}; set DOCKER_HOST to tcp://{host}:{right}")
+            }
+            Fact::HostIsNoAlias { is_docker: true, container } => write!(f, "DOCKER_HOST names docker, and no service of the job has that name; give the service of container \"{container}\" `alias: docker` in .gitlab-ci.yml"),
+            Fact::HostIsNoAlias { container, .. } => write!(f, "DOCKER_HOST names a host that no service of the job is called; if it is the service of container \"{container}\", give that one the name as its `alias` in .gitlab-ci.yml"),
+            Fact::NoDockerHost => f.write_str("the build container has no DOCKER_HOST, so unless the job's script sets it, the docker client calls unix:///var/run/docker.sock, where no daemon listens"),
+            Fact::OwnHostsFile { containers } => write!(f, "{} {} a volume at /etc/hosts, where the kubelet then writes no hostAliases: neither the policy's hostnames nor the names of the job's services resolve there; take that volume out of the runner's config.toml", quoted_containers(containers), if containers.len() == 1 { "mounts" } else { "mount" }),
         }
     }
 }
@@ -162,4 +196,19 @@ fn quoted(names: &[Text<'_>]) -> String {
         .map(|name| format!("\"{name}\""))
         .collect::<Vec<_>>()
         .join(" and ")
+}
+
+fn quoted_containers(names: &[Text<'_>]) -> String {
+    let word = if names.len() == 1 {
+        "container"
+    } else {
+        "containers"
+    };
+    format!("{word} {}", quoted(names))
+}
+
+fn without_digest(image: &str) -> &str {
+    image
+        .split_once('@')
+        .map_or(image, |(reference, _)| reference)
 }

@@ -59,9 +59,45 @@ fn r1_each_dind_container_gets_it_from_one_volume() {
 fn v6_rootless_dind_looks_in_its_home() {
     let judged = judge_cas(CA, &dind("docker:28-dind-rootless", ""));
     assert_eq!(
-        judged.mounts("docker")[0]["mountPath"],
+        judged.mounts("docker")[1]["mountPath"],
         "/home/rootless/.config/docker/certs.d/registry.mylab.com:5000"
     );
+}
+
+/// A mount makes its missing parents root's, and dockerd before 23 writes a key beside it.
+#[test]
+fn r1_rootless_dind_can_write_beside_the_authorities() {
+    let two = format!("{CA}, {{host: other.mylab.com, configMap: {{name: other, key: ca.crt}}}}");
+    let judged = judge_cas(&two, &dind("docker:20.10-dind-rootless", ""));
+    let paths: Vec<&Value> = judged
+        .mounts("docker")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|mount| &mount["mountPath"])
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "/home/rootless/.config/docker",
+            "/home/rootless/.config/docker/certs.d/registry.mylab.com:5000",
+            "/home/rootless/.config/docker/certs.d/other.mylab.com",
+        ]
+    );
+    assert_eq!(
+        judged.volumes()[1],
+        json!({"name": "drydock-docker-config", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+    );
+}
+
+#[rstest]
+#[case::at("/home/rootless/.config/docker")]
+#[case::above("/home/rootless")]
+fn r1_a_configuration_directory_of_the_pod_stays(#[case] path: &str) {
+    let mount = format!("{{name: mine, mountPath: '{path}'}}");
+    let judged = judge_cas(CA, &dind("docker:20.10-dind-rootless", &mount));
+    judged.assert_unchanged();
+    assert!(judged.tells_team("R1", "registry.mylab.com:5000"));
 }
 
 #[rstest]

@@ -20,6 +20,134 @@ fn memory(name: &str) -> Value {
 }
 
 #[rstest]
+#[case::on_disk("emptyDir: {}")]
+#[case::on_disk_with_a_limit("emptyDir: {medium: '', sizeLimit: 1Gi}")]
+#[case::null_medium("emptyDir: {medium: null}")]
+#[case::in_memory("emptyDir: {medium: Memory}")]
+#[case::no_source("emptyDir: null")]
+fn d3_an_empty_dir_of_any_medium_that_dind_and_build_share_stays(#[case] source: &str) {
+    for restriction in ["", ", subPath: certs", ", subPathExpr: $(CI_JOB_ID)"] {
+        let mount = format!("{{name: ca, mountPath: /certs/client{restriction}}}");
+        let judged = judge_both(&format!("{{name: ca, {source}}}"), &mount);
+        judged.assert_unchanged();
+    }
+}
+
+#[rstest]
+#[case::on_disk("emptyDir: {}")]
+#[case::in_memory("emptyDir: {medium: Memory}")]
+fn d3_the_empty_dir_of_dind_is_mounted_for_build_wherever_else_it_is_mounted(#[case] source: &str) {
+    let judged = judge(
+        CERTS_ONLY,
+        &dind_pod(
+            &format!("{{name: certs, {source}}}"),
+            "{name: certs, mountPath: /root/.docker}",
+            "{name: certs, mountPath: /certs/client, subPath: x}",
+        ),
+    );
+    assert_eq!(judged.volumes(), &judged.before["spec"]["volumes"]);
+    assert_eq!(
+        judged.mounts("build"),
+        &json!([{"name": "certs", "mountPath": "/root/.docker"}, {"name": "certs", "mountPath": "/certs/client", "subPath": "x"}])
+    );
+    assert_eq!(judged.changes, ["add-mount"]);
+}
+
+#[test]
+fn d3_a_mount_is_pointed_at_the_part_of_the_volume_that_dind_has() {
+    let judged = judge(
+        CERTS_ONLY,
+        &dind_pod(
+            &format!("{SECRET}, {{name: certs, emptyDir: {{}}}}"),
+            "{name: ca, mountPath: /certs/client, subPath: ca, readOnly: true}",
+            "{name: certs, mountPath: /certs/client, subPath: x}",
+        ),
+    );
+    assert_eq!(
+        judged.mounts("build"),
+        &json!([{"name": "certs", "mountPath": "/certs/client", "subPath": "x"}])
+    );
+}
+
+#[test]
+fn d3_a_sub_path_with_variables_goes_where_a_container_may_lack_them() {
+    let judged = judge(
+        CERTS_ONLY,
+        &dind_pod(
+            "{name: certs, emptyDir: {}}",
+            "",
+            "{name: certs, mountPath: /certs/client, subPathExpr: $(CI_JOB_ID)}",
+        ),
+    );
+    let whole = json!([{"name": "certs", "mountPath": "/certs/client"}]);
+    assert_eq!(judged.mounts("docker"), &whole);
+    assert_eq!(judged.mounts("build"), &whole);
+}
+
+/// The client calls another daemon, or one that has no name here: what it reads there stays.
+#[rstest]
+#[case::remote("tcp://farm.corp.example:2376", true)]
+#[case::remote_by_address("tcp://10.1.2.3:2376", true)]
+#[case::ssh("ssh://farm", true)]
+#[case::no_alias("tcp://docker:2376", true)]
+#[case::an_alias("tcp://dind:2376", false)]
+#[case::an_alias_without_a_port("tcp://dind", false)]
+#[case::loopback("tcp://localhost:2376", false)]
+#[case::unknown("tcp://$(HOST):2376", false)]
+fn d3_certificates_for_another_daemon_stay(#[case] host: &str, #[case] stays: bool) {
+    let judged = judge(
+        CERTS_ONLY,
+        &format!(
+            "hostAliases: [{{ip: 127.0.0.1, hostnames: [dind]}}]
+volumes: [{SECRET}]
+containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}], volumeMounts: [{AT_CLIENT}]}}, {{name: docker, image: docker:28-dind, securityContext: {{privileged: true}}, volumeMounts: [{AT_CLIENT}]}}]"
+        ),
+    );
+    assert_eq!(judged.patch.is_null(), stays);
+    assert_eq!(judged.tells_team("D3", "left as it is"), stays);
+}
+
+/// The client needs no certificates, so `build` gets nothing; dind must be able to write all the same.
+#[rstest]
+#[case::a_socket("unix:///var/run/docker.sock")]
+#[case::the_plain_port("tcp://localhost:2375")]
+fn d3_build_gets_no_directory_where_its_client_needs_none(#[case] host: &str) {
+    let judged = judge(
+        CERTS_ONLY,
+        &format!(
+            "volumes: [{SECRET}]
+containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{name: docker, image: docker:28-dind, volumeMounts: [{AT_CLIENT}]}}]"
+        ),
+    );
+    assert!(judged.mounts("build").is_null());
+    assert_eq!(judged.volumes(), &json!([memory("ca")]));
+}
+
+/// Such a daemon starts without TLS because of the Secret; with certificates the client would not
+/// reach it any more.
+#[rstest]
+#[case("docker:20.10.17-dind", "tcp://localhost:2375", true)]
+#[case("docker:19.03-dind", "tcp://localhost:2375", true)]
+#[case("docker:20.10-dind", "tcp://localhost:2375", false)]
+#[case("docker:20.10.17-dind", "tcp://localhost:2376", false)]
+#[case("docker:28-dind", "tcp://localhost:2375", false)]
+fn d3_a_daemon_that_falls_back_to_no_tls_stays_where_the_client_expects_it(
+    #[case] image: &str,
+    #[case] host: &str,
+    #[case] stays: bool,
+) {
+    let judged = judge(
+        CERTS_ONLY,
+        &format!(
+            "volumes: [{SECRET}]
+containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{name: docker, image: '{image}', volumeMounts: [{AT_CLIENT}]}}]"
+        ),
+    );
+    assert_eq!(judged.patch.is_null(), stays);
+    assert_eq!(judged.tells_team("D3", "without TLS"), stays);
+}
+
+#[rstest]
 #[case::secret("secret: {secretName: ca}")]
 #[case::config_map("configMap: {name: ca}")]
 #[case::projected("projected: {sources: [{secret: {name: ca}}]}")]
@@ -32,11 +160,6 @@ fn memory(name: &str) -> Value {
 #[case::nfs("nfs: {server: nas, path: /ca}")]
 #[case::image("image: {reference: 'corp/ca:1'}")]
 #[case::ephemeral("ephemeral: {volumeClaimTemplate: {spec: {}}}")]
-#[case::on_disk("emptyDir: {}")]
-#[case::on_disk_with_a_limit("emptyDir: {medium: '', sizeLimit: 1Gi}")]
-#[case::null_medium("emptyDir: {medium: null}")]
-#[case::huge_pages("emptyDir: {medium: HugePages}")]
-#[case::no_source("emptyDir: null")]
 #[case::of_a_newer_kubernetes("ociArtifact: {ref: 'corp/ca:1', deep: [{er: 1}]}")]
 fn d4_every_kind_of_volume_is_in_the_way(#[case] source: &str) {
     let judged = judge_both(
@@ -83,16 +206,22 @@ fn d4_a_neighbour_is_not_in_the_way(#[case] path: &str) {
     "readOnly: true, recursiveReadOnly: IfPossible, subPath: a, mountPropagation: HostToContainer"
 )]
 fn d4_a_restricted_mount_of_the_right_volume_is_in_the_way(#[case] restriction: &str) {
-    let judged = judge(
-        CERTS_ONLY,
-        &dind_pod(
-            "{name: certs, emptyDir: {medium: Memory}}",
-            &format!("{{name: certs, mountPath: /certs/client, {restriction}}}"),
-            "{name: certs, mountPath: /certs/client}",
-        ),
+    let (read_only, plain) = (
+        format!("{{name: certs, mountPath: /certs/client, {restriction}}}"),
+        "{name: certs, mountPath: /certs/client}",
     );
+    // Only dind must write; what it mounts decides which part of the volume is shared.
+    let is_read_only = restriction.contains("readOnly") && !restriction.contains("subPath");
+    let restricted = if is_read_only { "docker" } else { "build" };
+    let (build, docker) = if is_read_only {
+        (plain, read_only.as_str())
+    } else {
+        (read_only.as_str(), plain)
+    };
+    let memory = "{name: certs, emptyDir: {medium: Memory}}";
+    let judged = judge(CERTS_ONLY, &dind_pod(memory, build, docker));
     assert_eq!(
-        judged.mounts("build"),
+        judged.mounts(restricted),
         &json!([{"name": "certs", "mountPath": "/certs/client"}])
     );
     assert_eq!(judged.changes, ["point-mount"]);
@@ -130,8 +259,6 @@ fn d4_a_mount_below_the_directory_is_in_the_way(#[case] path: &str) {
 }
 
 #[rstest]
-#[case::secret("{name: ca, secret: {secretName: ca}}", "")]
-#[case::config_map("{name: ca, configMap: {name: ca}}", "")]
 #[case::image("{name: ca, image: {reference: 'corp/ca:1'}}", "")]
 #[case::claim_read_only(
     "{name: ca, persistentVolumeClaim: {claimName: ca, readOnly: true}}",
@@ -147,6 +274,41 @@ fn d4_a_parent_that_cannot_be_written_is_in_the_way(#[case] volume: &str, #[case
     );
     assert_eq!(judged.mounts("build"), judged.mounts("docker"));
     assert_eq!(judged.volumes(), &json!([memory("ca")]));
+}
+
+/// The kubelet makes mount points inside these, so only dind, which must write there, loses them.
+#[rstest]
+#[case::secret("{name: ca, secret: {secretName: ca}}")]
+#[case::config_map("{name: ca, configMap: {name: ca}}")]
+#[case::projected("{name: ca, projected: {sources: [{secret: {name: ca}}]}}")]
+#[case::downward_api(
+    "{name: ca, downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}}"
+)]
+fn d7_a_parent_that_the_kubelet_fills_is_taken_from_dind_only(#[case] volume: &str) {
+    let judged = judge_both(volume, "{name: ca, mountPath: /certs/}");
+    let shared = json!({"name": "drydock-docker-certs", "mountPath": "/certs/client"});
+    assert_eq!(judged.mounts("docker"), &json!([shared]));
+    assert_eq!(
+        judged.mounts("build"),
+        &json!([{"name": "ca", "mountPath": "/certs/"}, shared])
+    );
+    assert!(judged.tells_author("D7", "no longer sits at /certs/ in container \"docker\""));
+}
+
+#[test]
+fn d7_a_parent_below_another_one_that_cannot_be_written_is_not_all() {
+    let judged = judge(
+        CERTS_ONLY,
+        &dind_pod(
+            &format!("{SECRET}, {{name: repo, emptyDir: {{}}}}"),
+            "",
+            "{name: repo, mountPath: /, readOnly: true}, {name: ca, mountPath: /certs}, {name: repo, mountPath: //certs, readOnly: true}",
+        ),
+    );
+    assert_eq!(
+        judged.mounts("docker"),
+        &json!([{"name": "ca", "mountPath": "/certs/client"}])
+    );
 }
 
 #[test]
@@ -165,14 +327,14 @@ fn d4_an_unwritable_parent_of_another_container_is_not() {
 }
 
 #[test]
-fn d4_an_unwritable_grandparent_is_not() {
+fn d4_an_unwritable_grandparent_is_in_the_way_where_it_is_the_nearest() {
     let judged = judge(
         CERTS_ONLY,
         "volumes: [{name: ca, secret: {secretName: ca}}]\ncontainers: [{name: build}, {name: docker, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /a/tls}], volumeMounts: [{name: ca, mountPath: /a}]}]",
     );
     assert_eq!(
         judged.mounts("docker"),
-        &json!([{"name": "ca", "mountPath": "/a"}, {"name": "drydock-docker-certs", "mountPath": "/a/tls/client"}])
+        &json!([{"name": "ca", "mountPath": "/a/tls/client"}])
     );
 }
 
@@ -305,7 +467,8 @@ fn d5_a_read_only_parent_goes_where_it_does_not_serve(
     assert_eq!(paths.len(), 2);
     assert_eq!(paths[0]["name"], paths[1]["name"]);
     assert_eq!(judged.mounts(loser).as_array().map(Vec::len), Some(1));
-    assert!(judged.tells_author("D7", "\"scratch\""));
+    // It held nothing that the author could miss.
+    assert!(judged.tells_team("D7", "\"scratch\""));
 }
 
 #[test]
@@ -347,7 +510,14 @@ const AT_CLIENT: &str = "{name: ca, mountPath: /certs/client, readOnly: true}";
     "secret: {secretName: s}",
     "{name: s, mountPath: /certs/server/key.pem, subPath: key.pem}"
 )]
-#[case::other_spelling("emptyDir: {}", "{name: s, mountPath: //certs/x/../server/}")]
+#[case::other_spelling(
+    "secret: {secretName: s}",
+    "{name: s, mountPath: //certs/x/../server/}"
+)]
+#[case::a_claim(
+    "persistentVolumeClaim: {claimName: s}",
+    "{name: s, mountPath: /certs/server}"
+)]
 #[case::secret_items(
     "secret: {items: [{key: k, path: server/key.pem}]}",
     "{name: s, mountPath: /certs}"

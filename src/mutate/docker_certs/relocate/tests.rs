@@ -64,7 +64,7 @@ fn d8_relocate_keeps_the_sub_path() {
 }
 
 #[test]
-fn d8_relocate_puts_further_volumes_below_by_name() {
+fn d8_relocate_puts_further_volumes_beside_by_name() {
     let mounts = format!("{{name: pem, mountPath: /certs/client/}}, {AT}");
     let judged = judge(
         RELOCATE,
@@ -80,7 +80,7 @@ fn d8_relocate_puts_further_volumes_below_by_name() {
             shared("/certs/client/"),
             shared("/certs/client"),
             read_only("ca", "/certs/displaced"),
-            read_only("pem", "/certs/displaced/pem"),
+            read_only("pem", "/certs/displaced-pem"),
         ])
     );
     assert_eq!(
@@ -131,9 +131,10 @@ fn d8_relocate_shares_the_memory_volume_that_dind_has() {
 fn d8_relocate_moves_an_unwritable_parent_too() {
     let parent = "{name: ca, mountPath: /certs}";
     let judged = judge(RELOCATE, &dind_pod(SECRET, parent, parent));
-    let mounts = json!([shared("/certs/client"), read_only("ca", "/certs/displaced")]);
-    assert_eq!(judged.mounts("build"), &mounts);
-    assert_eq!(judged.mounts("docker"), &mounts);
+    let moved = json!([shared("/certs/client"), read_only("ca", "/certs/displaced")]);
+    let kept = json!([{"name": "ca", "mountPath": "/certs"}, shared("/certs/client")]);
+    assert_eq!(judged.mounts("build"), &kept);
+    assert_eq!(judged.mounts("docker"), &moved);
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn d8_relocate_mounts_a_volume_once_however_often_it_was_in_the_way() {
 }
 
 #[test]
-fn d8_relocate_mounts_nothing_below_what_may_be_a_file() {
+fn d8_relocate_mounts_files_beside_each_other() {
     let file = |name: &str| {
         format!("{{name: {name}, mountPath: /certs/client/{name}.pem, subPath: {name}.pem}}")
     };
@@ -183,13 +184,13 @@ fn d8_relocate_mounts_nothing_below_what_may_be_a_file() {
         &json!([
             shared("/certs/client"),
             {"name": "ca", "mountPath": "/certs/displaced", "readOnly": true, "subPath": "ca.pem"},
+            {"name": "pem", "mountPath": "/certs/displaced-pem", "readOnly": true, "subPath": "pem.pem"},
         ])
     );
-    assert!(judged.tells_author("D8", "\"pem\" is not mounted at /certs/displaced/pem"));
 }
 
 #[test]
-fn d8_relocate_mounts_the_volumes_of_a_second_directory_below_by_name() {
+fn d8_relocate_mounts_the_volumes_of_a_second_directory_beside_by_name() {
     let mounts = format!("{AT}, {{name: pem, mountPath: /two/client}}");
     let judged = judge(
         RELOCATE,
@@ -206,7 +207,7 @@ containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: dock
         relocated,
         [
             &read_only("ca", "/certs/displaced"),
-            &read_only("pem", "/certs/displaced/pem"),
+            &read_only("pem", "/certs/displaced-pem"),
         ]
     );
 }

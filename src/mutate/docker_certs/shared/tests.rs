@@ -110,8 +110,11 @@ fn d7_an_unwritable_parent_that_another_container_uses_keeps_its_volume() {
         ),
     );
     let shared = json!([{"name": "drydock-docker-certs", "mountPath": "/certs/client"}]);
-    assert_eq!(judged.mounts("build"), &shared);
     assert_eq!(judged.mounts("docker"), &shared);
+    assert_eq!(
+        judged.mounts("build"),
+        &json!([{"name": "ca", "mountPath": "/certs"}, shared[0]])
+    );
     assert_eq!(
         judged.mounts("helper"),
         &json!([{"name": "ca", "mountPath": "/certs"}])

@@ -1,0 +1,154 @@
+//! What an image reference says about docker:dind: its name, tag and version (rules D1 and D2).
+
+/// Whether an image is docker:dind, by its reference alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Dind,
+    Undecided,
+    Other,
+}
+
+/// An image reference: `[REGISTRY/]PATH[:TAG][@DIGEST]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Image<'i> {
+    pub(super) without_digest: &'i str,
+    /// The last component of the path.
+    name: &'i str,
+    tag: Option<&'i str>,
+    has_digest: bool,
+    /// Whether the tag's version is that of docker.
+    has_docker_version: bool,
+}
+
+impl<'i> Image<'i> {
+    pub(super) fn parse(reference: &'i str) -> Self {
+        let (without_digest, digest) = match reference.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest)),
+            None => (reference, None),
+        };
+        let last = without_digest.rsplit('/').next().unwrap_or_default();
+        let (name, tag) = match last.split_once(':') {
+            Some((name, tag)) => (name, Some(tag)),
+            None => (last, None),
+        };
+        Self {
+            without_digest,
+            name,
+            tag,
+            has_digest: digest.is_some(),
+            has_docker_version: name == "docker",
+        }
+    }
+
+    /// Returns the same image, of whose tag only a policy knows what it means.
+    pub(super) fn unversioned(self) -> Self {
+        Self {
+            has_docker_version: false,
+            ..self
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        if self.name != "docker" {
+            return Kind::Other;
+        }
+        match (self.tag, self.has_digest) {
+            (Some(tag), _) if is_dind_tag(tag) => Kind::Dind,
+            (None, false) => Kind::Dind,
+            _ => Kind::Undecided,
+        }
+    }
+
+    pub(super) fn is_rootless(&self) -> bool {
+        self.tag
+            .is_some_and(|tag| tag == "dind-rootless" || tag.ends_with("-dind-rootless"))
+    }
+
+    /// Whether `dind` is a part of the image's name or tag. The registry's host is no part of it.
+    pub(super) fn mentions_dind(&self) -> bool {
+        let is_host = |part: &str| part.contains(['.', ':']) || part == "localhost";
+        let path = match self.without_digest.split_once('/') {
+            Some((host, path)) if is_host(host) => path,
+            _ => self.without_digest,
+        };
+        path.to_ascii_lowercase().contains("dind")
+    }
+
+    /// Returns the version of docker that the tag begins with, where it does.
+    pub(super) fn version(&self) -> Option<Version> {
+        let tag = self.tag.filter(|_| self.has_docker_version)?;
+        let (numbers, _) = split_version(tag);
+        let mut numbers = numbers.split('.').map(str::parse::<u32>);
+        let major = numbers.next()?.ok()?;
+        let mut part = || numbers.next().and_then(Result::ok);
+        Some(Version {
+            major,
+            minor: part(),
+            patch: part(),
+        })
+    }
+}
+
+fn split_version(tag: &str) -> (&str, &str) {
+    let end = tag
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(tag.len());
+    tag.split_at(end)
+}
+
+fn is_dind_tag(tag: &str) -> bool {
+    let has_part = |wanted: &str| tag.split('-').any(|part| part == wanted);
+    if tag == "latest" || has_part("dind") {
+        return true;
+    }
+    let (version, suffix) = split_version(tag);
+    let major: Option<u32> = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    let suffix_is_of_dind = suffix.is_empty()
+        || suffix == "-git"
+        || suffix.starts_with("-alpine")
+        || suffix.starts_with("-rc");
+    // 29.0.0-rc.1-cli is a release candidate of the client.
+    major.is_some_and(|major| major >= 23) && suffix_is_of_dind && !has_part("cli")
+}
+
+/// A version of docker. A part that the tag leaves out is the newest of its line: `19` is 19.03.
+///
+/// Source: history of docker-library/docker, `dockerd-entrypoint.sh` and the Dockerfiles.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Version {
+    major: u32,
+    minor: Option<u32>,
+    patch: Option<u32>,
+}
+
+impl Version {
+    fn is_before(self, major: u32, minor: u32, patch: u32) -> bool {
+        let newest = u32::MAX;
+        let parts = (
+            self.major,
+            self.minor.unwrap_or(newest),
+            self.patch.unwrap_or(newest),
+        );
+        parts < (major, minor, patch)
+    }
+
+    /// Whether the entrypoint can generate certificates: since 18.09 (docker-library 6438624).
+    pub(super) fn knows_tls(self) -> bool {
+        !self.is_before(18, 9, 0)
+    }
+
+    /// Whether the image sets `DOCKER_TLS_CERTDIR=/certs`: since 19.03.
+    pub(super) fn has_tls_by_default(self) -> bool {
+        !self.is_before(19, 0, 0)
+    }
+
+    /// Whether a daemon that cannot write its certificates starts without TLS: before 20.10.24 and
+    /// 23.0.1 (docker-library 38e13c8).
+    pub(super) fn falls_back_to_plain(self) -> bool {
+        let is_23_0_0 = (self.major, self.minor, self.patch) == (23, Some(0), Some(0));
+        is_23_0_0 || self.is_before(20, 10, 24)
+    }
+}
