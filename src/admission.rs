@@ -11,15 +11,19 @@ mod skim;
 pub use request::ReviewError;
 
 use crate::mutate::Audience;
+use crate::object_name::{NamespaceName, PodName};
 use crate::policy::Mode;
 use crate::policy::PolicySet;
 use crate::policy::set::{Labels, Matching, Namespace};
+use crate::shown::shown;
 use crate::verdict::{self, Outcome, Place, SkipReason, Standing, Verdict};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Bytes of a note in words, about.
 const ROOM_FOR_A_NOTE: usize = 200;
+/// Characters of the longest name that an object can have.
+const LONGEST_NAME: usize = 253;
 
 /// What a review is judged with.
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +67,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// The request's id.
     pub uid: String,
-    /// The pod's namespace.
+    /// The pod's namespace; empty where there is none.
     pub namespace: String,
-    /// The pod's name, or what its name will begin with.
+    /// The pod's name, or what its name will begin with, fit to be shown.
     pub pod: String,
     /// The policies that match, in rank, with commas between.
     pub policies: String,
@@ -82,10 +86,10 @@ pub struct Record {
 /// Sentences for the author of a job, to be printed in the job log when the job fails.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorNotes {
-    /// The pod's namespace.
-    pub namespace: String,
+    /// The pod's namespace, as the request names it.
+    pub namespace: NamespaceName,
     /// The pod's name.
-    pub pod: String,
+    pub pod: PodName,
     /// What was displaced, shadowed or left broken.
     pub notes: Vec<String>,
 }
@@ -97,25 +101,28 @@ pub struct AuthorNotes {
 /// are still to be read.
 pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> {
     let request = request::read(body)?;
-    let (uid, namespace, name) = (
+    let namespace = request.namespace()?;
+    let (uid, name) = (
         request.uid().to_owned(),
-        request.namespace().to_owned(),
-        request.pod_name().to_owned(),
+        shown(request.pod_name()).at_most(LONGEST_NAME).to_string(),
     );
     let labels = match context.namespace_labels {
         NamespaceLabels::Unknown => None,
         NamespaceLabels::Known(labels) => Some(labels),
-        NamespaceLabels::Read(namespaces) => match namespaces.get(&namespace) {
-            None if context.policies.asks_for_namespace_labels() => {
-                return Err(ReviewError::NamespaceNotRead(namespace));
-            }
-            labels => labels,
+        NamespaceLabels::Read(namespaces) => match &namespace {
+            None => None,
+            Some(namespace) => match namespaces.get(namespace.as_str()) {
+                None if context.policies.asks_for_namespace_labels() => {
+                    return Err(ReviewError::NamespaceNotRead(namespace.clone()));
+                }
+                labels => labels,
+            },
         },
     };
-    let created = request.created_pod().map(ToOwned::to_owned);
+    let created = request.created_pod();
     let place = Place {
         namespace: Namespace {
-            name: &namespace,
+            name: namespace.as_deref().unwrap_or_default(),
             labels,
         },
         mode: context.mode,
@@ -125,8 +132,11 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         Some(pod) => verdict::judge(pod, context.policies, place),
         None => Verdict::skipped(SkipReason::NotPodCreation),
     };
-    let mut record = record(&verdict, uid, namespace, name);
-    record.author_notes = created.and_then(|pod| author_notes(&verdict, &record.namespace, pod));
+    let namespace_name = namespace.as_deref().unwrap_or_default().to_owned();
+    let mut record = record(&verdict, uid, namespace_name, name);
+    record.author_notes = namespace
+        .zip(created)
+        .and_then(|(namespace, pod)| author_notes(&verdict, namespace, pod));
     Ok(Answer {
         body: response::render(&verdict, &record),
         patch: verdict.patch,
@@ -177,7 +187,11 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
 }
 
 /// Of an audit nothing is told: nothing was done to the author's pod. What a pod is refused for is the refusal's message.
-fn author_notes(verdict: &Verdict<'_>, namespace: &str, pod: String) -> Option<AuthorNotes> {
+fn author_notes(
+    verdict: &Verdict<'_>,
+    namespace: NamespaceName,
+    pod: PodName,
+) -> Option<AuthorNotes> {
     if !matches!(verdict.outcome, Outcome::Mutated | Outcome::Unchanged) {
         return None;
     }
@@ -187,7 +201,7 @@ fn author_notes(verdict: &Verdict<'_>, namespace: &str, pod: String) -> Option<A
         .map(|(note, _)| note.to_string())
         .collect();
     (!notes.is_empty()).then(|| AuthorNotes {
-        namespace: namespace.to_owned(),
+        namespace,
         pod,
         notes,
     })

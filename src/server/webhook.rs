@@ -124,7 +124,7 @@ async fn review(state: &State, mode: Mode, body: &[u8]) -> Response {
                 Ok(labels) => judge(state, mode, body, Some(&labels)),
                 Err(problem) => {
                     tracing::warn!(
-                        namespace,
+                        namespace = namespace.as_str(),
                         "the namespace's labels cannot be read: {problem}"
                     );
                     Err(Unanswered::Review(ReviewError::NamespaceNotRead(namespace)))
