@@ -15,13 +15,18 @@ use crate::object_name::{NamespaceName, PodName};
 use crate::policy::Mode;
 use crate::policy::PolicySet;
 use crate::policy::set::{Labels, Matching, Namespace};
-use crate::shown::shown;
+use crate::shown::{Joined, shown};
 use crate::verdict::{self, Outcome, Place, SkipReason, Standing, Verdict};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Bytes of a note in words, about.
 const ROOM_FOR_A_NOTE: usize = 200;
+/// Bytes of all notes in words, or of all policies, in one log line or audit annotation.
+const MOST_BYTES: usize = 4096;
+/// An author reads a few lines, and notes wait in a queue.
+const MOST_AUTHOR_NOTES: usize = 8;
+/// Bytes of a note for the author: an Event takes about as many.
+const LONGEST_AUTHOR_NOTE: usize = 1000;
 /// Characters of the longest name that an object can have.
 const LONGEST_NAME: usize = 253;
 
@@ -156,32 +161,32 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         changes.append(&mut audit_changes);
         audit_changes = std::mem::take(&mut changes);
     }
-    let mut policies = String::new();
+    let mut policies = Joined::new(",", MOST_BYTES);
     let Matching { enforce, audit, .. } = &verdict.matching;
     for policy in enforce.policies.iter().chain(&audit.policies) {
-        policies.push_str(if policies.is_empty() { "" } else { "," });
-        policies.push_str(&policy.label);
+        policies.add(&policy.label);
     }
-    let mut notes = String::new();
+    let mut notes = Joined::new("; ", MOST_BYTES);
     for (note, standing) in verdict.notes(Audience::Team) {
-        notes.reserve(ROOM_FOR_A_NOTE);
-        let between = if notes.is_empty() { "" } else { "; " };
         let standing = match standing {
             Standing::InForce => "",
             Standing::Audit => " (audit)",
         };
-        write!(notes, "{between}{}{standing}: {note}", note.rule())
-            .expect("a String takes what is written");
+        notes.reserve(ROOM_FOR_A_NOTE);
+        notes.add(format_args!("{}{standing}: {note}", note.rule()));
+    }
+    if let Some(claims) = &verdict.claims {
+        notes.add(format_args!("A5: {claims}"));
     }
     Record {
         outcome: verdict.outcome,
         uid,
         namespace,
         pod,
-        policies,
+        policies: policies.finish(),
         changes,
         audit_changes,
-        notes,
+        notes: notes.finish(),
         author_notes: None,
     }
 }
@@ -195,16 +200,34 @@ fn author_notes(
     if !matches!(verdict.outcome, Outcome::Mutated | Outcome::Unchanged) {
         return None;
     }
-    let notes: Vec<String> = verdict
-        .notes(Audience::Author)
-        .filter(|(_, standing)| *standing == Standing::InForce)
-        .map(|(note, _)| note.to_string())
+    let in_force = || {
+        let notes = verdict.notes(Audience::Author);
+        notes.filter(|(_, standing)| *standing == Standing::InForce)
+    };
+    let more = in_force().count().saturating_sub(MOST_AUTHOR_NOTES);
+    let kept = MOST_AUTHOR_NOTES - usize::from(more > 0);
+    let mut notes: Vec<String> = in_force()
+        .take(kept)
+        .map(|(note, _)| cut(note.to_string(), LONGEST_AUTHOR_NOTE))
         .collect();
+    if more > 0 {
+        notes.push(format!("and {} more notes on this pod", more + 1));
+    }
     (!notes.is_empty()).then(|| AuthorNotes {
         namespace,
         pod,
         notes,
     })
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let starts = text.char_indices().map(|(at, _)| at);
+        let end = starts.take_while(|at| *at <= most).last().unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Returns the names of changes for people, each once, in the order of the changes.
@@ -219,5 +242,7 @@ pub fn distinct(changes: &[&'static str]) -> String {
     names.join(",")
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

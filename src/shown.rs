@@ -43,21 +43,15 @@ impl fmt::Display for Shown<'_> {
         if self.text.len() <= self.longest && self.text.bytes().all(is_graphic) {
             return f.write_str(self.text);
         }
-        let end = self.text.char_indices().nth(self.longest);
-        let kept = end.map_or(Some(self.text), |(end, _)| self.text.get(..end));
-        let kept = kept.unwrap_or_default();
+        let (kept, is_cut) = self.kept();
         let is_plain = kept.chars().all(is_plain);
         if !is_plain {
             f.write_char('\'')?;
         }
         for char in kept.chars() {
-            if is_plain || char == ' ' || char == '"' {
-                f.write_char(char)?;
-            } else {
-                write!(f, "{}", char.escape_debug())?;
-            }
+            write!(f, "{}", Escaped(char))?;
         }
-        if end.is_some() {
+        if is_cut {
             f.write_char('…')?;
         }
         if !is_plain {
@@ -67,15 +61,117 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+impl<'t> Shown<'t> {
+    /// Returns the part of the text that is shown, and whether it is not the whole. What is escaped counts as long as it is then.
+    fn kept(&self) -> (&'t str, bool) {
+        let mut room = self.longest;
+        for (at, char) in self.text.char_indices() {
+            let length = Escaped(char).to_string().chars().count();
+            if length > room {
+                return (self.text.get(..at).unwrap_or_default(), true);
+            }
+            room -= length;
+        }
+        (self.text, false)
+    }
+}
+
+/// A character, escaped where it does not print or ends a quotation.
+struct Escaped(char);
+
+impl fmt::Display for Escaped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_plain(self.0) || matches!(self.0, ' ' | '"') {
+            f.write_char(self.0)
+        } else {
+            self.0.escape_debug().fmt(f)
+        }
+    }
+}
+
 /// Whether a character prints, and neither ends a word nor a quotation.
 fn is_plain(char: char) -> bool {
     // The standard library escapes what does not print: control and format characters, those that join with what is before them.
     !char.is_whitespace() && !matches!(char, '\'' | '"' | '\\') && char.escape_debug().len() == 1
 }
 
+/// Sentences or names, one behind the other, up to a number of bytes; what does not fit is counted: "and 7 more".
+#[derive(Debug)]
+pub struct Joined {
+    text: String,
+    between: &'static str,
+    most: usize,
+    left_out: usize,
+}
+
+impl Joined {
+    /// Begins with nothing.
+    #[must_use]
+    pub fn new(between: &'static str, most: usize) -> Self {
+        Self {
+            text: String::new(),
+            between,
+            most,
+            left_out: 0,
+        }
+    }
+
+    /// Makes room for so many bytes more, so that writing them does not have to.
+    pub fn reserve(&mut self, bytes: usize) {
+        if self.text.len() + bytes <= self.most {
+            self.text.reserve(bytes);
+        }
+    }
+
+    /// Adds one more, if it fits and all before it did.
+    pub fn add(&mut self, item: impl fmt::Display) {
+        if self.left_out > 0 {
+            self.left_out += 1;
+            return;
+        }
+        let end = self.text.len();
+        if end > 0 {
+            self.text.push_str(self.between);
+        }
+        write!(self.text, "{item}").expect("a String takes what is written");
+        if self.text.len() > self.most {
+            self.text.truncate(end);
+            self.left_out = 1;
+        }
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        if self.left_out > 0 {
+            let (between, count) = (self.between, self.left_out);
+            let between = if self.text.is_empty() { "" } else { between };
+            write!(self.text, "{between}and {count} more").expect("a String takes what is written");
+        }
+        self.text
+    }
+}
+
+/// The names of one sentence: the first of them, and how many more there are.
+pub const MOST_NAMES: usize = 20;
+
+/// Lists names in a sentence: at most [`MOST_NAMES`].
+pub fn list<T: fmt::Display>(names: &[T], between: &'static str) -> String {
+    let mut text = String::new();
+    for name in names.iter().take(MOST_NAMES) {
+        let between = if text.is_empty() { "" } else { between };
+        write!(text, "{between}{name}").expect("a String takes what is written");
+    }
+    if names.len() > MOST_NAMES {
+        let more = names.len() - MOST_NAMES;
+        write!(text, "{between}{more} more").expect("a String takes what is written");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, shown};
+    use super::{Joined, LONGEST, MOST_NAMES, list, shown};
     use rstest::rstest;
 
     #[rstest]
@@ -112,7 +208,33 @@ mod tests {
             format!("{}…", "ä".repeat(LONGEST))
         );
         assert_eq!(shown("abcd").at_most(3).to_string(), "abc…");
-        assert_eq!(shown("a\ncd").at_most(3).to_string(), r"'a\nc…'");
+        assert_eq!(shown("a\ncd").at_most(4).to_string(), r"'a\nc…'");
+        assert_eq!(
+            shown("\u{202e}\u{202e}").at_most(9).to_string(),
+            r"'\u{202e}…'"
+        );
         assert_eq!(shown("abc").at_most(3).to_string(), "abc");
+    }
+
+    #[test]
+    fn f7_what_does_not_fit_is_counted() {
+        let mut joined = Joined::new("; ", 10);
+        assert_eq!(Joined::new("; ", 10).finish(), "");
+        for item in ["abc", "def", "ghij", "k"] {
+            joined.add(item);
+        }
+        assert_eq!(joined.finish(), "abc; def; and 2 more");
+        let mut joined = Joined::new("; ", 2);
+        joined.add("abc");
+        assert_eq!(joined.finish(), "and 1 more");
+    }
+
+    #[test]
+    fn f7_a_list_of_names_is_cut() {
+        assert_eq!(list(&["a", "b"], ", "), "a, b");
+        let names = vec!["a"; MOST_NAMES + 3];
+        let listed = list(&names, ", ");
+        assert!(listed.ends_with("a, 3 more"), "{listed}");
+        assert_eq!(listed.matches('a').count(), MOST_NAMES);
     }
 }

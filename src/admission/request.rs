@@ -2,7 +2,7 @@
 
 use super::skim;
 use crate::object_name::{NamespaceName, NotAName, PodName};
-use crate::pod::{Pod, Text, text};
+use crate::pod::{OverBound, Pod, Text, text};
 use crate::shown::shown;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -44,6 +44,9 @@ pub enum ReviewError {
     /// A field has a type that no Kubernetes version gives it. Holds the field's path; the value is the job's own (T4).
     #[error("drydock cannot read the pod: its {0} has a type that no Kubernetes version gives it")]
     WrongType(String),
+    /// The pod has more of something than is read.
+    #[error("drydock cannot read the pod: {0}")]
+    OverBound(OverBound),
     /// A policy selects by labels of the namespace, which is the one held here, and they are not known yet.
     #[error(
         "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; create the pod again"
@@ -53,12 +56,13 @@ pub enum ReviewError {
 
 impl ReviewError {
     /// All names, for metrics.
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 7] = [
         "not-json",
         "wrong-kind",
         "missing-field",
         "invalid-field",
         "wrong-type",
+        "over-bound",
         "namespace-not-read",
     ];
 
@@ -71,6 +75,7 @@ impl ReviewError {
             Self::Missing(_) => "missing-field",
             Self::Invalid { .. } => "invalid-field",
             Self::WrongType(_) => "wrong-type",
+            Self::OverBound(_) => "over-bound",
             Self::NamespaceNotRead(_) => "namespace-not-read",
         }
     }
@@ -172,6 +177,9 @@ fn wrong_type<'de, T: Deserialize<'de>>(body: &'de [u8]) -> ReviewError {
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(error) => {
             let path = error.path().to_string();
+            if let Some(bound) = OverBound::found_in(error.inner()) {
+                return ReviewError::OverBound(bound);
+            }
             ReviewError::WrongType(shown(&path).to_string())
         }
         Ok(_) => ReviewError::WrongType("request".to_owned()),

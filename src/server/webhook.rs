@@ -163,6 +163,7 @@ impl Unanswered {
             Self::Review(error) => {
                 let status = match error {
                     ReviewError::NamespaceNotRead(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                    ReviewError::OverBound(_) => StatusCode::UNPROCESSABLE_ENTITY,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 refusal(status, Failure::Review(error.name()), error.to_string())
