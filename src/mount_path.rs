@@ -4,6 +4,7 @@
 //! paths to it and one to the container, where the later mount wins.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// Returns the path that a mount lands at: absolute, without `.`, `..`, empty parts and a trailing slash.
 /// Lexical, as Go's `path.Clean("/" + path)`: symbolic links of the image are not known at admission.
@@ -64,11 +65,6 @@ pub fn parent(path: &str) -> &str {
     }
 }
 
-/// Returns a clean path, its parent, and so on up to `/`.
-pub fn self_and_ancestors(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| (*path != "/").then(|| parent(path)))
-}
-
 /// Appends a relative path to a clean one.
 #[must_use]
 pub fn join(path: &str, rest: &str) -> String {
@@ -77,6 +73,50 @@ pub fn join(path: &str, rest: &str) -> String {
     } else {
         format!("{path}/{rest}")
     }
+}
+
+/// Clean paths of which none lies below another, each with a value; found in n log n.
+#[derive(Debug)]
+pub struct Outermost<T>(Vec<(T, usize)>);
+
+impl<T: AsRef<str>> Outermost<T> {
+    /// Keeps the outermost of some paths, with their positions.
+    pub fn of(paths: impl IntoIterator<Item = T>) -> Self {
+        let mut sorted: Vec<(T, usize)> = paths.into_iter().zip(0..).collect();
+        sorted.sort_by(|(a, at), (b, bt)| order(a.as_ref(), b.as_ref()).then(at.cmp(bt)));
+        // What lies below a path follows it.
+        sorted.dedup_by(|(path, _), (outer, _)| {
+            path.as_ref() == outer.as_ref() || is_below(path.as_ref(), outer.as_ref())
+        });
+        Self(sorted)
+    }
+
+    /// Returns the one that a clean path is, or lies below, and its position.
+    pub fn at_or_above(&self, path: &str) -> Option<(&T, usize)> {
+        let after = self
+            .0
+            .partition_point(|(known, _)| order(known.as_ref(), path).is_le());
+        let (known, at) = self.0.get(after.checked_sub(1)?)?;
+        let is_above = known.as_ref() == path || is_below(path, known.as_ref());
+        is_above.then_some((known, *at))
+    }
+
+    /// Returns the first that lies below a clean path.
+    pub fn below(&self, path: &str) -> Option<&T> {
+        let after = self
+            .0
+            .partition_point(|(known, _)| order(known.as_ref(), path).is_le());
+        let (next, _) = self.0.get(after)?;
+        is_below(next.as_ref(), path).then_some(next)
+    }
+}
+
+/// Orders paths so that all below a path follow it at once: `/a`, `/a/b`, `/a-b`.
+fn order(a: &str, b: &str) -> Ordering {
+    let key = |byte: u8| if byte == b'/' { 0 } else { byte };
+    // The root ends in a slash.
+    let [a, b] = [a, b].map(|path| path.trim_end_matches('/').bytes().map(key));
+    a.cmp(b)
 }
 
 #[cfg(test)]
@@ -99,6 +139,27 @@ mod tests {
     #[case("/root/.docker/..data", "/root/.docker/..data")]
     fn d4_paths_are_compared_cleaned(#[case] path: &str, #[case] expected: &str) {
         assert_eq!(clean(path), expected);
+    }
+
+    #[test]
+    fn d2_the_outermost_directories_are_found_from_above_and_below() {
+        let paths = ["/a/b", "/a-b", "/a/b/c", "/c/client", "/a/b", "/a.b/x"];
+        let set = Outermost::of(paths);
+        let outer = |path| set.at_or_above(path).map(|(known, at)| (*known, at));
+        assert_eq!(outer("/a/b"), Some(("/a/b", 0)));
+        assert_eq!(outer("/a/b/c/d"), Some(("/a/b", 0)));
+        assert_eq!(outer("/a-b/x"), Some(("/a-b", 1)));
+        assert_eq!(outer("/a/bc"), None);
+        assert_eq!(outer("/"), None);
+        assert_eq!(outer("/c"), None);
+        assert_eq!(set.below("/c"), Some(&"/c/client"));
+        assert_eq!(set.below("/a"), Some(&"/a/b"));
+        assert_eq!(set.below("/a/b"), None);
+        assert!(set.below("/").is_some());
+        assert_eq!(
+            Outermost::of(["/", "/a"]).at_or_above("/b/c"),
+            Some((&"/", 0))
+        );
     }
 
     #[test]

@@ -36,7 +36,7 @@ use super::change::{Action, MountId, NewMount};
 use super::note::{Conflict, Fact};
 use crate::job_pod::client::Daemon;
 use crate::job_pod::dind::{self, Certificates, DindContainer};
-use crate::mount_path;
+use crate::mount_path::Outermost;
 use crate::pod::{ContainerId, ContainerList, Text};
 use crate::policy::set::DesiredDind;
 use crate::policy::{ClientCerts, OnConflict, Policy};
@@ -54,30 +54,22 @@ pub(super) fn plan<'a>(
 ) {
     let (policy, certs) = (desired.client_certs.policy, desired.client_certs.what);
     let directories = directories(planner, policy, containers, daemon);
-    let mut paths: Vec<Text<'static>> = directories
-        .iter()
-        .map(|directory| directory.path.clone())
-        .collect();
-    paths.sort_unstable();
+    let paths = Outermost::of(directories.iter().map(|directory| directory.path.clone()));
     let mut rule = Rule {
         policy,
         certs,
         relocation: Relocation::new(&paths),
-        survey: Survey::new(planner.pod, &directories),
+        survey: Survey::new(planner.pod, &directories, &paths),
     };
     for (at, directory) in directories.iter().enumerate() {
         let path = &directory.path;
         let mounts = rule.survey.take_mounts(at);
         let is_in_the_way = mounts.iter().any(|mount| mount.relation.is_conflict());
-        let outer = mount_path::self_and_ancestors(mount_path::parent(path)).find(|outer| {
-            paths
-                .binary_search_by(|known| known.as_str().cmp(outer))
-                .is_ok()
-        });
-        let fact = if let Some(outer) = outer {
+        let outer = paths.at_or_above(path).filter(|(outer, _)| *outer != path);
+        let fact = if let Some((outer, _)) = outer {
             Fact::DirectoryNested {
                 directory: path.clone(),
-                outer: Text::from(outer.to_owned()),
+                outer: outer.clone(),
             }
         } else if let Some(container) = directory.own_authority(planner.pod, &rule.survey) {
             Fact::OwnAuthority {
@@ -336,15 +328,16 @@ impl<'a> Rule<'_, 'a> {
             .filter(|mount| mount.relation != Relation::At)
             .collect();
         // From the last to the first, so that each position still holds when its turn comes.
-        let mounts = removed.iter().rev().map(|known| {
+        let removals = removed.iter().rev().map(|known| {
             let index = self.survey.position(&known.id);
             let mount = MountId {
                 index,
                 ..known.id.clone()
             };
-            (mount, known.volume.clone())
+            let volume = known.volume.clone();
+            (self.policy, Action::RemoveMount { mount, volume })
         });
-        planner.remove_mounts(self.policy, mounts.collect());
+        planner.remove(removals.collect());
         self.survey.note_removed(&removed);
     }
 

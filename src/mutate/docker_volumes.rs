@@ -22,19 +22,22 @@
 use super::Planner;
 use super::change::{Action, NewMount, NewSource};
 use super::note::Fact;
-use crate::job_pod::dind::{DindContainer, is_native_sidecar};
-use crate::mount_path;
-use crate::pod::{ContainerId, ContainerList, Text, Volume};
+use crate::job_pod::dind::{Certificates, DindContainer, is_native_sidecar};
+use crate::mount_path::Outermost;
+use crate::pod::{ContainerId, ContainerList, Text};
 use crate::policy::set::{Asked, DesiredDind};
 use crate::policy::{DOCKER_ROOT, DindVolume, VolumeContainers};
+use std::collections::BTreeMap;
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
     desired: &DesiredDind<'a>,
     containers: &[DindContainer],
 ) {
+    let certificates = containers.iter().map(|dind| &dind.certificates);
+    let directories = Outermost::of(certificates.filter_map(Certificates::client_directory));
     for asked in &desired.volumes {
-        add(planner, *asked, containers);
+        add(planner, *asked, containers, &directories);
     }
     tell_of_shared_data(planner, desired, containers);
 }
@@ -48,12 +51,17 @@ struct Target<'a> {
     is_data: bool,
 }
 
-fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, DindVolume>, dinds: &[DindContainer]) {
+fn add<'a>(
+    planner: &mut Planner<'_, 'a>,
+    asked: Asked<'a, DindVolume>,
+    dinds: &[DindContainer],
+    directories: &Outermost<Text<'static>>,
+) {
     let Asked {
         policy,
         what: volume,
     } = asked;
-    let targets = targets(planner, asked, dinds);
+    let targets = targets(planner, asked, dinds, directories);
     let mut data_is_taken = volume
         .source
         .identity
@@ -117,6 +125,7 @@ fn targets<'a>(
     planner: &mut Planner<'_, 'a>,
     asked: Asked<'a, DindVolume>,
     dinds: &[DindContainer],
+    directories: &Outermost<Text<'static>>,
 ) -> Vec<Target<'a>> {
     let Asked {
         policy,
@@ -125,8 +134,10 @@ fn targets<'a>(
     let mut targets = Vec::new();
     let mut facts = Vec::new();
     let is_limited = volume.source.field == "emptyDir" && limits_storage(planner);
+    // They stand in the pod's order.
+    let mut dinds = dinds.iter().peekable();
     for (id, container) in planner.pod.containers() {
-        let dind = dinds.iter().find(|dind| dind.id == id);
+        let dind = dinds.next_if(|dind| dind.id == id);
         let wanted = match volume.containers {
             VolumeContainers::Dind => dind.is_some(),
             VolumeContainers::All => {
@@ -156,7 +167,7 @@ fn targets<'a>(
                 volume: &volume.name,
                 container: name,
             });
-        } else if let Some(directory) = in_the_way(volume, path, dinds) {
+        } else if let Some(directory) = spoilt_by(directories, volume, path) {
             facts.push(Fact::InTheWay {
                 volume: &volume.name,
                 container: name,
@@ -184,18 +195,20 @@ fn limits_storage(planner: &Planner<'_, '_>) -> bool {
     containers.any(|(_, container)| container.limits_ephemeral_storage())
 }
 
-/// Returns the certificate directory that a mount would spoil: one that it lies in, or that an unwritable mount above it would hide.
-/// For `/certs/client` a policy is refused when it is written; a job may choose another directory.
-fn in_the_way(volume: &DindVolume, path: &str, dinds: &[DindContainer]) -> Option<Text<'static>> {
-    let unwritable = volume.read_only || volume.source.is_read_only();
-    dinds
-        .iter()
-        .filter_map(|dind| dind.certificates.client_directory())
-        .find(|directory| {
-            *path == **directory
-                || mount_path::is_below(path, directory)
-                || (unwritable && mount_path::is_below(directory, path))
-        })
+/// Returns the certificate directory that a mount would spoil: one that it lies at or in, or that an
+/// unwritable mount above it would hide. For `/certs/client` a policy is refused when it is written;
+/// a job may choose another directory.
+fn spoilt_by(
+    directories: &Outermost<Text<'static>>,
+    volume: &DindVolume,
+    path: &str,
+) -> Option<Text<'static>> {
+    let is_unwritable = volume.read_only || volume.source.is_read_only();
+    let above = directories
+        .at_or_above(path)
+        .map(|(directory, _)| directory);
+    let below = || directories.below(path).filter(|_| is_unwritable);
+    above.or_else(below).cloned()
 }
 
 /// Whether some dind container has its data on the one directory that a source stands for.
@@ -245,26 +258,24 @@ fn tell_of_shared_data<'a>(
     if mounted.len() < 2 {
         return;
     }
-    let names: Vec<Text<'a>> = planner
-        .pod
-        .volumes()
+    let mut sharing: BTreeMap<Text<'a>, Vec<Text<'a>>> = BTreeMap::new();
+    for (container, volume) in mounted {
+        sharing.entry(volume).or_default().push(container);
+    }
+    let policy = desired
+        .volumes
         .iter()
-        .map(|volume: &Volume<'a>| volume.name.clone())
+        .find(|asked| asked.what.path == DOCKER_ROOT)
+        .map_or(desired.client_certs.policy, |asked| asked.policy);
+    let volumes = planner.pod.volumes().iter();
+    let facts: Vec<Fact<'a>> = volumes
+        .filter_map(|volume| {
+            let (volume, containers) = sharing.remove_entry(&*volume.name)?;
+            (containers.len() > 1).then_some(Fact::DataShared { volume, containers })
+        })
         .collect();
-    for volume in names {
-        let containers: Vec<Text<'a>> = mounted
-            .iter()
-            .filter(|(_, mounted)| *mounted == volume)
-            .map(|(container, _)| container.clone())
-            .collect();
-        if containers.len() > 1 {
-            let policy = desired
-                .volumes
-                .iter()
-                .find(|asked| asked.what.path == DOCKER_ROOT)
-                .map_or(desired.client_certs.policy, |asked| asked.policy);
-            planner.note(policy, Fact::DataShared { volume, containers });
-        }
+    for fact in facts {
+        planner.note(policy, fact);
     }
 }
 

@@ -124,7 +124,7 @@ async fn review(state: &State, mode: Mode, body: &[u8]) -> Response {
                 Ok(labels) => judge(state, mode, body, Some(&labels)),
                 Err(problem) => {
                     tracing::warn!(
-                        namespace,
+                        namespace = namespace.as_str(),
                         "the namespace's labels cannot be read: {problem}"
                     );
                     Err(Unanswered::Review(ReviewError::NamespaceNotRead(namespace)))
@@ -163,6 +163,7 @@ impl Unanswered {
             Self::Review(error) => {
                 let status = match error {
                     ReviewError::NamespaceNotRead(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                    ReviewError::OverBound(_) => StatusCode::UNPROCESSABLE_ENTITY,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 refusal(status, Failure::Review(error.name()), error.to_string())

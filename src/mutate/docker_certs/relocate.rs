@@ -4,7 +4,7 @@
 use super::directory::{Directory, MountKind, Relation};
 use super::survey::Survey;
 use super::{Planner, Shared};
-use crate::mount_path;
+use crate::mount_path::Outermost;
 use crate::mutate::change::{Action, NewMount};
 use crate::mutate::note::Fact;
 use crate::pod::{ContainerId, Text, VolumeMount};
@@ -73,16 +73,16 @@ pub(super) fn tells_of(displaced: &[Displaced<'_>], volume: &Text<'_>) -> bool {
 /// Where displaced volumes of a pod go: the first one to the policy's path, each further one beside
 /// it, at a path with its name.
 pub(super) struct Relocation<'p> {
-    /// Every certificate directory of the pod, sorted.
-    directories: &'p [Text<'static>],
+    /// The certificate directories of the pod.
+    directories: &'p Outermost<Text<'static>>,
     first_is_placed: bool,
     /// The paths of the mounts in each container that got one.
     taken: HashMap<ContainerId, HashSet<String>>,
 }
 
 impl<'p> Relocation<'p> {
-    /// Begins with nothing displaced; `directories` are sorted.
-    pub(super) fn new(directories: &'p [Text<'static>]) -> Self {
+    /// Begins with nothing displaced.
+    pub(super) fn new(directories: &'p Outermost<Text<'static>>) -> Self {
         Self {
             directories,
             first_is_placed: false,
@@ -126,6 +126,10 @@ impl<'p> Relocation<'p> {
         }
     }
 
+    fn overlaps_a_directory(&self, path: &str) -> bool {
+        self.directories.at_or_above(path).is_some() || self.directories.below(path).is_some()
+    }
+
     /// Nothing can be mounted below a read-only volume, so further ones go beside the first.
     fn next(&mut self, base: &str, entry: &Displaced<'_>) -> String {
         if std::mem::replace(&mut self.first_is_placed, true) {
@@ -148,13 +152,14 @@ impl<'p> Relocation<'p> {
             return false;
         };
         let container_name = container.name.clone().unwrap_or_default();
+        let overlaps = self.overlaps_a_directory(path);
         let taken = self.taken.entry(id).or_insert_with(|| {
             let mounts = container.mounts().iter();
             mounts.map(|mount| mount.path().to_owned()).collect()
         });
         let obstacle = if taken.contains(path) {
             Some("something is mounted there, and stays")
-        } else if overlaps_any(self.directories, path) {
+        } else if overlaps {
             Some("it would lie in the way of dind's certificates")
         } else {
             None
@@ -185,20 +190,6 @@ impl<'p> Relocation<'p> {
         planner.change(policy, action);
         true
     }
-}
-
-/// Whether a clean path is one of the sorted directories, or above or below one.
-fn overlaps_any(directories: &[Text<'static>], path: &str) -> bool {
-    let is_directory = |path: &str| {
-        let found = directories.binary_search_by(|known| known.as_str().cmp(path));
-        found.is_ok()
-    };
-    let inside = mount_path::join(path, "");
-    let after = directories.partition_point(|known| known.as_str() < inside.as_str());
-    let holds_one = directories
-        .get(after)
-        .is_some_and(|next| next.starts_with(&inside));
-    holds_one || mount_path::self_and_ancestors(path).any(is_directory)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! mount is now.
 
 use super::directory::{Directory, MountKind, Relation, SubPaths};
-use crate::mount_path;
+use crate::mount_path::Outermost;
 use crate::mutate::change::MountId;
 use crate::pod::{Container, ContainerId, ContainerList, Pod, Text, Volume, VolumeMount, text};
 use std::collections::HashMap;
@@ -35,21 +35,27 @@ pub(super) struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    pub(super) fn new(pod: &Pod<'a>, directories: &[Directory]) -> Self {
+    /// Reads a pod; of the directories only the outermost can be freed.
+    pub(super) fn new(
+        pod: &Pod<'a>,
+        directories: &[Directory],
+        outermost: &Outermost<Text<'static>>,
+    ) -> Self {
         let mut survey = Self {
             uses: uses(pod),
             mounts: vec![Vec::new(); directories.len()],
             removed: HashMap::new(),
         };
-        let paths: HashMap<&str, usize> = directories
-            .iter()
-            .enumerate()
-            .map(|(at, directory)| (&*directory.path, at))
-            .collect();
         for (id, container) in pod.containers() {
             let mounts = container.mounts().iter().map(VolumeMount::path).enumerate();
             let related = mounts.filter_map(|(index, path)| {
-                directory_of(&paths, path).map(|(at, relation)| (at, index, relation))
+                let (directory, at) = outermost.at_or_above(path)?;
+                let is_at = directory.len() == path.len();
+                Some((
+                    at,
+                    index,
+                    if is_at { Relation::At } else { Relation::Below },
+                ))
             });
             survey.record((id, container), related);
         }
@@ -241,14 +247,6 @@ fn uses<'a>(pod: &Pod<'a>) -> HashMap<Text<'a>, Use> {
 /// native sidecar runs beside dind.
 fn is_of_the_runner(container: &Container<'_>) -> bool {
     container.name().starts_with("init-") || crate::job_pod::dind::is_native_sidecar(container)
-}
-
-/// Returns the directory at or above a path.
-fn directory_of(paths: &HashMap<&str, usize>, path: &str) -> Option<(usize, Relation)> {
-    let (found, at) = mount_path::self_and_ancestors(path)
-        .find_map(|ancestor| Some((ancestor, *paths.get(ancestor)?)))?;
-    let is_at = found.len() == path.len();
-    Some((at, if is_at { Relation::At } else { Relation::Below }))
 }
 
 fn written_paths<'a>(container: &Container<'a>) -> HashMap<Text<'a>, usize> {

@@ -2,6 +2,7 @@
 
 use super::{Conflict, Fact, Note};
 use crate::pod::Text;
+use crate::shown::{list, shown};
 use std::fmt::{self, Write as _};
 
 impl Note<'_> {
@@ -41,7 +42,8 @@ impl fmt::Display for Short<'_> {
                 ..
             } => write!(
                 f,
-                "volume \"{volume}\" moved from {path} to {now_at}: dind writes there"
+                "volume \"{volume}\" moved from {path} to {}: dind writes there",
+                shown(now_at)
             ),
             Fact::Reported(conflict) | Fact::Denied(conflict) => write!(
                 f,
@@ -114,7 +116,7 @@ impl fmt::Display for Note<'_> {
             Fact::HostnamesUnknown { source } => write!(f, "the hostnames of {source} are those of its rules, and none is known: it has not been seen, or its rules name no host"),
             Fact::NoDind => f.write_str("no container runs a Docker daemon, so nothing about docker is changed"),
             Fact::ImageUndecided { container, image } => {
-                write!(f, "container \"{container}\" has the image {image}, which does not say whether it runs a Docker daemon, so nothing is changed for it; if it does, add it to the policy: dind.images: [\"{}\"]", without_digest(image))
+                write!(f, "container \"{container}\" has the image {image}, which does not say whether it runs a Docker daemon, so nothing is changed for it; if it does, add it to the policy: dind.images: [\"{}\"]", shown(without_digest(image)))
             }
             Fact::TlsOffByVersion { container } => write!(f, "dind container \"{container}\" runs without TLS, which is the default of its version, and needs no certificates"),
             Fact::NotGenerated { directory, container, .. } => write!(f, "dind container \"{container}\" starts dockerd directly, without the entrypoint that generates certificates, so {directory} is left as it is"),
@@ -144,12 +146,12 @@ impl fmt::Display for Note<'_> {
                     write!(f, ", because docker:dind must write its client certificates to {directory}")?;
                 }
                 match now_at {
-                    Some(path) => write!(f, "; it is mounted at {path}"),
+                    Some(path) => write!(f, "; it is mounted at {}", shown(path)),
                     None => f.write_str("; to give dind a registry's authority, use the policy's registryCAs"),
                 }
             }
             Fact::Unrestricted { container, path, dropped } => write!(f, "the mount at {path} of container \"{container}\" lost {}, because docker:dind must write its client certificates there", dropped.join(", ")),
-            Fact::NotRelocated { volume, container, path, why } => write!(f, "volume \"{volume}\" is not mounted at {path} in container \"{container}\": {why}"),
+            Fact::NotRelocated { volume, container, path, why } => write!(f, "volume \"{volume}\" is not mounted at {} in container \"{container}\": {why}", shown(path)),
             Fact::Reported(conflict) => write!(f, "{conflict}; the policy only reports it (onConflict: Report)"),
             Fact::Denied(conflict) => write!(
                 f,
@@ -191,11 +193,14 @@ impl fmt::Display for Note<'_> {
 }
 
 fn quoted(names: &[Text<'_>]) -> String {
-    names
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(" and ")
+    struct Quoted<'n, 'a>(&'n Text<'a>);
+    impl fmt::Display for Quoted<'_, '_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "\"{}\"", self.0)
+        }
+    }
+    let names: Vec<Quoted<'_, '_>> = names.iter().map(Quoted).collect();
+    list(&names, " and ")
 }
 
 fn quoted_containers(names: &[Text<'_>]) -> String {
