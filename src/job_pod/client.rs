@@ -4,7 +4,7 @@
 //! Source: docker CLI, `opts/hosts.go`: the forms of a host and the default `tcp` scheme.
 
 use super::dind::DindContainer;
-use crate::pod::{EnvValue, Pod, text};
+use crate::pod::{EnvValue, Pod, Text, text};
 use std::net::IpAddr;
 
 /// The port on which dind listens without TLS.
@@ -32,6 +32,8 @@ pub enum Daemon {
     NoAlias {
         /// Whether it is `docker`, the name that most jobs use.
         is_docker: bool,
+        /// Whether services of the pod have aliases at all.
+        others_have: bool,
     },
     /// A daemon elsewhere.
     Remote,
@@ -81,11 +83,12 @@ pub fn daemon(pod: &Pod<'_>, dinds: &[DindContainer]) -> Daemon {
     match containers.find_map(|container| container.env.docker_host.as_ref()) {
         None => Daemon::Default,
         Some(EnvValue::From) => Daemon::Unknown,
-        Some(EnvValue::Literal(value)) => parse(value, |name| is_loopback_alias(pod, name)),
+        Some(EnvValue::Literal(value)) => parse(value, || loopback_aliases(pod)),
     }
 }
 
-fn parse(value: &str, is_alias: impl Fn(&str) -> bool) -> Daemon {
+fn parse<'p, I: Iterator<Item = &'p str>>(value: &str, aliases: impl Fn() -> I) -> Daemon {
+    let is_alias = |host: &str| aliases().any(|alias| alias.eq_ignore_ascii_case(host));
     if value.is_empty() {
         return Daemon::Default;
     }
@@ -112,7 +115,11 @@ fn parse(value: &str, is_alias: impl Fn(&str) -> bool) -> Daemon {
         Daemon::Remote
     } else {
         let is_docker = host == "docker";
-        Daemon::NoAlias { is_docker }
+        let others_have = aliases().next().is_some();
+        Daemon::NoAlias {
+            is_docker,
+            others_have,
+        }
     }
 }
 
@@ -130,13 +137,13 @@ fn split_port(authority: &str) -> (&str, &str) {
     }
 }
 
-fn is_loopback_alias(pod: &Pod<'_>, name: &str) -> bool {
+/// Returns the names of the job's services.
+fn loopback_aliases<'p>(pod: &'p Pod<'_>) -> impl Iterator<Item = &'p str> {
     let is_loopback = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    let mut entries = pod.host_aliases().iter();
-    entries.any(|entry| {
-        let mut hostnames = entry.hostnames.iter().flatten();
-        is_loopback(text(&entry.ip)) && hostnames.any(|known| known.eq_ignore_ascii_case(name))
-    })
+    let entries = pod.host_aliases().iter();
+    entries
+        .filter(move |entry| is_loopback(text(&entry.ip)))
+        .flat_map(|entry| entry.hostnames.iter().flatten().map(Text::as_str))
 }
 
 #[cfg(test)]
@@ -165,11 +172,10 @@ mod tests {
     #[case("tcp://10.1.2.3:2376", Daemon::Remote)]
     #[case("tcp://[fd00::1]:2376", Daemon::Remote)]
     #[case("ssh://docker", Daemon::Remote)]
-    #[case("tcp://dockerd:2376", Daemon::NoAlias { is_docker: false })]
-    #[case("tcp://docker2:2376", Daemon::NoAlias { is_docker: false })]
+    #[case("tcp://dockerd:2376", Daemon::NoAlias { is_docker: false, others_have: true })]
+    #[case("tcp://docker2:2376", Daemon::NoAlias { is_docker: false, others_have: true })]
     #[case("tcp://$(POD_IP):2376", Daemon::Unknown)]
     fn d3_hosts(#[case] value: &str, #[case] expected: Daemon) {
-        let is_alias = |name: &str| name.eq_ignore_ascii_case("docker");
-        assert_eq!(parse(value, is_alias), expected);
+        assert_eq!(parse(value, || ["db", "docker"].into_iter()), expected);
     }
 }

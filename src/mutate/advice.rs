@@ -120,8 +120,12 @@ fn docker_host<'a>(
     daemon: &Daemon,
 ) -> Option<Fact<'a>> {
     match daemon {
-        Daemon::NoAlias { is_docker } => Some(Fact::HostIsNoAlias {
+        Daemon::NoAlias {
+            is_docker,
+            others_have,
+        } => Some(Fact::HostIsNoAlias {
             is_docker: *is_docker,
+            others_have: *others_have,
             container: planner
                 .pod
                 .container(first.id)?

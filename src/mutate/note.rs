@@ -271,6 +271,9 @@ pub enum Fact<'a> {
     HostIsNoAlias {
         /// Whether the host is `docker`; any other is the value of a variable, and not shown (T4).
         is_docker: bool,
+        /// Whether services of the job have aliases, so that this one lacks its own. Without any
+        /// the job may resolve names in another way.
+        others_have: bool,
         /// The dind container.
         container: Text<'a>,
     },
@@ -369,6 +372,9 @@ impl Note<'_> {
             | Fact::StorageIsLimited { .. }
             | Fact::HostMismatch {
                 is_known: false, ..
+            }
+            | Fact::HostIsNoAlias {
+                others_have: false, ..
             }
             | Fact::NoDockerHost
             | Fact::NotForUnprivileged { .. }

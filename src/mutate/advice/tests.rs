@@ -195,6 +195,18 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{n
     assert!(!judged.told("R2").concat().contains("s3cr3t"));
 }
 
+/// A pod without any alias may resolve names in a way that is not seen here.
+#[test]
+fn r2_a_docker_host_beside_no_alias_at_all_is_told_to_the_team() {
+    let judged = judge(
+        CERTS_ONLY,
+        &format!(
+            "containers: [{{name: build, {HOST}}}, {{name: docker, image: 'docker:28-dind', {PRIVILEGED}}}]"
+        ),
+    );
+    assert!(judged.tells_team("R2", "`alias: docker`"));
+}
+
 #[rstest]
 #[case::none("", true)]
 #[case::empty("env: [{name: DOCKER_HOST}]", true)]
