@@ -213,7 +213,7 @@ fn author_notes(
     if more > 0 {
         notes.push(format!("and {} more notes on this pod", more + 1));
     }
-    (!notes.is_empty()).then(|| AuthorNotes {
+    (!notes.is_empty()).then_some(AuthorNotes {
         namespace,
         pod,
         notes,

@@ -133,7 +133,9 @@ fn targets<'a>(
     } = asked;
     let mut targets = Vec::new();
     let mut facts = Vec::new();
-    let is_limited = volume.source.field == "emptyDir" && limits_storage(planner);
+    // Image layers are at this path, whichever container gets the volume.
+    let is_counted =
+        volume.path == DOCKER_ROOT && volume.source.field == "emptyDir" && limits_storage(planner);
     // They stand in the pod's order.
     let mut dinds = dinds.iter().peekable();
     for (id, container) in planner.pod.containers() {
@@ -162,7 +164,7 @@ fn targets<'a>(
                 volume: &volume.name,
                 container: name,
             });
-        } else if is_limited && dind.is_some_and(|dind| path == dind.docker_root()) {
+        } else if is_counted {
             facts.push(Fact::StorageIsLimited {
                 volume: &volume.name,
                 container: name,

@@ -186,7 +186,7 @@ pub enum Fact<'a> {
     StorageIsLimited {
         /// The policy's volume.
         volume: &'a str,
-        /// The dind container that goes without.
+        /// The container that goes without.
         container: Text<'a>,
     },
     /// V5: a directory of the node for a container without privileges.

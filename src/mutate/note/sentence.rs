@@ -162,7 +162,7 @@ impl fmt::Display for Note<'_> {
             Fact::PathTaken { volume, container, path } => write!(f, "container \"{container}\" mounts something at {path} already, so volume \"{volume}\" is not added"),
             Fact::NotForUnprivileged { volume, container } => write!(f, "container \"{container}\" is not privileged, so the node's directory \"{volume}\" is not mounted in it"),
             Fact::StorageIsLimited { volume, container } => {
-                write!(f, "dind container \"{container}\" gets no emptyDir \"{volume}\" for its data: image layers in it would count against the pod's ephemeral-storage limit, and the kubelet would evict the pod")
+                write!(f, "container \"{container}\" gets no emptyDir \"{volume}\": image layers in it would count against the pod's ephemeral-storage limit, and the kubelet would evict the pod")
             }
             Fact::DataKeptApart { volume, container } => {
                 write!(f, "dind container \"{container}\" gets no volume \"{volume}\": two daemons cannot share one data directory, and another has it")
@@ -184,7 +184,7 @@ impl fmt::Display for Note<'_> {
                 let default = if *is_known { "" } else { " by default" };
                 write!(f, "DOCKER_HOST names port {named}, but dind listens{default} {how} on port {right}; set DOCKER_HOST to tcp://{host}:{right}")
             }
-            Fact::HostIsNoAlias { is_docker: true, container } => write!(f, "DOCKER_HOST names docker, and no service of the job has that name; give the service of container \"{container}\" `alias: docker` in .gitlab-ci.yml"),
+            Fact::HostIsNoAlias { is_docker: true, container, .. } => write!(f, "DOCKER_HOST names docker, and no service of the job has that name; give the service of container \"{container}\" `alias: docker` in .gitlab-ci.yml"),
             Fact::HostIsNoAlias { container, .. } => write!(f, "DOCKER_HOST names a host that no service of the job is called; if it is the service of container \"{container}\", give that one the name as its `alias` in .gitlab-ci.yml"),
             Fact::NoDockerHost => f.write_str("the build container has no DOCKER_HOST, so unless the job's script sets it, the docker client calls unix:///var/run/docker.sock, where no daemon listens"),
             Fact::OwnHostsFile { containers } => write!(f, "{} {} a volume at /etc/hosts, where the kubelet then writes no hostAliases: neither the policy's hostnames nor the names of the job's services resolve there; take that volume out of the runner's config.toml", quoted_containers(containers), if containers.len() == 1 { "mounts" } else { "mount" }),
