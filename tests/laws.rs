@@ -33,12 +33,18 @@ mod found;
 mod frame;
 #[path = "laws/hosts.rs"]
 mod hosts;
+#[path = "laws/meeting.rs"]
+mod meeting;
 #[path = "laws/mounts.rs"]
 mod mounts;
 #[path = "laws/pods.rs"]
 mod pods;
 #[path = "laws/policies.rs"]
 mod policies;
+#[path = "laws/setups.rs"]
+mod setups;
+#[path = "laws/start.rs"]
+mod start;
 #[path = "laws/volumes.rs"]
 mod volumes;
 #[path = "laws/wanted.rs"]
@@ -48,9 +54,11 @@ use case::{Case, Run};
 use drydock::mutate::Audience;
 use drydock::pod::Pod;
 use drydock::policy::Mode;
+use facts::Answer;
 use mounts::View;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::collections::BTreeSet;
 use wanted::{Wanted, wanted};
 
@@ -103,6 +111,17 @@ fn hosts_law(case: &Case, run: &Run, wanted: &Wanted<'_>) -> Law {
     let movers = hosts::all_else_stays(case, run, wanted)?;
     hosts::shadowed_hostnames_are_told(case, run, wanted)?;
     frame::annotations_say_it(case, run, Some(wanted), &movers)
+}
+
+/// Of the generated pods, so many work that the law about them says something.
+#[test]
+fn many_generated_pods_work() {
+    let (mut runner, pods) = (TestRunner::new(config()), pods::pod());
+    let drawn = (0..1000).map(|_| pods.new_tree(&mut runner).unwrap().current());
+    let answers: Vec<Answer> = drawn.map(|pod| meeting::meets(&pod)).collect();
+    let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+    let (yes, no) = (count(Answer::Yes), count(Answer::No));
+    assert!(yes >= 100 && no >= 100, "{yes} work, {no} do not");
 }
 
 proptest! {
@@ -161,10 +180,13 @@ proptest! {
         }
     }
 
-    /// V1 to V6.
+    /// V1 to V7, D1.
     #[test]
     fn volumes_are_where_they_belong(case in case()) {
-        with_mounts(&case, |view| view.volumes_are_where_they_belong())?;
+        with_mounts(&case, |view| {
+            view.volumes_are_where_they_belong()?;
+            view.undecided_images_are_told()
+        })?;
     }
 
     /// R1, D8.
@@ -187,6 +209,22 @@ proptest! {
             frame::scheduling_is_added(&case, &run, dind)?;
         }
         with_mounts(&case, |view| view.every_new_mount_has_a_reason())?;
+    }
+
+    /// What the kubelet, dind and the client make of the pod afterwards (see `laws/meeting.rs`).
+    #[test]
+    fn a_pod_that_works_is_not_made_to_fail(case in case()) {
+        let case = case.with_sensible_volumes();
+        let run = case.run();
+        if run.outcome != "denied" && !is_faulty(&case) {
+            if meeting::meets(&case.pod) == Answer::Yes {
+                prop_assert_eq!(meeting::meets(&run.output), Answer::Yes, "client and daemon met before");
+            }
+            for kept in meeting::kept::files(&case.pod) {
+                let is_readable = meeting::kept::is_readable(&case.pod, &run.output, &kept);
+                prop_assert!(is_readable, "{:?} is not readable any more", kept);
+            }
+        }
     }
 
     /// A4: validity.

@@ -45,6 +45,27 @@ impl Case {
         }
     }
 
+    /// The case without volumes of policies that could not work in any pod: what is mounted over dind's own files, or read-only data.
+    pub fn with_sensible_volumes(&self) -> Self {
+        let mut case = self.clone();
+        for policy in &mut case.policies {
+            let volumes = policy.pointer_mut("/spec/dind/volumes");
+            if let Some(volumes) = volumes.and_then(Value::as_array_mut) {
+                volumes.retain(|volume| {
+                    let path = volume["mountPath"].as_str().unwrap_or_default();
+                    let is_data = ["emptyDir", "ephemeral"]
+                        .iter()
+                        .any(|kind| volume.get(kind).is_some())
+                        && volume["readOnly"] != true
+                        && volume["containers"] != "All";
+                    matches!(path, "/lib/modules" | "/cache")
+                        || path == "/var/lib/docker" && is_data
+                });
+            }
+        }
+        case
+    }
+
     /// The policies as drydock reads them. The generator writes only right ones, so a refusal is a finding.
     pub fn policy_set(&self) -> PolicySet {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": self.policies});
@@ -74,13 +95,18 @@ impl Case {
 
     /// What becomes of the case's pod.
     pub fn run(&self) -> Run {
-        let (patch, outcome, told) = self.judge(&self.pod, |verdict| {
-            let told = verdict.notes(mutate::Audience::Author);
+        let (patch, outcome, told, told_team) = self.judge(&self.pod, |verdict| {
+            let told = |audience| -> Vec<String> {
+                let notes = verdict.notes(audience);
+                notes
+                    .map(|(note, _)| format!("{}: {note}", note.rule()))
+                    .collect()
+            };
             (
                 verdict.patch.clone(),
                 verdict.outcome.name(),
-                told.map(|(note, _)| format!("{}: {note}", note.rule()))
-                    .collect(),
+                told(mutate::Audience::Author),
+                told(mutate::Audience::Team),
             )
         });
         Run {
@@ -88,6 +114,7 @@ impl Case {
             patch,
             outcome,
             told,
+            told_team,
         }
     }
 
@@ -119,6 +146,8 @@ pub struct Run {
     pub outcome: &'static str,
     /// What the job's author is told, each with its rule.
     pub told: Vec<String>,
+    /// What the platform team is told: that, and more.
+    pub told_team: Vec<String>,
 }
 
 /// Applies a patch as the API server does (RFC 6902, without its leniencies).

@@ -1,8 +1,9 @@
 //! What D3 and D5 to D9 want of the docker client's certificate directories afterwards.
 
 use super::case::Run;
-use super::directories::{Directory, shares_parent};
-use super::facts::{self, Answer, is_below, is_memory, is_unwritable, list, parent, path, text};
+use super::directories::Directory;
+use super::facts::{self, Answer, is_below, is_unwritable, list, parent, path, text};
+use super::meeting::files::{Place, is_projection, nearest, place};
 use super::wanted::Dind;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -11,52 +12,46 @@ use std::collections::BTreeSet;
 
 /// D3, D5: what must hold of a directory. The error says what does not.
 fn holds(pod: &Value, wanted: &Dind<'_>, directory: &Directory) -> Result<(), String> {
-    let containers = facts::containers(pod, &wanted.images);
-    let is_there =
-        |mount: &Value| path(mount) == directory.path || is_below(&path(mount), &directory.path);
-    let shares = shares_parent(pod, &containers, directory);
-    if shares != Answer::No
-        && !containers
+    let mut shared = None;
+    for container in facts::containers(pod, &wanted.images) {
+        let mut mounts = container.mounts().iter();
+        if let Some(mount) = mounts.find(|mount| is_below(&path(mount), &directory.path)) {
+            return Err(format!("{} has {mount} below it", container.name));
+        }
+        let has_own = container
+            .mounts()
             .iter()
-            .any(|container| container.mounts().iter().any(is_there))
-    {
-        return Ok(());
-    }
-    let mut shared = BTreeSet::new();
-    for container in &containers {
-        let mut has_it = false;
-        for mount in container.mounts() {
-            if is_below(&path(mount), &directory.path) {
-                return Err(format!("{} has {mount} below it", container.name));
-            }
-            let volume = facts::volume(pod, text(mount, "name"));
-            if path(mount) == directory.path {
-                has_it = true;
-                shared.insert(text(mount, "name"));
-                if facts::is_read_only(mount)
-                    || facts::has_sub_path(mount)
-                    || !volume.is_some_and(is_memory)
-                {
-                    return Err(format!("{} has {mount} of {volume:?}", container.name));
-                }
-            }
-            let is_parent = path(mount) == parent(&directory.path) && directory.concerns(container);
-            if is_parent && shares == Answer::No && is_unwritable(mount, volume) == Answer::Yes {
+            .any(|mount| path(mount) == directory.path);
+        if !has_own && !directory.concerns(&container) {
+            continue;
+        }
+        let is_dind = directory.dinds.contains(&container.place);
+        let found = place(container.json, &directory.path);
+        let Place::Volume { name, .. } = &found else {
+            return Err(format!("{} has nothing there", container.name));
+        };
+        let volume = facts::volume(pod, name);
+        if volume.is_none_or(|volume| facts::source_of(volume) != "emptyDir") {
+            return Err(format!("{} has {volume:?} there", container.name));
+        }
+        if is_dind && nearest(container.json, &directory.path).is_some_and(facts::is_read_only) {
+            return Err(format!("{} cannot write there", container.name));
+        }
+        if let Some(above) = nearest(container.json, &parent(&directory.path)) {
+            let volume = facts::volume(pod, text(above, "name"));
+            let is_in_the_way = is_dind || has_own && !is_projection(volume);
+            if is_in_the_way && is_unwritable(above, volume) == Answer::Yes {
                 return Err(format!(
-                    "{} has {mount} above it, which cannot be written",
+                    "{} has {above} above it, which cannot be written",
                     container.name
                 ));
             }
         }
-        if !has_it && directory.concerns(container) {
-            return Err(format!("{} has nothing there", container.name));
+        if *shared.get_or_insert(found.clone()) != found {
+            return Err(format!("it is {shared:?} and {found:?}"));
         }
     }
-    if shared.len() == 1 {
-        Ok(())
-    } else {
-        Err(format!("it is {shared:?}"))
-    }
+    Ok(())
 }
 
 /// D3, D5, D7, D9: after Replace, Relocate and, where nothing conflicts, Deny.
@@ -98,7 +93,7 @@ pub fn directory_is_shared(
     };
     let had = directory.dinds.iter().flat_map(|dind| names(pod, dind));
     let had: BTreeSet<String> = had
-        .filter(|name| facts::volume(pod, name).is_some_and(is_memory))
+        .filter(|name| facts::volume(pod, name).is_some_and(is_empty_dir))
         .collect();
     if had.len() == 1 && plain_there(pod, directory) {
         prop_assert!(
@@ -120,7 +115,7 @@ pub fn directory_is_shared(
             .filter(|mount| text(mount, "name") == name)
             .map(path)
             .collect::<Vec<_>>();
-        !is_memory(volume) && !mounts.is_empty() && mounts.iter().all(|at| *at == directory.path)
+        !is_empty_dir(volume) && !mounts.is_empty() && mounts.iter().all(|at| *at == directory.path)
     });
     if could_be_swapped && had.is_empty() && wanted.on_conflict == "Replace" {
         prop_assert!(
@@ -130,6 +125,10 @@ pub fn directory_is_shared(
         );
     }
     Ok(())
+}
+
+fn is_empty_dir(volume: &Value) -> bool {
+    facts::source_of(volume) == "emptyDir"
 }
 
 /// Whether every dind mounts what it has there without read-only or subPath.
@@ -149,16 +148,13 @@ fn all_mounts(pod: &Value) -> impl Iterator<Item = &Value> {
         .flat_map(|container| container.mounts())
 }
 
-/// Each container's mounts at, below and directly above a directory.
+/// Each container's mounts at, below and above a directory.
 fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usize), Value)> {
     let mut around = Vec::new();
     for container in facts::containers(pod, &[]) {
         for mount in container.mounts() {
             let at = path(mount);
-            if at == directory.path
-                || is_below(&at, &directory.path)
-                || at == parent(&directory.path)
-            {
+            if facts::overlap(&at, &directory.path) {
                 around.push((container.place, mount.clone()));
             }
         }
@@ -174,22 +170,29 @@ pub fn left_alone_is_left(
     directory: &Directory,
 ) -> Result<(), TestCaseError> {
     let reports = wanted.on_conflict == "Report"
-        && directory.conflict == Answer::Yes
-        && directory.own_ca == Answer::No;
-    if directory.overlaps || !(reports || directory.own_ca == Answer::Yes) {
+        && directory.is_settled()
+        && directory.conflict == Answer::Yes;
+    if directory.overlaps || !(reports || directory.is_left()) {
         return Ok(());
     }
-    let (before, after) = (
-        mounts_around(pod, directory),
-        mounts_around(&run.output, directory),
+    let before = mounts_around(pod, directory);
+    let mut after = mounts_around(&run.output, directory);
+    if !reports {
+        // Where nothing sits, a directory may be given to dind.
+        after.retain(|(container, mount)| before.contains(&(*container, mount.clone())));
+    }
+    prop_assert_eq!(
+        &before,
+        &after,
+        "D3, D6, D8: {} is left alone",
+        directory.path
     );
-    prop_assert_eq!(&before, &after, "D6, D8: {} is left alone", directory.path);
     for (_, mount) in &before {
         let name = text(mount, "name");
         prop_assert_eq!(
             facts::volume(pod, name),
             facts::volume(&run.output, name),
-            "D6, D8: so is what is there"
+            "D3, D6, D8: so is what is there"
         );
     }
     if reports {

@@ -1,11 +1,14 @@
-//! The docker client's certificate directories of a pod as it arrives: D2, and what D4, D5 and D6 say of each.
+//! The docker client's certificate directories of a pod as it arrives: D2, and what D3 to D6 say of each.
 
 use super::facts::{
-    self, Answer, Container, clean, is_below, is_memory, is_unwritable, list, parent, path, text,
+    self, Answer, Container, clean, is_below, is_unwritable, list, parent, path, text,
 };
+use super::meeting::files::{Place, is_projection, nearest, place};
+use super::start::{variable, version};
 use super::wanted::Dind;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// A directory that one or several dind containers of the pod write their client certificates to.
 #[derive(Debug)]
@@ -16,8 +19,13 @@ pub struct Directory {
     pub dinds: Vec<(&'static str, usize)>,
     /// Whether they manage their own CA (D6).
     pub own_ca: Answer,
-    /// Whether another directory, or what a policy mounts, is at, above or below it: the contract leaves room then.
+    /// Whether another directory, or what a policy mounts, is at, above or below it, or whether anything is written there at all:
+    /// the contract leaves room then.
     pub overlaps: bool,
+    /// Whether the client in `build` may be this daemon's (D3).
+    pub build: Answer,
+    /// Whether it calls another machine (D3).
+    pub is_remote: Answer,
     /// Whether something conflicts there on arrival (D4).
     pub conflict: Answer,
 }
@@ -25,11 +33,20 @@ pub struct Directory {
 impl Directory {
     /// Whether the contract says exactly what must hold there afterwards.
     pub fn is_settled(&self) -> bool {
-        self.own_ca == Answer::No && !self.overlaps && self.conflict != Answer::Open
+        self.own_ca == Answer::No
+            && self.is_remote == Answer::No
+            && self.build != Answer::Open
+            && !self.overlaps
+            && self.conflict != Answer::Open
+    }
+
+    /// Whether what sits there stays in every container (D3, D6).
+    pub fn is_left(&self) -> bool {
+        self.own_ca == Answer::Yes || self.is_remote == Answer::Yes
     }
 
     pub fn concerns(&self, container: &Container<'_>) -> bool {
-        container.is_build || self.dinds.contains(&container.place)
+        container.is_build && self.build == Answer::Yes || self.dinds.contains(&container.place)
     }
 }
 
@@ -38,13 +55,20 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
     let containers = facts::containers(pod, &wanted.images);
     let mut found: BTreeMap<String, (String, Vec<&Container<'_>>)> = BTreeMap::new();
     for container in containers.iter().filter(|container| container.is_dind) {
-        if let Ok(Some(root)) = container.certificate_root() {
+        if container.may_generate() {
+            let entry = found.entry("/certs/client".to_owned());
+            entry.or_insert(("/certs".to_owned(), Vec::new()));
+        } else if let Ok(Some(root)) = container.certificate_root() {
             let directory = clean(&format!("{root}/client"));
             let entry = found.entry(directory).or_insert((root, Vec::new()));
             entry.1.push(container);
         }
     }
+    let is_open = containers
+        .iter()
+        .any(|container| container.is_dind && container.may_generate());
     let paths: Vec<String> = found.keys().cloned().collect();
+    let (build, is_remote) = client(pod, &containers);
     let directory = |(path, (root, dinds)): (String, (String, Vec<&Container<'_>>))| {
         let mut answers: Vec<Answer> = dinds.iter().map(|dind| own_ca(pod, dind, &root)).collect();
         answers.dedup();
@@ -63,26 +87,93 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
             } else {
                 Answer::Open
             },
-            overlaps,
+            overlaps: overlaps || is_open,
+            build,
+            is_remote,
             conflict: Answer::No,
             path,
         };
         directory.conflict = conflict(pod, &containers, &directory);
+        // Images before 2023 start without TLS where they cannot write; whether that is repaired for port 2375 is not said.
+        let is_old =
+            |dind: &&Container<'_>| version(dind.json).is_some_and(|(major, _)| major < 23);
+        if directory.build == Answer::No && dinds.iter().any(is_old) {
+            directory.build = Answer::Open;
+        }
+        let build = containers.iter().find(|container| container.is_build);
+        let touches = |mount: &Value| facts::overlap(&facts::path(mount), &directory.path);
+        if directory.build == Answer::No
+            && build.is_some_and(|build| build.mounts().iter().any(touches))
+        {
+            // What becomes of a mount in a `build` that needs nothing there is not said.
+            directory.build = Answer::Open;
+        }
         directory
     };
     found.into_iter().map(directory).collect()
 }
 
-/// D6: the server's certificates are supplied too.
+/// D3: whether the client in `build` may be a daemon's of this pod over TLS, and whether it calls another machine.
+fn client(pod: &Value, containers: &[Container<'_>]) -> (Answer, Answer) {
+    let has_host = |container: &Container<'_>| variable(container.json, "DOCKER_HOST") != Ok(None);
+    let Some(build) = containers.iter().find(|container| container.is_build) else {
+        return (Answer::No, Answer::No);
+    };
+    let host = match variable(build.json, "DOCKER_HOST") {
+        Ok(Some(host)) if !host.is_empty() => host,
+        // A `build` without variables may have those of the services (FF_CONCRETE).
+        Ok(None) if list(build.json, "env").is_empty() && containers.iter().any(has_host) => {
+            return (Answer::Open, Answer::Open);
+        }
+        _ => return (Answer::Yes, Answer::No),
+    };
+    if host.starts_with("unix://") {
+        return (Answer::No, Answer::No);
+    }
+    let hides_aliases = build
+        .mounts()
+        .iter()
+        .any(|mount| path(mount) == "/etc/hosts");
+    let Some(address) = host.strip_prefix("tcp://").filter(|_| !hides_aliases) else {
+        return (Answer::Open, Answer::Open);
+    };
+    let address = address.trim_end_matches('/');
+    let (name, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    match (is_loopback(pod, name), port) {
+        (true, "2375") => (Answer::No, Answer::No),
+        (true, _) => (Answer::Yes, Answer::No),
+        (false, "2375") => (Answer::No, Answer::Open),
+        (false, _) => (Answer::No, Answer::Yes),
+    }
+}
+
+fn is_loopback(pod: &Value, name: &str) -> bool {
+    let parsed = name.parse::<IpAddr>();
+    let is_named = |entry: &Value| {
+        let mut names = list(entry, "hostnames").iter().filter_map(Value::as_str);
+        let address = text(entry, "ip").parse::<IpAddr>();
+        names.any(|other| other.eq_ignore_ascii_case(name))
+            && address.is_ok_and(|address| address.is_loopback())
+    };
+    name == "localhost"
+        || parsed.is_ok_and(|address| address.is_loopback())
+        || list(&pod["spec"], "hostAliases").iter().any(is_named)
+}
+
+/// D6: the server's certificates are supplied too, by a volume that brings content.
 fn own_ca(pod: &Value, dind: &Container<'_>, root: &str) -> Answer {
     let server = clean(&format!("{root}/server"));
     let mut answer = Answer::No;
     for mount in dind.mounts() {
         let at = path(mount);
-        if at == server || is_below(&at, &server) {
-            return Answer::Yes;
-        }
         let volume = facts::volume(pod, text(mount, "name"));
+        if at == server || is_below(&at, &server) {
+            match volume.map(facts::source_of) {
+                Some("emptyDir") => continue,
+                Some(_) => return Answer::Yes,
+                None => answer = Answer::Open,
+            }
+        }
         if at == root && volume.is_some_and(has_server_item) {
             // What a subPath of such a volume shows cannot be said.
             answer = if facts::has_sub_path(mount) || root == "/" {
@@ -115,101 +206,111 @@ fn has_server_item(volume: &Value) -> bool {
 
 /// D4.
 fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) -> Answer {
-    let mut memories = BTreeSet::new();
-    let mut answer = Answer::No;
+    let mounts = |container: &Container<'_>| list(container.json, "volumeMounts").to_vec();
+    let is_below_it = |mount: &Value| is_below(&path(mount), &directory.path);
+    if containers
+        .iter()
+        .any(|container| mounts(container).iter().any(is_below_it))
+    {
+        return Answer::Yes;
+    }
+    let mut answers = vec![Answer::No];
+    // Volume and subPath at the directory in dind, and in other containers.
+    let (mut in_dind, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
     for container in containers {
-        let parents = container
+        let is_dind = directory.dinds.contains(&container.place);
+        let there: Vec<&Value> = container
             .mounts()
             .iter()
-            .filter(|mount| path(mount) == parent(&directory.path))
-            .count();
-        for mount in container.mounts() {
-            let (at, name) = (path(mount), text(mount, "name"));
-            let volume = facts::volume(pod, name);
-            if is_below(&at, &directory.path) {
-                return Answer::Yes;
-            }
-            if at == directory.path {
-                match volume {
-                    None => answer = Answer::Open,
-                    Some(volume)
-                        if !is_memory(volume)
-                            || facts::is_read_only(mount)
-                            || facts::has_sub_path(mount) =>
-                    {
-                        return Answer::Yes;
-                    }
-                    Some(_) => drop(memories.insert(name)),
-                }
-            }
-            if at == parent(&directory.path) && directory.concerns(container) {
-                let shares = shares_parent(pod, containers, directory);
-                match (is_unwritable(mount, volume), shares) {
-                    (Answer::No, Answer::No | Answer::Yes) => {}
-                    (Answer::Yes, Answer::No) if parents == 1 => return Answer::Yes,
-                    (Answer::Yes, Answer::Yes) if !directory.dinds.contains(&container.place) => {}
-                    _ => answer = Answer::Open,
-                }
-            }
+            .filter(|mount| path(mount) == directory.path)
+            .collect();
+        if there.len() > 1 || there.is_empty() && is_dind && directory.dinds.len() > 1 {
+            answers.push(Answer::Open);
+        }
+        for mount in there {
+            answers.push(
+                match facts::volume(pod, text(mount, "name")).map(facts::source_of) {
+                    Some("emptyDir") if is_dind && facts::is_read_only(mount) => Answer::Yes,
+                    Some("emptyDir") if !text(mount, "subPathExpr").is_empty() => Answer::Open,
+                    Some("emptyDir") => Answer::No,
+                    Some(_) => Answer::Yes,
+                    None => Answer::Open,
+                },
+            );
+            let shown = (text(mount, "name"), text(mount, "subPath"));
+            if is_dind {
+                in_dind.insert(shown)
+            } else {
+                elsewhere.insert(shown)
+            };
+        }
+        if directory.concerns(container) {
+            answers.push(blocks_from_above(pod, containers, container, directory));
         }
     }
-    let serves_elsewhere = |name: &&str| {
-        let mounts = containers.iter().flat_map(|container| container.mounts());
-        let mut mounts = mounts.filter(|mount| text(mount, "name") == *name);
-        mounts.any(|mount| path(mount) != directory.path)
+    answers.push(match (in_dind.len(), elsewhere.len()) {
+        (0, 0) | (1, 0) => Answer::No,
+        // Whether what only others have there is taken for dind too is not said.
+        (0, _) => Answer::Open,
+        (1, _) if elsewhere.is_subset(&in_dind) => Answer::No,
+        _ => Answer::Yes,
+    });
+    if answers.contains(&Answer::Yes) {
+        return Answer::Yes;
+    }
+    if answers.contains(&Answer::Open) {
+        Answer::Open
+    } else {
+        Answer::No
+    }
+}
+
+/// Whether the nearest mounted ancestor cannot be written.
+fn blocks_from_above(
+    pod: &Value,
+    containers: &[Container<'_>],
+    container: &Container<'_>,
+    directory: &Directory,
+) -> Answer {
+    let Some(above) = nearest(container.json, &parent(&directory.path)) else {
+        return Answer::No;
     };
-    match answer {
-        _ if memories.len() > 1 => Answer::Yes,
-        // Whether one that only `build` has there is shared, though it serves another path too, is not said.
-        _ if memories.iter().any(serves_elsewhere) => Answer::Open,
+    let volume = facts::volume(pod, text(above, "name"));
+    let is_dind = directory.dinds.contains(&container.place);
+    let is_one = container
+        .mounts()
+        .iter()
+        .filter(|mount| path(mount) == path(above))
+        .count()
+        == 1;
+    let has_own = container
+        .mounts()
+        .iter()
+        .any(|mount| path(mount) == directory.path);
+    match is_unwritable(above, volume) {
+        Answer::No => Answer::No,
+        Answer::Yes if !is_one => Answer::Open,
+        Answer::Yes if is_dind => Answer::Yes,
+        // It stays there, with the directory on top, or goes: D4 and D7 say both.
+        Answer::Yes if is_projection(volume) || has_own => Answer::Open,
+        Answer::Yes if is_served(pod, containers, directory) => Answer::No,
         answer => answer,
     }
 }
 
-/// D5: dind and `build` mount one writable emptyDir at the parent, with one subPath.
-pub fn shares_parent(pod: &Value, containers: &[Container<'_>], directory: &Directory) -> Answer {
-    let mut mounted = BTreeSet::new();
-    let mut answer = Answer::Yes;
-    let concerned: Vec<&Container<'_>> = containers
+/// D5: the directory is one and the same place in an emptyDir for dind and `build`, without a mount of its own.
+fn is_served(pod: &Value, containers: &[Container<'_>], directory: &Directory) -> bool {
+    let concerned = containers
         .iter()
-        .filter(|container| directory.concerns(container))
+        .filter(|container| directory.concerns(container));
+    let mut places: Vec<Place> = concerned
+        .map(|container| place(container.json, &directory.path))
         .collect();
-    let is_there = |mount: &Value| path(mount) == parent(&directory.path);
-    let some_have_it = concerned
-        .iter()
-        .any(|container| container.mounts().iter().any(is_there));
-    if !some_have_it || !concerned.iter().any(|container| container.is_build) {
-        return Answer::No;
-    }
-    for container in concerned {
-        let mounts = container.mounts().iter().filter(|mount| is_there(mount));
-        let [mount] = mounts.collect::<Vec<_>>()[..] else {
-            // Which of two spellings counts, and whether each of several dinds must share it, is not said.
-            let has_some = container.mounts().iter().any(is_there);
-            if !has_some && directory.dinds.len() == 1 {
-                return Answer::No;
-            }
-            answer = Answer::Open;
-            continue;
-        };
-        let volume = facts::volume(pod, text(mount, "name"));
-        let is_dind = directory.dinds.contains(&container.place);
-        if volume.is_none_or(|volume| facts::source_of(volume) != "emptyDir")
-            || is_dind && facts::is_read_only(mount)
-        {
-            if directory.dinds.len() == 1 {
-                return Answer::No;
-            }
-            answer = Answer::Open;
+    places.dedup();
+    match &places[..] {
+        [Place::Volume { name, .. }] => {
+            facts::volume(pod, name).is_some_and(|volume| facts::source_of(volume) == "emptyDir")
         }
-        if !text(mount, "subPathExpr").is_empty() {
-            answer = Answer::Open;
-        }
-        mounted.insert((text(mount, "name"), text(mount, "subPath")));
-    }
-    match answer {
-        Answer::Yes if mounted.len() > 1 && directory.dinds.len() == 1 => Answer::No,
-        Answer::Yes if mounted.len() > 1 => Answer::Open,
-        answer => answer,
+        _ => false,
     }
 }

@@ -1,8 +1,8 @@
-//! The effect on mounts: V1 to V6, R1, and what D8 and T2 say of what was displaced.
+//! The effect on mounts: V1 to V7, R1, and what D8 and T2 say of what was displaced.
 
 use super::directories::Directory;
-use super::facts::{self, is_below, list, path, text};
-use super::mounts::{DATA, View, ca_path, gets, is_target, volume_path};
+use super::facts::{self, Container, is_below, list, path, text};
+use super::mounts::{DATA, ROOTLESS_HOME, View, ca_path, gets, is_target, volume_path};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::Value;
@@ -44,7 +44,24 @@ impl View<'_> {
                     .iter()
                     .any(|directory| facts::overlap(&directory.path, &at))
                     || facts::overlap(&wanted.relocate_to, &at);
-                let excused = is_unprivileged || is_one || is_crowded;
+                // V7: image layers would count against the limit.
+                let is_counted =
+                    asked == DATA && spec.get("emptyDir").is_some() && self.is_limited();
+                let added = &self.moves[&container.place].added;
+                let is_added = added.iter().any(|mount| path(mount) == at);
+                prop_assert!(
+                    !(is_counted && is_added),
+                    "V7: {} has its data in an emptyDir",
+                    container.name
+                );
+                let has_own = container.mounts().iter().any(|mount| path(mount) == at);
+                let is_told = self.told_team.iter().any(|note| note.starts_with("V7"));
+                prop_assert!(
+                    !is_counted || has_own || is_told || is_crowded,
+                    "V7: nobody is told of {}",
+                    container.name
+                );
+                let excused = is_unprivileged || is_one || is_crowded || is_counted;
                 prop_assert!(
                     there.peek().is_some() || excused,
                     "V1: {} has nothing at {}",
@@ -69,6 +86,41 @@ impl View<'_> {
             }
         }
         Ok(())
+    }
+
+    /// D1: an image that may be a daemon's is told, with the line that would decide it.
+    pub fn undecided_images_are_told(&self) -> Result<(), TestCaseError> {
+        let undecided = |container: &&Container<'_>| container.is_undecided;
+        for container in self
+            .containers
+            .iter()
+            .filter(undecided)
+            .filter(|_| self.wanted.is_some())
+        {
+            let names_it = |note: &String| {
+                note.starts_with("D1")
+                    && note.contains(container.name)
+                    && note.contains("dind.images")
+            };
+            prop_assert!(
+                self.told_team.iter().any(names_it),
+                "D1: {} is undecided: {:?}",
+                container.name,
+                self.told_team
+            );
+        }
+        Ok(())
+    }
+
+    /// V7: a container has a limit on ephemeral storage.
+    fn is_limited(&self) -> bool {
+        self.containers.iter().any(|container| {
+            let limit = "/resources/limits/ephemeral-storage";
+            container
+                .json
+                .pointer(limit)
+                .is_some_and(|limit| !limit.is_null())
+        })
     }
 
     /// R1: each dind container has the CA, unless something is mounted at, above or below.
@@ -96,6 +148,21 @@ impl View<'_> {
                     container.name,
                     host
                 );
+                let home = ROOTLESS_HOME.to_owned();
+                if has_it
+                    && at.starts_with(&home)
+                    && !mounted.iter().any(|at| facts::overlap(at, &home))
+                {
+                    let added = &self.moves[&container.place].added;
+                    let position =
+                        |wanted: &str| added.iter().position(|mount| path(mount) == wanted);
+                    prop_assert!(
+                        position(&home).is_some() && position(&home) < position(&at),
+                        "R1: {} cannot write to {}",
+                        container.name,
+                        home
+                    );
+                }
             }
         }
         Ok(())
@@ -169,7 +236,7 @@ impl View<'_> {
         let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
         let is_silent = |old: &&&Value| {
             let volume = facts::volume(self.before, text(old, "name"));
-            volume.is_some_and(|volume| !facts::is_memory(volume))
+            volume.is_some_and(|volume| facts::source_of(volume) != "emptyDir")
         };
         if let Some(old) = displaced.find(is_silent) {
             let is_told = self

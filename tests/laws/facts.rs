@@ -1,5 +1,6 @@
 //! A pod as the contract reads it. Nothing of drydock's own reading is used here.
 
+use super::start::{self, Program, Tls, name_and_tag};
 use serde_json::Value;
 
 /// The items of a list, which may be missing or null.
@@ -91,11 +92,6 @@ pub fn source_of(volume: &Value) -> &str {
     known.or(names.first()).copied().unwrap_or("emptyDir")
 }
 
-pub fn is_memory(volume: &Value) -> bool {
-    source_of(volume) == "emptyDir"
-        && volume.pointer("/emptyDir/medium").and_then(Value::as_str) == Some("Memory")
-}
-
 /// Whether a mount cannot be written to (D4).
 pub fn is_unwritable(mount: &Value, volume: Option<&Value>) -> Answer {
     if is_read_only(mount) {
@@ -122,6 +118,8 @@ pub struct Container<'p> {
     /// A member of `containers` or a native sidecar.
     pub runs_along: bool,
     pub is_dind: bool,
+    /// D1: undecided, and told.
+    pub is_undecided: bool,
 }
 
 impl<'p> Container<'p> {
@@ -135,27 +133,31 @@ impl<'p> Container<'p> {
 
     /// V6.
     pub fn is_rootless(&self) -> bool {
-        let (_, tag) = name_and_tag(text(self.json, "image"));
-        tag.is_some_and(|tag| tag.ends_with("-dind-rootless"))
+        start::is_rootless(self.json)
     }
 
-    /// D2: `Ok(None)` where TLS is off, an error where the directory cannot be known.
+    /// D2: the clean directory below which it generates certificates; `Ok(None)` where it generates none, an error where the
+    /// directory cannot be known.
     pub fn certificate_root(&self) -> Result<Option<String>, ()> {
-        let variables = list(self.json, "env");
-        let is_it = |variable: &&Value| text(variable, "name") == "DOCKER_TLS_CERTDIR";
-        let Some(variable) = variables.iter().rfind(is_it) else {
-            return Ok(Some("/certs".to_owned()));
-        };
-        if variable
-            .get("valueFrom")
-            .is_some_and(|source| !source.is_null())
-        {
-            return Err(());
+        let start = start::start(self.json);
+        if !matches!(start.program, Program::Entrypoint(_)) {
+            return Ok(None);
         }
-        match text(variable, "value") {
-            "" => Ok(None),
-            value if value.contains("$(") || !value.starts_with('/') => Err(()),
-            value => Ok(Some(clean(value))),
+        match start::tls(self.json, &start) {
+            Tls::Unknown => Err(()),
+            Tls::Off => Ok(None),
+            Tls::Directory(root) => Ok(Some(clean(&root))),
+        }
+    }
+
+    /// Whether rule D2 leaves open if certificates are generated: by a script that cannot be followed, or by other words of an image
+    /// that is a daemon by the policy's word.
+    pub fn may_generate(&self) -> bool {
+        let is_dockers = has_dind_image(text(self.json, "image"));
+        match start::start(self.json).program {
+            Program::Unknown => true,
+            Program::Other | Program::Daemon(_) => !is_dockers,
+            Program::Entrypoint(_) => false,
         }
     }
 }
@@ -168,13 +170,17 @@ pub fn containers<'p>(pod: &'p Value, globs: &[&str]) -> Vec<Container<'p>> {
             let name = text(json, "name");
             let runs_along = place == "containers" || text(json, "restartPolicy") == "Always";
             let is_runners = place == "containers" && matches!(name, "build" | "helper");
+            let may_be = runs_along && !is_runners;
+            let is_dind = may_be && is_dind(json, globs);
+            let image = text(json, "image");
             found.push(Container {
                 place: (place, index),
                 json,
                 name,
                 is_build: place == "containers" && name == "build",
                 runs_along,
-                is_dind: runs_along && !is_runners && is_dind(json, globs),
+                is_dind,
+                is_undecided: may_be && !is_dind && !has_dind_image(image) && is_called_dind(image),
             });
         }
     }
@@ -201,15 +207,6 @@ fn fits(glob: &str, text: &str) -> bool {
     }
 }
 
-fn name_and_tag(image: &str) -> (&str, Option<&str>) {
-    let reference = image.split('@').next().unwrap_or_default();
-    let last = reference.rsplit('/').next().unwrap_or_default();
-    match last.split_once(':') {
-        Some((name, tag)) => (name, Some(tag)),
-        None => (last, None),
-    }
-}
-
 fn has_dind_image(image: &str) -> bool {
     let (name, tag) = name_and_tag(image);
     let Some(tag) = tag else {
@@ -230,19 +227,14 @@ fn has_dind_image(image: &str) -> bool {
 }
 
 fn has_dind_command(container: &Value) -> bool {
-    let words = |field| -> Option<Vec<&str>> {
-        let words = container.get(field).filter(|words| !words.is_null())?;
-        words
-            .as_array()
-            .map(|words| words.iter().filter_map(Value::as_str).collect())
-    };
-    match (words("command"), words("args")) {
-        (Some(command), _) => starts_dockerd(&command),
-        (None, None) => true,
-        (None, Some(args)) => {
-            args.first().is_some_and(|first| first.starts_with('-')) || starts_dockerd(&args)
-        }
+    let words = |field: &str| list(container, field).iter().filter_map(Value::as_str);
+    let (command, args): (Vec<&str>, Vec<&str>) =
+        (words("command").collect(), words("args").collect());
+    if command.is_empty() {
+        let is_option = args.first().is_none_or(|first| first.starts_with('-'));
+        return is_option || starts_dockerd(&args);
     }
+    starts_dockerd(&[command, args].concat())
 }
 
 fn starts_dockerd(words: &[&str]) -> bool {
@@ -250,12 +242,24 @@ fn starts_dockerd(words: &[&str]) -> bool {
         .first()
         .and_then(|word| word.rsplit('/').next())
         .unwrap_or_default();
-    let is_shell = matches!(
-        program,
-        "sh" | "bash" | "ash" | "tini" | "dumb-init" | "docker-init"
-    );
+    let launchers = [
+        "sh",
+        "bash",
+        "ash",
+        "tini",
+        "dumb-init",
+        "docker-init",
+        "env",
+    ];
     program.starts_with("dockerd")
-        || (is_shell && words.iter().any(|word| word.contains("dockerd")))
+        || (launchers.contains(&program) && words.iter().any(|word| word.contains("dockerd")))
+}
+
+/// D1: an image that is not taken, with `dind` as a part of its name or tag.
+fn is_called_dind(image: &str) -> bool {
+    let (name, tag) = name_and_tag(image);
+    let is_part = |text: &str| text.split(['-', '.', '_']).any(|part| part == "dind");
+    is_part(name) || tag.is_some_and(is_part)
 }
 
 /// The volume of a name; `None` where there is none or several.

@@ -2,7 +2,8 @@
 
 use super::case::Run;
 use super::directories::Directory;
-use super::facts::{self, Answer, Container, clean, is_below, list, parent, path, text};
+use super::facts::{self, Answer, Container, clean, is_below, list, path, text};
+use super::meeting::files::is_projection;
 use super::wanted::Dind;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -11,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub const DATA: &str = "/var/lib/docker";
 const ROOTLESS_DATA: &str = "/home/rootless/.local/share/docker";
+
+/// Where rootless dockerd has its configuration.
+pub const ROOTLESS_HOME: &str = "/home/rootless/.config/docker";
 
 /// What became of one container's mounts.
 #[derive(Debug, Default)]
@@ -25,6 +29,7 @@ pub struct View<'v> {
     pub before: &'v Value,
     pub after: &'v Value,
     pub told: &'v [String],
+    pub told_team: &'v [String],
     pub wanted: Option<&'v Dind<'v>>,
     pub directories: &'v [Directory],
     pub containers: Vec<Container<'v>>,
@@ -47,6 +52,7 @@ impl<'v> View<'v> {
             before,
             after: &run.output,
             told: &run.told,
+            told_team: &run.told_team,
             wanted,
             directories,
             containers: facts::containers(before, images),
@@ -66,16 +72,18 @@ impl<'v> View<'v> {
         let mut rest = list(json, "volumeMounts").iter().peekable();
         let mut moves = Moves::default();
         for mount in container.mounts() {
-            let is_left = |directory: &&Directory| directory.own_ca == Answer::Yes;
             let directories = self
                 .directories
                 .iter()
-                .filter(|directory| !is_left(directory));
+                .filter(|directory| !directory.is_left());
             let (is_at, may_go) = directories.fold((false, false), |(is_at, may_go), directory| {
                 let (at, volume) = (path(mount), facts::volume(self.before, text(mount, "name")));
-                let is_above =
-                    at == parent(&directory.path) && (container.is_dind || container.is_build);
-                let is_blocked = is_above && facts::is_unwritable(mount, volume) != Answer::No;
+                // What the kubelet fills, and makes mount points in, goes from dind only (D7).
+                let must_write = container.is_dind
+                    || container.is_build && (!is_projection(volume) || facts::has_sub_path(mount));
+                let is_blocked = is_below(&directory.path, &at)
+                    && must_write
+                    && facts::is_unwritable(mount, volume) != Answer::No;
                 (
                     is_at || at == directory.path,
                     may_go || is_below(&at, &directory.path) || is_blocked,
@@ -232,12 +240,18 @@ impl<'v> View<'v> {
             .directories
             .iter()
             .find(|directory| directory.path == at);
-        if directory.is_some_and(|directory| directory.own_ca != Answer::Yes) && is_plain(mount) {
+        if directory.is_some_and(|directory| directory.own_ca != Answer::Yes) && is_whole(mount) {
             let lost = !displaced.is_empty();
             return (container.is_dind || container.is_build || lost)
                 .then(|| format!("the directory {at}"));
         }
         let volume = self.new_volume(name)?;
+        let is_home = at == ROOTLESS_HOME && container.is_dind && container.is_rootless();
+        if is_home && facts::source_of(volume) == "emptyDir" && is_whole(mount) {
+            // R1: a mount below makes its missing parents root's.
+            let is_free = container.mounts().iter().all(|mount| path(mount) != at);
+            return is_free.then(|| "the home of rootless dind".to_owned());
+        }
         for (asked, (_, spec)) in &wanted.volumes {
             if at == volume_path(asked, container) && is_of(volume, spec) && gets(container, spec) {
                 let privileged = spec.get("hostPath").is_none() || container.is_privileged();
@@ -278,13 +292,15 @@ fn is_repointed(before: &Value, after: &Value) -> bool {
     // What says nothing may stay.
     let says_nothing =
         |value: &Value| *value == json!(null) || *value == json!(false) || *value == json!("");
-    let mut rest = without(after, &["name"]);
+    let mut rest = without(after, &["name", "subPath"]);
     rest.retain(|field, value| !(gone.contains(&field.as_str()) && says_nothing(value)));
     without(before, &gone) == rest
 }
 
-fn is_plain(mount: &Value) -> bool {
-    mount.as_object().is_some_and(|fields| fields.len() == 2)
+/// Whether a mount says nothing but which volume it is, or which directory of dind's volume (D3).
+fn is_whole(mount: &Value) -> bool {
+    let mut fields = mount.as_object().into_iter().flatten();
+    fields.all(|(name, _)| matches!(name.as_str(), "name" | "mountPath" | "subPath"))
 }
 
 /// D8: where Relocate mounts a volume.
@@ -306,7 +322,7 @@ pub fn volume_path(asked: &str, container: &Container<'_>) -> String {
 /// R1, V6.
 pub fn ca_path(host: &str, container: &Container<'_>) -> String {
     let root = if container.is_rootless() {
-        "/home/rootless/.config/docker"
+        ROOTLESS_HOME
     } else {
         "/etc/docker"
     };

@@ -1,5 +1,7 @@
 //! Generated job pods: small choices, simple ones first, so that a failing pod shrinks to one that can be read.
 
+use super::facts::list;
+use super::setups;
 use super::volumes::{Mount, Scope, Source, VOLUME_NAMES, mount, source};
 use proptest::collection::vec;
 use proptest::option;
@@ -19,8 +21,8 @@ struct Service {
 
 fn service() -> impl Strategy<Value = Service> {
     let image = prop_oneof![
-        4 => Just("docker:28.5-dind"),
-        3 => select(vec![
+        5 => Just("docker:28.5-dind"),
+        4 => select(vec![
             "docker:dind",
             "docker:28-dind-rootless",
             "mirror.mylab.com:5000/library/docker:19.03.13-dind",
@@ -31,10 +33,15 @@ fn service() -> impl Strategy<Value = Service> {
             "docker:25-git",
             "docker:28.0.0-rc.1",
             "docker:28-dind@sha256:00",
+            "docker:18.09.7-dind",
+            "docker:20.10-dind",
+            "docker:20.10-dind-rootless",
         ]),
         2 => select(vec![
             "postgres:16",
             "corp/ci-dind:1",
+            "custom:20.10-dind",
+            "mydind:1",
             "docker:28-cli",
             "docker:22",
             "docker@sha256:00",
@@ -42,21 +49,8 @@ fn service() -> impl Strategy<Value = Service> {
             "docker:nodind",
         ]),
     ];
-    let words = prop_oneof![
-        5 => Just(json!({})),
-        1 => select(vec![
-            json!({"args": ["--mtu=1400"]}),
-            json!({"args": ["dockerd", "--mtu=1400"]}),
-            json!({"command": ["/usr/local/bin/dockerd-entrypoint.sh"]}),
-            json!({"command": ["/bin/sh", "-c", "update-ca-certificates && exec dockerd"]}),
-            json!({"command": ["tini", "--", "dockerd"], "args": ["--mtu=1400"]}),
-            json!({"command": ["sleep", "dockerd"]}),
-            json!({"args": ["docker", "info"]}),
-            json!({"command": null, "args": null}),
-        ]),
-    ];
-    let privileged = prop_oneof![4 => Just(true), 1 => Just(false)];
-    (image, words, certdir(), privileged, bool_weighted(0.15)).prop_map(
+    let privileged = prop_oneof![6 => Just(true), 1 => Just(false)];
+    (image, words(), certdir(), privileged, bool_weighted(0.15)).prop_map(
         |(image, words, env, privileged, is_sidecar)| Service {
             image,
             words,
@@ -67,13 +61,39 @@ fn service() -> impl Strategy<Value = Service> {
     )
 }
 
+/// What starts the daemon, or something else.
+fn words() -> impl Strategy<Value = Value> {
+    let entrypoint = select(vec![
+        json!({"args": ["--mtu=1400"]}),
+        json!({"command": ["/usr/local/bin/dockerd-entrypoint.sh"]}),
+        json!({"command": ["dockerd-entrypoint.sh"], "args": ["--mtu=1400"]}),
+        json!({"command": ["env", "-u", "DOCKER_HOST"], "args": ["dockerd-entrypoint.sh"]}),
+        json!({"command": ["env", "-u", "DOCKER_HOST", "A=b", "dockerd-entrypoint.sh", "--mtu=1400"]}),
+        json!({"command": ["tini", "--", "dockerd-entrypoint.sh"]}),
+        json!({"command": ["sh", "-c", "update-ca-certificates && exec dockerd-entrypoint.sh"]}),
+        json!({"command": null, "args": null}),
+    ]);
+    let no_entrypoint = select(vec![
+        json!({"args": ["dockerd", "--mtu=1400"]}),
+        json!({"args": ["dockerd", "--host=tcp://0.0.0.0:2375"]}),
+        json!({"command": ["dockerd"]}),
+        json!({"command": ["dockerd-entrypoint.sh", "dockerd"]}),
+        json!({"command": ["/bin/sh", "-c", "update-ca-certificates && exec dockerd"]}),
+        json!({"command": ["tini", "--", "dockerd"], "args": ["--mtu=1400"]}),
+        json!({"command": ["env", "A=b"], "args": ["dockerd", "--host=tcp://0.0.0.0:2375"]}),
+        json!({"command": ["sleep", "dockerd"]}),
+        json!({"args": ["docker", "info"]}),
+    ]);
+    prop_oneof![6 => Just(json!({})), 1 => entrypoint, 1 => no_entrypoint]
+}
+
 /// The variable `DOCKER_TLS_CERTDIR`, among others.
 fn certdir() -> impl Strategy<Value = Value> {
     let set = |value: &str| json!([{"name": "DOCKER_TLS_CERTDIR", "value": value}]);
     let off = json!({"name": "DOCKER_TLS_CERTDIR"});
     prop_oneof![
-        5 => Just(Value::Null),
-        3 => select(vec![set("/certs"), set("/certs/"), set("//certs/../certs"), set("/tls"), set("/a/b"), set("/")]),
+        6 => Just(Value::Null),
+        3 => select(vec![set("/certs"), set("/certs/"), set("//certs/../certs"), set("/tls"), set("/a/b"), set("/"), set("/builds/certs")]),
         2 => select(vec![
             set(""),
             json!([off]),
@@ -86,6 +106,45 @@ fn certdir() -> impl Strategy<Value = Value> {
             set("/certs/client"),
         ]),
     ]
+}
+
+/// Where the client of `build` looks: the daemon, and its certificates.
+fn client() -> impl Strategy<Value = Value> {
+    let host = prop_oneof![
+        2 => Just(Value::Null),
+        3 => Just(json!({"value": "tcp://docker:2376"})),
+        3 => select(vec![
+            json!({"value": "tcp://docker:2375"}),
+            json!({"value": "tcp://DOCKER:2376/"}),
+            json!({"value": "tcp://localhost:2376"}),
+            json!({"value": "tcp://127.0.0.1:2375"}),
+            json!({"value": "tcp://other.mylab.com:2376"}),
+            json!({"value": "tcp://farm:2376"}),
+            json!({"value": "tcp://10.0.0.9:2376"}),
+            json!({"value": "unix:///var/run/docker.sock"}),
+            json!({"value": "tcp://$(HOST):2376"}),
+            json!({"value": "ssh://farm.mylab.com"}),
+            json!({"value": ""}),
+            json!({"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
+        ]),
+    ];
+    let path = prop_oneof![
+        3 => Just(Some("/certs/client")),
+        1 => select(vec![None, Some("/tls/client"), Some("/builds/certs/client"), Some("/certs")]),
+    ];
+    (host, bool_weighted(0.7), path).prop_map(|(host, verifies, path)| {
+        let mut variables = Vec::new();
+        if !host.is_null() {
+            variables.push(with(json!({"name": "DOCKER_HOST"}), &host));
+        }
+        if verifies {
+            variables.push(json!({"name": "DOCKER_TLS_VERIFY", "value": "1"}));
+        }
+        if let Some(path) = path {
+            variables.push(json!({"name": "DOCKER_CERT_PATH", "value": path}));
+        }
+        json!(variables)
+    })
 }
 
 fn bool_weighted(probability: f64) -> impl Strategy<Value = bool> {
@@ -119,6 +178,16 @@ fn alias() -> impl Strategy<Value = Value> {
     (ip, hostnames).prop_map(|(ip, hostnames)| with(json!({"ip": ip}), &hostnames))
 }
 
+/// The entries: often the runner's for a service with `alias: docker`, and others.
+fn aliases() -> impl Strategy<Value = Vec<Value>> {
+    let others = prop_oneof![1 => Just(Vec::new()), 2 => vec(alias(), 0..4)];
+    (bool_weighted(0.6), others).prop_map(|(has_docker, others)| {
+        let runner = json!({"ip": "127.0.0.1", "hostnames": ["docker", "docker"]});
+        let runner = has_docker.then_some(runner);
+        runner.into_iter().chain(others).collect()
+    })
+}
+
 /// A list that may be missing or null instead of empty.
 fn put_list(object: &mut Value, field: &str, items: &[Value], when_empty: usize) {
     match (items.is_empty(), when_empty) {
@@ -138,7 +207,12 @@ pub fn with(mut object: Value, more: &Value) -> Value {
 #[derive(Clone, Debug)]
 struct Parts {
     services: Vec<Service>,
+    client: Value,
+    /// Variables and mounts that belong together, where the case has them.
+    setup: Option<&'static Value>,
     has_init: bool,
+    /// Whether a container has a limit on ephemeral storage.
+    is_limited: bool,
     volumes: Vec<Source>,
     mounts: Vec<Mount>,
     aliases: Vec<Value>,
@@ -161,22 +235,34 @@ pub fn pod() -> impl Strategy<Value = Value> {
         1 => Just(json!({"labels": null, "annotations": {}})),
         1 => Just(with(label, &json!({"ownerReferences": [{"kind": "ReplicaSet", "name": "x", "controller": true}]}))),
     ];
-    let scheduling = select(vec![
+    let node = select(vec![
         json!({}),
         json!({"nodeSelector": {"pool": "other"}}),
         json!({"nodeSelector": null, "tolerations": null}),
         json!({"tolerations": [{"key": "ci", "value": "dind", "effect": "NoSchedule"}]}),
         json!({"tolerations": [{"operator": "Exists"}], "hostNetwork": true}),
     ]);
+    let class = prop_oneof![
+        8 => Just(json!({})),
+        1 => select(vec![json!({"runtimeClassName": "sysbox-runc"}), json!({"runtimeClassName": "kata"})]),
+    ];
+    let scheduling = (node, class).prop_map(|(node, class)| with(node, &class));
     let parts = (
         vec(service(), 0..4).prop_map(|mut services| {
             services.truncate(3);
             services
         }),
-        bool_weighted(0.3),
+        (
+            client(),
+            option::weighted(
+                0.4,
+                (0..setups::ALL.len()).prop_map(|index| &setups::ALL[index]),
+            ),
+        ),
+        (bool_weighted(0.3), bool_weighted(0.08)),
         vec(source(), 0..4),
-        vec(mount(), 0..5),
-        vec(alias(), 0..4),
+        prop_oneof![2 => Just(Vec::new()), 3 => vec(mount(), 0..5)],
+        aliases(),
         0..3_usize,
         scheduling,
         recognised_by,
@@ -193,7 +279,8 @@ pub fn pod() -> impl Strategy<Value = Value> {
     parts.prop_map(
         |(
             services,
-            has_init,
+            (client, setup),
+            (has_init, is_limited),
             volumes,
             mounts,
             aliases,
@@ -205,7 +292,10 @@ pub fn pod() -> impl Strategy<Value = Value> {
         )| {
             render(&Parts {
                 services,
+                client,
+                setup,
                 has_init,
+                is_limited,
                 volumes,
                 mounts,
                 aliases,
@@ -228,13 +318,29 @@ fn render(parts: &Parts) -> Value {
     if parts.has_init {
         inits.push(json!({"name": "init-permissions", "image": "gitlab-runner-helper"}));
     }
+    let setup = parts.setup.unwrap_or(&Value::Null);
+    let (client, certdir) = variables(parts);
+    if !client.is_empty() {
+        containers[0]["env"] = json!(client);
+    }
+    if parts.is_limited {
+        containers[0]["resources"] = json!({"limits": {"ephemeral-storage": "1Gi"}});
+    }
     let mut places = Vec::new();
     for (number, service) in parts.services.iter().enumerate() {
+        let is_set_up = number == 0 && parts.setup.is_some();
+        let words = if is_set_up && !setup["words"].is_null() {
+            &setup["words"]
+        } else {
+            &service.words
+        };
         let mut json = with(
             json!({"name": format!("svc-{number}"), "image": service.image}),
-            &service.words,
+            words,
         );
-        if !service.env.is_null() {
+        if is_set_up && !certdir.is_empty() {
+            json["env"] = json!(certdir);
+        } else if !is_set_up && !service.env.is_null() {
             json["env"] = service.env.clone();
         }
         if service.privileged {
@@ -253,7 +359,9 @@ fn render(parts: &Parts) -> Value {
     for (source, name) in parts.volumes.iter().zip(VOLUME_NAMES) {
         volumes.push(with(json!({"name": name}), &source.json(name)));
     }
+    volumes.extend_from_slice(list(setup, "volumes"));
     add_mounts(parts, &places, &mut containers, &mut inits);
+    add_setup(setup, &places, &mut containers, &mut inits);
     match parts.fault {
         Some("dangling mount") => {
             let mounts = json!([{"name": "ghost", "mountPath": "/certs/client"}]);
@@ -273,6 +381,73 @@ fn render(parts: &Parts) -> Value {
         add_future_fields(&mut pod);
     }
     pod
+}
+
+/// The variables of `build` and of the first service: of the setup where there is one.
+fn variables(parts: &Parts) -> (Vec<Value>, Vec<Value>) {
+    let Some(setup) = parts.setup else {
+        return (parts.client.as_array().cloned().unwrap_or_default(), vec![]);
+    };
+    let variable = |name: &str, value: &Value| json!({"name": name, "value": value});
+    let host = json!("tcp://docker:2376");
+    let host = setup.get("host").unwrap_or(&host);
+    let mut client = vec![variable("DOCKER_HOST", host)];
+    if setup["plain"] != true {
+        client.push(variable("DOCKER_TLS_VERIFY", &json!("1")));
+    }
+    if let Some(path) = setup.get("path") {
+        client.push(variable("DOCKER_CERT_PATH", path));
+    }
+    let certdir = setup.get("certdir");
+    let certdir = certdir.map(|root| variable("DOCKER_TLS_CERTDIR", root));
+    // The runner gives services the job's variables too.
+    client.extend(certdir.clone());
+    (client, certdir.into_iter().collect())
+}
+
+/// Mounts a setup's volumes before the others.
+fn add_setup(
+    setup: &Value,
+    places: &[(bool, usize)],
+    containers: &mut [Value],
+    inits: &mut [Value],
+) {
+    let mut put = |is_main: bool, index: usize, mounts: &[Value]| {
+        let container = if is_main {
+            &mut containers[index]
+        } else {
+            &mut inits[index]
+        };
+        let mut all = mounts.to_vec();
+        let is_free = |mount: &&Value| {
+            mounts
+                .iter()
+                .all(|own| own["mountPath"] != mount["mountPath"])
+        };
+        all.extend(
+            list(container, "volumeMounts")
+                .iter()
+                .filter(is_free)
+                .cloned(),
+        );
+        if !mounts.is_empty() {
+            container["volumeMounts"] = json!(all);
+        }
+    };
+    let of = |scope: &str| -> Vec<Value> {
+        let mounts = list(setup, "all").iter().chain(list(setup, scope));
+        mounts.cloned().collect()
+    };
+    put(true, 0, &of("build"));
+    put(true, 1, list(setup, "all"));
+    for (number, (is_main, index)) in places.iter().enumerate() {
+        let mounts = if number == 0 {
+            of("dind")
+        } else {
+            list(setup, "all").to_vec()
+        };
+        put(*is_main, *index, &mounts);
+    }
 }
 
 fn add_mounts(

@@ -15,7 +15,7 @@ pub const VOLUME_NAMES: [&str; 6] = [
 ];
 
 /// Where things are mounted: the certificate directory in every spelling, around it, and the places other rules care about.
-const PATHS: [&str; 32] = [
+const PATHS: [&str; 41] = [
     "/certs/client",
     "/certs/client/",
     "//certs//client",
@@ -48,6 +48,15 @@ const PATHS: [&str; 32] = [
     "/home/rootless/.local/share/docker",
     "/cache",
     "/builds",
+    "/builds/certs",
+    "/builds/certs/client",
+    "/root",
+    "/root/.docker",
+    "/a",
+    "/a/b",
+    "/etc/hosts",
+    "/home/rootless/.config/docker",
+    "/var/run",
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +64,7 @@ pub enum Source {
     Memory,
     SizedMemory,
     Disk,
+    HugePages,
     Secret,
     SecretWithServer,
     ConfigMap,
@@ -78,6 +88,7 @@ impl Source {
             Self::Memory => json!({"emptyDir": {"medium": "Memory"}}),
             Self::SizedMemory => json!({"emptyDir": {"medium": "Memory", "sizeLimit": "5Mi"}}),
             Self::Disk => json!({"emptyDir": {}}),
+            Self::HugePages => json!({"emptyDir": {"medium": "HugePages"}}),
             Self::Secret => json!({"secret": {"secretName": name, "defaultMode": 420}}),
             Self::SecretWithServer => json!({"secret": {"secretName": name, "items": server}}),
             Self::ConfigMap => json!({"configMap": {"name": name}}),
@@ -106,6 +117,7 @@ pub fn source() -> impl Strategy<Value = Source> {
     use Source::*;
     let common = select(vec![Secret, Memory, Disk, ConfigMap, SizedMemory]);
     let rare = select(vec![
+        HugePages,
         SecretWithServer,
         Projected,
         ProjectedWithServer,
@@ -134,6 +146,7 @@ fn mount_flags() -> impl Strategy<Value = Value> {
         json!({"mountPropagation": "HostToContainer"}),
         json!({"readOnly": true, "recursiveReadOnly": "Enabled"}),
         json!({"subPath": "", "readOnly": null}),
+        json!({"subPath": "client"}),
     ]);
     prop_oneof![3 => plain, 2 => odd]
 }

@@ -1,0 +1,129 @@
+//! A small model of a running job pod: whether the docker client in `build` and a daemon meet.
+//!
+//! It knows what dind generates ([`daemon`]), where the client looks ([`client`]) and what the kubelet mounts ([`files`]), each with
+//! its sources, and nothing of drydock or its rules. What it cannot say is `Open`. Other machines are taken to be there, and what a
+//! Secret is called in to supply is taken to be right.
+
+#[path = "meeting/client.rs"]
+mod client;
+#[path = "meeting/daemon.rs"]
+mod daemon;
+#[path = "meeting/files.rs"]
+pub mod files;
+#[path = "meeting/kept.rs"]
+pub mod kept;
+#[cfg(test)]
+#[path = "meeting/tests.rs"]
+mod tests;
+
+use super::facts::{self, Answer, clean, list, text};
+use client::{Client, Target, client};
+use daemon::{Daemon, FILES, Security, daemon};
+use files::{Place, all, is, place, starts, supplies};
+use serde_json::Value;
+
+/// Whether the client in `build` reaches a daemon that lets it in.
+pub fn meets(pod: &Value) -> Answer {
+    let mut containers = list(&pod["spec"], "containers").iter();
+    let Some(build) = containers.find(|container| text(container, "name") == "build") else {
+        return Answer::Open;
+    };
+    let Some(client) = client(pod, build) else {
+        return Answer::Open;
+    };
+    let reached = match &client.target {
+        Target::Unknown => Answer::Open,
+        Target::Remote => remote(pod, build, &client),
+        Target::Socket(path) => socket(pod, build, path),
+        Target::Pod(port) => port_of_pod(pod, build, &client, *port),
+    };
+    all([starts(pod), reached])
+}
+
+/// The daemons of the pod. Two that share their data or come up at one port are nobody's idea of working.
+fn daemons(pod: &Value) -> Vec<Daemon> {
+    let containers = facts::containers(pod, &[]);
+    let beside = containers.iter().filter(|container| {
+        container.runs_along
+            && !(container.place.0 == "containers" && matches!(container.name, "build" | "helper"))
+    });
+    beside
+        .map(|container| daemon(pod, container.json))
+        .collect()
+}
+
+fn remote(pod: &Value, build: &Value, client: &Client) -> Answer {
+    match &client.certificates {
+        None => Answer::Yes,
+        Some(directory) => supplied(pod, build, directory),
+    }
+}
+
+fn supplied(pod: &Value, build: &Value, directory: &str) -> Answer {
+    all(FILES.map(|file| supplies(pod, build, &format!("{directory}/{file}"))))
+}
+
+fn socket(pod: &Value, build: &Value, path: &str) -> Answer {
+    let at = place(build, path);
+    let Place::Volume { name, .. } = &at else {
+        return Answer::No;
+    };
+    let volume = facts::volume(pod, name);
+    if volume.is_some_and(|volume| facts::source_of(volume) == "hostPath") {
+        return Answer::Open;
+    }
+    let answers = daemons(pod).into_iter().map(|daemon| match daemon {
+        Daemon::Up { socket, .. } => is(socket == at),
+        Daemon::Down => Answer::No,
+        Daemon::Unknown => Answer::Open,
+    });
+    any(answers)
+}
+
+fn any(answers: impl Iterator<Item = Answer>) -> Answer {
+    let answers: Vec<Answer> = answers.collect();
+    if answers.contains(&Answer::Yes) {
+        return Answer::Yes;
+    }
+    is_open(answers.contains(&Answer::Open))
+}
+
+fn is_open(open: bool) -> Answer {
+    if open { Answer::Open } else { Answer::No }
+}
+
+fn port_of_pod(pod: &Value, build: &Value, client: &Client, port: u16) -> Answer {
+    let daemons = daemons(pod);
+    let listening: Vec<&Security> = daemons
+        .iter()
+        .filter_map(|daemon| match daemon {
+            Daemon::Up { tcp, .. } => Some(tcp),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|(at, security)| (*at == port).then_some(security))
+        .collect();
+    let security = match &listening[..] {
+        _ if daemons.contains(&Daemon::Unknown) => return Answer::Open,
+        [] => return Answer::No,
+        [security] => *security,
+        _ => return Answer::Open,
+    };
+    match (security, &client.certificates) {
+        (Security::Plain, None) => Answer::Yes,
+        (Security::Plain, Some(_)) | (_, None) => Answer::No,
+        (Security::Supplied, Some(directory)) => supplied(pod, build, directory),
+        (Security::Generated(Place::Volume { name, path }), Some(directory)) => all(FILES.map(
+            |file| match place(build, &format!("{directory}/{file}")) {
+                Place::Unknown => Answer::Open,
+                found => is(found
+                    == Place::Volume {
+                        name: name.clone(),
+                        path: clean(&format!("{path}/{file}")),
+                    }),
+            },
+        )),
+        (Security::Generated(Place::Image), Some(_)) => Answer::No,
+        (Security::Generated(Place::Unknown), Some(_)) => Answer::Open,
+    }
+}

@@ -1,0 +1,76 @@
+//! What else a container reads: files of Secrets, ConfigMaps and their like outside of the certificate directories.
+
+use super::super::facts::{self, clean, is_below, list, path, text};
+use super::super::start::{self, Tls};
+use super::files::{Place, is_projection, place};
+use serde_json::Value;
+
+/// A file that a container reads, and where its path leads.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Kept {
+    pub container: (&'static str, usize),
+    pub file: String,
+    pub place: Place,
+}
+
+/// The directories that the pod's daemons may write client certificates to.
+fn directories(pod: &Value) -> Vec<String> {
+    let mut found = vec!["/certs/client".to_owned()];
+    for container in facts::containers(pod, &[]) {
+        if let Tls::Directory(root) = start::tls(container.json, &start::start(container.json)) {
+            found.push(clean(&format!("{root}/client")));
+        }
+    }
+    found
+}
+
+/// Returns the files that must stay readable: one in each mounted volume that the kubelet fills.
+///
+/// Not among them: what is at or below a certificate directory, and what is above one in a service, where dind must write. A key that
+/// is mounted by subPath above a directory is a file where a directory has to be.
+pub fn files(pod: &Value) -> Vec<Kept> {
+    let directories = directories(pod);
+    let mut kept = Vec::new();
+    for container in facts::containers(pod, &[]) {
+        let is_runners = matches!(container.name, "build" | "helper");
+        for mount in container.mounts() {
+            let at = path(mount);
+            let is_key = facts::has_sub_path(mount);
+            let is_above = |directory: &String| is_below(directory, &at);
+            let is_inside = |directory: &String| at == *directory || is_below(&at, directory);
+            if directories.iter().any(is_inside)
+                || directories.iter().any(is_above)
+                    && (is_key || container.runs_along && !is_runners)
+                || !is_projection(facts::volume(pod, text(mount, "name")))
+            {
+                continue;
+            }
+            let file = if is_key {
+                at
+            } else {
+                clean(&format!("{at}/some-key.crt"))
+            };
+            let place = place(container.json, &file);
+            // Another mount may hide it.
+            if matches!(&place, Place::Volume { name, .. } if name == text(mount, "name")) {
+                kept.push(Kept {
+                    container: container.place,
+                    file,
+                    place,
+                });
+            }
+        }
+    }
+    kept
+}
+
+/// Whether a file of the pod before is where it was in the pod after, of the same source.
+pub fn is_readable(before: &Value, after: &Value, kept: &Kept) -> bool {
+    let (list_name, index) = kept.container;
+    let container = &list(&after["spec"], list_name)[index];
+    let Place::Volume { name, .. } = &kept.place else {
+        return false;
+    };
+    place(container, &kept.file) == kept.place
+        && facts::volume(before, name) == facts::volume(after, name)
+}
