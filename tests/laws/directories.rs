@@ -4,7 +4,7 @@ use super::facts::{
     self, Answer, Container, clean, is_below, is_unwritable, list, parent, path, text,
 };
 use super::meeting::files::{Place, is_projection, nearest, place};
-use super::start::variable;
+use super::start::{variable, version};
 use super::wanted::Dind;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +94,12 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
             path,
         };
         directory.conflict = conflict(pod, &containers, &directory);
+        // Images before 2023 start without TLS where they cannot write; whether that is repaired for port 2375 is not said.
+        let is_old =
+            |dind: &&Container<'_>| version(dind.json).is_some_and(|(major, _)| major < 23);
+        if directory.build == Answer::No && dinds.iter().any(is_old) {
+            directory.build = Answer::Open;
+        }
         let build = containers.iter().find(|container| container.is_build);
         let touches = |mount: &Value| facts::overlap(&facts::path(mount), &directory.path);
         if directory.build == Answer::No

@@ -30,7 +30,8 @@ impl View<'_> {
                     .iter()
                     .any(|source| spec.get(*source).is_some());
             let mut data: BTreeMap<&str, &str> = BTreeMap::new();
-            // Of those that are excused because there is one directory, one is not: the first that can have it.
+            // Of those that are excused because there is one directory, one is not: the first that can
+            // have it.
             let is_config_map = spec.get("configMap").is_some();
             let mut first_of_one =
                 (is_one && !is_config_map && !self.some_have_data(&takers)).then_some(());
