@@ -39,7 +39,8 @@ fn holds(pod: &Value, wanted: &Dind<'_>, directory: &Directory) -> Result<(), St
         }
         if let Some(above) = nearest(container.json, &parent(&directory.path)) {
             let volume = facts::volume(pod, text(above, "name"));
-            let is_in_the_way = is_dind || has_own && !is_projection(volume);
+            let is_build = directory.concerns(&container);
+            let is_in_the_way = is_dind || is_build && has_own && !is_projection(volume);
             if is_in_the_way && is_unwritable(above, volume) == Answer::Yes {
                 return Err(format!(
                     "{} has {above} above it, which cannot be written",

@@ -74,7 +74,7 @@ spec:
     view.displaced_volumes_are_relocated().unwrap();
     let mounts: &Value = &run.output["spec"]["containers"][0]["volumeMounts"];
     assert!(
-        mounts.to_string().contains("/certs/displaced/two"),
+        mounts.to_string().contains("/certs/displaced-two"),
         "{mounts}"
     );
 }

@@ -59,6 +59,13 @@ fn remote(pod: &Value, build: &Value, client: &Client) -> Answer {
     }
 }
 
+/// Returns how many daemons come up. They share the pod's network, so a second one that drydock
+/// repairs (D2: each directory by itself) competes with the first for its port.
+pub fn daemons_up(pod: &Value) -> usize {
+    let up = |daemon: &Daemon| matches!(daemon, Daemon::Up { .. });
+    daemons(pod).into_iter().filter(up).count()
+}
+
 fn supplied(pod: &Value, build: &Value, directory: &str) -> Answer {
     all(FILES.map(|file| supplies(pod, build, &format!("{directory}/{file}"))))
 }
@@ -113,17 +120,15 @@ fn port_of_pod(pod: &Value, build: &Value, client: &Client, port: u16) -> Answer
         (Security::Plain, None) => Answer::Yes,
         (Security::Plain, Some(_)) | (_, None) => Answer::No,
         (Security::Supplied, Some(directory)) => supplied(pod, build, directory),
-        (Security::Generated(Place::Volume { name, path }), Some(directory)) => all(FILES.map(
-            |file| match place(build, &format!("{directory}/{file}")) {
-                Place::Unknown => Answer::Open,
-                found => is(found
-                    == Place::Volume {
-                        name: name.clone(),
-                        path: clean(&format!("{path}/{file}")),
-                    }),
-            },
-        )),
+        (Security::Generated(Place::Volume { name, path }), Some(directory)) => {
+            all(FILES.map(|file| {
+                let there = Place::Volume {
+                    name: name.clone(),
+                    path: clean(&format!("{path}/{file}")),
+                };
+                is(place(build, &format!("{directory}/{file}")) == there)
+            }))
+        }
         (Security::Generated(Place::Image), Some(_)) => Answer::No,
-        (Security::Generated(Place::Unknown), Some(_)) => Answer::Open,
     }
 }

@@ -305,7 +305,7 @@ fn is_whole(mount: &Value) -> bool {
 
 /// D8: where Relocate mounts a volume.
 pub fn is_target(target: &str, at: &str, name: &str) -> bool {
-    at == target || at == clean(&format!("{target}/{name}"))
+    at == target || at == clean(&format!("{target}-{name}"))
 }
 
 /// V1.

@@ -19,10 +19,15 @@ pub fn name_and_tag(image: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The major and minor version that a container's tag begins with.
+/// The major and minor version of docker that a container's tag begins with. Of an image with another
+/// name only its maker knows what the tag means.
 pub fn version(container: &Value) -> Option<(u32, Option<u32>)> {
-    let (_, tag) = name_and_tag(text(container, "image"));
-    let mut numbers = tag?.split('-').next()?.split('.');
+    let (name, tag) = name_and_tag(text(container, "image"));
+    let mut numbers = tag
+        .filter(|_| name == "docker")?
+        .split('-')
+        .next()?
+        .split('.');
     let major = numbers.next()?.parse().ok()?;
     Some((major, numbers.next().and_then(|minor| minor.parse().ok())))
 }

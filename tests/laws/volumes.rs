@@ -30,7 +30,7 @@ const PATHS: [&str; 41] = [
     "/certs/ca",
     "/certs/clients",
     "/certs/displaced",
-    "/certs/displaced/mylab-ca-pem",
+    "/certs/displaced-mylab-ca-pem",
     "/tls",
     "/tls/client",
     "/tls/server",

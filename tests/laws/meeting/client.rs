@@ -87,7 +87,8 @@ fn is_loopback(pod: &Value, build: &Value, host: &str) -> Answer {
         }
     }
     let is_pod = |address: &Option<IpAddr>| matches!(address, Some(IpAddr::V4(address)) if address.is_loopback());
-    let is_other = |address: &Option<IpAddr>| matches!(address, Some(IpAddr::V4(address)) if !address.is_loopback());
+    let is_other =
+        |address: &Option<IpAddr>| matches!(address, Some(address) if !address.is_loopback());
     match &found[..] {
         all if all.iter().all(is_other) => Answer::No,
         all if all.iter().all(is_pod) => Answer::Yes,

@@ -15,11 +15,7 @@ pub enum Place {
     /// The container's own file system.
     Image,
     /// A path in a volume.
-    Volume {
-        name: String,
-        path: String,
-    },
-    Unknown,
+    Volume { name: String, path: String },
 }
 
 /// `No` where one says so, else `Open` where one does.
@@ -51,13 +47,15 @@ pub fn place(container: &Value, at: &str) -> Place {
     let Some(mount) = nearest(container, &at) else {
         return Place::Image;
     };
-    if !text(mount, "subPathExpr").is_empty() {
-        return Place::Unknown;
-    }
+    // The same expression in two containers of a pod counts as the same path.
+    let sub_path = match text(mount, "subPathExpr") {
+        "" => text(mount, "subPath"),
+        expression => expression,
+    };
     let rest = at.strip_prefix(&path(mount)).unwrap_or(&at);
     Place::Volume {
         name: text(mount, "name").to_owned(),
-        path: clean(&format!("{}/{rest}", text(mount, "subPath"))),
+        path: clean(&format!("{sub_path}/{rest}")),
     }
 }
 
