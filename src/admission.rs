@@ -213,7 +213,7 @@ fn author_notes(
     if more > 0 {
         notes.push(format!("and {} more notes on this pod", more + 1));
     }
-    (!notes.is_empty()).then(|| AuthorNotes {
+    (!notes.is_empty()).then_some(AuthorNotes {
         namespace,
         pod,
         notes,
@@ -242,7 +242,5 @@ pub fn distinct(changes: &[&'static str]) -> String {
     names.join(",")
 }
 
-#[cfg(test)]
-mod hostile;
 #[cfg(test)]
 mod tests;
