@@ -243,6 +243,4 @@ pub fn distinct(changes: &[&'static str]) -> String {
 }
 
 #[cfg(test)]
-mod hostile;
-#[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ mod mount;
 mod text;
 mod volume;
 
-use crate::shown::shown;
+use crate::shown::{sentence, shown};
 use index::VolumeIndex;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -364,7 +364,7 @@ impl<'a> Pod<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum PodError {
     /// A field has a type that no Kubernetes version gives it.
-    #[error("{}: {}", shown(path), shown(problem))]
+    #[error("{}: {}", shown(path), sentence(problem))]
     FieldType {
         /// As in `spec.containers[0].name`.
         path: String,

@@ -12,6 +12,9 @@ use std::fmt::{self, Write as _};
 /// The characters that are shown of a text. An image reference with its digest has more than a hundred.
 pub const LONGEST: usize = 128;
 
+/// Bytes of a sentence of a library, about.
+const LONGEST_SENTENCE: usize = 512;
+
 /// Returns a text as it may be shown.
 #[must_use]
 pub fn shown(text: &str) -> Shown<'_> {
@@ -74,6 +77,25 @@ impl<'t> Shown<'t> {
         }
         (self.text, false)
     }
+}
+
+/// Returns a sentence of a library as it may be shown: such sentences quote what they are about.
+/// Its spaces and quotation marks stay; what does not print is escaped, and the end of a long one is cut.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut shown = String::new();
+    for char in text.chars() {
+        if shown.len() >= LONGEST_SENTENCE {
+            shown.push('…');
+            break;
+        }
+        if is_plain(char) || matches!(char, ' ' | '"' | '\'' | '\\') {
+            shown.push(char);
+        } else {
+            shown.extend(char.escape_debug());
+        }
+    }
+    shown
 }
 
 /// A character, escaped where it does not print or ends a quotation.
@@ -171,7 +193,7 @@ pub fn list<T: fmt::Display>(names: &[T], between: &'static str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Joined, LONGEST, MOST_NAMES, list, shown};
+    use super::{Joined, LONGEST, MOST_NAMES, list, sentence, shown};
     use rstest::rstest;
 
     #[rstest]
@@ -214,6 +236,14 @@ mod tests {
             r"'\u{202e}…'"
         );
         assert_eq!(shown("abc").at_most(3).to_string(), "abc");
+    }
+
+    #[test]
+    fn f7_a_sentence_keeps_its_words_and_has_an_end() {
+        let text = "invalid type: string \"a\u{1b}\n\u{202e}\", expected 'b'";
+        let expected = r#"invalid type: string "a\u{1b}\n\u{202e}", expected 'b'"#;
+        assert_eq!(sentence(text), expected);
+        assert!(sentence(&"x".repeat(5000)).len() < 600);
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl<'de, T: Deserialize<'de>, const PARTS: usize> Visitor<'de> for Counted<T, P
     type Value = Option<Vec<T>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
+        f.write_str("a sequence")
     }
 
     fn visit_none<E: Error>(self) -> Result<Self::Value, E> {

@@ -59,6 +59,14 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
     "{kind: PodList, items: [{spec: {volumes: {}}}]}",
     "bad: document 1, items[0]: spec.volumes: invalid type: map, expected a sequence"
 )]
+#[case::pod_over_a_bound(
+    &format!("{{kind: Pod, spec: {{tolerations: [{}]}}}}", "{}, ".repeat(1_025)),
+    "bad: document 1: the pod has more than 1024 tolerations (spec.tolerations); drydock reads at most 1024. Give the pod fewer, or create it in a namespace without the label drydock.dev/job-pods"
+)]
+#[case::review_of_a_pod_over_a_bound(
+    &format!("{{kind: AdmissionReview, apiVersion: admission.k8s.io/v1, request: {{uid: u, operation: CREATE, namespace: ci, resource: {{group: '', resource: pods}}, object: {{spec: {{tolerations: [{}]}}}}}}}}", "{}, ".repeat(1_025)),
+    "bad: document 1: drydock cannot read the pod: the pod has more than 1024 tolerations (spec.tolerations); drydock reads at most 1024. Give the pod fewer, or create it in a namespace without the label drydock.dev/job-pods"
+)]
 #[case::review_of_another_version(
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1beta1}",
     "bad: document 1: drydock answers AdmissionReview of admission.k8s.io/v1, and this is AdmissionReview of admission.k8s.io/v1beta1"

@@ -151,6 +151,25 @@ fn f2_a_pod_with_a_field_of_an_impossible_type_gets_a_400_that_names_the_field()
 }
 
 #[test]
+fn f6_a_pod_over_a_bound_gets_a_422_that_names_it() {
+    let mut review = runner();
+    review["request"]["object"]["spec"]["tolerations"] = json!(vec![json!({}); 20_000]);
+    let body = review.to_string();
+    let answer = refused_and_counted(&post("/mutate", body.as_bytes()), 422, "over-bound");
+    let bound = "more than 1024 tolerations (spec.tolerations)";
+    assert!(answer.text().contains(bound), "{}", answer.text());
+}
+
+#[test]
+fn f7_a_namespace_that_is_a_path_gets_a_400_and_no_further() {
+    let mut review = runner();
+    review["request"]["namespace"] = json!("victim/pods/foo/eviction?x=");
+    let body = review.to_string();
+    let answer = refused_and_counted(&post("/mutate", body.as_bytes()), 400, "invalid-field");
+    assert!(answer.text().contains("namespace"), "{}", answer.text());
+}
+
+#[test]
 fn f2_a_bad_request_and_a_good_one_sent_together_get_two_answers_in_order() {
     let server = Server::start(&[]);
     let mut connection = server.connect();

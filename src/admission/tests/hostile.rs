@@ -2,7 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
-use super::{Answer, Context, NamespaceLabels, ReviewError, review};
+use crate::admission::{Answer, Context, NamespaceLabels, ReviewError, review};
 use crate::mutate::Audience;
 use crate::pod::Pod;
 use crate::policy::Mode;
