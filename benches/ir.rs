@@ -14,6 +14,7 @@
 #[path = "core/mod.rs"]
 mod core;
 
+use self::core::growth::DIMENSIONS;
 use self::core::{Case, NAMES};
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
@@ -32,11 +33,7 @@ const FIXED: f64 = 60_000.0;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == MEASURE) {
-        let name = NAMES
-            .into_iter()
-            .find(|name| *name == arguments[at + 1])
-            .unwrap();
-        let case = Case::new(name);
+        let case = case(&arguments[at + 1]);
         // Once before, so that what happens once a process is not counted.
         case.run();
         measured(&case);
@@ -74,7 +71,41 @@ fn main() -> ExitCode {
         "\nA limit may be exceeded by {:.0} %.",
         (MARGIN - 1.0) * 100.0
     );
+    exceeded |= grows_too_fast();
     ExitCode::from(u8::from(exceeded))
+}
+
+/// Returns a case by its name: one of [`NAMES`], or a dimension, a `*`, and how many there are of it.
+fn case(name: &str) -> Case {
+    if let Some((dimension, count)) = name.split_once('*') {
+        return Case::grown(dimension, count.parse().unwrap());
+    }
+    Case::new(NAMES.into_iter().find(|known| *known == name).unwrap())
+}
+
+/// Twice as much of something may cost so many times as much: n log n, and some rounding.
+const GROWTH: f64 = 2.3;
+
+/// Prints what a review costs with much, and twice as much, of everything that a pod may have much of.
+fn grows_too_fast() -> bool {
+    println!(
+        "\n| dimension | count | thousands | twice the count | growth | |\n|---|---|---|---|---|---|"
+    );
+    let mut some = false;
+    for (dimension, number) in DIMENSIONS {
+        let [once, twice] = [number, 2 * number]
+            .map(|count| self::count(&format!("{dimension}*{count}")).instructions);
+        let growth = twice / once;
+        some |= growth > GROWTH;
+        println!(
+            "| {dimension} | {number} | {:.0} | {:.0} | {growth:.2} | {} |",
+            once / 1e3,
+            twice / 1e3,
+            if growth > GROWTH { "TOO FAST" } else { "" }
+        );
+    }
+    println!("\nThe limit of each growth is {GROWTH}.");
+    some
 }
 
 struct Budget {
@@ -173,7 +204,7 @@ fn measured(case: &Case) {
     case.run();
 }
 
-fn count(name: &'static str) -> Count {
+fn count(name: &str) -> Count {
     let profile = tempfile::NamedTempFile::new().unwrap();
     let output = Command::new("valgrind")
         .args([
@@ -201,7 +232,7 @@ fn count(name: &'static str) -> Count {
         "{name}: callgrind did not see `measured`: is the benchmark stripped of its symbols?"
     );
     Count {
-        bytes: Case::new(name).body.len() as f64,
+        bytes: case(name).body.len() as f64,
         instructions,
     }
 }

@@ -11,15 +11,24 @@ mod skim;
 pub use request::ReviewError;
 
 use crate::mutate::Audience;
+use crate::object_name::{NamespaceName, PodName};
 use crate::policy::Mode;
 use crate::policy::PolicySet;
 use crate::policy::set::{Labels, Matching, Namespace};
+use crate::shown::{Joined, shown};
 use crate::verdict::{self, Outcome, Place, SkipReason, Standing, Verdict};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Bytes of a note in words, about.
 const ROOM_FOR_A_NOTE: usize = 200;
+/// Bytes of all notes in words, or of all policies, in one log line or audit annotation.
+const MOST_BYTES: usize = 4096;
+/// An author reads a few lines, and notes wait in a queue.
+const MOST_AUTHOR_NOTES: usize = 8;
+/// Bytes of a note for the author: an Event takes about as many.
+const LONGEST_AUTHOR_NOTE: usize = 1000;
+/// Characters of the longest name that an object can have.
+const LONGEST_NAME: usize = 253;
 
 /// What a review is judged with.
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +72,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// The request's id.
     pub uid: String,
-    /// The pod's namespace.
+    /// The pod's namespace; empty where there is none.
     pub namespace: String,
-    /// The pod's name, or what its name will begin with.
+    /// The pod's name, or what its name will begin with, fit to be shown.
     pub pod: String,
     /// The policies that match, in rank, with commas between.
     pub policies: String,
@@ -82,10 +91,10 @@ pub struct Record {
 /// Sentences for the author of a job, to be printed in the job log when the job fails.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorNotes {
-    /// The pod's namespace.
-    pub namespace: String,
+    /// The pod's namespace, as the request names it.
+    pub namespace: NamespaceName,
     /// The pod's name.
-    pub pod: String,
+    pub pod: PodName,
     /// What was displaced, shadowed or left broken.
     pub notes: Vec<String>,
 }
@@ -97,25 +106,28 @@ pub struct AuthorNotes {
 /// are still to be read.
 pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> {
     let request = request::read(body)?;
-    let (uid, namespace, name) = (
+    let namespace = request.namespace()?;
+    let (uid, name) = (
         request.uid().to_owned(),
-        request.namespace().to_owned(),
-        request.pod_name().to_owned(),
+        shown(request.pod_name()).at_most(LONGEST_NAME).to_string(),
     );
     let labels = match context.namespace_labels {
         NamespaceLabels::Unknown => None,
         NamespaceLabels::Known(labels) => Some(labels),
-        NamespaceLabels::Read(namespaces) => match namespaces.get(&namespace) {
-            None if context.policies.asks_for_namespace_labels() => {
-                return Err(ReviewError::NamespaceNotRead(namespace));
-            }
-            labels => labels,
+        NamespaceLabels::Read(namespaces) => match &namespace {
+            None => None,
+            Some(namespace) => match namespaces.get(namespace.as_str()) {
+                None if context.policies.asks_for_namespace_labels() => {
+                    return Err(ReviewError::NamespaceNotRead(namespace.clone()));
+                }
+                labels => labels,
+            },
         },
     };
-    let created = request.created_pod().map(ToOwned::to_owned);
+    let created = request.created_pod();
     let place = Place {
         namespace: Namespace {
-            name: &namespace,
+            name: namespace.as_deref().unwrap_or_default(),
             labels,
         },
         mode: context.mode,
@@ -125,8 +137,11 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         Some(pod) => verdict::judge(pod, context.policies, place),
         None => Verdict::skipped(SkipReason::NotPodCreation),
     };
-    let mut record = record(&verdict, uid, namespace, name);
-    record.author_notes = created.and_then(|pod| author_notes(&verdict, &record.namespace, pod));
+    let namespace_name = namespace.as_deref().unwrap_or_default().to_owned();
+    let mut record = record(&verdict, uid, namespace_name, name);
+    record.author_notes = namespace
+        .zip(created)
+        .and_then(|(namespace, pod)| author_notes(&verdict, namespace, pod));
     Ok(Answer {
         body: response::render(&verdict, &record),
         patch: verdict.patch,
@@ -146,51 +161,73 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         changes.append(&mut audit_changes);
         audit_changes = std::mem::take(&mut changes);
     }
-    let mut policies = String::new();
+    let mut policies = Joined::new(",", MOST_BYTES);
     let Matching { enforce, audit, .. } = &verdict.matching;
     for policy in enforce.policies.iter().chain(&audit.policies) {
-        policies.push_str(if policies.is_empty() { "" } else { "," });
-        policies.push_str(&policy.label);
+        policies.add(&policy.label);
     }
-    let mut notes = String::new();
+    let mut notes = Joined::new("; ", MOST_BYTES);
     for (note, standing) in verdict.notes(Audience::Team) {
-        notes.reserve(ROOM_FOR_A_NOTE);
-        let between = if notes.is_empty() { "" } else { "; " };
         let standing = match standing {
             Standing::InForce => "",
             Standing::Audit => " (audit)",
         };
-        write!(notes, "{between}{}{standing}: {note}", note.rule())
-            .expect("a String takes what is written");
+        notes.reserve(ROOM_FOR_A_NOTE);
+        notes.add(format_args!("{}{standing}: {note}", note.rule()));
+    }
+    if let Some(claims) = &verdict.claims {
+        notes.add(format_args!("A5: {claims}"));
     }
     Record {
         outcome: verdict.outcome,
         uid,
         namespace,
         pod,
-        policies,
+        policies: policies.finish(),
         changes,
         audit_changes,
-        notes,
+        notes: notes.finish(),
         author_notes: None,
     }
 }
 
 /// Of an audit nothing is told: nothing was done to the author's pod. What a pod is refused for is the refusal's message.
-fn author_notes(verdict: &Verdict<'_>, namespace: &str, pod: String) -> Option<AuthorNotes> {
+fn author_notes(
+    verdict: &Verdict<'_>,
+    namespace: NamespaceName,
+    pod: PodName,
+) -> Option<AuthorNotes> {
     if !matches!(verdict.outcome, Outcome::Mutated | Outcome::Unchanged) {
         return None;
     }
-    let notes: Vec<String> = verdict
-        .notes(Audience::Author)
-        .filter(|(_, standing)| *standing == Standing::InForce)
-        .map(|(note, _)| note.to_string())
+    let in_force = || {
+        let notes = verdict.notes(Audience::Author);
+        notes.filter(|(_, standing)| *standing == Standing::InForce)
+    };
+    let more = in_force().count().saturating_sub(MOST_AUTHOR_NOTES);
+    let kept = MOST_AUTHOR_NOTES - usize::from(more > 0);
+    let mut notes: Vec<String> = in_force()
+        .take(kept)
+        .map(|(note, _)| cut(note.to_string(), LONGEST_AUTHOR_NOTE))
         .collect();
+    if more > 0 {
+        notes.push(format!("and {} more notes on this pod", more + 1));
+    }
     (!notes.is_empty()).then(|| AuthorNotes {
-        namespace: namespace.to_owned(),
+        namespace,
         pod,
         notes,
     })
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let starts = text.char_indices().map(|(at, _)| at);
+        let end = starts.take_while(|at| *at <= most).last().unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Returns the names of changes for people, each once, in the order of the changes.
@@ -205,5 +242,7 @@ pub fn distinct(changes: &[&'static str]) -> String {
     names.join(",")
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

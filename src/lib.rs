@@ -5,7 +5,7 @@
 //! people, names for metrics. Webhook, command line and tests call the same function, [`verdict::judge`].
 //!
 //! ```text
-//! document, mount_path ◄─ everything below          pure: no async, clock, environment, files, network
+//! document, mount_path, object_name, shown ◄─ everything below          pure: no async, clock, environment, files, network
 //! crd ◄── policy ◄─┐
 //!         pod ◄────┼─ job_pod ◄── mutate ◄── verdict ◄── admission ◄─┐
 //!                  └────────────────────────────────────────────────┤
@@ -55,9 +55,11 @@ pub mod manifests;
 pub mod mount_path;
 pub mod mutate;
 pub mod names;
+pub mod object_name;
 pub mod pod;
 pub mod policy;
 pub mod server;
+pub mod shown;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;

@@ -20,6 +20,7 @@ pub mod note;
 mod patch;
 mod registry_cas;
 mod scheduling;
+mod volume_names;
 
 pub use change::Change;
 pub use note::{Audience, Note};
@@ -29,6 +30,7 @@ use crate::job_pod::dind;
 use crate::pod::{Pod, Text};
 use crate::policy::{Desired, Policy};
 use change::Action;
+use volume_names::VolumeNames;
 
 /// What policies do to one pod.
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
             changes: Vec::with_capacity(12),
             ..Plan::default()
         },
+        names: VolumeNames::default(),
     };
     host_aliases::plan(&mut planner, desired);
     if let Some(wanted) = &desired.dind {
@@ -82,17 +85,36 @@ pub fn annotations(
     annotations::of(original, desired, changes)
 }
 
+/// Says which of those annotations a pod came with, if any.
+#[must_use]
+pub fn claims(original: &Pod<'_>) -> Option<String> {
+    annotations::claims(original)
+}
+
 /// The pod as the rules so far leave it, and what they recorded.
 struct Planner<'p, 'a> {
     pod: &'p mut Pod<'a>,
     plan: Plan<'a>,
+    names: VolumeNames<'a>,
 }
 
 impl<'a> Planner<'_, 'a> {
     /// Records a change and applies it to the picture of the pod.
     fn change(&mut self, policy: &'a Policy, action: Action<'a>) {
         action.apply(self.pod);
+        if let Action::AddVolume { name, .. } = &action {
+            self.names.take(name);
+        }
         self.plan.changes.push(Change { policy, action });
+    }
+
+    /// Records removals and applies them. Those that follow each other in one list, from the last to the first, cost one pass over it.
+    fn remove(&mut self, removals: Vec<(&'a Policy, Action<'a>)>) {
+        change::apply_removals(removals.iter().map(|(_, action)| action), self.pod);
+        let changes = removals
+            .into_iter()
+            .map(|(policy, action)| Change { policy, action });
+        self.plan.changes.extend(changes);
     }
 
     fn note(&mut self, policy: &'a Policy, fact: note::Fact<'a>) {
@@ -111,37 +133,8 @@ impl<'a> Planner<'_, 'a> {
         }
     }
 
-    /// Returns a name that no volume of the pod and no mount uses, the preferred one if possible (V4).
-    /// Mounts count, because a new volume must not give one a meaning that has none: that pod is for the API server to refuse.
-    fn free_volume_name(&self, preferred: impl Into<Text<'a>>) -> Text<'a> {
-        let preferred: Text<'a> = preferred.into();
-        let is_taken = |name: &str| {
-            self.pod
-                .volumes()
-                .iter()
-                .any(|volume| &*volume.name == name)
-                || self.pod.containers().any(|(_, container)| {
-                    container
-                        .mounts()
-                        .iter()
-                        .any(|mount| mount.volume() == name)
-                        || container
-                            .volume_devices
-                            .iter()
-                            .flatten()
-                            .any(|device| crate::pod::text(&device.name) == name)
-                })
-        };
-        if !is_taken(&preferred) {
-            return preferred;
-        }
-        let candidate = |number: usize| {
-            let suffix = format!("-{number}");
-            let room = 63 - suffix.len();
-            format!("{}{suffix}", preferred.get(..room).unwrap_or(&preferred))
-        };
-        let mut names = (2..).map(candidate);
-        let name = names.find(|name| !is_taken(name));
-        Text::from(name.expect("a pod has finitely many volumes"))
+    /// Returns a name for a volume that is added, the preferred one if possible (V4).
+    fn free_volume_name(&mut self, preferred: impl Into<Text<'a>>) -> Text<'a> {
+        self.names.free(self.pod, preferred.into())
     }
 }

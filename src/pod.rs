@@ -4,27 +4,49 @@
 //! changes are written as patch operations, never by writing this view back.
 //! Every list may be missing or null, and every text may be missing: a pod that the API server will refuse gets here too.
 
+mod bounds;
 mod env;
+mod index;
 mod mount;
 mod text;
 mod volume;
 
+use crate::shown::shown;
+use index::VolumeIndex;
 use serde::Deserialize;
+use serde::de::Deserializer;
 
+pub(crate) use bounds::VariableCount;
+pub use bounds::{Dimension, OverBound};
 pub use env::{Env, EnvValue};
 pub use mount::{MountPath, VolumeMount};
 pub use text::{Map, Text};
 pub use volume::Volume;
 
 /// A pod.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Pod<'a> {
     /// Its metadata.
-    #[serde(borrow, default, deserialize_with = "text::null_as_default")]
     pub metadata: Metadata<'a>,
     /// Its spec.
-    #[serde(borrow, default, deserialize_with = "text::null_as_default")]
     pub spec: Spec<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Pod")]
+        struct Fields<'a> {
+            #[serde(borrow, default, deserialize_with = "text::null_as_default")]
+            metadata: Metadata<'a>,
+            #[serde(borrow, default, deserialize_with = "text::null_as_default")]
+            spec: Spec<'a>,
+        }
+        let Fields { metadata, spec } = Fields::deserialize(deserializer)?;
+        let pod = Self { metadata, spec };
+        bounds::check_sums(&pod)?;
+        Ok(pod)
+    }
 }
 
 /// A pod's metadata.
@@ -41,12 +63,13 @@ pub struct Metadata<'a> {
     #[serde(borrow)]
     pub namespace: Option<Text<'a>>,
     /// Labels.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::labels")]
     pub labels: Option<Map<'a>>,
     /// Annotations; `None` where there is no object to add one to.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::annotations")]
     pub annotations: Option<Map<'a>>,
     /// Owners.
+    #[serde(default, deserialize_with = "bounds::owners")]
     pub owner_references: Option<Vec<OwnerReference>>,
 }
 
@@ -62,29 +85,32 @@ pub struct OwnerReference {
 #[serde(rename_all = "camelCase")]
 pub struct Spec<'a> {
     /// What `/etc/hosts` gets.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::host_aliases")]
     pub host_aliases: Option<Vec<HostAlias<'a>>>,
     /// Volumes.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::volumes")]
     pub volumes: Option<Vec<Volume<'a>>>,
     /// Containers.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::containers")]
     pub containers: Option<Vec<Container<'a>>>,
     /// Init containers, native sidecars among them.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::containers")]
     pub init_containers: Option<Vec<Container<'a>>>,
     /// `Never` for every job pod.
     #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
     /// Labels that its node must have.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::node_selector")]
     pub node_selector: Option<Map<'a>>,
     /// Taints that it tolerates.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::tolerations")]
     pub tolerations: Option<Vec<Toleration<'a>>>,
     /// Its operating system, where it is said.
     #[serde(borrow)]
     pub os: Option<Os<'a>>,
+    /// Where the volumes are.
+    #[serde(skip)]
+    volume_index: VolumeIndex<'a>,
 }
 
 /// `spec.os`.
@@ -102,7 +128,7 @@ pub struct HostAlias<'a> {
     #[serde(borrow)]
     pub ip: Option<Text<'a>>,
     /// Its hostnames.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::hostnames")]
     pub hostnames: Option<Vec<Text<'a>>>,
 }
 
@@ -111,25 +137,25 @@ pub struct HostAlias<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
     /// `build` and `helper` are the runner's; services are named by alias or `svc-N`.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::name")]
     pub name: Option<Text<'a>>,
     /// The image reference.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::path")]
     pub image: Option<Text<'a>>,
     /// The entrypoint, where the pod sets it.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::words")]
     pub command: Option<Vec<Text<'a>>>,
     /// The arguments, where the pod sets them.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::words")]
     pub args: Option<Vec<Text<'a>>>,
     /// The two variables that a rule looks at.
     #[serde(borrow, default, deserialize_with = "text::null_as_default")]
     pub env: Env<'a>,
     /// Mounts.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::mounts")]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
     /// Raw block devices.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::devices")]
     pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
     /// Its privileges.
     pub security_context: Option<SecurityContext>,
@@ -149,7 +175,7 @@ pub struct SecurityContext {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct VolumeDevice<'a> {
     /// The volume.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::name")]
     pub name: Option<Text<'a>>,
 }
 
@@ -214,22 +240,23 @@ impl<'a> Pod<'a> {
     /// Reads a pod from JSON.
     ///
     /// # Errors
-    /// Where the text is not JSON or a field that a rule reads has another type, with the field's path.
-    pub fn from_json(text: &'a str) -> Result<Self, FieldTypeError> {
+    /// Where the text is not JSON, a field that a rule reads has another type, or the pod has more of something than is read.
+    pub fn from_json(text: &'a str) -> Result<Self, PodError> {
         // The path is worth its cost only once something is wrong.
-        serde_json::from_str(text).map_err(|_| {
-            match serde_path_to_error::deserialize::<_, Self>(
-                &mut serde_json::Deserializer::from_str(text),
-            ) {
-                Err(error) => FieldTypeError {
-                    path: error.path().to_string(),
-                    source: error.into_inner(),
-                },
-                Ok(_) => FieldTypeError {
-                    path: ".".to_owned(),
-                    source: serde::de::Error::custom("the pod is followed by something else"),
-                },
+        serde_json::from_str(text).map_err(|error| {
+            if let Some(bound) = OverBound::found_in(&error) {
+                return PodError::OverBound(bound);
             }
+            let mut deserializer = serde_json::Deserializer::from_str(text);
+            let (path, problem) =
+                match serde_path_to_error::deserialize::<_, Self>(&mut deserializer) {
+                    Err(error) => (error.path().to_string(), error.into_inner().to_string()),
+                    Ok(_) => (
+                        ".".to_owned(),
+                        "the pod is followed by something else".to_owned(),
+                    ),
+                };
+            PodError::FieldType { path, problem }
         })
     }
 
@@ -273,7 +300,14 @@ impl<'a> Pod<'a> {
     /// Returns the first volume of a name.
     #[must_use]
     pub fn volume(&self, name: &str) -> Option<&Volume<'a>> {
-        self.volumes().iter().find(|volume| &*volume.name == name)
+        self.spec.volume_index.find(self.volumes(), name)
+    }
+
+    /// Appends a volume.
+    pub fn add_volume(&mut self, volume: Volume<'a>) {
+        let volumes = self.spec.volumes.get_or_insert_default();
+        self.spec.volume_index.add(volumes.len(), &volume.name);
+        volumes.push(volume);
     }
 
     /// Returns the entries of `/etc/hosts`.
@@ -306,14 +340,20 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// A field of a pod has a type that no Kubernetes version gives it.
+/// Why a pod cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
-pub struct FieldTypeError {
-    /// As in `spec.containers[0].name`.
-    pub path: String,
-    /// What serde says of it.
-    source: serde_json::Error,
+pub enum PodError {
+    /// A field has a type that no Kubernetes version gives it.
+    #[error("{}: {}", shown(path), shown(problem))]
+    FieldType {
+        /// As in `spec.containers[0].name`.
+        path: String,
+        /// What serde says of it.
+        problem: String,
+    },
+    /// The pod has more of something than is read.
+    #[error(transparent)]
+    OverBound(OverBound),
 }
 
 impl<'a> Container<'a> {

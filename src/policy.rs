@@ -272,7 +272,7 @@ pub struct PolicyToleration {
 }
 
 /// A toleration after the API's defaults.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct TolerationTerms {
     /// Empty matches all keys.
     pub key: String,
@@ -309,7 +309,7 @@ impl fmt::Display for TolerationTerms {
 }
 
 /// A pattern in which `*` stands for any characters, also none and also `/`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Glob(String);
 
 impl Glob {

@@ -22,6 +22,7 @@ pub use ops::router as ops_router;
 pub use webhook::router as webhook_router;
 
 use crate::admission::{self, Answer, AuthorNotes, Context, ReviewError};
+use crate::object_name::NamespaceName;
 use crate::policy::PolicySet;
 use crate::policy::set::Labels;
 use crate::telemetry::LevelSwitch;
@@ -84,7 +85,7 @@ impl Default for Limits {
 
 /// Reads the labels of a namespace that is not known yet; the error is a sentence.
 pub type ReadLabels =
-    Arc<dyn Fn(String) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
+    Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
 
 /// What a cluster adds to the answers.
 #[derive(Clone)]

@@ -34,6 +34,8 @@ pub struct Verdict<'a> {
     pub audited: Plan<'a>,
     /// The patch: a JSON array of RFC 6902 operations, where the pod is changed.
     pub patch: Option<String>,
+    /// Which of drydock's annotations the pod came with, in a sentence: this review is not what wrote them (A5).
+    pub claims: Option<String>,
 }
 
 /// The outcome of a review. Metrics, logs, annotations and `explain` use the same names.
@@ -115,6 +117,7 @@ impl<'a> Verdict<'a> {
             enforced: Plan::default(),
             audited: Plan::default(),
             patch: None,
+            claims: None,
         }
     }
 
@@ -150,7 +153,15 @@ pub enum Standing {
 
 /// Judges a pod.
 #[must_use]
-pub fn judge<'a>(mut pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) -> Verdict<'a> {
+pub fn judge<'a>(pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) -> Verdict<'a> {
+    let claims = mutate::claims(&pod);
+    Verdict {
+        claims,
+        ..judged(pod, policies, place)
+    }
+}
+
+fn judged<'a>(mut pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) -> Verdict<'a> {
     if matches!(place.namespace.name, "kube-system")
         || (!place.own_namespace.is_empty() && place.namespace.name == place.own_namespace)
     {
@@ -187,6 +198,7 @@ pub fn judge<'a>(mut pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) ->
         enforced,
         audited,
         patch,
+        claims: None,
     }
 }
 

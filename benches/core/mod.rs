@@ -1,6 +1,8 @@
 //! What `ir` and `time` measure: reviews and sets of policies, from 6 kB to 1 MB and from one policy to a thousand.
 
 mod bodies;
+#[allow(dead_code, reason = "`time` measures none of them")]
+pub(crate) mod growth;
 
 use bodies::fixture;
 use drydock::admission::{self, Context, NamespaceLabels};
@@ -69,6 +71,29 @@ impl Case {
         Self {
             work,
             body,
+            policies: set(&policies),
+        }
+    }
+
+    #[allow(dead_code, reason = "`time` measures none of them")]
+    /// Makes the case of a pod with so many of a dimension of [`growth::DIMENSIONS`].
+    pub(crate) fn grown(dimension: &str, count: usize) -> Self {
+        let policies = match dimension {
+            "owned hostnames, and 2,000 entries" | "stale hostnames of one entry" => {
+                owner_of(count)
+            }
+            _ => {
+                let mut policies = sample();
+                policies[0]["spec"]["dind"]["scheduling"] = json!({
+                    "nodeSelector": {"role": "ci"},
+                    "tolerations": [{"key": "ci", "operator": "Exists"}],
+                });
+                policies
+            }
+        };
+        Self {
+            work: Work::Review,
+            body: growth::review(dimension, count),
             policies: set(&policies),
         }
     }

@@ -1,12 +1,16 @@
 //! Reading an AdmissionReview: borrowed, only what is needed, and with a sentence for whoever sent something else.
 
 use super::skim;
-use crate::pod::{Pod, Text, text};
+use crate::object_name::{NamespaceName, NotAName, PodName};
+use crate::pod::{OverBound, Pod, Text, text};
+use crate::shown::shown;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
+/// The API server sends a UUID, which has 36 characters.
+const LONGEST_UID: usize = 64;
 
 /// Why a review cannot be answered. The message is for the author of the job: the API server quotes it in the job log.
 #[derive(Debug, thiserror::Error)]
@@ -27,23 +31,38 @@ pub enum ReviewError {
     /// A field is missing.
     #[error("drydock cannot read the request: {0} is missing")]
     Missing(&'static str),
+    /// A field of the request holds what the API server never puts there.
+    #[error("drydock cannot read the request: its {field} is \"{shown}\", {why}")]
+    Invalid {
+        /// As in `namespace`.
+        field: &'static str,
+        /// The value, fit to be shown.
+        shown: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A field has a type that no Kubernetes version gives it. Holds the field's path; the value is the job's own (T4).
     #[error("drydock cannot read the pod: its {0} has a type that no Kubernetes version gives it")]
     WrongType(String),
+    /// The pod has more of something than is read.
+    #[error("drydock cannot read the pod: {0}")]
+    OverBound(OverBound),
     /// A policy selects by labels of the namespace, which is the one held here, and they are not known yet.
     #[error(
         "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; create the pod again"
     )]
-    NamespaceNotRead(String),
+    NamespaceNotRead(NamespaceName),
 }
 
 impl ReviewError {
     /// All names, for metrics.
-    pub const NAMES: [&'static str; 5] = [
+    pub const NAMES: [&'static str; 7] = [
         "not-json",
         "wrong-kind",
         "missing-field",
+        "invalid-field",
         "wrong-type",
+        "over-bound",
         "namespace-not-read",
     ];
 
@@ -54,7 +73,9 @@ impl ReviewError {
             Self::NotJson(_) => "not-json",
             Self::WrongKind { .. } => "wrong-kind",
             Self::Missing(_) => "missing-field",
+            Self::Invalid { .. } => "invalid-field",
             Self::WrongType(_) => "wrong-type",
+            Self::OverBound(_) => "over-bound",
             Self::NamespaceNotRead(_) => "namespace-not-read",
         }
     }
@@ -154,7 +175,13 @@ fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
 fn wrong_type<'de, T: Deserialize<'de>>(body: &'de [u8]) -> ReviewError {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(error) => ReviewError::WrongType(error.path().to_string()),
+        Err(error) => {
+            let path = error.path().to_string();
+            if let Some(bound) = OverBound::found_in(error.inner()) {
+                return ReviewError::OverBound(bound);
+            }
+            ReviewError::WrongType(shown(&path).to_string())
+        }
         Ok(_) => ReviewError::WrongType("request".to_owned()),
     }
 }
@@ -166,7 +193,7 @@ fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
             if text.is_empty() {
                 otherwise.to_owned()
             } else {
-                text.chars().take(64).collect()
+                shown(text).at_most(64).to_string()
             }
         };
         return Err(ReviewError::WrongKind {
@@ -177,6 +204,13 @@ fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
     let request = review.request.ok_or(ReviewError::Missing("request"))?;
     if text(&request.uid).is_empty() {
         return Err(ReviewError::Missing("request.uid"));
+    }
+    if text(&request.uid).len() > LONGEST_UID {
+        return Err(ReviewError::Invalid {
+            field: "uid",
+            shown: shown(text(&request.uid)).at_most(LONGEST_UID).to_string(),
+            why: "which is longer than the API server makes one",
+        });
     }
     if text(&request.operation).is_empty() {
         return Err(ReviewError::Missing("request.operation"));
@@ -196,9 +230,21 @@ impl<'a> Request<'a> {
         text(&self.0.uid)
     }
 
-    /// The request's namespace: the pod's own may be missing during admission.
-    pub(super) fn namespace(&self) -> &str {
-        text(&self.0.namespace)
+    /// Returns the request's namespace, the only one that counts: what the pod says of its own is its author's word.
+    /// There is none where the request is about something outside of namespaces.
+    pub(super) fn namespace(&self) -> Result<Option<NamespaceName>, ReviewError> {
+        match text(&self.0.namespace) {
+            "" if self.is_pod_creation() => Err(ReviewError::Missing("request.namespace")),
+            "" => Ok(None),
+            name => match name.parse() {
+                Ok(name) => Ok(Some(name)),
+                Err(error) => Err(ReviewError::Invalid {
+                    field: "namespace",
+                    shown: shown(name).to_string(),
+                    why: NotAName::reason(error),
+                }),
+            },
+        }
     }
 
     pub(super) fn pod_name(&self) -> &str {
@@ -210,19 +256,16 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the name under which the pod will be found. There is none with `generateName`: the API server makes it up after
-    /// admission; and none in a dry run, which stores nothing.
-    pub(super) fn created_pod(&self) -> Option<&str> {
-        let of_pod = self
-            .0
-            .object
-            .as_ref()
-            .and_then(|pod| pod.metadata.name.as_ref());
-        let name = [self.0.name.as_ref(), of_pod]
+    /// admission; none in a dry run, which stores nothing; and none where request and pod name two, which the API server never does.
+    pub(super) fn created_pod(&self) -> Option<PodName> {
+        let pod = self.0.object.as_ref()?;
+        let mut names = [&self.0.name, &pod.metadata.name]
             .into_iter()
-            .flatten()
-            .map(Text::as_str)
-            .find(|name| !name.is_empty());
-        name.filter(|_| self.0.dry_run != Some(true))
+            .map(text)
+            .filter(|name| !name.is_empty());
+        let name = names.next()?;
+        let is_stored = self.0.dry_run != Some(true) && names.all(|other| other == name);
+        name.parse().ok().filter(|_| is_stored)
     }
 
     /// Returns the pod that is created, or nothing where the request is for something else (P1).

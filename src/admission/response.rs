@@ -124,11 +124,19 @@ fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
         Standing::Audit => "drydock (audit, not done)",
     };
     // What gets a pod refused is its message; a warning would say it twice.
-    let notes = verdict
-        .notes(Audience::Author)
-        .filter(|_| verdict.outcome != Outcome::Denied);
-    notes
-        .take(MOST_WARNINGS)
+    let notes = || {
+        verdict
+            .notes(Audience::Author)
+            .filter(|_| verdict.outcome != Outcome::Denied)
+    };
+    let more = notes().count().saturating_sub(MOST_WARNINGS);
+    let kept = MOST_WARNINGS - usize::from(more > 0);
+    let mut warnings: Vec<String> = notes()
+        .take(kept)
         .map(|(note, standing)| note.warning(prefix(standing)))
-        .collect()
+        .collect();
+    if more > 0 {
+        warnings.push(format!("drydock: and {} more notes on this pod", more + 1));
+    }
+    warnings
 }

@@ -271,9 +271,9 @@ impl<'de> Deserializer<'de> for &mut Skim<'de> {
             return visitor.visit_newtype_struct(self);
         }
         self.take(b'[')?;
-        let mut variables = Variables(Members::new(self));
+        let mut variables = Variables::new(Members::new(self));
         let value = visitor.visit_seq(&mut variables)?;
-        variables.0.are_read(value)
+        variables.members.are_read(value)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {

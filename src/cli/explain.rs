@@ -22,6 +22,9 @@ pub(super) fn write(
             &format!("it is a job pod: it has {}", recognised.sign()),
         )?;
     }
+    if let Some(claims) = &verdict.claims {
+        line(out, "A5", claims)?;
+    }
     policies(out, verdict)?;
     let in_force = !matches!(verdict.outcome, Outcome::Audited(_));
     plan(

@@ -8,6 +8,7 @@ use crate::document::{self, type_name};
 use crate::pod::Pod;
 use crate::policy::set::Namespace;
 use crate::policy::{Address, Mode, PolicySet, Source, form};
+use crate::shown::shown;
 use crate::verdict::{self, Outcome, Place, Verdict};
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
@@ -15,6 +16,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+
+/// Characters of the longest name that an object can have.
+const LONGEST_NAME: usize = 253;
 
 /// Show what would become of pods, offline, with the same engine as the webhook.
 ///
@@ -380,13 +384,14 @@ impl<O: Write, T: Write> Run<'_, O, T> {
                     .or(before.pointer("/metadata/generateName"))
                     .and_then(Value::as_str)
                     .unwrap_or("object");
+                let name = shown(name).at_most(LONGEST_NAME).to_string();
                 let diff = similar::TextDiff::from_lines(&before_text, &after_text);
                 write!(
                     self.out,
                     "{}",
                     diff.unified_diff()
                         .context_radius(3)
-                        .header(name, &format!("{name} (repaired)"))
+                        .header(&name, &format!("{name} (repaired)"))
                 )?;
             }
             Output::Explain => {
@@ -394,7 +399,7 @@ impl<O: Write, T: Write> Run<'_, O, T> {
                     .get("kind")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
-                writeln!(self.out, "{kind}: not a pod, passed on unchanged")?;
+                writeln!(self.out, "{}: not a pod, passed on unchanged", shown(kind))?;
             }
         }
         Ok(())
@@ -403,10 +408,11 @@ impl<O: Write, T: Write> Run<'_, O, T> {
 
 /// What messages call a pod.
 fn title(namespace: &str, name: &str) -> String {
+    let name = shown(name).at_most(LONGEST_NAME);
     if namespace.is_empty() {
         format!("pod {name}")
     } else {
-        format!("pod {namespace}/{name}")
+        format!("pod {}/{name}", shown(namespace))
     }
 }
 

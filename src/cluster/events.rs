@@ -53,8 +53,8 @@ pub async fn run(
             };
             metrics.event(EventOutcome::Failed);
             tracing::warn!(
-                namespace = told.namespace,
-                pod = told.pod,
+                namespace = told.namespace.as_str(),
+                pod = told.pod.as_str(),
                 "an Event cannot be written: {problem}"
             );
         }
@@ -71,14 +71,14 @@ fn event(told: &AuthorNotes, note: &str, instance: &str, now: Timestamp) -> Even
     Event {
         metadata: ObjectMeta {
             name: Some(format!("{pod}.{:016x}", hasher.finish())),
-            namespace: Some(told.namespace.clone()),
+            namespace: Some(told.namespace.to_string()),
             ..ObjectMeta::default()
         },
         involved_object: ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
-            name: Some(told.pod.clone()),
-            namespace: Some(told.namespace.clone()),
+            name: Some(told.pod.to_string()),
+            namespace: Some(told.namespace.to_string()),
             ..ObjectReference::default()
         },
         type_: Some("Warning".to_owned()),

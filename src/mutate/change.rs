@@ -5,6 +5,8 @@
 mod apply;
 mod sentence;
 
+pub(super) use apply::apply_removals;
+
 use crate::pod::{ContainerId, Text};
 use crate::policy::{Policy, TolerationTerms};
 use serde_json::value::RawValue;
@@ -30,8 +32,8 @@ pub enum Action<'a> {
         ip: Text<'a>,
         /// What goes.
         dropped: Vec<Text<'a>>,
-        /// What stays.
-        kept: Vec<Text<'a>>,
+        /// What stays; `None` where a later change of the entry says it, or removes the entry.
+        kept: Option<Vec<Text<'a>>>,
     },
     /// Adds hostnames to an entry that has the right address.
     ExtendHostAlias {

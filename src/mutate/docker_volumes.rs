@@ -22,17 +22,19 @@ use super::change::{Action, NewMount, NewSource};
 use super::note::Fact;
 use crate::job_pod::dind::{DindContainer, is_native_sidecar};
 use crate::mount_path;
-use crate::pod::{ContainerId, ContainerList, Text, Volume};
+use crate::pod::{ContainerId, ContainerList, Text};
 use crate::policy::set::{Asked, DesiredDind};
 use crate::policy::{DOCKER_ROOT, DindVolume, VolumeContainers};
+use std::collections::BTreeMap;
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
     desired: &DesiredDind<'a>,
     containers: &[DindContainer],
 ) {
+    let directories = Directories::of(containers);
     for asked in &desired.volumes {
-        add(planner, *asked, containers);
+        add(planner, *asked, containers, &directories);
     }
     tell_of_shared_data(planner, desired, containers);
 }
@@ -46,12 +48,17 @@ struct Target<'a> {
     is_data: bool,
 }
 
-fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, DindVolume>, dinds: &[DindContainer]) {
+fn add<'a>(
+    planner: &mut Planner<'_, 'a>,
+    asked: Asked<'a, DindVolume>,
+    dinds: &[DindContainer],
+    directories: &Directories,
+) {
     let Asked {
         policy,
         what: volume,
     } = asked;
-    let targets = targets(planner, asked, dinds);
+    let targets = targets(planner, asked, dinds, directories);
     let mut data_is_taken = volume
         .source
         .identity
@@ -115,6 +122,7 @@ fn targets<'a>(
     planner: &mut Planner<'_, 'a>,
     asked: Asked<'a, DindVolume>,
     dinds: &[DindContainer],
+    directories: &Directories,
 ) -> Vec<Target<'a>> {
     let Asked {
         policy,
@@ -122,8 +130,10 @@ fn targets<'a>(
     } = asked;
     let mut targets = Vec::new();
     let mut facts = Vec::new();
+    // They stand in the pod's order.
+    let mut dinds = dinds.iter().peekable();
     for (id, container) in planner.pod.containers() {
-        let dind = dinds.iter().find(|dind| dind.id == id);
+        let dind = dinds.next_if(|dind| dind.id == id);
         let wanted = match volume.containers {
             VolumeContainers::Dind => dind.is_some(),
             VolumeContainers::All => {
@@ -148,7 +158,7 @@ fn targets<'a>(
                 volume: &volume.name,
                 container: name,
             });
-        } else if let Some(directory) = in_the_way(volume, path, dinds) {
+        } else if let Some(directory) = directories.spoilt_by(volume, path) {
             facts.push(Fact::InTheWay {
                 volume: &volume.name,
                 container: name,
@@ -169,18 +179,47 @@ fn targets<'a>(
     targets
 }
 
-/// Returns the certificate directory that a mount would spoil: one that it lies in, or whose direct parent it would make unwritable.
-/// For `/certs/client` a policy is refused when it is written; a job may choose another directory.
-fn in_the_way(volume: &DindVolume, path: &str, dinds: &[DindContainer]) -> Option<Text<'static>> {
-    let unwritable = volume.read_only || volume.source.is_read_only();
-    dinds
-        .iter()
-        .filter_map(|dind| dind.certificates.client_directory())
-        .find(|directory| {
-            *path == **directory
-                || mount_path::is_below(path, directory)
-                || (unwritable && path == mount_path::parent(directory))
-        })
+/// The certificate directories of the dind containers.
+struct Directories {
+    /// In the order of the containers.
+    all: Vec<Text<'static>>,
+    /// Path of each, and its position.
+    by_path: BTreeMap<Text<'static>, usize>,
+    /// The direct parent of each, and the position of the first directory in it.
+    by_parent: BTreeMap<Text<'static>, usize>,
+}
+
+impl Directories {
+    fn of(dinds: &[DindContainer]) -> Self {
+        let directories = dinds
+            .iter()
+            .filter_map(|dind| dind.certificates.client_directory());
+        let all: Vec<Text<'static>> = directories.collect();
+        let (mut by_path, mut by_parent) = (BTreeMap::new(), BTreeMap::new());
+        for (position, directory) in all.iter().enumerate() {
+            by_path.entry(directory.clone()).or_insert(position);
+            let parent = Text::from(mount_path::parent(directory).to_owned());
+            by_parent.entry(parent).or_insert(position);
+        }
+        Self {
+            all,
+            by_path,
+            by_parent,
+        }
+    }
+
+    /// Returns the first directory that a mount would spoil: one that it lies at or in, or whose direct parent it would make unwritable.
+    /// For `/certs/client` a policy is refused when it is written; a job may choose another directory.
+    fn spoilt_by(&self, volume: &DindVolume, path: &str) -> Option<Text<'static>> {
+        let unwritable = volume.read_only || volume.source.is_read_only();
+        let as_parent = self.by_parent.get(path).filter(|_| unwritable);
+        let ancestors = std::iter::successors(Some(path), |path| {
+            (*path != "/").then(|| mount_path::parent(path))
+        });
+        let spoilt = ancestors.filter_map(|ancestor| self.by_path.get(ancestor));
+        let first = spoilt.chain(as_parent).min()?;
+        self.all.get(*first).cloned()
+    }
 }
 
 /// Whether some dind container has its data on the one directory that a source stands for.
@@ -230,26 +269,24 @@ fn tell_of_shared_data<'a>(
     if mounted.len() < 2 {
         return;
     }
-    let names: Vec<Text<'a>> = planner
-        .pod
-        .volumes()
+    let mut sharing: BTreeMap<Text<'a>, Vec<Text<'a>>> = BTreeMap::new();
+    for (container, volume) in mounted {
+        sharing.entry(volume).or_default().push(container);
+    }
+    let policy = desired
+        .volumes
         .iter()
-        .map(|volume: &Volume<'a>| volume.name.clone())
+        .find(|asked| asked.what.path == DOCKER_ROOT)
+        .map_or(desired.client_certs.policy, |asked| asked.policy);
+    let volumes = planner.pod.volumes().iter();
+    let facts: Vec<Fact<'a>> = volumes
+        .filter_map(|volume| {
+            let (volume, containers) = sharing.remove_entry(&*volume.name)?;
+            (containers.len() > 1).then_some(Fact::DataShared { volume, containers })
+        })
         .collect();
-    for volume in names {
-        let containers: Vec<Text<'a>> = mounted
-            .iter()
-            .filter(|(_, mounted)| *mounted == volume)
-            .map(|(container, _)| container.clone())
-            .collect();
-        if containers.len() > 1 {
-            let policy = desired
-                .volumes
-                .iter()
-                .find(|asked| asked.what.path == DOCKER_ROOT)
-                .map_or(desired.client_certs.policy, |asked| asked.policy);
-            planner.note(policy, Fact::DataShared { volume, containers });
-        }
+    for fact in facts {
+        planner.note(policy, fact);
     }
 }
 

@@ -189,7 +189,7 @@ pub enum Fact<'a> {
         /// The label's key.
         key: &'a str,
         /// What the pod says.
-        theirs: String,
+        theirs: Text<'a>,
         /// What the policy says.
         ours: &'a str,
     },
@@ -207,7 +207,7 @@ pub enum Fact<'a> {
         /// The dind container.
         container: Text<'a>,
         /// What is there.
-        path: String,
+        path: Text<'a>,
     },
     /// R2: dind without privileges.
     NotPrivileged {

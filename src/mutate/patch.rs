@@ -58,8 +58,10 @@ impl Operations {
     fn change(&mut self, action: &Action<'_>) {
         match action {
             Action::DropHostnames { entry, kept, .. } => {
-                let kept: Vec<&str> = kept.iter().map(|name| name.as_str()).collect();
-                self.replace(&[HOST_ALIASES, Index(*entry), HOSTNAMES], &kept);
+                if let Some(kept) = kept {
+                    let kept: Vec<&str> = kept.iter().map(|name| name.as_str()).collect();
+                    self.replace(&[HOST_ALIASES, Index(*entry), HOSTNAMES], &kept);
+                }
             }
             Action::ExtendHostAlias {
                 entry,

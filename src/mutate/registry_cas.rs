@@ -53,7 +53,7 @@ fn add<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, RegistryCa>, dinds: &
                     .volume(occupant.volume())
                     .and_then(|volume| volume.config_map())
                     == Some(&ca.config_map);
-            let path = occupant.path().to_owned();
+            let path = Text::from(occupant.path().to_owned());
             let (host, container) = (ca.host.as_str(), container_name);
             let fact = if is_ours {
                 Fact::AuthorityRight { host, container }

@@ -15,18 +15,17 @@
 use super::Planner;
 use super::change::Action;
 use super::note::Fact;
-use crate::pod::{Toleration, text};
+use crate::pod::{Text, Toleration};
 use crate::policy::set::{Asked, DesiredDind};
 use crate::policy::{Policy, PolicyToleration, TolerationTerms};
+use std::collections::BTreeSet;
 
 pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>) {
     let (changes, notes) = (planner.plan.changes.len(), planner.plan.notes.len());
     for (asked, value) in &desired.node_selector {
         select_nodes(planner, asked.policy, asked.what, value);
     }
-    for asked in &desired.tolerations {
-        tolerate(planner, *asked);
-    }
+    tolerate(planner, &desired.tolerations);
     let policy = desired.node_selector.first().map(|(asked, _)| asked.policy);
     let policy = policy.or(desired.tolerations.first().map(|asked| asked.policy));
     let silent = (changes, notes) == (planner.plan.changes.len(), planner.plan.notes.len());
@@ -45,7 +44,7 @@ fn select_nodes<'a>(
     match selector.and_then(|selector| selector.get(key)) {
         Some(theirs) if theirs == value => {}
         Some(theirs) => {
-            let theirs = theirs.to_owned();
+            let theirs = Text::from(theirs.to_owned());
             planner.note(
                 policy,
                 Fact::NodeSelectorDiffers {
@@ -69,37 +68,63 @@ fn select_nodes<'a>(
     }
 }
 
-fn tolerate<'a>(planner: &mut Planner<'_, 'a>, asked: Asked<'a, PolicyToleration>) {
-    let PolicyToleration { terms, json } = asked.what;
-    let theirs = planner.pod.spec.tolerations.as_deref();
-    if !theirs
-        .unwrap_or_default()
-        .iter()
-        .any(|theirs| is_equal(theirs, terms))
-    {
-        let list_missing = theirs.is_none();
-        planner.change(
-            asked.policy,
-            Action::AddToleration {
-                list_missing,
-                terms,
-                json,
-            },
-        );
+fn tolerate<'a>(planner: &mut Planner<'_, 'a>, desired: &[Asked<'a, PolicyToleration>]) {
+    if desired.is_empty() {
+        return;
+    }
+    let theirs = planner.pod.spec.tolerations.iter().flatten();
+    let theirs: BTreeSet<Said<'a>> = theirs.map(Said::by).collect();
+    for asked in desired {
+        let PolicyToleration { terms, json } = asked.what;
+        if !theirs.contains(&Said::of(terms)) {
+            let list_missing = planner.pod.spec.tolerations.is_none();
+            planner.change(
+                asked.policy,
+                Action::AddToleration {
+                    list_missing,
+                    terms,
+                    json,
+                },
+            );
+        }
     }
 }
 
-/// Whether a toleration of the pod says the same, after the API's default for the operator.
-fn is_equal(theirs: &Toleration<'_>, terms: &TolerationTerms) -> bool {
-    let operator = match text(&theirs.operator) {
-        "" => "Equal",
-        operator => operator,
-    };
-    text(&theirs.key) == terms.key
-        && operator == terms.operator
-        && text(&theirs.value) == terms.value
-        && text(&theirs.effect) == terms.effect
-        && theirs.toleration_seconds == terms.seconds
+/// What a toleration says, after the API's default for the operator. Policies ask for each once.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+struct Said<'a> {
+    key: Text<'a>,
+    operator: Text<'a>,
+    value: Text<'a>,
+    effect: Text<'a>,
+    seconds: Option<i64>,
+}
+
+impl<'a> Said<'a> {
+    fn by(toleration: &Toleration<'a>) -> Self {
+        let text = |text: &Option<Text<'a>>| text.clone().unwrap_or_default();
+        let operator = match text(&toleration.operator) {
+            operator if operator.is_empty() => Text::from("Equal"),
+            operator => operator,
+        };
+        Self {
+            key: text(&toleration.key),
+            operator,
+            value: text(&toleration.value),
+            effect: text(&toleration.effect),
+            seconds: toleration.toleration_seconds,
+        }
+    }
+
+    fn of(terms: &'a TolerationTerms) -> Self {
+        Self {
+            key: Text::from(terms.key.as_str()),
+            operator: Text::from(terms.operator.as_str()),
+            value: Text::from(terms.value.as_str()),
+            effect: Text::from(terms.effect.as_str()),
+            seconds: terms.seconds,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The two environment variables that rules look at, among the hundred that a job has.
 
 use super::Text;
+use super::bounds::{self, VariableCount};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use std::fmt;
@@ -63,12 +64,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut env = Env::default();
+                let mut count = VariableCount::default();
                 while let Some(variable) = list.next_element::<Variable<'de>>()? {
+                    count.add()?;
                     let slot = match super::text(&variable.name) {
                         DOCKER_TLS_CERTDIR => &mut env.docker_tls_certdir,
                         DOCKER_HOST => &mut env.docker_host,
                         _ => continue,
                     };
+                    bounds::check_path(super::text(&variable.value))?;
                     let literal = variable
                         .value
                         .filter(|value| !value.is_empty() || variable.value_from.is_none());

@@ -1,6 +1,6 @@
 //! Where volumes sit in a container.
 
-use super::{Text, text};
+use super::{Text, bounds, text};
 use crate::mount_path;
 use serde::Deserialize;
 use serde::de::Deserializer;
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 #[serde(rename_all = "camelCase")]
 pub struct VolumeMount<'a> {
     /// The volume.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::name")]
     pub name: Option<Text<'a>>,
     /// Where.
     #[serde(borrow)]
@@ -19,13 +19,13 @@ pub struct VolumeMount<'a> {
     /// Whether it is mounted read-only.
     pub read_only: Option<bool>,
     /// Whether submounts are read-only too.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::name")]
     pub recursive_read_only: Option<Text<'a>>,
     /// A path in the volume.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::path")]
     pub sub_path: Option<Text<'a>>,
     /// The same, with variables.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::path")]
     pub sub_path_expr: Option<Text<'a>>,
     /// How mounts propagate.
     #[serde(borrow)]
@@ -59,7 +59,9 @@ impl<'a> From<Text<'a>> for MountPath<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for MountPath<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(Self::from)
+        let written = Text::deserialize(deserializer)?;
+        bounds::check_path(&written)?;
+        Ok(Self::from(written))
     }
 }
 

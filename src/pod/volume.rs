@@ -1,6 +1,6 @@
 //! A volume, whatever its source: what rules must know of it, and nothing else.
 
-use super::Text;
+use super::{Text, bounds};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -81,10 +81,10 @@ pub struct SourceDetails<'a> {
     /// Of most sources that can be mounted read-only.
     read_only: Option<bool>,
     /// Of a Secret, a ConfigMap or the downward API.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::items")]
     items: Option<Vec<Item<'a>>>,
     /// Of a projected volume.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::items")]
     sources: Option<Vec<Projection<'a>>>,
 }
 
@@ -107,7 +107,7 @@ struct Projection<'a> {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Projected<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::items")]
     items: Option<Vec<Item<'a>>>,
 }
 
@@ -211,6 +211,25 @@ impl<'a> Volume<'a> {
         }
     }
 
+    /// Returns how many items and projected sources it has.
+    pub(super) fn items_read(&self) -> usize {
+        let own = self.source.items.as_ref().map_or(0, Vec::len);
+        let projections = self.source.sources.iter().flatten();
+        let projected = projections.map(|projection| {
+            let sources = [
+                &projection.secret,
+                &projection.config_map,
+                &projection.downward_api,
+            ];
+            let items = sources
+                .into_iter()
+                .flatten()
+                .filter_map(|source| source.items.as_ref());
+            1 + items.map(Vec::len).sum::<usize>()
+        });
+        own + projected.sum::<usize>()
+    }
+
     /// Returns the paths of the items that it projects into its directory.
     pub fn item_paths(&self) -> impl Iterator<Item = &str> {
         let projected = self.source.sources.iter().flatten().flat_map(|projection| {
@@ -250,8 +269,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                 };
                 let mut others = 0;
                 while let Some(key) = map.next_key::<Text<'de>>()? {
+                    bounds::check_name(&key)?;
                     if &*key == "name" {
                         volume.name = map.next_value::<Option<Text<'de>>>()?.unwrap_or_default();
+                        bounds::check_name(&volume.name)?;
                         continue;
                     }
                     let source = if READ_SOURCES.contains(&&*key) {

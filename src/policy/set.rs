@@ -10,7 +10,7 @@ pub use desired::{Asked, Desired, DesiredDind, Loss};
 
 use super::{Address, LiveAddresses, Mode, Policy, Source};
 use index::Index;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The label that the API server puts on every namespace, with its name as value.
@@ -70,17 +70,15 @@ pub struct Matching<'s> {
 impl<'s> Matching<'s> {
     /// Returns the policies whose selectors do not match, in rank.
     pub fn others(&self) -> impl Iterator<Item = &'s Policy> {
+        let lists = [
+            &self.enforce.policies,
+            &self.audit.policies,
+            &self.undecided,
+        ];
+        let told = lists.into_iter().flatten();
+        let told: BTreeSet<_> = told.map(|policy| std::ptr::from_ref(*policy)).collect();
         let others = self.set.into_iter().flat_map(PolicySet::policies);
-        others.filter(|policy| {
-            let mut told = [
-                &self.enforce.policies,
-                &self.audit.policies,
-                &self.undecided,
-            ]
-            .into_iter()
-            .flatten();
-            !told.any(|known| std::ptr::eq(*known, *policy))
-        })
+        others.filter(move |policy| !told.contains(&std::ptr::from_ref(*policy)))
     }
 }
 
@@ -167,6 +165,7 @@ impl PolicySet {
 impl Ranked {
     fn new(policy: Policy, live: &LiveAddresses) -> Self {
         let mut hosts: Vec<Host> = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         let mut hostnames_from = Vec::new();
         for alias in &policy.host_aliases {
             let (addresses, source) = match &alias.address {
@@ -190,8 +189,8 @@ impl Ranked {
                 }
             };
             for hostname in hostnames {
-                let known = hosts.iter().position(|host| host.hostname == *hostname);
-                let index = known.unwrap_or_else(|| {
+                let index = places.get(hostname).copied().unwrap_or_else(|| {
+                    places.insert(hostname.clone(), hosts.len());
                     hosts.push(Host {
                         hostname: hostname.clone(),
                         addresses: Vec::new(),

@@ -13,6 +13,7 @@ use super::Limits;
 use super::State;
 use super::connection::{Evictable, MadeRoom};
 use crate::admission::{Answer, Context, NamespaceLabels, ReviewError};
+use crate::object_name::NamespaceName;
 use crate::policy::Mode;
 use crate::policy::set::Labels;
 use crate::telemetry::metrics::Limit;
@@ -153,10 +154,14 @@ fn judge_now(
 }
 
 /// Returns the labels of a namespace: those that are known, or those that the cluster says now.
-async fn labels(state: &State, request: &Request, namespace: String) -> Result<Labels, Unanswered> {
+async fn labels(
+    state: &State,
+    request: &Request,
+    namespace: NamespaceName,
+) -> Result<Labels, Unanswered> {
     let not_read = |problem: &str| {
         tracing::warn!(
-            namespace,
+            namespace = namespace.as_str(),
             "the namespace's labels cannot be read: {problem}"
         );
         Unanswered::Review(ReviewError::NamespaceNotRead(namespace.clone()))
@@ -164,7 +169,7 @@ async fn labels(state: &State, request: &Request, namespace: String) -> Result<L
     let Some(cluster) = &state.cluster else {
         return Err(not_read("there is no cluster"));
     };
-    let known = cluster.namespaces.borrow().get(&namespace).cloned();
+    let known = cluster.namespaces.borrow().get(namespace.as_str()).cloned();
     if let Some(labels) = known {
         return Ok(labels);
     }

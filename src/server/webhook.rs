@@ -205,6 +205,10 @@ fn refused(error: &ReviewError) -> (StatusCode, Reason) {
             StatusCode::INTERNAL_SERVER_ERROR,
             Failure::Review(error.name()).into(),
         ),
+        ReviewError::OverBound(_) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Failure::Review(error.name()).into(),
+        ),
         ReviewError::NotJson(_) => (StatusCode::BAD_REQUEST, OtherRequest::NotJson.into()),
         // An AdmissionReview of another version comes from an API server that is told wrong versions.
         ReviewError::WrongKind { kind, .. } if kind != "AdmissionReview" => {

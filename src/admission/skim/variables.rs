@@ -1,20 +1,34 @@
 //! Jumping over the environment variables that no rule asks for: a job has a hundred of them in each container, two fifths of a review.
 
 use super::{Members, Plain, bytes};
-use crate::pod::Env;
+use crate::pod::{Env, VariableCount};
 use serde::de::{DeserializeSeed, SeqAccess};
 
 /// The members of a list of variables, without those that are plainly others.
-pub(super) struct Variables<'s, 'de>(pub(super) Members<'s, 'de>);
+pub(super) struct Variables<'s, 'de> {
+    pub(super) members: Members<'s, 'de>,
+    count: VariableCount,
+}
+
+impl<'s, 'de> Variables<'s, 'de> {
+    pub(super) fn new(members: Members<'s, 'de>) -> Self {
+        Self {
+            members,
+            count: VariableCount::default(),
+        }
+    }
+}
 
 impl<'de> SeqAccess<'de> for &mut Variables<'_, 'de> {
     type Error = super::Odd;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Plain<Option<T::Value>> {
-        while self.0.advance(b']')? {
-            match other_end(self.0.skim.text.as_bytes(), self.0.skim.at) {
-                Some(end) => self.0.skim.leave_out(end),
-                None => return seed.deserialize(&mut *self.0.skim).map(Some),
+        while self.members.advance(b']')? {
+            // The reader of the list sees only those that are not left out.
+            self.count.add()?;
+            match other_end(self.members.skim.text.as_bytes(), self.members.skim.at) {
+                Some(end) => self.members.skim.leave_out(end),
+                None => return seed.deserialize(&mut *self.members.skim).map(Some),
             }
         }
         Ok(None)

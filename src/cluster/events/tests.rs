@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 fn told(pod: &str) -> AuthorNotes {
     AuthorNotes {
-        namespace: "ci".to_owned(),
-        pod: pod.to_owned(),
+        namespace: "ci".parse().unwrap(),
+        pod: pod.parse().unwrap(),
         notes: Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ impl<'a> Action<'a> {
     pub(in crate::mutate) fn apply(&self, pod: &mut Pod<'a>) {
         match self {
             Self::DropHostnames { entry, kept, .. } => {
-                if let Some(alias) = alias_mut(pod, *entry) {
+                if let (Some(kept), Some(alias)) = (kept, alias_mut(pod, *entry)) {
                     alias.hostnames = Some(kept.clone());
                 }
             }
@@ -51,7 +51,7 @@ impl<'a> Action<'a> {
                         Volume::of_source(name, source.field, source.json.get())
                     }
                 };
-                pod.spec.volumes.get_or_insert_default().push(volume);
+                pod.add_volume(volume);
             }
             Self::PointMount { mount, volume, .. } => {
                 if let Some(known) = mounts_mut(pod, mount.container).get_mut(mount.index) {
@@ -102,6 +102,53 @@ impl<'a> NewMount<'a> {
             ..VolumeMount::default()
         }
     }
+}
+
+/// Applies removals, one after the other. Those of one list that go from its last to its first element cost one pass.
+pub(in crate::mutate) fn apply_removals<'c, 'a: 'c>(
+    removals: impl Iterator<Item = &'c Action<'a>>,
+    pod: &mut Pod<'a>,
+) {
+    let mut removals = removals.peekable();
+    while let Some(first) = removals.next() {
+        let Some((list, index)) = removed(first) else {
+            first.apply(pod);
+            continue;
+        };
+        let mut indices = vec![index];
+        while let Some((_, index)) = removals
+            .peek()
+            .and_then(|next| removed(next))
+            .filter(|(other, index)| *other == list && indices.last() > Some(index))
+        {
+            indices.push(index);
+            removals.next();
+        }
+        match list {
+            None => remove_all(pod.spec.host_aliases.get_or_insert_default(), &indices),
+            Some(container) => remove_all(mounts_mut(pod, container), &indices),
+        }
+    }
+}
+
+/// Returns from which list a change removes an element, and its index: a container's mounts, or the pod's hostAliases.
+fn removed(action: &Action<'_>) -> Option<(Option<ContainerId>, usize)> {
+    match action {
+        Action::RemoveHostAlias { entry, .. } => Some((None, *entry)),
+        Action::RemoveMount { mount, .. } => Some((Some(mount.container), mount.index)),
+        _ => None,
+    }
+}
+
+/// Removes elements whose indices are given from the last to the first.
+fn remove_all<T>(list: &mut Vec<T>, indices: &[usize]) {
+    let mut goes = indices.iter().rev().copied().peekable();
+    let mut index = 0;
+    list.retain(|_| {
+        let stays = goes.next_if_eq(&index).is_none();
+        index += 1;
+        stays
+    });
 }
 
 fn alias_mut<'p, 'a>(pod: &'p mut Pod<'a>, entry: usize) -> Option<&'p mut HostAlias<'a>> {

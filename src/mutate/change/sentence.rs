@@ -1,6 +1,7 @@
 //! Changes in sentences, for people.
 
 use super::{Action, Change, NewSource};
+use crate::shown::list;
 use std::fmt;
 
 impl fmt::Display for Change<'_> {
@@ -10,21 +11,29 @@ impl fmt::Display for Change<'_> {
                 write!(
                     f,
                     "took {} from the hostAliases entry {ip}, which is not the policy's address",
-                    list(dropped)
+                    list(dropped, ", ")
                 )
             }
             Action::RemoveHostAlias { ip, dropped, .. } => {
                 write!(
                     f,
                     "removed the hostAliases entry {ip} ({}), which is not the policy's address",
-                    list(dropped)
+                    list(dropped, ", ")
                 )
             }
             Action::ExtendHostAlias { ip, hostnames, .. } => {
-                write!(f, "added {} to the hostAliases entry {ip}", list(hostnames))
+                write!(
+                    f,
+                    "added {} to the hostAliases entry {ip}",
+                    list(hostnames, ", ")
+                )
             }
             Action::AddHostAlias { ip, hostnames, .. } => {
-                write!(f, "added the hostAliases entry {ip} ({})", list(hostnames))
+                write!(
+                    f,
+                    "added the hostAliases entry {ip} ({})",
+                    list(hostnames, ", ")
+                )
             }
             Action::SwapVolume {
                 name,
@@ -105,12 +114,4 @@ impl fmt::Display for Change<'_> {
             Action::AddToleration { terms, .. } => write!(f, "added a toleration of {terms}"),
         }
     }
-}
-
-fn list(names: &[impl fmt::Display]) -> String {
-    names
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
 }

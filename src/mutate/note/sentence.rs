@@ -2,6 +2,7 @@
 
 use super::{Conflict, Fact, Note};
 use crate::pod::Text;
+use crate::shown::{list, shown};
 use std::fmt::{self, Write as _};
 
 impl Note<'_> {
@@ -40,7 +41,8 @@ impl fmt::Display for Short<'_> {
                 ..
             } => write!(
                 f,
-                "volume \"{volume}\" moved from {directory} to {path}: dind writes there"
+                "volume \"{volume}\" moved from {directory} to {}: dind writes there",
+                shown(path)
             ),
             Fact::Reported(conflict) | Fact::Denied(conflict) => write!(
                 f,
@@ -120,12 +122,12 @@ impl fmt::Display for Note<'_> {
             Fact::Displaced { volume, kind, directory, now_at } => {
                 write!(f, "{kind} volume \"{volume}\" no longer sits at {directory}, because docker:dind must write its client certificates there")?;
                 match now_at {
-                    Some(path) => write!(f, "; it is mounted at {path}"),
+                    Some(path) => write!(f, "; it is mounted at {}", shown(path)),
                     None => f.write_str("; to give dind a registry's authority, use the policy's registryCAs"),
                 }
             }
             Fact::Unrestricted { container, path, dropped } => write!(f, "the mount at {path} of container \"{container}\" lost {}, because docker:dind must write its client certificates there", dropped.join(", ")),
-            Fact::NotRelocated { volume, container, path, why } => write!(f, "volume \"{volume}\" is not mounted at {path} in container \"{container}\": {why}"),
+            Fact::NotRelocated { volume, container, path, why } => write!(f, "volume \"{volume}\" is not mounted at {} in container \"{container}\": {why}", shown(path)),
             Fact::Reported(conflict) => write!(f, "{conflict}; the policy only reports it (onConflict: Report)"),
             Fact::Denied(conflict) => write!(
                 f,
@@ -157,9 +159,12 @@ impl fmt::Display for Note<'_> {
 }
 
 fn quoted(names: &[Text<'_>]) -> String {
-    names
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(" and ")
+    struct Quoted<'n, 'a>(&'n Text<'a>);
+    impl fmt::Display for Quoted<'_, '_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "\"{}\"", self.0)
+        }
+    }
+    let names: Vec<Quoted<'_, '_>> = names.iter().map(Quoted).collect();
+    list(&names, " and ")
 }

@@ -3,8 +3,10 @@
 use super::{Host, Ranked};
 use crate::policy::{
     ClientCerts, Dind, DindVolume, Glob, Policy, PolicyToleration, RegistryCa, Source,
+    TolerationTerms,
 };
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 /// Something that a policy asks for.
@@ -82,6 +84,16 @@ impl fmt::Display for Loss<'_> {
     }
 }
 
+/// What policies of higher rank asked for, by what decides whether another policy asks for the same.
+#[derive(Default)]
+struct Known<'s> {
+    images: BTreeSet<&'s Glob>,
+    volumes: BTreeMap<&'s str, Asked<'s, DindVolume>>,
+    registry_cas: BTreeMap<&'s str, Asked<'s, RegistryCa>>,
+    node_selector: BTreeMap<&'s str, (&'s Policy, &'s str)>,
+    tolerations: BTreeSet<&'s TolerationTerms>,
+}
+
 impl<'s> Desired<'s> {
     /// Folds policies, given in rank.
     pub(super) fn fold(ranked: &[&'s Ranked]) -> Self {
@@ -90,9 +102,10 @@ impl<'s> Desired<'s> {
             ..Self::default()
         };
         desired.fold_hosts(ranked);
+        let mut known = Known::default();
         for policy in desired.policies.clone() {
             if let Some(dind) = &policy.dind {
-                desired.fold_dind(policy, dind);
+                desired.fold_dind(policy, dind, &mut known);
             }
         }
         desired
@@ -135,7 +148,7 @@ impl<'s> Desired<'s> {
         }
     }
 
-    fn fold_dind(&mut self, policy: &'s Policy, dind: &'s Dind) {
+    fn fold_dind(&mut self, policy: &'s Policy, dind: &'s Dind, known: &mut Known<'s>) {
         let losses = &mut self.losses;
         let mut lose = |winner: &'s Policy, what: String| {
             losses.push(Loss {
@@ -159,61 +172,50 @@ impl<'s> Desired<'s> {
             lose(desired.client_certs.policy, "clientCerts".to_owned());
         }
         for image in &dind.images {
-            if !desired.images.contains(&image) {
+            if known.images.insert(image) {
                 desired.images.push(image);
             }
         }
         for volume in &dind.volumes {
-            match desired
-                .volumes
-                .iter()
-                .find(|other| other.what.path == volume.path)
-            {
-                Some(other) if !other.what.is_same(volume) => {
-                    lose(other.policy, format!("the volume at {}", volume.path))
+            let asked = Asked {
+                policy,
+                what: volume,
+            };
+            match known.volumes.entry(&volume.path) {
+                Entry::Occupied(other) if !other.get().what.is_same(volume) => {
+                    lose(other.get().policy, format!("the volume at {}", volume.path))
                 }
-                Some(_) => {}
-                None => desired.volumes.push(Asked {
-                    policy,
-                    what: volume,
-                }),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(free) => desired.volumes.push(*free.insert(asked)),
             }
         }
         for ca in &dind.registry_cas {
-            match desired
-                .registry_cas
-                .iter()
-                .find(|other| other.what.host == ca.host)
-            {
-                Some(other) if other.what != ca => lose(
-                    other.policy,
+            match known.registry_cas.entry(&ca.host) {
+                Entry::Occupied(other) if other.get().what != ca => lose(
+                    other.get().policy,
                     format!("the certificate authority of {}", ca.host),
                 ),
-                Some(_) => {}
-                None => desired.registry_cas.push(Asked { policy, what: ca }),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(free) => desired
+                    .registry_cas
+                    .push(*free.insert(Asked { policy, what: ca })),
             }
         }
         for (key, value) in &dind.node_selector {
-            match desired
-                .node_selector
-                .iter()
-                .find(|(other, _)| other.what == key)
-            {
-                Some((other, theirs)) if theirs != value => {
-                    lose(other.policy, format!("the node selector {key}"))
+            match known.node_selector.entry(key) {
+                Entry::Occupied(other) if other.get().1 != value => {
+                    lose(other.get().0, format!("the node selector {key}"))
                 }
-                Some(_) => {}
-                None => desired
-                    .node_selector
-                    .push((Asked { policy, what: key }, value)),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(free) => {
+                    free.insert((policy, value));
+                    let asked = Asked { policy, what: key };
+                    desired.node_selector.push((asked, value));
+                }
             }
         }
         for toleration in &dind.tolerations {
-            if !desired
-                .tolerations
-                .iter()
-                .any(|other| other.what.terms == toleration.terms)
-            {
+            if known.tolerations.insert(&toleration.terms) {
                 desired.tolerations.push(Asked {
                     policy,
                     what: toleration,
