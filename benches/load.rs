@@ -17,6 +17,7 @@
 mod bodies;
 #[path = "load/both.rs"]
 mod both;
+#[allow(dead_code, reason = "a test limits memory, the benchmark CPU time")]
 #[path = "load/cgroup.rs"]
 mod cgroup;
 #[path = "load/client.rs"]
@@ -27,6 +28,8 @@ mod cpus;
 mod floor;
 #[path = "load/handshake.rs"]
 mod handshake;
+#[path = "load/hostile.rs"]
+mod hostile;
 #[path = "load/machine.rs"]
 mod machine;
 #[path = "load/memory.rs"]
@@ -41,6 +44,8 @@ mod rates;
 mod saturated;
 #[path = "load/server.rs"]
 mod server;
+#[path = "../tests/webhook/shapes.rs"]
+mod shapes;
 #[path = "load/start.rs"]
 mod start;
 #[path = "load/target.rs"]
@@ -49,13 +54,14 @@ mod target;
 use std::process::ExitCode;
 
 /// What can be measured, in the order of the report.
-const SECTIONS: [(&str, &str, fn()); 6] = [
+const SECTIONS: [(&str, &str, fn()); 7] = [
     ("saturated", "At saturation", saturated::run),
     ("rates", "At a fixed rate", rates::run),
     ("quota", "Under a limit of 100m CPU", quota::run),
     ("memory", "Memory", memory::run),
     ("start", "Start and size", start::run),
     ("handshake", "A handshake", handshake::run),
+    ("hostile", "Hostile reviews", hostile::run),
 ];
 
 fn main() -> ExitCode {

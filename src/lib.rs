@@ -35,6 +35,7 @@
 //! - A [`policy::Policy`] cannot be wrong: `policy::parse::tests`.
 //! - `drydock check` refuses what the API server refuses when a policy is written, and nothing else: `tests/cluster/policies.rs`.
 //! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
+//! - Health, metrics and the end of the process never wait for a review: `server::tests`.
 //! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
 //! - The API server calls for exactly those pods that [`job_pod::recognise`] takes: `tests/cluster/match_conditions.rs`.
 //! - Nothing is served whose authority the `caBundle` does not trust, whatever happens to Secret and configuration:

@@ -1,8 +1,10 @@
 //! The webhook over TLS, and health and metrics beside it in plain HTTP.
 //!
 //! ```text
-//! TcpListener ─► connection::Guard (time limits, number) ─► TLS ─► router ─► admission::review
+//! TcpListener ─► connection::Guard (time limits, number) ─► TLS ─► router ─► judging ─► admission::review
 //! ```
+//!
+//! Health, metrics and the signal to end have a thread of their own, so that none of them waits for a review.
 //!
 //! Policies come in through a `watch` channel, certificates through a resolver: both change under a running server.
 //! HTTP/1.1 only. It is what the API server speaks to a Service, and `Connection: close` in every answer is the one way of ending
@@ -10,14 +12,17 @@
 
 mod body;
 pub mod connection;
+mod judging;
 mod ops;
+mod progress;
 pub mod tls;
 mod webhook;
 
 pub use ops::router as ops_router;
 pub use webhook::router as webhook_router;
 
-use crate::admission::AuthorNotes;
+use crate::admission::{self, Answer, AuthorNotes, Context, ReviewError};
+use crate::object_name::NamespaceName;
 use crate::policy::PolicySet;
 use crate::policy::set::Labels;
 use crate::telemetry::LevelSwitch;
@@ -26,15 +31,19 @@ use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use connection::{Guard, Handshake, READ_BUFFER};
 use futures::future::BoxFuture;
+use judging::Turns;
+use progress::Progress;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use tls::Certificate;
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long the last answers may take after the drain.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -54,7 +63,7 @@ pub struct Limits {
     pub idle_time: Duration,
     /// Number of connections.
     pub connections: usize,
-    /// Size of all bodies that are held at one time, bytes. At least [`body`](Self::body).
+    /// Size of all bodies and unsent answers that are held at one time, bytes. At least [`body`](Self::body).
     pub body_memory: usize,
 }
 
@@ -76,7 +85,7 @@ impl Default for Limits {
 
 /// Reads the labels of a namespace that is not known yet; the error is a sentence.
 pub type ReadLabels =
-    Arc<dyn Fn(String) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
+    Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
 
 /// What a cluster adds to the answers.
 #[derive(Clone)]
@@ -89,6 +98,9 @@ pub struct Cluster {
     pub author_notes: mpsc::Sender<AuthorNotes>,
 }
 
+/// Answers a review: [`admission::review`], except in tests.
+pub type Review = fn(&[u8], Context<'_>) -> Result<Answer, ReviewError>;
+
 /// What requests are answered with.
 #[derive(Clone)]
 pub struct State {
@@ -100,7 +112,7 @@ pub struct State {
     pub cluster: Option<Cluster>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
-    /// What changes the log level, where somebody started logging.
+    /// Changes the log level, where `PUT /log-level` is allowed to.
     pub log_level: Option<LevelSwitch>,
     /// drydock's own namespace, which is never changed.
     pub own_namespace: Arc<str>,
@@ -108,6 +120,12 @@ pub struct State {
     pub limits: Limits,
     /// Whether the server is about to end.
     pub draining: Arc<AtomicBool>,
+    /// Answers reviews.
+    pub review: Review,
+    /// How many reviews are judged or wait at a time.
+    pub(crate) turns: Turns,
+    /// Whether reviews make progress.
+    pub(crate) progress: Arc<Progress>,
 }
 
 impl State {
@@ -129,6 +147,9 @@ impl State {
             own_namespace: own_namespace.into(),
             limits,
             draining: Arc::default(),
+            review: admission::review,
+            turns: Turns::new(limits),
+            progress: Arc::new(Progress::new(Instant::now())),
         }
     }
 
@@ -153,44 +174,81 @@ impl State {
 /// Serves until `shutdown` ends, then drains: readiness fails, and for `drain` more every request, on old connections and new ones,
 /// is answered with `Connection: close`.
 ///
+/// The ops port and `shutdown` get a thread and the runtime that `ops_runtime` makes: judging a review can occupy every thread of the
+/// runtime that serves the webhook.
+///
 /// # Errors
-/// Where a listener cannot be used.
+/// Where a listener or a runtime cannot be used.
 pub async fn run(
     webhook: TcpListener,
     ops: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     state: State,
+    ops_runtime: impl FnOnce() -> io::Result<Runtime> + Send + 'static,
     drain: Duration,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (webhook_handle, ops_handle) = (Handle::<SocketAddr>::new(), Handle::<SocketAddr>::new());
-    let guard = Guard::new(&state);
     let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls))
         // The guard keeps the time, so that it can count; this one only has to be longer.
         .handshake_timeout(state.limits.handshake_time * 2)
-        .acceptor(guard);
+        .acceptor(Guard::new(&state));
     let webhook = server(webhook)?
         .handle(webhook_handle.clone())
         .acceptor(Handshake::new(acceptor, &state))
         .serve(webhook_router(state.clone()).into_make_service());
-    let ops = server(ops)?
-        .handle(ops_handle.clone())
-        .acceptor(Guard::for_plain_http(&state))
-        .serve(ops_router(state.clone()).into_make_service());
-    let end = async {
-        shutdown.await;
-        tracing::info!(
-            seconds = drain.as_secs_f64(),
-            "draining: not ready any more, still answering"
-        );
-        state.draining.store(true, Ordering::Relaxed);
-        tokio::time::sleep(drain).await;
-        webhook_handle.graceful_shutdown(Some(LAST_ANSWERS));
-        ops_handle.graceful_shutdown(Some(LAST_ANSWERS));
-        Ok(())
+    let progress = state.progress.clone();
+    let draining = state.draining.clone();
+    let end = {
+        let ops_handle = ops_handle.clone();
+        async move {
+            shutdown.await;
+            tracing::info!(
+                seconds = drain.as_secs_f64(),
+                "draining: not ready any more, still answering"
+            );
+            draining.store(true, Ordering::Relaxed);
+            tokio::time::sleep(drain).await;
+            webhook_handle.graceful_shutdown(Some(LAST_ANSWERS));
+            ops_handle.graceful_shutdown(Some(LAST_ANSWERS));
+            Ok(())
+        }
     };
-    tokio::try_join!(webhook, ops, end)?;
-    Ok(())
+    let (mut ended, ops_ended) = oneshot::channel();
+    thread::Builder::new()
+        .name("ops".to_owned())
+        .spawn(move || {
+            let served = ops_runtime().and_then(|runtime| {
+                runtime.block_on(async {
+                    tokio::select! {
+                        served = async { tokio::try_join!(serve_ops(ops, state, ops_handle), end) } => served.map(|_| ()),
+                        // The webhook has failed, or is not wanted any more.
+                        () = ended.closed() => Ok(()),
+                    }
+                })
+            });
+            let _ = ended.send(served);
+        })?;
+    let ops = async {
+        let served = ops_ended.await;
+        served.unwrap_or_else(|_| Err(io::Error::other("the ops thread failed")))
+    };
+    tokio::select! {
+        served = async { tokio::try_join!(webhook, ops) } => served.map(|_| ()),
+        () = progress.beat_forever() => Ok(()),
+    }
+}
+
+async fn serve_ops(
+    listener: TcpListener,
+    state: State,
+    handle: Handle<SocketAddr>,
+) -> io::Result<()> {
+    server(listener)?
+        .handle(handle)
+        .acceptor(Guard::for_plain_http(&state))
+        .serve(ops_router(state).into_make_service())
+        .await
 }
 
 fn server(listener: TcpListener) -> io::Result<axum_server::Server<SocketAddr>> {
@@ -199,3 +257,6 @@ fn server(listener: TcpListener) -> io::Result<axum_server::Server<SocketAddr>> 
     server.http_builder().http1().max_buf_size(READ_BUFFER);
     Ok(server)
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,22 @@ pub enum LogLevel {
     Debug,
 }
 
+impl LogLevel {
+    pub(crate) const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug];
+
+    /// Returns the name that the command line, metrics and logs use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 impl From<LogLevel> for LevelFilter {
     fn from(level: LogLevel) -> Self {
         match level {
@@ -57,8 +73,9 @@ impl From<LogLevel> for LevelFilter {
 pub struct LevelSwitch(reload::Handle<Targets, Registry>);
 
 impl LevelSwitch {
-    /// Logs from now on what `level` says.
+    /// Logs that the level changes, whatever the levels are, and changes it.
     pub fn set(&self, level: LogLevel) {
+        tracing::warn!(target: LEVEL_CHANGES, level = level.name(), "the log level is changed");
         // It fails only where logging has ended, and then nobody reads.
         let _ = self.0.reload(own_events(level));
     }
@@ -83,7 +100,12 @@ pub fn start_logging(format: LogFormat, level: LogLevel, lines: Lines) -> LevelS
     LevelSwitch(handle)
 }
 
+/// The target of the event that says that the level changes: logged at every level, also at `off`.
+const LEVEL_CHANGES: &str = "drydock::log_level";
+
 /// Only drydock's own events: a library's could hold more than drydock would say (T4).
 fn own_events(level: LogLevel) -> Targets {
-    Targets::new().with_target("drydock", LevelFilter::from(level))
+    Targets::new()
+        .with_target("drydock", LevelFilter::from(level))
+        .with_target(LEVEL_CHANGES, LevelFilter::WARN)
 }

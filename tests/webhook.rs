@@ -10,6 +10,12 @@
 )]
 #![allow(clippy::print_stdout, reason = "figures are for people")]
 
+#[allow(
+    dead_code,
+    reason = "the benchmark limits CPU time, a test limits memory"
+)]
+#[path = "../benches/load/cgroup.rs"]
+mod cgroup;
 #[path = "webhook/client.rs"]
 mod client;
 #[path = "webhook/lines.rs"]
@@ -22,6 +28,8 @@ mod mount;
 mod process;
 #[path = "webhook/reviews.rs"]
 mod reviews;
+#[path = "webhook/shapes.rs"]
+mod shapes;
 #[path = "webhook/sockets.rs"]
 mod sockets;
 
@@ -35,6 +43,8 @@ mod clients;
 mod connections;
 #[path = "webhook/drain.rs"]
 mod drain;
+#[path = "webhook/hostile.rs"]
+mod hostile;
 #[path = "webhook/limits.rs"]
 mod limits;
 #[path = "webhook/logging.rs"]

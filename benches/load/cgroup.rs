@@ -1,4 +1,4 @@
-//! A cgroup with a limit of CPU time, in whichever version of cgroups this machine has the CPU controller.
+//! A cgroup with a limit of CPU time or memory, in whichever version of cgroups this machine has the controller.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,38 @@ enum Version {
     V2,
 }
 
-impl Version {
-    /// Returns the file that every cgroup has whose CPU time can be limited.
-    fn limit_file(self) -> &'static str {
+/// What is limited.
+#[derive(Clone, Copy)]
+enum Resource {
+    /// So much CPU time in each period.
+    Cpu { quota: Duration, period: Duration },
+    /// Bytes.
+    Memory(usize),
+}
+
+impl Resource {
+    fn controller(self) -> &'static str {
         match self {
-            Self::V1 => "cpu.cfs_quota_us",
-            Self::V2 => "cpu.max",
+            Self::Cpu { .. } => "cpu",
+            Self::Memory(_) => "memory",
+        }
+    }
+
+    /// Returns the files of a cgroup that limit it, and what goes into them.
+    fn limits(self, version: Version) -> Vec<(&'static str, String)> {
+        match (self, version) {
+            (Self::Cpu { quota, period }, Version::V1) => vec![
+                ("cpu.cfs_period_us", period.as_micros().to_string()),
+                ("cpu.cfs_quota_us", quota.as_micros().to_string()),
+            ],
+            (Self::Cpu { quota, period }, Version::V2) => vec![(
+                "cpu.max",
+                format!("{} {}", quota.as_micros(), period.as_micros()),
+            )],
+            (Self::Memory(bytes), Version::V1) => {
+                vec![("memory.limit_in_bytes", bytes.to_string())]
+            }
+            (Self::Memory(bytes), Version::V2) => vec![("memory.max", bytes.to_string())],
         }
     }
 }
@@ -55,12 +81,25 @@ impl Cgroup {
     /// # Errors
     /// Why none can be made, as a sentence.
     pub(crate) fn limited(name: &str, quota: Duration, period: Duration) -> Result<Self, String> {
-        let name = format!("drydock-load-{}-{name}", std::process::id());
-        let places = places();
-        let mut problem =
-            "there is no cgroup hierarchy with the CPU controller in /proc/self/mounts".to_owned();
-        for (parent, version) in places {
-            match Self::make(&parent, &name, version, quota, period) {
+        Self::with(name, Resource::Cpu { quota, period })
+    }
+
+    /// Makes one whose processes together may have so many bytes of memory.
+    ///
+    /// # Errors
+    /// Why none can be made, as a sentence.
+    pub(crate) fn with_memory(name: &str, bytes: usize) -> Result<Self, String> {
+        Self::with(name, Resource::Memory(bytes))
+    }
+
+    fn with(name: &str, resource: Resource) -> Result<Self, String> {
+        let name = format!("drydock-{}-{name}", std::process::id());
+        let controller = resource.controller();
+        let mut problem = format!(
+            "there is no cgroup hierarchy with the {controller} controller in /proc/self/mounts"
+        );
+        for (parent, version) in places(controller) {
+            match Self::make(&parent, &name, version, resource) {
                 Ok(made) => return Ok(made),
                 Err(error) => problem = format!("{}: {error}", parent.display()),
             }
@@ -74,26 +113,26 @@ impl Cgroup {
         parent: &Path,
         name: &str,
         version: Version,
-        quota: Duration,
-        period: Duration,
+        resource: Resource,
     ) -> std::io::Result<Self> {
         let path = parent.join(name);
         std::fs::create_dir(&path)?;
         // From here on it is removed when something fails.
         let made = Self { path, version };
-        if matches!(version, Version::V2) && !made.path.join(version.limit_file()).exists() {
-            // Refused where the parent has processes of its own; then a place further up may do.
-            std::fs::write(parent.join("cgroup.subtree_control"), "+cpu")?;
-        }
-        let (quota, period) = (quota.as_micros(), period.as_micros());
-        match version {
-            Version::V1 => {
-                made.write("cpu.cfs_period_us", &period.to_string())?;
-                made.write(version.limit_file(), &quota.to_string())?;
+        for (file, content) in resource.limits(version) {
+            if matches!(version, Version::V2) && !made.path.join(file).exists() {
+                // Refused where the parent has processes of its own; then a place further up may do.
+                let controller = format!("+{}", resource.controller());
+                std::fs::write(parent.join("cgroup.subtree_control"), controller)?;
             }
-            Version::V2 => made.write(version.limit_file(), &format!("{quota} {period}"))?,
+            made.write(file, &content)?;
         }
         Ok(made)
+    }
+
+    /// Returns the file into which the id of a process goes that is to be limited.
+    pub(crate) fn processes(&self) -> PathBuf {
+        self.path.join("cgroup.procs")
     }
 
     fn write(&self, file: &str, content: &str) -> std::io::Result<()> {
@@ -124,7 +163,7 @@ impl Cgroup {
 }
 
 /// Returns where one may be made: below this process's own cgroup, else further up.
-fn places() -> Vec<(PathBuf, Version)> {
+fn places(controller: &str) -> Vec<(PathBuf, Version)> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let (mounts, own) = (read("/proc/self/mounts"), read("/proc/self/cgroup"));
     let mut places = Vec::new();
@@ -134,8 +173,8 @@ fn places() -> Vec<(PathBuf, Version)> {
             continue;
         };
         let version = match kind {
-            "cgroup" if options.split(',').any(|option| option == "cpu") => Version::V1,
-            "cgroup2" if has_cpu(root) => Version::V2,
+            "cgroup" if options.split(',').any(|option| option == controller) => Version::V1,
+            "cgroup2" if has(root, controller) => Version::V2,
             _ => continue,
         };
         // Lines are 4:cpu,cpuacct:/path; the one of version 2 is 0::/path.
@@ -143,7 +182,7 @@ fn places() -> Vec<(PathBuf, Version)> {
             let (_, rest) = line.split_once(':')?;
             let (controllers, path) = rest.split_once(':')?;
             let is_it = match version {
-                Version::V1 => controllers.split(',').any(|name| name == "cpu"),
+                Version::V1 => controllers.split(',').any(|name| name == controller),
                 Version::V2 => controllers.is_empty(),
             };
             is_it.then_some(path)
@@ -155,7 +194,7 @@ fn places() -> Vec<(PathBuf, Version)> {
     places
 }
 
-fn has_cpu(root: &str) -> bool {
+fn has(root: &str, controller: &str) -> bool {
     let controllers = std::fs::read_to_string(format!("{root}/cgroup.controllers"));
-    controllers.is_ok_and(|names| names.split_whitespace().any(|name| name == "cpu"))
+    controllers.is_ok_and(|names| names.split_whitespace().any(|name| name == controller))
 }

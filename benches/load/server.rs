@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How drydock logs in its Deployment.
 const LOG_FORMAT: &str = "json";
@@ -50,12 +50,22 @@ impl Server {
 
     /// Starts drydock as it is, on the sample policy, with logging (to a file), metrics and reloads.
     pub(crate) fn drydock(directory: &Path, log_level: &str) -> Self {
+        Self::drydock_with(directory, &["--log-level", log_level])
+    }
+
+    /// Starts one that does not wait for a Service to forget it.
+    pub(crate) fn drydock_that_ends_at_once(directory: &Path) -> Self {
+        Self::drydock_with(directory, &["--log-level", "error", "--drain-seconds", "0"])
+    }
+
+    fn drydock_with(directory: &Path, flags: &[&str]) -> Self {
         let ca = directory.join("drydock.crt");
         let mut command = Command::new(Self::drydock_binary());
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--ops-listen", "127.0.0.1:0"])
-            .args(["--log-format", LOG_FORMAT, "--log-level", log_level])
+            .args(["--log-format", LOG_FORMAT])
+            .args(flags)
             .arg("--write-ca")
             .arg(&ca);
         Self::start(command, directory.join("drydock.log"), &ca)
@@ -96,6 +106,24 @@ impl Server {
             address,
             tls: client::trusting(ca),
         }
+    }
+
+    /// Where health is: what it said first.
+    pub(crate) fn ops(&self) -> SocketAddr {
+        let said = std::fs::read_to_string(&self.log).unwrap();
+        let (_, rest) = said.split_once("http://").unwrap();
+        rest.lines().next().unwrap().trim().parse().unwrap()
+    }
+
+    /// Sends SIGTERM and returns how long it took to end; one that has not ended by then is killed.
+    pub(crate) fn terminate(&mut self, patience: Duration) -> Duration {
+        let began = Instant::now();
+        let script = format!("kill -TERM {}", self.id());
+        Command::new("sh").args(["-c", &script]).status().unwrap();
+        while self.process.try_wait().unwrap().is_none() && began.elapsed() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        began.elapsed()
     }
 
     pub(crate) fn id(&self) -> u32 {

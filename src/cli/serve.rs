@@ -132,6 +132,10 @@ pub(super) struct Serve {
     /// What is logged
     #[arg(long, value_enum, default_value_t, env = "DRYDOCK_LOG_LEVEL")]
     log_level: LogLevel,
+
+    /// Let everyone who reaches the ops port change the log level: PUT /log-level
+    #[arg(long, env = "DRYDOCK_ALLOW_LOG_LEVEL_CHANGES")]
+    allow_log_level_changes: bool,
 }
 
 /// Bounds for clients.
@@ -227,15 +231,27 @@ fn runtime(threads: u16, lines: Lines) -> io::Result<Runtime> {
         .build()
 }
 
+/// Makes the runtime of the ops port, for one thread. Its signals are those of the process.
+fn runtime_of_ops(lines: Lines) -> io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || lines.write())
+        .build()
+}
+
 impl Serve {
     pub(super) fn run(self, talk: &mut impl Write) -> anyhow::Result<Exit> {
         let metrics = Arc::new(Metrics::new());
         let lines = Lines::new(metrics.log_lines_dropped());
         let level = telemetry::start_logging(self.log_format, self.log_level, lines.clone());
-        let runtime = runtime(self.worker_threads, lines.clone());
-        let served = runtime
-            .context("the runtime cannot be started")?
-            .block_on(self.serve(metrics, level, talk));
+        metrics.set_log_level(self.log_level);
+        let runtime =
+            runtime(self.worker_threads, lines.clone()).context("the runtime cannot be started")?;
+        let of_ops = lines.clone();
+        let ops_runtime = move || runtime_of_ops(of_ops);
+        let served = runtime.block_on(self.serve(metrics, level, ops_runtime, talk));
+        // A review that is still judged on a blocking thread has nobody to be answered to.
+        runtime.shutdown_background();
         lines.write();
         served.map(|()| Exit::Good)
     }
@@ -244,6 +260,7 @@ impl Serve {
         self,
         metrics: Arc<Metrics>,
         level: LevelSwitch,
+        ops_runtime: impl FnOnce() -> io::Result<Runtime> + Send + 'static,
         talk: &mut impl Write,
     ) -> anyhow::Result<()> {
         let limits = self.limits.limits()?;
@@ -265,7 +282,7 @@ impl Serve {
         );
         let state = State {
             cluster: policies.cluster(),
-            log_level: Some(level),
+            log_level: self.allow_log_level_changes.then_some(level),
             ..State::new(
                 policies.subscribe(),
                 certificate.subscribe(),
@@ -301,7 +318,7 @@ impl Serve {
             }
         };
         tokio::select! {
-            ended = server::run(webhook, ops, tls, state, self.drain_seconds, shutdown) => ended.context("the server failed"),
+            ended = server::run(webhook, ops, tls, state, ops_runtime, self.drain_seconds, shutdown) => ended.context("the server failed"),
             () = reload => Ok(()),
             _ = work => Ok(()),
         }
@@ -326,7 +343,7 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 }
 
 /// Ends with SIGTERM, which the kubelet sends, or SIGINT, which Ctrl-C does.
-fn termination() -> anyhow::Result<impl Future<Output = ()>> {
+fn termination() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let listen = |kind| signal(kind).context("signals cannot be listened for");
     let (mut terminate, mut interrupt) = (
         listen(SignalKind::terminate())?,

@@ -89,3 +89,35 @@ fn reason(error: &axum::Error) -> BodyError {
     }
     BodyError::Cut
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f2_a_body_that_comes_byte_by_byte_takes_no_more_than_its_bytes() {
+        const ANNOUNCED: usize = 1 << 20;
+        for announced in [None, Some(ANNOUNCED)] {
+            let mut whole: Vec<u8> = Vec::new();
+            for length in 1..=ANNOUNCED {
+                make_room(&mut whole, 1, announced);
+                whole.push(b' ');
+                let most = (2 * length).max(FIRST);
+                assert!(
+                    whole.capacity() <= most,
+                    "{} for {length}",
+                    whole.capacity()
+                );
+            }
+            let most = announced.unwrap_or(2 * ANNOUNCED);
+            assert!(whole.capacity() <= most);
+        }
+    }
+
+    #[test]
+    fn f2_a_body_that_is_only_announced_takes_little() {
+        let mut whole = Vec::new();
+        make_room(&mut whole, 1, Some(8 << 20));
+        assert!(whole.capacity() <= FIRST);
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Handshake ─► Idle ─► Header ─► Body ─► Answering ─► Idle ─► …
+//!                                          ▲  ▼
+//!                                         Waiting
 //! ```
 //!
 //! The HTTP library has one timer for "no request yet" and "half a request"; here they differ, because the API server keeps an idle
@@ -17,6 +19,7 @@ mod plaintext;
 mod room;
 mod stream;
 mod tracked;
+mod waiting;
 
 pub use arriving::Arriving;
 pub use handshake::Handshake;
@@ -24,9 +27,10 @@ pub use plaintext::Plaintext;
 pub use room::MadeRoom;
 pub use stream::GuardedStream;
 pub use tracked::Tracked;
+pub use waiting::Evictable;
 
 use super::State;
-use crate::telemetry::metrics::{Failure, Limit, Metrics};
+use crate::telemetry::metrics::{Limit, Metrics, OtherRequest};
 use axum_server::accept::Accept;
 use std::collections::HashMap;
 use std::io;
@@ -39,6 +43,10 @@ use tokio::time::Instant;
 
 /// Connections of the ops port, at least and at most: probes and scrapers need few, and more take open files away from the webhook port.
 const OPS_CONNECTIONS: (usize, usize) = (16, 64);
+
+/// The time in which a request that waits gets as close to eviction as any other connection does in
+/// its own. How long it waits at most is decided where it waits.
+const WAITING_TIME: Duration = Duration::from_secs(4);
 
 /// What the HTTP library reads ahead of a connection at most, bytes; so also the size of a request's headers. The API server's have about 300.
 pub(super) const READ_BUFFER: usize = 16 << 10;
@@ -56,6 +64,8 @@ enum Phase {
     Body,
     /// drydock itself: the request has come whole.
     Answering,
+    /// The turn of a request that has come whole, or something from the cluster.
+    Waiting,
 }
 
 /// Guards the connections of one port.
@@ -73,7 +83,7 @@ struct Shared {
     is_webhook: bool,
     next_id: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
-    /// Bytes of bodies that all of them hold.
+    /// Bytes of bodies and unsent answers that all of them hold.
     held: AtomicUsize,
 }
 
@@ -83,6 +93,8 @@ struct Connection {
     progress: Mutex<Progress>,
     /// Bytes of its request's body.
     held: AtomicUsize,
+    /// Bytes of its answers that are not sent yet.
+    unsent: AtomicUsize,
 }
 
 struct Progress {
@@ -91,6 +103,8 @@ struct Progress {
     made_room: Option<MadeRoom>,
     waker: Option<Waker>,
     sending: Sending,
+    /// Whether it has carried a request.
+    has_answered: bool,
 }
 
 /// What the HTTP library has to send.
@@ -152,6 +166,7 @@ impl Guard {
             made_room: None,
             waker: None,
             sending: Sending::Nothing,
+            has_answered: false,
         };
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
@@ -159,6 +174,7 @@ impl Guard {
             shared: shared.clone(),
             progress: Mutex::new(progress),
             held: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
         });
         let mut open = locked(&shared.open);
         if open.len() >= shared.limits.connections {
@@ -217,6 +233,7 @@ impl Connection {
         let mut progress = locked(&self.progress);
         progress.enter(Phase::Idle);
         progress.sending = Sending::Answer;
+        progress.has_answered = true;
     }
 
     /// Something is being sent. Where it is no answer of ours, it is the HTTP library's own, to what it cannot read.
@@ -225,7 +242,7 @@ impl Connection {
         let is_reading = matches!(progress.phase, Phase::Idle | Phase::Header);
         if is_reading && progress.sending == Sending::Nothing {
             progress.sending = Sending::Refusal;
-            self.shared.metrics.failed(Failure::NotHttp);
+            self.shared.metrics.other_request(OtherRequest::NotHttp);
         }
     }
 
@@ -234,6 +251,7 @@ impl Connection {
         let mut progress = locked(&self.progress);
         if progress.sending == Sending::Answer {
             progress.sending = Sending::Nothing;
+            self.release_answers();
         }
     }
 
@@ -245,6 +263,7 @@ impl Connection {
             Phase::Idle => Some((limits.idle_time, Limit::IdleTime)),
             Phase::Header => Some((limits.header_time, Limit::HeaderTime)),
             Phase::Body => Some((limits.body_time, Limit::BodyTime)),
+            Phase::Waiting => Some((WAITING_TIME, Limit::ReviewQueue)),
             Phase::Answering => None,
         }
     }

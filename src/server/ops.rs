@@ -2,8 +2,8 @@
 
 use super::State;
 use super::body::{self, BodyError};
-use crate::telemetry::LogLevel;
 use crate::telemetry::metrics::CONTENT_TYPE;
+use crate::telemetry::{LevelSwitch, LogLevel};
 use axum::Router;
 use axum::body::Body;
 use axum::extract;
@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use clap::ValueEnum as _;
+use std::time::Instant;
 
 /// Size of a log level's name with space around it, bytes.
 const LONGEST_LEVEL: usize = 64;
@@ -25,8 +26,12 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-async fn livez() -> &'static str {
-    "ok\n"
+/// Fails only where a restart helps.
+async fn livez(extract::State(state): extract::State<State>) -> (StatusCode, String) {
+    match state.progress.stuck(Instant::now()) {
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        None => (StatusCode::OK, "ok\n".to_owned()),
+    }
 }
 
 async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, String) {
@@ -43,7 +48,8 @@ async fn metrics(extract::State(state): extract::State<State>) -> impl IntoRespo
     )
 }
 
-/// Changes what is logged until the process ends. No level logs what a pod holds (T4).
+/// Changes what is logged until the process ends, where a flag allows it. No level logs what a pod
+/// holds (T4).
 async fn log_level(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
@@ -53,18 +59,25 @@ async fn log_level(
         Ok(body) => body,
         Err(error) => return (status(&error), format!("{error}\n")),
     };
-    let wanted = str::from_utf8(&body).unwrap_or_default().trim();
-    match (LogLevel::from_str(wanted, true), &state.log_level) {
-        (Ok(level), Some(switch)) => {
+    let Some(switch) = &state.log_level else {
+        return (
+            StatusCode::FORBIDDEN,
+            "changes of the log level are not allowed; start drydock with --allow-log-level-changes\n"
+                .to_owned(),
+        );
+    };
+    set_log_level(&state, switch, &body)
+}
+
+fn set_log_level(state: &State, switch: &LevelSwitch, body: &[u8]) -> (StatusCode, String) {
+    let wanted = str::from_utf8(body).unwrap_or_default().trim();
+    match LogLevel::from_str(wanted, true) {
+        Ok(level) => {
             switch.set(level);
-            tracing::warn!(level = wanted, "the log level was changed");
-            (StatusCode::OK, format!("{wanted}\n"))
+            state.metrics.set_log_level(level);
+            (StatusCode::OK, format!("{}\n", level.name()))
         }
-        (Ok(_), None) => (
-            StatusCode::CONFLICT,
-            "this process does not log\n".to_owned(),
-        ),
-        (Err(_), _) => (
+        Err(_) => (
             StatusCode::BAD_REQUEST,
             "the body is no log level; send off, error, warn, info or debug\n".to_owned(),
         ),

@@ -4,26 +4,25 @@
 
 use super::State;
 use super::body::{self, BodyError};
-use crate::admission::{self, Answer, AuthorNotes, Context, NamespaceLabels, ReviewError};
+use super::connection::Evictable;
+use super::judging::{self, Request, Unanswered};
+use crate::admission::{self, Answer, AuthorNotes, ReviewError};
 use crate::policy::Mode;
-use crate::policy::set::Labels;
-use crate::telemetry::metrics::{EventOutcome, Failure};
-use axum::Router;
+use crate::telemetry::metrics::{EventOutcome, Failure, OtherRequest};
 use axum::body::{Body, Bytes};
 use axum::extract;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
-
-/// Time for the labels of a namespace; the API server waits five seconds for the whole.
-const LABELS_TIME: Duration = Duration::from_secs(2);
+use axum::{Extension, Router};
+use std::time::Instant;
 
 /// Makes the router.
 pub fn router(state: State) -> Router {
-    let mutate = |state, headers, body| answer(state, Mode::Enforce, headers, body);
-    let audit = |state, headers, body| answer(state, Mode::Audit, headers, body);
+    let mutate =
+        |state, connection, headers, body| answer(state, Mode::Enforce, connection, headers, body);
+    let audit =
+        |state, connection, headers, body| answer(state, Mode::Audit, connection, headers, body);
     Router::new()
         .route("/mutate", post(mutate))
         .route("/audit", post(audit))
@@ -39,7 +38,7 @@ async fn not_found(
 ) -> Response {
     let message =
         "drydock answers POST /mutate and POST /audit here; health and metrics are on the ops port";
-    let refusal = refusal(StatusCode::NOT_FOUND, Failure::Path, message);
+    let refusal = refusal(StatusCode::NOT_FOUND, OtherRequest::Path, message);
     elsewhere(&state, &headers, body, refusal).await
 }
 
@@ -49,29 +48,49 @@ async fn wrong_method(
     body: Body,
 ) -> Response {
     let message = "drydock answers reviews with the method POST only";
-    let refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, Failure::Method, message);
+    let refusal = refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        OtherRequest::Method,
+        message,
+    );
     elsewhere(&state, &headers, body, refusal).await
 }
 
 /// Answers what is no review. Its body is read all the same, or the connection could not be kept.
 async fn elsewhere(state: &State, headers: &HeaderMap, body: Body, refusal: Refusal) -> Response {
-    let refusal = read(state, headers, body).await.err().unwrap_or(refusal);
+    let refusal = match read(state, headers, body).await {
+        Ok(_) => refusal,
+        Err(unread) => Refusal {
+            reason: refusal.reason,
+            ..unread
+        },
+    };
     refuse(state, refusal)
 }
 
 async fn answer(
     extract::State(state): extract::State<State>,
     mode: Mode,
+    connection: Option<Extension<Evictable>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    if !is_json(&headers) {
+        let message =
+            "drydock reads application/json; send the AdmissionReview with that Content-Type";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        let refusal = refusal(status, OtherRequest::ContentType, message);
+        return elsewhere(&state, &headers, body, refusal).await;
+    }
     match read(&state, &headers, body).await {
-        Ok(body) if is_json(&headers) => review(&state, mode, &body).await,
-        Ok(_) => {
-            let message =
-                "drydock reads application/json; send the AdmissionReview with that Content-Type";
-            let (status, failure) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, Failure::ContentType);
-            refuse(&state, refusal(status, failure, message))
+        Ok(body) => {
+            let connection = connection.map(|Extension(connection)| connection);
+            let request = Request {
+                mode,
+                body,
+                connection,
+            };
+            review(&state, request).await
         }
         Err(refusal) => refuse(&state, refusal),
     }
@@ -80,15 +99,46 @@ async fn answer(
 /// An HTTP error, and why.
 struct Refusal {
     status: StatusCode,
-    failure: Failure,
+    reason: Reason,
     message: String,
+    /// Whether the rest of the request may still come: it would be taken for the next request.
+    is_unread: bool,
 }
 
-fn refusal(status: StatusCode, failure: Failure, message: impl Into<String>) -> Refusal {
+/// What a refusal is counted as.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Reason {
+    Failed(Failure),
+    Other(OtherRequest),
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Failed(failure) => failure.name(),
+            Self::Other(other) => other.name(),
+        }
+    }
+}
+
+impl From<Failure> for Reason {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<OtherRequest> for Reason {
+    fn from(other: OtherRequest) -> Self {
+        Self::Other(other)
+    }
+}
+
+fn refusal(status: StatusCode, reason: impl Into<Reason>, message: impl Into<String>) -> Refusal {
     Refusal {
         status,
-        failure,
+        reason: reason.into(),
         message: message.into(),
+        is_unread: false,
     }
 }
 
@@ -103,7 +153,10 @@ async fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Bytes, R
             // As in `NotReady`: a 500 is what the API server quotes.
             BodyError::MadeRoom(_) => (StatusCode::INTERNAL_SERVER_ERROR, Failure::Overload),
         };
-        refusal(status, failure, error.to_string())
+        Refusal {
+            is_unread: true,
+            ..refusal(status, failure, error.to_string())
+        }
     })
 }
 
@@ -116,98 +169,55 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-async fn review(state: &State, mode: Mode, body: &[u8]) -> Response {
+async fn review(state: &State, request: Request) -> Response {
     let began = Instant::now();
-    let reviewed = match judge(state, mode, body, None) {
-        Err(Unanswered::Review(ReviewError::NamespaceNotRead(namespace))) => {
-            match read_labels(state, &namespace).await {
-                Ok(labels) => judge(state, mode, body, Some(&labels)),
-                Err(problem) => {
-                    tracing::warn!(
-                        namespace = namespace.as_str(),
-                        "the namespace's labels cannot be read: {problem}"
-                    );
-                    Err(Unanswered::Review(ReviewError::NamespaceNotRead(namespace)))
-                }
-            }
-        }
-        reviewed => reviewed,
-    };
-    match reviewed {
+    let judged = judging::judge(state, &request).await;
+    drop(request);
+    match judged {
         Ok(answer) => {
             state.metrics.answered(&answer.record, began.elapsed());
             log(&answer, began);
             tell_author(state, answer.record.author_notes);
             ([(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
         }
-        Err(unanswered) => refuse(state, unanswered.refusal()),
+        Err(unanswered) => refuse(state, unanswered.into()),
     }
 }
 
-/// Why a body that was read whole gets no answer.
-enum Unanswered {
-    NotReady,
-    Review(ReviewError),
-    Bug,
-}
-
-impl Unanswered {
-    fn refusal(self) -> Refusal {
-        match self {
-            // The API server quotes the body of a 500 to the job's author, and that of a 503 to nobody.
-            Self::NotReady => refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Failure::NotReady,
-                "drydock has just started and has not read its policies yet; try again in a few seconds",
-            ),
-            Self::Review(error) => {
-                let status = match error {
-                    ReviewError::NamespaceNotRead(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                    ReviewError::OverBound(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                    _ => StatusCode::BAD_REQUEST,
-                };
-                refusal(status, Failure::Review(error.name()), error.to_string())
+impl From<Unanswered> for Refusal {
+    fn from(unanswered: Unanswered) -> Self {
+        // The API server quotes the body of a 500 to the job's author, and that of a 503 to nobody.
+        let (status, reason) = match &unanswered {
+            Unanswered::NotReady => (StatusCode::INTERNAL_SERVER_ERROR, Failure::NotReady.into()),
+            Unanswered::Review(error) => refused(error),
+            Unanswered::Evicted(_) | Unanswered::NoTurn => {
+                (StatusCode::INTERNAL_SERVER_ERROR, Failure::Overload.into())
             }
-            Self::Bug => refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Failure::Bug,
-                "drydock failed on this pod because of a bug of its own; please tell the platform team",
-            ),
-        }
+            Unanswered::Bug => (StatusCode::INTERNAL_SERVER_ERROR, Failure::Bug.into()),
+        };
+        refusal(status, reason, unanswered.to_string())
     }
 }
 
-fn judge(
-    state: &State,
-    mode: Mode,
-    body: &[u8],
-    labels: Option<&Labels>,
-) -> Result<Answer, Unanswered> {
-    let policies = state.policies.borrow().clone();
-    let policies = policies.ok_or(Unanswered::NotReady)?;
-    let known = state.cluster.as_ref().map(|it| it.namespaces.borrow());
-    let context = Context {
-        policies: &policies,
-        mode,
-        namespace_labels: match (labels, &known) {
-            (Some(labels), _) => NamespaceLabels::Known(labels),
-            (None, Some(known)) => NamespaceLabels::Read(known),
-            (None, None) => NamespaceLabels::Unknown,
-        },
-        own_namespace: &state.own_namespace,
-    };
-    // A bug must not take the connection down with it: whether the pod is admitted is the failurePolicy's to say.
-    catch_unwind(AssertUnwindSafe(|| admission::review(body, context)))
-        .map_err(|_| Unanswered::Bug)?
-        .map_err(Unanswered::Review)
-}
-
-async fn read_labels(state: &State, namespace: &str) -> Result<Labels, String> {
-    let cluster = state.cluster.as_ref().ok_or("there is no cluster")?;
-    let read = (cluster.read_labels)(namespace.to_owned());
-    match tokio::time::timeout(LABELS_TIME, read).await {
-        Ok(read) => read,
-        Err(_) => Err(format!("no answer within {} s", LABELS_TIME.as_secs())),
+fn refused(error: &ReviewError) -> (StatusCode, Reason) {
+    match error {
+        ReviewError::NamespaceNotRead(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Failure::Review(error.name()).into(),
+        ),
+        ReviewError::OverBound(_) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Failure::Review(error.name()).into(),
+        ),
+        ReviewError::NotJson(_) => (StatusCode::BAD_REQUEST, OtherRequest::NotJson.into()),
+        // An AdmissionReview of another version comes from an API server that is told wrong versions.
+        ReviewError::WrongKind { kind, .. } if kind != "AdmissionReview" => {
+            (StatusCode::BAD_REQUEST, OtherRequest::WrongKind.into())
+        }
+        _ => (
+            StatusCode::BAD_REQUEST,
+            Failure::Review(error.name()).into(),
+        ),
     }
 }
 
@@ -241,25 +251,25 @@ fn log(answer: &Answer, began: Instant) {
 fn refuse(state: &State, refusal: Refusal) -> Response {
     let Refusal {
         status,
-        failure,
+        reason,
         message,
+        is_unread,
     } = refusal;
-    state.metrics.failed(failure);
+    match reason {
+        Reason::Failed(failure) => state.metrics.failed(failure),
+        Reason::Other(other) => state.metrics.other_request(other),
+    }
     tracing::warn!(
         status = status.as_u16(),
-        reason = failure.name(),
+        reason = reason.name(),
         "request refused: {message}"
     );
     let mut answer = (status, format!("{message}\n")).into_response();
-    // The rest of such a body would be taken for the next request: the client is told not to send one here.
-    if matches!(
-        failure,
-        Failure::BodySize | Failure::BodyTime | Failure::BodyCut | Failure::Overload
-    ) {
+    if is_unread {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
     }
-    if failure == Failure::Overload {
+    if reason == Reason::Failed(Failure::Overload) {
         // The API server then asks again by itself, as long as its webhook's timeout lasts (client-go, with_retry.go).
         let seconds = HeaderValue::from_static("1");
         answer.headers_mut().insert(header::RETRY_AFTER, seconds);

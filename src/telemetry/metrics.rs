@@ -4,12 +4,14 @@ mod certificates;
 mod labels;
 
 pub use certificates::{CertificateEvent, CertificateMetrics};
-pub use labels::{EventOutcome, Failure, Limit, Reloaded};
+pub use labels::{EventOutcome, Failure, HandshakeFailure, Limit, OtherRequest, Reloaded};
 
+use super::LogLevel;
 use crate::admission::Record;
 use crate::mutate::change::Action;
 use labels::{
-    ChangeLabels, EventLabels, LimitLabels, ReloadLabels, ReviewLabels, StateLabels, review_labels,
+    ChangeLabels, EventLabels, LevelLabels, LimitLabels, ReasonLabels, ReloadLabels, ReviewLabels,
+    StateLabels, review_labels,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -28,6 +30,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
+    other_requests: Family<ReasonLabels, Counter>,
     duration: Histogram,
     changes: Family<ChangeLabels, Counter>,
     policies: Family<StateLabels, Gauge>,
@@ -35,10 +38,11 @@ pub struct Metrics {
     events: Family<EventLabels, Counter>,
     certificate_expiry: Gauge,
     connections: Gauge,
-    handshake_failures: Counter,
+    handshake_failures: Family<ReasonLabels, Counter>,
     limits: Family<LimitLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     log_lines_dropped: Counter,
+    log_level: Family<LevelLabels, Gauge>,
     certificates: CertificateMetrics,
 }
 
@@ -60,6 +64,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("drydock"),
             reviews: Family::default(),
+            other_requests: Family::default(),
             duration: Histogram::new(BUCKETS),
             changes: Family::default(),
             policies: Family::default(),
@@ -67,10 +72,11 @@ impl Metrics {
             events: Family::default(),
             certificate_expiry: Gauge::default(),
             connections: Gauge::default(),
-            handshake_failures: Counter::default(),
+            handshake_failures: Family::default(),
             limits: Family::default(),
             reloads: Family::default(),
             log_lines_dropped: Counter::default(),
+            log_level: Family::default(),
             certificates: CertificateMetrics::default(),
         };
         metrics.register();
@@ -87,8 +93,13 @@ impl Metrics {
         );
         registry.register(
             "reviews",
-            "Requests on the webhook port, each by its one outcome",
+            "Reviews on the webhook port, each by its one outcome",
             self.reviews.clone(),
+        );
+        registry.register(
+            "other_requests",
+            "Requests on the webhook port that are not reviews, by what they are instead",
+            self.other_requests.clone(),
         );
         registry.register_with_unit(
             "review_duration",
@@ -147,12 +158,27 @@ impl Metrics {
             "Log lines for which stderr had no room",
             self.log_lines_dropped.clone(),
         );
+        registry.register(
+            "log_level",
+            "1 for the log level in force, 0 for the others",
+            self.log_level.clone(),
+        );
         self.certificates.register(registry);
     }
 
     fn begin_at_zero(&self) {
         for labels in review_labels() {
             let _ = self.reviews.get_or_create(&labels);
+        }
+        for other in OtherRequest::ALL {
+            let _ = self.other_requests.get_or_create(&ReasonLabels {
+                reason: other.name(),
+            });
+        }
+        for failure in HandshakeFailure::ALL {
+            let _ = self.handshake_failures.get_or_create(&ReasonLabels {
+                reason: failure.name(),
+            });
         }
         for change in Action::NAMES {
             for mode in ["enforce", "audit"] {
@@ -177,6 +203,7 @@ impl Metrics {
                 outcome: outcome.name(),
             });
         }
+        self.set_log_level(LogLevel::default());
         self.set_policies(0, 0);
         self.set_sources(0, 0, 0);
     }
@@ -201,12 +228,21 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that got an HTTP error.
+    /// Counts a review that got an HTTP error.
     pub fn failed(&self, failure: Failure) {
         self.reviews
             .get_or_create(&ReviewLabels {
                 outcome: "failed",
                 reason: failure.name(),
+            })
+            .inc();
+    }
+
+    /// Counts a request that is not a review.
+    pub fn other_request(&self, other: OtherRequest) {
+        self.other_requests
+            .get_or_create(&ReasonLabels {
+                reason: other.name(),
             })
             .inc();
     }
@@ -221,8 +257,23 @@ impl Metrics {
     }
 
     /// Counts a failed handshake.
-    pub fn handshake_failed(&self) {
-        self.handshake_failures.inc();
+    pub fn handshake_failed(&self, failure: HandshakeFailure) {
+        self.handshake_failures
+            .get_or_create(&ReasonLabels {
+                reason: failure.name(),
+            })
+            .inc();
+    }
+
+    /// Sets which log level is in force.
+    pub fn set_log_level(&self, in_force: LogLevel) {
+        for level in LogLevel::ALL {
+            self.log_level
+                .get_or_create(&LevelLabels {
+                    level: level.name(),
+                })
+                .set(i64::from(level == in_force));
+        }
     }
 
     /// Counts a connection that was opened.

@@ -113,6 +113,11 @@ async fn serve(
         ops,
         tls,
         state,
+        || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+        },
         Duration::ZERO,
         std::future::pending(),
     );

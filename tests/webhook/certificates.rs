@@ -1,6 +1,7 @@
 //! Certificate files that change under a running server: rotation loses no admission (F5).
 
 use crate::client::Client;
+use crate::metrics::handshake_failure;
 use crate::mount::Mount;
 use crate::process::{EndOnDrop, Server, eventually};
 use crate::reviews::{RUNNER, assert_answers_runner};
@@ -212,7 +213,7 @@ fn f5_another_authority_is_trusted_where_the_client_learns_of_it() {
     server.wait_for_metric(GOOD, 1.0);
     // Who trusts the old one only is not answered: the handshake is real.
     assert!(server.client().connect(server.webhook).is_err());
-    server.wait_for_metric("drydock_tls_handshake_failures_total", 1.0);
+    server.wait_for_metric(&handshake_failure("not-trusted"), 1.0);
     server.trust(&fs::read_to_string(new.file()).unwrap());
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
     let both = [old.file(), new.file()].map(|file| fs::read_to_string(file).unwrap());

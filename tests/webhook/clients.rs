@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const GOOD: &str = "drydock_reloads_total{what=\"client-authority\",result=\"good\"}";
 const BAD: &str = "drydock_reloads_total{what=\"client-authority\",result=\"bad\"}";
-const FAILURES: &str = "drydock_tls_handshake_failures_total";
+const FAILURES: &str = "drydock_tls_handshake_failures_total{reason=\"client-certificate\"}";
 
 /// An authority of API servers.
 struct Authority {

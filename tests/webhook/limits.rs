@@ -1,7 +1,7 @@
 //! Clients that send too much or too slowly: closed or refused, counted under their limit, and the next review is answered (F2).
 
 use crate::client::{JSON, Plain, Tls, post, request, tcp};
-use crate::metrics::{failed, limit};
+use crate::metrics::{failed, handshake_failure, limit};
 use crate::process::{Server, eventually};
 use crate::refusals::assert_is_for_a_jobs_author;
 use crate::reviews::{RUNNER, assert_answers_runner, padded, runner};
@@ -222,7 +222,7 @@ fn f2_a_client_that_never_begins_its_handshake_is_closed_after_handshake_seconds
     let good = server.connect();
     let mut silent = Plain::connect(server.webhook).unwrap();
     silent.wait_until_closed();
-    server.wait_for_metric("drydock_tls_handshake_failures_total", 1.0);
+    server.wait_for_metric(&handshake_failure("timeout"), 1.0);
     assert_still_serves(&server, good, "handshake-time");
 }
 
@@ -236,7 +236,7 @@ fn f2_a_handshake_that_stops_halfway_is_closed_after_handshake_seconds() {
     session.write_tls(&mut hello).unwrap();
     socket.write_all(&hello[..hello.len() / 2]).unwrap();
     Plain::over(socket).wait_until_closed();
-    server.wait_for_metric("drydock_tls_handshake_failures_total", 1.0);
+    server.wait_for_metric(&handshake_failure("timeout"), 1.0);
     assert_still_serves(&server, good, "handshake-time");
 }
 
@@ -247,7 +247,7 @@ fn f2_plain_http_on_the_tls_port_is_closed_at_once_and_counted() {
     let mut plain = Plain::connect(server.webhook).unwrap();
     plain.send(&post("/mutate", RUNNER)).unwrap();
     plain.wait_until_closed();
-    server.wait_for_metric("drydock_tls_handshake_failures_total", 1.0);
+    server.wait_for_metric(&handshake_failure("protocol"), 1.0);
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
 }
@@ -288,7 +288,8 @@ fn f2_a_client_that_reads_no_answers_is_closed() {
 
 #[test]
 fn f2_a_body_that_stops_halfway_on_the_ops_port_gets_a_408_too() {
-    let server = Server::start(&["--body-seconds", SHORT]);
+    let flags = ["--body-seconds", SHORT, "--allow-log-level-changes"];
+    let server = Server::start(&flags);
     let mut slow = Plain::connect(server.ops).unwrap();
     let head = request("PUT", "/log-level", &[("Content-Length", "9")], b"in");
     slow.send(&head).unwrap();
@@ -304,4 +305,24 @@ fn f2_the_ops_port_closes_slow_clients_too() {
     slow.send(b"GET /metr").unwrap();
     slow.wait_until_closed();
     assert!(server.metrics().value(&limit("header-time")) >= 1.0);
+}
+
+#[test]
+fn f2_what_everyone_can_do_to_a_handshake_does_not_count_as_a_lack_of_trust() {
+    let server = Server::start(&[]);
+    for _ in 0..3 {
+        drop(tcp(server.webhook).unwrap());
+    }
+    server.wait_for_metric(&handshake_failure("closed"), 3.0);
+    let metrics = server.metrics();
+    assert_eq!(metrics.sum("drydock_tls_handshake_failures_total"), 3.0);
+}
+
+#[test]
+fn f2_a_client_that_refuses_the_certificate_is_counted_as_one() {
+    let (server, other) = (Server::start(&[]), Server::start(&[]));
+    assert!(other.client().connect(server.webhook).is_err());
+    server.wait_for_metric(&handshake_failure("not-trusted"), 1.0);
+    let metrics = server.metrics();
+    assert_eq!(metrics.sum("drydock_tls_handshake_failures_total"), 1.0);
 }

@@ -120,24 +120,73 @@ fn put_log_level(server: &Server, level: &str) -> Answer {
     ops.answer().unwrap()
 }
 
+const ALLOWED: [&str; 3] = ["--drain-seconds", "0", "--allow-log-level-changes"];
+
+/// The levels that the metric says are in force.
+fn levels(server: &Server) -> Vec<String> {
+    let metrics = server.metrics();
+    let in_force = metrics
+        .beginning_with("drydock_log_level")
+        .filter(|(_, value)| *value == 1.0);
+    in_force.map(|(sample, _)| sample.to_owned()).collect()
+}
+
 #[test]
-fn the_log_level_changes_at_run_time() {
-    let server = Server::start(&["--drain-seconds", "0"]);
+fn the_log_level_changes_at_run_time_where_a_flag_allows_it() {
+    let server = Server::start(&ALLOWED);
     review(&server, 1);
+    assert_eq!(levels(&server), ["drydock_log_level{level=\"info\"}"]);
     let answer = put_log_level(&server, "error");
     assert_eq!((answer.status, answer.text()), (200, "error\n".to_owned()));
+    assert_eq!(levels(&server), ["drydock_log_level{level=\"error\"}"]);
     review(&server, 7);
     assert_eq!(put_log_level(&server, "INFO\n").status, 200);
     review(&server, 1);
     let said = server.last_words();
     let reviews = said.lines().filter(|line| line.contains("INFO review"));
     assert_eq!(reviews.count(), 2, "{said}");
-    assert!(said.contains("the log level was changed"), "{said}");
+}
+
+#[test]
+fn a_change_of_the_log_level_is_logged_at_every_level() {
+    let mut flags = ALLOWED.to_vec();
+    flags.extend(["--log-level", "off"]);
+    let server = Server::start(&flags);
+    let wanted = ["debug", "off", "error", "off"];
+    for level in wanted {
+        assert_eq!(put_log_level(&server, level).status, 200);
+    }
+    assert_eq!(levels(&server), ["drydock_log_level{level=\"off\"}"]);
+    review(&server, 1);
+    let said = server.last_words();
+    let changes = said
+        .lines()
+        .filter(|line| line.contains("the log level is changed"));
+    let told: Vec<&str> = changes
+        .map(|line| line.rsplit("level=").next().unwrap().trim_matches('"'))
+        .collect();
+    assert_eq!(told, wanted, "{said}");
+    assert!(!said.contains("INFO review"), "{said}");
+}
+
+#[test]
+fn without_the_flag_the_log_level_stays_and_the_answer_names_the_flag() {
+    let server = Server::start(&["--drain-seconds", "0", "--log-level", "warn"]);
+    for level in ["off", "debug", "verbose"] {
+        let answer = put_log_level(&server, level);
+        assert_eq!(answer.status, 403);
+        assert!(answer.text().contains("--allow-log-level-changes"));
+    }
+    assert_eq!(levels(&server), ["drydock_log_level{level=\"warn\"}"]);
+    let mut connection = server.connect();
+    assert_eq!(connection.review("/mutate", b"{").unwrap().status, 400);
+    let said = server.last_words();
+    assert!(said.contains("request refused"), "the level stays: {said}");
 }
 
 #[test]
 fn what_is_no_log_level_is_refused_with_those_that_are() {
-    let server = Server::start(&["--drain-seconds", "0"]);
+    let server = Server::start(&ALLOWED);
     for wrong in ["", "verbose", "info,hyper=trace", "\u{fffd}"] {
         let answer = put_log_level(&server, wrong);
         assert_eq!(answer.status, 400, "{wrong}");

@@ -87,6 +87,16 @@ pub(crate) fn failed(reason: &str) -> String {
     reviews("failed", reason)
 }
 
+/// The sample that counts requests that are not reviews.
+pub(crate) fn other(reason: &str) -> String {
+    format!("drydock_other_requests_total{{reason=\"{reason}\"}}")
+}
+
+/// The sample that counts failed TLS handshakes.
+pub(crate) fn handshake_failure(reason: &str) -> String {
+    format!("drydock_tls_handshake_failures_total{{reason=\"{reason}\"}}")
+}
+
 /// The sample that counts clients which ran into a bound.
 pub(crate) fn limit(name: &str) -> String {
     format!("drydock_limit_hits_total{{limit=\"{name}\"}}")

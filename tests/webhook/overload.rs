@@ -18,8 +18,8 @@ const HELD: usize = 150;
 /// Between two new ones, when all are there: a good review that takes up to a second is not the oldest.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Far more than anything takes that is no limit, as other tests run beside.
-const GENEROUS: Duration = Duration::from_secs(1);
+/// What a good review may take under an attack. Most take a tenth of it, also as other tests run beside.
+const GOOD_REVIEW: Duration = Duration::from_millis(500);
 
 /// No time limit that helps: only making room does.
 const FLAGS: [&str; 16] = [
@@ -77,7 +77,7 @@ fn review_under(
         let mut took: Vec<Duration> = (0..100).map(|_| time_of_a_review(&server)).collect();
         took.sort();
         println!("{hits}: p50 {:?}, p99 {:?}", took[50], took[98]);
-        assert!(took[50] < GENEROUS, "{took:?}");
+        assert!(took[50] < GOOD_REVIEW, "{took:?}");
         let metrics = server.metrics();
         assert!(metrics.value(hits) >= 1.0);
         assert!(metrics.value("drydock_connections") <= CONNECTIONS as f64 + 1.0);
@@ -197,7 +197,9 @@ fn reviews_are_answered_among_half_bodies_on_the_ops_port() {
         ops.send(&half)?;
         Ok(Box::new(ops) as Held)
     };
-    review_under(Server::start(&FLAGS), slow, &connections());
+    let mut flags = FLAGS.to_vec();
+    flags.push("--allow-log-level-changes");
+    review_under(Server::start(&flags), slow, &connections());
 }
 
 #[test]

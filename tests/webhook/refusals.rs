@@ -1,7 +1,7 @@
 //! Requests that cannot be answered: each gets a 4xx with a sentence, is counted, and the next review is answered (F1, F2).
 
 use crate::client::{Answer, JSON, post, request};
-use crate::metrics::failed;
+use crate::metrics::{failed, other};
 use crate::process::Server;
 use crate::reviews::{RUNNER, assert_answers_runner, runner};
 use serde_json::json;
@@ -37,17 +37,29 @@ pub(crate) fn assert_is_for_a_jobs_author(answer: &Answer) {
     }
 }
 
-/// One bad request a server; what it is counted as.
+/// One bad review a server; what it is counted as.
 #[track_caller]
 fn refused_and_counted(bytes: &[u8], status: u16, reason: &str) -> Answer {
+    refused_and_counted_as(bytes, status, &failed(reason))
+}
+
+/// One request a server that is no review; what it is counted as.
+#[track_caller]
+fn refused_as_other(bytes: &[u8], status: u16, reason: &str) -> Answer {
+    refused_and_counted_as(bytes, status, &other(reason))
+}
+
+#[track_caller]
+fn refused_and_counted_as(bytes: &[u8], status: u16, sample: &str) -> Answer {
     let server = Server::start(&[]);
     let answer = refused(&server, bytes, status);
     let metrics = server.metrics();
-    let counted: Vec<_> = metrics
-        .beginning_with("drydock_reviews_total{outcome=\"failed\"")
+    let counted: Vec<_> = ["drydock_reviews_total{outcome=\"failed\"", "drydock_other"]
+        .into_iter()
+        .flat_map(|family| metrics.beginning_with(family))
         .filter(|(_, value)| *value != 0.0)
         .collect();
-    assert_eq!(counted, [(failed(reason).as_str(), 1.0)]);
+    assert_eq!(counted, [(sample, 1.0)]);
     answer
 }
 
@@ -55,14 +67,14 @@ fn refused_and_counted(bytes: &[u8], status: u16, reason: &str) -> Answer {
 fn f2_a_wrong_content_type_gets_a_415_that_names_the_right_one() {
     let yaml = ("Content-Type", "application/yaml");
     let bytes = request("POST", "/mutate", &[yaml], RUNNER);
-    let answer = refused_and_counted(&bytes, 415, "content-type");
+    let answer = refused_as_other(&bytes, 415, "content-type");
     assert!(answer.text().contains("application/json"));
 }
 
 #[test]
 fn f2_a_missing_content_type_gets_a_415() {
     let bytes = request("POST", "/mutate", &[], RUNNER);
-    refused_and_counted(&bytes, 415, "content-type");
+    refused_as_other(&bytes, 415, "content-type");
 }
 
 #[test]
@@ -87,32 +99,32 @@ fn f2_another_path_gets_a_404_that_names_the_right_ones() {
 #[test]
 fn f2_a_truncated_body_gets_a_400_and_the_next_review_is_answered() {
     let half = &RUNNER[..RUNNER.len() / 2];
-    let answer = refused_and_counted(&post("/mutate", half), 400, "not-json");
+    let answer = refused_as_other(&post("/mutate", half), 400, "not-json");
     assert!(answer.text().contains("JSON"));
 }
 
 #[test]
 fn f2_an_empty_body_gets_a_400() {
-    refused_and_counted(&post("/mutate", b""), 400, "not-json");
+    refused_as_other(&post("/mutate", b""), 400, "not-json");
 }
 
 #[test]
 fn f2_bytes_that_are_no_text_get_a_400() {
     let mut body = RUNNER.to_vec();
     body[40] = 0xff;
-    refused_and_counted(&post("/mutate", &body), 400, "not-json");
+    refused_as_other(&post("/mutate", &body), 400, "not-json");
 }
 
 #[test]
 fn f2_arrays_in_arrays_without_end_get_a_400() {
     let body = [&b"{\"request\":{\"object\":"[..], &[b'['; 1 << 20]].concat();
-    refused_and_counted(&post("/mutate", &body), 400, "not-json");
+    refused_as_other(&post("/mutate", &body), 400, "not-json");
 }
 
 #[test]
 fn f2_another_kind_gets_a_400_that_names_both() {
     let pod = runner()["request"]["object"].to_string();
-    let answer = refused_and_counted(&post("/mutate", pod.as_bytes()), 400, "wrong-kind");
+    let answer = refused_as_other(&post("/mutate", pod.as_bytes()), 400, "wrong-kind");
     for word in ["AdmissionReview", "Pod"] {
         assert!(answer.text().contains(word), "{}", answer.text());
     }
@@ -211,8 +223,8 @@ fn f2_what_is_no_http_at_all_closes_its_connection_and_no_other() {
     bad.wait_until_closed();
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
     let metrics = server.metrics();
-    assert_eq!(metrics.value(&failed("not-http")), 5.0);
-    assert_eq!(metrics.sum("drydock_reviews_total"), 11.0);
+    assert_eq!(metrics.value(&other("not-http")), 5.0);
+    assert_eq!(metrics.sum("drydock_reviews_total"), 6.0);
 }
 
 #[test]

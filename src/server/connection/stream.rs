@@ -1,6 +1,6 @@
 //! The bytes of a connection, as they come and go below TLS.
 
-use super::{Connection, locked};
+use super::{Connection, Phase, locked};
 use crate::telemetry::metrics::Limit;
 use std::io;
 use std::pin::Pin;
@@ -24,6 +24,7 @@ impl Drop for GuardedStream {
         if shared.is_webhook {
             shared.metrics.connection_closed();
         }
+        self.connection.release_answers();
     }
 }
 
@@ -45,15 +46,17 @@ impl GuardedStream {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (phase, since) = {
             let mut progress = locked(&self.connection.progress);
-            if let Some(reason) = progress.made_room {
+            // A request that has come whole is answered first, if only with an error.
+            let is_whole = matches!(progress.phase, Phase::Answering | Phase::Waiting);
+            if let (Some(reason), false) = (progress.made_room, is_whole) {
                 return Poll::Ready(Err(io::Error::other(reason)));
             }
             progress.waker = Some(cx.waker().clone());
             (progress.phase, progress.since)
         };
         let (time, limit) = match self.connection.time_for(phase) {
-            // Whoever reads the body keeps its time, and answers when it is over.
-            None | Some((_, Limit::BodyTime)) => return Poll::Pending,
+            // Whoever reads the body or waits keeps the time, and answers when it is over.
+            None | Some((_, Limit::BodyTime | Limit::ReviewQueue)) => return Poll::Pending,
             Some(time) => time,
         };
         let deadline = since + time;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::server::Limits;
+use futures::FutureExt as _;
 use tokio::sync::watch;
 
 fn guard(limits: Limits) -> Guard {
@@ -112,4 +113,107 @@ fn a_body_that_comes_whole_although_its_connection_made_room_is_answered() {
     assert!(late.go_on(false).is_ok());
     assert!(late.go_on(true).is_ok());
     assert_eq!(locked(&late.progress).phase, Phase::Answering);
+}
+
+fn waits(connection: &Arc<Connection>) -> bool {
+    locked(&connection.progress).phase == Phase::Waiting
+}
+
+#[tokio::test]
+async fn a_whole_body_whose_request_waits_makes_room_and_its_request_is_told_at_once() {
+    let guard = guard(Limits {
+        body_memory: 100,
+        ..Limits::default()
+    });
+    let [large, judged, good] = [0; 3].map(|_| waiting(&guard, Phase::Body, 0));
+    judged.hold(40);
+    judged.enter(Phase::Answering);
+    large.hold(60);
+    let request = Evictable::new(large.clone());
+    let mut turn = std::pin::pin!(request.wait_for(std::future::pending::<()>()));
+    assert!(turn.as_mut().now_or_never().is_none());
+    assert!(waits(&large));
+    good.hold(10);
+    assert_eq!(good.made_room(), None);
+    assert_eq!(judged.made_room(), None);
+    assert_eq!(turn.now_or_never(), Some(Err(MadeRoom::Body)));
+    // It still has to be answered.
+    assert_eq!(locked(&large.progress).phase, Phase::Answering);
+    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 50);
+}
+
+#[tokio::test]
+async fn a_request_that_has_waited_is_judged_and_not_evicted() {
+    let guard = with_connections(1);
+    let connection = waiting(&guard, Phase::Body, 0);
+    let request = Evictable::new(connection.clone());
+    assert_eq!(request.wait_for(std::future::ready(7)).await, Ok(7));
+    assert_eq!(guard.admit().err(), Some(MadeRoom::Connection));
+}
+
+#[test]
+fn a_connection_whose_request_waits_makes_room_for_another() {
+    let guard = with_connections(2);
+    let waits = waiting(&guard, Phase::Waiting, 1);
+    let _answered = waiting(&guard, Phase::Answering, 1000);
+    assert!(guard.admit().is_ok());
+    assert_eq!(waits.made_room(), Some(MadeRoom::Connection));
+}
+
+#[test]
+fn an_answer_that_its_client_does_not_read_counts_and_makes_room() {
+    let guard = guard(Limits {
+        body_memory: 100,
+        ..Limits::default()
+    });
+    let [deaf, good] = [0; 2].map(|_| waiting(&guard, Phase::Answering, 0));
+    deaf.hold(10);
+    deaf.note_answer();
+    deaf.hold_answer(90);
+    deaf.release_body();
+    good.enter(Phase::Body);
+    good.hold(20);
+    assert_eq!(deaf.made_room(), Some(MadeRoom::Body));
+    assert_eq!(good.made_room(), None);
+    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 20);
+}
+
+#[test]
+fn an_answer_counts_until_it_is_sent() {
+    let guard = with_connections(1);
+    let connection = waiting(&guard, Phase::Answering, 0);
+    connection.note_answer();
+    connection.hold_answer(90);
+    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 90);
+    connection.note_sent();
+    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn connections_that_have_carried_a_request_outlive_a_flood_unless_they_are_the_flood() {
+    let guard = with_connections(4);
+    let kept_alive = |seconds| {
+        let connection = waiting(&guard, Phase::Answering, 0);
+        connection.note_answer();
+        locked(&connection.progress).since = Instant::now() - Duration::from_secs(seconds);
+        connection
+    };
+    let kept = [kept_alive(90), kept_alive(80)];
+    let begun: Vec<_> = (0..10)
+        .map(|_| waiting(&guard, Phase::Handshake, 0))
+        .collect();
+    assert!(kept.iter().all(|stays| stays.made_room().is_none()));
+    assert_eq!(
+        begun.iter().filter(|it| it.made_room().is_none()).count(),
+        2
+    );
+    // Half of the room is theirs, and no more.
+    let third = kept_alive(10);
+    let last = waiting(&guard, Phase::Handshake, 0);
+    assert_eq!(kept[0].made_room(), Some(MadeRoom::Connection));
+    assert!(
+        [&kept[1], &third, &last]
+            .iter()
+            .all(|stays| stays.made_room().is_none())
+    );
 }

@@ -1,6 +1,6 @@
 //! The requests of a connection.
 
-use super::{Arriving, Connection, Phase, locked};
+use super::{Arriving, Connection, Evictable, Phase, locked};
 use axum::body::HttpBody;
 use axum::http::{HeaderValue, Request, Response, header};
 use std::future::Future;
@@ -44,6 +44,7 @@ where
     B: HttpBody,
     S: Service<Request<Arriving<B>>, Response = Response<R>>,
     S::Future: Send + 'static,
+    R: HttpBody,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -53,8 +54,11 @@ where
         self.service.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let connection = self.connection.clone();
+        request
+            .extensions_mut()
+            .insert(Evictable::new(connection.clone()));
         connection.enter(if request.body().is_end_stream() {
             Phase::Answering
         } else {
@@ -66,6 +70,9 @@ where
         Box::pin(async move {
             let mut answer = answer.await;
             underway.0.note_answer();
+            if let Ok(answer) = &answer {
+                underway.0.note_size(answer.body());
+            }
             if let (Ok(answer), true) = (&mut answer, underway.0.is_last_answer()) {
                 answer
                     .headers_mut()
@@ -77,6 +84,14 @@ where
 }
 
 impl Connection {
+    /// Counts an answer until it is sent. Only above TLS is it seen when that is; on the ops port
+    /// answers are small, and connections are few.
+    fn note_size(&self, body: &impl HttpBody) {
+        if let (Some(bytes), true) = (body.size_hint().exact(), self.shared.is_webhook) {
+            self.hold_answer(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+    }
+
     /// Whether the client is to send its next request elsewhere.
     fn is_last_answer(&self) -> bool {
         self.shared.draining.load(Ordering::Relaxed) || locked(&self.progress).made_room.is_some()

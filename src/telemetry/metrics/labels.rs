@@ -33,6 +33,16 @@ pub(super) struct ReloadLabels {
     pub(super) result: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct ReasonLabels {
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct LevelLabels {
+    pub(super) level: &'static str,
+}
+
 /// A bound that a client ran into.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Limit {
@@ -50,10 +60,14 @@ pub enum Limit {
     Connections,
     /// Too many bytes of bodies were coming, so the largest body was refused.
     BodyMemory,
+    /// A large review waited too long for its turn to be judged.
+    ReviewQueue,
+    /// Too many reviews were waiting for the labels of namespaces.
+    NamespaceLabels,
 }
 
 impl Limit {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::BodySize,
         Self::BodyTime,
         Self::HeaderTime,
@@ -61,6 +75,8 @@ impl Limit {
         Self::IdleTime,
         Self::Connections,
         Self::BodyMemory,
+        Self::ReviewQueue,
+        Self::NamespaceLabels,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -72,31 +88,25 @@ impl Limit {
             Self::IdleTime => "idle-time",
             Self::Connections => "connections",
             Self::BodyMemory => "body-memory",
+            Self::ReviewQueue => "review-queue",
+            Self::NamespaceLabels => "namespace-labels",
         }
     }
 }
 
-/// Why a request got an HTTP error instead of an answer.
+/// Why a review got an HTTP error instead of an AdmissionReview.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Failure {
-    /// It is no review that can be read.
+    /// The review cannot be read.
     Review(&'static str),
-    /// Nothing is answered at its path.
-    Path,
-    /// Its method is not POST.
-    Method,
-    /// Its content type is not JSON.
-    ContentType,
     /// Its body is larger than allowed.
     BodySize,
     /// Its body did not arrive in time.
     BodyTime,
     /// Its body was cut short.
     BodyCut,
-    /// It made room for others, before it had come whole.
+    /// It was evicted, or it waited too long for its turn.
     Overload,
-    /// It is not HTTP, or its headers are too large: the HTTP library answered it.
-    NotHttp,
     /// The policies have not been read yet.
     NotReady,
     /// drydock itself failed.
@@ -104,15 +114,11 @@ pub enum Failure {
 }
 
 impl Failure {
-    const OTHERS: [Self; 10] = [
-        Self::Path,
-        Self::Method,
-        Self::ContentType,
+    const OTHERS: [Self; 6] = [
         Self::BodySize,
         Self::BodyTime,
         Self::BodyCut,
         Self::Overload,
-        Self::NotHttp,
         Self::NotReady,
         Self::Bug,
     ];
@@ -122,16 +128,98 @@ impl Failure {
     pub fn name(self) -> &'static str {
         match self {
             Self::Review(name) => name,
-            Self::Path => "path",
-            Self::Method => "method",
-            Self::ContentType => "content-type",
             Self::BodySize => "body-size",
             Self::BodyTime => "body-time",
             Self::BodyCut => "body-cut",
             Self::Overload => "overload",
-            Self::NotHttp => "not-http",
             Self::NotReady => "not-ready",
             Self::Bug => "bug",
+        }
+    }
+}
+
+/// Why a request is not a review. An API server sends none of these.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OtherRequest {
+    /// The path is not that of a webhook.
+    Path,
+    /// The method is not POST.
+    Method,
+    /// The content type is not JSON.
+    ContentType,
+    /// The request is not HTTP, or its headers are too large. The HTTP library answers it.
+    NotHttp,
+    /// The body is not JSON.
+    NotJson,
+    /// The body is JSON but not an AdmissionReview.
+    WrongKind,
+}
+
+impl OtherRequest {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Path,
+        Self::Method,
+        Self::ContentType,
+        Self::NotHttp,
+        Self::NotJson,
+        Self::WrongKind,
+    ];
+
+    /// Returns the name that metrics and logs use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Method => "method",
+            Self::ContentType => "content-type",
+            Self::NotHttp => "not-http",
+            Self::NotJson => "not-json",
+            Self::WrongKind => "wrong-kind",
+        }
+    }
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HandshakeFailure {
+    /// The client refused drydock's certificate.
+    NotTrusted,
+    /// drydock refused the client's certificate, or the client has none.
+    ClientCertificate,
+    /// drydock has no certificate yet.
+    NoCertificate,
+    /// The handshake took too long.
+    Timeout,
+    /// The connection was evicted.
+    Eviction,
+    /// The client closed the connection.
+    Closed,
+    /// The client does not speak TLS, or no version or cipher that drydock speaks.
+    Protocol,
+}
+
+impl HandshakeFailure {
+    pub(super) const ALL: [Self; 7] = [
+        Self::NotTrusted,
+        Self::ClientCertificate,
+        Self::NoCertificate,
+        Self::Timeout,
+        Self::Eviction,
+        Self::Closed,
+        Self::Protocol,
+    ];
+
+    /// Returns the name that metrics and logs use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotTrusted => "not-trusted",
+            Self::ClientCertificate => "client-certificate",
+            Self::NoCertificate => "no-certificate",
+            Self::Timeout => "timeout",
+            Self::Eviction => "eviction",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol",
         }
     }
 }
@@ -217,10 +305,12 @@ pub(super) fn review_labels() -> Vec<ReviewLabels> {
         outcome: outcome.name(),
         reason: outcome.reason(),
     });
-    let failures = ReviewError::NAMES
-        .map(Failure::Review)
+    // What is not JSON is not a review.
+    let unreadable = ReviewError::NAMES
         .into_iter()
-        .chain(Failure::OTHERS);
+        .filter(|name| *name != OtherRequest::NotJson.name())
+        .map(Failure::Review);
+    let failures = unreadable.chain(Failure::OTHERS);
     answered
         .chain(failures.map(|failure| ReviewLabels {
             outcome: "failed",

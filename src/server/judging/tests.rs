@@ -1,0 +1,202 @@
+use super::*;
+use crate::admission::Context;
+use crate::policy::{LiveAddresses, PolicySet};
+use crate::server::tests::Gate;
+use crate::server::{Cluster, State};
+use crate::telemetry::metrics::Metrics;
+use futures::future::{FutureExt as _, join_all, pending};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{mpsc, watch};
+
+type Judged = Result<Answer, ReviewError>;
+
+fn state(limits: Limits, review: crate::server::Review) -> State {
+    let set = PolicySet::new(Vec::new(), &LiveAddresses::new());
+    let policies = watch::channel(Some(Arc::new(set))).1;
+    let certificate = watch::channel(None).1;
+    let metrics = Arc::new(Metrics::new());
+    State {
+        review,
+        ..State::new(policies, certificate, metrics, "drydock", limits)
+    }
+}
+
+/// A review whose body has that size.
+fn of_size(bytes: usize) -> Request {
+    Request {
+        mode: Mode::Enforce,
+        body: vec![b' '; bytes].into(),
+        connection: None,
+    }
+}
+
+fn missing(_: &[u8], _: Context<'_>) -> Judged {
+    Err(ReviewError::Missing("request"))
+}
+
+fn is_judged(judged: &Result<Answer, Unanswered>) -> bool {
+    matches!(judged, Err(Unanswered::Review(ReviewError::Missing(_))))
+}
+
+#[tokio::test]
+async fn a_large_review_does_not_keep_a_small_one_waiting() {
+    static GATE: Gate = Gate::closed();
+    fn review(body: &[u8], context: Context<'_>) -> Judged {
+        if body.len() > LARGE {
+            GATE.pass();
+        }
+        missing(body, context)
+    }
+    let state = state(Limits::default(), review);
+    let (small, large) = (of_size(LARGE), of_size(LARGE + 1));
+    let mut judging = std::pin::pin!(judge(&state, &large));
+    assert!(judging.as_mut().now_or_never().is_none());
+    assert!(is_judged(&judge(&state, &small).await));
+    assert!(judging.as_mut().now_or_never().is_none());
+    GATE.open();
+    assert!(is_judged(&judging.await));
+}
+
+#[tokio::test]
+async fn large_reviews_are_judged_one_at_a_time() {
+    static AT_A_TIME: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    fn review(body: &[u8], context: Context<'_>) -> Judged {
+        let now = AT_A_TIME.fetch_add(1, Ordering::SeqCst) + 1;
+        MOST.fetch_max(now, Ordering::SeqCst);
+        // Were there others, they would come meanwhile.
+        std::thread::sleep(Duration::from_millis(5));
+        AT_A_TIME.fetch_sub(1, Ordering::SeqCst);
+        missing(body, context)
+    }
+    let state = state(Limits::default(), review);
+    let reviews: Vec<Request> = (0..8).map(|_| of_size(LARGE + 1)).collect();
+    let judged = join_all(reviews.iter().map(|request| judge(&state, request))).await;
+    assert!(judged.iter().all(is_judged));
+    assert_eq!(MOST.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_large_review_that_gets_no_turn_in_time_is_refused_and_counted() {
+    let mut state = state(Limits::default(), missing);
+    state.turns.turn_time = Duration::ZERO;
+    let turn = state.turns.large.clone().acquire_owned().await.unwrap();
+    let judged = judge(&state, &of_size(LARGE + 1)).await;
+    assert!(matches!(judged, Err(Unanswered::NoTurn)));
+    let counted = "drydock_limit_hits_total{limit=\"review-queue\"} 1\n";
+    assert!(state.metrics.encode().contains(counted));
+    assert!(is_judged(&judge(&state, &of_size(LARGE)).await));
+    drop(turn);
+    state.turns.turn_time = TURN_TIME;
+    assert!(is_judged(&judge(&state, &of_size(LARGE + 1)).await));
+}
+
+#[tokio::test]
+async fn a_bug_in_a_large_review_costs_neither_the_turn_nor_the_process() {
+    #[allow(clippy::panic, reason = "the bug")]
+    fn review(_: &[u8], _: Context<'_>) -> Judged {
+        panic!("a bug")
+    }
+    let state = state(Limits::default(), review);
+    for _ in 0..3 {
+        let judged = judge(&state, &of_size(LARGE + 1)).await;
+        assert!(matches!(judged, Err(Unanswered::Bug)));
+    }
+}
+
+/// Asks for labels as long as they are not known.
+fn asks_for_labels(body: &[u8], context: Context<'_>) -> Judged {
+    let namespace = || crate::admission::review(REVIEW, context).map(|_| ());
+    match context.namespace_labels {
+        NamespaceLabels::Known(_) => missing(body, context),
+        _ => match namespace() {
+            Err(error) => Err(error),
+            Ok(()) => missing(body, context),
+        },
+    }
+}
+
+/// A review from a namespace called `ci`.
+const REVIEW: &[u8] =
+    br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+    "uid": "1", "resource": {"group": "", "version": "v1", "resource": "pods"},
+    "namespace": "ci", "operation": "CREATE", "object": {}
+}}"#;
+
+/// A policy that asks for labels of namespaces.
+fn asking(connections: usize) -> State {
+    let limits = Limits {
+        connections,
+        ..Limits::default()
+    };
+    let policy = "
+apiVersion: drydock.dev/v1alpha1
+kind: JobPodPolicy
+metadata: {name: asks}
+spec: {namespaceSelector: {matchLabels: {team: blue}}}
+";
+    let policies = crate::policy::read("policy.yaml", policy).policies;
+    let set = PolicySet::new(policies, &LiveAddresses::new());
+    assert!(set.asks_for_namespace_labels());
+    State {
+        policies: watch::channel(Some(Arc::new(set))).1,
+        ..state(limits, asks_for_labels)
+    }
+}
+
+#[tokio::test]
+async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
+    static READS: AtomicUsize = AtomicUsize::new(0);
+    let state = State {
+        cluster: Some(Cluster {
+            namespaces: watch::channel(BTreeMap::new()).1,
+            read_labels: Arc::new(|_| {
+                READS.fetch_add(1, Ordering::SeqCst);
+                Box::pin(pending())
+            }),
+            author_notes: mpsc::channel(1).0,
+        }),
+        ..asking(16)
+    };
+    let requests: Vec<Request> = (0..20).map(|_| of_size(LARGE)).collect();
+    let mut waiting: Vec<_> = requests
+        .iter()
+        .map(|request| Box::pin(judge(&state, request)))
+        .collect();
+    let now: Vec<_> = waiting
+        .iter_mut()
+        .map(|judging| judging.as_mut().now_or_never())
+        .collect();
+    assert_eq!(now.iter().filter(|judged| judged.is_none()).count(), 2);
+    for judged in now.into_iter().flatten() {
+        assert!(matches!(
+            judged,
+            Err(Unanswered::Review(ReviewError::NamespaceNotRead(_)))
+        ));
+    }
+    assert_eq!(READS.load(Ordering::SeqCst), 2);
+    let counted = "drydock_limit_hits_total{limit=\"namespace-labels\"} 18\n";
+    assert!(state.metrics.encode().contains(counted));
+    // Whoever goes makes room for the next.
+    drop(waiting.remove(0));
+    let next = of_size(LARGE);
+    assert!(judge(&state, &next).now_or_never().is_none());
+    assert_eq!(READS.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_large_review_finds_the_labels_that_are_known_and_reads_no_others() {
+    let known = BTreeMap::from([("ci".to_owned(), Labels::new())]);
+    let (_namespaces, namespaces) = watch::channel(known);
+    let state = State {
+        cluster: Some(Cluster {
+            namespaces,
+            read_labels: Arc::new(|_| Box::pin(async { Err("nobody is to ask".to_owned()) })),
+            author_notes: mpsc::channel(1).0,
+        }),
+        ..asking(16)
+    };
+    for size in [LARGE, LARGE + 1] {
+        assert!(is_judged(&judge(&state, &of_size(size)).await));
+    }
+}
