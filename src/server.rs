@@ -18,6 +18,7 @@ pub use ops::router as ops_router;
 pub use webhook::router as webhook_router;
 
 use crate::admission::AuthorNotes;
+use crate::object_name::NamespaceName;
 use crate::policy::PolicySet;
 use crate::policy::set::Labels;
 use crate::telemetry::LevelSwitch;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tls::Certificate;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// How long the last answers may take after the drain.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -76,7 +77,10 @@ impl Default for Limits {
 
 /// Reads the labels of a namespace that is not known yet; the error is a sentence.
 pub type ReadLabels =
-    Arc<dyn Fn(String) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
+    Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
+
+/// Takes what there is to tell the author of a job.
+pub type TellAuthor = Arc<dyn Fn(AuthorNotes) + Send + Sync>;
 
 /// What a cluster adds to the answers.
 #[derive(Clone)]
@@ -85,8 +89,8 @@ pub struct Cluster {
     pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
     /// How those of another one are read.
     pub read_labels: ReadLabels,
-    /// Where sentences for authors of jobs go.
-    pub author_notes: mpsc::Sender<AuthorNotes>,
+    /// Takes sentences for authors of jobs, without waiting.
+    pub tell_author: TellAuthor,
 }
 
 /// What requests are answered with.

@@ -5,9 +5,10 @@
 use super::State;
 use super::body::{self, BodyError};
 use crate::admission::{self, Answer, AuthorNotes, Context, NamespaceLabels, ReviewError};
+use crate::object_name::NamespaceName;
 use crate::policy::Mode;
 use crate::policy::set::Labels;
-use crate::telemetry::metrics::{EventOutcome, Failure};
+use crate::telemetry::metrics::Failure;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract;
@@ -201,22 +202,19 @@ fn judge(
         .map_err(Unanswered::Review)
 }
 
-async fn read_labels(state: &State, namespace: &str) -> Result<Labels, String> {
+async fn read_labels(state: &State, namespace: &NamespaceName) -> Result<Labels, String> {
     let cluster = state.cluster.as_ref().ok_or("there is no cluster")?;
-    let read = (cluster.read_labels)(namespace.to_owned());
+    let read = (cluster.read_labels)(namespace.clone());
     match tokio::time::timeout(LABELS_TIME, read).await {
         Ok(read) => read,
         Err(_) => Err(format!("no answer within {} s", LABELS_TIME.as_secs())),
     }
 }
 
-/// Hands the notes over if there is room; a review waits for nobody.
+/// Hands the notes over; a review waits for nobody.
 fn tell_author(state: &State, notes: Option<AuthorNotes>) {
-    let (Some(cluster), Some(notes)) = (&state.cluster, notes) else {
-        return;
-    };
-    if cluster.author_notes.try_send(notes).is_err() {
-        state.metrics.event(EventOutcome::Dropped);
+    if let (Some(cluster), Some(notes)) = (&state.cluster, notes) {
+        (cluster.tell_author)(notes);
     }
 }
 
