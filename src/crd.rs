@@ -21,7 +21,7 @@ pub use dind::{
     ClientCerts, ConfigMapKey, Dind, DindVolume, OnConflict, RegistryCa, Scheduling,
     VolumeContainers,
 };
-pub use rules::HOSTNAMES;
+pub use rules::{HOSTNAMES, HOSTNAMES_OF_RULES};
 pub use status::{JobPodPolicyStatus, ResolvedSource};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -121,7 +121,7 @@ pub struct HostAlias {
     pub from: Option<AddressSource>,
 
     /// The hostnames, in lower case and without wildcards; at most 64. Example: [gitlab.mylab.com, registry.mylab.com].
-    /// May be left out with from.ingress: then they are those of the Ingress' rules.
+    /// May be left out with from.ingress: then they are those of the Ingress' rules that end in one of its hostnameSuffixes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
 }
@@ -132,7 +132,7 @@ pub struct HostAlias {
 pub struct AddressSource {
     /// An Ingress: its status.loadBalancer address. Example: {namespace: cicd, name: gitlab-registry}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ingress: Option<ObjectReference>,
+    pub ingress: Option<IngressReference>,
 
     /// A Service: its status.loadBalancer address, or its cluster address where address: ClusterIP asks for it.
     /// Example: {namespace: ingress-nginx, name: ingress-nginx-controller}.
@@ -142,6 +142,21 @@ pub struct AddressSource {
     /// A Gateway (gateway.networking.k8s.io): its status.addresses. Example: {namespace: gateways, name: public}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<ObjectReference>,
+}
+
+/// Names an Ingress, and which hostnames of its rules are taken.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressReference {
+    /// Namespace of the Ingress. Example: cicd.
+    pub namespace: String,
+    /// Name of the Ingress. Example: gitlab-registry.
+    pub name: String,
+    /// The domains that hostnames of the Ingress' rules must belong to; required where the entry lists no hostnames, and of no use where it does.
+    /// mylab.com takes mylab.com and gitlab.mylab.com, and neither evilmylab.com nor github.com: who may edit the Ingress cannot redirect other hostnames for every job.
+    /// Of the rules' hostnames the first 64 that fit are taken; the condition HostnamesTaken names the others. At most 16. Example: [mylab.com].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hostname_suffixes: Vec<String>,
 }
 
 /// Names a namespaced object.

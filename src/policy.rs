@@ -14,11 +14,13 @@ mod quantity;
 mod schema;
 pub mod selector;
 pub mod set;
+mod suffixes;
 
 pub use file::{PolicyError, PolicyFile, read, read_object};
 pub use hint::hints;
 pub use parse::{FieldError, fixed_address};
 pub use set::{Desired, PolicySet};
+pub use suffixes::{HostnameSuffixes, Taken};
 
 use selector::Selector;
 use serde_json::value::RawValue;
@@ -61,6 +63,8 @@ pub struct HostAlias {
     pub address: Address,
     /// RFC 1123 subdomains, lower case.
     pub hostnames: Vec<String>,
+    /// Which hostnames of an Ingress' rules are taken, where `hostnames` is empty.
+    pub suffixes: HostnameSuffixes,
 }
 
 /// A fixed address, or the object that has it now.

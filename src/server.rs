@@ -43,7 +43,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tls::Certificate;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// How long the last answers may take after the drain.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -87,6 +87,9 @@ impl Default for Limits {
 pub type ReadLabels =
     Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
 
+/// Takes what there is to tell the author of a job.
+pub type TellAuthor = Arc<dyn Fn(AuthorNotes) + Send + Sync>;
+
 /// What a cluster adds to the answers.
 #[derive(Clone)]
 pub struct Cluster {
@@ -94,8 +97,8 @@ pub struct Cluster {
     pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
     /// How those of another one are read.
     pub read_labels: ReadLabels,
-    /// Where sentences for authors of jobs go.
-    pub author_notes: mpsc::Sender<AuthorNotes>,
+    /// Takes sentences for authors of jobs, without waiting.
+    pub tell_author: TellAuthor,
 }
 
 /// Answers a review: [`admission::review`], except in tests.

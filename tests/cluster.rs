@@ -53,6 +53,8 @@ mod wait;
 mod certificates;
 #[path = "cluster/definition.rs"]
 mod definition;
+#[path = "cluster/deputy.rs"]
+mod deputy;
 #[path = "cluster/disturbances.rs"]
 mod disturbances;
 #[path = "cluster/ground.rs"]

@@ -20,6 +20,7 @@
 mod content;
 mod in_use;
 mod keeper;
+mod leftover;
 mod lifetimes;
 mod live;
 mod pause;
@@ -29,11 +30,13 @@ mod serving;
 #[cfg(test)]
 mod tests;
 
+pub use leftover::leftover;
 pub use lifetimes::{Lifetimes, LifetimesError};
 
+use super::contact::Contacts;
 use super::watch;
 use crate::names::{CA_SECRET, NAME};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -140,8 +143,10 @@ pub async fn run(
 ) -> Infallible {
     // Lifetimes may be shorter than anybody needs, for a trial.
     let look = settings.look.min(settings.lifetimes.leaf() / 10);
-    let secrets = Api::namespaced(client.clone(), &settings.namespace);
-    let configurations = Api::all(client.clone());
+    let contacts = Contacts::new(metrics.clone());
+    let of_secret = contacts.watching(&client, WatchKind::Secret);
+    let secrets = Api::namespaced(of_secret, &settings.namespace);
+    let configurations = Api::all(contacts.watching(&client, WatchKind::Webhook));
     let mut changes = pin!(futures::stream::select(
         changes_of::<Secret>(secrets, CA_SECRET),
         changes_of::<MutatingWebhookConfiguration>(configurations, NAME),

@@ -162,11 +162,7 @@ impl Known {
     /// Makes the sources known that policies name, and forgets others. One that comes new has the addresses that a policy's status
     /// has for it, so that a restart while an object is away loses nothing.
     pub fn follow_policies(&mut self) -> BTreeSet<Source> {
-        let needed: BTreeSet<Source> = self
-            .in_force()
-            .flat_map(sources_of)
-            .map(|(source, _)| source.clone())
-            .collect();
+        let needed: BTreeSet<Source> = self.in_force().flat_map(sources_of).cloned().collect();
         self.sources.retain(|source, _| needed.contains(source));
         for source in &needed {
             if !self.sources.contains_key(source) {
@@ -184,7 +180,13 @@ impl Known {
             .values()
             .flat_map(|known| &known.status.addresses)
             .filter(|entry| entry.source == name);
-        // A policy that lists the hostnames itself does not record those of the rules.
+        // Each policy records those hostnames of the rules that it takes.
+        let mut hostnames: Vec<String> = Vec::new();
+        for hostname in entries.clone().flat_map(|entry| &entry.hostnames) {
+            if form::SUBDOMAIN.check(hostname).is_ok() && !hostnames.contains(hostname) {
+                hostnames.push(hostname.clone());
+            }
+        }
         let entry = entries.min_by_key(|entry| entry.hostnames.is_empty());
         let problem = Some("has not been looked at yet".to_owned());
         match entry {
@@ -199,12 +201,7 @@ impl Known {
                         .iter()
                         .filter_map(|address| policy::fixed_address(address).ok())
                         .collect(),
-                    hostnames: entry
-                        .hostnames
-                        .iter()
-                        .filter(|name| form::SUBDOMAIN.check(name).is_ok())
-                        .cloned()
-                        .collect(),
+                    hostnames,
                 },
                 since: entry.since.as_ref().map(|time| time.0),
                 problem,
@@ -313,17 +310,14 @@ impl Version {
     }
 }
 
-/// Returns the live sources of a policy, each once, and whether it leaves the hostnames to one.
-pub(super) fn sources_of(policy: &Policy) -> Vec<(&Source, bool)> {
-    let mut sources: Vec<(&Source, bool)> = Vec::new();
+/// Returns the live sources of a policy, each once.
+pub(super) fn sources_of(policy: &Policy) -> Vec<&Source> {
+    let mut sources: Vec<&Source> = Vec::new();
     for alias in &policy.host_aliases {
-        let Address::Live(source) = &alias.address else {
-            continue;
-        };
-        let leaves_hostnames = alias.hostnames.is_empty();
-        match sources.iter_mut().find(|(known, _)| *known == source) {
-            Some((_, leaves)) => *leaves |= leaves_hostnames,
-            None => sources.push((source, leaves_hostnames)),
+        if let Address::Live(source) = &alias.address
+            && !sources.contains(&source)
+        {
+            sources.push(source);
         }
     }
     sources

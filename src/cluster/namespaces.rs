@@ -1,12 +1,16 @@
-//! Labels of namespaces, for policies that select by them.
+//! The namespaces that opted in, and the labels of others.
 //!
-//! Only namespaces that opted in are watched, their metadata only, and only while some policy asks. One that is not there yet is
-//! read when the first pod in it is created: guessing would let pods of a new namespace through unrepaired.
+//! Namespaces with the opt-in label are watched all the time, their metadata only: policies select by their labels, and Events are
+//! written to none but these. Another namespace may have been labelled a moment ago, so where its labels decide it is read
+//! when a pod in it is reviewed ([`live`]): guessing would admit pods of a new namespace unrepaired.
 
+pub mod live;
+
+use super::contact::Contacts;
 use super::watch::{Watched, watch};
 use crate::names;
-use crate::policy::PolicySet;
 use crate::policy::set::Labels;
+use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
@@ -16,42 +20,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch as channel;
 
-/// The labels of each namespace that is known.
+/// The labels of each namespace that opted in.
 pub type Namespaces = BTreeMap<String, Labels>;
 
-/// Watches until it is dropped.
-pub async fn run(
-    client: Client,
-    mut policies: channel::Receiver<Option<Arc<PolicySet>>>,
-    known: channel::Sender<Namespaces>,
-) {
-    let asks = |set: &Option<Arc<PolicySet>>| {
-        set.as_ref()
-            .is_some_and(|set| set.asks_for_namespace_labels())
-    };
-    loop {
-        if policies.wait_for(asks).await.is_err() {
-            return;
-        }
-        let mut until = policies.clone();
-        tokio::select! {
-            () = follow(client.clone(), &known) => {}
-            ended = until.wait_for(|set| !asks(set)) => {
-                // What is not watched would be out of date when somebody asks again.
-                known.send_modify(Namespaces::clear);
-                if ended.is_err() {
-                    return;
-                }
-            }
+/// Where the watch puts what it sees.
+#[derive(Clone)]
+pub struct OptedIn {
+    /// The namespaces, as far as they have been read.
+    pub namespaces: channel::Sender<Namespaces>,
+    /// Whether all of them have been read once.
+    pub is_listed: channel::Sender<bool>,
+}
+
+impl Default for OptedIn {
+    fn default() -> Self {
+        Self {
+            namespaces: channel::Sender::new(Namespaces::new()),
+            is_listed: channel::Sender::new(false),
         }
     }
 }
 
-async fn follow(client: Client, known: &channel::Sender<Namespaces>) {
+/// Watches until it is dropped.
+pub async fn run(client: Client, opted_in: OptedIn, metrics: Arc<Metrics>) {
+    let client = Contacts::new(metrics).watching(&client, WatchKind::Namespaces);
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
     let config = Config::default().labels(names::OPT_IN_LABEL);
     let mut events = std::pin::pin!(watch(api, config, "namespaces that opted in".to_owned()));
     let mut listed = BTreeSet::new();
+    let known = &opted_in.namespaces;
     while let Some(event) = events.next().await {
         let Watched::Event(event) = event else {
             continue;
@@ -64,6 +61,7 @@ async fn follow(client: Client, known: &channel::Sender<Namespaces>) {
             }
             Event::InitDone => {
                 known.send_modify(|known| known.retain(|name, _| listed.contains(name)));
+                opted_in.is_listed.send_replace(true);
             }
             Event::Apply(namespace) => insert(known, namespace),
             Event::Delete(namespace) => {
@@ -83,18 +81,5 @@ fn insert(known: &channel::Sender<Namespaces>, namespace: PartialObjectMeta<Name
         known.send_modify(|known| {
             known.insert(name, labels);
         });
-    }
-}
-
-/// Reads the labels of one namespace.
-///
-/// # Errors
-/// Where it does not exist or cannot be read, as a sentence.
-pub async fn read(client: Client, name: &str) -> Result<Labels, String> {
-    let api: Api<Namespace> = Api::all(client);
-    match api.get_metadata(name).await {
-        Ok(namespace) => Ok(namespace.metadata.labels.unwrap_or_default()),
-        Err(kube::Error::Api(answer)) => Err(answer.message.clone()),
-        Err(error) => Err(error.to_string()),
     }
 }

@@ -6,13 +6,14 @@
 //!  (one object each)               └────► status, to the API server
 //! ```
 
+use super::contact::Contacts;
 use super::known::{Change, Known};
 use super::source::{self, Seen};
 use super::status;
 use super::watch::{Watched, watch};
 use crate::crd;
 use crate::policy::{PolicySet, Source};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
@@ -46,10 +47,21 @@ pub async fn run(
     published: channel::Sender<Option<Arc<PolicySet>>>,
     metrics: Arc<Metrics>,
 ) {
+    run_by(Timestamp::now, client, published, metrics).await;
+}
+
+/// The same by a clock.
+async fn run_by(
+    clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    client: Client,
+    published: channel::Sender<Option<Arc<PolicySet>>>,
+    metrics: Arc<Metrics>,
+) {
     let (statuses, wanted) = channel::channel(Statuses::new());
     let writer = super::status_writer::run(client.clone(), wanted);
-    let follower = Follower::new(client, published, statuses, metrics).run();
-    tokio::join!(follower, writer);
+    let mut follower = Follower::new(client, published, statuses, metrics);
+    follower.clock = Box::new(clock);
+    tokio::join!(follower.run(), writer);
 }
 
 struct Follower {
@@ -62,6 +74,8 @@ struct Follower {
     published: channel::Sender<Option<Arc<PolicySet>>>,
     statuses: channel::Sender<Statuses>,
     metrics: Arc<Metrics>,
+    contacts: Contacts,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     /// The names of a list that is being read.
     listed: Option<BTreeSet<String>>,
     /// When the first list was read.
@@ -95,6 +109,8 @@ impl Follower {
             seen_here,
             published,
             statuses,
+            contacts: Contacts::new(metrics.clone()),
+            clock: Box::new(Timestamp::now),
             metrics,
             listed: None,
             read_at: None,
@@ -103,7 +119,8 @@ impl Follower {
     }
 
     async fn run(mut self) {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource());
+        let client = self.contacts.watching(&self.client, WatchKind::Policies);
+        let api: Api<DynamicObject> = Api::all_with(client, &resource());
         let events = watch(api, Config::default(), "JobPodPolicy objects".to_owned());
         let mut events = std::pin::pin!(events);
         loop {
@@ -190,7 +207,7 @@ impl Follower {
     }
 
     fn saw(&mut self, source: &Source, seen: Seen) -> Change {
-        let change = self.known.saw(source, seen, Timestamp::now());
+        let change = self.known.saw(source, seen, (self.clock)());
         if change == Change::Nothing {
             return change;
         }
@@ -240,7 +257,7 @@ impl Follower {
     /// Says what the policies' status should be.
     fn hand_over_statuses(&mut self) {
         self.statuses_due = None;
-        let differences = status::differences(&self.known, Timestamp::now());
+        let differences = status::differences(&self.known, (self.clock)());
         self.statuses.send_if_modified(|wanted| {
             let is_new = *wanted != differences;
             *wanted = differences;
@@ -253,7 +270,8 @@ impl Follower {
         self.watches.retain(|source, _| needed.contains(source));
         for source in needed {
             if !self.watches.contains_key(&source) {
-                let task = follow(self.client.clone(), source.clone(), self.seen.clone());
+                let client = self.contacts.watching(&self.client, source.kind.into());
+                let task = follow(client, source.clone(), self.seen.clone());
                 self.watches.insert(source, Watch(tokio::spawn(task)));
             }
         }

@@ -7,6 +7,7 @@ use crate::crd::form;
 use crate::policy::{Live, SourceKind, fixed_address};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// What was seen of a source.
@@ -112,14 +113,12 @@ impl<'a> Entry<'a> {
 
 /// Hosts of the rules, each once. A wildcard is no hostname that /etc/hosts could hold.
 fn hosts_of_rules(ingress: &Value) -> Vec<String> {
-    let mut hosts: Vec<String> = Vec::new();
-    for host in list(ingress, "/spec/rules").filter_map(|rule| text(rule, "host")) {
-        let is_new = !hosts.iter().any(|known| known == host);
-        if is_new && form::SUBDOMAIN.check(host).is_ok() {
-            hosts.push(host.to_owned());
-        }
-    }
-    hosts
+    let mut known = HashSet::new();
+    list(ingress, "/spec/rules")
+        .filter_map(|rule| text(rule, "host"))
+        .filter(|host| known.insert(*host) && form::SUBDOMAIN.check(host).is_ok())
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {

@@ -5,7 +5,7 @@
 use super::known::{Known, KnownPolicy, KnownSource, sources_of};
 use crate::crd::{JobPodPolicyStatus, ResolvedSource};
 use crate::policy::set::Loss;
-use crate::policy::{Policy, Source};
+use crate::policy::{Address, HostAlias, Policy, Source, Taken};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};
@@ -37,28 +37,86 @@ fn status(
     now: Timestamp,
 ) -> JobPodPolicyStatus {
     let in_force = policy.in_force.as_ref().map(|(policy, _)| policy);
-    let sources: Vec<(&Source, bool, Option<&KnownSource>)> = in_force
+    let sources: Vec<(&Source, Option<&KnownSource>)> = in_force
         .map(sources_of)
         .unwrap_or_default()
         .into_iter()
-        .map(|(source, hostnames)| (source, hostnames, known.source(source)))
+        .map(|source| (source, known.source(source)))
         .collect();
+    let taken: Vec<(&Source, Taken<'_>)> = in_force
+        .map(|policy| taken(known, policy))
+        .unwrap_or_default();
     let facts = [
-        ("Accepted", accepted(policy)),
-        ("AddressesResolved", resolved(in_force, &sources)),
-        ("Conflicting", conflicting(losses)),
+        Some(("Accepted", accepted(policy))),
+        Some(("AddressesResolved", resolved(in_force, &sources))),
+        hostnames_taken(&taken).map(|fact| ("HostnamesTaken", fact)),
+        Some(("Conflicting", conflicting(losses))),
     ];
     let now = whole_seconds(now);
     JobPodPolicyStatus {
         observed_generation: policy.generation(),
         conditions: facts
             .into_iter()
+            .flatten()
             .map(|(type_, fact)| fact.condition(type_, policy, &now))
             .collect(),
         addresses: sources
             .into_iter()
-            .map(|(source, hostnames, seen)| address(policy, source, hostnames, seen, &now))
+            .map(|(source, seen)| address(policy, source, &taken, seen, &now))
             .collect(),
+    }
+}
+
+/// Returns which hostnames each entry without hostnames takes from the rules of its Ingress.
+fn taken<'a>(known: &'a Known, policy: &'a Policy) -> Vec<(&'a Source, Taken<'a>)> {
+    let without_hostnames = policy
+        .host_aliases
+        .iter()
+        .filter(|alias| alias.hostnames.is_empty());
+    let of = |alias: &'a HostAlias| match &alias.address {
+        Address::Live(source) => {
+            let live = known.source(source).map(|known| &known.live);
+            let hostnames = live.map_or(&[][..], |live| live.hostnames.as_slice());
+            Some((source, alias.suffixes.take(hostnames)))
+        }
+        Address::Fixed(_) => None,
+    };
+    without_hostnames.filter_map(of).collect()
+}
+
+/// H7; nothing where the policy takes no hostnames from rules.
+fn hostnames_taken(taken: &[(&Source, Taken<'_>)]) -> Option<Fact> {
+    if taken.is_empty() {
+        return None;
+    }
+    let mut problems = Vec::new();
+    for (source, all) in taken {
+        for (hostnames, why) in [
+            (&all.outside, "belong to none of its hostnameSuffixes"),
+            (&all.too_many, "are too many"),
+        ] {
+            if !hostnames.is_empty() {
+                let shown = first_of(hostnames);
+                problems.push(format!(
+                    "hostnames of the rules of {source} are not taken, because they {why}: {shown}"
+                ));
+            }
+        }
+    }
+    Some(if problems.is_empty() {
+        let message = "every hostname of the rules is taken";
+        Fact::new(true, "AllTaken", message)
+    } else {
+        Fact::new(false, "Refused", problems.join(". "))
+    })
+}
+
+fn first_of(hostnames: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = hostnames.iter().copied().take(SHOWN).collect();
+    match hostnames.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -115,7 +173,7 @@ fn accepted(policy: &KnownPolicy) -> Fact {
     Fact::new(false, "Invalid", format!("{stays}, because {problems}"))
 }
 
-fn resolved(in_force: Option<&Policy>, sources: &[(&Source, bool, Option<&KnownSource>)]) -> Fact {
+fn resolved(in_force: Option<&Policy>, sources: &[(&Source, Option<&KnownSource>)]) -> Fact {
     if in_force.is_none() {
         return Fact::new(false, "NotInForce", "nothing of the policy is in force");
     }
@@ -125,7 +183,7 @@ fn resolved(in_force: Option<&Policy>, sources: &[(&Source, bool, Option<&KnownS
     }
     let mut unresolved = false;
     let mut problems = Vec::new();
-    for (source, _, known) in sources {
+    for (source, known) in sources {
         let Some(problem) = known.and_then(|known| known.problem.as_ref()) else {
             continue;
         };
@@ -176,7 +234,7 @@ fn conflicting(losses: &[&Loss<'_>]) -> Fact {
 fn address(
     policy: &KnownPolicy,
     source: &Source,
-    leaves_hostnames: bool,
+    taken: &[(&Source, Taken<'_>)],
     known: Option<&KnownSource>,
     now: &Time,
 ) -> ResolvedSource {
@@ -200,13 +258,17 @@ fn address(
                 .map_or_else(|| now.clone(), whole_seconds),
         ),
     };
+    let mut hostnames: Vec<String> = Vec::new();
+    let of_source = taken.iter().filter(|(other, _)| *other == source);
+    for hostname in of_source.flat_map(|(_, all)| &all.taken) {
+        if !hostnames.iter().any(|known| known == hostname) {
+            hostnames.push((*hostname).to_owned());
+        }
+    }
     ResolvedSource {
         source: name,
         addresses: texts,
-        hostnames: known
-            .filter(|_| leaves_hostnames)
-            .map(|known| known.live.hostnames.clone())
-            .unwrap_or_default(),
+        hostnames,
         since,
         stale: known.is_some_and(KnownSource::is_stale),
     }

@@ -1,8 +1,17 @@
-//! An API server for tests, which answers as a test wants it to.
+//! An API server for tests, which answers as a test wants it to: over a socket, or in memory, where a paused clock tells the time.
 
 use axum::Router;
+use axum::http::{Request, Response};
+use futures::future::BoxFuture;
+use kube::client::Body;
 use kube::{Client, Config};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tower_service::Service;
 
 /// Serves for as long as the test's runtime lives; returns a client of it.
 pub(super) async fn client_of(router: Router) -> Client {
@@ -12,4 +21,121 @@ pub(super) async fn client_of(router: Router) -> Client {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
     Client::try_from(Config::new(url.parse().unwrap())).unwrap()
+}
+
+/// What a request is answered with.
+pub(super) enum Reply {
+    Json(u16, Value),
+    /// These lines of a watch, and then nothing more.
+    Events(Vec<Value>),
+    /// Lines of a watch as they come.
+    Stream(mpsc::UnboundedReceiver<Value>),
+    /// Nothing: the connection stays open.
+    Silence,
+}
+
+/// A list of these objects.
+pub(super) fn list(kind: &str, items: &[Value]) -> Reply {
+    let list = json!({
+        "apiVersion": "v1",
+        "kind": format!("{kind}List"),
+        "metadata": {"resourceVersion": "7"},
+        "items": items,
+    });
+    Reply::Json(200, list)
+}
+
+/// A refusal.
+pub(super) fn refusal(code: u16, message: &str) -> Value {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        410 => "Expired",
+        _ => "InternalError",
+    };
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "code": code, "reason": reason, "message": message,
+    })
+}
+
+/// An API server in memory that records the request lines.
+#[derive(Clone, Default)]
+pub(super) struct Recorder(Arc<Mutex<Vec<String>>>);
+
+impl Recorder {
+    /// Returns a client of a server that answers a request line, as in `GET /api/v1/namespaces/ci`, so.
+    pub(super) fn client(&self, mut answer: impl FnMut(&str) -> Reply + Send + 'static) -> Client {
+        self.client_with_bodies(move |line, _| answer(line))
+    }
+
+    /// The same with the body of the request.
+    pub(super) fn client_with_bodies(
+        &self,
+        answer: impl FnMut(&str, Value) -> Reply + Send + 'static,
+    ) -> Client {
+        let server = InMemory {
+            requests: self.0.clone(),
+            answer: Arc::new(Mutex::new(answer)),
+        };
+        Client::new(server, "default")
+    }
+
+    /// The request lines so far.
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+struct InMemory {
+    requests: Arc<Mutex<Vec<String>>>,
+    answer: Arc<Mutex<dyn FnMut(&str, Value) -> Reply + Send>>,
+}
+
+impl Service<Request<Body>> for InMemory {
+    type Response = Response<axum::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let line = format!("{} {}", request.method(), request.uri());
+        self.requests.lock().unwrap().push(line.clone());
+        let answer = self.answer.clone();
+        Box::pin(async move {
+            let body = request.into_body().collect_bytes().await.unwrap();
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            let reply = answer.lock().unwrap_or_else(PoisonError::into_inner)(&line, body);
+            let (code, body) = match reply {
+                Reply::Silence => std::future::pending().await,
+                Reply::Json(code, value) => (code, axum::body::Body::from(value.to_string())),
+                Reply::Events(events) => {
+                    let (sender, receiver) = mpsc::unbounded_channel();
+                    for event in events {
+                        sender.send(event).unwrap();
+                    }
+                    // The sender stays, so that the stream does not end.
+                    (200, watch_body((receiver, Some(sender))))
+                }
+                Reply::Stream(receiver) => (200, watch_body((receiver, None))),
+            };
+            Ok(Response::builder().status(code).body(body).unwrap())
+        })
+    }
+}
+
+type Lines = (
+    mpsc::UnboundedReceiver<Value>,
+    Option<mpsc::UnboundedSender<Value>>,
+);
+
+fn watch_body(lines: Lines) -> axum::body::Body {
+    let lines = futures::stream::unfold(lines, async |mut lines| {
+        let event = lines.0.recv().await?;
+        Some((Ok::<_, Infallible>(format!("{event}\n")), lines))
+    });
+    axum::body::Body::from_stream(lines)
 }

@@ -1,5 +1,6 @@
 //! How objects are watched: forever, with a short wait after a failure, an outage logged once.
 
+use super::calls;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use kube::Resource;
@@ -91,8 +92,8 @@ impl<K> Watching<K> {
         }
         let before = self.failures;
         self.failures += 1;
-        // What the API server refuses, it will refuse again.
-        if is_refusal(error) {
+        // What the API server refuses, it will refuse again; and it has had its time to answer.
+        if is_refusal(error) || calls::is_no_answer(error) {
             self.failures = self.failures.max(FAILURES_OF_AN_OUTAGE);
         }
         self.wait = Some(wait_after(self.failures));

@@ -16,6 +16,9 @@ use volumes::volumes;
 /// server stops a rule that costs more than 1,000,000.
 pub const HOSTNAMES: usize = 1024;
 
+/// How many hostnames of an Ingress' rules one entry takes: as many as it could list.
+pub const HOSTNAMES_OF_RULES: usize = 64;
+
 /// Adds to the derived schema of a `JobPodPolicy` what its types cannot say.
 pub(super) fn complete(schema: &mut JSONSchemaProps) {
     each(schema, &mut |schema| {
@@ -99,6 +102,7 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
         ".hostnames",
         Said::Always("is empty; list the hostnames that resolve to this address"),
     );
+    hostname_suffixes(alias);
     text(at(alias, "ip"), &form::ADDRESS);
     bound_items(at(alias, "hostnames"), 64);
     text(at(alias, "hostnames[]"), &form::SUBDOMAIN);
@@ -113,6 +117,34 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
         text(at(from, &format!("{kind}.namespace")), &form::LABEL);
         text(at(from, &format!("{kind}.name")), &form::SUBDOMAIN);
     }
+}
+
+/// H7: the Ingress' owner must not choose hostnames freely.
+fn hostname_suffixes(alias: &mut JSONSchemaProps) {
+    let no_ingress = "!has(self.from) || !has(self.from.ingress)";
+    let lists = "(has(self.hostnames) && self.hostnames.size() > 0)";
+    let suffixes = "self.from.ingress.hostnameSuffixes";
+    let names = format!("(has({suffixes}) && {suffixes}.size() > 0)");
+    let field = ".from.ingress.hostnameSuffixes";
+    refuse(
+        alias,
+        &format!("{no_ingress} || {lists} || {names}"),
+        field,
+        Said::Always(
+            "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames",
+        ),
+    );
+    refuse(
+        alias,
+        &format!("{no_ingress} || !{lists} || !{names}"),
+        field,
+        Said::Always("is set, but only an entry without hostnames uses it"),
+    );
+    bound_items(at(alias, "from.ingress.hostnameSuffixes"), 16);
+    text(
+        at(alias, "from.ingress.hostnameSuffixes[]"),
+        &form::SUBDOMAIN,
+    );
 }
 
 /// H6. Each pair of entries is compared once: the one with the lesser text of the address looks at the other.

@@ -14,6 +14,7 @@ pub struct JobPodPolicyStatus {
 
     /// Accepted: the policy as it is written is in force; False means that the last good version is, and the message says what is wrong.
     /// AddressesResolved: every object under hostAliases[].from has an address; False names those that have none.
+    /// HostnamesTaken: where hostnames come from an Ingress' rules, all of them are taken; False names those that end in none of hostnameSuffixes or are too many.
     /// Conflicting: another policy of higher rank wins something that this one asks for; True says which and what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -34,7 +35,7 @@ pub struct ResolvedSource {
     /// Its addresses; pods get the first of each family. Empty: it has none, or has never been there, and pods are left alone for its hostnames.
     #[serde(default)]
     pub addresses: Vec<String>,
-    /// The hostnames of an Ingress' rules, where the policy leaves them to it.
+    /// The hostnames taken from an Ingress' rules, where the policy leaves them to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
     /// Since when it has had these addresses, as drydock saw it.

@@ -4,7 +4,7 @@ mod dind;
 mod volumes;
 
 use super::selector::Selector;
-use super::{Address, HostAlias, Policy, Source, SourceKind};
+use super::{Address, HostAlias, HostnameSuffixes, Policy, Source, SourceKind};
 use crate::crd::form::{self, Form};
 use crate::crd::{self, ServiceAddress};
 use std::collections::BTreeMap;
@@ -105,6 +105,10 @@ fn host_aliases(aliases: &[crd::HostAlias], errors: &mut Errors) -> Vec<HostAlia
         }
         let from_rules =
             matches!(&address, Some(Address::Live(source)) if source.kind == SourceKind::Ingress);
+        let suffixes = suffixes(alias);
+        if from_rules {
+            check_suffixes(alias, suffixes, &path, errors);
+        }
         if alias.hostnames.is_empty() && !from_rules && address.is_some() {
             errors.add(
                 format!("{path}.hostnames"),
@@ -115,10 +119,28 @@ fn host_aliases(aliases: &[crd::HostAlias], errors: &mut Errors) -> Vec<HostAlia
             parsed.push(HostAlias {
                 address,
                 hostnames: alias.hostnames.clone(),
+                suffixes: HostnameSuffixes::new(suffixes),
             });
         }
     }
     parsed
+}
+
+fn suffixes(alias: &crd::HostAlias) -> &[String] {
+    let from = alias.from.as_ref();
+    let ingress = from.and_then(|from| from.ingress.as_ref());
+    ingress.map_or(&[], |ingress| &ingress.hostname_suffixes)
+}
+
+fn check_suffixes(alias: &crd::HostAlias, suffixes: &[String], path: &str, errors: &mut Errors) {
+    let problem = match (alias.hostnames.is_empty(), suffixes.is_empty()) {
+        (true, true) => {
+            "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames"
+        }
+        (false, false) => "is set, but only an entry without hostnames uses it",
+        _ => return,
+    };
+    errors.add(format!("{path}.from.ingress.hostnameSuffixes"), problem);
 }
 
 /// Which hostname has which fixed address of a family, as it is written, and in which entry.
@@ -187,6 +209,11 @@ fn source(from: &crd::AddressSource, path: &str, errors: &mut Errors) -> Option<
         namespace: reference.namespace.clone(),
         name: reference.name.clone(),
     };
+    let of_ingress = |reference: &crd::IngressReference| Source {
+        kind: SourceKind::Ingress,
+        namespace: reference.namespace.clone(),
+        name: reference.name.clone(),
+    };
     let of_service = |reference: &crd::ServiceReference| Source {
         kind: match reference.address {
             ServiceAddress::LoadBalancer => SourceKind::Service,
@@ -196,7 +223,7 @@ fn source(from: &crd::AddressSource, path: &str, errors: &mut Errors) -> Option<
         name: reference.name.clone(),
     };
     let given = [
-        from.ingress.as_ref().map(|it| of(SourceKind::Ingress, it)),
+        from.ingress.as_ref().map(of_ingress),
         from.service.as_ref().map(of_service),
         from.gateway.as_ref().map(|it| of(SourceKind::Gateway, it)),
     ];

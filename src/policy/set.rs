@@ -180,9 +180,11 @@ impl Ranked {
             let of_rules = source
                 .filter(|_| alias.hostnames.is_empty())
                 .map(|source| (source, live.get(source).map(|live| &live.hostnames)));
-            let hostnames = match of_rules {
-                None => &alias.hostnames,
-                Some((_, Some(hostnames))) if !hostnames.is_empty() => hostnames,
+            let hostnames: Vec<&str> = match of_rules {
+                None => alias.hostnames.iter().map(String::as_str).collect(),
+                Some((_, Some(hostnames))) if !hostnames.is_empty() => {
+                    alias.suffixes.take(hostnames).taken
+                }
                 Some((source, _)) => {
                     hostnames_from.push(source.clone());
                     continue;
@@ -190,9 +192,9 @@ impl Ranked {
             };
             for hostname in hostnames {
                 let index = places.get(hostname).copied().unwrap_or_else(|| {
-                    places.insert(hostname.clone(), hosts.len());
+                    places.insert(hostname.to_owned(), hosts.len());
                     hosts.push(Host {
-                        hostname: hostname.clone(),
+                        hostname: hostname.to_owned(),
                         addresses: Vec::new(),
                         unresolved: Vec::new(),
                     });

@@ -8,7 +8,7 @@ use super::connection::Evictable;
 use super::judging::{self, Request, Unanswered};
 use crate::admission::{self, Answer, AuthorNotes, ReviewError};
 use crate::policy::Mode;
-use crate::telemetry::metrics::{EventOutcome, Failure, OtherRequest};
+use crate::telemetry::metrics::{Failure, OtherRequest};
 use axum::body::{Body, Bytes};
 use axum::extract;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -221,13 +221,10 @@ fn refused(error: &ReviewError) -> (StatusCode, Reason) {
     }
 }
 
-/// Hands the notes over if there is room; a review waits for nobody.
+/// Hands the notes over; a review waits for nobody.
 fn tell_author(state: &State, notes: Option<AuthorNotes>) {
-    let (Some(cluster), Some(notes)) = (&state.cluster, notes) else {
-        return;
-    };
-    if cluster.author_notes.try_send(notes).is_err() {
-        state.metrics.event(EventOutcome::Dropped);
+    if let (Some(cluster), Some(notes)) = (&state.cluster, notes) {
+        (cluster.tell_author)(notes);
     }
 }
 

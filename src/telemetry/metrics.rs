@@ -1,17 +1,21 @@
 //! Metric families. Every label value is of a closed set and is there from the start, at zero.
 
 mod certificates;
+mod cluster;
 mod labels;
 
 pub use certificates::{CertificateEvent, CertificateMetrics};
-pub use labels::{EventOutcome, Failure, HandshakeFailure, Limit, OtherRequest, Reloaded};
+pub use cluster::{ClusterMetrics, NamespaceRead, WatchKind};
+pub use labels::{
+    EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, OtherRequest, Reloaded,
+};
 
 use super::LogLevel;
 use crate::admission::Record;
 use crate::mutate::change::Action;
 use labels::{
     ChangeLabels, EventLabels, LevelLabels, LimitLabels, ReasonLabels, ReloadLabels, ReviewLabels,
-    StateLabels, review_labels,
+    StateLabels, event_labels, review_labels,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -44,6 +48,7 @@ pub struct Metrics {
     log_lines_dropped: Counter,
     log_level: Family<LevelLabels, Gauge>,
     certificates: CertificateMetrics,
+    cluster: ClusterMetrics,
 }
 
 impl Default for Metrics {
@@ -78,6 +83,7 @@ impl Metrics {
             log_lines_dropped: Counter::default(),
             log_level: Family::default(),
             certificates: CertificateMetrics::default(),
+            cluster: ClusterMetrics::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -164,6 +170,7 @@ impl Metrics {
             self.log_level.clone(),
         );
         self.certificates.register(registry);
+        self.cluster.register(registry);
     }
 
     fn begin_at_zero(&self) {
@@ -198,10 +205,8 @@ impl Metrics {
                 });
             }
         }
-        for outcome in EventOutcome::ALL {
-            let _ = self.events.get_or_create(&EventLabels {
-                outcome: outcome.name(),
-            });
+        for labels in event_labels() {
+            let _ = self.events.get_or_create(&labels);
         }
         self.set_log_level(LogLevel::default());
         self.set_policies(0, 0);
@@ -310,11 +315,13 @@ impl Metrics {
 
     /// Counts an Event by what became of it.
     pub fn event(&self, outcome: EventOutcome) {
-        self.events
-            .get_or_create(&EventLabels {
-                outcome: outcome.name(),
-            })
-            .inc();
+        self.events.get_or_create(&outcome.labels()).inc();
+    }
+
+    /// Counts Events that were dropped before the API server was asked.
+    pub fn events_dropped(&self, why: EventDrop, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.events.get_or_create(&why.labels()).inc_by(count);
     }
 
     /// Sets when the certificate in use expires, in seconds since 1970.
@@ -326,6 +333,12 @@ impl Metrics {
     #[must_use]
     pub fn certificates(&self) -> &CertificateMetrics {
         &self.certificates
+    }
+
+    /// Returns what is counted of the calls to the API server.
+    #[must_use]
+    pub fn of_cluster(&self) -> &ClusterMetrics {
+        &self.cluster
     }
 
     /// Counts a changed file that was read again.

@@ -8,6 +8,8 @@ use crate::api_server::ApiServer;
 use crate::call;
 use crate::identity::Identity;
 use crate::replica::{Replica, Throughout, admit, bundles, certificates, handshake, lifetimes};
+use crate::serve::Certificate;
+use crate::setup::{in_cluster_with, install};
 use crate::wait::{PATIENCE, eventually};
 use drydock::authority::Authority;
 use drydock::cluster::certificates::Lifetimes;
@@ -289,7 +291,65 @@ async fn a_changed_ca_bundle_is_healed_in_place_and_nothing_else_is_touched() {
     handshakes.all_were_good(5).await;
     assert_eq!(replica.events("leaf-signed"), 1);
     assert_eq!(replica.events("bundle-written"), 6);
+    assert_eq!(replica.events("bundle-overwritten"), 5);
     assert_eq!(ground.field("previous.crt").await, None);
+}
+
+/// As the README says it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f5_a_certificate_of_ones_own_takes_over_and_no_pod_is_refused() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let ground = ground().await;
+    install(ground.api).await;
+    let replica = ground.replica("drydock-a", calm()).await;
+    ground.register(&replica).await;
+    let before = ground.field("ca.crt").await.unwrap();
+    let runner = ground.runner().await;
+    let admissions = Throughout::admissions(&runner, JOBS);
+
+    let own = Certificate::new();
+    let data =
+        json!({"data": {"previous.crt": STANDARD.encode(&own.authority), "previous-until": null}});
+    let (params, data) = (PatchParams::default(), Patch::Merge(data));
+    let patched = ground.secrets.patch(CA_SECRET, &params, &data).await;
+    patched.unwrap();
+    ground
+        .wait_for_bundle(&[own.authority.as_str(), &before].concat())
+        .await;
+
+    // The rollout: the old replica still looks after the bundle.
+    let server = in_cluster_with(ground.api, &own);
+    server.ready().await;
+    ground
+        .configure(&ground.configuration(server.webhook))
+        .await;
+    let reviews = async || {
+        let (_, text) = server.get("/metrics");
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("drydock_reviews_total"));
+        let counts = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap());
+        counts.sum::<u32>()
+    };
+    eventually("it reviews pods", PATIENCE, reviews, |count| *count >= 10).await;
+    drop(replica);
+    assert!(
+        server
+            .stderr()
+            .contains("kubectl -n drydock delete secret drydock-ca"),
+        "{}",
+        server.stderr()
+    );
+
+    let bundle = STANDARD.encode(&own.authority);
+    let set = |index: u8| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
+    ground.patch(json!([set(0), set(1)])).await;
+    ground.delete_secret().await;
+    let now = reviews().await;
+    eventually("it goes on", PATIENCE, reviews, |count| *count >= now + 10).await;
+    admissions.all_were_good(20).await;
+    assert_eq!(ground.field("ca.key").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

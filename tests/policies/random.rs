@@ -16,7 +16,8 @@ hostAliases:
 - {ip: 10.0.0.1, hostnames: [a, b]}
 - {ip: 'fd00::1', hostnames: [a]}
 - {ip: 10.0.0.2, hostnames: [c]}
-- {from: {ingress: {namespace: ns, name: i}}}
+- {from: {ingress: {namespace: ns, name: i, hostnameSuffixes: [x.y]}}}
+- {from: {ingress: {namespace: ns, name: j}}, hostnames: [f]}
 - {from: {service: {namespace: ns, name: s, address: ClusterIP}}, hostnames: [d]}
 - {from: {gateway: {namespace: ns, name: g}}, hostnames: [e]}
 dind:
@@ -78,6 +79,7 @@ const FIELDS: &[&str] = &[
     "items",
     "address",
     "ingress",
+    "hostnameSuffixes",
     "readOnly",
     "unknown",
     "a b",

@@ -69,6 +69,12 @@ fn too_large() -> Vec<Refused> {
             "items",
             64,
         ),
+        too_many(
+            json!({"hostAliases": [{"from": {"ingress": {"namespace": "a", "name": "b", "hostnameSuffixes": vec!["a"; 17]}}}]}),
+            "spec.hostAliases[0].from.ingress.hostnameSuffixes",
+            "items",
+            16,
+        ),
         Refused {
             spec: json!({"hostAliases": aliases(25, 41)}),
             told: format!("spec.hostAliases {all}"),

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 pub(super) struct Origin {
     source: Source,
     current: watch::Sender<Option<Certificate>>,
+    /// What has to be done beside the server.
+    work: BoxFuture<'static, ()>,
 }
 
 enum Source {
@@ -26,8 +28,8 @@ enum Source {
         /// Where that was written, because a flag says so.
         ca_file: Option<PathBuf>,
     },
-    /// Kept by drydock itself in a cluster, by this work.
-    Managed(BoxFuture<'static, ()>),
+    /// Kept by drydock itself in a cluster.
+    Managed,
 }
 
 struct Files {
@@ -45,14 +47,18 @@ impl Origin {
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let (current, _) = watch::channel(None);
+        let mut work: BoxFuture<'static, ()> = Box::pin(std::future::pending());
         let (source, first) = match (&flags.tls_cert_file, &flags.tls_key_file, client) {
-            (Some(certificate), Some(key), _) => {
+            (Some(certificate), Some(key), client) => {
                 let (files, first) = Files::open(certificate, key)?;
+                if let Some(client) = client {
+                    work = managed::tell_leftover(flags, client.clone());
+                }
                 (Source::Files(files), Some(first))
             }
             (_, _, Some(client)) => {
-                let work = managed::keep(flags, client.clone(), metrics.clone(), current.clone())?;
-                (Source::Managed(work), None)
+                work = managed::keep(flags, client.clone(), metrics.clone(), current.clone())?;
+                (Source::Managed, None)
             }
             _ => {
                 let (ca, first) = in_memory(flags)?;
@@ -69,24 +75,24 @@ impl Origin {
             metrics.set_certificate_expiry(first.expires);
             current.send_replace(Some(first));
         }
-        Ok(Self { source, current })
+        Ok(Self {
+            source,
+            current,
+            work,
+        })
     }
 
     /// Returns the authority of a certificate that was made in memory, PEM, and the file where it was written.
     pub(super) fn made_here(&self) -> Option<(&str, Option<&Path>)> {
         match &self.source {
             Source::Memory { ca, ca_file } => Some((ca, ca_file.as_deref())),
-            Source::Files(_) | Source::Managed(_) => None,
+            Source::Files(_) | Source::Managed => None,
         }
     }
 
     /// Takes the work that has to be done beside the server.
     pub(super) fn work(&mut self) -> BoxFuture<'static, ()> {
-        let idle = Box::pin(std::future::pending());
-        match &mut self.source {
-            Source::Managed(work) => std::mem::replace(work, idle),
-            Source::Files(_) | Source::Memory { .. } => idle,
-        }
+        std::mem::replace(&mut self.work, Box::pin(std::future::pending()))
     }
 
     /// Returns where the certificate in use is to be seen.

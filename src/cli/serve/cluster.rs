@@ -2,15 +2,18 @@
 
 use super::Serve;
 use crate::cluster;
+use crate::cluster::calls;
+use crate::cluster::events::Events;
+use crate::cluster::namespaces::OptedIn;
+use crate::cluster::namespaces::live::LiveReads;
 use crate::policy::PolicySet;
 use crate::server;
 use crate::telemetry::metrics::Metrics;
 use anyhow::{Context as _, anyhow};
 use futures::future::BoxFuture;
 use kube::{Client, Config};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// What the cluster gives the server, and the work that keeps it so.
 pub(super) struct Joined {
@@ -28,31 +31,26 @@ pub(super) async fn client() -> anyhow::Result<Client> {
     })?;
     // Whoever asks tries again and says so. kube would do it in silence, and wait for minutes after an outage.
     config.default_retry = false;
-    Client::try_from(config).context("--cluster cannot use the credentials that it found")
+    let client = Client::try_from(config);
+    let client = client.context("--cluster cannot use the credentials that it found")?;
+    Ok(calls::limited(client, calls::LIMIT))
 }
 
 pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Joined {
     let (published, policies) = watch::channel(None);
-    let (known, namespaces) = watch::channel(BTreeMap::new());
-    let (author_notes, queue) = mpsc::channel(cluster::events::QUEUE);
+    let opted_in = OptedIn::default();
+    let namespaces = opted_in.namespaces.subscribe();
+    let events = Events::new(&opted_in, metrics.clone());
+    let reads = LiveReads::new(client.clone(), metrics.clone());
     let policies_work = cluster::policies::run(client.clone(), published, metrics.clone());
-    let namespaces_work = cluster::namespaces::run(client.clone(), policies.clone(), known);
-    let events_work = cluster::events::run(
-        client.clone(),
-        queue,
-        flags.instance.clone(),
-        metrics.clone(),
-    );
-    let reader = client.clone();
+    let namespaces_work = cluster::namespaces::run(client.clone(), opted_in, metrics.clone());
+    let events_work = events.clone().write(client.clone(), flags.instance.clone());
     Joined {
         policies,
         for_answers: server::Cluster {
             namespaces,
-            read_labels: Arc::new(move |namespace| {
-                let client = reader.clone();
-                Box::pin(async move { cluster::namespaces::read(client, &namespace).await })
-            }),
-            author_notes,
+            read_labels: Arc::new(move |namespace| reads.read(&namespace)),
+            tell_author: Arc::new(move |notes| events.tell(&notes)),
         },
         work: Box::pin(async move {
             tokio::join!(policies_work, namespaces_work, events_work);

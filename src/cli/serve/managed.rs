@@ -105,6 +105,18 @@ pub(super) fn keep(
     }))
 }
 
+/// Returns the work of telling once that the Secret of an earlier self-managed authority is still there.
+pub(super) fn tell_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
+    let namespace = flags.own_namespace.clone();
+    Box::pin(async move {
+        if let Some(leftover) = certificates::leftover(&client, &namespace).await {
+            tracing::warn!("{leftover}");
+        }
+        // Work ends only with the process.
+        std::future::pending().await
+    })
+}
+
 async fn bring_into_use(
     mut issued: watch::Receiver<Option<Issued>>,
     current: &watch::Sender<Option<Certificate>>,

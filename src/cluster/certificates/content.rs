@@ -26,6 +26,10 @@ const PREVIOUS: &str = "previous.crt";
 const PREVIOUS_UNTIL: &str = "previous-until";
 const CHANGED: &str = "changed";
 
+/// How many authorities are trusted at most. A rotation needs three. The clocks of two nodes that are months apart make each of them
+/// take the authority of the other for a useless one and make its own, without end.
+pub(super) const MOST_AUTHORITIES: usize = 16;
+
 /// The least time between two changes, as they are noted: clocks differ.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -137,6 +141,19 @@ impl Content {
     /// Whether a previous authority is not needed any more: its date has come, or it has ended.
     pub(super) fn is_over(&self, previous: &CaCertificate, now: Timestamp) -> bool {
         self.previous_until.is_some_and(|until| until <= now) || has_ended(previous, now)
+    }
+
+    /// Drops previous authorities until there are few enough: first those that cannot be in use now, then the oldest. `kept` stays.
+    pub(super) fn drop_excess(&mut self, kept: Option<&CaCertificate>, now: Timestamp) {
+        while self.trusted().len() > MOST_AUTHORITIES {
+            let candidates = self.previous.iter().enumerate();
+            let mut candidates = candidates.filter(|(_, it)| Some(*it) != kept);
+            let first = candidates.clone().find(|(_, it)| !it.is_good(now));
+            let Some((index, _)) = first.or_else(|| candidates.next()) else {
+                return;
+            };
+            self.previous.remove(index);
+        }
     }
 
     /// Returns the `caBundle`, PEM.

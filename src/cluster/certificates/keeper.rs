@@ -1,6 +1,6 @@
 //! One look at the cluster: read the Secret and the webhook configuration, write what has to be written, sign what has to be signed.
 
-use super::content::Content;
+use super::content::{Content, MOST_AUTHORITIES};
 use super::in_use::Traces;
 use super::live::{InForce, Live};
 use super::pause::Look;
@@ -15,11 +15,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long a look may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After so long without another one, a change of the bundle by somebody else is over.
+const QUIET: Duration = Duration::from_secs(10 * 60);
 
 /// What a replica knows from look to look.
 pub(super) struct Keeper {
@@ -35,6 +37,11 @@ pub(super) struct Keeper {
     problem: Told,
     unreadable: Told,
     waiting: Told,
+    crowded: Told,
+    /// The bundle that was last seen or put in its place.
+    in_place: Option<String>,
+    overwritten: Told,
+    overwritten_at: Option<Instant>,
 }
 
 impl Keeper {
@@ -56,6 +63,10 @@ impl Keeper {
             problem: Told::default(),
             unreadable: Told::default(),
             waiting: Told::default(),
+            crowded: Told::default(),
+            in_place: None,
+            overwritten: Told::default(),
+            overwritten_at: None,
         }
     }
 
@@ -112,6 +123,7 @@ impl Keeper {
         let sight = Sight {
             now,
             in_use: &traces.in_use(now),
+            own: self.serving.as_ref().map(Serving::ca),
             is_changed_by_others: traces.is_changed_by_others(),
             in_force: &self.in_force,
             lifetimes: self.settings.lifetimes,
@@ -136,6 +148,13 @@ impl Keeper {
         if let Some(current) = &content.current {
             let expires = current.certificate().expires().as_second();
             self.metrics.certificates().set_ca_expiry(expires);
+        }
+        if content.trusted().len() >= MOST_AUTHORITIES {
+            self.crowded.once(&format!(
+                "{MOST_AUTHORITIES} authorities are trusted, which is the most that are kept; compare the clocks of the nodes"
+            ));
+        } else {
+            self.crowded.is_well();
         }
         self.known = Some(content);
         Ok(has_to_write)
@@ -201,10 +220,20 @@ impl Keeper {
             return Ok(false);
         }
         self.waiting.is_well();
-        let bundle = self.known.as_ref().map(Content::bundle);
-        let Some(bundle) = bundle.filter(|bundle| live.differs_from(bundle)) else {
+        let Some(bundle) = self.known.as_ref().map(Content::bundle) else {
             return Ok(false);
         };
+        let now = (self.settings.clock)().steady;
+        if !live.differs_from(&bundle) {
+            self.in_place = Some(bundle);
+            let is_over = |at: Instant| now.saturating_duration_since(at) >= QUIET;
+            if self.overwritten_at.take_if(|at| is_over(*at)).is_some() {
+                self.overwritten.is_well();
+            }
+            return Ok(false);
+        }
+        // The Secret says what it said when the bundle was in its place: no replica had a reason to change it.
+        let is_overwritten = self.in_place.as_ref() == Some(&bundle);
         let patch = live.patch(&bundle);
         let manager = PatchParams::apply(NAME).force();
         let written = self
@@ -212,12 +241,24 @@ impl Keeper {
             .patch(NAME, &manager, &Patch::Apply(&patch))
             .await
             .map_err(Object::Configuration.failed("written"))?;
-        let now = (self.settings.clock)().steady;
-        self.in_force.note(&Live::of(&written), now);
+        self.in_force
+            .note(&Live::of(&written), (self.settings.clock)().steady);
         self.metrics
             .certificates()
             .happened(CertificateEvent::BundleWritten);
         tracing::info!("the caBundle of the webhooks is written");
+        self.in_place = Some(bundle);
+        if is_overwritten {
+            self.metrics
+                .certificates()
+                .happened(CertificateEvent::BundleOverwritten);
+            self.overwritten_at = Some(now);
+            self.overwritten.once(&format!(
+                "the caBundle of mutatingwebhookconfiguration {NAME} was changed by {}, and is written again; \
+                 two writers take the trust from each other's certificates, so stop one of them",
+                live.rivals()
+            ));
+        }
         Ok(true)
     }
 

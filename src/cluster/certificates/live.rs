@@ -7,6 +7,7 @@ use crate::authority::CaCertificate;
 use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK, NAME};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// drydock's webhooks in the configuration, as they are there.
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Live {
     resource_version: Option<String>,
     webhooks: Vec<Webhook>,
+    /// Who else has written a `caBundle`, as the API server notes it.
+    rivals: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +42,21 @@ impl Live {
         Self {
             resource_version: configuration.metadata.resource_version.clone(),
             webhooks: webhooks.collect(),
+            rivals: rivals(configuration),
+        }
+    }
+
+    /// Says who else has written a bundle.
+    pub(super) fn rivals(&self) -> String {
+        let names: Vec<String> = self
+            .rivals
+            .iter()
+            .take(3)
+            .map(|it| format!("{it:?}"))
+            .collect();
+        match names.is_empty() {
+            true => "somebody else".to_owned(),
+            false => names.join(", "),
         }
     }
 
@@ -96,6 +114,17 @@ impl Live {
             "webhooks": webhooks,
         })
     }
+}
+
+/// Returns the managers of fields, other than drydock, that have written a `caBundle`.
+fn rivals(configuration: &MutatingWebhookConfiguration) -> BTreeSet<String> {
+    let entries = configuration.metadata.managed_fields.iter().flatten();
+    let of_bundle = entries.filter(|entry| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| fields.0.to_string().contains("\"f:caBundle\""))
+    });
+    let names = of_bundle.filter_map(|entry| entry.manager.clone());
+    names.filter(|name| name != NAME).collect()
 }
 
 impl Webhook {

@@ -12,7 +12,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::content::{Content, has_ended};
+use super::content::{Content, MOST_AUTHORITIES, has_ended};
 use super::lifetimes::{Lifetimes, after};
 use super::live::InForce;
 use crate::authority::{Authority, AuthorityError, CaCertificate};
@@ -26,6 +26,8 @@ pub(super) struct Sight<'a> {
     pub(super) now: Timestamp,
     /// The authorities whose leafs may be served.
     pub(super) in_use: &'a [CaCertificate],
+    /// The one of the replica's own leaf.
+    pub(super) own: Option<&'a CaCertificate>,
     /// Whether somebody else has changed the content: its date says nothing about what is in use then.
     pub(super) is_changed_by_others: bool,
     /// Since when which authority has been trusted.
@@ -95,7 +97,18 @@ pub(super) fn decide(content: &Content, sight: &Sight<'_>) -> Option<Move> {
     };
     let trusted = content.trusted();
     let lost = |it: &&CaCertificate| !has_ended(it, now) && !trusted.contains(it);
-    let lost: Vec<CaCertificate> = sight.in_use.iter().filter(lost).cloned().collect();
+    // Beyond the bound only the one that this replica knows to be in use.
+    let room = MOST_AUTHORITIES.saturating_sub(trusted.len());
+    let (own, others): (Vec<_>, Vec<_>) = sight
+        .in_use
+        .iter()
+        .filter(lost)
+        .cloned()
+        .partition(|it| Some(it) == sight.own);
+    let lost: Vec<CaCertificate> = own
+        .into_iter()
+        .chain(others.into_iter().take(room))
+        .collect();
     let in_a_leafs_life = after(now, lifetimes.leaf());
     let is_early = |until| until < in_a_leafs_life;
     let may_lose = sight.is_changed_by_others && content.previous_until.is_some_and(is_early);
@@ -120,9 +133,9 @@ pub(super) fn decide(content: &Content, sight: &Sight<'_>) -> Option<Move> {
 
 fn about_previous(content: &Content, now: Timestamp) -> Option<Move> {
     let mut previous = content.previous.iter();
-    previous
-        .any(|certificate| content.is_over(certificate, now))
-        .then_some(Move::Discard)
+    let is_over = previous.any(|certificate| content.is_over(certificate, now));
+    let is_excess = content.trusted().len() > MOST_AUTHORITIES;
+    (is_over || is_excess).then_some(Move::Discard)
 }
 
 fn perform(
@@ -158,6 +171,7 @@ fn perform(
             content.previous = previous.filter(|it| !content.is_over(it, now)).collect();
         }
     }
+    content.drop_excess(sight.own, now);
     if content.previous.is_empty() {
         content.previous_until = None;
     }

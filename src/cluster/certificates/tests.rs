@@ -3,6 +3,7 @@
 
 mod api;
 mod found;
+mod others;
 
 use super::keeper::Keeper;
 use super::pause::Look;
@@ -63,6 +64,7 @@ struct Replica {
     keeper: Keeper,
     issued: watch::Receiver<Option<Issued>>,
     clock: Arc<AtomicI64>,
+    metrics: Arc<Metrics>,
 }
 
 impl Replica {
@@ -83,16 +85,26 @@ impl Replica {
             }),
         };
         world.lock().unwrap().serve(number, Some(issued.clone()));
+        let metrics = Arc::new(Metrics::new());
         Self {
             keeper: Keeper::new(
                 api::client(world.clone()),
                 settings,
-                Arc::new(Metrics::new()),
+                metrics.clone(),
                 sender,
             ),
             issued,
             clock,
+            metrics,
         }
+    }
+
+    /// How often it has put back a bundle that somebody else had changed.
+    fn overwritten(&self) -> u32 {
+        let sample = "drydock_certificate_events_total{event=\"bundle-overwritten\"} ";
+        let text = self.metrics.encode();
+        let line = text.lines().find_map(|line| line.strip_prefix(sample));
+        line.unwrap().parse().unwrap()
     }
 }
 

@@ -1,32 +1,35 @@
-//! Rule T2.
+//! Rules T2 and F8.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-use super::{LONGEST_MESSAGE, event};
+use super::{Events, LONGEST_MESSAGE, event};
 use crate::admission::AuthorNotes;
+use crate::cluster::events::outbox::Waiting;
+use crate::cluster::namespaces::{self, OptedIn};
+use crate::cluster::testing::{Recorder, Reply, list};
+use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::sync::Arc;
 
-fn told(pod: &str) -> AuthorNotes {
-    AuthorNotes {
+fn waiting(pod: &str, note: &str) -> Waiting {
+    Waiting {
         namespace: "ci".parse().unwrap(),
         pod: pod.parse().unwrap(),
-        notes: Vec::new(),
+        note: note.to_owned(),
     }
 }
 
 fn name(pod: &str, note: &str, second: i64) -> String {
     let now = Timestamp::from_second(second).unwrap();
-    event(&told(pod), note, "one", now).metadata.name.unwrap()
+    event(&waiting(pod, note), "one", now)
+        .metadata
+        .name
+        .unwrap()
 }
 
 #[test]
 fn t2_the_event_is_one_that_a_runner_prints() {
     let now = Timestamp::from_second(1).unwrap();
-    let event = event(&told("runner-1"), "a Secret made room", "one", now);
+    let event = event(&waiting("runner-1", "a Secret made room"), "one", now);
     assert_eq!(event.type_.as_deref(), Some("Warning"));
     assert_eq!(event.involved_object.kind.as_deref(), Some("Pod"));
     assert_eq!(event.involved_object.name.as_deref(), Some("runner-1"));
@@ -42,14 +45,187 @@ fn t2_the_name_is_the_same_for_the_same_note_and_another_for_another() {
     assert_eq!(name("pod", "note", 1), name("pod", "note", 2));
     assert_ne!(name("pod", "note", 1), name("pod", "another", 1));
     assert_ne!(name("pod", "note", 1), name("other", "note", 1));
+    let long = "p".repeat(252);
+    assert_ne!(
+        name(&format!("{long}a"), "note", 1),
+        name(&format!("{long}b"), "note", 1)
+    );
 }
 
 #[test]
-fn t2_names_and_messages_have_the_length_that_the_api_server_takes() {
-    assert!(name(&"p".repeat(253), "note", 1).len() <= 253);
+fn t2_names_and_messages_are_such_that_the_api_server_takes_them() {
+    for pod in [
+        "p".repeat(253),
+        format!("{}-{}", "p".repeat(235), "q".repeat(17)),
+    ] {
+        let name = name(&pod, "note", 1);
+        assert!(name.len() <= 253, "{name}");
+        assert!(!name.contains("-."), "{name}");
+    }
     let now = Timestamp::from_second(1).unwrap();
-    let message = event(&told("pod"), &"ü".repeat(2000), "one", now)
+    let message = event(&waiting("pod", &"ü".repeat(2000)), "one", now)
         .message
         .unwrap();
     assert!(message.len() <= LONGEST_MESSAGE + 5, "{}", message.len());
+}
+
+fn namespace(name: &str, mode: &str) -> Value {
+    json!({
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "PartialObjectMetadata",
+        "metadata": {"name": name, "resourceVersion": "7", "labels": {"drydock.dev/job-pods": mode}},
+    })
+}
+
+/// Two namespaces are `enforce`, one is audited. Two of them lose their label once something was written to the first of them.
+fn answer(line: &str) -> Reply {
+    match line {
+        line if line.starts_with("POST ") => {
+            Reply::Json(201, json!({"metadata": {}, "involvedObject": {}}))
+        }
+        line if line.contains("watch=true") => Reply::Events(Vec::new()),
+        _ => list(
+            "Namespace",
+            &[
+                namespace("ci", "enforce"),
+                namespace("quiet", "enforce"),
+                namespace("audited", "audit"),
+            ],
+        ),
+    }
+}
+
+struct Desk {
+    events: Events,
+    opted_in: OptedIn,
+    metrics: Arc<Metrics>,
+    recorder: Recorder,
+    client: kube::Client,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let (opted_in, metrics) = (OptedIn::default(), Arc::new(Metrics::new()));
+        let recorder = Recorder::default();
+        Self {
+            events: Events::new(&opted_in, metrics.clone()),
+            client: recorder.client(answer),
+            opted_in,
+            metrics,
+            recorder,
+        }
+    }
+
+    fn tell(&self, namespace: &str, pod: usize) {
+        self.events.tell(&AuthorNotes {
+            namespace: namespace.parse().unwrap(),
+            pod: format!("runner-{pod}").parse().unwrap(),
+            notes: vec!["a Secret made room".to_owned()],
+        });
+    }
+
+    /// Lists the namespaces.
+    async fn list(&self) {
+        let watch = namespaces::run(
+            self.client.clone(),
+            self.opted_in.clone(),
+            self.metrics.clone(),
+        );
+        let mut listed = self.opted_in.is_listed.subscribe();
+        tokio::select! {
+            () = watch => {}
+            _ = listed.wait_for(|is_listed| *is_listed) => {}
+        }
+    }
+
+    /// Writes until nothing is left to be done; returns how many were written to each path.
+    async fn write(&self) -> std::collections::BTreeMap<String, usize> {
+        let work = self
+            .events
+            .clone()
+            .write(self.client.clone(), "one".to_owned());
+        // The clock is paused: it goes on when the work has nothing left to do.
+        let idle = tokio::time::sleep(std::time::Duration::from_secs(3600));
+        tokio::select! {
+            () = work => {}
+            () = idle => {}
+        }
+        let mut written = std::collections::BTreeMap::new();
+        for line in self.recorder.requests() {
+            if let Some(path) = line.strip_prefix("POST ") {
+                *written.entry(path.to_owned()).or_default() += 1;
+            }
+        }
+        written
+    }
+
+    fn counted(&self, labels: &str) -> String {
+        let sample = format!("drydock_events_total{{{labels}}} ");
+        let text = self.metrics.encode();
+        let line = text.lines().find_map(|line| line.strip_prefix(&sample));
+        line.unwrap().to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_events_go_only_to_namespaces_that_opted_in_to_changes() {
+    let desk = Desk::new();
+    desk.list().await;
+    let never = ["kube-system", "drydock", "victim", "audited"];
+    for namespace in never {
+        desk.tell(namespace, 1);
+    }
+    desk.tell("ci", 1);
+    let written = desk.write().await;
+    let paths: Vec<&String> = written.keys().collect();
+    assert_eq!(paths, ["/api/v1/namespaces/ci/events?"]);
+    assert_eq!(
+        desk.counted("outcome=\"dropped\",reason=\"not-opted-in\""),
+        "4"
+    );
+    assert_eq!(desk.counted("outcome=\"written\",reason=\"\""), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_no_event_is_written_before_the_namespaces_are_listed() {
+    let desk = Desk::new();
+    desk.tell("ci", 1);
+    assert!(desk.write().await.is_empty());
+    assert_eq!(
+        desk.counted("outcome=\"dropped\",reason=\"not-listed\""),
+        "1"
+    );
+    desk.list().await;
+    desk.tell("ci", 1);
+    assert_eq!(desk.write().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_a_namespace_that_took_its_label_away_gets_none_not_even_one_that_waits() {
+    let desk = Desk::new();
+    desk.list().await;
+    desk.tell("ci", 1);
+    desk.opted_in.namespaces.send_modify(|known| {
+        known.remove("ci");
+    });
+    desk.tell("ci", 2);
+    assert!(desk.write().await.is_empty());
+    assert_eq!(
+        desk.counted("outcome=\"dropped\",reason=\"not-opted-in\""),
+        "2"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_many_reviews_of_one_namespace_leave_the_event_of_another() {
+    let desk = Desk::new();
+    desk.list().await;
+    for pod in 0..1200 {
+        desk.tell("ci", pod);
+    }
+    desk.tell("quiet", 1);
+    let written = desk.write().await;
+    assert_eq!(written["/api/v1/namespaces/quiet/events?"], 1);
+    assert_eq!(written["/api/v1/namespaces/ci/events?"], 100);
+    assert_eq!(desk.counted("outcome=\"dropped\",reason=\"queue\""), "1100");
 }

@@ -17,8 +17,7 @@ use std::collections::BTreeMap;
 
 const FIXED: &str = r#"{"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a.lab.com"]}]}"#;
 const LIVE: &str = r#"{"hostAliases": [{"from": {"ingress": {"namespace": "cicd", "name": "web"}}, "hostnames": ["a.lab.com"]}]}"#;
-const OF_RULES: &str =
-    r#"{"hostAliases": [{"from": {"ingress": {"namespace": "cicd", "name": "web"}}}]}"#;
+const OF_RULES: &str = r#"{"hostAliases": [{"from": {"ingress": {"namespace": "cicd", "name": "web", "hostnameSuffixes": ["lab.com"]}}}]}"#;
 const BAD: &str = r#"{"hostAliases": [{"ip": "10.0.0", "hostnames": ["a.lab.com"]}]}"#;
 
 fn object(name: &str, uid: &str, generation: i64, spec: &str) -> Value {
@@ -247,6 +246,75 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
         .map(|host| host.what.hostname.as_str())
         .collect();
     assert_eq!(hosts, ["b.lab.com"]);
+}
+
+#[test]
+fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
+    let mut known = Known::default();
+    known.apply(object("a", "u", 1, OF_RULES));
+    known.follow_policies();
+    let seen = |hostnames: &[&str]| {
+        Seen::Resolved(Live {
+            addresses: vec!["10.0.0.1".parse().unwrap()],
+            hostnames: hostnames.iter().map(ToString::to_string).collect(),
+        })
+    };
+    known.saw(
+        &web(),
+        seen(&["github.com", "a.lab.com", "evillab.com"]),
+        at(0),
+    );
+    let status = differences(&known, at(0)).remove("a").unwrap();
+    assert_eq!(status.addresses[0].hostnames, ["a.lab.com"]);
+    let message = "hostnames of the rules of ingress/cicd/web are not taken, because they belong to none of its hostnameSuffixes: github.com, evillab.com";
+    assert_eq!(
+        condition(&status, "HostnamesTaken"),
+        said("False", "Refused", message)
+    );
+    let set = known.set();
+    let hosts = set.matching(
+        |_| None,
+        crate::policy::set::Namespace {
+            name: "ci",
+            labels: None,
+        },
+    );
+    let hosts = hosts
+        .enforce
+        .hosts
+        .iter()
+        .map(|host| host.what.hostname.as_str());
+    assert_eq!(hosts.collect::<Vec<_>>(), ["a.lab.com"]);
+    let many: Vec<String> = (0..70).map(|number| format!("h{number}.lab.com")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    known.saw(&web(), seen(&many), at(0));
+    let status = differences(&known, at(0)).remove("a").unwrap();
+    assert_eq!(status.addresses[0].hostnames.len(), 64);
+    let message = "hostnames of the rules of ingress/cicd/web are not taken, because they are too many: h64.lab.com, h65.lab.com, h66.lab.com, h67.lab.com, h68.lab.com and 1 more";
+    assert_eq!(
+        condition(&status, "HostnamesTaken"),
+        said("False", "Refused", message)
+    );
+    known.saw(&web(), seen(&["a.lab.com"]), at(0));
+    let status = differences(&known, at(0)).remove("a").unwrap();
+    assert_eq!(condition(&status, "HostnamesTaken").0, "True");
+}
+
+/// It was accepted by a version that had no suffixes.
+#[test]
+fn h7_a_stored_policy_without_suffixes_is_refused_with_what_to_write() {
+    let mut known = Known::default();
+    let spec = OF_RULES.replace(", \"hostnameSuffixes\": [\"lab.com\"]", "");
+    known.apply(object("a", "u", 1, &spec));
+    known.apply(object("b", "v", 1, FIXED));
+    assert_eq!(labels(&known), ["b@1"]);
+    let status = differences(&known, at(0)).remove("a").unwrap();
+    let (accepted, _, message) = condition(&status, "Accepted");
+    assert_eq!(accepted, "False");
+    assert!(
+        message.contains("hostnameSuffixes is empty, but the hostnames are left to the Ingress"),
+        "{message}"
+    );
 }
 
 #[test]

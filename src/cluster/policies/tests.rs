@@ -1,6 +1,8 @@
 //! What is written while a replica starts, and when the status of policies is looked at.
 
-use super::{Change, Follower, run};
+mod replicas;
+
+use super::{Change, Follower, run, run_by};
 use crate::cluster::source::Seen;
 use crate::cluster::testing::client_of;
 use crate::cluster::watch::Watched;

@@ -1,27 +1,52 @@
-//! How an API server is asked that does not answer as it should.
+//! How an API server is asked that does not answer as it should. The clock is paused: it goes on when nothing else is to be done.
 
-use super::{Watched, wait_after, watch};
-use crate::cluster::testing::client_of;
-use axum::Router;
-use axum::http::StatusCode;
-use futures::StreamExt as _;
+use super::{LONGEST_WAIT, SHORTEST_WAIT, Watched, wait_after, watch};
+use crate::cluster::calls::{LIMIT, limited};
+use crate::cluster::testing::{Recorder, Reply, list, refusal};
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
-use kube::runtime::watcher::Config;
-use std::time::{Duration, Instant};
+use kube::runtime::watcher::{Config, Event};
+use serde_json::json;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+use tokio::time::Instant;
 
-#[tokio::test]
+type Watching<'a> = Pin<&'a mut dyn Stream<Item = Watched<Service>>>;
+
+fn services(
+    recorder: &Recorder,
+    answer: impl FnMut(&str) -> Reply + Send + 'static,
+) -> impl Stream<Item = Watched<Service>> {
+    let client = limited(recorder.client(answer), LIMIT);
+    watch(Api::all(client), Config::default(), "services".to_owned())
+}
+
+/// Waits for an outage and returns what is told of it.
+async fn outage(watched: &mut Watching<'_>) -> String {
+    loop {
+        if let Watched::Outage(problem) = watched.next().await.unwrap() {
+            return problem;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_api_server_that_refuses_is_asked_less_and_less_often() {
-    let router = Router::new().fallback(async || StatusCode::FORBIDDEN);
-    let api: Api<Service> = Api::all(client_of(router).await);
+    let recorder = Recorder::default();
+    let forbidden = |_: &str| Reply::Json(403, refusal(403, "no"));
+    let mut watched: Watching<'_> = pin!(services(&recorder, forbidden));
+    let mut asked = Vec::new();
     let began = Instant::now();
-    let watched = watch(api, Config::default(), "services".to_owned());
-    let outages = watched
-        .filter(|watched| std::future::ready(matches!(watched, Watched::Outage(_))))
-        .take(3);
-    assert_eq!(outages.count().await, 3);
-    let waits = wait_after(3) + wait_after(4);
-    assert!(began.elapsed() >= waits, "{:?}", began.elapsed());
+    for _ in 0..5 {
+        assert_eq!(outage(&mut watched).await, "no");
+        asked.push(began.elapsed());
+    }
+    let waits: Vec<Duration> = asked.windows(2).map(|two| two[1] - two[0]).collect();
+    // A refusal counts as an outage at once, so the waits begin with that of the third failure.
+    let expected: Vec<Duration> = (3..=6).map(wait_after).collect();
+    assert_eq!(waits, expected);
+    assert_eq!(recorder.requests().len(), 5);
 }
 
 #[test]
@@ -30,5 +55,79 @@ fn waits_double_up_to_a_few_seconds() {
         .map(|failures| wait_after(failures).as_millis())
         .collect();
     assert_eq!(waits, [200, 400, 800, 1600, 3200, 5000, 5000]);
-    assert_eq!(wait_after(u32::MAX), Duration::from_secs(5));
+    assert_eq!(wait_after(u32::MAX), LONGEST_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f4_an_api_server_that_says_nothing_at_the_start_is_an_outage_and_is_asked_again() {
+    let recorder = Recorder::default();
+    let mut lists = 0;
+    let silent_at_first = move |line: &str| {
+        lists += u32::from(!line.contains("watch=true"));
+        match lists {
+            1 | 2 => Reply::Silence,
+            _ => list("Service", &[]),
+        }
+    };
+    let mut watched: Watching<'_> = pin!(services(&recorder, silent_at_first));
+    let began = Instant::now();
+    let problem = outage(&mut watched).await;
+    assert!(
+        problem.contains("has not answered within 30 s"),
+        "{problem}"
+    );
+    assert_eq!(began.elapsed(), LIMIT, "once is enough to tell it");
+    outage(&mut watched).await;
+    let mut events = Vec::new();
+    while !matches!(events.last(), Some(Watched::Event(Event::InitDone))) {
+        events.push(watched.next().await.unwrap());
+    }
+    assert_eq!(recorder.requests().len(), 3, "{:?}", recorder.requests());
+}
+
+/// What follows an outage: the API server has forgotten where the watch was.
+#[tokio::test(start_paused = true)]
+async fn f4_an_api_server_that_says_nothing_after_a_410_is_an_outage_and_is_asked_again() {
+    let recorder = Recorder::default();
+    let (mut lists, mut watches) = (0, 0);
+    let expires = move |line: &str| {
+        if line.contains("watch=true") {
+            watches += 1;
+            let gone = json!({"type": "ERROR", "object": refusal(410, "too old")});
+            return Reply::Events(if watches == 1 { vec![gone] } else { Vec::new() });
+        }
+        lists += 1;
+        match lists {
+            2 => Reply::Silence,
+            _ => list("Service", &[]),
+        }
+    };
+    let mut watched: Watching<'_> = pin!(services(&recorder, expires));
+    let began = Instant::now();
+    let problem = outage(&mut watched).await;
+    assert!(problem.contains("has not answered"), "{problem}");
+    assert_eq!(began.elapsed(), SHORTEST_WAIT + LIMIT);
+    let mut is_listed = false;
+    while !is_listed {
+        is_listed = matches!(watched.next().await, Some(Watched::Event(Event::InitDone)));
+    }
+    assert_eq!(recorder.requests().len(), 4, "{:?}", recorder.requests());
+}
+
+/// The list is answered, and the watch after it is not: kube's own limit begins with the headers.
+#[tokio::test(start_paused = true)]
+async fn f4_a_watch_without_headers_is_an_outage_and_is_asked_again() {
+    let recorder = Recorder::default();
+    let lists_only = |line: &str| match line.contains("watch=true") {
+        true => Reply::Silence,
+        false => list("Service", &[]),
+    };
+    let mut watched: Watching<'_> = pin!(services(&recorder, lists_only));
+    let began = Instant::now();
+    outage(&mut watched).await;
+    assert_eq!(began.elapsed(), LIMIT);
+    outage(&mut watched).await;
+    let requests = recorder.requests();
+    let watches = requests.iter().filter(|line| line.contains("watch=true"));
+    assert_eq!(watches.count(), 2, "{requests:?}");
 }

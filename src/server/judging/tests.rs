@@ -6,7 +6,7 @@ use crate::server::{Cluster, State};
 use crate::telemetry::metrics::Metrics;
 use futures::future::{FutureExt as _, join_all, pending};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 type Judged = Result<Answer, ReviewError>;
 
@@ -154,7 +154,7 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
                 READS.fetch_add(1, Ordering::SeqCst);
                 Box::pin(pending())
             }),
-            author_notes: mpsc::channel(1).0,
+            tell_author: Arc::new(|_| {}),
         }),
         ..asking(16)
     };
@@ -192,7 +192,7 @@ async fn a_large_review_finds_the_labels_that_are_known_and_reads_no_others() {
         cluster: Some(Cluster {
             namespaces,
             read_labels: Arc::new(|_| Box::pin(async { Err("nobody is to ask".to_owned()) })),
-            author_notes: mpsc::channel(1).0,
+            tell_author: Arc::new(|_| {}),
         }),
         ..asking(16)
     };

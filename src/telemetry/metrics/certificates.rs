@@ -23,10 +23,12 @@ pub enum CertificateEvent {
     CaDiscarded,
     /// The `caBundle` of the webhooks was written.
     BundleWritten,
+    /// It was written again, because somebody else had changed it.
+    BundleOverwritten,
 }
 
 impl CertificateEvent {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::LeafSigned,
         Self::CaCreated,
         Self::CaPublished,
@@ -34,6 +36,7 @@ impl CertificateEvent {
         Self::CaKept,
         Self::CaDiscarded,
         Self::BundleWritten,
+        Self::BundleOverwritten,
     ];
 
     /// Returns the name that metrics and logs use.
@@ -47,6 +50,7 @@ impl CertificateEvent {
             Self::CaKept => "ca-kept",
             Self::CaDiscarded => "ca-discarded",
             Self::BundleWritten => "bundle-written",
+            Self::BundleOverwritten => "bundle-overwritten",
         }
     }
 }

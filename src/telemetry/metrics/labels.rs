@@ -249,7 +249,7 @@ impl Reloaded {
     }
 }
 
-/// What became of an Event on a pod.
+/// What the API server made of an Event on a pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventOutcome {
     /// It was written.
@@ -258,19 +258,50 @@ pub enum EventOutcome {
     Duplicate,
     /// The API server did not take it.
     Failed,
-    /// Too many were waiting.
-    Dropped,
 }
 
 impl EventOutcome {
-    pub(super) const ALL: [Self; 4] = [Self::Written, Self::Duplicate, Self::Failed, Self::Dropped];
+    const ALL: [Self; 3] = [Self::Written, Self::Duplicate, Self::Failed];
 
-    pub(super) fn name(self) -> &'static str {
-        match self {
+    pub(super) fn labels(self) -> EventLabels {
+        let outcome = match self {
             Self::Written => "written",
             Self::Duplicate => "duplicate",
             Self::Failed => "failed",
-            Self::Dropped => "dropped",
+        };
+        EventLabels {
+            outcome,
+            reason: "",
+        }
+    }
+}
+
+/// Why an Event was dropped before the API server was asked.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum EventDrop {
+    /// The namespaces that opted in have not been listed yet.
+    NotListed,
+    /// The namespace has not opted in to changes of its pods.
+    NotOptedIn,
+    /// The budget of the namespace is used up.
+    Budget,
+    /// Too many were waiting.
+    Queue,
+}
+
+impl EventDrop {
+    const ALL: [Self; 4] = [Self::NotListed, Self::NotOptedIn, Self::Budget, Self::Queue];
+
+    pub(super) fn labels(self) -> EventLabels {
+        let reason = match self {
+            Self::NotListed => "not-listed",
+            Self::NotOptedIn => "not-opted-in",
+            Self::Budget => "budget",
+            Self::Queue => "queue",
+        };
+        EventLabels {
+            outcome: "dropped",
+            reason,
         }
     }
 }
@@ -278,6 +309,14 @@ impl EventOutcome {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct EventLabels {
     pub(super) outcome: &'static str,
+    /// Empty but for those that were dropped.
+    pub(super) reason: &'static str,
+}
+
+/// Returns every outcome of an Event with each of its reasons.
+pub(super) fn event_labels() -> impl Iterator<Item = EventLabels> {
+    let outcomes = EventOutcome::ALL.into_iter().map(EventOutcome::labels);
+    outcomes.chain(EventDrop::ALL.into_iter().map(EventDrop::labels))
 }
 
 /// Returns every outcome with each of its reasons.

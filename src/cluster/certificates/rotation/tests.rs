@@ -52,6 +52,7 @@ fn settled_with(
     let sight = Sight {
         now,
         in_use,
+        own: None,
         is_changed_by_others: false,
         in_force,
         lifetimes: lifetimes(),
@@ -246,6 +247,7 @@ fn what_somebody_put_back_is_trusted_for_the_life_of_a_leaf_whatever_its_date_sa
     let sight = Sight {
         now: now(),
         in_use: &[],
+        own: None,
         is_changed_by_others: true,
         in_force: &InForce::default(),
         lifetimes: lifetimes(),
@@ -283,4 +285,53 @@ fn a_clock_that_jumps_to_and_fro_comes_to_rest_each_time_and_loses_no_authority_
         let current = content.current.clone().unwrap();
         assert!(current.certificate().is_good(then), "day {days}");
     }
+}
+
+/// As many as two clocks that are months apart have made.
+fn crowd(count: usize) -> Vec<CaCertificate> {
+    (0..count)
+        .map(|number| {
+            // Every other one has not begun yet.
+            let ahead = Duration::from_secs(60) * (number as u32) + DAY * 100 * (number as u32 % 2);
+            authority(after(now(), ahead)).certificate().clone()
+        })
+        .collect()
+}
+
+#[test]
+fn so_many_authorities_are_kept_and_no_more_whatever_made_them() {
+    let current = authority(now());
+    let crowd = crowd(40);
+    let content = Content {
+        previous: crowd.clone(),
+        previous_until: Some(after(now(), DAY)),
+        ..with(&current)
+    };
+    let (content, moves) = settled(content, now());
+    assert_eq!(moves, [Move::Discard]);
+    assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
+    // Those that have not begun are dropped first, then the oldest.
+    let kept: Vec<&CaCertificate> = crowd.iter().step_by(2).skip(5).collect();
+    assert_eq!(content.previous.iter().collect::<Vec<_>>(), kept);
+}
+
+#[test]
+fn the_authority_of_ones_own_leaf_is_kept_where_others_are_dropped_and_others_do_not_crowd_it_out()
+{
+    let current = authority(now());
+    let (own, crowd) = (authority(now()), crowd(40));
+    let mut in_use = vec![own.certificate().clone()];
+    in_use.extend(crowd);
+    let sight = Sight {
+        now: now(),
+        in_use: &in_use,
+        own: in_use.first(),
+        is_changed_by_others: true,
+        in_force: &InForce::default(),
+        lifetimes: lifetimes(),
+    };
+    let (content, _) = settle(with(&current), &sight).unwrap();
+    assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
+    assert!(content.trusted().contains(&own.certificate()));
+    assert_eq!(decide(&content, &sight), None, "it comes to rest");
 }

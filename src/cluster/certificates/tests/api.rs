@@ -92,6 +92,17 @@ impl World {
         self.serving[number] = issued;
     }
 
+    /// How many authorities the Secret holds, and the names of those that the webhooks trust.
+    pub(super) fn trusted(&self) -> (usize, BTreeSet<String>) {
+        let held = self.secret.iter().flat_map(|(_, data)| data);
+        let certificates = held.filter(|(field, _)| field.ends_with(".crt"));
+        let held = certificates.map(|(_, text)| {
+            let text = STANDARD.decode(text.as_str().unwrap()).unwrap();
+            names(&text).len()
+        });
+        (held.sum(), names(&self.bundle))
+    }
+
     pub(super) fn authorities(&self) -> usize {
         self.authorities.len()
     }
@@ -109,6 +120,14 @@ impl World {
         self.version += 1;
         self.taken[0] = true;
         self.secret = fields.map(|data| (self.version, data));
+    }
+
+    /// Adds a field, as somebody does who edits the Secret.
+    pub(super) fn edit_secret(&mut self, field: &str, text: &str) {
+        let (version, data) = self.secret.as_mut().unwrap();
+        data.insert(field.to_owned(), STANDARD.encode(text).into());
+        self.version += 1;
+        *version = self.version;
     }
 
     /// Puts back what the Secret held so many changes ago, as from a backup.

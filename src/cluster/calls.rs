@@ -1,0 +1,154 @@
+//! Every call to the API server ends: kube's client waits for an answer without end, and its watcher limits only the items of a watch.
+//!
+//! ```text
+//! LIST, GET, PATCH, POST   headers and body within the limit
+//! WATCH                    headers within the limit; the items have kube's own limit (timeoutSeconds and a margin)
+//! ```
+//!
+//! The limit is a layer around the client, so that no call can be made without it.
+
+use axum::body::Bytes;
+use axum::http::{Request, Response};
+use futures::future::BoxFuture;
+use http_body::{Frame, SizeHint};
+use kube::Client;
+use kube::client::Body;
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+/// The limit of a call; a page of a list may take an API server under load that long.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// The API server accepted a call and did not answer it in time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the API server has not answered within {} s", .0.as_secs_f64())]
+pub struct NoAnswer(Duration);
+
+/// Returns a client whose calls end with [`NoAnswer`] when the API server does not answer within the limit.
+#[must_use]
+pub fn limited(client: Client, limit: Duration) -> Client {
+    observed(client, Some(limit), Arc::new(|| {}))
+}
+
+/// Returns a client that calls `on_contact` for the headers of each answer and for each part of its body.
+pub(super) fn reporting(client: Client, on_contact: impl Fn() + Send + Sync + 'static) -> Client {
+    observed(client, None, Arc::new(on_contact))
+}
+
+/// Whether an error, or one of its causes, is a missing answer.
+pub(super) fn is_no_answer(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<NoAnswer>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn observed(client: Client, limit: Option<Duration>, on_contact: OnContact) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let observed = Observed {
+        client,
+        limit,
+        on_contact,
+    };
+    Client::new(observed, namespace)
+}
+
+type OnContact = Arc<dyn Fn() + Send + Sync>;
+
+struct Observed {
+    client: Client,
+    limit: Option<Duration>,
+    on_contact: OnContact,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl Service<Request<Body>> for Observed {
+    type Response = Response<ObservedBody>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<ObservedBody>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self {
+            client,
+            limit,
+            on_contact,
+        } = self;
+        let (client, limit, on_contact) = (client.clone(), *limit, on_contact.clone());
+        let query = request.uri().query().unwrap_or_default();
+        let is_watch = query.split('&').any(|part| part == "watch=true");
+        Box::pin(async move {
+            let mut deadline = limit.map(|limit| (Box::pin(sleep(limit)), limit));
+            let sent = client.send(request);
+            let answer = match &mut deadline {
+                None => sent.await?,
+                Some((deadline, limit)) => tokio::select! {
+                    answer = sent => answer?,
+                    () = deadline.as_mut() => return Err(NoAnswer(*limit).into()),
+                },
+            };
+            on_contact();
+            let deadline = deadline.filter(|_| !is_watch);
+            Ok(answer.map(|body| ObservedBody {
+                body: Box::pin(body),
+                deadline,
+                on_contact,
+            }))
+        })
+    }
+}
+
+struct ObservedBody {
+    body: Pin<Box<Body>>,
+    /// When the whole body has to be there; never for a watch.
+    deadline: Option<(Pin<Box<Sleep>>, Duration)>,
+    on_contact: OnContact,
+}
+
+impl http_body::Body for ObservedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = self.body.as_mut().poll_frame(context) {
+            if matches!(frame, Some(Ok(_))) {
+                (self.on_contact)();
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let Some((deadline, limit)) = &mut self.deadline else {
+            return Poll::Pending;
+        };
+        let limit = *limit;
+        let over = deadline.as_mut().poll(context);
+        over.map(|()| Some(Err(NoAnswer(limit).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! An API server that accepts a call and says nothing.
+
+use super::{LIMIT, is_no_answer, limited, reporting};
+use crate::cluster::testing::{Recorder, Reply, list};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{Api, ListParams, Patch, PatchParams, WatchParams};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_call_ends_where_the_api_server_says_nothing() {
+    let client = limited(Recorder::default().client(|_| Reply::Silence), LIMIT);
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let secrets: Api<Secret> = Api::default_namespaced(client);
+    let apply = Patch::Apply(json!({}));
+    let began = Instant::now();
+    let (parameters, watch) = (PatchParams::apply("drydock"), WatchParams::default());
+    let listing = ListParams::default();
+    let (get, listed, patched, watched) = tokio::join!(
+        namespaces.get("ci"),
+        namespaces.list(&listing),
+        secrets.patch("drydock-ca", &parameters, &apply),
+        namespaces.watch(&watch, "7"),
+    );
+    let errors = [get.err(), listed.err(), patched.err(), watched.err()];
+    for error in errors {
+        assert!(is_no_answer(&error.unwrap()));
+    }
+    assert_eq!(began.elapsed(), LIMIT);
+}
+
+/// The headers of a list come, and its body does not.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_ends_too_and_that_of_a_watch_does_not() {
+    let client = limited(
+        Recorder::default().client(|_| Reply::Events(Vec::new())),
+        LIMIT,
+    );
+    let namespaces: Api<Namespace> = Api::all(client);
+    let began = Instant::now();
+    let error = namespaces.list(&ListParams::default()).await.unwrap_err();
+    assert!(is_no_answer(&error), "{error:?}");
+    assert_eq!(began.elapsed(), LIMIT);
+    let watched = namespaces
+        .watch(&WatchParams::default(), "7")
+        .await
+        .unwrap();
+    let mut watched = std::pin::pin!(watched);
+    let item = futures::StreamExt::next(&mut watched);
+    let waited = tokio::time::timeout(LIMIT * 100, item).await;
+    waited.expect_err("a quiet watch is no failure");
+}
+
+#[tokio::test]
+async fn headers_and_each_part_of_a_body_are_contact_and_silence_is_none() {
+    let contacts = Arc::new(AtomicUsize::new(0));
+    let count = contacts.clone();
+    let client = Recorder::default().client(|line| match line {
+        line if line.contains("watch=true") => {
+            let bookmark = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"resourceVersion": "8"}});
+            Reply::Events(vec![json!({"type": "BOOKMARK", "object": bookmark})])
+        }
+        _ => list("Namespace", &[]),
+    });
+    let client = reporting(client, move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let namespaces: Api<Namespace> = Api::all(client);
+    namespaces.list(&ListParams::default()).await.unwrap();
+    let of_list = contacts.load(Ordering::Relaxed);
+    assert!(of_list >= 2, "{of_list}");
+    let watched = namespaces
+        .watch(&WatchParams::default(), "7")
+        .await
+        .unwrap();
+    assert_eq!(contacts.load(Ordering::Relaxed), of_list + 1);
+    let mut watched = std::pin::pin!(watched);
+    futures::StreamExt::next(&mut watched)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(contacts.load(Ordering::Relaxed), of_list + 2);
+}

@@ -1,0 +1,106 @@
+//! No namespace uses up what others need (F8).
+
+use super::{Next, OF_A_NAMESPACE, OF_ALL, Outbox, WAITING, WAITING_OF_A_NAMESPACE};
+use crate::admission::AuthorNotes;
+use crate::telemetry::metrics::EventDrop;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+fn told(namespace: &str, notes: usize) -> AuthorNotes {
+    AuthorNotes {
+        namespace: namespace.parse().unwrap(),
+        pod: "runner-1".parse().unwrap(),
+        notes: (0..notes).map(|number| format!("note {number}")).collect(),
+    }
+}
+
+fn put(outbox: &mut Outbox, namespace: &str, now: Instant) -> Option<EventDrop> {
+    let dropped = outbox.put(&told(namespace, 1), 8, now);
+    dropped.into_keys().next()
+}
+
+/// Takes out all that may be written at one time.
+fn written(outbox: &mut Outbox, now: Instant) -> BTreeMap<String, usize> {
+    let mut written = BTreeMap::new();
+    while let Next::Write(event) = outbox.next(now) {
+        *written.entry(event.namespace.to_string()).or_default() += 1;
+    }
+    written
+}
+
+#[test]
+fn f8_a_namespace_with_many_pods_leaves_room_for_another() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(now);
+    let dropped: Vec<EventDrop> = (0..1200)
+        .filter_map(|_| put(&mut outbox, "noisy", now))
+        .collect();
+    assert_eq!(dropped.len(), 1200 - WAITING_OF_A_NAMESPACE);
+    assert_eq!(put(&mut outbox, "quiet", now), None);
+    let second = [outbox.next(now), outbox.next(now)];
+    assert!(
+        matches!(&second[1], Next::Write(event) if event.namespace.as_str() == "quiet"),
+        "{second:?}"
+    );
+}
+
+#[test]
+fn f8_the_budget_of_a_namespace_fills_again_with_time() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(now);
+    let mut later = now;
+    for _ in 0..OF_A_NAMESPACE.burst {
+        assert_eq!(put(&mut outbox, "ci", now), None);
+        outbox.next(later);
+        later += OF_ALL.every;
+    }
+    assert_eq!(put(&mut outbox, "ci", now), Some(EventDrop::Budget));
+    let soon = now + OF_A_NAMESPACE.every;
+    assert_eq!(put(&mut outbox, "ci", soon), None);
+    assert_eq!(put(&mut outbox, "ci", soon), Some(EventDrop::Budget));
+}
+
+#[test]
+fn f8_the_budget_of_all_delays_and_takes_turns() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(now);
+    for number in 0..4 {
+        for _ in 0..WAITING_OF_A_NAMESPACE {
+            assert_eq!(put(&mut outbox, &format!("ci-{number}"), now), None);
+        }
+    }
+    let first = written(&mut outbox, now);
+    let share = OF_ALL.burst as usize / 4;
+    assert!(first.values().all(|count| *count == share), "{first:?}");
+    assert_eq!(outbox.next(now), Next::Wait(OF_ALL.every));
+    let later = now + OF_ALL.every;
+    assert!(matches!(outbox.next(later), Next::Write(_)));
+    let whole = now + Duration::from_secs(3600);
+    let rest = written(&mut outbox, whole);
+    assert_eq!(rest.values().sum::<usize>(), OF_ALL.burst as usize - 1);
+    assert_eq!(outbox.next(whole), Next::Idle);
+}
+
+#[test]
+fn f8_where_all_queues_are_full_the_longest_gives_way() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(now);
+    for number in 0..WAITING / WAITING_OF_A_NAMESPACE {
+        for _ in 0..WAITING_OF_A_NAMESPACE {
+            put(&mut outbox, &format!("noisy-{number}"), now);
+        }
+    }
+    assert_eq!(outbox.waiting, WAITING);
+    assert_eq!(put(&mut outbox, "quiet", now), Some(EventDrop::Queue));
+    assert_eq!(outbox.waiting, WAITING);
+    assert_eq!(outbox.queues["quiet"].len(), 1, "it took another's place");
+}
+
+#[test]
+fn of_one_pod_only_the_first_notes_are_taken() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(now);
+    assert!(outbox.put(&told("ci", 50), 8, now).is_empty());
+    assert_eq!(outbox.waiting, 8);
+}

@@ -1,0 +1,119 @@
+//! Reviews of namespaces that nobody knows (F8).
+
+use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, UNDER_WAY};
+use crate::cluster::testing::{Recorder, Reply, refusal};
+use crate::object_name::NamespaceName;
+use crate::telemetry::metrics::Metrics;
+use futures::future::join_all;
+use serde_json::json;
+use std::sync::Arc;
+
+fn reads(recorder: &Recorder, answer: impl FnMut(&str) -> Reply + Send + 'static) -> LiveReads {
+    LiveReads::new(recorder.client(answer), Arc::new(Metrics::new()))
+}
+
+fn name(text: &str) -> NamespaceName {
+    text.parse().unwrap()
+}
+
+fn found(_: &str) -> Reply {
+    let labels = json!({"team": "mobile"});
+    Reply::Json(200, json!({"metadata": {"name": "ci", "labels": labels}}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_reviews_of_one_namespace_are_one_read() {
+    let recorder = Recorder::default();
+    let reads = reads(&recorder, found);
+    let answers = join_all((0..200).map(|_| reads.read(&name("ci")))).await;
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_ref().unwrap()["team"] == "mobile")
+    );
+    assert_eq!(recorder.requests(), ["GET /api/v1/namespaces/ci"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_reviews_of_two_hundred_namespaces_are_a_few_reads() {
+    let recorder = Recorder::default();
+    let reads = reads(&recorder, |_| Reply::Silence);
+    let began = tokio::time::Instant::now();
+    let answers = (0..200).map(|number| reads.read(&name(&format!("ci-{number}"))));
+    let answers: Vec<_> = answers.collect();
+    assert_eq!(recorder.requests().len(), 0, "nothing was polled");
+    // Those that are refused are refused at once.
+    let refused = answers.into_iter().map(|answer| async {
+        let answer = answer.await;
+        (answer.unwrap_err(), began.elapsed())
+    });
+    let ended = join_all(refused).await;
+    let at_once = ended.iter().filter(|(_, after)| after.is_zero());
+    assert_eq!(at_once.count(), 200 - UNDER_WAY);
+    assert!(ended.iter().all(|(_, after)| *after <= PATIENCE));
+    assert!(
+        ended[UNDER_WAY]
+            .0
+            .contains("8 other namespaces are being read"),
+        "{}",
+        ended[UNDER_WAY].0
+    );
+    assert_eq!(recorder.requests().len(), UNDER_WAY);
+    // There is room again.
+    let again = reads.read(&name("ci-199")).await.unwrap_err();
+    assert!(again.contains("does not say"), "{again}");
+    assert_eq!(recorder.requests().len(), UNDER_WAY + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_kept_for_a_moment_also_that_there_is_none() {
+    let recorder = Recorder::default();
+    let reads = reads(&recorder, |line| match line.ends_with("/ci") {
+        true => found(line),
+        false => Reply::Json(404, refusal(404, "not found")),
+    });
+    for _ in 0..3 {
+        reads.read(&name("ci")).await.unwrap();
+        let problem = reads.read(&name("gone")).await.unwrap_err();
+        assert_eq!(problem, "there is no such namespace");
+    }
+    assert_eq!(recorder.requests().len(), 2);
+    tokio::time::advance(KEPT_FOR).await;
+    reads.read(&name("ci")).await.unwrap();
+    reads.read(&name("gone")).await.unwrap_err();
+    assert_eq!(recorder.requests().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_no_answer_and_is_not_kept() {
+    let recorder = Recorder::default();
+    let mut asked = 0;
+    let reads = reads(&recorder, move |line| {
+        asked += 1;
+        match asked {
+            1 => Reply::Json(500, refusal(500, "oops")),
+            _ => found(line),
+        }
+    });
+    reads.read(&name("ci")).await.unwrap_err();
+    reads.read(&name("ci")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_goes_on_where_the_first_that_asked_is_gone() {
+    let recorder = Recorder::default();
+    let reads = reads(&recorder, found);
+    drop(reads.read(&name("ci")));
+    reads.read(&name("ci")).await.unwrap();
+    assert_eq!(recorder.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_bounded() {
+    let recorder = Recorder::default();
+    let reads = reads(&recorder, found);
+    for number in 0..2 * KEPT {
+        reads.read(&name(&format!("ci-{number}"))).await.unwrap();
+    }
+    assert_eq!(reads.0.reads().len(), KEPT);
+}

@@ -1,0 +1,131 @@
+//! What is counted of the calls to the API server.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What a watch follows.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum WatchKind {
+    /// `JobPodPolicy` objects.
+    Policies,
+    /// Namespaces that opted in.
+    Namespaces,
+    /// Ingresses that policies take addresses from.
+    Ingresses,
+    /// Services that policies take addresses from.
+    Services,
+    /// Gateways that policies take addresses from.
+    Gateways,
+    /// The Secret of the self-managed authority.
+    Secret,
+    /// The webhook configuration.
+    Webhook,
+}
+
+impl WatchKind {
+    const ALL: [Self; 7] = [
+        Self::Policies,
+        Self::Namespaces,
+        Self::Ingresses,
+        Self::Services,
+        Self::Gateways,
+        Self::Secret,
+        Self::Webhook,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Policies => "policies",
+            Self::Namespaces => "namespaces",
+            Self::Ingresses => "ingresses",
+            Self::Services => "services",
+            Self::Gateways => "gateways",
+            Self::Secret => "secret",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// What became of a live read of a namespace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NamespaceRead {
+    /// The API server has it.
+    Found,
+    /// The API server does not have it.
+    NotFound,
+    /// The API server did not say.
+    Failed,
+    /// Too many others were under way, so the API server was not asked.
+    Refused,
+}
+
+impl NamespaceRead {
+    const ALL: [Self; 4] = [Self::Found, Self::NotFound, Self::Failed, Self::Refused];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NotFound => "not-found",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct WatchLabels {
+    watch: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReadLabels {
+    result: &'static str,
+}
+
+/// Metrics of the calls to the API server.
+#[derive(Debug, Default)]
+pub struct ClusterMetrics {
+    last_contact: Family<WatchLabels, Gauge>,
+    namespace_reads: Family<ReadLabels, Counter>,
+}
+
+impl ClusterMetrics {
+    /// Registers them, every label set at zero.
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "watch_last_contact_timestamp",
+            "When the API server last sent something to this watch, as a Unix time; of several watches of a kind the oldest; 0 where there is none",
+            Unit::Seconds,
+            self.last_contact.clone(),
+        );
+        registry.register(
+            "namespace_reads",
+            "Live reads of namespaces that are not in the watch of those that opted in, by result",
+            self.namespace_reads.clone(),
+        );
+        for kind in WatchKind::ALL {
+            self.set_last_contact(kind, 0);
+        }
+        for result in NamespaceRead::ALL {
+            let result = result.name();
+            let _ = self.namespace_reads.get_or_create(&ReadLabels { result });
+        }
+    }
+
+    /// Sets when a kind of watch last heard from the API server, in seconds since 1970.
+    pub fn set_last_contact(&self, kind: WatchKind, unix_seconds: i64) {
+        let watch = kind.name();
+        let gauge = self.last_contact.get_or_create(&WatchLabels { watch });
+        gauge.set(unix_seconds);
+    }
+
+    /// Counts a live read of a namespace.
+    pub fn namespace_read(&self, result: NamespaceRead) {
+        let result = result.name();
+        let reads = self.namespace_reads.get_or_create(&ReadLabels { result });
+        reads.inc();
+    }
+}
