@@ -51,12 +51,16 @@ mod wait;
 
 #[path = "cluster/certificates.rs"]
 mod certificates;
+#[path = "cluster/client_ca.rs"]
+mod client_ca;
 #[path = "cluster/definition.rs"]
 mod definition;
 #[path = "cluster/disturbances.rs"]
 mod disturbances;
 #[path = "cluster/ground.rs"]
 mod ground;
+#[path = "cluster/guard.rs"]
+mod guard;
 #[path = "cluster/install.rs"]
 mod install;
 #[path = "cluster/installed.rs"]

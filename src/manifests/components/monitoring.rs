@@ -3,9 +3,9 @@
 
 use super::dashboard;
 use crate::manifests::kustomization::Kustomization;
-use crate::manifests::network::OPS_PORT;
+use crate::manifests::network::{self, OPS_PORT};
 use crate::manifests::yaml::{self, Unwritable};
-use crate::manifests::{File, namespaced, selector, text_map};
+use crate::manifests::{File, namespaced, selector, text_map, texts};
 use crate::names::NAME;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -104,7 +104,18 @@ const ALERTS: [Alert; 9] = [
     },
 ];
 
+/// Where Prometheus usually runs, and on OpenShift the one for what users install.
+const PROMETHEUS: [&str; 2] = ["monitoring", "openshift-user-workload-monitoring"];
+
 pub(super) fn files() -> Result<Vec<File>, Unwritable> {
+    let access = yaml::file(
+        "components/monitoring/network-policy.yaml",
+        "Prometheus reaches the ops port from these namespaces. Where yours has another name, change the values in your kustomization.",
+        &[yaml::document(&network::metrics_policy(
+            METRICS,
+            texts(PROMETHEUS),
+        ))?],
+    )?;
     let monitor = yaml::file(
         "components/monitoring/monitor.yaml",
         "A Service of its own for the metrics, so that the webhook's has nothing but the webhook.",
@@ -117,6 +128,7 @@ pub(super) fn files() -> Result<Vec<File>, Unwritable> {
     )?;
     let dashboard = dashboard::file()?;
     let kustomization = Kustomization::component()
+        .with(&access)
         .with(&monitor)
         .with(&rules)
         .with(&dashboard)
@@ -125,7 +137,7 @@ pub(super) fn files() -> Result<Vec<File>, Unwritable> {
             "For clusters with the Prometheus operator (ServiceMonitor, PrometheusRule) and Grafana's sidecar (ConfigMaps labelled grafana_dashboard).\n\
              If the operator looks only at objects with a label of its own, as release: …, give it to them in your kustomization.",
         )?;
-    Ok(vec![kustomization, monitor, rules, dashboard])
+    Ok(vec![kustomization, access, monitor, rules, dashboard])
 }
 
 fn service() -> Service {
