@@ -40,6 +40,8 @@
 //! - The API server calls for exactly those pods that [`job_pod::recognise`] takes: `tests/cluster/match_conditions.rs`.
 //! - Nothing is served whose authority the `caBundle` does not trust, whatever happens to Secret and configuration:
 //!   `cluster::certificates::tests`, `tests/cluster.rs`.
+//! - drydock's ServiceAccount can change no field of its webhook configuration but `caBundle`:
+//!   `tests/cluster/guard.rs`.
 
 // A test that meets what it does not expect is to fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]

@@ -7,6 +7,7 @@
 mod access;
 mod components;
 mod deployment;
+mod guard;
 mod kustomization;
 mod match_conditions;
 mod namespace;
@@ -84,9 +85,12 @@ fn base() -> Result<Vec<File>, Unwritable> {
     Ok(vec![
         namespace::file()?,
         File::new("crd.yaml", crd()?),
+        // Before the roles that it limits.
+        guard::file()?,
         access::file()?,
         network::service()?,
         network::policy()?,
+        deployment::priority_class()?,
         deployment::file()?,
         deployment::disruption_budget()?,
         // Last: from here on, pods of namespaces that opted in wait for the webhook.

@@ -51,6 +51,8 @@ mod wait;
 
 #[path = "cluster/certificates.rs"]
 mod certificates;
+#[path = "cluster/client_ca.rs"]
+mod client_ca;
 #[path = "cluster/definition.rs"]
 mod definition;
 #[path = "cluster/deputy.rs"]
@@ -59,6 +61,8 @@ mod deputy;
 mod disturbances;
 #[path = "cluster/ground.rs"]
 mod ground;
+#[path = "cluster/guard.rs"]
+mod guard;
 #[path = "cluster/install.rs"]
 mod install;
 #[path = "cluster/installed.rs"]

@@ -21,7 +21,7 @@ mod source;
 use assert_cmd::cargo::cargo_bin_cmd;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use files::{files_below, packages, product_files, relative, root};
+use files::{files_below, packages, product_files, reached, relative, root};
 use source::Source;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -156,14 +156,14 @@ fn modules_know_only_those_that_the_picture_allows() {
             }
             continue;
         };
-        for path in Source::of_product(&file.text).paths() {
+        for path in Source::parse(&file.name, &file.text).product().paths {
             let words: Vec<&str> = path.segments.iter().map(String::as_str).collect();
             let known = match words.as_slice() {
                 ["crate", known, ..] if module != "main" => *known,
                 ["drydock", known, ..] if module == "main" => *known,
                 _ => {
                     let climbs = words.iter().take_while(|word| **word == "super").count();
-                    if climbs >= file.depth {
+                    if climbs >= file.depth + path.inline {
                         wrong.push(format!(
                             "{}:{}: {} climbs to the crate's root; write it as crate::…",
                             file.name,
@@ -220,8 +220,8 @@ fn pure_modules_name_nothing_of_the_world() {
         .iter()
         .filter(|file| PURE.contains(&file.module.as_str()))
     {
-        let source = Source::of_product(&file.text);
-        for path in source.paths() {
+        let product = Source::parse(&file.name, &file.text).product();
+        for path in &product.paths {
             let text = path.segments.join("::");
             let is_impure_std = HALF_PURE_STD.contains(&text.as_str())
                 || IMPURE_STD.iter().any(|impure| text.starts_with(impure));
@@ -231,16 +231,87 @@ fn pure_modules_name_nothing_of_the_world() {
                 wrong.push(format!("{}:{}: {text}", file.name, path.line));
             }
         }
-        for (line, word) in source.words() {
-            if matches!(word, "async" | "await") {
-                wrong.push(format!("{}:{line}: {word}", file.name));
-            }
+        for line in product.asynchronous {
+            wrong.push(format!("{}:{line}: async", file.name));
         }
     }
     assert_none(
         &wrong,
         "a pure module takes what it needs as an argument; what touches the world belongs to server, telemetry or cli",
     );
+}
+
+/// The paths that the tests above look at.
+fn paths(text: &str) -> Vec<String> {
+    let product = Source::parse("snippet", text).product();
+    let paths = product.paths.iter();
+    paths.map(|path| path.segments.join("::")).collect()
+}
+
+#[test]
+fn a_path_is_found_wherever_it_stands() {
+    for text in [
+        "use crate::server::Limits;",
+        "#[cfg(test)] mod tests; use crate::server::Limits;",
+        "#[cfg(test)] use a::b; fn f() { crate::server::Limits::default(); }",
+        "#[cfg(not(test))] use crate::server::Limits;",
+        "#[cfg(any(test, unix))] use crate::server::Limits;",
+        "use crate::{policy::{Mode}, server::{Limits}};",
+        "use ::crate::server::Limits as Other;",
+        "mod inner { fn f(limits: &crate::server::Limits) {} }",
+        "impl crate::server::Limits { #[cfg(test)] fn f() {} fn g() {} }",
+        "fn f() -> Vec<Option<crate::server::Limits>> {}",
+        "fn f() { let text = format!(\"{:?}\", crate::server::Limits::default()); }",
+        "macro_rules! m { () => { use crate::{server::Limits}; } }",
+        "thread_local! { static A: crate::server::Limits = b; }",
+        "#[derive(Deserialize)] struct A { #[serde(with = \"crate::server::Limits\")] b: u8 }",
+        "#[arg(value_parser = crate::server::Limits::parse)] struct A;",
+    ] {
+        let found = paths(text);
+        let is_found = found
+            .iter()
+            .any(|path| path.contains("crate::server::Limits"));
+        assert!(is_found, "{text}: {found:?}");
+    }
+    for (text, path) in [
+        ("use crate as everything;", "crate::*"),
+        ("use crate::{self as everything};", "crate::*"),
+        ("extern crate self as everything;", "crate::*"),
+        ("use crate::*;", "crate::*"),
+        ("use std as other;", "std"),
+        ("use std::{time};", "std::time"),
+        ("use tokio;", "tokio"),
+    ] {
+        assert!(paths(text).contains(&path.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn what_only_tests_compile_is_not_read() {
+    for text in [
+        "#[cfg(test)] mod tests { use crate::server::Limits; }",
+        "#![cfg(test)] use crate::server::Limits;",
+        "#[cfg(all(test, unix))] fn f() { crate::server::run(); }",
+        "impl A { #[cfg(test)] fn f() { crate::server::run(); } }",
+        "// use crate::server::Limits;",
+        "const A: &str = \"use crate::server::Limits\";",
+    ] {
+        assert_eq!(paths(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn async_is_found_wherever_it_stands() {
+    for text in [
+        "async fn f() {}",
+        "#[cfg(test)] mod tests; impl A { async fn f() {} }",
+        "fn f() { let a = async { 1 }; }",
+        "fn f() { let a = async || 1; }",
+        "fn f() { m!(a.b().await); }",
+    ] {
+        let product = Source::parse("snippet", text).product();
+        assert_eq!(product.asynchronous, [1], "{text}");
+    }
 }
 
 #[test]
@@ -263,16 +334,8 @@ fn every_source_file_is_compiled() {
                 | ["tests" | "benches" | "examples", _, "main.rs"]
         )
     };
-    let mut reached: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut to_read: Vec<PathBuf> = all.iter().filter(|path| is_root(path)).cloned().collect();
-    while let Some(path) = to_read.pop() {
-        if !all.contains(&path) || !reached.insert(path.clone()) {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let stands_for_its_folder = is_root(&path) || path.ends_with("mod.rs");
-        to_read.extend(Source::whole(&text).modules(&path, stands_for_its_folder));
-    }
+    let roots: Vec<PathBuf> = all.iter().filter(|path| is_root(path)).cloned().collect();
+    let reached = reached(&roots, is_root, true);
     let dead: Vec<String> = all
         .difference(&reached)
         .map(|path| format!("{}: no mod declaration leads here", relative(path)))

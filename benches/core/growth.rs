@@ -129,7 +129,7 @@ pub(crate) fn review(dimension: &str, count: usize) -> Vec<u8> {
             pod["spec"]["tolerations"] = list(&|number| json!({"key": format!("key-{number}")}));
         }
         "node labels" => pod["spec"]["nodeSelector"] = members("x"),
-        other => panic!("{other} is no dimension"),
+        other => unreachable!("{other} is no dimension"),
     }
     json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -148,14 +148,15 @@ pub(crate) fn review(dimension: &str, count: usize) -> Vec<u8> {
 }
 
 fn extend(list: &mut Value, more: Value) {
-    list.as_array_mut()
-        .unwrap()
-        .extend(more.as_array().unwrap().iter().cloned());
+    let Value::Array(mut more) = more else {
+        return;
+    };
+    list.as_array_mut().unwrap().append(&mut more);
 }
 
 fn merge(object: &mut Value, more: Value) {
-    object
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    let Value::Object(more) = more else {
+        return;
+    };
+    object.as_object_mut().unwrap().extend(more);
 }

@@ -9,7 +9,10 @@ use std::sync::LazyLock;
 
 static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     let sample = include_str!("../corpus/policy/sample.yaml");
-    PolicySet::new(policy::read("sample.yaml", sample).policies, &LiveAddresses::new())
+    PolicySet::new(
+        policy::read("sample.yaml", sample).policies,
+        &LiveAddresses::new(),
+    )
 });
 
 fuzz_target!(|body: &[u8]| {
@@ -19,14 +22,29 @@ fuzz_target!(|body: &[u8]| {
         namespace_labels: NamespaceLabels::Unknown,
         own_namespace: "drydock",
     };
-    let (Ok(answer), Ok(mut value)) = (review(body, context), serde_json::from_slice::<Value>(body)) else {
+    let (Ok(answer), Ok(mut value)) =
+        (review(body, context), serde_json::from_slice::<Value>(body))
+    else {
         return;
     };
     // What serde_json's own document says is the same review.
-    assert_eq!(review(value.to_string().as_bytes(), context).unwrap().body, answer.body);
+    assert_eq!(
+        review(value.to_string().as_bytes(), context).unwrap().body,
+        answer.body
+    );
     let pod = &mut value["request"]["object"];
-    if let Some(patch) = answer.patch.filter(|_| pod["spec"].is_object() && pod["metadata"].is_object()) {
-        json_patch::patch(pod, &serde_json::from_str::<json_patch::Patch>(&patch).unwrap()).unwrap();
-        assert_eq!(review(value.to_string().as_bytes(), context).unwrap().patch, None);
+    if let Some(patch) = answer
+        .patch
+        .filter(|_| pod["spec"].is_object() && pod["metadata"].is_object())
+    {
+        json_patch::patch(
+            pod,
+            &serde_json::from_str::<json_patch::Patch>(&patch).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(
+            review(value.to_string().as_bytes(), context).unwrap().patch,
+            None
+        );
     }
 });

@@ -87,9 +87,11 @@ impl Recorder {
     }
 }
 
+type Respond = dyn FnMut(&str, Value) -> Reply + Send;
+
 struct InMemory {
     requests: Arc<Mutex<Vec<String>>>,
-    answer: Arc<Mutex<dyn FnMut(&str, Value) -> Reply + Send>>,
+    answer: Arc<Mutex<Respond>>,
 }
 
 impl Service<Request<Body>> for InMemory {

@@ -5,11 +5,14 @@
 
 mod cert_manager;
 mod certificate_files;
+mod client_ca;
 mod dashboard;
 mod host_network;
 mod monitoring;
+mod openshift;
 
 use super::access::{self, ADDRESS_SOURCES};
+use super::guard::GUARD;
 use super::kustomization::Kustomization;
 use super::yaml::{self, Unwritable};
 use super::{File, webhook};
@@ -23,11 +26,13 @@ const OWN_CERTIFICATE: &str = "drydock-tls";
 pub(super) fn files() -> Result<Vec<File>, Unwritable> {
     Ok([
         cert_manager::files()?,
+        client_ca::files()?,
         fail_open()?,
         host_network::files()?,
         live_addresses()?,
         monitoring::files()?,
         no_match_conditions()?,
+        openshift::files()?,
         own_certificate()?,
     ]
     .concat())
@@ -82,12 +87,24 @@ fn no_match_conditions() -> Result<Vec<File>, Unwritable> {
             "kind": "PodDisruptionBudget",
             "metadata": {"name": NAME, "namespace": NAMESPACE},
             "spec": {"unhealthyPodEvictionPolicy": null},
-        }))?;
+        }))?
+        .merge(&without("ValidatingAdmissionPolicy"))?
+        .merge(&without("ValidatingAdmissionPolicyBinding"))?;
     Ok(vec![kustomization.file(
         "components/no-match-conditions/kustomization.yaml",
-        "For Kubernetes 1.25 to 1.29, whose kubectl refuses fields that came later: matchConditions, and unhealthyPodEvictionPolicy (1.26).\n\
+        "For Kubernetes 1.25 to 1.29, whose kubectl refuses what came later: matchConditions, unhealthyPodEvictionPolicy (1.26), and the\n\
+         ValidatingAdmissionPolicy (1.30) that keeps drydock's ServiceAccount to the caBundle. Without it, guard that account's token.\n\
          The webhook is then called for every pod of the namespaces that opted in, and decides by itself as it always does.",
     )?])
+}
+
+fn without(kind: &str) -> Value {
+    json!({
+        "$patch": "delete",
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": GUARD},
+    })
 }
 
 fn own_certificate() -> Result<Vec<File>, Unwritable> {

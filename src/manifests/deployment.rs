@@ -2,7 +2,7 @@
 
 use super::network::{OPS_PORT, WEBHOOK_PORT};
 use super::yaml::{self, Unwritable};
-use super::{File, IMAGE, namespaced, selector, text_map, texts};
+use super::{File, IMAGE, metadata, namespaced, selector, text_map, texts};
 use crate::names::NAME;
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
     SeccompProfile, SecurityContext, TopologySpreadConstraint,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 
 /// The user and group of the image, which has no others.
 const USER: i64 = 65532;
+/// The highest value that a class may have that is not Kubernetes' own.
+const HIGHEST_PRIORITY: i32 = 1_000_000_000;
 /// Above `serve --drain-seconds`, 5 by default, and the time that requests under way may take after it.
 const GRACE_SECONDS: i64 = 15;
 
@@ -56,6 +59,22 @@ pub(super) fn file() -> Result<File, Unwritable> {
     )
 }
 
+pub(super) fn priority_class() -> Result<File, Unwritable> {
+    let class = PriorityClass {
+        metadata: metadata(NAME),
+        value: Some(HIGHEST_PRIORITY),
+        description: Some("Pods of drydock, which job pods cannot be created without.".to_owned()),
+        preemption_policy: Some("PreemptLowerPriority".to_owned()),
+        ..PriorityClass::default()
+    };
+    yaml::file(
+        "priority-class.yaml",
+        "Where nodes are full, job pods make room for drydock and never the other way round: they could not be created without it.\n\
+         Not system-cluster-critical: GKE, and any cluster whose ResourceQuota admission limits that class, refuses it outside of kube-system.",
+        &[yaml::document(&class)?],
+    )
+}
+
 pub(super) fn disruption_budget() -> Result<File, Unwritable> {
     let budget = PodDisruptionBudget {
         metadata: namespaced(NAME),
@@ -83,6 +102,7 @@ fn chosen() -> LabelSelector {
 
 fn pod() -> PodSpec {
     PodSpec {
+        priority_class_name: Some(NAME.to_owned()),
         service_account_name: Some(NAME.to_owned()),
         automount_service_account_token: Some(true),
         enable_service_links: Some(false),

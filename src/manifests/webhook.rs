@@ -3,7 +3,7 @@
 use super::match_conditions::match_conditions;
 use super::network::SERVICE_PORT;
 use super::yaml::{self, Unwritable};
-use super::{File, metadata, texts};
+use super::{File, metadata, text_map, texts};
 use crate::names::{AUDIT, AUDIT_WEBHOOK, ENFORCE, ENFORCE_WEBHOOK, NAME, NAMESPACE, OPT_IN_LABEL};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
@@ -11,12 +11,19 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
+/// Keeps the Admissions Enforcer of AKS from adding to the namespaceSelectors, which the files
+/// would take away again, and so on.
+/// What it protects, kube-system and the namespaces of AKS, never opts in. Source: <https://learn.microsoft.com/azure/aks/faq>
+const AKS_LEAVE_ALONE: (&str, &str) = ("admissions.enforcer/disabled", "true");
 /// The webhooks' names, in the order in which they stand in the configuration.
 pub(super) const NAMES: [&str; 2] = [ENFORCE_WEBHOOK, AUDIT_WEBHOOK];
 
 pub(super) fn file() -> Result<File, Unwritable> {
+    let mut metadata = metadata(NAME);
+    let labels = metadata.labels.get_or_insert_default();
+    labels.extend(text_map([AKS_LEAVE_ALONE]));
     let configuration = MutatingWebhookConfiguration {
-        metadata: metadata(NAME),
+        metadata,
         webhooks: Some(vec![
             webhook(NAMES[0], ENFORCE, "/mutate", "Fail"),
             webhook(NAMES[1], AUDIT, "/audit", "Ignore"),

@@ -29,6 +29,8 @@ pub(crate) struct ApiServer {
     directory: TempDir,
     port: u16,
     etcd_port: u16,
+    /// Flags beside those of every API server here.
+    flags: Vec<String>,
 }
 
 /// What `kubectl` said.
@@ -63,17 +65,25 @@ pub(crate) async fn shared() -> &'static ApiServer {
 impl ApiServer {
     /// Starts one that can be stopped, or whose cluster-wide objects no other test may see. It takes some five seconds.
     pub(crate) async fn of_ones_own() -> Self {
+        Self::of_ones_own_with(|_| Vec::new()).await
+    }
+
+    /// The same with further flags; `prepare` returns them and writes the files that they name to a
+    /// directory, which goes with the server.
+    pub(crate) async fn of_ones_own_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         // Before anything is there that would have to go again.
         let parts = parts();
         let directory = TempDir::with_prefix("drydock-apiserver-").unwrap();
         let [port, etcd_port, peer_port] = std::array::from_fn(|_| free_port());
         let etcd = start_etcd(parts, directory.path(), etcd_port, peer_port);
+        let flags = prepare(directory.path());
         let mut new = Self {
             server: None,
             _etcd: etcd,
             directory,
             port,
             etcd_port,
+            flags,
         };
         new.write_files();
         new.start().await;
@@ -122,6 +132,7 @@ impl ApiServer {
                 "--disable-admission-plugins=ServiceAccount",
                 "--allow-privileged=true",
             ])
+            .args(&self.flags)
             .stderr(log);
         let server = self.server.insert(Guarded::spawn(command));
         let deadline = Instant::now() + 2 * PATIENCE;

@@ -87,6 +87,23 @@ pub(crate) async fn try_call(
         Method::PATCH => "application/apply-patch+yaml",
         _ => "application/json",
     };
+    send(client, method, path, content_type, body).await
+}
+
+/// Changes an object by the operations of a JSON Patch (RFC 6902).
+pub(crate) async fn patch(client: &Client, path: &str, operations: &Value) -> Answer {
+    let content_type = "application/json-patch+json";
+    let answer = send(client, Method::PATCH, path, content_type, Some(operations));
+    answer.await.unwrap()
+}
+
+async fn send(
+    client: &Client,
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: Option<&Value>,
+) -> kube::Result<Answer> {
     let bytes = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
     let request = Request::builder()
         .method(method)

@@ -55,11 +55,13 @@ async fn ground() -> Ground {
     ground
 }
 
-/// One with drydock's namespace and roles as they are committed, and a namespace for jobs.
+/// One with drydock's namespace, roles and guard as they are committed, and a namespace for jobs.
 async fn furnished() -> ApiServer {
     let api = ApiServer::of_ones_own().await;
-    for file in ["manifests/namespace.yaml", "manifests/access.yaml"] {
-        api.kubectl(&["apply", "-f", file]).printed();
+    // With the guard, so that what drydock writes is what the guard lets pass.
+    for file in ["namespace", "access", "guard"] {
+        let file = format!("manifests/{file}.yaml");
+        api.kubectl(&["apply", "-f", &file]).printed();
     }
     let jobs = json!({
         "apiVersion": "v1", "kind": "Namespace",

@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use tempfile::TempDir;
 
-const COMPONENTS: [&str; 6] = [
+const COMPONENTS: [&str; 8] = [
     "cert-manager",
+    "client-ca",
     "fail-open",
     "host-network",
     "live-addresses",
     "monitoring",
     "no-match-conditions",
+    "openshift",
 ];
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
 const CONFIGURATION: &str =
@@ -72,7 +74,7 @@ fn versions(api: &ApiServer) -> BTreeMap<String, String> {
 async fn one_command_installs_it_and_one_takes_it_away() {
     let api = ApiServer::of_ones_own().await;
     let said = install(&api);
-    assert_eq!(said.lines().count(), 15);
+    assert_eq!(said.lines().count(), 18);
     for line in said.lines() {
         assert!(line.ends_with(" created"), "{line}");
     }
@@ -80,7 +82,7 @@ async fn one_command_installs_it_and_one_takes_it_away() {
     // Its definition, of which the API server keeps the status, changes by itself for a moment.
     established(&api).await;
     let before = versions(&api);
-    assert_eq!(before.len(), 15);
+    assert_eq!(before.len(), 18);
     for line in install(&api).lines() {
         // kubectl always sends a disruption budget's selector whole, and calls that configured.
         let is_quiet = line.ends_with(" unchanged") || line.starts_with("poddisruptionbudget");
@@ -116,7 +118,7 @@ fn objects(api: &ApiServer) -> Vec<String> {
         .printed();
     let list: Value = serde_json::from_str(&said).unwrap();
     let items = list["items"].as_array().unwrap();
-    assert_eq!(items.len(), 15);
+    assert_eq!(items.len(), 18);
     items.iter().map(path).collect()
 }
 
@@ -126,6 +128,7 @@ fn path(object: &Value) -> String {
     let kind = object["kind"].as_str().unwrap().to_lowercase();
     let plural = match kind.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
         None => format!("{kind}s"),
     };
     let name = object["metadata"]["name"].as_str().unwrap();
@@ -169,10 +172,12 @@ async fn components_change_what_they_say_and_go_again() {
     };
     assert_eq!(services().await, 403);
     for name in [
+        "client-ca",
         "fail-open",
         "host-network",
         "live-addresses",
         "no-match-conditions",
+        "openshift",
     ] {
         let overlay = Overlay::with(&[name]);
         api.kubectl(&["apply", "-k", &overlay.path()]).printed();
@@ -189,7 +194,11 @@ async fn components_change_what_they_say_and_go_again() {
             assert_eq!(has_conditions, !is("no-match-conditions"), "{name}");
         }
         assert_eq!(pod["hostNetwork"] == true, is("host-network"), "{name}");
-        if is("host-network") {
+        let has_user = pod["securityContext"].get("runAsUser").is_some();
+        assert_eq!(has_user, !is("openshift"), "{name}");
+        let has_authority = pod["volumes"][0]["configMap"]["name"] == "drydock-client-ca";
+        assert_eq!(has_authority, is("client-ca"), "{name}");
+        if is("host-network") || is("openshift") {
             assert_pods_are_let_in(&admin).await;
         }
         let wanted = if is("live-addresses") { 200 } else { 403 };
@@ -277,9 +286,11 @@ fn certificates_of_cert_manager_take_the_place_of_drydocks_own() {
 #[test]
 fn all_components_go_together() {
     let (base, objects) = (built(&[]), built(&COMPONENTS));
-    // Four roles and bindings fewer; two certificates with two issuers, a binding, and the four of monitoring more.
-    let added = 2 + 2 + 1 + 4;
-    assert_eq!(objects.len(), base.len() - 4 + added);
+    // Four roles and bindings and the guard with its binding fewer; two certificates with two
+    // issuers, a binding, and the five of
+    // monitoring more.
+    let added = 2 + 2 + 1 + 5;
+    assert_eq!(objects.len(), base.len() - 4 - 2 + added);
     let deployment = objects
         .iter()
         .find(|object| object["kind"] == "Deployment")
@@ -289,7 +300,16 @@ fn all_components_go_together() {
     let variables = container["env"].as_array().unwrap();
     assert_eq!(
         variables.len(),
-        4,
-        "of the base and of cert-manager: {variables:?}"
+        5,
+        "of the base, of cert-manager and of client-ca: {variables:?}"
     );
+    let pod = &deployment["spec"]["template"]["spec"];
+    // openshift takes every fixed id away, the fsGroup of cert-manager too.
+    assert_eq!(
+        pod["securityContext"],
+        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+    );
+    let volumes = pod["volumes"].as_array().unwrap();
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    assert_eq!((volumes.len(), mounts.len()), (2, 2), "{volumes:?}");
 }

@@ -2,7 +2,7 @@
 
 use crate::objects::{base, component, list, one, texts};
 use drydock::names::{CA_SECRET, NAME, NAMESPACE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn roles(objects: &[Value]) -> Vec<&Value> {
     let is_role = |object: &&Value| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"));
@@ -98,4 +98,22 @@ fn nothing_of_the_base_may_read_address_sources() {
     for object in &objects {
         assert_ne!(object["roleRef"]["name"], "drydock-address-sources");
     }
+}
+
+/// RBAC names the object that may be patched and no field of it. What the policy refuses is proved
+/// in `tests/cluster/guard.rs`.
+#[test]
+fn the_account_that_may_patch_the_configuration_is_held_to_the_ca_bundle() {
+    let objects = base();
+    let binding = one(
+        &objects,
+        "ValidatingAdmissionPolicyBinding",
+        "drydock-ca-bundle-only",
+    );
+    assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]));
+    let policy = binding["spec"]["policyName"].as_str().unwrap();
+    let spec = &one(&objects, "ValidatingAdmissionPolicy", policy)["spec"];
+    assert_eq!(spec["failurePolicy"], "Fail");
+    let who = spec["matchConditions"][0]["expression"].as_str().unwrap();
+    assert!(who.ends_with(&format!("'system:serviceaccount:{NAMESPACE}:{NAME}'")));
 }

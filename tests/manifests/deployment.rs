@@ -64,6 +64,8 @@ fn everything_that_has_to_find_the_pods_finds_them() {
         one(&objects, "Service", "drydock-metrics")["spec"]["selector"].clone(),
         one(&objects, "PodDisruptionBudget", "drydock")["spec"]["selector"]["matchLabels"].clone(),
         one(&objects, "NetworkPolicy", "drydock")["spec"]["podSelector"]["matchLabels"].clone(),
+        one(&objects, "NetworkPolicy", "drydock-metrics")["spec"]["podSelector"]["matchLabels"]
+            .clone(),
     ];
     let spread = list(&template["spec"]["topologySpreadConstraints"]);
     assert_eq!(spread.len(), 2);
@@ -104,12 +106,66 @@ fn ports_are_those_that_drydock_listens_on() {
         let probe = &container[probe]["httpGet"];
         assert_eq!(*probe, json!({"path": path, "port": "ops"}));
     }
-    let ingress = &one(&objects, "NetworkPolicy", "drydock")["spec"]["ingress"];
-    let let_in: Vec<&Value> = list(&ingress[0]["ports"])
-        .iter()
-        .map(|port| &port["port"])
-        .collect();
-    assert_eq!(let_in, [&number("webhook"), &number("ops")]);
+}
+
+/// The webhook port is open to API servers, whose addresses no selector matches; the ops port is
+/// not open to every pod of the cluster.
+#[test]
+fn each_port_has_its_own_network_policy_rule() {
+    let objects = [base(), component("monitoring")].concat();
+    let rule = |port: u16, from: Option<Value>| {
+        let mut rule = json!({"ports": [{"port": port, "protocol": "TCP"}]});
+        if let Some(from) = from {
+            rule["from"] = from;
+        }
+        rule
+    };
+    assert_eq!(
+        one(&objects, "NetworkPolicy", "drydock")["spec"]["ingress"],
+        json!([
+            rule(8443, None),
+            rule(8080, Some(json!([{"podSelector": {}}])))
+        ])
+    );
+    let prometheus = json!([{"namespaceSelector": {"matchExpressions": [{
+        "key": "kubernetes.io/metadata.name",
+        "operator": "In",
+        "values": ["monitoring", "openshift-user-workload-monitoring"],
+    }]}}]);
+    let spec = &one(&objects, "NetworkPolicy", "drydock-metrics")["spec"];
+    assert_eq!(spec["ingress"], json!([rule(8080, Some(prometheus))]));
+    // With Egress it would forbid what the policy of the base allows to nobody else.
+    assert_eq!(spec["policyTypes"], json!(["Ingress"]));
+}
+
+/// A class of drydock's own: clusters that limit system-cluster-critical by quota admit no pod of
+/// it outside of kube-system.
+#[test]
+fn the_priority_class_comes_with_the_installation() {
+    let objects = base();
+    let pod = &deployment()["spec"]["template"]["spec"];
+    let name = pod["priorityClassName"].as_str().unwrap();
+    assert!(!name.starts_with("system-"), "{name}");
+    let class = one(&objects, "PriorityClass", name);
+    assert!(class["value"].as_i64().unwrap() <= 1_000_000_000);
+    assert_eq!(class.get("globalDefault"), None);
+}
+
+/// restricted-v2 gives each namespace a range of user ids and refuses a pod that asks for another.
+#[test]
+fn on_openshift_no_user_is_fixed() {
+    let openshift = component("openshift");
+    let patch = parse(openshift[0]["patches"][0]["patch"].as_str().unwrap());
+    let template = &patch[0]["spec"]["template"];
+    assert_eq!(
+        template["spec"]["securityContext"],
+        json!({"runAsUser": null, "runAsGroup": null, "fsGroup": null})
+    );
+    for container in list(&deployment()["spec"]["template"]["spec"]["containers"]) {
+        for field in ["runAsUser", "runAsGroup"] {
+            assert_eq!(container["securityContext"].get(field), None);
+        }
+    }
 }
 
 /// With the environment of the base and of the components, for which it is enough that a flag has it.
@@ -128,17 +184,20 @@ fn drydock_takes_what_it_is_started_with() {
         Cli::try_parse_from(words).unwrap();
     }
 
-    let cert_manager = component("cert-manager");
-    let merged = parse(cert_manager[0]["patches"][0]["patch"].as_str().unwrap());
-    let added = &merged[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+    let added = ["cert-manager", "client-ca"].map(|name| {
+        let component = component(name);
+        let merged = parse(component[0]["patches"][0]["patch"].as_str().unwrap());
+        merged[0]["spec"]["template"]["spec"]["containers"][0]["env"].clone()
+    });
     let command = Cli::command();
     let serve = command.find_subcommand("serve").unwrap();
     let known: Vec<&str> = serve
         .get_arguments()
         .filter_map(|argument| argument.get_env()?.to_str())
         .collect();
-    let set: Vec<&Value> = list(&container["env"]).iter().chain(list(added)).collect();
-    assert_eq!(set.len(), 4);
+    let added = added.iter().flat_map(list);
+    let set: Vec<&Value> = list(&container["env"]).iter().chain(added).collect();
+    assert_eq!(set.len(), 5);
     for variable in set {
         assert!(
             known.contains(&variable["name"].as_str().unwrap()),

@@ -33,6 +33,16 @@ fn the_namespace_s_label_decides_which_webhook_is_called() {
     }
 }
 
+/// The Admissions Enforcer of AKS edits the namespaceSelectors of every configuration without this
+/// label.
+#[test]
+fn aks_is_asked_not_to_edit_the_configuration() {
+    let objects = base();
+    let configuration = one(&objects, "MutatingWebhookConfiguration", "drydock");
+    let labels = &configuration["metadata"]["labels"];
+    assert_eq!(labels["admissions.enforcer/disabled"], "true");
+}
+
 #[test]
 fn only_new_pods_are_asked_about() {
     for webhook in webhooks() {

@@ -1,10 +1,8 @@
 //! The files that the tidy tests look at.
 
+use crate::source::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// What test code shares. It is compiled for tests only, so the picture does not have it.
-const OF_TESTS: &[&str] = &["testing"];
 
 /// A file of the product, `src/policy/set.rs` being of module `policy` and of depth 2.
 pub struct ProductFile {
@@ -14,10 +12,13 @@ pub struct ProductFile {
     pub text: String,
 }
 
+/// Every file that the program and the library are made of: those that the roots lead to, but for
+/// what only tests compile.
 pub fn product_files() -> Vec<ProductFile> {
-    let files: Vec<ProductFile> = files_below(&root().join("src"))
+    let source = root().join("src");
+    let roots = ["lib.rs", "main.rs"].map(|name| source.join(name));
+    let files: Vec<ProductFile> = reached(&roots, |path| roots.contains(path), false)
         .into_iter()
-        .filter(|path| !path.ends_with("tests.rs"))
         .map(|path| {
             let name = relative(&path);
             let inner: Vec<&str> = name.trim_end_matches(".rs").split('/').skip(1).collect();
@@ -28,10 +29,29 @@ pub fn product_files() -> Vec<ProductFile> {
                 name,
             }
         })
-        .filter(|file| !OF_TESTS.contains(&file.module.as_str()))
         .collect();
     assert!(files.len() > 40, "the sources are not found");
     files
+}
+
+/// Returns the files that `mod` declarations lead to from some on, those included.
+pub fn reached(
+    from: &[PathBuf],
+    is_root: impl Fn(&PathBuf) -> bool,
+    with_tests: bool,
+) -> BTreeSet<PathBuf> {
+    let mut reached = BTreeSet::new();
+    let mut to_read = from.to_vec();
+    while let Some(path) = to_read.pop() {
+        if !path.is_file() || !reached.insert(path.clone()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let stands_for_its_folder = is_root(&path) || path.ends_with("mod.rs");
+        let source = Source::parse(&relative(&path), &text);
+        to_read.extend(source.modules(&path, stands_for_its_folder, with_tests));
+    }
+    reached
 }
 
 /// The packages that `Cargo.toml` names, as Rust spells them.

@@ -1,278 +1,376 @@
-//! Rust source as the tidy tests see it: words and signs with their lines, without comments; the paths and `mod` declarations in them.
+//! Rust source as the tidy tests see it: the syntax tree, and the paths and `mod` declarations in
+//! it.
 
+use proc_macro2::{Span, TokenStream, TokenTree};
 use std::path::{Path, PathBuf};
-
-/// A word or sign, and the line it stands on.
-struct Token {
-    line: usize,
-    kind: Kind,
-}
-
-#[derive(PartialEq)]
-enum Kind {
-    Word(String),
-    Text(String),
-    Sign(char),
-}
+use syn::visit::{self, Visit};
+use syn::{Attribute, Expr, Item, ItemMod, Lit, Meta, Token, UseTree};
 
 /// A path of the source, as in `crate::policy::Mode`; each member of a group by itself.
+#[derive(Debug)]
 pub struct UsePath {
     pub line: usize,
     pub segments: Vec<String>,
+    /// How many inline modules of the file it stands in.
+    pub inline: usize,
 }
 
-/// A source file without the code that only tests compile: `tests.rs`, and what follows `#[cfg(test)]`, which stands last.
+/// A source file.
 pub struct Source {
-    tokens: Vec<Token>,
+    file: syn::File,
+}
+
+/// What a file has outside of `#[cfg(test)]`.
+#[derive(Default)]
+pub struct Product {
+    /// Every path of two or more segments, in imports, code, macros and attributes, and whatever a
+    /// `use` or `extern crate` names.
+    pub paths: Vec<UsePath>,
+    /// The lines with `async` or `await`.
+    pub asynchronous: Vec<usize>,
+    inline: usize,
 }
 
 impl Source {
-    pub fn of_product(text: &str) -> Self {
-        let mut tokens = tokens(text);
-        let cfg_test = ["#", "[", "cfg", "(", "test", ")", "]"];
-        let tests = tokens.windows(cfg_test.len()).position(|window| {
-            window
-                .iter()
-                .zip(cfg_test)
-                .all(|(token, wanted)| token.is(wanted))
-        });
-        tokens.truncate(tests.unwrap_or(tokens.len()));
-        Self { tokens }
-    }
-
-    pub fn whole(text: &str) -> Self {
-        Self {
-            tokens: tokens(text),
+    /// # Panics
+    /// Where it is not Rust.
+    #[track_caller]
+    pub fn parse(name: &str, text: &str) -> Self {
+        match syn::parse_file(text) {
+            Ok(file) => Self { file },
+            Err(error) => panic!("{name}:{}: {error}", line(error.span())),
         }
     }
 
-    /// Returns every word with its line.
-    pub fn words(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.tokens.iter().filter_map(|token| match &token.kind {
-            Kind::Word(word) => Some((token.line, word.as_str())),
-            _ => None,
-        })
-    }
-
-    /// Returns every path of two or more segments.
-    pub fn paths(&self) -> Vec<UsePath> {
-        let mut paths = Vec::new();
-        let mut at = 0;
-        while at < self.tokens.len() {
-            let follows_a_path = at >= 2 && self.sign(at - 1, ':') && self.sign(at - 2, ':');
-            at = match &self.tokens[at].kind {
-                Kind::Word(_) if !follows_a_path => self.path(at, &[], &mut paths),
-                _ => at + 1,
-            };
+    /// Returns what it has outside of the items that only tests compile.
+    pub fn product(&self) -> Product {
+        let mut product = Product::default();
+        if !is_for_tests(&self.file.attrs) {
+            product.visit_file(&self.file);
         }
-        paths.retain(|path| path.segments.len() > 1);
-        paths
+        product
     }
 
-    /// Reads a path from a word on; returns where it ends.
-    fn path(&self, mut at: usize, prefix: &[String], paths: &mut Vec<UsePath>) -> usize {
-        let mut segments = prefix.to_vec();
-        let line = self.tokens[at].line;
-        loop {
-            match self.tokens.get(at).map(|token| &token.kind) {
-                Some(Kind::Word(word)) => segments.push(word.clone()),
-                Some(Kind::Sign('*')) => segments.push("*".to_owned()),
-                Some(Kind::Sign('{')) => return self.group(at + 1, &segments, paths),
-                _ => break,
-            }
-            at += 1;
-            if !(self.sign(at, ':') && self.sign(at + 1, ':')) {
-                break;
-            }
-            at += 2;
-        }
-        paths.push(UsePath { line, segments });
-        at
-    }
-
-    fn group(&self, mut at: usize, prefix: &[String], paths: &mut Vec<UsePath>) -> usize {
-        while at < self.tokens.len() && !self.sign(at, '}') {
-            at = match self.tokens[at].kind {
-                Kind::Word(_) | Kind::Sign('*') => self.path(at, prefix, paths).max(at + 1),
-                _ => at + 1,
-            };
-        }
-        at + 1
-    }
-
-    fn sign(&self, at: usize, wanted: char) -> bool {
-        self.tokens
-            .get(at)
-            .is_some_and(|token| token.kind == Kind::Sign(wanted))
-    }
-
-    /// Returns the files that the `mod` declarations of the file at `path` name, those inside inline modules too.
-    pub fn modules(&self, path: &Path, is_root: bool) -> Vec<PathBuf> {
-        let parent = path.parent().unwrap().to_owned();
-        let own = if is_root {
-            parent.clone()
-        } else {
-            parent.join(path.file_stem().unwrap())
+    /// Returns the files that the `mod` declarations of the file at `path` can mean, those inside
+    /// inline modules too.
+    /// The modules of the product only, or with those that only tests compile.
+    pub fn modules(&self, path: &Path, is_root: bool, with_tests: bool) -> Vec<PathBuf> {
+        let parent = path.parent().unwrap();
+        let own = match is_root {
+            true => parent.to_owned(),
+            false => parent.join(path.file_stem().unwrap()),
         };
-        // The directories of the inline modules that are open, each with the depth of its brace.
-        let mut inline: Vec<(usize, PathBuf)> = Vec::new();
-        let (mut depth, mut explicit) = (0, None);
         let mut files = Vec::new();
-        for (at, token) in self.tokens.iter().enumerate() {
-            match &token.kind {
-                Kind::Sign('{') => depth += 1,
-                Kind::Sign('}') => {
-                    depth -= 1;
-                    inline.retain(|(open, _)| *open < depth);
-                }
-                Kind::Word(word) if word == "path" && self.sign(at + 1, '=') => {
-                    if let Some(Kind::Text(text)) = self.tokens.get(at + 2).map(|t| &t.kind) {
-                        explicit = Some(text.clone());
-                    }
-                }
-                Kind::Word(word) if word == "mod" => {
-                    let Some(Kind::Word(name)) = self.tokens.get(at + 1).map(|t| &t.kind) else {
-                        continue;
-                    };
-                    let here = inline.last().map_or(&own, |(_, directory)| directory);
-                    if self.sign(at + 2, '{') {
-                        inline.push((depth, here.join(name)));
-                    } else if self.sign(at + 2, ';') {
-                        match explicit.take() {
-                            Some(text) => files.push(parent.join(text)),
-                            None => {
-                                files.push(here.join(format!("{name}.rs")));
-                                files.push(here.join(name).join("mod.rs"));
-                            }
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
+        declared(&self.file.items, parent, &own, with_tests, &mut files);
         files
     }
 }
 
-impl Token {
-    fn is(&self, wanted: &str) -> bool {
-        match &self.kind {
-            Kind::Word(word) => word == wanted,
-            Kind::Sign(sign) => wanted.chars().eq([*sign]),
-            Kind::Text(_) => false,
+fn declared(
+    items: &[Item],
+    parent: &Path,
+    here: &Path,
+    with_tests: bool,
+    files: &mut Vec<PathBuf>,
+) {
+    for item in items {
+        let Item::Mod(module) = item else { continue };
+        if !with_tests && is_for_tests(&module.attrs) {
+            continue;
+        }
+        let name = module.ident.to_string();
+        match (&module.content, explicit_path(&module.attrs)) {
+            (Some((_, items)), _) => declared(items, parent, &here.join(name), with_tests, files),
+            (None, Some(explicit)) => files.push(parent.join(explicit)),
+            (None, None) => {
+                files.push(here.join(format!("{name}.rs")));
+                files.push(here.join(name).join("mod.rs"));
+            }
         }
     }
 }
 
-fn tokens(text: &str) -> Vec<Token> {
-    let characters: Vec<char> = text.chars().collect();
-    let mut tokens = Vec::new();
-    let (mut at, mut line) = (0, 1);
-    let ahead = |at: usize, wanted: &str| {
-        characters[at..]
-            .iter()
-            .take(wanted.len())
-            .copied()
-            .eq(wanted.chars())
-    };
-    while at < characters.len() {
-        let start = at;
-        let kind = match characters[at] {
-            character if character.is_whitespace() => {
-                at += 1;
-                None
+/// The value of `#[path = "…"]`.
+fn explicit_path(attributes: &[Attribute]) -> Option<String> {
+    attributes
+        .iter()
+        .find_map(|attribute| match &attribute.meta {
+            Meta::NameValue(pair) if pair.path.is_ident("path") => match &pair.value {
+                Expr::Lit(literal) => match &literal.lit {
+                    Lit::Str(text) => Some(text.value()),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        })
+}
+
+/// Whether only tests compile what has these attributes.
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let condition = attribute.path().is_ident("cfg");
+        condition && attribute.parse_args().is_ok_and(|meta| needs_test(&meta))
+    })
+}
+
+/// Whether a condition of `cfg` cannot hold without `test`.
+fn needs_test(condition: &Meta) -> bool {
+    match condition {
+        Meta::Path(path) => path.is_ident("test"),
+        Meta::List(list) => {
+            let parse = syn::punctuated::Punctuated::<Meta, Token![,]>::parse_terminated;
+            let Ok(members) = list.parse_args_with(parse) else {
+                return false;
+            };
+            let mut members = members.iter();
+            match () {
+                () if list.path.is_ident("all") => members.any(needs_test),
+                () if list.path.is_ident("any") => members.len() > 0 && members.all(needs_test),
+                () => false,
             }
-            '/' if ahead(at, "//") => {
-                while at < characters.len() && characters[at] != '\n' {
-                    at += 1;
-                }
-                None
-            }
-            '/' if ahead(at, "/*") => {
-                while at < characters.len() && !ahead(at, "*/") {
-                    at += 1;
-                }
-                at += 2;
-                None
-            }
-            'r' | 'b' | 'c' if raw_string(&characters, at).is_some() => {
-                at = raw_string(&characters, at).unwrap();
-                Some(Kind::Text(characters[start..at].iter().collect()))
-            }
-            '"' => {
-                at += 1;
-                while characters[at] != '"' {
-                    at += if characters[at] == '\\' { 2 } else { 1 };
-                }
-                at += 1;
-                Some(Kind::Text(characters[start + 1..at - 1].iter().collect()))
-            }
-            // A character; a lifetime has no closing quote behind its one letter or escape.
-            '\'' if characters.get(at + 1) == Some(&'\\') => {
-                at += 3;
-                while characters[at] != '\'' {
-                    at += 1;
-                }
-                at += 1;
-                None
-            }
-            '\'' if characters.get(at + 2) == Some(&'\'') => {
-                at += 3;
-                None
-            }
-            '\'' => {
-                at += 1;
-                while characters.get(at).is_some_and(|c| is_word(*c)) {
-                    at += 1;
-                }
-                None
-            }
-            character if is_word(character) => {
-                while characters.get(at).is_some_and(|c| is_word(*c)) {
-                    at += 1;
-                }
-                Some(Kind::Word(characters[start..at].iter().collect()))
-            }
-            sign => {
-                at += 1;
-                Some(Kind::Sign(sign))
-            }
+        }
+        Meta::NameValue(_) => false,
+    }
+}
+
+impl<'ast> Visit<'ast> for Product {
+    fn visit_item(&mut self, item: &'ast Item) {
+        if !is_for_tests(attributes(item)) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_impl_item(&mut self, item: &'ast syn::ImplItem) {
+        let attributes: &[Attribute] = match item {
+            syn::ImplItem::Const(item) => &item.attrs,
+            syn::ImplItem::Fn(item) => &item.attrs,
+            syn::ImplItem::Type(item) => &item.attrs,
+            syn::ImplItem::Macro(item) => &item.attrs,
+            _ => &[],
         };
-        tokens.extend(kind.map(|kind| Token { line, kind }));
-        let end = at.min(characters.len());
-        line += characters[start..end]
+        if !is_for_tests(attributes) {
+            visit::visit_impl_item(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
+        let depth = usize::from(module.content.is_some());
+        self.inline += depth;
+        visit::visit_item_mod(self, module);
+        self.inline -= depth;
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.imported(&item.tree, &[]);
+        visit::visit_item_use(self, item);
+    }
+
+    fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
+        let name = match item.ident == "self" {
+            true => vec!["crate".to_owned(), "*".to_owned()],
+            false => vec![item.ident.to_string()],
+        };
+        self.add(item.ident.span(), name);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> = path
+            .segments
             .iter()
-            .filter(|c| **c == '\n')
-            .count();
+            .map(|segment| segment.ident.to_string())
+            .collect();
+        if let (true, Some(first)) = (segments.len() > 1, path.segments.first()) {
+            self.add(first.ident.span(), segments);
+        }
+        visit::visit_path(self, path);
     }
-    tokens
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.tokens(&call.tokens);
+        visit::visit_macro(self, call);
+    }
+
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        if let Meta::List(list) = &attribute.meta {
+            self.tokens(&list.tokens);
+            self.quoted(&list.tokens);
+        }
+        visit::visit_attribute(self, attribute);
+    }
+
+    fn visit_signature(&mut self, signature: &'ast syn::Signature) {
+        self.is_asynchronous(signature.asyncness.as_ref());
+        visit::visit_signature(self, signature);
+    }
+
+    fn visit_expr_closure(&mut self, closure: &'ast syn::ExprClosure) {
+        self.is_asynchronous(closure.asyncness.as_ref());
+        visit::visit_expr_closure(self, closure);
+    }
+
+    fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
+        self.is_asynchronous(Some(&block.async_token));
+        visit::visit_expr_async(self, block);
+    }
+
+    fn visit_expr_await(&mut self, expression: &'ast syn::ExprAwait) {
+        self.asynchronous.push(line(expression.await_token.span));
+        visit::visit_expr_await(self, expression);
+    }
 }
 
-fn is_word(character: char) -> bool {
-    character.is_alphanumeric() || character == '_'
+impl Product {
+    fn add(&mut self, span: Span, segments: Vec<String>) {
+        self.paths.push(UsePath {
+            line: line(span),
+            segments,
+            inline: self.inline,
+        });
+    }
+
+    fn is_asynchronous(&mut self, word: Option<&Token![async]>) {
+        self.asynchronous.extend(word.map(|word| line(word.span)));
+    }
+
+    /// Adds what a `use` names, by its own name where it is renamed. A whole crate or module of std
+    /// counts: what is taken from it is not seen.
+    fn imported(&mut self, tree: &UseTree, prefix: &[String]) {
+        let with = |name: String| [prefix, &[name]].concat();
+        match tree {
+            UseTree::Path(path) => self.imported(&path.tree, &with(path.ident.to_string())),
+            UseTree::Name(name) => self.named(&name.ident, prefix),
+            UseTree::Rename(rename) => self.named(&rename.ident, prefix),
+            UseTree::Glob(glob) => self.add(glob.star_token.span, with("*".to_owned())),
+            UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.imported(tree, prefix);
+                }
+            }
+        }
+    }
+
+    fn named(&mut self, name: &proc_macro2::Ident, prefix: &[String]) {
+        let mut segments = prefix.to_vec();
+        if name != "self" || prefix.is_empty() {
+            segments.push(name.to_string());
+        }
+        // The crate itself under a name: every module is to be had through it.
+        if segments == ["crate"] {
+            segments.push("*".to_owned());
+        }
+        self.add(name.span(), segments);
+    }
+
+    /// Adds the paths of tokens that are no syntax tree, those of a macro call.
+    fn tokens(&mut self, tokens: &TokenStream) {
+        let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
+        let mut at = 0;
+        while let Some(tree) = trees.get(at) {
+            match tree {
+                TokenTree::Ident(_) => {
+                    at = self.path_of_tokens(&trees, at, &[]);
+                    continue;
+                }
+                TokenTree::Group(group) => self.tokens(&group.stream()),
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+            at += 1;
+        }
+    }
+
+    /// Reads a path from an identifier on; returns where it ends.
+    fn path_of_tokens(&mut self, trees: &[TokenTree], mut at: usize, prefix: &[String]) -> usize {
+        let start = trees.get(at).map_or_else(Span::call_site, TokenTree::span);
+        let mut segments = prefix.to_vec();
+        loop {
+            match trees.get(at) {
+                Some(TokenTree::Ident(word)) => {
+                    let word = word.to_string();
+                    if matches!(word.as_str(), "async" | "await") {
+                        self.asynchronous.push(line(start));
+                    }
+                    segments.push(word);
+                }
+                Some(TokenTree::Punct(sign)) if sign.as_char() == '*' && at > 0 => {
+                    segments.push("*".to_owned());
+                }
+                // A `use` inside a macro's block.
+                Some(TokenTree::Group(group)) if segments.len() > prefix.len() => {
+                    let members: Vec<TokenTree> = group.stream().into_iter().collect();
+                    let mut member = 0;
+                    while member < members.len() {
+                        member = match members.get(member) {
+                            Some(TokenTree::Ident(_)) => {
+                                self.path_of_tokens(&members, member, &segments)
+                            }
+                            _ => member + 1,
+                        };
+                    }
+                    return at + 1;
+                }
+                _ => break,
+            }
+            at += 1;
+            if !(is_colon(trees, at) && is_colon(trees, at + 1)) {
+                break;
+            }
+            at += 2;
+        }
+        if segments.len() > 1 {
+            self.add(start, segments);
+        }
+        at
+    }
+
+    /// Adds the paths in texts of an attribute, as in `#[serde(with = "…")]`.
+    fn quoted(&mut self, tokens: &TokenStream) {
+        for tree in tokens.clone() {
+            match tree {
+                TokenTree::Group(group) => self.quoted(&group.stream()),
+                TokenTree::Literal(literal) => {
+                    let text: Result<syn::LitStr, _> = syn::parse_str(&literal.to_string());
+                    let Ok(ty) = text.and_then(|text| syn::parse_str::<syn::Type>(&text.value()))
+                    else {
+                        continue;
+                    };
+                    let mut inner = Self::default();
+                    inner.visit_type(&ty);
+                    for path in inner.paths {
+                        self.add(literal.span(), path.segments);
+                    }
+                }
+                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
+        }
+    }
 }
 
-/// Returns where a raw string that begins here ends: `r"…"`, `br#"…"#`.
-fn raw_string(characters: &[char], start: usize) -> Option<usize> {
-    let mut at = start;
-    while matches!(characters.get(at), Some('b' | 'c')) {
-        at += 1;
+fn is_colon(trees: &[TokenTree], at: usize) -> bool {
+    matches!(trees.get(at), Some(TokenTree::Punct(sign)) if sign.as_char() == ':')
+}
+
+fn line(span: Span) -> usize {
+    span.start().line
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::ExternCrate(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::ForeignMod(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::TraitAlias(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Union(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
     }
-    if characters.get(at) != Some(&'r') {
-        return None;
-    }
-    at += 1;
-    let opening = at;
-    while characters.get(at) == Some(&'#') {
-        at += 1;
-    }
-    let hashes = at - opening;
-    if characters.get(at) != Some(&'"') {
-        return None;
-    }
-    let end: Vec<char> = std::iter::once('"').chain(vec!['#'; hashes]).collect();
-    let close = characters[at + 1..]
-        .windows(end.len())
-        .position(|window| window == end)?;
-    Some(at + 1 + close + end.len())
 }

@@ -1,6 +1,6 @@
 //! Rules F6 and F7 on pods that somebody made to do harm: what they say goes nowhere as it is, and without end nowhere at all.
 
-#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 use crate::admission::{Answer, Context, NamespaceLabels, ReviewError, review};
 use crate::mutate::Audience;

@@ -3,9 +3,9 @@
 
 use super::dashboard;
 use crate::manifests::kustomization::Kustomization;
-use crate::manifests::network::OPS_PORT;
+use crate::manifests::network::{self, OPS_PORT};
 use crate::manifests::yaml::{self, Unwritable};
-use crate::manifests::{File, namespaced, selector, text_map};
+use crate::manifests::{File, namespaced, selector, text_map, texts};
 use crate::names::NAME;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -27,7 +27,7 @@ struct Alert {
     description: &'static str,
 }
 
-const ALERTS: [Alert; 9] = [
+const ALERTS: [Alert; 12] = [
     Alert {
         name: "DrydockDown",
         severity: "critical",
@@ -47,7 +47,9 @@ const ALERTS: [Alert; 9] = [
     Alert {
         name: "DrydockFailing",
         severity: "critical",
-        expression: "sum by (reason) (rate(drydock_reviews_total{outcome=\"failed\"}[5m])) > 0",
+        // Only what drydock itself could not do: a caller can send whatever it likes, and a pod
+        // beyond the bounds is refused as it should be.
+        expression: "sum by (reason) (rate(drydock_reviews_total{outcome=\"failed\",reason=~\"bug|namespace-not-read|not-ready|overload\"}[5m])) > 0",
         lasting: "5m",
         summary: "drydock answers reviews with errors ({{ $labels.reason }}).",
         description: "Where the failurePolicy is Fail, these pods are not created. The log has a line for each: kubectl -n drydock logs deployment/drydock",
@@ -55,9 +57,11 @@ const ALERTS: [Alert; 9] = [
     Alert {
         name: "DrydockNotTrusted",
         severity: "critical",
-        expression: "sum(rate(drydock_tls_handshake_failures_total[5m])) > 0 and sum(rate(drydock_review_duration_seconds_count[5m])) == 0",
+        // not-trusted: the client refused the certificate. A port scan or a client without TLS is
+        // counted by other reasons.
+        expression: "sum(rate(drydock_tls_handshake_failures_total{reason=\"not-trusted\"}[5m])) > 0 and sum(rate(drydock_review_duration_seconds_count[5m])) == 0",
         lasting: "10m",
-        summary: "TLS handshakes with drydock fail, and no review gets through.",
+        summary: "Clients refuse drydock's certificate, and no review gets through.",
         description: "The API server may not trust the certificate: compare caBundle of mutatingwebhookconfiguration/drydock with the authority in use, and look for what else writes it.",
     },
     Alert {
@@ -77,6 +81,33 @@ const ALERTS: [Alert; 9] = [
         lasting: "1h",
         summary: "drydock's own authority expires within two months and was not renewed.",
         description: "The log says what keeps it (API server, Secret drydock-ca): kubectl -n drydock logs deployment/drydock",
+    },
+    Alert {
+        name: "DrydockCaBundleContested",
+        severity: "warning",
+        // A single change by hand is healed once and is no contest.
+        expression: "sum(increase(drydock_certificate_events_total{event=\"bundle-overwritten\"}[1h])) > 3",
+        lasting: "5m",
+        summary: "Something else keeps changing the caBundle that drydock writes.",
+        description: "Until drydock writes it again, job pods are refused. managedFields says who: kubectl get mutatingwebhookconfiguration drydock --show-managed-fields -o yaml. A GitOps tool has to ignore webhooks[].clientConfig.caBundle; cert-manager's injector needs the component cert-manager",
+    },
+    Alert {
+        name: "DrydockNoPolicyInForce",
+        severity: "critical",
+        expression: "max(drydock_policies{state=\"loaded\"}) == 0",
+        lasting: "10m",
+        summary: "No JobPodPolicy is in force: every job pod is admitted unrepaired.",
+        description: "There is none, or none was ever accepted, or its definition was deleted: kubectl get jobpodpolicies; kubectl get crd jobpodpolicies.drydock.dev. Until there is one, take the label drydock.dev/job-pods off the namespaces",
+    },
+    Alert {
+        name: "DrydockWatchSilent",
+        severity: "warning",
+        // A healthy watch is opened again every 290 s at the latest; 0 is for one that is not
+        // needed.
+        expression: "time() - min by (watch) (drydock_watch_last_contact_timestamp_seconds > 0) > 600",
+        lasting: "5m",
+        summary: "A replica has heard nothing from the API server about {{ $labels.watch }} for over ten minutes.",
+        description: "It goes on with what it knew, so changes since then are not in force there. The log says what keeps it: kubectl -n drydock logs deployment/drydock --all-pods",
     },
     Alert {
         name: "DrydockPolicyRefused",
@@ -104,7 +135,18 @@ const ALERTS: [Alert; 9] = [
     },
 ];
 
+/// Where Prometheus usually runs, and on OpenShift the one for what users install.
+const PROMETHEUS: [&str; 2] = ["monitoring", "openshift-user-workload-monitoring"];
+
 pub(super) fn files() -> Result<Vec<File>, Unwritable> {
+    let access = yaml::file(
+        "components/monitoring/network-policy.yaml",
+        "Prometheus reaches the ops port from these namespaces. Where yours has another name, change the values in your kustomization.",
+        &[yaml::document(&network::metrics_policy(
+            METRICS,
+            texts(PROMETHEUS),
+        ))?],
+    )?;
     let monitor = yaml::file(
         "components/monitoring/monitor.yaml",
         "A Service of its own for the metrics, so that the webhook's has nothing but the webhook.",
@@ -117,6 +159,7 @@ pub(super) fn files() -> Result<Vec<File>, Unwritable> {
     )?;
     let dashboard = dashboard::file()?;
     let kustomization = Kustomization::component()
+        .with(&access)
         .with(&monitor)
         .with(&rules)
         .with(&dashboard)
@@ -125,7 +168,7 @@ pub(super) fn files() -> Result<Vec<File>, Unwritable> {
             "For clusters with the Prometheus operator (ServiceMonitor, PrometheusRule) and Grafana's sidecar (ConfigMaps labelled grafana_dashboard).\n\
              If the operator looks only at objects with a label of its own, as release: …, give it to them in your kustomization.",
         )?;
-    Ok(vec![kustomization, monitor, rules, dashboard])
+    Ok(vec![kustomization, access, monitor, rules, dashboard])
 }
 
 fn service() -> Service {

@@ -1,6 +1,6 @@
 //! Rule F6.
 
-#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 use super::{Dimension, OverBound};
 use crate::pod::{Pod, PodError};

@@ -288,11 +288,11 @@ fn a_clock_that_jumps_to_and_fro_comes_to_rest_each_time_and_loses_no_authority_
 }
 
 /// As many as two clocks that are months apart have made.
-fn crowd(count: usize) -> Vec<CaCertificate> {
+fn crowd(count: u32) -> Vec<CaCertificate> {
     (0..count)
         .map(|number| {
             // Every other one has not begun yet.
-            let ahead = Duration::from_secs(60) * (number as u32) + DAY * 100 * (number as u32 % 2);
+            let ahead = Duration::from_secs(60) * number + DAY * 100 * (number % 2);
             authority(after(now(), ahead)).certificate().clone()
         })
         .collect()

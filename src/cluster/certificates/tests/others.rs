@@ -1,5 +1,7 @@
 //! Somebody else writes the bundle, or the clock of a node is wrong by months.
 
+#![allow(clippy::panic, reason = "a test may panic")]
+
 use super::api::World;
 use super::{Authority, CA, Look, REPLICAS, Replica, STEP};
 use crate::cluster::certificates::content::MOST_AUTHORITIES;
