@@ -26,6 +26,7 @@
 //! calls another daemon; a writable emptyDir at or above the directory serves it already; the policy
 //! says Report, or Deny.
 
+mod directories;
 mod directory;
 mod relocate;
 mod shared;
@@ -35,15 +36,15 @@ use super::Planner;
 use super::change::{Action, MountId, NewMount};
 use super::note::{Conflict, Fact};
 use crate::job_pod::client::Daemon;
-use crate::job_pod::dind::{self, Certificates, DindContainer};
+use crate::job_pod::dind::DindContainer;
 use crate::mount_path::Outermost;
-use crate::pod::{ContainerId, ContainerList, Text};
+use crate::pod::{ContainerId, Text};
 use crate::policy::set::DesiredDind;
 use crate::policy::{ClientCerts, OnConflict, Policy};
 use directory::{Directory, MountKind, Relation};
 use relocate::Relocation;
 use shared::Shared;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use survey::Survey;
 
 pub(super) fn plan<'a>(
@@ -53,7 +54,7 @@ pub(super) fn plan<'a>(
     daemon: &Daemon,
 ) {
     let (policy, certs) = (desired.client_certs.policy, desired.client_certs.what);
-    let directories = directories(planner, policy, containers, daemon);
+    let directories = directories::find(planner, policy, containers, daemon);
     let paths = Outermost::of(directories.iter().map(|directory| directory.path.clone()));
     let mut rule = Rule {
         policy,
@@ -76,12 +77,15 @@ pub(super) fn plan<'a>(
                 directory: path.clone(),
                 container,
             }
-        } else if matches!(daemon, Daemon::Remote | Daemon::NoAlias { .. }) {
+        } else if matches!(daemon, Daemon::NoAlias { .. }) {
+            // The missing alias is reported instead (R2).
+            continue;
+        } else if *daemon == Daemon::Remote {
             Fact::OtherDaemon {
                 directory: path.clone(),
                 is_in_the_way,
             }
-        } else if is_in_the_way && serves_without_tls(directory, containers, daemon) {
+        } else if is_in_the_way && directory.falls_back_to_plain && daemon.is_plain_in_pod() {
             Fact::FallsBackToPlain {
                 directory: path.clone(),
             }
@@ -91,89 +95,6 @@ pub(super) fn plan<'a>(
         };
         planner.note(policy, fact);
     }
-}
-
-/// Whether each dind of a directory starts without TLS because it cannot write there, and the client
-/// expects just that. Writable certificates would turn TLS on, and the client away.
-fn serves_without_tls(
-    directory: &Directory,
-    containers: &[DindContainer],
-    daemon: &Daemon,
-) -> bool {
-    let mut dinds = containers.iter();
-    daemon.is_plain_in_pod()
-        && dinds.all(|dind| dind.falls_back_to_plain || !directory.is_written_by(dind.id))
-}
-
-/// Returns the certificate directories of the dind containers, each once; reports those that are
-/// not written or cannot be known.
-fn directories<'a>(
-    planner: &mut Planner<'_, 'a>,
-    policy: &'a Policy,
-    containers: &[DindContainer],
-    daemon: &Daemon,
-) -> Vec<Directory> {
-    let build = build(planner).filter(|_| daemon.may_be_in_pod_with_tls());
-    let mut directories: Vec<Directory> = Vec::new();
-    let mut places: HashMap<Text<'static>, usize> = HashMap::new();
-    for dind in containers {
-        let container = name_of(planner, dind.id);
-        let fact = match &dind.certificates {
-            Certificates::In(certdir) => {
-                let path = dind::client_directory(certdir);
-                let at = *places.entry(path.clone()).or_insert(directories.len());
-                match directories.get_mut(at) {
-                    Some(directory) => directory.dinds.push(dind.id),
-                    None => directories.push(Directory {
-                        path,
-                        dinds: vec![dind.id],
-                        build,
-                    }),
-                }
-                continue;
-            }
-            Certificates::NotGenerated(certdir) => Fact::NotGenerated {
-                is_blocked: is_blocked(planner, dind.id, certdir),
-                directory: dind::client_directory(certdir),
-                container,
-            },
-            Certificates::TlsOff => Fact::TlsOff { container },
-            Certificates::TlsOffByVersion => Fact::TlsOffByVersion { container },
-            Certificates::Unknown(why) => Fact::DirectoryUnknown { container, why },
-        };
-        planner.note(policy, fact);
-    }
-    let shared = directories
-        .iter()
-        .filter(|directory| directory.dinds.len() > 1);
-    for directory in shared {
-        let dinds = directory.dinds.iter();
-        let containers = dinds.map(|id| name_of(planner, *id)).collect();
-        let directory = directory.path.clone();
-        let fact = Fact::DirectoryShared {
-            directory,
-            containers,
-        };
-        planner.note(policy, fact);
-    }
-    directories
-}
-
-/// Whether something that dind cannot fill is mounted at a directory of its own or of `build`.
-fn is_blocked(planner: &Planner<'_, '_>, dind: ContainerId, certdir: &str) -> bool {
-    let directory = dind::client_directory(certdir);
-    let mut containers = [Some(dind), build(planner)].into_iter().flatten();
-    containers.any(|id| {
-        let container = planner.pod.container(id);
-        container.is_some_and(|container| container.mounts_at(&directory))
-    })
-}
-
-fn build(planner: &Planner<'_, '_>) -> Option<ContainerId> {
-    let mut containers = planner.pod.containers();
-    containers
-        .find(|(id, container)| id.list == ContainerList::Containers && container.name() == "build")
-        .map(|(id, _)| id)
 }
 
 fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {

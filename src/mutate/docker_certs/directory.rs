@@ -14,6 +14,9 @@ pub(super) struct Directory {
     pub(super) dinds: Vec<ContainerId>,
     /// The `build` container, where its client may read from the directory (D3).
     pub(super) build: Option<ContainerId>,
+    /// Whether each of these dind containers starts without TLS when it cannot write here. Where the
+    /// client expects just that, writable certificates would turn TLS on, and the client away.
+    pub(super) falls_back_to_plain: bool,
 }
 
 /// How a mount relates to a directory.
