@@ -80,6 +80,9 @@ pub(super) fn plan<'a>(
         } else if matches!(daemon, Daemon::NoAlias { .. }) {
             // The missing alias is reported instead (R2).
             continue;
+        } else if is_in_the_way && directory.is_of_direct_daemon {
+            // It was reported with the other daemon (D2).
+            continue;
         } else if *daemon == Daemon::Remote {
             Fact::OtherDaemon {
                 directory: path.clone(),

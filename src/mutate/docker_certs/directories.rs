@@ -7,7 +7,7 @@ use crate::job_pod::dind::{self, Certificates, DindContainer};
 use crate::mutate::note::Fact;
 use crate::pod::{ContainerId, ContainerList, Text};
 use crate::policy::Policy;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Returns the certificate directories of the dind containers, each once; reports those that are
 /// not written or cannot be known.
@@ -21,6 +21,7 @@ pub(super) fn find<'a>(
     let reader = build.filter(|_| daemon.may_be_in_pod_with_tls());
     let mut directories: Vec<Directory> = Vec::new();
     let mut places: HashMap<Text<'static>, usize> = HashMap::new();
+    let mut direct = HashSet::new();
     for dind in containers {
         let container = name_of(planner, dind.id);
         let fact = match &dind.certificates {
@@ -37,20 +38,29 @@ pub(super) fn find<'a>(
                         dinds: vec![dind.id],
                         build: reader,
                         falls_back_to_plain: dind.falls_back_to_plain,
+                        is_of_direct_daemon: false,
                     }),
                 }
                 continue;
             }
-            Certificates::NotGenerated(certdir) => Fact::NotGenerated {
-                is_blocked: is_mounted(planner, [Some(dind.id), build], certdir),
-                directory: dind::client_directory(certdir),
-                container,
-            },
+            Certificates::NotGenerated(certdir) => {
+                let directory = dind::client_directory(certdir);
+                let is_blocked = is_mounted(planner, [Some(dind.id), build], &directory);
+                direct.insert(directory.clone());
+                Fact::NotGenerated {
+                    directory,
+                    container,
+                    is_blocked,
+                }
+            }
             Certificates::TlsOff => Fact::TlsOff { container },
             Certificates::TlsOffByVersion => Fact::TlsOffByVersion { container },
             Certificates::Unknown(why) => Fact::DirectoryUnknown { container, why },
         };
         planner.note(policy, fact);
+    }
+    for directory in &mut directories {
+        directory.is_of_direct_daemon = direct.contains(&directory.path);
     }
     let shared = directories
         .iter()
@@ -68,17 +78,16 @@ pub(super) fn find<'a>(
     directories
 }
 
-/// Whether some of the containers mount something at the directory of the client's certificates.
+/// Whether some of the containers mount something at a directory.
 fn is_mounted(
     planner: &Planner<'_, '_>,
     containers: [Option<ContainerId>; 2],
-    certdir: &str,
+    directory: &str,
 ) -> bool {
-    let directory = dind::client_directory(certdir);
     let mut containers = containers.into_iter().flatten();
     containers.any(|id| {
         let container = planner.pod.container(id);
-        container.is_some_and(|container| container.mounts_at(&directory))
+        container.is_some_and(|container| container.mounts_at(directory))
     })
 }
 

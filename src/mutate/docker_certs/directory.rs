@@ -17,6 +17,9 @@ pub(super) struct Directory {
     /// Whether each of these dind containers starts without TLS when it cannot write here. Where the
     /// client expects just that, writable certificates would turn TLS on, and the client away.
     pub(super) falls_back_to_plain: bool,
+    /// Whether another daemon of the pod generates nothing and has the same directory: a volume there
+    /// may hold the certificates of that daemon's client.
+    pub(super) is_of_direct_daemon: bool,
 }
 
 /// How a mount relates to a directory.
