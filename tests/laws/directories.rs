@@ -71,7 +71,7 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
     let direct: Vec<String> = containers
         .iter()
         .filter(|container| container.is_dind)
-        .filter_map(facts::Container::ungenerated_directory)
+        .filter_map(Container::ungenerated_directory)
         .collect();
     let paths: Vec<String> = found.keys().cloned().collect();
     let (build, is_remote) = client(pod, &containers);
