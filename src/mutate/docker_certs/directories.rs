@@ -97,3 +97,6 @@ fn build(planner: &Planner<'_, '_>) -> Option<ContainerId> {
         .find(|(id, container)| id.list == ContainerList::Containers && container.name() == "build")
         .map(|(id, _)| id)
 }
+
+#[cfg(test)]
+mod tests;
