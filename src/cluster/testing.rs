@@ -38,7 +38,7 @@ pub(super) enum Reply {
     /// Lines of a watch as they come.
     Stream(mpsc::UnboundedReceiver<Value>),
     /// This after a while.
-    After(Duration, Box<Reply>),
+    After(Duration, Box<Self>),
     /// These chunks, whatever they are.
     Chunks(Vec<Bytes>),
     /// Nothing: the connection stays open.

@@ -28,6 +28,7 @@
 
 mod directories;
 mod directory;
+mod related;
 mod relocate;
 mod shared;
 mod survey;
@@ -42,9 +43,10 @@ use crate::pod::{ContainerId, Text};
 use crate::policy::set::DesiredDind;
 use crate::policy::{ClientCerts, OnConflict, Policy};
 use directory::{Directory, MountKind, Relation};
+use related::Related;
 use relocate::Relocation;
 use shared::Shared;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use survey::Survey;
 
 pub(super) fn plan<'a>(
@@ -60,11 +62,13 @@ pub(super) fn plan<'a>(
         policy,
         certs,
         relocation: Relocation::new(&paths),
-        survey: Survey::new(planner.pod, &directories, &paths),
+        survey: Survey::new(planner.pod),
+        left: HashSet::new(),
     };
+    let related = Related::find(planner.pod, &rule.survey, &directories, &paths);
     for (at, directory) in directories.iter().enumerate() {
         let path = &directory.path;
-        let mounts = rule.survey.take_mounts(at);
+        let mounts = related.of_directory(at, &rule.survey);
         let is_in_the_way = mounts.iter().any(|mount| mount.relation.is_conflict());
         let outer = paths.at_or_above(path).filter(|(outer, _)| *outer != path);
         let fact = if let Some((outer, _)) = outer {
@@ -72,7 +76,7 @@ pub(super) fn plan<'a>(
                 directory: path.clone(),
                 outer: outer.clone(),
             }
-        } else if let Some(container) = directory.own_authority(planner.pod, &rule.survey) {
+        } else if let Some(container) = directory.own_authority(planner.pod, &mut rule.survey) {
             Fact::OwnAuthority {
                 directory: path.clone(),
                 container,
@@ -114,6 +118,8 @@ struct Rule<'p, 'a> {
     certs: &'a ClientCerts,
     relocation: Relocation<'p>,
     survey: Survey<'a>,
+    /// The mounts that are left invalid and were told of: one may be in the way of each directory.
+    left: HashSet<(ContainerId, usize)>,
 }
 
 impl<'a> Rule<'_, 'a> {
@@ -122,13 +128,17 @@ impl<'a> Rule<'_, 'a> {
         &mut self,
         planner: &mut Planner<'_, 'a>,
         directory: &Directory,
-        mounts: &[MountKind<'a>],
+        mounts: &[&MountKind<'a>],
     ) {
         let policy = self.policy;
-        let invalid = |mount: &&MountKind<'a>| mount.relation == Relation::LeftInvalid;
-        for left in mounts.iter().filter(invalid) {
-            let (container, path) = (left.id.container_name.clone(), left.id.path.clone());
-            planner.note(policy, Fact::LeftInvalid { container, path });
+        for mount in mounts {
+            let MountId {
+                container, index, ..
+            } = mount.id;
+            if mount.relation == Relation::LeftInvalid && self.left.insert((container, index)) {
+                let (container, path) = (mount.id.container_name.clone(), mount.id.path.clone());
+                planner.note(policy, Fact::LeftInvalid { container, path });
+            }
         }
         // An ancestor serves, unless the directory is mounted on top of it.
         let is_mounted = mounts
@@ -141,6 +151,7 @@ impl<'a> Rule<'_, 'a> {
         let shared = Shared::choose(planner.pod, self.certs, directory, mounts, &self.survey);
         let conflicts: Vec<&MountKind<'a>> = mounts
             .iter()
+            .copied()
             .filter(|mount| shared.conflicts_with(directory, mount))
             .collect();
         let lacking = lacking(directory, mounts, &conflicts);
@@ -332,7 +343,7 @@ fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str
 /// where something is removed.
 fn lacking(
     directory: &Directory,
-    mounts: &[MountKind<'_>],
+    mounts: &[&MountKind<'_>],
     conflicts: &[&MountKind<'_>],
 ) -> BTreeSet<ContainerId> {
     let is_at = |mount: &MountKind<'_>| mount.relation == Relation::At;

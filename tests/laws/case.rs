@@ -109,7 +109,7 @@ impl Case {
     pub fn judge<T>(&self, pod: &Value, look: impl FnOnce(&Verdict<'_>) -> T) -> T {
         let (set, text) = (self.policy_set(), pod.to_string());
         let pod = Pod::from_json(&text).expect("a generated pod has the fields' types");
-        look(&verdict::judge(pod, &set, self.place()))
+        look(&verdict::judge(pod, &set, self.place()).expect("the patch is written"))
     }
 
     /// What becomes of the case's pod.

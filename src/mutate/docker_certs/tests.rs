@@ -325,3 +325,15 @@ containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: dock
     let judged = judge(CERTS_ONLY, &pod("", ""));
     assert_eq!(judged.mounts("two"), &new_mount("/certs/client"));
 }
+
+/// The mount is in the way of both directories, and is said once.
+#[test]
+fn a4_a_mount_that_is_left_invalid_is_told_once() {
+    let judged = judge(
+        CERTS_ONLY,
+        "volumes: [{name: s, hostPath: {path: /s}}]
+containers: [{name: build, volumeMounts: [{name: gone, mountPath: /certs, readOnly: true}]}, {name: one, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/one}]}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/two}]}]",
+    );
+    let told = judged.notes.iter().filter(|(rule, ..)| *rule == "A4");
+    assert_eq!(told.count(), 1, "{:?}", judged.notes);
+}
