@@ -145,14 +145,15 @@ impl Content {
 
     /// Drops previous authorities until there are few enough: first those that cannot be in use now, then the oldest. `kept` stays.
     pub(super) fn drop_excess(&mut self, kept: Option<&CaCertificate>, now: Timestamp) {
-        while self.trusted().len() > MOST_AUTHORITIES {
-            let candidates = self.previous.iter().enumerate();
-            let mut candidates = candidates.filter(|(_, it)| Some(*it) != kept);
-            let first = candidates.clone().find(|(_, it)| !it.is_good(now));
-            let Some((index, _)) = first.or_else(|| candidates.next()) else {
-                return;
-            };
-            self.previous.remove(index);
+        // Counted once: a Secret has room for more than a thousand.
+        let mut excess = self.trusted().len().saturating_sub(MOST_AUTHORITIES);
+        for whatever in [false, true] {
+            self.previous.retain(|it| {
+                let may_go = Some(it) != kept && (whatever || !it.is_good(now));
+                let goes = excess > 0 && may_go;
+                excess -= usize::from(goes);
+                !goes
+            });
         }
     }
 
