@@ -14,6 +14,7 @@
 #[path = "core/mod.rs"]
 mod core;
 
+use self::core::bounds::{AT_BOUNDS, AtBounds};
 use self::core::growth::DIMENSIONS;
 use self::core::{Case, NAMES};
 use std::collections::BTreeMap;
@@ -72,11 +73,15 @@ fn main() -> ExitCode {
         (MARGIN - 1.0) * 100.0
     );
     exceeded |= grows_too_fast();
+    exceeded |= takes_too_long_at_the_bounds();
     ExitCode::from(u8::from(exceeded))
 }
 
-/// Returns a case by its name: one of [`NAMES`], or a dimension, a `*`, and how many there are of it.
+/// Returns a case by its name: one of [`NAMES`]; a dimension, a `*`, and how many there are of it; or a review at the bounds.
 fn case(name: &str) -> Case {
+    if let Some(shape) = AT_BOUNDS.iter().find(|shape| shape.name == name) {
+        return Case::at_bounds(shape.review);
+    }
     if let Some((dimension, count)) = name.split_once('*') {
         return Case::grown(dimension, count.parse().unwrap());
     }
@@ -105,6 +110,33 @@ fn grows_too_fast() -> bool {
         );
     }
     println!("\nThe limit of each growth is {GROWTH}.");
+    some
+}
+
+/// Millions of instructions that a review at the bounds may take: some tenths of a second.
+const MOST_AT_BOUNDS: f64 = 700.0;
+
+/// Prints what reviews cost that have as much of several things as the bounds allow: a rule may cost the product of two of them.
+fn takes_too_long_at_the_bounds() -> bool {
+    println!("\n| review at the bounds | bytes | millions | |\n|---|---|---|---|");
+    let mut some = false;
+    for AtBounds { name, .. } in &AT_BOUNDS {
+        let Count {
+            bytes,
+            instructions,
+        } = count(name);
+        let millions = instructions / 1e6;
+        some |= millions > MOST_AT_BOUNDS;
+        println!(
+            "| {name} | {bytes:.0} | {millions:.0} | {} |",
+            if millions > MOST_AT_BOUNDS {
+                "TOO DEAR"
+            } else {
+                ""
+            }
+        );
+    }
+    println!("\nThe limit of each is {MOST_AT_BOUNDS} million.");
     some
 }
 

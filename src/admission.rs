@@ -134,7 +134,7 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         own_namespace: context.own_namespace,
     };
     let verdict = match request.into_pod()? {
-        Some(pod) => verdict::judge(pod, context.policies, place),
+        Some(pod) => verdict::judge(pod, context.policies, place)?,
         None => Verdict::skipped(SkipReason::NotPodCreation),
     };
     let namespace_name = namespace.as_deref().unwrap_or_default().to_owned();

@@ -111,6 +111,28 @@ impl<T: AsRef<str>> Outermost<T> {
     }
 }
 
+/// Paths in an order in which those below another one are found in log n.
+#[derive(Debug)]
+pub struct SortedPaths(Vec<String>);
+
+impl SortedPaths {
+    /// Sorts paths, as they are once they are clean.
+    pub fn of<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
+        let clean = |path| clean(path).into_owned();
+        let mut sorted: Vec<String> = paths.into_iter().map(clean).collect();
+        sorted.sort_by(|a, b| order(a, b));
+        Self(sorted)
+    }
+
+    /// Whether one of them lies strictly below a clean path.
+    #[must_use]
+    pub fn has_below(&self, path: &str) -> bool {
+        let after = self.0.partition_point(|known| order(known, path).is_le());
+        let next = self.0.get(after);
+        next.is_some_and(|next| is_below(next, path))
+    }
+}
+
 /// Orders paths so that all below a path follow it at once: `/a`, `/a/b`, `/a-b`.
 fn order(a: &str, b: &str) -> Ordering {
     let key = |byte: u8| if byte == b'/' { 0 } else { byte };
@@ -160,6 +182,18 @@ mod tests {
             Outermost::of(["/", "/a"]).at_or_above("/b/c"),
             Some((&"/", 0))
         );
+    }
+
+    #[test]
+    fn d6_a_path_below_another_is_found_among_many() {
+        let paths = SortedPaths::of(["a/b/", "/a-b", "a", "c//d/../e", "a"]);
+        assert!(paths.has_below("/"));
+        assert!(paths.has_below("/a"));
+        assert!(paths.has_below("/c"));
+        for path in ["/a/b", "/a-b", "/b", "/c/d", "/c/e", "/d"] {
+            assert!(!paths.has_below(path), "{path}");
+        }
+        assert!(!SortedPaths::of([]).has_below("/"));
     }
 
     #[test]

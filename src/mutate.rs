@@ -24,7 +24,7 @@ mod volume_names;
 
 pub use change::Change;
 pub use note::{Audience, Note};
-pub use patch::patch;
+pub use patch::{PatchTooLarge, patch};
 
 use crate::job_pod::{client, dind};
 use crate::pod::{Pod, Text};

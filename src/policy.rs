@@ -16,11 +16,11 @@ pub mod selector;
 pub mod set;
 mod suffixes;
 
-pub use file::{PolicyError, PolicyFile, read, read_object};
+pub use file::{PolicyError, PolicyFile, read, read_object, read_stored};
 pub use hint::hints;
 pub use parse::{FieldError, fixed_address};
 pub use set::{Desired, PolicySet};
-pub use suffixes::{HostnameSuffixes, Taken};
+pub use suffixes::{HostnameSuffixes, Recorded, Taken};
 
 use selector::Selector;
 use serde_json::value::RawValue;

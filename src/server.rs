@@ -218,10 +218,12 @@ pub async fn run(
         }
     };
     let (mut ended, ops_ended) = oneshot::channel();
+    let (started, ops_started) = oneshot::channel();
     thread::Builder::new()
         .name("ops".to_owned())
         .spawn(move || {
             let served = ops_runtime().and_then(|runtime| {
+                let _ = started.send(());
                 runtime.block_on(async {
                     tokio::select! {
                         served = async { tokio::try_join!(serve_ops(ops, state, ops_handle), end) } => served.map(|_| ()),
@@ -232,6 +234,9 @@ pub async fn run(
             });
             let _ = ended.send(served);
         })?;
+    // A runtime needs open files, and none may be left once connections come. Where it cannot be
+    // made, `ops_ended` has the reason.
+    let _ = ops_started.await;
     let ops = async {
         let served = ops_ended.await;
         served.unwrap_or_else(|_| Err(io::Error::other("the ops thread failed")))

@@ -113,7 +113,7 @@ impl Setup<'_> {
         };
         let set = self.policy_set();
         let pod = Pod::from_json(&text).expect("the pod can be read");
-        look(&verdict::judge(pod, &set, place))
+        look(&verdict::judge(pod, &set, place).expect("the patch is written"))
     }
 
     /// The policies, with the addresses of their live sources.

@@ -3,7 +3,7 @@
 //! The webhook, `drydock mutate` and the tests all come through [`judge`].
 
 use crate::job_pod::{self, NotJobPod, Recognised};
-use crate::mutate::{self, Audience, Note, Plan};
+use crate::mutate::{self, Audience, Note, PatchTooLarge, Plan};
 use crate::pod::Pod;
 use crate::policy::set::{Matching, Namespace};
 use crate::policy::{Mode, PolicySet};
@@ -152,32 +152,42 @@ pub enum Standing {
 }
 
 /// Judges a pod.
-#[must_use]
-pub fn judge<'a>(pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) -> Verdict<'a> {
+///
+/// # Errors
+/// Where its changes take more than is written.
+pub fn judge<'a>(
+    pod: Pod<'a>,
+    policies: &'a PolicySet,
+    place: Place<'_>,
+) -> Result<Verdict<'a>, PatchTooLarge> {
     let claims = mutate::claims(&pod);
-    Verdict {
+    Ok(Verdict {
         claims,
-        ..judged(pod, policies, place)
-    }
+        ..judged(pod, policies, place)?
+    })
 }
 
-fn judged<'a>(mut pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) -> Verdict<'a> {
+fn judged<'a>(
+    mut pod: Pod<'a>,
+    policies: &'a PolicySet,
+    place: Place<'_>,
+) -> Result<Verdict<'a>, PatchTooLarge> {
     if matches!(place.namespace.name, "kube-system")
         || (!place.own_namespace.is_empty() && place.namespace.name == place.own_namespace)
     {
-        return Verdict::skipped(SkipReason::ExcludedNamespace);
+        return Ok(Verdict::skipped(SkipReason::ExcludedNamespace));
     }
     let recognised = match job_pod::recognise(&pod) {
         Ok(recognised) => recognised,
-        Err(reason) => return Verdict::skipped(SkipReason::NotJobPod(reason)),
+        Err(reason) => return Ok(Verdict::skipped(SkipReason::NotJobPod(reason))),
     };
     let matching = policies.matching(|key| pod.label(key), place.namespace);
     if matching.enforce.is_empty() && matching.audit.is_empty() {
-        return Verdict {
+        return Ok(Verdict {
             recognised: Some(recognised),
             matching,
             ..Verdict::skipped(SkipReason::NoPolicy)
-        };
+        });
     }
     let enforced = mutate::plan(&mut pod, &matching.enforce);
     let audited = if enforced.denial.is_none() {
@@ -191,7 +201,8 @@ fn judged<'a>(mut pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) -> Ve
         let annotations = mutate::annotations(&pod, &matching.enforce, &enforced.changes);
         mutate::patch(&pod, &enforced.changes, &annotations)
     });
-    Verdict {
+    let patch = patch.transpose()?;
+    Ok(Verdict {
         outcome,
         recognised: Some(recognised),
         matching,
@@ -199,7 +210,7 @@ fn judged<'a>(mut pod: Pod<'a>, policies: &'a PolicySet, place: Place<'_>) -> Ve
         audited,
         patch,
         claims: None,
-    }
+    })
 }
 
 fn outcome(

@@ -79,5 +79,7 @@ mod policies;
 mod rbac;
 #[path = "cluster/reinvocation.rs"]
 mod reinvocation;
+#[path = "cluster/upgrade.rs"]
+mod upgrade;
 #[path = "cluster/watching.rs"]
 mod watching;

@@ -86,7 +86,7 @@ fn mutate(pod: &Value, policy: &str, live: &LiveAddresses) -> Value {
         mode: Mode::Enforce,
         own_namespace: "drydock",
     };
-    let verdict = judge(Pod::from_json(&text).unwrap(), &set, place);
+    let verdict = judge(Pod::from_json(&text).unwrap(), &set, place).unwrap();
     let mut pod = pod.clone();
     if let Some(patch) = &verdict.patch {
         let patch: json_patch::Patch = serde_json::from_str(patch).unwrap();

@@ -10,6 +10,8 @@
 )]
 #![allow(clippy::print_stdout, reason = "figures are for people")]
 
+#[path = "webhook/bounds.rs"]
+mod bounds;
 #[allow(
     dead_code,
     reason = "the benchmark limits CPU time, a test limits memory"

@@ -3,6 +3,7 @@
 //! Each shape gets a server of its own, so that the peak is its own. The clients share the machine with
 //! the server, and encrypt four bodies of 8 MiB.
 
+use crate::bounds::{self, AT_BOUNDS};
 use crate::client;
 use crate::server::Server;
 use crate::shapes::{SHAPES, long_name};
@@ -12,6 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,14 +52,29 @@ pub(crate) fn run() {
     println!(
         "| shape | KiB | status | answer, ms | /livez, ms | good review, ms | peak, MiB | end, ms | |\n|---|---|---|---|---|---|---|---|---|"
     );
+    let sample = start as fn(&Path) -> Server;
     for shape in &SHAPES {
-        measure(shape.name, &shape.of_size(SIZE));
+        measure(shape.name, &shape.of_size(SIZE), sample);
     }
-    measure("one long name in many mounts", &long_name(SIZE));
+    measure("one long name in many mounts", &long_name(SIZE), sample);
+    for shape in &AT_BOUNDS {
+        measure(shape.name, &(shape.review)(), start_on_much);
+    }
 }
 
-fn measure(name: &str, body: &[u8]) {
-    let row = row(body);
+fn start(directory: &Path) -> Server {
+    Server::drydock_that_ends_at_once(directory, &[])
+}
+
+/// Starts it on a policy that asks for as much as a policy may.
+fn start_on_much(directory: &Path) -> Server {
+    let file = directory.join("policy.json");
+    std::fs::write(&file, bounds::policy()).unwrap();
+    Server::drydock_that_ends_at_once(directory, &["--policy", file.to_str().unwrap()])
+}
+
+fn measure(name: &str, body: &[u8], start: fn(&Path) -> Server) {
+    let row = row(body, start);
     let is_kept = row.answer <= ANSWER
         && row.livez <= LIVEZ
         && row.good <= GOOD
@@ -77,9 +94,9 @@ fn measure(name: &str, body: &[u8]) {
     );
 }
 
-fn row(body: &[u8]) -> Row {
+fn row(body: &[u8], start: fn(&Path) -> Server) -> Row {
     let directory = tempfile::tempdir().unwrap();
-    let mut server = Server::drydock_that_ends_at_once(directory.path());
+    let mut server = start(directory.path());
     let hostile = client::request(body);
     let good = client::request(&bodies::fixture("runner/19.3.0-secret-certs"));
     ask(&server, &good).unwrap();

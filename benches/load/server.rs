@@ -54,8 +54,9 @@ impl Server {
     }
 
     /// Starts one that does not wait for a Service to forget it.
-    pub(crate) fn drydock_that_ends_at_once(directory: &Path) -> Self {
-        Self::drydock_with(directory, &["--log-level", "error", "--drain-seconds", "0"])
+    pub(crate) fn drydock_that_ends_at_once(directory: &Path, flags: &[&str]) -> Self {
+        let ends_at_once = ["--log-level", "error", "--drain-seconds", "0"];
+        Self::drydock_with(directory, &[&ends_at_once[..], flags].concat())
     }
 
     fn drydock_with(directory: &Path, flags: &[&str]) -> Self {

@@ -1,6 +1,7 @@
 //! Reading an AdmissionReview: borrowed, only what is needed, and with a sentence for whoever sent something else.
 
 use super::skim;
+use crate::mutate::PatchTooLarge;
 use crate::object_name::{NamespaceName, NotAName, PodName};
 use crate::pod::{OverBound, Pod, Text, text};
 use crate::shown::shown;
@@ -47,6 +48,9 @@ pub enum ReviewError {
     /// The pod has more of something than is read.
     #[error("drydock cannot read the pod: {0}")]
     OverBound(OverBound),
+    /// The changes of the pod take more than is written.
+    #[error("drydock cannot change the pod: {0}")]
+    PatchTooLarge(#[from] PatchTooLarge),
     /// A policy selects by labels of the namespace, which is the one held here, and they are not known yet.
     #[error(
         "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; create the pod again"
@@ -56,13 +60,14 @@ pub enum ReviewError {
 
 impl ReviewError {
     /// All names, for metrics.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 8] = [
         "not-json",
         "wrong-kind",
         "missing-field",
         "invalid-field",
         "wrong-type",
         "over-bound",
+        "patch-size",
         "namespace-not-read",
     ];
 
@@ -76,6 +81,7 @@ impl ReviewError {
             Self::Invalid { .. } => "invalid-field",
             Self::WrongType(_) => "wrong-type",
             Self::OverBound(_) => "over-bound",
+            Self::PatchTooLarge(_) => "patch-size",
             Self::NamespaceNotRead(_) => "namespace-not-read",
         }
     }

@@ -268,7 +268,7 @@ impl<O: Write, T: Write> Run<'_, O, T> {
             mode: self.options.mode.into(),
             own_namespace: "",
         };
-        let verdict = verdict::judge(pod, self.set, place);
+        let verdict = verdict::judge(pod, self.set, place)?;
         if let (Outcome::Denied, Some(denial)) = (verdict.outcome, &verdict.enforced.denial) {
             self.refused(&namespace, &name, &denial.with_rule())?;
         }
@@ -338,7 +338,7 @@ impl<O: Write, T: Write> Run<'_, O, T> {
             Outcome::Skipped(reason @ verdict::SkipReason::NotPodCreation) => {
                 Verdict::skipped(reason)
             }
-            _ => verdict::judge(Pod::from_json(&text)?, self.set, place),
+            _ => verdict::judge(Pod::from_json(&text)?, self.set, place)?,
         };
         self.explain(&verdict, &record.namespace, &record.pod)
     }

@@ -1,18 +1,20 @@
 //! Every call to the API server ends: kube's client waits for an answer without end, and its watcher limits only the items of a watch.
 //!
 //! ```text
-//! LIST, GET, PATCH, POST   headers and body within the limit
-//! WATCH                    headers within the limit; the items have kube's own limit (timeoutSeconds and a margin)
+//! LIST, GET, PATCH, POST   headers and body within the limit; a body of [`LARGEST`] bytes at most
+//! WATCH                    headers within the limit; the items have kube's own limit (timeoutSeconds and a margin);
+//!                          an event of [`LARGEST`] bytes at most; it ends no sooner than [`SHORTEST_WATCH`]
 //! ```
 //!
-//! The limit is a layer around the client, so that no call can be made without it.
+//! kube's client reads a body, and a line of a watch, to its end, however long it is. It waits as long as a `Retry-After` says, too,
+//! unless its retries are off ([`client`]). The limits are a layer around the client, so that no call can be made without them.
 
 use axum::body::Bytes;
 use axum::http::{Request, Response};
 use futures::future::BoxFuture;
 use http_body::{Frame, SizeHint};
-use kube::Client;
 use kube::client::Body;
+use kube::{Client, Config};
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
@@ -29,6 +31,29 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the API server has not answered within {} s", .0.as_secs_f64())]
 pub struct NoAnswer(Duration);
+
+/// How many bytes of an answer are read, and of one event of a watch. A page of a list has a hundred objects at most.
+pub const LARGEST: usize = 16 << 20;
+/// The objects of a page.
+pub(super) const PAGE: u32 = 100;
+
+/// A watch that ends at once would be asked for again at once, as often as the API server can answer.
+pub const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+
+/// The API server answered more than is read.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the API server's answer is larger than {} MiB", LARGEST >> 20)]
+pub struct TooLarge;
+
+/// Returns a client with these limits.
+///
+/// # Errors
+/// Where the configuration names credentials that cannot be used.
+pub fn client(mut config: Config) -> kube::Result<Client> {
+    // Whoever asks tries again and logs it. kube would do it silently, for as long as a `Retry-After` says.
+    config.default_retry = false;
+    Ok(limited(Client::try_from(config)?, LIMIT))
+}
 
 /// Returns a client whose calls end with [`NoAnswer`] when the API server does not answer within the limit.
 #[must_use]
@@ -106,17 +131,59 @@ impl Service<Request<Body>> for Observed {
             Ok(answer.map(|body| ObservedBody {
                 body: Box::pin(body),
                 deadline,
+                earliest_end: is_watch.then(|| Box::pin(sleep(SHORTEST_WATCH))),
+                end: None,
+                unread: 0,
                 on_contact,
             }))
         })
     }
 }
 
+type BodyFrame = Option<Result<Frame<Bytes>, BoxError>>;
+
 struct ObservedBody {
     body: Pin<Box<Body>>,
     /// When the whole body has to be there; never for a watch.
     deadline: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// Of a watch: before that its end is held back.
+    earliest_end: Option<Pin<Box<Sleep>>>,
+    end: Option<BodyFrame>,
+    /// The bytes of the body so far; of a watch, those of the line that has not ended.
+    unread: usize,
     on_contact: OnContact,
+}
+
+impl ObservedBody {
+    fn pass(&mut self, frame: BodyFrame, context: &mut Context<'_>) -> Poll<BodyFrame> {
+        let Some(Ok(part)) = &frame else {
+            let earliest = self.earliest_end.as_mut();
+            if earliest.is_some_and(|earliest| earliest.as_mut().poll(context).is_pending()) {
+                self.end = Some(frame);
+                return Poll::Pending;
+            }
+            return Poll::Ready(frame);
+        };
+        (self.on_contact)();
+        match self.take(part) {
+            Ok(()) => Poll::Ready(frame),
+            Err(error) => Poll::Ready(Some(Err(error.into()))),
+        }
+    }
+
+    fn take(&mut self, frame: &Frame<Bytes>) -> Result<(), TooLarge> {
+        let data: &[u8] = frame.data_ref().map_or(&[], |data| data.as_ref());
+        let end_of_line = data.iter().rposition(|byte| *byte == b'\n');
+        let is_watch = self.earliest_end.is_some();
+        self.unread = match end_of_line.filter(|_| is_watch) {
+            Some(end) => data.len() - end - 1,
+            None => self.unread.saturating_add(data.len()),
+        };
+        if self.unread > LARGEST {
+            return Err(TooLarge);
+        }
+        Ok(())
+    }
 }
 
 impl http_body::Body for ObservedBody {
@@ -127,11 +194,15 @@ impl http_body::Body for ObservedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Poll::Ready(frame) = self.body.as_mut().poll_frame(context) {
-            if matches!(frame, Some(Ok(_))) {
-                (self.on_contact)();
+        let frame = match self.end.take() {
+            Some(end) => Poll::Ready(end),
+            None => {
+                let frame = self.body.as_mut().poll_frame(context);
+                frame.map(|frame| frame.map(|part| part.map_err(Into::into)))
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        };
+        if let Poll::Ready(frame) = frame {
+            return self.pass(frame, context);
         }
         let Some((deadline, limit)) = &mut self.deadline else {
             return Poll::Pending;
@@ -142,7 +213,7 @@ impl http_body::Body for ObservedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.earliest_end.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

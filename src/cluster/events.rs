@@ -12,6 +12,7 @@ use super::namespaces::{Namespaces, OptedIn};
 use crate::admission::AuthorNotes;
 use crate::names;
 use crate::object_name::NamespaceName;
+use crate::shown;
 use crate::telemetry::metrics::{EventDrop, EventOutcome, Metrics};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
@@ -133,7 +134,7 @@ impl Shared {
             Ok(Err(kube::Error::Api(answer))) if answer.code == 409 => {
                 return self.metrics.event(EventOutcome::Duplicate);
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => shown::sentence(&error.to_string()),
             Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         };
         self.metrics.event(EventOutcome::Failed);

@@ -3,8 +3,8 @@
 //! A policy that becomes bad stays in force as it was last good (F3); a source that goes away keeps its last known addresses (H7).
 
 use super::source::Seen;
-use crate::crd::{JobPodPolicyStatus, form};
-use crate::policy::{self, Address, Live, LiveAddresses, Policy, PolicySet, Source};
+use crate::crd::{self, JobPodPolicyStatus, form};
+use crate::policy::{self, Address, Live, LiveAddresses, Policy, PolicySet, Recorded, Source};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,8 @@ pub struct KnownPolicy {
     pub(super) in_force: Option<(Policy, Option<i64>)>,
     /// What is wrong with the newest version; nothing where that is in force.
     pub(super) problems: Vec<String>,
+    /// The hostnames that a policy without `hostnameSuffixes` keeps; nothing where the policy in force needs none.
+    recorded: Option<Recorded>,
 }
 
 /// Which object, and which version of its spec.
@@ -93,9 +95,18 @@ impl Known {
             .get("status")
             .and_then(|status| serde_json::from_value(status.clone()).ok())
             .unwrap_or_default();
+        let mut recorded = recorded(&status);
         if let Some(known) = self.policies.get_mut(&name) {
             let before = std::mem::replace(&mut known.status, status);
-            if known.version == version {
+            let kept = known.recorded.iter().flatten();
+            // Only more: a status that somebody has taken away takes no hostname with it, and replicas come to agree.
+            for (source, hostnames) in kept.filter(|_| known.version.uid == version.uid) {
+                let all = recorded.entry(source.clone()).or_default();
+                let room = crd::HOSTNAMES.saturating_sub(all.len());
+                all.extend(hostnames.iter().take(room).cloned());
+            }
+            let records_more = known.recorded.as_ref().is_some_and(|it| *it != recorded);
+            if known.version == version && !records_more {
                 let is_same = known.status == before;
                 return if is_same {
                     Change::Nothing
@@ -106,8 +117,9 @@ impl Known {
             let is_same_object = known.version.uid == version.uid;
             let generation = version.generation;
             known.version = version;
-            match policy::read_object(object) {
+            match policy::read_stored(object, &recorded) {
                 Ok(policy) => {
+                    known.recorded = Some(recorded).filter(|_| lacks_suffixes(&policy));
                     known.in_force = Some((policy, generation));
                     known.problems.clear();
                 }
@@ -115,20 +127,25 @@ impl Known {
                     known.problems = errors.iter().map(ToString::to_string).collect();
                     // An object that was deleted and made anew is another policy: its predecessor is not its last good version.
                     known.in_force = known.in_force.take().filter(|_| is_same_object);
+                    known.recorded = known.recorded.take().filter(|_| is_same_object);
                 }
             }
             return Change::InForce;
         }
         let generation = version.generation;
-        let (in_force, problems) = match policy::read_object(object) {
+        let (in_force, problems) = match policy::read_stored(object, &recorded) {
             Ok(policy) => (Some((policy, generation)), Vec::new()),
             Err(errors) => (None, errors.iter().map(ToString::to_string).collect()),
         };
+        let needs_recorded = in_force
+            .as_ref()
+            .is_some_and(|(policy, _)| lacks_suffixes(policy));
         let known = KnownPolicy {
             version,
             status,
             in_force,
             problems,
+            recorded: Some(recorded).filter(|_| needs_recorded),
         };
         self.policies.insert(name, known);
         Change::InForce
@@ -293,6 +310,11 @@ impl Change {
 }
 
 impl KnownPolicy {
+    /// Whether the policy in force is one of before `hostnameSuffixes`, and keeps the hostnames that it had then.
+    pub(super) fn lacks_suffixes(&self) -> bool {
+        self.recorded.is_some()
+    }
+
     pub(super) fn generation(&self) -> Option<i64> {
         self.version.generation
     }
@@ -308,6 +330,24 @@ impl Version {
                 .and_then(Value::as_i64),
         }
     }
+}
+
+/// Returns the hostnames of rules that a status says were taken.
+fn recorded(status: &JobPodPolicyStatus) -> Recorded {
+    let mut recorded = Recorded::new();
+    let with_hostnames = status.addresses.iter();
+    for entry in with_hostnames.filter(|entry| !entry.hostnames.is_empty()) {
+        if let Ok(source) = entry.source.parse() {
+            recorded.insert(source, entry.hostnames.iter().cloned().collect());
+        }
+    }
+    recorded
+}
+
+/// Whether a policy takes hostnames from rules and names no domains for them.
+fn lacks_suffixes(policy: &Policy) -> bool {
+    let mut aliases = policy.host_aliases.iter();
+    aliases.any(|alias| alias.suffixes.are_missing())
 }
 
 /// Returns the live sources of a policy, each once.

@@ -20,6 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch as channel;
 
+/// The bytes that the labels of one namespace may have, many times what is in use: who may label a namespace must not fill the
+/// memory of a replica. Beyond it they are not known, and a review that needs them is an error (F1).
+const LARGEST_LABELS: usize = 16 << 10;
+
 /// The labels of each namespace that opted in.
 pub type Namespaces = BTreeMap<String, Labels>;
 
@@ -76,10 +80,34 @@ pub async fn run(client: Client, opted_in: OptedIn, metrics: Arc<Metrics>) {
 
 fn insert(known: &channel::Sender<Namespaces>, namespace: PartialObjectMeta<Namespace>) {
     let metadata = namespace.metadata;
-    if let Some(name) = metadata.name {
-        let labels = metadata.labels.unwrap_or_default();
-        known.send_modify(|known| {
-            known.insert(name, labels);
-        });
+    let Some(name) = metadata.name else {
+        return;
+    };
+    let labels = bounded(metadata.labels.unwrap_or_default());
+    if let Err(problem) = &labels {
+        tracing::warn!(namespace = name, "the namespace is left out: {problem}");
     }
+    known.send_modify(|known| {
+        match labels {
+            Ok(labels) => known.insert(name, labels),
+            Err(_) => known.remove(&name),
+        };
+    });
 }
+
+/// Returns labels that are not too large, or what is wrong, as a sentence.
+fn bounded(labels: Labels) -> Result<Labels, String> {
+    let bytes: usize = labels
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if bytes > LARGEST_LABELS {
+        return Err(format!(
+            "its labels have {bytes} bytes, which is more than {LARGEST_LABELS}"
+        ));
+    }
+    Ok(labels)
+}
+
+#[cfg(test)]
+mod tests;

@@ -196,6 +196,13 @@ impl Follower {
         let generation = known.generation();
         if known.problems.is_empty() {
             tracing::info!(policy = name, generation, "the policy is in force");
+            if known.lacks_suffixes() {
+                tracing::warn!(
+                    policy = name,
+                    generation,
+                    "the policy takes no hostname of an Ingress' rules that it has not taken before; add hostnameSuffixes under from.ingress"
+                );
+            }
         } else {
             let problems = known.problems.join("; ");
             tracing::error!(

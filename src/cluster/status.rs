@@ -43,7 +43,7 @@ fn status(
         .into_iter()
         .map(|source| (source, known.source(source)))
         .collect();
-    let taken: Vec<(&Source, Taken<'_>)> = in_force
+    let taken: Vec<OfRules<'_>> = in_force
         .map(|policy| taken(known, policy))
         .unwrap_or_default();
     let facts = [
@@ -67,8 +67,16 @@ fn status(
     }
 }
 
+/// The hostnames of the rules of one Ingress, for an entry that lists none.
+struct OfRules<'a> {
+    source: &'a Source,
+    all: Taken<'a>,
+    /// The entry names no domains that hostnames must belong to.
+    lacks_suffixes: bool,
+}
+
 /// Returns which hostnames each entry without hostnames takes from the rules of its Ingress.
-fn taken<'a>(known: &'a Known, policy: &'a Policy) -> Vec<(&'a Source, Taken<'a>)> {
+fn taken<'a>(known: &'a Known, policy: &'a Policy) -> Vec<OfRules<'a>> {
     let without_hostnames = policy
         .host_aliases
         .iter()
@@ -77,7 +85,11 @@ fn taken<'a>(known: &'a Known, policy: &'a Policy) -> Vec<(&'a Source, Taken<'a>
         Address::Live(source) => {
             let live = known.source(source).map(|known| &known.live);
             let hostnames = live.map_or(&[][..], |live| live.hostnames.as_slice());
-            Some((source, alias.suffixes.take(hostnames)))
+            Some(OfRules {
+                source,
+                all: alias.suffixes.take(hostnames),
+                lacks_suffixes: alias.suffixes.are_missing(),
+            })
         }
         Address::Fixed(_) => None,
     };
@@ -85,16 +97,26 @@ fn taken<'a>(known: &'a Known, policy: &'a Policy) -> Vec<(&'a Source, Taken<'a>
 }
 
 /// H7; nothing where the policy takes no hostnames from rules.
-fn hostnames_taken(taken: &[(&Source, Taken<'_>)]) -> Option<Fact> {
+fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<Fact> {
     if taken.is_empty() {
         return None;
     }
     let mut problems = Vec::new();
-    for (source, all) in taken {
-        for (hostnames, why) in [
-            (&all.outside, "belong to none of its hostnameSuffixes"),
-            (&all.too_many, "are too many"),
-        ] {
+    for OfRules {
+        source,
+        all,
+        lacks_suffixes,
+    } in taken
+    {
+        let outside = if *lacks_suffixes {
+            problems.push(format!(
+                "from.ingress of {source} has no hostnameSuffixes, so only hostnames are taken that were taken before; add it"
+            ));
+            "were not taken before"
+        } else {
+            "belong to none of its hostnameSuffixes"
+        };
+        for (hostnames, why) in [(&all.outside, outside), (&all.too_many, "are too many")] {
             if !hostnames.is_empty() {
                 let shown = first_of(hostnames);
                 problems.push(format!(
@@ -103,11 +125,15 @@ fn hostnames_taken(taken: &[(&Source, Taken<'_>)]) -> Option<Fact> {
             }
         }
     }
+    let reason = match taken.iter().any(|of_rules| of_rules.lacks_suffixes) {
+        true => "NoSuffixes",
+        false => "Refused",
+    };
     Some(if problems.is_empty() {
         let message = "every hostname of the rules is taken";
         Fact::new(true, "AllTaken", message)
     } else {
-        Fact::new(false, "Refused", problems.join(". "))
+        Fact::new(false, reason, problems.join(". "))
     })
 }
 
@@ -234,7 +260,7 @@ fn conflicting(losses: &[&Loss<'_>]) -> Fact {
 fn address(
     policy: &KnownPolicy,
     source: &Source,
-    taken: &[(&Source, Taken<'_>)],
+    taken: &[OfRules<'_>],
     known: Option<&KnownSource>,
     now: &Time,
 ) -> ResolvedSource {
@@ -259,8 +285,8 @@ fn address(
         ),
     };
     let mut hostnames: Vec<String> = Vec::new();
-    let of_source = taken.iter().filter(|(other, _)| *other == source);
-    for hostname in of_source.flat_map(|(_, all)| &all.taken) {
+    let of_source = taken.iter().filter(|of_rules| of_rules.source == source);
+    for hostname in of_source.flat_map(|of_rules| &of_rules.all.taken) {
         if !hostnames.iter().any(|known| known == hostname) {
             hostnames.push((*hostname).to_owned());
         }

@@ -2,6 +2,7 @@
 
 use super::policies::{Statuses, resource};
 use crate::crd::{self, JobPodPolicyStatus};
+use crate::shown;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
@@ -107,8 +108,8 @@ impl Writer {
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(_)) => Outcome::Written,
             Ok(Err(kube::Error::Api(answer))) if answer.code == 404 => Outcome::Gone,
-            Ok(Err(kube::Error::Api(answer))) => Outcome::Refused(answer.message.clone()),
-            Ok(Err(error)) => Outcome::Away(error.to_string()),
+            Ok(Err(kube::Error::Api(answer))) => Outcome::Refused(shown::sentence(&answer.message)),
+            Ok(Err(error)) => Outcome::Away(shown::sentence(&error.to_string())),
             Err(_) => Outcome::Away(format!("no answer within {} s", PATIENCE.as_secs())),
         }
     }

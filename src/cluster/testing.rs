@@ -1,6 +1,7 @@
 //! An API server for tests, which answers as a test wants it to: over a socket, or in memory, where a paused clock tells the time.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{Request, Response};
 use futures::future::BoxFuture;
 use kube::client::Body;
@@ -9,18 +10,24 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower_service::Service;
 
 /// Serves for as long as the test's runtime lives; returns a client of it.
 pub(super) async fn client_of(router: Router) -> Client {
+    Client::try_from(config_of(router).await).unwrap()
+}
+
+/// The same as a configuration.
+pub(super) async fn config_of(router: Router) -> Config {
     // kube takes the provider of the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    Client::try_from(Config::new(url.parse().unwrap())).unwrap()
+    Config::new(url.parse().unwrap())
 }
 
 /// What a request is answered with.
@@ -30,6 +37,10 @@ pub(super) enum Reply {
     Events(Vec<Value>),
     /// Lines of a watch as they come.
     Stream(mpsc::UnboundedReceiver<Value>),
+    /// This after a while.
+    After(Duration, Box<Self>),
+    /// These chunks, whatever they are.
+    Chunks(Vec<Bytes>),
     /// Nothing: the connection stays open.
     Silence,
 }
@@ -110,9 +121,18 @@ impl Service<Request<Body>> for InMemory {
         Box::pin(async move {
             let body = request.into_body().collect_bytes().await.unwrap();
             let body = serde_json::from_slice(&body).unwrap_or_default();
-            let reply = answer.lock().unwrap_or_else(PoisonError::into_inner)(&line, body);
+            let mut reply = answer.lock().unwrap_or_else(PoisonError::into_inner)(&line, body);
+            while let Reply::After(time, then) = reply {
+                tokio::time::sleep(time).await;
+                reply = *then;
+            }
             let (code, body) = match reply {
-                Reply::Silence => std::future::pending().await,
+                Reply::Silence | Reply::After(..) => std::future::pending().await,
+                Reply::Chunks(chunks) => {
+                    let chunks = chunks.into_iter().map(Ok::<_, Infallible>);
+                    let body = axum::body::Body::from_stream(futures::stream::iter(chunks));
+                    (200, body)
+                }
                 Reply::Json(code, value) => (code, axum::body::Body::from(value.to_string())),
                 Reply::Events(events) => {
                     let (sender, receiver) = mpsc::unbounded_channel();

@@ -1,6 +1,7 @@
 //! How objects are watched: forever, with a short wait after a failure, an outage logged once.
 
 use super::calls;
+use crate::shown;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use kube::Resource;
@@ -34,7 +35,7 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let watching = Watching {
-        events: Box::pin(watcher(api, config)),
+        events: Box::pin(watcher(api, config.page_size(calls::PAGE))),
         failures: 0,
         wait: None,
         what,
@@ -84,7 +85,7 @@ impl<K> Watching<K> {
     /// Takes in a failure; returns what to tell if it is an outage by now.
     fn failed(&mut self, error: &Error) -> Option<String> {
         let what = &self.what;
-        let problem = describe(error);
+        let problem = shown::sentence(&describe(error));
         if is_expired(error) {
             tracing::debug!("watching {what}: {problem}");
             self.wait = Some(SHORTEST_WAIT);

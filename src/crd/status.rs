@@ -14,7 +14,7 @@ pub struct JobPodPolicyStatus {
 
     /// Accepted: the policy as it is written is in force; False means that the last good version is, and the message says what is wrong.
     /// AddressesResolved: every object under hostAliases[].from has an address; False names those that have none.
-    /// HostnamesTaken: where hostnames come from an Ingress' rules, all of them are taken; False names those that end in none of hostnameSuffixes or are too many.
+    /// HostnamesTaken: where hostnames come from an Ingress' rules, all of them are taken; False names those that end in none of hostnameSuffixes or are too many, or says that hostnameSuffixes is missing (NoSuffixes).
     /// Conflicting: another policy of higher rank wins something that this one asks for; True says which and what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

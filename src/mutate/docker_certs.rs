@@ -26,7 +26,9 @@
 //! calls another daemon; a writable emptyDir at or above the directory serves it already; the policy
 //! says Report, or Deny.
 
+mod directories;
 mod directory;
+mod related;
 mod relocate;
 mod shared;
 mod survey;
@@ -35,15 +37,16 @@ use super::Planner;
 use super::change::{Action, MountId, NewMount};
 use super::note::{Conflict, Fact};
 use crate::job_pod::client::Daemon;
-use crate::job_pod::dind::{self, Certificates, DindContainer};
+use crate::job_pod::dind::DindContainer;
 use crate::mount_path::Outermost;
-use crate::pod::{ContainerId, ContainerList, Text};
+use crate::pod::{ContainerId, Text};
 use crate::policy::set::DesiredDind;
 use crate::policy::{ClientCerts, OnConflict, Policy};
 use directory::{Directory, MountKind, Relation};
+use related::Related;
 use relocate::Relocation;
 use shared::Shared;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use survey::Survey;
 
 pub(super) fn plan<'a>(
@@ -53,17 +56,19 @@ pub(super) fn plan<'a>(
     daemon: &Daemon,
 ) {
     let (policy, certs) = (desired.client_certs.policy, desired.client_certs.what);
-    let directories = directories(planner, policy, containers, daemon);
+    let directories = directories::find(planner, policy, containers, daemon);
     let paths = Outermost::of(directories.iter().map(|directory| directory.path.clone()));
     let mut rule = Rule {
         policy,
         certs,
         relocation: Relocation::new(&paths),
-        survey: Survey::new(planner.pod, &directories, &paths),
+        survey: Survey::new(planner.pod),
+        left: HashSet::new(),
     };
+    let related = Related::find(planner.pod, &rule.survey, &directories, &paths);
     for (at, directory) in directories.iter().enumerate() {
         let path = &directory.path;
-        let mounts = rule.survey.take_mounts(at);
+        let mounts = related.of_directory(at, &rule.survey);
         let is_in_the_way = mounts.iter().any(|mount| mount.relation.is_conflict());
         let outer = paths.at_or_above(path).filter(|(outer, _)| *outer != path);
         let fact = if let Some((outer, _)) = outer {
@@ -71,17 +76,23 @@ pub(super) fn plan<'a>(
                 directory: path.clone(),
                 outer: outer.clone(),
             }
-        } else if let Some(container) = directory.own_authority(planner.pod, &rule.survey) {
+        } else if let Some(container) = directory.own_authority(planner.pod, &mut rule.survey) {
             Fact::OwnAuthority {
                 directory: path.clone(),
                 container,
             }
-        } else if matches!(daemon, Daemon::Remote | Daemon::NoAlias { .. }) {
+        } else if matches!(daemon, Daemon::NoAlias { .. }) {
+            // The missing alias is reported instead (R2).
+            continue;
+        } else if is_in_the_way && directory.is_of_direct_daemon {
+            // It was reported with the other daemon (D2).
+            continue;
+        } else if *daemon == Daemon::Remote {
             Fact::OtherDaemon {
                 directory: path.clone(),
                 is_in_the_way,
             }
-        } else if is_in_the_way && serves_without_tls(directory, containers, daemon) {
+        } else if is_in_the_way && directory.falls_back_to_plain && daemon.is_plain_in_pod() {
             Fact::FallsBackToPlain {
                 directory: path.clone(),
             }
@@ -91,89 +102,6 @@ pub(super) fn plan<'a>(
         };
         planner.note(policy, fact);
     }
-}
-
-/// Whether each dind of a directory starts without TLS because it cannot write there, and the client
-/// expects just that. Writable certificates would turn TLS on, and the client away.
-fn serves_without_tls(
-    directory: &Directory,
-    containers: &[DindContainer],
-    daemon: &Daemon,
-) -> bool {
-    let mut dinds = containers.iter();
-    daemon.is_plain_in_pod()
-        && dinds.all(|dind| dind.falls_back_to_plain || !directory.is_written_by(dind.id))
-}
-
-/// Returns the certificate directories of the dind containers, each once; reports those that are
-/// not written or cannot be known.
-fn directories<'a>(
-    planner: &mut Planner<'_, 'a>,
-    policy: &'a Policy,
-    containers: &[DindContainer],
-    daemon: &Daemon,
-) -> Vec<Directory> {
-    let build = build(planner).filter(|_| daemon.may_be_in_pod_with_tls());
-    let mut directories: Vec<Directory> = Vec::new();
-    let mut places: HashMap<Text<'static>, usize> = HashMap::new();
-    for dind in containers {
-        let container = name_of(planner, dind.id);
-        let fact = match &dind.certificates {
-            Certificates::In(certdir) => {
-                let path = dind::client_directory(certdir);
-                let at = *places.entry(path.clone()).or_insert(directories.len());
-                match directories.get_mut(at) {
-                    Some(directory) => directory.dinds.push(dind.id),
-                    None => directories.push(Directory {
-                        path,
-                        dinds: vec![dind.id],
-                        build,
-                    }),
-                }
-                continue;
-            }
-            Certificates::NotGenerated(certdir) => Fact::NotGenerated {
-                is_blocked: is_blocked(planner, dind.id, certdir),
-                directory: dind::client_directory(certdir),
-                container,
-            },
-            Certificates::TlsOff => Fact::TlsOff { container },
-            Certificates::TlsOffByVersion => Fact::TlsOffByVersion { container },
-            Certificates::Unknown(why) => Fact::DirectoryUnknown { container, why },
-        };
-        planner.note(policy, fact);
-    }
-    let shared = directories
-        .iter()
-        .filter(|directory| directory.dinds.len() > 1);
-    for directory in shared {
-        let dinds = directory.dinds.iter();
-        let containers = dinds.map(|id| name_of(planner, *id)).collect();
-        let directory = directory.path.clone();
-        let fact = Fact::DirectoryShared {
-            directory,
-            containers,
-        };
-        planner.note(policy, fact);
-    }
-    directories
-}
-
-/// Whether something that dind cannot fill is mounted at a directory of its own or of `build`.
-fn is_blocked(planner: &Planner<'_, '_>, dind: ContainerId, certdir: &str) -> bool {
-    let directory = dind::client_directory(certdir);
-    let mut containers = [Some(dind), build(planner)].into_iter().flatten();
-    containers.any(|id| {
-        let container = planner.pod.container(id);
-        container.is_some_and(|container| container.mounts_at(&directory))
-    })
-}
-
-fn build(planner: &Planner<'_, '_>) -> Option<ContainerId> {
-    let mut containers = planner.pod.containers();
-    containers
-        .find(|(id, container)| id.list == ContainerList::Containers && container.name() == "build")
-        .map(|(id, _)| id)
 }
 
 fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {
@@ -190,6 +118,8 @@ struct Rule<'p, 'a> {
     certs: &'a ClientCerts,
     relocation: Relocation<'p>,
     survey: Survey<'a>,
+    /// The mounts that are left invalid and were told of: one may be in the way of each directory.
+    left: HashSet<(ContainerId, usize)>,
 }
 
 impl<'a> Rule<'_, 'a> {
@@ -198,13 +128,17 @@ impl<'a> Rule<'_, 'a> {
         &mut self,
         planner: &mut Planner<'_, 'a>,
         directory: &Directory,
-        mounts: &[MountKind<'a>],
+        mounts: &[&MountKind<'a>],
     ) {
         let policy = self.policy;
-        let invalid = |mount: &&MountKind<'a>| mount.relation == Relation::LeftInvalid;
-        for left in mounts.iter().filter(invalid) {
-            let (container, path) = (left.id.container_name.clone(), left.id.path.clone());
-            planner.note(policy, Fact::LeftInvalid { container, path });
+        for mount in mounts {
+            let MountId {
+                container, index, ..
+            } = mount.id;
+            if mount.relation == Relation::LeftInvalid && self.left.insert((container, index)) {
+                let (container, path) = (mount.id.container_name.clone(), mount.id.path.clone());
+                planner.note(policy, Fact::LeftInvalid { container, path });
+            }
         }
         // An ancestor serves, unless the directory is mounted on top of it.
         let is_mounted = mounts
@@ -217,6 +151,7 @@ impl<'a> Rule<'_, 'a> {
         let shared = Shared::choose(planner.pod, self.certs, directory, mounts, &self.survey);
         let conflicts: Vec<&MountKind<'a>> = mounts
             .iter()
+            .copied()
             .filter(|mount| shared.conflicts_with(directory, mount))
             .collect();
         let lacking = lacking(directory, mounts, &conflicts);
@@ -408,7 +343,7 @@ fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str
 /// where something is removed.
 fn lacking(
     directory: &Directory,
-    mounts: &[MountKind<'_>],
+    mounts: &[&MountKind<'_>],
     conflicts: &[&MountKind<'_>],
 ) -> BTreeSet<ContainerId> {
     let is_at = |mount: &MountKind<'_>| mount.relation == Relation::At;

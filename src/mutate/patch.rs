@@ -12,24 +12,39 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// The largest patch, bytes. Kubernetes stores no object of that size: etcd takes 1.5 MiB by default.
+const MOST_BYTES: usize = 2 << 20;
+
+/// The patch would be larger than the largest that is written. One text of a pod may go into an operation for each of its
+/// mounts, so a small review can ask for a large patch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "the changes of the pod take more than {MOST_BYTES} bytes as a JSON Patch; drydock writes at most {MOST_BYTES}. Give the pod fewer containers and mounts, or create it in a namespace without the label drydock.dev/job-pods"
+)]
+pub struct PatchTooLarge;
+
 /// Returns the patch that makes `changes` and adds `annotations` to a pod that was `original`: a JSON array of operations.
-#[must_use]
+///
+/// # Errors
+/// Where it would be larger than the largest patch.
 pub fn patch(
     original: &Pod<'_>,
     changes: &[Change<'_>],
     annotations: &[(&'static str, String)],
-) -> String {
+) -> Result<String, PatchTooLarge> {
     // Most operations are shorter.
-    let mut operations = Operations(Vec::with_capacity(
-        192 * (changes.len() + annotations.len()),
-    ));
+    let usual = 192 * (changes.len() + annotations.len());
+    let mut operations = Operations(Vec::with_capacity(usual.min(MOST_BYTES)));
     operations.0.push(b'[');
     for change in changes {
         operations.change(&change.action);
+        // Not at the end: until then it could grow to many times the size of the review.
+        operations.check()?;
     }
     operations.annotations(original, annotations);
     operations.0.push(b']');
-    String::from_utf8(operations.0).expect("JSON of texts is text")
+    operations.check()?;
+    Ok(String::from_utf8(operations.0).expect("JSON of texts is text"))
 }
 
 /// The operations so far, as JSON.
@@ -55,6 +70,14 @@ const HOSTNAMES: At<'static> = Fields("/hostnames");
 const VOLUMES: At<'static> = Fields("/spec/volumes");
 
 impl Operations {
+    fn check(&self) -> Result<(), PatchTooLarge> {
+        if self.0.len() > MOST_BYTES {
+            Err(PatchTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
     fn change(&mut self, action: &Action<'_>) {
         match action {
             Action::DropHostnames { entry, kept, .. } => {

@@ -6,6 +6,7 @@
 //!
 //! `docs/limits.md` has the same table for people; a test compares the two.
 
+use super::volume::Projection;
 use super::{Container, HostAlias, Pod, Text, Volume};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -220,6 +221,17 @@ pub(super) fn host_aliases<'de: 'a, 'a, D: Deserializer<'de>>(
         dimension: Dimension::HostAliases,
         parts: |alias: &HostAlias<'a>| [alias.hostnames.as_ref().map_or(0, Vec::len)],
         of: [Dimension::Hostnames],
+    })
+}
+
+/// Reads the sources of a projected volume: each may have as many items as all together.
+pub(super) fn projections<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Projection<'a>>>, D::Error> {
+    deserializer.deserialize_option(Counted {
+        dimension: Dimension::Items,
+        parts: |projection: &Projection<'a>| [projection.items_read()],
+        of: [Dimension::Items],
     })
 }
 

@@ -84,7 +84,7 @@ pub struct SourceDetails<'a> {
     #[serde(borrow, default, deserialize_with = "bounds::items")]
     items: Option<Vec<Item<'a>>>,
     /// Of a projected volume.
-    #[serde(borrow, default, deserialize_with = "bounds::items")]
+    #[serde(borrow, default, deserialize_with = "bounds::projections")]
     sources: Option<Vec<Projection<'a>>>,
 }
 
@@ -96,7 +96,7 @@ struct Item<'a> {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Projection<'a> {
+pub(super) struct Projection<'a> {
     #[serde(borrow)]
     secret: Option<Projected<'a>>,
     #[serde(borrow)]
@@ -109,6 +109,19 @@ struct Projection<'a> {
 struct Projected<'a> {
     #[serde(borrow, default, deserialize_with = "bounds::items")]
     items: Option<Vec<Item<'a>>>,
+}
+
+impl<'a> Projection<'a> {
+    fn items(&self) -> impl Iterator<Item = &Vec<Item<'a>>> {
+        let sources = [&self.secret, &self.config_map, &self.downward_api];
+        let sources = sources.into_iter().flatten();
+        sources.filter_map(|source| source.items.as_ref())
+    }
+
+    /// Returns how many items it has.
+    pub(super) fn items_read(&self) -> usize {
+        self.items().map(Vec::len).sum()
+    }
 }
 
 impl<'a> Volume<'a> {
@@ -225,33 +238,13 @@ impl<'a> Volume<'a> {
     pub(super) fn items_read(&self) -> usize {
         let own = self.source.items.as_ref().map_or(0, Vec::len);
         let projections = self.source.sources.iter().flatten();
-        let projected = projections.map(|projection| {
-            let sources = [
-                &projection.secret,
-                &projection.config_map,
-                &projection.downward_api,
-            ];
-            let items = sources
-                .into_iter()
-                .flatten()
-                .filter_map(|source| source.items.as_ref());
-            1 + items.map(Vec::len).sum::<usize>()
-        });
-        own + projected.sum::<usize>()
+        own + projections.map(|it| 1 + it.items_read()).sum::<usize>()
     }
 
     /// Returns the paths of the items that it projects into its directory.
     pub fn item_paths(&self) -> impl Iterator<Item = &str> {
-        let projected = self.source.sources.iter().flatten().flat_map(|projection| {
-            [
-                &projection.secret,
-                &projection.config_map,
-                &projection.downward_api,
-            ]
-            .into_iter()
-            .flatten()
-            .filter_map(|source| source.items.as_ref())
-        });
+        let projections = self.source.sources.iter().flatten();
+        let projected = projections.flat_map(Projection::items);
         self.source
             .items
             .iter()

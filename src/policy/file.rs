@@ -1,7 +1,7 @@
 //! The policies of one text: those that are right, and every error of those that are not.
 
 use super::parse::{self, Errors, FieldError};
-use super::{Policy, schema};
+use super::{Policy, Recorded, schema};
 use crate::crd::{self, form};
 use crate::document::{self, type_name};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -200,11 +200,25 @@ impl Reader<'_> {
     }
 }
 
-/// Reads one `JobPodPolicy` object, as a file or the API server has it.
+/// Reads one `JobPodPolicy` object, as it may be written.
 ///
 /// # Errors
 /// With everything that is wrong with it; there is at least one error then.
-pub fn read_object(mut object: Value) -> Result<Policy, Vec<FieldError>> {
+pub fn read_object(object: Value) -> Result<Policy, Vec<FieldError>> {
+    read_with(object, None)
+}
+
+/// Reads one `JobPodPolicy` object that the API server has. It may have been written when less was asked for: with `from.ingress` it
+/// may name neither hostnames nor `hostnameSuffixes`. Of such an entry exactly those hostnames are taken that were `recorded`, so that
+/// an upgrade takes no hostname away from job pods, and the owner of the Ingress adds none (F5, H7).
+///
+/// # Errors
+/// With everything else that is wrong with it; there is at least one error then.
+pub fn read_stored(object: Value, recorded: &Recorded) -> Result<Policy, Vec<FieldError>> {
+    read_with(object, Some(recorded))
+}
+
+fn read_with(mut object: Value, recorded: Option<&Recorded>) -> Result<Policy, Vec<FieldError>> {
     let mut errors = Errors::default();
     let version = object
         .get("apiVersion")
@@ -220,7 +234,7 @@ pub fn read_object(mut object: Value) -> Result<Policy, Vec<FieldError>> {
     check_metadata(&mut object, &mut errors);
     let mut found = Errors::default();
     let policy = match serde_path_to_error::deserialize::<_, crd::JobPodPolicy>(object) {
-        Ok(resource) => Some(parse::policy(&resource, &mut found)),
+        Ok(resource) => Some(parse::policy(&resource, recorded, &mut found)),
         Err(error) => {
             found.add(
                 error.path().to_string(),

@@ -4,7 +4,7 @@ mod dind;
 mod volumes;
 
 use super::selector::Selector;
-use super::{Address, HostAlias, HostnameSuffixes, Policy, Source, SourceKind};
+use super::{Address, HostAlias, HostnameSuffixes, Policy, Recorded, Source, SourceKind};
 use crate::crd::form::{self, Form};
 use crate::crd::{self, ServiceAddress};
 use std::collections::BTreeMap;
@@ -55,8 +55,12 @@ fn shown(character: char) -> impl Iterator<Item = char> {
     escaped.into_iter().flatten().chain(plain)
 }
 
-/// Parses a policy. What comes back is to be used only if `errors` stayed empty.
-pub(super) fn policy(resource: &crd::JobPodPolicy, errors: &mut Errors) -> Policy {
+/// Parses a policy; with `recorded` one that is stored. What comes back is to be used only if `errors` stayed empty.
+pub(super) fn policy(
+    resource: &crd::JobPodPolicy,
+    recorded: Option<&Recorded>,
+    errors: &mut Errors,
+) -> Policy {
     let name = resource.metadata.name.clone().unwrap_or_default();
     if name.is_empty() {
         errors.add("metadata.name", "is missing");
@@ -79,12 +83,16 @@ pub(super) fn policy(resource: &crd::JobPodPolicy, errors: &mut Errors) -> Polic
             "spec.namespaceSelector",
             errors,
         ),
-        host_aliases: host_aliases(&spec.host_aliases, errors),
+        host_aliases: host_aliases(&spec.host_aliases, recorded, errors),
         dind: spec.dind.as_ref().map(|spec| dind::dind(spec, errors)),
     }
 }
 
-fn host_aliases(aliases: &[crd::HostAlias], errors: &mut Errors) -> Vec<HostAlias> {
+fn host_aliases(
+    aliases: &[crd::HostAlias],
+    recorded: Option<&Recorded>,
+    errors: &mut Errors,
+) -> Vec<HostAlias> {
     let count: usize = aliases.iter().map(|alias| alias.hostnames.len()).sum();
     if count > crd::HOSTNAMES {
         errors.add(
@@ -103,12 +111,15 @@ fn host_aliases(aliases: &[crd::HostAlias], errors: &mut Errors) -> Vec<HostAlia
         if let (Some(Address::Fixed(ip)), Some(text)) = (&address, &alias.ip) {
             claims.take(index, *ip, text, &alias.hostnames, errors);
         }
-        let from_rules =
-            matches!(&address, Some(Address::Live(source)) if source.kind == SourceKind::Ingress);
-        let suffixes = suffixes(alias);
-        if from_rules {
-            check_suffixes(alias, suffixes, &path, errors);
-        }
+        let rules = match &address {
+            Some(Address::Live(source)) if source.kind == SourceKind::Ingress => Some(source),
+            _ => None,
+        };
+        let from_rules = rules.is_some();
+        let suffixes = match rules {
+            Some(source) => suffixes(alias, source, recorded, &path, errors),
+            None => HostnameSuffixes::Domains(Vec::new()),
+        };
         if alias.hostnames.is_empty() && !from_rules && address.is_some() {
             errors.add(
                 format!("{path}.hostnames"),
@@ -119,28 +130,36 @@ fn host_aliases(aliases: &[crd::HostAlias], errors: &mut Errors) -> Vec<HostAlia
             parsed.push(HostAlias {
                 address,
                 hostnames: alias.hostnames.clone(),
-                suffixes: HostnameSuffixes::new(suffixes),
+                suffixes,
             });
         }
     }
     parsed
 }
 
-fn suffixes(alias: &crd::HostAlias) -> &[String] {
+fn suffixes(
+    alias: &crd::HostAlias,
+    source: &Source,
+    recorded: Option<&Recorded>,
+    path: &str,
+    errors: &mut Errors,
+) -> HostnameSuffixes {
     let from = alias.from.as_ref();
     let ingress = from.and_then(|from| from.ingress.as_ref());
-    ingress.map_or(&[], |ingress| &ingress.hostname_suffixes)
-}
-
-fn check_suffixes(alias: &crd::HostAlias, suffixes: &[String], path: &str, errors: &mut Errors) {
-    let problem = match (alias.hostnames.is_empty(), suffixes.is_empty()) {
-        (true, true) => {
+    let suffixes: &[String] = ingress.map_or(&[], |ingress| &ingress.hostname_suffixes);
+    let problem = match (alias.hostnames.is_empty(), suffixes.is_empty(), recorded) {
+        (true, true, Some(recorded)) => {
+            let hostnames = recorded.get(source).cloned();
+            return HostnameSuffixes::Recorded(hostnames.unwrap_or_default());
+        }
+        (true, true, None) => {
             "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames"
         }
-        (false, false) => "is set, but only an entry without hostnames uses it",
-        _ => return,
+        (false, false, _) => "is set, but only an entry without hostnames uses it",
+        _ => return HostnameSuffixes::Domains(suffixes.to_vec()),
     };
     errors.add(format!("{path}.from.ingress.hostnameSuffixes"), problem);
+    HostnameSuffixes::Domains(suffixes.to_vec())
 }
 
 /// Which hostname has which fixed address of a family, as it is written, and in which entry.

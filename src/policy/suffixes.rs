@@ -1,10 +1,20 @@
 //! Which hostnames are taken from the rules of an Ingress (H7). Who may edit the Ingress chooses them, and every job resolves them.
 
+use super::Source;
 use crate::crd::HOSTNAMES_OF_RULES;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Domains that hostnames must belong to.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct HostnameSuffixes(Vec<String>);
+/// The hostnames that a policy has taken from the rules of each Ingress, as its status has recorded them.
+pub type Recorded = BTreeMap<Source, BTreeSet<String>>;
+
+/// Which hostnames of the rules of an Ingress are taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HostnameSuffixes {
+    /// Those that belong to one of these domains.
+    Domains(Vec<String>),
+    /// Those that were taken before: the policy is stored, and names no domains.
+    Recorded(BTreeSet<String>),
+}
 
 /// Hostnames of rules, in their order.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -18,10 +28,10 @@ pub struct Taken<'a> {
 }
 
 impl HostnameSuffixes {
-    /// Takes RFC 1123 subdomains.
+    /// Whether the policy names no domains.
     #[must_use]
-    pub fn new(domains: &[String]) -> Self {
-        Self(domains.to_vec())
+    pub fn are_missing(&self) -> bool {
+        matches!(self, Self::Recorded(_))
     }
 
     /// Returns which hostnames are taken, and which are not.
@@ -41,9 +51,13 @@ impl HostnameSuffixes {
         all
     }
 
-    /// Whether a hostname is one of the domains or below one: a suffix ends at a dot.
+    /// Whether a hostname is taken; that it is one of the domains or below one: a suffix ends at a dot.
     fn include(&self, hostname: &str) -> bool {
-        self.0.iter().any(|domain| {
+        let domains = match self {
+            Self::Domains(domains) => domains,
+            Self::Recorded(hostnames) => return hostnames.contains(hostname),
+        };
+        domains.iter().any(|domain| {
             hostname
                 .strip_suffix(domain.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
@@ -67,7 +81,7 @@ mod tests {
     #[case::the_domain_in_the_middle("mylab.com.evil.org", false)]
     #[case::the_second_domain("registry.lan", true)]
     fn h7_a_suffix_ends_at_a_dot(#[case] hostname: &str, #[case] expected: bool) {
-        let suffixes = HostnameSuffixes::new(&["mylab.com".to_owned(), "lan".to_owned()]);
+        let suffixes = HostnameSuffixes::Domains(vec!["mylab.com".to_owned(), "lan".to_owned()]);
         let hostnames = [hostname.to_owned()];
         let all = suffixes.take(&hostnames);
         assert_eq!(all.taken.len(), usize::from(expected));
@@ -76,7 +90,7 @@ mod tests {
 
     #[test]
     fn h7_so_many_hostnames_are_taken_and_no_more() {
-        let suffixes = HostnameSuffixes::new(&["lab".to_owned()]);
+        let suffixes = HostnameSuffixes::Domains(vec!["lab".to_owned()]);
         let one = |number: usize| [format!("h{number}.lab"), format!("h{number}.com")];
         let hostnames: Vec<String> = (0..HOSTNAMES_OF_RULES + 2).flat_map(one).collect();
         let all = suffixes.take(&hostnames);

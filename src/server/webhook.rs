@@ -205,7 +205,7 @@ fn refused(error: &ReviewError) -> (StatusCode, Reason) {
             StatusCode::INTERNAL_SERVER_ERROR,
             Failure::Review(error.name()).into(),
         ),
-        ReviewError::OverBound(_) => (
+        ReviewError::OverBound(_) | ReviewError::PatchTooLarge(_) => (
             StatusCode::UNPROCESSABLE_ENTITY,
             Failure::Review(error.name()).into(),
         ),

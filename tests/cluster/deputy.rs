@@ -1,6 +1,6 @@
 //! Anyone in the cluster may call the webhook (F8): reviews that no API server sent, at the real one, with drydock's own rights.
 
-use crate::api_server::shared;
+use crate::api_server::{ApiServer, shared};
 use crate::call;
 use crate::identity::Identity;
 use crate::scope::SCOPE_LABEL;
@@ -8,8 +8,11 @@ use crate::serve::{Certificate, Drydock};
 use crate::setup::{in_cluster_with, install, review};
 use crate::wait::{PATIENCE, eventually};
 use drydock::names::{AUDIT, ENFORCE};
+use futures::future::join_all;
 use kube::Client;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A review of a real job pod whose author has something to be told, as if a pod of that name was created there.
 fn forged(namespace: &str, pod: &str) -> String {
@@ -114,4 +117,112 @@ async fn f8_reviews_that_anybody_sends_leave_events_only_where_pods_are_to_be_ch
     review(&server, &certificate, &forged(&jobs, "runner-4")).await;
     assert!(dropped(&server) > before);
     assert_eq!(events(&admin, &jobs).await, count);
+}
+
+/// Writes the policy by which an API server records the calls of drydock's ServiceAccount; returns its flags.
+fn recording(directory: &Path, log: &mut PathBuf) -> Vec<String> {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "users": [Identity::Drydock.user()]}, {"level": "None"}],
+    });
+    let file = directory.join("audit.json");
+    std::fs::write(&file, policy.to_string()).unwrap();
+    *log = directory.join("audit.log");
+    vec![
+        format!("--audit-policy-file={}", file.display()),
+        format!("--audit-log-path={}", log.display()),
+        "--audit-log-mode=blocking-strict".to_owned(),
+    ]
+}
+
+/// The calls of drydock so far: verb and path.
+fn recorded(log: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(log).unwrap();
+    // The last line may be one that is being written: that of a watch.
+    let calls = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let fields = calls.map(|call| {
+        let field = |name: &str| call[name].as_str().unwrap().to_owned();
+        (field("verb"), field("requestURI"))
+    });
+    fields.collect()
+}
+
+#[tokio::test]
+async fn f8_reviews_of_a_namespace_that_never_opted_in_cause_a_bounded_read_and_no_other_call() {
+    let mut log = PathBuf::new();
+    let prepare = |directory: &Path| recording(directory, &mut log);
+    let api = ApiServer::of_ones_own_with(prepare).await;
+    install(&api).await;
+    let scope = api.scope("recorded").await;
+    // Its labels decide, so a namespace that is not known is read.
+    let policy = json!({
+        "apiVersion": "drydock.dev/v1alpha1",
+        "kind": "JobPodPolicy",
+        "metadata": {"name": scope.name},
+        "spec": {
+            "dind": {},
+            "namespaceSelector": {"matchLabels": {SCOPE_LABEL: scope.name}},
+        },
+    });
+    let path = format!("/apis/drydock.dev/v1alpha1/jobpodpolicies/{}", scope.name);
+    call::apply(&scope.admin, &path, &policy).await.object();
+    let jobs = scope.namespace("jobs", Some(ENFORCE)).await;
+    let never = scope.namespace("never", None).await;
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    server.ready().await;
+    let marked = async |pod: &str| {
+        let look = async || {
+            review(&server, &certificate, &forged(&jobs, pod)).await;
+            let path =
+                format!("/api/v1/namespaces/{jobs}/events?fieldSelector=involvedObject.name={pod}");
+            call::get(&scope.admin, &path).await.object()["items"].clone()
+        };
+        eventually("an Event", PATIENCE, look, |items| *items != json!([])).await;
+    };
+    marked("runner-0").await;
+
+    let before = recorded(&log).len();
+    let began = Instant::now();
+    let ghost = format!("{}-ghost", scope.name);
+    let forgeries = (0..50_usize).map(|pod| {
+        let namespace = [&never, &ghost][pod % 2];
+        let forgery = forged(namespace, &format!("runner-{pod}"));
+        let (server, certificate) = (&server, &certificate);
+        async move { review(server, certificate, &forgery).await.0 }
+    });
+    let statuses = join_all(forgeries).await;
+    assert!(statuses.contains(&200), "{statuses:?}");
+    for namespace in [
+        format!("{never}/pods/runner-0/eviction?x="),
+        format!("../{never}"),
+    ] {
+        review(&server, &certificate, &forged(&namespace, "runner-1")).await;
+    }
+    // Events are written one after the other: what those reviews led to has been called by now.
+    marked("runner-2").await;
+
+    let kept_for = Duration::from_secs(3);
+    let rounds = began.elapsed().as_millis() / kept_for.as_millis() + 1;
+    let calls = recorded(&log).split_off(before);
+    let mut reads = 0;
+    for (verb, path) in &calls {
+        let own = path.starts_with(&format!("/api/v1/namespaces/{jobs}/events"));
+        let is_bookkeeping = matches!(verb.as_str(), "list" | "watch")
+            || path.starts_with("/apis/drydock.dev/v1alpha1/jobpodpolicies/");
+        let is_read = verb == "get"
+            && [&never, &ghost]
+                .map(|name| format!("/api/v1/namespaces/{name}"))
+                .contains(path);
+        reads += u128::from(is_read);
+        assert!(own || is_bookkeeping || is_read, "{verb} {path}");
+    }
+    assert!(
+        (1..=2 * rounds).contains(&reads),
+        "{reads} reads: {calls:#?}"
+    );
 }

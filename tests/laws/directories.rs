@@ -67,6 +67,12 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
     let is_open = containers
         .iter()
         .any(|container| container.is_dind && container.may_generate());
+    // A daemon that generates nothing may be the one whose client reads there.
+    let direct: Vec<String> = containers
+        .iter()
+        .filter(|container| container.is_dind)
+        .filter_map(Container::ungenerated_directory)
+        .collect();
     let paths: Vec<String> = found.keys().cloned().collect();
     let (build, is_remote) = client(pod, &containers);
     let directory = |(path, (root, dinds)): (String, (String, Vec<&Container<'_>>))| {
@@ -87,7 +93,7 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
             } else {
                 Answer::Open
             },
-            overlaps: overlaps || is_open,
+            overlaps: overlaps || is_open || direct.contains(&path),
             build,
             is_remote,
             conflict: Answer::No,

@@ -150,6 +150,15 @@ impl<'p> Container<'p> {
         }
     }
 
+    /// The directory of a daemon that is started directly, and so generates nothing there (D2).
+    pub fn ungenerated_directory(&self) -> Option<String> {
+        let start = start::start(self.json);
+        match (&start.program, start::tls(self.json, &start)) {
+            (Program::Daemon(_), Tls::Directory(root)) => Some(clean(&format!("{root}/client"))),
+            _ => None,
+        }
+    }
+
     /// Whether rule D2 leaves open if certificates are generated: by a script that cannot be followed, or by other words of an image
     /// that is a daemon by the policy's word.
     pub fn may_generate(&self) -> bool {

@@ -43,6 +43,25 @@ fn aks_is_asked_not_to_edit_the_configuration() {
     assert_eq!(labels["admissions.enforcer/disabled"], "true");
 }
 
+/// The README takes it for the mark of the one object that an installation is changed to
+/// cert-manager with at last.
+#[test]
+fn f5_the_webhook_configuration_alone_has_the_label_by_which_it_is_applied_last() {
+    let objects = base();
+    let has_label = |object: &&Value| {
+        let labels = &object["metadata"]["labels"];
+        labels.get("admissions.enforcer/disabled").is_some()
+    };
+    let kinds: Vec<&Value> = objects
+        .iter()
+        .filter(has_label)
+        .map(|object| &object["kind"])
+        .collect();
+    assert_eq!(kinds, ["MutatingWebhookConfiguration"]);
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    assert!(readme.contains("kubectl apply -k . -l '!admissions.enforcer/disabled'"));
+}
+
 #[test]
 fn only_new_pods_are_asked_about() {
     for webhook in webhooks() {

@@ -1,11 +1,11 @@
 //! Hostile reviews through the real server: each is answered, and so is the next good one (F2, F6).
 
+use crate::bounds::{self, AT_BOUNDS};
 use crate::cgroup::Cgroup;
-use crate::process::{FREE_PORTS, Server, drydock};
+use crate::process::Server;
 use crate::refusals::assert_is_for_a_jobs_author;
-use crate::reviews::{RUNNER, assert_answers_runner};
+use crate::reviews::{RUNNER, assert_answers_runner, patch, response};
 use crate::shapes::{SHAPES, long_name};
-use std::process::Command;
 use std::thread;
 use tempfile::TempDir;
 
@@ -14,6 +14,9 @@ const MODERATE: usize = 400 << 10;
 
 /// As large as a body may be.
 const LARGEST: usize = 8 << 20;
+
+/// Of an answer: the patch that is written at most, in base64, and some notes.
+const MOST_OF_AN_ANSWER: usize = (2 << 20) / 3 * 4 + (64 << 10);
 
 /// The limit of the Deployment, less what the watches of a large cluster hold.
 const MEMORY: usize = (128 - 16) << 20;
@@ -35,22 +38,36 @@ fn f6_every_hostile_shape_is_answered_and_so_is_the_next_good_review() {
     }
 }
 
-/// Starts a server in a cgroup from its first instruction on.
-fn in_cgroup(cgroup: &Cgroup) -> Server {
+#[test]
+fn f6_each_review_at_the_bounds_is_answered_and_so_is_the_next_good_review() {
     let directory = TempDir::new().unwrap();
-    let ca = directory.path().join("ca.crt");
-    let serve = drydock(&["serve"]);
-    let mut command = Command::new("sh");
-    let script = format!(
-        "echo $$ > '{}' && exec \"$@\"",
-        cgroup.processes().display()
-    );
-    command.args(["-c", &script, "sh"]).arg(serve.get_program());
-    command.args(serve.get_args()).args(FREE_PORTS);
-    command
-        .args(["--log-level", "error", "--write-ca"])
-        .arg(&ca);
-    Server::spawn(command, directory, ca)
+    let policy = write_policy(&directory);
+    let server = Server::start(&["--policy", &policy]);
+    for shape in &AT_BOUNDS {
+        let body = (shape.review)();
+        let answer = server.connect().review("/mutate", &body).unwrap();
+        let (sent, came) = (body.len(), answer.body.len());
+        println!(
+            "{}: {sent} bytes, {} with {came} bytes",
+            shape.name, answer.status
+        );
+        if shape.is_judged {
+            assert!(patch(&response(&answer)).is_some(), "{}", shape.name);
+        } else {
+            assert_eq!(answer.status, 422, "{}", shape.name);
+            assert_is_for_a_jobs_author(&answer);
+        }
+        assert!(came <= MOST_OF_AN_ANSWER, "{}: {came} bytes", shape.name);
+        let good = server.connect().review("/mutate", RUNNER).unwrap();
+        assert!(patch(&response(&good)).is_some());
+    }
+}
+
+/// A policy that asks for as much as a policy may, in a file.
+fn write_policy(directory: &TempDir) -> String {
+    let path = directory.path().join("policy.json");
+    std::fs::write(&path, bounds::policy()).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -62,9 +79,12 @@ fn f6_four_of_the_largest_side_by_side_stay_within_the_deployments_memory() {
             return;
         }
     };
-    let mut server = in_cgroup(&cgroup);
+    let policies = TempDir::new().unwrap();
+    let policy = write_policy(&policies);
+    let mut server = Server::start_in(&cgroup, &["--log-level", "error", "--policy", &policy]);
     let shapes = SHAPES.iter().map(|shape| shape.of_size(LARGEST));
-    for body in shapes.chain([long_name(LARGEST)]) {
+    let at_bounds = AT_BOUNDS.iter().map(|shape| (shape.review)());
+    for body in shapes.chain([long_name(LARGEST)]).chain(at_bounds) {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -73,7 +93,8 @@ fn f6_four_of_the_largest_side_by_side_stay_within_the_deployments_memory() {
                 });
             }
         });
-        assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+        let good = server.connect().review("/mutate", RUNNER).unwrap();
+        assert!(patch(&response(&good)).is_some());
     }
     println!("most resident: {} KiB ({cgroup})", server.most_resident());
     assert!(server.is_running());

@@ -10,16 +10,13 @@ use crate::reviews::{RUNNER, assert_answers_runner};
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Connections that the servers of these tests allow, on the webhook port; and as many as are held by an attack on it.
 const CONNECTIONS: usize = 100;
 const HELD: usize = 150;
 /// Between two new ones, when all are there: a good review that takes up to a second is not the oldest.
 const PACE: Duration = Duration::from_millis(10);
-
-/// What a good review may take under an attack. Most take a tenth of it, also as other tests run beside.
-const GOOD_REVIEW: Duration = Duration::from_millis(500);
 
 /// No time limit that helps: only making room does.
 const FLAGS: [&str; 16] = [
@@ -46,7 +43,7 @@ const END: Duration = Duration::from_secs(1 + 3);
 /// A connection of an attacker, held open.
 type Held = Box<dyn Send>;
 
-/// Sends reviews while a server is attacked: 100 to see how long they take, then more of them while it is ended.
+/// Sends reviews while a server is attacked: 100 that are all answered, then more of them while it is ended.
 #[track_caller]
 fn review_under(
     mut server: Server,
@@ -74,10 +71,10 @@ fn review_under(
         });
         attacked.recv_timeout(Duration::from_secs(60)).unwrap();
 
-        let mut took: Vec<Duration> = (0..100).map(|_| time_of_a_review(&server)).collect();
-        took.sort();
-        println!("{hits}: p50 {:?}, p99 {:?}", took[50], took[98]);
-        assert!(took[50] < GOOD_REVIEW, "{took:?}");
+        // One that waits for a time limit waits for longer than its client does.
+        for _ in 0..100 {
+            assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+        }
         let metrics = server.metrics();
         assert!(metrics.value(hits) >= 1.0);
         assert!(metrics.value("drydock_connections") <= CONNECTIONS as f64 + 1.0);
@@ -104,13 +101,6 @@ fn review_under(
     });
     let end = server.wait_for_end(END);
     assert_eq!(end.code(), Some(0), "{}", server.stderr());
-}
-
-/// On a connection of its own, from its first packet to the answer.
-fn time_of_a_review(server: &Server) -> Duration {
-    let began = Instant::now();
-    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
-    began.elapsed()
 }
 
 /// Opens a connection, ends its handshake and sends bytes.

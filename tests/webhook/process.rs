@@ -1,5 +1,6 @@
 //! The real binary: started on free ports that its own banner names, stopped when the test that started it ends.
 
+use crate::cgroup::Cgroup;
 use crate::client::{Client, JSON, Plain, Tls, request};
 use crate::lines::{Lines, PATIENCE};
 use crate::metrics::Metrics;
@@ -133,6 +134,22 @@ impl Server {
             assert_eq!(value, None);
             command.env_remove(name);
         }
+        Self::spawn(command, directory, ca)
+    }
+
+    /// Starts a server in a cgroup from its first instruction on.
+    pub(crate) fn start_in(cgroup: &Cgroup, flags: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let ca = directory.path().join("ca.crt");
+        let serve = drydock(&["serve"]);
+        let mut command = Command::new("sh");
+        let script = format!(
+            "echo $$ > '{}' && exec \"$@\"",
+            cgroup.processes().display()
+        );
+        command.args(["-c", &script, "sh"]).arg(serve.get_program());
+        command.args(serve.get_args()).args(FREE_PORTS).args(flags);
+        command.arg("--write-ca").arg(&ca);
         Self::spawn(command, directory, ca)
     }
 

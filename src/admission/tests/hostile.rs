@@ -130,6 +130,44 @@ fn policy(on_conflict: &str, mode: &str) -> String {
     .to_string()
 }
 
+/// One text of the pod goes into an operation for each of its mounts, and each of its characters takes six bytes there.
+#[test]
+fn f6_a_patch_many_times_as_large_as_the_review_is_not_written() {
+    let mount = |number: usize| json!({"name": "claim", "mountPath": format!("/x{number}/../certs/client")});
+    let mounts: Vec<Value> = (0..1_000).map(mount).collect();
+    let text = |length: usize| {
+        let shared = json!([{"name": "empty", "mountPath": "/certs/client", "subPath": "\u{1}".repeat(length)}]);
+        let pod = json!({
+            "metadata": {"labels": {"job.runner.gitlab.com/pod": "x"}},
+            "spec": {
+                "volumes": [{"name": "claim", "hostPath": {}}, {"name": "empty", "emptyDir": {}}],
+                "containers": [
+                    {"name": "build", "volumeMounts": mounts},
+                    {"name": "docker", "image": "docker:28-dind", "volumeMounts": shared},
+                ],
+            },
+        });
+        review_of(&pod).to_string()
+    };
+    let policies = Setup {
+        policies: &[("a", "dind: {volumes: []}")],
+        ..Setup::default()
+    };
+    let policies = policies.policy_set();
+    let context = Context {
+        policies: &policies,
+        mode: Mode::Enforce,
+        namespace_labels: NamespaceLabels::Unknown,
+        own_namespace: "drydock",
+    };
+    let answer = review(text(100).as_bytes(), context).expect("an answer");
+    let patch = answer.patch.expect("a patch");
+    assert!(patch.len() > 500_000, "{} bytes", patch.len());
+    let error = review(text(1_000).as_bytes(), context).expect_err("6 MB");
+    assert!(matches!(error, ReviewError::PatchTooLarge(_)), "{error}");
+    assert!(error.to_string().contains("more than 2097152 bytes"));
+}
+
 /// Neither a line break nor anything else that does not print, and an end.
 #[track_caller]
 fn assert_harmless(text: &str, most: usize) {
@@ -207,7 +245,8 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
                 mode: Mode::Enforce,
                 own_namespace: "drydock",
             };
-            let verdict = verdict::judge(Pod::from_json(&text).expect("a pod"), policies, place);
+            let pod = Pod::from_json(&text).expect("a pod");
+            let verdict = verdict::judge(pod, policies, place).expect("the patch is written");
             for (note, _) in verdict.notes(Audience::Curious) {
                 rules.insert(note.rule());
                 assert_harmless(&note.to_string(), 3000);

@@ -26,14 +26,10 @@ pub(super) struct Joined {
 /// Finds the API server as every client does: a kubeconfig, or the ServiceAccount of the pod. Nothing is asked of it yet.
 pub(super) async fn client() -> anyhow::Result<Client> {
     // The error's own text has its causes already, and would have each of them again.
-    let mut config = Config::infer().await.map_err(|error| {
+    let config = Config::infer().await.map_err(|error| {
         anyhow!("--cluster finds no API server; set KUBECONFIG, or run in a pod with a ServiceAccount: {error}")
     })?;
-    // Whoever asks tries again and says so. kube would do it in silence, and wait for minutes after an outage.
-    config.default_retry = false;
-    let client = Client::try_from(config);
-    let client = client.context("--cluster cannot use the credentials that it found")?;
-    Ok(calls::limited(client, calls::LIMIT))
+    calls::client(config).context("--cluster cannot use the credentials that it found")
 }
 
 pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Joined {

@@ -1,7 +1,12 @@
-//! An API server that accepts a call and says nothing.
+//! An API server that accepts a call and says nothing, or too much, or what is no answer.
 
-use super::{LIMIT, is_no_answer, limited, reporting};
-use crate::cluster::testing::{Recorder, Reply, list};
+use super::{LARGEST, LIMIT, client, is_no_answer, limited, reporting};
+use crate::cluster::testing::{Recorder, Reply, config_of, list};
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::http::header::{LOCATION, RETRY_AFTER};
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ListParams, Patch, PatchParams, WatchParams};
 use serde_json::json;
@@ -82,4 +87,69 @@ async fn headers_and_each_part_of_a_body_are_contact_and_silence_is_none() {
         .unwrap()
         .unwrap();
     assert_eq!(contacts.load(Ordering::Relaxed), of_list + 2);
+}
+
+/// A chunk of a megabyte, and so many of them that a body is too large.
+fn endless() -> Vec<Bytes> {
+    let chunk = Bytes::from(vec![b' '; 1 << 20]);
+    vec![chunk; (LARGEST >> 20) + 1]
+}
+
+#[tokio::test]
+async fn f4_a_body_without_end_is_not_read_to_its_end() {
+    let client = Recorder::default().client(|_| Reply::Chunks(endless()));
+    let namespaces: Api<Namespace> = Api::all(limited(client, LIMIT));
+    let listed = namespaces.list(&ListParams::default()).await;
+    let error = format!("{:?}", listed.unwrap_err());
+    assert!(error.contains("TooLarge"), "{error}");
+}
+
+#[tokio::test]
+async fn f4_an_event_without_end_is_not_read_to_its_end_and_many_events_are() {
+    let bookmark = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"resourceVersion": "8", "annotations": {"a": "x".repeat(1 << 20)}}});
+    let line = format!("{}\n", json!({"type": "BOOKMARK", "object": bookmark}));
+    let many = vec![Bytes::from(line); (LARGEST >> 20) + 1];
+    let count = many.len();
+    let lines = [many, endless()].concat();
+    let client = Recorder::default().client(move |_| Reply::Chunks(lines.clone()));
+    let namespaces: Api<Namespace> = Api::all(limited(client, LIMIT));
+    let watched = namespaces.watch(&WatchParams::default(), "7").await;
+    let items: Vec<_> = watched.unwrap().collect().await;
+    let good = items.iter().take_while(|item| item.is_ok()).count();
+    assert_eq!(good, count);
+    let error = format!("{:?}", items[count].as_ref().unwrap_err());
+    assert!(error.contains("TooLarge"), "{error}");
+}
+
+/// A server on a socket that answers each call with this status and header; how often it is called is counted.
+async fn answering(
+    status: StatusCode,
+    header: (axum::http::HeaderName, &'static str),
+) -> (kube::Client, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let router = Router::new().fallback(async move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        (status, [header], "what is no object")
+    });
+    (client(config_of(router).await).unwrap(), calls)
+}
+
+/// kube's own retries would wait for hours here.
+#[tokio::test]
+async fn f4_a_call_that_is_put_off_for_hours_fails_now() {
+    let (client, calls) = answering(StatusCode::TOO_MANY_REQUESTS, (RETRY_AFTER, "10000")).await;
+    let namespaces: Api<Namespace> = Api::all(client);
+    let error = namespaces.get("ci").await.unwrap_err();
+    assert!(!is_no_answer(&error), "{error:?}");
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn f8_a_redirection_takes_no_token_anywhere() {
+    let (client, calls) =
+        answering(StatusCode::FOUND, (LOCATION, "/api/v1/namespaces/other")).await;
+    let namespaces: Api<Namespace> = Api::all(client);
+    namespaces.get("ci").await.unwrap_err();
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with the cluster, and telling it once.
 
 use crate::names::{CA_SECRET, NAME};
+use crate::shown;
 use std::time::Duration;
 
 /// Why a look did not come to its end.
@@ -50,7 +51,7 @@ impl Object<'_> {
             kube::Error::Api(status) if status.code == 409 => Problem::Conflict(name),
             _ => Problem::Api {
                 what: format!("{name} cannot be {verb}"),
-                why: reason(&error),
+                why: shown::sentence(&reason(&error)),
             },
         }
     }

@@ -3,8 +3,10 @@
 //! Reviews of one namespace share one read, a few reads at most are under way, and an answer (that there is no such namespace, too)
 //! is kept for a moment. Beyond that a review is refused at once, without a call to the API server.
 
+use super::bounded;
 use crate::object_name::NamespaceName;
 use crate::policy::set::Labels;
+use crate::shown;
 use crate::telemetry::metrics::{Metrics, NamespaceRead};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
@@ -150,17 +152,18 @@ impl Shared {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let (result, answer) = match tokio::time::timeout(PATIENCE, api.get_metadata(name)).await {
             Ok(Ok(namespace)) => {
-                let labels = namespace.metadata.labels.unwrap_or_default();
-                (NamespaceRead::Found, Some(Ok(labels)))
+                let labels = bounded(namespace.metadata.labels.unwrap_or_default());
+                (NamespaceRead::Found, Some(labels))
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
                 let sentence = "there is no such namespace".to_owned();
                 (NamespaceRead::NotFound, Some(Err(sentence)))
             }
             Ok(Err(error)) => {
+                let problem = shown::sentence(&error.to_string());
                 tracing::warn!(
                     namespace = name.as_str(),
-                    "the namespace cannot be read: {error}"
+                    "the namespace cannot be read: {problem}"
                 );
                 (NamespaceRead::Failed, None)
             }

@@ -4,19 +4,17 @@ mod replicas;
 
 use super::{Change, Follower, run, run_by};
 use crate::cluster::source::Seen;
-use crate::cluster::testing::client_of;
+use crate::cluster::testing::{Recorder, Reply, client_of, list as of};
 use crate::cluster::watch::Watched;
 use crate::telemetry::metrics::Metrics;
 use axum::Router;
-use axum::extract::RawQuery;
-use axum::routing::{get, patch};
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Longer than changes are gathered before a status is written.
 const SLOW: Duration = Duration::from_millis(500);
@@ -55,44 +53,26 @@ fn ingress() -> Value {
     })
 }
 
-/// Answers a list after a while, and a watch never.
-async fn listed(after: Duration, query: Option<String>, object: Value) -> String {
-    if query.unwrap_or_default().contains("watch=true") {
-        std::future::pending::<()>().await;
-    }
-    tokio::time::sleep(after).await;
-    let kind = format!("{}List", object["kind"].as_str().unwrap());
-    let list = json!({
-        "apiVersion": object["apiVersion"],
-        "kind": kind,
-        "metadata": {"resourceVersion": "7"},
-        "items": [object],
-    });
-    list.to_string()
-}
-
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_starts_says_nothing_of_a_source_before_it_has_looked_at_it() {
-    let written = Arc::new(AtomicUsize::new(0));
-    let count = written.clone();
-    let write = async move || {
-        count.fetch_add(1, Ordering::Relaxed);
-        policy().to_string()
-    };
-    let policies = async |RawQuery(query): RawQuery| listed(Duration::ZERO, query, policy()).await;
-    let ingresses = async |RawQuery(query): RawQuery| listed(SLOW, query, ingress()).await;
-    let of_policies = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
-    let of_ingresses = "/apis/networking.k8s.io/v1/namespaces/cicd/ingresses";
-    let router = Router::new()
-        .route(of_policies, get(policies))
-        .route(&format!("{of_policies}/{{name}}/status"), patch(write))
-        .route(of_ingresses, get(ingresses));
-    let client = client_of(router).await;
+    let recorder = Recorder::default();
+    let client = recorder.client(|line| match line {
+        line if line.starts_with("PATCH ") => Reply::Json(200, policy()),
+        line if line.contains("watch=true") => Reply::Events(Vec::new()),
+        line if line.contains("/jobpodpolicies") => of("JobPodPolicy", &[policy()]),
+        _ => Reply::After(SLOW, Box::new(of("Ingress", &[ingress()]))),
+    });
     let (published, mut set) = watch::channel(None);
+    let began = Instant::now();
     let work = tokio::spawn(run(client, published, Arc::new(Metrics::new())));
     set.wait_for(Option::is_some).await.unwrap();
+    assert_eq!(began.elapsed(), SLOW);
+    // Whatever is gathered by then would be written.
+    tokio::time::sleep(SLOW).await;
     work.abort();
-    assert_eq!(written.load(Ordering::Relaxed), 0);
+    let requests = recorder.requests();
+    let written = requests.iter().filter(|line| line.starts_with("PATCH "));
+    assert_eq!(written.count(), 0, "{requests:?}");
 }
 
 /// One that has read this policy and looked at its source, and has nothing to do about it any more.

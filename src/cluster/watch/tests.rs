@@ -1,7 +1,7 @@
 //! How an API server is asked that does not answer as it should. The clock is paused: it goes on when nothing else is to be done.
 
 use super::{LONGEST_WAIT, SHORTEST_WAIT, Watched, wait_after, watch};
-use crate::cluster::calls::{LIMIT, limited};
+use crate::cluster::calls::{LIMIT, SHORTEST_WATCH, limited};
 use crate::cluster::testing::{Recorder, Reply, list, refusal};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Service;
@@ -130,4 +130,56 @@ async fn f4_a_watch_without_headers_is_an_outage_and_is_asked_again() {
     let requests = recorder.requests();
     let watches = requests.iter().filter(|line| line.contains("watch=true"));
     assert_eq!(watches.count(), 2, "{requests:?}");
+}
+
+/// Answers that are no list, good or too large, are failures like any other: told with a bound, and asked for again at leisure.
+#[tokio::test(start_paused = true)]
+async fn f4_garbage_is_an_outage_that_is_told_in_a_line_and_is_asked_for_less_and_less_often() {
+    let texts = [
+        "\u{1b}[2J no JSON",
+        "[]",
+        "{\"items\": 7}",
+        "{\"kind\": \"Status\"}",
+    ];
+    for text in texts {
+        let recorder = Recorder::default();
+        let garbage = move |_: &str| Reply::Chunks(vec![text.into()]);
+        let mut watched: Watching<'_> = pin!(services(&recorder, garbage));
+        let began = Instant::now();
+        let problem = outage(&mut watched).await;
+        assert!(!problem.contains(char::is_control), "{problem}");
+        assert_eq!(began.elapsed(), wait_after(1) + wait_after(2), "{text}");
+        assert_eq!(recorder.requests().len(), 3, "{text}");
+    }
+    let recorder = Recorder::default();
+    let message = "\u{1b}[2J\n".repeat(100_000);
+    let long = move |_: &str| Reply::Json(403, refusal(403, &message));
+    let mut watched: Watching<'_> = pin!(services(&recorder, long));
+    let problem = outage(&mut watched).await;
+    assert!(problem.len() < 1024, "{}", problem.len());
+    assert!(!problem.contains(char::is_control), "{problem}");
+}
+
+/// kube's watcher asks for a watch that has ended again at once.
+#[tokio::test(start_paused = true)]
+async fn f4_watches_that_end_at_once_are_asked_for_once_a_second() {
+    const MANY: usize = 100;
+    let recorder = Recorder::default();
+    let mut watches = 0;
+    let ends = move |line: &str| {
+        watches += usize::from(line.contains("watch=true"));
+        match line.contains("watch=true") {
+            // The clock goes on only when nothing is left to be done.
+            true if watches > MANY => Reply::Silence,
+            true => Reply::Chunks(Vec::new()),
+            false => list("Service", &[]),
+        }
+    };
+    let mut watched: Watching<'_> = pin!(services(&recorder, ends));
+    let rest = async { while watched.next().await.is_some() {} };
+    let over = tokio::time::timeout(10 * SHORTEST_WATCH, rest).await;
+    over.expect_err("it goes on");
+    let requests = recorder.requests();
+    let watches = requests.iter().filter(|line| line.contains("watch=true"));
+    assert!((9..=11).contains(&watches.count()), "{requests:?}");
 }

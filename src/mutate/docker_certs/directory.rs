@@ -14,6 +14,12 @@ pub(super) struct Directory {
     pub(super) dinds: Vec<ContainerId>,
     /// The `build` container, where its client may read from the directory (D3).
     pub(super) build: Option<ContainerId>,
+    /// Whether each of these dind containers starts without TLS when it cannot write here. Where the
+    /// client expects just that, writable certificates would turn TLS on, and the client away.
+    pub(super) falls_back_to_plain: bool,
+    /// Whether another daemon of the pod generates nothing and has the same directory: a volume there
+    /// may hold the certificates of that daemon's client.
+    pub(super) is_of_direct_daemon: bool,
 }
 
 /// How a mount relates to a directory.
@@ -137,42 +143,45 @@ impl Directory {
 
     /// Returns the dind container that is given its server certificates, if one is (D6): it manages
     /// its own authority, and a client directory that is not writable is then deliberate.
-    pub(super) fn own_authority<'a>(&self, pod: &Pod<'a>, survey: &Survey<'a>) -> Option<Text<'a>> {
+    pub(super) fn own_authority<'a>(
+        &self,
+        pod: &Pod<'a>,
+        survey: &mut Survey<'a>,
+    ) -> Option<Text<'a>> {
         let server = mount_path::join(mount_path::parent(&self.path), "server");
-        let supplies = |mount: &VolumeMount<'_>| {
-            let path = mount.path();
-            if path == server || mount_path::is_below(path, &server) {
-                return survey.brings_content(pod, mount.volume());
-            }
-            mount_path::is_below(&server, path)
-                && survey.volume(pod, mount.volume()).is_some_and(|volume| {
-                    let mut items = volume.item_paths();
-                    items.any(|item| shows_item_in(mount, item, &server))
-                })
-        };
-        let container = self
-            .dinds
-            .iter()
-            .filter_map(|id| pod.container(*id))
-            .find(|container| container.mounts().iter().any(supplies))?;
+        let container =
+            self.dinds
+                .iter()
+                .filter_map(|id| pod.container(*id))
+                .find(|container| {
+                    let mut mounts = container.mounts().iter();
+                    mounts.any(|mount| supplies(mount, &server, pod, survey))
+                })?;
         Some(container.name.clone().unwrap_or_default())
     }
 }
 
-/// Whether a mount shows an item of its volume below a directory.
-fn shows_item_in(mount: &VolumeMount<'_>, item: &str, directory: &str) -> bool {
-    let sub_path = mount_path::clean(mount.sub_paths().0);
-    let item = mount_path::clean(item);
-    let shown = if &*sub_path == "/" {
-        Some(&*item)
-    } else {
-        item.strip_prefix(&*sub_path)
-    };
-    let shown = shown.filter(|shown| shown.starts_with('/'));
-    shown.is_some_and(|shown| {
-        let path = format!("{}{shown}", mount.path());
-        mount_path::is_below(&mount_path::clean(&path), directory)
-    })
+/// Whether a mount puts files into a directory, or may.
+fn supplies<'a>(
+    mount: &VolumeMount<'a>,
+    directory: &str,
+    pod: &Pod<'a>,
+    survey: &mut Survey<'a>,
+) -> bool {
+    let path = mount.path();
+    if path == directory || mount_path::is_below(path, directory) {
+        return survey.brings_content(pod, mount.volume());
+    }
+    let volume = survey.volume(pod, mount.volume());
+    let has_items = volume.is_some_and(|volume| volume.item_paths().next().is_some());
+    if !has_items || !mount_path::is_below(directory, path) {
+        return false;
+    }
+    // Where the directory is in the volume.
+    let below = directory.strip_prefix(path.trim_end_matches('/'));
+    let below = below.unwrap_or_default().trim_start_matches('/');
+    let part = mount_path::clean(mount.sub_paths().0);
+    survey.has_item_below(pod, mount.volume(), &mount_path::join(&part, below))
 }
 
 /// Returns the mounts above a clean path, with their indices.

@@ -32,7 +32,7 @@ impl<'a> Shared<'a> {
         pod: &Pod<'a>,
         certs: &ClientCerts,
         directory: &Directory,
-        mounts: &[MountKind<'a>],
+        mounts: &[&MountKind<'a>],
         survey: &Survey<'a>,
     ) -> Self {
         if let Some(mount) = of_dind(pod, directory, mounts, survey) {
@@ -132,7 +132,7 @@ impl<'a> Shared<'a> {
 fn of_dind<'m, 'a>(
     pod: &Pod<'a>,
     directory: &Directory,
-    mounts: &'m [MountKind<'a>],
+    mounts: &[&'m MountKind<'a>],
     survey: &Survey<'a>,
 ) -> Option<&'m MountKind<'a>> {
     let at_directory = |mount: &&MountKind<'_>| mount.relation == Relation::At;
@@ -144,9 +144,13 @@ fn of_dind<'m, 'a>(
     };
     let of_build = mounts
         .iter()
+        .copied()
         .filter(at_directory)
         .rfind(|mount| Some(mount.id.container) == directory.build);
-    let candidates = || mounts.iter().filter(at_directory).filter(can_be_shared);
+    let candidates = || {
+        let mounts = mounts.iter().copied();
+        mounts.filter(at_directory).filter(can_be_shared)
+    };
     of_build
         .and_then(|of_build| candidates().rfind(|mount| mount.volume == of_build.volume))
         .or_else(|| candidates().next_back())
@@ -156,13 +160,16 @@ fn of_dind<'m, 'a>(
 /// another container may lack, so it stays only where no mount has to be changed or added for it.
 fn common_sub_paths<'a>(
     directory: &Directory,
-    mounts: &[MountKind<'a>],
+    mounts: &[&MountKind<'a>],
     of_dind: &MountKind<'a>,
 ) -> SubPaths<'a> {
     let is_same = |mount: &MountKind<'a>| {
         mount.volume == of_dind.volume && mount.sub_paths == of_dind.sub_paths
     };
-    let at_directory = || mounts.iter().filter(|mount| mount.relation == Relation::At);
+    let at_directory = || {
+        let mounts = mounts.iter().copied();
+        mounts.filter(|mount| mount.relation == Relation::At)
+    };
     let has_it = |id| at_directory().any(|mount| mount.id.container == id);
     let is_common = at_directory().all(is_same) && directory.users().all(has_it);
     if of_dind.sub_paths.expr.is_empty() || is_common {

@@ -1,14 +1,13 @@
-//! One reading of a pod for all certificate directories: which mounts have to do with which
-//! directory, and what each volume serves.
+//! One reading of a pod for all certificate directories: what each volume serves.
 //!
 //! A pod may have as many directories as dind containers, so nothing here is read once for each of
 //! them. Places of mounts are those before the first change; [`Survey::position`] says where a
 //! mount is now.
 
-use super::directory::{Directory, MountKind, Relation, SubPaths};
-use crate::mount_path::Outermost;
+use super::directory::MountKind;
+use crate::mount_path::SortedPaths;
 use crate::mutate::change::MountId;
-use crate::pod::{Container, ContainerId, ContainerList, Pod, Text, Volume, VolumeMount, text};
+use crate::pod::{Container, ContainerId, ContainerList, Pod, Text, Volume, text};
 use std::collections::HashMap;
 
 /// What is known of a volume name.
@@ -28,116 +27,20 @@ struct Use {
 
 pub(super) struct Survey<'a> {
     uses: HashMap<Text<'a>, Use>,
-    /// For each directory the mounts at it, below it, and the ancestors that are in its way.
-    mounts: Vec<Vec<MountKind<'a>>>,
+    /// The paths of a volume's items, by its place, where that was asked.
+    items: HashMap<usize, SortedPaths>,
     /// The places of removed mounts, in order.
     removed: HashMap<ContainerId, Vec<usize>>,
 }
 
 impl<'a> Survey<'a> {
-    /// Reads a pod; of the directories only the outermost can be freed.
-    pub(super) fn new(
-        pod: &Pod<'a>,
-        directories: &[Directory],
-        outermost: &Outermost<Text<'static>>,
-    ) -> Self {
-        let mut survey = Self {
+    /// Reads a pod.
+    pub(super) fn new(pod: &Pod<'a>) -> Self {
+        Self {
             uses: uses(pod),
-            mounts: vec![Vec::new(); directories.len()],
+            items: HashMap::new(),
             removed: HashMap::new(),
-        };
-        for (id, container) in pod.containers() {
-            let mounts = container.mounts().iter().map(VolumeMount::path).enumerate();
-            let related = mounts.filter_map(|(index, path)| {
-                let (directory, at) = outermost.at_or_above(path)?;
-                let is_at = directory.len() == path.len();
-                Some((
-                    at,
-                    index,
-                    if is_at { Relation::At } else { Relation::Below },
-                ))
-            });
-            survey.record((id, container), related);
         }
-        for (at, directory) in directories.iter().enumerate() {
-            for id in directory.users() {
-                let Some(container) = pod.container(id) else {
-                    continue;
-                };
-                let ancestors = directory.unwritable_ancestors(pod, &survey, (id, container));
-                let ancestors = ancestors.into_iter();
-                let related = ancestors.map(|index| (at, index, Relation::UnwritableAncestor));
-                survey.record((id, container), related);
-            }
-        }
-        for mounts in &mut survey.mounts {
-            mounts.sort_by_key(|mount| (mount.id.container, mount.id.index));
-        }
-        survey
-    }
-
-    /// Records mounts of one container that have to do with directories.
-    fn record(
-        &mut self,
-        (id, container): (ContainerId, &Container<'a>),
-        related: impl Iterator<Item = (usize, usize, Relation)>,
-    ) {
-        // Counted only where a mount is to be removed.
-        let mut texts = None;
-        for (at, index, relation) in related {
-            let Some(mount) = container.mounts().get(index) else {
-                continue;
-            };
-            let is_repeated = relation != Relation::At && {
-                let texts = texts.get_or_insert_with(|| written_paths(container));
-                let number = texts.get(&mount.written_path());
-                number.is_some_and(|number| *number > 1)
-            };
-            self.push(at, (id, container), (index, mount), relation, is_repeated);
-        }
-    }
-
-    fn push(
-        &mut self,
-        at: usize,
-        (container_id, container): (ContainerId, &Container<'a>),
-        (index, mount): (usize, &VolumeMount<'a>),
-        relation: Relation,
-        is_repeated: bool,
-    ) {
-        let exists = self
-            .uses
-            .get(mount.volume())
-            .is_some_and(|known| known.index.is_some());
-        let kind = MountKind {
-            id: MountId {
-                container: container_id,
-                container_name: container.name.clone().unwrap_or_default(),
-                index,
-                path: mount.written_path(),
-            },
-            volume: mount.name.clone().unwrap_or_default(),
-            relation: if exists && !is_repeated {
-                relation
-            } else {
-                Relation::LeftInvalid
-            },
-            is_at_directory: relation == Relation::At,
-            read_only: mount.is_read_only(),
-            sub_paths: SubPaths::of(mount),
-        };
-        if let Some(mounts) = self.mounts.get_mut(at) {
-            mounts.push(kind);
-        }
-    }
-
-    /// Takes the mounts that have to do with a directory, in the pod's order.
-    pub(super) fn take_mounts(&mut self, directory: usize) -> Vec<MountKind<'a>> {
-        let mounts = self.mounts.get_mut(directory);
-        let mut mounts = mounts.map(std::mem::take).unwrap_or_default();
-        // An ancestor that an earlier directory had removed.
-        mounts.retain(|mount| !self.is_removed(mount.id.container, mount.id.index));
-        mounts
     }
 
     /// Returns the first volume of a name.
@@ -170,7 +73,21 @@ impl<'a> Survey<'a> {
         conflicts == known.mounts && known.volumes == 1 && sources <= 1 && !known.is_device
     }
 
-    fn is_removed(&self, id: ContainerId, index: usize) -> bool {
+    /// Whether a volume projects an item to a file below a clean path of its own.
+    pub(super) fn has_item_below(&mut self, pod: &Pod<'a>, name: &str, path: &str) -> bool {
+        let Some(index) = self.volume_index(name) else {
+            return false;
+        };
+        let Some(volume) = pod.volumes().get(index) else {
+            return false;
+        };
+        let items = self.items.entry(index);
+        let items = items.or_insert_with(|| SortedPaths::of(volume.item_paths()));
+        items.has_below(path)
+    }
+
+    /// Whether a mount, by its place before the first change, was removed.
+    pub(super) fn is_removed(&self, id: ContainerId, index: usize) -> bool {
         let removed = self.removed.get(&id);
         removed.is_some_and(|removed| removed.binary_search(&index).is_ok())
     }
@@ -247,12 +164,4 @@ fn uses<'a>(pod: &Pod<'a>) -> HashMap<Text<'a>, Use> {
 /// native sidecar runs beside dind.
 fn is_of_the_runner(container: &Container<'_>) -> bool {
     container.name().starts_with("init-") || crate::job_pod::dind::is_native_sidecar(container)
-}
-
-fn written_paths<'a>(container: &Container<'a>) -> HashMap<Text<'a>, usize> {
-    let mut texts = HashMap::new();
-    for mount in container.mounts() {
-        *texts.entry(mount.written_path()).or_default() += 1;
-    }
-    texts
 }

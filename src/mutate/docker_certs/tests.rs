@@ -309,3 +309,31 @@ fn d2_a_script_that_sets_the_directory_is_not_guessed_at() {
     judged.assert_unchanged();
     assert!(judged.tells_author("D2", "cannot be known"));
 }
+
+/// The client may call either daemon, so the certificates that it was given stay.
+#[test]
+fn d2_a_directory_that_a_direct_daemon_has_too_is_left_alone() {
+    let pod = |volumes: &str, mounts: &str| {
+        format!(
+            "volumes: [{volumes}]
+containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: docker:dind, args: [dockerd, --tlsverify]}}, {{name: two, image: docker:dind}}]"
+        )
+    };
+    let judged = judge(CERTS_ONLY, &pod(SECRET, AT));
+    judged.assert_unchanged();
+    assert!(judged.tells_team("D2", "starts dockerd directly"));
+    let judged = judge(CERTS_ONLY, &pod("", ""));
+    assert_eq!(judged.mounts("two"), &new_mount("/certs/client"));
+}
+
+/// The mount is in the way of both directories, and is said once.
+#[test]
+fn a4_a_mount_that_is_left_invalid_is_told_once() {
+    let judged = judge(
+        CERTS_ONLY,
+        "volumes: [{name: s, hostPath: {path: /s}}]
+containers: [{name: build, volumeMounts: [{name: gone, mountPath: /certs, readOnly: true}]}, {name: one, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/one}]}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/two}]}]",
+    );
+    let told = judged.notes.iter().filter(|(rule, ..)| *rule == "A4");
+    assert_eq!(told.count(), 1, "{:?}", judged.notes);
+}

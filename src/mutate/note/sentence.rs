@@ -120,7 +120,7 @@ impl fmt::Display for Note<'_> {
             }
             Fact::TlsOffByVersion { container } => write!(f, "dind container \"{container}\" runs without TLS, which is the default of its version, and needs no certificates"),
             Fact::NotGenerated { directory, container, .. } => write!(f, "dind container \"{container}\" starts dockerd directly, without the entrypoint that generates certificates, so {directory} is left as it is"),
-            Fact::OtherDaemon { directory, .. } => write!(f, "DOCKER_HOST names no service of the job, so the client may need the volume at {directory} for another daemon, and it is left as it is"),
+            Fact::OtherDaemon { directory, .. } => write!(f, "DOCKER_HOST names a daemon that is no service of the job, so {directory} is left as it is: it may hold the certificates for that daemon"),
             Fact::FallsBackToPlain { directory } => write!(f, "dind cannot write to {directory}, so this version of it starts without TLS on port 2375, which DOCKER_HOST names; it is left as it is, but anyone who reaches the pod can use that daemon"),
             Fact::TlsOff { container } => write!(f, "dind container \"{container}\" has an empty DOCKER_TLS_CERTDIR: it runs without TLS and needs no certificates"),
             Fact::DirectoryUnknown { container, why } => {

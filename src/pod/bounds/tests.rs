@@ -89,6 +89,24 @@ fn f6_reading_ends_at_the_first_element_too_many() {
     ));
 }
 
+/// Each source of a projected volume may have as many items as all of them together.
+#[test]
+fn f6_reading_ends_at_the_first_projected_item_too_many() {
+    let most = Dimension::Items.row().0;
+    let source = format!(
+        r#"{{"secret":{{"items":[{}{{}}]}}}},"#,
+        "{},".repeat(most / 2)
+    );
+    let sources = source.repeat(3);
+    // Cut as well: the volume is never read to its end.
+    let text = format!(r#"{{"spec":{{"volumes":[{{"projected":{{"sources":[{sources}"#);
+    let error = Pod::from_json(&text).expect_err("over the bound");
+    assert!(matches!(
+        error,
+        PodError::OverBound(OverBound(Dimension::Items))
+    ));
+}
+
 #[test]
 fn f6_the_documentation_has_the_same_table() {
     let documented = include_str!("../../../docs/limits.md");

@@ -117,3 +117,15 @@ async fn what_is_kept_is_bounded() {
     }
     assert_eq!(reads.0.reads().len(), KEPT);
 }
+
+#[tokio::test(start_paused = true)]
+async fn f6_labels_that_are_too_large_are_no_answer_that_a_review_is_judged_by() {
+    let recorder = Recorder::default();
+    let large = super::super::tests::namespace("ci", super::super::LARGEST_LABELS + 64);
+    let reads = reads(&recorder, move |_| Reply::Json(200, large.clone()));
+    for _ in 0..3 {
+        let problem = reads.read(&name("ci")).await.unwrap_err();
+        assert!(problem.starts_with("its labels have "), "{problem}");
+    }
+    assert_eq!(recorder.requests().len(), 1, "the answer is kept");
+}

@@ -1,0 +1,47 @@
+//! Namespaces whose labels would fill the memory of a replica.
+
+use super::{LARGEST_LABELS, OptedIn, run};
+use crate::cluster::testing::{Recorder, Reply, list};
+use crate::telemetry::metrics::Metrics;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A namespace whose labels have so many bytes beside that one by which it opts in.
+pub(super) fn namespace(name: &str, bytes: usize) -> Value {
+    let mut labels = serde_json::Map::new();
+    labels.insert("drydock.dev/job-pods".to_owned(), "enforce".into());
+    for number in 0..bytes / 64 {
+        labels.insert(format!("{number:04}"), "x".repeat(60).into());
+    }
+    json!({
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "PartialObjectMetadata",
+        "metadata": {"name": name, "resourceVersion": "7", "labels": labels},
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn f6_a_namespace_whose_labels_are_too_large_is_left_out_and_others_are_not() {
+    let answer = |line: &str| match line.contains("watch=true") {
+        true => Reply::Events(vec![
+            json!({"type": "MODIFIED", "object": namespace("grows", LARGEST_LABELS + 64)}),
+            json!({"type": "MODIFIED", "object": namespace("last", 64)}),
+        ]),
+        false => {
+            let large = namespace("large", LARGEST_LABELS + 64);
+            list(
+                "Namespace",
+                &[large, namespace("ci", 1024), namespace("grows", 64)],
+            )
+        }
+    };
+    let opted_in = OptedIn::default();
+    let mut known = opted_in.namespaces.subscribe();
+    let client = Recorder::default().client(answer);
+    tokio::select! {
+        () = run(client, opted_in, Arc::new(Metrics::new())) => {}
+        seen = known.wait_for(|known| known.contains_key("last")) => drop(seen.unwrap()),
+    }
+    let names: Vec<String> = known.borrow().keys().cloned().collect();
+    assert_eq!(names, ["ci", "last"]);
+}
