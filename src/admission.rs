@@ -170,13 +170,13 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
     for (note, standing) in verdict.notes(Audience::Team) {
         let standing = match standing {
             Standing::InForce => "",
-            Standing::Audit => " (audit)",
+            Standing::Audit => ", audit",
         };
         notes.reserve(ROOM_FOR_A_NOTE);
-        notes.add(format_args!("{}{standing}: {note}", note.rule()));
+        notes.add(format_args!("{note} ({}{standing})", note.rule()));
     }
     if let Some(claims) = &verdict.claims {
-        notes.add(format_args!("A5: {claims}"));
+        notes.add(format_args!("{claims} (A5)"));
     }
     Record {
         outcome: verdict.outcome,

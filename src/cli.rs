@@ -7,6 +7,7 @@ mod explain;
 mod input;
 mod mutate;
 mod print;
+mod rules;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,7 @@ enum Command {
     Mutate(mutate::Mutate),
     Check(check::Check),
     Print(print::Print),
+    Rules(rules::Rules),
     Certs(certs::Certs),
 }
 
@@ -68,6 +70,7 @@ impl Cli {
             Command::Mutate(mutate) => mutate.run(out, talk),
             Command::Check(check) => check.run(out, talk),
             Command::Print(print) => print.run(out),
+            Command::Rules(rules) => rules.run(out),
             Command::Certs(certs) => certs.run(out),
         }
     }

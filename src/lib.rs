@@ -27,21 +27,8 @@
 //! Beside it [`cluster`] watches policies and the objects that have their addresses, and publishes a [`policy::PolicySet`] when
 //! one changes; it writes status and Events. An API server that is away changes nothing for reviews.
 //!
-//! # Invariants
-//!
-//! - Planning a planned pod gives no change; what rules promise holds afterwards; all else is as it was: `tests/laws.rs`.
-//! - The patch applied to the original is the pod of `drydock mutate -o json`: `tests/laws.rs`, `tests/fixtures.rs`.
-//! - A patch never names what is missing, and never tests: `mutate::patch::tests`.
-//! - A [`policy::Policy`] cannot be wrong: `policy::parse::tests`.
-//! - `drydock check` refuses what the API server refuses when a policy is written, and nothing else: `tests/cluster/policies.rs`.
-//! - Nothing reachable from a request panics; were it to, the answer is a 500 and the next request is served: `tests/webhook.rs`.
-//! - Health, metrics and the end of the process never wait for a review: `server::tests`.
-//! - No body, value of a variable or patch is logged: `tests/webhook.rs`.
-//! - The API server calls for exactly those pods that [`job_pod::recognise`] takes: `tests/cluster/match_conditions.rs`.
-//! - Nothing is served whose authority the `caBundle` does not trust, whatever happens to Secret and configuration:
-//!   `cluster::certificates::tests`, `tests/cluster.rs`.
-//! - drydock's ServiceAccount can change no field of its webhook configuration but `caBundle`:
-//!   `tests/cluster/guard.rs`.
+//! `docs/ARCHITECTURE.md` has the flows with their files in order, and the invariants with the test
+//! that holds each.
 
 // A test that meets what it does not expect is to fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]

@@ -38,5 +38,7 @@ mod mutate;
 mod mutate_options;
 #[path = "cli/print.rs"]
 mod print;
+#[path = "cli/rules.rs"]
+mod rules;
 #[path = "cli/yaml.rs"]
 mod yaml;

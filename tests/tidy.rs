@@ -13,8 +13,12 @@
     reason = "the modules of a test are nobody's library"
 )]
 
+#[path = "tidy/docs.rs"]
+mod docs;
 #[path = "tidy/files.rs"]
 mod files;
+#[path = "tidy/rules.rs"]
+mod rules;
 #[path = "tidy/source.rs"]
 mod source;
 

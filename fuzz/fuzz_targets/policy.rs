@@ -1,13 +1,26 @@
-//! Any text is read as policies, or told why not.
-#![no_main]
+//! Any text parses to policies and errors that name the file.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(not(fuzzing))]
+mod replay;
 
 use drydock::policy::{self, LiveAddresses, PolicySet};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target(bytes));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::process::ExitCode {
+    replay::main(target)
+}
+
+fn target(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     let file = policy::read("policy.yaml", text);
     for error in &file.errors {
         assert!(error.to_string().starts_with("policy.yaml"));
     }
     PolicySet::new(file.policies, &LiveAddresses::new());
-});
+}

@@ -1,9 +1,11 @@
-//! Any body is answered, or refused with a named error; what is patched needs no other patch.
-#![no_main]
+//! Any body has an answer or a named error, and a patched pod needs no second patch.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(not(fuzzing))]
+mod replay;
 
 use drydock::admission::{Context, NamespaceLabels, review};
 use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
-use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::sync::LazyLock;
 
@@ -15,7 +17,15 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     )
 });
 
-fuzz_target!(|body: &[u8]| {
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|body: &[u8]| target(body));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::process::ExitCode {
+    replay::main(target)
+}
+
+fn target(body: &[u8]) {
     let context = Context {
         policies: &POLICIES,
         mode: Mode::Enforce,
@@ -27,7 +37,7 @@ fuzz_target!(|body: &[u8]| {
     else {
         return;
     };
-    // What serde_json's own document says is the same review.
+    // The same review as serde_json writes it.
     assert_eq!(
         review(value.to_string().as_bytes(), context).unwrap().body,
         answer.body
@@ -47,4 +57,4 @@ fuzz_target!(|body: &[u8]| {
             None
         );
     }
-});
+}

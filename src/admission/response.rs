@@ -89,7 +89,7 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
             status: denial.map(|note| Status {
                 code: 403,
                 reason: "Forbidden",
-                message: note.to_string(),
+                message: note.with_rule(),
             }),
             warnings: warnings(verdict),
             audit_annotations: AuditAnnotations::of(record),

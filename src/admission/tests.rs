@@ -127,6 +127,7 @@ fn f1_a_refusal_says_who_why_and_what_to_do() {
     ] {
         assert!(message.contains(part), "{part} in {message}");
     }
+    assert!(message.ends_with(" (D8)"), "{message}");
 }
 
 #[rstest]
@@ -229,7 +230,8 @@ fn t1_the_record_and_the_audit_annotations_say_what_happened() {
     assert_eq!(record.policies, "test@3");
     assert_eq!(record.changes, ["swap-volume"]);
     assert!(record.audit_changes.is_empty());
-    assert!(record.notes.starts_with("D7: secret volume \"ca\""));
+    assert!(record.notes.starts_with("secret volume \"ca\""));
+    assert!(record.notes.ends_with(" (D7)"), "{}", record.notes);
     let annotations = &response["auditAnnotations"];
     assert_eq!(annotations["outcome"], "mutated");
     assert_eq!(annotations["policies"], "test@3");
@@ -294,7 +296,7 @@ fn t3_what_only_concerns_the_platform_team_is_no_warning() {
     let pod = testing::pod("containers: [{name: build}, {name: svc-0, image: docker:20.10.24}]");
     let (answer, response) = answer(CERTS_ONLY, Mode::Enforce, &request(&pod));
     assert!(
-        answer.record.notes.starts_with("D1: "),
+        answer.record.notes.ends_with(" (D1)"),
         "{}",
         answer.record.notes
     );

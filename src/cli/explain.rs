@@ -2,8 +2,8 @@
 
 use crate::mutate::note::Fact;
 use crate::mutate::{Audience, Plan};
-use crate::policy::Mode;
 use crate::policy::set::{Desired, DesiredDind};
+use crate::policy::{Mode, Policy};
 use crate::verdict::{AuditReason, Outcome, SkipReason, Verdict};
 use std::io::Write;
 
@@ -46,7 +46,17 @@ pub(super) fn write(
 }
 
 fn line(out: &mut impl Write, rule: &str, sentence: &str) -> anyhow::Result<()> {
-    writeln!(out, "  {rule:<3} {sentence}")?;
+    writeln!(out, "  {sentence} ({rule})")?;
+    Ok(())
+}
+
+fn line_of_policy(
+    out: &mut impl Write,
+    rule: &str,
+    policy: &Policy,
+    sentence: &str,
+) -> anyhow::Result<()> {
+    writeln!(out, "  {sentence} ({rule}, policy \"{}\")", policy.name)?;
     Ok(())
 }
 
@@ -138,11 +148,8 @@ fn plan(
         line(out, "H1", "the policies own no hostnames")?;
     }
     for change in &plan.changes {
-        line(
-            out,
-            change.action.rule(),
-            &format!("{prefix}{change} (policy \"{}\")", change.policy.name),
-        )?;
+        let sentence = format!("{prefix}{change}");
+        line_of_policy(out, change.action.rule(), change.policy, &sentence)?;
     }
     if desired.dind.is_none() {
         line(
@@ -162,11 +169,8 @@ fn plan(
         } else {
             ""
         };
-        line(
-            out,
-            note.rule(),
-            &format!("{prefix}{told}{note} (policy \"{}\")", note.policy.name),
-        )?;
+        let sentence = format!("{prefix}{told}{note}");
+        line_of_policy(out, note.rule(), note.policy, &sentence)?;
     }
     // Where there is no dind, that has been said.
     let has_dind = !plan

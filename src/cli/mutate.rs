@@ -270,7 +270,7 @@ impl<O: Write, T: Write> Run<'_, O, T> {
         };
         let verdict = verdict::judge(pod, self.set, place)?;
         if let (Outcome::Denied, Some(denial)) = (verdict.outcome, &verdict.enforced.denial) {
-            self.refused(&namespace, &name, &denial.to_string())?;
+            self.refused(&namespace, &name, &denial.with_rule())?;
         }
         let patch = verdict.patch.as_deref().unwrap_or("[]");
         if matches!(self.options.output, Output::Explain) {

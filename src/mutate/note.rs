@@ -340,6 +340,12 @@ impl Note<'_> {
         }
     }
 
+    /// Returns the sentence, with the rule's code in brackets.
+    #[must_use]
+    pub fn with_rule(&self) -> String {
+        format!("{self} ({})", self.rule())
+    }
+
     /// Returns whom it concerns.
     #[must_use]
     pub fn audience(&self) -> Audience {

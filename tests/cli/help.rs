@@ -8,6 +8,7 @@ use rstest::rstest;
 #[case::of_mutate("mutate --help")]
 #[case::of_check("check --help")]
 #[case::of_print("print --help")]
+#[case::of_rules("rules --help")]
 #[case::of_certs("certs --help")]
 fn help_fits_a_screen(#[case] args: &str) {
     let ran = Desk::new().run(args).went_well();
@@ -44,6 +45,7 @@ fn version_is_the_packages() {
 #[case::flag_of_mutate("mutate -f pod.yaml --force", "unexpected argument '--force'")]
 #[case::flag_of_check("check --strict aliases.yaml", "unexpected argument '--strict'")]
 #[case::flag_of_print("print crd --json", "unexpected argument '--json'")]
+#[case::flag_of_rules("rules --json", "unexpected argument '--json'")]
 #[case::flag_of_certs("certs --days 5", "unexpected argument '--days'")]
 #[case::flag_of_serve("serve --port 5", "unexpected argument '--port'")]
 #[case::no_file("mutate", "--filename <FILE>")]

@@ -47,7 +47,10 @@ fn a_refused_pod_has_no_diff_and_an_explanation() {
         explained.out.starts_with("pod ci/runner-2: denied\n"),
         "{explained}"
     );
-    assert!(explained.out.contains("\n  D8 "), "{explained}");
+    assert!(
+        explained.out.contains(" (D8, policy \"strict\")\n"),
+        "{explained}"
+    );
 }
 
 #[test]
@@ -228,7 +231,7 @@ fn a_live_source_without_address_is_told() {
         .went_well();
     assert!(
         ran.out.contains(
-            "  H7  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is left as it is"
+            "  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is left as it is (H7, policy \"live\")\n"
         ),
         "{ran}"
     );

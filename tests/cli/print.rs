@@ -218,6 +218,7 @@ fn completions_know_the_commands(
         "mutate",
         "check",
         "print",
+        "rules",
         "certs",
         "namespace-labels",
     ] {

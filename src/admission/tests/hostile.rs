@@ -230,12 +230,9 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
             let answer =
                 review(review_of(&pod).to_string().as_bytes(), context).expect("an answer");
             assert_answer_is_harmless(&answer);
-            assert!(
-                answer
-                    .record
-                    .notes
-                    .contains("A5: the pod came with drydock.dev/policies=")
-            );
+            for part in ["the pod came with drydock.dev/policies=", " (A5)"] {
+                assert!(answer.record.notes.contains(part));
+            }
             if !outcomes.contains(&answer.record.outcome) {
                 outcomes.push(answer.record.outcome);
             }

@@ -1,0 +1,71 @@
+//! `drydock rules`: the list, one rule, several, and a code that is no rule.
+
+use super::desk::Desk;
+use rstest::rstest;
+
+const DOCUMENT: &str = include_str!("../../docs/rules.md");
+
+/// Returns code and title of each rule of the document.
+fn headings() -> Vec<(&'static str, &'static str)> {
+    let lines = DOCUMENT
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "));
+    lines.map(|line| line.split_once(": ").unwrap()).collect()
+}
+
+#[test]
+fn without_a_code_every_rule_is_a_line() {
+    let listed = Desk::new().run("rules").went_well().out;
+    let lines = headings().into_iter();
+    let expected: String = lines
+        .map(|(code, title)| format!("{code}  {title}\n"))
+        .collect();
+    assert_eq!(listed, expected);
+    assert!(listed.lines().count() > 50, "{listed}");
+}
+
+#[rstest]
+#[case::upper_case("rules D7")]
+#[case::lower_case("rules d7")]
+fn a_code_prints_its_section(#[case] args: &str) {
+    let printed = Desk::new().run(args).went_well().out;
+    let (first, rest) = printed.split_once('\n').unwrap();
+    let (_, title) = headings()
+        .into_iter()
+        .find(|(code, _)| *code == "D7")
+        .unwrap();
+    assert_eq!(first, format!("### D7: {title}"));
+    assert!(rest.contains("swapped in place"), "{printed}");
+    assert!(!rest.contains("\n#"), "one section: {printed}");
+    assert!(DOCUMENT.contains(printed.trim_end()), "{printed}");
+}
+
+#[test]
+fn the_last_rule_of_a_chapter_ends_before_the_next_chapter() {
+    let printed = Desk::new().run("rules H8").went_well().out;
+    assert!(printed.contains("hostNetwork"), "{printed}");
+    assert!(!printed.contains("## The certificates"), "{printed}");
+}
+
+#[test]
+fn several_codes_are_printed_in_the_order_given() {
+    let desk = Desk::new();
+    let one = |code: &str| desk.run(&format!("rules {code}")).went_well().out;
+    let both = format!("{}\n{}", one("V5"), one("H1"));
+    assert_eq!(one("V5 h1"), both);
+}
+
+#[rstest]
+#[case::number("d12", "the nearest are D9, D8, D7;")]
+#[case::number_in_lower_case("h10", "the nearest are H8, H7, H6;")]
+#[case::other_letter("X3", "the nearest are P3, M3, H3;")]
+#[case::no_code("swap-volume", "the nearest are S1, ")]
+fn a_code_that_is_no_rule_exits_2_and_names_the_nearest(#[case] code: &str, #[case] told: &str) {
+    // The good one before it is not printed either.
+    let ran = Desk::new().run(&format!("rules D7 {code}"));
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    let problem = format!("there is no rule \"{code}\"");
+    for words in [problem.as_str(), told, "`drydock rules`"] {
+        assert!(ran.talk.contains(words), "{words}: {ran}");
+    }
+}
