@@ -66,6 +66,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "names",
             "object_name",
             "policy",
+            "shown",
             "telemetry",
         ],
     ),

@@ -148,41 +148,6 @@ fn d4_a_parent_that_cannot_be_written_is_in_the_way(#[case] volume: &str, #[case
     assert_eq!(judged.volumes(), &json!([memory("ca")]));
 }
 
-/// The kubelet makes mount points inside these, so only dind, which must write there, loses them.
-#[rstest]
-#[case::secret("{name: ca, secret: {secretName: ca}}")]
-#[case::config_map("{name: ca, configMap: {name: ca}}")]
-#[case::projected("{name: ca, projected: {sources: [{secret: {name: ca}}]}}")]
-#[case::downward_api(
-    "{name: ca, downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}}"
-)]
-fn d7_a_parent_that_the_kubelet_fills_is_taken_from_dind_only(#[case] volume: &str) {
-    let judged = judge_both(volume, "{name: ca, mountPath: /certs/}");
-    let shared = json!({"name": "drydock-docker-certs", "mountPath": "/certs/client"});
-    assert_eq!(judged.mounts("docker"), &json!([shared]));
-    assert_eq!(
-        judged.mounts("build"),
-        &json!([{"name": "ca", "mountPath": "/certs/"}, shared])
-    );
-    assert!(judged.tells_author("D7", "no longer sits at /certs/ in container \"docker\""));
-}
-
-#[test]
-fn d7_a_parent_below_another_one_that_cannot_be_written_is_not_all() {
-    let judged = judge(
-        CERTS_ONLY,
-        &dind_pod(
-            &format!("{SECRET}, {{name: repo, emptyDir: {{}}}}"),
-            "",
-            "{name: repo, mountPath: /, readOnly: true}, {name: ca, mountPath: /certs}, {name: repo, mountPath: //certs, readOnly: true}",
-        ),
-    );
-    assert_eq!(
-        judged.mounts("docker"),
-        &json!([{"name": "ca", "mountPath": "/certs/client"}])
-    );
-}
-
 #[test]
 fn d4_an_unwritable_parent_of_another_container_is_not() {
     let parent = "{name: ca, mountPath: /certs, readOnly: true}";
