@@ -80,7 +80,7 @@ fn main() -> ExitCode {
 /// Returns a case by its name: one of [`NAMES`]; a dimension, a `*`, and how many there are of it; or a review at the bounds.
 fn case(name: &str) -> Case {
     if let Some(shape) = AT_BOUNDS.iter().find(|shape| shape.name == name) {
-        return Case::at_bounds(shape.review);
+        return Case::at_bounds(shape);
     }
     if let Some((dimension, count)) = name.split_once('*') {
         return Case::grown(dimension, count.parse().unwrap());

@@ -103,11 +103,11 @@ impl Case {
 
     #[allow(dead_code, reason = "`time` measures none of them")]
     /// Makes the case of a review at the bounds.
-    pub(crate) fn at_bounds(review: fn() -> Vec<u8>) -> Self {
-        let policy = serde_json::from_str(&bounds::policy()).unwrap();
+    pub(crate) fn at_bounds(shape: &bounds::AtBounds) -> Self {
+        let policy = serde_json::from_str(&(shape.policy)()).unwrap();
         Self {
             work: Work::Review,
-            body: review(),
+            body: (shape.review)(),
             policies: set(&[policy]),
         }
     }

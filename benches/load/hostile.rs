@@ -3,7 +3,7 @@
 //! Each shape gets a server of its own, so that the peak is its own. The clients share the machine with
 //! the server, and encrypt four bodies of 8 MiB.
 
-use crate::bounds::{self, AT_BOUNDS};
+use crate::bounds::AT_BOUNDS;
 use crate::client;
 use crate::server::Server;
 use crate::shapes::{SHAPES, long_name};
@@ -52,29 +52,27 @@ pub(crate) fn run() {
     println!(
         "| shape | KiB | status | answer, ms | /livez, ms | good review, ms | peak, MiB | end, ms | |\n|---|---|---|---|---|---|---|---|---|"
     );
-    let sample = start as fn(&Path) -> Server;
     for shape in &SHAPES {
-        measure(shape.name, &shape.of_size(SIZE), sample);
+        measure(shape.name, &shape.of_size(SIZE), None);
     }
-    measure("one long name in many mounts", &long_name(SIZE), sample);
+    measure("one long name in many mounts", &long_name(SIZE), None);
     for shape in &AT_BOUNDS {
-        measure(shape.name, &(shape.review)(), start_on_much);
+        measure(shape.name, &(shape.review)(), Some(shape.policy));
     }
 }
 
-fn start(directory: &Path) -> Server {
-    Server::drydock_that_ends_at_once(directory, &[])
-}
-
-/// Starts it on a policy that asks for as much as a policy may.
-fn start_on_much(directory: &Path) -> Server {
+/// Starts a server on a policy; on the sample where there is none.
+fn start(directory: &Path, policy: Option<fn() -> String>) -> Server {
+    let Some(policy) = policy else {
+        return Server::drydock_that_ends_at_once(directory, &[]);
+    };
     let file = directory.join("policy.json");
-    std::fs::write(&file, bounds::policy()).unwrap();
+    std::fs::write(&file, policy()).unwrap();
     Server::drydock_that_ends_at_once(directory, &["--policy", file.to_str().unwrap()])
 }
 
-fn measure(name: &str, body: &[u8], start: fn(&Path) -> Server) {
-    let row = row(body, start);
+fn measure(name: &str, body: &[u8], policy: Option<fn() -> String>) {
+    let row = row(body, policy);
     let is_kept = row.answer <= ANSWER
         && row.livez <= LIVEZ
         && row.good <= GOOD
@@ -94,9 +92,9 @@ fn measure(name: &str, body: &[u8], start: fn(&Path) -> Server) {
     );
 }
 
-fn row(body: &[u8], start: fn(&Path) -> Server) -> Row {
+fn row(body: &[u8], policy: Option<fn() -> String>) -> Row {
     let directory = tempfile::tempdir().unwrap();
-    let mut server = start(directory.path());
+    let mut server = start(directory.path(), policy);
     let hostile = client::request(body);
     let good = client::request(&bodies::fixture("runner/19.3.0-secret-certs"));
     ask(&server, &good).unwrap();

@@ -231,7 +231,7 @@ fn t1_the_record_and_the_audit_annotations_say_what_happened() {
     assert_eq!(record.changes, ["swap-volume"]);
     assert!(record.audit_changes.is_empty());
     assert!(record.notes.starts_with("secret volume \"ca\""));
-    assert!(record.notes.ends_with(" (D7)"), "{}", record.notes);
+    assert!(record.notes.contains(" (D7); "), "{}", record.notes);
     let annotations = &response["auditAnnotations"];
     assert_eq!(annotations["outcome"], "mutated");
     assert_eq!(annotations["policies"], "test@3");

@@ -26,6 +26,8 @@ const OWNED: usize = 256;
 pub(crate) struct AtBounds {
     pub(crate) name: &'static str,
     pub(crate) review: fn() -> Vec<u8>,
+    /// The policy that it is judged by, in JSON.
+    pub(crate) policy: fn() -> String,
     /// Whether it is judged; its answer may be larger than the API server takes.
     pub(crate) is_judged: bool,
 }
@@ -34,47 +36,64 @@ pub(crate) const AT_BOUNDS: [AtBounds; 8] = [
     AtBounds {
         name: "everything at its bound",
         review: || everything(0),
+        policy,
         is_judged: true,
     },
     AtBounds {
         name: "everything, in 8 MiB",
         review: || everything(8 << 20),
+        policy,
         is_judged: true,
     },
     AtBounds {
         name: "directories, and mounts above all of them",
         review: mounts_above_directories,
+        policy,
         is_judged: true,
     },
     AtBounds {
         name: "the same, with mounts that the API server refuses",
         review: refused_mounts_above_directories,
+        policy,
         is_judged: true,
     },
     AtBounds {
         name: "long directories, and long mounts beside them",
         review: long_paths,
+        policy,
         is_judged: true,
     },
     AtBounds {
         name: "items, and mounts that may show them to dind",
         review: items_and_mounts,
+        policy,
         is_judged: true,
     },
     AtBounds {
         name: "one long subPath for many mounts",
         review: long_sub_path,
+        policy,
         is_judged: false,
     },
     AtBounds {
         name: "all that a policy adds, in each container",
         review: || review(&pod(&dinds(CONTAINERS, |_| json!([])))),
+        policy: largest_policy,
         is_judged: false,
     },
 ];
 
-/// A policy that asks for as much as a policy may, with 256 hostnames: a JobPodPolicy in JSON.
+/// A JobPodPolicy with 256 hostnames that asks for something by each rule.
 pub(crate) fn policy() -> String {
+    policy_with(2, 2)
+}
+
+/// One that asks for as much as the API server takes.
+fn largest_policy() -> String {
+    policy_with(32, 64)
+}
+
+fn policy_with(volumes: usize, authorities: usize) -> String {
     let list =
         |count: usize, item: &dyn Fn(usize) -> Value| -> Value { (0..count).map(item).collect() };
     let hosts = |entry: usize| list(OWNED / 32, &|name| json!(owned(entry * OWNED / 32 + name)));
@@ -89,11 +108,11 @@ pub(crate) fn policy() -> String {
             "hostAliases": list(32, &|entry| json!({"ip": format!("10.0.1.{}", entry + 1), "hostnames": hosts(entry)})),
             "dind": {
                 "clientCerts": {"onConflict": "Relocate", "relocateTo": "/displaced"},
-                "volumes": list(32, &|number| json!({"name": format!("volume-{number}"), "mountPath": match number {
+                "volumes": list(volumes, &|number| json!({"name": format!("volume-{number}"), "mountPath": match number {
                     0 => "/var/lib/docker".to_owned(),
                     number => format!("/volumes/{number}"),
                 }, "emptyDir": {}, "containers": "All"})),
-                "registryCAs": list(64, &|number| json!({"host": format!("registry-{number}.mylab.com"), "configMap": {"name": "ca", "key": "ca.crt"}})),
+                "registryCAs": list(authorities, &|number| json!({"host": format!("registry-{number}.mylab.com"), "configMap": {"name": "ca", "key": "ca.crt"}})),
                 "scheduling": {
                     "nodeSelector": labels,
                     "tolerations": list(32, &|number| json!({"key": format!("key-{number}"), "operator": "Exists"})),

@@ -2,6 +2,7 @@
 
 use crate::bounds::{self, AT_BOUNDS};
 use crate::cgroup::Cgroup;
+use crate::metrics::failed;
 use crate::process::Server;
 use crate::refusals::assert_is_for_a_jobs_author;
 use crate::reviews::{RUNNER, assert_answers_runner, patch, response};
@@ -41,32 +42,29 @@ fn f6_every_hostile_shape_is_answered_and_so_is_the_next_good_review() {
 #[test]
 fn f6_each_review_at_the_bounds_is_answered_and_so_is_the_next_good_review() {
     let directory = TempDir::new().unwrap();
-    let policy = write_policy(&directory);
-    let server = Server::start(&["--policy", &policy]);
     for shape in &AT_BOUNDS {
+        let server = Server::start(&["--policy", &write_policy(&directory, shape.policy)]);
         let body = (shape.review)();
         let answer = server.connect().review("/mutate", &body).unwrap();
-        let (sent, came) = (body.len(), answer.body.len());
-        println!(
-            "{}: {sent} bytes, {} with {came} bytes",
-            shape.name, answer.status
-        );
+        let (name, sent, came) = (shape.name, body.len(), answer.body.len());
+        println!("{name}: {sent} bytes, {} with {came} bytes", answer.status);
         if shape.is_judged {
-            assert!(patch(&response(&answer)).is_some(), "{}", shape.name);
+            assert!(patch(&response(&answer)).is_some(), "{name}");
         } else {
-            assert_eq!(answer.status, 422, "{}", shape.name);
+            assert_eq!(answer.status, 422, "{name}");
             assert_is_for_a_jobs_author(&answer);
+            assert_eq!(server.metrics().value(&failed("patch-size")), 1.0);
         }
-        assert!(came <= MOST_OF_AN_ANSWER, "{}: {came} bytes", shape.name);
+        assert!(came <= MOST_OF_AN_ANSWER, "{name}: {came} bytes");
         let good = server.connect().review("/mutate", RUNNER).unwrap();
         assert!(patch(&response(&good)).is_some());
     }
 }
 
-/// A policy that asks for as much as a policy may, in a file.
-fn write_policy(directory: &TempDir) -> String {
+/// Writes a policy to a file.
+fn write_policy(directory: &TempDir, policy: fn() -> String) -> String {
     let path = directory.path().join("policy.json");
-    std::fs::write(&path, bounds::policy()).unwrap();
+    std::fs::write(&path, policy()).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -80,7 +78,7 @@ fn f6_four_of_the_largest_side_by_side_stay_within_the_deployments_memory() {
         }
     };
     let policies = TempDir::new().unwrap();
-    let policy = write_policy(&policies);
+    let policy = write_policy(&policies, bounds::policy);
     let mut server = Server::start_in(&cgroup, &["--log-level", "error", "--policy", &policy]);
     let shapes = SHAPES.iter().map(|shape| shape.of_size(LARGEST));
     let at_bounds = AT_BOUNDS.iter().map(|shape| (shape.review)());

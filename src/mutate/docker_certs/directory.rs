@@ -4,7 +4,6 @@ use super::survey::Survey;
 use crate::mount_path;
 use crate::mutate::change::MountId;
 use crate::pod::{Container, ContainerId, Pod, Text, Volume, VolumeMount, text};
-use std::cmp::Reverse;
 
 /// A directory to which dind writes the client's certificates.
 pub(super) struct Directory {
@@ -85,32 +84,6 @@ impl Directory {
         self.dinds.binary_search(&id).is_ok()
     }
 
-    /// Returns the mounts of a user's container that keep the directory from being written or
-    /// mounted although they lie above it, by index (D4): the nearest mounted ancestor, and
-    /// whatever the removal of that one reveals. The kubelet makes mount points inside a volume
-    /// that it fills itself, so in `build` such a volume stays and the directory is mounted on top
-    /// (D7).
-    pub(super) fn unwritable_ancestors<'a>(
-        &self,
-        pod: &Pod<'a>,
-        survey: &Survey<'a>,
-        (id, container): (ContainerId, &Container<'a>),
-    ) -> Vec<usize> {
-        let is_in_the_way = |mount: &VolumeMount<'_>| {
-            let volume = survey.volume(pod, mount.volume());
-            let is_unwritable = mount.is_read_only() || volume.is_some_and(Volume::is_read_only);
-            let is_filled = volume.is_some_and(Volume::is_filled_by_kubelet);
-            is_unwritable && (self.is_written_by(id) || !is_filled)
-        };
-        let mut ancestors: Vec<_> = ancestors(container, &self.path).collect();
-        ancestors.sort_by_key(|(index, mount)| Reverse((mount.path().len(), *index)));
-        ancestors
-            .into_iter()
-            .take_while(|(_, mount)| is_in_the_way(mount))
-            .map(|(index, _)| index)
-            .collect()
-    }
-
     /// Returns the writable emptyDir at the nearest mounted ancestor that dind and `build` share,
     /// which serves the directory as it is (D5). `build` only reads, so there it may be read-only.
     pub(super) fn serving_ancestor<'a>(
@@ -120,10 +93,7 @@ impl Directory {
     ) -> Option<Text<'a>> {
         // Of several mounts at one place the later one wins.
         let ancestor = |id: ContainerId| {
-            let ancestors = ancestors(pod.container(id)?, &self.path);
-            ancestors
-                .map(|(_, mount)| mount)
-                .max_by_key(|mount| mount.path().len())
+            ancestors(pod.container(id)?, &self.path).max_by_key(|mount| mount.path().len())
         };
         let first = ancestor(*self.dinds.first()?)?;
         let is_empty_dir = survey
@@ -184,13 +154,13 @@ fn supplies<'a>(
     survey.has_item_below(pod, mount.volume(), &mount_path::join(&part, below))
 }
 
-/// Returns the mounts above a clean path, with their indices.
+/// Returns the mounts above a clean path.
 fn ancestors<'p, 'a>(
     container: &'p Container<'a>,
     path: &'p str,
-) -> impl Iterator<Item = (usize, &'p VolumeMount<'a>)> {
-    let mounts = container.mounts().iter().enumerate();
-    mounts.filter(move |(_, mount)| mount_path::is_below(path, mount.path()))
+) -> impl Iterator<Item = &'p VolumeMount<'a>> {
+    let mounts = container.mounts().iter();
+    mounts.filter(move |mount| mount_path::is_below(path, mount.path()))
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@
 
 use super::directory::{Directory, MountKind, Relation, SubPaths};
 use super::survey::Survey;
-use crate::mount_path::Outermost;
+use crate::mount_path::{self, Outermost};
 use crate::mutate::change::MountId;
-use crate::pod::{Container, ContainerId, Pod, Text, VolumeMount};
+use crate::pod::{Container, ContainerId, Pod, Text, Volume, VolumeMount};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// The mounts that have to do with directories. Their places are those before the first change.
@@ -29,9 +30,10 @@ impl<'a> Related<'a> {
     ) -> Self {
         let mut search = Search {
             survey,
+            outermost,
             mounts: Vec::new(),
             of_directories: vec![Vec::new(); directories.len()],
-            ancestors: HashMap::new(),
+            above_for_build: None,
             written: HashMap::new(),
         };
         for (id, container) in pod.containers() {
@@ -78,19 +80,36 @@ impl<'a> Related<'a> {
     ) -> Vec<&MountKind<'a>> {
         let positions = self.of_directories.get(directory).into_iter().flatten();
         let mounts = positions.filter_map(|position| self.mounts.get(*position));
+        let mut container = None;
+        let mut removed: &[usize] = &[];
         // An ancestor may be one that an earlier directory had removed.
-        mounts
-            .filter(|mount| !survey.is_removed(mount.id.container, mount.id.index))
-            .collect()
+        let is_left = |mount: &&MountKind<'a>| {
+            if container.replace(mount.id.container) != Some(mount.id.container) {
+                removed = survey.removed_of(mount.id.container);
+            }
+            removed.binary_search(&mount.id.index).is_err()
+        };
+        mounts.filter(is_left).collect()
     }
+}
+
+/// A mount above a directory.
+struct Above {
+    index: usize,
+    is_unwritable: bool,
+    /// Whether the kubelet fills it, and makes mount points inside it.
+    is_filled: bool,
+    /// Its position in [`Related::mounts`], once it is in the way.
+    position: Option<usize>,
 }
 
 struct Search<'s, 'a> {
     survey: &'s Survey<'a>,
+    outermost: &'s Outermost<Text<'static>>,
     mounts: Vec<MountKind<'a>>,
     of_directories: Vec<Vec<usize>>,
-    /// Positions of the mounts that are in the way above a directory, by container and index.
-    ancestors: HashMap<(ContainerId, usize), usize>,
+    /// Of `build`, which uses each directory; other containers use one.
+    above_for_build: Option<Vec<Above>>,
     /// How often each path is written in a container, where that was asked.
     written: HashMap<ContainerId, HashMap<Text<'a>, usize>>,
 }
@@ -102,27 +121,62 @@ impl<'a> Search<'_, 'a> {
         }
     }
 
+    /// Finds the mounts of a user's container that keep a directory from being written or mounted
+    /// although they lie above it (D4): the nearest mounted ancestor, and whatever the removal of
+    /// that one reveals. The kubelet makes mount points inside a volume that it fills itself, so in
+    /// `build` such a volume stays and the directory is mounted on top (D7).
     fn add_ancestors(
         &mut self,
         (at, directory): (usize, &Directory),
         pod: &Pod<'a>,
         (id, container): (ContainerId, &Container<'a>),
     ) {
-        for index in directory.unwritable_ancestors(pod, self.survey, (id, container)) {
+        let is_build = directory.build == Some(id);
+        let known = self.above_for_build.take_if(|_| is_build);
+        let mut above = known.unwrap_or_else(|| self.above(pod, container));
+        let is_written = directory.is_written_by(id);
+        for ancestor in &mut above {
+            let index = ancestor.index;
             let Some(mount) = container.mounts().get(index) else {
                 continue;
             };
-            let position = match self.ancestors.get(&(id, index)) {
-                Some(position) => *position,
-                None => {
-                    let relation = Relation::UnwritableAncestor;
-                    let position = self.add((id, container), (index, mount), relation);
-                    self.ancestors.insert((id, index), position);
-                    position
-                }
-            };
+            if !mount_path::is_below(&directory.path, mount.path()) {
+                continue;
+            }
+            if !ancestor.is_unwritable || (ancestor.is_filled && !is_written) {
+                break;
+            }
+            let position = *ancestor.position.get_or_insert_with(|| {
+                let relation = Relation::UnwritableAncestor;
+                self.add((id, container), (index, mount), relation)
+            });
             self.relate(at, position);
         }
+        if is_build {
+            self.above_for_build = Some(above);
+        }
+    }
+
+    /// Returns the mounts of a container above any directory that can be freed, the nearest first; of
+    /// several at one place, the last.
+    fn above(&self, pod: &Pod<'a>, container: &Container<'a>) -> Vec<Above> {
+        let mounts = container.mounts();
+        let indices = mounts.iter().enumerate();
+        let mut above: Vec<Above> = indices
+            .filter(|(_, mount)| self.outermost.below(mount.path()).is_some())
+            .map(|(index, mount)| {
+                let volume = self.survey.volume(pod, mount.volume());
+                Above {
+                    index,
+                    is_unwritable: mount.is_read_only() || volume.is_some_and(Volume::is_read_only),
+                    is_filled: volume.is_some_and(Volume::is_filled_by_kubelet),
+                    position: None,
+                }
+            })
+            .collect();
+        let length = |above: &Above| mounts.get(above.index).map(|mount| mount.path().len());
+        above.sort_by_key(|above| Reverse((length(above), above.index)));
+        above
     }
 
     /// Adds a mount; returns its position.

@@ -86,10 +86,9 @@ impl<'a> Survey<'a> {
         items.has_below(path)
     }
 
-    /// Whether a mount, by its place before the first change, was removed.
-    pub(super) fn is_removed(&self, id: ContainerId, index: usize) -> bool {
-        let removed = self.removed.get(&id);
-        removed.is_some_and(|removed| removed.binary_search(&index).is_ok())
+    /// Returns the places of the mounts of a container that were removed, in order.
+    pub(super) fn removed_of(&self, id: ContainerId) -> &[usize] {
+        self.removed.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the index that a mount has now.
