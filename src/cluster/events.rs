@@ -3,7 +3,7 @@
 //! GitLab Runner from 17.2 prints the Warning Events whose `involvedObject.name` is the pod's
 //! (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod has a name but no uid yet.
 //! Anyone in the cluster may call the webhook, so Events are written only to namespaces that opted in to changes of their pods, and
-//! within the budgets of [`outbox`] (F8). Nothing waits for an Event: what does not fit is dropped and counted.
+//! within the budgets of `outbox` (F8). Nothing waits for an Event: what does not fit is dropped and counted.
 
 mod budget;
 mod outbox;

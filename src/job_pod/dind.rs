@@ -2,7 +2,7 @@
 //! certificates (rules D1, D2 and V6).
 //!
 //! Tags: docker-library/docker `generate-stackbrew-library.sh`. Since 23.0 the tags without a suffix
-//! are dind; `-cli` is the client only. How a container starts its daemon: [`start`].
+//! are dind; `-cli` is the client only. How a container starts its daemon: `start.rs`.
 
 mod image;
 mod start;
