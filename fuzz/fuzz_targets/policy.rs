@@ -22,5 +22,5 @@ fn target(bytes: &[u8]) {
     for error in &file.errors {
         assert!(error.to_string().starts_with("policy.yaml"));
     }
-    PolicySet::new(file.policies, &LiveAddresses::new());
+    let _ = PolicySet::new(file.policies, &LiveAddresses::new());
 }

@@ -48,23 +48,23 @@ impl Case {
     /// The case without volumes of policies that could not work in any pod: what is mounted over dind's own files, or read-only data.
     pub fn with_sensible_volumes(&self) -> Self {
         let mut case = self.clone();
-        // By V2 a mount below does not count, and what is mounted above it may not have its mount point.
+        // By V2 a mount above or below does not count. Whether one of the two then has its mount point
+        // is not said; the image's own volume at dind's data needs one, too.
         let containers = super::facts::containers(&self.pod, &[]);
         let mounts: Vec<String> = containers
             .iter()
             .flat_map(|container| container.mounts())
             .map(super::facts::path)
             .collect();
-        let hides_a_mount = |path: &str| {
-            mounts
-                .iter()
-                .any(|mount| super::facts::is_below(mount, path))
+        let is_contested = |path: &str| {
+            let mut others = mounts.iter().filter(|mount| *mount != path);
+            others.any(|mount| super::facts::overlap(mount, path))
         };
         for policy in &mut case.policies {
             let has_defaults = policy
                 .pointer("/spec/dind")
                 .is_some_and(|dind| dind.is_object() && dind.get("volumes").is_none());
-            if has_defaults && (hides_a_mount("/lib/modules") || hides_a_mount("/var/lib/docker")) {
+            if has_defaults && (is_contested("/lib/modules") || is_contested("/var/lib/docker")) {
                 policy["spec"]["dind"]["volumes"] = json!([]);
             }
             let volumes = policy.pointer_mut("/spec/dind/volumes");
@@ -78,7 +78,7 @@ impl Case {
                         && volume["containers"] != "All";
                     let is_sensible = matches!(path, "/lib/modules" | "/cache")
                         || path == "/var/lib/docker" && is_data;
-                    is_sensible && !hides_a_mount(path)
+                    is_sensible && !is_contested(path)
                 });
             }
         }
