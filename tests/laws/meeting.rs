@@ -59,11 +59,11 @@ fn remote(pod: &Value, build: &Value, client: &Client) -> Answer {
     }
 }
 
-/// Returns how many daemons come up. They share the pod's network, so a second one that drydock
-/// repairs (D2: each directory by itself) competes with the first for its port.
+/// Returns how many daemons may come up. They share the pod's network, so a second one that drydock
+/// repairs (D2: each directory by itself) may compete with the first for its port.
 pub fn daemons_up(pod: &Value) -> usize {
-    let up = |daemon: &Daemon| matches!(daemon, Daemon::Up { .. });
-    daemons(pod).into_iter().filter(up).count()
+    let may_be_up = |daemon: &Daemon| *daemon != Daemon::Down;
+    daemons(pod).into_iter().filter(may_be_up).count()
 }
 
 fn supplied(pod: &Value, build: &Value, directory: &str) -> Answer {
