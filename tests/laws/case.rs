@@ -71,9 +71,8 @@ impl Case {
             if let Some(volumes) = volumes.and_then(Value::as_array_mut) {
                 volumes.retain(|volume| {
                     let path = volume["mountPath"].as_str().unwrap_or_default();
-                    let is_data = ["emptyDir", "ephemeral"]
-                        .iter()
-                        .any(|kind| volume.get(kind).is_some())
+                    // Whether a rootless daemon may write to a claim is its driver's to say.
+                    let is_data = volume.get("emptyDir").is_some()
                         && volume["readOnly"] != true
                         && volume["containers"] != "All";
                     let is_sensible = matches!(path, "/lib/modules" | "/cache")
