@@ -163,12 +163,12 @@ impl Budget {
 
 /// Thousands of instructions of a review that were reached with the vectors of every x86-64, rounded up.
 const REACHED: [(&str, f64); 6] = [
-    ("small", 159.0),
-    ("typical", 233.0),
-    ("full", 273.0),
-    ("real", 309.0),
-    ("no-match", 160.0),
-    ("huge", 2_950.0),
+    ("small", 170.0),
+    ("typical", 244.0),
+    ("full", 285.0),
+    ("real", 352.0),
+    ("no-match", 169.0),
+    ("huge", 2_983.0),
 ];
 
 fn budgets(counts: &BTreeMap<&str, Count>) -> Vec<Budget> {
@@ -200,7 +200,7 @@ fn budgets(counts: &BTreeMap<&str, Count>) -> Vec<Budget> {
     hold(
         "typical: share of serde_json reading nothing",
         0.45,
-        0.63,
+        0.66,
         share,
     );
     let growth = ratio("huge", "full") / sizes("huge", "full");
