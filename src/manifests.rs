@@ -15,7 +15,7 @@ mod network;
 mod webhook;
 mod yaml;
 
-use crate::crd;
+use crate::core::crd;
 use crate::names::NAME;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kustomization::Kustomization;

@@ -15,16 +15,16 @@ pub mod connection;
 mod judging;
 mod ops;
 mod progress;
-pub mod tls;
 mod webhook;
 
 pub use ops::router as ops_router;
 pub use webhook::router as webhook_router;
 
-use crate::admission::{self, Answer, AuthorNotes, Context, ReviewError};
-use crate::object_name::NamespaceName;
-use crate::policy::PolicySet;
-use crate::policy::set::Labels;
+use crate::core::admission::{self, Answer, AuthorNotes, Context, ReviewError};
+use crate::core::object_name::NamespaceName;
+use crate::core::policy::PolicySet;
+use crate::core::policy::set::Labels;
+use crate::pki::tls::Certificate;
 use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
 use axum_server::Handle;
@@ -41,7 +41,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use tls::Certificate;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 

@@ -8,11 +8,11 @@
 pub(crate) mod cases;
 pub(crate) mod mangle;
 
-use crate::mutate::{Audience, Plan};
-use crate::pod::Pod;
-use crate::policy::set::{Namespace, PolicySet};
-use crate::policy::{LiveAddresses, Mode};
-use crate::verdict::{self, Outcome, Place, Verdict};
+use crate::core::pod::Pod;
+use crate::core::policy::set::{Namespace, PolicySet};
+use crate::core::policy::{LiveAddresses, Mode};
+use crate::core::rules::{Audience, Plan};
+use crate::core::verdict::{self, Outcome, Place, Verdict};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -268,8 +268,8 @@ pub(crate) fn policy_text(name: &str, spec: &str) -> String {
 }
 
 #[track_caller]
-fn policy(name: &str, spec: &str) -> crate::policy::Policy {
-    let mut file = crate::policy::read("test", &policy_text(name, spec));
+fn policy(name: &str, spec: &str) -> crate::core::policy::Policy {
+    let mut file = crate::core::policy::read("test", &policy_text(name, spec));
     assert!(file.errors.is_empty(), "{:?}", file.errors);
     file.policies.pop().expect("the text holds a policy")
 }

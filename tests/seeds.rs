@@ -5,10 +5,10 @@
     reason = "a test that meets what it does not expect is to fail"
 )]
 
-use drydock::pod::Pod;
-use drydock::policy::set::Namespace;
-use drydock::policy::{LiveAddresses, Mode, PolicySet, read};
-use drydock::verdict::{Place, judge};
+use drydock::core::pod::Pod;
+use drydock::core::policy::set::Namespace;
+use drydock::core::policy::{LiveAddresses, Mode, PolicySet, read};
+use drydock::core::verdict::{Place, judge};
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -8,8 +8,8 @@ pub(crate) mod bounds;
 pub(crate) mod growth;
 
 use bodies::fixture;
-use drydock::admission::{self, Context, NamespaceLabels, ReviewError};
-use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
+use drydock::core::admission::{self, Context, NamespaceLabels, ReviewError};
+use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::hint::black_box;

@@ -4,7 +4,7 @@
 #[cfg(not(fuzzing))]
 mod replay;
 
-use drydock::policy::{self, LiveAddresses, PolicySet};
+use drydock::core::policy::{self, LiveAddresses, PolicySet};
 
 #[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target(bytes));

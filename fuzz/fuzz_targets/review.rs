@@ -4,8 +4,8 @@
 #[cfg(not(fuzzing))]
 mod replay;
 
-use drydock::admission::{Context, NamespaceLabels, review};
-use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
+use drydock::core::admission::{Context, NamespaceLabels, review};
+use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
 use serde_json::Value;
 use std::sync::LazyLock;
 

@@ -1,8 +1,8 @@
 //! `drydock certs`: a certificate authority and a server certificate for development, as files.
 
 use super::Exit;
-use crate::authority::{Authority, AuthorityError, Leaf};
-use crate::policy::form;
+use crate::core::policy::form;
+use crate::pki::authority::{Authority, AuthorityError, Leaf};
 use anyhow::{Context, bail};
 use clap::Args;
 use jiff::Timestamp;

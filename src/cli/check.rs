@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::input;
-use crate::policy::{LiveAddresses, PolicySet};
+use crate::core::policy::{LiveAddresses, PolicySet};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ impl Check {
         for loss in set.losses() {
             writeln!(out, "note: where both match, {loss}")?;
         }
-        for hint in set.policies().flat_map(crate::policy::hints) {
+        for hint in set.policies().flat_map(crate::core::policy::hints) {
             writeln!(out, "hint: {hint}")?;
         }
         let count = set.policies().count();

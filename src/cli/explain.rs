@@ -1,10 +1,10 @@
 //! `drydock mutate -o explain`: for each rule what it did, or why not, in sentences.
 
-use crate::mutate::note::Fact;
-use crate::mutate::{Audience, Plan};
-use crate::policy::set::{Desired, DesiredDind};
-use crate::policy::{Mode, Policy};
-use crate::verdict::{AuditReason, Outcome, SkipReason, Verdict};
+use crate::core::policy::set::{Desired, DesiredDind};
+use crate::core::policy::{Mode, Policy};
+use crate::core::rules::note::Fact;
+use crate::core::rules::{Audience, Plan};
+use crate::core::verdict::{AuditReason, Outcome, SkipReason, Verdict};
 use std::io::Write;
 
 /// Writes the explanation of one verdict.

@@ -1,7 +1,9 @@
 //! Files and stdin, for the commands that take both.
 
 use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
-use crate::policy::{self, LiveAddresses, Policy, PolicyError, Source, SourceKind, fixed_address};
+use crate::core::policy::{
+    self, LiveAddresses, Policy, PolicyError, Source, SourceKind, fixed_address,
+};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::io::Read as _;

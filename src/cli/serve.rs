@@ -292,7 +292,7 @@ impl Serve {
             )
         };
         let of_clients = clients.as_ref().map(clients::Origin::subscribe);
-        let tls = server::tls::server_config(certificate.subscribe(), of_clients);
+        let tls = crate::pki::tls::server_config(certificate.subscribe(), of_clients);
         let shutdown = termination()?;
         // Files for the curl line; they go when the server ends. In a cluster it is not people who call.
         let example = (!self.cluster).then(|| try_it::Example::write(&certificate));

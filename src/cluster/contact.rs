@@ -1,7 +1,7 @@
 //! When each kind of watch last heard from the API server, as a metric: what is known may be stale where that was long ago.
 
 use super::calls;
-use crate::policy::SourceKind;
+use crate::core::policy::SourceKind;
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use jiff::Timestamp;
 use kube::Client;

@@ -9,10 +9,10 @@ mod budget;
 mod outbox;
 
 use super::namespaces::{Namespaces, OptedIn};
-use crate::admission::AuthorNotes;
+use crate::core::admission::AuthorNotes;
+use crate::core::object_name::NamespaceName;
+use crate::core::shown;
 use crate::names;
-use crate::object_name::NamespaceName;
-use crate::shown;
 use crate::telemetry::metrics::{EventDrop, EventOutcome, Metrics};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};

@@ -8,8 +8,8 @@ pub mod live;
 
 use super::contact::Contacts;
 use super::watch::{Watched, watch};
+use crate::core::policy::set::Labels;
 use crate::names;
-use crate::policy::set::Labels;
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;

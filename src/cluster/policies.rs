@@ -7,12 +7,12 @@
 //! ```
 
 use super::contact::Contacts;
-use super::known::{Change, Known};
 use super::source::{self, Seen};
 use super::status;
+use super::store::{Change, Known};
 use super::watch::{Watched, watch};
-use crate::crd;
-use crate::policy::{PolicySet, Source};
+use crate::core::crd;
+use crate::core::policy::{PolicySet, Source};
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::StreamExt as _;
 use jiff::Timestamp;

@@ -3,8 +3,8 @@
 //! Only `status.loadBalancer`, `status.addresses` and, where a policy asks for it, `spec.clusterIPs` are read, and the hosts of
 //! an Ingress' rules. A load balancer that has only a hostname has no address here: nothing is ever looked up in DNS.
 
-use crate::crd::form;
-use crate::policy::{Live, SourceKind, fixed_address};
+use crate::core::crd::form;
+use crate::core::policy::{Live, SourceKind, fixed_address};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use std::collections::HashSet;

@@ -2,10 +2,10 @@
 //!
 //! The one input that replicas do not share is the clock, so a time that the API server already has for the same fact is kept.
 
-use super::known::{Known, KnownPolicy, KnownSource, sources_of};
-use crate::crd::{JobPodPolicyStatus, ResolvedSource};
-use crate::policy::set::Loss;
-use crate::policy::{Address, HostAlias, Policy, Source, Taken};
+use super::store::{Known, KnownPolicy, KnownSource, sources_of};
+use crate::core::crd::{JobPodPolicyStatus, ResolvedSource};
+use crate::core::policy::set::Loss;
+use crate::core::policy::{Address, HostAlias, Policy, Source, Taken};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};

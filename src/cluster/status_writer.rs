@@ -1,8 +1,8 @@
 //! Writes the status of policies by server-side apply, beside everything else: what cannot be written now is written later.
 
 use super::policies::{Statuses, resource};
-use crate::crd::{self, JobPodPolicyStatus};
-use crate::shown;
+use crate::core::crd::{self, JobPodPolicyStatus};
+use crate::core::shown;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;

@@ -1,7 +1,7 @@
 //! How objects are watched: forever, with a short wait after a failure, an outage logged once.
 
 use super::calls;
-use crate::shown;
+use crate::core::shown;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use kube::Resource;

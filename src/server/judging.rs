@@ -12,10 +12,10 @@
 use super::Limits;
 use super::State;
 use super::connection::{Evictable, MadeRoom};
-use crate::admission::{Answer, Context, NamespaceLabels, ReviewError};
-use crate::object_name::NamespaceName;
-use crate::policy::Mode;
-use crate::policy::set::Labels;
+use crate::core::admission::{Answer, Context, NamespaceLabels, ReviewError};
+use crate::core::object_name::NamespaceName;
+use crate::core::policy::Mode;
+use crate::core::policy::set::Labels;
 use crate::telemetry::metrics::Limit;
 use axum::body::Bytes;
 use std::collections::BTreeMap;

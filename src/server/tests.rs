@@ -1,7 +1,7 @@
 //! A webhook whose only thread is occupied by a review, seen from its two ports.
 
 use super::*;
-use crate::policy::LiveAddresses;
+use crate::core::policy::LiveAddresses;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::net::TcpStream;
@@ -128,7 +128,7 @@ fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhoo
     let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (webhook, ops) = (listen(), listen());
     let (webhook_address, ops_address) = (webhook.local_addr().unwrap(), ops.local_addr().unwrap());
-    let tls = tls::server_config(state.certificate.clone(), None);
+    let tls = crate::pki::tls::server_config(state.certificate.clone(), None);
     let (end, ended) = oneshot::channel();
     let shutdown = async {
         let _ = ended.await;

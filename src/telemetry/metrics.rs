@@ -11,8 +11,8 @@ pub use labels::{
 };
 
 use super::LogLevel;
-use crate::admission::Record;
-use crate::mutate::change::Action;
+use crate::core::admission::Record;
+use crate::core::rules::change::Action;
 use labels::{
     ChangeLabels, EventLabels, LevelLabels, LimitLabels, ReasonLabels, ReloadLabels, ReviewLabels,
     StateLabels, event_labels, review_labels,

@@ -136,7 +136,7 @@ impl<'c> Mangler<'c> {
 #[cfg(test)]
 mod tests {
     use super::{Mangler, count};
-    use crate::policy::{self, LiveAddresses, PolicySet};
+    use crate::core::policy::{self, LiveAddresses, PolicySet};
 
     const POLICIES: [&[u8]; 2] = [
         include_bytes!("../../fuzz/corpus/policy/all.yaml"),

@@ -11,9 +11,9 @@ use crate::replica::{Replica, Throughout, admit, bundles, certificates, handshak
 use crate::serve::Certificate;
 use crate::setup::{in_cluster_with, install};
 use crate::wait::{PATIENCE, eventually};
-use drydock::authority::Authority;
-use drydock::cluster::certificates::Lifetimes;
+use drydock::cluster::ca::Lifetimes;
 use drydock::names::{AUDIT_WEBHOOK, CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE, OPT_IN_LABEL};
+use drydock::pki::authority::Authority;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -414,7 +414,7 @@ async fn a_secret_with_another_authority_is_adopted_and_nothing_fails() {
     // What the first authority signed may be in use for a while.
     let previous = ground.field("previous.crt").await.unwrap();
     assert_eq!(certificates(&previous).len(), 1);
-    let (readable, _) = drydock::authority::CaCertificate::all_from_pem(&previous);
+    let (readable, _) = drydock::pki::authority::CaCertificate::all_from_pem(&previous);
     assert_eq!(readable[0].name(), own);
     ground
         .wait_for_bundle(&[&*previous, certificate].concat())

@@ -225,7 +225,7 @@ fn built(components: &[&str]) -> Vec<Value> {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr, "", "{components:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let documents = drydock::document::split(&text).into_iter();
+    let documents = drydock::core::document::split(&text).into_iter();
     documents
         .map(|document| document.content.unwrap())
         .collect()

@@ -27,7 +27,7 @@ async fn write(client: &Client, spec: &Value) -> Answer {
 
 /// What `drydock check` says of a policy.
 fn checked(spec: &Value) -> Vec<String> {
-    match drydock::policy::read_object(policy("ci", spec)) {
+    match drydock::core::policy::read_object(policy("ci", spec)) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }

@@ -3,10 +3,10 @@
 use crate::api_server::ApiServer;
 use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
-use drydock::cluster::certificates::{self, Issued, Lifetimes, Now, Settings};
+use drydock::cluster::ca::{self, Issued, Lifetimes, Now, Settings};
+use drydock::core::policy::PolicySet;
 use drydock::names::{NAME, NAMESPACE};
-use drydock::policy::PolicySet;
-use drydock::server::tls::{Certificate, server_config};
+use drydock::pki::tls::{Certificate, server_config};
 use drydock::server::{self, Limits, State};
 use drydock::telemetry::metrics::Metrics;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -58,9 +58,7 @@ impl Replica {
         let address = webhook.local_addr().unwrap();
         let mut work = JoinSet::new();
         let of_keeper = metrics.clone();
-        work.spawn(
-            async move { match certificates::run(client, settings, of_keeper, sender).await {} },
-        );
+        work.spawn(async move { match ca::run(client, settings, of_keeper, sender).await {} });
         work.spawn(serve(webhook, ops, issued.clone(), metrics.clone()));
         Self {
             address,
@@ -101,7 +99,7 @@ async fn serve(
     metrics: Arc<Metrics>,
 ) {
     let (certificates, certificate) = watch::channel(None);
-    let set = PolicySet::new(Vec::new(), &drydock::policy::LiveAddresses::new());
+    let set = PolicySet::new(Vec::new(), &drydock::core::policy::LiveAddresses::new());
     let (_policies, policies) = watch::channel(Some(Arc::new(set)));
     let limits = Limits::default();
     let state = State::new(policies, certificate.clone(), metrics, NAMESPACE, limits);

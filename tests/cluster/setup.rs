@@ -4,7 +4,7 @@ use crate::api_server::ApiServer;
 use crate::call;
 use crate::identity::Identity;
 use crate::serve::{Certificate, Drydock};
-use drydock::crd;
+use drydock::core::crd;
 use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::{Value, json};

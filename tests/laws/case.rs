@@ -1,10 +1,10 @@
 //! One generated case and what drydock makes of it.
 
-use drydock::mutate;
-use drydock::pod::Pod;
-use drydock::policy::set::Namespace;
-use drydock::policy::{self, LiveAddresses, Mode, PolicySet};
-use drydock::verdict::{self, Place, Verdict};
+use drydock::core::pod::Pod;
+use drydock::core::policy::set::Namespace;
+use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
+use drydock::core::rules;
+use drydock::core::verdict::{self, Place, Verdict};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -123,8 +123,8 @@ impl Case {
             (
                 verdict.patch.clone(),
                 verdict.outcome.name(),
-                told(mutate::Audience::Author),
-                told(mutate::Audience::Team),
+                told(rules::Audience::Author),
+                told(rules::Audience::Team),
             )
         });
         Run {
@@ -141,7 +141,7 @@ impl Case {
         let (set, text) = (self.policy_set(), self.pod.to_string());
         let mut pod = Pod::from_json(&text).unwrap();
         let matching = set.matching(|key| pod.label(key), self.place().namespace);
-        let _ = mutate::plan(&mut pod, &matching.enforce);
+        let _ = rules::plan(&mut pod, &matching.enforce);
         picture(&pod)
     }
 

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::facts::{self, clean, list, text};
-use drydock::policy::Mode;
+use drydock::core::policy::Mode;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

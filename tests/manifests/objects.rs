@@ -1,6 +1,6 @@
 //! The committed objects, as plain values.
 
-use drydock::document;
+use drydock::core::document;
 use drydock::manifests::{self, File};
 use serde_json::Value;
 

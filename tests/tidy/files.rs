@@ -4,7 +4,9 @@ use crate::source::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A file of the product, `src/policy/set.rs` being of module `policy` and of depth 2.
+/// A file of the product. `src/cluster/ca/plan.rs` belongs to the module `cluster` and is at depth 3;
+/// the modules of `src/core` count one by one: `src/core/policy/set.rs` belongs to `core::policy` and
+/// is at depth 2 of it.
 pub struct ProductFile {
     pub name: String,
     pub module: String,
@@ -22,9 +24,13 @@ pub fn product_files() -> Vec<ProductFile> {
         .map(|path| {
             let name = relative(&path);
             let inner: Vec<&str> = name.trim_end_matches(".rs").split('/').skip(1).collect();
+            let (module, depth) = match inner.as_slice() {
+                ["core", module, ..] => (format!("core::{module}"), inner.len() - 1),
+                _ => (inner[0].to_owned(), inner.len()),
+            };
             ProductFile {
-                module: inner[0].to_owned(),
-                depth: inner.len(),
+                module,
+                depth,
                 text: std::fs::read_to_string(&path).unwrap(),
                 name,
             }
@@ -43,6 +49,10 @@ pub fn reached(
     let mut reached = BTreeSet::new();
     let mut to_read = from.to_vec();
     while let Some(path) = to_read.pop() {
+        // `#[path]` may lead through a parent folder.
+        let Ok(path) = path.canonicalize() else {
+            continue;
+        };
         if !path.is_file() || !reached.insert(path.clone()) {
             continue;
         }

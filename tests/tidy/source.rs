@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, Item, ItemMod, Lit, Meta, Token, UseTree};
 
-/// A path of the source, as in `crate::policy::Mode`; each member of a group by itself.
+/// A path of the source, as in `crate::core::policy::Mode`; each member of a group by itself.
 #[derive(Debug)]
 pub struct UsePath {
     pub line: usize,

@@ -1,6 +1,6 @@
 //! Rules M4, T1 and T4 in the words of `explain`.
 
-use crate::policy::Mode;
+use crate::core::policy::Mode;
 use crate::testing::Setup;
 
 fn explained(policies: &[(&str, &str)], pod: &str) -> String {

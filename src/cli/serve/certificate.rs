@@ -2,7 +2,7 @@
 
 use super::{Serve, keep_last_good, managed, refuse, reloaded};
 use crate::cli::certs;
-use crate::server::tls::{Certificate, CertificateError};
+use crate::pki::tls::{Certificate, CertificateError};
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use anyhow::Context;
 use futures::future::BoxFuture;

@@ -1,7 +1,7 @@
 //! Which clients are answered: an authority from a file that is read again when it changes, and names.
 
 use super::{keep_last_good, refuse, reloaded};
-use crate::server::tls::Clients;
+use crate::pki::tls::Clients;
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use clap::Args;
 use std::path::PathBuf;

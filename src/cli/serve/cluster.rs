@@ -6,7 +6,7 @@ use crate::cluster::calls;
 use crate::cluster::events::Events;
 use crate::cluster::namespaces::OptedIn;
 use crate::cluster::namespaces::live::LiveReads;
-use crate::policy::PolicySet;
+use crate::core::policy::PolicySet;
 use crate::server;
 use crate::telemetry::metrics::Metrics;
 use anyhow::{Context as _, anyhow};

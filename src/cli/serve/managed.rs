@@ -1,9 +1,9 @@
 //! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret, trusted through the `caBundle`.
 
 use super::Serve;
-use crate::cluster::certificates::{self, Issued, Lifetimes, Now, Settings};
+use crate::cluster::ca::{self, Issued, Lifetimes, Now, Settings};
 use crate::names::NAME;
-use crate::server::tls::Certificate;
+use crate::pki::tls::Certificate;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
 use clap::Args;
@@ -99,7 +99,7 @@ pub(super) fn keep(
     let (sender, issued) = watch::channel(None);
     Ok(Box::pin(async move {
         tokio::select! {
-            never = certificates::run(client, settings, metrics.clone(), sender) => match never {},
+            never = ca::run(client, settings, metrics.clone(), sender) => match never {},
             () = bring_into_use(issued, &current, &metrics) => {}
         }
     }))
@@ -109,7 +109,7 @@ pub(super) fn keep(
 pub(super) fn tell_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
     let namespace = flags.own_namespace.clone();
     Box::pin(async move {
-        if let Some(leftover) = certificates::leftover(&client, &namespace).await {
+        if let Some(leftover) = ca::leftover(&client, &namespace).await {
             tracing::warn!("{leftover}");
         }
         // Work ends only with the process.

@@ -5,7 +5,7 @@
 use super::cluster::Joined;
 use super::{keep_last_good, refuse, reloaded};
 use crate::cli::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
-use crate::policy::{self, LiveAddresses, Policy, PolicyError, PolicyFile, PolicySet};
+use crate::core::policy::{self, LiveAddresses, Policy, PolicyError, PolicyFile, PolicySet};
 use crate::server;
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use futures::future::BoxFuture;

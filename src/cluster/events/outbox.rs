@@ -9,8 +9,8 @@
 //! The budget of a namespace drops, the budget of all delays. When all queues together are full, the longest gives way.
 
 use super::budget::{Bucket, Rate};
-use crate::admission::AuthorNotes;
-use crate::object_name::{NamespaceName, PodName};
+use crate::core::admission::AuthorNotes;
+use crate::core::object_name::{NamespaceName, PodName};
 use crate::telemetry::metrics::EventDrop;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Rules T2 and F8.
 
 use super::{Events, LONGEST_MESSAGE, event};
-use crate::admission::AuthorNotes;
 use crate::cluster::events::outbox::Waiting;
 use crate::cluster::namespaces::{self, OptedIn};
 use crate::cluster::testing::{Recorder, Reply, list};
+use crate::core::admission::AuthorNotes;
 use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -4,9 +4,9 @@
 //! is kept for a moment. Beyond that a review is refused at once, without a call to the API server.
 
 use super::bounded;
-use crate::object_name::NamespaceName;
-use crate::policy::set::Labels;
-use crate::shown;
+use crate::core::object_name::NamespaceName;
+use crate::core::policy::set::Labels;
+use crate::core::shown;
 use crate::telemetry::metrics::{Metrics, NamespaceRead};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;

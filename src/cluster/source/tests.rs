@@ -7,7 +7,7 @@
 )]
 
 use super::{Seen, read};
-use crate::policy::{Live, SourceKind};
+use crate::core::policy::{Live, SourceKind};
 use rstest::rstest;
 use serde_json::json;
 

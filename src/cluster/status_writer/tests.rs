@@ -3,7 +3,7 @@
 use super::run;
 use crate::cluster::policies::Statuses;
 use crate::cluster::testing::client_of;
-use crate::crd::JobPodPolicyStatus;
+use crate::core::crd::JobPodPolicyStatus;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Router, routing::patch};

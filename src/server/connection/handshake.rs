@@ -1,8 +1,8 @@
 //! The way from an encrypted stream to a decrypted one.
 
 use super::{MadeRoom, Phase, Plaintext, Tracked};
+use crate::pki::tls::Certificate;
 use crate::server::State;
-use crate::server::tls::Certificate;
 use crate::telemetry::metrics::{HandshakeFailure, Metrics};
 use axum_server::accept::Accept;
 use rustls::AlertDescription;

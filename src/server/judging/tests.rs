@@ -1,6 +1,6 @@
 use super::*;
-use crate::admission::Context;
-use crate::policy::{LiveAddresses, PolicySet};
+use crate::core::admission::Context;
+use crate::core::policy::{LiveAddresses, PolicySet};
 use crate::server::tests::Gate;
 use crate::server::{Cluster, State};
 use crate::telemetry::metrics::Metrics;
@@ -106,7 +106,7 @@ async fn a_bug_in_a_large_review_costs_neither_the_turn_nor_the_process() {
 
 /// Asks for labels as long as they are not known.
 fn asks_for_labels(body: &[u8], context: Context<'_>) -> Judged {
-    let namespace = || crate::admission::review(REVIEW, context).map(|_| ());
+    let namespace = || crate::core::admission::review(REVIEW, context).map(|_| ());
     match context.namespace_labels {
         NamespaceLabels::Known(_) => missing(body, context),
         _ => match namespace() {
@@ -135,7 +135,7 @@ kind: JobPodPolicy
 metadata: {name: asks}
 spec: {namespaceSelector: {matchLabels: {team: blue}}}
 ";
-    let policies = crate::policy::read("policy.yaml", policy).policies;
+    let policies = crate::core::policy::read("policy.yaml", policy).policies;
     let set = PolicySet::new(policies, &LiveAddresses::new());
     assert!(set.asks_for_namespace_labels());
     State {

@@ -1,8 +1,8 @@
 //! The values that labels of metrics have: closed sets, so that nobody's pods can make the families grow.
 
-use crate::admission::ReviewError;
-use crate::job_pod::NotJobPod;
-use crate::verdict::{AuditReason, Outcome, SkipReason};
+use crate::core::admission::ReviewError;
+use crate::core::job_pod::NotJobPod;
+use crate::core::verdict::{AuditReason, Outcome, SkipReason};
 use prometheus_client::encoding::EncodeLabelSet;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]

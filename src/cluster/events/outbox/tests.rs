@@ -1,7 +1,7 @@
 //! No namespace uses up what others need (F8).
 
 use super::{Next, OF_A_NAMESPACE, OF_ALL, Outbox, WAITING, WAITING_OF_A_NAMESPACE};
-use crate::admission::AuthorNotes;
+use crate::core::admission::AuthorNotes;
 use crate::telemetry::metrics::EventDrop;
 use std::collections::BTreeMap;
 use std::time::Duration;

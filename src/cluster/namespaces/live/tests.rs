@@ -2,7 +2,7 @@
 
 use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, UNDER_WAY};
 use crate::cluster::testing::{Recorder, Reply, refusal};
-use crate::object_name::NamespaceName;
+use crate::core::object_name::NamespaceName;
 use crate::telemetry::metrics::Metrics;
 use futures::future::join_all;
 use serde_json::json;

@@ -1,0 +1,337 @@
+use super::super::webhook::Live;
+use super::*;
+use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK};
+use k8s_openapi::ByteString;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const CA: Duration = DAY.saturating_mul(90);
+const OVERLAP: Duration = Duration::from_secs(300);
+
+fn now() -> Timestamp {
+    "2026-11-21T12:00:00Z".parse().unwrap()
+}
+
+fn lifetimes() -> Lifetimes {
+    Lifetimes::new(CA, DAY, OVERLAP).unwrap()
+}
+
+fn authority(made: Timestamp) -> Authority {
+    Authority::make("a CA", made, CA).unwrap()
+}
+
+/// What has been trusted for some time.
+fn in_force(authority: &Authority, time: Duration) -> InForce {
+    let bundle = ByteString(authority.certificate().pem().into());
+    let webhook = |name: &str| {
+        json!({"name": name, "admissionReviewVersions": [], "sideEffects": "None",
+            "clientConfig": {"caBundle": bundle}})
+    };
+    let configuration = json!({"webhooks": [webhook(ENFORCE_WEBHOOK), webhook(AUDIT_WEBHOOK)]});
+    let live = Live::of(&serde_json::from_value(configuration).unwrap());
+    let (mut in_force, start) = (InForce::default(), Instant::now());
+    in_force.note(&live, start);
+    in_force.note(&live, start + time);
+    in_force
+}
+
+/// What one does who serves nothing yet and has seen nothing.
+fn settled(content: Content, now: Timestamp) -> (Content, Vec<Move>) {
+    settled_with(content, now, &[], &InForce::default())
+}
+
+fn settled_with(
+    content: Content,
+    now: Timestamp,
+    in_use: &[CaCertificate],
+    in_force: &InForce,
+) -> (Content, Vec<Move>) {
+    let sight = Sight {
+        now,
+        in_use,
+        own: None,
+        is_changed_by_others: false,
+        in_force,
+        lifetimes: lifetimes(),
+    };
+    let (content, moves) = settle(content, &sight).unwrap();
+    assert_eq!(decide(&content, &sight), None, "it comes to rest");
+    (content, moves)
+}
+
+fn with(current: &Authority) -> Content {
+    Content {
+        current: Some(current.clone()),
+        ..Content::default()
+    }
+}
+
+fn with_next(current: &Authority, next: &Authority) -> Content {
+    Content {
+        next: Some(next.clone()),
+        ..with(current)
+    }
+}
+
+fn with_previous(current: &Authority, previous: &Authority, until: Option<Timestamp>) -> Content {
+    Content {
+        previous: vec![previous.certificate().clone()],
+        previous_until: until,
+        ..with(current)
+    }
+}
+
+#[test]
+fn without_an_authority_one_is_made_and_used_at_once() {
+    let (content, moves) = settled(Content::default(), now());
+    assert_eq!(moves, [Move::Create]);
+    let current = content.current.unwrap();
+    assert_eq!(current.certificate().expires(), now() + CA);
+    assert_eq!((content.next, content.previous), (None, Vec::new()));
+    assert_eq!(content.previous_until, None);
+}
+
+#[test]
+fn a_fresh_authority_is_left_alone() {
+    let content = with(&authority(now()));
+    assert_eq!(settled(content.clone(), now()), (content, vec![]));
+}
+
+#[test]
+fn the_next_is_published_at_two_thirds_of_the_life_exactly() {
+    let current = authority(now());
+    let due = now() + CA * 2 / 3;
+    assert_eq!(settled(with(&current), due - SECOND).1, []);
+    let (content, moves) = settled(with(&current), due);
+    assert_eq!(moves, [Move::Publish]);
+    assert_eq!(content.current, Some(current));
+    assert_eq!(content.next.unwrap().certificate().expires(), due + CA);
+}
+
+#[test]
+fn the_next_is_promoted_once_it_has_been_in_force_for_the_overlap() {
+    let (current, next) = (authority(now()), authority(now()));
+    let content = with_next(&current, &next);
+    let seen = |time| in_force(&next, time);
+    for early in [InForce::default(), seen(OVERLAP - SECOND)] {
+        let (after, moves) = settled_with(content.clone(), now(), &[], &early);
+        assert_eq!((after, moves), (content.clone(), vec![]));
+    }
+    let (after, moves) = settled_with(content, now(), &[], &seen(OVERLAP));
+    assert_eq!(moves, [Move::Promote]);
+    assert_eq!(after, with_previous(&next, &current, Some(now() + DAY)));
+}
+
+#[test]
+fn the_overlap_is_of_the_next_and_not_of_the_current_authority() {
+    let (current, next) = (authority(now()), authority(now()));
+    let seen = in_force(&current, DAY);
+    let (_, moves) = settled_with(with_next(&current, &next), now(), &[], &seen);
+    assert_eq!(moves, []);
+}
+
+#[test]
+fn previous_authorities_are_trusted_until_the_last_leaf_of_theirs_has_ended() {
+    let (current, previous) = (authority(now()), authority(now()));
+    let until = now() + DAY;
+    let content = with_previous(&current, &previous, Some(until));
+    assert_eq!(settled(content.clone(), until - SECOND).1, []);
+    let (after, moves) = settled(content, until);
+    assert_eq!(moves, [Move::Discard]);
+    assert_eq!(after, with(&current));
+}
+
+#[test]
+fn a_previous_authority_that_has_ended_is_discarded_whatever_the_date_says() {
+    let (current, previous) = (authority(now()), authority(now() - CA + DAY));
+    for until in [None, Some(now() + CA)] {
+        let content = with_previous(&current, &previous, until);
+        // By a clock that is ahead it ends before it does for those who serve of it.
+        let over = previous.certificate().expires() + HOUR;
+        assert_eq!(settled(content.clone(), over - SECOND).1, []);
+        assert_eq!(
+            settled(content, over),
+            (with(&current), vec![Move::Discard])
+        );
+    }
+}
+
+#[test]
+fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
+    let current = authority(now());
+    let end = now() + CA;
+    let (_, moves) = settled(with(&current), end - SECOND);
+    assert_eq!(moves, [Move::Publish]);
+    let (content, moves) = settled(with(&current), end);
+    assert_eq!(moves, [Move::Create]);
+    assert_eq!(content.previous, [current.certificate().clone()]);
+    // Nothing of its is good by any clock any more.
+    let (content, moves) = settled(with(&current), end + HOUR);
+    assert_eq!(moves, [Move::Create, Move::Discard]);
+    assert_ne!(content.current, Some(current));
+    assert_eq!(content.previous, []);
+}
+
+#[test]
+fn where_the_current_has_ended_the_next_takes_over_without_waiting() {
+    let current = authority(now() - CA - HOUR);
+    let next = authority(now() - OVERLAP);
+    let (content, moves) = settled(with_next(&current, &next), now());
+    assert_eq!(moves, [Move::Promote, Move::Discard]);
+    assert_eq!(content, with(&next));
+}
+
+#[test]
+fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
+    // As a clock sees it that was put back by a day.
+    let current = authority(now());
+    let back = now() - DAY;
+    let (content, moves) = settled(with(&current), back);
+    assert_eq!(moves, [Move::Create]);
+    assert_eq!(content.previous, [current.certificate().clone()]);
+    assert_eq!(content.previous_until, Some(back + DAY));
+    assert!(content.current.unwrap().certificate().is_good(back));
+    // Within the hour that clocks may differ, nothing is done.
+    assert_eq!(settled(with(&current), now() - HOUR).1, []);
+}
+
+#[test]
+fn a_next_that_has_ended_or_is_not_good_yet_is_published_anew() {
+    let current = authority(now());
+    for bad in [authority(now() - CA), authority(now() + DAY)] {
+        let (content, moves) = settled(with_next(&current, &bad), now());
+        assert_eq!(moves, [Move::Publish]);
+        assert_ne!(content.next, Some(bad));
+        assert_eq!(content.current.as_ref(), Some(&current));
+    }
+}
+
+#[test]
+fn two_that_are_not_good_are_replaced_by_one_and_trusted_if_they_may_become_good() {
+    let (ended, to_come) = (authority(now() - CA - HOUR), authority(now() + DAY));
+    let (content, moves) = settled(with_next(&ended, &to_come), now());
+    assert_eq!(moves, [Move::Create, Move::Discard]);
+    assert_eq!(content.previous, [to_come.certificate().clone()]);
+    assert_eq!(content.next, None);
+}
+
+#[test]
+fn what_is_trusted_now_stays_trusted_where_the_authority_was_lost() {
+    let lost = authority(now());
+    let mut content = Content::default();
+    content.trust([lost.certificate().clone()]);
+    let (content, moves) = settled(content, now());
+    assert_eq!(moves, [Move::Create]);
+    assert_eq!(content.previous, [lost.certificate().clone()]);
+    assert_eq!(content.previous_until, Some(now() + DAY));
+}
+
+#[test]
+fn the_authority_of_a_leaf_in_use_is_kept_where_somebody_took_it_out() {
+    let (own, other) = (authority(now()), authority(now()));
+    let in_use = [own.certificate().clone()];
+    let (content, moves) = settled_with(with(&other), now(), &in_use, &InForce::default());
+    assert_eq!(moves, [Move::Keep(in_use.to_vec())]);
+    assert_eq!(content, with_previous(&other, &own, Some(now() + DAY)));
+    // Whoever serves the same finds it there.
+    let (_, moves) = settled_with(content, now(), &in_use, &InForce::default());
+    assert_eq!(moves, []);
+}
+
+#[test]
+fn what_somebody_put_back_is_trusted_for_the_life_of_a_leaf_whatever_its_date_says() {
+    let (current, previous) = (authority(now()), authority(now()));
+    let sight = Sight {
+        now: now(),
+        in_use: &[],
+        own: None,
+        is_changed_by_others: true,
+        in_force: &InForce::default(),
+        lifetimes: lifetimes(),
+    };
+    for date in [now() - DAY, now(), now() + DAY - SECOND] {
+        let content = with_previous(&current, &previous, Some(date));
+        let (content, moves) = settle(content, &sight).unwrap();
+        assert_eq!(moves, [Move::Keep(vec![])]);
+        let until = Some(now() + DAY);
+        assert_eq!(content, with_previous(&current, &previous, until));
+        assert_eq!(decide(&content, &sight), None);
+    }
+    assert_eq!(decide(&with(&current), &sight), None);
+}
+
+#[test]
+fn an_authority_that_has_ended_is_not_kept() {
+    let (own, other) = (authority(now() - CA - HOUR), authority(now()));
+    let in_use = [own.certificate().clone()];
+    let (_, moves) = settled_with(with(&other), now(), &in_use, &InForce::default());
+    assert_eq!(moves, []);
+}
+
+#[test]
+fn a_clock_that_jumps_to_and_fro_comes_to_rest_each_time_and_loses_no_authority_in_use() {
+    let own = authority(now());
+    let in_use = [own.certificate().clone()];
+    let mut content = with(&own);
+    for days in [-400_i64, 0, 100, 0, 20, -1, 400, 0] {
+        let then = now() + jiff::SignedDuration::from_hours(24 * days);
+        content = settled_with(content, then, &in_use, &InForce::default()).0;
+        let is_trusted = content.trusted().contains(&own.certificate());
+        let has_ended = own.certificate().rest(then).is_zero();
+        assert!(is_trusted || has_ended, "day {days}");
+        let current = content.current.clone().unwrap();
+        assert!(current.certificate().is_good(then), "day {days}");
+    }
+}
+
+/// As many as two clocks that are months apart have made.
+fn crowd(count: u32) -> Vec<CaCertificate> {
+    (0..count)
+        .map(|number| {
+            // Every other one has not begun yet.
+            let ahead = Duration::from_secs(60) * number + DAY * 100 * (number % 2);
+            authority(after(now(), ahead)).certificate().clone()
+        })
+        .collect()
+}
+
+#[test]
+fn so_many_authorities_are_kept_and_no_more_whatever_made_them() {
+    let current = authority(now());
+    let crowd = crowd(40);
+    let content = Content {
+        previous: crowd.clone(),
+        previous_until: Some(after(now(), DAY)),
+        ..with(&current)
+    };
+    let (content, moves) = settled(content, now());
+    assert_eq!(moves, [Move::Discard]);
+    assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
+    // Those that have not begun are dropped first, then the oldest.
+    let kept: Vec<&CaCertificate> = crowd.iter().step_by(2).skip(5).collect();
+    assert_eq!(content.previous.iter().collect::<Vec<_>>(), kept);
+}
+
+#[test]
+fn the_authority_of_ones_own_leaf_is_kept_where_others_are_dropped_and_others_do_not_crowd_it_out()
+{
+    let current = authority(now());
+    let (own, crowd) = (authority(now()), crowd(40));
+    let mut in_use = vec![own.certificate().clone()];
+    in_use.extend(crowd);
+    let sight = Sight {
+        now: now(),
+        in_use: &in_use,
+        own: in_use.first(),
+        is_changed_by_others: true,
+        in_force: &InForce::default(),
+        lifetimes: lifetimes(),
+    };
+    let (content, _) = settle(with(&current), &sight).unwrap();
+    assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
+    assert!(content.trusted().contains(&own.certificate()));
+    assert_eq!(decide(&content, &sight), None, "it comes to rest");
+}

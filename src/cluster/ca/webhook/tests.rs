@@ -1,0 +1,111 @@
+use super::*;
+use crate::pki::authority::Authority;
+use jiff::Timestamp;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn authority() -> CaCertificate {
+    let made =
+        Authority::make("a CA", Timestamp::UNIX_EPOCH + SECOND * 3600, SECOND * 3600).unwrap();
+    made.certificate().clone()
+}
+
+/// A configuration with webhooks of these names and bundles.
+fn configuration(webhooks: &[(&str, &str)]) -> Live {
+    use base64::Engine as _;
+    let webhooks: Vec<Value> = webhooks
+        .iter()
+        .map(|(name, bundle)| {
+            let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
+            json!({
+                "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": {"caBundle": bundle},
+            })
+        })
+        .collect();
+    let configuration = serde_json::from_value(json!({
+        "metadata": {"name": NAME, "resourceVersion": "7"}, "webhooks": webhooks,
+    }));
+    Live::of(&configuration.unwrap())
+}
+
+fn both(bundle: &str) -> Live {
+    configuration(&[(ENFORCE_WEBHOOK, bundle), (AUDIT_WEBHOOK, bundle)])
+}
+
+#[test]
+fn one_webhook_with_another_bundle_is_enough_to_write() {
+    assert!(!both("bundle").differs_from("bundle"));
+    for webhooks in [
+        [(ENFORCE_WEBHOOK, "bundle"), (AUDIT_WEBHOOK, "")],
+        [(ENFORCE_WEBHOOK, "else"), (AUDIT_WEBHOOK, "bundle")],
+    ] {
+        assert!(configuration(&webhooks).differs_from("bundle"));
+    }
+}
+
+#[test]
+fn webhooks_of_others_are_neither_looked_at_nor_written() {
+    let live = configuration(&[("other.example.com", "else"), (AUDIT_WEBHOOK, "bundle")]);
+    assert!(!live.differs_from("bundle"));
+    let patch = live.patch("bundle");
+    let names: Vec<&Value> = patch["webhooks"].as_array().unwrap().iter().collect();
+    assert_eq!(names.len(), 1, "{patch}");
+    assert_eq!(patch["webhooks"][0]["name"], AUDIT_WEBHOOK);
+    assert!(configuration(&[("other.example.com", "")]).is_empty());
+}
+
+#[test]
+fn a_patch_names_both_webhooks_nothing_but_their_bundles_and_the_version_that_was_read() {
+    let expected = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "drydock", "resourceVersion": "7"},
+        "webhooks": [
+            {"name": "enforce.job-pods.drydock.dev", "clientConfig": {"caBundle": "YnVuZGxl"}},
+            {"name": "audit.job-pods.drydock.dev", "clientConfig": {"caBundle": "YnVuZGxl"}},
+        ],
+    });
+    assert_eq!(both("old").patch("bundle"), expected);
+}
+
+#[test]
+fn what_is_in_force_is_trusted_by_all_webhooks_and_known_since_it_was_seen_first() {
+    let (one, other) = (authority(), authority());
+    let two = [one.pem(), other.pem()].concat();
+    let mut in_force = InForce::default();
+    assert_eq!(in_force.how_long(&one), None);
+    let start = Instant::now();
+    in_force.note(
+        &configuration(&[(ENFORCE_WEBHOOK, &two), (AUDIT_WEBHOOK, one.pem())]),
+        start,
+    );
+    assert_eq!(in_force.how_long(&one), Some(Duration::ZERO));
+    assert_eq!(in_force.how_long(&other), None);
+    in_force.note(&both(&two), start + SECOND * 5);
+    assert_eq!(in_force.how_long(&one), Some(SECOND * 5));
+    assert_eq!(in_force.how_long(&other), Some(Duration::ZERO));
+}
+
+#[test]
+fn an_authority_that_was_away_begins_anew() {
+    let one = authority();
+    let mut in_force = InForce::default();
+    let start = Instant::now();
+    in_force.note(&both(one.pem()), start);
+    in_force.note(&both(""), start + SECOND);
+    assert_eq!(in_force.how_long(&one), None);
+    in_force.note(&both(one.pem()), start + SECOND * 2);
+    in_force.note(&both(one.pem()), start + SECOND * 5);
+    assert_eq!(in_force.how_long(&one), Some(SECOND * 3));
+    in_force.note(&Live::default(), start + SECOND * 6);
+    assert_eq!(in_force.how_long(&one), None);
+}
+
+#[test]
+fn what_any_webhook_trusts_is_each_authority_once_and_no_junk() {
+    let (one, other) = (authority(), authority());
+    let two = [one.pem(), "junk\n", other.pem()].concat();
+    let live = configuration(&[(ENFORCE_WEBHOOK, one.pem()), (AUDIT_WEBHOOK, &two)]);
+    assert_eq!(live.trusted_by_any(), [one, other]);
+}

@@ -1,0 +1,130 @@
+//! Policies that were stored before `hostnameSuffixes` (rules F5 and H7).
+
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
+use super::*;
+
+/// A policy of before there were suffixes, with the hostnames that its status has.
+fn without_suffixes(recorded: &[&str]) -> Value {
+    let spec = OF_RULES.replace(", \"hostnameSuffixes\": [\"lab.com\"]", "");
+    let mut object = object("a", "u", 1, &spec);
+    object["status"]["addresses"] =
+        json!([{"source": "ingress/cicd/web", "addresses": ["10.0.0.1"], "hostnames": recorded}]);
+    object
+}
+
+fn rules(hostnames: &[&str]) -> Seen {
+    Seen::Resolved(Live {
+        addresses: vec!["10.0.0.1".parse().unwrap()],
+        hostnames: hostnames.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// The hostnames that job pods resolve.
+fn hosts(known: &Known) -> Vec<String> {
+    let set = known.set();
+    let namespace = crate::core::policy::set::Namespace {
+        name: "ci",
+        labels: None,
+    };
+    let matching = set.matching(|_| None, namespace);
+    let hosts = matching.enforce.hosts.iter();
+    hosts.map(|host| host.what.hostname.clone()).collect()
+}
+
+#[test]
+fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_others() {
+    let stored = without_suffixes(&["a.lab.com", "b.lan"]);
+    let mut known = Known::default();
+    known.apply(stored.clone());
+    known.follow_policies();
+    // Before its Ingress was looked at, too.
+    assert_eq!(hosts(&known), ["a.lab.com", "b.lan"]);
+    let of_rules = rules(&["a.lab.com", "github.com", "x.b.lan", "b.lan"]);
+    known.saw(&web(), of_rules.clone(), at(0));
+    assert_eq!(hosts(&known), ["a.lab.com", "b.lan"]);
+    let mut objects = BTreeMap::from([("a".to_owned(), stored)]);
+    assert_eq!(write(&mut known, &mut objects, at(0)), 1);
+    let status: JobPodPolicyStatus =
+        serde_json::from_value(objects["a"]["status"].clone()).unwrap();
+    assert_eq!(condition(&status, "Accepted").0, "True");
+    let message = "from.ingress of ingress/cicd/web has no hostnameSuffixes, so only hostnames are taken that were taken before; add it. hostnames of the rules of ingress/cicd/web are not taken, because they were not taken before: github.com, x.b.lan";
+    assert_eq!(
+        condition(&status, "HostnamesTaken"),
+        said("False", "NoSuffixes", message)
+    );
+
+    let mut restarted = Known::default();
+    restarted.apply(objects["a"].clone());
+    restarted.follow_policies();
+    restarted.saw(&web(), of_rules, at(0));
+    assert_eq!(hosts(&restarted), ["a.lab.com", "b.lan"]);
+    assert!(differences(&restarted, at(60)).is_empty());
+
+    // With the field it is a policy like any other.
+    let mut edited = object("a", "u", 2, OF_RULES);
+    edited["status"] = objects["a"]["status"].clone();
+    restarted.apply(edited);
+    restarted.saw(&web(), rules(&["c.lab.com", "b.lan"]), at(0));
+    assert_eq!(hosts(&restarted), ["c.lab.com"]);
+}
+
+#[test]
+fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
+    let mut stored = without_suffixes(&["a.lab.com", "b.lab.com"]);
+    let mut first = Known::default();
+    first.apply(stored.clone());
+    first.follow_policies();
+    first.saw(&web(), rules(&["a.lab.com"]), at(0));
+    let mut written = |known: &mut Known, others: &mut [&mut Known]| {
+        let status = differences(known, at(0)).remove("a");
+        if let Some(status) = status {
+            stored["status"] = serde_json::to_value(status).unwrap();
+            known.apply(stored.clone());
+            for other in others {
+                other.apply(stored.clone());
+            }
+        }
+        stored.clone()
+    };
+    // A replica that starts now knows of one hostname only.
+    let object = written(&mut first, &mut []);
+    let mut second = Known::default();
+    second.apply(object);
+    second.follow_policies();
+    for known in [&mut first, &mut second] {
+        known.saw(&web(), rules(&["a.lab.com", "b.lab.com"]), at(0));
+    }
+    written(&mut first, &mut [&mut second]);
+    assert_eq!(hosts(&first), ["a.lab.com", "b.lab.com"]);
+    assert_eq!(hosts(&second), hosts(&first));
+    assert!(differences(&first, at(0)).is_empty());
+    assert!(differences(&second, at(0)).is_empty(), "they agree");
+    // Somebody takes the status away.
+    let spec_only = without_suffixes(&[]);
+    first.apply(spec_only);
+    assert_eq!(hosts(&first), ["a.lab.com", "b.lab.com"]);
+}
+
+#[test]
+fn h7_a_policy_without_suffixes_and_without_a_record_takes_nothing_and_says_so() {
+    let mut known = Known::default();
+    known.apply(without_suffixes(&[]));
+    known.apply(object("b", "v", 1, FIXED));
+    known.follow_policies();
+    known.saw(&web(), rules(&["github.com"]), at(0));
+    assert_eq!(labels(&known), ["a@1", "b@1"]);
+    assert_eq!(hosts(&known), ["a.lab.com"], "that of the other policy");
+    let status = differences(&known, at(0)).remove("a").unwrap();
+    assert_eq!(condition(&status, "HostnamesTaken").1, "NoSuffixes");
+    // Another object of the name has no part in what was recorded.
+    let mut known = Known::default();
+    known.apply(without_suffixes(&["a.lab.com"]));
+    let mut another = without_suffixes(&[]);
+    another["metadata"]["uid"] = "another".into();
+    known.apply(another);
+    known.follow_policies();
+    known.saw(&web(), rules(&["a.lab.com"]), at(0));
+    assert!(hosts(&known).is_empty());
+    assert!(crate::core::policy::read_object(without_suffixes(&["a.lab.com"])).is_err());
+}

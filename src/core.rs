@@ -1,0 +1,19 @@
+//! What happens to a pod, and nothing else: no I/O, no clock, no environment, no Kubernetes client.
+//!
+//! ```text
+//! document, mount_path, object_name, shown ◄─ everything below
+//! crd ◄── policy ◄─┐
+//!         pod ◄────┴─ job_pod ◄── rules ◄── verdict ◄── admission
+//! ```
+
+pub mod admission;
+pub mod crd;
+pub mod document;
+pub mod job_pod;
+pub mod mount_path;
+pub mod object_name;
+pub mod pod;
+pub mod policy;
+pub mod rules;
+pub mod shown;
+pub mod verdict;

@@ -1,0 +1,142 @@
+//! Writing the AdmissionReview that answers a request.
+//!
+//! kube's own response type writes the patch as a list of numbers (kube-rs/kube#1781); the documented form is base64.
+//! `patchType` without `patch` is refused, and no patch at all saves the API server a decoding, so both are left out where nothing changes.
+
+use super::{Record, distinct};
+use crate::core::rules::Audience;
+use crate::core::verdict::{Outcome, Standing, Verdict};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+/// The API server drops what exceeds 4096 characters in all; each of these has at most 120.
+const MOST_WARNINGS: usize = 20;
+
+/// Bytes of an answer beside its patch, about.
+const ROOM_FOR_THE_REST: usize = 2048;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    audit_annotations: AuditAnnotations<'a>,
+}
+
+/// The keys get the webhook's name and a slash before them; each must be a qualified name.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct AuditAnnotations<'a> {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    changes: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    notes: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    policies: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    would_change: String,
+}
+
+impl<'a> AuditAnnotations<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self {
+            changes: distinct(&record.changes),
+            notes: &record.notes,
+            outcome: record.outcome.name(),
+            policies: &record.policies,
+            reason: record.outcome.reason(),
+            would_change: distinct(&record.audit_changes),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Status {
+    code: u16,
+    reason: &'static str,
+    message: String,
+}
+
+/// Renders the answer.
+pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
+    let denial = verdict
+        .enforced
+        .denial
+        .as_ref()
+        .filter(|_| verdict.outcome == Outcome::Denied);
+    let review = Review {
+        api_version: "admission.k8s.io/v1",
+        kind: "AdmissionReview",
+        response: Response {
+            uid: &record.uid,
+            allowed: denial.is_none(),
+            status: denial.map(|note| Status {
+                code: 403,
+                reason: "Forbidden",
+                message: note.with_rule(),
+            }),
+            warnings: warnings(verdict),
+            audit_annotations: AuditAnnotations::of(record),
+        },
+    };
+    let patch = verdict.patch.as_deref().unwrap_or_default();
+    let mut answer = Vec::with_capacity(ROOM_FOR_THE_REST + patch.len() / 3 * 4);
+    serde_json::to_writer(&mut answer, &review).expect("texts and maps of texts serialise");
+    if verdict.patch.is_some() {
+        add_patch(&mut answer, patch);
+    }
+    answer
+}
+
+/// Adds the patch to an answer as its last members: base64 is the longest text in it, and needs no look for what JSON escapes.
+fn add_patch(answer: &mut Vec<u8>, patch: &str) {
+    const END: &[u8] = b"}}";
+    answer.truncate(answer.len() - END.len());
+    answer.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+    let start = answer.len();
+    answer.resize(start + patch.len().div_ceil(3) * 4, 0);
+    STANDARD
+        .encode_slice(patch, answer.split_at_mut(start).1)
+        .expect("three bytes become four");
+    answer.push(b'"');
+    answer.extend_from_slice(END);
+}
+
+fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
+    let prefix = |standing| match standing {
+        Standing::InForce => "drydock",
+        Standing::Audit => "drydock (audit, not done)",
+    };
+    // What gets a pod refused is its message; a warning would say it twice.
+    let notes = || {
+        verdict
+            .notes(Audience::Author)
+            .filter(|_| verdict.outcome != Outcome::Denied)
+    };
+    let more = notes().count().saturating_sub(MOST_WARNINGS);
+    let kept = MOST_WARNINGS - usize::from(more > 0);
+    let mut warnings: Vec<String> = notes()
+        .take(kept)
+        .map(|(note, standing)| note.warning(prefix(standing)))
+        .collect();
+    if more > 0 {
+        warnings.push(format!("drydock: and {} more notes on this pod", more + 1));
+    }
+    warnings
+}

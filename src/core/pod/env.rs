@@ -1,0 +1,89 @@
+//! The two environment variables that rules look at, among the hundred that a job has.
+
+use super::Text;
+use super::bounds::{self, VariableCount};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use std::fmt;
+
+const DOCKER_HOST: &str = "DOCKER_HOST";
+const DOCKER_TLS_CERTDIR: &str = "DOCKER_TLS_CERTDIR";
+
+/// The environment variables that rules look at; of several of one name the last counts, as for the container.
+#[derive(Clone, Debug, Default)]
+pub struct Env<'a> {
+    /// Where dind writes its certificates.
+    pub docker_tls_certdir: Option<EnvValue<'a>>,
+    /// Where the docker client looks for the daemon.
+    pub docker_host: Option<EnvValue<'a>>,
+}
+
+/// The value of an environment variable.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EnvValue<'a> {
+    /// As written. Empty where the review has no `value`: the API server leaves an empty one out.
+    Literal(Text<'a>),
+    /// From somewhere that only the kubelet can read.
+    From,
+}
+
+impl Env<'_> {
+    /// The name of the type in serde's data model: a reader may know it, and jump over the variables that are not among [`Self::NAMES`].
+    pub const TYPE: &'static str = "drydock::core::pod::Env";
+
+    /// The names of the variables.
+    pub const NAMES: [&'static str; 2] = [DOCKER_HOST, DOCKER_TLS_CERTDIR];
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Variable<'a> {
+            #[serde(borrow)]
+            name: Option<Text<'a>>,
+            #[serde(borrow)]
+            value: Option<Text<'a>>,
+            value_from: Option<IgnoredAny>,
+        }
+
+        struct EnvVisitor;
+        impl<'de> Visitor<'de> for EnvVisitor {
+            type Value = Env<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of environment variables")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                list: D,
+            ) -> Result<Self::Value, D::Error> {
+                list.deserialize_seq(self)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut env = Env::default();
+                let mut count = VariableCount::default();
+                while let Some(variable) = list.next_element::<Variable<'de>>()? {
+                    count.add()?;
+                    let slot = match super::text(&variable.name) {
+                        DOCKER_TLS_CERTDIR => &mut env.docker_tls_certdir,
+                        DOCKER_HOST => &mut env.docker_host,
+                        _ => continue,
+                    };
+                    bounds::check_path(super::text(&variable.value))?;
+                    let literal = variable
+                        .value
+                        .filter(|value| !value.is_empty() || variable.value_from.is_none());
+                    *slot = Some(match (literal, variable.value_from) {
+                        (None, Some(_)) => EnvValue::From,
+                        (literal, _) => EnvValue::Literal(literal.unwrap_or_default()),
+                    });
+                }
+                Ok(env)
+            }
+        }
+        deserializer.deserialize_newtype_struct(Self::TYPE, EnvVisitor)
+    }
+}

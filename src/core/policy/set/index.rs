@@ -1,0 +1,91 @@
+//! Which policies may match a pod, without a look at the others: by a label value that each of them asks for.
+//!
+//! A policy is found by the first label of the pod whose values its podSelector lists, else by one of the namespace. A policy that lists
+//! none (it asks for nothing, or for what is not there) is always a candidate.
+
+use super::{NAMESPACE_NAME_LABEL, Namespace, Ranked};
+use crate::core::policy::selector::Selector;
+use std::collections::BTreeMap;
+
+/// Positions of policies in their rank.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    by_pod: ByLabel,
+    /// Those that ask for nothing but the namespace's name, which is always known.
+    by_namespace_name: ByLabel,
+    by_namespace: ByLabel,
+    /// All of `by_namespace`: where the namespace's labels are not known, none of them can be left out.
+    by_namespace_all: Vec<usize>,
+    always: Vec<usize>,
+}
+
+impl Index {
+    pub(super) fn new(ranked: &[Ranked]) -> Self {
+        let mut index = Self::default();
+        for (rank, Ranked { policy, .. }) in ranked.iter().enumerate() {
+            let namespace = &policy.namespace_selector;
+            if index.by_pod.add(&policy.pod_selector, rank) {
+                continue;
+            }
+            if namespace.keys().all(|key| key == NAMESPACE_NAME_LABEL) {
+                if !index.by_namespace_name.add(namespace, rank) {
+                    index.always.push(rank);
+                }
+            } else if index.by_namespace.add(namespace, rank) {
+                index.by_namespace_all.push(rank);
+            } else {
+                index.always.push(rank);
+            }
+        }
+        index
+    }
+
+    /// Returns every policy that may match, in rank, and not many others.
+    pub(super) fn candidates<'l>(
+        &self,
+        label: impl Fn(&str) -> Option<&'l str>,
+        namespace: Namespace<'_>,
+    ) -> Vec<usize> {
+        let mut candidates = self.always.clone();
+        self.by_pod.find(label, &mut candidates);
+        self.by_namespace_name
+            .find(|key| namespace.label(key), &mut candidates);
+        if namespace.labels.is_some() {
+            self.by_namespace
+                .find(|key| namespace.label(key), &mut candidates);
+        } else {
+            candidates.extend(&self.by_namespace_all);
+        }
+        candidates.sort_unstable();
+        candidates
+    }
+}
+
+/// Key, value, positions.
+#[derive(Clone, Debug, Default)]
+struct ByLabel(BTreeMap<String, BTreeMap<String, Vec<usize>>>);
+
+impl ByLabel {
+    /// Adds a policy under each value that its selector lists for one key; says whether it lists any.
+    fn add(&mut self, selector: &Selector, rank: usize) -> bool {
+        let Some((key, values)) = selector.listed() else {
+            return false;
+        };
+        let by_value = self.0.entry(key.to_owned()).or_default();
+        for value in values {
+            let ranks = by_value.entry(value.clone()).or_default();
+            // A selector may list a value twice.
+            if ranks.last() != Some(&rank) {
+                ranks.push(rank);
+            }
+        }
+        true
+    }
+
+    fn find<'l>(&self, label: impl Fn(&str) -> Option<&'l str>, candidates: &mut Vec<usize>) {
+        for (key, by_value) in &self.0 {
+            let ranks = label(key).and_then(|value| by_value.get(value));
+            candidates.extend(ranks.into_iter().flatten());
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Rules D2, D3 and D8 but for Relocate.
+
+use crate::core::verdict::Outcome;
+use crate::testing::{CERTS_ONLY, DIND, Setup, dind_pod, judge};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+const SECRET: &str = "{name: ca, secret: {secretName: ca}}";
+const MEMORY: &str = "{name: certs, emptyDir: {medium: Memory}}";
+const AT: &str = "{name: ca, mountPath: /certs/client, readOnly: true}";
+
+/// A dind container with some environment, and nothing mounted in the pod.
+fn dind_with(env: &str) -> String {
+    format!("containers: [{{name: build}}, {{name: docker, image: docker:dind, {env}}}]")
+}
+
+/// A dind container with some environment, and a Secret at the usual directory.
+fn dind_with_secret(env: &str) -> String {
+    format!(
+        "volumes: [{SECRET}]\ncontainers: [{{name: build, volumeMounts: [{AT}]}}, {{name: docker, image: docker:dind, volumeMounts: [{AT}], {env}}}]"
+    )
+}
+
+fn new_mount(path: &str) -> Value {
+    json!([{"name": "drydock-docker-certs", "mountPath": path}])
+}
+
+#[rstest]
+#[case::not_set("env: []", "/certs/client")]
+#[case::null("env: null", "/certs/client")]
+#[case::from_a_config_map(
+    "envFrom: [{configMapRef: {name: DOCKER_TLS_CERTDIR}}]",
+    "/certs/client"
+)]
+#[case::set("env: [{name: DOCKER_TLS_CERTDIR, value: /tls}]", "/tls/client")]
+#[case::not_clean("env: [{name: DOCKER_TLS_CERTDIR, value: /a/..//tls/}]", "/tls/client")]
+#[case::the_root("env: [{name: DOCKER_TLS_CERTDIR, value: /}]", "/client")]
+#[case::the_last_counts(
+    "env: [{name: DOCKER_TLS_CERTDIR}, {name: DOCKER_TLS_CERTDIR, value: /one}, {name: DOCKER_TLS_CERTDIR, value: /two}]",
+    "/two/client"
+)]
+fn d2_the_directory_is_what_the_dind_containers_variable_says(
+    #[case] env: &str,
+    #[case] directory: &str,
+) {
+    let judged = judge(CERTS_ONLY, &dind_with(env));
+    assert_eq!(judged.mounts("docker"), &new_mount(directory));
+    assert_eq!(judged.mounts("build"), &new_mount(directory));
+}
+
+#[rstest]
+#[case::empty("env: [{name: DOCKER_TLS_CERTDIR, value: ''}]")]
+#[case::without_value("env: [{name: DOCKER_TLS_CERTDIR}]")]
+#[case::null("env: [{name: DOCKER_TLS_CERTDIR, value: null, valueFrom: null}]")]
+#[case::the_last_is_empty(
+    "env: [{name: DOCKER_TLS_CERTDIR, value: /certs}, {name: DOCKER_TLS_CERTDIR}]"
+)]
+fn d2_without_tls_the_directory_is_left_alone(#[case] env: &str) {
+    judge(CERTS_ONLY, &dind_with_secret(env)).assert_unchanged();
+    let denying = "dind: {volumes: [], clientCerts: {onConflict: Deny}}";
+    judge(denying, &dind_with_secret(env)).assert_unchanged();
+}
+
+#[rstest]
+#[case::an_empty_value_beside_it(
+    "env: [{name: DOCKER_TLS_CERTDIR, value: '', valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"
+)]
+#[case::from_a_field(
+    "env: [{name: DOCKER_TLS_CERTDIR, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"
+)]
+#[case::a_reference(
+    "env: [{name: BASE, value: /tls}, {name: DOCKER_TLS_CERTDIR, value: $(BASE)/certs}]"
+)]
+#[case::relative("env: [{name: DOCKER_TLS_CERTDIR, value: certs}]")]
+fn d2_a_directory_that_cannot_be_known_is_left_alone_and_told(#[case] env: &str) {
+    let judged = judge(CERTS_ONLY, &dind_with_secret(env));
+    judged.assert_unchanged();
+    assert!(judged.tells_author("D2", "\"docker\""));
+}
+
+#[test]
+fn d2_the_variable_of_another_container_means_nothing() {
+    let judged = judge(
+        CERTS_ONLY,
+        "containers: [{name: build, env: [{name: DOCKER_TLS_CERTDIR, value: ''}]}, {name: docker, image: docker:dind}]",
+    );
+    assert_eq!(judged.mounts("docker"), &new_mount("/certs/client"));
+}
+
+#[test]
+fn d2_each_directory_of_several_dinds_is_treated_by_itself() {
+    let judged = judge(
+        CERTS_ONLY,
+        "containers: [{name: build}, {name: one, image: docker:dind}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /two}]}]",
+    );
+    let (one, two) = (
+        json!({"name": "drydock-docker-certs", "mountPath": "/certs/client"}),
+        json!({"name": "drydock-docker-certs-2", "mountPath": "/two/client"}),
+    );
+    assert_eq!(judged.mounts("build"), &json!([one, two]));
+    assert_eq!(judged.mounts("one"), &json!([one]));
+    assert_eq!(judged.mounts("two"), &json!([two]));
+}
+
+#[test]
+fn d2_two_dinds_with_one_directory_are_told() {
+    let judged = judge(
+        CERTS_ONLY,
+        "containers: [{name: build}, {name: one, image: docker:dind}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/}]}]",
+    );
+    assert!(judged.tells_author("D2", "\"one\" and \"two\""));
+    assert_eq!(judged.mounts("one"), judged.mounts("two"));
+    assert_eq!(judged.volumes().as_array().map(Vec::len), Some(1));
+}
+
+#[rstest]
+#[case::absent(DIND)]
+#[case::null(
+    "volumes: null\ncontainers: [{name: build, volumeMounts: null}, {name: helper}, {name: docker, image: docker:28-dind, volumeMounts: null}]"
+)]
+#[case::empty(
+    "volumes: []\ncontainers: [{name: build, volumeMounts: []}, {name: helper}, {name: docker, image: docker:28-dind, volumeMounts: []}]"
+)]
+fn d3_dind_and_build_always_have_the_directory(#[case] pod: &str) {
+    let judged = judge(CERTS_ONLY, pod);
+    assert_eq!(
+        judged.volumes(),
+        &json!([{"name": "drydock-docker-certs", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
+    );
+    assert_eq!(judged.mounts("build"), &new_mount("/certs/client"));
+    assert_eq!(judged.mounts("docker"), &new_mount("/certs/client"));
+    assert_eq!(judged.mounts("helper"), &Value::Null);
+}
+
+#[test]
+fn d3_a_directory_that_is_right_already_stays() {
+    let mount = "{name: certs, mountPath: /certs/client, mountPropagation: None, subPath: ''}";
+    judge(CERTS_ONLY, &dind_pod(MEMORY, mount, mount)).assert_unchanged();
+}
+
+#[test]
+fn d3_every_container_that_mounts_something_there_shares_it() {
+    let below = "{name: pem, mountPath: /certs/client/ca.pem, subPath: ca.pem}";
+    let pod = format!(
+        "volumes: [{SECRET}, {{name: pem, configMap: {{name: pem}}}}]
+initContainers: [{{name: init-permissions, volumeMounts: [{AT}]}}, {{name: sidecar, restartPolicy: Always, volumeMounts: [{below}]}}]
+containers:
+- {{name: build, volumeMounts: [{AT}]}}
+- {{name: helper, volumeMounts: [{below}]}}
+- {{name: docker, image: 'docker:dind', volumeMounts: [{AT}]}}
+- {{name: postgres, volumeMounts: [{AT}, {below}]}}
+- {{name: redis}}"
+    );
+    let judged = judge(CERTS_ONLY, &pod);
+    let shared = json!([{"name": "ca", "mountPath": "/certs/client"}]);
+    for container in [
+        "build",
+        "helper",
+        "docker",
+        "postgres",
+        "init-permissions",
+        "sidecar",
+    ] {
+        assert_eq!(judged.mounts(container), &shared, "{container}");
+    }
+    assert_eq!(judged.mounts("redis"), &Value::Null);
+    assert_eq!(
+        judged.volumes()[0],
+        json!({"name": "ca", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+    );
+}
+
+#[test]
+fn d3_dind_as_a_native_sidecar_shares_it_with_build() {
+    let judged = judge(
+        CERTS_ONLY,
+        "initContainers: [{name: dind, image: docker:dind, restartPolicy: Always}]",
+    );
+    assert_eq!(judged.mounts("dind"), &new_mount("/certs/client"));
+    assert_eq!(judged.mounts("build"), &new_mount("/certs/client"));
+}
+
+#[rstest]
+#[case::in_build_only("{name: certs, mountPath: /certs/client}", "")]
+#[case::in_dind_only("", "{name: certs, mountPath: /certs/client}")]
+fn d3_a_memory_volume_of_one_is_given_to_the_other(#[case] build: &str, #[case] docker: &str) {
+    let judged = judge(CERTS_ONLY, &dind_pod(MEMORY, build, docker));
+    let shared = json!([{"name": "certs", "mountPath": "/certs/client"}]);
+    assert_eq!(judged.mounts("build"), &shared);
+    assert_eq!(judged.mounts("docker"), &shared);
+    assert_eq!(judged.changes, ["add-mount"]);
+}
+
+#[test]
+fn d8_replace_is_the_default_and_the_author_is_told_what_it_displaced() {
+    let judged = judge(CERTS_ONLY, &dind_pod(SECRET, AT, AT));
+    assert_eq!(judged.outcome, Outcome::Mutated);
+    assert!(judged.tells_author("D7", "secret volume \"ca\" no longer sits at /certs/client"));
+}
+
+#[test]
+fn d8_report_changes_nothing_for_that_directory_and_tells() {
+    let policy = "{hostAliases: [{ip: 10.0.0.1, hostnames: [a]}], dind: {volumes: [], clientCerts: {onConflict: Report}}}";
+    let judged = judge(policy, &dind_pod(SECRET, AT, AT));
+    assert_eq!(judged.changes, ["add-host-alias"]);
+    assert!(judged.tells_author(
+        "D8",
+        "container \"build\" mounts secret volume \"ca\" at /certs/client"
+    ));
+}
+
+#[test]
+fn d8_report_of_one_directory_leaves_the_other_to_be_mended() {
+    let judged = judge(
+        "dind: {volumes: [], clientCerts: {onConflict: Report}}",
+        &format!(
+            "volumes: [{SECRET}]\ncontainers: [{{name: build}}, {{name: one, image: docker:dind, volumeMounts: [{AT}]}}, {{name: two, image: docker:dind, env: [{{name: DOCKER_TLS_CERTDIR, value: /two}}]}}]"
+        ),
+    );
+    assert_eq!(judged.mounts("build"), &new_mount("/two/client"));
+    assert_eq!(judged.mounts("two"), &new_mount("/two/client"));
+    assert!(judged.tells_author("D8", "/certs/client"));
+}
+
+#[test]
+fn d8_deny_refuses_with_container_volume_path_and_fix() {
+    let policy =
+        "{hostAliases: [{ip: 10.0.0.1, hostnames: [a]}], dind: {clientCerts: {onConflict: Deny}}}";
+    let judged = judge(policy, &dind_pod(SECRET, AT, AT));
+    assert_eq!(judged.outcome, Outcome::Denied);
+    assert_eq!(judged.pod, judged.before);
+    let message = judged.told("D8").join("\n");
+    for part in [
+        "container \"build\"",
+        "secret volume \"ca\"",
+        "at /certs/client",
+        "config.toml",
+        "registryCAs",
+    ] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[rstest]
+#[case::report("Report")]
+#[case::deny("Deny")]
+fn d8_where_nothing_conflicts_there_is_nothing_to_report_or_deny(#[case] on_conflict: &str) {
+    let policy = format!("dind: {{volumes: [], clientCerts: {{onConflict: {on_conflict}}}}}");
+    let judged = judge(
+        &policy,
+        &dind_pod(MEMORY, "{name: certs, mountPath: /certs/client}", ""),
+    );
+    assert_eq!(judged.changes, ["add-mount"]);
+    assert_eq!(judge(&policy, DIND).outcome, Outcome::Mutated);
+    judge(
+        &policy,
+        &dind_pod(
+            MEMORY,
+            "{name: certs, mountPath: /certs}",
+            "{name: certs, mountPath: /certs}",
+        ),
+    )
+    .assert_unchanged();
+}
+
+#[test]
+fn d8_the_first_policy_with_dind_says_what_happens_to_conflicts() {
+    let judged = Setup {
+        policies: &[
+            (
+                "a",
+                "{priority: 1, dind: {volumes: [], clientCerts: {onConflict: Report}}}",
+            ),
+            ("b", "dind: {volumes: [], clientCerts: {onConflict: Deny}}"),
+        ],
+        pod: &dind_pod(SECRET, AT, AT),
+        ..Setup::default()
+    }
+    .judge();
+    judged.assert_unchanged();
+}
+
+/// No certificates are written, so a Secret there may be those that the team made.
+#[rstest]
+#[case::command("command: [dockerd, --tlsverify]")]
+#[case::arguments(
+    "args: [dockerd, '--host=tcp://0.0.0.0:2376', --tlsverify, --tlscacert=/tls/ca.crt]"
+)]
+#[case::of_the_entrypoint("command: [dockerd-entrypoint.sh], args: [dockerd, --tlsverify]")]
+#[case::in_a_script("command: [sh, -c, 'sleep 1; exec dockerd --tlsverify']")]
+fn d2_where_dockerd_is_started_directly_the_directory_is_left_alone(#[case] words: &str) {
+    let judged = judge(CERTS_ONLY, &dind_with_secret(words));
+    judged.assert_unchanged();
+    assert!(judged.tells_team("D2", "starts dockerd directly"));
+}
+
+#[rstest]
+#[case::by_env("command: [env, -u, DOCKER_TLS_CERTDIR], args: [dockerd-entrypoint.sh]")]
+#[case::by_an_empty_environment("command: [env, -i, PATH=/usr/local/bin, dockerd-entrypoint.sh]")]
+#[case::by_an_assignment("command: [/usr/bin/env, DOCKER_TLS_CERTDIR=, dockerd-entrypoint.sh]")]
+fn d2_the_command_may_turn_tls_off(#[case] words: &str) {
+    judge(CERTS_ONLY, &dind_with_secret(words)).assert_unchanged();
+}
+
+#[test]
+fn d2_a_script_that_sets_the_directory_is_not_guessed_at() {
+    let words = "command: [sh, -c, 'export DOCKER_TLS_CERTDIR=/x; dockerd-entrypoint.sh']";
+    let judged = judge(CERTS_ONLY, &dind_with_secret(words));
+    judged.assert_unchanged();
+    assert!(judged.tells_author("D2", "cannot be known"));
+}
+
+/// The client may call either daemon, so the certificates that it was given stay.
+#[test]
+fn d2_a_directory_that_a_direct_daemon_has_too_is_left_alone() {
+    let pod = |volumes: &str, mounts: &str| {
+        format!(
+            "volumes: [{volumes}]
+containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: docker:dind, args: [dockerd, --tlsverify]}}, {{name: two, image: docker:dind}}]"
+        )
+    };
+    let judged = judge(CERTS_ONLY, &pod(SECRET, AT));
+    judged.assert_unchanged();
+    assert!(judged.tells_team("D2", "starts dockerd directly"));
+    let judged = judge(CERTS_ONLY, &pod("", ""));
+    assert_eq!(judged.mounts("two"), &new_mount("/certs/client"));
+}
+
+/// The mount is in the way of both directories, and is said once.
+#[test]
+fn a4_a_mount_that_is_left_invalid_is_told_once() {
+    let judged = judge(
+        CERTS_ONLY,
+        "volumes: [{name: s, hostPath: {path: /s}}]
+containers: [{name: build, volumeMounts: [{name: gone, mountPath: /certs, readOnly: true}]}, {name: one, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/one}]}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/two}]}]",
+    );
+    let told = judged.notes.iter().filter(|(rule, ..)| *rule == "A4");
+    assert_eq!(told.count(), 1, "{:?}", judged.notes);
+}

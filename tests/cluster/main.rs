@@ -1,0 +1,52 @@
+//! drydock in a cluster: the real binary at a real kube-apiserver, which decides what a patch, a policy or a registration is worth.
+//!
+//! All tests share one API server, each in namespaces of its own; those that stop it have one of their own.
+//! `cluster/parts.rs` says where its programs come from.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod api_server;
+mod balancer;
+mod call;
+mod figures;
+mod guarded;
+mod identity;
+#[path = "../webhook/lines.rs"]
+mod lines;
+mod other_webhook;
+mod parts;
+mod pods;
+#[path = "../policies/random.rs"]
+mod random;
+mod registration;
+mod replica;
+mod scope;
+mod serve;
+mod setup;
+mod stream;
+#[path = "../policies/table.rs"]
+mod table;
+mod wait;
+
+mod certificates;
+mod client_ca;
+mod definition;
+mod deputy;
+mod disturbances;
+mod ground;
+mod guard;
+mod install;
+mod installed;
+mod job_pods;
+mod match_conditions;
+mod outage;
+mod policies;
+mod rbac;
+mod reinvocation;
+mod upgrade;
+mod watching;

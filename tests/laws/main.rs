@@ -1,0 +1,241 @@
+//! The laws of the contract, over generated pods and policies: fixpoint, effect, frame, validity.
+//!
+//! `cargo test --test laws` draws the same cases each time. To look further:
+//! `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=7 cargo test --test laws`. A failure prints the policies and the pod as YAML;
+//! put the pair into `laws/found.rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets what it does not expect is to fail"
+)]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "the modules of a test are nobody's library"
+)]
+
+mod case;
+#[path = "../../src/testing/cases.rs"]
+mod cases;
+mod certs;
+mod directories;
+mod effects;
+mod facts;
+mod found;
+mod frame;
+mod hosts;
+mod meeting;
+mod mounts;
+mod pods;
+mod policies;
+mod setups;
+mod start;
+mod volumes;
+mod wanted;
+
+use case::{Case, Run};
+use drydock::core::pod::Pod;
+use drydock::core::policy::Mode;
+use drydock::core::rules::Audience;
+use facts::Answer;
+use mounts::View;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use std::collections::BTreeSet;
+use wanted::{Wanted, wanted};
+
+type Law = Result<(), TestCaseError>;
+
+fn config() -> Config {
+    Config {
+        max_shrink_iters: 50_000,
+        ..cases::few(3_000)
+    }
+}
+
+prop_compose! {
+    fn case()(
+        policies in policies::policies(),
+        live in policies::live(),
+        audits in proptest::bool::weighted(0.05),
+        pod in pods::pod(),
+    ) -> Case {
+        let namespace_mode = if audits { Mode::Audit } else { Mode::Enforce };
+        Case { policies, live, namespace_mode, pod }
+    }
+}
+
+/// Whether the API server refuses the pod anyway, in a way that leaves open what its mounts mean.
+fn is_faulty(case: &Case) -> bool {
+    !frame::faults(&case.pod).is_empty()
+}
+
+/// Looks at the mounts of a pod that is changed, where the contract says what becomes of them.
+fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
+    let run = case.run();
+    let wanted = wanted(case);
+    let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
+    let directories = dind
+        .map(|dind| directories::directories(&case.pod, dind))
+        .unwrap_or_default();
+    let is_open = is_faulty(case) || directories.iter().any(|directory| directory.overlaps);
+    if run.outcome == "denied" || is_open {
+        return Ok(());
+    }
+    law(&View::new(&case.pod, &run, dind, &directories)?)
+}
+
+fn hosts_law(case: &Case, run: &Run, wanted: &Wanted<'_>) -> Law {
+    if run.outcome == "denied" {
+        return Ok(());
+    }
+    hosts::owned_hostnames_resolve(run, wanted)?;
+    let movers = hosts::all_else_stays(case, run, wanted)?;
+    hosts::shadowed_hostnames_are_told(case, run, wanted)?;
+    frame::annotations_say_it(case, run, Some(wanted), &movers)
+}
+
+/// Of the generated pods, so many work that the law about them says something.
+#[test]
+fn many_generated_pods_work() {
+    let (mut runner, pods) = (TestRunner::new(config()), pods::pod());
+    let drawn = (0..1000).map(|_| pods.new_tree(&mut runner).unwrap().current());
+    let answers: Vec<Answer> = drawn.map(|pod| meeting::meets(&pod)).collect();
+    let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+    let (yes, no) = (count(Answer::Yes), count(Answer::No));
+    assert!(yes >= 100 && no >= 100, "{yes} work, {no} do not");
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// A2: fixpoint.
+    #[test]
+    fn a_planned_pod_needs_no_plan(case in case()) {
+        let run = case.run();
+        prop_assert_eq!(run.patch.is_some(), run.outcome == "mutated", "P4");
+        if run.patch.is_some() {
+            let (audited, names) = case.judge(&case.pod, |verdict| (verdict.audited.changes.len(), format!("{:?}", verdict.outcome)));
+            case.judge(&run.output, |verdict| {
+                let changes: Vec<String> = verdict.enforced.changes.iter().map(ToString::to_string).collect();
+                prop_assert!(changes.is_empty() && verdict.patch.is_none(), "A2: {} and again: {:?}", names, changes);
+                prop_assert!(verdict.enforced.denial.is_none(), "A2: what was changed is refused");
+                prop_assert_eq!(verdict.audited.changes.len(), audited, "M5: Audit policies speak about the result");
+                Ok(())
+            })?;
+        }
+    }
+
+    /// A3; and the patched original is what the rules took it to be.
+    #[test]
+    fn the_patch_applies_and_does_what_was_planned(case in case()) {
+        let run = case.run();
+        frame::the_patch_is_plain(&case, &run)?;
+        if run.patch.is_some() {
+            let text = run.output.to_string();
+            let read = Pod::from_json(&text).unwrap();
+            prop_assert_eq!(case::picture(&read), case.picture());
+        }
+    }
+
+    /// H1 to H7, A5.
+    #[test]
+    fn owned_hostnames_resolve_as_the_policies_say(case in case()) {
+        let (run, wanted) = (case.run(), wanted(&case));
+        match &wanted {
+            Some(wanted) => hosts_law(&case, &run, wanted)?,
+            None => frame::annotations_say_it(&case, &run, None, &BTreeSet::new())?,
+        }
+    }
+
+    /// D3, D5, D7, D9, and D2, D6, D8 where they leave a directory alone.
+    #[test]
+    fn the_certificate_directory_is_shared_and_writable(case in case()) {
+        let (run, wanted) = (case.run(), wanted(&case));
+        if let Some(dind) = wanted.and_then(|wanted| wanted.dind) && !is_faulty(&case) {
+            let directories = directories::directories(&case.pod, &dind);
+            certs::denied_where_it_conflicts(&run, &dind, &directories)?;
+            for directory in directories.iter().filter(|_| run.outcome != "denied") {
+                certs::directory_is_shared(&case.pod, &run, &dind, directory)?;
+                certs::left_alone_is_left(&case.pod, &run, &dind, directory)?;
+            }
+        }
+    }
+
+    /// V1 to V7, D1.
+    #[test]
+    fn volumes_are_where_they_belong(case in case()) {
+        with_mounts(&case, |view| {
+            view.volumes_are_where_they_belong()?;
+            view.undecided_images_are_told()
+        })?;
+    }
+
+    /// R1, D8.
+    #[test]
+    fn what_dind_trusts_is_mounted_and_what_was_displaced_too(case in case()) {
+        with_mounts(&case, |view| {
+            view.registry_cas_are_mounted()?;
+            view.displaced_volumes_are_relocated()?;
+            view.displaced_mounts_are_told()
+        })?;
+    }
+
+    /// A1: frame.
+    #[test]
+    fn everything_else_is_as_it_was(case in case()) {
+        let (run, wanted) = (case.run(), wanted(&case));
+        frame::all_else_is_as_it_was(&case, &run)?;
+        if run.outcome != "denied" {
+            let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
+            frame::scheduling_is_added(&case, &run, dind)?;
+        }
+        with_mounts(&case, |view| view.every_new_mount_has_a_reason())?;
+    }
+
+    /// What the kubelet, dind and the client make of the pod afterwards (see `laws/meeting.rs`).
+    #[test]
+    fn a_pod_that_works_is_not_made_to_fail(case in case()) {
+        let case = case.with_sensible_volumes();
+        let run = case.run();
+        if run.outcome != "denied" && !is_faulty(&case) {
+            let (before, after) = (meeting::daemons_up(&case.pod), meeting::daemons_up(&run.output));
+            let is_contested = before > 0 && after > before;
+            // D2: each of two daemons with one directory overwrites the other's CA; that is told.
+            let wanted = wanted(&case);
+            let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
+            let is_shared = dind.is_some_and(|dind| {
+                let directories = directories::directories(&case.pod, dind);
+                directories.iter().any(|directory| directory.dinds.len() > 1)
+            });
+            if meeting::meets(&case.pod) == Answer::Yes && !is_contested && !is_shared {
+                prop_assert_eq!(meeting::meets(&run.output), Answer::Yes, "client and daemon met before");
+            }
+            for kept in meeting::kept::files(&case.pod) {
+                let is_readable = meeting::kept::is_readable(&case.pod, &run.output, &kept);
+                prop_assert!(is_readable, "{:?} is not readable any more", kept);
+            }
+        }
+    }
+
+    /// A4: validity.
+    #[test]
+    fn the_pod_is_no_less_valid_than_it_came(case in case()) {
+        frame::no_less_valid(&case, &case.run())?;
+    }
+
+    /// M1, M5: the order of the files and Audit policies make no difference to the pod.
+    #[test]
+    fn only_rank_and_mode_decide(case in case()) {
+        let run = case.run();
+        let mut other = case.clone();
+        other.policies.reverse();
+        other.policies.retain(|policy| policy["spec"]["mode"] != "Audit");
+        let same = other.run();
+        prop_assert_eq!(&run.patch, &same.patch);
+        let warned = case.judge(&case.pod, |verdict| verdict.notes(Audience::Author).all(|(note, _)| note.warning("drydock").chars().count() <= 120));
+        prop_assert!(warned, "T3: an API warning has at most 120 characters");
+    }
+}

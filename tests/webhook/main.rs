@@ -1,0 +1,42 @@
+//! The webhook as its clients see it: the real binary, real TLS, real files that change, real signals.
+//!
+//! Every test starts its own server on free ports and its own clients; none sleeps to wait for another.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![allow(clippy::print_stdout, reason = "figures are for people")]
+
+mod bounds;
+#[allow(
+    dead_code,
+    reason = "the benchmark limits CPU time, a test limits memory"
+)]
+#[path = "../../benches/load/cgroup.rs"]
+mod cgroup;
+mod client;
+mod lines;
+mod metrics;
+mod mount;
+mod process;
+mod reviews;
+mod shapes;
+mod sockets;
+
+mod answers;
+mod certificates;
+mod clients;
+mod connections;
+mod drain;
+mod hostile;
+mod limits;
+mod logging;
+mod memory;
+mod overload;
+mod policies;
+mod refusals;
+mod start;
+mod telling;
