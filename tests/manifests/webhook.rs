@@ -43,8 +43,7 @@ fn aks_is_asked_not_to_edit_the_configuration() {
     assert_eq!(labels["admissions.enforcer/disabled"], "true");
 }
 
-/// The README takes it for the mark of the one object that an installation is changed to
-/// cert-manager with at last.
+/// `certs/README.md` applies the object with this label last.
 #[test]
 fn f5_the_webhook_configuration_alone_has_the_label_by_which_it_is_applied_last() {
     let objects = base();
@@ -58,7 +57,7 @@ fn f5_the_webhook_configuration_alone_has_the_label_by_which_it_is_applied_last(
         .map(|object| &object["kind"])
         .collect();
     assert_eq!(kinds, ["MutatingWebhookConfiguration"]);
-    let readme = std::fs::read_to_string("README.md").unwrap();
+    let readme = std::fs::read_to_string("certs/README.md").unwrap();
     assert!(readme.contains("kubectl apply -k . -l '!admissions.enforcer/disabled'"));
 }
 

@@ -9,7 +9,9 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "certs/README.md",
     "docs/ARCHITECTURE.md",
+    "docs/install.md",
     "docs/limits.md",
+    "docs/metrics.md",
     "docs/rules.md",
 ];
 
