@@ -15,4 +15,5 @@ mod status_writer;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod version;
 mod watch;

@@ -9,7 +9,6 @@ mod components;
 mod deployment;
 mod guard;
 mod kustomization;
-mod match_conditions;
 mod namespace;
 mod network;
 mod webhook;

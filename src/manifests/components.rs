@@ -11,13 +11,12 @@ mod host_network;
 mod monitoring;
 mod openshift;
 
+use super::File;
 use super::access::{self, ADDRESS_SOURCES};
-use super::guard::GUARD;
 use super::kustomization::Kustomization;
 use super::yaml::{self, Unwritable};
-use super::{File, webhook};
-use crate::names::{ENFORCE_WEBHOOK, NAME, NAMESPACE};
-use serde_json::{Value, json};
+use crate::names::{ENFORCE_WEBHOOK, NAME};
+use serde_json::json;
 
 /// The Secret of a certificate of one's own.
 const OWN_CERTIFICATE: &str = "drydock-tls";
@@ -31,7 +30,6 @@ pub(super) fn files() -> Result<Vec<File>, Unwritable> {
         host_network::files()?,
         live_addresses()?,
         monitoring::files()?,
-        no_match_conditions()?,
         openshift::files()?,
         own_certificate()?,
     ]
@@ -66,45 +64,6 @@ fn live_addresses() -> Result<Vec<File>, Unwritable> {
          Narrower, without this component: in each namespace that policies name, a Role with resourceNames, bound to drydock's ServiceAccount.",
     )?;
     Ok(vec![kustomization, binding])
-}
-
-fn no_match_conditions() -> Result<Vec<File>, Unwritable> {
-    let conditions: Vec<Value> = webhook::NAMES
-        .iter()
-        .enumerate()
-        .map(|(index, _)| {
-            json!({"op": "remove", "path": format!("/webhooks/{index}/matchConditions")})
-        })
-        .collect();
-    let kustomization = Kustomization::component()
-        .operate(
-            "MutatingWebhookConfiguration",
-            NAME,
-            &Value::Array(conditions),
-        )?
-        .merge(&json!({
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": {"name": NAME, "namespace": NAMESPACE},
-            "spec": {"unhealthyPodEvictionPolicy": null},
-        }))?
-        .merge(&without("ValidatingAdmissionPolicy"))?
-        .merge(&without("ValidatingAdmissionPolicyBinding"))?;
-    Ok(vec![kustomization.file(
-        "components/no-match-conditions/kustomization.yaml",
-        "For Kubernetes 1.25 to 1.29, whose kubectl refuses what came later: matchConditions, unhealthyPodEvictionPolicy (1.26), and the\n\
-         ValidatingAdmissionPolicy (1.30) that keeps drydock's ServiceAccount to the caBundle. Without it, guard that account's token.\n\
-         The webhook is then called for every pod of the namespaces that opted in, and decides by itself as it always does.",
-    )?])
-}
-
-fn without(kind: &str) -> Value {
-    json!({
-        "$patch": "delete",
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": kind,
-        "metadata": {"name": GUARD},
-    })
 }
 
 fn own_certificate() -> Result<Vec<File>, Unwritable> {

@@ -1,6 +1,5 @@
 //! What the API server is told to ask drydock: the creation of job pods in namespaces that opted in (P1), and nothing else.
 
-use super::match_conditions::match_conditions;
 use super::network::SERVICE_PORT;
 use super::yaml::{self, Unwritable};
 use super::{File, metadata, text_map, texts};
@@ -15,8 +14,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 /// would take away again, and so on.
 /// What it protects, kube-system and the namespaces of AKS, never opts in. Source: <https://learn.microsoft.com/azure/aks/faq>
 const AKS_LEAVE_ALONE: (&str, &str) = ("admissions.enforcer/disabled", "true");
-/// The webhooks' names, in the order in which they stand in the configuration.
-pub(super) const NAMES: [&str; 2] = [ENFORCE_WEBHOOK, AUDIT_WEBHOOK];
 
 pub(super) fn file() -> Result<File, Unwritable> {
     let mut metadata = metadata(NAME);
@@ -25,15 +22,16 @@ pub(super) fn file() -> Result<File, Unwritable> {
     let configuration = MutatingWebhookConfiguration {
         metadata,
         webhooks: Some(vec![
-            webhook(NAMES[0], ENFORCE, "/mutate", "Fail"),
-            webhook(NAMES[1], AUDIT, "/audit", "Ignore"),
+            webhook(ENFORCE_WEBHOOK, ENFORCE, "/mutate", "Fail"),
+            webhook(AUDIT_WEBHOOK, AUDIT, "/audit", "Ignore"),
         ]),
     };
     yaml::file(
         "webhook.yaml",
         "Two webhooks, so that the namespace's mode travels in the path. Where pods are changed, every job pod must be: Fail. An audit must\n\
          never stop a job: Ignore. There is no caBundle here; drydock writes it, and nothing else, by server-side apply.\n\
-         The conditions let through what drydock would look at, in the words of the API server, so that other pods never wait for drydock.",
+         Every GitLab Runner labels its job pods `pod`, and a job cannot take that label away: no other pod waits for drydock.\n\
+         drydock decides which of these are job pods; no expression here repeats it, so the API server evaluates none.",
         &[yaml::document(&configuration)?],
     )
 }
@@ -69,7 +67,15 @@ fn webhook(name: &str, mode: &str, path: &str, failure_policy: &str) -> Mutating
             ]),
             ..LabelSelector::default()
         }),
-        match_conditions: Some(match_conditions()),
+        // Every GitLab Runner gives its job pods this label; `job_pod` decides whether a pod is one.
+        object_selector: Some(LabelSelector {
+            match_expressions: Some(vec![LabelSelectorRequirement {
+                key: "pod".to_owned(),
+                operator: "Exists".to_owned(),
+                values: None,
+            }]),
+            ..LabelSelector::default()
+        }),
         failure_policy: Some(failure_policy.to_owned()),
         match_policy: Some("Equivalent".to_owned()),
         // Another webhook may add a container after us; planning a planned pod gives no change (A2).

@@ -100,8 +100,11 @@ fn changes(live: &Value) -> Vec<Value> {
         of_webhook("matchPolicy", json!("Exact")),
         of_webhook("namespaceSelector", json!({})),
         of_webhook("objectSelector", json!({"matchLabels": {"a": "b"}})),
-        remove("/webhooks/0/matchConditions"),
-        remove("/webhooks/0/matchConditions/0"),
+        remove("/webhooks/0/objectSelector"),
+        of_webhook(
+            "matchConditions",
+            json!([{"name": "none", "expression": "false"}]),
+        ),
         of_webhook("sideEffects", json!("None")),
         of_webhook("timeoutSeconds", json!(30)),
         of_webhook("reinvocationPolicy", json!("Never")),

@@ -11,14 +11,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use tempfile::TempDir;
 
-const COMPONENTS: [&str; 8] = [
+const COMPONENTS: [&str; 7] = [
     "cert-manager",
     "client-ca",
     "fail-open",
     "host-network",
     "live-addresses",
     "monitoring",
-    "no-match-conditions",
     "openshift",
 ];
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
@@ -176,7 +175,6 @@ async fn components_change_what_they_say_and_go_again() {
         "fail-open",
         "host-network",
         "live-addresses",
-        "no-match-conditions",
         "openshift",
     ] {
         let overlay = Overlay::with(&[name]);
@@ -189,10 +187,6 @@ async fn components_change_what_they_say_and_go_again() {
         let policy = if is("fail-open") { "Ignore" } else { "Fail" };
         assert_eq!(webhooks[0]["failurePolicy"], policy, "{name}");
         assert_eq!(webhooks[1]["failurePolicy"], "Ignore", "{name}");
-        for webhook in webhooks.as_array().unwrap() {
-            let has_conditions = webhook.get("matchConditions").is_some();
-            assert_eq!(has_conditions, !is("no-match-conditions"), "{name}");
-        }
         assert_eq!(pod["hostNetwork"] == true, is("host-network"), "{name}");
         let has_user = pod["securityContext"].get("runAsUser").is_some();
         assert_eq!(has_user, !is("openshift"), "{name}");
@@ -286,11 +280,10 @@ fn certificates_of_cert_manager_take_the_place_of_drydocks_own() {
 #[test]
 fn all_components_go_together() {
     let (base, objects) = (built(&[]), built(&COMPONENTS));
-    // Four roles and bindings and the guard with its binding fewer; two certificates with two
-    // issuers, a binding, and the five of
+    // Four roles and bindings fewer; two certificates with two issuers, a binding, and the five of
     // monitoring more.
     let added = 2 + 2 + 1 + 5;
-    assert_eq!(objects.len(), base.len() - 4 - 2 + added);
+    assert_eq!(objects.len(), base.len() - 4 + added);
     let deployment = objects
         .iter()
         .find(|object| object["kind"] == "Deployment")

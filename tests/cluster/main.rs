@@ -33,6 +33,7 @@ mod stream;
 mod table;
 mod wait;
 
+mod called_for;
 mod certificates;
 mod client_ca;
 mod definition;
@@ -43,7 +44,6 @@ mod guard;
 mod install;
 mod installed;
 mod job_pods;
-mod match_conditions;
 mod outage;
 mod policies;
 mod rbac;

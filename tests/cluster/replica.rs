@@ -267,7 +267,7 @@ fn job_pod() -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "job", "labels": {"job.runner.gitlab.com/pod": "job"}},
+        "metadata": {"name": "job", "labels": {"job.runner.gitlab.com/pod": "job", "pod": "job"}},
         "spec": {"restartPolicy": "Never", "containers": [{"name": "build", "image": "alpine"}]},
     })
 }

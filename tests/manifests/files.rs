@@ -110,7 +110,7 @@ fn every_kustomization_names_the_files_that_lie_beside_it() {
             .collect();
         assert_eq!(named, there, "{}", file.path);
     }
-    assert_eq!(seen, 10);
+    assert_eq!(seen, 9);
 }
 
 /// What drydock or cert-manager fills in would be a difference for every tool that compares a cluster with the files.

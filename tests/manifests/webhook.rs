@@ -74,11 +74,12 @@ fn only_new_pods_are_asked_about() {
                 "scope": "Namespaced",
             }])
         );
+        // What every runner from 13.12 to today sets on its job pods (P2).
         assert_eq!(
-            webhook.get("objectSelector"),
-            None,
-            "older runners have no label of their own"
+            webhook["objectSelector"],
+            json!({"matchExpressions": [{"key": "pod", "operator": "Exists"}]})
         );
+        assert_eq!(webhook.get("matchConditions"), None);
         assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]));
         assert_eq!(webhook["matchPolicy"], "Equivalent");
         assert_eq!(webhook["reinvocationPolicy"], "IfNeeded");

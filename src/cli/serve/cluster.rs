@@ -41,6 +41,7 @@ pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Jo
     let policies_work = cluster::policies::run(client.clone(), published, metrics.clone());
     let namespaces_work = cluster::namespaces::run(client.clone(), opted_in, metrics.clone());
     let events_work = events.clone().write(client.clone(), flags.instance.clone());
+    let client = client.clone();
     Joined {
         policies,
         for_answers: server::Cluster {
@@ -49,6 +50,8 @@ pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Jo
             tell_author: Arc::new(move |notes| events.tell(&notes)),
         },
         work: Box::pin(async move {
+            // An older one does not have the kind, which the watches could only call unknown.
+            cluster::version::wait_until_supported(&client).await;
             tokio::join!(policies_work, namespaces_work, events_work);
         }),
     }
