@@ -1,18 +1,18 @@
-//! The cluster side of `serve --cluster`: what is read from the API server, and what is written back.
+//! The cluster side of `serve --cluster`: reads from the API server and writes to it.
 //!
-//! Everything here runs beside the webhook, never in the way of a review; it hands over what it knows through channels
-//! that `cli::serve` joins. An API server that is away changes nothing of what was handed over (F4).
+//! It runs beside the webhook, and no review waits for it. It hands its results over through
+//! channels that `cli::serve` joins; an outage of the API server takes nothing of them back (F4).
 
 pub mod ca;
-pub mod calls;
-mod contact;
+pub mod client;
+mod error;
 pub mod events;
 pub mod namespaces;
 pub mod policies;
-pub mod source;
-pub mod status;
+mod source;
+mod status;
 mod status_writer;
-pub mod store;
+mod store;
 #[cfg(test)]
 mod testing;
 pub mod version;

@@ -1,59 +1,51 @@
-//! Certificates that nobody has to renew: an authority in a Secret that all replicas share, and a short-lived leaf that each signs for itself.
+//! Self-managed certificates: an authority in a Secret that all replicas share, and a short-lived
+//! leaf certificate that each replica signs for itself.
 //!
 //! ```text
-//! Secret drydock-ca ──► Content ── rotation ──► Secret            written by whoever is first, read again by the others
+//! Secret drydock-ca ──► CaSecret ── plan ──► Secret     one replica writes, the others read again
 //!                          │
-//!                          ├── trusted ──► caBundle of both webhooks, healed when somebody changes it
+//!                          ├── trusted ──► caBundle of both webhooks, restored when it is changed
 //!                          └── current ──► leaf, once the caBundle trusts it ──► the server
 //! ```
 //!
-//! One rule keeps every admission: *nothing is served whose authority is not in the `caBundle`, and no authority leaves the `caBundle` while
-//! something of its is served*. Each look reads both objects afresh; watches only say when to look. So what a replica writes never rests on
-//! what it read long ago, and there is no leader: the API server lets one of two writers win, and the other looks again.
+//! One rule keeps every admission: *no leaf is served whose authority is not in the `caBundle`, and
+//! no authority leaves the `caBundle` while a leaf of it is served*. Each reconciliation reads both
+//! objects anew; watches only start one. A write therefore never rests on old reads, and no leader
+//! is needed: the API server lets one of two writers win, and the other reconciles again.
 //!
-//! Where somebody else deletes, empties or replaces the Secret, or puts an old one back, whoever looks first goes on trusting all that any
-//! replica could serve of, for the life of a leaf.
+//! When somebody deletes, empties, replaces or restores the Secret, the first replica to reconcile
+//! keeps every authority that may still have a live leaf, for the lifetime of a leaf.
 //!
-//! When the API server is away, or does not trust a new authority for long enough yet, leafs are renewed by the authority that they are of;
-//! everything else waits.
+//! While the API server is away, or trusts a new authority for less than the overlap, leaf
+//! certificates are renewed by their own authority; everything else waits.
 
-mod in_use;
-mod leftover;
-mod lifetimes;
-mod pause;
+mod leaf;
 mod plan;
-mod problem;
 mod reconcile;
 mod secret;
-mod serving;
-#[cfg(test)]
-mod tests;
 mod webhook;
 
-pub use leftover::leftover;
-pub use lifetimes::{Lifetimes, LifetimesError};
+pub use plan::{Lifetimes, LifetimesError};
+pub use reconcile::leftover;
 
-use super::contact::Contacts;
-use super::watch;
+use super::watch::Watches;
 use crate::names::{CA_SECRET, NAME};
 use crate::telemetry::metrics::{Metrics, WatchKind};
-use futures::{FutureExt as _, Stream, StreamExt as _};
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource};
-use pause::Pause;
-use reconcile::Keeper;
+use kube::{Api, Client};
+use reconcile::{Outcome, Reconciler};
 use std::convert::Infallible;
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch::Sender;
 
-/// What the caller decides.
+/// Settings of self-managed certificates.
 #[derive(Clone)]
 pub struct Settings {
     /// The namespace of the Secret and of the Service.
@@ -62,27 +54,27 @@ pub struct Settings {
     pub service: String,
     /// Further DNS names and IP addresses of the server.
     pub names: Vec<String>,
-    /// What tells this replica from others: the name of its pod. At most 128 characters, for it is the manager of the fields of a new Secret.
+    /// The name of this replica's pod, at most 128 characters: it is the field manager of a Secret.
     pub replica: String,
-    /// How long things live.
+    /// Lifetimes of authorities and leaf certificates.
     pub lifetimes: Lifetimes,
-    /// How long at most until the next look.
-    pub look: Duration,
-    /// Tells the time: [`Now::here`], but for tests.
+    /// The longest time between two reconciliations.
+    pub interval: Duration,
+    /// Tells the time: [`Now::here`], except in tests.
     pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
 }
 
-/// What time it is.
+/// The present time.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// By the wall: certificates begin and end by it. It may be put forward and back.
+    /// The wall clock: certificates expire by it. It may be put forward and back.
     pub wall: Timestamp,
-    /// By a clock that only goes forward: times that pass are measured by it.
+    /// The monotonic clock: it measures durations.
     pub steady: Instant,
 }
 
 impl Now {
-    /// Returns what time it is.
+    /// Returns the time of this machine.
     #[must_use]
     pub fn here() -> Self {
         Self {
@@ -93,14 +85,13 @@ impl Now {
 }
 
 impl Settings {
-    /// Returns all names of the server: the Service's, the first being the one that the API server asks for, and the further ones.
+    /// Returns all names of the server; the API server asks for the first.
     fn server_names(&self) -> Vec<String> {
         let own = format!("{}.{}", self.service, self.namespace);
         let of_service = ["svc", "svc.cluster.local"].map(|suffix| format!("{own}.{suffix}"));
         let further = self.names.iter().cloned();
-        let all = of_service.into_iter().chain([own]).chain(further);
         let mut names: Vec<String> = Vec::new();
-        for name in all {
+        for name in of_service.into_iter().chain([own]).chain(further) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -116,7 +107,7 @@ pub struct Issued {
     pub chain_pem: String,
     /// Its private key, PEM.
     pub key_pem: String,
-    /// When it ends; another one comes long before.
+    /// When it expires; another one follows long before.
     pub expires: Timestamp,
     /// The name of its authority.
     pub authority: String,
@@ -132,46 +123,73 @@ impl fmt::Debug for Issued {
     }
 }
 
-/// Keeps the authority, the `caBundle` and the leaf, for as long as it is polled. What fails is told once, and tried again.
+/// Reconciles authority, `caBundle` and leaf for as long as it is polled.
 ///
-/// `issued` holds nothing until there is a leaf that the webhook configuration trusts, and a good one ever after.
+/// `issued` holds nothing until there is a leaf that the webhook configuration trusts, and a good
+/// one from then on.
 pub async fn run(
     client: Client,
     settings: Settings,
     metrics: Arc<Metrics>,
     issued: Sender<Option<Issued>>,
 ) -> Infallible {
-    // Lifetimes may be shorter than anybody needs, for a trial.
-    let look = settings.look.min(settings.lifetimes.leaf() / 10);
-    let contacts = Contacts::new(metrics.clone());
-    let of_secret = contacts.watching(&client, WatchKind::Secret);
-    let secrets = Api::namespaced(of_secret, &settings.namespace);
-    let configurations = Api::all(contacts.watching(&client, WatchKind::Webhook));
-    let mut changes = pin!(futures::stream::select(
-        changes_of::<Secret>(secrets, CA_SECRET),
-        changes_of::<MutatingWebhookConfiguration>(configurations, NAME),
-    ));
-    let mut keeper = Keeper::new(client, settings, metrics, issued);
-    let mut pause = Pause::new(look);
+    let watches = Watches::new(metrics.clone());
+    let only = |name| watcher::Config::default().fields(&format!("metadata.name={name}"));
+    // Only metadata are watched: a reconciliation reads the objects.
+    type Metadata<K> = PartialObjectMeta<K>;
+    let secrets = |client| Api::<Metadata<Secret>>::namespaced(client, &settings.namespace);
+    let secret = watches.watch(&client, WatchKind::Secret, only(CA_SECRET), secrets);
+    let configurations = Api::<Metadata<MutatingWebhookConfiguration>>::all;
+    let webhook = watches.watch(&client, WatchKind::Webhook, only(NAME), configurations);
+    let (secret, webhook) = (secret.map(drop), webhook.map(drop));
+    let mut changes = futures::stream::select(secret, webhook);
+    let mut backoff = Backoff::new(settings.interval);
+    let mut reconciler = Reconciler::new(client, settings, metrics, issued);
     loop {
-        let (least, most) = pause.after(keeper.look().await);
+        let (least, most) = backoff.after(reconciler.reconcile().await);
         let change = async {
             tokio::time::sleep(least).await;
             changes.next().await;
-            // Several changes are seen in one look.
+            // Several changes share one reconciliation.
             while let Some(Some(())) = changes.next().now_or_never() {}
         };
-        // Past the time, one looks in any case.
         let _ = tokio::time::timeout(most, change).await;
     }
 }
 
-/// Says that an object may have changed. Only its metadata are watched: what it holds is read in the look.
-fn changes_of<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> impl Stream<Item = ()> + use<K>
-where
-    K: Resource<DynamicType = ()> + Clone + fmt::Debug + Send + 'static,
-{
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let what = format!("{} {name}", K::kind(&()).to_lowercase());
-    watch::watch(api, only, what).map(drop)
+/// The time between reconciliations grows with each write or failure, so that neither an API server
+/// in trouble nor another writer of the same fields causes a flood.
+#[derive(Debug)]
+struct Backoff {
+    interval: Duration,
+    least: Duration,
 }
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(25);
+
+    fn new(interval: Duration) -> Self {
+        let least = Duration::ZERO;
+        Self { interval, least }
+    }
+
+    /// Returns how long to wait at least, even if something changes, and at most, if nothing does.
+    ///
+    /// A write adds more than the next quiet reconciliation takes back, so two alternate writers
+    /// slow down, too.
+    fn after(&mut self, outcome: Outcome) -> (Duration, Duration) {
+        let grown = (self.least * 4).clamp(Self::FIRST.min(self.interval), self.interval);
+        self.least = match outcome {
+            Outcome::Unchanged if self.least < Self::FIRST => Duration::ZERO,
+            Outcome::Unchanged => self.least / 2,
+            Outcome::Wrote | Outcome::Failed => grown,
+        };
+        match outcome {
+            Outcome::Failed => (self.least, self.least),
+            Outcome::Unchanged | Outcome::Wrote => (self.least, self.interval),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,17 @@
-//! Warning Events on pods: what the author of a job reads in the job log when the job fails (T2).
+//! Warning Events on pods: the author of a job reads them in the job log when the job fails (T2).
 //!
 //! GitLab Runner from 17.2 prints the Warning Events whose `involvedObject.name` is the pod's
-//! (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod has a name but no uid yet.
-//! Anyone in the cluster may call the webhook, so Events are written only to namespaces that opted in to changes of their pods, and
-//! within the budgets of `outbox` (F8). Nothing waits for an Event: what does not fit is dropped and counted.
+//! (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod has a name
+//! but no uid yet. Anyone in the cluster may call the webhook, so Events are written only to
+//! namespaces that opted in to changes of their pods, and within the budgets of `outbox` (F8).
+//! Nothing waits for an Event: excess ones are dropped and counted.
 
-mod budget;
 mod outbox;
 
-use super::namespaces::{Namespaces, OptedIn};
+use super::error::{LogOnce, describe};
+use super::namespaces::Namespaces;
 use crate::core::admission::AuthorNotes;
 use crate::core::object_name::NamespaceName;
-use crate::core::shown;
 use crate::names;
 use crate::telemetry::metrics::{EventDrop, EventOutcome, Metrics};
 use jiff::Timestamp;
@@ -21,72 +21,69 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use outbox::{Next, Outbox, Waiting};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-/// Of one pod the first so many are told: an author reads a few lines.
+/// Notes of one pod that become Events: an author reads a few lines.
 const MOST_PER_POD: usize = 8;
 /// The API server takes 1,024 bytes.
 const LONGEST_MESSAGE: usize = 1000;
 /// The API server takes 253 characters.
 const LONGEST_NAME: usize = 253;
-/// How long one Event may take.
+/// Time for one Event.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Takes notes for authors, to be written as Events by [`Events::write`].
+/// Takes notes for authors; [`Events::write`] writes them as Events.
 #[derive(Clone)]
 pub struct Events(Arc<Shared>);
 
 struct Shared {
     outbox: Mutex<Outbox>,
-    /// Something waits.
     filled: Notify,
     namespaces: watch::Receiver<Namespaces>,
-    is_listed: watch::Receiver<bool>,
     metrics: Arc<Metrics>,
-    /// Whether the last one could not be written. It is told once.
-    is_failing: AtomicBool,
 }
 
 impl Events {
-    /// Makes one for the namespaces that opted in.
+    /// Takes the namespaces that opted in; none are known before the first list.
     #[must_use]
-    pub fn new(opted_in: &OptedIn, metrics: Arc<Metrics>) -> Self {
+    pub fn new(namespaces: watch::Receiver<Namespaces>, metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Shared {
             outbox: Mutex::new(Outbox::new(Instant::now())),
             filled: Notify::new(),
-            namespaces: opted_in.namespaces.subscribe(),
-            is_listed: opted_in.is_listed.subscribe(),
+            namespaces,
             metrics,
-            is_failing: AtomicBool::new(false),
         }))
     }
 
-    /// Takes in what there is to tell of a pod, without waiting; what is dropped is counted.
-    pub fn tell(&self, told: &AuthorNotes) {
+    /// Takes the notes about a pod, without waiting; dropped ones are counted.
+    pub fn add(&self, notes: &AuthorNotes) {
         let shared = &self.0;
-        let count = told.notes.len().min(MOST_PER_POD);
-        if let Err(why) = shared.may_write_to(&told.namespace) {
-            shared.metrics.events_dropped(why, count);
+        if let Err(reason) = shared.may_write_to(&notes.namespace) {
+            let count = notes.notes.len().min(MOST_PER_POD);
+            shared.metrics.events_dropped(reason, count);
             return;
         }
-        let dropped = shared.outbox().put(told, MOST_PER_POD, Instant::now());
-        for (why, count) in dropped {
-            shared.metrics.events_dropped(why, count);
+        let dropped = shared.outbox().put(notes, MOST_PER_POD, Instant::now());
+        for (reason, count) in dropped {
+            shared.metrics.events_dropped(reason, count);
         }
         shared.filled.notify_one();
     }
 
-    /// Writes what waits, for as long as it is polled. `instance` names this process.
+    /// Writes the Events that wait, for as long as it is polled. `instance` names this process.
     pub async fn write(self, client: Client, instance: String) {
         let shared = &self.0;
+        let mut log = LogOnce::default();
         loop {
             let next = shared.outbox().next(Instant::now());
             match next {
-                Next::Write(event) => shared.write(&client, &event, &instance).await,
+                Next::Write(waiting) => {
+                    let problem = shared.write(&client, &waiting, &instance).await;
+                    log.set("events", problem.err());
+                }
                 Next::Wait(time) => tokio::time::sleep(time).await,
                 Next::Idle => shared.filled.notified().await,
             }
@@ -99,59 +96,57 @@ impl Shared {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a namespace opted in to changes of its pods: an audit tells its authors nothing.
+    /// Whether a namespace opted in to changes of its pods: an audit reports nothing to authors.
     fn may_write_to(&self, namespace: &NamespaceName) -> Result<(), EventDrop> {
-        if !*self.is_listed.borrow() {
-            return Err(EventDrop::NotListed);
-        }
         let namespaces = self.namespaces.borrow();
         let labels = namespaces.get(namespace.as_str());
         let mode = labels.and_then(|labels| labels.get(names::OPT_IN_LABEL));
         match mode.map(String::as_str) {
             Some(names::ENFORCE) => Ok(()),
+            _ if namespaces.is_empty() => Err(EventDrop::NotListed),
             _ => Err(EventDrop::NotOptedIn),
         }
     }
 
-    async fn write(&self, client: &Client, waiting: &Waiting, instance: &str) {
-        // The label may have been taken away while it waited.
-        if let Err(why) = self.may_write_to(&waiting.namespace) {
-            self.metrics.events_dropped(why, 1);
-            return;
+    /// Writes an Event; the error is a sentence.
+    async fn write(
+        &self,
+        client: &Client,
+        waiting: &Waiting,
+        instance: &str,
+    ) -> Result<(), String> {
+        // The namespace may have lost its label meanwhile.
+        if let Err(reason) = self.may_write_to(&waiting.namespace) {
+            self.metrics.events_dropped(reason, 1);
+            return Ok(());
         }
         let api: Api<Event> = Api::namespaced(client.clone(), &waiting.namespace);
-        let event = event(waiting, instance, Timestamp::now());
-        let params = PostParams::default();
-        let created = tokio::time::timeout(PATIENCE, api.create(&params, &event)).await;
-        let problem = match created {
-            Ok(Ok(_)) => {
-                if self.is_failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("Events can be written again");
-                }
-                return self.metrics.event(EventOutcome::Written);
-            }
+        let (params, event) = (
+            PostParams::default(),
+            event(waiting, instance, Timestamp::now()),
+        );
+        let (outcome, problem) = match timeout(PATIENCE, api.create(&params, &event)).await {
+            Ok(Ok(_)) => (EventOutcome::Written, None),
             // A second admission of the pod, perhaps by another replica.
             Ok(Err(kube::Error::Api(answer))) if answer.code == 409 => {
-                return self.metrics.event(EventOutcome::Duplicate);
+                (EventOutcome::Duplicate, None)
             }
-            Ok(Err(error)) => shown::sentence(&error.to_string()),
-            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+            Ok(Err(error)) => (EventOutcome::Failed, Some(describe(&error))),
+            Err(_) => {
+                let problem = format!("no answer within {} s", PATIENCE.as_secs());
+                (EventOutcome::Failed, Some(problem))
+            }
         };
-        self.metrics.event(EventOutcome::Failed);
-        let (namespace, pod) = (waiting.namespace.as_str(), waiting.pod.as_str());
-        if self.is_failing.swap(true, Ordering::Relaxed) {
-            tracing::debug!(namespace, pod, "an Event cannot be written: {problem}");
-        } else {
-            tracing::warn!(
-                namespace,
-                pod,
-                "an Event cannot be written, later ones are counted: {problem}"
-            );
-        }
+        self.metrics.event(outcome);
+        problem.map_or(Ok(()), |problem| {
+            Err(format!(
+                "Events cannot be written, failures are counted: {problem}"
+            ))
+        })
     }
 }
 
-/// Makes an Event. Its name says what it is about, so that the API server refuses a second one of the kind.
+/// Makes an Event. Its name follows from its content, so the API server refuses a duplicate.
 fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
     let Waiting {
         namespace,
@@ -190,25 +185,24 @@ fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
     }
 }
 
-/// A pod's name may be as long as an Event's: what of it is cut off is in the hash.
+/// A pod's name may be as long as an Event's; the hash covers the part that is cut off.
 fn name(pod: &str, note: &str) -> String {
     let mut hasher = DefaultHasher::new();
     (pod, note).hash(&mut hasher);
     let hash = format!(".{:016x}", hasher.finish());
     let pod: String = pod.chars().take(LONGEST_NAME - hash.len()).collect();
-    // What stands before a dot has to end with a letter or digit.
+    // Before a dot there must be a letter or digit.
     format!("{}{hash}", pod.trim_end_matches(['.', '-']))
 }
 
 fn cut(note: &str) -> String {
-    let message = format!("drydock: {note}");
-    match message
-        .char_indices()
-        .find(|(end, _)| *end >= LONGEST_MESSAGE)
-    {
-        None => message,
-        Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
+    let mut message = format!("drydock: {note}");
+    if message.len() > LONGEST_MESSAGE {
+        let end = (0..=LONGEST_MESSAGE).rfind(|end| message.is_char_boundary(*end));
+        message.truncate(end.unwrap_or_default());
+        message.push('…');
     }
+    message
 }
 
 #[cfg(test)]

@@ -1,44 +1,46 @@
-//! Writes the status of policies by server-side apply, beside everything else: what cannot be written now is written later.
+//! Writes the status of policies by server-side apply, beside all else; a failed write is retried.
 
-use super::policies::{Statuses, resource};
+use super::error::{LogOnce, describe};
+use super::status::Statuses;
 use crate::core::crd::{self, JobPodPolicyStatus};
-use crate::core::shown;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Every replica writes as the same manager, so that one takes over from another.
 const FIELD_MANAGER: &str = "drydock";
-/// How long until what failed is tried again, and until a status that somebody else changed is put right. Two versions of
-/// drydock that do not agree, as in a rollout, thereby disagree at most this often.
-const AGAIN: Duration = Duration::from_secs(30);
-/// How long one status may take.
+/// Time until a failed write is retried, and until a status that somebody else changed is written
+/// again. Two versions of drydock that do not agree, as in a rollout, write at most this often.
+const RETRY: Duration = Duration::from_secs(30);
+/// Time for one status.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes until the sender is gone.
+/// Returns the resource of policies.
+pub(super) fn resource() -> ApiResource {
+    let gvk = GroupVersionKind::gvk(crd::GROUP, crd::VERSION, crd::KIND);
+    ApiResource::from_gvk_with_plural(&gvk, crd::PLURAL)
+}
+
+/// Writes until the sender is dropped.
 pub(super) async fn run(client: Client, mut wanted: watch::Receiver<Statuses>) {
     let mut writer = Writer {
         api: Api::all_with(client, &resource()),
         tried: BTreeMap::new(),
-        is_away: false,
-        refused: BTreeMap::new(),
+        log: LogOnce::default(),
     };
     loop {
-        let is_idle = wanted.borrow().is_empty();
-        let changed = if is_idle {
-            wanted.changed().await
-        } else {
-            // There is something to write that was written already, or failed.
-            tokio::time::timeout(AGAIN, wanted.changed())
-                .await
-                .unwrap_or(Ok(()))
+        // What is still wanted after a write failed, or another client has changed it.
+        let time = match wanted.borrow().is_empty() {
+            true => Duration::MAX,
+            false => RETRY,
         };
-        if changed.is_err() {
+        if let Ok(Err(_)) = timeout(time, wanted.changed()).await {
             return;
         }
         writer.write_all(&mut wanted).await;
@@ -47,55 +49,64 @@ pub(super) async fn run(client: Client, mut wanted: watch::Receiver<Statuses>) {
 
 struct Writer {
     api: Api<DynamicObject>,
-    /// What was sent for each policy, and when, whatever became of it.
+    /// What was sent for each policy, and when, whether or not it was stored.
     tried: BTreeMap<String, (JobPodPolicyStatus, Instant)>,
-    /// Whether the API server did not answer the last time. It is told once.
-    is_away: bool,
-    /// What the API server said of each status that it refused, told once too.
-    refused: BTreeMap<String, String>,
+    log: LogOnce,
 }
 
-/// What became of a status.
-enum Outcome {
-    Written,
-    /// There is no such policy any more.
-    Gone,
+/// Why a status was not written.
+enum Problem {
     Refused(String),
     /// There is no answer, so there would be none for others either.
-    Away(String),
+    NoAnswer(String),
 }
 
 impl Writer {
     async fn write_all(&mut self, wanted: &mut watch::Receiver<Statuses>) {
+        self.tried.retain(|_, (_, at)| at.elapsed() < RETRY);
         let names: Vec<String> = wanted.borrow_and_update().keys().cloned().collect();
-        let mut is_away = false;
+        let (mut refused, mut no_answer) = (None, None);
         for name in names {
-            // Meanwhile another replica may have written it, or something else is to be said.
+            // Meanwhile another replica may have written it, or it may have changed.
             let Some(status) = wanted.borrow().get(&name).cloned() else {
                 continue;
             };
-            let facts = without_times(status.clone());
-            let is_tried = self
+            let content = without_times(status.clone());
+            if self
                 .tried
                 .get(&name)
-                .is_some_and(|(last, at)| *last == facts && at.elapsed() < AGAIN);
-            if is_tried {
+                .is_some_and(|(last, _)| *last == content)
+            {
                 continue;
             }
-            self.tried.insert(name.clone(), (facts, Instant::now()));
-            if is_away {
+            self.tried.insert(name.clone(), (content, Instant::now()));
+            if no_answer.is_some() {
                 continue;
             }
-            let outcome = self.write(&name, &status).await;
-            is_away = matches!(outcome, Outcome::Away(_));
-            self.tell(&name, outcome);
+            match self.write(&name, &status).await {
+                Ok(()) => tracing::debug!(policy = name, "wrote the policy's status"),
+                Err(Problem::Refused(problem)) => {
+                    tracing::debug!(policy = name, "the policy's status is refused: {problem}");
+                    refused.get_or_insert(format!(
+                        "the status of policy {name} is refused, others may be too; it is retried: {problem}"
+                    ));
+                }
+                Err(Problem::NoAnswer(problem)) => {
+                    no_answer = Some(format!(
+                        "the status of policies cannot be written, it is retried: {problem}"
+                    ));
+                }
+            }
         }
-        self.tried.retain(|_, (_, at)| at.elapsed() < AGAIN);
-        let wanted = wanted.borrow();
-        self.refused.retain(|name, _| wanted.contains_key(name));
+        let is_done = wanted.borrow().is_empty();
+        for (subject, problem) in [("refused", refused), ("no answer", no_answer)] {
+            if is_done || problem.is_some() {
+                self.log.set(subject, problem);
+            }
+        }
     }
 
-    async fn write(&self, name: &str, status: &JobPodPolicyStatus) -> Outcome {
+    async fn write(&self, name: &str, status: &JobPodPolicyStatus) -> Result<(), Problem> {
         let object = serde_json::json!({
             "apiVersion": crd::API_VERSION,
             "kind": crd::KIND,
@@ -104,53 +115,21 @@ impl Writer {
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&object);
-        let written = self.api.patch_status(name, &params, &patch);
-        match tokio::time::timeout(PATIENCE, written).await {
-            Ok(Ok(_)) => Outcome::Written,
-            Ok(Err(kube::Error::Api(answer))) if answer.code == 404 => Outcome::Gone,
-            Ok(Err(kube::Error::Api(answer))) => Outcome::Refused(shown::sentence(&answer.message)),
-            Ok(Err(error)) => Outcome::Away(shown::sentence(&error.to_string())),
-            Err(_) => Outcome::Away(format!("no answer within {} s", PATIENCE.as_secs())),
-        }
-    }
-
-    fn tell(&mut self, name: &str, outcome: Outcome) {
-        let was_away = std::mem::take(&mut self.is_away);
-        match outcome {
-            Outcome::Away(problem) => {
-                self.is_away = true;
-                if !was_away {
-                    tracing::warn!(
-                        policy = name,
-                        "the status of policies cannot be written, it is tried again: {problem}"
-                    );
-                }
-                return;
+        match timeout(PATIENCE, self.api.patch_status(name, &params, &patch)).await {
+            Ok(Ok(_)) => Ok(()),
+            // The policy was deleted.
+            Ok(Err(kube::Error::Api(answer))) if answer.code == 404 => Ok(()),
+            Ok(Err(error @ kube::Error::Api(_))) => Err(Problem::Refused(describe(&error))),
+            Ok(Err(error)) => Err(Problem::NoAnswer(describe(&error))),
+            Err(_) => {
+                let problem = format!("no answer within {} s", PATIENCE.as_secs());
+                Err(Problem::NoAnswer(problem))
             }
-            Outcome::Refused(problem) => {
-                if self.refused.get(name) != Some(&problem) {
-                    tracing::warn!(
-                        policy = name,
-                        "the policy's status is refused, it is tried again: {problem}"
-                    );
-                    self.refused.insert(name.to_owned(), problem);
-                }
-            }
-            Outcome::Written => {
-                tracing::debug!(policy = name, "wrote the policy's status");
-                if self.refused.remove(name).is_some() {
-                    tracing::info!(policy = name, "the policy's status can be written again");
-                }
-            }
-            Outcome::Gone => {}
-        }
-        if was_away {
-            tracing::info!("the API server takes the status of policies again");
         }
     }
 }
 
-/// What a status says. Its times are of the clock of whoever writes it: a new one says nothing new.
+/// A status without the times of its writer's clock, which change with no news.
 fn without_times(mut status: JobPodPolicyStatus) -> JobPodPolicyStatus {
     for condition in &mut status.conditions {
         condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);

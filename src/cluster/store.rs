@@ -1,291 +1,292 @@
-//! What is known of the cluster's policies and of the objects that have their addresses: what is in force follows from it. Pure.
+//! Policies and live sources as they were last observed; the policies in force follow. Pure.
 //!
-//! A policy that becomes bad stays in force as it was last good (F3); a source that goes away keeps its last known addresses (H7).
+//! A policy that becomes invalid stays in force in its last good version (F3); a source that goes
+//! away keeps its last known addresses (H7).
 
-use super::source::Seen;
+use super::source::Observed;
 use crate::core::crd::{self, JobPodPolicyStatus, form};
 use crate::core::policy::{
     self, Address, Live, LiveAddresses, Policy, PolicySet, Recorded, Source,
 };
 use jiff::Timestamp;
-use serde_json::Value;
+use kube::api::DynamicObject;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Policies and sources, as they were last seen.
+/// Policies and sources.
 #[derive(Debug, Default)]
-pub struct Known {
-    policies: BTreeMap<String, KnownPolicy>,
-    sources: BTreeMap<Source, KnownSource>,
+pub(super) struct Store {
+    policies: BTreeMap<String, StoredPolicy>,
+    sources: BTreeMap<Source, StoredSource>,
 }
 
 /// A policy object.
-#[derive(Debug)]
-pub struct KnownPolicy {
-    version: Version,
+#[derive(Debug, Default)]
+pub(super) struct StoredPolicy {
+    uid: Option<String>,
+    pub(super) generation: Option<i64>,
+    /// An etcd that was restored may have another spec of the same generation.
+    spec: Value,
     /// The status that the API server has.
     pub(super) status: JobPodPolicyStatus,
     /// The last good version, with its generation.
     pub(super) in_force: Option<(Policy, Option<i64>)>,
-    /// What is wrong with the newest version; nothing where that is in force.
+    /// The problems of the newest version; empty if it is in force.
     pub(super) problems: Vec<String>,
-    /// The hostnames that a policy without `hostnameSuffixes` keeps; nothing where the policy in force needs none.
+    /// The hostnames that a policy without `hostnameSuffixes` keeps; `None` if it needs none.
     recorded: Option<Recorded>,
-}
-
-/// Which object, and which version of its spec.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Version {
-    uid: String,
-    generation: Option<i64>,
 }
 
 /// A live source.
 #[derive(Debug, Default)]
-pub struct KnownSource {
-    /// What it has, or had when it last had an address.
+pub(super) struct StoredSource {
+    /// Its addresses, or the last ones that it had.
     pub(super) live: Live,
     /// Since when it has had these addresses.
     pub(super) since: Option<Timestamp>,
-    /// Why `live` is not what it has now.
+    /// Why `live` is not its present state.
     pub(super) problem: Option<String>,
-    /// Whether it has been looked at since the start.
-    is_seen: bool,
+    /// Whether it has been observed since the start.
+    is_observed: bool,
 }
 
-impl KnownSource {
-    /// Whether its addresses are those of an object that has them no more, or cannot be watched.
+impl StoredSource {
+    /// Whether its addresses are the last known ones and not the present ones.
     pub(super) fn is_stale(&self) -> bool {
         self.problem.is_some() && !self.live.addresses.is_empty()
     }
+
+    /// Returns its addresses, separated by commas.
+    pub(super) fn addresses(&self) -> String {
+        let addresses = self.live.addresses.iter().map(ToString::to_string);
+        addresses.collect::<Vec<_>>().join(", ")
+    }
 }
 
-/// What something new changes, from less to more.
+/// What an observation affects, from less to more.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Change {
+pub(super) enum Effect {
     /// Nothing.
-    Nothing,
-    /// What the API server has as the status of a policy.
+    None,
+    /// The status that the API server has of a policy.
     Status,
-    /// What is in force, perhaps.
-    InForce,
+    /// Perhaps the policies in force.
+    Policies,
 }
 
-/// How many policies and sources there are, by state.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counts {
-    /// Policies in force.
-    pub loaded: usize,
-    /// Policies whose newest version is not in force.
-    pub refused: usize,
-    /// Sources with addresses.
-    pub resolved: usize,
-    /// Sources whose addresses are the last known ones.
-    pub stale: usize,
-    /// Sources that never had an address.
-    pub unresolved: usize,
-}
-
-impl Known {
-    /// Takes in a policy object; returns what it changes.
-    pub fn apply(&mut self, object: Value) -> Change {
-        let Some(name) = object.pointer("/metadata/name").and_then(Value::as_str) else {
-            return Change::Nothing;
-        };
-        let name = name.to_owned();
-        let version = Version::of(&object);
-        let status = object
-            .get("status")
-            .and_then(|status| serde_json::from_value(status.clone()).ok())
-            .unwrap_or_default();
-        let mut recorded = recorded(&status);
-        if let Some(known) = self.policies.get_mut(&name) {
-            let before = std::mem::replace(&mut known.status, status);
-            let kept = known.recorded.iter().flatten();
-            // Only more: a status that somebody has taken away takes no hostname with it, and replicas come to agree.
-            for (source, hostnames) in kept.filter(|_| known.version.uid == version.uid) {
-                let all = recorded.entry(source.clone()).or_default();
-                let room = crd::HOSTNAMES.saturating_sub(all.len());
-                all.extend(hostnames.iter().take(room).cloned());
-            }
-            let records_more = known.recorded.as_ref().is_some_and(|it| *it != recorded);
-            if known.version == version && !records_more {
-                let is_same = known.status == before;
-                return if is_same {
-                    Change::Nothing
-                } else {
-                    Change::Status
-                };
-            }
-            let is_same_object = known.version.uid == version.uid;
-            let generation = version.generation;
-            known.version = version;
-            match policy::read_stored(object, &recorded) {
-                Ok(policy) => {
-                    known.recorded = Some(recorded).filter(|_| lacks_suffixes(&policy));
-                    known.in_force = Some((policy, generation));
-                    known.problems.clear();
-                }
-                Err(errors) => {
-                    known.problems = errors.iter().map(ToString::to_string).collect();
-                    // An object that was deleted and made anew is another policy: its predecessor is not its last good version.
-                    known.in_force = known.in_force.take().filter(|_| is_same_object);
-                    known.recorded = known.recorded.take().filter(|_| is_same_object);
-                }
-            }
-            return Change::InForce;
+impl Effect {
+    fn on_policies(is_changed: bool) -> Self {
+        match is_changed {
+            true => Self::Policies,
+            false => Self::None,
         }
-        let generation = version.generation;
-        let (in_force, problems) = match policy::read_stored(object, &recorded) {
-            Ok(policy) => (Some((policy, generation)), Vec::new()),
-            Err(errors) => (None, errors.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// Policies and sources by state.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Counts {
+    /// Policies in force.
+    pub(super) loaded: usize,
+    /// Policies whose newest version is not in force.
+    pub(super) refused: usize,
+    /// Sources with addresses.
+    pub(super) resolved: usize,
+    /// Sources whose addresses are the last known ones.
+    pub(super) stale: usize,
+    /// Sources that never had an address.
+    pub(super) unresolved: usize,
+}
+
+impl Store {
+    /// Takes a policy object.
+    pub(super) fn apply(&mut self, object: DynamicObject) -> Effect {
+        let DynamicObject { metadata, data, .. } = object;
+        let (Some(name), uid, generation) = (metadata.name, metadata.uid, metadata.generation)
+        else {
+            return Effect::None;
         };
-        let needs_recorded = in_force
-            .as_ref()
-            .is_some_and(|(policy, _)| lacks_suffixes(policy));
-        let known = KnownPolicy {
-            version,
+        let field = |name| data.get(name).unwrap_or(&Value::Null);
+        let spec = field("spec").clone();
+        let status = JobPodPolicyStatus::deserialize(field("status")).unwrap_or_default();
+        // An object that was deleted and created anew is another policy.
+        let before = self.policies.remove(&name).filter(|it| it.uid == uid);
+        let is_new = before.is_none();
+        let mut before = before.unwrap_or_default();
+        let mut recorded = hostnames_of(&status);
+        // Never fewer: a status that somebody has emptied takes no hostname with it, and replicas
+        // come to agree.
+        for (source, hostnames) in before.recorded.iter().flatten() {
+            let all = recorded.entry(source.clone()).or_default();
+            let free = crd::HOSTNAMES.saturating_sub(all.len());
+            all.extend(hostnames.iter().take(free).cloned());
+        }
+        let is_same = !is_new && before.generation == generation && before.spec == spec;
+        let records_more = before.recorded.as_ref().is_some_and(|it| *it != recorded);
+        if is_same && !records_more {
+            let is_changed = before.status != status;
+            before.status = status;
+            self.policies.insert(name, before);
+            return match is_changed {
+                true => Effect::Status,
+                false => Effect::None,
+            };
+        }
+        let object = json!({
+            "apiVersion": crd::API_VERSION, "kind": crd::KIND,
+            "metadata": {"name": name, "generation": generation}, "spec": spec,
+        });
+        let stored = match policy::read_stored(object, &recorded) {
+            Ok(policy) => StoredPolicy {
+                recorded: Some(recorded).filter(|_| lacks_suffixes(&policy)),
+                in_force: Some((policy, generation)),
+                ..StoredPolicy::default()
+            },
+            Err(errors) => StoredPolicy {
+                problems: errors.iter().map(ToString::to_string).collect(),
+                ..before
+            },
+        };
+        let stored = StoredPolicy {
+            uid,
+            generation,
+            spec,
             status,
-            in_force,
-            problems,
-            recorded: Some(recorded).filter(|_| needs_recorded),
+            ..stored
         };
-        self.policies.insert(name, known);
-        Change::InForce
+        self.policies.insert(name, stored);
+        Effect::Policies
     }
 
-    /// Forgets a policy; returns what that changes.
-    pub fn delete(&mut self, name: &str) -> Change {
-        Change::of_what_is_in_force(self.policies.remove(name).is_some())
+    /// Forgets a policy.
+    pub(super) fn delete(&mut self, name: &str) -> Effect {
+        Effect::on_policies(self.policies.remove(name).is_some())
     }
 
-    /// Forgets policies that a whole list did not have; returns what that changes.
-    pub fn retain(&mut self, listed: &BTreeSet<String>) -> Change {
+    /// Forgets the policies that a list does not have.
+    pub(super) fn retain(&mut self, listed: &BTreeSet<String>) -> Effect {
         let before = self.policies.len();
         self.policies.retain(|name, _| listed.contains(name));
-        Change::of_what_is_in_force(self.policies.len() < before)
+        Effect::on_policies(self.policies.len() < before)
     }
 
-    /// Returns what is known of each policy.
-    pub fn policies(&self) -> impl Iterator<Item = (&str, &KnownPolicy)> {
-        self.policies
-            .iter()
-            .map(|(name, known)| (name.as_str(), known))
+    /// Returns the policies by name.
+    pub(super) fn policies(&self) -> impl Iterator<Item = (&str, &StoredPolicy)> {
+        let policies = self.policies.iter();
+        policies.map(|(name, stored)| (name.as_str(), stored))
     }
 
-    /// Returns what is known of a source.
-    #[must_use]
-    pub fn source(&self, source: &Source) -> Option<&KnownSource> {
+    /// Returns the policy of a name.
+    pub(super) fn policy(&self, name: &str) -> Option<&StoredPolicy> {
+        self.policies.get(name)
+    }
+
+    /// Returns a source that a policy names.
+    pub(super) fn source(&self, source: &Source) -> Option<&StoredSource> {
         self.sources.get(source)
     }
 
-    /// Makes the sources known that policies name, and forgets others. One that comes new has the addresses that a policy's status
-    /// has for it, so that a restart while an object is away loses nothing.
-    pub fn follow_policies(&mut self) -> BTreeSet<Source> {
+    /// Adds the sources that policies name, and forgets others. A new one has the addresses of the
+    /// policies' status, so that a restart while the object is away loses none. Returns all.
+    pub(super) fn follow_policies(&mut self) -> BTreeSet<Source> {
         let needed: BTreeSet<Source> = self.in_force().flat_map(sources_of).cloned().collect();
         self.sources.retain(|source, _| needed.contains(source));
         for source in &needed {
             if !self.sources.contains_key(source) {
-                let known = self.recorded(source);
-                self.sources.insert(source.clone(), known);
+                let recorded = self.recorded(source);
+                self.sources.insert(source.clone(), recorded);
             }
         }
         needed
     }
 
-    fn recorded(&self, source: &Source) -> KnownSource {
+    fn recorded(&self, source: &Source) -> StoredSource {
         let name = source.to_string();
-        let entries = self
-            .policies
-            .values()
-            .flat_map(|known| &known.status.addresses)
-            .filter(|entry| entry.source == name);
+        let all = self.policies.values();
+        let entries = all.flat_map(|stored| &stored.status.addresses);
+        let entries: Vec<_> = entries.filter(|entry| entry.source == name).collect();
         // Each policy records those hostnames of the rules that it takes.
         let mut hostnames: Vec<String> = Vec::new();
-        for hostname in entries.clone().flat_map(|entry| &entry.hostnames) {
+        for hostname in entries.iter().flat_map(|entry| &entry.hostnames) {
             if form::SUBDOMAIN.check(hostname).is_ok() && !hostnames.contains(hostname) {
                 hostnames.push(hostname.clone());
             }
         }
-        let entry = entries.min_by_key(|entry| entry.hostnames.is_empty());
-        let problem = Some("has not been looked at yet".to_owned());
-        match entry {
-            None => KnownSource {
-                problem,
-                ..KnownSource::default()
+        let entry = entries
+            .into_iter()
+            .min_by_key(|entry| entry.hostnames.is_empty());
+        let addresses = entry.into_iter().flat_map(|entry| &entry.addresses);
+        let addresses = addresses.filter_map(|address| policy::fixed_address(address).ok());
+        StoredSource {
+            live: Live {
+                addresses: addresses.collect(),
+                hostnames,
             },
-            Some(entry) => KnownSource {
-                live: Live {
-                    addresses: entry
-                        .addresses
-                        .iter()
-                        .filter_map(|address| policy::fixed_address(address).ok())
-                        .collect(),
-                    hostnames,
-                },
-                since: entry.since.as_ref().map(|time| time.0),
-                problem,
-                is_seen: false,
-            },
+            since: entry
+                .and_then(|entry| entry.since.as_ref())
+                .map(|time| time.0),
+            problem: Some("has not been observed yet".to_owned()),
+            is_observed: false,
         }
     }
 
-    /// Takes in what was seen of a source; returns what that changes.
-    pub fn saw(&mut self, source: &Source, seen: Seen, now: Timestamp) -> Change {
-        let Some(known) = self.sources.get_mut(source) else {
-            return Change::Nothing;
+    /// Takes an observation of a source.
+    pub(super) fn observe(
+        &mut self,
+        source: &Source,
+        observed: Observed,
+        now: Timestamp,
+    ) -> Effect {
+        let Some(stored) = self.sources.get_mut(source) else {
+            return Effect::None;
         };
-        let (live, problem) = match seen {
-            Seen::Resolved(live) => (live, None),
-            Seen::WithoutAddress(hostnames, problem) => {
-                let addresses = known.live.addresses.clone();
-                (
-                    Live {
-                        addresses,
-                        hostnames,
-                    },
-                    Some(problem),
-                )
+        let mut live = stored.live.clone();
+        let problem = match observed {
+            Observed::Resolved(present) => {
+                live = present;
+                None
             }
-            Seen::Gone => (known.live.clone(), Some("does not exist".to_owned())),
-            Seen::Unreadable(problem) => (known.live.clone(), Some(problem)),
+            Observed::NoAddress(hostnames, problem) => {
+                live.hostnames = hostnames;
+                Some(problem)
+            }
+            Observed::Missing => Some("does not exist".to_owned()),
+            Observed::Unreadable(problem) => Some(problem),
         };
-        let is_same = known.is_seen && known.live == live && known.problem == problem;
-        if known.live.addresses != live.addresses {
-            known.since = Some(now);
+        let is_same = stored.is_observed && stored.live == live && stored.problem == problem;
+        if stored.live.addresses != live.addresses {
+            stored.since = Some(now);
         }
-        known.live = live;
-        known.problem = problem;
-        known.is_seen = true;
-        Change::of_what_is_in_force(!is_same)
+        stored.live = live;
+        stored.problem = problem;
+        stored.is_observed = true;
+        Effect::on_policies(!is_same)
     }
 
-    /// Whether every source has been looked at since the start.
-    #[must_use]
-    pub fn all_seen(&self) -> bool {
-        self.sources.values().all(|source| source.is_seen)
+    /// Whether every source has been observed since the start.
+    pub(super) fn all_observed(&self) -> bool {
+        self.sources.values().all(|source| source.is_observed)
     }
 
-    /// Returns the policies in force, with the addresses that their sources have.
-    #[must_use]
-    pub fn set(&self) -> PolicySet {
-        let live: LiveAddresses = self
-            .sources
-            .iter()
-            .map(|(source, known)| (source.clone(), known.live.clone()))
+    /// Returns the policies in force, with the addresses of their sources.
+    pub(super) fn set(&self) -> PolicySet {
+        let sources = self.sources.iter();
+        let live: LiveAddresses = sources
+            .map(|(source, stored)| (source.clone(), stored.live.clone()))
             .collect();
         PolicySet::new(self.in_force().cloned().collect(), &live)
     }
 
     /// Counts policies and sources.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for known in self.policies.values() {
-            counts.loaded += usize::from(known.in_force.is_some());
-            counts.refused += usize::from(!known.problems.is_empty());
+        for stored in self.policies.values() {
+            counts.loaded += usize::from(stored.in_force.is_some());
+            counts.refused += usize::from(!stored.problems.is_empty());
         }
-        for known in self.sources.values() {
-            match (known.live.addresses.is_empty(), known.problem.is_some()) {
+        for stored in self.sources.values() {
+            match (stored.live.addresses.is_empty(), stored.problem.is_some()) {
                 (true, _) => counts.unresolved += 1,
                 (false, true) => counts.stale += 1,
                 (false, false) => counts.resolved += 1,
@@ -295,55 +296,31 @@ impl Known {
     }
 
     fn in_force(&self) -> impl Iterator<Item = &Policy> {
-        self.policies
-            .values()
-            .filter_map(|known| known.in_force.as_ref().map(|(policy, _)| policy))
+        let policies = self.policies.values();
+        policies.filter_map(|stored| stored.in_force.as_ref().map(|(policy, _)| policy))
     }
 }
 
-impl Change {
-    fn of_what_is_in_force(is_different: bool) -> Self {
-        if is_different {
-            Self::InForce
-        } else {
-            Self::Nothing
-        }
-    }
-}
-
-impl KnownPolicy {
-    /// Whether the policy in force is one of before `hostnameSuffixes`, and keeps the hostnames that it had then.
+impl StoredPolicy {
+    /// Whether the policy in force was written before `hostnameSuffixes` was required, and keeps
+    /// the hostnames that it had then.
     pub(super) fn lacks_suffixes(&self) -> bool {
         self.recorded.is_some()
     }
-
-    pub(super) fn generation(&self) -> Option<i64> {
-        self.version.generation
-    }
 }
 
-impl Version {
-    fn of(object: &Value) -> Self {
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
-        Self {
-            uid: uid.unwrap_or_default().to_owned(),
-            generation: object
-                .pointer("/metadata/generation")
-                .and_then(Value::as_i64),
-        }
-    }
-}
-
-/// Returns the hostnames of rules that a status says were taken.
-fn recorded(status: &JobPodPolicyStatus) -> Recorded {
-    let mut recorded = Recorded::new();
-    let with_hostnames = status.addresses.iter();
-    for entry in with_hostnames.filter(|entry| !entry.hostnames.is_empty()) {
-        if let Ok(source) = entry.source.parse() {
-            recorded.insert(source, entry.hostnames.iter().cloned().collect());
-        }
-    }
-    recorded
+/// Returns the hostnames of Ingress rules that a status records.
+fn hostnames_of(status: &JobPodPolicyStatus) -> Recorded {
+    let entries = status.addresses.iter();
+    let with_hostnames = entries.filter(|entry| !entry.hostnames.is_empty());
+    with_hostnames
+        .filter_map(|entry| {
+            Some((
+                entry.source.parse().ok()?,
+                entry.hostnames.iter().cloned().collect(),
+            ))
+        })
+        .collect()
 }
 
 /// Whether a policy takes hostnames from rules and names no domains for them.

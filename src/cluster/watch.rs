@@ -1,171 +1,326 @@
-//! How objects are watched: forever, with a short wait after a failure, an outage logged once.
+//! Watches: kept open, with a backoff after a failure, and listed anew when events may be missing.
+//!
+//! A watch begins with a LIST at the start, after each failure, every ten minutes, and when a
+//! resourceVersion is lower than one seen before: the API server may have an older etcd by then,
+//! whose events kube's watcher would wait for until the revision is reached again.
 
-use super::calls;
-use crate::core::shown;
+use super::client::{self, Contact};
+use super::error::{describe, status_of};
+use crate::core::policy::SourceKind;
+use crate::telemetry::metrics::{Metrics, WatchKind};
+use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use futures::{Stream, StreamExt as _};
-use kube::Resource;
+use jiff::Timestamp;
 use kube::api::Api;
 use kube::runtime::watcher::{Config, Error, Event, watcher};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
 
-/// A single failure is ordinary: a watch expires, a connection ends. What is still failing at this one is an outage.
+/// A single failure is ordinary: a watch expires, a connection ends. This many are an outage.
 const FAILURES_OF_AN_OUTAGE: u32 = 3;
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Time between two lists of a watch that does not fail.
+const RELIST: Duration = Duration::from_secs(600);
 
-/// Something that a watch says.
+/// All watches of a replica: when each last heard from the API server, and which of them fail.
+/// One line is logged for an outage of a kind, however many watches of the kind there are.
+#[derive(Clone)]
+pub(super) struct Watches(Arc<Shared>);
+
+struct Shared {
+    metrics: Arc<Metrics>,
+    open: Mutex<BTreeMap<(WatchKind, u64), Health>>,
+}
+
+#[derive(Default)]
+struct Health {
+    /// In seconds since 1970.
+    last_contact: i64,
+    is_out: bool,
+}
+
+impl Watches {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        let open = Mutex::default();
+        Self(Arc::new(Shared { metrics, open }))
+    }
+
+    /// Watches the objects of the API that `api` makes of a client, until the stream is dropped.
+    pub(super) fn watch<K>(
+        &self,
+        client: &Client,
+        kind: WatchKind,
+        config: Config,
+        api: impl FnOnce(Client) -> Api<K>,
+    ) -> BoxStream<'static, Watched<K>>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let health = Arc::new(HealthEntry::new(self.0.clone(), kind));
+        let (opened, entry) = (Arc::new(Notify::new()), health.clone());
+        let notify = opened.clone();
+        let client = client::reporting(client.clone(), move |contact| {
+            entry.in_contact();
+            if contact == Contact::WatchOpened {
+                notify.notify_one();
+            }
+        });
+        let (api, config) = (api(client), config.page_size(client::PAGE));
+        let list = move || watcher(api.clone(), config.clone()).boxed();
+        let watch = Watch {
+            events: list(),
+            list: Box::new(list),
+            next_list: Instant::now() + RELIST,
+            version: 0,
+            is_listed: false,
+            opened,
+            failures: 0,
+            wait: None,
+            health,
+        };
+        stream::unfold(watch, async |mut watch| {
+            let watched = watch.next().await;
+            Some((watched, watch))
+        })
+        .boxed()
+    }
+}
+
+/// The health of one watch; the metric and the log forget it when it is dropped.
+struct HealthEntry {
+    all: Arc<Shared>,
+    kind: WatchKind,
+    number: u64,
+}
+
+impl HealthEntry {
+    fn new(all: Arc<Shared>, kind: WatchKind) -> Self {
+        let last = all.open().keys().map(|(_, number)| *number).max();
+        let number = last.map_or(0, |last| last + 1);
+        let entry = Self { all, kind, number };
+        entry.in_contact();
+        entry
+    }
+
+    fn in_contact(&self) {
+        let now = Timestamp::now().as_second();
+        self.change(|health| health.last_contact = now);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Health)) {
+        let mut open = self.all.open();
+        change(open.entry((self.kind, self.number)).or_default());
+        self.all.export(&open, self.kind);
+    }
+
+    /// Notes whether the watch is in an outage; returns whether this begins or ends that of its kind.
+    fn set_out(&self, is_out: bool) -> bool {
+        let before = self.all.outages(self.kind);
+        self.change(|health| health.is_out = is_out);
+        (before == 0) != (self.all.outages(self.kind) == 0)
+    }
+}
+
+impl Drop for HealthEntry {
+    fn drop(&mut self) {
+        let mut open = self.all.open();
+        open.remove(&(self.kind, self.number));
+        self.all.export(&open, self.kind);
+    }
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<(WatchKind, u64), Health>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Exports the oldest contact of a kind; 0 where no watch of it is open.
+    fn export(&self, open: &BTreeMap<(WatchKind, u64), Health>, kind: WatchKind) {
+        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
+        let oldest = of_kind.map(|(_, health)| health.last_contact).min();
+        let metrics = self.metrics.of_cluster();
+        metrics.set_last_contact(kind, oldest.unwrap_or(0));
+    }
+
+    fn outages(&self, kind: WatchKind) -> usize {
+        let open = self.open();
+        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
+        of_kind.filter(|(_, health)| health.is_out).count()
+    }
+}
+
+/// An item of a watch.
 #[derive(Debug)]
 pub(super) enum Watched<K> {
-    /// What happened to the objects.
     Event(Event<K>),
-    /// They cannot be watched, and why. What is known of them stays; events come again when they can.
+    /// The objects cannot be watched, and why. A LIST follows when they can be again.
     Outage(String),
 }
 
-/// Watches objects. `what` names them in logs.
-pub(super) fn watch<K>(
-    api: Api<K>,
-    config: Config,
-    what: String,
-) -> impl Stream<Item = Watched<K>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let watching = Watching {
-        events: Box::pin(watcher(api, config.page_size(calls::PAGE))),
-        failures: 0,
-        wait: None,
-        what,
-    };
-    stream::unfold(watching, async |mut watching| {
-        let watched = watching.next().await?;
-        Some((watched, watching))
-    })
-}
+type Events<K> = BoxStream<'static, Result<Event<K>, Error>>;
 
-/// A watch, and how it fares.
-struct Watching<K> {
-    events: BoxStream<'static, Result<Event<K>, Error>>,
-    /// Failures in a row.
+struct Watch<K> {
+    events: Events<K>,
+    /// Begins anew, with a LIST.
+    list: Box<dyn Fn() -> Events<K> + Send>,
+    next_list: Instant,
+    /// The highest resourceVersion since the last LIST began.
+    version: u64,
+    /// Whether a LIST was read since the start.
+    is_listed: bool,
+    /// Notified when the API server has opened the watch.
+    opened: Arc<Notify>,
+    /// Failures since the watch was open.
     failures: u32,
-    /// How long to wait before it is tried again. A watcher says that it begins a list before it asks for one, so a wait that grows
-    /// until something succeeds, as in `WatchStreamExt::backoff`, would never grow.
+    /// The time until the next call. kube's watcher yields `Init` before it asks for a list, so
+    /// `WatchStreamExt::backoff` would begin anew with each failure.
     wait: Option<Duration>,
-    what: String,
+    health: Arc<HealthEntry>,
 }
 
-impl<K> Watching<K> {
-    async fn next(&mut self) -> Option<Watched<K>> {
+impl<K: Resource> Watch<K> {
+    async fn next(&mut self) -> Watched<K> {
         loop {
             if let Some(wait) = self.wait.take() {
-                tokio::time::sleep(wait).await;
+                sleep(wait).await;
             }
-            match self.events.next().await? {
-                // The beginning of a list says only that one is asked for.
-                Ok(Event::Init) => return Some(Watched::Event(Event::Init)),
+            let opened = self.opened.clone();
+            let event = tokio::select! {
+                biased;
+                () = opened.notified() => {
+                    self.recovered();
+                    continue;
+                }
+                Some(event) = self.events.next() => event,
+                () = sleep_until(self.next_list) => {
+                    self.list_anew();
+                    continue;
+                }
+            };
+            match event {
+                Ok(event) if self.is_of_the_past(&event) => {
+                    tracing::debug!("watching {}: a resourceVersion went back", self.what());
+                    self.list_anew();
+                }
                 Ok(event) => {
-                    if self.failures >= FAILURES_OF_AN_OUTAGE {
-                        tracing::info!("{} can be watched again", self.what);
-                    }
-                    self.failures = 0;
-                    return Some(Watched::Event(event));
+                    self.is_listed |= matches!(event, Event::InitDone);
+                    return Watched::Event(event);
                 }
                 Err(error) => {
                     if let Some(problem) = self.failed(&error) {
-                        return Some(Watched::Outage(problem));
+                        return Watched::Outage(problem);
                     }
                 }
             }
         }
     }
 
-    /// Takes in a failure; returns what to tell if it is an outage by now.
+    fn what(&self) -> &'static str {
+        self.health.kind.name()
+    }
+
+    fn list_anew(&mut self) {
+        self.events = (self.list)();
+        self.next_list = Instant::now() + RELIST;
+        self.version = 0;
+    }
+
+    fn is_of_the_past(&mut self, event: &Event<K>) -> bool {
+        let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event
+        else {
+            return false;
+        };
+        let version = object.meta().resource_version.as_deref();
+        let version = version
+            .and_then(|version| version.parse().ok())
+            .unwrap_or(self.version);
+        let before = self.version;
+        self.version = before.max(version);
+        version < before && !matches!(event, Event::InitApply(_))
+    }
+
+    fn recovered(&mut self) {
+        if self.failures >= FAILURES_OF_AN_OUTAGE && self.health.set_out(false) {
+            tracing::info!("{} can be watched again", self.what());
+        }
+        self.failures = 0;
+    }
+
+    /// Notes a failure; returns the problem if it is an outage by now.
     fn failed(&mut self, error: &Error) -> Option<String> {
-        let what = &self.what;
-        let problem = shown::sentence(&describe(error));
-        if is_expired(error) {
+        let what = self.what();
+        let problem = problem(error);
+        // The API server has forgotten the resourceVersion; the watcher itself lists anew.
+        if code(error) == Some(410) {
             tracing::debug!("watching {what}: {problem}");
             self.wait = Some(SHORTEST_WAIT);
             return None;
         }
-        let before = self.failures;
         self.failures += 1;
-        // What the API server refuses, it will refuse again; and it has had its time to answer.
-        if is_refusal(error) || calls::is_no_answer(error) {
+        // A refusal is repeated, and an API server that does not answer has had its time.
+        let is_refused = matches!(code(error), Some(401 | 403 | 404));
+        if is_refused || client::is_no_answer(error) {
             self.failures = self.failures.max(FAILURES_OF_AN_OUTAGE);
         }
         self.wait = Some(wait_after(self.failures));
+        self.list_anew();
         if self.failures < FAILURES_OF_AN_OUTAGE {
             tracing::debug!("watching {what}: {problem}");
             return None;
         }
-        if before < FAILURES_OF_AN_OUTAGE {
-            tracing::warn!(
-                "{what} cannot be watched, what is known of them stays in force: {problem}"
-            );
+        if self.health.set_out(true) {
+            let effect = match self.is_listed {
+                true => "the last known state stays in force",
+                false => "nothing is known of them yet",
+            };
+            tracing::warn!("{what} cannot be watched, {effect}: {problem}");
         }
         Some(problem)
     }
 }
 
-/// Waits double, and are never so long that an API server that is back is not noticed soon.
+/// The wait doubles, up to a limit that keeps an API server that is back from being noticed late.
 fn wait_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (SHORTEST_WAIT * 2_u32.pow(doublings)).min(LONGEST_WAIT)
 }
 
-/// Whether the API server has forgotten where the watch was, and answers a new list at once: no failure, but what follows an outage.
-fn is_expired(error: &Error) -> bool {
-    let code = match error {
-        Error::WatchError(status) => status.code,
-        Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
-        _ => return false,
-    };
-    code == 410
-}
-
-fn is_refusal(error: &Error) -> bool {
-    matches!(error, Error::InitialListFailed(kube::Error::Api(status)) if matches!(status.code, 401 | 403 | 404))
-}
-
-/// Says what the API server answered, or why it could not be reached.
-fn describe(error: &Error) -> String {
+fn code(error: &Error) -> Option<u16> {
     match error {
-        // Without a message of its own the API server means the kind, not an object.
-        Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
-            "the API server does not know this kind of object".to_owned()
+        Error::WatchError(status) => Some(status.code),
+        Error::InitialListFailed(error) | Error::WatchStartFailed(error) => {
+            status_of(error).map(|status| status.code)
         }
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status)) => status.message.clone(),
-        Error::WatchError(status) => status.message.clone(),
-        Error::InitialListFailed(error)
-        | Error::WatchStartFailed(error)
-        | Error::WatchFailed(error) => format!("{:#}", Chain(error)),
-        Error::NoResourceVersion => error.to_string(),
+        _ => None,
     }
 }
 
-/// An error with its causes, each once: some of kube's errors print their cause themselves.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !said.contains(&text) {
-                write!(f, ": {text}")?;
-                said = text;
-            }
-            cause = error.source();
+fn problem(error: &Error) -> String {
+    match error {
+        Error::InitialListFailed(_) if code(error) == Some(404) => {
+            "the API server does not know this kind of object".to_owned()
         }
-        Ok(())
+        Error::InitialListFailed(error)
+        | Error::WatchStartFailed(error)
+        | Error::WatchFailed(error) => describe(error),
+        error => describe(error),
+    }
+}
+
+impl From<SourceKind> for WatchKind {
+    fn from(kind: SourceKind) -> Self {
+        match kind {
+            SourceKind::Ingress => Self::Ingresses,
+            SourceKind::Service | SourceKind::ServiceClusterIp => Self::Services,
+            SourceKind::Gateway => Self::Gateways,
+        }
     }
 }
 

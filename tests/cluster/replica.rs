@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Looks as often as a test wants to.
-const LOOK: Duration = Duration::from_millis(200);
+/// The longest time between two reconciliations.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Lifetimes in seconds.
 pub(crate) fn lifetimes(ca: f64, leaf: f64, overlap: f64) -> Lifetimes {
@@ -47,7 +47,7 @@ impl Replica {
             names: vec!["127.0.0.1".to_owned()],
             replica: name.to_owned(),
             lifetimes,
-            look: LOOK,
+            interval: INTERVAL,
             clock: Arc::new(Now::here),
         };
         let client = api.client(Identity::Drydock).await;
@@ -57,8 +57,8 @@ impl Replica {
         let (webhook, ops) = (listener(), listener());
         let address = webhook.local_addr().unwrap();
         let mut work = JoinSet::new();
-        let of_keeper = metrics.clone();
-        work.spawn(async move { match ca::run(client, settings, of_keeper, sender).await {} });
+        let of_reconciler = metrics.clone();
+        work.spawn(async move { match ca::run(client, settings, of_reconciler, sender).await {} });
         work.spawn(serve(webhook, ops, issued.clone(), metrics.clone()));
         Self {
             address,

@@ -2,9 +2,9 @@
 
 use super::Serve;
 use crate::cluster;
-use crate::cluster::calls;
+use crate::cluster::client;
 use crate::cluster::events::Events;
-use crate::cluster::namespaces::OptedIn;
+use crate::cluster::namespaces::Namespaces;
 use crate::cluster::namespaces::live::LiveReads;
 use crate::core::policy::PolicySet;
 use crate::server;
@@ -29,14 +29,13 @@ pub(super) async fn client() -> anyhow::Result<Client> {
     let config = Config::infer().await.map_err(|error| {
         anyhow!("--cluster finds no API server; set KUBECONFIG, or run in a pod with a ServiceAccount: {error}")
     })?;
-    calls::client(config).context("--cluster cannot use the credentials that it found")
+    client::client(config).context("--cluster cannot use the credentials that it found")
 }
 
 pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Joined {
     let (published, policies) = watch::channel(None);
-    let opted_in = OptedIn::default();
-    let namespaces = opted_in.namespaces.subscribe();
-    let events = Events::new(&opted_in, metrics.clone());
+    let (opted_in, namespaces) = watch::channel(Namespaces::new());
+    let events = Events::new(namespaces.clone(), metrics.clone());
     let reads = LiveReads::new(client.clone(), metrics.clone());
     let policies_work = cluster::policies::run(client.clone(), published, metrics.clone());
     let namespaces_work = cluster::namespaces::run(client.clone(), opted_in, metrics.clone());
@@ -47,7 +46,7 @@ pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Jo
         for_answers: server::Cluster {
             namespaces,
             read_labels: Arc::new(move |namespace| reads.read(&namespace)),
-            tell_author: Arc::new(move |notes| events.tell(&notes)),
+            tell_author: Arc::new(move |notes| events.add(&notes)),
         },
         work: Box::pin(async move {
             // An older one does not have the kind, which the watches could only call unknown.

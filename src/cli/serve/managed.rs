@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How often Secret, configuration and certificate are looked at when nothing says that they changed.
-const LOOK: Duration = Duration::from_secs(30);
-/// A certificate that lives shorter is looked at so many times in its life; it is renewed with a third of that left.
-const LOOKS_IN_A_LIFE: u32 = 12;
+/// The longest time between two reconciliations of Secret, configuration and certificate.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// Reconciliations in the life of a short-lived certificate; it is renewed with a third of it left.
+const RECONCILIATIONS_OF_A_LEAF: u32 = 12;
 
 /// How the certificate lives that drydock keeps itself.
 #[derive(Args, Debug)]
@@ -93,7 +93,7 @@ pub(super) fn keep(
         names: managed.names.clone(),
         replica: flags.instance.clone(),
         lifetimes,
-        look: LOOK.min(managed.certificate_hours / LOOKS_IN_A_LIFE),
+        interval: INTERVAL.min(managed.certificate_hours / RECONCILIATIONS_OF_A_LEAF),
         clock: Arc::new(Now::here),
     };
     let (sender, issued) = watch::channel(None);

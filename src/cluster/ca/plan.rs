@@ -1,58 +1,162 @@
-//! What is to be done about the authorities, decided from what is known: no clock, no cluster.
+//! The next steps with the authorities, decided from observations. Pure.
 //!
 //! ```text
-//!            two thirds of its life          trusted everywhere for the overlap
-//! current ───────────── Publish ──► + next ─────────────── Promote ──► next is current, the old one previous
-//!                                                                        │ lifetime of a leaf
-//!                                                                        └─ Discard ──► only current
+//!          two thirds of its life        trusted everywhere for the overlap
+//! current ───────── Publish ──► + next ────────────── Promote ──► next is current,
+//!                                                                 the old one previous
+//!                                                                   │ lifetime of a leaf
+//!                                                                   └─ Discard ──► only current
 //! ```
 //!
-//! Every replica decides for itself; the Secret's version lets one of them write, and the others read again.
+//! Every replica decides for itself: the resourceVersion of the Secret lets one of them write, and
+//! the others read it again.
 
-#[cfg(test)]
-mod tests;
-
-use super::lifetimes::{Lifetimes, after};
-use super::secret::{Content, MOST_AUTHORITIES, has_ended};
-use super::webhook::InForce;
+use super::secret::{CaSecret, MOST_AUTHORITIES, has_expired};
+use super::webhook::{TrustHistory, WebhookBundles};
 use crate::pki::authority::{Authority, AuthorityError, CaCertificate};
 use crate::telemetry::metrics::CertificateEvent;
 use jiff::Timestamp;
+use std::time::Duration;
 
-/// What is known beside the content of the Secret.
+/// Lifetimes that fit together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lifetimes {
+    pub(super) ca: Duration,
+    pub(super) leaf: Duration,
+    pub(super) overlap: Duration,
+}
+
+/// A lifetime of which a third, at which renewal begins, is not longer than the overlap.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{what} that lives for {life:?} is renewed when a third of that is left, which has to be longer than the overlap of {overlap:?}; let it live longer"
+)]
+pub struct LifetimesError {
+    what: &'static str,
+    life: Duration,
+    overlap: Duration,
+}
+
+impl Default for Lifetimes {
+    /// A year for authorities, a day for leaf certificates, five minutes until every API server
+    /// trusts a new authority.
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        Self {
+            ca: HOUR * 24 * 365,
+            leaf: HOUR * 24,
+            overlap: HOUR / 12,
+        }
+    }
+}
+
+impl Lifetimes {
+    /// Combines lifetimes.
+    ///
+    /// # Errors
+    /// Where a third of one is not longer than the overlap: a certificate could expire while its
+    /// successor waits.
+    pub fn new(ca: Duration, leaf: Duration, overlap: Duration) -> Result<Self, LifetimesError> {
+        for (what, life) in [("an authority", ca), ("a certificate", leaf)] {
+            if life / 3 <= overlap {
+                return Err(LifetimesError {
+                    what,
+                    life,
+                    overlap,
+                });
+            }
+        }
+        Ok(Self { ca, leaf, overlap })
+    }
+}
+
+/// Returns the time after a duration, or the last one that can be represented.
+pub(super) fn after(now: Timestamp, time: Duration) -> Timestamp {
+    now.checked_add(time).unwrap_or(Timestamp::MAX)
+}
+
+/// The observations that reveal which authorities have leaf certificates in use.
+///
+/// Replicas do not observe the same at the same time: one serves a leaf of a new authority while
+/// another still serves one of the authority before. A replica that considered its own leaf only
+/// would take the authority of the other from the `caBundle` when somebody replaces the Secret.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sight<'a> {
-    /// Now, by the wall clock: certificates end by it.
-    pub(super) now: Timestamp,
-    /// The authorities whose leafs may be served.
-    pub(super) in_use: &'a [CaCertificate],
-    /// The one of the replica's own leaf.
+pub(super) struct Evidence<'a> {
+    /// The content of the Secret; `None` if there is none.
+    pub(super) secret: Option<&'a CaSecret>,
+    /// Its content when it was last read or written; `None` at the start.
+    pub(super) last: Option<&'a CaSecret>,
+    /// The authority of the replica's own leaf.
     pub(super) own: Option<&'a CaCertificate>,
-    /// Whether somebody else has changed the content: its date says nothing about what is in use then.
+    pub(super) bundles: &'a WebhookBundles,
+}
+
+impl Evidence<'_> {
+    /// Returns the authorities whose leaf certificates may be in use.
+    ///
+    /// A Secret that only replicas have written is authoritative: an authority that it lacks was
+    /// discarded. Otherwise every authority counts that was known or that the webhooks trust.
+    pub(super) fn in_use(&self, now: Timestamp) -> Vec<CaCertificate> {
+        let own = self.own.into_iter().cloned();
+        if self.secret.is_some() && !self.is_changed_by_others() {
+            return own.collect();
+        }
+        let last = self.last.into_iter().flat_map(|last| {
+            let is_over = |it: &CaCertificate| last.previous.contains(it) && last.is_over(it, now);
+            let trusted = last.trusted().into_iter();
+            trusted.filter(move |it| !is_over(it)).cloned()
+        });
+        own.chain(last)
+            .chain(self.bundles.trusted_by_any())
+            .collect()
+    }
+
+    /// Whether somebody else has emptied, replaced or restored the Secret.
+    pub(super) fn is_changed_by_others(&self) -> bool {
+        match (self.secret, self.last) {
+            (None, _) => false,
+            (Some(secret), Some(last)) => secret.changed < last.changed,
+            // A replica that has just started can only compare it with the webhooks.
+            (Some(secret), None) => {
+                let trusted = secret.trusted();
+                let bundles = self.bundles.trusted_by_any();
+                bundles.iter().any(|it| !trusted.contains(&it))
+            }
+        }
+    }
+}
+
+/// The observations beside the content of the Secret.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Observed<'a> {
+    /// By the wall clock: certificates expire by it.
+    pub(super) now: Timestamp,
+    /// The authorities whose leaf certificates may be in use.
+    pub(super) in_use: &'a [CaCertificate],
+    /// The authority of the replica's own leaf.
+    pub(super) own: Option<&'a CaCertificate>,
+    /// Whether somebody else has changed the content: then its date does not count.
     pub(super) is_changed_by_others: bool,
-    /// Since when which authority has been trusted.
-    pub(super) in_force: &'a InForce,
-    /// How long things live.
+    pub(super) trust: &'a TrustHistory,
     pub(super) lifetimes: Lifetimes,
 }
 
 /// A change of the content.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Move {
-    /// Make an authority and use it at once: there is none that could be used.
+pub(super) enum Step {
+    /// Create an authority and use it at once: there is no usable one.
     Create,
-    /// Make the next authority known.
+    /// Publish the next authority.
     Publish,
-    /// Let the next authority sign from now on.
+    /// Let the next authority sign.
     Promote,
-    /// Trust authorities in use, which somebody took out or put another date to.
+    /// Trust authorities in use that somebody removed or gave another date.
     Keep(Vec<CaCertificate>),
-    /// Trust those no more of which nothing is in use.
+    /// Stop trusting authorities without leaf certificates in use.
     Discard,
 }
 
-impl Move {
-    /// Returns how it is counted and told.
+impl Step {
     pub(super) fn event(&self) -> CertificateEvent {
         match self {
             Self::Create => CertificateEvent::CaCreated,
@@ -64,116 +168,102 @@ impl Move {
     }
 }
 
-/// More moves in a row than there are kinds would go in circles.
-const MOST: usize = 8;
+/// More steps than there are kinds would go in circles.
+const MOST_STEPS: usize = 8;
 
-/// Moves until there is nothing left to do; returns the content then, and the moves.
+/// Takes steps until none is due; returns the content then, and the steps.
 ///
 /// # Errors
 /// Where no authority can be made.
-pub(super) fn settle(
-    mut content: Content,
-    sight: &Sight<'_>,
-) -> Result<(Content, Vec<Move>), AuthorityError> {
-    let mut moves = Vec::new();
-    while let Some(step) = decide(&content, sight).filter(|_| moves.len() < MOST) {
-        content = perform(content, &step, sight)?;
-        moves.push(step);
+pub(super) fn plan(
+    mut secret: CaSecret,
+    observed: &Observed<'_>,
+) -> Result<(CaSecret, Vec<Step>), AuthorityError> {
+    let mut steps = Vec::new();
+    while let Some(step) = next_step(&secret, observed).filter(|_| steps.len() < MOST_STEPS) {
+        secret = take(secret, &step, observed)?;
+        steps.push(step);
     }
-    Ok((content, moves))
+    Ok((secret, steps))
 }
 
-/// Decides what is to be done first, if anything.
-pub(super) fn decide(content: &Content, sight: &Sight<'_>) -> Option<Move> {
-    let Sight { now, lifetimes, .. } = *sight;
+/// Returns the step that is due first.
+pub(super) fn next_step(secret: &CaSecret, observed: &Observed<'_>) -> Option<Step> {
+    let Observed { now, lifetimes, .. } = *observed;
     let is_good = |authority: &&Authority| authority.certificate().is_good(now);
-    let next = content.next.as_ref();
-    // One that is not good yet signs nothing that anybody takes now: as bad as one that has ended.
-    let Some(current) = content.current.as_ref().filter(is_good) else {
+    let next = secret.next.as_ref();
+    // One that is not valid yet is as useless as one that has expired.
+    let Some(current) = secret.current.as_ref().filter(is_good) else {
         return Some(match next.filter(is_good) {
-            Some(_) => Move::Promote,
-            None => Move::Create,
+            Some(_) => Step::Promote,
+            None => Step::Create,
         });
     };
-    let trusted = content.trusted();
-    let lost = |it: &&CaCertificate| !has_ended(it, now) && !trusted.contains(it);
-    // Beyond the bound only the one that this replica knows to be in use.
-    let room = MOST_AUTHORITIES.saturating_sub(trusted.len());
-    let (own, others): (Vec<_>, Vec<_>) = sight
-        .in_use
-        .iter()
-        .filter(lost)
-        .cloned()
-        .partition(|it| Some(it) == sight.own);
-    let lost: Vec<CaCertificate> = own
-        .into_iter()
-        .chain(others.into_iter().take(room))
-        .collect();
-    let in_a_leafs_life = after(now, lifetimes.leaf());
-    let is_early = |until| until < in_a_leafs_life;
-    let may_lose = sight.is_changed_by_others && content.previous_until.is_some_and(is_early);
-    if may_lose || !lost.is_empty() {
-        return Some(Move::Keep(lost));
+    let trusted = secret.trusted();
+    let lost = observed.in_use.iter();
+    let lost = lost
+        .filter(|it| !has_expired(it, now) && !trusted.contains(it))
+        .cloned();
+    // Beyond the bound only the authority of the replica's own leaf.
+    let (mut keep, others): (Vec<_>, Vec<_>) = lost.partition(|it| Some(it) == observed.own);
+    let free = MOST_AUTHORITIES.saturating_sub(trusted.len());
+    keep.extend(others.into_iter().take(free));
+    let is_early = |until| until < after(now, lifetimes.leaf);
+    let is_date_wrong =
+        observed.is_changed_by_others && secret.previous_until.is_some_and(is_early);
+    if is_date_wrong || !keep.is_empty() {
+        return Some(Step::Keep(keep));
     }
-    let of_next = match next {
-        Some(next) if !is_good(&next) => Some(Move::Publish),
-        Some(next) => {
-            let trusted_for = sight.in_force.how_long(next.certificate());
-            trusted_for
-                .is_some_and(|time| time >= lifetimes.overlap())
-                .then_some(Move::Promote)
-        }
-        None => {
-            let rest = current.certificate().rest(now);
-            (rest <= lifetimes.ca() / 3).then_some(Move::Publish)
-        }
-    };
-    of_next.or_else(|| about_previous(content, now))
+    let trusted_for = next.and_then(|next| observed.trust.how_long(next.certificate()));
+    let is_over = |it: &CaCertificate| secret.is_over(it, now);
+    match next {
+        Some(next) if !is_good(&next) => Some(Step::Publish),
+        Some(_) if trusted_for.is_some_and(|time| time >= lifetimes.overlap) => Some(Step::Promote),
+        None if current.certificate().rest(now) <= lifetimes.ca / 3 => Some(Step::Publish),
+        _ if secret.previous.iter().any(is_over) => Some(Step::Discard),
+        _ => (trusted.len() > MOST_AUTHORITIES).then_some(Step::Discard),
+    }
 }
 
-fn about_previous(content: &Content, now: Timestamp) -> Option<Move> {
-    let mut previous = content.previous.iter();
-    let is_over = previous.any(|certificate| content.is_over(certificate, now));
-    let is_excess = content.trusted().len() > MOST_AUTHORITIES;
-    (is_over || is_excess).then_some(Move::Discard)
-}
-
-fn perform(
-    mut content: Content,
-    step: &Move,
-    sight: &Sight<'_>,
-) -> Result<Content, AuthorityError> {
-    let Sight { now, lifetimes, .. } = *sight;
-    let make = || Authority::make("drydock CA", now, lifetimes.ca());
-    let until = Some(after(now, lifetimes.leaf()));
+fn take(
+    mut secret: CaSecret,
+    step: &Step,
+    observed: &Observed<'_>,
+) -> Result<CaSecret, AuthorityError> {
+    let Observed { now, lifetimes, .. } = *observed;
+    let make = || Authority::make("drydock CA", now, lifetimes.ca);
+    let until = Some(after(now, lifetimes.leaf));
     match step {
-        Move::Create => {
-            content.previous = content.trusted().into_iter().cloned().collect();
-            content.current = Some(make()?);
-            content.next = None;
-            content.previous_until = until;
+        Step::Create => {
+            secret.previous = secret.trusted().into_iter().cloned().collect();
+            secret.current = Some(make()?);
+            secret.next = None;
+            secret.previous_until = until;
         }
-        Move::Publish => content.next = Some(make()?),
-        Move::Promote => {
-            let current = content.current.take();
-            content
-                .previous
-                .extend(current.map(|current| current.certificate().clone()));
-            content.current = content.next.take();
-            content.previous_until = until;
+        Step::Publish => secret.next = Some(make()?),
+        Step::Promote => {
+            let current = secret.current.take();
+            let current = current.map(|current| current.certificate().clone());
+            secret.previous.extend(current);
+            secret.current = secret.next.take();
+            secret.previous_until = until;
         }
-        Move::Keep(lost) => {
-            content.trust(lost.iter().cloned());
-            content.previous_until = until;
+        Step::Keep(lost) => {
+            secret.trust(lost.iter().cloned());
+            secret.previous_until = until;
         }
-        Move::Discard => {
-            let previous = std::mem::take(&mut content.previous).into_iter();
-            content.previous = previous.filter(|it| !content.is_over(it, now)).collect();
+        Step::Discard => {
+            let mut previous = std::mem::take(&mut secret.previous);
+            previous.retain(|it| !secret.is_over(it, now));
+            secret.previous = previous;
         }
     }
-    content.drop_excess(sight.own, now);
-    if content.previous.is_empty() {
-        content.previous_until = None;
+    secret.drop_excess(observed.own, now);
+    if secret.previous.is_empty() {
+        secret.previous_until = None;
     }
-    Ok(content)
+    Ok(secret)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,13 @@
-//! One look at the cluster: read the Secret and the webhook configuration, write what has to be written, sign what has to be signed.
+//! Reconciles Secret, `caBundle` and leaf: reads both objects, writes the due steps, signs the leaf.
 
-use super::in_use::Traces;
-use super::pause::Look;
-use super::plan::{self, Sight};
-use super::problem::{Object, Problem, Told};
-use super::secret::{Content, MOST_AUTHORITIES};
-use super::serving::{Serving, signer};
-use super::webhook::{InForce, Live};
+use super::leaf::{Serving, signer};
+use super::plan::{Evidence, Observed, Step, plan};
+use super::secret::{CaSecret, Data, MOST_AUTHORITIES};
+use super::webhook::{TrustHistory, WebhookBundles};
 use super::{Issued, Settings};
+use crate::cluster::error::{LogOnce, describe};
 use crate::names::{CA_SECRET, NAME};
+use crate::pki::authority::AuthorityError;
 use crate::telemetry::metrics::{CertificateEvent, Metrics};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
@@ -17,34 +16,52 @@ use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-/// How long a look may take.
+/// Time for the calls of one reconciliation.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After so long without another one, a change of the bundle by somebody else is over.
+/// Time without another change of the bundle by somebody else, after which the problem is resolved.
 const QUIET: Duration = Duration::from_secs(10 * 60);
 
-/// What a replica knows from look to look.
-pub(super) struct Keeper {
+/// The result of a reconciliation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outcome {
+    Unchanged,
+    Wrote,
+    /// It failed, or another client wrote first.
+    Failed,
+}
+
+/// Why a reconciliation was not completed.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{0} was changed by another client at the same time")]
+    Conflict(String),
+    #[error("{0}; it is retried")]
+    Failed(String),
+    #[error("{0:#}")]
+    Authority(#[from] AuthorityError),
+}
+
+/// The state of a replica between reconciliations.
+pub(super) struct Reconciler {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
     settings: Settings,
     metrics: Arc<Metrics>,
     issued: watch::Sender<Option<Issued>>,
-    /// The Secret as it was last seen or written: what it is made again from, and what signs while the API server is away.
-    known: Option<Content>,
-    in_force: InForce,
+    /// The Secret as it was last read or written: it is restored from this, and its authorities
+    /// sign while the API server is away.
+    last: Option<CaSecret>,
+    trust: TrustHistory,
     serving: Option<Serving>,
-    problem: Told,
-    unreadable: Told,
-    waiting: Told,
-    crowded: Told,
-    /// The bundle that was last seen or put in its place.
+    log: LogOnce,
+    /// The bundle that was last in place.
     in_place: Option<String>,
-    overwritten: Told,
     overwritten_at: Option<Instant>,
 }
 
-impl Keeper {
+impl Reconciler {
     pub(super) fn new(
         client: Client,
         settings: Settings,
@@ -57,237 +74,285 @@ impl Keeper {
             settings,
             metrics,
             issued,
-            known: None,
-            in_force: InForce::default(),
+            last: None,
+            trust: TrustHistory::default(),
             serving: None,
-            problem: Told::default(),
-            unreadable: Told::default(),
-            waiting: Told::default(),
-            crowded: Told::default(),
+            log: LogOnce::default(),
             in_place: None,
-            overwritten: Told::default(),
             overwritten_at: None,
         }
     }
 
-    /// Looks once. What fails is told, and leaves the rest as it was; the leaf is looked after in any case.
-    pub(super) async fn look(&mut self) -> Look {
-        let looked = tokio::time::timeout(PATIENCE, self.look_at_cluster()).await;
-        let looked = looked.unwrap_or(Err(Problem::Slow(PATIENCE)));
-        let signed = self.look_at_leaf();
-        match looked.and_then(|wrote| signed.map(|()| wrote)) {
+    /// Reconciles once. A failure is logged and leaves the rest as it was; a leaf that is due is
+    /// signed in any case.
+    pub(super) async fn reconcile(&mut self) -> Outcome {
+        let reconciled = timeout(PATIENCE, self.reconcile_objects()).await;
+        let reconciled = reconciled.unwrap_or_else(|_| {
+            let seconds = PATIENCE.as_secs();
+            Err(Problem::Failed(format!(
+                "the API server has not answered for {seconds} s"
+            )))
+        });
+        let signed = self.renew_leaf().map_err(Problem::from);
+        match reconciled.and_then(|wrote| signed.map(|()| wrote)) {
             Ok(wrote) => {
-                self.problem.is_well();
-                if wrote { Look::Wrote } else { Look::Good }
+                self.log.set("reconcile", None);
+                if wrote {
+                    Outcome::Wrote
+                } else {
+                    Outcome::Unchanged
+                }
             }
             Err(problem @ Problem::Conflict(_)) => {
-                tracing::debug!("{problem}; looking again");
-                Look::Failed
+                tracing::debug!("{problem}; reconciling again");
+                Outcome::Failed
             }
             Err(problem) => {
-                self.problem.once(&problem.to_string());
-                Look::Failed
+                self.log.set("reconcile", Some(problem.to_string()));
+                Outcome::Failed
             }
         }
     }
 
     /// Returns whether something was written.
-    async fn look_at_cluster(&mut self) -> Result<bool, Problem> {
-        // Before the Secret, which is therefore at least as new as the bundle that is there. A bundle is written only if the configuration is
-        // still the one read here: so an old one never replaces a newer one.
-        let live = self.configurations.get_opt(NAME).await;
-        let live = live.map_err(Object::Configuration.failed("read"))?;
-        let live = live.as_ref().map(Live::of).unwrap_or_default();
+    async fn reconcile_objects(&mut self) -> Result<bool, Problem> {
+        // The configuration is read first, so the Secret is at least as new as the bundle. A
+        // bundle is applied only to the configuration read here, so it never replaces a newer one.
+        let configuration = self.configurations.get_opt(NAME).await;
+        let configuration = configuration.map_err(failed("read", &configuration_name()))?;
+        let bundles = configuration
+            .as_ref()
+            .map(WebhookBundles::of)
+            .unwrap_or_default();
         let secret = self.secrets.get_opt(CA_SECRET).await;
-        let of_secret = Object::Secret(&self.settings.namespace);
-        let secret = secret.map_err(of_secret.failed("read"))?;
-        self.in_force.note(&live, (self.settings.clock)().steady);
-        let wrote_secret = self.look_at_secret(secret, &live).await?;
-        let wrote_bundle = self.look_at_bundle(&live).await?;
-        Ok(wrote_secret || wrote_bundle)
+        let secret = secret.map_err(failed("read", &self.secret_name()))?;
+        self.trust.note(&bundles, (self.settings.clock)().steady);
+        let wrote_secret = self.reconcile_secret(secret, &bundles).await?;
+        Ok(self.reconcile_bundle(&bundles).await? || wrote_secret)
     }
 
-    async fn look_at_secret(
+    fn secret_name(&self) -> String {
+        format!("secret {}/{CA_SECRET}", self.settings.namespace)
+    }
+
+    async fn reconcile_secret(
         &mut self,
         secret: Option<Secret>,
-        live: &Live,
+        bundles: &WebhookBundles,
     ) -> Result<bool, Problem> {
-        let held = secret.as_ref().map(|secret| self.read(secret));
+        let read = secret.as_ref().map(|secret| self.read(secret));
         let now = (self.settings.clock)().wall;
-        let traces = Traces {
-            held: held.as_ref(),
-            known: self.known.as_ref(),
-            own: self.serving.as_ref().map(Serving::ca),
-            live,
+        let own = self.serving.as_ref().map(Serving::ca);
+        let evidence = Evidence {
+            secret: read.as_ref(),
+            last: self.last.as_ref(),
+            own,
+            bundles,
         };
-        let sight = Sight {
+        let observed = Observed {
             now,
-            in_use: &traces.in_use(now),
-            own: self.serving.as_ref().map(Serving::ca),
-            is_changed_by_others: traces.is_changed_by_others(),
-            in_force: &self.in_force,
+            in_use: &evidence.in_use(now),
+            own,
+            is_changed_by_others: evidence.is_changed_by_others(),
+            trust: &self.trust,
             lifetimes: self.settings.lifetimes,
         };
-        // Where someone deleted it: the same again, and nothing changes for anybody.
-        let found = held.or_else(|| self.known.clone()).unwrap_or_default();
-        let (mut content, moves) = plan::settle(found, &sight)?;
-        if !moves.is_empty() {
-            let last = self.known.as_ref().and_then(|known| known.changed);
+        // A deleted Secret is restored as it was.
+        let found = read.or_else(|| self.last.clone()).unwrap_or_default();
+        let (mut content, steps) = plan(found, &observed)?;
+        if !steps.is_empty() {
+            let last = self.last.as_ref().and_then(|last| last.changed);
             content.change(last, now);
         }
-        let has_to_write = secret.is_none() || !moves.is_empty();
+        let is_write_due = secret.is_none() || !steps.is_empty();
         match secret {
-            Some(secret) if has_to_write => self.replace(secret, &content).await?,
+            Some(secret) if is_write_due => self.replace(secret, &content).await?,
             None => self.create(&content).await?,
             Some(_) => {}
         }
-        for step in &moves {
-            self.metrics.certificates().happened(step.event());
-            tracing::info!(change = step.event().name(), trusted = ?content.trusted(), "the authorities have changed");
-        }
-        if let Some(current) = &content.current {
-            let expires = current.certificate().expires().as_second();
-            self.metrics.certificates().set_ca_expiry(expires);
-        }
-        if content.trusted().len() >= MOST_AUTHORITIES {
-            self.crowded.once(&format!(
-                "{MOST_AUTHORITIES} authorities are trusted, which is the most that are kept; compare the clocks of the nodes"
-            ));
-        } else {
-            self.crowded.is_well();
-        }
-        self.known = Some(content);
-        Ok(has_to_write)
+        self.report(&content, &steps);
+        self.last = Some(content);
+        Ok(is_write_due)
     }
 
-    fn read(&mut self, secret: &Secret) -> Content {
-        let data = secret.data.clone().unwrap_or_default();
-        let (content, problems) = Content::read(&data);
-        if problems.is_empty() {
-            self.unreadable.is_well();
-        } else {
-            let (namespace, problems) = (&self.settings.namespace, problems.join("; "));
-            self.unreadable.once(&format!(
-                "secret {namespace}/{CA_SECRET} holds what cannot be read, which is passed over: {problems}"
-            ));
-        }
+    fn read(&mut self, secret: &Secret) -> CaSecret {
+        let data = secret.data.as_ref();
+        let (content, problems) = CaSecret::read(data.unwrap_or(&Data::new()));
+        let (name, problems) = (self.secret_name(), problems.join("; "));
+        let problem = format!("{name} has fields that cannot be read and are ignored: {problems}");
+        self.log
+            .set("unreadable", (!problems.is_empty()).then_some(problem));
         content
     }
 
-    /// Makes the Secret, unless someone else has made another one: a server-side apply that forces nothing, under a name that no other replica
-    /// has, conflicts then. (Permission to POST could not be given for one name only.)
-    async fn create(&self, content: &Content) -> Result<(), Problem> {
-        let namespace = &self.settings.namespace;
-        let mut data = super::secret::Data::new();
-        content.write(&mut data);
-        let secret = Secret {
+    fn report(&mut self, content: &CaSecret, steps: &[Step]) {
+        let (metrics, trusted) = (self.metrics.certificates(), content.trusted());
+        for step in steps {
+            metrics.happened(step.event());
+            tracing::info!(
+                change = step.event().name(),
+                ?trusted,
+                "the authorities have changed"
+            );
+        }
+        if let Some(current) = &content.current {
+            metrics.set_ca_expiry(current.certificate().expires().as_second());
+        }
+        let problem = format!(
+            "{MOST_AUTHORITIES} authorities are trusted, which is the most that are kept; compare the clocks of the nodes"
+        );
+        let is_crowded = trusted.len() >= MOST_AUTHORITIES;
+        self.log.set("crowded", is_crowded.then_some(problem));
+    }
+
+    /// Creates the Secret, unless another replica has created one: an apply without force, by a
+    /// manager that no other replica is, conflicts then. (RBAC cannot permit POST by name.)
+    async fn create(&self, content: &CaSecret) -> Result<(), Problem> {
+        let mut secret = Secret {
             metadata: ObjectMeta {
                 name: Some(CA_SECRET.to_owned()),
-                namespace: Some(namespace.clone()),
+                namespace: Some(self.settings.namespace.clone()),
                 ..ObjectMeta::default()
             },
-            data: Some(data),
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };
+        content.write(secret.data.get_or_insert_default());
         let manager = PatchParams::apply(&self.settings.replica);
-        let made = self
-            .secrets
-            .patch(CA_SECRET, &manager, &Patch::Apply(&secret))
-            .await;
-        made.map_err(Object::Secret(namespace).failed("made"))?;
-        Ok(())
+        let apply = Patch::Apply(&secret);
+        let created = self.secrets.patch(CA_SECRET, &manager, &apply).await;
+        created
+            .map_err(failed("created", &self.secret_name()))
+            .map(drop)
     }
 
-    /// Writes the Secret, unless someone else has written it since it was read: it still has the version of then.
-    async fn replace(&self, mut secret: Secret, content: &Content) -> Result<(), Problem> {
+    /// Writes the Secret, unless it has changed since it was read: it has the resourceVersion of then.
+    async fn replace(&self, mut secret: Secret, content: &CaSecret) -> Result<(), Problem> {
         content.write(secret.data.get_or_insert_default());
         let params = PostParams {
             field_manager: Some(self.settings.replica.clone()),
             ..PostParams::default()
         };
         let written = self.secrets.replace(CA_SECRET, &params, &secret).await;
-        let of_secret = Object::Secret(&self.settings.namespace);
-        written.map_err(of_secret.failed("written"))?;
-        Ok(())
+        written
+            .map_err(failed("written", &self.secret_name()))
+            .map(drop)
     }
 
-    async fn look_at_bundle(&mut self, live: &Live) -> Result<bool, Problem> {
-        if live.is_empty() {
-            self.waiting.once(&format!(
-                "waiting for mutatingwebhookconfiguration {NAME} with drydock's webhooks; nothing calls drydock without it"
-            ));
-            return Ok(false);
-        }
-        self.waiting.is_well();
-        let Some(bundle) = self.known.as_ref().map(Content::bundle) else {
+    async fn reconcile_bundle(&mut self, bundles: &WebhookBundles) -> Result<bool, Problem> {
+        let configuration = configuration_name();
+        let problem = format!(
+            "waiting for {configuration} with drydock's webhooks; nothing calls drydock without it"
+        );
+        self.log
+            .set("waiting", bundles.is_empty().then_some(problem));
+        let bundle = self.last.as_ref().map(CaSecret::bundle);
+        let Some(bundle) = bundle.filter(|_| !bundles.is_empty()) else {
             return Ok(false);
         };
         let now = (self.settings.clock)().steady;
-        if !live.differs_from(&bundle) {
+        if !bundles.differs_from(&bundle) {
             self.in_place = Some(bundle);
-            let is_over = |at: Instant| now.saturating_duration_since(at) >= QUIET;
-            if self.overwritten_at.take_if(|at| is_over(*at)).is_some() {
-                self.overwritten.is_well();
+            let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= QUIET;
+            if self.overwritten_at.take_if(is_over).is_some() {
+                self.log.set("overwritten", None);
             }
             return Ok(false);
         }
-        // The Secret says what it said when the bundle was in its place: no replica had a reason to change it.
+        // With the bundle that was in place before, no replica had a reason to change it.
         let is_overwritten = self.in_place.as_ref() == Some(&bundle);
-        let patch = live.patch(&bundle);
+        let apply = Patch::Apply(bundles.patch(&bundle));
         let manager = PatchParams::apply(NAME).force();
-        let written = self
-            .configurations
-            .patch(NAME, &manager, &Patch::Apply(&patch))
-            .await
-            .map_err(Object::Configuration.failed("written"))?;
-        self.in_force
-            .note(&Live::of(&written), (self.settings.clock)().steady);
-        self.metrics
-            .certificates()
-            .happened(CertificateEvent::BundleWritten);
+        let written = self.configurations.patch(NAME, &manager, &apply).await;
+        let written = written.map_err(failed("written", &configuration))?;
+        let now = (self.settings.clock)().steady;
+        self.trust.note(&WebhookBundles::of(&written), now);
+        let metrics = self.metrics.certificates();
+        metrics.happened(CertificateEvent::BundleWritten);
         tracing::info!("the caBundle of the webhooks is written");
         self.in_place = Some(bundle);
         if is_overwritten {
-            self.metrics
-                .certificates()
-                .happened(CertificateEvent::BundleOverwritten);
+            metrics.happened(CertificateEvent::BundleOverwritten);
             self.overwritten_at = Some(now);
-            self.overwritten.once(&format!(
-                "the caBundle of mutatingwebhookconfiguration {NAME} was changed by {}, and is written again; \
+            let problem = format!(
+                "the caBundle of {configuration} was changed by {}, and is written again; \
                  two writers take the trust from each other's certificates, so stop one of them",
-                live.rivals()
-            ));
+                bundles.other_writers()
+            );
+            self.log.set("overwritten", Some(problem));
         }
         Ok(true)
     }
 
-    /// Signs a leaf where one is due, by what is known: this needs no API server.
-    fn look_at_leaf(&mut self) -> Result<(), Problem> {
-        let Some(known) = &self.known else {
+    /// Signs a leaf if one is due, by the Secret as it was last: this needs no API server.
+    fn renew_leaf(&mut self) -> Result<(), AuthorityError> {
+        let Some(last) = &self.last else {
             return Ok(());
         };
-        let Settings {
-            clock, lifetimes, ..
-        } = &self.settings;
-        let now = clock().wall;
-        let serving = self.serving.as_ref();
-        let signer = signer(serving, known, &self.in_force, now, *lifetimes);
+        let (now, lifetimes) = ((self.settings.clock)().wall, self.settings.lifetimes);
+        let signer = signer(self.serving.as_ref(), last, &self.trust, now, lifetimes);
         let Some((authority, lifetime)) = signer else {
             return Ok(());
         };
-        let names = self.settings.server_names();
         let serving = Serving {
-            leaf: authority.sign(&names, now, lifetime)?,
+            leaf: authority.sign(&self.settings.server_names(), now, lifetime)?,
             authority: authority.clone(),
         };
         let issued = serving.issued();
         tracing::info!(authority = issued.authority, expires = %issued.expires, "a server certificate is signed");
-        self.metrics
-            .certificates()
-            .happened(CertificateEvent::LeafSigned);
+        let metrics = self.metrics.certificates();
+        metrics.happened(CertificateEvent::LeafSigned);
         self.issued.send_replace(Some(issued));
         self.serving = Some(serving);
         Ok(())
     }
 }
+
+fn configuration_name() -> String {
+    format!("mutatingwebhookconfiguration {NAME}")
+}
+
+/// Returns the problem that an object could not be read or written.
+fn failed(verb: &str, object: &str) -> impl FnOnce(kube::Error) -> Problem {
+    move |error| match &error {
+        kube::Error::Api(status) if status.code == 409 => Problem::Conflict(object.to_owned()),
+        error => Problem::Failed(format!("{object} cannot be {verb}: {}", describe(error))),
+    }
+}
+
+/// Returns a note about the Secret of a self-managed authority that is not used any more, because
+/// certificates come from files; `None` if there is none, or drydock may not read it.
+///
+/// Its key can sign for drydock's names while the `caBundle` trusts it. drydock does not delete it:
+/// replicas without files need it during a rollout, and after a rollback.
+pub async fn leftover(client: &Client, namespace: &str) -> Option<String> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = secrets.get_opt(CA_SECRET).await;
+    let secret = secret.inspect_err(|error| {
+        tracing::debug!(
+            "secret {namespace}/{CA_SECRET} cannot be read: {}",
+            describe(error)
+        );
+    });
+    let (content, _) = CaSecret::read(&secret.ok()??.data.unwrap_or_default());
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let configuration = configurations.get_opt(NAME).await.ok().flatten();
+    let bundles = configuration
+        .as_ref()
+        .map(WebhookBundles::of)
+        .unwrap_or_default();
+    let trusted = bundles.trusted_by_any();
+    let first = match content.trusted().into_iter().any(|it| trusted.contains(it)) {
+        true => {
+            "the caBundle still trusts it: put the authority of the files there alone once every replica uses files, then "
+        }
+        false => "the caBundle does not trust it any more: once every replica uses files, ",
+    };
+    Some(format!(
+        "secret {namespace}/{CA_SECRET} still holds the key of the authority that drydock kept itself, and the certificate comes from files; \
+         {first}run kubectl -n {namespace} delete secret {CA_SECRET}"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,20 @@
-//! What the Secret holds: the authority in use, the one that comes after it, and the certificates of those before.
+//! The Secret of the self-managed authority: the current authority, the next one, and the
+//! certificates of earlier ones.
 //!
 //! ```text
-//! ca.crt, ca.key        the current authority: it signs
-//! next.crt, next.key    the next one, while it is made known: it is trusted and does not sign yet
-//! previous.crt          the certificates of earlier ones: what they signed may still be in use
-//! previous-until        when nothing of theirs is in use any more (RFC 3339); without it they are trusted until they end
-//! changed               when a replica changed it last (RFC 3339): what somebody else replaced or put back is told by it
+//! ca.crt, ca.key      the current authority: it signs
+//! next.crt, next.key  the next one, while it is published: it is trusted and does not sign yet
+//! previous.crt        certificates of earlier ones: leaf certificates of theirs may be in use
+//! previous-until      when none is in use any more (RFC 3339); without it they are trusted until
+//!                     they expire
+//! changed             when a replica changed the Secret last (RFC 3339): it reveals a Secret that
+//!                     somebody else has replaced or restored
 //! ```
 //!
-//! What cannot be read is told and left out: a damaged Secret costs a new authority, never an admission.
+//! Fields that cannot be read are logged and left out: a damaged Secret costs a new authority, but
+//! no admission.
 
-#[cfg(test)]
-mod tests;
-
-use super::lifetimes::after;
+use super::plan::after;
 use crate::pki::authority::{Authority, BEFORE_NOW, CaCertificate};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -26,53 +27,78 @@ const PREVIOUS: &str = "previous.crt";
 const PREVIOUS_UNTIL: &str = "previous-until";
 const CHANGED: &str = "changed";
 
-/// How many authorities are trusted at most. A rotation needs three. The clocks of two nodes that are months apart make each of them
-/// take the authority of the other for a useless one and make its own, without end.
+/// Authorities that are trusted at most. A rotation needs three.
 pub(super) const MOST_AUTHORITIES: usize = 16;
 
-/// The least time between two changes, as they are noted: clocks differ.
+/// The least difference between two times of change: clocks differ.
 const TICK: Duration = Duration::from_millis(1);
 
 /// The content of the Secret.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Content {
-    /// The one that signs.
+pub(super) struct CaSecret {
     pub(super) current: Option<Authority>,
-    /// The one that will.
     pub(super) next: Option<Authority>,
-    /// Those that signed.
     pub(super) previous: Vec<CaCertificate>,
-    /// When `previous` is not needed any more.
     pub(super) previous_until: Option<Timestamp>,
-    /// When a replica changed it last, and later than the time before; nothing where none has.
     pub(super) changed: Option<Timestamp>,
 }
 
 /// Data of a Secret, decoded.
 pub(super) type Data = BTreeMap<String, ByteString>;
 
-impl Content {
-    /// Reads it, and says what cannot be read: texts that name a field and never quote it.
+impl CaSecret {
+    /// Reads the data of a Secret. The problems name a field and never quote it.
     pub(super) fn read(data: &Data) -> (Self, Vec<String>) {
-        let mut reader = Reader {
-            data,
-            problems: Vec::new(),
-            orphans: Vec::new(),
+        let mut problems = Vec::new();
+        let mut text = |name: &str| {
+            let text = String::from_utf8(data.get(name)?.0.clone());
+            if text.is_err() {
+                problems.push(format!("{name} is not text"));
+            }
+            text.ok()
         };
-        let current = reader.authority(CURRENT);
-        let next = reader.authority(NEXT);
-        let mut content = Self {
+        let pairs = [CURRENT, NEXT].map(|pair| (pair, pair.map(&mut text)));
+        let [previous, until, changed] = [PREVIOUS, PREVIOUS_UNTIL, CHANGED].map(&mut text);
+        // Certificates of authorities whose keys are lost.
+        let mut orphans = Vec::new();
+        let mut authority = |([crt, key], pair): ([&str; 2], [Option<String>; 2])| {
+            if pair == [None, None] {
+                return None;
+            }
+            let [certificate, private] = pair.map(Option::unwrap_or_default);
+            let read = Authority::from_pem(&certificate, &private);
+            read.inspect_err(|error| {
+                problems.push(format!("{crt} with {key}: {error}"));
+                orphans.extend(CaCertificate::all_from_pem(&certificate).0);
+            })
+            .ok()
+        };
+        let [current, next] = pairs.map(&mut authority);
+        let (previous, unreadable) = CaCertificate::all_from_pem(&previous.unwrap_or_default());
+        if unreadable > 0 {
+            problems.push(format!(
+                "{PREVIOUS}: {unreadable} certificates cannot be read"
+            ));
+        }
+        let mut time = |name: &str, text: Option<String>| {
+            let time = text?.trim().parse();
+            if time.is_err() {
+                problems.push(format!("{name} is not a time (RFC 3339)"));
+            }
+            time.ok()
+        };
+        let mut secret = Self {
             current,
             next,
-            previous: reader.certificates(PREVIOUS),
-            previous_until: reader.time(PREVIOUS_UNTIL),
-            changed: reader.time(CHANGED),
+            previous,
+            previous_until: time(PREVIOUS_UNTIL, until),
+            changed: time(CHANGED, changed),
         };
-        content.trust(reader.orphans);
-        (content, reader.problems)
+        secret.trust(orphans);
+        (secret, problems)
     }
 
-    /// Keeps trusting authorities that are trusted now.
+    /// Adds authorities to the trusted ones.
     pub(super) fn trust(&mut self, certificates: impl IntoIterator<Item = CaCertificate>) {
         for certificate in certificates {
             if !self.trusted().contains(&&certificate) {
@@ -81,14 +107,14 @@ impl Content {
         }
     }
 
-    /// Notes that a replica changes it now: later than it was, and than another time at which it is known to have been changed.
+    /// Notes a change now, later than the last one, and than another time of change.
     pub(super) fn change(&mut self, last: Option<Timestamp>, now: Timestamp) {
         let last = self.changed.max(last);
         let next = last.map(|last| after(last, TICK));
         self.changed = next.max(Some(now));
     }
 
-    /// Writes it to a Secret's data, whose other fields stay.
+    /// Writes it to the data of a Secret, whose other fields stay.
     pub(super) fn write(&self, data: &mut Data) {
         let mut set = |name: &str, value: Option<String>| match value {
             Some(value) => drop(data.insert(name.to_owned(), ByteString(value.into_bytes()))),
@@ -112,7 +138,7 @@ impl Content {
         }
     }
 
-    /// Returns all certificates to be trusted, each once, in an order that is the same for every replica.
+    /// Returns the certificates to trust, each once, in the same order on every replica.
     pub(super) fn trusted(&self) -> Vec<&CaCertificate> {
         let authorities = [&self.current, &self.next].into_iter().flatten();
         let all = self.previous.iter();
@@ -125,9 +151,7 @@ impl Content {
         trusted
     }
 
-    /// Returns until when leafs of an authority are trusted; nothing where it is not.
-    ///
-    /// Those of previous ones are until their date, if they do not end before. Where somebody took that out, until they end.
+    /// Returns until when leaf certificates of an authority are trusted; `None` if it is not.
     pub(super) fn trusted_until(&self, certificate: &CaCertificate) -> Option<Timestamp> {
         let mut authorities = [&self.current, &self.next].into_iter().flatten();
         if authorities.any(|authority| authority.certificate() == certificate) {
@@ -138,18 +162,19 @@ impl Content {
         is_previous.then(|| date.min(certificate.expires()))
     }
 
-    /// Whether a previous authority is not needed any more: its date has come, or it has ended.
+    /// Whether a previous authority can go: its date has come, or it has expired.
     pub(super) fn is_over(&self, previous: &CaCertificate, now: Timestamp) -> bool {
-        self.previous_until.is_some_and(|until| until <= now) || has_ended(previous, now)
+        self.previous_until.is_some_and(|until| until <= now) || has_expired(previous, now)
     }
 
-    /// Drops previous authorities until there are few enough: first those that cannot be in use now, then the oldest. `kept` stays.
+    /// Drops previous authorities until there are few enough: first those that cannot be in use,
+    /// then the oldest. `kept` stays.
     pub(super) fn drop_excess(&mut self, kept: Option<&CaCertificate>, now: Timestamp) {
-        // Counted once: a Secret has room for more than a thousand.
+        // Counted once: a Secret can hold more than a thousand.
         let mut excess = self.trusted().len().saturating_sub(MOST_AUTHORITIES);
-        for whatever in [false, true] {
+        for even_good in [false, true] {
             self.previous.retain(|it| {
-                let may_go = Some(it) != kept && (whatever || !it.is_good(now));
+                let may_go = Some(it) != kept && (even_good || !it.is_good(now));
                 let goes = excess > 0 && may_go;
                 excess -= usize::from(goes);
                 !goes
@@ -164,63 +189,12 @@ impl Content {
     }
 }
 
-/// Whether an authority has ended by any clock: one that is ahead does not take it from those that still serve of it.
-pub(super) fn has_ended(certificate: &CaCertificate, now: Timestamp) -> bool {
+/// Whether an authority has expired by any clock: one that is ahead takes it from no replica that
+/// still serves a leaf of it.
+pub(super) fn has_expired(certificate: &CaCertificate, now: Timestamp) -> bool {
     let end = certificate.expires().checked_add(BEFORE_NOW);
     end.is_ok_and(|end| end <= now)
 }
 
-struct Reader<'a> {
-    data: &'a Data,
-    problems: Vec<String>,
-    /// Certificates of authorities whose keys are lost.
-    orphans: Vec<CaCertificate>,
-}
-
-impl Reader<'_> {
-    fn text(&mut self, name: &str) -> Option<String> {
-        let bytes = &self.data.get(name)?.0;
-        let text = String::from_utf8(bytes.clone());
-        if text.is_err() {
-            self.problems.push(format!("{name} is not text"));
-        }
-        text.ok()
-    }
-
-    fn authority(&mut self, [certificate, key]: [&str; 2]) -> Option<Authority> {
-        let (certificate_pem, key_pem) = (self.text(certificate), self.text(key));
-        if certificate_pem.is_none() && key_pem.is_none() {
-            return None;
-        }
-        let certificate_pem = certificate_pem.unwrap_or_default();
-        match Authority::from_pem(&certificate_pem, &key_pem.unwrap_or_default()) {
-            Ok(authority) => Some(authority),
-            Err(error) => {
-                self.problems
-                    .push(format!("{certificate} with {key}: {error}"));
-                self.orphans
-                    .extend(CaCertificate::all_from_pem(&certificate_pem).0);
-                None
-            }
-        }
-    }
-
-    fn certificates(&mut self, name: &str) -> Vec<CaCertificate> {
-        let text = self.text(name).unwrap_or_default();
-        let (certificates, unreadable) = CaCertificate::all_from_pem(&text);
-        if unreadable > 0 {
-            self.problems
-                .push(format!("{name}: {unreadable} certificates cannot be read"));
-        }
-        certificates
-    }
-
-    fn time(&mut self, name: &str) -> Option<Timestamp> {
-        let time = self.text(name)?.trim().parse();
-        if time.is_err() {
-            self.problems
-                .push(format!("{name} is not a time (RFC 3339)"));
-        }
-        time.ok()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 //! what they write, ends them, puts their clocks and is away. At every moment: what a replica serves is good, and the `caBundle` trusts it.
 
 mod api;
+mod backoff;
 mod found;
 mod others;
 
-use super::pause::Look;
-use super::reconcile::Keeper;
+use super::reconcile::{Outcome, Reconciler};
 use super::{Issued, Lifetimes, Now, Settings};
 use crate::pki::authority::Authority;
 use crate::telemetry::metrics::Metrics;
@@ -61,7 +61,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 const REPLICAS: usize = 3;
 
 struct Replica {
-    keeper: Keeper,
+    reconciler: Reconciler,
     issued: watch::Receiver<Option<Issued>>,
     clock: Arc<AtomicI64>,
     metrics: Arc<Metrics>,
@@ -77,7 +77,7 @@ impl Replica {
             names: Vec::new(),
             replica: format!("replica-{number}"),
             lifetimes: Lifetimes::new(CA, LEAF, OVERLAP).unwrap(),
-            look: STEP,
+            interval: STEP,
             clock: Arc::new(move || {
                 let mut now = at.lock().unwrap().now();
                 now.wall += SignedDuration::from_mins(wrong_by.load(Ordering::Relaxed));
@@ -87,7 +87,7 @@ impl Replica {
         world.lock().unwrap().serve(number, Some(issued.clone()));
         let metrics = Arc::new(Metrics::new());
         Self {
-            keeper: Keeper::new(
+            reconciler: Reconciler::new(
                 api::client(world.clone()),
                 settings,
                 metrics.clone(),
@@ -149,13 +149,15 @@ async fn run(steps: usize, happenings: &[(usize, Happening)], seed: u64) {
         }
         for _ in 0..LOOKS_A_STEP {
             let before = served(&replicas);
-            let looks = replicas.iter_mut().map(|replica| replica.keeper.look());
+            let looks = replicas
+                .iter_mut()
+                .map(|replica| replica.reconciler.reconcile());
             let looks = futures::future::join_all(looks).await;
             for (before, now) in before.iter().zip(served(&replicas)) {
                 let world = world.lock().unwrap();
                 world.check_change(before.as_ref(), now.as_ref());
             }
-            if looks.iter().all(|look| *look == Look::Good) {
+            if looks.iter().all(|look| *look == Outcome::Unchanged) {
                 break;
             }
         }

@@ -1,66 +1,51 @@
-//! What the webhook configuration says now: the `caBundle` of drydock's webhooks, and since when which authority has been in it.
-
-#[cfg(test)]
-mod tests;
+//! The `caBundle` of drydock's webhooks as it is, and since when it has held which authority.
 
 use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK, NAME};
 use crate::pki::authority::CaCertificate;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// drydock's webhooks in the configuration, as they are there.
+/// drydock's webhooks in the configuration, each with its `caBundle`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Live {
+pub(super) struct WebhookBundles {
     resource_version: Option<String>,
-    webhooks: Vec<Webhook>,
-    /// Who else has written a `caBundle`, as the API server notes it.
-    rivals: BTreeSet<String>,
+    /// Name and bundle.
+    webhooks: Vec<(String, Vec<u8>)>,
+    /// The other managers that have written a `caBundle`.
+    other_writers: BTreeSet<String>,
 }
 
-#[derive(Clone, Debug)]
-struct Webhook {
-    name: String,
-    bundle: Vec<u8>,
-}
-
-impl Live {
+impl WebhookBundles {
     pub(super) fn of(configuration: &MutatingWebhookConfiguration) -> Self {
         let webhooks = configuration.webhooks.iter().flatten();
         let own =
             webhooks.filter(|it| [ENFORCE_WEBHOOK, AUDIT_WEBHOOK].contains(&it.name.as_str()));
-        let webhooks = own.map(|webhook| Webhook {
-            name: webhook.name.clone(),
-            bundle: webhook
-                .client_config
-                .ca_bundle
-                .clone()
-                .unwrap_or_default()
-                .0,
+        let own = own.map(|webhook| {
+            let bundle = webhook.client_config.ca_bundle.clone();
+            (webhook.name.clone(), bundle.unwrap_or_default().0)
         });
         Self {
             resource_version: configuration.metadata.resource_version.clone(),
-            webhooks: webhooks.collect(),
-            rivals: rivals(configuration),
+            webhooks: own.collect(),
+            other_writers: other_writers(configuration),
         }
     }
 
-    /// Says who else has written a bundle.
-    pub(super) fn rivals(&self) -> String {
-        let names: Vec<String> = self
-            .rivals
-            .iter()
-            .take(3)
-            .map(|it| format!("{it:?}"))
-            .collect();
+    /// Names the other writers of a bundle.
+    pub(super) fn other_writers(&self) -> String {
+        let names = self.other_writers.iter().take(3);
+        let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
         match names.is_empty() {
             true => "somebody else".to_owned(),
             false => names.join(", "),
         }
     }
 
-    /// Whether there is no webhook of drydock's.
+    /// Whether the configuration has no webhook of drydock's.
     pub(super) fn is_empty(&self) -> bool {
         self.webhooks.is_empty()
     }
@@ -68,13 +53,13 @@ impl Live {
     /// Whether a webhook has another bundle.
     pub(super) fn differs_from(&self, bundle: &str) -> bool {
         let mut webhooks = self.webhooks.iter();
-        webhooks.any(|webhook| webhook.bundle != bundle.as_bytes())
+        webhooks.any(|(_, own)| own != bundle.as_bytes())
     }
 
     /// Returns the authorities that any webhook trusts.
     pub(super) fn trusted_by_any(&self) -> Vec<CaCertificate> {
         let mut trusted = Vec::new();
-        for certificate in self.webhooks.iter().flat_map(Webhook::trusted) {
+        for certificate in self.trusted_by_each().flatten() {
             if !trusted.contains(&certificate) {
                 trusted.push(certificate);
             }
@@ -84,28 +69,28 @@ impl Live {
 
     /// Returns the authorities that all webhooks trust.
     fn trusted_by_all(&self) -> Vec<CaCertificate> {
-        let Some((first, others)) = self.webhooks.split_first() else {
-            return Vec::new();
-        };
-        let mut trusted = first.trusted();
-        for other in others {
-            let of_other = other.trusted();
-            trusted.retain(|certificate| of_other.contains(certificate));
-        }
-        trusted
+        let common = self.trusted_by_each().reduce(|mut common, other| {
+            common.retain(|certificate| other.contains(certificate));
+            common
+        });
+        common.unwrap_or_default()
     }
 
-    /// Returns the server-side apply that gives every webhook that is there the bundle, and nothing else.
+    fn trusted_by_each(&self) -> impl Iterator<Item = Vec<CaCertificate>> {
+        let bundles = self.webhooks.iter().map(|(_, bundle)| bundle);
+        bundles.map(|bundle| CaCertificate::all_from_pem(&String::from_utf8_lossy(bundle)).0)
+    }
+
+    /// Returns the server-side apply that gives every present webhook the bundle, and nothing else.
     ///
-    /// All of them each time: one left out would lose its bundle, for drydock would give up the field. None that is not there: it would be
-    /// made, without the fields that it must have. The version keeps it from being written to what has changed since it was read.
+    /// It names all of them: drydock would give up the field of one that is left out. It names no
+    /// other: the API server would add it, without its required fields. The resourceVersion keeps
+    /// it from being applied to a configuration that has changed since it was read.
     pub(super) fn patch(&self, bundle: &str) -> Value {
-        use base64::Engine as _;
-        let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
-        let webhooks: Vec<Value> = self
-            .webhooks
-            .iter()
-            .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": bundle}}))
+        let bundle = STANDARD.encode(bundle);
+        let webhooks = self.webhooks.iter();
+        let webhooks: Vec<Value> = webhooks
+            .map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
             .collect();
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -116,8 +101,7 @@ impl Live {
     }
 }
 
-/// Returns the managers of fields, other than drydock, that have written a `caBundle`.
-fn rivals(configuration: &MutatingWebhookConfiguration) -> BTreeSet<String> {
+fn other_writers(configuration: &MutatingWebhookConfiguration) -> BTreeSet<String> {
     let entries = configuration.metadata.managed_fields.iter().flatten();
     let of_bundle = entries.filter(|entry| {
         let fields = entry.fields_v1.as_ref();
@@ -127,36 +111,32 @@ fn rivals(configuration: &MutatingWebhookConfiguration) -> BTreeSet<String> {
     names.filter(|name| name != NAME).collect()
 }
 
-impl Webhook {
-    fn trusted(&self) -> Vec<CaCertificate> {
-        CaCertificate::all_from_pem(&String::from_utf8_lossy(&self.bundle)).0
-    }
-}
-
-/// Since when which authority has been trusted by all webhooks, as far as this replica has seen: the clock of the overlap.
-///
-/// By a clock that only goes forward, and from look to look: time in which nobody looked does not count.
+/// Since when all webhooks have trusted each authority, as far as this replica has observed: the
+/// clock of the overlap. It is monotonic, and ends with the last observation.
 #[derive(Clone, Debug, Default)]
-pub(super) struct InForce(Vec<(CaCertificate, Instant, Instant)>);
+pub(super) struct TrustHistory(Vec<(CaCertificate, Instant, Instant)>);
 
-impl InForce {
-    /// Takes in what is there now. One that was away begins anew.
-    pub(super) fn note(&mut self, live: &Live, now: Instant) {
-        let trusted = live.trusted_by_all();
-        let since = |certificate: &CaCertificate| {
-            let known = self.0.iter().find(|(known, ..)| known == certificate);
-            known.map_or(now, |(_, since, _)| *since)
-        };
-        let noted = trusted.into_iter().map(|certificate| {
-            let since = since(&certificate);
+impl TrustHistory {
+    /// Takes the present bundles. An authority that was missing begins anew.
+    pub(super) fn note(&mut self, bundles: &WebhookBundles, now: Instant) {
+        let trusted = bundles.trusted_by_all().into_iter();
+        let noted = trusted.map(|certificate| {
+            let since = self.entry(&certificate).map_or(now, |(_, since, _)| *since);
             (certificate, since, now)
         });
         self.0 = noted.collect();
     }
 
-    /// Returns for how long an authority has been trusted; nothing where it is not.
+    /// Returns for how long an authority has been trusted; `None` if it is not.
     pub(super) fn how_long(&self, certificate: &CaCertificate) -> Option<Duration> {
-        let known = self.0.iter().find(|(known, ..)| known == certificate);
-        known.map(|(_, since, seen)| seen.saturating_duration_since(*since))
+        let (_, since, last) = self.entry(certificate)?;
+        Some(last.saturating_duration_since(*since))
+    }
+
+    fn entry(&self, certificate: &CaCertificate) -> Option<&(CaCertificate, Instant, Instant)> {
+        self.0.iter().find(|(noted, ..)| noted == certificate)
     }
 }
+
+#[cfg(test)]
+mod tests;

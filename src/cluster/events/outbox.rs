@@ -1,14 +1,15 @@
-//! Which Events wait to be written, and whose turn it is. Pure: the time is passed in.
+//! The Events that wait to be written, and whose turn it is. Pure: the time is passed in.
 //!
-//! Whoever reaches the webhook port can name any namespace, so no namespace may use up what others need:
+//! A caller of the webhook can name any namespace, so no namespace may use up the share of others:
 //!
 //! ```text
-//! notes ─► opted in? ─► budget of the namespace ─► queue of the namespace ─► in turns ─► budget of all ─► written
+//! notes ─► opted in? ─► budget of the namespace ─► queue of the namespace
+//!                                                     └─ in turns ─► budget of all ─► written
 //! ```
 //!
-//! The budget of a namespace drops, the budget of all delays. When all queues together are full, the longest gives way.
+//! The budget of a namespace drops, the budget of all delays. When all queues together are full,
+//! the longest loses its last Event.
 
-use super::budget::{Bucket, Rate};
 use crate::core::admission::AuthorNotes;
 use crate::core::object_name::{NamespaceName, PodName};
 use crate::telemetry::metrics::EventDrop;
@@ -16,20 +17,40 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A job pod has one to three notes: this is enough for two pods a second for good.
+/// A token bucket: its size, and the time after which one more token is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    pub(super) burst: u32,
+    pub(super) every: Duration,
+}
+
+/// A job pod has one to three notes: this is enough for two pods a second without end.
 pub(super) const OF_A_NAMESPACE: Rate = Rate {
     burst: 100,
     every: Duration::from_millis(200),
 };
-/// Of all namespaces together.
 pub(super) const OF_ALL: Rate = Rate {
     burst: 200,
     every: Duration::from_millis(50),
 };
-/// How many Events of one namespace may wait.
+/// Events of one namespace that may wait.
 pub(super) const WAITING_OF_A_NAMESPACE: usize = 100;
-/// How many Events may wait in all.
+/// Events that may wait in all.
 pub(super) const WAITING: usize = 1000;
+
+impl Rate {
+    /// Takes a token of a bucket, kept as the time at which it is full again; otherwise returns
+    /// how long until there is one.
+    fn take(self, full_at: &mut Instant, now: Instant) -> Result<(), Duration> {
+        let after = (*full_at).max(now) + self.every;
+        let latest = now + self.every * self.burst;
+        if after > latest {
+            return Err(after - latest);
+        }
+        *full_at = after;
+        Ok(())
+    }
+}
 
 /// An Event that is to be written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,7 +60,6 @@ pub(super) struct Waiting {
     pub(super) note: String,
 }
 
-/// Events that wait.
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// By namespace; none is empty.
@@ -47,9 +67,9 @@ pub(super) struct Outbox {
     /// The namespaces of the queues; the next one in front.
     turns: VecDeque<NamespaceName>,
     waiting: usize,
-    /// Of namespaces that have used something of theirs.
-    budgets: BTreeMap<NamespaceName, Bucket>,
-    of_all: Bucket,
+    /// When the budget of a namespace is full again; only of those that are not.
+    budgets: BTreeMap<NamespaceName, Instant>,
+    of_all: Instant,
 }
 
 /// What is to be done next.
@@ -68,81 +88,72 @@ impl Outbox {
             turns: VecDeque::new(),
             waiting: 0,
             budgets: BTreeMap::new(),
-            of_all: Bucket::full(OF_ALL, now),
+            of_all: now,
         }
     }
 
-    /// Takes in the notes about a pod of a namespace that opted in; returns which were dropped.
+    /// Takes the notes about a pod of a namespace that opted in; returns how many were dropped.
     pub(super) fn put(
         &mut self,
-        told: &AuthorNotes,
+        notes: &AuthorNotes,
         most: usize,
         now: Instant,
     ) -> BTreeMap<EventDrop, usize> {
         let mut dropped = BTreeMap::new();
-        // Only namespaces that opted in come here, so that their number is bounded; most have used nothing for long.
-        self.budgets.retain(|_, budget| !budget.is_full(now));
-        for note in told.notes.iter().take(most) {
-            let waiting = Waiting {
-                namespace: told.namespace.clone(),
-                pod: told.pod.clone(),
+        self.budgets.retain(|_, full_at| now < *full_at);
+        for note in notes.notes.iter().take(most) {
+            let event = Waiting {
+                namespace: notes.namespace.clone(),
+                pod: notes.pod.clone(),
                 note: note.clone(),
             };
-            if let Err(why) = self.put_one(waiting, now) {
-                *dropped.entry(why).or_default() += 1;
+            if let Err(reason) = self.put_one(event, now) {
+                *dropped.entry(reason).or_default() += 1;
             }
         }
         dropped
     }
 
     fn put_one(&mut self, event: Waiting, now: Instant) -> Result<(), EventDrop> {
-        let name = &event.namespace;
-        let own = self.queues.get(name).map_or(0, VecDeque::len);
+        let name = event.namespace.clone();
+        let own = self.queues.get(&name).map_or(0, VecDeque::len);
         if own >= WAITING_OF_A_NAMESPACE {
             return Err(EventDrop::Queue);
         }
-        let budget = self.budgets.entry(name.clone());
-        let budget = budget.or_insert_with(|| Bucket::full(OF_A_NAMESPACE, now));
-        budget.take(now).map_err(|_| EventDrop::Budget)?;
-        let mut result = Ok(());
-        if self.waiting >= WAITING {
-            let longest = self.queues.values().map(VecDeque::len).max();
-            if longest.is_none_or(|longest| longest <= own + 1) {
-                return Err(EventDrop::Queue);
-            }
-            self.shorten_longest();
-            result = Err(EventDrop::Queue);
+        let budget = self.budgets.entry(name.clone()).or_insert(now);
+        OF_A_NAMESPACE
+            .take(budget, now)
+            .map_err(|_| EventDrop::Budget)?;
+        let is_full = self.waiting >= WAITING;
+        if is_full {
+            let longest = self.queues.values_mut().max_by_key(|queue| queue.len());
+            let longest = longest.filter(|queue| queue.len() > own + 1);
+            longest
+                .and_then(VecDeque::pop_back)
+                .ok_or(EventDrop::Queue)?;
+            self.waiting -= 1;
         }
         if own == 0 {
             self.turns.push_back(name.clone());
         }
-        self.queues
-            .entry(name.clone())
-            .or_default()
-            .push_back(event);
+        self.queues.entry(name).or_default().push_back(event);
         self.waiting += 1;
-        result
-    }
-
-    fn shorten_longest(&mut self) {
-        let longest = self.queues.values_mut().max_by_key(|queue| queue.len());
-        if longest.and_then(VecDeque::pop_back).is_some() {
-            self.waiting -= 1;
+        match is_full {
+            true => Err(EventDrop::Queue),
+            false => Ok(()),
         }
     }
 
-    /// Takes out what is to be written now.
+    /// Takes out the Event that is to be written now.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         let Some(namespace) = self.turns.front().cloned() else {
             return Next::Idle;
         };
-        if let Err(wait) = self.of_all.take(now) {
+        if let Err(wait) = OF_ALL.take(&mut self.of_all, now) {
             return Next::Wait(wait);
         }
         self.turns.pop_front();
-        let Some(queue) = self.queues.get_mut(&namespace) else {
-            return Next::Idle;
-        };
+        let queue = self.queues.entry(namespace.clone()).or_default();
         let event = queue.pop_front();
         if queue.is_empty() {
             self.queues.remove(&namespace);

@@ -2,13 +2,14 @@
 
 use super::{Events, LONGEST_MESSAGE, event};
 use crate::cluster::events::outbox::Waiting;
-use crate::cluster::namespaces::{self, OptedIn};
+use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::core::admission::AuthorNotes;
 use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 fn waiting(pod: &str, note: &str) -> Waiting {
     Waiting {
@@ -97,7 +98,7 @@ fn answer(line: &str) -> Reply {
 
 struct Desk {
     events: Events,
-    opted_in: OptedIn,
+    namespaces: watch::Sender<Namespaces>,
     metrics: Arc<Metrics>,
     recorder: Recorder,
     client: kube::Client,
@@ -105,19 +106,20 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let (opted_in, metrics) = (OptedIn::default(), Arc::new(Metrics::new()));
+        let (namespaces, _) = watch::channel(Namespaces::new());
+        let metrics = Arc::new(Metrics::new());
         let recorder = Recorder::default();
         Self {
-            events: Events::new(&opted_in, metrics.clone()),
+            events: Events::new(namespaces.subscribe(), metrics.clone()),
             client: recorder.client(answer),
-            opted_in,
+            namespaces,
             metrics,
             recorder,
         }
     }
 
     fn tell(&self, namespace: &str, pod: usize) {
-        self.events.tell(&AuthorNotes {
+        self.events.add(&AuthorNotes {
             namespace: namespace.parse().unwrap(),
             pod: format!("runner-{pod}").parse().unwrap(),
             notes: vec!["a Secret made room".to_owned()],
@@ -126,15 +128,15 @@ impl Desk {
 
     /// Lists the namespaces.
     async fn list(&self) {
-        let watch = namespaces::run(
+        let work = namespaces::run(
             self.client.clone(),
-            self.opted_in.clone(),
+            self.namespaces.clone(),
             self.metrics.clone(),
         );
-        let mut listed = self.opted_in.is_listed.subscribe();
+        let mut known = self.namespaces.subscribe();
         tokio::select! {
-            () = watch => {}
-            _ = listed.wait_for(|is_listed| *is_listed) => {}
+            () = work => {}
+            _ = known.wait_for(|known| !known.is_empty()) => {}
         }
     }
 
@@ -205,7 +207,7 @@ async fn f8_a_namespace_that_took_its_label_away_gets_none_not_even_one_that_wai
     let desk = Desk::new();
     desk.list().await;
     desk.tell("ci", 1);
-    desk.opted_in.namespaces.send_modify(|known| {
+    desk.namespaces.send_modify(|known| {
         known.remove("ci");
     });
     desk.tell("ci", 2);

@@ -1,183 +1,130 @@
-//! Live reads of namespaces: whoever reaches the webhook port can ask for one, so that their number is bounded.
+//! Live reads of namespaces: any caller of the webhook port can cause one, so they are bounded.
 //!
-//! Reviews of one namespace share one read, a few reads at most are under way, and an answer (that there is no such namespace, too)
-//! is kept for a moment. Beyond that a review is refused at once, without a call to the API server.
+//! Reviews of one namespace share one read, a few reads at most run at a time, and an answer
+//! (also that there is no such namespace) is kept for a moment. Beyond that a review is refused
+//! at once, without a call to the API server.
 
 use super::bounded;
+use crate::cluster::error::describe;
 use crate::core::object_name::NamespaceName;
 use crate::core::policy::set::Labels;
-use crate::core::shown;
 use crate::telemetry::metrics::{Metrics, NamespaceRead};
-use futures::future::BoxFuture;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared, ready};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::Api;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
-/// How many reads may be under way.
-const UNDER_WAY: usize = 8;
-/// How many answers are kept.
+/// Reads that may run at a time.
+const RUNNING: usize = 8;
+/// Answers that are kept.
 const KEPT: usize = 256;
-/// How long an answer is kept. A namespace that opts in comes through the watch, whatever is kept here.
+/// The time from the beginning of a read for which its answer is kept; longer than [`PATIENCE`].
 const KEPT_FOR: Duration = Duration::from_secs(3);
-/// How long a read may take: the API server waits five seconds for the whole review.
+/// Time for a read: the API server waits five seconds for the whole review.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Reads namespaces of a cluster.
 #[derive(Clone)]
-pub struct LiveReads(Arc<Shared>);
-
-struct Shared {
+pub struct LiveReads {
     client: Client,
     metrics: Arc<Metrics>,
-    reads: Mutex<BTreeMap<NamespaceName, Read>>,
+    running: Arc<Semaphore>,
+    reads: Arc<Mutex<BTreeMap<NamespaceName, Read>>>,
 }
 
-/// The labels, or why there are none, as a sentence.
+/// A read, and when it began.
+type Read = (Shared<BoxFuture<'static, Option<Answer>>>, Instant);
+
+/// The labels; the error is a sentence.
 type Answer = Result<Labels, String>;
-
-enum Read {
-    UnderWay(watch::Receiver<Option<Answer>>),
-    Answered(Answer, Instant),
-}
 
 impl LiveReads {
     /// Makes one that has read nothing.
     #[must_use]
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Shared {
+        Self {
             client,
             metrics,
-            reads: Mutex::default(),
-        }))
+            running: Arc::new(Semaphore::new(RUNNING)),
+            reads: Arc::default(),
+        }
     }
 
-    /// Reads the labels of one namespace, or gives the answer that is there.
-    ///
-    /// # Errors
-    /// Where it does not exist, cannot be read, or too many others are being read, as a sentence.
-    pub fn read(&self, name: &NamespaceName) -> BoxFuture<'static, Result<Labels, String>> {
-        let mut answer = match self.begin(name) {
-            Ok(answer) => answer,
-            Err(known) => return Box::pin(std::future::ready(known)),
+    /// Reads the labels of one namespace, or returns the answer that is kept. The error, a
+    /// sentence, says that it does not exist, cannot be read, or too many reads are running.
+    pub fn read(&self, name: &NamespaceName) -> BoxFuture<'static, Answer> {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        // An answer that is `None` is a failure, and not kept.
+        let is_kept =
+            |(read, began): &Read| began.elapsed() < KEPT_FOR && !matches!(read.peek(), Some(None));
+        let kept = reads.get(name).filter(|read| is_kept(read));
+        let read = match kept {
+            Some((read, _)) => read.clone(),
+            None => {
+                let Ok(permit) = self.running.clone().try_acquire_owned() else {
+                    let metrics = self.metrics.of_cluster();
+                    metrics.namespace_read(NamespaceRead::Refused);
+                    let problem = format!(
+                        "{RUNNING} other namespaces are being read, which is the most at one time; try again"
+                    );
+                    return ready(Err(problem)).boxed();
+                };
+                let (reader, of) = (self.clone(), name.clone());
+                // A task, so that it ends even if no review waits for it any more.
+                let task = tokio::spawn(async move {
+                    let _permit = permit;
+                    reader.ask(&of).await
+                });
+                let read = task.map(|answer| answer.ok().flatten()).boxed().shared();
+                if reads.len() >= KEPT {
+                    reads.retain(|_, read| is_kept(read));
+                }
+                if reads.len() >= KEPT
+                    && let Some(oldest) = reads.iter().min_by_key(|(_, (_, began))| *began)
+                {
+                    let oldest = oldest.0.clone();
+                    reads.remove(&oldest);
+                }
+                reads.insert(name.clone(), (read.clone(), Instant::now()));
+                read
+            }
         };
-        Box::pin(async move {
-            let answer = answer.wait_for(Option::is_some).await;
-            answer
-                .ok()
-                .and_then(|answer| answer.clone())
-                .unwrap_or_else(|| Err("the read of the namespace was given up".to_owned()))
+        read.map(|answer| {
+            answer.unwrap_or_else(|| Err("the API server does not say; try again".to_owned()))
         })
+        .boxed()
     }
 
-    /// Returns where the answer will be; the answer itself where there is one already.
-    fn begin(&self, name: &NamespaceName) -> Result<watch::Receiver<Option<Answer>>, Answer> {
-        let now = Instant::now();
-        let mut reads = self.0.reads();
-        match reads.get(name) {
-            Some(Read::UnderWay(answer)) => return Ok(answer.clone()),
-            Some(Read::Answered(answer, at)) if now < *at + KEPT_FOR => return Err(answer.clone()),
-            _ => {}
-        }
-        let under_way = reads.values().filter(|read| read.is_under_way()).count();
-        if under_way >= UNDER_WAY {
-            self.0
-                .metrics
-                .of_cluster()
-                .namespace_read(NamespaceRead::Refused);
-            return Err(Err(format!(
-                "{under_way} other namespaces are being read, which is the most at one time; try again"
-            )));
-        }
-        make_room(&mut reads, now);
-        let (sender, answer) = watch::channel(None);
-        reads.insert(name.clone(), Read::UnderWay(answer.clone()));
-        let (shared, name) = (self.0.clone(), name.clone());
-        // A task, so that it ends whoever stops to wait for it.
-        tokio::spawn(async move {
-            let answer = shared.ask(&name).await;
-            let mut reads = shared.reads();
-            match &answer {
-                Some(answer) => reads.insert(name, Read::Answered(answer.clone(), Instant::now())),
-                None => reads.remove(&name),
-            };
-            drop(reads);
-            sender.send_replace(Some(answer.unwrap_or_else(|| {
-                Err("the API server does not say; try again".to_owned())
-            })));
-        });
-        Ok(answer)
-    }
-}
-
-/// Forgets answers that are old, and the oldest where there are still too many.
-fn make_room(reads: &mut BTreeMap<NamespaceName, Read>, now: Instant) {
-    if reads.len() < KEPT {
-        return;
-    }
-    reads.retain(|_, read| match read {
-        Read::UnderWay(_) => true,
-        Read::Answered(_, at) => now < *at + KEPT_FOR,
-    });
-    while reads.len() >= KEPT {
-        let answered = reads.iter().filter_map(|(name, read)| match read {
-            Read::UnderWay(_) => None,
-            Read::Answered(_, at) => Some((*at, name)),
-        });
-        let Some((_, oldest)) = answered.min() else {
-            return;
-        };
-        let oldest = oldest.clone();
-        reads.remove(&oldest);
-    }
-}
-
-impl Read {
-    fn is_under_way(&self) -> bool {
-        matches!(self, Self::UnderWay(_))
-    }
-}
-
-impl Shared {
-    fn reads(&self) -> MutexGuard<'_, BTreeMap<NamespaceName, Read>> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks the API server; nothing where it gives no answer that is worth keeping.
+    /// Asks the API server; `None` where its answer is not worth keeping.
     async fn ask(&self, name: &NamespaceName) -> Option<Answer> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let (result, answer) = match tokio::time::timeout(PATIENCE, api.get_metadata(name)).await {
+        let (result, answer) = match timeout(PATIENCE, api.get_metadata(name)).await {
             Ok(Ok(namespace)) => {
                 let labels = bounded(namespace.metadata.labels.unwrap_or_default());
-                (NamespaceRead::Found, Some(labels))
+                (NamespaceRead::Found, Ok(labels))
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-                let sentence = "there is no such namespace".to_owned();
-                (NamespaceRead::NotFound, Some(Err(sentence)))
+                let problem = "there is no such namespace".to_owned();
+                (NamespaceRead::NotFound, Ok(Err(problem)))
             }
-            Ok(Err(error)) => {
-                let problem = shown::sentence(&error.to_string());
-                tracing::warn!(
-                    namespace = name.as_str(),
-                    "the namespace cannot be read: {problem}"
-                );
-                (NamespaceRead::Failed, None)
-            }
+            Ok(Err(error)) => (NamespaceRead::Failed, Err(describe(&error))),
             Err(_) => {
-                let seconds = PATIENCE.as_secs();
-                tracing::warn!(
-                    namespace = name.as_str(),
-                    "the namespace cannot be read: no answer within {seconds} s"
-                );
-                (NamespaceRead::Failed, None)
+                let problem = format!("no answer within {} s", PATIENCE.as_secs());
+                (NamespaceRead::Failed, Err(problem))
             }
         };
+        if let Err(problem) = &answer {
+            let namespace = name.as_str();
+            tracing::warn!(namespace, "the namespace cannot be read: {problem}");
+        }
         self.metrics.of_cluster().namespace_read(result);
-        answer
+        answer.ok()
     }
 }
 

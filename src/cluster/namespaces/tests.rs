@@ -1,10 +1,11 @@
 //! Namespaces whose labels would fill the memory of a replica.
 
-use super::{LARGEST_LABELS, OptedIn, run};
+use super::{LARGEST_LABELS, Namespaces, run};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// A namespace whose labels have so many bytes beside that one by which it opts in.
 pub(super) fn namespace(name: &str, bytes: usize) -> Value {
@@ -35,11 +36,10 @@ async fn f6_a_namespace_whose_labels_are_too_large_is_left_out_and_others_are_no
             )
         }
     };
-    let opted_in = OptedIn::default();
-    let mut known = opted_in.namespaces.subscribe();
+    let (namespaces, mut known) = watch::channel(Namespaces::new());
     let client = Recorder::default().client(answer);
     tokio::select! {
-        () = run(client, opted_in, Arc::new(Metrics::new())) => {}
+        () = run(client, namespaces, Arc::new(Metrics::new())) => {}
         seen = known.wait_for(|known| known.contains_key("last")) => drop(seen.unwrap()),
     }
     let names: Vec<String> = known.borrow().keys().cloned().collect();

@@ -2,12 +2,13 @@
 
 mod replicas;
 
-use super::{Change, Follower, run, run_by};
-use crate::cluster::source::Seen;
+use super::{Controller, Effect, run, run_by};
+use crate::cluster::source::Observed;
 use crate::cluster::testing::{Recorder, Reply, client_of, list as of};
 use crate::cluster::watch::Watched;
 use crate::telemetry::metrics::Metrics;
 use axum::Router;
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -76,19 +77,23 @@ async fn a_replica_that_starts_says_nothing_of_a_source_before_it_has_looked_at_
 }
 
 /// One that has read this policy and looked at its source, and has nothing to do about it any more.
-async fn follower(policy: &Value) -> Follower {
+async fn controller(policy: &Value) -> Controller {
     let (published, _) = watch::channel(None);
     let (statuses, _) = watch::channel(super::Statuses::new());
     let client = client_of(Router::new()).await;
-    let mut follower = Follower::new(client, published, statuses, Arc::new(Metrics::new()));
+    let mut controller = Controller::new(
+        Box::new(Timestamp::now),
+        client,
+        published,
+        statuses,
+        Arc::new(Metrics::new()),
+    );
     for event in list(policy) {
-        let change = follower.take(event);
-        if follower.read_at.is_some() {
-            follower.hand_over(change);
-        }
+        let effect = controller.apply(event);
+        controller.schedule(effect);
     }
-    assert!(see(&mut follower, unreadable("refused")));
-    follower
+    assert!(see(&mut controller, unreadable("refused")));
+    controller
 }
 
 /// A whole list of one policy.
@@ -97,57 +102,59 @@ fn list(policy: &Value) -> [Watched<DynamicObject>; 3] {
     [Event::Init, Event::InitApply(policy), Event::InitDone].map(Watched::Event)
 }
 
-fn unreadable(problem: &str) -> Seen {
-    Seen::Unreadable(format!("cannot be watched ({problem})"))
+fn unreadable(problem: &str) -> Observed {
+    Observed::Unreadable(format!("cannot be watched ({problem})"))
 }
 
-/// Whether a change leads to a look at the status of policies, which is then taken.
-fn looks(follower: &mut Follower, change: Change) -> bool {
-    follower.hand_over(change);
-    let looks = follower.statuses_due.is_some();
-    follower.hand_over_statuses();
+/// Whether a effect leads to a look at the status of policies, which is then taken.
+fn looks(controller: &mut Controller, effect: Effect) -> bool {
+    controller.schedule(effect);
+    let looks = controller.effect > Effect::None;
+    while controller.effect > Effect::None {
+        controller.publish();
+    }
     looks
 }
 
-fn see(follower: &mut Follower, seen: Seen) -> bool {
-    let change = follower.saw(&"ingress/cicd/web".parse().unwrap(), seen);
-    looks(follower, change)
+fn see(controller: &mut Controller, seen: Observed) -> bool {
+    let effect = controller.observe(&"ingress/cicd/web".parse().unwrap(), seen);
+    looks(controller, effect)
 }
 
-fn hear(follower: &mut Follower, event: Watched<DynamicObject>) -> bool {
-    let change = follower.take(event);
-    looks(follower, change)
+fn hear(controller: &mut Controller, event: Watched<DynamicObject>) -> bool {
+    let effect = controller.apply(event);
+    looks(controller, effect)
 }
 
 #[tokio::test]
 async fn watches_that_fail_again_and_lists_that_say_the_same_lead_to_no_look_at_the_status() {
-    let mut follower = follower(&policy()).await;
+    let mut controller = controller(&policy()).await;
     for _ in 0..3 {
-        assert!(!see(&mut follower, unreadable("refused")));
+        assert!(!see(&mut controller, unreadable("refused")));
         let outage = Watched::Outage("refused".to_owned());
-        assert!(!hear(&mut follower, outage));
+        assert!(!hear(&mut controller, outage));
         for event in list(&policy()) {
-            assert!(!hear(&mut follower, event));
+            assert!(!hear(&mut controller, event));
         }
     }
 }
 
 #[tokio::test]
 async fn whatever_a_status_is_made_of_leads_to_a_look_at_it() {
-    let mut follower = follower(&policy()).await;
-    assert!(see(&mut follower, unreadable("forbidden")));
-    assert!(see(&mut follower, Seen::Gone));
+    let mut controller = controller(&policy()).await;
+    assert!(see(&mut controller, unreadable("forbidden")));
+    assert!(see(&mut controller, Observed::Missing));
     let mut changed = policy();
     changed["status"]["addresses"][0]["stale"] = true.into();
     let by_somebody = serde_json::from_value(changed.clone()).unwrap();
     assert!(hear(
-        &mut follower,
+        &mut controller,
         Watched::Event(Event::Apply(by_somebody))
     ));
     changed["metadata"]["generation"] = 2.into();
     let edited = serde_json::from_value(changed).unwrap();
-    assert!(hear(&mut follower, Watched::Event(Event::Apply(edited))));
+    assert!(hear(&mut controller, Watched::Event(Event::Apply(edited))));
     // A list that has it no more.
-    hear(&mut follower, Watched::Event(Event::Init));
-    assert!(hear(&mut follower, Watched::Event(Event::InitDone)));
+    hear(&mut controller, Watched::Event(Event::Init));
+    assert!(hear(&mut controller, Watched::Event(Event::InitDone)));
 }

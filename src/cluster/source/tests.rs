@@ -6,20 +6,20 @@
     reason = "a test may panic"
 )]
 
-use super::{Seen, read};
+use super::{Observed, read};
 use crate::core::policy::{Live, SourceKind};
 use rstest::rstest;
 use serde_json::json;
 
-fn live(addresses: &[&str], hostnames: &[&str]) -> Seen {
-    Seen::Resolved(Live {
+fn live(addresses: &[&str], hostnames: &[&str]) -> Observed {
+    Observed::Resolved(Live {
         addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
         hostnames: hostnames.iter().map(ToString::to_string).collect(),
     })
 }
 
-fn without(problem: &str) -> Seen {
-    Seen::WithoutAddress(Vec::new(), problem.to_owned())
+fn without(problem: &str) -> Observed {
+    Observed::NoAddress(Vec::new(), problem.to_owned())
 }
 
 #[rstest]
@@ -38,7 +38,7 @@ fn without(problem: &str) -> Seen {
 fn h7_a_source_has_the_addresses_that_its_object_shows(
     #[case] kind: SourceKind,
     #[case] object: serde_json::Value,
-    #[case] expected: Seen,
+    #[case] expected: Observed,
 ) {
     assert_eq!(read(kind, &object), expected);
 }
@@ -54,6 +54,6 @@ fn h7_the_hostnames_of_an_ingress_are_those_of_its_rules_but_for_wildcards() {
     let mut pending = ingress;
     pending["status"] = json!({"loadBalancer": {}});
     let hostnames = vec!["b.lab.com".to_owned(), "a.lab.com".to_owned()];
-    let expected = Seen::WithoutAddress(hostnames, "has no address yet".to_owned());
+    let expected = Observed::NoAddress(hostnames, "has no address yet".to_owned());
     assert_eq!(read(SourceKind::Ingress, &pending), expected);
 }

@@ -1,7 +1,7 @@
 //! How often a status is written.
 
 use super::run;
-use crate::cluster::policies::Statuses;
+use crate::cluster::status::Statuses;
 use crate::cluster::testing::client_of;
 use crate::core::crd::JobPodPolicyStatus;
 use axum::extract::{Path, State};

@@ -8,8 +8,8 @@
 
 mod stored;
 
-use super::{Change, Counts, Known};
-use crate::cluster::source::Seen;
+use super::{Counts, Effect, Store};
+use crate::cluster::source::Observed;
 use crate::cluster::status::differences;
 use crate::core::crd::JobPodPolicyStatus;
 use crate::core::policy::{Live, Source};
@@ -31,6 +31,12 @@ fn object(name: &str, uid: &str, generation: i64, spec: &str) -> Value {
     })
 }
 
+impl Store {
+    fn put(&mut self, object: Value) -> Effect {
+        self.apply(serde_json::from_value(object).unwrap())
+    }
+}
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
@@ -39,14 +45,14 @@ fn web() -> Source {
     "ingress/cicd/web".parse().unwrap()
 }
 
-fn has(addresses: &[&str]) -> Seen {
+fn has(addresses: &[&str]) -> Observed {
     let live: Live = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-    Seen::Resolved(live)
+    Observed::Resolved(live)
 }
 
 /// The labels of the policies in force.
-fn labels(known: &Known) -> Vec<String> {
-    known
+fn labels(store: &Store) -> Vec<String> {
+    store
         .set()
         .policies()
         .map(|policy| policy.label.clone())
@@ -54,14 +60,14 @@ fn labels(known: &Known) -> Vec<String> {
 }
 
 /// Writes what is to be written, as the API server would have it; returns how many that were.
-fn write(known: &mut Known, objects: &mut BTreeMap<String, Value>, now: Timestamp) -> usize {
-    let differences = differences(known, now);
+fn write(store: &mut Store, objects: &mut BTreeMap<String, Value>, now: Timestamp) -> usize {
+    let differences = differences(store, now);
     for (name, status) in &differences {
         let object = objects.get_mut(name).unwrap();
         object["status"] = serde_json::to_value(status).unwrap();
         assert_eq!(
-            known.apply(object.clone()),
-            Change::Status,
+            store.put(object.clone()),
+            Effect::Status,
             "a status changes no policy"
         );
     }
@@ -87,17 +93,17 @@ fn said(status: &str, reason: &str, message: &str) -> (String, String, String) {
 
 #[test]
 fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
-    let mut known = Known::default();
-    assert_eq!(known.apply(object("a", "u", 1, FIXED)), Change::InForce);
+    let mut store = Store::default();
+    assert_eq!(store.put(object("a", "u", 1, FIXED)), Effect::Policies);
     assert_eq!(
-        known.apply(object("a", "u", 1, FIXED)),
-        Change::Nothing,
+        store.put(object("a", "u", 1, FIXED)),
+        Effect::None,
         "nothing is new"
     );
-    assert_eq!(known.apply(object("a", "u", 2, BAD)), Change::InForce);
-    assert_eq!(known.apply(object("b", "v", 1, FIXED)), Change::InForce);
-    assert_eq!(labels(&known), ["a@1", "b@1"]);
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    assert_eq!(store.put(object("a", "u", 2, BAD)), Effect::Policies);
+    assert_eq!(store.put(object("b", "v", 1, FIXED)), Effect::Policies);
+    assert_eq!(labels(&store), ["a@1", "b@1"]);
+    let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.observed_generation, Some(2));
     let message = "generation 1 stays in force, because spec.hostAliases[0].ip is \"10.0.0\", not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone";
     assert_eq!(
@@ -109,18 +115,18 @@ fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
         refused: 1,
         ..Counts::default()
     };
-    assert_eq!(known.counts(), counts);
-    assert_eq!(known.apply(object("a", "u", 3, FIXED)), Change::InForce);
-    assert_eq!(labels(&known), ["a@3", "b@1"]);
+    assert_eq!(store.counts(), counts);
+    assert_eq!(store.put(object("a", "u", 3, FIXED)), Effect::Policies);
+    assert_eq!(labels(&store), ["a@3", "b@1"]);
 }
 
 #[test]
 fn f3_a_policy_that_was_made_anew_has_no_last_good_version() {
-    let mut known = Known::default();
-    known.apply(object("a", "u", 1, FIXED));
-    known.apply(object("a", "another", 1, BAD));
-    assert_eq!(labels(&known), Vec::<String>::new());
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    let mut store = Store::default();
+    store.put(object("a", "u", 1, FIXED));
+    store.put(object("a", "another", 1, BAD));
+    assert_eq!(labels(&store), Vec::<String>::new());
+    let status = differences(&store, at(0)).remove("a").unwrap();
     let (_, _, message) = condition(&status, "Accepted");
     assert!(
         message.starts_with("nothing of it is in force, because "),
@@ -130,36 +136,36 @@ fn f3_a_policy_that_was_made_anew_has_no_last_good_version() {
 
 #[test]
 fn a_policy_that_is_gone_is_not_in_force() {
-    let mut known = Known::default();
+    let mut store = Store::default();
     for name in ["a", "b", "c"] {
-        known.apply(object(name, name, 1, FIXED));
+        store.put(object(name, name, 1, FIXED));
     }
-    assert_eq!(known.delete("a"), Change::InForce);
-    assert_eq!(known.delete("a"), Change::Nothing);
-    assert_eq!(known.retain(&["b".to_owned()].into()), Change::InForce);
-    assert_eq!(known.retain(&["b".to_owned()].into()), Change::Nothing);
-    assert_eq!(labels(&known), ["b@1"]);
+    assert_eq!(store.delete("a"), Effect::Policies);
+    assert_eq!(store.delete("a"), Effect::None);
+    assert_eq!(store.retain(&["b".to_owned()].into()), Effect::Policies);
+    assert_eq!(store.retain(&["b".to_owned()].into()), Effect::None);
+    assert_eq!(labels(&store), ["b@1"]);
 }
 
 #[test]
 fn h7_the_last_known_address_stays_and_is_called_stale() {
-    let mut known = Known::default();
+    let mut store = Store::default();
     let mut objects = BTreeMap::from([("a".to_owned(), object("a", "u", 1, LIVE))]);
-    known.apply(objects["a"].clone());
-    assert_eq!(known.follow_policies(), [web()].into());
-    assert!(!known.all_seen());
+    store.put(objects["a"].clone());
+    assert_eq!(store.follow_policies(), [web()].into());
+    assert!(!store.all_observed());
     assert_eq!(
-        known.saw(&web(), has(&["10.0.0.216"]), at(1)),
-        Change::InForce
+        store.observe(&web(), has(&["10.0.0.216"]), at(1)),
+        Effect::Policies
     );
     assert_eq!(
-        known.saw(&web(), has(&["10.0.0.216"]), at(2)),
-        Change::Nothing
+        store.observe(&web(), has(&["10.0.0.216"]), at(2)),
+        Effect::None
     );
-    assert!(known.all_seen());
-    assert_eq!(write(&mut known, &mut objects, at(3)), 1);
+    assert!(store.all_observed());
+    assert_eq!(write(&mut store, &mut objects, at(3)), 1);
     assert_eq!(
-        write(&mut known, &mut objects, at(4)),
+        write(&mut store, &mut objects, at(4)),
         0,
         "nothing is written twice"
     );
@@ -167,8 +173,11 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     let expected = json!([{"source": "ingress/cicd/web", "addresses": ["10.0.0.216"], "since": "2027-01-15T08:00:01Z", "stale": false}]);
     assert_eq!(status["addresses"], expected);
 
-    assert_eq!(known.saw(&web(), Seen::Gone, at(9)), Change::InForce);
-    let status = differences(&known, at(10)).remove("a").unwrap();
+    assert_eq!(
+        store.observe(&web(), Observed::Missing, at(9)),
+        Effect::Policies
+    );
+    let status = differences(&store, at(10)).remove("a").unwrap();
     let message =
         "ingress/cicd/web does not exist; its last known address stays in use: 10.0.0.216";
     assert_eq!(
@@ -176,14 +185,14 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
         said("False", "Stale", message)
     );
     assert!(status.addresses[0].stale);
-    assert_eq!(known.counts().stale, 1);
-    write(&mut known, &mut objects, at(10));
+    assert_eq!(store.counts().stale, 1);
+    write(&mut store, &mut objects, at(10));
 
     // A new process finds the object gone, and the address in the status.
-    let mut after = Known::default();
-    after.apply(objects["a"].clone());
+    let mut after = Store::default();
+    after.put(objects["a"].clone());
     after.follow_policies();
-    after.saw(&web(), Seen::Gone, at(20));
+    after.observe(&web(), Observed::Missing, at(20));
     assert_eq!(
         differences(&after, at(21)),
         BTreeMap::new(),
@@ -191,8 +200,8 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     );
 
     assert_eq!(
-        after.saw(&web(), has(&["10.0.0.232"]), at(30)),
-        Change::InForce
+        after.observe(&web(), has(&["10.0.0.232"]), at(30)),
+        Effect::Policies
     );
     write(&mut after, &mut objects, at(31));
     let expected = json!([{"source": "ingress/cicd/web", "addresses": ["10.0.0.232"], "since": "2027-01-15T08:00:30Z", "stale": false}]);
@@ -201,41 +210,47 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
 
 #[test]
 fn h7_a_source_without_any_address_leaves_its_hostnames_alone() {
-    let mut known = Known::default();
-    known.apply(object("a", "u", 1, LIVE));
-    known.follow_policies();
+    let mut store = Store::default();
+    store.put(object("a", "u", 1, LIVE));
+    store.follow_policies();
     let problem = "has only the hostname lb.example.com";
-    known.saw(
+    store.observe(
         &web(),
-        Seen::WithoutAddress(Vec::new(), problem.to_owned()),
+        Observed::NoAddress(Vec::new(), problem.to_owned()),
         at(0),
     );
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    let status = differences(&store, at(0)).remove("a").unwrap();
     let message =
         "ingress/cicd/web has only the hostname lb.example.com; its hostnames are left alone";
     assert_eq!(
         condition(&status, "AddressesResolved"),
         said("False", "NoAddress", message)
     );
-    assert_eq!(known.counts().unresolved, 1);
+    assert_eq!(store.counts().unresolved, 1);
 }
 
 #[test]
 fn h7_the_hostnames_of_the_rules_are_followed_too() {
-    let mut known = Known::default();
-    known.apply(object("a", "u", 1, OF_RULES));
-    known.follow_policies();
+    let mut store = Store::default();
+    store.put(object("a", "u", 1, OF_RULES));
+    store.follow_policies();
     let seen = |hostname: &str| {
-        Seen::Resolved(Live {
+        Observed::Resolved(Live {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: vec![hostname.to_owned()],
         })
     };
-    assert_eq!(known.saw(&web(), seen("a.lab.com"), at(0)), Change::InForce);
-    assert_eq!(known.saw(&web(), seen("b.lab.com"), at(0)), Change::InForce);
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    assert_eq!(
+        store.observe(&web(), seen("a.lab.com"), at(0)),
+        Effect::Policies
+    );
+    assert_eq!(
+        store.observe(&web(), seen("b.lab.com"), at(0)),
+        Effect::Policies
+    );
+    let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames, ["b.lab.com"]);
-    let set = known.set();
+    let set = store.set();
     let namespace = crate::core::policy::set::Namespace {
         name: "ci",
         labels: None,
@@ -252,28 +267,28 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
 
 #[test]
 fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
-    let mut known = Known::default();
-    known.apply(object("a", "u", 1, OF_RULES));
-    known.follow_policies();
+    let mut store = Store::default();
+    store.put(object("a", "u", 1, OF_RULES));
+    store.follow_policies();
     let seen = |hostnames: &[&str]| {
-        Seen::Resolved(Live {
+        Observed::Resolved(Live {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: hostnames.iter().map(ToString::to_string).collect(),
         })
     };
-    known.saw(
+    store.observe(
         &web(),
         seen(&["github.com", "a.lab.com", "evillab.com"]),
         at(0),
     );
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames, ["a.lab.com"]);
     let message = "hostnames of the rules of ingress/cicd/web are not taken, because they belong to none of its hostnameSuffixes: github.com, evillab.com";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         said("False", "Refused", message)
     );
-    let set = known.set();
+    let set = store.set();
     let hosts = set.matching(
         |_| None,
         crate::core::policy::set::Namespace {
@@ -289,23 +304,23 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
     assert_eq!(hosts.collect::<Vec<_>>(), ["a.lab.com"]);
     let many: Vec<String> = (0..70).map(|number| format!("h{number}.lab.com")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    known.saw(&web(), seen(&many), at(0));
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    store.observe(&web(), seen(&many), at(0));
+    let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames.len(), 64);
     let message = "hostnames of the rules of ingress/cicd/web are not taken, because they are too many: h64.lab.com, h65.lab.com, h66.lab.com, h67.lab.com, h68.lab.com and 1 more";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         said("False", "Refused", message)
     );
-    known.saw(&web(), seen(&["a.lab.com"]), at(0));
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    store.observe(&web(), seen(&["a.lab.com"]), at(0));
+    let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(condition(&status, "HostnamesTaken").0, "True");
 }
 
 #[test]
 fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy_lists_its_own() {
     let seen = || {
-        Seen::Resolved(Live {
+        Observed::Resolved(Live {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: vec!["b.lab.com".to_owned()],
         })
@@ -315,45 +330,45 @@ fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy
         ("of-rules".to_owned(), object("of-rules", "v", 1, OF_RULES)),
     ]);
     let know = |objects: &BTreeMap<String, Value>, seen| {
-        let mut known = Known::default();
+        let mut store = Store::default();
         for object in objects.values() {
-            known.apply(object.clone());
+            store.put(object.clone());
         }
-        known.follow_policies();
-        known.saw(&web(), seen, at(0));
-        known
+        store.follow_policies();
+        store.observe(&web(), seen, at(0));
+        store
     };
     let mut before = know(&objects, seen());
     assert_eq!(write(&mut before, &mut objects, at(1)), 2);
-    let after = know(&objects, Seen::Gone);
+    let after = know(&objects, Observed::Missing);
     let live = &after.source(&web()).unwrap().live;
     assert_eq!(live.hostnames, ["b.lab.com"]);
 }
 
 #[test]
 fn a_source_that_no_policy_names_any_more_is_forgotten() {
-    let mut known = Known::default();
-    known.apply(object("a", "u", 1, LIVE));
-    known.follow_policies();
-    known.saw(&web(), has(&["10.0.0.1"]), at(0));
-    known.apply(object("a", "u", 2, FIXED));
-    assert!(known.follow_policies().is_empty());
+    let mut store = Store::default();
+    store.put(object("a", "u", 1, LIVE));
+    store.follow_policies();
+    store.observe(&web(), has(&["10.0.0.1"]), at(0));
+    store.put(object("a", "u", 2, FIXED));
+    assert!(store.follow_policies().is_empty());
     assert_eq!(
-        known.saw(&web(), has(&["10.0.0.2"]), at(1)),
-        Change::Nothing
+        store.observe(&web(), has(&["10.0.0.2"]), at(1)),
+        Effect::None
     );
-    assert!(known.source(&web()).is_none());
+    assert!(store.source(&web()).is_none());
 }
 
 #[test]
 fn m4_the_loser_is_told_who_decides() {
-    let mut known = Known::default();
+    let mut store = Store::default();
     let mut first = object("a", "u", 1, FIXED);
     first["spec"]["priority"] = json!(7);
-    known.apply(first);
+    store.put(first);
     let spec = FIXED.replace("10.0.0.1", "10.0.0.2");
-    known.apply(object("b", "v", 1, &spec));
-    let statuses = differences(&known, at(0));
+    store.put(object("b", "v", 1, &spec));
+    let statuses = differences(&store, at(0));
     let message = "where both match a pod, policy \"a\" (priority 7) decides hostname a.lab.com";
     assert_eq!(
         condition(&statuses["b"], "Conflicting"),
@@ -364,10 +379,10 @@ fn m4_the_loser_is_told_who_decides() {
 
 #[test]
 fn a_condition_keeps_its_time_until_it_turns() {
-    let mut known = Known::default();
+    let mut store = Store::default();
     let mut objects = BTreeMap::from([("a".to_owned(), object("a", "u", 1, FIXED))]);
-    known.apply(objects["a"].clone());
-    write(&mut known, &mut objects, at(0));
+    store.put(objects["a"].clone());
+    write(&mut store, &mut objects, at(0));
     let time = |objects: &BTreeMap<String, Value>| {
         objects["a"]["status"]["conditions"][0]["lastTransitionTime"].clone()
     };
@@ -375,13 +390,13 @@ fn a_condition_keeps_its_time_until_it_turns() {
     let mut changed = object("a", "u", 2, FIXED);
     changed["status"] = objects["a"]["status"].clone();
     objects.insert("a".to_owned(), changed.clone());
-    known.apply(changed);
-    assert_eq!(write(&mut known, &mut objects, at(60)), 1);
+    store.put(changed);
+    assert_eq!(write(&mut store, &mut objects, at(60)), 1);
     assert_eq!(time(&objects), first);
     let mut bad = object("a", "u", 3, BAD);
     bad["status"] = objects["a"]["status"].clone();
     objects.insert("a".to_owned(), bad.clone());
-    known.apply(bad);
-    write(&mut known, &mut objects, at(120));
+    store.put(bad);
+    write(&mut store, &mut objects, at(120));
     assert_ne!(time(&objects), first);
 }

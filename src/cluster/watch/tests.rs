@@ -1,14 +1,16 @@
 //! How an API server is asked that does not answer as it should. The clock is paused: it goes on when nothing else is to be done.
 
-use super::{LONGEST_WAIT, SHORTEST_WAIT, Watched, wait_after, watch};
-use crate::cluster::calls::{LIMIT, SHORTEST_WATCH, limited};
+use super::{LONGEST_WAIT, SHORTEST_WAIT, Watched, Watches, wait_after};
+use crate::cluster::client::{LIMIT, SHORTEST_WATCH, limited};
 use crate::cluster::testing::{Recorder, Reply, list, refusal};
+use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use kube::runtime::watcher::{Config, Event};
 use serde_json::json;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,7 +21,8 @@ fn services(
     answer: impl FnMut(&str) -> Reply + Send + 'static,
 ) -> impl Stream<Item = Watched<Service>> {
     let client = limited(recorder.client(answer), LIMIT);
-    watch(Api::all(client), Config::default(), "services".to_owned())
+    let watches = Watches::new(Arc::new(Metrics::new()));
+    watches.watch(&client, WatchKind::Services, Config::default(), Api::all)
 }
 
 /// Waits for an outage and returns what is told of it.

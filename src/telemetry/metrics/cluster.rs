@@ -36,7 +36,9 @@ impl WatchKind {
         Self::Webhook,
     ];
 
-    fn name(self) -> &'static str {
+    /// Returns the name that metrics and logs use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Policies => "policies",
             Self::Namespaces => "namespaces",

@@ -1,4 +1,5 @@
-use super::super::webhook::Live;
+mod in_use;
+
 use super::*;
 use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK};
 use k8s_openapi::ByteString;
@@ -24,60 +25,60 @@ fn authority(made: Timestamp) -> Authority {
 }
 
 /// What has been trusted for some time.
-fn in_force(authority: &Authority, time: Duration) -> InForce {
+fn trust(authority: &Authority, time: Duration) -> TrustHistory {
     let bundle = ByteString(authority.certificate().pem().into());
     let webhook = |name: &str| {
         json!({"name": name, "admissionReviewVersions": [], "sideEffects": "None",
             "clientConfig": {"caBundle": bundle}})
     };
     let configuration = json!({"webhooks": [webhook(ENFORCE_WEBHOOK), webhook(AUDIT_WEBHOOK)]});
-    let live = Live::of(&serde_json::from_value(configuration).unwrap());
-    let (mut in_force, start) = (InForce::default(), Instant::now());
-    in_force.note(&live, start);
-    in_force.note(&live, start + time);
-    in_force
+    let live = WebhookBundles::of(&serde_json::from_value(configuration).unwrap());
+    let (mut trust, start) = (TrustHistory::default(), Instant::now());
+    trust.note(&live, start);
+    trust.note(&live, start + time);
+    trust
 }
 
 /// What one does who serves nothing yet and has seen nothing.
-fn settled(content: Content, now: Timestamp) -> (Content, Vec<Move>) {
-    settled_with(content, now, &[], &InForce::default())
+fn settled(content: CaSecret, now: Timestamp) -> (CaSecret, Vec<Step>) {
+    settled_with(content, now, &[], &TrustHistory::default())
 }
 
 fn settled_with(
-    content: Content,
+    content: CaSecret,
     now: Timestamp,
     in_use: &[CaCertificate],
-    in_force: &InForce,
-) -> (Content, Vec<Move>) {
-    let sight = Sight {
+    trust: &TrustHistory,
+) -> (CaSecret, Vec<Step>) {
+    let observed = Observed {
         now,
         in_use,
         own: None,
         is_changed_by_others: false,
-        in_force,
+        trust,
         lifetimes: lifetimes(),
     };
-    let (content, moves) = settle(content, &sight).unwrap();
-    assert_eq!(decide(&content, &sight), None, "it comes to rest");
-    (content, moves)
+    let (content, steps) = plan(content, &observed).unwrap();
+    assert_eq!(next_step(&content, &observed), None, "it comes to rest");
+    (content, steps)
 }
 
-fn with(current: &Authority) -> Content {
-    Content {
+fn with(current: &Authority) -> CaSecret {
+    CaSecret {
         current: Some(current.clone()),
-        ..Content::default()
+        ..CaSecret::default()
     }
 }
 
-fn with_next(current: &Authority, next: &Authority) -> Content {
-    Content {
+fn with_next(current: &Authority, next: &Authority) -> CaSecret {
+    CaSecret {
         next: Some(next.clone()),
         ..with(current)
     }
 }
 
-fn with_previous(current: &Authority, previous: &Authority, until: Option<Timestamp>) -> Content {
-    Content {
+fn with_previous(current: &Authority, previous: &Authority, until: Option<Timestamp>) -> CaSecret {
+    CaSecret {
         previous: vec![previous.certificate().clone()],
         previous_until: until,
         ..with(current)
@@ -86,8 +87,8 @@ fn with_previous(current: &Authority, previous: &Authority, until: Option<Timest
 
 #[test]
 fn without_an_authority_one_is_made_and_used_at_once() {
-    let (content, moves) = settled(Content::default(), now());
-    assert_eq!(moves, [Move::Create]);
+    let (content, steps) = settled(CaSecret::default(), now());
+    assert_eq!(steps, [Step::Create]);
     let current = content.current.unwrap();
     assert_eq!(current.certificate().expires(), now() + CA);
     assert_eq!((content.next, content.previous), (None, Vec::new()));
@@ -105,8 +106,8 @@ fn the_next_is_published_at_two_thirds_of_the_life_exactly() {
     let current = authority(now());
     let due = now() + CA * 2 / 3;
     assert_eq!(settled(with(&current), due - SECOND).1, []);
-    let (content, moves) = settled(with(&current), due);
-    assert_eq!(moves, [Move::Publish]);
+    let (content, steps) = settled(with(&current), due);
+    assert_eq!(steps, [Step::Publish]);
     assert_eq!(content.current, Some(current));
     assert_eq!(content.next.unwrap().certificate().expires(), due + CA);
 }
@@ -115,22 +116,22 @@ fn the_next_is_published_at_two_thirds_of_the_life_exactly() {
 fn the_next_is_promoted_once_it_has_been_in_force_for_the_overlap() {
     let (current, next) = (authority(now()), authority(now()));
     let content = with_next(&current, &next);
-    let seen = |time| in_force(&next, time);
-    for early in [InForce::default(), seen(OVERLAP - SECOND)] {
-        let (after, moves) = settled_with(content.clone(), now(), &[], &early);
-        assert_eq!((after, moves), (content.clone(), vec![]));
+    let seen = |time| trust(&next, time);
+    for early in [TrustHistory::default(), seen(OVERLAP - SECOND)] {
+        let (after, steps) = settled_with(content.clone(), now(), &[], &early);
+        assert_eq!((after, steps), (content.clone(), vec![]));
     }
-    let (after, moves) = settled_with(content, now(), &[], &seen(OVERLAP));
-    assert_eq!(moves, [Move::Promote]);
+    let (after, steps) = settled_with(content, now(), &[], &seen(OVERLAP));
+    assert_eq!(steps, [Step::Promote]);
     assert_eq!(after, with_previous(&next, &current, Some(now() + DAY)));
 }
 
 #[test]
 fn the_overlap_is_of_the_next_and_not_of_the_current_authority() {
     let (current, next) = (authority(now()), authority(now()));
-    let seen = in_force(&current, DAY);
-    let (_, moves) = settled_with(with_next(&current, &next), now(), &[], &seen);
-    assert_eq!(moves, []);
+    let seen = trust(&current, DAY);
+    let (_, steps) = settled_with(with_next(&current, &next), now(), &[], &seen);
+    assert_eq!(steps, []);
 }
 
 #[test]
@@ -139,8 +140,8 @@ fn previous_authorities_are_trusted_until_the_last_leaf_of_theirs_has_ended() {
     let until = now() + DAY;
     let content = with_previous(&current, &previous, Some(until));
     assert_eq!(settled(content.clone(), until - SECOND).1, []);
-    let (after, moves) = settled(content, until);
-    assert_eq!(moves, [Move::Discard]);
+    let (after, steps) = settled(content, until);
+    assert_eq!(steps, [Step::Discard]);
     assert_eq!(after, with(&current));
 }
 
@@ -154,7 +155,7 @@ fn a_previous_authority_that_has_ended_is_discarded_whatever_the_date_says() {
         assert_eq!(settled(content.clone(), over - SECOND).1, []);
         assert_eq!(
             settled(content, over),
-            (with(&current), vec![Move::Discard])
+            (with(&current), vec![Step::Discard])
         );
     }
 }
@@ -163,14 +164,14 @@ fn a_previous_authority_that_has_ended_is_discarded_whatever_the_date_says() {
 fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
     let current = authority(now());
     let end = now() + CA;
-    let (_, moves) = settled(with(&current), end - SECOND);
-    assert_eq!(moves, [Move::Publish]);
-    let (content, moves) = settled(with(&current), end);
-    assert_eq!(moves, [Move::Create]);
+    let (_, steps) = settled(with(&current), end - SECOND);
+    assert_eq!(steps, [Step::Publish]);
+    let (content, steps) = settled(with(&current), end);
+    assert_eq!(steps, [Step::Create]);
     assert_eq!(content.previous, [current.certificate().clone()]);
     // Nothing of its is good by any clock any more.
-    let (content, moves) = settled(with(&current), end + HOUR);
-    assert_eq!(moves, [Move::Create, Move::Discard]);
+    let (content, steps) = settled(with(&current), end + HOUR);
+    assert_eq!(steps, [Step::Create, Step::Discard]);
     assert_ne!(content.current, Some(current));
     assert_eq!(content.previous, []);
 }
@@ -179,8 +180,8 @@ fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
 fn where_the_current_has_ended_the_next_takes_over_without_waiting() {
     let current = authority(now() - CA - HOUR);
     let next = authority(now() - OVERLAP);
-    let (content, moves) = settled(with_next(&current, &next), now());
-    assert_eq!(moves, [Move::Promote, Move::Discard]);
+    let (content, steps) = settled(with_next(&current, &next), now());
+    assert_eq!(steps, [Step::Promote, Step::Discard]);
     assert_eq!(content, with(&next));
 }
 
@@ -189,8 +190,8 @@ fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
     // As a clock sees it that was put back by a day.
     let current = authority(now());
     let back = now() - DAY;
-    let (content, moves) = settled(with(&current), back);
-    assert_eq!(moves, [Move::Create]);
+    let (content, steps) = settled(with(&current), back);
+    assert_eq!(steps, [Step::Create]);
     assert_eq!(content.previous, [current.certificate().clone()]);
     assert_eq!(content.previous_until, Some(back + DAY));
     assert!(content.current.unwrap().certificate().is_good(back));
@@ -202,8 +203,8 @@ fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
 fn a_next_that_has_ended_or_is_not_good_yet_is_published_anew() {
     let current = authority(now());
     for bad in [authority(now() - CA), authority(now() + DAY)] {
-        let (content, moves) = settled(with_next(&current, &bad), now());
-        assert_eq!(moves, [Move::Publish]);
+        let (content, steps) = settled(with_next(&current, &bad), now());
+        assert_eq!(steps, [Step::Publish]);
         assert_ne!(content.next, Some(bad));
         assert_eq!(content.current.as_ref(), Some(&current));
     }
@@ -212,8 +213,8 @@ fn a_next_that_has_ended_or_is_not_good_yet_is_published_anew() {
 #[test]
 fn two_that_are_not_good_are_replaced_by_one_and_trusted_if_they_may_become_good() {
     let (ended, to_come) = (authority(now() - CA - HOUR), authority(now() + DAY));
-    let (content, moves) = settled(with_next(&ended, &to_come), now());
-    assert_eq!(moves, [Move::Create, Move::Discard]);
+    let (content, steps) = settled(with_next(&ended, &to_come), now());
+    assert_eq!(steps, [Step::Create, Step::Discard]);
     assert_eq!(content.previous, [to_come.certificate().clone()]);
     assert_eq!(content.next, None);
 }
@@ -221,10 +222,10 @@ fn two_that_are_not_good_are_replaced_by_one_and_trusted_if_they_may_become_good
 #[test]
 fn what_is_trusted_now_stays_trusted_where_the_authority_was_lost() {
     let lost = authority(now());
-    let mut content = Content::default();
+    let mut content = CaSecret::default();
     content.trust([lost.certificate().clone()]);
-    let (content, moves) = settled(content, now());
-    assert_eq!(moves, [Move::Create]);
+    let (content, steps) = settled(content, now());
+    assert_eq!(steps, [Step::Create]);
     assert_eq!(content.previous, [lost.certificate().clone()]);
     assert_eq!(content.previous_until, Some(now() + DAY));
 }
@@ -233,42 +234,42 @@ fn what_is_trusted_now_stays_trusted_where_the_authority_was_lost() {
 fn the_authority_of_a_leaf_in_use_is_kept_where_somebody_took_it_out() {
     let (own, other) = (authority(now()), authority(now()));
     let in_use = [own.certificate().clone()];
-    let (content, moves) = settled_with(with(&other), now(), &in_use, &InForce::default());
-    assert_eq!(moves, [Move::Keep(in_use.to_vec())]);
+    let (content, steps) = settled_with(with(&other), now(), &in_use, &TrustHistory::default());
+    assert_eq!(steps, [Step::Keep(in_use.to_vec())]);
     assert_eq!(content, with_previous(&other, &own, Some(now() + DAY)));
     // Whoever serves the same finds it there.
-    let (_, moves) = settled_with(content, now(), &in_use, &InForce::default());
-    assert_eq!(moves, []);
+    let (_, steps) = settled_with(content, now(), &in_use, &TrustHistory::default());
+    assert_eq!(steps, []);
 }
 
 #[test]
 fn what_somebody_put_back_is_trusted_for_the_life_of_a_leaf_whatever_its_date_says() {
     let (current, previous) = (authority(now()), authority(now()));
-    let sight = Sight {
+    let observed = Observed {
         now: now(),
         in_use: &[],
         own: None,
         is_changed_by_others: true,
-        in_force: &InForce::default(),
+        trust: &TrustHistory::default(),
         lifetimes: lifetimes(),
     };
     for date in [now() - DAY, now(), now() + DAY - SECOND] {
         let content = with_previous(&current, &previous, Some(date));
-        let (content, moves) = settle(content, &sight).unwrap();
-        assert_eq!(moves, [Move::Keep(vec![])]);
+        let (content, steps) = plan(content, &observed).unwrap();
+        assert_eq!(steps, [Step::Keep(vec![])]);
         let until = Some(now() + DAY);
         assert_eq!(content, with_previous(&current, &previous, until));
-        assert_eq!(decide(&content, &sight), None);
+        assert_eq!(next_step(&content, &observed), None);
     }
-    assert_eq!(decide(&with(&current), &sight), None);
+    assert_eq!(next_step(&with(&current), &observed), None);
 }
 
 #[test]
 fn an_authority_that_has_ended_is_not_kept() {
     let (own, other) = (authority(now() - CA - HOUR), authority(now()));
     let in_use = [own.certificate().clone()];
-    let (_, moves) = settled_with(with(&other), now(), &in_use, &InForce::default());
-    assert_eq!(moves, []);
+    let (_, steps) = settled_with(with(&other), now(), &in_use, &TrustHistory::default());
+    assert_eq!(steps, []);
 }
 
 #[test]
@@ -278,10 +279,10 @@ fn a_clock_that_jumps_to_and_fro_comes_to_rest_each_time_and_loses_no_authority_
     let mut content = with(&own);
     for days in [-400_i64, 0, 100, 0, 20, -1, 400, 0] {
         let then = now() + jiff::SignedDuration::from_hours(24 * days);
-        content = settled_with(content, then, &in_use, &InForce::default()).0;
+        content = settled_with(content, then, &in_use, &TrustHistory::default()).0;
         let is_trusted = content.trusted().contains(&own.certificate());
-        let has_ended = own.certificate().rest(then).is_zero();
-        assert!(is_trusted || has_ended, "day {days}");
+        let has_expired = own.certificate().rest(then).is_zero();
+        assert!(is_trusted || has_expired, "day {days}");
         let current = content.current.clone().unwrap();
         assert!(current.certificate().is_good(then), "day {days}");
     }
@@ -302,13 +303,13 @@ fn crowd(count: u32) -> Vec<CaCertificate> {
 fn so_many_authorities_are_kept_and_no_more_whatever_made_them() {
     let current = authority(now());
     let crowd = crowd(40);
-    let content = Content {
+    let content = CaSecret {
         previous: crowd.clone(),
         previous_until: Some(after(now(), DAY)),
         ..with(&current)
     };
-    let (content, moves) = settled(content, now());
-    assert_eq!(moves, [Move::Discard]);
+    let (content, steps) = settled(content, now());
+    assert_eq!(steps, [Step::Discard]);
     assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
     // Those that have not begun are dropped first, then the oldest.
     let kept: Vec<&CaCertificate> = crowd.iter().step_by(2).skip(5).collect();
@@ -322,16 +323,16 @@ fn the_authority_of_ones_own_leaf_is_kept_where_others_are_dropped_and_others_do
     let (own, crowd) = (authority(now()), crowd(40));
     let mut in_use = vec![own.certificate().clone()];
     in_use.extend(crowd);
-    let sight = Sight {
+    let observed = Observed {
         now: now(),
         in_use: &in_use,
         own: in_use.first(),
         is_changed_by_others: true,
-        in_force: &InForce::default(),
+        trust: &TrustHistory::default(),
         lifetimes: lifetimes(),
     };
-    let (content, _) = settle(with(&current), &sight).unwrap();
+    let (content, _) = plan(with(&current), &observed).unwrap();
     assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
     assert!(content.trusted().contains(&own.certificate()));
-    assert_eq!(decide(&content, &sight), None, "it comes to rest");
+    assert_eq!(next_step(&content, &observed), None, "it comes to rest");
 }

@@ -9,8 +9,8 @@ fn authority(name: &str) -> Authority {
     Authority::make(name, now(), Duration::from_secs(3600)).unwrap()
 }
 
-fn full() -> Content {
-    Content {
+fn full() -> CaSecret {
+    CaSecret {
         current: Some(authority("current")),
         next: Some(authority("next")),
         previous: ["older", "old"]
@@ -21,7 +21,7 @@ fn full() -> Content {
     }
 }
 
-fn written(content: &Content) -> Data {
+fn written(content: &CaSecret) -> Data {
     let mut data = Data::new();
     content.write(&mut data);
     data
@@ -29,15 +29,15 @@ fn written(content: &Content) -> Data {
 
 /// Reads without a complaint.
 #[track_caller]
-fn read(data: &Data) -> Content {
-    let (content, problems) = Content::read(data);
+fn read(data: &Data) -> CaSecret {
+    let (content, problems) = CaSecret::read(data);
     assert_eq!(problems, [""; 0]);
     content
 }
 
 #[test]
 fn what_is_written_is_read_back() {
-    for content in [full(), Content::default()] {
+    for content in [full(), CaSecret::default()] {
         assert_eq!(read(&written(&content)), content);
     }
 }
@@ -90,7 +90,7 @@ fn an_authority_without_its_key_is_still_trusted() {
             Some(key) => data.insert("ca.key".to_owned(), ByteString(key.into())),
             None => data.remove("ca.key"),
         };
-        let (content, problems) = Content::read(&data);
+        let (content, problems) = CaSecret::read(&data);
         assert_eq!(content.current, None);
         assert_eq!(content.next, whole.next);
         assert!(content.previous.contains(current.certificate()));
@@ -118,7 +118,7 @@ fn each_field_that_cannot_be_read_is_named_and_never_quoted() {
     ] {
         let mut data = written(&whole);
         data.insert(name.to_owned(), ByteString(junk.to_vec()));
-        let (content, problems) = Content::read(&data);
+        let (content, problems) = CaSecret::read(&data);
         assert_ne!(content, whole);
         assert!(problems.iter().any(|it| it.contains(name)), "{problems:?}");
         assert!(

@@ -183,8 +183,8 @@ impl World {
             assert!(before.is_none(), "what is served is not taken back");
             return;
         };
-        let has_ended = before.expires <= self.now().wall;
-        if before.authority == now.authority || has_ended {
+        let has_expired = before.expires <= self.now().wall;
+        if before.authority == now.authority || has_expired {
             return;
         }
         let late = self.passed.saturating_sub(OVERLAP - MINUTE);

@@ -3,7 +3,7 @@
 #![allow(clippy::panic, reason = "a test may panic")]
 
 use super::api::World;
-use super::{Authority, CA, Look, REPLICAS, Replica, STEP};
+use super::{Authority, CA, Outcome, REPLICAS, Replica, STEP};
 use crate::cluster::ca::secret::MOST_AUTHORITIES;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -16,10 +16,10 @@ fn start(count: usize) -> (Arc<Mutex<World>>, Vec<Replica>) {
     (world, replicas)
 }
 
-/// Lets a replica look until it has nothing to do.
-async fn settle(replica: &mut Replica) {
+/// Reconciles until nothing changes.
+async fn come_to_rest(replica: &mut Replica) {
     for _ in 0..10 {
-        if replica.keeper.look().await == Look::Good {
+        if replica.reconciler.reconcile().await == Outcome::Unchanged {
             return;
         }
     }
@@ -30,11 +30,11 @@ async fn settle(replica: &mut Replica) {
 async fn a_bundle_that_somebody_else_changes_is_counted_each_time_and_told_with_who_it_was() {
     let (world, mut replicas) = start(1);
     let replica = &mut replicas[0];
-    settle(replica).await;
+    come_to_rest(replica).await;
     assert_eq!(replica.overwritten(), 0, "the first one is drydock's");
     for changes in 1..=3 {
         world.lock().unwrap().wipe();
-        settle(replica).await;
+        come_to_rest(replica).await;
         assert_eq!(replica.overwritten(), changes);
     }
 }
@@ -46,7 +46,9 @@ async fn what_replicas_do_to_the_bundle_is_not_counted_as_somebody_elses() {
     for _ in 0..3 * CA.as_secs() / STEP.as_secs() {
         world.lock().unwrap().pass(STEP);
         for _ in 0..3 {
-            let looks = replicas.iter_mut().map(|replica| replica.keeper.look());
+            let looks = replicas
+                .iter_mut()
+                .map(|replica| replica.reconciler.reconcile());
             futures::future::join_all(looks).await;
         }
     }
@@ -61,7 +63,7 @@ async fn what_replicas_do_to_the_bundle_is_not_counted_as_somebody_elses() {
 async fn an_authority_that_is_added_to_the_secret_is_trusted_beside_drydocks_own_and_stays() {
     let (world, mut replicas) = start(REPLICAS);
     for replica in &mut replicas {
-        settle(replica).await;
+        come_to_rest(replica).await;
     }
     let now = world.lock().unwrap().now().wall;
     let other = Authority::make("other", now, CA * 100).unwrap();
@@ -74,7 +76,9 @@ async fn an_authority_that_is_added_to_the_secret_is_trusted_beside_drydocks_own
     for step in 0..CA.as_secs() / 2 / STEP.as_secs() {
         world.lock().unwrap().pass(STEP);
         for _ in 0..2 {
-            let looks = replicas.iter_mut().map(|replica| replica.keeper.look());
+            let looks = replicas
+                .iter_mut()
+                .map(|replica| replica.reconciler.reconcile());
             futures::future::join_all(looks).await;
         }
         let (_, trusted) = world.lock().unwrap().trusted();
@@ -99,7 +103,7 @@ async fn a_clock_far_ahead_does_not_make_secret_and_bundle_grow_without_end() {
     for step in 0..120 {
         world.lock().unwrap().pass(STEP / 100);
         for number in [1, 0] {
-            replicas[number].keeper.look().await;
+            replicas[number].reconciler.reconcile().await;
             let (held, trusted) = world.lock().unwrap().trusted();
             assert!(
                 held <= MOST_AUTHORITIES,
@@ -110,7 +114,7 @@ async fn a_clock_far_ahead_does_not_make_secret_and_bundle_grow_without_end() {
                 "step {step}: {trusted:?}"
             );
         }
-        settle(&mut replicas[0]).await;
+        come_to_rest(&mut replicas[0]).await;
         let own = replicas[0].issued.borrow().clone().unwrap();
         let (_, trusted) = world.lock().unwrap().trusted();
         assert!(

@@ -11,12 +11,11 @@ fn authority() -> CaCertificate {
 }
 
 /// A configuration with webhooks of these names and bundles.
-fn configuration(webhooks: &[(&str, &str)]) -> Live {
-    use base64::Engine as _;
+fn configuration(webhooks: &[(&str, &str)]) -> WebhookBundles {
     let webhooks: Vec<Value> = webhooks
         .iter()
         .map(|(name, bundle)| {
-            let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
+            let bundle = STANDARD.encode(bundle);
             json!({
                 "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None",
                 "clientConfig": {"caBundle": bundle},
@@ -26,10 +25,10 @@ fn configuration(webhooks: &[(&str, &str)]) -> Live {
     let configuration = serde_json::from_value(json!({
         "metadata": {"name": NAME, "resourceVersion": "7"}, "webhooks": webhooks,
     }));
-    Live::of(&configuration.unwrap())
+    WebhookBundles::of(&configuration.unwrap())
 }
 
-fn both(bundle: &str) -> Live {
+fn both(bundle: &str) -> WebhookBundles {
     configuration(&[(ENFORCE_WEBHOOK, bundle), (AUDIT_WEBHOOK, bundle)])
 }
 
@@ -73,33 +72,33 @@ fn a_patch_names_both_webhooks_nothing_but_their_bundles_and_the_version_that_wa
 fn what_is_in_force_is_trusted_by_all_webhooks_and_known_since_it_was_seen_first() {
     let (one, other) = (authority(), authority());
     let two = [one.pem(), other.pem()].concat();
-    let mut in_force = InForce::default();
-    assert_eq!(in_force.how_long(&one), None);
+    let mut trust = TrustHistory::default();
+    assert_eq!(trust.how_long(&one), None);
     let start = Instant::now();
-    in_force.note(
+    trust.note(
         &configuration(&[(ENFORCE_WEBHOOK, &two), (AUDIT_WEBHOOK, one.pem())]),
         start,
     );
-    assert_eq!(in_force.how_long(&one), Some(Duration::ZERO));
-    assert_eq!(in_force.how_long(&other), None);
-    in_force.note(&both(&two), start + SECOND * 5);
-    assert_eq!(in_force.how_long(&one), Some(SECOND * 5));
-    assert_eq!(in_force.how_long(&other), Some(Duration::ZERO));
+    assert_eq!(trust.how_long(&one), Some(Duration::ZERO));
+    assert_eq!(trust.how_long(&other), None);
+    trust.note(&both(&two), start + SECOND * 5);
+    assert_eq!(trust.how_long(&one), Some(SECOND * 5));
+    assert_eq!(trust.how_long(&other), Some(Duration::ZERO));
 }
 
 #[test]
 fn an_authority_that_was_away_begins_anew() {
     let one = authority();
-    let mut in_force = InForce::default();
+    let mut trust = TrustHistory::default();
     let start = Instant::now();
-    in_force.note(&both(one.pem()), start);
-    in_force.note(&both(""), start + SECOND);
-    assert_eq!(in_force.how_long(&one), None);
-    in_force.note(&both(one.pem()), start + SECOND * 2);
-    in_force.note(&both(one.pem()), start + SECOND * 5);
-    assert_eq!(in_force.how_long(&one), Some(SECOND * 3));
-    in_force.note(&Live::default(), start + SECOND * 6);
-    assert_eq!(in_force.how_long(&one), None);
+    trust.note(&both(one.pem()), start);
+    trust.note(&both(""), start + SECOND);
+    assert_eq!(trust.how_long(&one), None);
+    trust.note(&both(one.pem()), start + SECOND * 2);
+    trust.note(&both(one.pem()), start + SECOND * 5);
+    assert_eq!(trust.how_long(&one), Some(SECOND * 3));
+    trust.note(&WebhookBundles::default(), start + SECOND * 6);
+    assert_eq!(trust.how_long(&one), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reviews of namespaces that nobody knows (F8).
 
-use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, UNDER_WAY};
+use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, RUNNING};
 use crate::cluster::testing::{Recorder, Reply, refusal};
 use crate::core::object_name::NamespaceName;
 use crate::telemetry::metrics::Metrics;
@@ -49,20 +49,20 @@ async fn two_hundred_reviews_of_two_hundred_namespaces_are_a_few_reads() {
     });
     let ended = join_all(refused).await;
     let at_once = ended.iter().filter(|(_, after)| after.is_zero());
-    assert_eq!(at_once.count(), 200 - UNDER_WAY);
+    assert_eq!(at_once.count(), 200 - RUNNING);
     assert!(ended.iter().all(|(_, after)| *after <= PATIENCE));
     assert!(
-        ended[UNDER_WAY]
+        ended[RUNNING]
             .0
             .contains("8 other namespaces are being read"),
         "{}",
-        ended[UNDER_WAY].0
+        ended[RUNNING].0
     );
-    assert_eq!(recorder.requests().len(), UNDER_WAY);
+    assert_eq!(recorder.requests().len(), RUNNING);
     // There is room again.
     let again = reads.read(&name("ci-199")).await.unwrap_err();
     assert!(again.contains("does not say"), "{again}");
-    assert_eq!(recorder.requests().len(), UNDER_WAY + 1);
+    assert_eq!(recorder.requests().len(), RUNNING + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn what_is_kept_is_bounded() {
     for number in 0..2 * KEPT {
         reads.read(&name(&format!("ci-{number}"))).await.unwrap();
     }
-    assert_eq!(reads.0.reads().len(), KEPT);
+    assert_eq!(reads.reads.lock().unwrap().len(), KEPT);
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,7 +104,7 @@ async fn replicas_whose_clocks_differ_agree_about_the_status_of_policies_and_com
         let client = recorder
             .client_with_bodies(move |line, body| stored.lock().unwrap().answer(line, body));
         let (published, set) = watch::channel(None);
-        let work = run_by(clock, client, published, Arc::new(Metrics::new()));
+        let work = run_by(Box::new(clock), client, published, Arc::new(Metrics::new()));
         running.push((tokio::spawn(work), set));
     }
     tokio::time::sleep(SETTLED).await;

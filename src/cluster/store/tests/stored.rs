@@ -13,16 +13,16 @@ fn without_suffixes(recorded: &[&str]) -> Value {
     object
 }
 
-fn rules(hostnames: &[&str]) -> Seen {
-    Seen::Resolved(Live {
+fn rules(hostnames: &[&str]) -> Observed {
+    Observed::Resolved(Live {
         addresses: vec!["10.0.0.1".parse().unwrap()],
         hostnames: hostnames.iter().map(ToString::to_string).collect(),
     })
 }
 
 /// The hostnames that job pods resolve.
-fn hosts(known: &Known) -> Vec<String> {
-    let set = known.set();
+fn hosts(store: &Store) -> Vec<String> {
+    let set = store.set();
     let namespace = crate::core::policy::set::Namespace {
         name: "ci",
         labels: None,
@@ -35,16 +35,16 @@ fn hosts(known: &Known) -> Vec<String> {
 #[test]
 fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_others() {
     let stored = without_suffixes(&["a.lab.com", "b.lan"]);
-    let mut known = Known::default();
-    known.apply(stored.clone());
-    known.follow_policies();
+    let mut store = Store::default();
+    store.put(stored.clone());
+    store.follow_policies();
     // Before its Ingress was looked at, too.
-    assert_eq!(hosts(&known), ["a.lab.com", "b.lan"]);
+    assert_eq!(hosts(&store), ["a.lab.com", "b.lan"]);
     let of_rules = rules(&["a.lab.com", "github.com", "x.b.lan", "b.lan"]);
-    known.saw(&web(), of_rules.clone(), at(0));
-    assert_eq!(hosts(&known), ["a.lab.com", "b.lan"]);
+    store.observe(&web(), of_rules.clone(), at(0));
+    assert_eq!(hosts(&store), ["a.lab.com", "b.lan"]);
     let mut objects = BTreeMap::from([("a".to_owned(), stored)]);
-    assert_eq!(write(&mut known, &mut objects, at(0)), 1);
+    assert_eq!(write(&mut store, &mut objects, at(0)), 1);
     let status: JobPodPolicyStatus =
         serde_json::from_value(objects["a"]["status"].clone()).unwrap();
     assert_eq!(condition(&status, "Accepted").0, "True");
@@ -54,46 +54,46 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
         said("False", "NoSuffixes", message)
     );
 
-    let mut restarted = Known::default();
-    restarted.apply(objects["a"].clone());
+    let mut restarted = Store::default();
+    restarted.put(objects["a"].clone());
     restarted.follow_policies();
-    restarted.saw(&web(), of_rules, at(0));
+    restarted.observe(&web(), of_rules, at(0));
     assert_eq!(hosts(&restarted), ["a.lab.com", "b.lan"]);
     assert!(differences(&restarted, at(60)).is_empty());
 
     // With the field it is a policy like any other.
     let mut edited = object("a", "u", 2, OF_RULES);
     edited["status"] = objects["a"]["status"].clone();
-    restarted.apply(edited);
-    restarted.saw(&web(), rules(&["c.lab.com", "b.lan"]), at(0));
+    restarted.put(edited);
+    restarted.observe(&web(), rules(&["c.lab.com", "b.lan"]), at(0));
     assert_eq!(hosts(&restarted), ["c.lab.com"]);
 }
 
 #[test]
 fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
     let mut stored = without_suffixes(&["a.lab.com", "b.lab.com"]);
-    let mut first = Known::default();
-    first.apply(stored.clone());
+    let mut first = Store::default();
+    first.put(stored.clone());
     first.follow_policies();
-    first.saw(&web(), rules(&["a.lab.com"]), at(0));
-    let mut written = |known: &mut Known, others: &mut [&mut Known]| {
-        let status = differences(known, at(0)).remove("a");
+    first.observe(&web(), rules(&["a.lab.com"]), at(0));
+    let mut written = |store: &mut Store, others: &mut [&mut Store]| {
+        let status = differences(store, at(0)).remove("a");
         if let Some(status) = status {
             stored["status"] = serde_json::to_value(status).unwrap();
-            known.apply(stored.clone());
+            store.put(stored.clone());
             for other in others {
-                other.apply(stored.clone());
+                other.put(stored.clone());
             }
         }
         stored.clone()
     };
     // A replica that starts now knows of one hostname only.
     let object = written(&mut first, &mut []);
-    let mut second = Known::default();
-    second.apply(object);
+    let mut second = Store::default();
+    second.put(object);
     second.follow_policies();
-    for known in [&mut first, &mut second] {
-        known.saw(&web(), rules(&["a.lab.com", "b.lab.com"]), at(0));
+    for store in [&mut first, &mut second] {
+        store.observe(&web(), rules(&["a.lab.com", "b.lab.com"]), at(0));
     }
     written(&mut first, &mut [&mut second]);
     assert_eq!(hosts(&first), ["a.lab.com", "b.lab.com"]);
@@ -102,29 +102,29 @@ fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
     assert!(differences(&second, at(0)).is_empty(), "they agree");
     // Somebody takes the status away.
     let spec_only = without_suffixes(&[]);
-    first.apply(spec_only);
+    first.put(spec_only);
     assert_eq!(hosts(&first), ["a.lab.com", "b.lab.com"]);
 }
 
 #[test]
 fn h7_a_policy_without_suffixes_and_without_a_record_takes_nothing_and_says_so() {
-    let mut known = Known::default();
-    known.apply(without_suffixes(&[]));
-    known.apply(object("b", "v", 1, FIXED));
-    known.follow_policies();
-    known.saw(&web(), rules(&["github.com"]), at(0));
-    assert_eq!(labels(&known), ["a@1", "b@1"]);
-    assert_eq!(hosts(&known), ["a.lab.com"], "that of the other policy");
-    let status = differences(&known, at(0)).remove("a").unwrap();
+    let mut store = Store::default();
+    store.put(without_suffixes(&[]));
+    store.put(object("b", "v", 1, FIXED));
+    store.follow_policies();
+    store.observe(&web(), rules(&["github.com"]), at(0));
+    assert_eq!(labels(&store), ["a@1", "b@1"]);
+    assert_eq!(hosts(&store), ["a.lab.com"], "that of the other policy");
+    let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(condition(&status, "HostnamesTaken").1, "NoSuffixes");
     // Another object of the name has no part in what was recorded.
-    let mut known = Known::default();
-    known.apply(without_suffixes(&["a.lab.com"]));
+    let mut store = Store::default();
+    store.put(without_suffixes(&["a.lab.com"]));
     let mut another = without_suffixes(&[]);
     another["metadata"]["uid"] = "another".into();
-    known.apply(another);
-    known.follow_policies();
-    known.saw(&web(), rules(&["a.lab.com"]), at(0));
-    assert!(hosts(&known).is_empty());
+    store.put(another);
+    store.follow_policies();
+    store.observe(&web(), rules(&["a.lab.com"]), at(0));
+    assert!(hosts(&store).is_empty());
     assert!(crate::core::policy::read_object(without_suffixes(&["a.lab.com"])).is_err());
 }

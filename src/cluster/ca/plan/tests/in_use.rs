@@ -1,4 +1,4 @@
-use super::*;
+use super::super::*;
 use crate::names::ENFORCE_WEBHOOK;
 use crate::pki::authority::Authority;
 use k8s_openapi::ByteString;
@@ -16,30 +16,30 @@ fn authority() -> Authority {
     Authority::make("a CA", now(), DAY * 90).unwrap()
 }
 
-fn live(trusted: &[&Authority]) -> Live {
+fn bundles(trusted: &[&Authority]) -> WebhookBundles {
     let trusted = trusted.iter().map(|it| it.certificate().pem());
     let bundle = ByteString(trusted.collect::<String>().into());
     let configuration = json!({"webhooks": [{
         "name": ENFORCE_WEBHOOK, "admissionReviewVersions": [], "sideEffects": "None",
         "clientConfig": {"caBundle": bundle},
     }]});
-    Live::of(&serde_json::from_value(configuration).unwrap())
+    WebhookBundles::of(&serde_json::from_value(configuration).unwrap())
 }
 
 /// What replicas wrote last so many seconds ago.
-fn content(current: &Authority, previous: &[&Authority], ago: u32) -> Content {
-    Content {
+fn content(current: &Authority, previous: &[&Authority], ago: u32) -> CaSecret {
+    CaSecret {
         current: Some(current.clone()),
         previous: previous.iter().map(|it| it.certificate().clone()).collect(),
         previous_until: Some(now() + DAY),
         changed: Some(now() - SECOND * ago),
-        ..Content::default()
+        ..CaSecret::default()
     }
 }
 
 /// The names of what may be in use, each once.
-fn found(traces: &Traces<'_>) -> Vec<String> {
-    let found = traces.in_use(now());
+fn found(evidence: &Evidence<'_>) -> Vec<String> {
+    let found = evidence.in_use(now());
     let mut names: Vec<String> = found.iter().map(|it| it.name().to_owned()).collect();
     names.sort();
     names.dedup();
@@ -56,39 +56,39 @@ fn names(authorities: &[&Authority]) -> Vec<String> {
 #[test]
 fn what_replicas_have_taken_out_themselves_is_not_in_use_and_one_s_own_always_is() {
     let [own, old, new, stranger] = [(); 4].map(|()| authority());
-    let traces = Traces {
-        held: Some(&content(&new, &[], 5)),
-        known: Some(&content(&own, &[&old], 9)),
+    let evidence = Evidence {
+        secret: Some(&content(&new, &[], 5)),
+        last: Some(&content(&own, &[&old], 9)),
         own: Some(own.certificate()),
-        live: &live(&[&own, &old, &stranger]),
+        bundles: &bundles(&[&own, &old, &stranger]),
     };
-    assert_eq!(found(&traces), names(&[&own]));
+    assert_eq!(found(&evidence), names(&[&own]));
 }
 
 #[test]
 fn all_that_was_known_and_all_that_is_trusted_may_be_in_use_where_the_secret_is_not_the_replicas() {
-    let [own, known, next, trusted, foreign] = [(); 5].map(|()| authority());
-    let mut before = content(&known, &[&own], 5);
+    let [own, last, next, trusted, foreign] = [(); 5].map(|()| authority());
+    let mut before = content(&last, &[&own], 5);
     before.next = Some(next.clone());
     let put_back = content(&foreign, &[], 6);
-    let replaced = Content {
+    let replaced = CaSecret {
         changed: None,
         ..put_back.clone()
     };
-    for held in [
+    for secret in [
         None,
-        Some(&Content::default()),
+        Some(&CaSecret::default()),
         Some(&replaced),
         Some(&put_back),
     ] {
-        let traces = Traces {
-            held,
-            known: Some(&before),
+        let evidence = Evidence {
+            secret,
+            last: Some(&before),
             own: Some(own.certificate()),
-            live: &live(&[&known, &trusted]),
+            bundles: &bundles(&[&last, &trusted]),
         };
-        let all = names(&[&own, &known, &next, &trusted]);
-        assert_eq!(found(&traces), all, "{held:?}");
+        let all = names(&[&own, &last, &next, &trusted]);
+        assert_eq!(found(&evidence), all, "{secret:?}");
     }
 }
 
@@ -97,32 +97,32 @@ fn what_was_over_is_not_in_use_whatever_became_of_the_secret() {
     let [current, old] = [(); 2].map(|()| authority());
     let mut known = content(&current, &[&old], 5);
     known.previous_until = Some(now());
-    let mut traces = Traces {
-        held: None,
-        known: Some(&known),
+    let mut evidence = Evidence {
+        secret: None,
+        last: Some(&known),
         own: None,
-        live: &live(&[]),
+        bundles: &bundles(&[]),
     };
-    assert_eq!(found(&traces), names(&[&current]));
-    let still = Content {
+    assert_eq!(found(&evidence), names(&[&current]));
+    let still = CaSecret {
         previous_until: Some(now() + SECOND),
         ..known.clone()
     };
-    traces.known = Some(&still);
-    assert_eq!(found(&traces), names(&[&current, &old]));
+    evidence.last = Some(&still);
+    assert_eq!(found(&evidence), names(&[&current, &old]));
 }
 
 #[test]
 fn who_has_just_begun_believes_a_secret_that_holds_all_that_the_webhooks_trust() {
     let [current, old, other] = [(); 3].map(|()| authority());
-    let held = content(&current, &[&old], 5);
-    let traces = |live| Traces {
-        held: Some(&held),
-        known: None,
+    let secret = content(&current, &[&old], 5);
+    let evidence = |bundles| Evidence {
+        secret: Some(&secret),
+        last: None,
         own: None,
-        live,
+        bundles,
     };
-    let (same, more) = (live(&[&current, &old]), live(&[&current, &other]));
-    assert_eq!(found(&traces(&same)), [""; 0]);
-    assert_eq!(found(&traces(&more)), names(&[&current, &other]));
+    let (same, more) = (bundles(&[&current, &old]), bundles(&[&current, &other]));
+    assert_eq!(found(&evidence(&same)), [""; 0]);
+    assert_eq!(found(&evidence(&more)), names(&[&current, &other]));
 }

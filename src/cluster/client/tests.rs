@@ -69,7 +69,7 @@ async fn headers_and_each_part_of_a_body_are_contact_and_silence_is_none() {
         }
         _ => list("Namespace", &[]),
     });
-    let client = reporting(client, move || {
+    let client = reporting(client, move |_| {
         count.fetch_add(1, Ordering::Relaxed);
     });
     let namespaces: Api<Namespace> = Api::all(client);

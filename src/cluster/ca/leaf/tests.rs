@@ -1,4 +1,4 @@
-use super::super::webhook::Live;
+use super::super::webhook::WebhookBundles;
 use super::*;
 use crate::names::ENFORCE_WEBHOOK;
 use k8s_openapi::ByteString;
@@ -28,70 +28,65 @@ fn serving(authority: &Authority) -> Serving {
     }
 }
 
-fn in_force(authority: &Authority, time: Duration) -> InForce {
-    in_force_of(&[authority], time)
+fn trust(authority: &Authority, time: Duration) -> TrustHistory {
+    trusted_of(&[authority], time)
 }
 
-fn in_force_of(authorities: &[&Authority], time: Duration) -> InForce {
+fn trusted_of(authorities: &[&Authority], time: Duration) -> TrustHistory {
     let bundle = authorities.iter().map(|it| it.certificate().pem());
     let bundle = ByteString(bundle.collect::<String>().into());
     let configuration = json!({"webhooks": [{
         "name": ENFORCE_WEBHOOK, "admissionReviewVersions": [], "sideEffects": "None",
         "clientConfig": {"caBundle": bundle},
     }]});
-    let live = Live::of(&serde_json::from_value(configuration).unwrap());
-    let (mut in_force, start) = (InForce::default(), Instant::now());
-    in_force.note(&live, start);
-    in_force.note(&live, start + time);
-    in_force
+    let live = WebhookBundles::of(&serde_json::from_value(configuration).unwrap());
+    let (mut trust, start) = (TrustHistory::default(), Instant::now());
+    trust.note(&live, start);
+    trust.note(&live, start + time);
+    trust
 }
 
-fn with(current: &Authority) -> Content {
-    Content {
+fn with(current: &Authority) -> CaSecret {
+    CaSecret {
         current: Some(current.clone()),
-        ..Content::default()
+        ..CaSecret::default()
     }
 }
 
 fn is_due_at(
     serving: Option<&Serving>,
     current: &Authority,
-    in_force: &InForce,
+    trust: &TrustHistory,
     now: Timestamp,
 ) -> bool {
     let content = with(current);
-    let signer = signer(serving, &content, in_force, now, lifetimes());
+    let signer = signer(serving, &content, trust, now, lifetimes());
     signer.is_some_and(|signer| signer == (current, DAY))
 }
 
 #[test]
 fn the_first_leaf_waits_until_its_authority_is_trusted_and_no_longer() {
     let ca = authority(DAY * 90);
-    assert!(!is_due_at(None, &ca, &InForce::default(), now()));
-    assert!(!is_due_at(
-        None,
-        &ca,
-        &in_force(&authority(DAY), DAY),
-        now()
-    ));
-    assert!(is_due_at(None, &ca, &in_force(&ca, Duration::ZERO), now()));
+    assert!(!is_due_at(None, &ca, &TrustHistory::default(), now()));
+    assert!(!is_due_at(None, &ca, &trust(&authority(DAY), DAY), now()));
+    assert!(is_due_at(None, &ca, &trust(&ca, Duration::ZERO), now()));
 }
 
 #[test]
 fn the_first_leaf_is_of_the_next_authority_where_the_current_ends_before_the_leaf() {
     let next = authority(DAY * 90);
-    let bundle_of_next = in_force(&next, Duration::ZERO);
+    let bundle_of_next = trust(&next, Duration::ZERO);
     for (life, expected) in [(DAY - SECOND, Some((&next, DAY))), (DAY, None)] {
         let current = authority(life);
-        let content = Content {
+        let content = CaSecret {
             next: Some(next.clone()),
             ..with(&current)
         };
-        let both = in_force_of(&[&current, &next], Duration::ZERO);
-        let signer = |in_force| signer(None, &content, in_force, now(), lifetimes());
+        let both = trusted_of(&[&current, &next], Duration::ZERO);
+        let signer = |trust| signer(None, &content, trust, now(), lifetimes());
         assert_eq!(signer(&both), expected.or(Some((&current, DAY))));
         assert_eq!(signer(&bundle_of_next), Some((&next, DAY)));
-        let alone = in_force(&current, Duration::ZERO);
+        let alone = trust(&current, Duration::ZERO);
         assert_eq!(signer(&alone), Some((&current, DAY)));
     }
 }
@@ -106,7 +101,7 @@ fn a_leaf_is_renewed_between_three_fifths_and_two_thirds_of_its_life() {
         assert!(renewal >= now() + DAY * 3 / 5 - SECOND, "{renewal}");
         assert!(renewal <= now() + DAY * 2 / 3, "{renewal}");
         // Also while the configuration cannot be seen: it is the authority that was in force.
-        let due = |at| is_due_at(Some(&serving), &ca, &InForce::default(), at);
+        let due = |at| is_due_at(Some(&serving), &ca, &TrustHistory::default(), at);
         assert!(!due(renewal - SECOND));
         assert!(due(renewal));
         assert!(due(now() + DAY * 2), "after its end, too");
@@ -125,7 +120,7 @@ fn a_leaf_that_ends_with_its_authority_is_not_renewed_for_nothing() {
     assert!(!is_due_at(
         Some(&serving),
         &ca,
-        &in_force(&ca, DAY),
+        &trust(&ca, DAY),
         before_the_end
     ));
 }
@@ -133,7 +128,7 @@ fn a_leaf_that_ends_with_its_authority_is_not_renewed_for_nothing() {
 #[test]
 fn nothing_is_signed_by_an_authority_that_is_not_good() {
     let ca = authority(DAY);
-    let seen = in_force(&ca, DAY);
+    let seen = trust(&ca, DAY);
     for at in [now() + DAY, now() - DAY] {
         assert!(!is_due_at(None, &ca, &seen, at));
         assert!(!is_due_at(Some(&serving(&ca)), &ca, &seen, at));
@@ -145,13 +140,13 @@ fn nothing_is_signed_by_an_authority_that_is_not_good() {
 fn a_leaf_of_another_authority_is_replaced_once_the_new_one_is_in_force_for_the_overlap() {
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
-    let due = |in_force: &InForce, at| is_due_at(Some(&serving), &new, in_force, at);
+    let due = |trust: &TrustHistory, at| is_due_at(Some(&serving), &new, trust, at);
     let late = serving.renewal();
-    for early in [InForce::default(), in_force(&new, OVERLAP - SECOND)] {
+    for early in [TrustHistory::default(), trust(&new, OVERLAP - SECOND)] {
         assert!(!due(&early, now()));
         assert!(!due(&early, late), "not even where renewal is due");
     }
-    assert!(due(&in_force(&new, OVERLAP), now()));
+    assert!(due(&trust(&new, OVERLAP), now()));
 }
 
 #[test]
@@ -159,10 +154,15 @@ fn a_leaf_that_has_ended_does_not_wait_where_its_authority_is_trusted_no_more() 
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
     let end = serving.leaf.expires;
-    let seen = in_force(&new, Duration::ZERO);
+    let seen = trust(&new, Duration::ZERO);
     assert!(!is_due_at(Some(&serving), &new, &seen, end - SECOND));
     assert!(is_due_at(Some(&serving), &new, &seen, end));
-    assert!(!is_due_at(Some(&serving), &new, &InForce::default(), end));
+    assert!(!is_due_at(
+        Some(&serving),
+        &new,
+        &TrustHistory::default(),
+        end
+    ));
 }
 
 #[test]
@@ -170,16 +170,16 @@ fn until_the_new_authority_is_in_force_the_one_before_renews_for_as_long_as_it_i
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
     let until = now() + DAY + SECOND * 600;
-    let content = Content {
+    let content = CaSecret {
         previous: vec![old.certificate().clone()],
         previous_until: Some(until),
         ..with(&new)
     };
-    let at = |in_force: &InForce, now| {
-        let signer = signer(Some(&serving), &content, in_force, now, lifetimes());
+    let at = |trust: &TrustHistory, now| {
+        let signer = signer(Some(&serving), &content, trust, now, lifetimes());
         signer.map(|(authority, lifetime)| (authority.clone(), lifetime))
     };
-    let (early, seen) = (in_force(&new, OVERLAP - SECOND), in_force(&new, OVERLAP));
+    let (early, seen) = (trust(&new, OVERLAP - SECOND), trust(&new, OVERLAP));
     let renewal = serving.renewal();
     assert_eq!(at(&early, renewal - SECOND), None);
     let rest = Duration::try_from(until.duration_since(renewal)).unwrap();
@@ -195,7 +195,7 @@ fn until_the_new_authority_is_in_force_the_one_before_renews_for_as_long_as_it_i
 fn a_leaf_that_is_not_good_yet_by_a_clock_that_was_put_back_is_replaced() {
     let ca = Authority::make("a CA", now() - DAY * 10, DAY * 90).unwrap();
     let serving = serving(&ca);
-    let due = |at| is_due_at(Some(&serving), &ca, &InForce::default(), at);
+    let due = |at| is_due_at(Some(&serving), &ca, &TrustHistory::default(), at);
     assert!(!due(now() - BEFORE_NOW));
     assert!(due(now() - BEFORE_NOW - SECOND));
 }

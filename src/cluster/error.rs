@@ -1,0 +1,107 @@
+//! Failed calls to the API server, described in one line, and problems that are logged once.
+
+use crate::core::shown;
+use kube::core::Status;
+use std::collections::BTreeMap;
+use std::error::Error;
+
+/// Characters of a word of the API server: names are shorter, and encoded Secret data is longer.
+const LONGEST_WORD: usize = 60;
+
+/// Returns the API server's own words, or why it gave no answer, with each cause once.
+pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(status) = status_of(error) {
+            return words(status);
+        }
+        // Some of kube's errors print their cause themselves.
+        let text = error.to_string();
+        if let Some(outer) = texts.last_mut() {
+            while let Some(begin) = outer.strip_suffix(&text) {
+                *outer = begin.trim_end_matches([':', ' ']).to_owned();
+            }
+        }
+        texts.push(text);
+        next = error.source();
+    }
+    texts.retain(|text| !text.is_empty());
+    texts.dedup();
+    shown::sentence(&texts.join(": "))
+}
+
+/// Returns the answer that an error holds, if the API server gave one.
+pub(super) fn status_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Status> {
+    match error.downcast_ref() {
+        Some(kube::Error::Api(status)) => Some(status),
+        _ => error.downcast_ref(),
+    }
+}
+
+/// The message of an answer. It may quote what was sent, so long words are left out.
+fn words(status: &Status) -> String {
+    let message = match status.message.trim() {
+        "" => status.reason.as_str(),
+        message => message,
+    };
+    let words = message.split_whitespace();
+    let short = words.map(|word| match word.len() <= LONGEST_WORD {
+        true => word,
+        false => "…",
+    });
+    shown::sentence(&short.collect::<Vec<_>>().join(" "))
+}
+
+/// Logs a problem when it begins, when its text changes and when it ends, but not each time.
+#[derive(Debug, Default)]
+pub(super) struct LogOnce(BTreeMap<&'static str, String>);
+
+impl LogOnce {
+    /// Notes the problem with a subject; `None` where there is none.
+    pub(super) fn set(&mut self, subject: &'static str, problem: Option<String>) {
+        let before = match &problem {
+            Some(problem) => self.0.insert(subject, problem.clone()),
+            None => self.0.remove(subject),
+        };
+        match (problem, before) {
+            (Some(problem), before) if before.as_ref() != Some(&problem) => {
+                tracing::warn!("{problem}");
+            }
+            (None, Some(problem)) => tracing::info!(problem, "the problem is resolved"),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::describe;
+    use kube::core::Status;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer: {0}")]
+    struct Outer(#[source] Middle);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("middle: {0}")]
+    struct Middle(#[source] std::io::Error);
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let error = Outer(Middle(std::io::Error::other("no such file")));
+        assert_eq!(describe(&error), "outer: middle: no such file");
+    }
+
+    #[test]
+    fn t4_the_api_servers_words_are_kept_and_encoded_data_is_not() {
+        let data = "QUJD".repeat(30);
+        let message = format!("Secret \"a\" is invalid: data: Invalid value: {data}: immutable");
+        let status = Status::failure(&message, "Invalid").with_code(422).boxed();
+        let text = describe(&kube::Error::Api(status));
+        assert_eq!(
+            text,
+            "Secret \"a\" is invalid: data: Invalid value: … immutable"
+        );
+    }
+}
