@@ -12,7 +12,7 @@ use crate::core::pod::Pod;
 use crate::core::policy::set::{Namespace, PolicySet};
 use crate::core::policy::{LiveAddresses, Mode};
 use crate::core::rules::{Audience, Plan};
-use crate::core::verdict::{self, Outcome, Place, Verdict};
+use crate::core::verdict::{self, Outcome, Scope, Verdict};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -103,7 +103,7 @@ impl Setup<'_> {
         let labels: BTreeMap<String, String> = labels
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        let place = Place {
+        let scope = Scope {
             namespace: Namespace {
                 name: self.namespace,
                 labels: Some(&labels),
@@ -113,7 +113,7 @@ impl Setup<'_> {
         };
         let set = self.policy_set();
         let pod = Pod::from_json(&text).expect("the pod can be read");
-        look(&verdict::judge(pod, &set, place).expect("the patch is written"))
+        look(&verdict::judge(pod, &set, scope).expect("the patch is written"))
     }
 
     /// The policies, with the addresses of their live sources.
@@ -152,12 +152,7 @@ impl Setup<'_> {
                     serde_json::from_value(patch.clone()).expect("a JSON Patch");
                 json_patch::patch(&mut pod, &patch).expect("A3: the patch applies");
             }
-            let names = |plan: &Plan<'_>| {
-                plan.changes
-                    .iter()
-                    .map(|change| change.action.name())
-                    .collect()
-            };
+            let names = |plan: &Plan<'_>| plan.changes.iter().map(|change| change.name()).collect();
             let changes = verdict.enforced.changes.iter();
             let losses = [&verdict.matching.enforce, &verdict.matching.audit];
             Judged {
@@ -168,11 +163,11 @@ impl Setup<'_> {
                 changes: names(&verdict.enforced),
                 audit_changes: names(&verdict.audited),
                 notes: verdict
-                    .notes(Audience::Curious)
+                    .findings(Audience::Explain)
                     .map(|(note, _)| (note.rule(), note.to_string(), note.audience()))
                     .collect(),
                 sentences: changes
-                    .map(|change| (change.action.rule(), change.to_string()))
+                    .map(|change| (change.rule(), change.to_string()))
                     .collect(),
                 losses: losses
                     .iter()
@@ -216,7 +211,7 @@ impl Judged {
 
     /// Whether the platform team is told about a rule, in words that hold a text.
     pub(crate) fn tells_team(&self, rule: &str, text: &str) -> bool {
-        self.tells(rule, text, |audience| audience != Audience::Curious)
+        self.tells(rule, text, |audience| audience != Audience::Explain)
     }
 
     fn tells(&self, rule: &str, text: &str, fits: impl Fn(Audience) -> bool) -> bool {

@@ -1,6 +1,7 @@
-//! Pods from public reports (`tests/fixtures/field`): what is repaired, what stays, and what is said to whom.
+//! Pods from public reports (`tests/fixtures/field`): repairs, unchanged parts, and findings.
 //!
-//! The assertions are about the pod that the kubelet gets, not about the patch: which volume a path of a container leads to.
+//! The assertions are about the pod that the kubelet gets, not about the patch: which volume is
+//! mounted at a path of a container.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,20 +9,21 @@
     reason = "a test that meets what it does not expect is to fail"
 )]
 
-use drydock::core::pod::Pod;
-use drydock::core::policy::set::Namespace;
+#[path = "laws/judged.rs"]
+mod judged;
+
 use drydock::core::policy::{LiveAddresses, Mode, PolicySet, read};
 use drydock::core::rules::Audience;
-use drydock::core::verdict::{Place, judge};
+use judged::{judge, patched};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// A pod of `tests/fixtures/field` before and after, and what is said about it.
+/// A pod of `tests/fixtures/field` before and after, and the findings.
 struct Case {
     before: Value,
     after: Value,
     /// Audience, rule and sentence.
-    notes: Vec<(Audience, &'static str, String)>,
+    findings: Vec<(Audience, &'static str, String)>,
 }
 
 impl Case {
@@ -31,45 +33,52 @@ impl Case {
         let policies = read("policy.yaml", &file(name, "policy.yaml"));
         assert_eq!(policies.errors, []);
         let set = PolicySet::new(policies.policies, &LiveAddresses::new());
-        let (after, notes) = mutate(&before, &set);
+        let (after, findings) = mutate(&before, &set);
         let (again, _) = mutate(&after, &set);
         assert_eq!(again, after, "idempotent (A2)");
         Self {
             before,
             after,
-            notes,
+            findings,
         }
     }
 
     /// Returns the sentences for an audience, and for no smaller one.
-    fn said_to(&self, audience: Audience) -> Vec<&str> {
-        let notes = self.notes.iter().filter(|note| note.0 == audience);
-        notes.map(|(_, _, sentence)| sentence.as_str()).collect()
+    fn reported_to(&self, audience: Audience) -> Vec<&str> {
+        let found = self.findings.iter().filter(|finding| finding.0 == audience);
+        found.map(|(_, _, sentence)| sentence.as_str()).collect()
     }
 
     /// Returns the sentences of a rule, whatever their audience.
-    fn said_by(&self, rule: &str) -> Vec<&str> {
-        let notes = self.notes.iter().filter(|note| note.1 == rule);
-        notes.map(|(_, _, sentence)| sentence.as_str()).collect()
+    fn reported_by(&self, rule: &str) -> Vec<&str> {
+        let found = self.findings.iter().filter(|finding| finding.1 == rule);
+        found.map(|(_, _, sentence)| sentence.as_str()).collect()
     }
 
     #[track_caller]
-    fn assert_said(&self, audience: Audience, rule: &str, words: &[&str]) {
+    fn assert_reported(&self, audience: Audience, rule: &str, words: &[&str]) {
         let has_all = |sentence: &str| words.iter().all(|word| sentence.contains(word));
         let found = self
-            .notes
+            .findings
             .iter()
             .any(|(whom, by, sentence)| *whom == audience && *by == rule && has_all(sentence));
-        assert!(found, "{audience:?}, {rule}, {words:?}: {:#?}", self.notes);
+        assert!(
+            found,
+            "{audience:?}, {rule}, {words:?}: {:#?}",
+            self.findings
+        );
     }
 
     #[track_caller]
-    fn assert_nobody_reads(&self, words: &str) {
-        let found = self.notes.iter().find(|note| note.2.contains(words));
+    fn assert_not_reported(&self, words: &str) {
+        let found = self
+            .findings
+            .iter()
+            .find(|finding| finding.2.contains(words));
         assert_eq!(found, None);
     }
 
-    /// The mounts of a container, and the volumes that existed before, are what they were.
+    /// The mounts of a container and their volumes are unchanged.
     #[track_caller]
     fn assert_mounts_stay(&self, container: &str) {
         for mount in mounts(&self.before, container) {
@@ -80,7 +89,8 @@ impl Case {
         }
     }
 
-    /// Both containers have one writable emptyDir at the directory, which drydock made or swapped in (D3, D9).
+    /// The containers share one writable emptyDir at the directory, which drydock added or swapped
+    /// in (D3, D9).
     #[track_caller]
     fn assert_shared(&self, containers: &[&str], path: &str) -> &str {
         let name = |container: &&str| {
@@ -123,25 +133,11 @@ fn file(case: &str, name: &str) -> String {
 }
 
 fn mutate(pod: &Value, set: &PolicySet) -> (Value, Vec<(Audience, &'static str, String)>) {
-    let text = pod.to_string();
-    let namespace = Namespace {
-        name: "ci",
-        labels: None,
-    };
-    let place = Place {
-        namespace,
-        mode: Mode::Enforce,
-        own_namespace: "drydock",
-    };
-    let verdict = judge(Pod::from_json(&text).unwrap(), set, place).unwrap();
-    let mut after = pod.clone();
-    if let Some(patch) = &verdict.patch {
-        let patch: json_patch::Patch = serde_json::from_str(patch).unwrap();
-        json_patch::patch(&mut after, &patch).unwrap();
-    }
-    let notes = verdict.notes(Audience::Curious);
-    let notes = notes.map(|(note, _)| (note.audience(), note.rule(), note.to_string()));
-    (after, notes.collect())
+    judge(pod, set, Mode::Enforce, |verdict| {
+        let findings = verdict.findings(Audience::Explain);
+        let findings = findings.map(|(it, _)| (it.audience(), it.rule(), it.to_string()));
+        (patched(pod, verdict.patch.as_deref()), findings.collect())
+    })
 }
 
 fn mounts<'p>(pod: &'p Value, container: &str) -> &'p [Value] {
@@ -170,10 +166,10 @@ fn case_03_a_daemon_with_its_own_tls_keeps_the_clients_secret() {
     assert_eq!(case.source("build", "/certs/client"), "secret");
     assert_eq!(case.source("docker", "/certs/client"), "");
     case.assert_dind_is_equipped("docker");
-    let said = case.said_by("D2");
+    let said = case.reported_by("D2");
     let reason = |note: &&str| note.contains("dockerd") && note.contains("directly");
     assert!(said.iter().any(reason), "{said:?}");
-    assert_eq!(case.said_to(Audience::Author), [""; 0]);
+    assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
 /// `env` starts another program, as `sh` and `tini` do (D1).
@@ -185,8 +181,8 @@ fn case_05_env_is_a_launcher() {
         "ca"
     );
     case.assert_dind_is_equipped("docker");
-    case.assert_nobody_reads("no container runs a Docker daemon");
-    case.assert_said(Audience::Author, "D7", &["\"ca\"", "/certs/client"]);
+    case.assert_not_reported("no container runs a Docker daemon");
+    case.assert_reported(Audience::Author, "D7", &["\"ca\"", "/certs/client"]);
 }
 
 /// The client's default is `~/.docker`; a writable emptyDir of any medium works (D3).
@@ -198,7 +194,7 @@ fn case_07_the_volume_that_the_client_reads_at_home_stays() {
     let directory = mount_at(&case.after, "build", "/certs/client").unwrap();
     assert_eq!(directory["name"], "certs");
     case.assert_dind_is_equipped("docker");
-    assert_eq!(case.said_to(Audience::Author), [""; 0]);
+    assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
 /// Any ancestor serves, not the direct parent only (D5).
@@ -212,14 +208,14 @@ fn case_08_certificates_on_the_builds_volume_stay() {
         }
     }
     case.assert_dind_is_equipped("docker");
-    assert_eq!(case.said_to(Audience::Author), [""; 0]);
+    assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
 /// No alias of the pod is the host of `DOCKER_HOST` (R2).
 #[test]
 fn case_09_a_missing_alias_is_said_to_the_author() {
     let case = Case::of("09-proxy-image-no-alias");
-    case.assert_said(Audience::Author, "R2", &["alias: docker", "DOCKER_HOST"]);
+    case.assert_reported(Audience::Author, "R2", &["alias: docker", "DOCKER_HOST"]);
     case.assert_dind_is_equipped("docker");
     let runner = json!({"ip": "127.0.0.1", "hostnames": ["harbor.corp.example-proxy-docker"]});
     assert_eq!(case.after["spec"]["hostAliases"][0], runner);
@@ -232,8 +228,8 @@ fn case_10_an_image_without_tls_gets_no_advice_about_its_port() {
     assert_eq!(case.source("build", "/certs/client"), "");
     assert_eq!(case.source("docker", "/certs/client"), "");
     case.assert_dind_is_equipped("docker");
-    case.assert_nobody_reads("2376");
-    assert_eq!(case.said_to(Audience::Author), [""; 0]);
+    case.assert_not_reported("2376");
+    assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
 /// Image layers in an emptyDir would count against the limit (V7).
@@ -243,8 +239,8 @@ fn case_11_a_storage_limit_keeps_the_data_out_of_an_empty_dir() {
     assert_eq!(case.source("docker", "/var/lib/docker"), "");
     assert_eq!(case.source("docker", "/lib/modules"), "hostPath");
     case.assert_shared(&["build", "docker"], "/certs/client");
-    case.assert_said(Audience::Team, "V7", &["ephemeral-storage"]);
-    assert_eq!(case.said_to(Audience::Author), [""; 0]);
+    case.assert_reported(Audience::Team, "V7", &["ephemeral-storage"]);
+    assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
 /// The kubelet writes no hosts file below a mount at `/etc/hosts` (R2).
@@ -256,7 +252,7 @@ fn case_12_a_mount_at_etc_hosts_is_said_to_hide_the_aliases() {
     assert_eq!(case.after["spec"]["hostAliases"], alias);
     case.assert_mounts_stay("build");
     case.assert_mounts_stay("docker");
-    case.assert_said(Audience::Author, "R2", &["/etc/hosts", "\"build\""]);
+    case.assert_reported(Audience::Author, "R2", &["/etc/hosts", "\"build\""]);
 }
 
 /// `dind` in a name or tag is undecided, not "no daemon" (D1).
@@ -267,11 +263,12 @@ fn case_16_an_image_of_another_name_is_undecided() {
         assert_eq!(case.after["spec"][list], case.before["spec"][list]);
     }
     let words = ["\"svc-0\"", "dind.images", "acme/docker-buildbox"];
-    case.assert_said(Audience::Team, "D1", &words);
-    case.assert_nobody_reads("no container runs a Docker daemon");
+    case.assert_reported(Audience::Team, "D1", &words);
+    case.assert_not_reported("no container runs a Docker daemon");
 }
 
-/// dockerd 20.10 writes its key to `~/.config/docker`, whose missing parents a mount would make root's (R1).
+/// dockerd 20.10 writes its key to `~/.config/docker`. A mount below it would create it as root
+/// (R1).
 #[test]
 fn case_23_rootless_dind_can_write_beside_the_authority() {
     let case = Case::of("23-rootless-tls-off");
@@ -302,8 +299,8 @@ fn case_24_an_empty_dir_brings_no_server_certificate() {
     let shared = case.assert_shared(&["build", "docker"], "/certs/client");
     assert_ne!(shared, "certs");
     case.assert_mounts_stay("docker");
-    case.assert_nobody_reads("its own authority");
-    assert_eq!(case.said_by("D6"), [""; 0]);
+    case.assert_not_reported("its own authority");
+    assert_eq!(case.reported_by("D6"), [""; 0]);
 }
 
 /// The client calls another daemon (D3).
@@ -317,16 +314,16 @@ fn case_26_the_certificates_of_a_remote_daemon_stay() {
     case.assert_dind_is_equipped("docker");
     let said: Vec<&str> = ["D2", "D3", "R2"]
         .iter()
-        .flat_map(|rule| case.said_by(rule))
+        .flat_map(|rule| case.reported_by(rule))
         .collect();
     assert!(
         said.iter().any(|note| note.contains("DOCKER_HOST")),
         "{said:?}"
     );
     // No value of a variable is shown (T4), and the job works.
-    case.assert_nobody_reads("build-farm");
-    case.assert_nobody_reads("alias: docker");
-    case.assert_nobody_reads("no longer");
+    case.assert_not_reported("build-farm");
+    case.assert_not_reported("alias: docker");
+    case.assert_not_reported("no longer");
 }
 
 /// Only dind must write at `/certs`; `build` reads its authority there (D7).
@@ -342,24 +339,27 @@ fn case_30_build_keeps_the_secret_above_the_directory() {
         "ca"
     );
     let about = |note: &&&str| note.contains("\"ca\"");
-    let said = case.said_to(Audience::Author);
+    let said = case.reported_to(Audience::Author);
     let said: Vec<_> = said.iter().filter(about).collect();
-    assert!(!said.is_empty(), "{:?}", case.notes);
+    assert!(!said.is_empty(), "{:?}", case.findings);
     for note in said {
         let words = note.split_whitespace();
         let mut words = words.map(|word| word.trim_end_matches([',', '.', ';', ':']));
         assert!(words.any(|word| word == "/certs"), "{note}");
-        assert!(!note.contains("no longer sits at /certs/client"), "{note}");
+        assert!(
+            !note.contains("no longer mounted at /certs/client"),
+            "{note}"
+        );
     }
 }
 
-/// A script may set the variable, so the author is told nothing (R2).
+/// A script may set the variable, so nothing is reported to the author (R2).
 #[test]
 fn case_32_a_missing_docker_host_is_for_the_team() {
     let case = Case::of("32-no-docker-host");
     case.assert_shared(&["build", "docker"], "/certs/client");
-    case.assert_said(Audience::Team, "R2", &["DOCKER_HOST"]);
-    assert_eq!(case.said_to(Audience::Author), [""; 0]);
+    case.assert_reported(Audience::Team, "R2", &["DOCKER_HOST"]);
+    assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
 /// The policy's hostnames are added in every case, in one entry (H5).

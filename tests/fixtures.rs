@@ -1,4 +1,4 @@
-//! What drydock does to each fixture with the built-in sample policy: its patch and its explanation, to be reviewed like code.
+//! Patch and explanation of each fixture with the built-in sample policy, to be reviewed like code.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// Runs `drydock mutate` on an object and returns what it prints.
+/// Runs `drydock mutate` on an object and returns its output.
 fn mutate(object: &str, output: &str) -> String {
     let mut command = cargo_bin_cmd!("drydock");
     let command = command

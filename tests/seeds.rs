@@ -5,10 +5,11 @@
     reason = "a test that meets what it does not expect is to fail"
 )]
 
-use drydock::core::pod::Pod;
-use drydock::core::policy::set::Namespace;
+#[path = "laws/judged.rs"]
+mod judged;
+
 use drydock::core::policy::{LiveAddresses, Mode, PolicySet, read};
-use drydock::core::verdict::{Place, judge};
+use judged::{judge, patched};
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -71,31 +72,18 @@ fn pod(fixture: &str) -> Value {
     }
 }
 
-/// Returns what becomes of a pod.
+/// Returns a pod as the API server stores it.
 #[track_caller]
 fn mutate(pod: &Value, policy: &str, live: &LiveAddresses) -> Value {
     let read = read("policy.yaml", policy);
     assert_eq!(read.errors, []);
-    let (set, text) = (PolicySet::new(read.policies, live), pod.to_string());
-    let namespace = Namespace {
-        name: "cicd",
-        labels: None,
-    };
-    let place = Place {
-        namespace,
-        mode: Mode::Enforce,
-        own_namespace: "drydock",
-    };
-    let verdict = judge(Pod::from_json(&text).unwrap(), &set, place).unwrap();
-    let mut pod = pod.clone();
-    if let Some(patch) = &verdict.patch {
-        let patch: json_patch::Patch = serde_json::from_str(patch).unwrap();
-        json_patch::patch(&mut pod, &patch).unwrap();
-    }
-    pod
+    let set = PolicySet::new(read.policies, live);
+    judge(pod, &set, Mode::Enforce, |verdict| {
+        patched(pod, verdict.patch.as_deref())
+    })
 }
 
-/// What the three Ingresses have.
+/// The addresses of the three Ingresses.
 fn ingresses(address: &str) -> LiveAddresses {
     let names = [
         "gitlab-webservice-default",
@@ -113,7 +101,7 @@ fn ingresses(address: &str) -> LiveAddresses {
         .into()
 }
 
-/// A pod without what drydock writes when aliases change.
+/// A pod without the fields that change with the aliases.
 fn without_aliases(pod: &Value) -> Value {
     let mut pod = pod.clone();
     pod["spec"].as_object_mut().unwrap().remove("hostAliases");
@@ -179,7 +167,8 @@ fn aliases_stay_as_long_as_the_ingresses_say_nothing_else(#[case] live: LiveAddr
     assert_eq!(mutate(&before, LIVE_ALIASES, &live), before);
 }
 
-/// What a container has mounted: path → source, and whether it is read-only. Limits aside, which the hand-made fix lacks.
+/// The mounts of a container: path → source without size limits, which the hand-made fix lacks, and
+/// whether it is read-only.
 fn mounts(pod: &Value, container: &Value) -> BTreeMap<String, (Value, bool)> {
     let volumes = pod["spec"]["volumes"].as_array().unwrap();
     let mut mounts = BTreeMap::new();
@@ -225,7 +214,7 @@ fn the_secret_makes_room_as_in_the_hand_made_fix(
             (json!({"emptyDir": {"medium": "Memory"}}), false)
         );
     }
-    // The runner mounts everything in its own init container too; there only the certificates matter.
+    // The runner's own init container has all mounts too; only the certificates matter there.
     for init in after["spec"]["initContainers"]
         .as_array()
         .into_iter()

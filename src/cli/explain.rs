@@ -1,63 +1,35 @@
-//! `drydock mutate -o explain`: for each rule what it did, or why not, in sentences.
+//! `drydock mutate -o explain`: the changes and findings of each rule in sentences.
 
 use crate::core::policy::set::{Desired, DesiredDind};
 use crate::core::policy::{Mode, Policy};
-use crate::core::rules::note::Fact;
+use crate::core::rules::finding::FindingKind;
 use crate::core::rules::{Audience, Plan};
 use crate::core::verdict::{AuditReason, Outcome, SkipReason, Verdict};
-use std::io::Write;
+use std::fmt::Display;
 
-/// Writes the explanation of one verdict.
-pub(super) fn write(
-    out: &mut impl Write,
-    title: &str,
-    verdict: &Verdict<'_>,
-    mode: Mode,
-) -> anyhow::Result<()> {
-    writeln!(out, "{title}: {}", summary(verdict, mode))?;
-    if let Some(recognised) = verdict.recognised {
-        line(
-            out,
+/// Explains one verdict.
+pub(super) fn explain(title: &str, verdict: &Verdict<'_>, mode: Mode) -> String {
+    let mut lines = Lines(format!("{title}: {}\n", summary(verdict, mode)));
+    if let Some(mark) = verdict.mark {
+        lines.add(
             "P2",
-            &format!("it is a job pod: it has {}", recognised.sign()),
-        )?;
+            format_args!("it is a job pod: it has {}", mark.description()),
+        );
     }
-    if let Some(claims) = &verdict.claims {
-        line(out, "A5", claims)?;
+    if let Some(sentence) = &verdict.existing_annotations {
+        lines.add("A5", sentence);
     }
-    policies(out, verdict)?;
-    let in_force = !matches!(verdict.outcome, Outcome::Audited(_));
-    plan(
-        out,
-        &verdict.matching.enforce,
-        &verdict.enforced,
-        if in_force {
-            ""
-        } else {
-            "audit only, not done: "
-        },
-    )?;
-    plan(
-        out,
-        &verdict.matching.audit,
-        &verdict.audited,
-        "audit policy, not done: ",
-    )
-}
-
-fn line(out: &mut impl Write, rule: &str, sentence: &str) -> anyhow::Result<()> {
-    writeln!(out, "  {sentence} ({rule})")?;
-    Ok(())
-}
-
-fn line_of_policy(
-    out: &mut impl Write,
-    rule: &str,
-    policy: &Policy,
-    sentence: &str,
-) -> anyhow::Result<()> {
-    writeln!(out, "  {sentence} ({rule}, policy \"{}\")", policy.name)?;
-    Ok(())
+    lines.add_policies(verdict);
+    let is_audit = matches!(verdict.outcome, Outcome::Audited(_));
+    let prefix = if is_audit {
+        "audit only, not done: "
+    } else {
+        ""
+    };
+    lines.add_plan(&verdict.matching.enforce, &verdict.enforced, prefix);
+    let prefix = "audit policy, not done: ";
+    lines.add_plan(&verdict.matching.audit, &verdict.audited, prefix);
+    lines.0
 }
 
 fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
@@ -66,151 +38,126 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
             1 => "mutated, 1 change".to_owned(),
             changes => format!("mutated, {changes} changes"),
         },
-        Outcome::Unchanged => "unchanged, it is as the policies want it".to_owned(),
+        Outcome::Unchanged => "unchanged, it already is what the policies ask for".to_owned(),
         Outcome::Denied => "denied".to_owned(),
-        Outcome::Skipped(SkipReason::NotPodCreation) => {
-            "skipped, the request does not create a pod".to_owned()
-        }
-        Outcome::Skipped(SkipReason::ExcludedNamespace) => {
-            "skipped, drydock never touches this namespace".to_owned()
-        }
-        Outcome::Skipped(SkipReason::NotJobPod(reason)) => {
-            format!("skipped, {}", reason.sentence())
-        }
-        Outcome::Skipped(SkipReason::NoPolicy) => "skipped, no policy matches it".to_owned(),
-        Outcome::Audited(reason) => {
-            let why = if mode == Mode::Audit {
-                "the namespace is in audit"
-            } else {
-                "policies in Audit mode only speak"
+        Outcome::Skipped(reason) => {
+            let why = match reason {
+                SkipReason::NotPodCreation => "the request does not create a pod",
+                SkipReason::ExcludedNamespace => "drydock never changes pods of this namespace",
+                SkipReason::NotJobPod(reason) => reason.sentence(),
+                SkipReason::NoPolicy => "no policy matches it",
             };
-            match reason {
-                AuditReason::WouldMutate => format!("audited ({why}), it would have been changed"),
-                AuditReason::WouldDeny => format!("audited ({why}), it would have been refused"),
-                AuditReason::NothingToChange => {
-                    format!("audited ({why}), nothing would have been changed")
-                }
+            format!("skipped, {why}")
+        }
+        Outcome::Audited(reason) => {
+            let why = match mode {
+                Mode::Audit => "the namespace is in audit",
+                Mode::Enforce => "policies in Audit mode only report",
+            };
+            let result = match reason {
+                AuditReason::WouldMutate => "it would have been changed",
+                AuditReason::WouldDeny => "it would have been refused",
+                AuditReason::NothingToChange => "nothing would have been changed",
+            };
+            format!("audited ({why}), {result}")
+        }
+    }
+}
+
+/// The lines of an explanation. Each has a sentence, and a rule in brackets.
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, rule: &str, sentence: impl Display) {
+        self.0 += &format!("  {sentence} ({rule})\n");
+    }
+
+    fn add_of_policy(&mut self, rule: &str, policy: &Policy, sentence: impl Display) {
+        self.0 += &format!("  {sentence} ({rule}, policy \"{}\")\n", policy.name);
+    }
+
+    fn add_policies(&mut self, verdict: &Verdict<'_>) {
+        let matching = &verdict.matching;
+        for (desired, mode) in [(&matching.enforce, "Enforce"), (&matching.audit, "Audit")] {
+            for Policy { name, priority, .. } in &desired.policies {
+                let state = format_args!("matches (priority {priority}, {mode})");
+                self.add("M1", format_args!("policy \"{name}\" {state}"));
+            }
+            for loss in &desired.losses {
+                self.add("M4", loss);
             }
         }
-    }
-}
-
-fn policies(out: &mut impl Write, verdict: &Verdict<'_>) -> anyhow::Result<()> {
-    let matching = &verdict.matching;
-    for (desired, mode) in [(&matching.enforce, "Enforce"), (&matching.audit, "Audit")] {
-        for policy in &desired.policies {
-            line(
-                out,
+        let others = "its podSelector or namespaceSelector asks for other labels";
+        let unknown = "its namespaceSelector asks for labels that are unknown here; \
+                       give them with --namespace-labels";
+        let others = matching.others().map(|policy| (policy, others));
+        let undecided = matching.undecided.iter().map(|policy| (*policy, unknown));
+        for (policy, why) in others.chain(undecided) {
+            self.add(
                 "M1",
-                &format!(
-                    "policy \"{}\" matches (priority {}, {mode})",
-                    policy.name, policy.priority
-                ),
-            )?;
-        }
-        for loss in &desired.losses {
-            line(out, "M4", &loss.to_string())?;
+                format_args!("policy \"{}\" does not match: {why}", policy.name),
+            );
         }
     }
-    for policy in matching.others() {
-        line(
-            out,
-            "M1",
-            &format!(
-                "policy \"{}\" does not match: its podSelector or namespaceSelector asks for other labels",
-                policy.name
-            ),
-        )?;
-    }
-    for policy in &matching.undecided {
-        line(
-            out,
-            "M1",
-            &format!(
-                "policy \"{}\" does not match: its namespaceSelector asks for labels that are not known here; give them with --namespace-labels",
-                policy.name
-            ),
-        )?;
-    }
-    Ok(())
-}
 
-fn plan(
-    out: &mut impl Write,
-    desired: &Desired<'_>,
-    plan: &Plan<'_>,
-    prefix: &str,
-) -> anyhow::Result<()> {
-    if desired.is_empty() {
-        return Ok(());
+    fn add_plan(&mut self, desired: &Desired<'_>, plan: &Plan<'_>, prefix: &str) {
+        if desired.is_empty() {
+            return;
+        }
+        if desired.hosts.is_empty() && desired.hostnames_from.is_empty() {
+            self.add("H1", "the policies own no hostnames");
+        }
+        for change in &plan.changes {
+            self.add_of_policy(
+                change.rule(),
+                change.policy,
+                format_args!("{prefix}{change}"),
+            );
+        }
+        if desired.dind.is_none() {
+            self.add(
+                "D1",
+                "no policy has dind, so nothing about docker is changed",
+            );
+        }
+        for finding in plan.findings.iter().chain(&plan.denial) {
+            // These report a change; the others are true in any mode.
+            let prefix = match finding.kind {
+                FindingKind::VolumeDisplaced { .. } | FindingKind::MountUnrestricted { .. } => {
+                    prefix
+                }
+                _ => "",
+            };
+            let reported = match finding.audience() {
+                Audience::Author => "reported to the author: ",
+                Audience::Team | Audience::Explain => "",
+            };
+            let sentence = format_args!("{prefix}{reported}{finding}");
+            self.add_of_policy(finding.rule(), finding.policy, sentence);
+        }
+        let is_no_dind = |kind: &FindingKind<'_>| matches!(kind, FindingKind::NoDind);
+        if let Some(dind) = &desired.dind
+            && !plan
+                .findings
+                .iter()
+                .any(|finding| is_no_dind(&finding.kind))
+        {
+            self.add_missing(dind);
+        }
     }
-    if desired.hosts.is_empty() && desired.hostnames_from.is_empty() {
-        line(out, "H1", "the policies own no hostnames")?;
-    }
-    for change in &plan.changes {
-        let sentence = format!("{prefix}{change}");
-        line_of_policy(out, change.action.rule(), change.policy, &sentence)?;
-    }
-    if desired.dind.is_none() {
-        line(
-            out,
-            "D1",
-            "no policy speaks about dind, so nothing about docker is changed",
-        )?;
-    }
-    for note in plan.notes.iter().chain(&plan.denial) {
-        // These tell of what was done; the others hold either way.
-        let prefix = match note.fact {
-            Fact::Displaced { .. } | Fact::Unrestricted { .. } => prefix,
-            _ => "",
-        };
-        let told = if note.audience() == Audience::Author {
-            "told: "
-        } else {
-            ""
-        };
-        let sentence = format!("{prefix}{told}{note}");
-        line_of_policy(out, note.rule(), note.policy, &sentence)?;
-    }
-    // Where there is no dind, that has been said.
-    let has_dind = !plan
-        .notes
-        .iter()
-        .any(|note| matches!(note.fact, Fact::NoDind));
-    for (rule, sentence) in desired
-        .dind
-        .iter()
-        .filter(|_| has_dind)
-        .flat_map(not_asked_for)
-    {
-        line(out, rule, sentence)?;
-    }
-    Ok(())
-}
 
-/// Returns what the policies could ask for in dind pods and do not.
-fn not_asked_for(desired: &DesiredDind<'_>) -> Vec<(&'static str, &'static str)> {
-    let nowhere = desired.node_selector.is_empty() && desired.tolerations.is_empty();
-    [
-        (
-            desired.volumes.is_empty(),
-            "V1",
-            "the policies add no volumes for dind",
-        ),
-        (
-            desired.registry_cas.is_empty(),
-            "R1",
-            "the policies give dind no registry's authority",
-        ),
-        (
-            nowhere,
-            "S1",
-            "the policies do not say on which nodes dind runs",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(absent, rule, sentence)| absent.then_some((rule, sentence)))
-    .collect()
+    /// Adds the parts of `dind` that no policy has.
+    fn add_missing(&mut self, dind: &DesiredDind<'_>) {
+        if dind.volumes.is_empty() {
+            self.add("V1", "the policies add no volumes for dind");
+        }
+        if dind.registry_cas.is_empty() {
+            self.add("R1", "the policies have no registry CAs for dind");
+        }
+        if dind.node_selector.is_empty() && dind.tolerations.is_empty() {
+            self.add("S1", "the policies have no scheduling for dind");
+        }
+    }
 }
 
 #[cfg(test)]

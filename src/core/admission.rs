@@ -14,9 +14,9 @@ use crate::core::object_name::{NamespaceName, PodName};
 use crate::core::policy::Mode;
 use crate::core::policy::PolicySet;
 use crate::core::policy::set::{Labels, Matching, Namespace};
-use crate::core::rules::Audience;
+use crate::core::rules::{Audience, Change};
 use crate::core::shown::{Joined, shown};
-use crate::core::verdict::{self, Outcome, Place, SkipReason, Standing, Verdict};
+use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
 use std::collections::BTreeMap;
 
 /// Bytes of a note in words, about.
@@ -125,7 +125,7 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         },
     };
     let created = request.created_pod();
-    let place = Place {
+    let scope = Scope {
         namespace: Namespace {
             name: namespace.as_deref().unwrap_or_default(),
             labels,
@@ -134,7 +134,7 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         own_namespace: context.own_namespace,
     };
     let verdict = match request.into_pod()? {
-        Some(pod) => verdict::judge(pod, context.policies, place)?,
+        Some(pod) => verdict::judge(pod, context.policies, scope)?,
         None => Verdict::skipped(SkipReason::NotPodCreation),
     };
     let namespace_name = namespace.as_deref().unwrap_or_default().to_owned();
@@ -151,10 +151,7 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
 
 fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) -> Record {
     let names = |plan: &crate::core::rules::Plan<'_>| {
-        plan.changes
-            .iter()
-            .map(|change| change.action.name())
-            .collect::<Vec<_>>()
+        plan.changes.iter().map(Change::name).collect::<Vec<_>>()
     };
     let (mut changes, mut audit_changes) = (names(&verdict.enforced), names(&verdict.audited));
     if verdict.patch.is_none() {
@@ -167,15 +164,15 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         policies.add(&policy.label);
     }
     let mut notes = Joined::new("; ", MOST_BYTES);
-    for (note, standing) in verdict.notes(Audience::Team) {
-        let standing = match standing {
-            Standing::InForce => "",
-            Standing::Audit => ", audit",
+    for (note, mode) in verdict.findings(Audience::Team) {
+        let mode = match mode {
+            Mode::Enforce => "",
+            Mode::Audit => ", audit",
         };
         notes.reserve(ROOM_FOR_A_NOTE);
-        notes.add(format_args!("{note} ({}{standing})", note.rule()));
+        notes.add(format_args!("{note} ({}{mode})", note.rule()));
     }
-    if let Some(claims) = &verdict.claims {
+    if let Some(claims) = &verdict.existing_annotations {
         notes.add(format_args!("{claims} (A5)"));
     }
     Record {
@@ -201,8 +198,8 @@ fn author_notes(
         return None;
     }
     let in_force = || {
-        let notes = verdict.notes(Audience::Author);
-        notes.filter(|(_, standing)| *standing == Standing::InForce)
+        let notes = verdict.findings(Audience::Author);
+        notes.filter(|(_, mode)| *mode == Mode::Enforce)
     };
     let more = in_force().count().saturating_sub(MOST_AUTHOR_NOTES);
     let kept = MOST_AUTHOR_NOTES - usize::from(more > 0);

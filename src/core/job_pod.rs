@@ -1,51 +1,53 @@
-//! Which pods are GitLab Runner job pods, of every generation from 13.12 to today's main (rules P2 and P3).
+//! Job pods: which pods GitLab Runner created, in the versions 13.12 to 19 (rules P2 and P3).
 //!
-//! No mark is common to all generations, so they are tried from the strongest to the weakest; the first hit wins.
-//! None is a security boundary: whoever may create pods can forge them.
-//! Source: GitLab Runner's `executors/kubernetes/kubernetes.go` (`buildLabels`, `setupBuildPod`) at the versions named below.
+//! No mark is common to all versions, so the marks are tried from the strongest to the weakest; the
+//! first match decides. None is a security boundary: a user who may create pods can forge them.
+//! Source: GitLab Runner `executors/kubernetes/kubernetes.go` (`buildLabels`, `setupBuildPod`), in
+//! the versions named below.
 
-pub mod client;
-pub mod dind;
+pub(crate) mod dind;
+pub(crate) mod docker_host;
 
-use crate::core::pod::{Pod, text};
+use crate::core::pod::{Container, Pod, text};
 
-/// How a pod was recognised.
+/// The mark that identifies a job pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Recognised {
+pub enum JobPodMark {
     /// Runner ≥ 17.9: the label `job.runner.gitlab.com/pod`, which job authors cannot set.
     Label,
-    /// Runner 15.9–17.8: the annotations `job.runner.gitlab.com/id` and `project.runner.gitlab.com/id`.
+    /// Runner 15.9–17.8: the annotations `job.runner.gitlab.com/id` and
+    /// `project.runner.gitlab.com/id`.
     Annotations,
-    /// Older runners: the label `pod` with the runner's own pattern, on a pod of the runner's shape.
+    /// Older runners: the label `pod` with the pattern of the runner, and the runner's containers.
     Shape,
 }
 
-impl Recognised {
-    /// Returns what gave the pod away, as the rest of "it is a job pod: it has …".
-    #[must_use]
-    pub fn sign(self) -> &'static str {
+impl JobPodMark {
+    /// Returns the mark in words, after "it has".
+    pub fn description(self) -> &'static str {
         match self {
             Self::Label => "the label job.runner.gitlab.com/pod (GitLab Runner 17.9 or later)",
             Self::Annotations => {
-                "the annotations job.runner.gitlab.com/id and project.runner.gitlab.com/id (GitLab Runner 15.9 or later)"
+                "the annotations job.runner.gitlab.com/id and project.runner.gitlab.com/id \
+                 (GitLab Runner 15.9 or later)"
             }
             Self::Shape => "the label pod and the containers of a GitLab Runner before 15.9",
         }
     }
 }
 
-/// Why a pod is left alone.
+/// The reason why a pod is not treated as a job pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotJobPod {
-    /// Nothing says that a runner made it.
+    /// It has no mark of a runner.
     NotRecognised,
-    /// It only reserves room on a node.
+    /// It only reserves resources on a node.
     PausePod,
-    /// Something controls it: the runner manager, a pod of a ReplicaSet.
+    /// It has a controller: the runner manager, a pod of a ReplicaSet.
     Controlled,
-    /// The API server's picture of a static pod.
+    /// It is the API server's object for a static pod.
     MirrorPod,
-    /// Its containers are Windows containers.
+    /// It has Windows containers.
     Windows,
 }
 
@@ -59,133 +61,123 @@ impl NotJobPod {
         Self::Windows,
     ];
 
-    /// Returns the name that metrics, logs and annotations use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    /// Returns the name for metrics, logs and annotations, and the sentence.
+    fn name_and_sentence(self) -> (&'static str, &'static str) {
         match self {
-            Self::NotRecognised => "not-a-job-pod",
-            Self::PausePod => "pause-pod",
-            Self::Controlled => "controlled",
-            Self::MirrorPod => "mirror-pod",
-            Self::Windows => "windows",
+            Self::NotRecognised => (
+                "not-a-job-pod",
+                "it is not a GitLab Runner job pod: it has no label, annotation or shape of a \
+                 supported runner",
+            ),
+            Self::PausePod => (
+                "pause-pod",
+                "it is a pause pod of the runner's autoscaler (label runner.gitlab.com/pause-pod)",
+            ),
+            Self::Controlled => (
+                "controlled",
+                "another object controls it (ownerReferences), unlike a job pod",
+            ),
+            Self::MirrorPod => (
+                "mirror-pod",
+                "it is the mirror of a static pod (annotation kubernetes.io/config.mirror)",
+            ),
+            Self::Windows => (
+                "windows",
+                "it runs on Windows, where the API server refuses hostAliases and dind does not run",
+            ),
         }
+    }
+
+    /// Returns the name for metrics, logs and annotations.
+    pub fn name(self) -> &'static str {
+        self.name_and_sentence().0
     }
 
     /// Returns the reason as a sentence.
-    #[must_use]
     pub fn sentence(self) -> &'static str {
-        match self {
-            Self::NotRecognised => {
-                "it is not a GitLab Runner job pod: no label, annotation or shape of a known runner"
-            }
-            Self::PausePod => {
-                "it is a pause pod of the runner's autoscaler (label runner.gitlab.com/pause-pod)"
-            }
-            Self::Controlled => {
-                "another object controls it (ownerReferences), which no job pod has"
-            }
-            Self::MirrorPod => {
-                "it is the mirror of a static pod (annotation kubernetes.io/config.mirror)"
-            }
-            Self::Windows => {
-                "it runs on Windows, where the API server refuses hostAliases and dind does not run"
-            }
-        }
+        self.name_and_sentence().1
     }
 }
 
-/// Recognises a job pod.
+/// Recognises a job pod by its mark.
 ///
 /// # Errors
-/// The reason why the pod is to be left alone.
-pub fn recognise(pod: &Pod<'_>) -> Result<Recognised, NotJobPod> {
+/// The reason why the pod is not treated as a job pod.
+pub fn recognise(pod: &Pod<'_>) -> Result<JobPodMark, NotJobPod> {
     if pod.label("runner.gitlab.com/pause-pod").is_some() {
         return Err(NotJobPod::PausePod);
     }
     if pod.annotation("kubernetes.io/config.mirror").is_some() {
         return Err(NotJobPod::MirrorPod);
     }
-    if pod
-        .metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .any(|owner| owner.controller == Some(true))
-    {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    if owners.any(|owner| owner.controller == Some(true)) {
         return Err(NotJobPod::Controlled);
     }
-    let recognised = sign(pod).ok_or(NotJobPod::NotRecognised)?;
+    let mark = mark(pod).ok_or(NotJobPod::NotRecognised)?;
     if runs_on_windows(pod) {
         return Err(NotJobPod::Windows);
     }
-    Ok(recognised)
+    Ok(mark)
 }
 
-fn sign(pod: &Pod<'_>) -> Option<Recognised> {
+fn mark(pod: &Pod<'_>) -> Option<JobPodMark> {
     if pod.label("job.runner.gitlab.com/pod").is_some() {
-        return Some(Recognised::Label);
+        return Some(JobPodMark::Label);
     }
-    if pod.annotation("job.runner.gitlab.com/id").is_some()
-        && pod.annotation("project.runner.gitlab.com/id").is_some()
-    {
-        return Some(Recognised::Annotations);
+    let ids = ["job.runner.gitlab.com/id", "project.runner.gitlab.com/id"];
+    if ids.iter().all(|key| pod.annotation(key).is_some()) {
+        return Some(JobPodMark::Annotations);
     }
-    has_runner_shape(pod).then_some(Recognised::Shape)
+    has_runner_shape(pod).then_some(JobPodMark::Shape)
 }
 
-/// The runner does not set `spec.os`; its Windows pods are known by their node selector.
+/// The runner does not set `spec.os`; its Windows pods have a node selector.
 fn runs_on_windows(pod: &Pod<'_>) -> bool {
     let os = pod.spec.os.as_ref().map(|os| text(&os.name));
-    let selected = pod
-        .spec
-        .node_selector
-        .as_ref()
-        .and_then(|selector| selector.get("kubernetes.io/os"));
+    let selector = pod.spec.node_selector.as_ref();
+    let selected = selector.and_then(|selector| selector.get("kubernetes.io/os"));
     os == Some("windows") || selected == Some("windows")
 }
 
 fn has_runner_shape(pod: &Pod<'_>) -> bool {
-    let Some(label) = pod.label("pod") else {
-        return false;
+    let containers = pod.spec.containers.as_deref().unwrap_or_default();
+    let is_named = |index: usize, name: &str| {
+        containers
+            .get(index)
+            .is_some_and(|container| container.name() == name)
     };
-    is_unique_name(label)
-        && text(&pod.spec.restart_policy) == "Never"
-        && container_name(&pod.spec.containers, 0) == Some("build")
-        && (container_name(&pod.spec.containers, 1) == Some("helper") || has_bootstrap(pod))
-        && is_named_after(pod, label)
+    pod.label("pod").is_some_and(|label| {
+        is_unique_name(label)
+            && text(&pod.spec.restart_policy) == "Never"
+            && is_named(0, "build")
+            && (is_named(1, "helper") || has_bootstrap(pod))
+            && is_named_after(pod, label)
+    })
 }
 
-fn container_name<'p>(
-    containers: &'p Option<Vec<crate::core::pod::Container<'_>>>,
-    index: usize,
-) -> Option<&'p str> {
-    containers
-        .as_ref()?
-        .get(index)
-        .map(crate::core::pod::Container::name)
-}
-
-/// Runner ≥ 19.2 with `FF_CONCRETE` has no helper container but this init container.
+/// Whether the pod has the init container that replaces the helper container with `FF_CONCRETE`
+/// (runner ≥ 19.2).
 fn has_bootstrap(pod: &Pod<'_>) -> bool {
-    pod.spec
+    let mut names = pod
+        .spec
         .init_containers
         .iter()
         .flatten()
-        .any(|container| container.name() == "init-steps-bootstrap")
+        .map(Container::name);
+    names.any(|name| name == "init-steps-bootstrap")
 }
 
-/// Up to 16.1 the API server generates the name from the label, without a dash between; from 16.2 the runner does, from its first 54 characters.
+/// Up to 16.1 the API server generates the name from the label, without a dash between them. From
+/// 16.2 the runner generates it from the first 54 characters of the label.
 fn is_named_after(pod: &Pod<'_>, label: &str) -> bool {
-    if text(&pod.metadata.generate_name) == label {
-        return true;
-    }
     let prefix = label.get(..54).unwrap_or(label);
-    text(&pod.metadata.name)
-        .strip_prefix(prefix)
-        .is_some_and(|rest| rest.starts_with('-'))
+    let rest = text(&pod.metadata.name).strip_prefix(prefix);
+    text(&pod.metadata.generate_name) == label || rest.is_some_and(|rest| rest.starts_with('-'))
 }
 
-/// Whether a label is the runner's `ProjectUniqueName`: `runner-TOKEN-project-ID-concurrent-N`, which labels cut at 63 characters.
+/// Whether a label is the runner's `ProjectUniqueName`, `runner-TOKEN-project-ID-concurrent-N`,
+/// which is cut at 63 characters.
 fn is_unique_name(label: &str) -> bool {
     const PROJECT: &str = "-project-";
     let Some(rest) = label.strip_prefix("runner-") else {
@@ -201,17 +193,14 @@ fn is_unique_name(label: &str) -> bool {
     })
 }
 
-/// Whether a text is empty or `-concurrent-N`; a cut label may end anywhere in it.
-fn is_concurrency(text: &str, cut: bool) -> bool {
+/// Whether a text is empty or `-concurrent-N`. A cut label may end anywhere in it.
+fn is_concurrency(text: &str, is_cut: bool) -> bool {
     const CONCURRENT: &str = "-concurrent-";
-    if text.is_empty() {
-        return true;
-    }
     match text.strip_prefix(CONCURRENT) {
         Some(number) => {
-            (!number.is_empty() || cut) && number.bytes().all(|byte| byte.is_ascii_digit())
+            (!number.is_empty() || is_cut) && number.bytes().all(|byte| byte.is_ascii_digit())
         }
-        None => cut && CONCURRENT.starts_with(text),
+        None => text.is_empty() || (is_cut && CONCURRENT.starts_with(text)),
     }
 }
 

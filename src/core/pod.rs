@@ -302,6 +302,13 @@ impl<'a> Pod<'a> {
         list.as_ref()?.get(id.index)
     }
 
+    /// Returns the `build` container, which runs the script of the job.
+    #[must_use]
+    pub fn build(&self) -> Option<(ContainerId, &Container<'a>)> {
+        let mut containers = ContainerList::Containers.places(&self.spec.containers);
+        containers.find(|(_, container)| container.name() == "build")
+    }
+
     /// Returns a container, to change it.
     pub fn container_mut(&mut self, id: ContainerId) -> Option<&mut Container<'a>> {
         let list = match id.list {
@@ -320,6 +327,12 @@ impl<'a> Pod<'a> {
     /// Returns the first volume of a name.
     #[must_use]
     pub fn volume(&self, name: &str) -> Option<&Volume<'a>> {
+        self.volumes().get(self.volume_index(name)?)
+    }
+
+    /// Returns the index of the first volume of a name.
+    #[must_use]
+    pub fn volume_index(&self, name: &str) -> Option<usize> {
         self.spec.volume_index.find(self.volumes(), name)
     }
 

@@ -1,50 +1,52 @@
 //! The rules: desired − actual = changes.
 //!
 //! ```text
-//! Pod + Desired ─► plan ─► Plan { changes, notes, denial }
-//!                            │        └─► sentences for people (explain, warnings)
-//!                            └─► patch (RFC 6902), names (metrics, annotation)
+//! Pod + Desired ─► plan ─► Plan { changes, findings, denial }
+//!                            │        └─► sentences (explain, warnings, log)
+//!                            └─► JSON Patch (RFC 6902), names (metrics, annotation)
 //! ```
 //!
-//! Each rule looks at the pod as the rules before it left it and records changes one at a time; a change is applied to that picture
-//! the moment it is recorded, so positions in it are those at which its patch operations apply.
-//! Nothing here waits, reads a clock, or fails: a pod that makes no sense gets fewer changes, never an error.
+//! Each rule reads the pod as the rules before it left it. A change is applied to the pod when it
+//! is recorded, so its indices are valid when the API server applies its patch operations. A rule
+//! never fails: a malformed pod gets fewer changes.
 
 mod advice;
-mod annotations;
-pub mod change;
+pub(crate) mod annotations;
+pub(crate) mod change;
 mod docker_certs;
 mod docker_volumes;
+pub(crate) mod finding;
 mod host_aliases;
-pub mod note;
 mod patch;
 mod registry_cas;
 mod scheduling;
 mod volume_names;
 
 pub use change::Change;
-pub use note::{Audience, Note};
-pub use patch::{PatchTooLarge, patch};
+pub use finding::{Audience, Finding};
+pub use patch::PatchTooLarge;
+pub(crate) use patch::patch;
 
-use crate::core::job_pod::{client, dind};
-use crate::core::pod::{Pod, Text};
+use crate::core::job_pod::dind::DindContainers;
+use crate::core::job_pod::docker_host::DockerHost;
+use crate::core::pod::{ContainerId, Pod, Text};
 use crate::core::policy::{Desired, Policy};
-use change::{Action, NewSource};
+use change::{Action, NewMount, NewSource};
+use finding::FindingKind;
 use volume_names::VolumeNames;
 
-/// What policies do to one pod.
+/// The effect of policies on one pod.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
-    /// The changes, in the order in which their operations apply.
+    /// The changes, in the order of their operations.
     pub changes: Vec<Change<'a>>,
-    /// What there is to say beside the changes.
-    pub notes: Vec<Note<'a>>,
-    /// Why the pod is to be refused. Then there are no changes.
-    pub denial: Option<Note<'a>>,
+    /// The findings.
+    pub findings: Vec<Finding<'a>>,
+    /// The reason to refuse the pod. Then there are no changes.
+    pub denial: Option<Finding<'a>>,
 }
 
-/// Plans what `desired` asks for on `pod`, which is left as the changes leave it.
-#[must_use]
+/// Plans the changes from `pod` to `desired`, and applies them to `pod`.
 pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
     let mut planner = Planner {
         pod,
@@ -55,25 +57,27 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
         names: VolumeNames::default(),
     };
     host_aliases::plan(&mut planner, desired);
-    let mut daemon = None;
+    let mut docker_host = None;
     if let Some(wanted) = &desired.dind {
-        let found = dind::find(planner.pod, &wanted.images);
-        let daemon = daemon.insert(client::daemon(planner.pod, &found.containers));
-        planner.note_undecided(&found, wanted.client_certs.policy);
-        if found.containers.is_empty() {
-            if found.undecided.is_empty() {
-                planner.note(wanted.client_certs.policy, note::Fact::NoDind);
-            }
-        } else {
-            docker_certs::plan(&mut planner, wanted, &found.containers, daemon);
-            docker_volumes::plan(&mut planner, wanted, &found.containers);
-            registry_cas::plan(&mut planner, wanted, &found.containers);
-            scheduling::plan(&mut planner, wanted);
-        }
         let policy = wanted.client_certs.policy;
-        advice::give(&mut planner, policy, &found.containers, daemon);
+        let DindContainers { dinds, undecided } = DindContainers::of(planner.pod, &wanted.images);
+        let docker_host = docker_host.insert(DockerHost::of(planner.pod, &dinds));
+        let is_undecided = !undecided.is_empty();
+        for (container, image, reference) in undecided {
+            let kind = FindingKind::UndecidedImage(container, image, reference);
+            planner.report(policy, kind);
+        }
+        if !dinds.is_empty() {
+            docker_certs::plan(&mut planner, wanted, &dinds, docker_host);
+            docker_volumes::plan(&mut planner, wanted, &dinds);
+            registry_cas::plan(&mut planner, wanted, &dinds);
+            scheduling::plan(&mut planner, wanted);
+        } else if !is_undecided {
+            planner.report(policy, FindingKind::NoDind);
+        }
+        advice::plan(&mut planner, policy, &dinds, docker_host);
     }
-    advice::on_hosts_files(&mut planner, desired, daemon.as_ref());
+    advice::report_hosts_files(&mut planner, desired, docker_host.as_ref());
     let mut plan = planner.plan;
     if plan.denial.is_some() {
         plan.changes.clear();
@@ -81,23 +85,7 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
     plan
 }
 
-/// Returns the annotations that say what changed a pod (A5): key and value.
-#[must_use]
-pub fn annotations(
-    original: &Pod<'_>,
-    desired: &Desired<'_>,
-    changes: &[Change<'_>],
-) -> Vec<(&'static str, String)> {
-    annotations::of(original, desired, changes)
-}
-
-/// Says which of those annotations a pod came with, if any.
-#[must_use]
-pub fn claims(original: &Pod<'_>) -> Option<String> {
-    annotations::claims(original)
-}
-
-/// The pod as the rules so far leave it, and what they recorded.
+/// The pod as the rules so far leave it, and their plan.
 struct Planner<'p, 'a> {
     pod: &'p mut Pod<'a>,
     plan: Plan<'a>,
@@ -105,60 +93,64 @@ struct Planner<'p, 'a> {
 }
 
 impl<'a> Planner<'_, 'a> {
-    /// Records a change and applies it to the picture of the pod.
+    /// Records a change and applies it to the pod.
     fn change(&mut self, policy: &'a Policy, action: Action<'a>) {
-        action.apply(self.pod);
-        if let Action::AddVolume { name, .. } = &action {
+        if let Action::AddVolume(name, ..) = &action {
             self.names.take(name);
         }
-        self.plan.changes.push(Change { policy, action });
+        let is_list_missing = action.apply(self.pod);
+        self.plan.changes.push(Change {
+            policy,
+            action,
+            is_list_missing,
+        });
     }
 
-    /// Records removals and applies them. Those that follow each other in one list, from the last to
-    /// the first, cost one pass over it.
+    /// Records removals and applies them to the pod; see [`change::remove_all`].
     fn remove(&mut self, removals: Vec<(&'a Policy, Action<'a>)>) {
-        change::apply_removals(removals.iter().map(|(_, action)| action), self.pod);
-        let changes = removals
-            .into_iter()
-            .map(|(policy, action)| Change { policy, action });
+        change::remove_all(removals.iter().map(|(_, action)| action), self.pod);
+        let changes = removals.into_iter().map(|(policy, action)| Change {
+            policy,
+            action,
+            is_list_missing: false,
+        });
         self.plan.changes.extend(changes);
     }
 
-    /// Adds a volume under a name that is free; returns the name.
+    /// Adds a volume; returns its name, which is the preferred one if that is free (V4).
     fn add_volume(
         &mut self,
         policy: &'a Policy,
         preferred: impl Into<Text<'a>>,
         source: NewSource<'a>,
     ) -> Text<'a> {
-        let name = self.free_volume_name(preferred);
-        let action = Action::AddVolume {
-            list_missing: self.pod.spec.volumes.is_none(),
-            name: name.clone(),
-            source,
-        };
-        self.change(policy, action);
+        let name = self.names.free(self.pod, preferred.into());
+        let added = name.clone();
+        self.change(policy, Action::AddVolume(added, source));
         name
     }
 
-    fn note(&mut self, policy: &'a Policy, fact: note::Fact<'a>) {
-        self.plan.notes.push(Note { policy, fact });
+    /// Adds a mount to a container.
+    fn add_mount(
+        &mut self,
+        policy: &'a Policy,
+        rule: &'static str,
+        container: ContainerId,
+        mount: NewMount<'a>,
+    ) {
+        let container_name = self.name_of(container);
+        let action = Action::AddMount(container, container_name, mount, rule);
+        self.change(policy, action);
     }
 
-    fn note_undecided(&mut self, found: &dind::Found, policy: &'a Policy) {
-        for id in &found.undecided {
-            if let Some(container) = self.pod.container(*id) {
-                let (container, image) = (
-                    container.name.clone().unwrap_or_default(),
-                    container.image.clone().unwrap_or_default(),
-                );
-                self.note(policy, note::Fact::ImageUndecided { container, image });
-            }
-        }
+    fn report(&mut self, policy: &'a Policy, kind: FindingKind<'a>) {
+        self.plan.findings.push(Finding { policy, kind });
     }
 
-    /// Returns a name for a volume that is added, the preferred one if possible (V4).
-    fn free_volume_name(&mut self, preferred: impl Into<Text<'a>>) -> Text<'a> {
-        self.names.free(self.pod, preferred.into())
+    fn name_of(&self, id: ContainerId) -> Text<'a> {
+        let container = self.pod.container(id);
+        container
+            .and_then(|container| container.name.clone())
+            .unwrap_or_default()
     }
 }

@@ -1,62 +1,64 @@
-//! What becomes of one pod: recognised or left alone, planned for, and named by one outcome of a closed set (rule P4).
+//! The verdict on one pod: whether it is a job pod, the plan, and one outcome of a closed set (rule
+//! P4).
 //!
-//! The webhook, `drydock mutate` and the tests all come through [`judge`].
+//! The webhook, `drydock mutate` and the tests all call [`judge`].
 
-use crate::core::job_pod::{self, NotJobPod, Recognised};
+use crate::core::job_pod::{self, JobPodMark, NotJobPod};
 use crate::core::pod::Pod;
 use crate::core::policy::set::{Matching, Namespace};
 use crate::core::policy::{Mode, PolicySet};
-use crate::core::rules::{self, Audience, Note, PatchTooLarge, Plan};
+use crate::core::rules::{self, Audience, Finding, PatchTooLarge, Plan, annotations};
 
-/// Where a pod is created.
+/// The namespace of a pod, and its mode.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// Its namespace.
+pub struct Scope<'a> {
+    /// The namespace of the pod.
     pub namespace: Namespace<'a>,
-    /// What the namespace opted in to; in a cluster the webhook's path says it.
+    /// The mode of the namespace. In a cluster it is the path of the webhook.
     pub mode: Mode,
-    /// drydock's own namespace, which is never changed, whatever its labels (P1).
+    /// drydock's own namespace, which it never changes (P1); empty if it has none.
     pub own_namespace: &'a str,
 }
 
-/// What became of a pod.
-#[derive(Debug)]
+/// The result of a review.
+#[derive(Debug, Default)]
 pub struct Verdict<'a> {
-    /// The one outcome.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How the pod was recognised, where it was.
-    pub recognised: Option<Recognised>,
+    /// The mark that identifies the job pod, if it is one.
+    pub mark: Option<JobPodMark>,
     /// The policies that match it.
     pub matching: Matching<'a>,
-    /// What Enforce policies do, or would do where the namespace is in audit.
+    /// The plan of Enforce policies. It is not applied if the namespace is in audit.
     pub enforced: Plan<'a>,
-    /// What Audit policies would do to the result.
+    /// The plan of Audit policies for the result.
     pub audited: Plan<'a>,
-    /// The patch: a JSON array of RFC 6902 operations, where the pod is changed.
+    /// The JSON Patch, if the pod is changed.
     pub patch: Option<String>,
-    /// Which of drydock's annotations the pod came with, in a sentence: this review is not what wrote them (A5).
-    pub claims: Option<String>,
+    /// A sentence about annotations of drydock in the original pod (A5).
+    pub existing_annotations: Option<String>,
 }
 
 /// The outcome of a review. Metrics, logs, annotations and `explain` use the same names.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Outcome {
     /// The pod was changed.
     Mutated,
-    /// Nothing had to be changed.
+    /// The pod needed no change.
+    #[default]
     Unchanged,
-    /// The pod is none of drydock's business.
+    /// The pod is out of scope.
     Skipped(SkipReason),
-    /// Nothing was changed because policies or the namespace only audit.
+    /// The pod is unchanged because policies or the namespace only audit.
     Audited(AuditReason),
     /// The pod was refused.
     Denied,
 }
 
-/// Why a pod was skipped.
+/// The reason to skip a pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SkipReason {
-    /// The request is not the creation of a pod.
+    /// The request does not create a pod.
     NotPodCreation,
     /// The namespace is kube-system or drydock's own.
     ExcludedNamespace,
@@ -66,174 +68,132 @@ pub enum SkipReason {
     NoPolicy,
 }
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AuditReason {
     /// The pod would have been changed.
     WouldMutate,
     /// The pod would have been refused.
     WouldDeny,
-    /// Nothing would have been changed.
+    /// The pod would not have been changed.
     NothingToChange,
 }
 
 impl Outcome {
-    /// Returns the outcome's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    fn name_and_reason(self) -> (&'static str, &'static str) {
         match self {
-            Self::Mutated => "mutated",
-            Self::Unchanged => "unchanged",
-            Self::Skipped(_) => "skipped",
-            Self::Audited(_) => "audited",
-            Self::Denied => "denied",
+            Self::Mutated => ("mutated", ""),
+            Self::Unchanged => ("unchanged", ""),
+            Self::Denied => ("denied", ""),
+            Self::Skipped(SkipReason::NotPodCreation) => ("skipped", "not-pod-creation"),
+            Self::Skipped(SkipReason::ExcludedNamespace) => ("skipped", "excluded-namespace"),
+            Self::Skipped(SkipReason::NotJobPod(reason)) => ("skipped", reason.name()),
+            Self::Skipped(SkipReason::NoPolicy) => ("skipped", "no-policy"),
+            Self::Audited(AuditReason::WouldMutate) => ("audited", "would-mutate"),
+            Self::Audited(AuditReason::WouldDeny) => ("audited", "would-deny"),
+            Self::Audited(AuditReason::NothingToChange) => ("audited", "nothing-to-change"),
         }
     }
 
-    /// Returns the reason's name; empty where the outcome says all.
-    #[must_use]
+    /// Returns the name.
+    pub fn name(self) -> &'static str {
+        self.name_and_reason().0
+    }
+
+    /// Returns the name of the reason, or an empty text if the outcome has none.
     pub fn reason(self) -> &'static str {
-        match self {
-            Self::Mutated | Self::Unchanged | Self::Denied => "",
-            Self::Skipped(SkipReason::NotPodCreation) => "not-pod-creation",
-            Self::Skipped(SkipReason::ExcludedNamespace) => "excluded-namespace",
-            Self::Skipped(SkipReason::NotJobPod(reason)) => reason.name(),
-            Self::Skipped(SkipReason::NoPolicy) => "no-policy",
-            Self::Audited(AuditReason::WouldMutate) => "would-mutate",
-            Self::Audited(AuditReason::WouldDeny) => "would-deny",
-            Self::Audited(AuditReason::NothingToChange) => "nothing-to-change",
-        }
+        self.name_and_reason().1
     }
 }
 
 impl<'a> Verdict<'a> {
-    /// A verdict on something that is left alone.
-    #[must_use]
+    /// Returns the verdict on a pod that is skipped.
     pub fn skipped(reason: SkipReason) -> Self {
         Self {
             outcome: Outcome::Skipped(reason),
-            recognised: None,
-            matching: Matching::default(),
-            enforced: Plan::default(),
-            audited: Plan::default(),
-            patch: None,
-            claims: None,
+            ..Self::default()
         }
     }
 
-    /// Returns the notes that concern an audience, or one that is told less: those of Enforce policies first.
-    pub fn notes(&self, audience: Audience) -> impl Iterator<Item = (&Note<'a>, Standing)> {
+    /// Returns the findings for an audience, each with the mode in which its rule ran. Those of
+    /// Enforce policies are first.
+    pub fn findings(&self, audience: Audience) -> impl Iterator<Item = (&Finding<'a>, Mode)> {
         let enforced = match self.outcome {
-            Outcome::Audited(_) => Standing::Audit,
-            _ => Standing::InForce,
+            Outcome::Audited(_) => Mode::Audit,
+            _ => Mode::Enforce,
         };
-        let plans = [(&self.enforced, enforced), (&self.audited, Standing::Audit)];
-        let notes = plans.into_iter().flat_map(|(plan, standing)| {
-            plan.notes
-                .iter()
-                .chain(&plan.denial)
-                .map(move |note| (note, standing))
+        let plans = [(&self.enforced, enforced), (&self.audited, Mode::Audit)];
+        let findings = plans.into_iter().flat_map(|(plan, mode)| {
+            let findings = plan.findings.iter().chain(&plan.denial);
+            findings.map(move |finding| (finding, mode))
         });
-        notes.filter(move |(note, _)| match audience {
-            Audience::Curious => true,
-            Audience::Team => note.audience() != Audience::Curious,
-            Audience::Author => note.audience() == Audience::Author,
-        })
+        findings.filter(move |(finding, _)| finding.audience() >= audience)
     }
-}
-
-/// Whether what a note or change says was done.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
-    /// It was done.
-    InForce,
-    /// It would have been done.
-    Audit,
 }
 
 /// Judges a pod.
 ///
 /// # Errors
-/// Where its changes take more than is written.
+/// If the patch exceeds its size limit.
 pub fn judge<'a>(
-    pod: Pod<'a>,
-    policies: &'a PolicySet,
-    place: Place<'_>,
-) -> Result<Verdict<'a>, PatchTooLarge> {
-    let claims = rules::claims(&pod);
-    Ok(Verdict {
-        claims,
-        ..judged(pod, policies, place)?
-    })
-}
-
-fn judged<'a>(
     mut pod: Pod<'a>,
     policies: &'a PolicySet,
-    place: Place<'_>,
+    scope: Scope<'_>,
 ) -> Result<Verdict<'a>, PatchTooLarge> {
-    if matches!(place.namespace.name, "kube-system")
-        || (!place.own_namespace.is_empty() && place.namespace.name == place.own_namespace)
-    {
-        return Ok(Verdict::skipped(SkipReason::ExcludedNamespace));
-    }
-    let recognised = match job_pod::recognise(&pod) {
-        Ok(recognised) => recognised,
-        Err(reason) => return Ok(Verdict::skipped(SkipReason::NotJobPod(reason))),
+    let mut verdict = Verdict {
+        existing_annotations: annotations::existing(&pod),
+        ..Verdict::default()
     };
-    let matching = policies.matching(|key| pod.label(key), place.namespace);
-    if matching.enforce.is_empty() && matching.audit.is_empty() {
-        return Ok(Verdict {
-            recognised: Some(recognised),
-            matching,
-            ..Verdict::skipped(SkipReason::NoPolicy)
-        });
+    let namespace = scope.namespace;
+    let is_own = !scope.own_namespace.is_empty() && namespace.name == scope.own_namespace;
+    if namespace.name == "kube-system" || is_own {
+        verdict.outcome = Outcome::Skipped(SkipReason::ExcludedNamespace);
+        return Ok(verdict);
     }
-    let enforced = rules::plan(&mut pod, &matching.enforce);
-    let audited = if enforced.denial.is_none() {
-        rules::plan(&mut pod, &matching.audit)
-    } else {
-        Plan::default()
-    };
-    let outcome = outcome(&matching, &enforced, &audited, place.mode);
-    let patch = (outcome == Outcome::Mutated).then(|| {
-        // Rules change the spec only, so the annotations are still the original's.
-        let annotations = rules::annotations(&pod, &matching.enforce, &enforced.changes);
-        rules::patch(&pod, &enforced.changes, &annotations)
-    });
-    let patch = patch.transpose()?;
-    Ok(Verdict {
-        outcome,
-        recognised: Some(recognised),
-        matching,
-        enforced,
-        audited,
-        patch,
-        claims: None,
-    })
+    match job_pod::recognise(&pod) {
+        Ok(mark) => verdict.mark = Some(mark),
+        Err(reason) => {
+            verdict.outcome = Outcome::Skipped(SkipReason::NotJobPod(reason));
+            return Ok(verdict);
+        }
+    }
+    verdict.matching = policies.matching(|key| pod.label(key), namespace);
+    let Matching { enforce, audit, .. } = &verdict.matching;
+    if enforce.is_empty() && audit.is_empty() {
+        verdict.outcome = Outcome::Skipped(SkipReason::NoPolicy);
+        return Ok(verdict);
+    }
+    verdict.enforced = rules::plan(&mut pod, enforce);
+    if verdict.enforced.denial.is_none() {
+        verdict.audited = rules::plan(&mut pod, audit);
+    }
+    verdict.outcome = outcome(&verdict, scope.mode);
+    if verdict.outcome == Outcome::Mutated {
+        let changes = &verdict.enforced.changes;
+        // Rules change the spec only, so the pod still has its original annotations.
+        let annotations = annotations::annotations(&pod, enforce, changes);
+        verdict.patch = Some(rules::patch(&pod, changes, &annotations)?);
+    }
+    Ok(verdict)
 }
 
-fn outcome(
-    matching: &Matching<'_>,
-    enforced: &Plan<'_>,
-    audited: &Plan<'_>,
-    mode: Mode,
-) -> Outcome {
-    let would = |denied: bool, changed: bool| {
-        Outcome::Audited(match (denied, changed) {
+fn outcome(verdict: &Verdict<'_>, mode: Mode) -> Outcome {
+    let would = |is_denied: bool, is_changed: bool| {
+        Outcome::Audited(match (is_denied, is_changed) {
             (true, _) => AuditReason::WouldDeny,
             (false, true) => AuditReason::WouldMutate,
             (false, false) => AuditReason::NothingToChange,
         })
     };
-    let (changed, denied) = (!enforced.changes.is_empty(), enforced.denial.is_some());
-    let (audit_changed, audit_denied) = (!audited.changes.is_empty(), audited.denial.is_some());
+    let state = |plan: &Plan<'_>| (plan.denial.is_some(), !plan.changes.is_empty());
+    let (denies, changes) = state(&verdict.enforced);
+    let (audit_denies, audit_changes) = state(&verdict.audited);
     match mode {
-        Mode::Audit => would(denied || audit_denied, changed || audit_changed),
-        Mode::Enforce if denied => Outcome::Denied,
-        Mode::Enforce if changed => Outcome::Mutated,
-        Mode::Enforce if audit_changed || audit_denied || matching.enforce.is_empty() => {
-            would(audit_denied, audit_changed)
+        Mode::Audit => would(denies || audit_denies, changes || audit_changes),
+        Mode::Enforce if denies => Outcome::Denied,
+        Mode::Enforce if changes => Outcome::Mutated,
+        Mode::Enforce if audit_changes || audit_denies || verdict.matching.enforce.is_empty() => {
+            would(audit_denies, audit_changes)
         }
         Mode::Enforce => Outcome::Unchanged,
     }

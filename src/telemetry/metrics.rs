@@ -12,7 +12,7 @@ pub use labels::{
 
 use super::LogLevel;
 use crate::core::admission::Record;
-use crate::core::rules::change::Action;
+use crate::core::rules::change;
 use labels::{
     ChangeLabels, EventLabels, LevelLabels, LimitLabels, ReasonLabels, ReloadLabels, ReviewLabels,
     StateLabels, event_labels, review_labels,
@@ -187,7 +187,7 @@ impl Metrics {
                 reason: failure.name(),
             });
         }
-        for change in Action::NAMES {
+        for change in change::NAMES {
             for mode in ["enforce", "audit"] {
                 let _ = self.changes.get_or_create(&ChangeLabels { change, mode });
             }

@@ -17,8 +17,8 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 }
 
 #[rstest]
-#[case::empty("", "bad: the file holds no object")]
-#[case::comments("# nothing\n---\n", "bad: the file holds no object")]
+#[case::empty("", "bad: the file has no object")]
+#[case::comments("# nothing\n---\n", "bad: the file has no object")]
 #[case::list(
     "- a\n",
     "bad: document 1: it is a list, not an object with apiVersion and kind"

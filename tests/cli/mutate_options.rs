@@ -231,7 +231,7 @@ fn a_live_source_without_address_is_told() {
         .went_well();
     assert!(
         ran.out.contains(
-            "  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is left as it is (H7, policy \"live\")\n"
+            "  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is unchanged (H7, policy \"live\")\n"
         ),
         "{ran}"
     );

@@ -1,10 +1,10 @@
 //! One generated case and what drydock makes of it.
 
+use super::judged::{self, patched};
 use drydock::core::pod::Pod;
-use drydock::core::policy::set::Namespace;
 use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
 use drydock::core::rules;
-use drydock::core::verdict::{self, Place, Verdict};
+use drydock::core::verdict::Verdict;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,11 +45,12 @@ impl Case {
         }
     }
 
-    /// The case without volumes of policies that could not work in any pod: what is mounted over dind's own files, or read-only data.
+    /// The case without volumes of policies that could not work in any pod: what is mounted over
+    /// dind's own files, or read-only data.
     pub fn with_sensible_volumes(&self) -> Self {
         let mut case = self.clone();
-        // By V2 a mount above or below does not count. Whether one of the two then has its mount point
-        // is not said; the image's own volume at dind's data needs one, too.
+        // By V2 a mount above or below does not count. Whether one of the two then has its mount
+        // point is not said; the image's own volume at dind's data needs one, too.
         let containers = super::facts::containers(&self.pod, &[]);
         let mounts: Vec<String> = containers
             .iter()
@@ -84,7 +85,8 @@ impl Case {
         case
     }
 
-    /// The policies as drydock reads them. The generator writes only right ones, so a refusal is a finding.
+    /// The policies as drydock reads them. The generator writes only right ones, so a refusal is a
+    /// finding.
     pub fn policy_set(&self) -> PolicySet {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": self.policies});
         let read = policy::read("the case", &list.to_string());
@@ -104,18 +106,16 @@ impl Case {
         PolicySet::new(read.policies, &live)
     }
 
-    /// Judges `pod` and hands the verdict on.
-    pub fn judge<T>(&self, pod: &Value, look: impl FnOnce(&Verdict<'_>) -> T) -> T {
-        let (set, text) = (self.policy_set(), pod.to_string());
-        let pod = Pod::from_json(&text).expect("a generated pod has the fields' types");
-        look(&verdict::judge(pod, &set, self.place()).expect("the patch is written"))
+    /// Judges `pod` and passes the verdict on.
+    pub fn judge<T>(&self, pod: &Value, read: impl FnOnce(&Verdict<'_>) -> T) -> T {
+        judged::judge(pod, &self.policy_set(), self.namespace_mode, read)
     }
 
     /// What becomes of the case's pod.
     pub fn run(&self) -> Run {
         let (patch, outcome, told, told_team) = self.judge(&self.pod, |verdict| {
             let told = |audience| -> Vec<String> {
-                let notes = verdict.notes(audience);
+                let notes = verdict.findings(audience);
                 notes
                     .map(|(note, _)| format!("{}: {note}", note.rule()))
                     .collect()
@@ -136,24 +136,15 @@ impl Case {
         }
     }
 
-    /// What drydock takes the changed pod to be, without going through the patch: mounts, volumes, aliases, scheduling.
+    /// What drydock takes the changed pod to be, without going through the patch: mounts, volumes,
+    /// aliases, scheduling.
     pub fn picture(&self) -> Vec<String> {
         let (set, text) = (self.policy_set(), self.pod.to_string());
         let mut pod = Pod::from_json(&text).unwrap();
-        let matching = set.matching(|key| pod.label(key), self.place().namespace);
+        let scope = judged::scope(self.namespace_mode);
+        let matching = set.matching(|key| pod.label(key), scope.namespace);
         let _ = rules::plan(&mut pod, &matching.enforce);
         picture(&pod)
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place {
-            namespace: Namespace {
-                name: "ci",
-                labels: None,
-            },
-            mode: self.namespace_mode,
-            own_namespace: "drydock",
-        }
     }
 }
 
@@ -166,16 +157,6 @@ pub struct Run {
     pub told: Vec<String>,
     /// What the platform team is told: that, and more.
     pub told_team: Vec<String>,
-}
-
-/// Applies a patch as the API server does (RFC 6902, without its leniencies).
-pub fn patched(pod: &Value, patch: Option<&str>) -> Value {
-    let mut output = pod.clone();
-    if let Some(patch) = patch {
-        let patch: json_patch::Patch = serde_json::from_str(patch).expect("RFC 6902");
-        json_patch::patch(&mut output, &patch).expect("A3: the patch applies");
-    }
-    output
 }
 
 /// The parts of a pod that rules change, one line each.

@@ -109,7 +109,8 @@ pub fn directory_is_shared(
         let memory = json!({"medium": "Memory", "sizeLimit": wanted.size_limit});
         prop_assert_eq!(&now["emptyDir"], &memory, "D9: {} is drydock's", shared);
     }
-    // Only mounted at the directory, and not what dind has: one of these is swapped, so that no new volume is needed.
+    // Only mounted at the directory, and not what dind has: one of these is swapped, so that no new
+    // volume is needed.
     let could_be_swapped = list(&pod["spec"], "volumes").iter().any(|volume| {
         let name = text(volume, "name");
         let mounts = all_mounts(pod)
@@ -163,7 +164,8 @@ fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usiz
     around
 }
 
-/// D2, D6 and D8's Report: a directory that is left alone keeps its mounts and their volumes, and that is told.
+/// D2, D6 and D8's Report: a directory that is left alone keeps its mounts and their volumes, and
+/// that is told.
 pub fn left_alone_is_left(
     pod: &Value,
     run: &Run,

@@ -1,4 +1,5 @@
-//! The docker client's certificate directories of a pod as it arrives: D2, and what D3 to D6 say of each.
+//! The docker client's certificate directories of a pod as it arrives: D2, and what D3 to D6 say of
+//! each.
 
 use super::facts::{
     self, Answer, Container, clean, is_below, is_unwritable, list, parent, path, text,
@@ -19,8 +20,8 @@ pub struct Directory {
     pub dinds: Vec<(&'static str, usize)>,
     /// Whether they manage their own CA (D6).
     pub own_ca: Answer,
-    /// Whether another directory, or what a policy mounts, is at, above or below it, or whether anything is written there at all:
-    /// the contract leaves room then.
+    /// Whether another directory, or what a policy mounts, is at, above or below it, or whether
+    /// anything is written there at all: the contract leaves room then.
     pub overlaps: bool,
     /// Whether the client in `build` may be this daemon's (D3).
     pub build: Answer,
@@ -100,7 +101,8 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
             path,
         };
         directory.conflict = conflict(pod, &containers, &directory);
-        // Images before 2023 start without TLS where they cannot write; whether that is repaired for port 2375 is not said.
+        // Images before 2023 start without TLS where they cannot write; whether that is repaired
+        // for port 2375 is not said.
         let is_old =
             |dind: &&Container<'_>| version(dind.json).is_some_and(|(major, _)| major < 23);
         if directory.build == Answer::No && dinds.iter().any(is_old) {
@@ -119,7 +121,8 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
     found.into_iter().map(directory).collect()
 }
 
-/// D3: whether the client in `build` may be a daemon's of this pod over TLS, and whether it calls another machine.
+/// D3: whether the client in `build` may be a daemon's of this pod over TLS, and whether it calls
+/// another machine.
 fn client(pod: &Value, containers: &[Container<'_>]) -> (Answer, Answer) {
     let has_host = |container: &Container<'_>| variable(container.json, "DOCKER_HOST") != Ok(None);
     let Some(build) = containers.iter().find(|container| container.is_build) else {
@@ -304,7 +307,8 @@ fn blocks_from_above(
     }
 }
 
-/// D5: the directory is one and the same place in an emptyDir for dind and `build`, without a mount of its own.
+/// D5: the directory is one and the same place in an emptyDir for dind and `build`, without a mount
+/// of its own.
 fn is_served(pod: &Value, containers: &[Container<'_>], directory: &Directory) -> bool {
     let concerned = containers
         .iter()

@@ -30,8 +30,8 @@ impl View<'_> {
                     .iter()
                     .any(|source| spec.get(*source).is_some());
             let mut data: BTreeMap<&str, &str> = BTreeMap::new();
-            // Of those that are excused because there is one directory, one is not: the first that can
-            // have it.
+            // Of those that are excused because there is one directory, one is not: the first that
+            // can have it.
             let is_config_map = spec.get("configMap").is_some();
             let mut first_of_one =
                 (is_one && !is_config_map && !self.some_have_data(&takers)).then_some(());
@@ -43,7 +43,8 @@ impl View<'_> {
                 );
                 let mut there = mounts.iter().filter(|mount| path(mount) == at).peekable();
                 let is_unprivileged = spec.get("hostPath").is_some() && !container.is_privileged();
-                // A directory that clientCerts looks after, or where Relocate puts something, is not free for others.
+                // A directory that clientCerts looks after, or where Relocate puts something, is
+                // not free for others.
                 let is_crowded = self
                     .directories
                     .iter()
@@ -96,7 +97,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Whether some dind container mounts something for its data already, which may be the one directory of a policy.
+    /// Whether some dind container mounts something for its data already, which may be the one
+    /// directory of a policy.
     fn some_have_data(&self, takers: &[&Container<'_>]) -> bool {
         takers.iter().any(|container| {
             let at = volume_path(DATA, container);
@@ -184,7 +186,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// D8: with Relocate each displaced volume is still there to read, with its subPath, unless something is mounted there.
+    /// D8: with Relocate each displaced volume is still there to read, with its subPath, unless
+    /// something is mounted there.
     pub fn displaced_volumes_are_relocated(&self) -> Result<(), TestCaseError> {
         let Some(wanted) = self
             .wanted

@@ -83,7 +83,8 @@ const SOURCES: [&str; 11] = [
     "secret",
 ];
 
-/// The field of a volume that is its source: one that is known, else whatever is there; `emptyDir` is what the API server makes of none.
+/// The field of a volume that is its source: one that is known, else whatever is there; `emptyDir`
+/// is what the API server makes of none.
 pub fn source_of(volume: &Value) -> &str {
     let fields = volume.as_object().into_iter().flatten();
     let named = fields.filter(|(name, value)| *name != "name" && !value.is_null());
@@ -136,8 +137,8 @@ impl<'p> Container<'p> {
         start::is_rootless(self.json)
     }
 
-    /// D2: the clean directory below which it generates certificates; `Ok(None)` where it generates none, an error where the
-    /// directory cannot be known.
+    /// D2: the clean directory below which it generates certificates; `Ok(None)` where it generates
+    /// none, an error where the directory cannot be known.
     pub fn certificate_root(&self) -> Result<Option<String>, ()> {
         let start = start::start(self.json);
         if !matches!(start.program, Program::Entrypoint(_)) {
@@ -159,8 +160,8 @@ impl<'p> Container<'p> {
         }
     }
 
-    /// Whether rule D2 leaves open if certificates are generated: by a script that cannot be followed, or by other words of an image
-    /// that is a daemon by the policy's word.
+    /// Whether rule D2 leaves open if certificates are generated: by a script that cannot be
+    /// followed, or by other words of an image that is a daemon by the policy's word.
     pub fn may_generate(&self) -> bool {
         let is_dockers = has_dind_image(text(self.json, "image"));
         match start::start(self.json).program {

@@ -6,7 +6,8 @@ use super::mounts::View;
 use super::wanted::wanted;
 use serde_json::Value;
 
-/// V3, M5: what an Audit policy would do is worked out on the changed pod, in which the claim is in use already.
+/// V3, M5: what an Audit policy would do is worked out on the changed pod, in which the claim is in
+/// use already.
 #[test]
 fn an_audit_policy_sees_the_claim_that_was_just_mounted() {
     let policy = |name: &str, mode: &str| {
@@ -39,7 +40,8 @@ spec:
     assert_eq!((changes, again), (0, 0));
 }
 
-/// D8: with two certificate directories the volume displaced from the second one goes below the first one's.
+/// D8: with two certificate directories the volume displaced from the second one goes below the
+/// first one's.
 #[test]
 fn what_is_displaced_from_a_second_directory_is_relocated_too() {
     let case = Case::of_yaml(

@@ -99,7 +99,8 @@ pub fn faults(pod: &Value) -> BTreeMap<String, usize> {
     faults
 }
 
-/// S1: keys and tolerations that are missing are added to dind pods, at the end; what is there stays.
+/// S1: keys and tolerations that are missing are added to dind pods, at the end; what is there
+/// stays.
 pub fn scheduling_is_added(
     case: &Case,
     run: &Run,
@@ -160,8 +161,8 @@ fn terms(toleration: &Value) -> [String; 4] {
     .map(str::to_owned)
 }
 
-/// A5: a changed pod names the policies, in rank, and the changes; another one has no such annotation.
-/// `movers` are policies that must be named.
+/// A5: a changed pod names the policies, in rank, and the changes; another one has no such
+/// annotation. `movers` are policies that must be named.
 pub fn annotations_say_it(
     case: &Case,
     run: &Run,

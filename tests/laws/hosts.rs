@@ -1,4 +1,5 @@
-//! H1 to H7: what `hostAliases` must look like afterwards, worked out entry by entry from the input.
+//! H1 to H7: what `hostAliases` must look like afterwards, worked out entry by entry from the
+//! input.
 
 use super::case::{Case, Run};
 use super::facts::{list, text};
@@ -59,7 +60,8 @@ fn effective<'w>(pod: &Value, wanted: &'w Wanted<'_>) -> BTreeMap<&'w str, &'w B
         .collect()
 }
 
-/// H1: each owned hostname resolves to the policies' addresses and nothing else. Said on the output alone.
+/// H1: each owned hostname resolves to the policies' addresses and nothing else. Said on the output
+/// alone.
 pub fn owned_hostnames_resolve(run: &Run, wanted: &Wanted<'_>) -> Result<(), TestCaseError> {
     for (hostname, addresses) in effective(&run.output, wanted) {
         let entries = list(&run.output["spec"], "hostAliases").iter();

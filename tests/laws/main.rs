@@ -1,7 +1,7 @@
 //! The laws of the contract, over generated pods and policies: fixpoint, effect, frame, validity.
 //!
-//! `cargo test --test laws` draws the same cases each time. To look further:
-//! `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=7 cargo test --test laws`. A failure prints the policies and the pod as YAML;
+//! `cargo test --test laws` draws the same cases each time. To look further: `PROPTEST_CASES=100000
+//! PROPTEST_RNG_SEED=7 cargo test --test laws`. A failure prints the policies and the pod as YAML;
 //! put the pair into `laws/found.rs`.
 #![allow(
     clippy::unwrap_used,
@@ -25,6 +25,7 @@ mod facts;
 mod found;
 mod frame;
 mod hosts;
+mod judged;
 mod meeting;
 mod mounts;
 mod pods;
@@ -235,7 +236,7 @@ proptest! {
         other.policies.retain(|policy| policy["spec"]["mode"] != "Audit");
         let same = other.run();
         prop_assert_eq!(&run.patch, &same.patch);
-        let warned = case.judge(&case.pod, |verdict| verdict.notes(Audience::Author).all(|(note, _)| note.warning("drydock").chars().count() <= 120));
+        let warned = case.judge(&case.pod, |verdict| verdict.findings(Audience::Author).all(|(note, _)| note.warning("drydock").chars().count() <= 120));
         prop_assert!(warned, "T3: an API warning has at most 120 characters");
     }
 }

@@ -1,8 +1,9 @@
 //! A small model of a running job pod: whether the docker client in `build` and a daemon meet.
 //!
-//! It knows what dind generates ([`daemon`]), where the client looks ([`client`]) and what the kubelet mounts ([`files`]), each with
-//! its sources, and nothing of drydock or its rules. What it cannot say is `Open`. Other machines are taken to be there, and what a
-//! Secret is called in to supply is taken to be right.
+//! It knows what dind generates ([`daemon`]), where the client looks ([`client`]) and what the
+//! kubelet mounts ([`files`]), each with its sources, and nothing of drydock or its rules. What it
+//! cannot say is `Open`. Other machines are taken to be there, and what a Secret is called in to
+//! supply is taken to be right.
 
 #[path = "meeting/client.rs"]
 mod client;
@@ -40,7 +41,8 @@ pub fn meets(pod: &Value) -> Answer {
     all([starts(pod), reached])
 }
 
-/// The daemons of the pod. Two that share their data or come up at one port are nobody's idea of working.
+/// The daemons of the pod. Two that share their data or come up at one port are nobody's idea of
+/// working.
 fn daemons(pod: &Value) -> Vec<Daemon> {
     let containers = facts::containers(pod, &[]);
     let beside = containers.iter().filter(|container| {

@@ -1,4 +1,5 @@
-//! The frame of volumes and mounts: what moved must have a reason, and the rules say which there are.
+//! The frame of volumes and mounts: what moved must have a reason, and the rules say which there
+//! are.
 
 use super::case::Run;
 use super::directories::Directory;
@@ -117,7 +118,8 @@ impl<'v> View<'v> {
         Ok(moves)
     }
 
-    /// A1, D7, V4: volumes keep their place and content, but for one that is swapped; new names are new.
+    /// A1, D7, V4: volumes keep their place and content, but for one that is swapped; new names are
+    /// new.
     fn volumes_stay(&self) -> Result<(), TestCaseError> {
         let (before, after) = (
             list(&self.before["spec"], "volumes"),
@@ -194,7 +196,8 @@ impl<'v> View<'v> {
         new.find(|volume| text(volume, "name") == name)
     }
 
-    /// A1, D1: every mount that was added is one that some rule asks for, and none is asked for twice.
+    /// A1, D1: every mount that was added is one that some rule asks for, and none is asked for
+    /// twice.
     pub fn every_new_mount_has_a_reason(&self) -> Result<(), TestCaseError> {
         for container in &self.containers {
             let mut reasons = BTreeSet::new();
@@ -233,7 +236,8 @@ impl<'v> View<'v> {
             return Some(format!("Relocate {at}"));
         }
         if was_there {
-            // V2, D3: a container that has something there keeps it, or has it pointed elsewhere in place.
+            // V2, D3: a container that has something there keeps it, or has it pointed elsewhere in
+            // place.
             return None;
         }
         let directory = self
@@ -329,7 +333,8 @@ pub fn ca_path(host: &str, container: &Container<'_>) -> String {
     format!("{root}/certs.d/{host}")
 }
 
-/// Whether a volume has the source that a policy's volume has; one in memory may have got a limit (D9).
+/// Whether a volume has the source that a policy's volume has; one in memory may have got a limit
+/// (D9).
 fn is_of(volume: &Value, spec: &Value) -> bool {
     let source = facts::source_of(volume);
     let mut found = volume[source].clone();

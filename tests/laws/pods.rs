@@ -1,4 +1,5 @@
-//! Generated job pods: small choices, simple ones first, so that a failing pod shrinks to one that can be read.
+//! Generated job pods: small choices, simple ones first, so that a failing pod shrinks to one that
+//! can be read.
 
 use super::facts::list;
 use super::setups;
@@ -502,7 +503,8 @@ fn add_mounts(
     }
 }
 
-/// Adds a field that no Kubernetes has today to every object, but for maps of text and volumes whose source it would be.
+/// Adds a field that no Kubernetes has today to every object, but for maps of text and volumes
+/// whose source it would be.
 fn add_future_fields(value: &mut Value) {
     match value {
         Value::Object(fields) => {

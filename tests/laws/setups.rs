@@ -1,9 +1,11 @@
-//! Ways to set client and dind up, from documentation and public configurations: most work, some are the incidents.
+//! Ways to set client and dind up, from documentation and public configurations: most work, some
+//! are the incidents.
 
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// Variables of the job, words of dind, volumes, and mounts in `all` containers, in `build` or in `dind`, the first service.
+/// Variables of the job, words of dind, volumes, and mounts in `all` containers, in `build` or in
+/// `dind`, the first service.
 const SETUPS: &str = "
 # GitLab's documentation, in memory and on disk.
 - {certdir: /certs, path: /certs/client, volumes: [{name: setup, emptyDir: {medium: Memory}}], all: [{name: setup, mountPath: /certs/client}]}

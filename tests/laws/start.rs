@@ -1,10 +1,13 @@
 //! Which docker image a container has, and what its `command` and `args` start.
 //!
-//! - `command` replaces the image's ENTRYPOINT and CMD, `args` its CMD (Kubernetes, "Define a Command and Arguments for a Container").
-//! - The image's ENTRYPOINT is `dockerd-entrypoint.sh`, its CMD is empty (docker-library/docker, `Dockerfile-dind.template`).
-//! - The entrypoint generates certificates only without arguments or where the first one begins with `-`; else it executes its
-//!   arguments (`dockerd-entrypoint.sh`).
-//! - TLS is the default since 19.03; 18.09 has an empty `DOCKER_TLS_CERTDIR` (docker-library/docker 6438624).
+//! - `command` replaces the image's ENTRYPOINT and CMD, `args` its CMD (Kubernetes, "Define a
+//!   Command and Arguments for a Container").
+//! - The image's ENTRYPOINT is `dockerd-entrypoint.sh`, its CMD is empty (docker-library/docker,
+//!   `Dockerfile-dind.template`).
+//! - The entrypoint generates certificates only without arguments or where the first one begins
+//!   with `-`; else it executes its arguments (`dockerd-entrypoint.sh`).
+//! - TLS is the default since 19.03; 18.09 has an empty `DOCKER_TLS_CERTDIR` (docker-library/docker
+//!   6438624).
 
 use super::facts::{list, text};
 use serde_json::Value;
@@ -19,8 +22,8 @@ pub fn name_and_tag(image: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The major and minor version of docker that a container's tag begins with. Of an image with another
-/// name only its maker knows what the tag means.
+/// The major and minor version of docker that a container's tag begins with. Of an image with
+/// another name only its maker knows what the tag means.
 pub fn version(container: &Value) -> Option<(u32, Option<u32>)> {
     let (name, tag) = name_and_tag(text(container, "image"));
     let mut numbers = tag
@@ -173,7 +176,8 @@ pub fn tls(container: &Value, start: &Start) -> Tls {
     }
 }
 
-/// Whether the tag's version is one whose image has no TLS by default; a tag without a version is a new one.
+/// Whether the tag's version is one whose image has no TLS by default; a tag without a version is a
+/// new one.
 fn is_before_tls(container: &Value) -> bool {
     match version(container) {
         Some((19, Some(minor))) => minor < 3,

@@ -14,7 +14,8 @@ pub const VOLUME_NAMES: [&str; 6] = [
     "registry-ca",
 ];
 
-/// Where things are mounted: the certificate directory in every spelling, around it, and the places other rules care about.
+/// Where things are mounted: the certificate directory in every spelling, around it, and the places
+/// other rules care about.
 const PATHS: [&str; 41] = [
     "/certs/client",
     "/certs/client/",
@@ -151,7 +152,8 @@ fn mount_flags() -> impl Strategy<Value = Value> {
     prop_oneof![3 => plain, 2 => odd]
 }
 
-/// Which containers a mount is in. A runner mounts what config.toml says everywhere; pod_spec can do anything.
+/// Which containers a mount is in. A runner mounts what config.toml says everywhere; pod_spec can
+/// do anything.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {
     Everywhere,

@@ -9,11 +9,7 @@ fn explained(policies: &[(&str, &str)], pod: &str) -> String {
         pod,
         ..Setup::default()
     };
-    setup.with_verdict(|verdict| {
-        let mut out = Vec::new();
-        super::write(&mut out, "pod", verdict, Mode::Enforce).expect("a Vec takes what is written");
-        String::from_utf8(out).expect("text")
-    })
+    setup.with_verdict(|verdict| super::explain("pod", verdict, Mode::Enforce))
 }
 
 #[test]

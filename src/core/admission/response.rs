@@ -4,8 +4,9 @@
 //! `patchType` without `patch` is refused, and no patch at all saves the API server a decoding, so both are left out where nothing changes.
 
 use super::{Record, distinct};
+use crate::core::policy::Mode;
 use crate::core::rules::Audience;
-use crate::core::verdict::{Outcome, Standing, Verdict};
+use crate::core::verdict::{Outcome, Verdict};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -119,21 +120,21 @@ fn add_patch(answer: &mut Vec<u8>, patch: &str) {
 }
 
 fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
-    let prefix = |standing| match standing {
-        Standing::InForce => "drydock",
-        Standing::Audit => "drydock (audit, not done)",
+    let prefix = |mode| match mode {
+        Mode::Enforce => "drydock",
+        Mode::Audit => "drydock (audit, not done)",
     };
     // What gets a pod refused is its message; a warning would say it twice.
     let notes = || {
         verdict
-            .notes(Audience::Author)
+            .findings(Audience::Author)
             .filter(|_| verdict.outcome != Outcome::Denied)
     };
     let more = notes().count().saturating_sub(MOST_WARNINGS);
     let kept = MOST_WARNINGS - usize::from(more > 0);
     let mut warnings: Vec<String> = notes()
         .take(kept)
-        .map(|(note, standing)| note.warning(prefix(standing)))
+        .map(|(note, mode)| note.warning(prefix(mode)))
         .collect();
     if more > 0 {
         warnings.push(format!("drydock: and {} more notes on this pod", more + 1));

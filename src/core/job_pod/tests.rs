@@ -2,68 +2,68 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
-use super::{NotJobPod, Recognised, is_unique_name, recognise};
+use super::{JobPodMark, NotJobPod, is_unique_name, recognise};
 use crate::core::pod::Pod;
 use crate::testing;
 use rstest::rstest;
 use serde_json::Value;
 
 const NAME: &str = "runner-xyt3kd1a-project-42-concurrent-0";
-/// 63 characters: what a label is cut to.
+/// 63 characters: the maximum length of a label.
 const LONG: &str = "runner-abcdefghijklmnopqrstuvwxyz-project-1234567890-concurrent";
 
 #[track_caller]
-fn recognised(pod: &Value) -> Result<Recognised, NotJobPod> {
+fn recognised(pod: &Value) -> Result<JobPodMark, NotJobPod> {
     recognise(&Pod::from_json(&pod.to_string()).expect("the pod can be read"))
 }
 
 #[rstest]
-#[case::v13_12("generateName: NAME, labels: {pod: NAME}", "", Recognised::Shape)]
+#[case::v13_12("generateName: NAME, labels: {pod: NAME}", "", JobPodMark::Shape)]
 #[case::v14_with_init(
     "generateName: NAME, labels: {pod: NAME}",
     "initContainers: [{name: init-permissions}]",
-    Recognised::Shape
+    JobPodMark::Shape
 )]
-#[case::v15_8_with_a_name("name: NAME-0x7wq9aa, labels: {pod: NAME}", "", Recognised::Shape)]
+#[case::v15_8_with_a_name("name: NAME-0x7wq9aa, labels: {pod: NAME}", "", JobPodMark::Shape)]
 #[case::generated_already(
     "name: NAMEx7wq9, generateName: NAME, labels: {pod: NAME}",
     "",
-    Recognised::Shape
+    JobPodMark::Shape
 )]
 #[case::v15_9(
     "generateName: NAME, labels: {pod: NAME}, annotations: {job.runner.gitlab.com/id: '1', project.runner.gitlab.com/id: '42'}",
     "",
-    Recognised::Annotations
+    JobPodMark::Annotations
 )]
 #[case::v16_2_with_a_name(
     "name: NAME-0x7wq9aa, labels: {pod: NAME}, annotations: {job.runner.gitlab.com/id: '1', project.runner.gitlab.com/id: '42'}",
     "",
-    Recognised::Annotations
+    JobPodMark::Annotations
 )]
 #[case::v17_9(
     "name: NAME-0x7wq9aa, labels: {pod: NAME, job.runner.gitlab.com/pod: NAME}, annotations: {job.runner.gitlab.com/id: '1', project.runner.gitlab.com/id: '42'}",
     "",
-    Recognised::Label
+    JobPodMark::Label
 )]
 #[case::v17_9_with_its_own_label_only(
     "labels: {job.runner.gitlab.com/pod: ''}",
     "",
-    Recognised::Label
+    JobPodMark::Label
 )]
 #[case::v19_2_concrete(
     "name: NAME-0x7wq9aa, labels: {pod: NAME, job.runner.gitlab.com/pod: NAME}",
     "initContainers: [{name: init-steps-bootstrap}]\ncontainers: [{name: build}]",
-    Recognised::Label
+    JobPodMark::Label
 )]
 #[case::bootstrap_instead_of_a_helper(
     "generateName: NAME, labels: {pod: NAME}",
     "initContainers: [{name: init-steps-bootstrap}]\ncontainers: [{name: build}, {name: docker}]",
-    Recognised::Shape
+    JobPodMark::Shape
 )]
 fn p2_job_pods_of_every_generation_are_recognised(
     #[case] metadata: &str,
     #[case] spec: &str,
-    #[case] expected: Recognised,
+    #[case] expected: JobPodMark,
 ) {
     let pod = format!("restartPolicy: Never\nmetadata: {{{metadata}}}\n{spec}");
     let pod = testing::pod(&pod.replace("NAME", NAME));
@@ -80,7 +80,7 @@ fn p2_an_old_pod_may_be_named_after_the_first_54_characters() {
     };
     assert_eq!(
         named(&format!("{}-0x7wq9aa", &LONG[..54])),
-        Ok(Recognised::Shape)
+        Ok(JobPodMark::Shape)
     );
     assert_eq!(
         named(&format!("{}-0x7wq9aa", &LONG[..53])),
@@ -103,7 +103,7 @@ fn p2_an_old_pod_is_recognised_by_all_of_its_shape_only(
     let mut pod = testing::pod(&format!(
         "restartPolicy: Never\nmetadata: {{generateName: {NAME}, labels: {{pod: {NAME}}}}}"
     ));
-    assert_eq!(recognised(&pod), Ok(Recognised::Shape));
+    assert_eq!(recognised(&pod), Ok(JobPodMark::Shape));
     *pod.pointer_mut(pointer).expect("the field") = value.into();
     assert_eq!(recognised(&pod), Err(NotJobPod::NotRecognised));
 }
@@ -180,7 +180,7 @@ fn p3_other_job_pods_are_not(#[case] metadata: &str, #[case] spec: &str) {
     let pod = testing::pod(&format!(
         "metadata: {{labels: {{job.runner.gitlab.com/pod: x}}, {metadata}}}\n{spec}"
     ));
-    assert_eq!(recognised(&pod), Ok(Recognised::Label));
+    assert_eq!(recognised(&pod), Ok(JobPodMark::Label));
 }
 
 #[rstest]

@@ -23,8 +23,8 @@ struct Known<'a> {
 }
 
 impl<'a> VolumeIndex<'a> {
-    /// Returns the first volume of a name.
-    pub(super) fn find<'v>(&self, volumes: &'v [Volume<'a>], name: &str) -> Option<&'v Volume<'a>> {
+    /// Returns the index of the first volume of a name.
+    pub(super) fn find(&self, volumes: &[Volume<'a>], name: &str) -> Option<usize> {
         if volumes.len() <= FEW {
             return one_by_one(volumes, name);
         }
@@ -32,7 +32,7 @@ impl<'a> VolumeIndex<'a> {
         if known.count != volumes.len() {
             return one_by_one(volumes, name);
         }
-        known.places.get(name).and_then(|place| volumes.get(*place))
+        known.places.get(name).copied()
     }
 
     /// Takes note of a volume that is appended at a place.
@@ -57,6 +57,6 @@ impl<'a> Known<'a> {
     }
 }
 
-fn one_by_one<'v, 'a>(volumes: &'v [Volume<'a>], name: &str) -> Option<&'v Volume<'a>> {
-    volumes.iter().find(|volume| &*volume.name == name)
+fn one_by_one(volumes: &[Volume<'_>], name: &str) -> Option<usize> {
+    volumes.iter().position(|volume| &*volume.name == name)
 }

@@ -1,8 +1,8 @@
 //! Text and maps of text that borrow from the request where they can.
 
 use crate::core::shown::shown;
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Borrow;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -104,6 +104,12 @@ impl Borrow<str> for Text<'_> {
 impl PartialEq<str> for Text<'_> {
     fn eq(&self, other: &str) -> bool {
         self.as_str() == other
+    }
+}
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

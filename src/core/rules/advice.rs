@@ -1,185 +1,174 @@
-//! Faults that drydock reports and cannot repair (rule R2).
+//! Advice: mistakes that drydock reports and cannot repair (rule R2).
 //!
 //! # What it does
-//! Reports dind without privileges, the node's Docker socket in a pod, a `DOCKER_HOST` that names no
-//! service of the job, a wrong port or nothing, and a volume at `/etc/hosts`.
+//! Reports dind without `privileged`, the node's Docker socket in a pod, a `DOCKER_HOST` that is
+//! missing, names no service of the job or has the wrong port, and a volume at `/etc/hosts`.
 //!
 //! # Why
-//! Most of them end in "Cannot connect to the Docker daemon", which says nothing about the cause.
+//! Most of them lead to "Cannot connect to the Docker daemon", which does not name the cause.
 //!
 //! # Example
-//! `DOCKER_HOST: tcp://docker:2375` beside `docker:28-dind`, which has TLS: the author reads that
-//! it listens on port 2376.
+//! `DOCKER_HOST: tcp://docker:2375` beside `docker:28-dind`, which has TLS ─► the author reads that
+//! dind listens on port 2376.
 //!
 //! # When it does nothing
-//! It never changes a pod. A daemon with a listener of its own (`--host`, `--tls`) is not judged.
+//! It never changes a pod. The port of a daemon with a listener of its own (`--host`, `--tls`) is
+//! not checked.
 
 use super::Planner;
-use super::note::Fact;
-use crate::core::job_pod::client::Daemon;
+use super::finding::FindingKind;
 use crate::core::job_pod::dind::{DindContainer, is_native_sidecar};
+use crate::core::job_pod::docker_host::DockerHost;
 use crate::core::mount_path;
 use crate::core::pod::{Container, ContainerList, Text, text};
 use crate::core::policy::{Desired, Policy};
 use std::collections::HashSet;
 
-pub(super) fn give<'a>(
+pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
-    dinds: &[DindContainer],
-    daemon: &Daemon,
+    dinds: &[DindContainer<'a>],
+    docker_host: &DockerHost,
 ) {
-    let mut facts = host_sockets(planner);
-    facts.extend(without_privileges(planner, dinds));
+    let mut kinds = host_sockets(planner);
+    kinds.extend(unprivileged(planner, dinds));
     if let Some(first) = dinds.first() {
-        facts.extend(docker_host(planner, first, dinds, daemon));
+        kinds.extend(check_docker_host(planner, first, dinds, docker_host));
     }
-    for fact in facts {
-        planner.note(policy, fact);
+    for kind in kinds {
+        planner.report(policy, kind);
     }
 }
 
-/// Reports containers that need a name of `hostAliases` and mount a hosts file of their own: the
-/// kubelet writes none there (`pkg/kubelet/kubelet_pods.go`, `shouldMountHostsFile`).
-pub(super) fn on_hosts_files<'a>(
+/// Reports containers that need a hostname of `hostAliases` and have a volume at `/etc/hosts`: the
+/// kubelet writes no hosts file there (`pkg/kubelet/kubelet_pods.go`, `shouldMountHostsFile`).
+pub(super) fn report_hosts_files<'a>(
     planner: &mut Planner<'_, 'a>,
     desired: &Desired<'a>,
-    daemon: Option<&Daemon>,
+    docker_host: Option<&DockerHost>,
 ) {
-    let needs_alias = |container: &Container<'_>| {
-        container.name() == "build" && daemon.is_some_and(Daemon::is_alias)
-    };
     let owner = desired.hosts.first().map(|asked| asked.policy);
-    let has_owned = owner.is_some();
     let dind = desired.dind.as_ref();
     let Some(policy) = owner.or(dind.map(|dind| dind.client_certs.policy)) else {
         return;
     };
+    let needs_alias = |container: &Container<'_>| {
+        container.name() == "build" && docker_host.is_some_and(DockerHost::is_alias)
+    };
     let containers = planner.pod.containers().filter(|(id, container)| {
         let runs_with_the_job =
             id.list == ContainerList::Containers || is_native_sidecar(container);
-        let needs_name = has_owned || needs_alias(container);
-        runs_with_the_job && needs_name && container.mounts_at("/etc/hosts")
+        let needs_hostname = owner.is_some() || needs_alias(container);
+        runs_with_the_job && needs_hostname && container.mounts_at("/etc/hosts")
     });
-    let containers: Vec<Text<'a>> = containers
-        .map(|(_, container)| container.name.clone().unwrap_or_default())
-        .collect();
+    let containers = containers.map(|(_, container)| container.name.clone().unwrap_or_default());
+    let containers: Vec<Text<'a>> = containers.collect();
     if !containers.is_empty() {
-        planner.note(policy, Fact::OwnHostsFile { containers });
+        planner.report(policy, FindingKind::HostsFileMounted(containers));
     }
 }
 
-/// Returns the mounted volumes that are the node's Docker socket ("docker out of docker").
-fn host_sockets<'a>(planner: &Planner<'_, 'a>) -> Vec<Fact<'a>> {
+/// Finds mounted volumes that are the node's Docker socket ("docker out of docker").
+fn host_sockets<'a>(planner: &Planner<'_, 'a>) -> Vec<FindingKind<'a>> {
     let is_socket = |path: &str| mount_path::clean(path).ends_with("/docker.sock");
-    let mut sockets = planner
-        .pod
-        .volumes()
-        .iter()
-        .filter(|volume| volume.host_path().is_some_and(is_socket))
-        .peekable();
+    let volumes = planner.pod.volumes().iter();
+    let sockets = volumes.filter(|volume| volume.host_path().is_some_and(is_socket));
+    let mut sockets = sockets.peekable();
     if sockets.peek().is_none() {
         return Vec::new();
     }
-    let containers = planner.pod.containers();
-    let mounted: HashSet<&str> = containers
-        .flat_map(|(_, container)| container.mounts())
-        .map(|mount| mount.volume())
-        .collect();
-    sockets
-        .filter(|volume| mounted.contains(&*volume.name))
-        .map(|volume| Fact::HostSocket {
-            volume: volume.name.clone(),
-            path: Text::from(volume.host_path().unwrap_or_default().to_owned()),
-        })
-        .collect()
+    let mounts = planner
+        .pod
+        .containers()
+        .flat_map(|(_, container)| container.mounts());
+    let mounted: HashSet<&str> = mounts.map(|mount| mount.volume()).collect();
+    let mounted = sockets.filter(|volume| mounted.contains(&*volume.name));
+    let kinds = mounted.map(|volume| {
+        FindingKind::HostDockerSocket(
+            volume.name.clone(),
+            Text::from(volume.host_path().unwrap_or_default().to_owned()),
+        )
+    });
+    kinds.collect()
 }
 
-/// Some container runtimes are made to run a daemon without `privileged`.
-fn without_privileges<'a>(planner: &Planner<'_, 'a>, dinds: &[DindContainer]) -> Vec<Fact<'a>> {
+/// Finds dind containers that cannot start their daemon. The runtimes sysbox and kata need no
+/// `privileged`.
+fn unprivileged<'a>(
+    planner: &Planner<'_, 'a>,
+    dinds: &[DindContainer<'a>],
+) -> Vec<FindingKind<'a>> {
     let runtime = text(&planner.pod.spec.runtime_class_name);
     if ["sysbox", "kata"].iter().any(|name| runtime.contains(name)) {
         return Vec::new();
     }
+    let is_unprivileged = |dind: &&DindContainer<'_>| {
+        let container = planner.pod.container(dind.id);
+        container.is_some_and(|container| !container.is_privileged())
+    };
     let containers = dinds
         .iter()
-        .filter_map(|dind| planner.pod.container(dind.id));
-    containers
-        .filter(|container| !container.is_privileged())
-        .map(|container| Fact::NotPrivileged {
-            container: container.name.clone().unwrap_or_default(),
-        })
-        .collect()
+        .filter(is_unprivileged)
+        .map(|dind| dind.name.clone());
+    containers.map(FindingKind::UnprivilegedDind).collect()
 }
 
-/// Judges the client's `DOCKER_HOST` against the services of the job and the daemons' TLS.
-fn docker_host<'a>(
+/// Compares the client's `DOCKER_HOST` with the services of the job and the TLS setup of dind.
+fn check_docker_host<'a>(
     planner: &Planner<'_, 'a>,
-    first: &DindContainer,
-    dinds: &[DindContainer],
-    daemon: &Daemon,
-) -> Option<Fact<'a>> {
-    match daemon {
-        Daemon::NoAlias {
+    first: &DindContainer<'a>,
+    dinds: &[DindContainer<'a>],
+    docker_host: &DockerHost,
+) -> Option<FindingKind<'a>> {
+    let container = first.name.clone();
+    match docker_host {
+        DockerHost::NoAlias {
             is_docker,
             others_have,
-        } => Some(Fact::HostIsNoAlias {
-            is_docker: *is_docker,
-            others_have: *others_have,
-            container: planner
-                .pod
-                .container(first.id)?
-                .name
-                .clone()
-                .unwrap_or_default(),
+        } => Some(if *is_docker {
+            FindingKind::DockerWithoutAlias(container, *others_have)
+        } else {
+            FindingKind::HostWithoutAlias(container, *others_have)
         }),
-        Daemon::Default if !has_socket(planner) => Some(Fact::NoDockerHost),
-        Daemon::InPod { host, port } => {
-            let wants_tls = match port.as_str() {
-                "2376" => true,
-                "2375" => false,
+        DockerHost::Unset if !has_socket(planner) => Some(FindingKind::NoDockerHost),
+        DockerHost::InPod { host, port } => {
+            let tls = match port.as_str() {
+                "2376" => false,
+                "2375" => true,
                 _ => return None,
             };
-            let mismatches = |dind: &DindContainer| {
-                let listens_elsewhere = planner.pod.container(dind.id).is_none_or(sets_listener);
-                !listens_elsewhere && dind.certificates.listens_with_tls() == Some(!wants_tls)
+            let is_wrong = |dind: &DindContainer<'_>| {
+                let sets_listener = planner.pod.container(dind.id).is_none_or(sets_listener);
+                !sets_listener && dind.tls.is_on() == Some(tls)
             };
-            dinds.iter().all(mismatches).then(|| Fact::HostMismatch {
-                host: Text::from(host.clone()),
-                tls: !wants_tls,
-                is_known: dinds.iter().all(|dind| dind.tls_is_known),
-            })
+            let is_default = !dinds.iter().all(|dind| dind.is_tls_explicit);
+            let host = || Text::from(host.clone());
+            let all_wrong = dinds.iter().all(is_wrong);
+            all_wrong.then(|| FindingKind::WrongPort(host(), tls, is_default))
         }
         _ => None,
     }
 }
 
-/// Whether the `build` container may have a socket at the client's default place.
+/// Whether the `build` container may have a socket at the default path of the client.
 fn has_socket(planner: &Planner<'_, '_>) -> bool {
     const SOCKET: &str = "/var/run/docker.sock";
-    let mut containers = planner.pod.spec.containers.iter().flatten();
-    let build = containers.find(|container| container.name() == "build");
-    build.is_some_and(|build| {
-        let mut paths = build.mounts().iter().map(|mount| mount.path());
-        paths.any(|path| {
-            // In most images /var/run is a link to /run.
-            ["/run", "/run/docker.sock"].contains(&path) || mount_path::overlap(path, SOCKET)
-        })
-    })
+    // In most images /var/run is a link to /run.
+    let is_socket = |path: &str| {
+        ["/run", "/run/docker.sock"].contains(&path) || mount_path::overlap(path, SOCKET)
+    };
+    planner
+        .pod
+        .build()
+        .is_some_and(|(_, build)| build.mounts().iter().any(|mount| is_socket(mount.path())))
 }
 
-/// Whether a daemon's words say where it listens.
+/// Whether the command line of a daemon has a listener.
 fn sets_listener(container: &Container<'_>) -> bool {
-    let mut words = container
-        .command
-        .iter()
-        .chain(container.args.iter())
-        .flatten();
+    let mut words = container.command.iter().chain(&container.args).flatten();
     words.any(|word| {
-        word.starts_with("-H")
-            || ["--host", " -H", "--tls"]
-                .iter()
-                .any(|flag| word.contains(flag))
+        let flags = ["--host", " -H", "--tls"];
+        word.starts_with("-H") || flags.iter().any(|flag| word.contains(flag))
     })
 }
 

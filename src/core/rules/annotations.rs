@@ -1,9 +1,11 @@
-//! The two annotations of a changed pod (A5): whose rules changed it, and by which changes.
+//! The two annotations of a changed pod (rule A5): the policies that changed it, and the names of
+//! the changes.
 //!
-//! A pod may be reviewed again after another webhook changed it (reinvocation). What the first round wrote is kept, but only as far as
-//! it is something that drydock could have written: annotations are the job author's to forge.
+//! The API server may call the webhook again after another webhook changed the pod (reinvocation).
+//! The annotations of the first call are kept, but only values that drydock could have written: the
+//! author of the job can forge them.
 
-use super::change::{Action, Change};
+use super::change::{Change, NAMES};
 use crate::core::pod::Pod;
 use crate::core::policy::Desired;
 use crate::core::shown::shown;
@@ -12,25 +14,25 @@ use std::collections::BTreeSet;
 const POLICIES: &str = "drydock.dev/policies";
 const CHANGES: &str = "drydock.dev/changes";
 
-/// Says which of the two annotations a pod came with, if any (A5).
+/// Returns the sentence that reports annotations of drydock in the original pod, if it has any.
 ///
-/// An unchanged pod gets none, so one that has them was changed in an earlier round of its admission, or its author wrote them. The two
-/// look alike. Taking them away would take the first round's from a pod that is reviewed again, and would change a pod that needs no
-/// change, or is only audited; so they stay, and the platform team is told at each review that it was not the one that wrote them.
-pub(super) fn claims(original: &Pod<'_>) -> Option<String> {
-    let claims: Vec<String> = [POLICIES, CHANGES]
-        .into_iter()
-        .filter_map(|key| Some(format!("{key}={}", shown(original.annotation(key)?))))
-        .collect();
-    (!claims.is_empty()).then(|| {
-        format!(
-            "the pod came with {}, from an earlier round of its admission or from its author",
-            claims.join(" and ")
-        )
-    })
+/// drydock does not annotate an unchanged pod, so either an earlier review of this admission
+/// changed the pod, or its author wrote them. Without them the record of the first review would be
+/// lost, and their removal would change a pod that is correct or only audited. So they stay, and
+/// each review reports to the platform team that it did not write them.
+pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
+    let found = [POLICIES, CHANGES].into_iter().filter_map(|key| {
+        let value = original.annotation(key)?;
+        Some(format!("{key}={}", shown(value)))
+    });
+    let found: Vec<String> = found.collect();
+    let found = found.join(" and ");
+    let source = "from an earlier review of its admission or from its author";
+    (!found.is_empty()).then(|| format!("the pod came with {found}, {source}"))
 }
 
-pub(super) fn of(
+/// Returns the annotations, key and value, that `changes` need.
+pub(crate) fn annotations(
     original: &Pod<'_>,
     desired: &Desired<'_>,
     changes: &[Change<'_>],
@@ -38,36 +40,23 @@ pub(super) fn of(
     if changes.is_empty() {
         return Vec::new();
     }
-    let before = |key| {
-        original
-            .annotation(key)
-            .unwrap_or_default()
-            .split(',')
-            .collect::<BTreeSet<_>>()
-    };
-    let (policies_before, changes_before) = (before(POLICIES), before(CHANGES));
-    let policies_now: BTreeSet<_> = changes
+    let mut policies = values(original, POLICIES);
+    policies.extend(changes.iter().map(|change| change.policy.label.as_str()));
+    let mut names = values(original, CHANGES);
+    names.extend(changes.iter().map(|change| change.name()));
+    let labels = desired.policies.iter().map(|policy| policy.label.as_str());
+    let labels: Vec<&str> = labels.filter(|label| policies.contains(label)).collect();
+    let names: Vec<&str> = NAMES
         .iter()
-        .map(|change| std::ptr::from_ref(change.policy))
+        .copied()
+        .filter(|name| names.contains(*name))
         .collect();
-    let changes_now: BTreeSet<_> = changes.iter().map(|change| change.action.name()).collect();
-    let policies = desired.policies.iter().filter(|policy| {
-        policies_before.contains(&policy.label.as_str())
-            || policies_now.contains(&std::ptr::from_ref(**policy))
-    });
-    let names = Action::NAMES
-        .into_iter()
-        .filter(|name| changes_before.contains(name) || changes_now.contains(name));
-    vec![
-        (
-            POLICIES,
-            policies
-                .map(|policy| policy.label.as_str())
-                .collect::<Vec<_>>()
-                .join(","),
-        ),
-        (CHANGES, names.collect::<Vec<_>>().join(",")),
-    ]
+    vec![(POLICIES, labels.join(",")), (CHANGES, names.join(","))]
+}
+
+fn values<'p>(pod: &'p Pod<'_>, key: &str) -> BTreeSet<&'p str> {
+    let value = pod.annotation(key).unwrap_or_default();
+    value.split(',').collect()
 }
 
 #[cfg(test)]

@@ -1,271 +1,201 @@
-//! One change of a pod: its name for machines, its sentence for people, and what it does to the picture of the pod.
+//! Changes: one step of a mutation, with a stable name, a sentence, and its effect on the pod.
 //!
-//! The operations for the API server are in [`super::patch`]; both follow from the same fields.
+//! The JSON Patch operations of a change are in [`super::patch`].
 
 mod apply;
-mod sentence;
 
-pub(super) use apply::apply_removals;
+pub(super) use apply::remove_all;
 
 use crate::core::pod::{ContainerId, Text};
-use crate::core::policy::{Policy, TolerationTerms};
+use crate::core::policy::{Policy, RegistryCa, TolerationTerms, VolumeSource};
+use crate::core::shown::list;
+use serde::Serialize;
 use serde_json::value::RawValue;
+use std::fmt;
 use std::net::IpAddr;
 
-/// A change and the policy whose rule makes it.
+/// A change, and the policy whose rule makes it.
 #[derive(Clone, Debug)]
 pub struct Change<'a> {
-    /// Whose rule.
-    pub policy: &'a Policy,
-    /// What it does.
-    pub action: Action<'a>,
+    pub(crate) policy: &'a Policy,
+    pub(super) action: Action<'a>,
+    /// Whether the pod lacks the list or object to which the action adds something.
+    pub(super) is_list_missing: bool,
 }
 
-/// What a change does. Positions are those after the changes before it.
+/// Declares the actions. A row has the stable name for metrics, logs and annotations, the rule, and
+/// the sentence.
+macro_rules! actions {
+    ($(#[$meta:meta])* enum $enum:ident<$life:lifetime> { $(
+        $(#[$doc:meta])*
+        $action:ident($($field:ident: $type:ty),*) => $name:literal, $rule:expr,
+        ($($sentence:tt)+);
+    )+ }) => {
+        $(#[$meta])*
+        pub(super) enum $enum<$life> { $($(#[$doc])* $action($($type),*)),+ }
+
+        /// The names of all changes.
+        pub(crate) const NAMES: &[&str] = &[$($name),+];
+
+        #[allow(unused_variables, reason = "a row uses some of the fields of its action")]
+        impl Change<'_> {
+            /// Returns the stable name for metrics, logs and the annotation of the pod.
+            pub fn name(&self) -> &'static str {
+                match &self.action { $($enum::$action { .. } => $name),+ }
+            }
+
+            /// Returns the code of the rule, as in docs/rules.md.
+            pub fn rule(&self) -> &'static str {
+                match &self.action { $($enum::$action($($field),*) => $rule),+ }
+            }
+        }
+
+        #[allow(unused_variables, reason = "a row uses some of the fields of its action")]
+        impl fmt::Display for Change<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match &self.action { $($enum::$action($($field),*) => write!(f, $($sentence)+)),+ }
+            }
+        }
+    };
+}
+
+actions! {
+/// The effect of a change. Indices are valid after the changes before it.
 #[derive(Clone, Debug)]
-pub enum Action<'a> {
-    /// Takes stale hostnames out of an entry that keeps others.
-    DropHostnames {
-        /// Index in `hostAliases`.
-        entry: usize,
-        /// The entry's address, as written.
-        ip: Text<'a>,
-        /// What goes.
-        dropped: Vec<Text<'a>>,
-        /// What stays; `None` where a later change of the entry says it, or removes the entry.
-        kept: Option<Vec<Text<'a>>>,
-    },
-    /// Adds hostnames to an entry that has the right address.
-    ExtendHostAlias {
-        /// Index in `hostAliases`.
-        entry: usize,
-        /// The entry's address, as written.
-        ip: Text<'a>,
-        /// Whether the entry has no list to append to.
-        list_missing: bool,
-        /// What is added.
-        hostnames: Vec<&'a str>,
-    },
-    /// Appends an entry.
-    AddHostAlias {
-        /// Whether the pod has no list to append to.
-        list_missing: bool,
-        /// Its address.
-        ip: IpAddr,
-        /// Its hostnames.
-        hostnames: Vec<&'a str>,
-    },
+enum Action<'a> {
+    /// Removes stale hostnames from an entry that keeps others. `kept` is `None` if a later change
+    /// of the entry has it, or removes the entry.
+    DropHostnames(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>, kept: Option<Vec<Text<'a>>>) => "drop-stale-hostname", "H2",
+        ("removed {} from the hostAliases entry {ip}, which is not the policy's address",
+          list(dropped, ", "));
+    ExtendHostAlias(entry: usize, ip: Text<'a>, hostnames: Vec<&'a str>)
+        => "extend-host-alias", "H5",
+        ("added {} to the hostAliases entry {ip}", list(hostnames, ", "));
+    AddHostAlias(ip: IpAddr, hostnames: Vec<&'a str>) => "add-host-alias", "H5",
+        ("added the hostAliases entry {ip} ({})", list(hostnames, ", "));
     /// Removes an entry whose hostnames are all stale.
-    RemoveHostAlias {
-        /// Index in `hostAliases`.
-        entry: usize,
-        /// The entry's address, as written.
-        ip: Text<'a>,
-        /// What goes with it.
-        dropped: Vec<Text<'a>>,
-    },
-    /// Makes a volume a memory-backed emptyDir, keeping its name.
-    SwapVolume {
-        /// Index in `volumes`.
-        index: usize,
-        /// Its name.
-        name: Text<'a>,
-        /// What it was, `secret` for one.
-        was: Text<'a>,
-        /// The field that goes, where it was not an emptyDir.
-        dropped: Option<Text<'a>>,
-        /// What it is for.
-        directory: Text<'a>,
-        /// Its size limit.
-        size_limit: &'a str,
-    },
-    /// Appends a volume.
-    AddVolume {
-        /// Whether the pod has no list to append to.
-        list_missing: bool,
-        /// Its name.
-        name: Text<'a>,
-        /// What it is.
-        source: NewSource<'a>,
-    },
-    /// Makes a mount one of another volume, or of the same one without restrictions.
-    PointMount {
-        /// The mount.
-        mount: MountId<'a>,
-        /// The volume it had.
-        was: Text<'a>,
-        /// The volume it gets.
-        volume: Text<'a>,
-        /// The restrictions that go.
-        dropped: Vec<&'static str>,
-        /// The path in the volume that it gets; the whole volume where there is none.
-        sub_path: Option<Text<'a>>,
-    },
-    /// Removes a mount.
-    RemoveMount {
-        /// The mount.
-        mount: MountId<'a>,
-        /// Its volume.
-        volume: Text<'a>,
-    },
-    /// Appends a mount.
-    AddMount {
-        /// Whether the container has no list to append to.
-        list_missing: bool,
-        /// The container.
-        container: ContainerId,
-        /// The container's name.
-        container_name: Text<'a>,
-        /// The mount.
-        mount: NewMount<'a>,
-        /// The rule that asks for it.
-        rule: &'static str,
-    },
-    /// Adds a node label that the pod's node must have.
-    AddNodeSelector {
-        /// Whether the pod has no object to add to.
-        object_missing: bool,
-        /// The label's key.
-        key: &'a str,
-        /// Its value.
-        value: &'a str,
-    },
-    /// Appends a toleration.
-    AddToleration {
-        /// Whether the pod has no list to append to.
-        list_missing: bool,
-        /// What it says, after defaults.
-        terms: &'a TolerationTerms,
-        /// As the policy writes it.
-        json: &'a RawValue,
-    },
+    RemoveHostAlias(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>)
+        => "remove-host-alias", "H2",
+        ("removed the hostAliases entry {ip} ({}), which is not the policy's address",
+          list(dropped, ", "));
+    /// Replaces the source of a volume by a memory-backed emptyDir. `removed_source` is the field
+    /// of the source, unless that is an emptyDir too.
+    SwapVolume(
+        index: usize, name: Text<'a>, was: Text<'a>, removed_source: Option<Text<'a>>,
+        directory: Text<'a>, size_limit: &'a str
+    ) => "swap-volume", "D7",
+        ("replaced the {was} of volume \"{name}\" by a memory-backed emptyDir of {size_limit}, so \
+          that dind can write the client certificates to {directory}");
+    AddVolume(name: Text<'a>, source: NewSource<'a>) => "add-volume", source.rule(),
+        ("added the {} volume \"{name}\"{}", source.field(), source.purpose());
+    /// Changes the volume of a mount, or removes `dropped` fields from it. `sub_path` is its new
+    /// subPath.
+    PointMount(
+        mount: MountId<'a>, was: Text<'a>, volume: Text<'a>, dropped: Vec<&'static str>,
+        sub_path: Option<Text<'a>>
+    ) => "point-mount", "D7",
+        ("changed the mount at {} of container \"{}\": {}", mount.path, mount.container_name,
+          if was == volume { format!("removed {}", dropped.join(", ")) }
+          else { format!("volume \"{volume}\" instead of \"{was}\"") });
+    RemoveMount(mount: MountId<'a>, volume: Text<'a>) => "remove-mount", "D7",
+        ("removed the mount of volume \"{volume}\" at {} from container \"{}\"",
+          mount.path, mount.container_name);
+    AddMount(container: ContainerId, container_name: Text<'a>, mount: NewMount<'a>, rule: &'static str) => "add-mount", rule,
+        ("mounted volume \"{}\" at {} in container \"{container_name}\"{}",
+          mount.name, mount.mount_path, if mount.read_only { ", read-only" } else { "" });
+    AddNodeSelector(key: &'a str, value: &'a str) => "add-node-selector", "S1",
+        ("added the node selector {key}={value}");
+    /// `json` is the toleration as the policy has it, `terms` has the defaults.
+    AddToleration(terms: &'a TolerationTerms, json: &'a RawValue) => "add-toleration", "S1",
+        ("added the toleration {terms}");
+}
 }
 
 /// The source of a volume that is added.
 #[derive(Clone, Debug)]
-pub enum NewSource<'a> {
-    /// A memory-backed emptyDir for certificates.
+pub(super) enum NewSource<'a> {
+    /// A memory-backed emptyDir.
     Memory {
-        /// Its size limit.
         size_limit: &'a str,
+        rule: &'static str,
+        purpose: &'static str,
     },
-    /// What a policy's volume says.
-    Policy(&'a crate::core::policy::VolumeSource),
-    /// A registry's certificate authority.
-    RegistryCa(&'a crate::core::policy::RegistryCa),
-    /// A memory-backed emptyDir for the configuration of rootless dockerd, which must be able to
-    /// write beside the registries' authorities.
-    RootlessConfig {
-        /// Its size limit.
-        size_limit: &'a str,
-    },
+    Policy(&'a VolumeSource),
+    RegistryCa(&'a RegistryCa),
 }
 
 impl NewSource<'_> {
-    /// Returns the source's field in a volume.
-    #[must_use]
-    pub fn field(&self) -> &'static str {
+    /// Returns the field of the source in a volume.
+    pub(super) fn field(&self) -> &'static str {
         match self {
-            Self::Memory { .. } | Self::RootlessConfig { .. } => "emptyDir",
+            Self::Memory { .. } => "emptyDir",
             Self::Policy(source) => source.field,
             Self::RegistryCa(_) => "configMap",
         }
     }
+
+    fn rule(&self) -> &'static str {
+        match self {
+            Self::Memory { rule, .. } => rule,
+            Self::Policy(_) => "V1",
+            Self::RegistryCa(_) => "R1",
+        }
+    }
+
+    /// Returns the purpose of the volume, as the end of a sentence.
+    fn purpose(&self) -> String {
+        match self {
+            Self::Memory {
+                size_limit,
+                purpose,
+                ..
+            } => {
+                format!(" (in memory, {size_limit}) for {purpose}")
+            }
+            Self::Policy(_) => String::new(),
+            Self::RegistryCa(ca) => {
+                format!(
+                    " with the CA of {} from ConfigMap \"{}\"",
+                    ca.host, ca.config_map
+                )
+            }
+        }
+    }
 }
 
-/// The place of a mount.
+/// An existing mount of a container.
 #[derive(Clone, Debug)]
-pub struct MountId<'a> {
-    /// Its container.
-    pub container: ContainerId,
-    /// Its container's name.
-    pub container_name: Text<'a>,
-    /// Its index in the container's `volumeMounts`.
-    pub index: usize,
+pub(super) struct MountId<'a> {
+    pub(super) container: ContainerId,
+    pub(super) container_name: Text<'a>,
+    /// Its index in `volumeMounts`.
+    pub(super) index: usize,
     /// Its path, as written.
-    pub path: Text<'a>,
+    pub(super) path: Text<'a>,
 }
 
-/// A mount that is added.
-#[derive(Clone, Debug)]
-pub struct NewMount<'a> {
-    /// Its volume.
-    pub volume: Text<'a>,
-    /// Its path.
-    pub path: Text<'a>,
-    /// Whether it is read-only.
-    pub read_only: bool,
-    /// A path in the volume, or none.
-    pub sub_path: Option<Text<'a>>,
-    /// The same, with variables.
-    pub sub_path_expr: Option<Text<'a>>,
+/// A mount that is added, as JSON has it.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewMount<'a> {
+    pub(super) name: Text<'a>,
+    pub(super) mount_path: Text<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) read_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sub_path: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sub_path_expr: Option<Text<'a>>,
 }
 
 impl<'a> NewMount<'a> {
-    /// A mount of a whole volume.
-    pub(super) fn whole(
-        volume: impl Into<Text<'a>>,
-        path: impl Into<Text<'a>>,
-        read_only: bool,
-    ) -> Self {
+    /// Returns a mount of the whole volume `name`.
+    pub(super) fn new(name: Text<'a>, path: impl Into<Text<'a>>, read_only: bool) -> Self {
         Self {
-            volume: volume.into(),
-            path: path.into(),
+            name,
+            mount_path: path.into(),
             read_only,
-            sub_path: None,
-            sub_path_expr: None,
-        }
-    }
-}
-
-impl Action<'_> {
-    /// The names of all changes.
-    pub const NAMES: [&'static str; 11] = [
-        "drop-stale-hostname",
-        "extend-host-alias",
-        "add-host-alias",
-        "remove-host-alias",
-        "swap-volume",
-        "add-volume",
-        "point-mount",
-        "remove-mount",
-        "add-mount",
-        "add-node-selector",
-        "add-toleration",
-    ];
-
-    /// Returns the stable name that metrics, logs and the pod's annotation use.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::DropHostnames { .. } => "drop-stale-hostname",
-            Self::ExtendHostAlias { .. } => "extend-host-alias",
-            Self::AddHostAlias { .. } => "add-host-alias",
-            Self::RemoveHostAlias { .. } => "remove-host-alias",
-            Self::SwapVolume { .. } => "swap-volume",
-            Self::AddVolume { .. } => "add-volume",
-            Self::PointMount { .. } => "point-mount",
-            Self::RemoveMount { .. } => "remove-mount",
-            Self::AddMount { .. } => "add-mount",
-            Self::AddNodeSelector { .. } => "add-node-selector",
-            Self::AddToleration { .. } => "add-toleration",
-        }
-    }
-
-    /// Returns the rule of the contract that asks for the change.
-    #[must_use]
-    pub fn rule(&self) -> &'static str {
-        match self {
-            Self::DropHostnames { .. } | Self::RemoveHostAlias { .. } => "H2",
-            Self::ExtendHostAlias { .. } | Self::AddHostAlias { .. } => "H5",
-            Self::SwapVolume { .. } | Self::PointMount { .. } | Self::RemoveMount { .. } => "D7",
-            Self::AddVolume { source, .. } => match source {
-                NewSource::Memory { .. } => "D7",
-                NewSource::Policy(_) => "V1",
-                NewSource::RegistryCa(_) | NewSource::RootlessConfig { .. } => "R1",
-            },
-            Self::AddMount { rule, .. } => rule,
-            Self::AddNodeSelector { .. } | Self::AddToleration { .. } => "S1",
+            ..Self::default()
         }
     }
 }

@@ -1,15 +1,15 @@
-//! The directory to which dind writes the docker client's certificates is free for it (rules D2 to
+//! Docker certificates: dind can write the client's certificates to their directory (rules D2 to
 //! D9).
 //!
 //! # What it does
 //! Makes `$DOCKER_TLS_CERTDIR/client` (`/certs/client`) one writable emptyDir, shared by the dind
-//! container, `build` and every other container that mounts something there.
+//! container, `build` and every other container with a mount there.
 //!
 //! # Why
-//! dind generates the client's certificates when it starts. Where a Secret, a ConfigMap or anything
-//! else that cannot be written sits in the way, images since 2023 exit 1, and older ones run without
-//! TLS on 0.0.0.0:2375 (seed 004).
-//! Where each container has a volume of its own there, the client never sees what dind wrote.
+//! dind generates the client's certificates when it starts. If a Secret, a ConfigMap or another
+//! volume that cannot be written is mounted there, images since 2023 exit with status 1, and older
+//! ones run without TLS on 0.0.0.0:2375 (seed 004).
+//! If each container has its own volume there, the client never reads the certificates.
 //!
 //! # Example
 //! ```text
@@ -17,190 +17,169 @@
 //! build:   mylab-ca-pem at /certs/client, readOnly ─►   mylab-ca-pem at /certs/client
 //! docker:  mylab-ca-pem at /certs/client, readOnly      mylab-ca-pem at /certs/client
 //! ```
-//! The volume is swapped in place: its name stays, so mounts keep resolving, also those that a build
-//! container rebinds by name.
+//! The volume is swapped in place: it keeps its name, so its mounts stay valid, also mounts that a
+//! build container binds again by name.
 //!
 //! # When it does nothing
-//! dind generates nothing: TLS is off, or `dockerd` is started directly; the directory cannot be
-//! known; dind is given its server certificates (then it manages its own authority); the client
-//! calls another daemon; a writable emptyDir at or above the directory serves it already; the policy
-//! says Report, or Deny.
+//! - dind generates no certificates: TLS is off, or `dockerd` is started directly (D2).
+//! - The directory is unknown (D2).
+//! - The client calls another daemon (D3).
+//! - A writable emptyDir at or above the directory already serves it (D3, D5).
+//! - dind gets its server certificates from a volume: it has its own CA (D6).
+//! - The policy says Report, or Deny (D8).
 
-mod directories;
 mod directory;
-mod related;
+mod mounts;
 mod relocate;
 mod shared;
-mod survey;
 
 use super::Planner;
 use super::change::{Action, MountId, NewMount};
-use super::note::{Conflict, Fact};
-use crate::core::job_pod::client::Daemon;
+use super::finding::{Conflict, Finding, FindingKind};
 use crate::core::job_pod::dind::DindContainer;
+use crate::core::job_pod::docker_host::DockerHost;
 use crate::core::mount_path::Outermost;
-use crate::core::pod::{ContainerId, Text};
+use crate::core::pod::{ContainerId, Pod};
 use crate::core::policy::set::DesiredDind;
 use crate::core::policy::{ClientCerts, OnConflict, Policy};
-use directory::{Directory, MountKind, Relation};
-use related::Related;
+use directory::Directory;
+use mounts::{DirectoryMount, RelatedMounts, Relation, VolumeUses};
 use relocate::Relocation;
 use shared::Shared;
-use std::collections::{BTreeSet, HashSet};
-use survey::Survey;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
     desired: &DesiredDind<'a>,
-    containers: &[DindContainer],
-    daemon: &Daemon,
+    dinds: &[DindContainer<'a>],
+    docker_host: &DockerHost,
 ) {
     let (policy, certs) = (desired.client_certs.policy, desired.client_certs.what);
-    let directories = directories::find(planner, policy, containers, daemon);
-    let paths = Outermost::of(directories.iter().map(|directory| directory.path.clone()));
-    let mut rule = Rule {
+    let directories = directory::find(planner, policy, dinds, docker_host);
+    let outermost = Outermost::of(directories.iter().map(|directory| directory.path.clone()));
+    let related = RelatedMounts::find(planner.pod, &directories, &outermost);
+    let mut repair = Repair {
         policy,
         certs,
-        relocation: Relocation::new(&paths),
-        survey: Survey::new(planner.pod),
-        left: HashSet::new(),
+        uses: VolumeUses::new(planner.pod),
+        planner,
+        relocation: Relocation {
+            directories: &outermost,
+            is_first_taken: false,
+            taken: HashMap::new(),
+        },
+        reported_invalid: HashSet::new(),
     };
-    let related = Related::find(planner.pod, &rule.survey, &directories, &paths);
     for (at, directory) in directories.iter().enumerate() {
         let path = &directory.path;
-        let mounts = related.of_directory(at, &rule.survey);
-        let is_in_the_way = mounts.iter().any(|mount| mount.relation.is_conflict());
-        let outer = paths.at_or_above(path).filter(|(outer, _)| *outer != path);
-        let fact = if let Some((outer, _)) = outer {
-            Fact::DirectoryNested {
-                directory: path.clone(),
-                outer: outer.clone(),
-            }
-        } else if let Some(container) = directory.own_authority(planner.pod, &mut rule.survey) {
-            Fact::OwnAuthority {
-                directory: path.clone(),
-                container,
-            }
-        } else if matches!(daemon, Daemon::NoAlias { .. }) {
-            // The missing alias is reported instead (R2).
+        let mounts = related.of_directory(at, &repair.uses);
+        let is_mounted = mounts.iter().any(|mount| !mount.is_invalid);
+        let outer = outermost.at_or_above(path).map(|(outer, _)| outer);
+        let kind = if let Some(outer) = outer.filter(|outer| *outer != path) {
+            FindingKind::DirectoryNested(path.clone(), outer.clone())
+        } else if let Some(container) = directory.own_pki(repair.planner.pod, &mut repair.uses) {
+            FindingKind::OwnPki(path.clone(), container)
+        } else if matches!(docker_host, DockerHost::NoAlias { .. })
+            || (is_mounted && directory.has_direct_daemon)
+        {
+            // Reported elsewhere: the missing alias (R2), or the other daemon (D2).
             continue;
-        } else if is_in_the_way && directory.is_of_direct_daemon {
-            // It was reported with the other daemon (D2).
-            continue;
-        } else if *daemon == Daemon::Remote {
-            Fact::OtherDaemon {
-                directory: path.clone(),
-                is_in_the_way,
-            }
-        } else if is_in_the_way && directory.falls_back_to_plain && daemon.is_plain_in_pod() {
-            Fact::FallsBackToPlain {
-                directory: path.clone(),
-            }
+        } else if *docker_host == DockerHost::Remote {
+            FindingKind::RemoteDaemon(path.clone(), is_mounted)
+        } else if is_mounted
+            && directory.falls_back_to_plaintext
+            && docker_host.is_plaintext_in_pod()
+        {
+            FindingKind::FallsBackToPlaintext(path.clone())
         } else {
-            rule.free(planner, directory, &mounts);
+            repair.free(directory, &mounts);
             continue;
         };
-        planner.note(policy, fact);
+        repair.planner.report(policy, kind);
     }
 }
 
-fn name_of<'a>(planner: &Planner<'_, 'a>, id: ContainerId) -> Text<'a> {
-    planner
-        .pod
-        .container(id)
-        .and_then(|container| container.name.clone())
-        .unwrap_or_default()
-}
-
-/// What freeing each directory needs.
-struct Rule<'p, 'a> {
+/// Repairs the certificate directories of a pod.
+struct Repair<'r, 'p, 'a> {
+    planner: &'r mut Planner<'p, 'a>,
     policy: &'a Policy,
     certs: &'a ClientCerts,
-    relocation: Relocation<'p>,
-    survey: Survey<'a>,
-    /// The mounts that are left invalid and were told of: one may be in the way of each directory.
-    left: HashSet<(ContainerId, usize)>,
+    uses: VolumeUses<'a>,
+    relocation: Relocation<'r>,
+    /// Invalid mounts that were reported: one may be in the way of several directories.
+    reported_invalid: HashSet<(ContainerId, usize)>,
 }
 
-impl<'a> Rule<'_, 'a> {
-    /// Makes one directory free, unless it is already or the policy says otherwise.
-    fn free(
-        &mut self,
-        planner: &mut Planner<'_, 'a>,
-        directory: &Directory,
-        mounts: &[&MountKind<'a>],
-    ) {
-        let policy = self.policy;
-        for mount in mounts {
+impl<'a> Repair<'_, '_, 'a> {
+    fn report(&mut self, kind: FindingKind<'a>) {
+        self.planner.report(self.policy, kind);
+    }
+
+    /// Makes one directory writable and shared, unless it already is or the policy only reports.
+    fn free(&mut self, directory: &Directory, mounts: &[&DirectoryMount<'a>]) {
+        let path = &directory.path;
+        for mount in mounts.iter().filter(|mount| mount.is_invalid) {
             let MountId {
-                container, index, ..
-            } = mount.id;
-            if mount.relation == Relation::LeftInvalid && self.left.insert((container, index)) {
-                let (container, path) = (mount.id.container_name.clone(), mount.id.path.clone());
-                planner.note(policy, Fact::LeftInvalid { container, path });
+                container_name,
+                path,
+                ..
+            } = mount.id.clone();
+            if self
+                .reported_invalid
+                .insert((mount.id.container, mount.id.index))
+            {
+                self.report(FindingKind::InvalidMount(container_name, path));
             }
         }
-        // An ancestor serves, unless the directory is mounted on top of it.
-        let is_mounted = mounts
-            .iter()
-            .any(|mount| matches!(mount.relation, Relation::At | Relation::Below));
-        if !is_mounted && let Some(volume) = directory.serving_ancestor(planner.pod, &self.survey) {
-            let directory = directory.path.clone();
-            return planner.note(policy, Fact::ParentServes { directory, volume });
+        let is_valid = |mount: &&DirectoryMount<'a>| !mount.is_invalid;
+        let valid: Vec<&DirectoryMount<'a>> = mounts.iter().copied().filter(is_valid).collect();
+        // An ancestor serves the directory, unless there is a mount on top of it.
+        let is_ancestor =
+            |mount: &&DirectoryMount<'_>| mount.relation == Relation::UnwritableAncestor;
+        if valid.iter().all(is_ancestor)
+            && let Some(volume) = directory.serving_ancestor(self.planner.pod)
+        {
+            return self.report(FindingKind::AncestorServes(path.clone(), volume));
         }
-        let shared = Shared::choose(planner.pod, self.certs, directory, mounts, &self.survey);
-        let conflicts: Vec<&MountKind<'a>> = mounts
-            .iter()
-            .copied()
-            .filter(|mount| shared.conflicts_with(directory, mount))
-            .collect();
+        let shared = Shared::choose(self.planner.pod, self.certs, directory, &valid, &self.uses);
+        let is_conflict = |mount: &&DirectoryMount<'a>| shared.conflicts_with(directory, mount);
+        let conflicts: Vec<&DirectoryMount<'a>> = valid.into_iter().filter(is_conflict).collect();
         let lacking = lacking(directory, mounts, &conflicts);
-        let sub_path = shared.sub_path();
         let Some(first) = conflicts.first() else {
             if lacking.is_empty() {
-                let directory = directory.path.clone();
-                return planner.note(policy, Fact::CertificatesRight { directory });
+                return self.report(FindingKind::CertificatesCorrect(path.clone()));
             }
-            let name = shared.provide(planner, policy, self.certs, directory);
-            return self.mount(planner, directory, lacking, &Part { name, sub_path });
+            let mount = self.provide(shared, directory);
+            return self.mount(lacking, &mount);
         };
-        let conflict = self.conflict(planner, first, directory);
         match self.certs.on_conflict {
-            OnConflict::Report => return planner.note(policy, Fact::Reported(conflict)),
+            OnConflict::Report => {
+                let conflict = self.conflict(first, directory);
+                return self.report(FindingKind::ConflictReported(conflict));
+            }
             OnConflict::Deny => {
-                let fact = Fact::Denied(conflict);
-                planner
+                let conflict = self.conflict(first, directory);
+                let policy = self.policy;
+                let kind = FindingKind::ConflictDenied(conflict, &policy.name);
+                self.planner
                     .plan
                     .denial
-                    .get_or_insert(super::Note { policy, fact });
+                    .get_or_insert(Finding { policy, kind });
                 return;
             }
             OnConflict::Replace | OnConflict::Relocate(_) => {}
         }
-        let displaced = relocate::displaced(planner, &conflicts, &shared, &self.survey);
-        let name = shared.provide(planner, policy, self.certs, directory);
-        let is_told = relocate::tells_of(&displaced, &name);
-        let part = Part { name, sub_path };
-        self.repoint(planner, &conflicts, &part, is_told);
-        self.remove(planner, &conflicts);
-        self.mount(planner, directory, lacking, &part);
-        self.relocation.tell_and_mount(
-            planner,
-            policy,
-            self.certs,
-            directory,
-            &displaced,
-            &mut self.survey,
-        );
+        let displaced = self.displaced(&conflicts, &shared);
+        let mount = self.provide(shared, directory);
+        let is_reported = displaced.iter().any(|entry| entry.volume == mount.name);
+        self.repoint(&conflicts, &mount, is_reported);
+        self.remove(&conflicts);
+        self.mount(lacking, &mount);
+        self.report_displaced(directory, displaced);
     }
 
-    fn conflict(
-        &self,
-        planner: &Planner<'_, 'a>,
-        mount: &MountKind<'a>,
-        directory: &Directory,
-    ) -> Conflict<'a> {
-        let volume = self.survey.volume(planner.pod, &mount.volume);
+    fn conflict(&self, mount: &DirectoryMount<'a>, directory: &Directory) -> Conflict<'a> {
+        let volume = self.planner.pod.volume(&mount.volume);
         Conflict {
             container: mount.id.container_name.clone(),
             volume: mount.volume.clone(),
@@ -210,120 +189,66 @@ impl<'a> Rule<'_, 'a> {
         }
     }
 
-    /// Points mounts at the directory to the shared volume.
+    /// Points mounts at the directory to the shared volume. `is_reported`: that volume is reported
+    /// as displaced.
     fn repoint(
         &mut self,
-        planner: &mut Planner<'_, 'a>,
-        conflicts: &[&MountKind<'a>],
-        part: &Part<'a>,
-        is_told: bool,
+        conflicts: &[&DirectoryMount<'a>],
+        wanted: &NewMount<'a>,
+        is_reported: bool,
     ) {
-        let at_directory = |mount: &&&MountKind<'a>| mount.relation == Relation::At;
-        for known in conflicts.iter().filter(at_directory) {
-            let index = self.survey.position(&known.id);
-            let mount = MountId {
-                index,
-                ..known.id.clone()
-            };
-            let mut dropped = restrictions(planner, &mount);
-            let (was, volume) = (known.volume.clone(), part.name.clone());
-            let sub_path = part.sub_path.clone();
-            dropped.retain(|field| sub_path.is_none() || *field != "subPath");
-            let is_restricted = !dropped.is_empty() || known.sub_paths.path != part.sub_path();
-            if was != volume {
-                self.survey.note_pointed(&was, &volume);
-            } else if !is_restricted {
+        for conflict in conflicts.iter().filter(|mount| mount.is_at_directory()) {
+            let Some(mount) = self.uses.current(&conflict.id) else {
                 continue;
-            } else if !is_told && !dropped.is_empty() {
-                let (container, path) = (mount.container_name.clone(), mount.path.clone());
-                let dropped = dropped.clone();
-                let fact = Fact::Unrestricted {
-                    container,
-                    path,
-                    dropped,
-                };
-                planner.note(self.policy, fact);
-            }
-            let action = Action::PointMount {
-                mount,
-                was,
-                volume,
-                dropped,
-                sub_path,
             };
-            planner.change(self.policy, action);
+            let mut dropped = restrictions(self.planner.pod, &mount);
+            dropped.retain(|field| wanted.sub_path.is_none() || *field != "subPath");
+            let (was, volume) = (conflict.volume.clone(), wanted.name.clone());
+            let sub_path = wanted.sub_path.clone();
+            if was != volume {
+                self.uses.subtract(&was);
+                self.uses.add(&volume);
+            } else if !dropped.is_empty() {
+                if !is_reported {
+                    let (container, path) = (mount.container_name.clone(), mount.path.clone());
+                    let dropped = dropped.clone();
+                    self.report(FindingKind::MountUnrestricted(container, path, dropped));
+                }
+            } else if conflict.sub_paths.path == sub_path.clone().unwrap_or_default() {
+                continue;
+            }
+            let action = Action::PointMount(mount, was, volume, dropped, sub_path);
+            self.planner.change(self.policy, action);
         }
     }
 
     /// Removes mounts below the directory and ancestors that cannot be written.
-    fn remove(&mut self, planner: &mut Planner<'_, 'a>, conflicts: &[&MountKind<'a>]) {
-        let removed: Vec<&MountKind<'a>> = conflicts
-            .iter()
-            .copied()
-            .filter(|mount| mount.relation != Relation::At)
-            .collect();
-        // From the last to the first, so that each position still holds when its turn comes.
-        let removals = removed.iter().rev().map(|known| {
-            let index = self.survey.position(&known.id);
-            let mount = MountId {
-                index,
-                ..known.id.clone()
-            };
-            let volume = known.volume.clone();
-            (self.policy, Action::RemoveMount { mount, volume })
+    fn remove(&mut self, conflicts: &[&DirectoryMount<'a>]) {
+        let removed = conflicts.iter().filter(|mount| !mount.is_at_directory());
+        // From the last to the first, so that each index is valid when its turn comes.
+        let removals = removed.clone().rev().filter_map(|conflict| {
+            let (mount, volume) = (self.uses.current(&conflict.id)?, conflict.volume.clone());
+            Some((self.policy, Action::RemoveMount(mount, volume)))
         });
-        planner.remove(removals.collect());
-        self.survey.note_removed(&removed);
+        self.planner.remove(removals.collect());
+        for mount in removed {
+            self.uses.remove(mount);
+        }
     }
 
-    /// Mounts the shared volume at the directory.
-    fn mount(
-        &mut self,
-        planner: &mut Planner<'_, 'a>,
-        directory: &Directory,
-        containers: BTreeSet<ContainerId>,
-        part: &Part<'a>,
-    ) {
+    /// Adds the mount of the shared volume to containers.
+    fn mount(&mut self, containers: BTreeSet<ContainerId>, mount: &NewMount<'a>) {
         for id in containers {
-            let known = planner.pod.container(id);
-            let list_missing = known.is_none_or(|container| container.volume_mounts.is_none());
-            let mount = NewMount {
-                sub_path: part.sub_path.clone(),
-                ..NewMount::whole(part.name.clone(), directory.path.clone(), false)
-            };
-            let action = Action::AddMount {
-                list_missing,
-                container: id,
-                container_name: name_of(planner, id),
-                mount,
-                rule: "D3",
-            };
-            planner.change(self.policy, action);
-            self.survey.note_mounted(&part.name);
+            self.planner.add_mount(self.policy, "D3", id, mount.clone());
+            self.uses.add(&mount.name);
         }
     }
 }
 
-/// What is mounted at the directory in every container: a volume, or a path in it.
-struct Part<'a> {
-    name: Text<'a>,
-    sub_path: Option<Text<'a>>,
-}
-
-impl<'a> Part<'a> {
-    fn sub_path(&self) -> Text<'a> {
-        self.sub_path.clone().unwrap_or_default()
-    }
-}
-
-/// Returns the fields of a mount that keep the volume from being written or seen whole, as far as it
-/// has them.
-fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str> {
-    let mount = planner
-        .pod
-        .container(id.container)
-        .and_then(|container| container.mounts().get(id.index));
-    let Some(mount) = mount else {
+/// Returns the fields of a mount that make it read-only or show a part of the volume.
+fn restrictions(pod: &Pod<'_>, id: &MountId<'_>) -> Vec<&'static str> {
+    let container = pod.container(id.container);
+    let Some(mount) = container.and_then(|container| container.mounts().get(id.index)) else {
         return Vec::new();
     };
     let fields = [
@@ -333,28 +258,22 @@ fn restrictions(planner: &Planner<'_, '_>, id: &MountId<'_>) -> Vec<&'static str
         ("subPathExpr", mount.sub_path_expr.is_some()),
         ("mountPropagation", mount.mount_propagation.is_some()),
     ];
-    fields
-        .into_iter()
-        .filter_map(|(field, present)| present.then_some(field))
-        .collect()
+    let present = fields.into_iter().filter(|(_, is_present)| *is_present);
+    present.map(|(field, _)| field).collect()
 }
 
-/// Returns the containers that are to have the directory and mount nothing there: dind, `build`, and
-/// where something is removed.
+/// Returns the containers that need the directory and have no mount there: dind, `build`, and
+/// containers that lose a mount.
 fn lacking(
     directory: &Directory,
-    mounts: &[&MountKind<'_>],
-    conflicts: &[&MountKind<'_>],
+    mounts: &[&DirectoryMount<'_>],
+    conflicts: &[&DirectoryMount<'_>],
 ) -> BTreeSet<ContainerId> {
-    let is_at = |mount: &MountKind<'_>| mount.relation == Relation::At;
-    let losers = conflicts.iter().filter(|mount| !is_at(mount));
-    let mut lacking: BTreeSet<ContainerId> = directory
-        .users()
-        .chain(losers.map(|mount| mount.id.container))
-        .collect();
-    // A mount at the directory that the API server refuses counts as one, too.
-    let at_directory = mounts.iter().filter(|mount| mount.is_at_directory);
-    for mount in at_directory {
+    let losers = conflicts.iter().filter(|mount| !mount.is_at_directory());
+    let losers = losers.map(|mount| mount.id.container);
+    let mut lacking: BTreeSet<ContainerId> = directory.users().chain(losers).collect();
+    // Invalid mounts count, too.
+    for mount in mounts.iter().filter(|mount| mount.is_at_directory()) {
         lacking.remove(&mount.id.container);
     }
     lacking

@@ -1,11 +1,13 @@
-//! Hostnames that a policy owns resolve to the policy's addresses (rules H1 to H8).
+//! Host aliases: the hostnames of a policy resolve to the policy's addresses (rules H1 to H8).
 //!
 //! # What it does
-//! Takes an owned hostname out of every entry of another address, and puts it into the entry of each address of the policy.
+//! Removes a policy's hostname from each entry with another address, and adds it to the entry of
+//! each address of the policy.
 //!
 //! # Why
-//! A runner's `host_aliases` are static: when a load balancer's address moves, every job of every runner looks at the old one (seed 003).
-//! An appended entry would lose against the stale one: `/etc/hosts` is read from the top, and some resolvers return both.
+//! The `host_aliases` of a runner are static: when the address of a load balancer changes, every
+//! job of every runner uses the old one (seed 003). An additional entry is not enough: `/etc/hosts`
+//! is read from the top, and some resolvers return both addresses.
 //!
 //! # Example
 //! Policy: `10.0.0.232 gitlab.mylab.com registry.mylab.com`.
@@ -16,108 +18,120 @@
 //! ```
 //!
 //! # When it does nothing
-//! A name in a loopback entry is a service of the job; it is left alone everywhere. So is a name whose live source has no address.
-//! Entries are compared by parsed address and never respelled. `hostNetwork` makes no difference: the kubelet appends to a copy of the node's file.
+//! A hostname in a loopback entry is a service of the job: every entry of it stays. The same holds
+//! for a hostname whose live source has no address. Entries are compared by their parsed address,
+//! and their text stays. `hostNetwork` makes no difference: the kubelet appends the aliases to a
+//! copy of the node's file.
 
 use super::Planner;
 use super::change::Action;
-use super::note::Fact;
-use crate::core::pod::{HostAlias, Text, text};
+use super::finding::FindingKind;
+use crate::core::pod::{HostAlias, text};
 use crate::core::policy::set::{Asked, Host};
 use crate::core::policy::{Desired, Policy};
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     for asked in &desired.hostnames_from {
-        planner.note(asked.policy, Fact::HostnamesUnknown { source: asked.what });
+        let source = asked.what;
+        planner.report(asked.policy, FindingKind::SourceWithoutHostnames(source));
     }
-    let Some(first) = desired
-        .policies
-        .first()
-        .filter(|_| !desired.hosts.is_empty())
-    else {
+    let first = desired.policies.first();
+    let Some(first) = first.filter(|_| !desired.hosts.is_empty()) else {
         return;
     };
-    let mut found = Found::new(&desired.hosts);
-    found.look_at(planner.pod.host_aliases());
-    tell_of_those_left_alone(planner, &found);
-    let before = planner.plan.changes.len();
-    let joins = joins(&found);
-    let emptied = drop_stale(planner, &found, &joins);
-    for join in joins {
-        add(planner, &mut found.first_entries, join);
+    let mut observed = Observed::new(&desired.hosts);
+    observed.read(planner.pod.host_aliases());
+    for host in &observed.hosts {
+        let Asked { policy, what } = host.asked;
+        let hostname = what.hostname.as_str();
+        if let Some(source) = what.unresolved.first() {
+            planner.report(policy, FindingKind::SourceWithoutAddress(hostname, source));
+        } else if host.is_shadowed {
+            planner.report(policy, FindingKind::HostnameShadowed(hostname));
+        }
     }
-    // From the last to the first, so that the indices still hold. Never all of them: a name that was stale has just been added.
+    let before = planner.plan.changes.len();
+    let missing = observed.missing();
+    let emptied = drop_stale(planner, &observed, &missing);
+    for ((ip, policy), hostnames) in missing {
+        add(planner, policy, &mut observed.first_entries, ip, hostnames);
+    }
+    // From the last to the first, so that the indices stay valid. One entry remains at least: a
+    // hostname that was stale has been added to another one.
     planner.remove(emptied.into_iter().rev().collect());
     if planner.plan.changes.len() == before {
-        planner.note(first, Fact::HostAliasesRight);
+        planner.report(first, FindingKind::HostAliasesCorrect);
     }
 }
 
-/// What the pod's entries say of the hostnames that policies own. Found in one pass: policies may own a thousand hostnames, and a pod
-/// may have thousands.
-struct Found<'a> {
+/// The pod's entries compared with the hostnames of the policies, in one pass: policies may have a
+/// thousand hostnames, and a pod thousands.
+struct Observed<'a> {
     /// In the order of the policies.
-    hosts: Vec<Owned<'a>>,
-    /// Positions in `hosts`, in the order of the hostnames.
-    by_name: Vec<usize>,
-    /// The addresses of the policies, in order, each with the first entry that has it.
-    first_entries: FirstEntries,
-    /// Entries with an owned hostname that is neither the job's own nor right there, each with its address.
+    hosts: Vec<ObservedHost<'a>>,
+    /// Indices in `hosts`.
+    by_hostname: BTreeMap<&'a str, usize>,
+    /// The first entry with each address.
+    first_entries: BTreeMap<IpAddr, usize>,
+    /// Entries that may have a stale hostname, each with its address.
     suspects: Vec<(usize, Option<IpAddr>)>,
 }
 
-/// An owned hostname.
-struct Owned<'a> {
+struct ObservedHost<'a> {
     asked: Asked<'a, Host>,
-    /// Whether a loopback entry has it (H3).
+    /// Whether a loopback entry has the hostname (H3).
     is_shadowed: bool,
-    /// Whether an entry with the policy's address has it, by family: IPv4, IPv6.
-    is_there: [bool; 2],
+    /// Whether an entry with the policy's IPv4 or IPv6 address has the hostname.
+    has_v4: bool,
+    has_v6: bool,
 }
 
-impl Owned<'_> {
-    /// Whether the policy's addresses are known and count.
-    fn is_resolvable(&self) -> bool {
+impl ObservedHost<'_> {
+    /// Whether the hostname must resolve to the policy's addresses.
+    fn is_owned(&self) -> bool {
         self.asked.what.unresolved.is_empty() && !self.is_shadowed
     }
 }
 
-impl<'a> Found<'a> {
+impl<'a> Observed<'a> {
     fn new(hosts: &[Asked<'a, Host>]) -> Self {
-        let mut by_name: Vec<usize> = (0..hosts.len()).collect();
-        by_name.sort_by_key(|index| hosts.get(*index).map(|asked| asked.what.hostname.as_str()));
-        let owned = |asked: &Asked<'a, Host>| Owned {
-            asked: *asked,
-            is_shadowed: false,
-            is_there: [false; 2],
-        };
+        let names = hosts.iter().map(|asked| asked.what.hostname.as_str());
         Self {
-            hosts: hosts.iter().map(owned).collect(),
-            by_name,
-            first_entries: FirstEntries::new(hosts),
+            by_hostname: names.zip(0..).collect(),
+            hosts: hosts
+                .iter()
+                .map(|asked| ObservedHost {
+                    asked: *asked,
+                    is_shadowed: false,
+                    has_v4: false,
+                    has_v6: false,
+                })
+                .collect(),
+            first_entries: BTreeMap::new(),
             suspects: Vec::new(),
         }
     }
 
-    fn look_at(&mut self, aliases: &[HostAlias<'_>]) {
+    fn read(&mut self, aliases: &[HostAlias<'_>]) {
         for (entry, alias) in aliases.iter().enumerate() {
-            let address = address(alias);
+            // An invalid address is no policy's address, so hostnames there are stale.
+            let address: Option<IpAddr> = text(&alias.ip).parse().ok();
             if let Some(ip) = address {
-                self.first_entries.see(ip, entry);
+                self.first_entries.entry(ip).or_insert(entry);
             }
             let mut is_suspect = false;
-            for name in names(alias) {
-                let Some(host) = self.position(name).and_then(|at| self.hosts.get_mut(at)) else {
+            for name in alias.hostnames.iter().flatten() {
+                let index = self.index_of(name);
+                let Some(host) = index.and_then(|index| self.hosts.get_mut(index)) else {
                     continue;
                 };
                 match address {
                     Some(ip) if ip.is_loopback() => host.is_shadowed = true,
                     Some(ip) if host.asked.what.addresses.contains(&ip) => {
-                        let [v4, v6] = &mut host.is_there;
-                        *(if ip.is_ipv4() { v4 } else { v6 }) = true;
+                        host.has_v4 |= ip.is_ipv4();
+                        host.has_v6 |= ip.is_ipv6();
                     }
                     _ => is_suspect = true,
                 }
@@ -128,203 +142,122 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn position(&self, name: &str) -> Option<usize> {
-        let found = self.by_name.binary_search_by(|at| {
-            self.hosts.get(*at).map_or(Ordering::Less, |host| {
-                compare(&host.asked.what.hostname, name)
-            })
-        });
-        self.by_name.get(found.ok()?).copied()
+    /// Returns the index of a hostname of a pod. Its case does not count; policies have lower case.
+    fn index_of(&self, name: &str) -> Option<usize> {
+        let has_upper_case = name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let lower_case = has_upper_case.then(|| name.to_ascii_lowercase());
+        self.by_hostname
+            .get(lower_case.as_deref().unwrap_or(name))
+            .copied()
     }
 
-    /// Returns the policy that owns a hostname, where an entry of this address must not have it.
-    fn owner(&self, name: &str, address: Option<IpAddr>) -> Option<&'a Policy> {
-        let host = self.hosts.get(self.position(name)?)?;
-        let is_right = address.is_some_and(|ip| host.asked.what.addresses.contains(&ip));
-        (host.is_resolvable() && !is_right).then_some(host.asked.policy)
-    }
-}
-
-/// Compares a hostname of a policy, which is in lower case, with one of a pod, whose case does not count.
-fn compare(owned: &str, name: &str) -> Ordering {
-    owned
-        .bytes()
-        .cmp(name.bytes().map(|byte| byte.to_ascii_lowercase()))
-}
-
-/// The addresses of policies, in order, each with the first entry of the pod that has it.
-struct FirstEntries(Vec<(IpAddr, Option<usize>)>);
-
-impl FirstEntries {
-    fn new(hosts: &[Asked<'_, Host>]) -> Self {
-        let addresses = hosts.iter().flat_map(|asked| &asked.what.addresses);
-        let mut addresses: Vec<_> = addresses.map(|ip| (*ip, None)).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        Self(addresses)
+    /// Returns the policy that owns a hostname, unless an entry with this address may have it.
+    fn owner_if_stale(&self, name: &str, address: Option<IpAddr>) -> Option<&'a Policy> {
+        let host = self.hosts.get(self.index_of(name)?)?;
+        let is_correct = address.is_some_and(|ip| host.asked.what.addresses.contains(&ip));
+        (host.is_owned() && !is_correct).then_some(host.asked.policy)
     }
 
-    fn see(&mut self, ip: IpAddr, entry: usize) {
-        let found = self.0.binary_search_by_key(&ip, |(ip, _)| *ip);
-        if let Some((_, first)) = found.ok().and_then(|at| self.0.get_mut(at)) {
-            first.get_or_insert(entry);
-        }
-    }
-
-    fn get(&self, ip: IpAddr) -> Option<usize> {
-        let found = self.0.binary_search_by_key(&ip, |(ip, _)| *ip);
-        self.0.get(found.ok()?)?.1
+    /// Returns the hostnames that lack an address, by address and policy.
+    fn missing(&self) -> Vec<((IpAddr, &'a Policy), Vec<&'a str>)> {
+        let hosts = self.hosts.iter().filter(|host| host.is_owned());
+        grouped(hosts.flat_map(|host| {
+            let Asked { policy, what } = host.asked;
+            let is_missing = |ip: &&IpAddr| {
+                !if ip.is_ipv4() {
+                    host.has_v4
+                } else {
+                    host.has_v6
+                }
+            };
+            let addresses = what.addresses.iter().filter(is_missing);
+            addresses.map(move |ip| ((*ip, policy), what.hostname.as_str()))
+        }))
     }
 }
 
-/// Tells of the owned hostnames that are shadowed or have no address.
-fn tell_of_those_left_alone<'a>(planner: &mut Planner<'_, 'a>, found: &Found<'a>) {
-    for host in &found.hosts {
-        let Asked { policy, what } = host.asked;
-        let hostname = what.hostname.as_str();
-        if let Some(source) = what.unresolved.first() {
-            planner.note(policy, Fact::NoAddress { hostname, source });
-        } else if host.is_shadowed {
-            planner.note(policy, Fact::Shadowed { hostname });
-        }
-    }
-}
-
-/// An address that does not parse is no policy's address, so owned names in its entry are stale.
-fn address(alias: &HostAlias<'_>) -> Option<IpAddr> {
-    text(&alias.ip).parse().ok()
-}
-
-fn names<'p>(alias: &'p HostAlias<'_>) -> impl Iterator<Item = &'p str> {
-    alias.hostnames.iter().flatten().map(Text::as_str)
-}
-
-/// Hostnames of one policy that lack one address, and the entry that they join, if there is one.
-struct Join<'a> {
-    policy: &'a Policy,
-    ip: IpAddr,
-    entry: Option<usize>,
-    hostnames: Vec<&'a str>,
-}
-
-/// Finds what is missing: one join for each address and policy, addresses in the order in which policies name them.
-fn joins<'a>(found: &Found<'a>) -> Vec<Join<'a>> {
-    let mut joins: Vec<Join<'a>> = Vec::new();
-    let mut known = BTreeMap::new();
-    for host in found.hosts.iter().filter(|host| host.is_resolvable()) {
-        let Asked { policy, what } = host.asked;
-        let [v4, v6] = host.is_there;
-        for ip in &what.addresses {
-            if if ip.is_ipv4() { v4 } else { v6 } {
-                continue;
-            }
-            let at = *known
-                .entry((*ip, std::ptr::from_ref(policy)))
-                .or_insert_with(|| {
-                    joins.push(Join {
-                        policy,
-                        ip: *ip,
-                        entry: found.first_entries.get(*ip),
-                        hostnames: Vec::new(),
-                    });
-                    joins.len() - 1
-                });
-            if let Some(join) = joins.get_mut(at) {
-                join.hostnames.push(&what.hostname);
-            }
-        }
-    }
-    joins
-}
-
-/// Takes stale hostnames out; returns the removals of entries that are left without any, in the order of the entries.
+/// Removes stale hostnames; returns the removals of entries without any other, in their order.
 fn drop_stale<'a>(
     planner: &mut Planner<'_, 'a>,
-    found: &Found<'a>,
-    joins: &[Join<'a>],
+    observed: &Observed<'a>,
+    missing: &[((IpAddr, &'a Policy), Vec<&'a str>)],
 ) -> Vec<(&'a Policy, Action<'a>)> {
-    let joined: BTreeSet<usize> = joins.iter().filter_map(|join| join.entry).collect();
+    let extended = missing
+        .iter()
+        .filter_map(|((ip, _), _)| observed.first_entries.get(ip));
+    let extended: BTreeSet<usize> = extended.copied().collect();
     let mut emptied = Vec::new();
-    for (entry, address) in &found.suspects {
-        let Some(alias) = planner.pod.host_aliases().get(*entry) else {
+    for (entry, address) in &observed.suspects {
+        let entry = *entry;
+        let Some(alias) = planner.pod.host_aliases().get(entry) else {
             continue;
         };
         let ip = alias.ip.clone().unwrap_or_default();
-        let Stale { of_policies, kept } = stale(found, alias, *address);
-        let goes = kept.is_empty() && !joined.contains(entry);
-        let mut kept = Some(kept);
-        let last = of_policies.len().saturating_sub(1);
-        for (number, (policy, dropped)) in of_policies.into_iter().enumerate() {
-            let (entry, ip) = (*entry, ip.clone());
-            if number == last && goes {
-                emptied.push((policy, Action::RemoveHostAlias { entry, ip, dropped }));
-                continue;
+        let mut kept = Vec::new();
+        let mut stale = Vec::new();
+        for name in alias.hostnames.iter().flatten() {
+            match observed.owner_if_stale(name, *address) {
+                Some(policy) => stale.push((((), policy), name.clone())),
+                None => kept.push(name.clone()),
             }
-            // The last one says what stays, after all of them.
-            let kept = if number == last { kept.take() } else { None };
-            let action = Action::DropHostnames {
-                entry,
-                ip,
-                dropped,
-                kept,
-            };
-            planner.change(policy, action);
+        }
+        let is_emptied = kept.is_empty() && !extended.contains(&entry);
+        let mut stale = grouped(stale.into_iter());
+        // The last change has the hostnames that remain after all of them.
+        let last = stale.pop();
+        for (((), policy), dropped) in stale {
+            let (ip, kept) = (ip.clone(), None);
+            planner.change(policy, Action::DropHostnames(entry, ip, dropped, kept));
+        }
+        match last {
+            Some((((), policy), dropped)) if is_emptied => {
+                emptied.push((policy, Action::RemoveHostAlias(entry, ip, dropped)));
+            }
+            Some((((), policy), dropped)) => {
+                let kept = Some(kept);
+                planner.change(policy, Action::DropHostnames(entry, ip, dropped, kept));
+            }
+            None => {}
         }
     }
     emptied
 }
 
-/// The hostnames of an entry: those that go, by policy, and those that stay.
-struct Stale<'a> {
-    of_policies: Vec<(&'a Policy, Vec<Text<'a>>)>,
-    kept: Vec<Text<'a>>,
-}
-
-fn stale<'a>(found: &Found<'a>, alias: &HostAlias<'a>, address: Option<IpAddr>) -> Stale<'a> {
-    let mut of_policies: Vec<(&'a Policy, Vec<Text<'a>>)> = Vec::new();
-    let mut known = BTreeMap::new();
-    let mut kept = Vec::new();
-    for name in alias.hostnames.iter().flatten() {
-        let Some(policy) = found.owner(name, address) else {
-            kept.push(name.clone());
-            continue;
-        };
-        let at = *known.entry(std::ptr::from_ref(policy)).or_insert_with(|| {
-            of_policies.push((policy, Vec::new()));
-            of_policies.len() - 1
+/// Groups values by key and policy, in the order in which each pair first occurs.
+fn grouped<'a, K: Copy + Ord, V>(
+    values: impl Iterator<Item = ((K, &'a Policy), V)>,
+) -> Vec<((K, &'a Policy), Vec<V>)> {
+    let mut groups: Vec<((K, &'a Policy), Vec<V>)> = Vec::new();
+    let mut indices = BTreeMap::new();
+    for ((key, policy), value) in values {
+        let index = indices.entry((key, std::ptr::from_ref(policy)));
+        let index = *index.or_insert_with(|| {
+            groups.push(((key, policy), Vec::new()));
+            groups.len() - 1
         });
-        if let Some((_, dropped)) = of_policies.get_mut(at) {
-            dropped.push(name.clone());
+        if let Some((_, values)) = groups.get_mut(index) {
+            values.push(value);
         }
     }
-    Stale { of_policies, kept }
+    groups
 }
 
-/// Adds hostnames to the first entry of their address, which may be one that an earlier join has just added (H5).
-fn add<'a>(planner: &mut Planner<'_, 'a>, first_entries: &mut FirstEntries, join: Join<'a>) {
-    let Join {
-        policy,
-        ip,
-        hostnames,
-        ..
-    } = join;
+/// Adds hostnames to the first entry of their address, or to a new one (H5).
+fn add<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    first_entries: &mut BTreeMap<IpAddr, usize>,
+    ip: IpAddr,
+    hostnames: Vec<&'a str>,
+) {
     let aliases = planner.pod.host_aliases();
-    let entry = first_entries.get(ip);
-    let action = match entry.and_then(|entry| Some((entry, aliases.get(entry)?))) {
-        Some((entry, alias)) => Action::ExtendHostAlias {
-            entry,
-            ip: alias.ip.clone().unwrap_or_default(),
-            list_missing: alias.hostnames.is_none(),
-            hostnames,
-        },
-        None => {
-            first_entries.see(ip, aliases.len());
-            Action::AddHostAlias {
-                list_missing: planner.pod.spec.host_aliases.is_none(),
-                ip,
-                hostnames,
-            }
+    let entry = *first_entries.entry(ip).or_insert(aliases.len());
+    let action = match aliases.get(entry) {
+        Some(alias) => {
+            let ip = alias.ip.clone().unwrap_or_default();
+            Action::ExtendHostAlias(entry, ip, hostnames)
         }
+        None => Action::AddHostAlias(ip, hostnames),
     };
     planner.change(policy, action);
 }

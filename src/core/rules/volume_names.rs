@@ -3,27 +3,28 @@
 use crate::core::pod::{Pod, Text, text};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So often the pod is searched for a name; then the names are collected.
-const SEARCHES: usize = 8;
+/// The number of searches through the pod before the names are collected.
+const MAX_SEARCHES: usize = 8;
 
-/// The names that volumes of the pod have, and what was tried of each preferred one.
+/// The names of the pod's volumes, and the next number for each preferred name.
 #[derive(Debug, Default)]
 pub(super) struct VolumeNames<'a> {
     searches: usize,
     taken: Option<BTreeSet<Text<'a>>>,
-    /// The number from which on a preferred name may be free: a name that is taken stays so.
+    /// The first number that may be free: a taken name stays taken.
     next: BTreeMap<Text<'a>, usize>,
 }
 
 impl<'a> VolumeNames<'a> {
-    /// Returns a name that no volume of the pod and no mount uses, the preferred one if possible.
-    /// Mounts count, because a new volume must not give one a meaning that has none: that pod is for the API server to refuse.
+    /// Returns a name that no volume or mount of the pod has: the preferred one if possible.
+    /// Mounts count, because a new volume must not repair a mount of a missing volume: the API
+    /// server refuses that pod.
     pub(super) fn free(&mut self, pod: &Pod<'a>, preferred: Text<'a>) -> Text<'a> {
         if !self.is_taken(pod, &preferred) {
             return preferred;
         }
         let mut number = self.next.get(&preferred).copied().unwrap_or(2);
-        // It ends: a pod has finitely many volumes.
+        // The loop ends: the number of a pod's volumes is finite.
         loop {
             let name = numbered(&preferred, number);
             number += 1;
@@ -34,7 +35,7 @@ impl<'a> VolumeNames<'a> {
         }
     }
 
-    /// Takes note of a volume that is added.
+    /// Marks the name of a new volume as taken.
     pub(super) fn take(&mut self, name: &Text<'a>) {
         if let Some(taken) = &mut self.taken {
             taken.insert(name.clone());
@@ -42,17 +43,15 @@ impl<'a> VolumeNames<'a> {
     }
 
     fn is_taken(&mut self, pod: &Pod<'a>, name: &str) -> bool {
-        if self.taken.is_none() && self.searches < SEARCHES {
+        let volumes = pod.volumes().iter().map(|volume| &volume.name);
+        if self.taken.is_none() && self.searches < MAX_SEARCHES {
             self.searches += 1;
-            let mut volumes = pod.volumes().iter();
-            return volumes.any(|volume| &*volume.name == name)
+            return volumes.into_iter().any(|volume| &**volume == name)
                 || mounted(pod).any(|mounted| text(mounted) == name);
         }
         let taken = self.taken.get_or_insert_with(|| {
-            let volumes = pod.volumes().iter().map(|volume| volume.name.clone());
-            // A mount without a name counts as one of the empty name.
             let mounted = mounted(pod).map(|name| name.clone().unwrap_or_default());
-            volumes.chain(mounted).collect()
+            volumes.cloned().chain(mounted).collect()
         });
         taken.contains(name)
     }
@@ -67,9 +66,9 @@ fn mounted<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = &'p Option<Text<'a>
     })
 }
 
-/// Returns a name with a number behind, within what a volume's name may have.
+/// Returns a name with a number at its end, within the 63 characters of a volume name.
 fn numbered(preferred: &str, number: usize) -> String {
     let suffix = format!("-{number}");
-    let room = 63_usize.saturating_sub(suffix.len());
-    format!("{}{suffix}", preferred.get(..room).unwrap_or(preferred))
+    let length = 63_usize.saturating_sub(suffix.len());
+    format!("{}{suffix}", preferred.get(..length).unwrap_or(preferred))
 }

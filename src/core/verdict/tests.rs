@@ -1,4 +1,4 @@
-//! Rules M5, A6, P1 and P4; and F1 as far as a verdict says it.
+//! Rules M5, A6, P1 and P4, and the part of F1 that concerns verdicts.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -1,4 +1,5 @@
-//! The client in `build`: which daemon it calls and where it reads its certificates (docker/cli, `cli/flags/options.go`).
+//! The client in `build`: which daemon it calls and where it reads its certificates (docker/cli,
+//! `cli/flags/options.go`).
 //!
 //! GitLab Runner does not run the entrypoint of the job's image, so only variables count.
 
@@ -62,7 +63,8 @@ fn target(pod: &Value, build: &Value, host: &str, is_tls: bool) -> Target {
     }
 }
 
-/// Whether a host is the pod itself: dind listens on the IPv4 addresses of the pod's one network namespace.
+/// Whether a host is the pod itself: dind listens on the IPv4 addresses of the pod's one network
+/// namespace.
 fn is_loopback(pod: &Value, build: &Value, host: &str) -> Answer {
     if let Ok(address) = host.parse::<IpAddr>() {
         return match address {

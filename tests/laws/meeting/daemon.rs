@@ -1,5 +1,5 @@
-//! The daemon: whether it comes up, where it listens, and which certificates a client needs (docker-library/docker,
-//! `dockerd-entrypoint.sh` and `Dockerfile-dind*.template`).
+//! The daemon: whether it comes up, where it listens, and which certificates a client needs
+//! (docker-library/docker, `dockerd-entrypoint.sh` and `Dockerfile-dind*.template`).
 
 use super::super::facts::{self, Answer, clean, list, source_of, text};
 use super::super::start::{self, Program, Tls, name_and_tag};
@@ -71,7 +71,8 @@ pub fn daemon(pod: &Value, container: &Value) -> Daemon {
     }
 }
 
-/// Whether an image is docker's with the daemon in it; other images are open where their name leaves it open.
+/// Whether an image is docker's with the daemon in it; other images are open where their name
+/// leaves it open.
 fn is_dind_image(image: &str) -> Answer {
     let (name, tag) = name_and_tag(image);
     if name != "docker" {
@@ -109,7 +110,8 @@ fn is_neutral(options: &[String]) -> bool {
         .all(|option| option == "--tls=true")
 }
 
-/// Whether dockerd itself comes up: privileges, data directory, and what rootless dockerd writes at home.
+/// Whether dockerd itself comes up: privileges, data directory, and what rootless dockerd writes at
+/// home.
 fn runs(pod: &Value, container: &Value) -> Answer {
     let is_rootless = start::is_rootless(container);
     let class = text(&pod["spec"], "runtimeClassName");
@@ -149,7 +151,8 @@ fn runs(pod: &Value, container: &Value) -> Answer {
     ])
 }
 
-/// Whether another container has the same volume where this one keeps its data: of two daemons there the second one fails.
+/// Whether another container has the same volume where this one keeps its data: of two daemons
+/// there the second one fails.
 fn shares_data(pod: &Value, container: &Value, data: &str) -> bool {
     let own = place(container, data);
     let containers = facts::containers(pod, &[]);
@@ -164,7 +167,8 @@ fn shares_data(pod: &Value, container: &Value, data: &str) -> bool {
         })
 }
 
-/// Whether image layers count against a limit of the pod, above which the kubelet evicts it; those in the image's VOLUME do not.
+/// Whether image layers count against a limit of the pod, above which the kubelet evicts it; those
+/// in the image's VOLUME do not.
 fn is_counted(pod: &Value, container: &Value, data: &str) -> bool {
     let mut containers = list(&pod["spec"], "containers").iter();
     let is_limited = containers.any(|container| {
@@ -176,7 +180,8 @@ fn is_counted(pod: &Value, container: &Value, data: &str) -> bool {
     is_limited && volume.is_some_and(|volume| source_of(volume) == "emptyDir")
 }
 
-/// The listeners of a dockerd that is started with its own options; without `--host` only the socket.
+/// The listeners of a dockerd that is started with its own options; without `--host` only the
+/// socket.
 fn own_listeners(
     pod: &Value,
     container: &Value,
@@ -210,14 +215,16 @@ fn own_listeners(
         .collect())
 }
 
-/// `_tls_generate_certs`: nothing where the server's certificate is supplied without an authority's key, else all three directories.
+/// `_tls_generate_certs`: nothing where the server's certificate is supplied without an authority's
+/// key, else all three directories.
 fn with_certificates(
     pod: &Value,
     container: &Value,
     root: &str,
 ) -> Result<Vec<(u16, Security)>, Answer> {
     let in_root = |name: &str| clean(&format!("{root}/{name}"));
-    // Before 2023 a failure meant port 2375 without TLS: that is no way to work, but it may look like one.
+    // Before 2023 a failure meant port 2375 without TLS: that is no way to work, but it may look
+    // like one.
     let failed = match start::version(container) {
         Some((major, _)) if major < 23 => Answer::Open,
         _ => Answer::No,

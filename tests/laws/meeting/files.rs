@@ -1,8 +1,11 @@
-//! What the kubelet mounts: which volume a path of a container leads to, who can write there, and whether the container starts.
+//! What the kubelet mounts: which volume a path of a container leads to, who can write there, and
+//! whether the container starts.
 //!
-//! - Paths are cleaned, and of two mounts at one path the later one wins (seen on a node, Kubernetes 1.36 and containerd 1.6).
-//! - Secret, ConfigMap, projected and downward API volumes are always read-only (kubelet, `mustMountRO`); the kubelet makes the
-//!   mount points of other volumes inside them (`pkg/volume/util/nested_volumes.go`), at the volume's root.
+//! - Paths are cleaned, and of two mounts at one path the later one wins (seen on a node,
+//!   Kubernetes 1.36 and containerd 1.6).
+//! - Secret, ConfigMap, projected and downward API volumes are always read-only (kubelet,
+//!   `mustMountRO`); the kubelet makes the mount points of other volumes inside them
+//!   (`pkg/volume/util/nested_volumes.go`), at the volume's root.
 //! - An emptyDir has the mode 0777 (`pkg/volume/emptydir`), and is empty when the pod starts.
 //! - Missing parents of a mount point are made by the container runtime, as root.
 
@@ -97,7 +100,8 @@ pub fn writes(pod: &Value, container: &Value, directory: &str, is_rootless: bool
     }
 }
 
-/// Whether one of the directories below `root` on the way to `directory` exists because something is mounted below it.
+/// Whether one of the directories below `root` on the way to `directory` exists because something
+/// is mounted below it.
 fn is_made_by_a_mount(container: &Value, root: &str, directory: &str) -> bool {
     let mounts = || list(container, "volumeMounts").iter().map(path);
     let mut made = directory.to_owned();
@@ -110,7 +114,8 @@ fn is_made_by_a_mount(container: &Value, root: &str, directory: &str) -> bool {
     false
 }
 
-/// Whether a volume brings a file: the kubelet's kinds do, as their items say; an emptyDir does not.
+/// Whether a volume brings a file: the kubelet's kinds do, as their items say; an emptyDir does
+/// not.
 pub fn supplies(pod: &Value, container: &Value, file: &str) -> Answer {
     let Place::Volume { name, path } = place(container, file) else {
         return is(false);

@@ -1,4 +1,5 @@
-//! What else a container reads: files of Secrets, ConfigMaps and their like outside of the certificate directories.
+//! What else a container reads: files of Secrets, ConfigMaps and their like outside of the
+//! certificate directories.
 
 use super::super::facts::{self, clean, is_below, list, path, text};
 use super::super::start::{self, Tls};
@@ -26,8 +27,9 @@ fn directories(pod: &Value) -> Vec<String> {
 
 /// Returns the files that must stay readable: one in each mounted volume that the kubelet fills.
 ///
-/// Not among them: what is at or below a certificate directory, and what is above one in a service, where dind must write. A key that
-/// is mounted by subPath above a directory is a file where a directory has to be.
+/// Not among them: what is at or below a certificate directory, and what is above one in a service,
+/// where dind must write. A key that is mounted by subPath above a directory is a file where a
+/// directory has to be.
 pub fn files(pod: &Value) -> Vec<Kept> {
     let directories = directories(pod);
     let mut kept = Vec::new();

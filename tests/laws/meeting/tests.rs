@@ -17,7 +17,8 @@ fn field(name: &str) -> Value {
     read(&std::fs::read_to_string(path).unwrap())
 }
 
-/// A pod whose client is set up for TLS at a directory; `build` and `docker` continue the containers.
+/// A pod whose client is set up for TLS at a directory; `build` and `docker` continue the
+/// containers.
 fn pod(build: &str, docker: &str, volumes: &str) -> Value {
     read(&format!(
         "
@@ -158,7 +159,8 @@ fn public_cases(#[case] name: &str, #[case] meet: Answer) {
     assert_eq!(meets(&pod), meet);
 }
 
-/// The cases whose client is not set up in variables meet once it is, as the job's script does, and the repair is made by hand.
+/// The cases whose client is not set up in variables meet once it is, as the job's script does, and
+/// the repair is made by hand.
 #[rstest]
 #[case::swapped(
     "05-env-u-docker-host",

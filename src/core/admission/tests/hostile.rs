@@ -7,7 +7,7 @@ use crate::core::pod::Pod;
 use crate::core::policy::Mode;
 use crate::core::policy::set::Namespace;
 use crate::core::rules::Audience;
-use crate::core::verdict::{self, Outcome, Place};
+use crate::core::verdict::{self, Outcome, Scope};
 use crate::testing::Setup;
 use serde_json::{Value, json};
 
@@ -237,7 +237,7 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
                 outcomes.push(answer.record.outcome);
             }
             let text = pod.to_string();
-            let place = Place {
+            let scope = Scope {
                 namespace: Namespace {
                     name: "ci",
                     labels: None,
@@ -246,8 +246,8 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
                 own_namespace: "drydock",
             };
             let pod = Pod::from_json(&text).expect("a pod");
-            let verdict = verdict::judge(pod, policies, place).expect("the patch is written");
-            for (note, _) in verdict.notes(Audience::Curious) {
+            let verdict = verdict::judge(pod, policies, scope).expect("the patch is written");
+            for (note, _) in verdict.findings(Audience::Explain) {
                 rules.insert(note.rule());
                 assert_harmless(&note.to_string(), 3000);
             }
@@ -257,7 +257,7 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
                 .iter()
                 .chain(&verdict.audited.changes)
             {
-                rules.insert(change.action.rule());
+                rules.insert(change.rule());
                 assert_harmless(&change.to_string(), 3000);
             }
         }

@@ -1,4 +1,4 @@
-//! What an image reference says about docker:dind: its name, tag and version (rules D1 and D2).
+//! An image reference of docker:dind: its name, tag and version (rules D1 and D2).
 
 /// Whether an image is docker:dind, by its reference alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,15 +16,15 @@ pub(super) struct Image<'i> {
     name: &'i str,
     tag: Option<&'i str>,
     has_digest: bool,
-    /// Whether the tag's version is that of docker.
+    /// Whether the version in the tag is that of docker.
     has_docker_version: bool,
 }
 
 impl<'i> Image<'i> {
     pub(super) fn parse(reference: &'i str) -> Self {
-        let (without_digest, digest) = match reference.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest)),
-            None => (reference, None),
+        let (without_digest, has_digest) = match reference.split_once('@') {
+            Some((rest, _)) => (rest, true),
+            None => (reference, false),
         };
         let last = without_digest.rsplit('/').next().unwrap_or_default();
         let (name, tag) = match last.split_once(':') {
@@ -35,12 +35,13 @@ impl<'i> Image<'i> {
             without_digest,
             name,
             tag,
-            has_digest: digest.is_some(),
+            has_digest,
             has_docker_version: name == "docker",
         }
     }
 
-    /// Returns the same image, of whose tag only a policy knows what it means.
+    /// Returns the same image without a version: it is listed in a policy, so its tags may have
+    /// another meaning.
     pub(super) fn unversioned(self) -> Self {
         Self {
             has_docker_version: false,
@@ -49,22 +50,21 @@ impl<'i> Image<'i> {
     }
 
     pub(super) fn kind(&self) -> Kind {
-        if self.name != "docker" {
-            return Kind::Other;
-        }
-        match (self.tag, self.has_digest) {
-            (Some(tag), _) if is_dind_tag(tag) => Kind::Dind,
-            (None, false) => Kind::Dind,
-            _ => Kind::Undecided,
+        match (self.name, self.tag) {
+            ("docker", Some(tag)) if is_dind_tag(tag) => Kind::Dind,
+            ("docker", None) if !self.has_digest => Kind::Dind,
+            ("docker", _) => Kind::Undecided,
+            _ => Kind::Other,
         }
     }
 
     pub(super) fn is_rootless(&self) -> bool {
-        self.tag
-            .is_some_and(|tag| tag == "dind-rootless" || tag.ends_with("-dind-rootless"))
+        let is_rootless = |tag: &str| tag == "dind-rootless" || tag.ends_with("-dind-rootless");
+        self.tag.is_some_and(is_rootless)
     }
 
-    /// Whether `dind` is a part of the image's name or tag. The registry's host is no part of it.
+    /// Whether the name or tag of the image contains `dind`. The host of the registry does not
+    /// count.
     pub(super) fn mentions_dind(&self) -> bool {
         let is_host = |part: &str| part.contains(['.', ':']) || part == "localhost";
         let path = match self.without_digest.split_once('/') {
@@ -74,26 +74,25 @@ impl<'i> Image<'i> {
         path.to_ascii_lowercase().contains("dind")
     }
 
-    /// Returns the version of docker that the tag begins with, where it does.
+    /// Returns the version of docker at the start of the tag, if there is one.
     pub(super) fn version(&self) -> Option<Version> {
         let tag = self.tag.filter(|_| self.has_docker_version)?;
         let (numbers, _) = split_version(tag);
         let mut numbers = numbers.split('.').map(str::parse::<u32>);
         let major = numbers.next()?.ok()?;
         let mut part = || numbers.next().and_then(Result::ok);
+        let (minor, patch) = (part(), part());
         Some(Version {
             major,
-            minor: part(),
-            patch: part(),
+            minor,
+            patch,
         })
     }
 }
 
 fn split_version(tag: &str) -> (&str, &str) {
-    let end = tag
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(tag.len());
-    tag.split_at(end)
+    let end = tag.find(|c: char| !c.is_ascii_digit() && c != '.');
+    tag.split_at(end.unwrap_or(tag.len()))
 }
 
 fn is_dind_tag(tag: &str) -> bool {
@@ -102,23 +101,21 @@ fn is_dind_tag(tag: &str) -> bool {
         return true;
     }
     let (version, suffix) = split_version(tag);
-    let major: Option<u32> = version
+    let major = version
         .split('.')
         .next()
-        .and_then(|major| major.parse().ok());
-    let suffix_is_of_dind = suffix.is_empty()
-        || suffix == "-git"
-        || suffix.starts_with("-alpine")
-        || suffix.starts_with("-rc");
+        .and_then(|major| major.parse::<u32>().ok());
+    let is_suffix_of_dind =
+        matches!(suffix, "" | "-git") || suffix.starts_with("-alpine") || suffix.starts_with("-rc");
     // 29.0.0-rc.1-cli is a release candidate of the client.
-    major.is_some_and(|major| major >= 23) && suffix_is_of_dind && !has_part("cli")
+    major.is_some_and(|major| major >= 23) && is_suffix_of_dind && !has_part("cli")
 }
 
-/// A version of docker. A part that the tag leaves out is the newest of its line: `19` is 19.03.
+/// A version of docker. A missing part is the newest of its line: `19` is 19.03.
 ///
 /// Source: history of docker-library/docker, `dockerd-entrypoint.sh` and the Dockerfiles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Version {
+pub(super) struct Version {
     major: u32,
     minor: Option<u32>,
     patch: Option<u32>,
@@ -126,17 +123,12 @@ pub struct Version {
 
 impl Version {
     fn is_before(self, major: u32, minor: u32, patch: u32) -> bool {
-        let newest = u32::MAX;
-        let parts = (
-            self.major,
-            self.minor.unwrap_or(newest),
-            self.patch.unwrap_or(newest),
-        );
-        parts < (major, minor, patch)
+        let part = |part: Option<u32>| part.unwrap_or(u32::MAX);
+        (self.major, part(self.minor), part(self.patch)) < (major, minor, patch)
     }
 
     /// Whether the entrypoint can generate certificates: since 18.09 (docker-library 6438624).
-    pub(super) fn knows_tls(self) -> bool {
+    pub(super) fn supports_tls(self) -> bool {
         !self.is_before(18, 9, 0)
     }
 
@@ -147,7 +139,7 @@ impl Version {
 
     /// Whether a daemon that cannot write its certificates starts without TLS: before 20.10.24 and
     /// 23.0.1 (docker-library 38e13c8).
-    pub(super) fn falls_back_to_plain(self) -> bool {
+    pub(super) fn falls_back_to_plaintext(self) -> bool {
         let is_23_0_0 = (self.major, self.minor, self.patch) == (23, Some(0), Some(0));
         is_23_0_0 || self.is_before(20, 10, 24)
     }

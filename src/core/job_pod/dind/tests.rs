@@ -6,21 +6,25 @@ use super::*;
 use crate::testing::{self, CERTS_ONLY, judge};
 use rstest::rstest;
 
-/// Returns the names of the dind containers of a pod, and of those that cannot be told.
+/// Returns the names of the dind containers of a pod, and of the undecided containers.
 #[track_caller]
 fn found(images: &[&str], spec: &str) -> (Vec<String>, Vec<String>) {
     let text = testing::pod(spec).to_string();
     let pod = Pod::from_json(&text).expect("the pod can be read");
     let globs: Vec<Glob> = images.iter().map(|image| Glob::new(image)).collect();
-    let found = find(&pod, &globs.iter().collect::<Vec<_>>());
+    let found = DindContainers::of(&pod, &globs.iter().collect::<Vec<_>>());
     let name = |id| {
         pod.container(id)
             .map(|known| known.name().to_owned())
             .unwrap_or_default()
     };
     (
-        found.containers.iter().map(|dind| name(dind.id)).collect(),
-        found.undecided.into_iter().map(name).collect(),
+        found.dinds.iter().map(|dind| name(dind.id)).collect(),
+        found
+            .undecided
+            .iter()
+            .map(|(name, ..)| name.to_string())
+            .collect(),
     )
 }
 
@@ -131,25 +135,22 @@ fn d2_certificates_are_generated_by_the_entrypoint_alone(
         ..Container::default()
     };
     let start = start::of(&container).expect("the container runs a daemon");
-    assert_eq!(
-        start.certificates("/c") == Certificates::In("/c".to_owned()),
-        generates
-    );
+    assert_eq!(start.is_direct, !generates);
 }
 
 #[rstest]
-#[case("docker:18.06.3-dind", Some("/certs"), Certificates::TlsOffByVersion)]
-#[case("docker:18.09-dind", None, Certificates::TlsOffByVersion)]
-#[case("docker:18.09.7-dind", Some("/certs"), Certificates::In("/certs".to_owned()))]
-#[case("docker:18-dind", None, Certificates::TlsOffByVersion)]
-#[case("docker:19-dind", None, Certificates::In("/certs".to_owned()))]
-#[case("docker:19.03.0-dind", None, Certificates::In("/certs".to_owned()))]
-#[case("docker:dind", None, Certificates::In("/certs".to_owned()))]
-#[case("docker:28-dind", Some(""), Certificates::TlsOff)]
+#[case("docker:18.06.3-dind", Some("/certs"), DaemonTls::OffByVersion)]
+#[case("docker:18.09-dind", None, DaemonTls::OffByVersion)]
+#[case("docker:18.09.7-dind", Some("/certs"), DaemonTls::Generated("/certs".to_owned()))]
+#[case("docker:18-dind", None, DaemonTls::OffByVersion)]
+#[case("docker:19-dind", None, DaemonTls::Generated("/certs".to_owned()))]
+#[case("docker:19.03.0-dind", None, DaemonTls::Generated("/certs".to_owned()))]
+#[case("docker:dind", None, DaemonTls::Generated("/certs".to_owned()))]
+#[case("docker:28-dind", Some(""), DaemonTls::Off)]
 fn d2_the_version_decides_where_the_variable_does_not(
     #[case] image: &str,
     #[case] certdir: Option<&str>,
-    #[case] expected: Certificates,
+    #[case] expected: DaemonTls,
 ) {
     let certdir = certdir.map(|value| format!("{{name: DOCKER_TLS_CERTDIR, value: '{value}'}}"));
     let text = testing::pod(&format!(
@@ -158,7 +159,7 @@ fn d2_the_version_decides_where_the_variable_does_not(
     ))
     .to_string();
     let pod = Pod::from_json(&text).expect("the pod can be read");
-    assert_eq!(find(&pod, &[]).containers[0].certificates, expected);
+    assert_eq!(DindContainers::of(&pod, &[]).dinds[0].tls, expected);
 }
 
 #[rstest]

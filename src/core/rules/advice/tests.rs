@@ -5,7 +5,7 @@
 use crate::testing::{CERTS_ONLY, Judged, judge};
 use rstest::rstest;
 
-/// Judges a pod whose `build` and dind containers have these fields; what is told of R2 is all that matters.
+/// Judges a pod whose `build` and dind containers have these fields, for the findings of R2.
 #[track_caller]
 fn judge_fields(build: &str, docker: &str) -> Judged {
     judge(
@@ -246,7 +246,7 @@ fn r2_a_volume_at_etc_hosts_is_told_where_a_hostname_is_needed() {
 containers: [{{name: build, {OWN_HOSTS}}}, {{name: helper}}, {{name: db, {OWN_HOSTS}}}]"
     );
     let judged = judge("hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]", &pod);
-    assert!(judged.tells_author("R2", "containers \"build\" and \"db\" mount"));
+    assert!(judged.tells_author("R2", "at /etc/hosts in \"build\" and \"db\""));
     assert!(judge(CERTS_ONLY, &pod).told("R2").is_empty());
 }
 

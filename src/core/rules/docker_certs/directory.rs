@@ -1,132 +1,139 @@
-//! A certificate directory, and how the mounts of its users relate to it (rules D4, D5 and D6).
+//! The certificate directories of a pod (rule D2), and directories that need no change (rules D5
+//! and D6).
 
-use super::survey::Survey;
+use super::Planner;
+use super::mounts::VolumeUses;
+use crate::core::job_pod::dind::{self, DaemonTls, DindContainer};
+use crate::core::job_pod::docker_host::DockerHost;
 use crate::core::mount_path;
-use crate::core::pod::{Container, ContainerId, Pod, Text, Volume, VolumeMount, text};
-use crate::core::rules::change::MountId;
+use crate::core::pod::{ContainerId, Pod, Text, Volume, VolumeMount, text};
+use crate::core::policy::Policy;
+use crate::core::rules::finding::FindingKind;
+use std::collections::{HashMap, HashSet};
 
 /// A directory to which dind writes the client's certificates.
 pub(super) struct Directory {
-    /// Clean: `/certs/client`.
+    /// Clean, for example `/certs/client`.
     pub(super) path: Text<'static>,
-    /// The dind containers that write to it.
+    /// The dind containers that write to it, in the pod's order.
     pub(super) dinds: Vec<ContainerId>,
-    /// The `build` container, where its client may read from the directory (D3).
+    /// The `build` container, if its client may read the directory (D3).
     pub(super) build: Option<ContainerId>,
-    /// Whether each of these dind containers starts without TLS when it cannot write here. Where the
-    /// client expects just that, writable certificates would turn TLS on, and the client away.
-    pub(super) falls_back_to_plain: bool,
-    /// Whether another daemon of the pod generates nothing and has the same directory: a volume there
-    /// may hold the certificates of that daemon's client.
-    pub(super) is_of_direct_daemon: bool,
+    /// Whether each of these dind containers starts without TLS if it cannot write here. If the
+    /// client uses no TLS, certificates would turn TLS on and lock the client out.
+    pub(super) falls_back_to_plaintext: bool,
+    /// Whether another daemon of the pod has the same directory and generates nothing: a volume
+    /// there may have the certificates for that daemon.
+    pub(super) has_direct_daemon: bool,
 }
 
-/// How a mount relates to a directory.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Relation {
-    /// At the directory.
-    At,
-    /// Below it: a file by subPath, for one.
-    Below,
-    /// The nearest mounted ancestor, in dind or `build`, where it keeps the directory from being
-    /// written or mounted.
-    UnwritableAncestor,
-    /// In the way, but wrong in a manner that the API server refuses: mending it would let an
-    /// invalid pod pass (A4).
-    LeftInvalid,
-}
-
-impl Relation {
-    /// Whether it is in the way as long as no volume is shared.
-    pub(super) fn is_conflict(self) -> bool {
-        self != Self::LeftInvalid
+/// Returns the certificate directories, each once. Reports directories that dind does not write or
+/// that are unknown.
+pub(super) fn find<'a>(
+    planner: &mut Planner<'_, 'a>,
+    policy: &'a Policy,
+    dinds: &[DindContainer<'a>],
+    docker_host: &DockerHost,
+) -> Vec<Directory> {
+    let build = planner.pod.build().map(|(id, _)| id);
+    let mut directories: Vec<Directory> = Vec::new();
+    let mut indices: HashMap<Text<'static>, usize> = HashMap::new();
+    let mut direct = HashSet::new();
+    for dind in dinds {
+        let container = dind.name.clone();
+        let kind = match &dind.tls {
+            DaemonTls::Generated(certdir) => {
+                let path = dind::client_directory(certdir);
+                let index = *indices.entry(path.clone()).or_insert(directories.len());
+                match directories.get_mut(index) {
+                    Some(directory) => {
+                        directory.dinds.push(dind.id);
+                        directory.falls_back_to_plaintext &= dind.falls_back_to_plaintext;
+                    }
+                    None => directories.push(Directory {
+                        path,
+                        dinds: vec![dind.id],
+                        build: build.filter(|_| docker_host.may_need_certificates()),
+                        falls_back_to_plaintext: dind.falls_back_to_plaintext,
+                        has_direct_daemon: false,
+                    }),
+                }
+                continue;
+            }
+            DaemonTls::NotGenerated(certdir) => {
+                let directory = dind::client_directory(certdir);
+                direct.insert(directory.clone());
+                let mut containers = build.into_iter().chain([dind.id]);
+                let is_mounted = containers.any(|id| {
+                    let container = planner.pod.container(id);
+                    container.is_some_and(|container| container.mounts_at(&directory))
+                });
+                FindingKind::CertificatesNotGenerated(container, directory, is_mounted)
+            }
+            DaemonTls::Off => FindingKind::TlsOff(container),
+            DaemonTls::OffByVersion => FindingKind::TlsOffByVersion(container),
+            DaemonTls::Unknown(why) => FindingKind::DirectoryUnknown(container, why),
+        };
+        planner.report(policy, kind);
     }
-}
-
-/// A mount and its relation to a directory.
-#[derive(Clone, Debug)]
-pub(super) struct MountKind<'a> {
-    /// Its place before anything is changed.
-    pub(super) id: MountId<'a>,
-    pub(super) volume: Text<'a>,
-    pub(super) relation: Relation,
-    /// Whether it is at the directory, also where it is left because it is invalid.
-    pub(super) is_at_directory: bool,
-    pub(super) read_only: bool,
-    pub(super) sub_paths: SubPaths<'a>,
-}
-
-/// `subPath` and `subPathExpr`, empty where they are not set.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct SubPaths<'a> {
-    pub(super) path: Text<'a>,
-    pub(super) expr: Text<'a>,
-}
-
-impl<'a> SubPaths<'a> {
-    pub(super) fn of(mount: &VolumeMount<'a>) -> Self {
-        Self {
-            path: mount.sub_path.clone().unwrap_or_default(),
-            expr: mount.sub_path_expr.clone().unwrap_or_default(),
+    for directory in &mut directories {
+        directory.has_direct_daemon = direct.contains(&directory.path);
+        if directory.dinds.len() > 1 {
+            let containers = directory
+                .dinds
+                .iter()
+                .map(|id| planner.name_of(*id))
+                .collect();
+            let path = directory.path.clone();
+            planner.report(policy, FindingKind::DirectoryShared(path, containers));
         }
     }
+    directories
 }
 
 impl Directory {
-    /// Returns the containers that always have the directory: dind, which writes, and `build`,
-    /// which reads.
+    /// Returns the containers that always get the directory: `build`, which reads, and dind, which
+    /// writes.
     pub(super) fn users(&self) -> impl Iterator<Item = ContainerId> {
-        let build = self.build.filter(|build| !self.dinds.contains(build));
-        build.into_iter().chain(self.dinds.iter().copied())
+        self.build.into_iter().chain(self.dinds.iter().copied())
     }
 
     pub(super) fn is_written_by(&self, id: ContainerId) -> bool {
         self.dinds.binary_search(&id).is_ok()
     }
 
-    /// Returns the writable emptyDir at the nearest mounted ancestor that dind and `build` share,
-    /// which serves the directory as it is (D5). `build` only reads, so there it may be read-only.
-    pub(super) fn serving_ancestor<'a>(
-        &self,
-        pod: &Pod<'a>,
-        survey: &Survey<'a>,
-    ) -> Option<Text<'a>> {
-        // Of several mounts at one place the later one wins.
-        let ancestor = |id: ContainerId| {
-            ancestors(pod.container(id)?, &self.path).max_by_key(|mount| mount.path().len())
+    /// Returns the writable emptyDir that dind and `build` share at the nearest mounted ancestor:
+    /// it serves the directory as it is (D5). In `build`, which only reads, it may be read-only.
+    pub(super) fn serving_ancestor<'a>(&self, pod: &Pod<'a>) -> Option<Text<'a>> {
+        // Of several mounts at one path the last one wins.
+        let nearest = |id: ContainerId| {
+            let mounts = pod.container(id)?.mounts().iter();
+            let above = mounts.filter(|mount| mount_path::is_below(&self.path, mount.path()));
+            above.max_by_key(|mount| mount.path().len())
         };
-        let first = ancestor(*self.dinds.first()?)?;
-        let is_empty_dir = survey
-            .volume(pod, first.volume())
-            .is_some_and(Volume::is_empty_dir);
+        let first = nearest(*self.dinds.first()?)?;
         let serves = |id: ContainerId| {
-            ancestor(id).is_some_and(|mount| {
+            nearest(id).is_some_and(|mount| {
                 mount.path() == first.path()
                     && mount.volume() == first.volume()
                     && mount.sub_paths() == (text(&first.sub_path), "")
                     && !(mount.is_read_only() && self.is_written_by(id))
             })
         };
-        let volume = first.name.clone().unwrap_or_default();
-        (is_empty_dir && self.users().all(serves)).then_some(volume)
+        let is_empty_dir = pod.volume(first.volume()).is_some_and(Volume::is_empty_dir);
+        let is_shared = is_empty_dir && self.users().all(serves);
+        is_shared.then(|| first.name.clone().unwrap_or_default())
     }
 
-    /// Returns the dind container that is given its server certificates, if one is (D6): it manages
-    /// its own authority, and a client directory that is not writable is then deliberate.
-    pub(super) fn own_authority<'a>(
-        &self,
-        pod: &Pod<'a>,
-        survey: &mut Survey<'a>,
-    ) -> Option<Text<'a>> {
+    /// Returns the dind container that gets its server certificates from a volume, if there is one
+    /// (D6): it has its own CA, and a client directory that cannot be written is intended.
+    pub(super) fn own_pki<'a>(&self, pod: &Pod<'a>, uses: &mut VolumeUses<'a>) -> Option<Text<'a>> {
         let server = mount_path::join(mount_path::parent(&self.path), "server");
-        let container =
-            self.dinds
-                .iter()
-                .filter_map(|id| pod.container(*id))
-                .find(|container| {
-                    let mut mounts = container.mounts().iter();
-                    mounts.any(|mount| supplies(mount, &server, pod, survey))
-                })?;
+        let mut containers = self.dinds.iter().filter_map(|id| pod.container(*id));
+        let container = containers.find(|container| {
+            let mut mounts = container.mounts().iter();
+            mounts.any(|mount| supplies(mount, &server, pod, uses))
+        })?;
         Some(container.name.clone().unwrap_or_default())
     }
 }
@@ -136,31 +143,24 @@ fn supplies<'a>(
     mount: &VolumeMount<'a>,
     directory: &str,
     pod: &Pod<'a>,
-    survey: &mut Survey<'a>,
+    uses: &mut VolumeUses<'a>,
 ) -> bool {
     let path = mount.path();
     if path == directory || mount_path::is_below(path, directory) {
-        return survey.brings_content(pod, mount.volume());
+        return uses.may_have_files(pod, mount.volume());
     }
-    let volume = survey.volume(pod, mount.volume());
-    let has_items = volume.is_some_and(|volume| volume.item_paths().next().is_some());
-    if !has_items || !mount_path::is_below(directory, path) {
+    if !mount_path::is_below(directory, path) {
         return false;
     }
-    // Where the directory is in the volume.
+    let has_items = |volume: &&Volume<'a>| volume.item_paths().next().is_some();
+    let Some(volume) = pod.volume(mount.volume()).filter(has_items) else {
+        return false;
+    };
+    // The path of the directory in the volume.
     let below = directory.strip_prefix(path.trim_end_matches('/'));
     let below = below.unwrap_or_default().trim_start_matches('/');
-    let part = mount_path::clean(mount.sub_paths().0);
-    survey.has_item_below(pod, mount.volume(), &mount_path::join(&part, below))
-}
-
-/// Returns the mounts above a clean path.
-fn ancestors<'p, 'a>(
-    container: &'p Container<'a>,
-    path: &'p str,
-) -> impl Iterator<Item = &'p VolumeMount<'a>> {
-    let mounts = container.mounts().iter();
-    mounts.filter(move |mount| mount_path::is_below(path, mount.path()))
+    let sub_path = mount_path::clean(mount.sub_paths().0);
+    uses.has_item_below(volume, &mount_path::join(&sub_path, below))
 }
 
 #[cfg(test)]

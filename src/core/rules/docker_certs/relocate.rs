@@ -1,194 +1,161 @@
-//! Displaced volumes (rules D7 and D8): each is reported, and with Relocate mounted read-only
-//! somewhere else.
+//! Displaced volumes (rules D7 and D8): each is reported, and with Relocate mounted read-only at
+//! another path.
 
-use super::directory::{Directory, MountKind, Relation};
-use super::survey::Survey;
-use super::{Planner, Shared};
+use super::Repair;
+use super::directory::Directory;
+use super::mounts::{DirectoryMount, Relation};
+use super::shared::Shared;
 use crate::core::mount_path::Outermost;
 use crate::core::pod::{ContainerId, Text, VolumeMount};
-use crate::core::policy::{ClientCerts, OnConflict, Policy};
-use crate::core::rules::change::{Action, NewMount};
-use crate::core::rules::note::Fact;
+use crate::core::policy::OnConflict;
+use crate::core::rules::change::NewMount;
+use crate::core::rules::finding::FindingKind;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A volume that is no longer mounted where it was.
+/// A volume that lost mounts.
 pub(super) struct Displaced<'a> {
-    volume: Text<'a>,
+    pub(super) volume: Text<'a>,
     kind: Text<'a>,
-    /// The path that it was mounted at, as written.
+    /// The path of a lost mount, as written.
     path: Text<'a>,
-    /// The one container that it was taken from, where others keep it.
-    only_from: Option<Text<'a>>,
-    /// The first mount that it lost, in each container. Empty for the shared volume, which only
-    /// lost mounts below the directory.
+    /// The container that lost the volume, if others keep it.
+    container: Option<Text<'a>>,
+    /// The first lost mount of each container. Empty for the shared volume, which only lost mounts
+    /// below the directory.
     mounts: Vec<(ContainerId, VolumeMount<'a>)>,
 }
 
-/// Returns the volumes that conflicts displace, in the pod's order. Nothing is changed yet.
-pub(super) fn displaced<'a>(
-    planner: &Planner<'_, 'a>,
-    conflicts: &[&MountKind<'a>],
-    shared: &Shared<'a>,
-    survey: &Survey<'a>,
-) -> Vec<Displaced<'a>> {
-    let mut lost: BTreeMap<usize, Vec<&MountKind<'a>>> = BTreeMap::new();
-    for mount in conflicts {
-        let only_restricted = shared.keeps(&mount.volume) && mount.relation == Relation::At;
-        if let (Some(index), false) = (survey.volume_index(&mount.volume), only_restricted) {
-            lost.entry(index).or_default().push(*mount);
-        }
-    }
-    let volumes = planner.pod.volumes();
-    let entries = lost.into_iter().filter_map(|(index, mut lost)| {
-        // A mount at the directory itself speaks for the volume before one below it.
-        lost.sort_by_key(|mount| mount.relation != Relation::At);
-        let first = *lost.first()?;
-        let is_ancestor = first.relation == Relation::UnwritableAncestor;
-        let keeps_mounts = is_ancestor && survey.mounts_of(&first.volume) > lost.len();
-        let mut seen = HashSet::new();
-        let mounts = lost
-            .iter()
-            .filter(|mount| !shared.keeps(&mount.volume) && seen.insert(mount.id.container))
-            .filter_map(|mount| {
-                let container = planner.pod.container(mount.id.container)?;
-                let known = container.mounts().get(survey.position(&mount.id))?;
-                Some((mount.id.container, known.clone()))
-            });
-        Some(Displaced {
-            volume: first.volume.clone(),
-            kind: volumes.get(index)?.kind.clone(),
-            path: first.id.path.clone(),
-            only_from: keeps_mounts.then(|| first.id.container_name.clone()),
-            mounts: mounts.collect(),
-        })
-    });
-    entries.collect()
-}
-
-/// Whether a volume is among those that will be reported.
-pub(super) fn tells_of(displaced: &[Displaced<'_>], volume: &Text<'_>) -> bool {
-    displaced.iter().any(|entry| entry.volume == *volume)
-}
-
-/// Where displaced volumes of a pod go: the first one to the policy's path, each further one beside
-/// it, at a path with its name.
+/// Paths for displaced volumes: the first volume goes to the policy's path, each further one beside
+/// it, to a path with its name.
 pub(super) struct Relocation<'p> {
     /// The certificate directories of the pod.
-    directories: &'p Outermost<Text<'static>>,
-    first_is_placed: bool,
-    /// The paths of the mounts in each container that got one.
-    taken: HashMap<ContainerId, HashSet<String>>,
+    pub(super) directories: &'p Outermost<Text<'static>>,
+    pub(super) is_first_taken: bool,
+    /// The paths of the mounts of each container that gets a displaced volume.
+    pub(super) taken: HashMap<ContainerId, HashSet<String>>,
 }
 
-impl<'p> Relocation<'p> {
-    /// Begins with nothing displaced.
-    pub(super) fn new(directories: &'p Outermost<Text<'static>>) -> Self {
-        Self {
-            directories,
-            first_is_placed: false,
-            taken: HashMap::new(),
+impl<'a> Repair<'_, '_, 'a> {
+    /// Returns the volumes that conflicts displace, in the pod's order. Nothing is changed yet.
+    pub(super) fn displaced(
+        &self,
+        conflicts: &[&DirectoryMount<'a>],
+        shared: &Shared<'a>,
+    ) -> Vec<Displaced<'a>> {
+        let pod = &*self.planner.pod;
+        let mut lost: BTreeMap<usize, Vec<&DirectoryMount<'a>>> = BTreeMap::new();
+        for mount in conflicts {
+            let is_only_restricted = shared.keeps(&mount.volume) && mount.is_at_directory();
+            if let (Some(index), false) = (pod.volume_index(&mount.volume), is_only_restricted) {
+                lost.entry(index).or_default().push(mount);
+            }
         }
+        let displaced = lost.into_iter().filter_map(|(index, mut lost)| {
+            // A mount at the directory is reported rather than one below it.
+            lost.sort_by_key(|mount| !mount.is_at_directory());
+            let first = *lost.first()?;
+            let is_ancestor = first.relation == Relation::UnwritableAncestor;
+            let is_kept_by_others = is_ancestor && self.uses.mounts(&first.volume) > lost.len();
+            let mut seen = HashSet::new();
+            let mounts = lost
+                .iter()
+                .filter(|mount| !shared.keeps(&mount.volume) && seen.insert(mount.id.container))
+                .filter_map(|mount| {
+                    let id = self.uses.current(&mount.id)?;
+                    let mount = pod.container(id.container)?.mounts().get(id.index)?;
+                    Some((id.container, mount.clone()))
+                });
+            Some(Displaced {
+                volume: first.volume.clone(),
+                kind: pod.volumes().get(index)?.kind.clone(),
+                path: first.id.path.clone(),
+                container: is_kept_by_others.then(|| first.id.container_name.clone()),
+                mounts: mounts.collect(),
+            })
+        });
+        displaced.collect()
     }
 
     /// Reports the volumes that one directory displaced, and with Relocate mounts them.
-    pub(super) fn tell_and_mount<'a>(
+    pub(super) fn report_displaced(
         &mut self,
-        planner: &mut Planner<'_, 'a>,
-        policy: &'a Policy,
-        certs: &ClientCerts,
         directory: &Directory,
-        displaced: &[Displaced<'a>],
-        survey: &mut Survey<'a>,
+        displaced: Vec<Displaced<'a>>,
     ) {
-        for entry in displaced {
-            let path = match &certs.on_conflict {
-                OnConflict::Relocate(base) if !entry.mounts.is_empty() => {
-                    Some(self.next(base, entry))
+        for Displaced {
+            volume,
+            kind,
+            path,
+            container,
+            mounts,
+        } in displaced
+        {
+            let now_at = match &self.certs.on_conflict {
+                OnConflict::Relocate(base) if !mounts.is_empty() => {
+                    // Nothing can be mounted below a read-only volume, so further volumes go beside
+                    // the first.
+                    let is_first = !std::mem::replace(&mut self.relocation.is_first_taken, true);
+                    let beside = || format!("{base}-{volume}");
+                    Some(Text::from(if is_first { base.clone() } else { beside() }))
                 }
                 _ => None,
             };
-            let fact = Fact::Displaced {
-                volume: entry.volume.clone(),
-                kind: entry.kind.clone(),
-                path: entry.path.clone(),
-                container: entry.only_from.clone(),
-                directory: directory.path.clone(),
-                now_at: path.clone(),
-            };
-            planner.note(policy, fact);
-            for (id, mount) in &entry.mounts {
-                if let Some(path) = &path
-                    && self.relocate(planner, policy, &entry.volume, (*id, mount), path)
-                {
-                    survey.note_mounted(&entry.volume);
+            let kind = FindingKind::VolumeDisplaced(
+                volume.clone(),
+                kind,
+                path,
+                container,
+                directory.path.clone(),
+                now_at.clone(),
+            );
+            self.planner.report(self.policy, kind);
+            if let Some(path) = now_at {
+                for (id, mount) in mounts {
+                    self.relocate(id, &volume, mount, &path);
                 }
             }
         }
     }
 
-    fn overlaps_a_directory(&self, path: &str) -> bool {
-        self.directories.at_or_above(path).is_some() || self.directories.below(path).is_some()
-    }
-
-    /// Nothing can be mounted below a read-only volume, so further ones go beside the first.
-    fn next(&mut self, base: &str, entry: &Displaced<'_>) -> String {
-        if std::mem::replace(&mut self.first_is_placed, true) {
-            format!("{base}-{}", entry.volume)
-        } else {
-            base.to_owned()
-        }
-    }
-
-    /// Mounts a displaced volume in one container; says whether it did.
-    fn relocate<'a>(
+    /// Mounts a displaced volume in one container, unless the path is in use.
+    fn relocate(
         &mut self,
-        planner: &mut Planner<'_, 'a>,
-        policy: &'a Policy,
+        id: ContainerId,
         volume: &Text<'a>,
-        (id, was): (ContainerId, &VolumeMount<'a>),
-        path: &str,
-    ) -> bool {
-        let Some(container) = planner.pod.container(id) else {
-            return false;
-        };
-        let container_name = container.name.clone().unwrap_or_default();
-        let overlaps = self.overlaps_a_directory(path);
-        let taken = self.taken.entry(id).or_insert_with(|| {
-            let mounts = container.mounts().iter();
+        was: VolumeMount<'a>,
+        path: &Text<'a>,
+    ) {
+        let Relocation {
+            directories, taken, ..
+        } = &mut self.relocation;
+        let container = self.planner.pod.container(id);
+        let taken = taken.entry(id).or_insert_with(|| {
+            let mounts = container
+                .into_iter()
+                .flat_map(|container| container.mounts());
             mounts.map(|mount| mount.path().to_owned()).collect()
         });
-        let obstacle = if taken.contains(path) {
-            Some("something is mounted there, and stays")
-        } else if overlaps {
-            Some("it would lie in the way of dind's certificates")
+        let why = if taken.contains(path.as_str()) {
+            Some("another mount is at that path")
+        } else if directories.at_or_above(path).is_some() || directories.below(path).is_some() {
+            Some("it would hide the certificates of dind")
         } else {
             None
         };
-        if let Some(why) = obstacle {
-            let fact = Fact::NotRelocated {
-                volume: volume.clone(),
-                container: container_name,
-                path: path.to_owned(),
-                why,
-            };
-            planner.note(policy, fact);
-            return false;
+        let volume = volume.clone();
+        if let Some(why) = why {
+            let (container, path) = (self.planner.name_of(id), path.clone());
+            let kind = FindingKind::NotRelocated(volume, container, path, why);
+            return self.planner.report(self.policy, kind);
         }
-        taken.insert(path.to_owned());
+        taken.insert(path.as_str().to_owned());
+        self.uses.add(&volume);
         let mount = NewMount {
-            sub_path: was.sub_path.clone(),
-            sub_path_expr: was.sub_path_expr.clone(),
-            ..NewMount::whole(volume.clone(), path.to_owned(), true)
+            sub_path: was.sub_path,
+            sub_path_expr: was.sub_path_expr,
+            ..NewMount::new(volume, path.clone(), true)
         };
-        let action = Action::AddMount {
-            list_missing: container.volume_mounts.is_none(),
-            container: id,
-            container_name,
-            mount,
-            rule: "D8",
-        };
-        planner.change(policy, action);
-        true
+        self.planner.add_mount(self.policy, "D8", id, mount);
     }
 }
 

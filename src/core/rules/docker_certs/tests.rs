@@ -195,7 +195,10 @@ fn d3_a_memory_volume_of_one_is_given_to_the_other(#[case] build: &str, #[case] 
 fn d8_replace_is_the_default_and_the_author_is_told_what_it_displaced() {
     let judged = judge(CERTS_ONLY, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.outcome, Outcome::Mutated);
-    assert!(judged.tells_author("D7", "secret volume \"ca\" no longer sits at /certs/client"));
+    assert!(judged.tells_author(
+        "D7",
+        "secret volume \"ca\" is no longer mounted at /certs/client"
+    ));
 }
 
 #[test]
@@ -280,7 +283,7 @@ fn d8_the_first_policy_with_dind_says_what_happens_to_conflicts() {
     judged.assert_unchanged();
 }
 
-/// No certificates are written, so a Secret there may be those that the team made.
+/// No certificates are written, so a Secret there may have certificates of the team.
 #[rstest]
 #[case::command("command: [dockerd, --tlsverify]")]
 #[case::arguments(
@@ -307,10 +310,10 @@ fn d2_a_script_that_sets_the_directory_is_not_guessed_at() {
     let words = "command: [sh, -c, 'export DOCKER_TLS_CERTDIR=/x; dockerd-entrypoint.sh']";
     let judged = judge(CERTS_ONLY, &dind_with_secret(words));
     judged.assert_unchanged();
-    assert!(judged.tells_author("D2", "cannot be known"));
+    assert!(judged.tells_author("D2", "is unknown"));
 }
 
-/// The client may call either daemon, so the certificates that it was given stay.
+/// The client may call either daemon, so its certificates stay.
 #[test]
 fn d2_a_directory_that_a_direct_daemon_has_too_is_left_alone() {
     let pod = |volumes: &str, mounts: &str| {
@@ -326,7 +329,7 @@ containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: dock
     assert_eq!(judged.mounts("two"), &new_mount("/certs/client"));
 }
 
-/// The mount is in the way of both directories, and is said once.
+/// The mount is in the way of both directories, and is reported once.
 #[test]
 fn a4_a_mount_that_is_left_invalid_is_told_once() {
     let judged = judge(

@@ -6,7 +6,7 @@ use crate::testing::{DIND, Judged, Setup, judge};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Judges a pod by a policy with some volumes, and with nothing to say about certificates: TLS is off in these pods.
+/// Judges a pod by a policy with volumes. TLS is off in these pods, so no certificates are needed.
 #[track_caller]
 fn judge_volumes(volumes: &str, pod: &str) -> Judged {
     judge(&format!("dind: {{volumes: [{volumes}]}}"), pod)

@@ -1,5 +1,5 @@
-//! Rules A1 to A3. That every patch applies, that it holds no `test` and that the rest of the pod is as it was
-//! is checked in each test that judges a pod.
+//! Rules A1 to A3. Each test that judges a pod also checks that the patch applies, that it has no
+//! `test`, and that the rest of the pod is unchanged.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const CA: &str = "{host: 'registry.mylab.com:5000', configMap: {name: registry-ca, key: root.pem}}";
 
-/// Judges a pod by a policy that gives dind some authorities and nothing else; TLS is off in these pods.
+/// Judges a pod by a policy with registry CAs only. TLS is off in these pods.
 #[track_caller]
 fn judge_cas(cas: &str, pod: &str) -> Judged {
     judge(&format!("dind: {{volumes: [], registryCAs: [{cas}]}}"), pod)

@@ -286,7 +286,7 @@ fn d7_a_parent_that_the_kubelet_fills_is_taken_from_dind_only(#[case] volume: &s
         judged.mounts("build"),
         &json!([{"name": "ca", "mountPath": "/certs/"}, shared])
     );
-    assert!(judged.tells_author("D7", "no longer sits at /certs/ in container \"docker\""));
+    assert!(judged.tells_author("D7", "no longer mounted at /certs/ in container \"docker\""));
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! The output of `drydock mutate`.
+
+use super::Output;
+use crate::core::shown::shown;
+use anyhow::Context as _;
+use serde_json::Value;
+use std::io::Write;
+
+/// The maximum length of an object's name.
+const MAX_NAME: usize = 253;
+
+/// Prints objects in one format.
+pub(super) struct Printer<'o, O> {
+    pub(super) out: &'o mut O,
+    pub(super) output: Output,
+    /// The number of documents so far: a separator goes between two.
+    pub(super) documents: usize,
+}
+
+impl<O: Write> Printer<'_, O> {
+    /// Prints an object, and the patch that changed it.
+    pub(super) fn object(
+        &mut self,
+        before: &Value,
+        after: &Value,
+        patch: &str,
+    ) -> anyhow::Result<()> {
+        let text = match self.output {
+            Output::Json => format!("{after}\n"),
+            Output::Patch => format!("{patch}\n"),
+            Output::Yaml => return self.document("---\n", &yaml(after)?),
+            Output::Diff => diff(before, after)?,
+            Output::Explain => {
+                let kind = before
+                    .get("kind")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                format!("{}: not a pod, passed on unchanged\n", shown(kind))
+            }
+        };
+        Ok(self.out.write_all(text.as_bytes())?)
+    }
+
+    /// Prints a document, after a separator unless it is the first.
+    pub(super) fn document(&mut self, separator: &str, text: &str) -> anyhow::Result<()> {
+        let separator = if self.documents > 0 { separator } else { "" };
+        self.documents += 1;
+        Ok(write!(self.out, "{separator}{text}")?)
+    }
+}
+
+/// Returns the name of a pod for messages.
+pub(super) fn title(namespace: &str, name: &str) -> String {
+    let name = shown(name).at_most(MAX_NAME);
+    if namespace.is_empty() {
+        format!("pod {name}")
+    } else {
+        format!("pod {}/{name}", shown(namespace))
+    }
+}
+
+fn diff(before: &Value, after: &Value) -> anyhow::Result<String> {
+    let (before_text, after_text) = (yaml(before)?, yaml(after)?);
+    let names = ["/metadata/name", "/metadata/generateName"];
+    let name = names.iter().find_map(|pointer| before.pointer(pointer));
+    let name = name.and_then(Value::as_str).unwrap_or("object");
+    let name = shown(name).at_most(MAX_NAME).to_string();
+    let diff = similar::TextDiff::from_lines(&before_text, &after_text);
+    let mut diff = diff.unified_diff();
+    let diff = diff
+        .context_radius(3)
+        .header(&name, &format!("{name} (repaired)"));
+    Ok(diff.to_string())
+}
+
+fn yaml(value: &Value) -> anyhow::Result<String> {
+    serde_saphyr::to_string(value).context("the object cannot be written as YAML")
+}
