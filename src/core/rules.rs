@@ -62,7 +62,9 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
         let policy = wanted.client_certs.policy;
         let DindContainers { dinds, undecided } = DindContainers::of(planner.pod, &wanted.images);
         let docker_host = docker_host.insert(DockerHost::of(planner.pod, &dinds));
-        let is_undecided = !undecided.is_empty();
+        if dinds.is_empty() && undecided.is_empty() {
+            planner.report(policy, FindingKind::NoDind);
+        }
         for (container, image, reference) in undecided {
             let kind = FindingKind::UndecidedImage(container, image, reference);
             planner.report(policy, kind);
@@ -72,8 +74,6 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
             docker_volumes::plan(&mut planner, wanted, &dinds);
             registry_cas::plan(&mut planner, wanted, &dinds);
             scheduling::plan(&mut planner, wanted);
-        } else if !is_undecided {
-            planner.report(policy, FindingKind::NoDind);
         }
         advice::plan(&mut planner, policy, &dinds, docker_host);
     }

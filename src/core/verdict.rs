@@ -171,7 +171,7 @@ pub fn judge<'a>(
     if verdict.outcome == Outcome::Mutated {
         let changes = &verdict.enforced.changes;
         // Rules change the spec only, so the pod still has its original annotations.
-        let annotations = annotations::annotations(&pod, enforce, changes);
+        let annotations = annotations::render(&pod, enforce, changes);
         verdict.patch = Some(rules::patch(&pod, changes, &annotations)?);
     }
     Ok(verdict)

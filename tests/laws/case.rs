@@ -1,4 +1,4 @@
-//! One generated case and what drydock makes of it.
+//! One generated case, and drydock's result for it.
 
 use super::judged::{self, patched};
 use drydock::core::pod::Pod;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Policies, what their live sources have, and a pod. Prints as the YAML that reproduces it.
+/// Policies, the addresses of their live sources, and a pod. Prints as the YAML that reproduces it.
 #[derive(Clone)]
 pub struct Case {
     pub policies: Vec<Value>,
@@ -45,8 +45,8 @@ impl Case {
         }
     }
 
-    /// The case without volumes of policies that could not work in any pod: what is mounted over
-    /// dind's own files, or read-only data.
+    /// The case without policy volumes that cannot work in any pod: volumes over dind's own files,
+    /// or read-only data.
     pub fn with_sensible_volumes(&self) -> Self {
         let mut case = self.clone();
         // By V2 a mount above or below does not count. Whether one of the two then has its mount
@@ -72,7 +72,7 @@ impl Case {
             if let Some(volumes) = volumes.and_then(Value::as_array_mut) {
                 volumes.retain(|volume| {
                     let path = volume["mountPath"].as_str().unwrap_or_default();
-                    // Whether a rootless daemon may write to a claim is its driver's to say.
+                    // The driver of a claim decides whether a rootless daemon may write to it.
                     let is_data = volume.get("emptyDir").is_some()
                         && volume["readOnly"] != true
                         && volume["containers"] != "All";
@@ -111,7 +111,7 @@ impl Case {
         judged::judge(pod, &self.policy_set(), self.namespace_mode, read)
     }
 
-    /// What becomes of the case's pod.
+    /// Runs drydock on the case's pod.
     pub fn run(&self) -> Run {
         let (patch, outcome, told, told_team) = self.judge(&self.pod, |verdict| {
             let told = |audience| -> Vec<String> {
@@ -136,8 +136,8 @@ impl Case {
         }
     }
 
-    /// What drydock takes the changed pod to be, without going through the patch: mounts, volumes,
-    /// aliases, scheduling.
+    /// The changed pod in drydock's memory, without the patch: mounts, volumes, aliases,
+    /// scheduling.
     pub fn picture(&self) -> Vec<String> {
         let (set, text) = (self.policy_set(), self.pod.to_string());
         let mut pod = Pod::from_json(&text).unwrap();
@@ -148,14 +148,14 @@ impl Case {
     }
 }
 
-/// What became of a case's pod.
+/// The result for a case's pod.
 pub struct Run {
     pub patch: Option<String>,
     pub output: Value,
     pub outcome: &'static str,
-    /// What the job's author is told, each with its rule.
+    /// The findings for the job's author, each with its rule.
     pub told: Vec<String>,
-    /// What the platform team is told: that, and more.
+    /// The findings for the platform team, which include those for the author.
     pub told_team: Vec<String>,
 }
 

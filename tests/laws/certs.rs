@@ -1,4 +1,4 @@
-//! What D3 and D5 to D9 want of the docker client's certificate directories afterwards.
+//! The state of the docker client's certificate directories after D3 and D5 to D9.
 
 use super::case::Run;
 use super::directories::Directory;
@@ -10,7 +10,7 @@ use proptest::test_runner::TestCaseError;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// D3, D5: what must hold of a directory. The error says what does not.
+/// D3, D5: the conditions for a directory. The error names the condition that fails.
 fn holds(pod: &Value, wanted: &Dind<'_>, directory: &Directory) -> Result<(), String> {
     let mut shared = None;
     for container in facts::containers(pod, &wanted.images) {
@@ -109,7 +109,7 @@ pub fn directory_is_shared(
         let memory = json!({"medium": "Memory", "sizeLimit": wanted.size_limit});
         prop_assert_eq!(&now["emptyDir"], &memory, "D9: {} is drydock's", shared);
     }
-    // Only mounted at the directory, and not what dind has: one of these is swapped, so that no new
+    // Only mounted at the directory, and not dind's volume: one of these is swapped, so that no new
     // volume is needed.
     let could_be_swapped = list(&pod["spec"], "volumes").iter().any(|volume| {
         let name = text(volume, "name");
@@ -133,7 +133,7 @@ fn is_empty_dir(volume: &Value) -> bool {
     facts::source_of(volume) == "emptyDir"
 }
 
-/// Whether every dind mounts what it has there without read-only or subPath.
+/// Whether every dind has its mount there without read-only or subPath.
 fn plain_there(pod: &Value, directory: &Directory) -> bool {
     let mounts = directory
         .dinds
@@ -164,8 +164,8 @@ fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usiz
     around
 }
 
-/// D2, D6 and D8's Report: a directory that is left alone keeps its mounts and their volumes, and
-/// that is told.
+/// D2, D6 and D8's Report: an unchanged directory keeps its mounts and their volumes, and this is
+/// reported.
 pub fn left_alone_is_left(
     pod: &Value,
     run: &Run,
@@ -181,7 +181,7 @@ pub fn left_alone_is_left(
     let before = mounts_around(pod, directory);
     let mut after = mounts_around(&run.output, directory);
     if !reports {
-        // Where nothing sits, a directory may be given to dind.
+        // If nothing is mounted there, dind may get the directory.
         after.retain(|(container, mount)| before.contains(&(*container, mount.clone())));
     }
     prop_assert_eq!(

@@ -1,5 +1,5 @@
-//! The docker client's certificate directories of a pod as it arrives: D2, and what D3 to D6 say of
-//! each.
+//! The docker client's certificate directories of the original pod: D2, and D3 to D6 for each of
+//! them.
 
 use super::facts::{
     self, Answer, Container, clean, is_below, is_unwritable, list, parent, path, text,
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A directory that one or several dind containers of the pod write their client certificates to.
+/// A directory to which one or several dind containers of the pod write client certificates.
 #[derive(Debug)]
 pub struct Directory {
     /// Clean.
@@ -20,19 +20,19 @@ pub struct Directory {
     pub dinds: Vec<(&'static str, usize)>,
     /// Whether they manage their own CA (D6).
     pub own_ca: Answer,
-    /// Whether another directory, or what a policy mounts, is at, above or below it, or whether
-    /// anything is written there at all: the contract leaves room then.
+    /// Whether another directory or a mount of a policy is at, above or below it, or it is open
+    /// whether dind writes there at all: then the contract leaves the result open.
     pub overlaps: bool,
     /// Whether the client in `build` may be this daemon's (D3).
     pub build: Answer,
     /// Whether it calls another machine (D3).
     pub is_remote: Answer,
-    /// Whether something conflicts there on arrival (D4).
+    /// Whether the original pod has a conflict there (D4).
     pub conflict: Answer,
 }
 
 impl Directory {
-    /// Whether the contract says exactly what must hold there afterwards.
+    /// Whether the contract defines the exact result.
     pub fn is_settled(&self) -> bool {
         self.own_ca == Answer::No
             && self.is_remote == Answer::No
@@ -41,7 +41,7 @@ impl Directory {
             && self.conflict != Answer::Open
     }
 
-    /// Whether what sits there stays in every container (D3, D6).
+    /// Whether the mounts there stay in every container (D3, D6).
     pub fn is_left(&self) -> bool {
         self.own_ca == Answer::Yes || self.is_remote == Answer::Yes
     }
@@ -51,7 +51,7 @@ impl Directory {
     }
 }
 
-/// The certificate directories of a pod as it arrived.
+/// The certificate directories of the original pod.
 pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
     let containers = facts::containers(pod, &wanted.images);
     let mut found: BTreeMap<String, (String, Vec<&Container<'_>>)> = BTreeMap::new();
@@ -68,7 +68,7 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
     let is_open = containers
         .iter()
         .any(|container| container.is_dind && container.may_generate());
-    // A daemon that generates nothing may be the one whose client reads there.
+    // The client that reads there may belong to a daemon that generates nothing.
     let direct: Vec<String> = containers
         .iter()
         .filter(|container| container.is_dind)
@@ -101,8 +101,8 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
             path,
         };
         directory.conflict = conflict(pod, &containers, &directory);
-        // Images before 2023 start without TLS where they cannot write; whether that is repaired
-        // for port 2375 is not said.
+        // Images before 2023 start without TLS if they cannot write; the contract leaves open
+        // whether that is repaired for port 2375.
         let is_old =
             |dind: &&Container<'_>| version(dind.json).is_some_and(|(major, _)| major < 23);
         if directory.build == Answer::No && dinds.iter().any(is_old) {
@@ -113,7 +113,8 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
         if directory.build == Answer::No
             && build.is_some_and(|build| build.mounts().iter().any(touches))
         {
-            // What becomes of a mount in a `build` that needs nothing there is not said.
+            // The contract leaves open what happens to a mount in a `build` that needs nothing
+            // there.
             directory.build = Answer::Open;
         }
         directory
@@ -121,7 +122,7 @@ pub fn directories(pod: &Value, wanted: &Dind<'_>) -> Vec<Directory> {
     found.into_iter().map(directory).collect()
 }
 
-/// D3: whether the client in `build` may be a daemon's of this pod over TLS, and whether it calls
+/// D3: whether the client in `build` may call a daemon of this pod with TLS, and whether it calls
 /// another machine.
 fn client(pod: &Value, containers: &[Container<'_>]) -> (Answer, Answer) {
     let has_host = |container: &Container<'_>| variable(container.json, "DOCKER_HOST") != Ok(None);
@@ -169,7 +170,7 @@ fn is_loopback(pod: &Value, name: &str) -> bool {
         || list(&pod["spec"], "hostAliases").iter().any(is_named)
 }
 
-/// D6: the server's certificates are supplied too, by a volume that brings content.
+/// D6: the server's certificates are supplied by a volume with content.
 fn own_ca(pod: &Value, dind: &Container<'_>, root: &str) -> Answer {
     let server = clean(&format!("{root}/server"));
     let mut answer = Answer::No;
@@ -184,7 +185,7 @@ fn own_ca(pod: &Value, dind: &Container<'_>, root: &str) -> Answer {
             }
         }
         if at == root && volume.is_some_and(has_server_item) {
-            // What a subPath of such a volume shows cannot be said.
+            // The content of a subPath of such a volume is unknown.
             answer = if facts::has_sub_path(mount) || root == "/" {
                 Answer::Open
             } else {
@@ -259,7 +260,8 @@ fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) ->
     }
     answers.push(match (in_dind.len(), elsewhere.len()) {
         (0, 0) | (1, 0) => Answer::No,
-        // Whether what only others have there is taken for dind too is not said.
+        // The contract leaves open whether dind shares a volume that only other containers have
+        // there.
         (0, _) => Answer::Open,
         (1, _) if elsewhere.is_subset(&in_dind) => Answer::No,
         _ => Answer::Yes,
@@ -300,7 +302,7 @@ fn blocks_from_above(
         Answer::No => Answer::No,
         Answer::Yes if !is_one => Answer::Open,
         Answer::Yes if is_dind => Answer::Yes,
-        // It stays there, with the directory on top, or goes: D4 and D7 say both.
+        // By D4 it is removed, and by D7 it stays with the directory on top.
         Answer::Yes if is_projection(volume) || has_own => Answer::Open,
         Answer::Yes if is_served(pod, containers, directory) => Answer::No,
         answer => answer,

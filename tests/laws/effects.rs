@@ -1,4 +1,4 @@
-//! The effect on mounts: V1 to V7, R1, and what D8 and T2 say of what was displaced.
+//! The effect on mounts: V1 to V7, R1, and D8 and T2 for displaced volumes.
 
 use super::directories::Directory;
 use super::facts::{self, Container, is_below, list, path, text};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 impl View<'_> {
-    /// V1, V3, V5: who is to have a volume has one.
+    /// V1, V3, V5: each container that must have a volume has one.
     pub fn volumes_are_where_they_belong(&self) -> Result<(), TestCaseError> {
         let Some(wanted) = self
             .wanted
@@ -24,14 +24,13 @@ impl View<'_> {
                 .filter(|container| gets(container, spec))
                 .collect();
             let own = asked == DATA && takers.len() > 1;
-            // One and the same directory cannot be each one's own.
+            // Two daemons cannot each have the same directory as their own.
             let is_one = own
                 && ["persistentVolumeClaim", "hostPath", "nfs", "configMap"]
                     .iter()
                     .any(|source| spec.get(*source).is_some());
             let mut data: BTreeMap<&str, &str> = BTreeMap::new();
-            // Of those that are excused because there is one directory, one is not: the first that
-            // can have it.
+            // Of the daemons for one directory, the first that can have it must have it.
             let is_config_map = spec.get("configMap").is_some();
             let mut first_of_one =
                 (is_one && !is_config_map && !self.some_have_data(&takers)).then_some(());
@@ -43,8 +42,8 @@ impl View<'_> {
                 );
                 let mut there = mounts.iter().filter(|mount| path(mount) == at).peekable();
                 let is_unprivileged = spec.get("hostPath").is_some() && !container.is_privileged();
-                // A directory that clientCerts looks after, or where Relocate puts something, is
-                // not free for others.
+                // A directory of clientCerts, or a target of Relocate, is not free for other
+                // volumes.
                 let is_crowded = self
                     .directories
                     .iter()
@@ -106,7 +105,7 @@ impl View<'_> {
         })
     }
 
-    /// D1: an image that may be a daemon's is told, with the line that would decide it.
+    /// D1: an image that may run a daemon is reported, with the line that decides it.
     pub fn undecided_images_are_told(&self) -> Result<(), TestCaseError> {
         let undecided = |container: &&Container<'_>| container.is_undecided;
         for container in self
@@ -186,8 +185,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// D8: with Relocate each displaced volume is still there to read, with its subPath, unless
-    /// something is mounted there.
+    /// D8: with Relocate each displaced volume can still be read, with its subPath, unless there is
+    /// another mount at that path.
     pub fn displaced_volumes_are_relocated(&self) -> Result<(), TestCaseError> {
         let Some(wanted) = self
             .wanted
@@ -222,7 +221,7 @@ impl View<'_> {
                         .iter()
                         .any(|mount| path(mount) == directory.path && text(mount, "name") == name)
                 });
-                // Nothing can be mounted below what may be a file; then that is told.
+                // Nothing can be mounted below a path that may be a file; then this is reported.
                 let not_mounted = format!("volume \"{name}\" is not mounted");
                 let is_told = self.told.iter().any(|note| note.contains(&not_mounted));
                 if is_shared || is_crowded || has_file && is_told {
@@ -250,7 +249,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// T2: who had something displaced is told.
+    /// T2: displaced volumes are reported to the author.
     pub fn displaced_mounts_are_told(&self) -> Result<(), TestCaseError> {
         let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
         let is_silent = |old: &&&Value| {

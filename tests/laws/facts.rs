@@ -1,4 +1,4 @@
-//! A pod as the contract reads it. Nothing of drydock's own reading is used here.
+//! A pod as the contract reads it, without drydock's own code.
 
 use super::start::{self, Program, Tls, name_and_tag};
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub fn text<'v>(object: &'v Value, field: &str) -> &'v str {
         .unwrap_or_default()
 }
 
-/// Where a mount path lands in the container.
+/// The clean form of a mount path.
 pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -59,16 +59,16 @@ pub fn has_sub_path(mount: &Value) -> bool {
     !text(mount, "subPath").is_empty() || !text(mount, "subPathExpr").is_empty()
 }
 
-/// What is known about something that the contract leaves room in.
+/// The answer to a question that the contract may leave open.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
     Yes,
     No,
-    /// The contract leaves room.
+    /// The contract leaves it open.
     Open,
 }
 
-/// The sources that the generator knows of today's Kubernetes.
+/// The sources of today's Kubernetes that the generator uses.
 const SOURCES: [&str; 11] = [
     "configMap",
     "csi",
@@ -83,8 +83,8 @@ const SOURCES: [&str; 11] = [
     "secret",
 ];
 
-/// The field of a volume that is its source: one that is known, else whatever is there; `emptyDir`
-/// is what the API server makes of none.
+/// The field of a volume that is its source: one of today's Kubernetes, else any other field;
+/// without a source the API server uses `emptyDir`.
 pub fn source_of(volume: &Value) -> &str {
     let fields = volume.as_object().into_iter().flatten();
     let named = fields.filter(|(name, value)| *name != "name" && !value.is_null());
@@ -103,12 +103,12 @@ pub fn is_unwritable(mount: &Value, volume: Option<&Value>) -> Answer {
         Some("emptyDir" | "hostPath" | "persistentVolumeClaim" | "nfs" | "ephemeral" | "csi") => {
             Answer::No
         }
-        // What a source of a later Kubernetes is cannot be known.
+        // The kind of a source of a later Kubernetes is unknown.
         _ => Answer::Open,
     }
 }
 
-/// A container and what the rules ask of it.
+/// A container, and its properties that the rules need.
 #[derive(Clone, Debug)]
 pub struct Container<'p> {
     /// `containers` or `initContainers`, and the index there.
@@ -119,7 +119,7 @@ pub struct Container<'p> {
     /// A member of `containers` or a native sidecar.
     pub runs_along: bool,
     pub is_dind: bool,
-    /// D1: undecided, and told.
+    /// D1: undecided and reported.
     pub is_undecided: bool,
 }
 
@@ -137,8 +137,8 @@ impl<'p> Container<'p> {
         start::is_rootless(self.json)
     }
 
-    /// D2: the clean directory below which it generates certificates; `Ok(None)` where it generates
-    /// none, an error where the directory cannot be known.
+    /// D2: the clean directory below which it generates certificates; `Ok(None)` if it generates
+    /// none, an error if the directory is unknown.
     pub fn certificate_root(&self) -> Result<Option<String>, ()> {
         let start = start::start(self.json);
         if !matches!(start.program, Program::Entrypoint(_)) {
@@ -265,7 +265,7 @@ fn starts_dockerd(words: &[&str]) -> bool {
         || (launchers.contains(&program) && words.iter().any(|word| word.contains("dockerd")))
 }
 
-/// D1: an image that is not taken, with `dind` as a part of its name or tag.
+/// D1: an image that does not match, with `dind` as a part of its name or tag.
 fn is_called_dind(image: &str) -> bool {
     let (name, tag) = name_and_tag(image);
     let is_part = |text: &str| text.split(['-', '.', '_']).any(|part| part == "dind");

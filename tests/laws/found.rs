@@ -1,4 +1,4 @@
-//! Minimal cases that the laws found, each as it was printed.
+//! Minimal cases that failed a law, each as it was printed.
 
 use super::case::Case;
 use super::directories;
@@ -6,8 +6,8 @@ use super::mounts::View;
 use super::wanted::wanted;
 use serde_json::Value;
 
-/// V3, M5: what an Audit policy would do is worked out on the changed pod, in which the claim is in
-/// use already.
+/// V3, M5: the changes of an Audit policy are planned on the changed pod, which already uses the
+/// claim.
 #[test]
 fn an_audit_policy_sees_the_claim_that_was_just_mounted() {
     let policy = |name: &str, mode: &str| {
@@ -40,7 +40,7 @@ spec:
     assert_eq!((changes, again), (0, 0));
 }
 
-/// D8: with two certificate directories the volume displaced from the second one goes below the
+/// D8: with two certificate directories the volume displaced from the second one goes beside the
 /// first one's.
 #[test]
 fn what_is_displaced_from_a_second_directory_is_relocated_too() {

@@ -1,4 +1,5 @@
-//! A1, A4, A5, S1: what drydock never touches, what stays valid, what a changed pod carries.
+//! A1, A4, A5, S1: fields that drydock never changes, validity, and the annotations of a changed
+//! pod.
 
 use super::case::{Case, Run};
 use super::facts::{self, list, text};
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const POLICIES: &str = "drydock.dev/policies";
 const CHANGES: &str = "drydock.dev/changes";
 
-/// A1: outside the fields that rules write, everything is as it was.
+/// A1: all fields that rules do not write are unchanged.
 pub fn all_else_is_as_it_was(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     prop_assert_eq!(
         frame(&case.pod),
@@ -67,7 +68,7 @@ pub fn no_less_valid(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What the API server refuses about volumes and mounts, and how often.
+/// The faults in volumes and mounts for which the API server refuses a pod, and their number.
 pub fn faults(pod: &Value) -> BTreeMap<String, usize> {
     let mut faults = BTreeMap::new();
     let mut fault = |what: String| *faults.entry(what).or_insert(0) += 1;
@@ -99,8 +100,7 @@ pub fn faults(pod: &Value) -> BTreeMap<String, usize> {
     faults
 }
 
-/// S1: keys and tolerations that are missing are added to dind pods, at the end; what is there
-/// stays.
+/// S1: missing keys and tolerations are added to dind pods, at the end; existing ones stay.
 pub fn scheduling_is_added(
     case: &Case,
     run: &Run,

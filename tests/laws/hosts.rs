@@ -1,4 +1,4 @@
-//! H1 to H7: what `hostAliases` must look like afterwards, worked out entry by entry from the
+//! H1 to H7: the `hostAliases` that the changed pod must have, computed entry by entry from the
 //! input.
 
 use super::case::{Case, Run};
@@ -31,14 +31,14 @@ fn hostnames(entry: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// The owned hostnames that the pod maps to loopback addresses: those are the runner's.
+/// The owned hostnames that the pod maps to loopback addresses: they belong to the runner.
 fn shadowed(pod: &Value, wanted: &Wanted<'_>) -> BTreeSet<String> {
     let entries = list(&pod["spec"], "hostAliases").iter();
     let names = entries
         .filter(|entry| is_loopback(ip(entry)))
         .flat_map(hostnames);
     let names = names.map(str::to_lowercase);
-    // A hostname whose source has no address is left alone, and told, for that reason already (H7).
+    // A hostname whose source has no address is unchanged, and reported, for that reason (H7).
     let has_address = |name: &String| {
         wanted
             .hosts
@@ -60,8 +60,8 @@ fn effective<'w>(pod: &Value, wanted: &'w Wanted<'_>) -> BTreeMap<&'w str, &'w B
         .collect()
 }
 
-/// H1: each owned hostname resolves to the policies' addresses and nothing else. Said on the output
-/// alone.
+/// H1: each owned hostname resolves to the policies' addresses and nothing else. Checked on the
+/// output alone.
 pub fn owned_hostnames_resolve(run: &Run, wanted: &Wanted<'_>) -> Result<(), TestCaseError> {
     for (hostname, addresses) in effective(&run.output, wanted) {
         let entries = list(&run.output["spec"], "hostAliases").iter();
@@ -93,7 +93,7 @@ pub fn all_else_stays<'c>(
             .map(|(_, (owner, _))| *owner);
         movers.extend(owner);
     };
-    // Each entry with what stays of it, and what joins it.
+    // Each entry with its remaining hostnames and the hostnames that are added to it.
     let mut expected: Vec<(&Value, Vec<&str>, BTreeSet<&str>)> = Vec::new();
     for entry in list(before, "hostAliases") {
         let address = ip(entry);
@@ -209,7 +209,7 @@ fn without_hostnames(entry: &Value) -> Value {
     entry
 }
 
-/// H3 and T2: the job's author is told of a shadowed hostname.
+/// H3 and T2: a shadowed hostname is reported to the author.
 pub fn shadowed_hostnames_are_told(
     case: &Case,
     run: &Run,

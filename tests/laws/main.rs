@@ -68,12 +68,12 @@ prop_compose! {
     }
 }
 
-/// Whether the API server refuses the pod anyway, in a way that leaves open what its mounts mean.
+/// Whether the API server refuses the pod anyway, for a reason that makes its mounts ambiguous.
 fn is_faulty(case: &Case) -> bool {
     !frame::faults(&case.pod).is_empty()
 }
 
-/// Looks at the mounts of a pod that is changed, where the contract says what becomes of them.
+/// Checks a law on the mounts of a changed pod, if the contract defines the result.
 fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
     let run = case.run();
     let wanted = wanted(case);
@@ -98,7 +98,7 @@ fn hosts_law(case: &Case, run: &Run, wanted: &Wanted<'_>) -> Law {
     frame::annotations_say_it(case, run, Some(wanted), &movers)
 }
 
-/// Of the generated pods, so many work that the law about them says something.
+/// Enough of the generated pods work for the law about working pods to be meaningful.
 #[test]
 fn many_generated_pods_work() {
     let (mut runner, pods) = (TestRunner::new(config()), pods::pod());
@@ -129,7 +129,7 @@ proptest! {
         }
     }
 
-    /// A3; and the patched original is what the rules took it to be.
+    /// A3; and the patched original equals the pod in the memory of the rules.
     #[test]
     fn the_patch_applies_and_does_what_was_planned(case in case()) {
         let run = case.run();
@@ -196,7 +196,7 @@ proptest! {
         with_mounts(&case, |view| view.every_new_mount_has_a_reason())?;
     }
 
-    /// What the kubelet, dind and the client make of the pod afterwards (see `laws/meeting.rs`).
+    /// Kubelet, dind and client still work in the changed pod (see `laws/meeting.rs`).
     #[test]
     fn a_pod_that_works_is_not_made_to_fail(case in case()) {
         let case = case.with_sensible_volumes();
@@ -204,7 +204,8 @@ proptest! {
         if run.outcome != "denied" && !is_faulty(&case) {
             let (before, after) = (meeting::daemons_up(&case.pod), meeting::daemons_up(&run.output));
             let is_contested = before > 0 && after > before;
-            // D2: each of two daemons with one directory overwrites the other's CA; that is told.
+            // D2: each of two daemons with one directory overwrites the other's CA; this is
+            // reported.
             let wanted = wanted(&case);
             let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
             let is_shared = dind.is_some_and(|dind| {

@@ -1,9 +1,9 @@
 //! A small model of a running job pod: whether the docker client in `build` and a daemon meet.
 //!
-//! It knows what dind generates ([`daemon`]), where the client looks ([`client`]) and what the
-//! kubelet mounts ([`files`]), each with its sources, and nothing of drydock or its rules. What it
-//! cannot say is `Open`. Other machines are taken to be there, and what a Secret is called in to
-//! supply is taken to be right.
+//! It models the files that dind generates ([`daemon`]), the paths that the client reads
+//! ([`client`]) and the mounts of the kubelet ([`files`]), each with its sources. It uses no code
+//! or rule of drydock. An answer that it cannot give is `Open`. It assumes that other machines
+//! exist, and that a Secret has the right content.
 
 #[path = "meeting/client.rs"]
 mod client;
@@ -23,7 +23,7 @@ use daemon::{Daemon, FILES, Security, daemon};
 use files::{Place, all, is, place, starts, supplies};
 use serde_json::Value;
 
-/// Whether the client in `build` reaches a daemon that lets it in.
+/// Whether the client in `build` reaches a daemon that accepts it.
 pub fn meets(pod: &Value) -> Answer {
     let mut containers = list(&pod["spec"], "containers").iter();
     let Some(build) = containers.find(|container| text(container, "name") == "build") else {
@@ -41,8 +41,7 @@ pub fn meets(pod: &Value) -> Answer {
     all([starts(pod), reached])
 }
 
-/// The daemons of the pod. Two that share their data or come up at one port are nobody's idea of
-/// working.
+/// The daemons of the pod. Two daemons with the same data or port are not a working setup.
 fn daemons(pod: &Value) -> Vec<Daemon> {
     let containers = facts::containers(pod, &[]);
     let beside = containers.iter().filter(|container| {
@@ -61,7 +60,7 @@ fn remote(pod: &Value, build: &Value, client: &Client) -> Answer {
     }
 }
 
-/// Returns how many daemons may come up. They share the pod's network, so a second one that drydock
+/// Returns how many daemons may start. They share the pod's network, so a second one that drydock
 /// repairs (D2: each directory by itself) may compete with the first for its port.
 pub fn daemons_up(pod: &Value) -> usize {
     let may_be_up = |daemon: &Daemon| *daemon != Daemon::Down;

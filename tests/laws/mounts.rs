@@ -1,5 +1,4 @@
-//! The frame of volumes and mounts: what moved must have a reason, and the rules say which there
-//! are.
+//! The frame of volumes and mounts: each change must have a reason in the rules.
 
 use super::case::Run;
 use super::directories::Directory;
@@ -17,7 +16,7 @@ const ROOTLESS_DATA: &str = "/home/rootless/.local/share/docker";
 /// Where rootless dockerd has its configuration.
 pub const ROOTLESS_HOME: &str = "/home/rootless/.config/docker";
 
-/// What became of one container's mounts.
+/// The mounts of one container before and after.
 #[derive(Debug, Default)]
 pub struct Moves<'p> {
     /// Displaced from a certificate directory.
@@ -25,7 +24,7 @@ pub struct Moves<'p> {
     pub added: Vec<&'p Value>,
 }
 
-/// Everything that the laws below look at.
+/// The input of the laws below.
 pub struct View<'v> {
     pub before: &'v Value,
     pub after: &'v Value,
@@ -79,7 +78,8 @@ impl<'v> View<'v> {
                 .filter(|directory| !directory.is_left());
             let (is_at, may_go) = directories.fold((false, false), |(is_at, may_go), directory| {
                 let (at, volume) = (path(mount), facts::volume(self.before, text(mount, "name")));
-                // What the kubelet fills, and makes mount points in, goes from dind only (D7).
+                // A volume that the kubelet fills, and in which it creates mount points, is removed
+                // from dind only (D7).
                 let must_write = container.is_dind
                     || container.is_build && (!is_projection(volume) || facts::has_sub_path(mount));
                 let is_blocked = is_below(&directory.path, &at)
@@ -293,7 +293,7 @@ fn is_repointed(before: &Value, after: &Value) -> bool {
         "subPathExpr",
         "mountPropagation",
     ];
-    // What says nothing may stay.
+    // A mount without other fields may stay.
     let says_nothing =
         |value: &Value| *value == json!(null) || *value == json!(false) || *value == json!("");
     let mut rest = without(after, &["name", "subPath"]);
@@ -301,7 +301,7 @@ fn is_repointed(before: &Value, after: &Value) -> bool {
     without(before, &gone) == rest
 }
 
-/// Whether a mount says nothing but which volume it is, or which directory of dind's volume (D3).
+/// Whether a mount has no field but its volume, or its directory in dind's volume (D3).
 fn is_whole(mount: &Value) -> bool {
     let mut fields = mount.as_object().into_iter().flatten();
     fields.all(|(name, _)| matches!(name.as_str(), "name" | "mountPath" | "subPath"))

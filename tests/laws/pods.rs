@@ -62,7 +62,7 @@ fn service() -> impl Strategy<Value = Service> {
     )
 }
 
-/// What starts the daemon, or something else.
+/// Command lines that start the daemon or another program.
 fn words() -> impl Strategy<Value = Value> {
     let entrypoint = select(vec![
         json!({"args": ["--mtu=1400"]}),
@@ -109,7 +109,7 @@ fn certdir() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Where the client of `build` looks: the daemon, and its certificates.
+/// The variables of the client in `build`: the daemon, and its certificates.
 fn client() -> impl Strategy<Value = Value> {
     let host = prop_oneof![
         2 => Just(Value::Null),
@@ -217,7 +217,7 @@ struct Parts {
     volumes: Vec<Source>,
     mounts: Vec<Mount>,
     aliases: Vec<Value>,
-    /// What stands for an empty list: nothing, null, or the list.
+    /// The forms of an empty list: missing, null, or empty.
     when_empty: usize,
     scheduling: Value,
     recognised_by: Value,

@@ -1,4 +1,4 @@
-//! Generated policies, all of them right, and what their live sources have.
+//! Generated valid policies, and the addresses of their live sources.
 
 use super::pods::with;
 use proptest::collection::vec;
@@ -210,7 +210,7 @@ pub fn policies() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-/// What each live source has: nothing, one address, two of a family, one of each.
+/// The addresses of each live source: none, one, two of a family, one of each.
 pub fn live() -> impl Strategy<Value = BTreeMap<String, Vec<&'static str>>> {
     let addresses = select(vec![
         vec!["10.0.0.232"],

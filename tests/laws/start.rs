@@ -1,4 +1,4 @@
-//! Which docker image a container has, and what its `command` and `args` start.
+//! The docker image of a container, and the program that its `command` and `args` start.
 //!
 //! - `command` replaces the image's ENTRYPOINT and CMD, `args` its CMD (Kubernetes, "Define a
 //!   Command and Arguments for a Container").
@@ -40,7 +40,7 @@ pub fn is_rootless(container: &Value) -> bool {
     tag.is_some_and(|tag| tag == "dind-rootless" || tag.ends_with("-dind-rootless"))
 }
 
-/// What a container's processes are, as far as its words say.
+/// The processes of a container, as far as its command line shows them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Program {
     /// The entrypoint with these options for `dockerd`: it generates certificates where TLS is on.
@@ -54,11 +54,11 @@ pub enum Program {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Start {
     pub program: Program,
-    /// What `env` did to variables: the value, or none where it is unset.
+    /// The variables that `env` sets or unsets: the value, or none.
     pub env: Vec<(String, Option<String>)>,
 }
 
-/// What a container with one of docker's dind images starts.
+/// The program that a container with one of docker's dind images starts.
 pub fn start(container: &Value) -> Start {
     let words = |field: &str| list(container, field).iter().filter_map(Value::as_str);
     let mut command: Vec<&str> = words("command").collect();
@@ -99,7 +99,7 @@ fn program(words: &[&str], env: &mut Vec<(String, Option<String>)>) -> Program {
                         env.push((name.to_owned(), Some(value.to_owned())));
                         rest = more;
                     }
-                    // Without PATH and the image's variables nothing can be said.
+                    // Without PATH and the image's variables the result is unknown.
                     [word, ..] if word.starts_with('-') => return Program::Unknown,
                     _ => return program(rest, env),
                 }
@@ -133,7 +133,7 @@ fn script_program(script: &str, env: &mut Vec<(String, Option<String>)>) -> Prog
     }
 }
 
-/// What the entrypoint does about TLS.
+/// The TLS setup of the entrypoint.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Tls {
     /// Certificates below this directory, as written.
@@ -158,7 +158,7 @@ pub fn variable<'p>(container: &'p Value, name: &str) -> Result<Option<&'p str>,
     }
 }
 
-/// `DOCKER_TLS_CERTDIR`: what `env` says, else the container's, else the image's.
+/// `DOCKER_TLS_CERTDIR` of `env`, else of the container, else of the image.
 pub fn tls(container: &Value, start: &Start) -> Tls {
     let name = "DOCKER_TLS_CERTDIR";
     let by_env = start.env.iter().rfind(|(set, _)| set == name);

@@ -135,7 +135,7 @@ pub fn source() -> impl Strategy<Value = Source> {
     prop_oneof![3 => common, 2 => rare]
 }
 
-/// What a mount says beside name and path.
+/// The fields of a mount beside name and path.
 fn mount_flags() -> impl Strategy<Value = Value> {
     let plain = Just(json!({}));
     let odd = select(vec![
@@ -152,8 +152,8 @@ fn mount_flags() -> impl Strategy<Value = Value> {
     prop_oneof![3 => plain, 2 => odd]
 }
 
-/// Which containers a mount is in. A runner mounts what config.toml says everywhere; pod_spec can
-/// do anything.
+/// The containers with a mount. A runner mounts the volumes of config.toml in all containers;
+/// pod_spec can do anything.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {
     Everywhere,

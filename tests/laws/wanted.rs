@@ -1,4 +1,4 @@
-//! What a case's policies ask for, folded as rules M1 to M5 say.
+//! The wishes of a case's policies, folded by the rules M1 to M5.
 
 use super::case::Case;
 use super::facts::{self, clean, list, text};
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 /// A thing asked for, with the name of the policy that asks.
 pub type Asked<'c, T> = (&'c str, T);
 
-/// What Enforce policies ask for together.
+/// The folded wishes of Enforce policies.
 pub struct Wanted<'c> {
     /// Names, in rank, as the pod's annotation writes them.
     pub labels: Vec<(&'c str, String)>,
@@ -86,7 +86,7 @@ fn label(policy: &Value) -> String {
     }
 }
 
-/// P2 and P3, as far as the generator goes.
+/// P2 and P3, as far as the generator needs them.
 fn is_job_pod(pod: &Value) -> bool {
     let metadata = &pod["metadata"];
     let owners = list(metadata, "ownerReferences");
@@ -181,7 +181,7 @@ fn dind<'c>(policies: &[&'c Value]) -> Option<Dind<'c>> {
     Some(folded)
 }
 
-/// What a policy without `dind.volumes` asks for: the schema's default.
+/// The volumes of a policy without `dind.volumes`: the schema's default.
 fn default_volumes() -> Value {
     json!([
         {"name": "dind-storage", "mountPath": "/var/lib/docker", "emptyDir": {}},

@@ -32,7 +32,7 @@ pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
 }
 
 /// Returns the annotations, key and value, that `changes` need.
-pub(crate) fn annotations(
+pub(crate) fn render(
     original: &Pod<'_>,
     desired: &Desired<'_>,
     changes: &[Change<'_>],

@@ -7,6 +7,7 @@
 
 use super::change::{Action, Change, NewSource};
 use crate::core::pod::{ContainerId, Pod};
+use Part::{End, Fields, Index, Key, Mounts};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -67,7 +68,6 @@ enum Part<'a> {
     /// A key that may need escapes.
     Key(&'a str),
 }
-use Part::{End, Fields, Index, Key, Mounts};
 
 const HOST_ALIASES: Part<'static> = Fields("/spec/hostAliases");
 const HOSTNAMES: Part<'static> = Fields("/hostnames");

@@ -25,7 +25,7 @@ pub struct Client {
     pub certificates: Option<String>,
 }
 
-/// Returns what the variables of `build` make of its client; `None` where they cannot be known.
+/// Returns the client that the variables of `build` configure; `None` if they are unknown.
 pub fn client(pod: &Value, build: &Value) -> Option<Client> {
     let get = |name: &str| Some(variable(build, name).ok()?.unwrap_or_default());
     let is_tls = !get("DOCKER_TLS_VERIFY")?.is_empty() || !get("DOCKER_TLS")?.is_empty();

@@ -9,10 +9,10 @@ use serde_json::Value;
 /// The names of the client's and of the server's files.
 pub const FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
 
-/// Where dockerd keeps its data, and where rootless dockerd does.
+/// The data directories of dockerd and of rootless dockerd.
 const DATA: [&str; 2] = ["/var/lib/docker", "/home/rootless/.local/share/docker"];
 
-/// What the entrypoint writes to each of its directories.
+/// The files that the entrypoint writes to each of its directories.
 const WRITTEN: [&str; 6] = [
     "ca.pem",
     "cert.pem",
@@ -32,17 +32,17 @@ pub enum Daemon {
     },
 }
 
-/// What a client must have to be let in.
+/// The credentials that a client needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Security {
     Plain,
     /// Certificates that the entrypoint writes to this place.
     Generated(Place),
-    /// Certificates of a PKI that is not in the pod's hands.
+    /// Certificates of a PKI outside the pod.
     Supplied,
 }
 
-/// Returns what a container's daemon does.
+/// Returns the model of a container's daemon.
 pub fn daemon(pod: &Value, container: &Value) -> Daemon {
     match is_dind_image(text(container, "image")) {
         Answer::No => return Daemon::Down,
@@ -71,8 +71,7 @@ pub fn daemon(pod: &Value, container: &Value) -> Daemon {
     }
 }
 
-/// Whether an image is docker's with the daemon in it; other images are open where their name
-/// leaves it open.
+/// Whether an image is docker's and has the daemon. `Open` if the name does not show it.
 fn is_dind_image(image: &str) -> Answer {
     let (name, tag) = name_and_tag(image);
     if name != "docker" {
@@ -99,7 +98,7 @@ fn is_dind_image(image: &str) -> Answer {
     }
 }
 
-/// Whether the options leave the entrypoint's listeners alone.
+/// Whether the options keep the listeners of the entrypoint.
 fn is_neutral(options: &[String]) -> bool {
     let speaks = |option: &&String| {
         option.starts_with("-H") || option.starts_with("--host") || option.starts_with("--tls")
@@ -110,8 +109,8 @@ fn is_neutral(options: &[String]) -> bool {
         .all(|option| option == "--tls=true")
 }
 
-/// Whether dockerd itself comes up: privileges, data directory, and what rootless dockerd writes at
-/// home.
+/// Whether dockerd starts: privileges, data directory, and the files that rootless dockerd writes
+/// to its home directory.
 fn runs(pod: &Value, container: &Value) -> Answer {
     let is_rootless = start::is_rootless(container);
     let class = text(&pod["spec"], "runtimeClassName");
@@ -151,8 +150,8 @@ fn runs(pod: &Value, container: &Value) -> Answer {
     ])
 }
 
-/// Whether another container has the same volume where this one keeps its data: of two daemons
-/// there the second one fails.
+/// Whether another container has its data on the same volume: of two daemons there the second one
+/// fails.
 fn shares_data(pod: &Value, container: &Value, data: &str) -> bool {
     let own = place(container, data);
     let containers = facts::containers(pod, &[]);
@@ -215,16 +214,16 @@ fn own_listeners(
         .collect())
 }
 
-/// `_tls_generate_certs`: nothing where the server's certificate is supplied without an authority's
-/// key, else all three directories.
+/// `_tls_generate_certs`: nothing if the server's certificate is supplied without the key of a CA,
+/// else all three directories.
 fn with_certificates(
     pod: &Value,
     container: &Value,
     root: &str,
 ) -> Result<Vec<(u16, Security)>, Answer> {
     let in_root = |name: &str| clean(&format!("{root}/{name}"));
-    // Before 2023 a failure meant port 2375 without TLS: that is no way to work, but it may look
-    // like one.
+    // Before 2023 the result of a failure was port 2375 without TLS, which is not a working setup
+    // but may look like one.
     let failed = match start::version(container) {
         Some((major, _)) if major < 23 => Answer::Open,
         _ => Answer::No,

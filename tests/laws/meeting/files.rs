@@ -1,5 +1,5 @@
-//! What the kubelet mounts: which volume a path of a container leads to, who can write there, and
-//! whether the container starts.
+//! The mounts of the kubelet: the volume at a path of a container, the containers that can write
+//! there, and whether the container starts.
 //!
 //! - Paths are cleaned, and of two mounts at one path the later one wins (seen on a node,
 //!   Kubernetes 1.36 and containerd 1.6).
@@ -7,12 +7,12 @@
 //!   `mustMountRO`); the kubelet makes the mount points of other volumes inside them
 //!   (`pkg/volume/util/nested_volumes.go`), at the volume's root.
 //! - An emptyDir has the mode 0777 (`pkg/volume/emptydir`), and is empty when the pod starts.
-//! - Missing parents of a mount point are made by the container runtime, as root.
+//! - The container runtime creates missing parents of a mount point as root.
 
 use super::super::facts::{self, Answer, clean, is_below, list, path, source_of, text};
 use serde_json::Value;
 
-/// Where a path of a container leads.
+/// The file system at a path of a container.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Place {
     /// The container's own file system.
@@ -21,7 +21,7 @@ pub enum Place {
     Volume { name: String, path: String },
 }
 
-/// `No` where one says so, else `Open` where one does.
+/// `No` if one answer is `No`, else `Open` if one is `Open`.
 pub fn all(answers: impl IntoIterator<Item = Answer>) -> Answer {
     let mut worst = Answer::Yes;
     for answer in answers {
@@ -62,7 +62,7 @@ pub fn place(container: &Value, at: &str) -> Place {
     }
 }
 
-/// Whether a volume is one of those that the kubelet fills from the API and nobody can write.
+/// Whether the kubelet fills a volume from the API, so that no container can write to it.
 pub fn is_projection(volume: Option<&Value>) -> bool {
     let kinds = ["secret", "configMap", "projected", "downwardAPI"];
     volume.is_some_and(|volume| kinds.contains(&source_of(volume)))
@@ -114,8 +114,8 @@ fn is_made_by_a_mount(container: &Value, root: &str, directory: &str) -> bool {
     false
 }
 
-/// Whether a volume brings a file: the kubelet's kinds do, as their items say; an emptyDir does
-/// not.
+/// Whether a volume has a file when it is mounted: volumes that the kubelet fills have their items;
+/// an emptyDir has none.
 pub fn supplies(pod: &Value, container: &Value, file: &str) -> Answer {
     let Place::Volume { name, path } = place(container, file) else {
         return is(false);
@@ -175,7 +175,7 @@ fn can_be_mounted(pod: &Value, container: &Value, at: &str) -> Answer {
         _ if is_projection(volume) && is_whole => Answer::Yes,
         // A key is a file, and below it nothing is mounted.
         _ if is_projection(volume) => Answer::Open,
-        // A mount point that is there already would do, and what is in these volumes is not known.
+        // An existing mount point is enough, but the content of these volumes is unknown.
         Some("emptyDir") if facts::is_read_only(above) => Answer::No,
         Some("emptyDir") => Answer::Yes,
         Some("hostPath" | "persistentVolumeClaim" | "ephemeral") => is(!facts::is_read_only(above)),

@@ -1,4 +1,4 @@
-//! What else a container reads: files of Secrets, ConfigMaps and their like outside of the
+//! Other files that a container reads: files of Secrets, ConfigMaps and similar volumes outside the
 //! certificate directories.
 
 use super::super::facts::{self, clean, is_below, list, path, text};
@@ -6,7 +6,7 @@ use super::super::start::{self, Tls};
 use super::files::{Place, is_projection, place};
 use serde_json::Value;
 
-/// A file that a container reads, and where its path leads.
+/// A file that a container reads, and the file system at its path.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Kept {
     pub container: (&'static str, usize),
@@ -27,9 +27,9 @@ fn directories(pod: &Value) -> Vec<String> {
 
 /// Returns the files that must stay readable: one in each mounted volume that the kubelet fills.
 ///
-/// Not among them: what is at or below a certificate directory, and what is above one in a service,
-/// where dind must write. A key that is mounted by subPath above a directory is a file where a
-/// directory has to be.
+/// Excluded: mounts at or below a certificate directory, and mounts above one in a service, where
+/// dind must write. A key that is mounted by subPath above a directory is a file at the path of a
+/// directory.
 pub fn files(pod: &Value) -> Vec<Kept> {
     let directories = directories(pod);
     let mut kept = Vec::new();
@@ -66,7 +66,7 @@ pub fn files(pod: &Value) -> Vec<Kept> {
     kept
 }
 
-/// Whether a file of the pod before is where it was in the pod after, of the same source.
+/// Whether a file of the original pod is at the same path in the changed pod, from the same source.
 pub fn is_readable(before: &Value, after: &Value, kept: &Kept) -> bool {
     let (list_name, index) = kept.container;
     let container = &list(&after["spec"], list_name)[index];

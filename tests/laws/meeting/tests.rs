@@ -1,4 +1,4 @@
-//! Pods written by hand: what the model must say of them.
+//! Pods written by hand, and the answers that the model must give.
 
 use super::kept;
 use super::meets;
@@ -10,7 +10,7 @@ fn read(yaml: &str) -> Value {
     serde_saphyr::from_str(yaml).unwrap()
 }
 
-/// A field case as it came.
+/// A field case before any change.
 fn field(name: &str) -> Value {
     let root = env!("CARGO_MANIFEST_DIR");
     let path = format!("{root}/tests/fixtures/field/{name}/pod.yaml");
@@ -190,7 +190,7 @@ fn a_repair_by_hand_makes_them_meet(#[case] name: &str, #[case] at: &str, #[case
     assert_eq!(meets(&pod), Yes);
 }
 
-/// What the repair before issue 11 made of pods that worked.
+/// The pods that the repair before issue 11 made of working pods.
 #[rstest]
 #[case::secret_emptied(
     "03-dockerd-direct-own-tls",

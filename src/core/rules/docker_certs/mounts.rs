@@ -105,12 +105,8 @@ impl<'a> RelatedMounts<'a> {
                 }
             }
         }
-        let Self {
-            mounts,
-            by_directory,
-            ..
-        } = &mut related;
-        for indices in by_directory {
+        let mounts = &related.mounts;
+        for indices in &mut related.by_directory {
             indices.sort_by_key(|index| {
                 let mount = mounts.get(*index);
                 mount.map(|mount| (mount.id.container, mount.id.index))
@@ -128,9 +124,8 @@ impl<'a> RelatedMounts<'a> {
     ) -> Vec<&DirectoryMount<'a>> {
         let indices = self.by_directory.get(directory).into_iter().flatten();
         let mounts = indices.filter_map(|index| self.mounts.get(*index));
-        mounts
-            .filter(|mount| uses.current(&mount.id).is_some())
-            .collect()
+        let is_there = |mount: &&DirectoryMount<'a>| uses.index(&mount.id).is_some();
+        mounts.filter(is_there).collect()
     }
 
     fn relate(&mut self, directory: usize, mount: usize) {
@@ -326,14 +321,19 @@ impl<'a> VolumeUses<'a> {
         items.has_below(path)
     }
 
-    /// Returns a mount with the index that it has now, unless it was removed.
-    pub(super) fn current(&self, mount: &MountId<'a>) -> Option<MountId<'a>> {
+    /// Returns the index that a mount has now, unless it was removed.
+    fn index(&self, mount: &MountId<'a>) -> Option<usize> {
         let removed = self
             .removed
             .get(&mount.container)
             .map_or(&[][..], Vec::as_slice);
         let before = removed.binary_search(&mount.index).err()?;
-        let index = mount.index - before;
+        Some(mount.index - before)
+    }
+
+    /// Returns a mount with the index that it has now, unless it was removed.
+    pub(super) fn current(&self, mount: &MountId<'a>) -> Option<MountId<'a>> {
+        let index = self.index(mount)?;
         Some(MountId {
             index,
             ..mount.clone()
