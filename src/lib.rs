@@ -11,8 +11,7 @@
 //!                  └────────────────────────────────────────────────┤
 //!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
 //!                                          names ◄─┴─ cluster ◄─────┤
-//!                                      authority ◄────────┘         │
-//!                                      manifests ◄──────────────────┘
+//!                                      authority ◄──────────────────┘
 //! ```
 //!
 //! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
@@ -36,7 +35,6 @@
 pub mod cli;
 pub mod cluster;
 pub mod core;
-pub mod manifests;
 pub mod names;
 pub mod pki;
 pub mod server;

@@ -1,10 +1,13 @@
-//! `drydock print`: what is committed under `manifests/`, from typed values, and shell completions.
+//! `drydock print`: the files of an installation, and shell completions.
+
+mod files;
 
 use super::{Cli, Exit, SAMPLE_POLICY};
-use crate::manifests;
+use crate::core::crd;
 use anyhow::Context;
 use clap::{Args, CommandFactory, Subcommand};
 use clap_complete::Shell;
+use files::{BASE, OTHERS};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +24,7 @@ enum What {
     Crd,
     /// The objects of an installation, in YAML for `kubectl apply -f -`
     Manifests {
-        /// Write the files of an installation, components among them, into this folder instead, for `kubectl apply -k`
+        /// Write the Helm chart and the kustomize base with its components into this folder instead
         #[arg(long, value_name = "FOLDER")]
         write: Option<PathBuf>,
     },
@@ -37,8 +40,8 @@ enum What {
 impl Print {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<Exit> {
         match self.what {
-            What::Crd => write!(out, "{}", manifests::crd()?)?,
-            What::Manifests { write: None } => write!(out, "{}", manifests::stream()?)?,
+            What::Crd => print_crd(out)?,
+            What::Manifests { write: None } => print_base(out)?,
             What::Manifests {
                 write: Some(folder),
             } => write_files(&folder)?,
@@ -51,10 +54,31 @@ impl Print {
     }
 }
 
-/// Writes what is to be committed under `manifests/`. A file that is there is replaced, and no other is touched.
+fn print_crd(out: &mut impl Write) -> anyhow::Result<()> {
+    let definition = serde_saphyr::to_string(&crd::definition())
+        .context("the definition cannot be written as YAML")?;
+    writeln!(
+        out,
+        "# Printed by `drydock print crd`; change src/core/crd.rs, not this file."
+    )?;
+    Ok(write!(out, "{definition}")?)
+}
+
+fn print_base(out: &mut impl Write) -> anyhow::Result<()> {
+    for (_, text) in BASE {
+        // What Helm renders begins with the separator.
+        if !text.starts_with("---\n") {
+            writeln!(out, "---")?;
+        }
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Writes what is committed under `manifests/`. A file that is there is replaced, and no other is touched.
 fn write_files(folder: &Path) -> anyhow::Result<()> {
-    for file in manifests::files()? {
-        let path = folder.join(&file.path);
+    for (path, text) in [BASE, OTHERS].concat() {
+        let path = folder.join(path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| {
                 format!(
@@ -63,7 +87,7 @@ fn write_files(folder: &Path) -> anyhow::Result<()> {
                 )
             })?;
         }
-        std::fs::write(&path, &file.text).with_context(|| {
+        std::fs::write(&path, text).with_context(|| {
             format!(
                 "{} cannot be written; give --write a folder that can",
                 path.display()

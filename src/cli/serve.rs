@@ -92,6 +92,9 @@ pub(super) struct Serve {
     #[command(flatten)]
     clients: clients::ClientFlags,
 
+    #[command(flatten)]
+    opt_in: cluster::OptInFlags,
+
     /// drydock's own namespace, whose pods are never changed
     #[arg(
         long,

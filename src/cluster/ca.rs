@@ -2,10 +2,10 @@
 //! leaf certificate that each replica signs for itself.
 //!
 //! ```text
-//! Secret drydock-ca ──► CaSecret ── plan ──► Secret     one replica writes, the others read again
-//!                          │
-//!                          ├── trusted ──► caBundle of both webhooks, restored when it is changed
-//!                          └── current ──► leaf, once the caBundle trusts it ──► the server
+//! Secret ──► CaSecret ── plan ──► Secret                one replica writes, the others read again
+//!               │
+//!               ├── trusted ──► caBundle of all webhooks, restored when it is changed
+//!               └── current ──► leaf, once the caBundle trusts it ──► the server
 //! ```
 //!
 //! One rule keeps every admission: *no leaf is served whose authority is not in the `caBundle`, and
@@ -29,7 +29,6 @@ pub use plan::{Lifetimes, LifetimesError};
 pub use reconcile::leftover;
 
 use super::watch::Watches;
-use crate::names::{CA_SECRET, NAME};
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
@@ -50,6 +49,10 @@ use tokio::sync::watch::Sender;
 pub struct Settings {
     /// The namespace of the Secret and of the Service.
     pub namespace: String,
+    /// The name of the Secret.
+    pub secret: String,
+    /// The name of the MutatingWebhookConfiguration.
+    pub configuration: String,
     /// The name of the Service that the API server calls.
     pub service: String,
     /// Further DNS names and IP addresses of the server.
@@ -134,13 +137,15 @@ pub async fn run(
     issued: Sender<Option<Issued>>,
 ) -> Infallible {
     let watches = Watches::new(metrics.clone());
-    let only = |name| watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
     // Only metadata are watched: a reconciliation reads the objects.
     type Metadata<K> = PartialObjectMeta<K>;
     let secrets = |client| Api::<Metadata<Secret>>::namespaced(client, &settings.namespace);
-    let secret = watches.watch(&client, WatchKind::Secret, only(CA_SECRET), secrets);
+    let of_secret = only(&settings.secret);
+    let secret = watches.watch(&client, WatchKind::Secret, of_secret, secrets);
     let configurations = Api::<Metadata<MutatingWebhookConfiguration>>::all;
-    let webhook = watches.watch(&client, WatchKind::Webhook, only(NAME), configurations);
+    let of_webhook = only(&settings.configuration);
+    let webhook = watches.watch(&client, WatchKind::Webhook, of_webhook, configurations);
     let (secret, webhook) = (secret.map(drop), webhook.map(drop));
     let mut changes = futures::stream::select(secret, webhook);
     let mut backoff = Backoff::new(settings.interval);

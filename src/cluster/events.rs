@@ -12,7 +12,7 @@ use super::error::{LogOnce, describe};
 use super::namespaces::Namespaces;
 use crate::core::admission::AuthorNotes;
 use crate::core::object_name::NamespaceName;
-use crate::names;
+use crate::names::{Enforced, OPT_IN_LABEL};
 use crate::telemetry::metrics::{EventDrop, EventOutcome, Metrics};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
@@ -43,17 +43,24 @@ struct Shared {
     outbox: Mutex<Outbox>,
     filled: Notify,
     namespaces: watch::Receiver<Namespaces>,
+    enforced: Enforced,
     metrics: Arc<Metrics>,
 }
 
 impl Events {
-    /// Takes the namespaces that opted in; none are known before the first list.
+    /// Takes the namespaces that opted in, of which none are known before the first list, and
+    /// which of them are enforced.
     #[must_use]
-    pub fn new(namespaces: watch::Receiver<Namespaces>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        namespaces: watch::Receiver<Namespaces>,
+        enforced: Enforced,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self(Arc::new(Shared {
             outbox: Mutex::new(Outbox::new(Instant::now())),
             filled: Notify::new(),
             namespaces,
+            enforced,
             metrics,
         }))
     }
@@ -100,9 +107,10 @@ impl Shared {
     fn may_write_to(&self, namespace: &NamespaceName) -> Result<(), EventDrop> {
         let namespaces = self.namespaces.borrow();
         let labels = namespaces.get(namespace.as_str());
-        let mode = labels.and_then(|labels| labels.get(names::OPT_IN_LABEL));
-        match mode.map(String::as_str) {
-            Some(names::ENFORCE) => Ok(()),
+        let label = labels.and_then(|labels| labels.get(OPT_IN_LABEL));
+        let label = label.map(String::as_str);
+        match self.enforced.contains(namespace.as_str(), label) {
+            true => Ok(()),
             _ if namespaces.is_empty() => Err(EventDrop::NotListed),
             _ => Err(EventDrop::NotOptedIn),
         }

@@ -13,7 +13,12 @@ const DEFINITION: &str =
 /// Applies the definition, and waits until policies can be written and read.
 pub(crate) async fn defined(api: &ApiServer) -> Value {
     // Whoever else applies it applies the same.
-    let arguments = ["apply", "--server-side", "-f", "manifests/crd.yaml"];
+    let arguments = [
+        "apply",
+        "--server-side",
+        "-f",
+        "manifests/chart/crds/jobpodpolicies.yaml",
+    ];
     api.kubectl(&arguments).printed();
     let admin = api.client(Identity::Admin).await;
     let look = async || get(&admin, DEFINITION).await.object();

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use tempfile::TempDir;
 
-const COMPONENTS: [&str; 7] = [
+const COMPONENTS: [&str; 8] = [
     "cert-manager",
     "client-ca",
     "fail-open",
     "host-network",
     "live-addresses",
     "monitoring",
+    "namespace-per-job",
     "openshift",
 ];
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
@@ -73,7 +74,7 @@ fn versions(api: &ApiServer) -> BTreeMap<String, String> {
 async fn one_command_installs_it_and_one_takes_it_away() {
     let api = ApiServer::of_ones_own().await;
     let said = install(&api);
-    assert_eq!(said.lines().count(), 18);
+    assert_eq!(said.lines().count(), 19);
     for line in said.lines() {
         assert!(line.ends_with(" created"), "{line}");
     }
@@ -81,7 +82,7 @@ async fn one_command_installs_it_and_one_takes_it_away() {
     // Its definition, of which the API server keeps the status, changes by itself for a moment.
     established(&api).await;
     let before = versions(&api);
-    assert_eq!(before.len(), 18);
+    assert_eq!(before.len(), 19);
     for line in install(&api).lines() {
         // kubectl always sends a disruption budget's selector whole, and calls that configured.
         let is_quiet = line.ends_with(" unchanged") || line.starts_with("poddisruptionbudget");
@@ -117,7 +118,7 @@ fn objects(api: &ApiServer) -> Vec<String> {
         .printed();
     let list: Value = serde_json::from_str(&said).unwrap();
     let items = list["items"].as_array().unwrap();
-    assert_eq!(items.len(), 18);
+    assert_eq!(items.len(), 19);
     items.iter().map(path).collect()
 }
 
@@ -201,7 +202,7 @@ async fn components_change_what_they_say_and_go_again() {
             let added = overlay
                 .0
                 .path()
-                .join("manifests/components/live-addresses/access.yaml");
+                .join("manifests/components/live-addresses/live-addresses.yaml");
             let delete = ["delete", "-f", added.to_str().unwrap()];
             api.kubectl(&delete).printed();
         }
@@ -209,7 +210,8 @@ async fn components_change_what_they_say_and_go_again() {
     }
 }
 
-fn built(components: &[&str]) -> Vec<Value> {
+/// The objects of the base with components, as kubectl builds them.
+pub(crate) fn built(components: &[&str]) -> Vec<Value> {
     let overlay = Overlay::with(components);
     let kubectl = &crate::parts::parts().kubectl;
     let output = std::process::Command::new(kubectl)
@@ -280,10 +282,10 @@ fn certificates_of_cert_manager_take_the_place_of_drydocks_own() {
 #[test]
 fn all_components_go_together() {
     let (base, objects) = (built(&[]), built(&COMPONENTS));
-    // Four roles and bindings fewer; two certificates with two issuers, a binding, and the five of
-    // monitoring more.
+    // Four roles and bindings, the Secret and the NetworkPolicy fewer; two certificates with two
+    // issuers, a binding, and the five of monitoring more.
     let added = 2 + 2 + 1 + 5;
-    assert_eq!(objects.len(), base.len() - 4 + added);
+    assert_eq!(objects.len(), base.len() - 4 - 2 + added);
     let deployment = objects
         .iter()
         .find(|object| object["kind"] == "Deployment")
@@ -293,8 +295,8 @@ fn all_components_go_together() {
     let variables = container["env"].as_array().unwrap();
     assert_eq!(
         variables.len(),
-        5,
-        "of the base, of cert-manager and of client-ca: {variables:?}"
+        10,
+        "six of the base, two of cert-manager, of client-ca and of namespace-per-job: {variables:?}"
     );
     let pod = &deployment["spec"]["template"]["spec"];
     // openshift takes every fixed id away, the fsGroup of cert-manager too.

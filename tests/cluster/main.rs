@@ -35,6 +35,7 @@ mod wait;
 
 mod called_for;
 mod certificates;
+mod chart;
 mod client_ca;
 mod definition;
 mod deputy;

@@ -1,6 +1,7 @@
-//! The programs that the tests need of Kubernetes: etcd, kube-apiserver, kubectl.
+//! The programs that the tests need of Kubernetes: etcd, kube-apiserver, kubectl, and helm.
 //!
-//! `KUBEBUILDER_ASSETS`, the field's variable for a directory that holds all three, goes first. Without it they are built, once,
+//! `KUBEBUILDER_ASSETS`, the field's variable for a directory that holds the first three, goes first, and `HELM`, the path of a helm 4,
+//! for the last, which that directory may hold too. What is not given is built, once,
 //! from the Go modules in `tests/apiserver`, whose `go.mod` has their versions, to `apiserver` in cargo's target directory.
 
 use std::fmt::Display;
@@ -28,6 +29,25 @@ pub(crate) fn parts() -> &'static Parts {
         _ => built(),
     });
     parts.as_ref().unwrap_or_else(|missing| panic!("{missing}"))
+}
+
+/// Finds helm, or builds it.
+#[track_caller]
+pub(crate) fn helm() -> &'static Path {
+    static HELM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let helm = HELM.get_or_init(|| match std::env::var_os("HELM") {
+        Some(path) if Path::new(&path).is_file() => Ok(path.into()),
+        Some(path) if !path.is_empty() => Err(format!(
+            "HELM is {}, where there is no file; let it name a helm 4, or unset it and have Go 1.26 or later in PATH",
+            path.display()
+        )),
+        _ => match std::env::var_os("KUBEBUILDER_ASSETS").map(|it| Path::new(&it).join("helm")) {
+            Some(beside) if beside.is_file() => Ok(beside),
+            _ => Ok(HELM_MODULE.build_below(&built_parts())?.join("helm")),
+        },
+    });
+    let helm = helm.as_deref();
+    helm.unwrap_or_else(|missing| panic!("{missing}"))
 }
 
 fn given(folder: &Path) -> Result<Parts, String> {
@@ -74,10 +94,21 @@ const ETCD: Module = Module {
     programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
 };
 
-fn built() -> Result<Parts, String> {
+const HELM_MODULE: Module = Module {
+    folder: "helm",
+    versioned_by: "helm.sh/helm/v4",
+    programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
+};
+
+/// Where programs are built to.
+fn built_parts() -> PathBuf {
     // The parent of what cargo gives to tests is its target directory.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let apiserver = target.join("apiserver");
+    target.join("apiserver")
+}
+
+fn built() -> Result<Parts, String> {
+    let apiserver = built_parts();
     let kubernetes = KUBERNETES.build_below(&apiserver)?;
     let etcd = ETCD.build_below(&apiserver)?;
     Ok(Parts {
@@ -155,7 +186,7 @@ impl Module {
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(format!(
-                "go build of {package} {version} in {} failed ({status}), its reason stands above; mend it, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl",
+                "go build of {package} {version} in {} failed ({status}), its reason stands above; mend it, or {INSTEAD}",
                 self.source().display()
             )),
             Err(error) => Err(go_is_missing(error)),
@@ -192,9 +223,12 @@ impl Module {
     }
 }
 
+/// What makes building needless.
+const INSTEAD: &str = "set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl, and HELM to a helm 4";
+
 fn go_is_missing(why: impl Display) -> String {
     format!(
-        "these tests run against a real kube-apiserver, which is built with Go: install Go 1.26 or later from https://go.dev/dl, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl (Go: {why})"
+        "these tests run against a real kube-apiserver and helm, which are built with Go: install Go 1.26 or later from https://go.dev/dl, or {INSTEAD} (Go: {why})"
     )
 }
 

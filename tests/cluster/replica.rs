@@ -5,7 +5,7 @@ use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
 use drydock::cluster::ca::{self, Issued, Lifetimes, Now, Settings};
 use drydock::core::policy::PolicySet;
-use drydock::names::{NAME, NAMESPACE};
+use drydock::names::{CA_SECRET, NAME, NAMESPACE};
 use drydock::pki::tls::{Certificate, server_config};
 use drydock::server::{self, Limits, State};
 use drydock::telemetry::metrics::Metrics;
@@ -43,6 +43,8 @@ impl Replica {
     pub(crate) async fn start(api: &ApiServer, name: &str, lifetimes: Lifetimes) -> Self {
         let settings = Settings {
             namespace: NAMESPACE.to_owned(),
+            secret: CA_SECRET.to_owned(),
+            configuration: NAME.to_owned(),
             service: NAME.to_owned(),
             names: vec!["127.0.0.1".to_owned()],
             replica: name.to_owned(),

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 pub(crate) async fn install(api: &ApiServer) {
     let parts = [
         "namespace",
-        "crd",
+        "chart/crds/jobpodpolicies",
         "access",
-        "components/live-addresses/access",
+        "components/live-addresses/live-addresses",
     ];
     let files = parts.map(|name| format!("manifests/{name}.yaml"));
     let mut arguments = vec!["apply", "--server-side", "--force-conflicts"];

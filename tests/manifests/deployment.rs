@@ -77,7 +77,10 @@ fn everything_that_has_to_find_the_pods_finds_them() {
     for selector in &selectors {
         assert!(selects(selector, labels), "{selector}");
         // It is the same for every version: a Deployment's selector cannot change, and a rollout has pods of two.
-        assert_eq!(*selector, json!({"app.kubernetes.io/name": "drydock"}));
+        assert_eq!(
+            *selector,
+            json!({"app.kubernetes.io/instance": "drydock", "app.kubernetes.io/name": "drydock"})
+        );
     }
 }
 
@@ -184,10 +187,15 @@ fn drydock_takes_what_it_is_started_with() {
         Cli::try_parse_from(words).unwrap();
     }
 
-    let added = ["cert-manager", "client-ca"].map(|name| {
+    let added = ["cert-manager", "client-ca", "namespace-per-job"].map(|name| {
         let component = component(name);
-        let merged = parse(component[0]["patches"][0]["patch"].as_str().unwrap());
-        merged[0]["spec"]["template"]["spec"]["containers"][0]["env"].clone()
+        let patches = list(&component[0]["patches"]).iter();
+        let mut merged = patches.filter_map(|patch| {
+            let merged = parse(patch["patch"].as_str().unwrap()).remove(0);
+            (merged["kind"] == "Deployment").then_some(merged)
+        });
+        let deployment = merged.next().unwrap();
+        deployment["spec"]["template"]["spec"]["containers"][0]["env"].clone()
     });
     let command = Cli::command();
     let serve = command.find_subcommand("serve").unwrap();
@@ -197,7 +205,7 @@ fn drydock_takes_what_it_is_started_with() {
         .collect();
     let added = added.iter().flat_map(list);
     let set: Vec<&Value> = list(&container["env"]).iter().chain(added).collect();
-    assert_eq!(set.len(), 5);
+    assert_eq!(set.len(), 10);
     for variable in set {
         assert!(
             known.contains(&variable["name"].as_str().unwrap()),

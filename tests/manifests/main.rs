@@ -1,6 +1,6 @@
 //! The files under `manifests/`: they are the printed ones, they fit together, and drydock runs as nobody with no rights to spare.
 //!
-//! What needs an API server is in `tests/cluster`.
+//! What needs Helm or an API server is in `tests/cluster`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,24 +1,35 @@
 //! The committed objects, as plain values.
 
 use drydock::core::document;
-use drydock::manifests::{self, File};
 use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
+}
 
 /// The objects that `kubectl apply -k manifests/` makes.
 pub fn base() -> Vec<Value> {
-    parse(&manifests::stream().unwrap())
+    let kustomization = &read(&folder().join("kustomization.yaml"))[0];
+    let files = texts(&kustomization["resources"]).into_iter();
+    files.flat_map(|name| read(&folder().join(name))).collect()
 }
 
-/// The objects and kustomizations of a component.
+/// The kustomization of a component first, then its objects.
 pub fn component(name: &str) -> Vec<Value> {
-    let folder = format!("components/{name}/");
-    let files: Vec<File> = manifests::files()
-        .unwrap()
+    let folder = folder().join("components").join(name);
+    let kustomization = read(&folder.join("kustomization.yaml"));
+    let files: Vec<String> = texts(&kustomization[0]["resources"])
         .into_iter()
-        .filter(|file| file.path.starts_with(&folder))
+        .map(str::to_owned)
         .collect();
-    assert!(!files.is_empty(), "there is no component {name}");
-    files.iter().flat_map(|file| parse(&file.text)).collect()
+    let objects = files.iter().flat_map(|name| read(&folder.join(name)));
+    kustomization.iter().cloned().chain(objects).collect()
+}
+
+pub fn read(path: &Path) -> Vec<Value> {
+    parse(&fs::read_to_string(path).unwrap_or_else(|_| panic!("{} is missing", path.display())))
 }
 
 pub fn parse(text: &str) -> Vec<Value> {

@@ -13,6 +13,8 @@ const DOCUMENTS: &[&str] = &[
     "docs/limits.md",
     "docs/metrics.md",
     "docs/rules.md",
+    "docs/runbook.md",
+    "manifests/chart/README.md",
 ];
 
 fn read(document: &str) -> String {

@@ -88,7 +88,6 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("names", &[]),
-    ("manifests", &["core::crd", "names"]),
     (
         "cluster",
         &[
@@ -108,8 +107,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "core::admission",
             "pki",
             "cluster",
+            "core::crd",
             "core::document",
-            "manifests",
             "core::rules",
             "names",
             "core::pod",
@@ -131,7 +130,6 @@ const PURE: &[&str] = &[
     "core::shown",
     "core::crd",
     "names",
-    "manifests",
     "core::policy",
     "core::pod",
     "core::job_pod",
@@ -392,7 +390,9 @@ fn the_committed_crd_is_the_one_that_is_printed() {
         .output()
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    let committed = std::fs::read_to_string(root().join("manifests/crd.yaml")).unwrap_or_default();
+    let committed =
+        std::fs::read_to_string(root().join("manifests/chart/crds/jobpodpolicies.yaml"))
+            .unwrap_or_default();
     let differs = printed
         .lines()
         .zip(committed.lines())
@@ -400,7 +400,7 @@ fn the_committed_crd_is_the_one_that_is_printed() {
         .unwrap_or_else(|| printed.lines().count().min(committed.lines().count()));
     assert!(
         printed == committed,
-        "manifests/crd.yaml is out of date from line {} on; run `cargo run -- print crd > manifests/crd.yaml`",
+        "manifests/chart/crds/jobpodpolicies.yaml is out of date from line {} on; run `cargo run -- print crd > manifests/chart/crds/jobpodpolicies.yaml`",
         differs + 1
     );
 }

@@ -7,13 +7,48 @@ use crate::cluster::events::Events;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::namespaces::live::LiveReads;
 use crate::core::policy::PolicySet;
+use crate::names::{ENFORCE, Enforced};
 use crate::server;
 use crate::telemetry::metrics::Metrics;
 use anyhow::{Context as _, anyhow};
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use futures::future::BoxFuture;
 use kube::{Client, Config};
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// The namespaces that the webhook configuration selects.
+#[derive(Args, Debug)]
+pub(super) struct OptInFlags {
+    /// Value of a namespace's label drydock.dev/job-pods with which its pods are changed; Events are written to these namespaces only
+    #[arg(
+        long,
+        value_name = "VALUE",
+        default_value = ENFORCE,
+        value_parser = NonEmptyStringValueParser::new(),
+        env = "DRYDOCK_OPT_IN_VALUE"
+    )]
+    opt_in_value: String,
+
+    /// Beginning of the names of namespaces that GitLab Runner creates for each job, where a webhook selects these by name
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        value_parser = NonEmptyStringValueParser::new(),
+        env = "DRYDOCK_JOB_NAMESPACE_PREFIX"
+    )]
+    job_namespace_prefix: Option<String>,
+}
+
+impl OptInFlags {
+    fn enforced(&self) -> Enforced {
+        Enforced {
+            value: self.opt_in_value.clone(),
+            prefix: self.job_namespace_prefix.clone(),
+        }
+    }
+}
 
 /// What the cluster gives the server, and the work that keeps it so.
 pub(super) struct Joined {
@@ -35,7 +70,7 @@ pub(super) async fn client() -> anyhow::Result<Client> {
 pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Joined {
     let (published, policies) = watch::channel(None);
     let (opted_in, namespaces) = watch::channel(Namespaces::new());
-    let events = Events::new(namespaces.clone(), metrics.clone());
+    let events = Events::new(namespaces.clone(), flags.opt_in.enforced(), metrics.clone());
     let reads = LiveReads::new(client.clone(), metrics.clone());
     let policies_work = cluster::policies::run(client.clone(), published, metrics.clone());
     let namespaces_work = cluster::namespaces::run(client.clone(), opted_in, metrics.clone());

@@ -2,7 +2,7 @@
 
 use super::Serve;
 use crate::cluster::ca::{self, Issued, Lifetimes, Now, Settings};
-use crate::names::NAME;
+use crate::names::{CA_SECRET, NAME};
 use crate::pki::tls::Certificate;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
@@ -40,6 +40,24 @@ pub(super) struct ManagedFlags {
         env = "DRYDOCK_SERVICE"
     )]
     service: String,
+
+    /// Name of the MutatingWebhookConfiguration whose caBundle drydock writes
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = NAME,
+        env = "DRYDOCK_WEBHOOK_CONFIGURATION"
+    )]
+    webhook_configuration: String,
+
+    /// Name of the Secret, in drydock's own namespace, that holds the authority
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = CA_SECRET,
+        env = "DRYDOCK_CA_SECRET"
+    )]
+    ca_secret: String,
 
     /// How long the authority lives; it is renewed when a third of that is left
     #[arg(long, value_name = "DAYS", default_value = "365", value_parser = days, env = "DRYDOCK_CA_DAYS")]
@@ -89,6 +107,8 @@ pub(super) fn keep(
     .context("--ca-days, --certificate-hours and --ca-overlap-seconds do not fit together")?;
     let settings = Settings {
         namespace: flags.own_namespace.clone(),
+        secret: managed.ca_secret.clone(),
+        configuration: managed.webhook_configuration.clone(),
         service: managed.service.clone(),
         names: managed.names.clone(),
         replica: flags.instance.clone(),
@@ -108,8 +128,13 @@ pub(super) fn keep(
 /// Returns the work of telling once that the Secret of an earlier self-managed authority is still there.
 pub(super) fn tell_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
     let namespace = flags.own_namespace.clone();
+    let (secret, configuration) = (
+        flags.managed.ca_secret.clone(),
+        flags.managed.webhook_configuration.clone(),
+    );
     Box::pin(async move {
-        if let Some(leftover) = ca::leftover(&client, &namespace).await {
+        let leftover = ca::leftover(&client, &namespace, &secret, &configuration);
+        if let Some(leftover) = leftover.await {
             tracing::warn!("{leftover}");
         }
         // Work ends only with the process.

@@ -6,7 +6,7 @@ use super::secret::{CaSecret, Data, MOST_AUTHORITIES};
 use super::webhook::{TrustHistory, WebhookBundles};
 use super::{Issued, Settings};
 use crate::cluster::error::{LogOnce, describe};
-use crate::names::{CA_SECRET, NAME};
+use crate::names::FIELD_MANAGER;
 use crate::pki::authority::AuthorityError;
 use crate::telemetry::metrics::{CertificateEvent, Metrics};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -118,13 +118,14 @@ impl Reconciler {
     async fn reconcile_objects(&mut self) -> Result<bool, Problem> {
         // The configuration is read first, so the Secret is at least as new as the bundle. A
         // bundle is applied only to the configuration read here, so it never replaces a newer one.
-        let configuration = self.configurations.get_opt(NAME).await;
-        let configuration = configuration.map_err(failed("read", &configuration_name()))?;
+        let name = &self.settings.configuration;
+        let configuration = self.configurations.get_opt(name).await;
+        let configuration = configuration.map_err(failed("read", &self.configuration_name()))?;
         let bundles = configuration
             .as_ref()
             .map(WebhookBundles::of)
             .unwrap_or_default();
-        let secret = self.secrets.get_opt(CA_SECRET).await;
+        let secret = self.secrets.get_opt(&self.settings.secret).await;
         let secret = secret.map_err(failed("read", &self.secret_name()))?;
         self.trust.note(&bundles, (self.settings.clock)().steady);
         let wrote_secret = self.reconcile_secret(secret, &bundles).await?;
@@ -132,7 +133,17 @@ impl Reconciler {
     }
 
     fn secret_name(&self) -> String {
-        format!("secret {}/{CA_SECRET}", self.settings.namespace)
+        format!(
+            "secret {}/{}",
+            self.settings.namespace, self.settings.secret
+        )
+    }
+
+    fn configuration_name(&self) -> String {
+        format!(
+            "mutatingwebhookconfiguration {}",
+            self.settings.configuration
+        )
     }
 
     async fn reconcile_secret(
@@ -210,7 +221,7 @@ impl Reconciler {
     async fn create(&self, content: &CaSecret) -> Result<(), Problem> {
         let mut secret = Secret {
             metadata: ObjectMeta {
-                name: Some(CA_SECRET.to_owned()),
+                name: Some(self.settings.secret.clone()),
                 namespace: Some(self.settings.namespace.clone()),
                 ..ObjectMeta::default()
             },
@@ -220,7 +231,8 @@ impl Reconciler {
         content.write(secret.data.get_or_insert_default());
         let manager = PatchParams::apply(&self.settings.replica);
         let apply = Patch::Apply(&secret);
-        let created = self.secrets.patch(CA_SECRET, &manager, &apply).await;
+        let name = &self.settings.secret;
+        let created = self.secrets.patch(name, &manager, &apply).await;
         created
             .map_err(failed("created", &self.secret_name()))
             .map(drop)
@@ -233,14 +245,15 @@ impl Reconciler {
             field_manager: Some(self.settings.replica.clone()),
             ..PostParams::default()
         };
-        let written = self.secrets.replace(CA_SECRET, &params, &secret).await;
+        let name = &self.settings.secret;
+        let written = self.secrets.replace(name, &params, &secret).await;
         written
             .map_err(failed("written", &self.secret_name()))
             .map(drop)
     }
 
     async fn reconcile_bundle(&mut self, bundles: &WebhookBundles) -> Result<bool, Problem> {
-        let configuration = configuration_name();
+        let configuration = self.configuration_name();
         let problem = format!(
             "waiting for {configuration} with drydock's webhooks; nothing calls drydock without it"
         );
@@ -262,8 +275,9 @@ impl Reconciler {
         // With the bundle that was in place before, no replica had a reason to change it.
         let is_overwritten = self.in_place.as_ref() == Some(&bundle);
         let apply = Patch::Apply(bundles.patch(&bundle));
-        let manager = PatchParams::apply(NAME).force();
-        let written = self.configurations.patch(NAME, &manager, &apply).await;
+        let manager = PatchParams::apply(FIELD_MANAGER).force();
+        let name = &self.settings.configuration;
+        let written = self.configurations.patch(name, &manager, &apply).await;
         let written = written.map_err(failed("written", &configuration))?;
         let now = (self.settings.clock)().steady;
         self.trust.note(&WebhookBundles::of(&written), now);
@@ -308,10 +322,6 @@ impl Reconciler {
     }
 }
 
-fn configuration_name() -> String {
-    format!("mutatingwebhookconfiguration {NAME}")
-}
-
 /// Returns the problem that an object could not be read or written.
 fn failed(verb: &str, object: &str) -> impl FnOnce(kube::Error) -> Problem {
     move |error| match &error {
@@ -321,22 +331,31 @@ fn failed(verb: &str, object: &str) -> impl FnOnce(kube::Error) -> Problem {
 }
 
 /// Returns a note about the Secret of a self-managed authority that is not used any more, because
-/// certificates come from files; `None` if there is none, or drydock may not read it.
+/// certificates come from files; `None` if there is none, or it holds no key, or drydock may not
+/// read it.
 ///
 /// Its key can sign for drydock's names while the `caBundle` trusts it. drydock does not delete it:
 /// replicas without files need it during a rollout, and after a rollback.
-pub async fn leftover(client: &Client, namespace: &str) -> Option<String> {
+pub async fn leftover(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    configuration: &str,
+) -> Option<String> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = secrets.get_opt(CA_SECRET).await;
+    let secret = secrets.get_opt(name).await;
     let secret = secret.inspect_err(|error| {
         tracing::debug!(
-            "secret {namespace}/{CA_SECRET} cannot be read: {}",
+            "secret {namespace}/{name} cannot be read: {}",
             describe(error)
         );
     });
     let (content, _) = CaSecret::read(&secret.ok()??.data.unwrap_or_default());
+    if content.current.is_none() && content.next.is_none() {
+        return None;
+    }
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let configuration = configurations.get_opt(NAME).await.ok().flatten();
+    let configuration = configurations.get_opt(configuration).await.ok().flatten();
     let bundles = configuration
         .as_ref()
         .map(WebhookBundles::of)
@@ -349,8 +368,8 @@ pub async fn leftover(client: &Client, namespace: &str) -> Option<String> {
         false => "the caBundle does not trust it any more: once every replica uses files, ",
     };
     Some(format!(
-        "secret {namespace}/{CA_SECRET} still holds the key of the authority that drydock kept itself, and the certificate comes from files; \
-         {first}run kubectl -n {namespace} delete secret {CA_SECRET}"
+        "secret {namespace}/{name} still holds the key of the authority that drydock kept itself, and the certificate comes from files; \
+         {first}run kubectl -n {namespace} delete secret {name}"
     ))
 }
 

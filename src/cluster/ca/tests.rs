@@ -8,6 +8,7 @@ mod others;
 
 use super::reconcile::{Outcome, Reconciler};
 use super::{Issued, Lifetimes, Now, Settings};
+use crate::names::{CA_SECRET, NAME};
 use crate::pki::authority::Authority;
 use crate::telemetry::metrics::Metrics;
 use crate::testing::cases;
@@ -73,6 +74,8 @@ impl Replica {
         let (at, wrong_by) = (world.clone(), clock.clone());
         let settings = Settings {
             namespace: "drydock".to_owned(),
+            secret: CA_SECRET.to_owned(),
+            configuration: NAME.to_owned(),
             service: "drydock".to_owned(),
             names: Vec::new(),
             replica: format!("replica-{number}"),

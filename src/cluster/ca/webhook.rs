@@ -1,6 +1,6 @@
 //! The `caBundle` of drydock's webhooks as it is, and since when it has held which authority.
 
-use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK, NAME};
+use crate::names::{FIELD_MANAGER, WEBHOOKS};
 use crate::pki::authority::CaCertificate;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// drydock's webhooks in the configuration, each with its `caBundle`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WebhookBundles {
+    /// The name of the configuration.
+    name: Option<String>,
     resource_version: Option<String>,
     /// Name and bundle.
     webhooks: Vec<(String, Vec<u8>)>,
@@ -22,13 +24,13 @@ pub(super) struct WebhookBundles {
 impl WebhookBundles {
     pub(super) fn of(configuration: &MutatingWebhookConfiguration) -> Self {
         let webhooks = configuration.webhooks.iter().flatten();
-        let own =
-            webhooks.filter(|it| [ENFORCE_WEBHOOK, AUDIT_WEBHOOK].contains(&it.name.as_str()));
+        let own = webhooks.filter(|it| WEBHOOKS.contains(&it.name.as_str()));
         let own = own.map(|webhook| {
             let bundle = webhook.client_config.ca_bundle.clone();
             (webhook.name.clone(), bundle.unwrap_or_default().0)
         });
         Self {
+            name: configuration.metadata.name.clone(),
             resource_version: configuration.metadata.resource_version.clone(),
             webhooks: own.collect(),
             other_writers: other_writers(configuration),
@@ -95,7 +97,7 @@ impl WebhookBundles {
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": NAME, "resourceVersion": self.resource_version},
+            "metadata": {"name": self.name, "resourceVersion": self.resource_version},
             "webhooks": webhooks,
         })
     }
@@ -108,7 +110,7 @@ fn other_writers(configuration: &MutatingWebhookConfiguration) -> BTreeSet<Strin
         fields.is_some_and(|fields| fields.0.to_string().contains("\"f:caBundle\""))
     });
     let names = of_bundle.filter_map(|entry| entry.manager.clone());
-    names.filter(|name| name != NAME).collect()
+    names.filter(|name| name != FIELD_MANAGER).collect()
 }
 
 /// Since when all webhooks have trusted each authority, as far as this replica has observed: the

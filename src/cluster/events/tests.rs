@@ -5,6 +5,7 @@ use crate::cluster::events::outbox::Waiting;
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::core::admission::AuthorNotes;
+use crate::names::Enforced;
 use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -110,7 +111,7 @@ impl Desk {
         let metrics = Arc::new(Metrics::new());
         let recorder = Recorder::default();
         Self {
-            events: Events::new(namespaces.subscribe(), metrics.clone()),
+            events: Events::new(namespaces.subscribe(), Enforced::default(), metrics.clone()),
             client: recorder.client(answer),
             namespaces,
             metrics,

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 /// The schema of a whole `JobPodPolicy`: that of the committed resource, which a test holds to be the derived one. Every server starts
 /// with this, and to derive it takes three times as long as all else together.
 static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
-    let committed = include_str!("../../../manifests/crd.yaml");
+    let committed = include_str!("../../../manifests/chart/crds/jobpodpolicies.yaml");
     let definition: CustomResourceDefinition =
         serde_saphyr::from_str(committed).expect("the committed custom resource is YAML");
     let mut versions = definition.spec.versions;

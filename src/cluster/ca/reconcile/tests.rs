@@ -2,7 +2,7 @@
 
 use super::leftover;
 use crate::cluster::testing::{Recorder, Reply, refusal};
-use crate::names::{ENFORCE_WEBHOOK, NAME};
+use crate::names::{CA_SECRET, ENFORCE_WEBHOOK, NAME};
 use crate::pki::authority::Authority;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +40,7 @@ async fn said(secret: Option<u16>, is_trusted: bool) -> Option<String> {
             }),
         ),
     });
-    leftover(&client, "drydock").await
+    leftover(&client, "drydock", CA_SECRET, NAME).await
 }
 
 #[tokio::test]

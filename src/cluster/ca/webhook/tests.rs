@@ -1,4 +1,5 @@
 use super::*;
+use crate::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK, NAME};
 use crate::pki::authority::Authority;
 use jiff::Timestamp;
 
