@@ -1,7 +1,7 @@
 //! What happens to a pod, and nothing else: no I/O, no clock, no environment, no Kubernetes client.
 //!
 //! ```text
-//! document, mount_path, object_name, shown ◄─ everything below
+//! document, mount_path, object_name, quote ◄─ everything below
 //! crd ◄── policy ◄─┐
 //!         pod ◄────┴─ job_pod ◄── rules ◄── verdict ◄── admission
 //! ```
@@ -14,6 +14,6 @@ pub mod mount_path;
 pub mod object_name;
 pub mod pod;
 pub mod policy;
+pub mod quote;
 pub mod rules;
-pub mod shown;
 pub mod verdict;

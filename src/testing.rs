@@ -1,7 +1,9 @@
-//! The way from a unit test to the rules: a pod is judged, the patch is applied, and the result is judged again.
+//! The way from a unit test to the rules: a pod is judged, the patch is applied, and the result is
+//! judged again.
 //!
-//! A test says only what it is about. A policy is written as its `spec`, in YAML; so is a pod, with its `metadata` inside where a test
-//! needs some. The rest of a job pod is added here, and what the contract says of every pod (A1 to A5) is checked here.
+//! A test says only what it is about. A policy is written as its `spec`, in YAML; so is a pod, with
+//! its `metadata` inside where a test needs some. The rest of a job pod is added here, and what the
+//! contract says of every pod (A1 to A5) is checked here.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -16,7 +18,8 @@ use crate::core::verdict::{self, Outcome, Scope, Verdict};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// A dind container without mounts, `build` and `helper`: what most tests of docker rules begin with.
+/// A dind container without mounts, `build` and `helper`: what most tests of docker rules begin
+/// with.
 pub(crate) const DIND: &str = "containers: [{name: build}, {name: helper}, {name: docker, image: docker:28-dind, securityContext: {privileged: true}}]";
 
 /// Policies, a pod, and where it is created.
@@ -59,7 +62,7 @@ pub(crate) struct Judged {
     /// The rule and sentence of each change.
     pub(crate) sentences: Vec<(&'static str, String)>,
     /// Who has no say about what, in sentences.
-    pub(crate) losses: Vec<String>,
+    pub(crate) overrides: Vec<String>,
 }
 
 /// Judges a pod by one policy that enforces.
@@ -154,7 +157,7 @@ impl Setup<'_> {
             }
             let names = |plan: &Plan<'_>| plan.changes.iter().map(|change| change.name()).collect();
             let changes = verdict.enforced.changes.iter();
-            let losses = [&verdict.matching.enforce, &verdict.matching.audit];
+            let overrides = [&verdict.matching.enforce, &verdict.matching.audit];
             Judged {
                 outcome: verdict.outcome,
                 before: before.clone(),
@@ -169,9 +172,9 @@ impl Setup<'_> {
                 sentences: changes
                     .map(|change| (change.rule(), change.to_string()))
                     .collect(),
-                losses: losses
+                overrides: overrides
                     .iter()
-                    .flat_map(|desired| &desired.losses)
+                    .flat_map(|desired| &desired.overrides)
                     .map(ToString::to_string)
                     .collect(),
             }
@@ -240,7 +243,8 @@ pub(crate) fn pod(spec: &str) -> Value {
     json!({"metadata": metadata, "spec": spec})
 }
 
-/// The spec of a pod with dind: its volumes, and the mounts of `build` and of the dind container `docker`.
+/// The spec of a pod with dind: its volumes, and the mounts of `build` and of the dind container
+/// `docker`.
 pub(crate) fn dind_pod(volumes: &str, build: &str, docker: &str) -> String {
     format!(
         "volumes: [{volumes}]
@@ -285,7 +289,8 @@ fn metadata_and_spec(yaml: &str) -> (Map<String, Value>, Map<String, Value>) {
     }
 }
 
-/// What holds for every pod: the patch has no `test` (A3), only what rules may touch is touched (A1), and nothing is less valid (A4).
+/// What holds for every pod: the patch has no `test` (A3), only what rules may touch is touched
+/// (A1), and nothing is less valid (A4).
 #[track_caller]
 fn check_changed_pod(judged: &Judged) {
     for operation in judged.patch.as_array().into_iter().flatten() {

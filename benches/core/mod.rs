@@ -8,7 +8,7 @@ pub(crate) mod bounds;
 pub(crate) mod growth;
 
 use bodies::fixture;
-use drydock::core::admission::{self, Context, NamespaceLabels, ReviewError};
+use drydock::core::admission::{self, Context, ReviewError};
 use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ impl Case {
                 let context = Context {
                     policies: &self.policies,
                     mode: Mode::Enforce,
-                    namespace_labels: NamespaceLabels::Unknown,
+                    namespace_labels: None,
                     own_namespace: "drydock",
                 };
                 // One at the bounds may be refused for the size of its patch.

@@ -4,7 +4,7 @@
 #[cfg(not(fuzzing))]
 mod replay;
 
-use drydock::core::admission::{Context, NamespaceLabels, review};
+use drydock::core::admission::{Context, review};
 use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -29,7 +29,7 @@ fn target(body: &[u8]) {
     let context = Context {
         policies: &POLICIES,
         mode: Mode::Enforce,
-        namespace_labels: NamespaceLabels::Unknown,
+        namespace_labels: None,
         own_namespace: "drydock",
     };
     let (Ok(answer), Ok(mut value)) =

@@ -1,7 +1,7 @@
 //! `drydock certs`: a certificate authority and a server certificate for development, as files.
 
 use super::Exit;
-use crate::core::policy::form;
+use crate::core::crd::format;
 use crate::pki::authority::{Authority, AuthorityError, Leaf};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -41,7 +41,7 @@ fn default_names() -> Vec<String> {
 /// A certificate could hold any text, but a client would never find it.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
-    if text.parse::<IpAddr>().is_ok() || form::SUBDOMAIN.check(&host).is_ok() {
+    if text.parse::<IpAddr>().is_ok() || format::SUBDOMAIN.check(&host).is_ok() {
         Ok(text.to_owned())
     } else {
         Err(format!(

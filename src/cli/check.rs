@@ -1,4 +1,4 @@
-//! `drydock check`: what is wrong with policies, every error at once, and what is worth knowing about those that are right.
+//! `drydock check`: reports every error of policy files, overrides between policies, and hints.
 
 use super::Exit;
 use super::input;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Check policy files: exit 1 on findings.
 ///
-/// Hints, and policies that another one overrules, are printed but are no findings.
+/// Hints and overrides between policies are printed but are no findings.
 #[derive(Args, Debug)]
 pub(super) struct Check {
     /// File with JobPodPolicy objects; - is stdin
@@ -18,7 +18,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         let mut exit = Exit::Good;
         let mut texts = Vec::new();
         for input in input::read_all(self.files.iter())? {
@@ -26,7 +26,7 @@ impl Check {
                 Ok(text) => texts.push((input.name, text)),
                 Err(error) => {
                     exit = Exit::Error;
-                    writeln!(talk, "{error:#}")?;
+                    writeln!(stderr, "{error:#}")?;
                 }
             }
         }
@@ -36,16 +36,16 @@ impl Check {
             writeln!(out, "error: {error}")?;
         }
         let set = PolicySet::new(read.policies, &LiveAddresses::new());
-        for loss in set.losses() {
-            writeln!(out, "note: where both match, {loss}")?;
+        for overridden in set.overrides() {
+            writeln!(out, "note: where both match, {overridden}")?;
         }
         for hint in set.policies().flat_map(crate::core::policy::hints) {
             writeln!(out, "hint: {hint}")?;
         }
         let count = set.policies().count();
         writeln!(
-            talk,
-            "{count} {} right, {} {}",
+            stderr,
+            "{count} {} valid, {} {}",
             plural(count, "policy is", "policies are"),
             read.errors.len(),
             plural(read.errors.len(), "error", "errors")

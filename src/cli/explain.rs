@@ -83,8 +83,8 @@ impl Lines {
                 let state = format_args!("matches (priority {priority}, {mode})");
                 self.add("M1", format_args!("policy \"{name}\" {state}"));
             }
-            for loss in &desired.losses {
-                self.add("M4", loss);
+            for overridden in &desired.overrides {
+                self.add("M4", overridden);
             }
         }
         let others = "its podSelector or namespaceSelector asks for other labels";

@@ -1,4 +1,4 @@
-//! Files and stdin, for the commands that take both.
+//! Reads files and stdin for commands.
 
 use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
 use crate::core::policy::{
@@ -10,21 +10,21 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// What `-` stands for.
+/// The file name of stdin.
 const STDIN: &str = "-";
 
 /// A file that was read.
 pub(super) struct Input {
-    /// What messages call it.
+    /// The name in messages.
     pub(super) name: String,
-    /// Its text, or why there is none.
+    /// The content, or the error.
     pub(super) text: anyhow::Result<String>,
 }
 
-/// Reads files in the given order, `-` being stdin.
+/// Reads files in the given order; `-` is stdin.
 ///
 /// # Errors
-/// Where stdin is named twice: the second one would find it empty.
+/// If stdin is named twice: it can be read once.
 pub(super) fn read_all<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     let mut stdin_used = false;
@@ -64,26 +64,26 @@ fn read_stdin() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Policies that were read, and everything wrong with the others.
+/// The valid policies of several files, and the errors of the others.
 #[derive(Default)]
 pub(super) struct Policies {
-    /// Those that are right.
+    /// The valid policies.
     pub(super) policies: Vec<Policy>,
-    /// What is wrong, file by file.
+    /// The errors, file by file.
     pub(super) errors: Vec<PolicyError>,
 }
 
-/// Reads the policies of several files; a name that two files use is refused in the second.
+/// Reads the policies of several files. A name in two files is an error in the second.
 pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
     let mut all = Policies::default();
-    // name → where the policy of that name stands
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    // The place of each policy by its name.
+    let mut places: BTreeMap<String, String> = BTreeMap::new();
     for (name, text) in inputs {
         let file = policy::read(name, text);
         all.errors.extend(file.errors);
         for policy in file.policies {
             let place = file.places.get(&policy.name).cloned().unwrap_or_default();
-            if let Some(earlier) = known.get(&policy.name) {
+            if let Some(earlier) = places.get(&policy.name) {
                 all.errors.push(PolicyError {
                     file: name.clone(),
                     place,
@@ -94,7 +94,7 @@ pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
                     policy: Some(policy.name),
                 });
             } else {
-                known.insert(policy.name.clone(), format!("{name}, {place}"));
+                places.insert(policy.name.clone(), format!("{name}, {place}"));
                 all.policies.push(policy);
             }
         }
@@ -102,12 +102,12 @@ pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
     all
 }
 
-/// Returns the built-in sample policy, named and as text.
+/// Returns the name and the text of the built-in sample policy.
 pub(super) fn sample_policy() -> (String, String) {
     (SAMPLE_POLICY_NAME.to_owned(), SAMPLE_POLICY.to_owned())
 }
 
-/// `--address KIND/NAMESPACE/NAME=ADDRESS`: what a live source has now.
+/// `--address KIND/NAMESPACE/NAME=ADDRESS`: an address of a source.
 #[derive(Clone, Debug)]
 pub(super) struct SourceAddress {
     pub(super) source: Source,
@@ -129,11 +129,11 @@ impl std::str::FromStr for SourceAddress {
     }
 }
 
-/// Gathers what `--address` says; of one family the first counts.
+/// Collects the values of `--address`; of each family the first applies.
 pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
     let mut live = LiveAddresses::new();
     for SourceAddress { source, address } in given {
-        // Which of its addresses a policy takes of a Service makes no difference to what is given here.
+        // The address applies whichever address of the Service a policy uses.
         let kinds = match source.kind {
             SourceKind::Service => vec![SourceKind::Service, SourceKind::ServiceClusterIp],
             kind => vec![kind],

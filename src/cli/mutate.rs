@@ -5,11 +5,12 @@ mod printer;
 use super::Exit;
 use super::explain::explain;
 use super::input::{self, SourceAddress};
-use crate::core::admission::{self, Context, NamespaceLabels};
+use crate::core::admission::{self, Context};
+use crate::core::crd::format;
 use crate::core::document::{self, type_name};
 use crate::core::pod::Pod;
 use crate::core::policy::set::Namespace;
-use crate::core::policy::{Address, Mode, PolicySet, Source, form};
+use crate::core::policy::{Address, Mode, PolicySet, Source};
 use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
 use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -77,10 +78,10 @@ fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
             .split_once('=')
             .ok_or_else(|| format!("\"{pair}\" is not KEY=VALUE"))?;
         let (key, value) = (key.trim(), value.trim());
-        form::LABEL_KEY
+        format::LABEL_KEY
             .check(key)
             .map_err(|problem| format!("\"{key}\" is {problem}"))?;
-        form::LABEL_VALUE
+        format::LABEL_VALUE
             .check(value)
             .map_err(|problem| format!("\"{value}\" is {problem}"))?;
         Ok((key.to_owned(), value.to_owned()))
@@ -264,7 +265,7 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         let context = Context {
             policies: self.policies,
             mode: self.options.mode,
-            namespace_labels: labels.map_or(NamespaceLabels::Unknown, NamespaceLabels::Known),
+            namespace_labels: labels,
             own_namespace: "",
         };
         let answer = match admission::review(object.to_string().as_bytes(), context) {

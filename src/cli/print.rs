@@ -75,21 +75,21 @@ fn print_base(out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes what is committed under `manifests/`. A file that is there is replaced, and no other is touched.
+/// Writes the files under `manifests/`. Replaces files of the same names and touches no other.
 fn write_files(folder: &Path) -> anyhow::Result<()> {
     for (path, text) in [BASE, OTHERS].concat() {
         let path = folder.join(path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| {
                 format!(
-                    "{} cannot be made a folder; give --write one that can be written to",
+                    "cannot create the folder {}; give --write a writable folder",
                     parent.display()
                 )
             })?;
         }
         std::fs::write(&path, text).with_context(|| {
             format!(
-                "{} cannot be written; give --write a folder that can",
+                "cannot write {}; give --write a writable folder",
                 path.display()
             )
         })?;

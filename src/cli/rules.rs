@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use clap::Args;
 use std::io::Write;
 
-/// The document, one section a rule: `### D7: title`.
+/// The document, with one section for each rule: `### D7: title`.
 const DOCUMENT: &str = include_str!("../../docs/rules.md");
 
 /// Print the rules that logs, refusals and `mutate -o explain` name by their code.
@@ -27,7 +27,7 @@ impl Rules {
             }
             return Ok(Exit::Good);
         }
-        // All codes are looked up before anything is printed.
+        // Fails before it prints anything.
         let found: Vec<&Rule<'_>> = self
             .codes
             .iter()
@@ -71,7 +71,7 @@ fn parse(document: &str) -> Vec<Rule<'_>> {
         .collect()
 }
 
-/// Returns the headings of a document and where they start. A line in a code block is none.
+/// Returns the headings of a document with their positions. Ignores code blocks.
 fn headings(document: &str) -> Vec<(usize, &str)> {
     let mut headings = Vec::new();
     let (mut start, mut is_code) = (0, false);
@@ -99,7 +99,7 @@ fn unknown(rules: &[Rule<'_>], code: &str) -> anyhow::Error {
     )
 }
 
-/// Returns the codes most like another one: those with its letter come first, nearest number first.
+/// Returns similar codes: those with the same letter first, ordered by distance of the number.
 fn nearest<'d>(rules: &[Rule<'d>], code: &str) -> Vec<&'d str> {
     const MOST: usize = 3;
     let parts = |code: &str| {

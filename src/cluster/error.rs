@@ -1,6 +1,6 @@
 //! Failed calls to the API server, described in one line, and problems that are logged once.
 
-use crate::core::shown;
+use crate::core::quote;
 use kube::core::Status;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -28,7 +28,7 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     }
     texts.retain(|text| !text.is_empty());
     texts.dedup();
-    shown::sentence(&texts.join(": "))
+    quote::escape(&texts.join(": "))
 }
 
 /// Returns the answer that an error holds, if the API server gave one.
@@ -50,7 +50,7 @@ fn words(status: &Status) -> String {
         true => word,
         false => "…",
     });
-    shown::sentence(&short.collect::<Vec<_>>().join(" "))
+    quote::escape(&short.collect::<Vec<_>>().join(" "))
 }
 
 /// Logs a problem when it begins, when its text changes and when it ends, but not each time.

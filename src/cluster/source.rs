@@ -4,8 +4,8 @@
 //! and the hosts of an Ingress' rules. A load balancer that has only a hostname has no address:
 //! nothing is looked up in DNS.
 
-use crate::core::crd::form;
-use crate::core::policy::{Live, SourceKind, fixed_address};
+use crate::core::crd::format;
+use crate::core::policy::{ResolvedAddresses, SourceKind, fixed_address};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Observed {
     /// It has addresses.
-    Resolved(Live),
+    Resolved(ResolvedAddresses),
     /// It has none: the hostnames of its rules, and the problem with its addresses.
     NoAddress(Vec<String>, String),
     /// It does not exist.
@@ -63,7 +63,7 @@ pub(super) fn read(kind: SourceKind, object: &Value) -> Observed {
     }
     match addresses.is_empty() {
         true => Observed::NoAddress(hostnames, problem.unwrap_or_else(|| none.to_owned())),
-        false => Observed::Resolved(Live {
+        false => Observed::Resolved(ResolvedAddresses {
             addresses,
             hostnames,
         }),
@@ -87,7 +87,7 @@ fn hosts_of_rules(ingress: &Value) -> Vec<String> {
     let mut known = HashSet::new();
     let hosts = list(ingress, "/spec/rules").filter_map(|rule| text(rule, "host"));
     hosts
-        .filter(|host| known.insert(*host) && form::SUBDOMAIN.check(host).is_ok())
+        .filter(|host| known.insert(*host) && format::SUBDOMAIN.check(host).is_ok())
         .map(ToOwned::to_owned)
         .collect()
 }

@@ -4,8 +4,8 @@
 
 use super::store::{Store, StoredPolicy, StoredSource, sources_of};
 use crate::core::crd::{JobPodPolicyStatus, ResolvedSource};
-use crate::core::policy::set::Loss;
-use crate::core::policy::{Address, Policy, Source, Taken};
+use crate::core::policy::set::Override;
+use crate::core::policy::{Address, IngressHostnames, Policy, Source};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};
@@ -20,14 +20,17 @@ pub(super) type Statuses = BTreeMap<String, JobPodPolicyStatus>;
 #[must_use]
 pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
     let set = store.set();
-    let losses = set.losses();
-    let mut by_loser: HashMap<&str, Vec<&Loss<'_>>> = HashMap::new();
-    for loss in &losses {
-        by_loser.entry(&loss.loser.name).or_default().push(loss);
+    let overrides = set.overrides();
+    let mut by_loser: HashMap<&str, Vec<&Override<'_>>> = HashMap::new();
+    for overridden in &overrides {
+        by_loser
+            .entry(&overridden.policy.name)
+            .or_default()
+            .push(overridden);
     }
     let policies = store.policies().filter_map(|(name, policy)| {
-        let losses = by_loser.get(name).map_or(&[][..], Vec::as_slice);
-        let status = status(store, policy, losses, now);
+        let overrides = by_loser.get(name).map_or(&[][..], Vec::as_slice);
+        let status = status(store, policy, overrides, now);
         (status != policy.status).then(|| (name.to_owned(), status))
     });
     policies.collect()
@@ -36,7 +39,7 @@ pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
 fn status(
     store: &Store,
     policy: &StoredPolicy,
-    losses: &[&Loss<'_>],
+    overrides: &[&Override<'_>],
     now: Timestamp,
 ) -> JobPodPolicyStatus {
     let in_force = policy.in_force.as_ref().map(|(policy, _)| policy);
@@ -52,7 +55,7 @@ fn status(
         Some(("Accepted", accepted(policy))),
         Some(("AddressesResolved", resolved(in_force, &sources))),
         hostnames_taken(&taken).map(|state| ("HostnamesTaken", state)),
-        Some(("Conflicting", conflicting(losses))),
+        Some(("Conflicting", conflicting(overrides))),
     ];
     let now = whole_seconds(now);
     let conditions = conditions.into_iter().flatten();
@@ -71,7 +74,7 @@ fn status(
 /// The hostnames of an Ingress' rules, for an entry of a policy that lists none.
 struct OfRules<'a> {
     source: &'a Source,
-    hostnames: Taken<'a>,
+    hostnames: IngressHostnames<'a>,
     lacks_suffixes: bool,
 }
 
@@ -83,7 +86,7 @@ fn taken<'a>(store: &'a Store, policy: &'a Policy) -> Vec<OfRules<'a>> {
             let hostnames = stored.map_or(&[][..], |stored| &stored.live.hostnames);
             Some(OfRules {
                 source,
-                hostnames: alias.suffixes.take(hostnames),
+                hostnames: alias.suffixes.select(hostnames),
                 lacks_suffixes: alias.suffixes.are_missing(),
             })
         }
@@ -176,9 +179,9 @@ fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<State> {
             ));
             outside = "were not taken before";
         }
-        let Taken {
-            outside: not_taken,
-            too_many,
+        let IngressHostnames {
+            outside_domains: not_taken,
+            over_limit: too_many,
             ..
         } = &of_rules.hostnames;
         for (hostnames, reason) in [(not_taken, outside), (too_many, "are too many")] {
@@ -213,21 +216,25 @@ fn first_of(hostnames: &[&str]) -> String {
     }
 }
 
-fn conflicting(losses: &[&Loss<'_>]) -> State {
-    if losses.is_empty() {
+fn conflicting(overrides: &[&Override<'_>]) -> State {
+    if overrides.is_empty() {
         let message = "no policy of higher rank decides what this one asks for";
         return (false, "NoConflict", message.to_owned());
     }
-    let losses = losses.iter().map(|loss| {
-        let Loss { winner, what, .. } = loss;
+    let overrides = overrides.iter().map(|overridden| {
+        let Override {
+            by: winner,
+            subject: what,
+            ..
+        } = overridden;
         let Policy { name, priority, .. } = winner;
         format!("policy \"{name}\" (priority {priority}) decides {what}")
     });
-    let losses = losses.collect::<Vec<_>>().join("; ");
+    let overrides = overrides.collect::<Vec<_>>().join("; ");
     (
         true,
         "HigherRank",
-        format!("where both match a pod, {losses}"),
+        format!("where both match a pod, {overrides}"),
     )
 }
 
@@ -254,7 +261,7 @@ fn address(
     };
     let mut hostnames: Vec<String> = Vec::new();
     let of_source = taken.iter().filter(|of_rules| of_rules.source == source);
-    for hostname in of_source.flat_map(|of_rules| &of_rules.hostnames.taken) {
+    for hostname in of_source.flat_map(|of_rules| &of_rules.hostnames.accepted) {
         if !hostnames.iter().any(|known| known == hostname) {
             hostnames.push((*hostname).to_owned());
         }

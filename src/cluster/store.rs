@@ -4,9 +4,9 @@
 //! away keeps its last known addresses (H7).
 
 use super::source::Observed;
-use crate::core::crd::{self, JobPodPolicyStatus, form};
+use crate::core::crd::{self, JobPodPolicyStatus, format};
 use crate::core::policy::{
-    self, Address, Live, LiveAddresses, Policy, PolicySet, Recorded, Source,
+    self, Address, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses, Source,
 };
 use jiff::Timestamp;
 use kube::api::DynamicObject;
@@ -35,14 +35,14 @@ pub(super) struct StoredPolicy {
     /// The problems of the newest version; empty if it is in force.
     pub(super) problems: Vec<String>,
     /// The hostnames that a policy without `hostnameSuffixes` keeps; `None` if it needs none.
-    recorded: Option<Recorded>,
+    recorded: Option<RecordedHostnames>,
 }
 
 /// A live source.
 #[derive(Debug, Default)]
 pub(super) struct StoredSource {
     /// Its addresses, or the last ones that it had.
-    pub(super) live: Live,
+    pub(super) live: ResolvedAddresses,
     /// Since when it has had these addresses.
     pub(super) since: Option<Timestamp>,
     /// Why `live` is not its present state.
@@ -119,7 +119,7 @@ impl Store {
         // come to agree.
         for (source, hostnames) in before.recorded.iter().flatten() {
             let all = recorded.entry(source.clone()).or_default();
-            let free = crd::HOSTNAMES.saturating_sub(all.len());
+            let free = crd::MAX_HOSTNAMES.saturating_sub(all.len());
             all.extend(hostnames.iter().take(free).cloned());
         }
         let is_same = !is_new && before.generation == generation && before.spec == spec;
@@ -209,7 +209,7 @@ impl Store {
         // Each policy records those hostnames of the rules that it takes.
         let mut hostnames: Vec<String> = Vec::new();
         for hostname in entries.iter().flat_map(|entry| &entry.hostnames) {
-            if form::SUBDOMAIN.check(hostname).is_ok() && !hostnames.contains(hostname) {
+            if format::SUBDOMAIN.check(hostname).is_ok() && !hostnames.contains(hostname) {
                 hostnames.push(hostname.clone());
             }
         }
@@ -219,7 +219,7 @@ impl Store {
         let addresses = entry.into_iter().flat_map(|entry| &entry.addresses);
         let addresses = addresses.filter_map(|address| policy::fixed_address(address).ok());
         StoredSource {
-            live: Live {
+            live: ResolvedAddresses {
                 addresses: addresses.collect(),
                 hostnames,
             },
@@ -310,7 +310,7 @@ impl StoredPolicy {
 }
 
 /// Returns the hostnames of Ingress rules that a status records.
-fn hostnames_of(status: &JobPodPolicyStatus) -> Recorded {
+fn hostnames_of(status: &JobPodPolicyStatus) -> RecordedHostnames {
     let entries = status.addresses.iter();
     let with_hostnames = entries.filter(|entry| !entry.hostnames.is_empty());
     with_hostnames

@@ -34,7 +34,7 @@ async fn too_old(client: &Client) -> Option<String> {
 
 fn too_old_message(version: &str) -> String {
     let (major, minor) = OLDEST;
-    let version = crate::core::shown::sentence(version);
+    let version = crate::core::quote::escape(version);
     format!(
         "Kubernetes {version} is too old for drydock's CRD; {major}.{minor} or later is needed, so no policy is read"
     )

@@ -1,63 +1,55 @@
-//! AdmissionReview in, AdmissionReview out (admission.k8s.io/v1). Synchronous, without I/O.
+//! From the AdmissionReview of a request to that of the response (admission.k8s.io/v1).
+//! Synchronous, without I/O.
 //!
-//! Source: <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#webhook-request-and-response>.
-//! What cannot be read is an error for the transport to answer (rule F1): whether the pod is then admitted is the cluster's
-//! `failurePolicy` to decide, and the API server quotes the message in the job log.
+//! Source:
+//! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#webhook-request-and-response>.
+//! A request that cannot be read is an HTTP error (F1): the `failurePolicy` of the cluster decides
+//! whether the pod is admitted, and the API server quotes the message in the job log.
 
 mod request;
 mod response;
 mod skim;
 
 pub use request::ReviewError;
+pub(crate) use request::namespace;
 
 use crate::core::object_name::{NamespaceName, PodName};
 use crate::core::policy::Mode;
 use crate::core::policy::PolicySet;
 use crate::core::policy::set::{Labels, Matching, Namespace};
-use crate::core::rules::{Audience, Change};
-use crate::core::shown::{Joined, shown};
+use crate::core::quote::{BoundedList, quote};
+use crate::core::rules::{Audience, Change, Plan};
 use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
-use std::collections::BTreeMap;
 
-/// Bytes of a note in words, about.
-const ROOM_FOR_A_NOTE: usize = 200;
-/// Bytes of all notes in words, or of all policies, in one log line or audit annotation.
-const MOST_BYTES: usize = 4096;
-/// An author reads a few lines, and notes wait in a queue.
-const MOST_AUTHOR_NOTES: usize = 8;
-/// Bytes of a note for the author: an Event takes about as many.
-const LONGEST_AUTHOR_NOTE: usize = 1000;
-/// Characters of the longest name that an object can have.
-const LONGEST_NAME: usize = 253;
+/// About the length of a note, bytes.
+const NOTE_BYTES: usize = 200;
+/// The greatest length of all notes, or of all policies, in a log line or audit annotation, bytes.
+const MAX_FIELD_BYTES: usize = 4096;
+/// The greatest number of notes for an author.
+const MAX_AUTHOR_NOTES: usize = 8;
+/// The greatest length of a note for an author, bytes: about the limit of an Event.
+const MAX_AUTHOR_NOTE_BYTES: usize = 1000;
+/// The greatest length of the name of an object, characters.
+const MAX_NAME_CHARS: usize = 253;
 
-/// What a review is judged with.
+/// The state that a review is answered from.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The policies in force.
     pub policies: &'a PolicySet,
-    /// What the namespace opted in to.
+    /// The mode of the namespace.
     pub mode: Mode,
-    /// Where the namespace's labels are to be found: a review does not carry them.
-    pub namespace_labels: NamespaceLabels<'a>,
-    /// drydock's own namespace; empty where it has none.
+    /// The labels of the pod's namespace, which a review does not carry. Without them, policies
+    /// that select namespaces by labels are undecided.
+    pub namespace_labels: Option<&'a Labels>,
+    /// drydock's own namespace; empty if it has none.
     pub own_namespace: &'a str,
 }
 
-/// Labels of namespaces.
-#[derive(Clone, Copy, Debug)]
-pub enum NamespaceLabels<'a> {
-    /// There is nobody to ask: policies whose namespaceSelector asks for labels are undecided.
-    Unknown,
-    /// Those of the pod's namespace.
-    Known(&'a Labels),
-    /// Those of the namespaces that have been read. Another one has to be asked for: [`ReviewError::NamespaceNotRead`].
-    Read(&'a BTreeMap<String, Labels>),
-}
-
-/// The answer to a review, and what there is to record of it.
+/// The answer to a review.
 #[derive(Debug)]
 pub struct Answer {
-    /// The AdmissionReview with its response: JSON.
+    /// The AdmissionReview with the response, JSON.
     pub body: Vec<u8>,
     /// The patch in it, before base64.
     pub patch: Option<String>,
@@ -65,70 +57,57 @@ pub struct Answer {
     pub record: Record,
 }
 
-/// What there is to record of a review. Never a pod's body, values of variables or the patch (T4).
+/// The log record of a review. It has no body, no value of a variable and no patch (T4).
 #[derive(Debug)]
 pub struct Record {
-    /// The one outcome.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The request's id.
+    /// The id of the request.
     pub uid: String,
-    /// The pod's namespace; empty where there is none.
+    /// The namespace of the pod; empty if there is none.
     pub namespace: String,
-    /// The pod's name, or what its name will begin with, fit to be shown.
+    /// The name of the pod, or the prefix of a generated one, quoted.
     pub pod: String,
-    /// The policies that match, in rank, with commas between.
+    /// The matching policies in rank, separated by commas.
     pub policies: String,
-    /// The name of each change made.
+    /// The name of each change.
     pub changes: Vec<&'static str>,
-    /// The name of each change that would have been made.
+    /// The name of each change that Audit policies would make.
     pub audit_changes: Vec<&'static str>,
-    /// What there is to tell the platform team, with semicolons between.
+    /// The notes for the platform team, separated by semicolons.
     pub notes: String,
-    /// What there is to tell the job's author in events, where the pod has a name to find them by (T2).
+    /// The notes for the author of the job, if the pod has a name to find their Events by (T2).
     pub author_notes: Option<AuthorNotes>,
 }
 
-/// Sentences for the author of a job, to be printed in the job log when the job fails.
+/// Notes for the author of a job, which the runner prints in the job log if the job fails.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorNotes {
-    /// The pod's namespace, as the request names it.
+    /// The namespace of the request.
     pub namespace: NamespaceName,
-    /// The pod's name.
+    /// The name of the pod.
     pub pod: PodName,
-    /// What was displaced, shadowed or left broken.
+    /// The notes: content that was displaced, names that are shadowed, what stays broken.
     pub notes: Vec<String>,
 }
 
 /// Answers a review.
 ///
 /// # Errors
-/// Where the body is no AdmissionReview of version v1 with a pod that can be read, and where labels of the namespace decide that
-/// are still to be read.
+/// If the body is no AdmissionReview of version v1 with a readable pod.
 pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> {
     let request = request::read(body)?;
     let namespace = request.namespace()?;
-    let (uid, name) = (
-        request.uid().to_owned(),
-        shown(request.pod_name()).at_most(LONGEST_NAME).to_string(),
-    );
-    let labels = match context.namespace_labels {
-        NamespaceLabels::Unknown => None,
-        NamespaceLabels::Known(labels) => Some(labels),
-        NamespaceLabels::Read(namespaces) => match &namespace {
-            None => None,
-            Some(namespace) => match namespaces.get(namespace.as_str()) {
-                None if context.policies.asks_for_namespace_labels() => {
-                    return Err(ReviewError::NamespaceNotRead(namespace.clone()));
-                }
-                labels => labels,
-            },
-        },
-    };
+    let namespace_name = namespace.as_deref().unwrap_or_default().to_owned();
+    let uid = request.uid().to_owned();
+    let name = quote(request.pod_name())
+        .at_most(MAX_NAME_CHARS)
+        .to_string();
     let created = request.created_pod();
     let scope = Scope {
         namespace: Namespace {
-            name: namespace.as_deref().unwrap_or_default(),
-            labels,
+            name: &namespace_name,
+            labels: context.namespace_labels,
         },
         mode: context.mode,
         own_namespace: context.own_namespace,
@@ -137,7 +116,6 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         Some(pod) => verdict::judge(pod, context.policies, scope)?,
         None => Verdict::skipped(SkipReason::NotPodCreation),
     };
-    let namespace_name = namespace.as_deref().unwrap_or_default().to_owned();
     let mut record = record(&verdict, uid, namespace_name, name);
     record.author_notes = namespace
         .zip(created)
@@ -150,26 +128,25 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
 }
 
 fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) -> Record {
-    let names = |plan: &crate::core::rules::Plan<'_>| {
-        plan.changes.iter().map(Change::name).collect::<Vec<_>>()
-    };
-    let (mut changes, mut audit_changes) = (names(&verdict.enforced), names(&verdict.audited));
+    let names = |plan: &Plan<'_>| plan.changes.iter().map(Change::name).collect();
+    let (mut changes, mut audit_changes): (Vec<_>, Vec<_>) =
+        (names(&verdict.enforced), names(&verdict.audited));
     if verdict.patch.is_none() {
         changes.append(&mut audit_changes);
         audit_changes = std::mem::take(&mut changes);
     }
-    let mut policies = Joined::new(",", MOST_BYTES);
+    let mut policies = BoundedList::new(",", MAX_FIELD_BYTES);
     let Matching { enforce, audit, .. } = &verdict.matching;
     for policy in enforce.policies.iter().chain(&audit.policies) {
         policies.add(&policy.label);
     }
-    let mut notes = Joined::new("; ", MOST_BYTES);
+    let mut notes = BoundedList::new("; ", MAX_FIELD_BYTES);
     for (note, mode) in verdict.findings(Audience::Team) {
         let mode = match mode {
             Mode::Enforce => "",
             Mode::Audit => ", audit",
         };
-        notes.reserve(ROOM_FOR_A_NOTE);
+        notes.reserve(NOTE_BYTES);
         notes.add(format_args!("{note} ({}{mode})", note.rule()));
     }
     if let Some(claims) = &verdict.existing_annotations {
@@ -188,7 +165,8 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
     }
 }
 
-/// Of an audit nothing is told: nothing was done to the author's pod. What a pod is refused for is the refusal's message.
+/// An audit does not change the pod, so it has no notes for the author. The message of a denial has
+/// its own reason.
 fn author_notes(
     verdict: &Verdict<'_>,
     namespace: NamespaceName,
@@ -201,11 +179,11 @@ fn author_notes(
         let notes = verdict.findings(Audience::Author);
         notes.filter(|(_, mode)| *mode == Mode::Enforce)
     };
-    let more = in_force().count().saturating_sub(MOST_AUTHOR_NOTES);
-    let kept = MOST_AUTHOR_NOTES - usize::from(more > 0);
+    let more = in_force().count().saturating_sub(MAX_AUTHOR_NOTES);
+    let kept = MAX_AUTHOR_NOTES - usize::from(more > 0);
     let mut notes: Vec<String> = in_force()
         .take(kept)
-        .map(|(note, _)| cut(note.to_string(), LONGEST_AUTHOR_NOTE))
+        .map(|(note, _)| cut(note.to_string(), MAX_AUTHOR_NOTE_BYTES))
         .collect();
     if more > 0 {
         notes.push(format!("and {} more notes on this pod", more + 1));
@@ -217,19 +195,18 @@ fn author_notes(
     })
 }
 
-fn cut(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let starts = text.char_indices().map(|(at, _)| at);
-        let end = starts.take_while(|at| *at <= most).last().unwrap_or(0);
-        text.truncate(end);
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let mut ends = (0..=max).rev();
+        let end = ends.find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text
 }
 
-/// Returns the names of changes for people, each once, in the order of the changes.
-#[must_use]
-pub fn distinct(changes: &[&'static str]) -> String {
+/// Joins the names of changes, each once, in the order of the changes.
+pub(crate) fn distinct(changes: &[&'static str]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for change in changes {
         if !names.contains(change) {

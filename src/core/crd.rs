@@ -1,27 +1,27 @@
-//! `JobPodPolicy` as people write it: the custom resource, its schema, its defaults and what the API server refuses.
+//! The custom resource `JobPodPolicy`: types, defaults and schema.
 //!
-//! The doc comments of the fields are what `kubectl explain jobpodpolicy.spec` prints.
-//! The schema that serde and schemars derive says types and defaults. [`form`] says what names, addresses and paths look like, and
-//! `rules` puts these forms, bounds and rules in CEL where they belong, so that a wrong policy is refused when it is written.
-//! [`crate::core::policy`] parses these types into ones that cannot be wrong, and holds a file of policies to the same schema.
+//! The doc comments of the fields are the texts of `kubectl explain jobpodpolicy.spec`. serde and
+//! schemars derive types and defaults. [`constraints`] adds formats and limits of single fields,
+//! and `rules` CEL rules over several fields, so that the API server rejects an invalid policy when
+//! it is written. [`crate::core::policy`] parses these types, and checks policy files with the same
+//! schema.
 
 #![allow(
     rustdoc::broken_intra_doc_links,
-    reason = "the texts of fields are what `kubectl explain` prints, and brackets in them are YAML"
+    reason = "docs of fields are texts of `kubectl explain`, and brackets in them are YAML"
 )]
 
-mod cel;
+pub(crate) mod constraints;
 mod dind;
-pub mod form;
+pub mod format;
 mod rules;
 mod status;
 
-pub use cel::{Subject, form_of, form_of_pattern};
 pub use dind::{
     ClientCerts, ConfigMapKey, Dind, DindVolume, OnConflict, RegistryCa, Scheduling,
     VolumeContainers,
 };
-pub use rules::{HOSTNAMES, HOSTNAMES_OF_RULES};
+pub(crate) use rules::{MAX_HOSTNAMES, MAX_INGRESS_HOSTNAMES, VOLUME_SOURCES};
 pub use status::{JobPodPolicyStatus, ResolvedSource};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -30,18 +30,14 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The API group of [`JobPodPolicy`].
-pub const GROUP: &str = "drydock.dev";
-/// The version of [`JobPodPolicy`].
-pub const VERSION: &str = "v1alpha1";
+pub(crate) const GROUP: &str = "drydock.dev";
+pub(crate) const VERSION: &str = "v1alpha1";
 /// The plural of [`JobPodPolicy`] in URLs.
-pub const PLURAL: &str = "jobpodpolicies";
-/// `apiVersion` of a [`JobPodPolicy`].
-pub const API_VERSION: &str = "drydock.dev/v1alpha1";
-/// `kind` of a [`JobPodPolicy`].
-pub const KIND: &str = "JobPodPolicy";
+pub(crate) const PLURAL: &str = "jobpodpolicies";
+pub(crate) const API_VERSION: &str = "drydock.dev/v1alpha1";
+pub(crate) const KIND: &str = "JobPodPolicy";
 
-/// What the policy asks for. {} is a policy that changes nothing.
+/// The changes that the policy makes. {} is a policy without changes.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[kube(
     group = "drydock.dev",
@@ -51,57 +47,64 @@ pub const KIND: &str = "JobPodPolicy";
     singular = "jobpodpolicy",
     shortname = "jpp",
     category = "drydock",
-    doc = "JobPodPolicy says how GitLab CI job pods are repaired on their way into the cluster. It applies to the job pods of every namespace that opted in with the label drydock.dev/job-pods (enforce or audit). Several policies fold into one: higher priority first, then by name; the first that speaks about a thing wins. What is wrong with a policy is told when it is written, and before by `drydock check FILE`.",
+    doc = "JobPodPolicy defines how drydock changes GitLab CI job pods when they are created. It applies to job pods in every namespace with the label drydock.dev/job-pods (enforce or audit). If several policies match a pod, the one with the highest priority decides about each setting; equal priorities are ordered by name. The API server rejects an invalid policy; `drydock check FILE` finds the same errors before.",
     printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode"}"#,
     printcolumn = r#"{"name":"Priority","type":"integer","jsonPath":".spec.priority"}"#,
-    printcolumn = r#"{"name":"Accepted","type":"string","jsonPath":".status.conditions[?(@.type==\"Accepted\")].status","description":"Whether the policy as it is written is in force."}"#,
-    printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".status.conditions[?(@.type==\"AddressesResolved\")].status","description":"Whether every live source has an address."}"#,
-    printcolumn = r#"{"name":"Conflicting","type":"string","jsonPath":".status.conditions[?(@.type==\"Conflicting\")].status","priority":1,"description":"Whether a policy of higher rank wins something that this one asks for."}"#,
+    printcolumn = r#"{"name":"Accepted","type":"string","jsonPath":".status.conditions[?(@.type==\"Accepted\")].status","description":"Whether the current version of the policy is in force."}"#,
+    printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".status.conditions[?(@.type==\"AddressesResolved\")].status","description":"Whether every object in hostAliases[].from has an address."}"#,
+    printcolumn = r#"{"name":"Conflicting","type":"string","jsonPath":".status.conditions[?(@.type==\"Conflicting\")].status","priority":1,"description":"Whether a policy of higher rank overrides a setting of this one."}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     status = "JobPodPolicyStatus"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct JobPodPolicySpec {
-    /// Rank among several policies: the higher one wins, equal ones by name. Example: 100.
+    /// Rank among several policies: the higher priority wins, equal priorities are ordered by name.
+    /// Example: 100.
     #[serde(default)]
     pub priority: i32,
 
-    /// Enforce changes job pods. Audit changes nothing and says what it would have done, in logs, metrics and audit annotations.
+    /// Enforce changes job pods. Audit changes nothing and reports the changes in logs, metrics and
+    /// audit annotations.
     /// The label drydock.dev/job-pods: audit does the same for one namespace and every policy.
     #[serde(default)]
     pub mode: Mode,
 
-    /// Narrows the policy to namespaces with these labels, among those that opted in with drydock.dev/job-pods.
+    /// Restricts the policy to namespaces with these labels, among those with the label
+    /// drydock.dev/job-pods.
     /// Empty or absent: all of them. Example: {matchLabels: {team: mobile}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
 
-    /// Narrows the policy to job pods with these labels. Empty or absent: all of them.
+    /// Restricts the policy to job pods with these labels. Empty or absent: all of them.
     /// Example: {matchExpressions: [{key: arch, operator: In, values: [arm64]}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_selector: Option<LabelSelector>,
 
-    /// Hostnames that this policy owns. In every job pod each of them resolves, in /etc/hosts, to exactly the addresses given here:
-    /// stale entries that a runner's config.toml brings are taken out.
-    /// Names that the runner maps to 127.0.0.1 (services such as docker or postgres) stay the runner's.
-    /// At most 32 entries with 1024 hostnames in all; an address may have several entries, and there may be several policies.
+    /// Hostnames that this policy owns. In every job pod each of them resolves, in /etc/hosts, to
+    /// exactly the addresses given here: drydock removes stale entries of config.toml.
+    /// Hostnames that the runner maps to 127.0.0.1 (services such as docker or postgres) are not
+    /// changed.
+    /// At most 32 entries with 1024 hostnames in all; an address can have several entries. Put more
+    /// into a second policy.
     /// Example: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_aliases: Vec<HostAlias>,
 
-    /// What pods that run docker:dind need. Absent: drydock leaves everything about docker alone. {} has the defaults:
-    /// a memory-backed emptyDir at /certs/client, and volumes for /var/lib/docker and /lib/modules.
+    /// Settings for job pods with a docker:dind container. Absent: drydock changes nothing about
+    /// docker.
+    /// {} applies the defaults: a memory-backed emptyDir at /certs/client, and volumes for
+    /// /var/lib/docker and /lib/modules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dind: Option<Dind>,
 }
 
-/// Whether a policy changes pods or only says what it would change.
+/// Whether a policy changes pods or only reports the changes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Mode {
     /// Change job pods.
     #[default]
     Enforce,
-    /// Change nothing, say everything.
+    /// Change nothing and report the changes.
     Audit,
 }
 
@@ -109,42 +112,48 @@ pub enum Mode {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostAlias {
-    /// A fixed IPv4 or IPv6 address; not a loopback or unspecified one, and none that begins with "::" or "0:".
-    /// A hostname has one of each family.
-    /// Example: 10.0.0.232.
+    /// A fixed IPv4 or IPv6 address. Not a loopback or unspecified address, and no IPv6 address
+    /// that begins with "::" or "0:".
+    /// A hostname has at most one address of each family. Example: 10.0.0.232.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
 
-    /// A live address: the one that this object has now, followed when it moves; the last known one while it has none.
+    /// An object whose address drydock watches. While the object has no address, the last known one
+    /// stays in use.
     /// Example: {ingress: {namespace: cicd, name: gitlab-registry}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<AddressSource>,
 
-    /// The hostnames, in lower case and without wildcards; at most 64. Example: [gitlab.mylab.com, registry.mylab.com].
-    /// May be left out with from.ingress: then they are those of the Ingress' rules that end in one of its hostnameSuffixes.
+    /// The hostnames, in lower case and without wildcards; at most 64. Example: [gitlab.mylab.com,
+    /// registry.mylab.com].
+    /// With from.ingress it can be absent: then the hostnames are those in the rules of the Ingress
+    /// that match its hostnameSuffixes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
 }
 
-/// The object that a live address comes from. Exactly one of ingress, service and gateway.
+/// The object whose address to use. Exactly one of ingress, service and gateway.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressSource {
-    /// An Ingress: its status.loadBalancer address. Example: {namespace: cicd, name: gitlab-registry}.
+    /// An Ingress: the address in its status.loadBalancer. Example: {namespace: cicd, name:
+    /// gitlab-registry}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressReference>,
 
-    /// A Service: its status.loadBalancer address, or its cluster address where address: ClusterIP asks for it.
+    /// A Service: the address in its status.loadBalancer, or its cluster IP with address:
+    /// ClusterIP.
     /// Example: {namespace: ingress-nginx, name: ingress-nginx-controller}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceReference>,
 
-    /// A Gateway (gateway.networking.k8s.io): its status.addresses. Example: {namespace: gateways, name: public}.
+    /// A Gateway (gateway.networking.k8s.io): the addresses in its status.addresses. Example:
+    /// {namespace: gateways, name: public}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<ObjectReference>,
 }
 
-/// Names an Ingress, and which hostnames of its rules are taken.
+/// An Ingress, and the hostnames to use of its rules.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressReference {
@@ -152,14 +161,17 @@ pub struct IngressReference {
     pub namespace: String,
     /// Name of the Ingress. Example: gitlab-registry.
     pub name: String,
-    /// The domains that hostnames of the Ingress' rules must belong to; required where the entry lists no hostnames, and of no use where it does.
-    /// mylab.com takes mylab.com and gitlab.mylab.com, and neither evilmylab.com nor github.com: who may edit the Ingress cannot redirect other hostnames for every job.
-    /// Of the rules' hostnames the first 64 that fit are taken; the condition HostnamesTaken names the others. At most 16. Example: [mylab.com].
+    /// The domains of the hostnames to use from the rules of the Ingress. Required if the entry
+    /// lists no hostnames, and not allowed if it does.
+    /// mylab.com matches mylab.com and gitlab.mylab.com, but not evilmylab.com or github.com: so a
+    /// user who can edit the Ingress cannot redirect other hostnames in every job.
+    /// The first 64 matching hostnames are used; the condition HostnamesTaken lists the others. At
+    /// most 16. Example: [mylab.com].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostname_suffixes: Vec<String>,
 }
 
-/// Names a namespaced object.
+/// A namespaced object.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectReference {
@@ -169,7 +181,7 @@ pub struct ObjectReference {
     pub name: String,
 }
 
-/// Names a Service, and which of its addresses.
+/// A Service, and which of its addresses to use.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceReference {
@@ -177,20 +189,21 @@ pub struct ServiceReference {
     pub namespace: String,
     /// Name of the Service. Example: ingress-nginx-controller.
     pub name: String,
-    /// LoadBalancer takes status.loadBalancer, and none where that is empty. ClusterIP takes spec.clusterIPs.
+    /// LoadBalancer uses status.loadBalancer; the Service has no address while that is empty.
+    /// ClusterIP uses spec.clusterIPs.
     #[serde(default)]
     pub address: ServiceAddress,
 }
 
-/// Which of a Service's addresses.
+/// The address of a Service to use.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]
 pub enum ServiceAddress {
-    /// The one that reaches it from outside the cluster.
+    /// The address of the load balancer.
     #[default]
     LoadBalancer,
-    /// The one inside the cluster.
+    /// The address inside the cluster.
     ClusterIP,
 }
 

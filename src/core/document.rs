@@ -1,20 +1,21 @@
-//! Text to objects: YAML (several documents) and JSON (one or several values), with document numbers and positions.
+//! Reads objects from YAML (several documents) or JSON (one or several values), with document
+//! numbers and positions.
 //!
-//! A broken document does not hide the ones beside it: each comes out as a value or as an error of its own.
-//! Documents are split where YAML says a document starts (a line that begins with `---`), as kubectl does.
+//! An invalid document does not hide the others: each is a value or an error of its own. As in
+//! kubectl, a line that begins with `---` starts a document.
 
 use serde_json::Value;
 
-/// One document of a text: its number, from 1, and what it holds.
+/// A document of a text.
 #[derive(Debug)]
 pub struct Document {
     /// Position among the documents of the text, from 1.
     pub number: usize,
-    /// The object, or why it cannot be read.
+    /// The object, or the error.
     pub content: Result<Value, DocumentError>,
 }
 
-/// Why a document cannot be read.
+/// An error in a document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Not YAML, with the position in the whole text.
@@ -28,12 +29,12 @@ pub enum DocumentError {
     NotAnObject(&'static str),
 }
 
-/// Splits a text into its documents. Empty documents are left out; a text without any gives none.
+/// Splits a text into its documents, without empty ones.
 #[must_use]
 pub fn split(text: &str) -> Vec<Document> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let chunks = yaml_chunks(text);
-    // A JSON text has no line that begins with ---: a string cannot hold a line break.
+    // No line of a JSON text begins with ---: a string contains no line break.
     if text.trim_start().starts_with('{') && chunks.len() < 2 {
         json_values(text).unwrap_or_else(|| yaml_documents(&chunks))
     } else {
@@ -41,8 +42,8 @@ pub fn split(text: &str) -> Vec<Document> {
     }
 }
 
-/// Reads concatenated JSON values; `None` where the text is a YAML flow mapping rather than JSON.
-/// Behind a broken value it goes on at the next line that begins with `{`, as one JSON document a line and as printed ones do.
+/// Reads concatenated JSON values; `None` if the text is a YAML flow mapping. After an invalid
+/// value it continues at the next line that begins with `{`.
 fn json_values(text: &str) -> Option<Vec<Document>> {
     let mut documents = Vec::new();
     let mut start = 0;
@@ -92,7 +93,8 @@ fn yaml_documents(chunks: &[(usize, &str)]) -> Vec<Document> {
     documents
 }
 
-/// Returns the chunks of a YAML stream, each with the number of lines before it. Chunks of comments only are left out.
+/// Returns the chunks of a YAML stream, each with the number of lines before it, without those that
+/// contain only comments.
 fn yaml_chunks(text: &str) -> Vec<(usize, &str)> {
     let mut chunks = Vec::new();
     let (mut start, mut start_line, mut offset) = (0, 0, 0);
@@ -115,7 +117,7 @@ fn yaml_chunks(text: &str) -> Vec<(usize, &str)> {
     chunks
 }
 
-/// The library's limits against hostile YAML stay, but for those that a long List of real pods would hit.
+/// Raises the limits of the library that a long List of real pods exceeds; the others stay.
 fn yaml_options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -126,7 +128,7 @@ fn yaml_options() -> serde_saphyr::Options {
     }
 }
 
-/// The library's message on one line, with the position in the whole text.
+/// Returns the message of the library on one line, with the position in the whole text.
 fn yaml_error(error: &serde_saphyr::Error, lines_before: usize) -> DocumentError {
     DocumentError::Yaml(error.render_with_options(serde_saphyr::render_options! {
         formatter: &serde_saphyr::UserMessageFormatter,
@@ -135,7 +137,7 @@ fn yaml_error(error: &serde_saphyr::Error, lines_before: usize) -> DocumentError
     }))
 }
 
-/// The library's message with the position in the whole text: it counts from behind `before`.
+/// Returns the message of the library with the position in the whole text, after `before`.
 fn json_error(error: &serde_json::Error, before: &str) -> DocumentError {
     let message = error.to_string();
     let (line, column) = (error.line(), error.column());
@@ -161,7 +163,7 @@ fn object(value: Value) -> Result<Value, DocumentError> {
     }
 }
 
-/// Returns what a JSON value is called in an error.
+/// Returns the name of a JSON type for an error.
 #[must_use]
 pub fn type_name(value: &Value) -> &'static str {
     match value {

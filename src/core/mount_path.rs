@@ -1,16 +1,17 @@
 //! Mount paths as the kubelet resolves them.
 //!
-//! The API server compares `mountPath` as text: `/certs/client/`, `//certs//client`, `/a/../certs/client` and `certs/client` are four
-//! paths to it and one to the container, where the later mount wins.
+//! The API server compares `mountPath` as text: `/certs/client/`, `//certs//client`,
+//! `/a/../certs/client` and `certs/client` are four paths to it. In the container they are one
+//! path, and the last mount wins.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// Returns the path that a mount lands at: absolute, without `.`, `..`, empty parts and a trailing slash.
-/// Lexical, as Go's `path.Clean("/" + path)`: symbolic links of the image are not known at admission.
+/// Returns the absolute path without `.`, `..`, empty parts and a trailing slash. Lexical, as
+/// `path.Clean("/" + path)` in Go: symbolic links of the image are unknown at admission.
 #[must_use]
 pub fn clean(path: &str) -> Cow<'_, str> {
-    if is_plain(path) {
+    if is_certainly_clean(path) {
         return Cow::Borrowed(path);
     }
     let mut parts = Vec::new();
@@ -26,21 +27,22 @@ pub fn clean(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("/{}", parts.join("/")))
 }
 
-/// Whether a path is clean at first sight: nearly all are, and they are asked for often.
-fn is_plain(path: &str) -> bool {
+/// Whether a path is certainly clean, as nearly all are. A fast check on the review path.
+fn is_certainly_clean(path: &str) -> bool {
     let bytes = path.as_bytes();
     let following = bytes.get(1..).unwrap_or_default();
-    let is_odd = |(byte, next): (&u8, &u8)| (*byte == b'/') & ((*next == b'/') | (*next == b'.'));
-    // Without an early end, so that the compiler may look at many bytes at once.
-    let some_odd = bytes
+    let is_unclean =
+        |(byte, next): (&u8, &u8)| (*byte == b'/') & ((*next == b'/') | (*next == b'.'));
+    // No early return, so that the compiler can use vector instructions.
+    let has_unclean = bytes
         .iter()
         .zip(following)
-        .map(is_odd)
-        .fold(false, |some, odd| some | odd);
-    path.starts_with('/') && !path.ends_with('/') && !some_odd
+        .map(is_unclean)
+        .fold(false, |some, it| some | it);
+    path.starts_with('/') && !path.ends_with('/') && !has_unclean
 }
 
-/// Whether one clean path lies strictly below another.
+/// Whether a clean path is strictly below another.
 #[must_use]
 pub fn is_below(path: &str, ancestor: &str) -> bool {
     if ancestor == "/" {
@@ -50,7 +52,7 @@ pub fn is_below(path: &str, ancestor: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether two clean paths are the same or one lies below the other.
+/// Whether two clean paths are equal or one is below the other.
 #[must_use]
 pub fn overlap(a: &str, b: &str) -> bool {
     a == b || is_below(a, b) || is_below(b, a)
@@ -75,23 +77,23 @@ pub fn join(path: &str, rest: &str) -> String {
     }
 }
 
-/// Clean paths of which none lies below another, each with a value; found in n log n.
+/// Clean paths, none of them below another, with look-up in log n.
 #[derive(Debug)]
 pub struct Outermost<T>(Vec<(T, usize)>);
 
 impl<T: AsRef<str>> Outermost<T> {
-    /// Keeps the outermost of some paths, with their positions.
+    /// Keeps the outermost paths, with their positions in the list.
     pub fn of(paths: impl IntoIterator<Item = T>) -> Self {
         let mut sorted: Vec<(T, usize)> = paths.into_iter().zip(0..).collect();
         sorted.sort_by(|(a, at), (b, bt)| order(a.as_ref(), b.as_ref()).then(at.cmp(bt)));
-        // What lies below a path follows it.
+        // Paths below a path follow it.
         sorted.dedup_by(|(path, _), (outer, _)| {
             path.as_ref() == outer.as_ref() || is_below(path.as_ref(), outer.as_ref())
         });
         Self(sorted)
     }
 
-    /// Returns the one that a clean path is, or lies below, and its position.
+    /// Returns the path that is equal to a clean path or above it, and its position.
     pub fn at_or_above(&self, path: &str) -> Option<(&T, usize)> {
         let after = self
             .0
@@ -101,7 +103,7 @@ impl<T: AsRef<str>> Outermost<T> {
         is_above.then_some((known, *at))
     }
 
-    /// Returns the first that lies below a clean path.
+    /// Returns the first path below a clean path.
     pub fn below(&self, path: &str) -> Option<&T> {
         let after = self
             .0
@@ -111,12 +113,12 @@ impl<T: AsRef<str>> Outermost<T> {
     }
 }
 
-/// Paths in an order in which those below another one are found in log n.
+/// Sorted paths, with look-up of the paths below another in log n.
 #[derive(Debug)]
 pub struct SortedPaths(Vec<String>);
 
 impl SortedPaths {
-    /// Sorts paths, as they are once they are clean.
+    /// Cleans and sorts paths.
     pub fn of<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
         let clean = |path| clean(path).into_owned();
         let mut sorted: Vec<String> = paths.into_iter().map(clean).collect();
@@ -124,7 +126,7 @@ impl SortedPaths {
         Self(sorted)
     }
 
-    /// Whether one of them lies strictly below a clean path.
+    /// Whether one of them is strictly below a clean path.
     #[must_use]
     pub fn has_below(&self, path: &str) -> bool {
         let after = self.0.partition_point(|known| order(known, path).is_le());
@@ -133,10 +135,10 @@ impl SortedPaths {
     }
 }
 
-/// Orders paths so that all below a path follow it at once: `/a`, `/a/b`, `/a-b`.
+/// Orders paths so that the paths below a path follow it directly: `/a`, `/a/b`, `/a-b`.
 fn order(a: &str, b: &str) -> Ordering {
     let key = |byte: u8| if byte == b'/' { 0 } else { byte };
-    // The root ends in a slash.
+    // The root ends with a slash.
     let [a, b] = [a, b].map(|path| path.trim_end_matches('/').bytes().map(key));
     a.cmp(b)
 }

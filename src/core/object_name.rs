@@ -1,7 +1,7 @@
-//! Names of namespaces and pods, as the API server allows them: parsed once, where a request is read (rule F7).
+//! Names of namespaces and pods, parsed once where a request is read (F7).
 //!
-//! A namespace or pod name of a request goes into paths of the API and into Events. As a plain string it could hold a slash or a
-//! question mark, and a request to that path would be a request to another object. Code that needs a name takes one of these types.
+//! A name of a request becomes part of API paths and of Events. A name with a slash or a question
+//! mark would make the path of another object. Code that needs a name takes one of these types.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
 
@@ -10,55 +10,30 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-/// Why a text is not a name.
+/// A text is not a valid name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotAName(&'static str);
+pub struct InvalidName(&'static str);
 
-impl NotAName {
+impl InvalidName {
     /// Returns the reason, to follow `is "…",`.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         self.0
     }
 }
 
-/// Longest RFC 1123 label.
-const LABEL: usize = 63;
-/// Longest RFC 1123 subdomain.
-const SUBDOMAIN: usize = 253;
+/// The maximum length of an RFC 1123 label.
+const MAX_LABEL: usize = 63;
+/// The maximum length of an RFC 1123 subdomain.
+const MAX_SUBDOMAIN: usize = 253;
 
 fn is_label(text: &str) -> bool {
-    let is_inner = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    let bytes = text.as_bytes();
-    !bytes.is_empty()
-        && bytes.iter().all(is_inner)
-        && bytes.first() != Some(&b'-')
-        && bytes.last() != Some(&b'-')
-}
-
-fn check_namespace(text: &str) -> Result<(), NotAName> {
-    if text.len() <= LABEL && is_label(text) {
-        Ok(())
-    } else {
-        Err(NotAName(
-            "which is not a namespace name: at most 63 of a-z, 0-9 and -, with a letter or digit at both ends",
-        ))
-    }
-}
-
-fn check_pod(text: &str) -> Result<(), NotAName> {
-    if text.len() <= SUBDOMAIN && text.split('.').all(is_label) {
-        Ok(())
-    } else {
-        Err(NotAName(
-            "which is not a pod name: at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends of each part",
-        ))
-    }
+    let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:ident) => {
+    ($(#[$doc:meta])* $name:ident, $is_valid:expr, $reason:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub struct $name(Box<str>);
@@ -72,26 +47,11 @@ macro_rules! name {
         }
 
         impl FromStr for $name {
-            type Err = NotAName;
+            type Err = InvalidName;
 
-            fn from_str(text: &str) -> Result<Self, NotAName> {
-                $check(text).map(|()| Self(text.into()))
-            }
-        }
-
-        impl TryFrom<&str> for $name {
-            type Error = NotAName;
-
-            fn try_from(text: &str) -> Result<Self, NotAName> {
-                text.parse()
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = NotAName;
-
-            fn try_from(text: String) -> Result<Self, NotAName> {
-                $check(&text).map(|()| Self(text.into_boxed_str()))
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                let is_valid: fn(&str) -> bool = $is_valid;
+                is_valid(text).then(|| Self(text.into())).ok_or(InvalidName($reason))
             }
         }
 
@@ -99,12 +59,6 @@ macro_rules! name {
             type Target = str;
 
             fn deref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
                 &self.0
             }
         }
@@ -126,12 +80,14 @@ macro_rules! name {
 name!(
     /// The name of a namespace: an RFC 1123 label.
     NamespaceName,
-    check_namespace
+    |text| text.len() <= MAX_LABEL && is_label(text),
+    "which is not a namespace name: at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 );
 name!(
     /// The name of a pod: an RFC 1123 subdomain.
     PodName,
-    check_pod
+    |text| text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_label),
+    "which is not a pod name: at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends of each part"
 );
 
 #[cfg(test)]
@@ -155,7 +111,6 @@ mod tests {
     #[case("ü", false)]
     fn f7_a_namespace_is_an_rfc_1123_label(#[case] text: &str, #[case] expected: bool) {
         assert_eq!(text.parse::<NamespaceName>().is_ok(), expected);
-        assert_eq!(NamespaceName::try_from(text.to_owned()).is_ok(), expected);
     }
 
     #[rstest]
@@ -170,7 +125,6 @@ mod tests {
     #[case("", false)]
     fn f7_a_pod_name_is_an_rfc_1123_subdomain(#[case] text: &str, #[case] expected: bool) {
         assert_eq!(text.parse::<PodName>().is_ok(), expected);
-        assert_eq!(PodName::try_from(text.to_owned()).is_ok(), expected);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! A pod as the rules read it: borrowed from the request's text, only the fields that some rule looks at.
+//! A pod with the fields that rules read, borrowed from the text of the request.
 //!
-//! Everything else is skipped, so that unknown fields of a newer Kubernetes cost nothing and survive:
-//! changes are written as patch operations, never by writing this view back.
-//! Every list may be missing or null, and every text may be missing: a pod that the API server will refuse gets here too.
+//! Other fields are skipped, so that fields of a newer Kubernetes cost nothing and are kept:
+//! changes are patch operations, and a pod is never serialised again. Every list may be absent or
+//! null, and every string may be absent: the API server calls before it validates the pod.
 
 mod bounds;
 mod env;
@@ -11,7 +11,7 @@ mod mount;
 mod text;
 mod volume;
 
-use crate::core::shown::{sentence, shown};
+use crate::core::quote::{escape, quote};
 use index::VolumeIndex;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -26,20 +26,20 @@ pub use volume::Volume;
 /// A pod.
 #[derive(Clone, Debug, Default)]
 pub struct Pod<'a> {
-    /// Its metadata.
+    /// `metadata`.
     pub metadata: Metadata<'a>,
-    /// Its spec.
+    /// `spec`.
     pub spec: Spec<'a>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(rename = "Pod")]
+        #[serde(bound(deserialize = "'de: 'a"), rename = "Pod")]
         struct Fields<'a> {
-            #[serde(borrow, default, deserialize_with = "text::null_as_default")]
+            #[serde(default, deserialize_with = "text::null_as_default")]
             metadata: Metadata<'a>,
-            #[serde(borrow, default, deserialize_with = "text::null_as_default")]
+            #[serde(default, deserialize_with = "text::null_as_default")]
             spec: Spec<'a>,
         }
         let Fields { metadata, spec } = Fields::deserialize(deserializer)?;
@@ -51,24 +51,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
 
 /// A pod's metadata.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Metadata<'a> {
-    /// Missing where the API server is to generate it.
-    #[serde(borrow)]
+    /// Absent if the API server generates it.
     pub name: Option<Text<'a>>,
-    /// What the generated name begins with.
-    #[serde(borrow)]
+    /// The prefix of a generated name.
     pub generate_name: Option<Text<'a>>,
-    /// May be missing during admission.
-    #[serde(borrow)]
+    /// May be absent during admission.
     pub namespace: Option<Text<'a>>,
     /// Labels.
-    #[serde(borrow, default, deserialize_with = "bounds::labels")]
+    #[serde(default, deserialize_with = "bounds::labels")]
     pub labels: Option<Map<'a>>,
-    /// Annotations; `None` where there is no object to add one to.
-    #[serde(borrow, default, deserialize_with = "bounds::annotations")]
+    /// Annotations; `None` if there is no object to add one to.
+    #[serde(default, deserialize_with = "bounds::annotations")]
     pub annotations: Option<Map<'a>>,
-    /// Owners.
+    /// `metadata.ownerReferences`.
     #[serde(default, deserialize_with = "bounds::owners")]
     pub owner_references: Option<Vec<OwnerReference>>,
 }
@@ -76,103 +73,99 @@ pub struct Metadata<'a> {
 /// An owner of a pod.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct OwnerReference {
-    /// Whether it controls the pod.
+    /// Whether the owner is the controller of the pod.
     pub controller: Option<bool>,
 }
 
 /// A pod's spec.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Spec<'a> {
-    /// What `/etc/hosts` gets.
-    #[serde(borrow, default, deserialize_with = "bounds::host_aliases")]
+    /// Entries of `/etc/hosts`.
+    #[serde(default, deserialize_with = "bounds::host_aliases")]
     pub host_aliases: Option<Vec<HostAlias<'a>>>,
     /// Volumes.
-    #[serde(borrow, default, deserialize_with = "bounds::volumes")]
+    #[serde(default, deserialize_with = "bounds::volumes")]
     pub volumes: Option<Vec<Volume<'a>>>,
     /// Containers.
-    #[serde(borrow, default, deserialize_with = "bounds::containers")]
+    #[serde(default, deserialize_with = "bounds::containers")]
     pub containers: Option<Vec<Container<'a>>>,
     /// Init containers, native sidecars among them.
-    #[serde(borrow, default, deserialize_with = "bounds::containers")]
+    #[serde(default, deserialize_with = "bounds::containers")]
     pub init_containers: Option<Vec<Container<'a>>>,
     /// `Never` for every job pod.
-    #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
-    /// Labels that its node must have.
-    #[serde(borrow, default, deserialize_with = "bounds::node_selector")]
+    /// Labels that the node must have.
+    #[serde(default, deserialize_with = "bounds::node_selector")]
     pub node_selector: Option<Map<'a>>,
-    /// Taints that it tolerates.
-    #[serde(borrow, default, deserialize_with = "bounds::tolerations")]
+    /// Tolerations of taints.
+    #[serde(default, deserialize_with = "bounds::tolerations")]
     pub tolerations: Option<Vec<Toleration<'a>>>,
-    /// Its operating system, where it is said.
-    #[serde(borrow)]
+    /// The operating system.
     pub os: Option<Os<'a>>,
-    /// The container runtime that its node must offer.
-    #[serde(borrow)]
+    /// The RuntimeClass.
     pub runtime_class_name: Option<Text<'a>>,
-    /// Where the volumes are.
+    /// Volumes by name.
     #[serde(skip)]
     volume_index: VolumeIndex<'a>,
 }
 
 /// `spec.os`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 pub struct Os<'a> {
     /// `linux` or `windows`.
-    #[serde(borrow)]
     pub name: Option<Text<'a>>,
 }
 
-/// One line of `/etc/hosts`.
+/// An entry of `/etc/hosts`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 pub struct HostAlias<'a> {
     /// The address, as written.
-    #[serde(borrow)]
     pub ip: Option<Text<'a>>,
-    /// Its hostnames.
-    #[serde(borrow, default, deserialize_with = "bounds::hostnames")]
+    /// The hostnames of the address.
+    #[serde(default, deserialize_with = "bounds::hostnames")]
     pub hostnames: Option<Vec<Text<'a>>>,
 }
 
 /// A container.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Container<'a> {
     /// `build` and `helper` are the runner's; services are named by alias or `svc-N`.
-    #[serde(borrow, default, deserialize_with = "bounds::name")]
+    #[serde(default, deserialize_with = "bounds::name")]
     pub name: Option<Text<'a>>,
     /// The image reference.
-    #[serde(borrow, default, deserialize_with = "bounds::path")]
+    #[serde(default, deserialize_with = "bounds::path")]
     pub image: Option<Text<'a>>,
-    /// The entrypoint, where the pod sets it.
-    #[serde(borrow, default, deserialize_with = "bounds::words")]
+    /// The entrypoint, if the pod sets it.
+    #[serde(default, deserialize_with = "bounds::words")]
     pub command: Option<Vec<Text<'a>>>,
-    /// The arguments, where the pod sets them.
-    #[serde(borrow, default, deserialize_with = "bounds::words")]
+    /// The arguments, if the pod sets them.
+    #[serde(default, deserialize_with = "bounds::words")]
     pub args: Option<Vec<Text<'a>>>,
-    /// The two variables that a rule looks at.
-    #[serde(borrow, default, deserialize_with = "text::null_as_default")]
+    /// The two variables that rules read.
+    #[serde(default, deserialize_with = "text::null_as_default")]
     pub env: Env<'a>,
     /// Mounts.
-    #[serde(borrow, default, deserialize_with = "bounds::mounts")]
+    #[serde(default, deserialize_with = "bounds::mounts")]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
     /// Raw block devices.
-    #[serde(borrow, default, deserialize_with = "bounds::devices")]
+    #[serde(default, deserialize_with = "bounds::devices")]
     pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
-    /// Its privileges.
+    /// `securityContext`.
     pub security_context: Option<SecurityContext>,
-    /// Its limits.
+    /// `resources`.
     pub resources: Option<Resources>,
     /// `Always` makes an init container a native sidecar.
-    #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
 }
 
-/// A container's privileges.
+/// The security context of a container.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct SecurityContext {
-    /// Whether it runs privileged.
+    /// Whether the container is privileged.
     pub privileged: Option<bool>,
 }
 
@@ -183,43 +176,40 @@ pub struct Resources {
     pub limits: Option<Limits>,
 }
 
-/// The limits of a container, as far as a rule asks for them.
+/// The limits of a container that rules read.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Limits {
-    /// Whether local storage is limited; the quantity does not matter.
+    /// The limit of local storage; rules ignore the quantity.
     #[serde(rename = "ephemeral-storage")]
     pub ephemeral_storage: Option<IgnoredAny>,
 }
 
 /// A raw block device of a container.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 pub struct VolumeDevice<'a> {
     /// The volume.
-    #[serde(borrow, default, deserialize_with = "bounds::name")]
+    #[serde(default, deserialize_with = "bounds::name")]
     pub name: Option<Text<'a>>,
 }
 
 /// A toleration.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Toleration<'a> {
     /// Empty matches all keys.
-    #[serde(borrow)]
     pub key: Option<Text<'a>>,
     /// `Equal` by default.
-    #[serde(borrow)]
     pub operator: Option<Text<'a>>,
     /// The taint's value.
-    #[serde(borrow)]
     pub value: Option<Text<'a>>,
     /// Empty matches all effects.
-    #[serde(borrow)]
     pub effect: Option<Text<'a>>,
     /// Seconds.
     pub toleration_seconds: Option<i64>,
 }
 
-/// Which of a pod's lists a container is in.
+/// The list of the pod that contains a container.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ContainerList {
     /// `spec.containers`.
@@ -229,7 +219,7 @@ pub enum ContainerList {
 }
 
 impl ContainerList {
-    /// Returns the list's field.
+    /// Returns the name of the field.
     #[must_use]
     pub fn field(self) -> &'static str {
         match self {
@@ -247,12 +237,12 @@ impl ContainerList {
     }
 }
 
-/// The place of a container in a pod: `containers` come before `initContainers`.
+/// The position of a container in a pod: `containers` come before `initContainers`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ContainerId {
-    /// Its list.
+    /// The list.
     pub list: ContainerList,
-    /// Its index there.
+    /// The index in the list.
     pub index: usize,
 }
 
@@ -260,9 +250,9 @@ impl<'a> Pod<'a> {
     /// Reads a pod from JSON.
     ///
     /// # Errors
-    /// Where the text is not JSON, a field that a rule reads has another type, or the pod has more of something than is read.
+    /// If the text is not JSON, a field has an unexpected type, or the pod exceeds a limit.
     pub fn from_json(text: &'a str) -> Result<Self, PodError> {
-        // The path is worth its cost only once something is wrong.
+        // Tracking the path is expensive, so a second reading does it after an error.
         serde_json::from_str(text).map_err(|error| {
             if let Some(bound) = OverBound::found_in(&error) {
                 return PodError::OverBound(bound);
@@ -282,14 +272,8 @@ impl<'a> Pod<'a> {
 
     /// Returns all containers: `spec.containers`, then `spec.initContainers`.
     pub fn containers(&self) -> impl Iterator<Item = (ContainerId, &Container<'a>)> {
-        let Spec {
-            containers,
-            init_containers,
-            ..
-        } = &self.spec;
-        ContainerList::Containers
-            .places(containers)
-            .chain(ContainerList::InitContainers.places(init_containers))
+        let containers = ContainerList::Containers.places(&self.spec.containers);
+        containers.chain(ContainerList::InitContainers.places(&self.spec.init_containers))
     }
 
     /// Returns a container.
@@ -309,7 +293,7 @@ impl<'a> Pod<'a> {
         containers.find(|(_, container)| container.name() == "build")
     }
 
-    /// Returns a container, to change it.
+    /// Returns a container for a change.
     pub fn container_mut(&mut self, id: ContainerId) -> Option<&mut Container<'a>> {
         let list = match id.list {
             ContainerList::Containers => &mut self.spec.containers,
@@ -324,13 +308,13 @@ impl<'a> Pod<'a> {
         self.spec.volumes.as_deref().unwrap_or_default()
     }
 
-    /// Returns the first volume of a name.
+    /// Returns the first volume with a name.
     #[must_use]
     pub fn volume(&self, name: &str) -> Option<&Volume<'a>> {
         self.volumes().get(self.volume_index(name)?)
     }
 
-    /// Returns the index of the first volume of a name.
+    /// Returns the index of the first volume with a name.
     #[must_use]
     pub fn volume_index(&self, name: &str) -> Option<usize> {
         self.spec.volume_index.find(self.volumes(), name)
@@ -361,7 +345,7 @@ impl<'a> Pod<'a> {
         self.metadata.annotations.as_ref()?.get(key)
     }
 
-    /// Returns the name, or what it begins with; empty where neither is said.
+    /// Returns the name, or the prefix of a generated one; empty if the pod has neither.
     #[must_use]
     pub fn name(&self) -> &str {
         [&self.metadata.name, &self.metadata.generate_name]
@@ -373,36 +357,36 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// Why a pod cannot be read.
+/// An error in the JSON of a pod.
 #[derive(Debug, thiserror::Error)]
 pub enum PodError {
-    /// A field has a type that no Kubernetes version gives it.
-    #[error("{}: {}", shown(path), sentence(problem))]
+    /// A field has an unexpected type.
+    #[error("{}: {}", quote(path), escape(problem))]
     FieldType {
         /// As in `spec.containers[0].name`.
         path: String,
-        /// What serde says of it.
+        /// The error of serde.
         problem: String,
     },
-    /// The pod has more of something than is read.
+    /// The pod exceeds a limit.
     #[error(transparent)]
     OverBound(OverBound),
 }
 
 impl<'a> Container<'a> {
-    /// Returns its name; empty where it has none.
+    /// Returns the name; empty if it has none.
     #[must_use]
     pub fn name(&self) -> &str {
         text(&self.name)
     }
 
-    /// Returns its mounts.
+    /// Returns the mounts.
     #[must_use]
     pub fn mounts(&self) -> &[VolumeMount<'a>] {
         self.volume_mounts.as_deref().unwrap_or_default()
     }
 
-    /// Whether it runs privileged.
+    /// Whether the container is privileged.
     #[must_use]
     pub fn is_privileged(&self) -> bool {
         self.security_context
@@ -411,7 +395,7 @@ impl<'a> Container<'a> {
             == Some(true)
     }
 
-    /// Whether its local storage is limited.
+    /// Whether a limit of local storage is set.
     #[must_use]
     pub fn limits_ephemeral_storage(&self) -> bool {
         let limits = self.resources.as_ref().and_then(|it| it.limits.as_ref());
@@ -425,7 +409,7 @@ impl<'a> Container<'a> {
     }
 }
 
-/// Returns a text, or the empty one.
+/// Returns a string; the empty one if it is absent.
 pub(crate) fn text<'t>(text: &'t Option<Text<'_>>) -> &'t str {
     text.as_ref().map(Text::as_str).unwrap_or_default()
 }

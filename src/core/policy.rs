@@ -1,11 +1,11 @@
-//! Policies as the rules use them: parsed, so that a [`Policy`] cannot be wrong.
+//! Policies as the rules use them. A [`Policy`] is only made by parsing, so it is valid.
 //!
 //! ```text
 //! text ─► document::split ─► schema::check ─► parse ─► Policy ─► set::PolicySet ─► Desired (per pod)
-//!                              └── every error of the file, with its field ──┘
+//!                              └── errors of the file, with fields ──────────┘
 //! ```
 //!
-//! Parsing collects every error; nothing later has to ask whether a policy is valid.
+//! Parsing collects every error.
 
 mod file;
 mod hint;
@@ -16,11 +16,12 @@ pub mod selector;
 pub mod set;
 mod suffixes;
 
-pub use file::{PolicyError, PolicyFile, read, read_object, read_stored};
+pub(crate) use file::read_stored;
+pub use file::{PolicyError, PolicyFile, read, read_object};
 pub use hint::hints;
 pub use parse::{FieldError, fixed_address};
 pub use set::{Desired, PolicySet};
-pub use suffixes::{HostnameSuffixes, Recorded, Taken};
+pub use suffixes::{HostnameSuffixes, IngressHostnames, RecordedHostnames};
 
 use selector::Selector;
 use serde_json::value::RawValue;
@@ -28,80 +29,81 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use crate::core::crd::{Mode, VolumeContainers, form};
+pub use crate::core::crd::{Mode, VolumeContainers};
 
-/// The directory that dind writes the docker client's certificates to, unless `DOCKER_TLS_CERTDIR` says otherwise.
+/// The directory to which dind writes the certificates of the docker client, unless
+/// `DOCKER_TLS_CERTDIR` is set.
 pub const CLIENT_CERT_DIRECTORY: &str = "/certs/client";
-/// Where dockerd keeps its data.
+/// The data directory of dockerd.
 pub const DOCKER_ROOT: &str = "/var/lib/docker";
 
-/// A `JobPodPolicy`, parsed.
+/// A valid `JobPodPolicy`.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// `metadata.name`.
     pub name: String,
-    /// `name@generation`, or the name where there is no generation (a file): what the pod's annotation says.
+    /// `name@generation`, or the name without a generation (a file), for the annotation of the pod.
     pub label: String,
-    /// Higher wins.
+    /// The higher priority wins.
     pub priority: i32,
-    /// Whether it changes pods.
+    /// Whether the policy changes pods.
     pub mode: Mode,
-    /// Among job pods.
+    /// Selects job pods.
     pub pod_selector: Selector,
-    /// Among namespaces that opted in.
+    /// Selects namespaces that opted in.
     pub namespace_selector: Selector,
-    /// Hostnames and where their addresses come from, in the policy's order.
+    /// Hostnames and the sources of their addresses, in the order of the policy.
     pub host_aliases: Vec<HostAlias>,
-    /// What dind pods get; `None` leaves everything about docker alone.
+    /// For pods with a dind container; `None` changes nothing about docker.
     pub dind: Option<Dind>,
 }
 
-/// An address and its hostnames. Without hostnames (only with an Ingress) they are those of the Ingress rules.
+/// An address and its hostnames.
 #[derive(Clone, Debug)]
 pub struct HostAlias {
-    /// The address, or what has it.
+    /// The address, or its source.
     pub address: Address,
-    /// RFC 1123 subdomains, lower case.
+    /// RFC 1123 subdomains, lower case. If empty, those of the rules of an Ingress.
     pub hostnames: Vec<String>,
-    /// Which hostnames of an Ingress' rules are taken, where `hostnames` is empty.
+    /// The hostnames to accept from the rules of an Ingress, if `hostnames` is empty.
     pub suffixes: HostnameSuffixes,
 }
 
-/// A fixed address, or the object that has it now.
+/// A fixed address, or the object that has the address.
 #[derive(Clone, Debug)]
 pub enum Address {
-    /// Never a loopback or unspecified one.
+    /// Neither a loopback nor the unspecified address.
     Fixed(IpAddr),
-    /// Followed in a cluster; given by `--address` offline.
+    /// Watched in a cluster; `--address` sets it offline.
     Live(Source),
 }
 
 /// An object with addresses: `ingress/cicd/gitlab-registry`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Source {
-    /// Its kind.
+    /// The kind.
     pub kind: SourceKind,
-    /// Its namespace.
+    /// The namespace.
     pub namespace: String,
-    /// Its name.
+    /// The name.
     pub name: String,
 }
 
-/// The kinds of objects that have addresses.
+/// The kinds of objects with addresses.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum SourceKind {
     /// `networking.k8s.io` Ingress.
     Ingress,
-    /// Service, by the address of its load balancer.
+    /// Service, with the address of its load balancer.
     Service,
-    /// Service, by its address inside the cluster.
+    /// Service, with its cluster IP.
     ServiceClusterIp,
     /// `gateway.networking.k8s.io` Gateway.
     Gateway,
 }
 
 impl SourceKind {
-    /// Returns the word that `from:` and `--address` use.
+    /// Returns the name in `from:` and `--address`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -155,19 +157,19 @@ impl std::str::FromStr for Source {
     }
 }
 
-/// What live sources have now.
-pub type LiveAddresses = BTreeMap<Source, Live>;
+/// The addresses of sources now.
+pub type LiveAddresses = BTreeMap<Source, ResolvedAddresses>;
 
-/// What a live source has now, or had when it was last seen with an address.
+/// The addresses of a source: the current ones, or the last known ones.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Live {
-    /// In the source's own order.
+pub struct ResolvedAddresses {
+    /// In the order of the source.
     pub addresses: Vec<IpAddr>,
-    /// The hostnames of an Ingress' rules, in their order, each once.
+    /// The hostnames in the rules of an Ingress, in their order, each once.
     pub hostnames: Vec<String>,
 }
 
-impl FromIterator<IpAddr> for Live {
+impl FromIterator<IpAddr> for ResolvedAddresses {
     fn from_iter<T: IntoIterator<Item = IpAddr>>(addresses: T) -> Self {
         Self {
             addresses: addresses.into_iter().collect(),
@@ -176,14 +178,14 @@ impl FromIterator<IpAddr> for Live {
     }
 }
 
-/// What dind pods get.
+/// The changes of pods with a dind container.
 #[derive(Clone, Debug)]
 pub struct Dind {
-    /// Further images that count as dind.
+    /// Further images of dind.
     pub images: Vec<Glob>,
-    /// The docker client's certificate directory.
+    /// The certificate directory of the docker client.
     pub client_certs: ClientCerts,
-    /// Volumes, in the policy's order.
+    /// Volumes, in the order of the policy.
     pub volumes: Vec<DindVolume>,
     /// Certificate authorities of registries.
     pub registry_cas: Vec<RegistryCa>,
@@ -193,69 +195,69 @@ pub struct Dind {
     pub tolerations: Vec<PolicyToleration>,
 }
 
-/// How the docker client's certificate directory is kept free.
+/// The certificate directory of the docker client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientCerts {
-    /// What to do with what else sits there.
+    /// The action for other content mounted there.
     pub on_conflict: OnConflict,
     /// A Kubernetes quantity of bytes.
     pub size_limit: String,
 }
 
-/// What to do with a conflicting mount.
+/// The action for a conflicting mount.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum OnConflict {
-    /// Put a memory-backed emptyDir there.
+    /// Mount a memory-backed emptyDir instead.
     Replace,
-    /// Replace it and mount it at this clean path.
+    /// Replace it, and mount the displaced content at this clean path.
     Relocate(String),
-    /// Leave it and say so.
+    /// Leave it and report it.
     Report,
-    /// Refuse the pod.
+    /// Deny the pod.
     Deny,
 }
 
 /// A volume for dind.
 #[derive(Clone, Debug)]
 pub struct DindVolume {
-    /// Preferred name in the pod.
+    /// The preferred name in the pod.
     pub name: String,
-    /// Clean absolute path.
+    /// A clean absolute path.
     pub path: String,
     /// Whether the mount is read-only.
     pub read_only: bool,
-    /// Which containers get it.
+    /// The containers that mount it.
     pub containers: VolumeContainers,
-    /// Where its content comes from.
+    /// The source.
     pub source: VolumeSource,
 }
 
-/// A volume's source, rendered once.
+/// The source of a volume, rendered once.
 #[derive(Clone, Debug)]
 pub struct VolumeSource {
-    /// The source's field in a Volume, `emptyDir` for one.
+    /// The field of the source in a Volume, as in `emptyDir`.
     pub field: &'static str,
-    /// The source itself, as JSON.
+    /// The source, JSON.
     pub json: Box<RawValue>,
-    /// For sources that are one and the same directory in every volume that names them: the claim, path or export.
+    /// The claim, path or export, if every volume with this source is the same directory.
     pub identity: Option<String>,
 }
 
 impl VolumeSource {
-    /// Whether it is a directory of the node.
+    /// Whether it is a directory on the node.
     #[must_use]
     pub fn is_host_path(&self) -> bool {
         self.field == "hostPath"
     }
 
-    /// Whether nothing can be written through it, whatever the mount says.
+    /// Whether it is read-only, whatever the mount says.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(self.field, "configMap" | "secret")
     }
 }
 
-/// A registry's certificate authority.
+/// The certificate authority of a registry.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RegistryCa {
     /// `host` or `host:port`.
@@ -269,18 +271,18 @@ pub struct RegistryCa {
 /// A toleration, rendered once.
 #[derive(Clone, Debug)]
 pub struct PolicyToleration {
-    /// What makes two tolerations equal.
+    /// The terms that make two tolerations equal.
     pub terms: TolerationTerms,
-    /// The toleration as the policy writes it.
+    /// The toleration of the policy, JSON.
     pub json: Box<RawValue>,
 }
 
-/// A toleration after the API's defaults.
+/// A toleration with the defaults of the API.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct TolerationTerms {
     /// Empty matches all keys.
     pub key: String,
-    /// `Equal` unless said otherwise.
+    /// `Equal` by default.
     pub operator: String,
     /// Empty with `Exists`.
     pub value: String,
@@ -317,7 +319,7 @@ impl fmt::Display for TolerationTerms {
 pub struct Glob(String);
 
 impl Glob {
-    /// Takes any pattern that is not empty.
+    /// Creates a glob from a pattern that is not empty.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         Self(pattern.to_owned())
@@ -329,7 +331,7 @@ impl Glob {
         &self.0
     }
 
-    /// Whether the whole text fits the pattern.
+    /// Whether the whole text matches the pattern.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else {
@@ -340,7 +342,7 @@ impl Glob {
         };
         let mut parts: Vec<&str> = rest.split('*').collect();
         let last = parts.pop().unwrap_or_default();
-        // The leftmost place of each part leaves the most for the ones behind it.
+        // The leftmost match of each part leaves the longest rest for the other parts.
         for part in parts {
             let Some(at) = remaining.find(part) else {
                 return false;

@@ -12,13 +12,11 @@
 use super::Limits;
 use super::State;
 use super::connection::{Evictable, MadeRoom};
-use crate::core::admission::{Answer, Context, NamespaceLabels, ReviewError};
-use crate::core::object_name::NamespaceName;
-use crate::core::policy::Mode;
+use crate::core::admission::{self, Answer, Context, ReviewError};
 use crate::core::policy::set::Labels;
+use crate::core::policy::{Mode, PolicySet};
 use crate::telemetry::metrics::Limit;
 use axum::body::Bytes;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -88,26 +86,18 @@ pub(super) struct Request {
     pub(super) connection: Option<Evictable>,
 }
 
-/// Judges a review, and reads the labels of its namespace where a policy asks for them.
+/// Judges a review with the labels of its namespace, if a policy selects by them.
 pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Unanswered> {
-    match judge_in_turn(state, request, None).await {
-        Err(Unanswered::Review(ReviewError::NamespaceNotRead(namespace))) => {
-            let labels = labels(state, request, namespace).await?;
-            judge_in_turn(state, request, Some(labels)).await
-        }
-        judged => judged,
-    }
-}
-
-async fn judge_in_turn(
-    state: &State,
-    request: &Request,
-    labels: Option<Labels>,
-) -> Result<Answer, Unanswered> {
+    let policies = state.policies.borrow().clone();
+    let policies = policies.ok_or(Unanswered::NotReady)?;
+    let labels = if policies.asks_for_namespace_labels() {
+        labels(state, request).await?
+    } else {
+        None
+    };
     let Request { mode, body, .. } = request;
     if body.len() <= LARGE {
-        let known = state.cluster.as_ref().map(|it| it.namespaces.borrow());
-        return judge_now(state, *mode, body, labels.as_ref(), known.as_deref());
+        return judge_now(state, &policies, *mode, body, labels.as_ref());
     }
     let turn = timeout(
         state.turns.turn_time,
@@ -122,44 +112,41 @@ async fn judge_in_turn(
         // The turn ends with the work, also where the client is gone by then.
         let _turn = turn;
         let _judging = state.progress.judging(Instant::now());
-        // Borrowed, the labels of all namespaces could not be written meanwhile.
-        let none = state.cluster.as_ref().map(|_| BTreeMap::new());
-        judge_now(&state, mode, &body, labels.as_ref(), none.as_ref())
+        judge_now(&state, &policies, mode, &body, labels.as_ref())
     });
     judged.await.unwrap_or(Err(Unanswered::Bug))
 }
 
 fn judge_now(
     state: &State,
+    policies: &PolicySet,
     mode: Mode,
     body: &[u8],
     labels: Option<&Labels>,
-    known: Option<&BTreeMap<String, Labels>>,
 ) -> Result<Answer, Unanswered> {
-    let policies = state.policies.borrow().clone();
-    let policies = policies.ok_or(Unanswered::NotReady)?;
     let context = Context {
-        policies: &policies,
+        policies,
         mode,
-        namespace_labels: match (labels, known) {
-            (Some(labels), _) => NamespaceLabels::Known(labels),
-            (None, Some(known)) => NamespaceLabels::Read(known),
-            (None, None) => NamespaceLabels::Unknown,
-        },
+        namespace_labels: labels,
         own_namespace: &state.own_namespace,
     };
-    // A bug must not take the connection down with it: whether the pod is admitted is the failurePolicy's to say.
+    // A bug must not end the connection: the failurePolicy decides whether the pod is admitted.
     catch_unwind(AssertUnwindSafe(|| (state.review)(body, context)))
         .map_err(|_| Unanswered::Bug)?
         .map_err(Unanswered::Review)
 }
 
-/// Returns the labels of a namespace: those that are known, or those that the cluster says now.
-async fn labels(
-    state: &State,
-    request: &Request,
-    namespace: NamespaceName,
-) -> Result<Labels, Unanswered> {
+/// Returns the labels of the review's namespace, from memory or from the API server; `None` without
+/// a cluster or without a namespace.
+async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, Unanswered> {
+    let (Some(cluster), Some(namespace)) = (&state.cluster, admission::namespace(&request.body))
+    else {
+        return Ok(None);
+    };
+    let known = cluster.namespaces.borrow().get(namespace.as_str()).cloned();
+    if known.is_some() {
+        return Ok(known);
+    }
     let not_read = |problem: &str| {
         tracing::warn!(
             namespace = namespace.as_str(),
@@ -167,20 +154,13 @@ async fn labels(
         );
         Unanswered::Review(ReviewError::NamespaceNotRead(namespace.clone()))
     };
-    let Some(cluster) = &state.cluster else {
-        return Err(not_read("there is no cluster"));
-    };
-    let known = cluster.namespaces.borrow().get(namespace.as_str()).cloned();
-    if let Some(labels) = known {
-        return Ok(labels);
-    }
     let Ok(_reader) = state.turns.label_readers.try_acquire() else {
         state.metrics.limit_hit(Limit::NamespaceLabels);
         return Err(not_read("too many reviews wait for labels"));
     };
     let read = timeout(LABELS_TIME, (cluster.read_labels)(namespace.clone()));
     match wait_for(request, read).await? {
-        Ok(Ok(labels)) => Ok(labels),
+        Ok(Ok(labels)) => Ok(Some(labels)),
         Ok(Err(problem)) => Err(not_read(&problem)),
         Err(_) => Err(not_read(&format!(
             "no answer within {} s",

@@ -1,6 +1,8 @@
-//! Texts that nobody sends: good ones in which bytes are lost, doubled, exchanged and put in, the same ones in each run.
+//! Texts that nobody sends: good ones in which bytes are lost, doubled, exchanged and put in, the
+//! same ones in each run.
 //!
-//! To look further: `MANGLED=10000000 SEED=7 cargo test --lib mangled`, and `fuzz/` for runs of hours.
+//! To look further: `MANGLED=10000000 SEED=7 cargo test --lib mangled`, and `fuzz/` for runs of
+//! hours.
 
 /// Bytes that mean something to JSON, to YAML or to a reader of UTF-8.
 const TOKENS: [&[u8]; 44] = [
@@ -143,7 +145,8 @@ mod tests {
         include_bytes!("../../fuzz/corpus/policy/sample.yaml"),
     ];
 
-    /// F3: whatever a file holds, what is right of it is in force, and what is wrong is named with its place.
+    /// F3: whatever a file holds, what is right of it is in force, and what is wrong is named with
+    /// its place.
     #[test]
     fn f3_a_mangled_policy_file_is_read_or_told_why_not() {
         let mut mangler = Mangler::new(&POLICIES);

@@ -69,7 +69,7 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 )]
 #[case::review_of_another_version(
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1beta1}",
-    "bad: document 1: drydock answers AdmissionReview of admission.k8s.io/v1, and this is AdmissionReview of admission.k8s.io/v1beta1"
+    "bad: document 1: drydock answers AdmissionReview of admission.k8s.io/v1, not AdmissionReview of admission.k8s.io/v1beta1"
 )]
 #[case::review_without_request(
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1}",
@@ -77,7 +77,7 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 )]
 #[case::review_of_a_wrong_pod(
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1, request: {uid: a, operation: CREATE, resource: {group: '', resource: pods}, object: {spec: {containers: 1}}}}",
-    "bad: document 1: drydock cannot read the pod: its request.object.spec.containers has a type that no Kubernetes version gives it"
+    "bad: document 1: drydock cannot read the pod: request.object.spec.containers has an unexpected JSON type"
 )]
 fn a_bad_object_is_told_with_document_and_field(#[case] content: &str, #[case] told: &str) {
     assert_eq!(complaint(content), format!("{told}\n"));

@@ -1,4 +1,5 @@
-//! `drydock check`: every error at once, with its place; what is worth knowing about policies that are right; exit codes.
+//! `drydock check`: every error at once, with its place; what is worth knowing about policies that
+//! are right; exit codes.
 
 use super::desk::{Desk, policy};
 
@@ -6,10 +7,11 @@ use super::desk::{Desk, policy};
 fn a_right_policy_has_no_findings() {
     let ran = Desk::new().run("check aliases.yaml deny.yaml");
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran}");
-    assert_eq!(ran.talk, "2 policies are right, 0 errors\n");
+    assert_eq!(ran.talk, "2 policies are valid, 0 errors\n");
 }
 
-/// Wrong types, unknown fields, missing ones and wrong values side by side; nothing follows from what was told already.
+/// Wrong types, unknown fields, missing ones and wrong values side by side; nothing follows from
+/// what was told already.
 #[test]
 fn every_error_of_a_file_is_told_at_once() {
     let desk = Desk::new();
@@ -58,7 +60,7 @@ fn a_bad_policy_hides_no_good_one() {
     let ran = desk.run("check some.yaml");
     assert_eq!(
         (ran.code, ran.talk.as_str()),
-        (1, "2 policies are right, 1 error\n"),
+        (1, "2 policies are valid, 1 error\n"),
         "{ran}"
     );
     assert!(
@@ -95,7 +97,8 @@ fn a_name_used_twice_is_told_with_the_place_of_both() {
     insta::assert_snapshot!(desk.run("check a.yaml b.yaml"));
 }
 
-/// M4: offline it cannot be known which pods a policy matches, so losers are told for pods that both match.
+/// M4: offline it cannot be known which pods a policy matches, so losers are told for pods that
+/// both match.
 #[test]
 fn what_a_policy_loses_to_another_is_told_and_no_finding() {
     let desk = Desk::new();
@@ -160,7 +163,7 @@ fn a_file_that_cannot_be_read_is_an_error_and_the_others_are_checked() {
     assert_eq!(ran.out.lines().count(), 1, "{ran}");
     assert!(ran.talk.contains("none.yaml cannot be read"), "{ran}");
     assert!(ran.talk.contains("binary.yaml is not UTF-8 text"), "{ran}");
-    assert!(ran.talk.ends_with("1 policy is right, 1 error\n"), "{ran}");
+    assert!(ran.talk.ends_with("1 policy is valid, 1 error\n"), "{ran}");
 }
 
 #[test]

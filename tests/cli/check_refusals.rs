@@ -1,4 +1,5 @@
-//! Each thing that a policy can get wrong, one by one: refused with file, document, policy, field path, value and a way out.
+//! Each thing that a policy can get wrong, one by one: refused with file, document, policy, field
+//! path, value and a way out.
 
 use super::desk::{Desk, policy};
 use super::table::{accepted, policy as object, refused};
@@ -23,7 +24,7 @@ fn a_policy_with_one_mistake_has_one_error_which_names_it() {
             entry.told
         );
         assert_eq!((ran.code, &ran.out), (1, &told), "{ran}");
-        assert_eq!(ran.talk, "1 policy is right, 1 error\n", "{ran}");
+        assert_eq!(ran.talk, "1 policy is valid, 1 error\n", "{ran}");
     }
 }
 
@@ -35,7 +36,7 @@ fn a_policy_without_a_mistake_has_no_error() {
         let ran = desk.run("check policy.yaml");
         assert_eq!(
             (ran.code, ran.talk.as_str()),
-            (0, "1 policy is right, 0 errors\n"),
+            (0, "1 policy is valid, 0 errors\n"),
             "{ran}"
         );
     }

@@ -200,7 +200,7 @@ fn the_sample_policy_is_the_committed_one_and_right() {
     let checked = desk.run_with("check -", &sample);
     assert_eq!(
         (checked.code, checked.out.as_str(), checked.talk.as_str()),
-        (0, "", "1 policy is right, 0 errors\n")
+        (0, "", "1 policy is valid, 0 errors\n")
     );
 }
 

@@ -1,4 +1,5 @@
-//! Policies as chance makes them: one that has every field, with some values changed, taken out or added.
+//! Policies as chance makes them: one that has every field, with some values changed, taken out or
+//! added.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -42,7 +43,8 @@ dind:
     - {operator: Exists}
 ";
 
-/// Values that are right somewhere and wrong elsewhere, or wrong everywhere: any of them may come anywhere.
+/// Values that are right somewhere and wrong elsewhere, or wrong everywhere: any of them may come
+/// anywhere.
 const VALUES: &str = r#"[
 '', ' ', a, b, c, A, a.b, a_b, a-, -a, .a, a., a..b, '..', '.', ..a, a/b, a/b/c, 'a b', "a\nb", "a\n", ä, '"', '\',
 10.0.0.1, 10.0.0.2, 010.0.0.1, 10.0.0.256, 10.0.0, 127.0.0.1, 127.1, 0.0.0.0, '10.0.0.1:1', 10.0.0.0/8,

@@ -1,4 +1,5 @@
-//! Policies that are refused, and policies that are not: for `drydock check` and the API server alike.
+//! Policies that are refused, and policies that are not: for `drydock check` and the API server
+//! alike.
 
 use serde_json::{Value, json};
 use std::path::Path;

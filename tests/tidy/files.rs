@@ -4,9 +4,9 @@ use crate::source::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A file of the product. `src/cluster/ca/plan.rs` belongs to the module `cluster` and is at depth 3;
-/// the modules of `src/core` count one by one: `src/core/policy/set.rs` belongs to `core::policy` and
-/// is at depth 2 of it.
+/// A file of the product. `src/cluster/ca/plan.rs` belongs to the module `cluster` and is at depth
+/// 3; the modules of `src/core` count one by one: `src/core/policy/set.rs` belongs to
+/// `core::policy` and is at depth 2 of it.
 pub struct ProductFile {
     pub name: String,
     pub module: String,

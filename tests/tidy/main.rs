@@ -1,4 +1,5 @@
-//! What no compiler holds: which module may know which, what the pure part never names, that nothing is dead, out of date or secret.
+//! What no compiler holds: which module may know which, what the pure part never names, that
+//! nothing is dead, out of date or secret.
 //!
 //! Each failure says where and what to do. A new module of the crate needs a line in [`EDGES`].
 #![allow(
@@ -26,18 +27,19 @@ use source::Source;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// The picture of `lib.rs`: each module of the crate and those it may know, all of which stand above it.
+/// The picture of `lib.rs`: each module of the crate and those it may know, all of which stand
+/// above it.
 const EDGES: &[(&str, &[&str])] = &[
     ("core::document", &[]),
     ("core::mount_path", &[]),
     ("core::object_name", &[]),
-    ("core::shown", &[]),
+    ("core::quote", &[]),
     ("core::crd", &[]),
     (
         "core::policy",
         &["core::crd", "core::document", "core::mount_path"],
     ),
-    ("core::pod", &["core::mount_path", "core::shown"]),
+    ("core::pod", &["core::mount_path", "core::quote"]),
     (
         "core::job_pod",
         &["core::mount_path", "core::pod", "core::policy"],
@@ -49,7 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "core::mount_path",
             "core::pod",
             "core::policy",
-            "core::shown",
+            "core::quote",
         ],
     ),
     (
@@ -63,7 +65,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "core::object_name",
             "core::pod",
             "core::policy",
-            "core::shown",
+            "core::quote",
             "core::verdict",
         ],
     ),
@@ -97,7 +99,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "names",
             "core::object_name",
             "core::policy",
-            "core::shown",
+            "core::quote",
             "telemetry",
         ],
     ),
@@ -114,7 +116,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "core::pod",
             "core::policy",
             "server",
-            "core::shown",
+            "core::quote",
             "telemetry",
             "core::verdict",
         ],
@@ -127,7 +129,7 @@ const PURE: &[&str] = &[
     "core::document",
     "core::mount_path",
     "core::object_name",
-    "core::shown",
+    "core::quote",
     "core::crd",
     "names",
     "core::policy",
@@ -427,7 +429,8 @@ fn no_private_key_is_committed() {
         .into_iter()
         .filter(|path| !is_ignored(&relative(path)))
         .collect();
-    // What is committed counts even where it is ignored. Without git (a source archive) all that is there was committed.
+    // What is committed counts even where it is ignored. Without git (a source archive) all that is
+    // there was committed.
     let tracked = std::process::Command::new("git")
         .args(["ls-files", "-z"])
         .current_dir(&root)

@@ -40,7 +40,7 @@ fn m4_explain_tells_of_losers() {
     );
     let mut lines = text.lines();
     let told = |line: &str| {
-        line.starts_with("  policy \"b\" has no say about hostname x") && line.ends_with(" (M4)")
+        line.starts_with("  policy \"b\" is overridden for hostname x") && line.ends_with(" (M4)")
     };
     assert!(lines.any(told), "{text}");
 }

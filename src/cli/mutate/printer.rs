@@ -1,7 +1,7 @@
 //! The output of `drydock mutate`.
 
 use super::Output;
-use crate::core::shown::shown;
+use crate::core::quote::quote;
 use anyhow::Context as _;
 use serde_json::Value;
 use std::io::Write;
@@ -35,7 +35,7 @@ impl<O: Write> Printer<'_, O> {
                     .get("kind")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
-                format!("{}: not a pod, passed on unchanged\n", shown(kind))
+                format!("{}: not a pod, passed on unchanged\n", quote(kind))
             }
         };
         Ok(self.out.write_all(text.as_bytes())?)
@@ -51,11 +51,11 @@ impl<O: Write> Printer<'_, O> {
 
 /// Returns the name of a pod for messages.
 pub(super) fn title(namespace: &str, name: &str) -> String {
-    let name = shown(name).at_most(MAX_NAME);
+    let name = quote(name).at_most(MAX_NAME);
     if namespace.is_empty() {
         format!("pod {name}")
     } else {
-        format!("pod {}/{name}", shown(namespace))
+        format!("pod {}/{name}", quote(namespace))
     }
 }
 
@@ -64,7 +64,7 @@ fn diff(before: &Value, after: &Value) -> anyhow::Result<String> {
     let names = ["/metadata/name", "/metadata/generateName"];
     let name = names.iter().find_map(|pointer| before.pointer(pointer));
     let name = name.and_then(Value::as_str).unwrap_or("object");
-    let name = shown(name).at_most(MAX_NAME).to_string();
+    let name = quote(name).at_most(MAX_NAME).to_string();
     let diff = similar::TextDiff::from_lines(&before_text, &after_text);
     let mut diff = diff.unified_diff();
     let diff = diff

@@ -7,12 +7,12 @@
 )]
 
 use super::{Observed, read};
-use crate::core::policy::{Live, SourceKind};
+use crate::core::policy::{ResolvedAddresses, SourceKind};
 use rstest::rstest;
 use serde_json::json;
 
 fn live(addresses: &[&str], hostnames: &[&str]) -> Observed {
-    Observed::Resolved(Live {
+    Observed::Resolved(ResolvedAddresses {
         addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
         hostnames: hostnames.iter().map(ToString::to_string).collect(),
     })

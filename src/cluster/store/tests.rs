@@ -12,7 +12,7 @@ use super::{Counts, Effect, Store};
 use crate::cluster::source::Observed;
 use crate::cluster::status::differences;
 use crate::core::crd::JobPodPolicyStatus;
-use crate::core::policy::{Live, Source};
+use crate::core::policy::{ResolvedAddresses, Source};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ fn web() -> Source {
 }
 
 fn has(addresses: &[&str]) -> Observed {
-    let live: Live = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+    let live: ResolvedAddresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
     Observed::Resolved(live)
 }
 
@@ -235,7 +235,7 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
     store.put(object("a", "u", 1, OF_RULES));
     store.follow_policies();
     let seen = |hostname: &str| {
-        Observed::Resolved(Live {
+        Observed::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: vec![hostname.to_owned()],
         })
@@ -260,7 +260,7 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
         .enforce
         .hosts
         .iter()
-        .map(|host| host.what.hostname.as_str())
+        .map(|host| host.value.hostname.as_str())
         .collect();
     assert_eq!(hosts, ["b.lab.com"]);
 }
@@ -271,7 +271,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
     store.put(object("a", "u", 1, OF_RULES));
     store.follow_policies();
     let seen = |hostnames: &[&str]| {
-        Observed::Resolved(Live {
+        Observed::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: hostnames.iter().map(ToString::to_string).collect(),
         })
@@ -300,7 +300,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
         .enforce
         .hosts
         .iter()
-        .map(|host| host.what.hostname.as_str());
+        .map(|host| host.value.hostname.as_str());
     assert_eq!(hosts.collect::<Vec<_>>(), ["a.lab.com"]);
     let many: Vec<String> = (0..70).map(|number| format!("h{number}.lab.com")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -320,7 +320,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
 #[test]
 fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy_lists_its_own() {
     let seen = || {
-        Observed::Resolved(Live {
+        Observed::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: vec!["b.lab.com".to_owned()],
         })

@@ -1,28 +1,27 @@
-//! Reading an AdmissionReview: borrowed, only what is needed, and with a sentence for whoever sent something else.
+//! Reading an AdmissionReview: borrowed, only the fields that are needed, with messages for other
+//! bodies.
 
 use super::skim;
-use crate::core::object_name::{NamespaceName, NotAName, PodName};
+use crate::core::object_name::{NamespaceName, PodName};
 use crate::core::pod::{OverBound, Pod, Text, text};
+use crate::core::quote::quote;
 use crate::core::rules::PatchTooLarge;
-use crate::core::shown::shown;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
-/// The API server sends a UUID, which has 36 characters.
-const LONGEST_UID: usize = 64;
+/// The API server sends a UUID of 36 characters.
+const MAX_UID: usize = 64;
 
-/// Why a review cannot be answered. The message is for the author of the job: the API server quotes it in the job log.
+/// Why a review cannot be answered. The API server quotes the message in the job log.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
-    /// The body is not JSON, or cut short.
+    /// The body is not JSON, or truncated.
     #[error("drydock cannot read the request: not valid JSON ({0})")]
     NotJson(serde_json::Error),
-    /// The body is something else.
-    #[error(
-        "drydock answers AdmissionReview of admission.k8s.io/v1, and this is {kind} of {api_version}"
-    )]
+    /// The body is another object.
+    #[error("drydock answers AdmissionReview of admission.k8s.io/v1, not {kind} of {api_version}")]
     WrongKind {
         /// As in the body.
         api_version: String,
@@ -32,26 +31,26 @@ pub enum ReviewError {
     /// A field is missing.
     #[error("drydock cannot read the request: {0} is missing")]
     Missing(&'static str),
-    /// A field of the request holds what the API server never puts there.
-    #[error("drydock cannot read the request: its {field} is \"{shown}\", {why}")]
+    /// A field of the request has a value that the API server never sends.
+    #[error("drydock cannot read the request: its {field} is \"{value}\", {why}")]
     Invalid {
         /// As in `namespace`.
         field: &'static str,
-        /// The value, fit to be shown.
-        shown: String,
-        /// What is wrong with it.
+        /// The value, quoted.
+        value: String,
+        /// The problem, to follow the value.
         why: &'static str,
     },
-    /// A field has a type that no Kubernetes version gives it. Holds the field's path; the value is the job's own (T4).
-    #[error("drydock cannot read the pod: its {0} has a type that no Kubernetes version gives it")]
+    /// A field of the pod has an unexpected type. Has the path of the field and not its value (T4).
+    #[error("drydock cannot read the pod: {0} has an unexpected JSON type")]
     WrongType(String),
-    /// The pod has more of something than is read.
+    /// The pod exceeds a limit.
     #[error("drydock cannot read the pod: {0}")]
     OverBound(OverBound),
-    /// The changes of the pod take more than is written.
+    /// The patch exceeds a limit.
     #[error("drydock cannot change the pod: {0}")]
     PatchTooLarge(#[from] PatchTooLarge),
-    /// A policy selects by labels of the namespace, which is the one held here, and they are not known yet.
+    /// A policy selects by labels of this namespace, and the API server did not return them.
     #[error(
         "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; create the pod again"
     )]
@@ -59,7 +58,7 @@ pub enum ReviewError {
 }
 
 impl ReviewError {
-    /// All names, for metrics.
+    /// All names.
     pub const NAMES: [&'static str; 8] = [
         "not-json",
         "wrong-kind",
@@ -71,7 +70,7 @@ impl ReviewError {
         "namespace-not-read",
     ];
 
-    /// Returns the name that metrics and logs use.
+    /// Returns the name in metrics and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -89,47 +88,38 @@ impl ReviewError {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "'de: 'a, P: Deserialize<'de>"))]
 pub(super) struct Review<'a, P> {
-    #[serde(borrow)]
     api_version: Option<Text<'a>>,
-    #[serde(borrow)]
     kind: Option<Text<'a>>,
-    #[serde(borrow, bound(deserialize = "P: Deserialize<'de>"))]
     request: Option<Body<'a, P>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "'de: 'a, P: Deserialize<'de>"))]
 struct Body<'a, P> {
-    #[serde(borrow)]
     uid: Option<Text<'a>>,
-    #[serde(borrow)]
     resource: Option<Resource<'a>>,
-    #[serde(borrow)]
     sub_resource: Option<Text<'a>>,
-    #[serde(borrow)]
     name: Option<Text<'a>>,
-    #[serde(borrow)]
     namespace: Option<Text<'a>>,
-    #[serde(borrow)]
     operation: Option<Text<'a>>,
     dry_run: Option<bool>,
-    #[serde(bound(deserialize = "P: Deserialize<'de>"))]
     object: Option<P>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 struct Resource<'a> {
-    #[serde(borrow)]
     group: Option<Text<'a>>,
-    #[serde(borrow)]
     resource: Option<Text<'a>>,
 }
 
 /// A review of a pod.
 pub(super) type PodReview<'a> = Review<'a, Pod<'a>>;
 
-/// A request that can be answered.
+/// A request with the required fields.
 pub(super) struct Request<'a>(Body<'a, Pod<'a>>);
 
 /// Reads a review.
@@ -144,37 +134,41 @@ pub(super) fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     }
 }
 
-/// What is wrong with a body is worth a second reading: it may be no review, or a review of something that is not a pod.
+/// Reads a body again after an error: it may be no review, or a review of another object.
 fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     let review: Review<'_, IgnoredAny> = match serde_json::from_slice(body) {
         Ok(review) => review,
         Err(error) if error.is_data() => return Err(wrong_type::<Review<'_, IgnoredAny>>(body)),
         Err(error) => return Err(ReviewError::NotJson(error)),
     };
-    let Body {
-        uid,
-        resource,
-        sub_resource,
-        name,
-        namespace,
-        operation,
-        dry_run,
-        object,
-    } = checked(review)?;
-    let request = Request(Body {
-        uid,
-        resource,
-        sub_resource,
-        name,
-        namespace,
-        operation,
-        dry_run,
-        object: object.map(|_| Pod::default()),
-    });
+    let request = Request(checked(review)?.with_object(Pod::default()));
     if request.is_pod_creation() {
         Err(wrong_type::<PodReview<'_>>(body))
     } else {
         Ok(request)
+    }
+}
+
+/// Returns the namespace of a review without reading its object; `None` if there is none, or if the
+/// body is no review.
+pub(crate) fn namespace(body: &[u8]) -> Option<NamespaceName> {
+    let review = skim::read::<Review<'_, IgnoredAny>>(body);
+    let review = review.or_else(|| serde_json::from_slice(body).ok())?;
+    text(&review.request?.namespace).parse().ok()
+}
+
+impl<'a, P> Body<'a, P> {
+    fn with_object<Q>(self, object: Q) -> Body<'a, Q> {
+        Body {
+            object: self.object.map(|_| object),
+            uid: self.uid,
+            resource: self.resource,
+            sub_resource: self.sub_resource,
+            name: self.name,
+            namespace: self.namespace,
+            operation: self.operation,
+            dry_run: self.dry_run,
+        }
     }
 }
 
@@ -186,7 +180,7 @@ fn wrong_type<'de, T: Deserialize<'de>>(body: &'de [u8]) -> ReviewError {
             if let Some(bound) = OverBound::found_in(error.inner()) {
                 return ReviewError::OverBound(bound);
             }
-            ReviewError::WrongType(shown(&path).to_string())
+            ReviewError::WrongType(quote(&path).to_string())
         }
         Ok(_) => ReviewError::WrongType("request".to_owned()),
     }
@@ -199,7 +193,7 @@ fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
             if text.is_empty() {
                 otherwise.to_owned()
             } else {
-                shown(text).at_most(64).to_string()
+                quote(text).at_most(64).to_string()
             }
         };
         return Err(ReviewError::WrongKind {
@@ -211,11 +205,11 @@ fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
     if text(&request.uid).is_empty() {
         return Err(ReviewError::Missing("request.uid"));
     }
-    if text(&request.uid).len() > LONGEST_UID {
+    if text(&request.uid).len() > MAX_UID {
         return Err(ReviewError::Invalid {
             field: "uid",
-            shown: shown(text(&request.uid)).at_most(LONGEST_UID).to_string(),
-            why: "which is longer than the API server makes one",
+            value: quote(text(&request.uid)).at_most(MAX_UID).to_string(),
+            why: "which is longer than a UUID of the API server",
         });
     }
     if text(&request.operation).is_empty() {
@@ -236,8 +230,8 @@ impl<'a> Request<'a> {
         text(&self.0.uid)
     }
 
-    /// Returns the request's namespace, the only one that counts: what the pod says of its own is its author's word.
-    /// There is none where the request is about something outside of namespaces.
+    /// Returns the namespace of the request; `None` for an object outside of namespaces. The author
+    /// of the pod controls the namespace in its metadata.
     pub(super) fn namespace(&self) -> Result<Option<NamespaceName>, ReviewError> {
         match text(&self.0.namespace) {
             "" if self.is_pod_creation() => Err(ReviewError::Missing("request.namespace")),
@@ -246,8 +240,8 @@ impl<'a> Request<'a> {
                 Ok(name) => Ok(Some(name)),
                 Err(error) => Err(ReviewError::Invalid {
                     field: "namespace",
-                    shown: shown(name).to_string(),
-                    why: NotAName::reason(error),
+                    value: quote(name).to_string(),
+                    why: error.reason(),
                 }),
             },
         }
@@ -261,8 +255,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns the name under which the pod will be found. There is none with `generateName`: the API server makes it up after
-    /// admission; none in a dry run, which stores nothing; and none where request and pod name two, which the API server never does.
+    /// Returns the name of the stored pod. `None` with `generateName`, where the API server
+    /// generates it after admission; in a dry run, which stores nothing; and if request and pod
+    /// have different names, which the API server never sends.
     pub(super) fn created_pod(&self) -> Option<PodName> {
         let pod = self.0.object.as_ref()?;
         let mut names = [&self.0.name, &pod.metadata.name]
@@ -274,7 +269,7 @@ impl<'a> Request<'a> {
         name.parse().ok().filter(|_| is_stored)
     }
 
-    /// Returns the pod that is created, or nothing where the request is for something else (P1).
+    /// Returns the created pod, or `None` for another request (P1).
     pub(super) fn into_pod(self) -> Result<Option<Pod<'a>>, ReviewError> {
         if !self.is_pod_creation() {
             return Ok(None);

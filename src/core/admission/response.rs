@@ -1,7 +1,8 @@
-//! Writing the AdmissionReview that answers a request.
+//! Writing the AdmissionReview of the response.
 //!
-//! kube's own response type writes the patch as a list of numbers (kube-rs/kube#1781); the documented form is base64.
-//! `patchType` without `patch` is refused, and no patch at all saves the API server a decoding, so both are left out where nothing changes.
+//! The response type of kube writes the patch as a list of numbers (kube-rs/kube#1781); the
+//! documented form is base64. The API server rejects `patchType` without `patch`, so a response
+//! without changes has neither.
 
 use super::{Record, distinct};
 use crate::core::policy::Mode;
@@ -11,11 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-/// The API server drops what exceeds 4096 characters in all; each of these has at most 120.
-const MOST_WARNINGS: usize = 20;
+/// The API server drops warnings beyond 4096 characters in all; each has at most 120.
+const MAX_WARNINGS: usize = 20;
 
-/// Bytes of an answer beside its patch, about.
-const ROOM_FOR_THE_REST: usize = 2048;
+/// About the length of a response without its patch, bytes.
+const BASE_BYTES: usize = 2048;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +38,8 @@ struct Response<'a> {
     audit_annotations: AuditAnnotations<'a>,
 }
 
-/// The keys get the webhook's name and a slash before them; each must be a qualified name.
+/// The API server adds the name of the webhook and a slash to each key, which must be a qualified
+/// name.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct AuditAnnotations<'a> {
@@ -74,7 +76,7 @@ struct Status {
     message: String,
 }
 
-/// Renders the answer.
+/// Renders the response.
 pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
     let denial = verdict
         .enforced
@@ -97,7 +99,7 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
         },
     };
     let patch = verdict.patch.as_deref().unwrap_or_default();
-    let mut answer = Vec::with_capacity(ROOM_FOR_THE_REST + patch.len() / 3 * 4);
+    let mut answer = Vec::with_capacity(BASE_BYTES + patch.len() / 3 * 4);
     serde_json::to_writer(&mut answer, &review).expect("texts and maps of texts serialise");
     if verdict.patch.is_some() {
         add_patch(&mut answer, patch);
@@ -105,7 +107,7 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
     answer
 }
 
-/// Adds the patch to an answer as its last members: base64 is the longest text in it, and needs no look for what JSON escapes.
+/// Appends the patch to a response: base64, the longest string in it, needs no JSON escaping.
 fn add_patch(answer: &mut Vec<u8>, patch: &str) {
     const END: &[u8] = b"}}";
     answer.truncate(answer.len() - END.len());
@@ -124,14 +126,14 @@ fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
         Mode::Enforce => "drydock",
         Mode::Audit => "drydock (audit, not done)",
     };
-    // What gets a pod refused is its message; a warning would say it twice.
+    // The reason of a denial is its message.
     let notes = || {
         verdict
             .findings(Audience::Author)
             .filter(|_| verdict.outcome != Outcome::Denied)
     };
-    let more = notes().count().saturating_sub(MOST_WARNINGS);
-    let kept = MOST_WARNINGS - usize::from(more > 0);
+    let more = notes().count().saturating_sub(MAX_WARNINGS);
+    let kept = MAX_WARNINGS - usize::from(more > 0);
     let mut warnings: Vec<String> = notes()
         .take(kept)
         .map(|(note, mode)| note.warning(prefix(mode)))

@@ -1,23 +1,24 @@
-//! Reading only what is asked for: a serde reader that jumps over what a type leaves out, 64 bytes at a time.
+//! A serde deserializer that skips the values that a type does not read, 64 bytes at a time.
 //!
-//! More than half of a review is `managedFields`, which no rule reads, and reading it costs as much as reading the rest. This reader
-//! stands in front of serde_json and knows less: at anything that is not plain (a broken text, an unexpected type, a number that is no
-//! small integer) it gives up, and serde_json reads the text again and says what is wrong.
+//! More than half of a review is `managedFields`, which no rule reads. This reader handles plain
+//! JSON only: at an error, an unexpected type or a number that is no small integer it returns
+//! [`Fallback`], and serde_json reads the text and explains the error.
 //!
 //! # Invariant
-//! What this reader returns, serde_json returns for the same text with every list and object that the type leaves out emptied.
-//! `skim::tests` holds it, over mutated reviews.
+//! For each text that this reader accepts, serde_json returns the same value after every skipped
+//! list and object is emptied. `skim::tests` checks it with mutated reviews.
 //!
-//! # What is not noticed
-//! The whole text is UTF-8, and in a list or object that is left out strings end and as many brackets close as open. What stands between
-//! is not looked at: `{"managedFields":[1 2 flase}{]}` is read as if it were JSON. serde_json would refuse it, for five times the instructions a byte.
-//! Nor is it seen whether the escapes are good in the value of a variable that no rule asks for.
-//! The API server, which alone sends reviews, writes each from objects in memory; and nothing of what is left out is used or sent on.
+//! # What it does not check
+//! The whole text is UTF-8. In a skipped list or object, strings end and brackets balance; the
+//! content is not parsed, so `{"managedFields":[1 2 flase}{]}` is accepted. serde_json would reject
+//! it, at five times the instructions per byte. Escapes in the value of a skipped variable are not
+//! checked either.
+//! Only the API server sends reviews, which it serialises from objects, and nothing of a skipped
+//! value is used or sent on.
 
 mod bytes;
 mod variables;
 
-use crate::core::pod::Env;
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
     DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor,
@@ -27,36 +28,36 @@ use std::borrow::Cow;
 use std::fmt;
 use variables::Variables;
 
-/// Reads a JSON text; nothing where it is not plain.
+/// Reads a JSON text; `None` if serde_json must read it.
 pub(super) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Option<T> {
     let text = simdutf8::basic::from_utf8(body).ok()?;
     Skim::new(text).read().ok()
 }
 
-/// The text and how far it is read.
+/// The text and the position of the reader.
 struct Skim<'de> {
     text: &'de str,
     at: usize,
-    /// The lists and objects that were left out.
+    /// The lists and objects that were skipped.
     #[cfg(test)]
-    left_out: Vec<std::ops::Range<usize>>,
+    skipped: Vec<std::ops::Range<usize>>,
 }
 
-/// Something that serde_json is to judge.
+/// serde_json must read the text.
 #[derive(Debug)]
-struct Odd;
+struct Fallback;
 
-type Plain<T> = Result<T, Odd>;
+type Skimmed<T> = Result<T, Fallback>;
 
-impl fmt::Display for Odd {
+impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the text is not plain")
+        f.write_str("serde_json must read the text")
     }
 }
 
-impl std::error::Error for Odd {}
+impl std::error::Error for Fallback {}
 
-impl serde::de::Error for Odd {
+impl serde::de::Error for Fallback {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self
     }
@@ -68,28 +69,28 @@ impl<'de> Skim<'de> {
             text,
             at: 0,
             #[cfg(test)]
-            left_out: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
-    /// Reads the text, and nothing but white space behind.
-    fn read<T: Deserialize<'de>>(&mut self) -> Plain<T> {
+    /// Reads the whole text.
+    fn read<T: Deserialize<'de>>(&mut self) -> Skimmed<T> {
         let value = T::deserialize(&mut *self)?;
         match self.peek() {
-            Ok(_) => Err(Odd),
-            Err(Odd) => Ok(value),
+            Ok(_) => Err(Fallback),
+            Err(Fallback) => Ok(value),
         }
     }
 
     #[inline]
-    fn byte(&self) -> Plain<u8> {
-        self.text.as_bytes().get(self.at).copied().ok_or(Odd)
+    fn byte(&self) -> Skimmed<u8> {
+        self.text.as_bytes().get(self.at).copied().ok_or(Fallback)
     }
 
-    /// Returns the next byte that is no white space.
+    /// Returns the next byte that is not white space.
     #[inline]
-    fn peek(&mut self) -> Plain<u8> {
-        // The API server writes none.
+    fn peek(&mut self) -> Skimmed<u8> {
+        // The API server writes no white space.
         match self.byte()? {
             b' ' | b'\n' | b'\r' | b'\t' => self.peek_behind_space(),
             byte => Ok(byte),
@@ -97,118 +98,119 @@ impl<'de> Skim<'de> {
     }
 
     #[cold]
-    fn peek_behind_space(&mut self) -> Plain<u8> {
+    fn peek_behind_space(&mut self) -> Skimmed<u8> {
         while matches!(self.byte()?, b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
         self.byte()
     }
 
-    /// Takes a byte that has to be there.
+    /// Reads an expected byte.
     #[inline]
-    fn take(&mut self, byte: u8) -> Plain<()> {
+    fn take(&mut self, byte: u8) -> Skimmed<()> {
         if self.peek()? == byte {
             self.at += 1;
             Ok(())
         } else {
-            Err(Odd)
+            Err(Fallback)
         }
     }
 
-    /// Takes `true`, `false` or `null`.
+    /// Reads `true`, `false` or `null`.
     #[inline]
-    fn word(&mut self, word: &'static str) -> Plain<()> {
-        let rest = self.text.as_bytes().get(self.at..).ok_or(Odd)?;
+    fn word(&mut self, word: &'static str) -> Skimmed<()> {
+        let rest = self.text.as_bytes().get(self.at..).ok_or(Fallback)?;
         if rest.starts_with(word.as_bytes()) {
             self.at += word.len();
             Ok(())
         } else {
-            Err(Odd)
+            Err(Fallback)
         }
     }
 
-    /// Takes a string.
+    /// Reads a string.
     #[inline]
-    fn string(&mut self) -> Plain<Cow<'de, str>> {
+    fn string(&mut self) -> Skimmed<Cow<'de, str>> {
         self.take(b'"')?;
         let start = self.at;
-        self.at = bytes::plain_end(self.text.as_bytes(), start).ok_or(Odd)?;
+        self.at = bytes::find_special(self.text.as_bytes(), start).ok_or(Fallback)?;
         if self.byte()? != b'"' {
             return self.escaped_string(start).map(Cow::Owned);
         }
-        let string = self.text.get(start..self.at).ok_or(Odd)?;
+        let string = self.text.get(start..self.at).ok_or(Fallback)?;
         self.at += 1;
         Ok(Cow::Borrowed(string))
     }
 
-    /// Takes the rest of a string that began at `start`.
+    /// Reads the rest of a string whose text begins at `start`.
     #[cold]
-    fn escaped_string(&mut self, start: usize) -> Plain<String> {
+    fn escaped_string(&mut self, start: usize) -> Skimmed<String> {
         while self.byte()? == b'\\' {
-            self.at = bytes::plain_end(self.text.as_bytes(), self.at + 2).ok_or(Odd)?;
+            self.at = bytes::find_special(self.text.as_bytes(), self.at + 2).ok_or(Fallback)?;
         }
         self.take(b'"')?;
-        judged(self.text.get(start - 1..self.at).ok_or(Odd)?)
+        with_serde_json(self.text.get(start - 1..self.at).ok_or(Fallback)?)
     }
 
-    /// Takes a number as written.
-    fn number(&mut self) -> Plain<&'de str> {
-        let rest = self.text.get(self.at..).ok_or(Odd)?;
+    /// Reads a number as written.
+    fn number(&mut self) -> Skimmed<&'de str> {
+        let rest = self.text.get(self.at..).ok_or(Fallback)?;
         let is_end = |byte: u8| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let length = rest.bytes().position(is_end).unwrap_or(rest.len());
         self.at += length;
-        rest.get(..length).ok_or(Odd)
+        rest.get(..length).ok_or(Fallback)
     }
 
-    /// Jumps over a list or object that ends before `end`.
+    /// Skips a list or object that ends before `end`.
     #[inline]
-    fn leave_out(&mut self, end: usize) {
+    fn skip_to(&mut self, end: usize) {
         #[cfg(test)]
-        self.left_out.push(self.at..end);
+        self.skipped.push(self.at..end);
         self.at = end;
     }
 
-    /// Jumps over a value.
-    fn skip(&mut self) -> Plain<()> {
+    /// Skips a value.
+    fn skip(&mut self) -> Skimmed<()> {
         match self.peek()? {
             b'{' | b'[' => {
-                let end = bytes::container_end(self.text.as_bytes(), self.at).ok_or(Odd)?;
-                self.leave_out(end);
+                let end = bytes::container_end(self.text.as_bytes(), self.at).ok_or(Fallback)?;
+                self.skip_to(end);
                 Ok(())
             }
             b'"' => self.string().map(|_| ()),
             b't' => self.word("true"),
             b'f' => self.word("false"),
             b'n' => self.word("null"),
-            _ => judged::<IgnoredAny>(self.number()?).map(|_| ()),
+            _ => with_serde_json::<IgnoredAny>(self.number()?).map(|_| ()),
         }
     }
 }
 
-/// Lets serde_json read what is rare.
+/// Reads a rare value with serde_json.
 #[cold]
-fn judged<'de, T: Deserialize<'de>>(text: &'de str) -> Plain<T> {
-    serde_json::from_str(text).map_err(|_| Odd)
+fn with_serde_json<'de, T: Deserialize<'de>>(text: &'de str) -> Skimmed<T> {
+    serde_json::from_str(text).map_err(|_| Fallback)
 }
 
 impl<'de> Deserializer<'de> for &mut Skim<'de> {
-    type Error = Odd;
+    type Error = Fallback;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Skimmed<V::Value> {
         match self.peek()? {
             b'{' => self.deserialize_map(visitor),
             b'[' => self.deserialize_seq(visitor),
             b'"' => self.deserialize_str(visitor),
-            b't' | b'f' => self.deserialize_bool(visitor),
-            b'n' => {
-                self.word("null")?;
-                visitor.visit_unit()
-            }
-            _ => self.deserialize_i64(visitor),
+            b't' => self.word("true").and_then(|()| visitor.visit_bool(true)),
+            b'f' => self.word("false").and_then(|()| visitor.visit_bool(false)),
+            b'n' => self.word("null").and_then(|()| visitor.visit_unit()),
+            _ => match with_serde_json::<serde_json::Number>(self.number()?)?.as_u64() {
+                Some(number) => visitor.visit_u64(number),
+                None => Err(Fallback),
+            },
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Skimmed<V::Value> {
         if self.peek()? == b'n' {
             self.word("null")?;
             visitor.visit_none()
@@ -218,39 +220,23 @@ impl<'de> Deserializer<'de> for &mut Skim<'de> {
     }
 
     #[inline]
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Skimmed<V::Value> {
         match self.string()? {
             Cow::Borrowed(string) => visitor.visit_borrowed_str(string),
             Cow::Owned(string) => visitor.visit_string(string),
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
-        let is_true = self.peek()? == b't';
-        self.word(if is_true { "true" } else { "false" })?;
-        visitor.visit_bool(is_true)
-    }
-
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
-        self.peek()?;
-        match judged::<serde_json::Number>(self.number()?)?.as_u64() {
-            Some(number) => visitor.visit_u64(number),
-            None => Err(Odd),
-        }
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Skimmed<V::Value> {
         self.take(b'[')?;
-        let mut members = Members::new(self);
-        let value = visitor.visit_seq(&mut members)?;
-        members.are_read(value)
+        let value = visitor.visit_seq(Members::new(self))?;
+        self.take(b']').map(|()| value)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Skimmed<V::Value> {
         self.take(b'{')?;
-        let mut members = Members::new(self);
-        let value = visitor.visit_map(&mut members)?;
-        members.are_read(value)
+        let value = visitor.visit_map(Members::new(self))?;
+        self.take(b'}').map(|()| value)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -258,7 +244,7 @@ impl<'de> Deserializer<'de> for &mut Skim<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Plain<V::Value> {
+    ) -> Skimmed<V::Value> {
         self.deserialize_map(visitor)
     }
 
@@ -266,86 +252,57 @@ impl<'de> Deserializer<'de> for &mut Skim<'de> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Plain<V::Value> {
-        if name != Env::TYPE {
+    ) -> Skimmed<V::Value> {
+        if name != variables::TYPE {
             return visitor.visit_newtype_struct(self);
         }
         self.take(b'[')?;
-        let mut variables = Variables::new(Members::new(self));
-        let value = visitor.visit_seq(&mut variables)?;
-        variables.members.are_read(value)
+        let value = visitor.visit_seq(Variables::new(Members::new(self)))?;
+        self.take(b']').map(|()| value)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Skimmed<V::Value> {
         self.skip()?;
         visitor.visit_unit()
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Plain<V::Value> {
-        self.deserialize_str(visitor)
-    }
-
-    // No type of a review asks for these.
+    // `any` serves the types of a review; the others do not occur.
     forward_to_deserialize_any! {
-        i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct enum
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char string bytes byte_buf unit
+        unit_struct tuple tuple_struct enum identifier
     }
 }
 
 /// The members of a list or object.
 struct Members<'s, 'de> {
     skim: &'s mut Skim<'de>,
-    position: Position,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Position {
-    First,
-    Behind,
-    End,
+    is_first: bool,
 }
 
 impl<'s, 'de> Members<'s, 'de> {
     fn new(skim: &'s mut Skim<'de>) -> Self {
-        Self {
-            skim,
-            position: Position::First,
-        }
+        let is_first = true;
+        Self { skim, is_first }
     }
 
-    /// Goes to the next member, if there is one.
+    /// Moves to the next member; returns whether there is one before the byte `end`.
     #[inline]
-    fn advance(&mut self, end: u8) -> Plain<bool> {
-        let byte = self.skim.peek()?;
-        if byte == end {
-            self.skim.at += 1;
-            self.position = Position::End;
+    fn advance(&mut self, end: u8) -> Skimmed<bool> {
+        if self.skim.peek()? == end {
             return Ok(false);
         }
-        if self.position == Position::Behind {
+        if !self.is_first {
             self.skim.take(b',')?;
         }
-        self.position = Position::Behind;
+        self.is_first = false;
         Ok(true)
-    }
-
-    /// A visitor that stops early leaves the rest unread.
-    fn are_read<T>(&self, value: T) -> Plain<T> {
-        if self.position == Position::End {
-            Ok(value)
-        } else {
-            Err(Odd)
-        }
     }
 }
 
-impl<'de> SeqAccess<'de> for &mut Members<'_, 'de> {
-    type Error = Odd;
+impl<'de> SeqAccess<'de> for Members<'_, 'de> {
+    type Error = Fallback;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Plain<Option<T::Value>> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Skimmed<Option<T::Value>> {
         if self.advance(b']')? {
             seed.deserialize(&mut *self.skim).map(Some)
         } else {
@@ -353,17 +310,17 @@ impl<'de> SeqAccess<'de> for &mut Members<'_, 'de> {
         }
     }
 
-    /// A guess: containers have half a dozen mounts, and lists that grow are copied.
+    /// A container has about six mounts. Without a hint, a growing list is copied.
     fn size_hint(&self) -> Option<usize> {
         Some(6)
     }
 }
 
-impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
-    type Error = Odd;
+impl<'de> MapAccess<'de> for Members<'_, 'de> {
+    type Error = Fallback;
 
     #[inline]
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Plain<Option<K::Value>> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Skimmed<Option<K::Value>> {
         if !self.advance(b'}')? {
             return Ok(None);
         }
@@ -376,7 +333,7 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
     }
 
     #[inline]
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Plain<V::Value> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Skimmed<V::Value> {
         seed.deserialize(&mut *self.skim)
     }
 }

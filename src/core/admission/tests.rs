@@ -5,7 +5,7 @@
 mod hostile;
 mod names;
 
-use super::{Answer, Context, NamespaceLabels, ReviewError, review};
+use super::{Answer, Context, ReviewError, namespace, review};
 use crate::core::policy::Mode;
 use crate::core::policy::set::Labels;
 use crate::core::verdict::{Outcome, SkipReason};
@@ -14,7 +14,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rstest::rstest;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 const ALIAS: &str = "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]";
 const SECRET: &str = "{name: ca, secret: {secretName: ca}}";
@@ -45,7 +44,7 @@ fn try_answer(policy: &str, mode: Mode, body: &[u8]) -> Result<Answer, ReviewErr
     let context = Context {
         policies,
         mode,
-        namespace_labels: NamespaceLabels::Unknown,
+        namespace_labels: None,
         own_namespace: "drydock",
     };
     review(body, context)
@@ -405,46 +404,40 @@ fn t2_there_is_no_event_where(
     assert_eq!(answer.record.author_notes, None);
 }
 
-#[test]
-fn labels_of_a_namespace_that_was_not_read_are_asked_for_and_not_guessed() {
-    let policy = "{namespaceSelector: {matchLabels: {env: prod}}, hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]}";
-    let body = request(&testing::pod("")).to_string();
-    let reviewed = |policy: &[(&str, &str)], labels| {
+#[rstest]
+#[case::unknown(None, Outcome::Skipped(SkipReason::NoPolicy))]
+#[case::selected(Some("prod"), Outcome::Mutated)]
+#[case::others(Some("test"), Outcome::Skipped(SkipReason::NoPolicy))]
+fn a_policy_selects_by_the_labels_of_the_namespace(
+    #[case] env: Option<&str>,
+    #[case] expected: Outcome,
+) {
+    let selects = "{namespaceSelector: {matchLabels: {env: prod}}, hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]}";
+    let labels = env.map(|env| Labels::from([("env".to_owned(), env.to_owned())]));
+    let outcome = |policy| {
         let setup = Setup {
-            policies: policy,
+            policies: &[("test", policy)],
             ..Setup::default()
         };
         let policies = &setup.policy_set();
         let context = Context {
             policies,
             mode: Mode::Enforce,
-            namespace_labels: labels,
+            namespace_labels: labels.as_ref(),
             own_namespace: "drydock",
         };
-        review(body.as_bytes(), context).map(|answer| answer.record.outcome)
+        let body = request(&testing::pod("")).to_string();
+        let answer = review(body.as_bytes(), context).expect("an answer");
+        (policies.asks_for_namespace_labels(), answer.record.outcome)
     };
-    let labels = Labels::from([("env".to_owned(), "prod".to_owned())]);
-    let (none, read) = (
-        BTreeMap::new(),
-        BTreeMap::from([("ci".to_owned(), labels.clone())]),
-    );
-    let selects = &[("test", policy)];
-    assert!(matches!(
-        reviewed(selects, NamespaceLabels::Read(&none)),
-        Err(ReviewError::NamespaceNotRead(namespace)) if namespace.as_str() == "ci"
-    ));
-    for labels in [
-        NamespaceLabels::Read(&read),
-        NamespaceLabels::Known(&labels),
-    ] {
-        assert_eq!(reviewed(selects, labels).ok(), Some(Outcome::Mutated));
-    }
-    let no_policy = Some(Outcome::Skipped(SkipReason::NoPolicy));
-    assert_eq!(reviewed(selects, NamespaceLabels::Unknown).ok(), no_policy);
-    // Without such a policy nobody asks.
-    let all = &[("test", ALIAS)];
-    assert_eq!(
-        reviewed(all, NamespaceLabels::Read(&none)).ok(),
-        Some(Outcome::Mutated)
-    );
+    assert_eq!(outcome(selects), (true, expected));
+    assert_eq!(outcome(ALIAS), (false, Outcome::Mutated));
+}
+
+#[test]
+fn the_namespace_of_a_review_is_read_without_its_pod() {
+    let body = request(&json!({"spec": "not a pod"})).to_string();
+    let read = namespace(body.as_bytes());
+    assert_eq!(read.as_deref(), Some("ci"));
+    assert_eq!(namespace(b"[]"), None);
 }

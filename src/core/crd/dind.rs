@@ -1,4 +1,4 @@
-//! `spec.dind`: what a job pod that runs a Docker daemon gets.
+//! `spec.dind`: settings for job pods with a Docker daemon.
 
 use k8s_openapi::api::core::v1::{
     CSIVolumeSource, ConfigMapVolumeSource, EmptyDirVolumeSource, EphemeralVolumeSource,
@@ -10,36 +10,43 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a job pod that runs a Docker daemon (docker:dind) gets.
+/// Settings for job pods with a Docker daemon (docker:dind).
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dind {
-    /// Further images that count as dind. Without it: the docker image, under any registry prefix, with a dind or latest tag, without a tag,
-    /// or of version 23 and later. Each is a glob over the whole reference without its digest, in which * stands for any characters.
+    /// Further images that run a Docker daemon, as globs over the image reference without its
+    /// digest; * stands for any characters. Always recognised: the docker image, under any registry
+    /// prefix, with a dind or latest tag, without a tag, or of version 23 and later.
     /// At most 64. Example: ["registry.mylab.com/ci/dind:*"].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
 
-    /// How the directory is kept free into which dind writes the docker client's certificates: /certs/client, or client in what
-    /// DOCKER_TLS_CERTDIR says. A Secret or ConfigMap mounted there makes the job fail with TLS errors, because dind cannot write to it
-    /// and the client finds other certificates than the daemon's.
+    /// The directory into which dind writes the certificates of the docker client: /certs/client,
+    /// or client in DOCKER_TLS_CERTDIR. A Secret or ConfigMap mounted there makes the job fail with
+    /// TLS errors, because dind cannot write to it and the client reads other certificates than
+    /// those of the daemon.
     #[serde(default)]
     pub client_certs: ClientCerts,
 
-    /// Volumes for the dind container, in this order. A container that mounts something at the path already keeps it.
-    /// Absent: an emptyDir at /var/lib/docker, and the node's /lib/modules, read-only. [] adds none.
+    /// Volumes for the dind container, in this order. A container that already mounts something at
+    /// the path keeps it.
+    /// Absent: an emptyDir at /var/lib/docker, and /lib/modules of the node, read-only. [] adds
+    /// none.
     /// At most 32, each with a name and a mountPath of its own.
     /// Example: [{name: dind-storage, mountPath: /var/lib/docker, emptyDir: {sizeLimit: 20Gi}}].
     #[serde(default = "default_volumes")]
     pub volumes: Vec<DindVolume>,
 
-    /// Certificate authorities of registries, mounted where dind looks for them: /etc/docker/certs.d/HOST/ca.crt.
-    /// This is the place for a registry's authority, not /certs/client. At most 64, a host once.
+    /// Certificate authorities of registries, mounted where dind looks for them:
+    /// /etc/docker/certs.d/HOST/ca.crt.
+    /// Use this instead of mounting the authority of a registry at /certs/client. At most 64, each
+    /// host once.
     /// Example: [{host: registry.mylab.com, configMap: {name: registry-ca, key: ca.crt}}].
     #[serde(default, rename = "registryCAs", skip_serializing_if = "Vec::is_empty")]
     pub registry_cas: Vec<RegistryCa>,
 
-    /// Sends dind pods to nodes of their own.
+    /// Schedules pods with dind on dedicated nodes. Example: {nodeSelector: {role: ci},
+    /// tolerations: [{key: dedicated, value: ci, effect: NoSchedule}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
 }
@@ -56,7 +63,8 @@ impl Default for Dind {
     }
 }
 
-/// Seed 004's volumes without the host's cgroup tree, which leaks cgroups of inner containers on cgroup v1 and is not needed on v2.
+/// The volumes that dind needs. The cgroup tree of the node is not among them: it leaks cgroups of
+/// inner containers on cgroup v1, and dind does not need it on v2.
 fn default_volumes() -> Vec<DindVolume> {
     vec![
         DindVolume {
@@ -71,7 +79,7 @@ fn default_volumes() -> Vec<DindVolume> {
             read_only: true,
             host_path: Some(HostPathVolumeSource {
                 path: "/lib/modules".to_owned(),
-                // Without a type the kubelet makes the directory as well; with Directory a pod waits for it.
+                // With Directory, a pod would wait on a node without the directory.
                 type_: Some("DirectoryOrCreate".to_owned()),
             }),
             ..DindVolume::default()
@@ -79,25 +87,27 @@ fn default_volumes() -> Vec<DindVolume> {
     ]
 }
 
-/// What happens to whatever else sits where dind writes the docker client's certificates.
+/// The directory of the certificates of the docker client.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCerts {
-    /// What happens to something else that is mounted there.
-    /// Replace puts a memory-backed emptyDir in its place, in every container that mounts something there.
-    /// Relocate does the same and mounts what was there read-only at relocateTo.
-    /// Report leaves it and says so.
-    /// Deny refuses the pod, so that the job fails at once with the reason.
+    /// The action for other content that is mounted in the directory.
+    /// Replace mounts a memory-backed emptyDir instead, in every container that mounts something
+    /// there.
+    /// Relocate does the same and mounts the displaced content read-only at relocateTo.
+    /// Report changes nothing and reports the conflict.
+    /// Deny rejects the pod, so that the job fails at once with the reason.
     #[serde(default)]
     pub on_conflict: OnConflict,
 
-    /// Size limit of the memory-backed emptyDir: a quantity greater than zero. The files take about 20 KiB; what is used counts against
-    /// the pod's memory.
+    /// The size limit of the memory-backed emptyDir: a quantity greater than zero. The files take
+    /// about 20 KiB, which count against the memory of the pod.
     /// Example: 1Mi.
     #[serde(default = "default_size_limit")]
     pub size_limit: Quantity,
 
-    /// Where Relocate mounts what it displaced: a directory not at, above or below /certs/client. Absent: /certs/displaced.
+    /// The directory at which Relocate mounts the displaced content; not at, above or below
+    /// /certs/client. Absent: /certs/displaced.
     /// Only with onConflict: Relocate. Example: /certs/ca.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relocate_to: Option<String>,
@@ -117,59 +127,67 @@ fn default_size_limit() -> Quantity {
     Quantity("1Mi".to_owned())
 }
 
-/// What to do with a conflicting mount at the docker client's certificate directory.
+/// The action for a conflicting mount in the directory of the client certificates.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum OnConflict {
-    /// Put a memory-backed emptyDir in its place.
+    /// Mount a memory-backed emptyDir instead.
     #[default]
     Replace,
-    /// Replace it, and mount it read-only at relocateTo.
+    /// Replace the content, and mount it read-only at relocateTo.
     Relocate,
-    /// Leave it and say so.
+    /// Change nothing and report the conflict.
     Report,
-    /// Refuse the pod.
+    /// Reject the pod.
     Deny,
 }
 
-/// A volume and where it is mounted. Exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs.
+/// A volume and its mount. Exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral,
+/// configMap, secret, csi and nfs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DindVolume {
-    /// Name of the volume in the pod; where a pod has that name already, another one is taken. Example: dind-storage.
+    /// The name of the volume in the pod; drydock picks another one if the pod has a volume of this
+    /// name. Example: dind-storage.
     pub name: String,
 
-    /// Path in the container: absolute, without "//", ".", ".." and a "/" at the end. Not at, above or below /certs/client.
-    /// In rootless dind /var/lib/docker becomes /home/rootless/.local/share/docker. Example: /var/lib/docker.
+    /// The path in the container: absolute, without "//", ".", ".." and a "/" at the end. Not at,
+    /// above or below /certs/client.
+    /// Rootless dind mounts /var/lib/docker at /home/rootless/.local/share/docker. Example:
+    /// /var/lib/docker.
     pub mount_path: String,
 
-    /// Mounts the volume read-only.
+    /// Whether the mount is read-only. Example: true.
     #[serde(default)]
     pub read_only: bool,
 
-    /// Dind mounts it in the dind containers, All in every container and native sidecar of the pod.
+    /// Dind mounts the volume in the dind containers, All in every container and native sidecar of
+    /// the pod.
     #[serde(default)]
     pub containers: VolumeContainers,
 
-    /// A directory that lives as long as the pod. Example: {sizeLimit: 20Gi}.
+    /// A directory with the lifetime of the pod. Example: {sizeLimit: 20Gi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
-    /// A directory of the node, for privileged containers only; others do not get it. Example: {path: /lib/modules, type: Directory}.
+    /// A directory of the node, for privileged containers only. Example: {path: /lib/modules, type:
+    /// Directory}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_path: Option<HostPathVolumeSource>,
-    /// A PersistentVolumeClaim of the job's namespace. Example: {claimName: docker-cache}.
+    /// A PersistentVolumeClaim in the namespace of the job. Example: {claimName: docker-cache}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
-    /// A PersistentVolumeClaim that is made for the pod and goes with it.
-    /// Example: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 20Gi}}}}}.
+    /// A PersistentVolumeClaim that is created and deleted with the pod.
+    /// Example: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests:
+    /// {storage: 20Gi}}}}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<EphemeralVolumeSource>,
-    /// A ConfigMap of the job's namespace. Example: {name: daemon-json}.
+    /// A ConfigMap in the namespace of the job. Example: {name: daemon-json}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapVolumeSource>,
-    /// A Secret of the job's namespace. Example: {secretName: docker-auth}.
+    /// A Secret in the namespace of the job. Example: {secretName: docker-auth}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
-    /// A volume of a CSI driver that supports inline volumes. Example: {driver: secrets-store.csi.k8s.io, readOnly: true}.
+    /// An inline volume of a CSI driver. Example: {driver: secrets-store.csi.k8s.io, readOnly:
+    /// true}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csi: Option<CSIVolumeSource>,
     /// An NFS export. Example: {server: nfs.mylab.com, path: /export/docker}.
@@ -177,7 +195,7 @@ pub struct DindVolume {
     pub nfs: Option<NFSVolumeSource>,
 }
 
-/// Which containers get a volume.
+/// The containers that mount a volume.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum VolumeContainers {
     /// The dind containers.
@@ -187,18 +205,20 @@ pub enum VolumeContainers {
     All,
 }
 
-/// A registry's certificate authority, from a ConfigMap of the job's namespace.
+/// The certificate authority of a registry, from a ConfigMap in the namespace of the job.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryCa {
-    /// The registry as the docker client writes it, with its port if it has one. Example: registry.mylab.com:5000.
+    /// The registry as in image references, with its port if it has one. Example:
+    /// registry.mylab.com:5000.
     pub host: String,
-    /// The key of a ConfigMap, in the job's namespace, that holds the certificate in PEM.
-    /// A missing ConfigMap does not keep the job from starting.
+    /// The ConfigMap, in the namespace of the job, and the key with the certificate in PEM. The job
+    /// starts without the authority if the ConfigMap does not exist. Example: {name: registry-ca,
+    /// key: ca.crt}.
     pub config_map: ConfigMapKey,
 }
 
-/// Names one key of a ConfigMap.
+/// A key of a ConfigMap.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKey {
@@ -208,14 +228,15 @@ pub struct ConfigMapKey {
     pub key: String,
 }
 
-/// Where dind pods run.
+/// The nodes of pods with dind.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scheduling {
-    /// Node labels, each added when the pod has none of that key; another value that it has stays. At most 32. Example: {role: ci}.
+    /// Node labels. Each is added unless the pod selects by the same key, whatever its value. At
+    /// most 32. Example: {role: ci}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
-    /// Tolerations, each appended when the pod has no equal one. At most 32.
+    /// Tolerations. Each is added unless the pod has an equal one. At most 32.
     /// Example: [{key: dedicated, value: ci, effect: NoSchedule}].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,

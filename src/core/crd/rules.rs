@@ -1,229 +1,276 @@
-//! What the API server refuses: bounds, forms and rules in CEL, put into the derived schema.
+//! CEL rules over several fields, which reject an invalid policy when it is written.
 //!
-//! `drydock check` refuses the same policies. Bounds and forms it reads from the schema; each of the other rules stands once more in
-//! `policy::parse`, which also knows positions: `tests/policies` has the table that both are held to.
-//! Bounds are what CEL's cost is estimated from: the API server refuses a definition whose rules may get too dear.
+//! `drydock check` rejects the same policies. [`super::constraints`] serves both; each rule here
+//! has a second implementation in `policy::parse`, which names positions. `tests/policies` has the
+//! table of policies that both are tested with. The API server estimates the cost of a rule from
+//! the constraints, and refuses a definition whose rules can exceed its limit.
 
-mod schema;
-mod volumes;
+use super::constraints::{self, at, child};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, ValidationRule,
+};
 
-use super::form;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
-use schema::{Said, at, bound_items, each, join_lines, keys, one_of, quantity, refuse, text};
-use volumes::volumes;
+/// The greatest number of hostnames in `hostAliases`. Comparing each with each costs half the
+/// square of it, and the API server stops a rule at a cost of 1,000,000.
+pub(crate) const MAX_HOSTNAMES: usize = 1024;
 
-/// How many hostnames the entries of `hostAliases` may have in all: comparing each with each costs half the square of it, and the API
-/// server stops a rule that costs more than 1,000,000.
-pub const HOSTNAMES: usize = 1024;
+/// The greatest number of hostnames that an entry takes from the rules of an Ingress: as many as an
+/// entry can list.
+pub(crate) const MAX_INGRESS_HOSTNAMES: usize = 64;
 
-/// How many hostnames of an Ingress' rules one entry takes: as many as it could list.
-pub const HOSTNAMES_OF_RULES: usize = 64;
+/// The sources of a volume, of which each has exactly one.
+pub(crate) const VOLUME_SOURCES: [&str; 8] = [
+    "emptyDir",
+    "hostPath",
+    "persistentVolumeClaim",
+    "ephemeral",
+    "configMap",
+    "secret",
+    "csi",
+    "nfs",
+];
 
-/// Adds to the derived schema of a `JobPodPolicy` what its types cannot say.
+/// Adds to the derived schema of a `JobPodPolicy` what its Rust types cannot express.
 pub(super) fn complete(schema: &mut JSONSchemaProps) {
     each(schema, &mut |schema| {
-        // A null is then what people take it for, an absent field: the API server drops it and puts the default in its place.
+        // A null then means an absent field: the API server drops it and applies the default.
         schema.nullable = None;
         join_lines(&mut schema.description);
     });
+    let template = "spec.dind.volumes[].ephemeral.volumeClaimTemplate.metadata";
+    claim_metadata(at(schema, template));
+    constraints::apply(schema);
     let spec = at(schema, "spec");
-    selector(at(spec, "namespaceSelector"));
-    selector(at(spec, "podSelector"));
+    selector(at(spec, "namespaceSelector.matchExpressions[]"));
+    selector(at(spec, "podSelector.matchExpressions[]"));
     host_aliases(at(spec, "hostAliases"));
     let dind = at(spec, "dind");
-    bound_items(at(dind, "images"), 64);
-    text(at(dind, "images[]"), &form::IMAGE_GLOB);
-    client_certs(at(dind, "clientCerts"));
+    refuse(
+        at(dind, "clientCerts"),
+        r#"!has(self.relocateTo) || self.onConflict == "Relocate""#,
+        ".relocateTo",
+        Message::Text("is set, but only onConflict: Relocate uses it"),
+    );
     volumes(at(dind, "volumes"));
-    registry_cas(at(dind, "registryCAs"));
-    labels(at(dind, "scheduling.nodeSelector"));
-    tolerations(at(dind, "scheduling.tolerations"));
+    toleration(at(dind, "scheduling.tolerations[]"));
 }
 
-fn selector(selector: &mut JSONSchemaProps) {
-    // As in the core API: merging two selectors by server-side apply would select what neither asks for.
-    selector.x_kubernetes_map_type = Some("atomic".to_owned());
-    labels(at(selector, "matchLabels"));
-    bound_items(at(selector, "matchExpressions"), 32);
-    let expression = at(selector, "matchExpressions[]");
-    text(at(expression, "key"), &form::LABEL_KEY);
-    one_of(
-        at(expression, "operator"),
-        &["In", "NotIn", "Exists", "DoesNotExist"],
-    );
-    bound_items(at(expression, "values"), 64);
-    text(at(expression, "values[]"), &form::LABEL_VALUE);
+fn selector(expression: &mut JSONSchemaProps) {
     let is_empty = "(!has(self.values) || self.values.size() == 0)";
     let needs_values = r#"self.operator in ["In", "NotIn"]"#;
     refuse(
         expression,
         &format!("!({needs_values} && {is_empty})"),
         ".values",
-        Said::By(r#""is empty, but " + self.operator + " needs at least one value""#),
+        Message::Cel(r#""is empty, but " + self.operator + " needs at least one value""#),
     );
     refuse(
         expression,
         &format!("{needs_values} || {is_empty}"),
         ".values",
-        Said::By(r#""must be left out with " + self.operator"#),
+        Message::Cel(r#""must be left out with " + self.operator"#),
     );
-}
-
-fn labels(labels: &mut JSONSchemaProps) {
-    labels.max_properties = Some(32);
-    keys(labels, &form::LABEL_KEY);
-    text(at(labels, "{}"), &form::LABEL_VALUE);
 }
 
 fn host_aliases(aliases: &mut JSONSchemaProps) {
-    bound_items(aliases, 32);
     let count = "self.map(alias, has(alias.hostnames) ? alias.hostnames.size() : 0).sum()";
-    refuse(
-        aliases,
-        &format!("{count} <= {HOSTNAMES}"),
-        "",
-        Said::Always(&format!(
-            "has more than {HOSTNAMES} hostnames in all; put the others into a second policy"
-        )),
+    let too_many = format!(
+        "has more than {MAX_HOSTNAMES} hostnames in all; put the others into a second policy"
     );
+    let within = format!("{count} <= {MAX_HOSTNAMES}");
+    refuse(aliases, &within, "", Message::Text(&too_many));
     one_address_per_family(aliases, count);
     let alias = at(aliases, "[]");
     refuse(
         alias,
         "has(self.ip) != has(self.from)",
         "",
-        Said::By(
+        Message::Cel(
             r#"has(self.ip) ? "has both ip and from; keep one of them" : "has neither ip nor from; give it a fixed address or the object that has one""#,
         ),
     );
-    refuse(
-        alias,
-        "(has(self.hostnames) && self.hostnames.size() > 0) || (has(self.from) && has(self.from.ingress))",
-        ".hostnames",
-        Said::Always("is empty; list the hostnames that resolve to this address"),
-    );
-    hostname_suffixes(alias);
-    text(at(alias, "ip"), &form::ADDRESS);
-    bound_items(at(alias, "hostnames"), 64);
-    text(at(alias, "hostnames[]"), &form::SUBDOMAIN);
-    let from = at(alias, "from");
-    refuse(
-        from,
-        "[has(self.ingress), has(self.service), has(self.gateway)].exists_one(given, given)",
-        "",
-        Said::Always("must have exactly one of ingress, service and gateway"),
-    );
-    for kind in ["ingress", "service", "gateway"] {
-        text(at(from, &format!("{kind}.namespace")), &form::LABEL);
-        text(at(from, &format!("{kind}.name")), &form::SUBDOMAIN);
-    }
-}
-
-/// H7: the Ingress' owner must not choose hostnames freely.
-fn hostname_suffixes(alias: &mut JSONSchemaProps) {
     let no_ingress = "!has(self.from) || !has(self.from.ingress)";
-    let lists = "(has(self.hostnames) && self.hostnames.size() > 0)";
-    let suffixes = "self.from.ingress.hostnameSuffixes";
-    let names = format!("(has({suffixes}) && {suffixes}.size() > 0)");
-    let field = ".from.ingress.hostnameSuffixes";
-    refuse(
-        alias,
-        &format!("{no_ingress} || {lists} || {names}"),
-        field,
-        Said::Always(
+    let hostnames = "(has(self.hostnames) && self.hostnames.size() > 0)";
+    let suffixes = "(has(self.from.ingress.hostnameSuffixes) && self.from.ingress.hostnameSuffixes.size() > 0)";
+    for (rule, field, message) in [
+        (
+            format!("{hostnames} || (has(self.from) && has(self.from.ingress))"),
+            ".hostnames",
+            "is empty; list the hostnames that resolve to this address",
+        ),
+        // H7: the owner of the Ingress must not choose hostnames freely.
+        (
+            format!("{no_ingress} || {hostnames} || {suffixes}"),
+            ".from.ingress.hostnameSuffixes",
             "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames",
         ),
-    );
+        (
+            format!("{no_ingress} || !{hostnames} || !{suffixes}"),
+            ".from.ingress.hostnameSuffixes",
+            "is set, but only an entry without hostnames uses it",
+        ),
+    ] {
+        refuse(alias, &rule, field, Message::Text(message));
+    }
     refuse(
-        alias,
-        &format!("{no_ingress} || !{lists} || !{names}"),
-        field,
-        Said::Always("is set, but only an entry without hostnames uses it"),
-    );
-    bound_items(at(alias, "from.ingress.hostnameSuffixes"), 16);
-    text(
-        at(alias, "from.ingress.hostnameSuffixes[]"),
-        &form::SUBDOMAIN,
+        at(alias, "from"),
+        "[has(self.ingress), has(self.service), has(self.gateway)].exists_one(given, given)",
+        "",
+        Message::Text("must have exactly one of ingress, service and gateway"),
     );
 }
 
-/// H6. Each pair of entries is compared once: the one with the lesser text of the address looks at the other.
+/// H6. Each pair of entries is compared once: the one with the lesser address, as text, compares.
 fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
-    let family = |alias: &str| format!("{alias}.ip.contains(':')");
     let fixed = |alias: &str| format!("has({alias}.ip) && has({alias}.hostnames)");
     let rivals = format!(
-        "{} && one.ip < other.ip && {} == {}",
+        "{} && one.ip < other.ip && one.ip.contains(':') == other.ip.contains(':')",
         fixed("other"),
-        family("one"),
-        family("other")
     );
     let rule = format!(
-        "{count} > {HOSTNAMES} || self.all(one, !({}) || !self.exists(other, {rivals} && sets.intersects(one.hostnames, other.hostnames)))",
+        "{count} > {MAX_HOSTNAMES} || self.all(one, !({}) || !self.exists(other, {rivals} && sets.intersects(one.hostnames, other.hostnames)))",
         fixed("one"),
     );
-    let told = r#""gives \"" + name + "\" two addresses of one family; give a hostname one address per family""#;
-    let found = format!(
-        "self.map(one, {}, one.hostnames.map(name, self.exists(other, {rivals} && name in other.hostnames), {told}))",
+    let message = r#""gives \"" + name + "\" two addresses of one family; give a hostname one address per family""#;
+    let messages = format!(
+        "self.map(one, {}, one.hostnames.map(name, self.exists(other, {rivals} && name in other.hostnames), {message}))",
         fixed("one"),
     );
+    let first = format!("{messages}.filter(found, found.size() > 0)[0][0]");
+    let fallback = "give a hostname one address per family";
+    refuse(aliases, &rule, "", Message::CelOrText(&first, fallback));
+}
+
+fn volumes(volumes: &mut JSONSchemaProps) {
+    let alone = "self.exists_one(other, other.mountPath == one.mountPath)";
     refuse(
-        aliases,
-        &rule,
+        volumes,
+        &format!("self.all(one, {alone})"),
         "",
-        Said::Mostly(
-            "give a hostname one address per family",
-            &format!("{found}.filter(found, found.size() > 0)[0][0]"),
-        ),
+        Message::Cel(&format!(
+            r#"self.map(one, !{alone}, "has two volumes at \"" + one.mountPath + "\"; a path holds one volume")[0]"#
+        )),
     );
-}
-
-fn client_certs(certs: &mut JSONSchemaProps) {
-    quantity(at(certs, "sizeLimit"), &form::SIZE_LIMIT, 1.0);
-    text(at(certs, "relocateTo"), &form::RELOCATE_TO);
+    let volume = at(volumes, "[]");
+    one_source(volume);
     refuse(
-        certs,
-        r#"!has(self.relocateTo) || self.onConflict == "Relocate""#,
-        ".relocateTo",
-        Said::Always("is set, but only onConflict: Relocate uses it"),
+        at(
+            volume,
+            "ephemeral.volumeClaimTemplate.spec.resources.requests",
+        ),
+        r#""storage" in self"#,
+        "",
+        Message::Text("lacks storage; set the size of the volume, as in storage: 10Gi"),
     );
 }
 
-fn registry_cas(authorities: &mut JSONSchemaProps) {
-    bound_items(authorities, 64);
-    authorities.x_kubernetes_list_type = Some("map".to_owned());
-    authorities.x_kubernetes_list_map_keys = Some(vec!["host".to_owned()]);
-    text(at(authorities, "[].host"), &form::REGISTRY_HOST);
-    text(at(authorities, "[].configMap.name"), &form::SUBDOMAIN);
-    text(at(authorities, "[].configMap.key"), &form::CONFIG_KEY);
+/// The message is a sum of constants: the API server does not know the length of a joined list and
+/// would estimate too high a cost.
+fn one_source(volume: &mut JSONSchemaProps) {
+    let given = VOLUME_SOURCES.map(|source| format!("has(self.{source})"));
+    let names = VOLUME_SOURCES
+        .map(|source| format!(r#"(has(self.{source}) ? " {source}," : "")"#))
+        .join(" + ");
+    refuse(
+        volume,
+        &format!("[{}].exists_one(given, given)", given.join(", ")),
+        "",
+        Message::Cel(&format!(
+            r#""(\"" + self.name + "\") has " + (!({}) ? "no source; give it exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs" : "more than one source:" + {names} + " of which only one may stay")"#,
+            given.join(" || ")
+        )),
+    );
 }
 
-fn tolerations(tolerations: &mut JSONSchemaProps) {
-    bound_items(tolerations, 32);
-    let toleration = at(tolerations, "[]");
-    text(at(toleration, "key"), &form::LABEL_KEY);
-    one_of(at(toleration, "operator"), &["Equal", "Exists"]);
-    text(at(toleration, "value"), &form::LABEL_VALUE);
-    one_of(
-        at(toleration, "effect"),
-        &["NoSchedule", "PreferNoSchedule", "NoExecute"],
-    );
+fn toleration(toleration: &mut JSONSchemaProps) {
     let exists = r#"has(self.operator) && self.operator == "Exists""#;
     refuse(
         toleration,
         &format!("!({exists}) || !has(self.value) || self.value == ''"),
         ".value",
-        Said::By(r#""is \"" + self.value + "\", but must be left out with operator Exists""#),
+        Message::Cel(r#""is \"" + self.value + "\", but must be left out with operator Exists""#),
     );
     refuse(
         toleration,
         &format!("({exists}) || has(self.key)"),
         ".key",
-        Said::Always("is missing, which matches every taint and needs operator: Exists"),
+        Message::Text("is missing, which matches every taint and needs operator: Exists"),
     );
     refuse(
         toleration,
         r#"!has(self.tolerationSeconds) || (has(self.effect) && self.effect == "NoExecute")"#,
         ".tolerationSeconds",
-        Said::Always("is set, but only effect NoExecute uses it"),
+        Message::Text("is set, but only effect NoExecute uses it"),
     );
+}
+
+/// The core API rejects other metadata in the template of a claim.
+fn claim_metadata(metadata: &mut JSONSchemaProps) {
+    if let Some(properties) = &mut metadata.properties {
+        properties.retain(|name, _| matches!(name.as_str(), "labels" | "annotations"));
+    }
+    metadata.description =
+        Some("Labels and annotations of the claim. Example: {labels: {app: ci}}.".to_owned());
+}
+
+/// The message of a rule, to follow the field.
+#[derive(Clone, Copy)]
+enum Message<'a> {
+    Text(&'a str),
+    /// A CEL expression.
+    Cel(&'a str),
+    /// A CEL expression, and the text where its cost would exceed the limit.
+    CelOrText(&'a str, &'a str),
+}
+
+/// Adds a rule. `field` is the field to blame, as in `.hostnames`; empty for the value itself.
+fn refuse(schema: &mut JSONSchemaProps, unless: &str, field: &str, message: Message<'_>) {
+    let (expression, text) = match message {
+        Message::Text(text) => (None, Some(text)),
+        Message::Cel(expression) => (Some(expression), None),
+        Message::CelOrText(expression, text) => (Some(expression), Some(text)),
+    };
+    let rule = ValidationRule {
+        rule: unless.to_owned(),
+        message: text.map(ToOwned::to_owned),
+        message_expression: expression.map(ToOwned::to_owned),
+        field_path: Some(field.to_owned()).filter(|field| !field.is_empty()),
+        // With the default reason, the API server would print the whole object or list.
+        reason: Some("FieldValueForbidden".to_owned()),
+        ..ValidationRule::default()
+    };
+    let rules = &mut schema.x_kubernetes_validations;
+    rules.get_or_insert_default().push(rule);
+}
+
+/// Calls a function with a schema and all schemas in it.
+fn each(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaProps)) {
+    change(schema);
+    for property in schema.properties.iter_mut().flatten() {
+        each(property.1, change);
+    }
+    for step in ["[]", "{}"] {
+        if let Some(inner) = child(schema, step) {
+            each(inner, change);
+        }
+    }
+}
+
+/// Joins the lines of a doc comment, which `kubectl explain` wraps by itself. Sentences, paragraphs
+/// and points of a list keep their line breaks.
+fn join_lines(description: &mut Option<String>) {
+    let Some(text) = description else {
+        return;
+    };
+    let mut joined = String::new();
+    for (index, line) in text.split('\n').enumerate() {
+        let begins = joined.ends_with(['.', '\n'])
+            || line.is_empty()
+            || line.starts_with([' ', '\t', '-', '`', '<']);
+        if index > 0 {
+            joined.push(if begins { '\n' } else { ' ' });
+        }
+        joined.push_str(line);
+    }
+    *text = joined;
 }

@@ -1,114 +1,66 @@
-//! How much of a pod is read (rule F6), in one table.
+//! Limits on the size of a pod (F6), in one table.
 //!
-//! The API server calls before it validates, and three bytes of a list (`{},`) become a hundred bytes of a structure. So each list is
-//! counted while it is read, and reading ends at the first element too many. The bounds are far above every real job pod (some ten
-//! containers with ten mounts each), and a pod at all of them takes a few megabytes and some milliseconds.
+//! The API server calls before it validates, and three bytes of a list (`{},`) become a hundred
+//! bytes of a structure. So each list is counted while it is read, and reading stops at the first
+//! element over the limit. The limits are far above real job pods (about ten containers with ten
+//! mounts each); a pod at all limits takes a few megabytes and some milliseconds.
 //!
-//! `docs/limits.md` has the same table for people; a test compares the two.
+//! A test compares the table with `docs/limits.md`.
 
 use super::volume::Projection;
-use super::{Container, HostAlias, Pod, Text, Volume};
+use super::{Container, HostAlias, Map, Pod, Text, Volume};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Something of which a pod may have only so many.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Dimension {
-    /// `spec.containers` and `spec.initContainers` together.
-    Containers,
-    /// Mounts of all containers.
-    Mounts,
-    /// Block devices of all containers.
-    Devices,
-    /// Words of `command` and `args` of all containers.
-    Words,
-    /// Environment variables of one container.
-    Variables,
-    /// Volumes.
-    Volumes,
-    /// Items and projected sources of all volumes.
-    Items,
-    /// Entries of `hostAliases`.
-    HostAliases,
-    /// Hostnames in all entries of `hostAliases`.
-    Hostnames,
-    /// Tolerations.
-    Tolerations,
-    /// Node labels that are asked for.
-    NodeSelector,
-    /// Labels.
-    Labels,
-    /// Annotations.
-    Annotations,
-    /// Owners.
-    Owners,
-    /// Bytes of a name.
-    NameBytes,
-    /// Bytes of a path, an image reference, or the value of a variable that a rule reads.
-    PathBytes,
+/// Defines [`Dimension`] by its limits: the maximum, the unit, and the fields that are counted.
+macro_rules! dimensions {
+    ($($name:ident: $max:literal, $unit:literal, $fields:literal;)*) => {
+        /// A limited property of a pod.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum Dimension {
+            $(#[doc = $fields] $name,)*
+        }
+
+        impl Dimension {
+            /// All dimensions.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Returns the maximum, the unit, and the fields that are counted.
+            pub(crate) fn limit(self) -> (usize, &'static str, &'static str) {
+                match self {
+                    $(Self::$name => ($max, $unit, $fields),)*
+                }
+            }
+        }
+    };
+}
+
+// The structures of a list at its limit take at most a megabyte.
+dimensions! {
+    Containers: 256, "containers", "spec.containers and spec.initContainers together";
+    Mounts: 2_048, "mounts", "volumeMounts of all containers";
+    Devices: 1_024, "block devices", "volumeDevices of all containers";
+    Words: 8_192, "words", "command and args of all containers";
+    Variables: 16_384, "variables", "env of one container";
+    Volumes: 1_024, "volumes", "spec.volumes";
+    Items: 4_096, "items and sources", "items and projected sources of all volumes";
+    HostAliases: 2_048, "entries", "spec.hostAliases";
+    Hostnames: 8_192, "hostnames", "in all entries of spec.hostAliases";
+    Tolerations: 1_024, "tolerations", "spec.tolerations";
+    NodeSelector: 512, "node labels", "spec.nodeSelector";
+    Labels: 1_024, "labels", "metadata.labels";
+    Annotations: 2_048, "annotations", "metadata.annotations";
+    Owners: 512, "owners", "metadata.ownerReferences";
+    NameBytes: 512, "bytes", "in one name of a container, volume or host";
+    PathBytes: 4_096, "bytes", "in one path, image, DOCKER_HOST or DOCKER_TLS_CERTDIR";
 }
 
 impl Dimension {
-    /// All dimensions.
-    pub const ALL: [Self; 16] = [
-        Self::Containers,
-        Self::Mounts,
-        Self::Devices,
-        Self::Words,
-        Self::Variables,
-        Self::Volumes,
-        Self::Items,
-        Self::HostAliases,
-        Self::Hostnames,
-        Self::Tolerations,
-        Self::NodeSelector,
-        Self::Labels,
-        Self::Annotations,
-        Self::Owners,
-        Self::NameBytes,
-        Self::PathBytes,
-    ];
-
-    /// Returns the most that is read, what is counted, and where. The structures of a list at its bound take at most a megabyte.
-    #[must_use]
-    pub fn row(self) -> (usize, &'static str, &'static str) {
-        match self {
-            Self::Containers => (
-                256,
-                "containers",
-                "spec.containers and spec.initContainers together",
-            ),
-            Self::Mounts => (2_048, "mounts", "volumeMounts of all containers"),
-            Self::Devices => (1_024, "block devices", "volumeDevices of all containers"),
-            Self::Words => (8_192, "words", "command and args of all containers"),
-            Self::Variables => (16_384, "variables", "env of one container"),
-            Self::Volumes => (1_024, "volumes", "spec.volumes"),
-            Self::Items => (
-                4_096,
-                "items and sources",
-                "items and projected sources of all volumes",
-            ),
-            Self::HostAliases => (2_048, "entries", "spec.hostAliases"),
-            Self::Hostnames => (8_192, "hostnames", "in all entries of spec.hostAliases"),
-            Self::Tolerations => (1_024, "tolerations", "spec.tolerations"),
-            Self::NodeSelector => (512, "node labels", "spec.nodeSelector"),
-            Self::Labels => (1_024, "labels", "metadata.labels"),
-            Self::Annotations => (2_048, "annotations", "metadata.annotations"),
-            Self::Owners => (512, "owners", "metadata.ownerReferences"),
-            Self::NameBytes => (512, "bytes", "in one name of a container, volume or host"),
-            Self::PathBytes => (
-                4_096,
-                "bytes",
-                "in one path, image, DOCKER_HOST or DOCKER_TLS_CERTDIR",
-            ),
-        }
-    }
-
     /// Checks a count.
     fn check<E: Error>(self, count: usize) -> Result<(), E> {
-        if count > self.row().0 {
+        if count > self.limit().0 {
             Err(E::custom(OverBound(self)))
         } else {
             Ok(())
@@ -116,35 +68,36 @@ impl Dimension {
     }
 }
 
-/// A pod has more of something than is read.
+/// A pod exceeds a limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub struct OverBound(pub Dimension);
 
 impl fmt::Display for OverBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (most, what, place) = self.0.row();
+        let (max, unit, fields) = self.0.limit();
         write!(
             f,
-            "the pod has more than {most} {what} ({place}); drydock reads at most {most}. Give the pod fewer, or create it in a namespace without the label drydock.dev/job-pods"
+            "the pod has more than {max} {unit} ({fields}); drydock reads at most {max}. Give the pod fewer, or create it in a namespace without the label drydock.dev/job-pods"
         )
     }
 }
 
 impl OverBound {
-    /// Finds the bound that ended a reading. serde's errors carry a text and nothing else; none of its own begins like this one.
+    /// Finds the limit in an error of serde, which carries only a text. No message of serde begins
+    /// like this one.
     #[must_use]
     pub fn found_in(error: &serde_json::Error) -> Option<Self> {
         let text = error.to_string();
-        let mut all = Dimension::ALL.into_iter().map(Self);
+        let mut all = Dimension::ALL.iter().copied().map(Self);
         all.find(|bound| text.starts_with(&bound.to_string()))
     }
 }
 
-/// A list of at most so many elements, and the sums over what is in them.
+/// Reads a list with a limit on its elements and on the sums over lists in them.
 struct Counted<T, const PARTS: usize> {
     dimension: Dimension,
     parts: fn(&T) -> [usize; PARTS],
-    of: [Dimension; PARTS],
+    part_dimensions: [Dimension; PARTS],
 }
 
 impl<'de, T: Deserialize<'de>, const PARTS: usize> Visitor<'de> for Counted<T, PARTS> {
@@ -170,7 +123,10 @@ impl<'de, T: Deserialize<'de>, const PARTS: usize> Visitor<'de> for Counted<T, P
         let mut elements = Vec::with_capacity(list.size_hint().unwrap_or(0).min(16));
         let mut sums = [0; PARTS];
         while let Some(element) = list.next_element::<T>()? {
-            for ((sum, part), dimension) in sums.iter_mut().zip((self.parts)(&element)).zip(self.of)
+            for ((sum, part), dimension) in sums
+                .iter_mut()
+                .zip((self.parts)(&element))
+                .zip(self.part_dimensions)
             {
                 *sum += part;
                 dimension.check(*sum)?;
@@ -182,7 +138,7 @@ impl<'de, T: Deserialize<'de>, const PARTS: usize> Visitor<'de> for Counted<T, P
     }
 }
 
-/// Reads a list, or null, of at most so many elements.
+/// Reads a list or null.
 pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
     dimension: Dimension,
@@ -190,7 +146,7 @@ pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer.deserialize_option(Counted {
         dimension,
         parts: |_| [],
-        of: [],
+        part_dimensions: [],
     })
 }
 
@@ -220,18 +176,18 @@ pub(super) fn host_aliases<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer.deserialize_option(Counted {
         dimension: Dimension::HostAliases,
         parts: |alias: &HostAlias<'a>| [alias.hostnames.as_ref().map_or(0, Vec::len)],
-        of: [Dimension::Hostnames],
+        part_dimensions: [Dimension::Hostnames],
     })
 }
 
-/// Reads the sources of a projected volume: each may have as many items as all together.
+/// Reads the sources of a projected volume. The limit of items applies to each and to the sum.
 pub(super) fn projections<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Projection<'a>>>, D::Error> {
     deserializer.deserialize_option(Counted {
         dimension: Dimension::Items,
-        parts: |projection: &Projection<'a>| [projection.items_read()],
-        of: [Dimension::Items],
+        parts: |projection: &Projection<'a>| [projection.item_count()],
+        part_dimensions: [Dimension::Items],
     })
 }
 
@@ -240,13 +196,14 @@ pub(super) fn volumes<'de: 'a, 'a, D: Deserializer<'de>>(
 ) -> Result<Option<Vec<Volume<'a>>>, D::Error> {
     deserializer.deserialize_option(Counted {
         dimension: Dimension::Volumes,
-        parts: |volume: &Volume<'a>| [volume.items_read()],
-        of: [Dimension::Items],
+        parts: |volume: &Volume<'a>| [volume.item_count()],
+        part_dimensions: [Dimension::Items],
     })
 }
 
-/// What is summed over the containers of both lists.
-const OF_CONTAINERS: [Dimension; 3] = [Dimension::Mounts, Dimension::Devices, Dimension::Words];
+/// The sums over the containers of both lists.
+const PARTS_OF_CONTAINERS: [Dimension; 3] =
+    [Dimension::Mounts, Dimension::Devices, Dimension::Words];
 
 fn parts_of_container(container: &Container<'_>) -> [usize; 3] {
     let words = |words: &Option<Vec<Text<'_>>>| words.as_ref().map_or(0, Vec::len);
@@ -263,24 +220,24 @@ pub(super) fn containers<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer.deserialize_option(Counted {
         dimension: Dimension::Containers,
         parts: parts_of_container,
-        of: OF_CONTAINERS,
+        part_dimensions: PARTS_OF_CONTAINERS,
     })
 }
 
-/// Checks what two lists have together, each of which is within the bounds.
+/// Checks the sums over `containers` and `initContainers`, each of which is within the limits.
 pub(super) fn check_sums<E: Error>(pod: &Pod<'_>) -> Result<(), E> {
-    // Of one list that was counted already.
+    // A single list was checked while it was read.
     if pod.spec.init_containers.is_none() || pod.spec.containers.is_none() {
         return Ok(());
     }
     Dimension::Containers.check(pod.containers().count())?;
-    let mut sums = [0; OF_CONTAINERS.len()];
+    let mut sums = [0; PARTS_OF_CONTAINERS.len()];
     for (_, container) in pod.containers() {
         for (sum, part) in sums.iter_mut().zip(parts_of_container(container)) {
             *sum += part;
         }
     }
-    for (sum, dimension) in sums.into_iter().zip(OF_CONTAINERS) {
+    for (sum, dimension) in sums.into_iter().zip(PARTS_OF_CONTAINERS) {
         dimension.check(sum)?;
     }
     Ok(())
@@ -295,14 +252,14 @@ fn text<'de, D: Deserializer<'de>>(
     Ok(text)
 }
 
-/// Reads a name, or null. Names are copied: into changes, the patch and notes.
+/// Reads a name or null. Names are copied into changes, the patch and notes.
 pub(super) fn name<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Text<'a>>, D::Error> {
     text(deserializer, Dimension::NameBytes)
 }
 
-/// Reads a path or an image, or null.
+/// Reads a path, an image or null.
 pub(super) fn path<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Text<'a>>, D::Error> {
@@ -314,7 +271,7 @@ pub(super) fn path<'de: 'a, 'a, D: Deserializer<'de>>(
 pub(crate) struct VariableCount(usize);
 
 impl VariableCount {
-    /// Counts one more.
+    /// Counts one variable.
     #[inline]
     pub(crate) fn add<E: Error>(&mut self) -> Result<(), E> {
         self.0 += 1;
@@ -322,24 +279,24 @@ impl VariableCount {
     }
 }
 
-/// Checks the number of bytes of a text whose type reads itself.
+/// Checks the length of a path.
 pub(super) fn check_path<E: Error>(text: &str) -> Result<(), E> {
     Dimension::PathBytes.check(text.len())
 }
 
-/// Checks the number of bytes of a name whose type reads itself.
+/// Checks the length of a name.
 pub(super) fn check_name<E: Error>(text: &str) -> Result<(), E> {
     Dimension::NameBytes.check(text.len())
 }
 
-/// A map of at most so many members.
+/// Reads a map or null.
 pub(super) fn map<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
     dimension: Dimension,
-) -> Result<Option<super::Map<'a>>, D::Error> {
+) -> Result<Option<Map<'a>>, D::Error> {
     struct Optional<'a>(Dimension, PhantomData<&'a ()>);
     impl<'de: 'a, 'a> Visitor<'de> for Optional<'a> {
-        type Value = Option<super::Map<'a>>;
+        type Value = Option<Map<'a>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object of strings")
@@ -354,8 +311,8 @@ pub(super) fn map<'de: 'a, 'a, D: Deserializer<'de>>(
         }
 
         fn visit_some<D: Deserializer<'de>>(self, map: D) -> Result<Self::Value, D::Error> {
-            let most = self.0.row().0;
-            super::Map::read(map, most, || Error::custom(OverBound(self.0))).map(Some)
+            let max = self.0.limit().0;
+            Map::read(map, max, || Error::custom(OverBound(self.0))).map(Some)
         }
     }
     deserializer.deserialize_option(Optional(dimension, PhantomData))
@@ -365,7 +322,7 @@ macro_rules! maps {
     ($($name:ident: $dimension:ident,)*) => {
         $(pub(super) fn $name<'de: 'a, 'a, D: Deserializer<'de>>(
             deserializer: D,
-        ) -> Result<Option<super::Map<'a>>, D::Error> {
+        ) -> Result<Option<Map<'a>>, D::Error> {
             map(deserializer, Dimension::$dimension)
         })*
     };

@@ -1,4 +1,4 @@
-//! The two environment variables that rules look at, among the hundred that a job has.
+//! The two environment variables that rules read, of about a hundred in each container.
 
 use super::Text;
 use super::bounds::{self, VariableCount};
@@ -9,40 +9,36 @@ use std::fmt;
 const DOCKER_HOST: &str = "DOCKER_HOST";
 const DOCKER_TLS_CERTDIR: &str = "DOCKER_TLS_CERTDIR";
 
-/// The environment variables that rules look at; of several of one name the last counts, as for the container.
+/// The environment variables that rules read. Of several with one name the last applies, as in the
+/// container.
 #[derive(Clone, Debug, Default)]
 pub struct Env<'a> {
-    /// Where dind writes its certificates.
+    /// The directory for the certificates of dind.
     pub docker_tls_certdir: Option<EnvValue<'a>>,
-    /// Where the docker client looks for the daemon.
+    /// The address of the daemon for the docker client.
     pub docker_host: Option<EnvValue<'a>>,
 }
 
 /// The value of an environment variable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EnvValue<'a> {
-    /// As written. Empty where the review has no `value`: the API server leaves an empty one out.
+    /// As written. Empty without `value`: the API server omits an empty one.
     Literal(Text<'a>),
-    /// From somewhere that only the kubelet can read.
+    /// `valueFrom`, which only the kubelet resolves.
     From,
 }
 
 impl Env<'_> {
-    /// The name of the type in serde's data model: a reader may know it, and jump over the variables that are not among [`Self::NAMES`].
-    pub const TYPE: &'static str = "drydock::core::pod::Env";
-
     /// The names of the variables.
-    pub const NAMES: [&'static str; 2] = [DOCKER_HOST, DOCKER_TLS_CERTDIR];
+    pub(crate) const NAMES: [&'static str; 2] = [DOCKER_HOST, DOCKER_TLS_CERTDIR];
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
+        #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
         struct Variable<'a> {
-            #[serde(borrow)]
             name: Option<Text<'a>>,
-            #[serde(borrow)]
             value: Option<Text<'a>>,
             value_from: Option<IgnoredAny>,
         }
@@ -84,6 +80,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
                 Ok(env)
             }
         }
-        deserializer.deserialize_newtype_struct(Self::TYPE, EnvVisitor)
+        deserializer.deserialize_newtype_struct("Env", EnvVisitor)
     }
 }

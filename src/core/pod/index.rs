@@ -1,62 +1,55 @@
-//! Where the volumes of a pod are, by name.
+//! Volumes of a pod by name.
 
 use super::{Text, Volume};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-/// So many volumes are searched one by one, which is faster than an index of them.
-const FEW: usize = 32;
+/// The greatest number of volumes for which a linear search is faster than an index.
+const MAX_LINEAR: usize = 32;
 
-/// The place of the first volume of each name, once somebody asks and there are many.
+/// The position of the first volume of each name, built at the first look-up among many volumes.
 ///
 /// # Invariant
-/// Volumes are appended through [`VolumeIndex::add`], and keep their place and name. A list of another length than the one
-/// that was counted is searched one by one.
+/// Volumes are appended through [`VolumeIndex::add`], and keep position and name. A list of another
+/// length than the indexed one is searched linearly.
 #[derive(Clone, Debug, Default)]
-pub(super) struct VolumeIndex<'a>(OnceCell<Known<'a>>);
+pub(super) struct VolumeIndex<'a>(OnceCell<Positions<'a>>);
 
 #[derive(Clone, Debug)]
-struct Known<'a> {
-    places: BTreeMap<Text<'a>, usize>,
-    /// How many volumes there are.
+struct Positions<'a> {
+    by_name: BTreeMap<Text<'a>, usize>,
+    /// The number of volumes.
     count: usize,
 }
 
 impl<'a> VolumeIndex<'a> {
-    /// Returns the index of the first volume of a name.
+    /// Returns the index of the first volume with a name.
     pub(super) fn find(&self, volumes: &[Volume<'a>], name: &str) -> Option<usize> {
-        if volumes.len() <= FEW {
-            return one_by_one(volumes, name);
+        if volumes.len() > MAX_LINEAR {
+            let index = self.0.get_or_init(|| Positions::of(volumes));
+            if index.count == volumes.len() {
+                return index.by_name.get(name).copied();
+            }
         }
-        let known = self.0.get_or_init(|| Known::of(volumes));
-        if known.count != volumes.len() {
-            return one_by_one(volumes, name);
-        }
-        known.places.get(name).copied()
+        volumes.iter().position(|volume| &*volume.name == name)
     }
 
-    /// Takes note of a volume that is appended at a place.
-    pub(super) fn add(&mut self, place: usize, name: &Text<'a>) {
-        if let Some(known) = self.0.get_mut().filter(|known| known.count == place) {
-            known.places.entry(name.clone()).or_insert(place);
-            known.count += 1;
+    /// Adds a volume that is appended at a position.
+    pub(super) fn add(&mut self, position: usize, name: &Text<'a>) {
+        if let Some(index) = self.0.get_mut().filter(|index| index.count == position) {
+            index.by_name.entry(name.clone()).or_insert(position);
+            index.count += 1;
         }
     }
 }
 
-impl<'a> Known<'a> {
+impl<'a> Positions<'a> {
     fn of(volumes: &[Volume<'a>]) -> Self {
-        let mut places = BTreeMap::new();
-        for (place, volume) in volumes.iter().enumerate() {
-            places.entry(volume.name.clone()).or_insert(place);
+        let mut by_name = BTreeMap::new();
+        for (position, volume) in volumes.iter().enumerate() {
+            by_name.entry(volume.name.clone()).or_insert(position);
         }
-        Self {
-            places,
-            count: volumes.len(),
-        }
+        let count = volumes.len();
+        Self { by_name, count }
     }
-}
-
-fn one_by_one(volumes: &[Volume<'_>], name: &str) -> Option<usize> {
-    volumes.iter().position(|volume| &*volume.name == name)
 }

@@ -1,4 +1,4 @@
-//! Where volumes sit in a container.
+//! Mounts of volumes in a container.
 
 use super::{Text, bounds, text};
 use crate::core::mount_path;
@@ -8,40 +8,38 @@ use std::borrow::Cow;
 
 /// A mount of a volume in a container.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct VolumeMount<'a> {
-    /// The volume.
-    #[serde(borrow, default, deserialize_with = "bounds::name")]
+    /// The name of the volume.
+    #[serde(default, deserialize_with = "bounds::name")]
     pub name: Option<Text<'a>>,
-    /// Where.
-    #[serde(borrow)]
+    /// The path in the container.
     pub mount_path: Option<MountPath<'a>>,
-    /// Whether it is mounted read-only.
+    /// Whether the mount is read-only.
     pub read_only: Option<bool>,
-    /// Whether submounts are read-only too.
-    #[serde(borrow, default, deserialize_with = "bounds::name")]
+    /// Whether mounts below it are read-only too.
+    #[serde(default, deserialize_with = "bounds::name")]
     pub recursive_read_only: Option<Text<'a>>,
     /// A path in the volume.
-    #[serde(borrow, default, deserialize_with = "bounds::path")]
+    #[serde(default, deserialize_with = "bounds::path")]
     pub sub_path: Option<Text<'a>>,
-    /// The same, with variables.
-    #[serde(borrow, default, deserialize_with = "bounds::path")]
+    /// A path in the volume with variables.
+    #[serde(default, deserialize_with = "bounds::path")]
     pub sub_path_expr: Option<Text<'a>>,
-    /// How mounts propagate.
-    #[serde(borrow)]
+    /// The propagation of mounts below it.
     pub mount_propagation: Option<Text<'a>>,
 }
 
-/// A mount's path, as written and as the kubelet resolves it: rules compare the second one, and often.
+/// The path of a mount, as written and as the kubelet resolves it. Rules compare the resolved path.
 #[derive(Clone, Debug, Default)]
 pub struct MountPath<'a> {
     written: Text<'a>,
-    /// Where cleaning made something else of it.
+    /// The clean path, if it differs.
     clean: Option<Box<str>>,
 }
 
 impl MountPath<'_> {
-    /// Returns the path that the mount lands at: absolute and clean.
+    /// Returns the absolute, clean path.
     fn clean(&self) -> &str {
         self.clean.as_deref().unwrap_or(self.written.as_str())
     }
@@ -66,32 +64,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for MountPath<'a> {
 }
 
 impl<'a> VolumeMount<'a> {
-    /// Returns the volume's name.
+    /// Returns the name of the volume.
     #[must_use]
     pub fn volume(&self) -> &str {
         text(&self.name)
     }
 
-    /// Returns the path that it lands at, clean.
+    /// Returns the absolute, clean path.
     #[must_use]
     pub fn path(&self) -> &str {
         self.mount_path.as_ref().map_or("/", MountPath::clean)
     }
 
-    /// Returns the path as written; empty where there is none.
+    /// Returns the path as written; empty if there is none.
     #[must_use]
     pub fn written_path(&self) -> Text<'a> {
         let path = self.mount_path.as_ref();
         path.map(|path| path.written.clone()).unwrap_or_default()
     }
 
-    /// Whether the mount itself forbids writing.
+    /// Whether the mount is read-only.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.read_only == Some(true)
     }
 
-    /// Returns subPath and subPathExpr, empty where they are not set.
+    /// Returns `subPath` and `subPathExpr`; empty if they are not set.
     #[must_use]
     pub fn sub_paths(&self) -> (&str, &str) {
         (text(&self.sub_path), text(&self.sub_path_expr))

@@ -1,83 +1,33 @@
-//! Text and maps of text that borrow from the request where they can.
+//! Strings and maps of strings that borrow from the request.
 
-use crate::core::shown::shown;
+use crate::core::quote::quote;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cell::OnceCell;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
 
-/// Reads null as the default, as the API server does.
+/// Reads null as the default value, as the API server does.
 pub(super) fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A string that borrows from the request where it holds no escapes.
+/// A string that borrows from the request if it contains no escapes.
 ///
-/// Its `Display` is what may be shown of it ([`crate::core::shown`]): what is somebody else's text gets into a sentence in no other way.
-#[derive(Clone)]
-pub struct Text<'a>(Held<'a>);
-
-/// A clone shares what it owns: names and paths go into many changes and notes.
-#[derive(Clone)]
-enum Held<'a> {
-    Borrowed(&'a str),
-    Owned(Arc<str>),
-}
+/// `Display` quotes it ([`crate::core::quote`]), so that untrusted text cannot reach a message in
+/// another form.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Text<'a>(Cow<'a, str>);
 
 impl Text<'_> {
     /// Returns the string.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Held::Borrowed(text) => text,
-            Held::Owned(text) => text,
-        }
-    }
-}
-
-impl Default for Text<'_> {
-    fn default() -> Self {
-        Self(Held::Borrowed(""))
-    }
-}
-
-impl fmt::Debug for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Text").field(&self.as_str()).finish()
-    }
-}
-
-impl PartialEq for Text<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Text<'_> {}
-
-impl Hash for Text<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl PartialOrd for Text<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Text<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
+        &self.0
     }
 }
 
@@ -115,19 +65,19 @@ impl Serialize for Text<'_> {
 
 impl<'a> From<&'a str> for Text<'a> {
     fn from(text: &'a str) -> Self {
-        Self(Held::Borrowed(text))
+        Self(Cow::Borrowed(text))
     }
 }
 
 impl From<String> for Text<'_> {
     fn from(text: String) -> Self {
-        Self(Held::Owned(text.into()))
+        Self(Cow::Owned(text))
     }
 }
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        shown(self.as_str()).fmt(f)
+        quote(self.as_str()).fmt(f)
     }
 }
 
@@ -153,17 +103,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// Labels and annotations of a job pod, about.
-const USUAL: usize = 10;
+/// About the number of labels or annotations of a job pod.
+const TYPICAL_LEN: usize = 10;
 
-/// So many members are searched one by one, which is faster than an index of them.
-const FEW: usize = 32;
+/// The greatest number of members for which a linear search is faster than an index.
+const MAX_LINEAR: usize = 32;
 
-/// A map of strings (labels, annotations, a node selector), in the order of the text. A null value is an empty one.
+/// A map of strings (labels, annotations, a node selector), in the order of the text. A null value
+/// is an empty string.
 #[derive(Clone, Default)]
 pub struct Map<'a> {
     members: Vec<(Text<'a>, Text<'a>)>,
-    /// Where the last member of each key is, once somebody asks and there are many.
+    /// The position of the last member with each key, built at the first look-up in a large map.
     index: OnceCell<BTreeMap<Text<'a>, usize>>,
 }
 
@@ -177,7 +128,7 @@ impl<'a> Map<'a> {
     /// Returns the value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        let member = if self.members.len() <= FEW {
+        let member = if self.members.len() <= MAX_LINEAR {
             self.members.iter().rev().find(|(name, _)| name == key)
         } else {
             let index = self.index.get_or_init(|| {
@@ -200,10 +151,10 @@ impl<'a> Map<'a> {
         self.members.push((key, value));
     }
 
-    /// Reads a map of at most so many members.
+    /// Reads a map of at most `max` members.
     pub(super) fn read<'de: 'a, D: Deserializer<'de>>(
         deserializer: D,
-        most: usize,
+        max: usize,
         too_many: impl Fn() -> D::Error,
     ) -> Result<Self, D::Error> {
         struct TextMapVisitor<'t, E>(usize, &'t dyn Fn() -> E);
@@ -215,7 +166,7 @@ impl<'a> Map<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(map.size_hint().unwrap_or(USUAL));
+                let mut members = Vec::with_capacity(map.size_hint().unwrap_or(TYPICAL_LEN));
                 while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
                     members.push((key, value.unwrap_or_default()));
                     if members.len() > self.0 {
@@ -225,7 +176,7 @@ impl<'a> Map<'a> {
                 Ok(members)
             }
         }
-        let members = deserializer.deserialize_map(TextMapVisitor(most, &too_many))?;
+        let members = deserializer.deserialize_map(TextMapVisitor(max, &too_many))?;
         Ok(Self {
             members,
             index: OnceCell::new(),

@@ -1,33 +1,33 @@
-//! The policies of one text: those that are right, and every error of those that are not.
+//! The policies of a file: the valid ones, and every error of the others.
 
 use super::parse::{self, Errors, FieldError};
-use super::{Policy, Recorded, schema};
-use crate::core::crd::{self, form};
+use super::{Policy, RecordedHostnames, schema};
+use crate::core::crd::{self, format};
 use crate::core::document::{self, type_name};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What a text of policies holds. One bad policy does not hide the good ones beside it (F3).
+/// The content of a policy file. An invalid policy does not hide the valid ones beside it (F3).
 #[derive(Debug, Default)]
 pub struct PolicyFile {
-    /// The policies that are right, in the text's order.
+    /// The valid policies, in the order of the file.
     pub policies: Vec<Policy>,
-    /// Where each of them stands: its name and its place, as in a [`PolicyError`].
-    pub places: BTreeMap<String, String>,
-    /// What is wrong with the others.
+    /// The place of each valid policy, by its name, as in a [`PolicyError`].
+    pub(crate) places: BTreeMap<String, String>,
+    /// The errors of the others.
     pub errors: Vec<PolicyError>,
-    /// Names of policies in the text that are not right, where they have one.
-    pub refused: BTreeSet<String>,
-    /// Whether some document could not even be read, so that policies may be missing whose names are not known.
-    pub unreadable: bool,
+    /// The names of the invalid policies.
+    pub(crate) refused: BTreeSet<String>,
+    /// Whether a document could not be read at all, and may contain policies of any name.
+    pub(crate) unreadable: bool,
 }
 
 impl PolicyFile {
-    /// A file of which nothing can be read.
-    #[must_use]
-    pub fn unreadable(file: &str, problem: String) -> Self {
+    /// A file that cannot be read.
+    pub(crate) fn unreadable(file: &str, problem: String) -> Self {
         let error = PolicyError {
             file: file.to_owned(),
             place: "the file".to_owned(),
@@ -41,37 +41,31 @@ impl PolicyFile {
         }
     }
 
-    /// Returns the policies to use when a file that was right has changed: those that are right now, and the last good version
-    /// of those that are not any more (F3). Where a document cannot even be read, whatever is missing may be in it, and stays.
-    #[must_use]
-    pub fn or_last_good(self, last: &[Policy]) -> Vec<Policy> {
-        let Self {
-            mut policies,
-            refused,
-            unreadable,
-            ..
-        } = self;
+    /// Returns the policies to use after a file changed: the valid ones, and the last good version
+    /// of the invalid ones (F3). If a document cannot be read, missing policies may be in it, and
+    /// their last version stays too.
+    pub(crate) fn or_last_good(mut self, last: &[Policy]) -> Vec<Policy> {
         for old in last {
-            let is_here = policies.iter().any(|policy| policy.name == old.name);
-            if !is_here && (unreadable || refused.contains(&old.name)) {
-                policies.push(old.clone());
+            let is_valid = self.policies.iter().any(|policy| policy.name == old.name);
+            if !is_valid && (self.unreadable || self.refused.contains(&old.name)) {
+                self.policies.push(old.clone());
             }
         }
-        policies
+        self.policies
     }
 }
 
-/// Something wrong in a text of policies, with its place.
+/// An error in a policy file, with its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PolicyError {
-    /// The file, or what stands for it.
-    pub file: String,
+    /// The name of the file, or `stdin`.
+    pub(crate) file: String,
     /// The document and, in a list, the item: `document 2, items[3]`.
-    pub place: String,
-    /// The policy's name, where it has one.
-    pub policy: Option<String>,
-    /// Field and problem, or why the document cannot be read.
-    pub problem: String,
+    pub(crate) place: String,
+    /// The name of the policy, if it has one.
+    pub(crate) policy: Option<String>,
+    /// The field and its problem, or why the document cannot be read.
+    pub(crate) problem: String,
 }
 
 impl fmt::Display for PolicyError {
@@ -84,8 +78,9 @@ impl fmt::Display for PolicyError {
     }
 }
 
-/// Reads the policies of a text; `file` is what the errors call it.
-/// Takes `JobPodPolicy` objects and lists of them; an empty list is a set that changes nothing, a text without any object is an error.
+/// Reads the policies of a text; `file` is its name in errors. Accepts `JobPodPolicy` objects and
+/// lists of them. An empty list is a set that changes nothing; a text without any object is an
+/// error.
 #[must_use]
 pub fn read(file: &str, text: &str) -> PolicyFile {
     let mut reader = Reader {
@@ -115,57 +110,38 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn object(&mut self, object: Value, place: &str) {
-        let kind = object
-            .get("kind")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        match kind {
-            "List" | "JobPodPolicyList" => self.list(object, place),
-            crd::KIND => self.policy(object, place),
-            "" => self.error(
-                place,
-                None,
-                "kind is missing; write apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy",
-            ),
-            other => {
-                let problem = format!("kind is \"{other}\", not JobPodPolicy or a List of them");
-                self.error(place, None, problem);
-            }
-        }
-    }
-
-    fn list(&mut self, mut list: Value, place: &str) {
-        match list.get_mut("items").map(Value::take) {
-            None | Some(Value::Null) => {}
-            Some(Value::Array(items)) => {
-                for (index, item) in items.into_iter().enumerate() {
-                    let place = format!("{place}, items[{index}]");
-                    if item.is_object() {
-                        self.object(item, &place);
-                    } else {
-                        self.error(
-                            &place,
-                            None,
-                            format!("it is {}, not an object", type_name(&item)),
-                        );
-                    }
+    fn object(&mut self, mut object: Value, place: &str) {
+        let problem = match text(&object, "/kind").unwrap_or_default() {
+            crd::KIND => return self.policy(object, place),
+            "List" | "JobPodPolicyList" => {
+                match object.get_mut("items").map(Value::take).unwrap_or_default() {
+                    Value::Null => return,
+                    Value::Array(items) => return self.items(items, place),
+                    other => format!("items is {}, not a list", type_name(&other)),
                 }
             }
-            Some(other) => self.error(
-                place,
-                None,
-                format!("items is {}, not a list", type_name(&other)),
-            ),
+            "" => "kind is missing; write apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy"
+                .to_owned(),
+            other => format!("kind is \"{other}\", not JobPodPolicy or a List of them"),
+        };
+        self.error(place, None, problem);
+    }
+
+    fn items(&mut self, items: Vec<Value>, place: &str) {
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{place}, items[{index}]");
+            if item.is_object() {
+                self.object(item, &place);
+            } else {
+                let problem = format!("it is {}, not an object", type_name(&item));
+                self.error(&place, None, problem);
+            }
         }
     }
 
     fn policy(&mut self, object: Value, place: &str) {
-        let name = object
-            .pointer("/metadata/name")
-            .and_then(Value::as_str)
-            .map(ToOwned::to_owned);
-        let unknown = unknown_metadata(&object);
+        let name = text(&object, "/metadata/name").map(ToOwned::to_owned);
+        let unknown = unknown_metadata(object.get("metadata"));
         match read_object(object) {
             Ok(policy) if unknown.is_empty() => {
                 if let Some(earlier) = self.result.places.get(&policy.name) {
@@ -175,9 +151,8 @@ impl Reader<'_> {
                     );
                     self.error(place, name, problem);
                 } else {
-                    self.result
-                        .places
-                        .insert(policy.name.clone(), place.to_owned());
+                    let places = &mut self.result.places;
+                    places.insert(policy.name.clone(), place.to_owned());
                     self.result.policies.push(policy);
                 }
             }
@@ -200,35 +175,37 @@ impl Reader<'_> {
     }
 }
 
-/// Reads one `JobPodPolicy` object, as it may be written.
+/// Reads a `JobPodPolicy` object that is about to be written.
 ///
 /// # Errors
-/// With everything that is wrong with it; there is at least one error then.
+/// If it is invalid: every error, at least one.
 pub fn read_object(object: Value) -> Result<Policy, Vec<FieldError>> {
     read_with(object, None)
 }
 
-/// Reads one `JobPodPolicy` object that the API server has. It may have been written when less was asked for: with `from.ingress` it
-/// may name neither hostnames nor `hostnameSuffixes`. Of such an entry exactly those hostnames are taken that were `recorded`, so that
-/// an upgrade takes no hostname away from job pods, and the owner of the Ingress adds none (F5, H7).
+/// Reads a `JobPodPolicy` object that the API server stores. An older version may have accepted an
+/// entry with `from.ingress` and neither hostnames nor `hostnameSuffixes`. Such an entry takes
+/// exactly the `recorded` hostnames, so that an upgrade removes no hostname from job pods, and the
+/// owner of the Ingress can add none (F5, H7).
 ///
 /// # Errors
-/// With everything else that is wrong with it; there is at least one error then.
-pub fn read_stored(object: Value, recorded: &Recorded) -> Result<Policy, Vec<FieldError>> {
+/// If it is invalid otherwise: every error, at least one.
+pub(crate) fn read_stored(
+    object: Value,
+    recorded: &RecordedHostnames,
+) -> Result<Policy, Vec<FieldError>> {
     read_with(object, Some(recorded))
 }
 
-fn read_with(mut object: Value, recorded: Option<&Recorded>) -> Result<Policy, Vec<FieldError>> {
+fn read_with(
+    mut object: Value,
+    recorded: Option<&RecordedHostnames>,
+) -> Result<Policy, Vec<FieldError>> {
     let mut errors = Errors::default();
-    let version = object
-        .get("apiVersion")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let version = text(&object, "/apiVersion").unwrap_or_default();
     if version != crd::API_VERSION {
-        errors.add(
-            "apiVersion",
-            format!("is \"{version}\"; this drydock reads {}", crd::API_VERSION),
-        );
+        let problem = format!("is \"{version}\"; this drydock reads {}", crd::API_VERSION);
+        errors.add("apiVersion", problem);
     }
     schema::check(&mut object, &mut errors);
     check_metadata(&mut object, &mut errors);
@@ -236,52 +213,64 @@ fn read_with(mut object: Value, recorded: Option<&Recorded>) -> Result<Policy, V
     let policy = match serde_path_to_error::deserialize::<_, crd::JobPodPolicy>(object) {
         Ok(resource) => Some(parse::policy(&resource, recorded, &mut found)),
         Err(error) => {
-            found.add(
-                error.path().to_string(),
-                format!("cannot be read: {}", error.inner()),
-            );
+            let problem = format!("cannot be read: {}", error.inner());
+            found.add(error.path().to_string(), problem);
             None
         }
     };
-    errors.add_others(found);
+    // Without errors that only follow from what the schema check removed.
+    let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
+    let follows = |error: &FieldError| known.iter().any(|it| schema::concerns(it, &error.field));
+    errors
+        .0
+        .extend(found.0.into_iter().filter(|error| !follows(error)));
     match policy {
         Some(policy) if errors.0.is_empty() => Ok(policy),
         _ => Err(errors.0),
     }
 }
 
-/// Object metadata, which the schema of a custom resource does not describe. What cannot be read is taken out, except for the name.
+/// Checks the object metadata, which the schema of a custom resource does not describe. Replaces
+/// what cannot be read, except for the name.
 fn check_metadata(object: &mut Value, errors: &mut Errors) {
-    let Some(fields) = object.as_object_mut() else {
+    let Some(object) = object.as_object_mut() else {
         return;
     };
-    let metadata = match fields.remove("metadata") {
-        None | Some(Value::Null) => Value::Object(serde_json::Map::new()),
-        Some(metadata) => metadata,
-    };
-    let name = metadata.get("name").filter(|name| name.is_string());
-    let readable = serde_path_to_error::deserialize::<_, ObjectMeta>(&metadata);
-    let kept = match (readable, name) {
-        (Ok(_), _) => metadata,
-        (Err(error), name) => {
-            let path = match error.path().to_string().as_str() {
-                "." => "metadata".to_owned(),
-                path => format!("metadata.{path}"),
-            };
-            errors.add(path, format!("cannot be read: {}", error.inner()));
-            serde_json::json!({"name": name})
+    let metadata = object.entry("metadata").or_insert(Value::Null);
+    if metadata.is_null() {
+        *metadata = json!({});
+    }
+    if let Err(error) = serde_path_to_error::deserialize::<_, ObjectMeta>(&*metadata) {
+        let path = match error.path().to_string().as_str() {
+            "." => "metadata".to_owned(),
+            path => format!("metadata.{path}"),
+        };
+        errors.add(path, format!("cannot be read: {}", error.inner()));
+        let name = metadata.get("name").filter(|name| name.is_string());
+        *metadata = json!({"name": name});
+    }
+    for name in ["labels", "annotations"] {
+        let path = format!("metadata.{name}");
+        for (key, value) in fields(metadata.get(name)) {
+            if let Err(problem) = format::LABEL_KEY.check(key) {
+                errors.add(&path, format!("has the key \"{key}\", {problem}"));
+            }
+            if let ("labels", Some(text)) = (name, value.as_str()) {
+                errors.check(&format!("{path}[{key}]"), text, &format::LABEL_VALUE);
+            }
         }
-    };
-    check_labels(&kept, errors);
-    fields.insert("metadata".to_owned(), kept);
+    }
 }
 
-/// What kubectl refuses of the metadata of a file. An object of the API server may have fields of a newer Kubernetes.
-fn unknown_metadata(object: &Value) -> Vec<FieldError> {
-    let metadata = object.get("metadata").and_then(Value::as_object);
+/// Returns the fields that kubectl rejects in the metadata of a file. A stored object may have
+/// fields of a newer Kubernetes.
+fn unknown_metadata(metadata: Option<&Value>) -> Vec<FieldError> {
+    let known = metadata.and_then(|metadata| ObjectMeta::deserialize(metadata).ok());
+    let known = known.and_then(|metadata| serde_json::to_value(metadata).ok());
     let mut errors = Errors::default();
-    for (name, _) in metadata.into_iter().flatten() {
-        if !METADATA.contains(&name.as_str()) {
+    for (name, value) in fields(metadata) {
+        let is_known = known.as_ref().is_none_or(|known| known.get(name).is_some());
+        if !is_known && !value.is_null() {
             errors.add(
                 format!("metadata.{name}"),
                 "is not a known field; name, labels and annotations are",
@@ -291,55 +280,12 @@ fn unknown_metadata(object: &Value) -> Vec<FieldError> {
     errors.0
 }
 
-/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>
-const METADATA: [&str; 15] = [
-    "annotations",
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "labels",
-    "managedFields",
-    "name",
-    "namespace",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-];
-
-/// What the API server asks of the metadata that people write.
-fn check_labels(metadata: &Value, errors: &mut Errors) {
-    let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    for (name, value) in map(metadata) {
-        let path = format!("metadata.{name}");
-        if !matches!(name.as_str(), "labels" | "annotations") {
-            continue;
-        }
-        for (key, value) in map(&value) {
-            if let Err(problem) = form::LABEL_KEY.check(&key) {
-                errors.add(path.as_str(), format!("has the key \"{key}\", {problem}"));
-            }
-            if let ("labels", Some(text)) = (name.as_str(), value.as_str()) {
-                errors.check(&format!("{path}[{key}]"), text, &form::LABEL_VALUE);
-            }
-        }
-    }
+fn text<'v>(object: &'v Value, pointer: &str) -> Option<&'v str> {
+    object.pointer(pointer)?.as_str()
 }
 
-impl Errors {
-    /// Takes in what parsing found, but for what it found only because the schema's errors were taken out.
-    fn add_others(&mut self, found: Self) {
-        let known: Vec<String> = self.0.iter().map(|error| error.field.clone()).collect();
-        let others = found.0.into_iter().filter(|error| {
-            !known
-                .iter()
-                .any(|field| schema::concerns(field, &error.field))
-        });
-        self.0.extend(others);
-    }
+fn fields(object: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    object.and_then(Value::as_object).into_iter().flatten()
 }
 
 #[cfg(test)]

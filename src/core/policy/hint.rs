@@ -1,9 +1,9 @@
-//! What is worth knowing about a policy that is right: `drydock check` prints it.
+//! Hints about valid policies, for `drydock check`.
 
 use super::{Policy, quantity};
 
-/// The certificates take about 20 KiB; a volume of 4 KiB was seen to be too small.
-const ENOUGH_FOR_CERTIFICATES: f64 = 32.0 * 1024.0;
+/// The certificates take about 20 KiB.
+const MIN_SIZE_LIMIT: f64 = 32.0 * 1024.0;
 
 /// Returns hints about a policy.
 #[must_use]
@@ -16,11 +16,11 @@ pub fn hints(policy: &Policy) -> Vec<String> {
         hints.push(format!("JobPodPolicy \"{}\": {field}: {text}", policy.name))
     };
     let size_limit = &dind.client_certs.size_limit;
-    if quantity::bytes(size_limit).is_some_and(|bytes| bytes < ENOUGH_FOR_CERTIFICATES) {
+    if quantity::bytes(size_limit).is_some_and(|bytes| bytes < MIN_SIZE_LIMIT) {
         hint(
             "spec.dind.clientCerts.sizeLimit".to_owned(),
             &format!(
-                "{size_limit} is too small for dind's certificates, which take about 20 KiB; 1Mi is plenty"
+                "{size_limit} is too small for dind's certificates, which take about 20 KiB; use 1Mi"
             ),
         );
     }
@@ -30,7 +30,7 @@ pub fn hints(policy: &Policy) -> Vec<String> {
         if is_cgroup {
             hint(
                 format!("spec.dind.volumes[{index}]"),
-                "the node's cgroup tree takes inner containers out of the pod's limits and leaks their cgroups on cgroup v1, and a privileged pod has it anyway on v2; most likely it can go",
+                "the cgroup tree of the node moves inner containers out of the pod's limits and leaks their cgroups on cgroup v1, and a privileged pod has it without a volume on v2; remove the volume unless dind fails without it",
             );
         }
     }

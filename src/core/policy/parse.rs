@@ -1,17 +1,19 @@
-//! `JobPodPolicy` → [`Policy`]: what the schema cannot say. Every error is collected, none is the last.
+//! From a `JobPodPolicy` to a [`Policy`]: checks what the schema cannot express, and collects every
+//! error.
 
 mod dind;
-mod volumes;
 
-use super::selector::Selector;
-use super::{Address, HostAlias, HostnameSuffixes, Policy, Recorded, Source, SourceKind};
-use crate::core::crd::form::{self, Form};
+use super::schema::format_error;
+use super::selector::{Requirement, Selector};
+use super::{Address, HostAlias, HostnameSuffixes, Policy, RecordedHostnames, Source, SourceKind};
+use crate::core::crd::format::{self, Format};
 use crate::core::crd::{self, ServiceAddress};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-/// One thing that is wrong in a policy: its field and, as the rest of a sentence, what is wrong with it.
+/// An error in a field of a policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FieldError {
     /// As in `spec.hostAliases[1].ip`.
@@ -26,7 +28,7 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// The errors of one policy, in the order in which they were found.
+/// The errors of a policy, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(super) struct Errors(pub(super) Vec<FieldError>);
 
@@ -38,101 +40,116 @@ impl Errors {
         });
     }
 
-    /// Adds what is wrong with the form of a text.
-    pub(super) fn check(&mut self, field: &str, text: &str, form: &Form) {
-        if let Err(problem) = form.check(text) {
-            // One error is one line, whatever the text holds.
-            let shown: String = text.chars().flat_map(shown).collect();
-            self.add(field, format!("is \"{shown}\", {problem}"));
+    /// Adds an error, if there is one.
+    pub(super) fn extend(&mut self, field: &str, problem: Option<impl Into<String>>) {
+        if let Some(problem) = problem {
+            self.add(field, problem);
         }
+    }
+
+    pub(super) fn check(&mut self, field: &str, text: &str, format: &Format) {
+        self.extend(field, format_error(text, format));
     }
 }
 
-/// Escapes a character that would break or hide what stands around it.
-fn shown(character: char) -> impl Iterator<Item = char> {
-    let escaped = character.is_control().then(|| character.escape_default());
-    let plain = escaped.is_none().then_some(character);
-    escaped.into_iter().flatten().chain(plain)
-}
-
-/// Parses a policy; with `recorded` one that is stored. What comes back is to be used only if `errors` stayed empty.
+/// Parses a policy; a stored one with the hostnames that its status `recorded`. The result is valid
+/// only if `errors` stays empty.
 pub(super) fn policy(
     resource: &crd::JobPodPolicy,
-    recorded: Option<&Recorded>,
+    recorded: Option<&RecordedHostnames>,
     errors: &mut Errors,
 ) -> Policy {
     let name = resource.metadata.name.clone().unwrap_or_default();
     if name.is_empty() {
         errors.add("metadata.name", "is missing");
     } else {
-        errors.check("metadata.name", &name, &form::SUBDOMAIN);
+        errors.check("metadata.name", &name, &format::SUBDOMAIN);
     }
     let label = match resource.metadata.generation {
         Some(generation) => format!("{name}@{generation}"),
         None => name.clone(),
     };
     let spec = &resource.spec;
+    let mut selector = |selector: &Option<LabelSelector>, path| match selector {
+        Some(given) => self::selector(given, path, errors),
+        None => Selector::default(),
+    };
     Policy {
         name,
         label,
         priority: spec.priority,
         mode: spec.mode,
-        pod_selector: Selector::parse(spec.pod_selector.as_ref(), "spec.podSelector", errors),
-        namespace_selector: Selector::parse(
-            spec.namespace_selector.as_ref(),
-            "spec.namespaceSelector",
-            errors,
-        ),
+        pod_selector: selector(&spec.pod_selector, "spec.podSelector"),
+        namespace_selector: selector(&spec.namespace_selector, "spec.namespaceSelector"),
         host_aliases: host_aliases(&spec.host_aliases, recorded, errors),
         dind: spec.dind.as_ref().map(|spec| dind::dind(spec, errors)),
     }
 }
 
+fn selector(selector: &LabelSelector, path: &str, errors: &mut Errors) -> Selector {
+    let labels = selector.match_labels.iter().flatten();
+    let mut requirements: Vec<Requirement> = labels
+        .map(|(key, value)| Requirement::of(key, Some(vec![value.clone()]), true))
+        .collect();
+    for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
+        let operator = expression.operator.as_str();
+        let values = expression
+            .values
+            .clone()
+            .filter(|values| !values.is_empty());
+        let problem = match (operator, &values) {
+            ("In" | "NotIn", None) => format!("is empty, but {operator} needs at least one value"),
+            ("Exists" | "DoesNotExist", Some(_)) => format!("must be left out with {operator}"),
+            // The schema allows four operators.
+            _ => {
+                let must_match = matches!(operator, "In" | "Exists");
+                requirements.push(Requirement::of(&expression.key, values, must_match));
+                continue;
+            }
+        };
+        errors.add(format!("{path}.matchExpressions[{index}].values"), problem);
+    }
+    Selector { requirements }
+}
+
 fn host_aliases(
     aliases: &[crd::HostAlias],
-    recorded: Option<&Recorded>,
+    recorded: Option<&RecordedHostnames>,
     errors: &mut Errors,
 ) -> Vec<HostAlias> {
     let count: usize = aliases.iter().map(|alias| alias.hostnames.len()).sum();
-    if count > crd::HOSTNAMES {
-        errors.add(
-            "spec.hostAliases",
-            format!(
-                "has more than {} hostnames in all; put the others into a second policy",
-                crd::HOSTNAMES
-            ),
-        );
+    if count > crd::MAX_HOSTNAMES {
+        let max = crd::MAX_HOSTNAMES;
+        let problem =
+            format!("has more than {max} hostnames in all; put the others into a second policy");
+        errors.add("spec.hostAliases", problem);
     }
     let mut parsed = Vec::new();
-    let mut claims = Claims::default();
+    let mut fixed = FixedAddresses::default();
     for (index, alias) in aliases.iter().enumerate() {
         let path = format!("spec.hostAliases[{index}]");
-        let address = address(alias, &path, errors);
-        if let (Some(Address::Fixed(ip)), Some(text)) = (&address, &alias.ip) {
-            claims.take(index, *ip, text, &alias.hostnames, errors);
-        }
-        let rules = match &address {
-            Some(Address::Live(source)) if source.kind == SourceKind::Ingress => Some(source),
-            _ => None,
+        let Some(address) = address(alias, &path, errors) else {
+            continue;
         };
-        let from_rules = rules.is_some();
-        let suffixes = match rules {
-            Some(source) => suffixes(alias, source, recorded, &path, errors),
-            None => HostnameSuffixes::Domains(Vec::new()),
-        };
-        if alias.hostnames.is_empty() && !from_rules && address.is_some() {
-            errors.add(
+        let mut suffixes = HostnameSuffixes::Domains(Vec::new());
+        match &address {
+            Address::Live(source) if source.kind == SourceKind::Ingress => {
+                suffixes = self::suffixes(alias, source, recorded, &path, errors);
+            }
+            _ if alias.hostnames.is_empty() => errors.add(
                 format!("{path}.hostnames"),
                 "is empty; list the hostnames that resolve to this address",
-            );
+            ),
+            _ => {}
         }
-        if let Some(address) = address {
-            parsed.push(HostAlias {
-                address,
-                hostnames: alias.hostnames.clone(),
-                suffixes,
-            });
+        if let (Address::Fixed(ip), Some(text)) = (&address, &alias.ip) {
+            fixed.add(index, *ip, text, &alias.hostnames, errors);
         }
+        parsed.push(HostAlias {
+            address,
+            hostnames: alias.hostnames.clone(),
+            suffixes,
+        });
     }
     parsed
 }
@@ -140,35 +157,34 @@ fn host_aliases(
 fn suffixes(
     alias: &crd::HostAlias,
     source: &Source,
-    recorded: Option<&Recorded>,
+    recorded: Option<&RecordedHostnames>,
     path: &str,
     errors: &mut Errors,
 ) -> HostnameSuffixes {
-    let from = alias.from.as_ref();
-    let ingress = from.and_then(|from| from.ingress.as_ref());
+    let ingress = alias.from.as_ref().and_then(|from| from.ingress.as_ref());
     let suffixes: &[String] = ingress.map_or(&[], |ingress| &ingress.hostname_suffixes);
     let problem = match (alias.hostnames.is_empty(), suffixes.is_empty(), recorded) {
         (true, true, Some(recorded)) => {
             let hostnames = recorded.get(source).cloned();
             return HostnameSuffixes::Recorded(hostnames.unwrap_or_default());
         }
-        (true, true, None) => {
-            "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames"
-        }
-        (false, false, _) => "is set, but only an entry without hostnames uses it",
-        _ => return HostnameSuffixes::Domains(suffixes.to_vec()),
+        (true, true, None) => Some(
+            "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames",
+        ),
+        (false, false, _) => Some("is set, but only an entry without hostnames uses it"),
+        _ => None,
     };
-    errors.add(format!("{path}.from.ingress.hostnameSuffixes"), problem);
+    errors.extend(&format!("{path}.from.ingress.hostnameSuffixes"), problem);
     HostnameSuffixes::Domains(suffixes.to_vec())
 }
 
-/// Which hostname has which fixed address of a family, as it is written, and in which entry.
+/// The fixed address of each hostname and family, as written, and the entry that has it.
 #[derive(Default)]
-struct Claims<'a>(BTreeMap<(&'a str, bool), (&'a str, usize)>);
+struct FixedAddresses<'a>(BTreeMap<(&'a str, bool), (&'a str, usize)>);
 
-impl<'a> Claims<'a> {
-    /// Two spellings of one address count as two: the rules of the schema cannot tell.
-    fn take(
+impl<'a> FixedAddresses<'a> {
+    /// Two notations of one address count as two addresses: the CEL rule compares strings.
+    fn add(
         &mut self,
         entry: usize,
         ip: IpAddr,
@@ -190,71 +206,58 @@ impl<'a> Claims<'a> {
 }
 
 fn address(alias: &crd::HostAlias, path: &str, errors: &mut Errors) -> Option<Address> {
-    match (&alias.ip, &alias.from) {
+    let problem = match (&alias.ip, &alias.from) {
         (Some(ip), None) => match fixed_address(ip) {
-            Ok(ip) => Some(Address::Fixed(ip)),
+            Ok(ip) => return Some(Address::Fixed(ip)),
             Err(problem) => {
                 errors.add(format!("{path}.ip"), format!("is \"{ip}\", {problem}"));
-                None
+                return None;
             }
         },
-        (None, Some(from)) => source(from, &format!("{path}.from"), errors).map(Address::Live),
-        (Some(_), Some(_)) => {
-            errors.add(path, "has both ip and from; keep one of them");
-            None
+        (None, Some(from)) => {
+            let source = source(from);
+            if source.is_none() {
+                let problem = "must have exactly one of ingress, service and gateway";
+                errors.add(format!("{path}.from"), problem);
+            }
+            return source.map(Address::Live);
         }
+        (Some(_), Some(_)) => "has both ip and from; keep one of them",
         (None, None) => {
-            errors.add(
-                path,
-                "has neither ip nor from; give it a fixed address or the object that has one",
-            );
-            None
+            "has neither ip nor from; give it a fixed address or the object that has one"
         }
-    }
+    };
+    errors.add(path, problem);
+    None
 }
 
-/// Reads an address that a hostname may resolve to.
+/// Parses an address that a hostname may resolve to.
 ///
 /// # Errors
-/// Where it is no address, or one that a pod's other entries for loopback names would clash with; to follow `is "…",`.
+/// If it is no such address; the message follows `is "…",`.
 pub fn fixed_address(text: &str) -> Result<IpAddr, &'static str> {
-    form::ADDRESS.check(text)?;
+    format::ADDRESS.check(text)?;
     text.parse().map_err(|_| "not an IP address")
 }
 
-fn source(from: &crd::AddressSource, path: &str, errors: &mut Errors) -> Option<Source> {
-    let of = |kind, reference: &crd::ObjectReference| Source {
+fn source(from: &crd::AddressSource) -> Option<Source> {
+    let (kind, namespace, name) = match (&from.ingress, &from.service, &from.gateway) {
+        (Some(it), None, None) => (SourceKind::Ingress, &it.namespace, &it.name),
+        (None, Some(it), None) => {
+            let kind = match it.address {
+                ServiceAddress::LoadBalancer => SourceKind::Service,
+                ServiceAddress::ClusterIP => SourceKind::ServiceClusterIp,
+            };
+            (kind, &it.namespace, &it.name)
+        }
+        (None, None, Some(it)) => (SourceKind::Gateway, &it.namespace, &it.name),
+        _ => return None,
+    };
+    Some(Source {
         kind,
-        namespace: reference.namespace.clone(),
-        name: reference.name.clone(),
-    };
-    let of_ingress = |reference: &crd::IngressReference| Source {
-        kind: SourceKind::Ingress,
-        namespace: reference.namespace.clone(),
-        name: reference.name.clone(),
-    };
-    let of_service = |reference: &crd::ServiceReference| Source {
-        kind: match reference.address {
-            ServiceAddress::LoadBalancer => SourceKind::Service,
-            ServiceAddress::ClusterIP => SourceKind::ServiceClusterIp,
-        },
-        namespace: reference.namespace.clone(),
-        name: reference.name.clone(),
-    };
-    let given = [
-        from.ingress.as_ref().map(of_ingress),
-        from.service.as_ref().map(of_service),
-        from.gateway.as_ref().map(|it| of(SourceKind::Gateway, it)),
-    ];
-    let mut given: Vec<Source> = given.into_iter().flatten().collect();
-    let (Some(source), true) = (given.pop(), given.is_empty()) else {
-        errors.add(
-            path,
-            "must have exactly one of ingress, service and gateway",
-        );
-        return None;
-    };
-    Some(source)
+        namespace: namespace.clone(),
+        name: name.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Kubernetes quantities of bytes, as far as a size limit needs them.
+//! Kubernetes quantities of bytes, for size limits.
 //!
 //! Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
-//! No crate reads them without bringing a second version of k8s-openapi.
+//! The crates that parse quantities depend on another version of k8s-openapi.
 
-/// Returns the bytes that a quantity stands for, or `None` where it is no quantity.
+/// Returns the number of bytes of a quantity; `None` if it is no quantity.
 pub(super) fn bytes(quantity: &str) -> Option<f64> {
     let split = quantity
         .find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'))

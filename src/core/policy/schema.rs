@@ -1,102 +1,177 @@
-//! The structural check: a document against the custom resource's own schema, every fault at once.
+//! The structural check of a policy: types, sizes, formats and unknown fields, every error at once.
 //!
-//! The API server prunes unknown fields of a custom resource or refuses them, as the client asks; drydock refuses them always,
-//! because a misspelt field is a rule that silently does not hold.
-//! The schema is the one that the API server gets, so this check knows no field by name: it reads types, bounds and enumerations, and
-//! of the rules in CEL those that stand for a form.
-
-mod value;
+//! The API server drops unknown fields of a custom resource or rejects them, as the client asks.
+//! drydock always rejects them: a misspelt field is a rule that does not apply.
+//! The check reads the schema that the API server gets, and [`FORMATS`] for the fields with a
+//! format, so it names no field.
 
 use super::parse::Errors;
+use crate::core::crd::constraints::FORMATS;
+use crate::core::crd::format::Format;
+use crate::core::document::type_name;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
-/// The schema of a whole `JobPodPolicy`: that of the committed resource, which a test holds to be the derived one. Every server starts
-/// with this, and to derive it takes three times as long as all else together.
-static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
+/// The schema of `spec`, from the committed custom resource, which a test compares with the derived
+/// one. Every server starts with this, and deriving it takes three times as long as the rest.
+static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     let committed = include_str!("../../../manifests/chart/crds/jobpodpolicies.yaml");
     let definition: CustomResourceDefinition =
         serde_saphyr::from_str(committed).expect("the committed custom resource is YAML");
-    let mut versions = definition.spec.versions;
-    let version = versions.pop().expect("the custom resource has one version");
-    let schema = version
-        .schema
-        .and_then(|validation| validation.open_api_v3_schema);
-    schema.expect("the custom resource has a schema")
+    let mut versions = definition.spec.versions.into_iter();
+    let schema = versions.next().and_then(|version| version.schema);
+    let schema = schema.and_then(|schema| schema.open_api_v3_schema);
+    let spec = schema.and_then(|schema| schema.properties?.remove("spec"));
+    spec.expect("the schema of a JobPodPolicy has a spec")
 });
 
-/// Checks `document` against the schema. What does not fit is taken out, and what must be there is filled in, so that parsing
-/// can go on and find what else is wrong; [`concerns`] tells what it then finds only because of that.
-/// Nulls of known fields are taken out silently: to the API they are absent fields.
-pub(super) fn check(document: &mut Value, errors: &mut Errors) {
-    let Some(fields) = document.as_object_mut() else {
+/// Checks a policy against the schema. Removes what does not fit and fills in what is missing, so
+/// that parsing can go on and find other errors; [`concerns`] finds the errors caused by that.
+/// A null of a known field is an absent field, as in the API.
+pub(super) fn check(policy: &mut Value, errors: &mut Errors) {
+    let Some(fields) = policy.as_object_mut() else {
         return;
     };
     fields.retain(|name, _| {
-        let known = matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "spec" | "status");
-        if !known {
-            errors.add(name.clone(), "is not a field of a JobPodPolicy; its fields are apiVersion, kind, metadata and spec");
+        let is_known = ["apiVersion", "kind", "metadata", "spec", "status"].contains(&&**name);
+        if !is_known {
+            errors.add(name, "is not a field of a JobPodPolicy; its fields are apiVersion, kind, metadata and spec");
         }
-        known
+        is_known
     });
-    let spec = SCHEMA
-        .properties
-        .as_ref()
-        .and_then(|properties| properties.get("spec"));
-    let spec = spec.expect("the schema of a JobPodPolicy has a spec");
-    match fields.get_mut("spec") {
-        None | Some(Value::Null) => {
-            errors.add("spec", "is missing; `drydock print policy` shows one");
-            fields.insert("spec".to_owned(), stand_in(spec));
-        }
-        Some(value) => {
-            if !fits(value, spec, "spec", errors) {
-                *value = stand_in(spec);
-            }
-        }
+    let spec = fields.entry("spec").or_insert(Value::Null);
+    let path = FieldPath {
+        path: "spec".to_owned(),
+        field: "spec".to_owned(),
+    };
+    if spec.is_null() {
+        errors.add("spec", "is missing; `drydock print policy` shows one");
+    } else if path.check(spec, &SPEC, errors) {
+        return;
     }
+    *spec = stand_in(&SPEC);
 }
 
-/// Whether two fields are one, or one of them lies in the other: `spec.hostAliases[0]` and `spec.hostAliases[0].ip`.
+/// Whether one field is the other or contains it, as `spec.hostAliases[0]` contains
+/// `spec.hostAliases[0].ip`.
 pub(super) fn concerns(one: &str, other: &str) -> bool {
     let (outer, inner) = if one.len() < other.len() {
         (one, other)
     } else {
         (other, one)
     };
-    inner
-        .strip_prefix(outer)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    let rest = inner.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Checks one value; returns whether it fits.
-fn fits(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) -> bool {
-    if let Err(problem) = value::has_type(value, schema) {
-        errors.add(path, problem);
-        return false;
+/// The place of a value in a policy.
+struct FieldPath {
+    /// As in `spec.hostAliases[1].ip`.
+    path: String,
+    /// The path in the schema, as in `spec.hostAliases[].ip`.
+    field: String,
+}
+
+impl FieldPath {
+    fn property(&self, name: &str) -> Self {
+        Self {
+            path: format!("{}.{name}", self.path),
+            field: format!("{}.{name}", self.field),
+        }
     }
-    value::check_size(value, schema, path, errors);
-    match value {
-        Value::Object(_) => check_object(value, schema, path, errors),
-        Value::Array(items) => {
-            if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
-                for (index, value) in items.iter_mut().enumerate() {
-                    // Taking it out would shift the positions in later messages.
-                    if !fits(value, item, &format!("{path}[{index}]"), errors) {
-                        *value = stand_in(item);
+
+    fn element(&self, key: impl std::fmt::Display, brackets: &str) -> Self {
+        Self {
+            path: format!("{}[{key}]", self.path),
+            field: format!("{}{brackets}", self.field),
+        }
+    }
+
+    /// Checks a value; returns whether it can stay.
+    fn check(&self, value: &mut Value, schema: &JSONSchemaProps, errors: &mut Errors) -> bool {
+        if let Err(problem) = check_type(value, schema) {
+            errors.add(&self.path, problem);
+            return false;
+        }
+        errors.extend(&self.path, size_problem(value, schema));
+        let format = FORMATS.get(&self.field);
+        errors.extend(&self.path, format.and_then(|it| format_problem(value, it)));
+        match value {
+            Value::Object(fields) => self.check_object(fields, schema, errors),
+            Value::Array(items) => {
+                if let Some(JSONSchemaPropsOrArray::Schema(schema)) = &schema.items {
+                    for (index, item) in items.iter_mut().enumerate() {
+                        // Removing the item would shift the positions in later messages.
+                        if !self.element(index, "[]").check(item, schema, errors) {
+                            *item = stand_in(schema);
+                        }
                     }
                 }
             }
+            value => {
+                let allowed = schema.enum_.iter().flatten();
+                if allowed.clone().count() > 0 && !allowed.clone().any(|it| it.0 == *value) {
+                    let names = alternatives(allowed);
+                    errors.add(&self.path, format!("is {value}; use {names}"));
+                    // The enumerations in Rust have a default, which takes the place of the value.
+                    return schema.default.is_none();
+                }
+            }
         }
-        value => {
-            value::check_forms(value, schema, path, errors);
-            return value::is_allowed(value, schema, path, errors);
-        }
+        true
     }
-    true
+
+    fn check_object(
+        &self,
+        fields: &mut Map<String, Value>,
+        schema: &JSONSchemaProps,
+        errors: &mut Errors,
+    ) {
+        let property = |name: &str| schema.properties.as_ref().and_then(|all| all.get(name));
+        let entries = schema.additional_properties.as_ref();
+        fields.retain(|name, value| {
+            !(value.is_null() && (entries.is_some() || property(name).is_some()))
+        });
+        let required = || schema.required.iter().flatten();
+        for name in required().filter(|name| !fields.contains_key(*name)) {
+            errors.add(format!("{}.{name}", self.path), "is missing");
+        }
+        let is_open = schema.x_kubernetes_preserve_unknown_fields == Some(true);
+        fields.retain(|name, value| match (property(name), entries) {
+            (Some(schema), _) => self.property(name).check(value, schema, errors),
+            (None, Some(JSONSchemaPropsOrBool::Schema(schema))) => {
+                let format = FORMATS.get(&format!("{}{{key}}", self.field));
+                if let Some(Err(problem)) = format.map(|format| format.check(name)) {
+                    errors.add(&self.path, format!("has the key \"{name}\", {problem}"));
+                }
+                self.element(name, "{}").check(value, schema, errors)
+            }
+            (None, Some(JSONSchemaPropsOrBool::Bool(true))) => true,
+            (None, _) if is_open => true,
+            (None, _) => {
+                let known: Vec<&str> = schema
+                    .properties
+                    .iter()
+                    .flatten()
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                errors.add(
+                    format!("{}.{name}", self.path),
+                    format!("is not a known field; known here: {known}"),
+                );
+                false
+            }
+        });
+        fill_in(fields, schema);
+    }
 }
 
 /// Returns a value of the schema's type, in place of one that is missing or does not fit.
@@ -106,7 +181,7 @@ fn stand_in(schema: &JSONSchemaProps) -> Value {
     }
     match schema.type_.as_deref().unwrap_or("string") {
         "object" => {
-            let mut fields = serde_json::Map::new();
+            let mut fields = Map::new();
             fill_in(&mut fields, schema);
             fields.into()
         }
@@ -118,8 +193,8 @@ fn stand_in(schema: &JSONSchemaProps) -> Value {
     }
 }
 
-/// Adds what an object must have and has not.
-fn fill_in(fields: &mut serde_json::Map<String, Value>, schema: &JSONSchemaProps) {
+/// Adds the required fields that an object lacks.
+fn fill_in(fields: &mut Map<String, Value>, schema: &JSONSchemaProps) {
     for name in schema.required.iter().flatten() {
         let property = schema.properties.as_ref().and_then(|all| all.get(name));
         if let (Some(property), false) = (property, fields.contains_key(name)) {
@@ -128,62 +203,102 @@ fn fill_in(fields: &mut serde_json::Map<String, Value>, schema: &JSONSchemaProps
     }
 }
 
-fn check_object(value: &mut Value, schema: &JSONSchemaProps, path: &str, errors: &mut Errors) {
-    let Some(fields) = value.as_object_mut() else {
-        return;
+fn check_type(value: &Value, schema: &JSONSchemaProps) -> Result<(), String> {
+    let is_int_or_string = schema.x_kubernetes_int_or_string == Some(true);
+    let is_int32 = schema.format.as_deref() == Some("int32");
+    let expected = match schema.type_.as_deref() {
+        None if is_int_or_string => "string",
+        expected => expected.unwrap_or_default(),
     };
-    let is_known = |name: &str| {
-        let named = schema
-            .properties
-            .as_ref()
-            .is_some_and(|properties| properties.contains_key(name));
-        named || schema.additional_properties.is_some()
+    let fits_i32 = |number: i64| i32::try_from(number).is_ok();
+    let (name, fits) = match expected {
+        "object" => ("an object", value.is_object()),
+        "array" => ("a list", value.is_array()),
+        "string" => (
+            "a string",
+            value.is_string() || (is_int_or_string && value.is_i64()),
+        ),
+        "boolean" => ("a boolean", value.is_boolean()),
+        "integer" if is_int32 => (
+            "an integer between -2147483648 and 2147483647",
+            value.as_i64().is_some_and(fits_i32),
+        ),
+        "integer" => ("an integer", value.is_i64() || value.is_u64()),
+        "number" => ("a number", value.is_number()),
+        _ => return Ok(()),
     };
-    fields.retain(|name, value| !(value.is_null() && is_known(name)));
-    for name in schema
-        .required
-        .iter()
-        .flatten()
-        .filter(|name| !fields.contains_key(name.as_str()))
-    {
-        errors.add(format!("{path}.{name}"), "is missing");
+    if fits {
+        return Ok(());
     }
-    let open = schema.x_kubernetes_preserve_unknown_fields == Some(true);
-    fields.retain(|name, value| {
-        let property = schema
-            .properties
-            .as_ref()
-            .and_then(|properties| properties.get(name));
-        match (property, &schema.additional_properties) {
-            (Some(property), _) => fits(value, property, &format!("{path}.{name}"), errors),
-            (None, Some(JSONSchemaPropsOrBool::Schema(property))) => {
-                value::check_key(name, schema, path, errors);
-                fits(value, property, &format!("{path}[{name}]"), errors)
-            }
-            (None, Some(JSONSchemaPropsOrBool::Bool(true))) => true,
-            (None, _) if open => true,
-            (None, _) => {
-                errors.add(
-                    format!("{path}.{name}"),
-                    format!("is not a known field; known here: {}", known_fields(schema)),
-                );
-                false
-            }
-        }
-    });
-    fill_in(fields, schema);
+    let is_scalar = !(value.is_object() || value.is_array());
+    let found = match type_name(value) {
+        name if is_scalar => format!("{value} ({name})"),
+        name => name.to_owned(),
+    };
+    let hint = match &schema.enum_ {
+        Some(allowed) => format!("; use {}", alternatives(allowed.iter())),
+        None if expected == "string" && is_scalar => "; put it in quotes".to_owned(),
+        None => String::new(),
+    };
+    Err(format!("is {found}, not {name}{hint}"))
 }
 
-fn known_fields(schema: &JSONSchemaProps) -> String {
-    let names: Vec<&str> = schema
-        .properties
-        .iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
+/// Returns how a value is too long, too short, too large or too small.
+fn size_problem(value: &Value, schema: &JSONSchemaProps) -> Option<String> {
+    let (size, min, max, unit) = match value {
+        Value::Array(items) => (items.len(), schema.min_items, schema.max_items, "items"),
+        Value::Object(fields) => (fields.len(), None, schema.max_properties, "entries"),
+        Value::String(text) => (text.chars().count(), None, schema.max_length, "characters"),
+        Value::Number(number) => {
+            let number = number.as_f64()?;
+            let (min, max) = (schema.minimum?, schema.maximum?);
+            return (number < min || number > max)
+                .then(|| format!("is {number}, not between {min} and {max}"));
+        }
+        Value::Bool(_) | Value::Null => return None,
+    };
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    match (min, max) {
+        (_, Some(max)) if size > max => {
+            Some(format!("has {size} {unit}, but at most {max} are allowed"))
+        }
+        (Some(min), _) if size < min => Some(format!("has {size} {unit}, but needs {min} or more")),
+        _ => None,
+    }
+}
+
+/// Returns the error in the format of a string, or of a number that stands for one. A string that
+/// is too long has its error already.
+fn format_problem(value: &Value, format: &Format) -> Option<String> {
+    match value {
+        Value::String(text) if text.chars().count() <= format.max_length => {
+            format_error(text, format)
+        }
+        Value::Number(number) => {
+            let problem = format.check(&number.to_string()).err()?;
+            Some(format!("is {number}, {problem}"))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the error in the format of a string, on one line.
+pub(super) fn format_error(text: &str, format: &Format) -> Option<String> {
+    let problem = format.check(text).err()?;
+    let escape = |char: char| match char.is_control() {
+        true => char.escape_default().to_string(),
+        false => char.to_string(),
+    };
+    let text: String = text.chars().map(escape).collect();
+    Some(format!("is \"{text}\", {problem}"))
+}
+
+/// As in `Replace, Relocate, Report or Deny`.
+fn alternatives<'a>(allowed: impl Iterator<Item = &'a JSON>) -> String {
+    let names = allowed.filter_map(|allowed| allowed.0.as_str());
+    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
     }
 }

@@ -1,22 +1,22 @@
-//! All policies in force: which of them match a pod, folded to what that pod should look like.
+//! The policies in force: selects those that match a pod, and folds them to the desired state.
 //!
-//! Rank is priority, then name (M1). For each thing that policies can ask for, the first in rank that speaks about it wins;
-//! what the others asked for is kept as a [`Loss`], so that it can be told (M4).
+//! Policies are ranked by priority, then by name (M1). For each subject the first in rank decides;
+//! the requests of the others are reported as [`Override`]es (M4).
 
 mod desired;
 mod index;
 
-pub use desired::{Asked, Desired, DesiredDind, Loss};
+pub use desired::{Desired, DesiredDind, Override, Requested};
 
-use super::{Address, LiveAddresses, Mode, Policy, Source};
+use super::{Address, LiveAddresses, Mode, Policy, ResolvedAddresses, Source};
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// The label that the API server puts on every namespace, with its name as value.
+/// The label with the name of the namespace, which the API server sets on every namespace.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Policies in rank order, with the addresses that their live sources have now.
+/// Policies in rank order, with the current addresses of their sources.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     ranked: Vec<Ranked>,
@@ -28,62 +28,63 @@ pub struct PolicySet {
 struct Ranked {
     policy: Policy,
     hosts: Vec<Host>,
-    /// Ingresses whose rules name the hostnames, which only a cluster knows.
+    /// Ingresses that supply the hostnames and have none now.
     hostnames_from: Vec<Source>,
 }
 
-/// A hostname and the addresses it should resolve to.
+/// A hostname and its addresses.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Host {
     /// Lower case.
     pub hostname: String,
     /// At most one of each family.
     pub addresses: Vec<IpAddr>,
-    /// Live sources that have no address now. With any of them it is not known what the hostname should resolve to (H7).
+    /// Sources without an address now. With any of them the addresses of the hostname are unknown
+    /// (H7).
     pub unresolved: Vec<Source>,
 }
 
-/// Labels of an object.
+/// The labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
-/// The namespace of a pod, as far as it is known.
+/// The namespace of a pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Namespace<'a> {
-    /// Its name; empty where it is not known.
+    /// The name; empty if unknown.
     pub name: &'a str,
-    /// Its labels; `None` where they are not known, as for an AdmissionReview without a cluster.
+    /// The labels; `None` if unknown, as for an AdmissionReview without a cluster.
     pub labels: Option<&'a Labels>,
 }
 
-/// The policies that match a pod, and those of which it cannot be said.
+/// The policies that match a pod, and the undecided ones.
 #[derive(Debug, Default)]
 pub struct Matching<'s> {
-    /// What Enforce policies ask for, folded.
+    /// The requests of Enforce policies, folded.
     pub enforce: Desired<'s>,
-    /// What Audit policies ask for, folded.
+    /// The requests of Audit policies, folded.
     pub audit: Desired<'s>,
-    /// Policies whose namespaceSelector asks for labels that are not known here.
+    /// Policies whose namespaceSelector needs unknown labels.
     pub undecided: Vec<&'s Policy>,
     set: Option<&'s PolicySet>,
 }
 
 impl<'s> Matching<'s> {
-    /// Returns the policies whose selectors do not match, in rank.
+    /// Returns the policies that do not match, in rank.
     pub fn others(&self) -> impl Iterator<Item = &'s Policy> {
         let lists = [
             &self.enforce.policies,
             &self.audit.policies,
             &self.undecided,
         ];
-        let told = lists.into_iter().flatten();
-        let told: BTreeSet<_> = told.map(|policy| std::ptr::from_ref(*policy)).collect();
+        let listed = lists.into_iter().flatten();
+        let listed: BTreeSet<_> = listed.map(|policy| std::ptr::from_ref(*policy)).collect();
         let others = self.set.into_iter().flat_map(PolicySet::policies);
-        others.filter(move |policy| !told.contains(&std::ptr::from_ref(*policy)))
+        others.filter(move |policy| !listed.contains(&std::ptr::from_ref(*policy)))
     }
 }
 
 impl PolicySet {
-    /// Ranks policies and resolves their hostnames with the addresses that live sources have now.
+    /// Ranks policies and resolves their hostnames.
     #[must_use]
     pub fn new(policies: Vec<Policy>, live: &LiveAddresses) -> Self {
         let mut ranked: Vec<Ranked> = policies
@@ -108,13 +109,13 @@ impl PolicySet {
         self.ranked.iter().map(|ranked| &ranked.policy)
     }
 
-    /// Whether some policy selects namespaces by labels that only a cluster knows.
+    /// Whether a policy selects namespaces by other labels than the name.
     #[must_use]
     pub fn asks_for_namespace_labels(&self) -> bool {
         self.asks_for_namespace_labels
     }
 
-    /// Returns the policies that match a pod with the labels that `label` looks up, folded by mode.
+    /// Returns the policies that match a pod, folded by mode; `label` looks up a label of the pod.
     pub fn matching<'s, 'l>(
         &'s self,
         label: impl Fn(&str) -> Option<&'l str>,
@@ -143,21 +144,17 @@ impl PolicySet {
         matching
     }
 
-    /// Returns who loses what where all policies of a mode match one pod: what `check` tells.
+    /// Returns the overrides if all policies of a mode match one pod, for `drydock check`.
     #[must_use]
-    pub fn losses(&self) -> Vec<Loss<'_>> {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
         let of_mode = |mode| {
-            Desired::fold(
-                &self
-                    .ranked
-                    .iter()
-                    .filter(|ranked| ranked.policy.mode == mode)
-                    .collect::<Vec<_>>(),
-            )
+            let ranked = self.ranked.iter();
+            let ranked: Vec<_> = ranked.filter(|it| it.policy.mode == mode).collect();
+            Desired::fold(&ranked).overrides
         };
         [Mode::Enforce, Mode::Audit]
             .into_iter()
-            .flat_map(|mode| of_mode(mode).losses)
+            .flat_map(of_mode)
             .collect()
     }
 }
@@ -165,43 +162,37 @@ impl PolicySet {
 impl Ranked {
     fn new(policy: Policy, live: &LiveAddresses) -> Self {
         let mut hosts: Vec<Host> = Vec::new();
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut positions: BTreeMap<String, usize> = BTreeMap::new();
         let mut hostnames_from = Vec::new();
         for alias in &policy.host_aliases {
-            let (addresses, source) = match &alias.address {
-                Address::Fixed(ip) => (std::slice::from_ref(ip), None),
-                Address::Live(source) => (
-                    live.get(source)
-                        .map(|live| live.addresses.as_slice())
-                        .unwrap_or_default(),
-                    Some(source),
-                ),
+            let none = ResolvedAddresses::default();
+            let (addresses, live, source) = match &alias.address {
+                Address::Fixed(ip) => (std::slice::from_ref(ip), &none, None),
+                Address::Live(source) => {
+                    let live = live.get(source).unwrap_or(&none);
+                    (live.addresses.as_slice(), live, Some(source))
+                }
             };
-            let of_rules = source
-                .filter(|_| alias.hostnames.is_empty())
-                .map(|source| (source, live.get(source).map(|live| &live.hostnames)));
-            let hostnames: Vec<&str> = match of_rules {
-                None => alias.hostnames.iter().map(String::as_str).collect(),
-                Some((_, Some(hostnames))) if !hostnames.is_empty() => {
-                    alias.suffixes.take(hostnames).taken
+            let hostnames: Vec<&str> = match source {
+                Some(source) if alias.hostnames.is_empty() => {
+                    if live.hostnames.is_empty() {
+                        hostnames_from.push(source.clone());
+                    }
+                    alias.suffixes.select(&live.hostnames).accepted
                 }
-                Some((source, _)) => {
-                    hostnames_from.push(source.clone());
-                    continue;
-                }
+                _ => alias.hostnames.iter().map(String::as_str).collect(),
             };
             for hostname in hostnames {
-                let index = places.get(hostname).copied().unwrap_or_else(|| {
-                    places.insert(hostname.to_owned(), hosts.len());
+                let position = *positions.entry(hostname.to_owned()).or_insert(hosts.len());
+                if position == hosts.len() {
                     hosts.push(Host {
                         hostname: hostname.to_owned(),
                         addresses: Vec::new(),
                         unresolved: Vec::new(),
                     });
-                    hosts.len() - 1
-                });
-                if let Some(host) = hosts.get_mut(index) {
-                    host.take(addresses, source);
+                }
+                if let Some(host) = hosts.get_mut(position) {
+                    host.add(addresses, source);
                 }
             }
         }
@@ -214,13 +205,13 @@ impl Ranked {
 }
 
 impl Host {
-    /// Takes the first address of each family that it has none of yet (H7).
-    fn take(&mut self, addresses: &[IpAddr], source: Option<&Source>) {
+    /// Adds the first address of each family that the hostname lacks (H7).
+    fn add(&mut self, addresses: &[IpAddr], source: Option<&Source>) {
         for address in addresses {
             if !self
                 .addresses
                 .iter()
-                .any(|known| known.is_ipv4() == address.is_ipv4())
+                .any(|other| other.is_ipv4() == address.is_ipv4())
             {
                 self.addresses.push(*address);
             }
@@ -231,7 +222,7 @@ impl Host {
 }
 
 impl Namespace<'_> {
-    /// Whether a policy's namespaceSelector matches; `None` where it asks for labels that are not known.
+    /// Whether the namespaceSelector of a policy matches; `None` if it needs unknown labels.
     fn is_selected_by(&self, policy: &Policy) -> Option<bool> {
         let selector = &policy.namespace_selector;
         if self.labels.is_none() && asks_for_labels(policy) {
@@ -240,7 +231,7 @@ impl Namespace<'_> {
         Some(selector.matches(|key| self.label(key)))
     }
 
-    /// Returns the value of a label, as far as it is known. The API server labels every namespace with its name.
+    /// Returns the value of a label. The label with the name is always known.
     fn label(&self, key: &str) -> Option<&str> {
         let given = self.labels.and_then(|labels| labels.get(key));
         given
@@ -249,7 +240,7 @@ impl Namespace<'_> {
     }
 }
 
-/// Whether a policy's namespaceSelector looks at labels that a namespace's name does not tell.
+/// Whether the namespaceSelector of a policy reads other labels than the name.
 fn asks_for_labels(policy: &Policy) -> bool {
     policy
         .namespace_selector

@@ -1,57 +1,59 @@
-//! Which hostnames are taken from the rules of an Ingress (H7). Who may edit the Ingress chooses them, and every job resolves them.
+//! Selects hostnames from the rules of an Ingress (H7). Whoever can edit the Ingress controls its
+//! rules, and every job resolves the selected hostnames.
 
 use super::Source;
-use crate::core::crd::HOSTNAMES_OF_RULES;
+use crate::core::crd::MAX_INGRESS_HOSTNAMES;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The hostnames that a policy has taken from the rules of each Ingress, as its status has recorded them.
-pub type Recorded = BTreeMap<Source, BTreeSet<String>>;
+/// The hostnames from the rules of each Ingress, as the status of a policy records them.
+pub type RecordedHostnames = BTreeMap<Source, BTreeSet<String>>;
 
-/// Which hostnames of the rules of an Ingress are taken.
+/// The hostnames that an entry accepts from the rules of an Ingress.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HostnameSuffixes {
-    /// Those that belong to one of these domains.
+    /// Hostnames in one of these domains.
     Domains(Vec<String>),
-    /// Those that were taken before: the policy is stored, and names no domains.
+    /// Hostnames that the status records. Only for a stored policy without domains.
     Recorded(BTreeSet<String>),
 }
 
-/// Hostnames of rules, in their order.
+/// The hostnames of an Ingress, in the order of its rules.
 #[derive(Debug, Default, Eq, PartialEq)]
-pub struct Taken<'a> {
-    /// Those that are taken.
-    pub taken: Vec<&'a str>,
-    /// Those that belong to none of the domains.
-    pub outside: Vec<&'a str>,
-    /// Those that do, but are too many.
-    pub too_many: Vec<&'a str>,
+pub struct IngressHostnames<'a> {
+    /// Accepted hostnames.
+    pub accepted: Vec<&'a str>,
+    /// Hostnames in none of the domains.
+    pub outside_domains: Vec<&'a str>,
+    /// Hostnames in a domain, beyond the limit.
+    pub over_limit: Vec<&'a str>,
 }
 
 impl HostnameSuffixes {
-    /// Whether the policy names no domains.
+    /// Whether the policy has no domains.
     #[must_use]
     pub fn are_missing(&self) -> bool {
         matches!(self, Self::Recorded(_))
     }
 
-    /// Returns which hostnames are taken, and which are not.
+    /// Sorts hostnames into accepted and rejected ones.
     #[must_use]
-    pub fn take<'a>(&self, hostnames: &'a [String]) -> Taken<'a> {
-        let mut all = Taken::default();
+    pub fn select<'a>(&self, hostnames: &'a [String]) -> IngressHostnames<'a> {
+        let mut all = IngressHostnames::default();
         for hostname in hostnames {
             let list = if !self.include(hostname) {
-                &mut all.outside
-            } else if all.taken.len() < HOSTNAMES_OF_RULES {
-                &mut all.taken
+                &mut all.outside_domains
+            } else if all.accepted.len() < MAX_INGRESS_HOSTNAMES {
+                &mut all.accepted
             } else {
-                &mut all.too_many
+                &mut all.over_limit
             };
             list.push(hostname);
         }
         all
     }
 
-    /// Whether a hostname is taken; that it is one of the domains or below one: a suffix ends at a dot.
+    /// Whether a hostname is a domain, or a subdomain of one: `evilmylab.com` is not in
+    /// `mylab.com`.
     fn include(&self, hostname: &str) -> bool {
         let domains = match self {
             Self::Domains(domains) => domains,
@@ -68,7 +70,7 @@ impl HostnameSuffixes {
 #[cfg(test)]
 mod tests {
     use super::HostnameSuffixes;
-    use crate::core::crd::HOSTNAMES_OF_RULES;
+    use crate::core::crd::MAX_INGRESS_HOSTNAMES;
     use rstest::rstest;
 
     #[rstest]
@@ -83,19 +85,19 @@ mod tests {
     fn h7_a_suffix_ends_at_a_dot(#[case] hostname: &str, #[case] expected: bool) {
         let suffixes = HostnameSuffixes::Domains(vec!["mylab.com".to_owned(), "lan".to_owned()]);
         let hostnames = [hostname.to_owned()];
-        let all = suffixes.take(&hostnames);
-        assert_eq!(all.taken.len(), usize::from(expected));
-        assert_eq!(all.outside.len(), usize::from(!expected));
+        let all = suffixes.select(&hostnames);
+        assert_eq!(all.accepted.len(), usize::from(expected));
+        assert_eq!(all.outside_domains.len(), usize::from(!expected));
     }
 
     #[test]
     fn h7_so_many_hostnames_are_taken_and_no_more() {
         let suffixes = HostnameSuffixes::Domains(vec!["lab".to_owned()]);
         let one = |number: usize| [format!("h{number}.lab"), format!("h{number}.com")];
-        let hostnames: Vec<String> = (0..HOSTNAMES_OF_RULES + 2).flat_map(one).collect();
-        let all = suffixes.take(&hostnames);
-        assert_eq!(all.taken.len(), HOSTNAMES_OF_RULES);
-        assert_eq!(all.too_many, ["h64.lab", "h65.lab"]);
-        assert_eq!(all.outside.len(), HOSTNAMES_OF_RULES + 2);
+        let hostnames: Vec<String> = (0..MAX_INGRESS_HOSTNAMES + 2).flat_map(one).collect();
+        let all = suffixes.select(&hostnames);
+        assert_eq!(all.accepted.len(), MAX_INGRESS_HOSTNAMES);
+        assert_eq!(all.over_limit, ["h64.lab", "h65.lab"]);
+        assert_eq!(all.outside_domains.len(), MAX_INGRESS_HOSTNAMES + 2);
     }
 }

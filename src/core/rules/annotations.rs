@@ -8,7 +8,7 @@
 use super::change::{Change, NAMES};
 use crate::core::pod::Pod;
 use crate::core::policy::Desired;
-use crate::core::shown::shown;
+use crate::core::quote::quote;
 use std::collections::BTreeSet;
 
 const POLICIES: &str = "drydock.dev/policies";
@@ -23,7 +23,7 @@ const CHANGES: &str = "drydock.dev/changes";
 pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
     let found = [POLICIES, CHANGES].into_iter().filter_map(|key| {
         let value = original.annotation(key)?;
-        Some(format!("{key}={}", shown(value)))
+        Some(format!("{key}={}", quote(value)))
     });
     let found: Vec<String> = found.collect();
     let found = found.join(" and ");

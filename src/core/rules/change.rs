@@ -8,7 +8,7 @@ pub(super) use apply::remove_all;
 
 use crate::core::pod::{ContainerId, Text};
 use crate::core::policy::{Policy, RegistryCa, TolerationTerms, VolumeSource};
-use crate::core::shown::list;
+use crate::core::quote::list;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::fmt;

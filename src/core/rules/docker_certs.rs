@@ -54,7 +54,7 @@ pub(super) fn plan<'a>(
     dinds: &[DindContainer<'a>],
     docker_host: &DockerHost,
 ) {
-    let (policy, certs) = (desired.client_certs.policy, desired.client_certs.what);
+    let (policy, certs) = (desired.client_certs.policy, desired.client_certs.value);
     let directories = directory::find(planner, policy, dinds, docker_host);
     let outermost = Outermost::of(directories.iter().map(|directory| directory.path.clone()));
     let related = RelatedMounts::find(planner.pod, &directories, &outermost);

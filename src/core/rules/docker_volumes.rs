@@ -31,7 +31,7 @@ use super::finding::FindingKind;
 use crate::core::job_pod::dind::{DaemonTls, DindContainer, is_native_sidecar};
 use crate::core::mount_path::Outermost;
 use crate::core::pod::{ContainerId, ContainerList, Text};
-use crate::core::policy::set::{Asked, DesiredDind};
+use crate::core::policy::set::{DesiredDind, Requested};
 use crate::core::policy::{DOCKER_ROOT, DindVolume, VolumeContainers};
 use std::collections::BTreeMap;
 
@@ -61,7 +61,10 @@ struct Target<'a> {
 /// Returns the containers that get a volume, and reports the containers that do not.
 fn targets<'a>(
     planner: &mut Planner<'_, 'a>,
-    Asked { policy, what }: Asked<'a, DindVolume>,
+    Requested {
+        policy,
+        value: what,
+    }: Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
     directories: &Outermost<Text<'static>>,
 ) -> Vec<Target<'a>> {
@@ -112,7 +115,10 @@ fn targets<'a>(
 /// Adds the volume, or one for each daemon that has its data there, and mounts it.
 fn add<'a>(
     planner: &mut Planner<'_, 'a>,
-    Asked { policy, what }: Asked<'a, DindVolume>,
+    Requested {
+        policy,
+        value: what,
+    }: Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
     targets: Vec<Target<'a>>,
 ) {
@@ -202,7 +208,7 @@ fn report_shared_data<'a>(
     }
     let mut volumes = desired.volumes.iter();
     let policy = volumes
-        .find(|asked| asked.what.path == DOCKER_ROOT)
+        .find(|asked| asked.value.path == DOCKER_ROOT)
         .map_or(desired.client_certs.policy, |asked| asked.policy);
     let volumes = planner.pod.volumes().iter();
     let shared = volumes.filter_map(|volume| users.remove_entry(&*volume.name));

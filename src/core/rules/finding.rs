@@ -3,7 +3,7 @@
 
 use crate::core::pod::Text;
 use crate::core::policy::{Policy, Source};
-use crate::core::shown::list;
+use crate::core::quote::list;
 use Audience::{Author, Explain, Team};
 use std::fmt::{self, Write as _};
 

@@ -27,14 +27,14 @@ use super::Planner;
 use super::change::Action;
 use super::finding::FindingKind;
 use crate::core::pod::{HostAlias, text};
-use crate::core::policy::set::{Asked, Host};
+use crate::core::policy::set::{Host, Requested};
 use crate::core::policy::{Desired, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     for asked in &desired.hostnames_from {
-        let source = asked.what;
+        let source = asked.value;
         planner.report(asked.policy, FindingKind::SourceWithoutHostnames(source));
     }
     let first = desired.policies.first();
@@ -44,7 +44,10 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     let mut observed = Observed::new(&desired.hosts);
     observed.read(planner.pod.host_aliases());
     for host in &observed.hosts {
-        let Asked { policy, what } = host.asked;
+        let Requested {
+            policy,
+            value: what,
+        } = host.asked;
         let hostname = what.hostname.as_str();
         if let Some(source) = what.unresolved.first() {
             planner.report(policy, FindingKind::SourceWithoutAddress(hostname, source));
@@ -80,7 +83,7 @@ struct Observed<'a> {
 }
 
 struct ObservedHost<'a> {
-    asked: Asked<'a, Host>,
+    asked: Requested<'a, Host>,
     /// Whether a loopback entry has the hostname (H3).
     is_shadowed: bool,
     /// Whether an entry with the policy's IPv4 or IPv6 address has the hostname.
@@ -91,13 +94,13 @@ struct ObservedHost<'a> {
 impl ObservedHost<'_> {
     /// Whether the hostname must resolve to the policy's addresses.
     fn is_owned(&self) -> bool {
-        self.asked.what.unresolved.is_empty() && !self.is_shadowed
+        self.asked.value.unresolved.is_empty() && !self.is_shadowed
     }
 }
 
 impl<'a> Observed<'a> {
-    fn new(hosts: &[Asked<'a, Host>]) -> Self {
-        let names = hosts.iter().map(|asked| asked.what.hostname.as_str());
+    fn new(hosts: &[Requested<'a, Host>]) -> Self {
+        let names = hosts.iter().map(|asked| asked.value.hostname.as_str());
         Self {
             by_hostname: names.zip(0..).collect(),
             hosts: hosts
@@ -129,7 +132,7 @@ impl<'a> Observed<'a> {
                 };
                 match address {
                     Some(ip) if ip.is_loopback() => host.is_shadowed = true,
-                    Some(ip) if host.asked.what.addresses.contains(&ip) => {
+                    Some(ip) if host.asked.value.addresses.contains(&ip) => {
                         host.has_v4 |= ip.is_ipv4();
                         host.has_v6 |= ip.is_ipv6();
                     }
@@ -154,7 +157,7 @@ impl<'a> Observed<'a> {
     /// Returns the policy that owns a hostname, unless an entry with this address may have it.
     fn owner_if_stale(&self, name: &str, address: Option<IpAddr>) -> Option<&'a Policy> {
         let host = self.hosts.get(self.index_of(name)?)?;
-        let is_correct = address.is_some_and(|ip| host.asked.what.addresses.contains(&ip));
+        let is_correct = address.is_some_and(|ip| host.asked.value.addresses.contains(&ip));
         (host.is_owned() && !is_correct).then_some(host.asked.policy)
     }
 
@@ -162,7 +165,10 @@ impl<'a> Observed<'a> {
     fn missing(&self) -> Vec<((IpAddr, &'a Policy), Vec<&'a str>)> {
         let hosts = self.hosts.iter().filter(|host| host.is_owned());
         grouped(hosts.flat_map(|host| {
-            let Asked { policy, what } = host.asked;
+            let Requested {
+                policy,
+                value: what,
+            } = host.asked;
             let is_missing = |ip: &&IpAddr| {
                 !if ip.is_ipv4() {
                     host.has_v4

@@ -26,7 +26,7 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>)
         |planner: &Planner<'_, '_>| (planner.plan.changes.len(), planner.plan.findings.len());
     let before = lengths(planner);
     for (asked, value) in &desired.node_selector {
-        let (key, ours) = (asked.what.as_str(), *value);
+        let (key, ours) = (asked.value.as_str(), *value);
         let selector = planner.pod.spec.node_selector.as_ref();
         match selector.and_then(|selector| selector.get(key)) {
             None => planner.change(asked.policy, Action::AddNodeSelector(key, ours)),
@@ -44,10 +44,10 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>)
         let is_missing = |terms| !theirs.contains(&terms_of_policy(terms));
         let asked = desired.tolerations.iter();
         let missing: Vec<_> = asked
-            .filter(|asked| is_missing(&asked.what.terms))
+            .filter(|asked| is_missing(&asked.value.terms))
             .collect();
         for asked in missing {
-            let (terms, json) = (&asked.what.terms, &*asked.what.json);
+            let (terms, json) = (&asked.value.terms, &*asked.value.json);
             planner.change(asked.policy, Action::AddToleration(terms, json));
         }
     }

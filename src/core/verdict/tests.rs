@@ -132,7 +132,7 @@ fn m5_enforce_policies_change_the_pod_and_audit_policies_speak_of_the_result() {
         judged.audit_changes,
         ["add-host-alias", "remove-host-alias"]
     );
-    assert!(judged.losses.is_empty(), "each mode folds among itself");
+    assert!(judged.overrides.is_empty(), "each mode folds among itself");
 }
 
 #[test]

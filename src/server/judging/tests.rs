@@ -1,10 +1,11 @@
 use super::*;
 use crate::core::admission::Context;
-use crate::core::policy::{LiveAddresses, PolicySet};
+use crate::core::policy::LiveAddresses;
 use crate::server::tests::Gate;
 use crate::server::{Cluster, State};
 use crate::telemetry::metrics::Metrics;
 use futures::future::{FutureExt as _, join_all, pending};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 
@@ -25,7 +26,7 @@ fn state(limits: Limits, review: crate::server::Review) -> State {
 fn of_size(bytes: usize) -> Request {
     Request {
         mode: Mode::Enforce,
-        body: vec![b' '; bytes].into(),
+        body: (REVIEW.to_owned() + &" ".repeat(bytes - REVIEW.len())).into(),
         connection: None,
     }
 }
@@ -104,21 +105,8 @@ async fn a_bug_in_a_large_review_costs_neither_the_turn_nor_the_process() {
     }
 }
 
-/// Asks for labels as long as they are not known.
-fn asks_for_labels(body: &[u8], context: Context<'_>) -> Judged {
-    let namespace = || crate::core::admission::review(REVIEW, context).map(|_| ());
-    match context.namespace_labels {
-        NamespaceLabels::Known(_) => missing(body, context),
-        _ => match namespace() {
-            Err(error) => Err(error),
-            Ok(()) => missing(body, context),
-        },
-    }
-}
-
 /// A review from a namespace called `ci`.
-const REVIEW: &[u8] =
-    br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+const REVIEW: &str = r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
     "uid": "1", "resource": {"group": "", "version": "v1", "resource": "pods"},
     "namespace": "ci", "operation": "CREATE", "object": {}
 }}"#;
@@ -140,7 +128,7 @@ spec: {namespaceSelector: {matchLabels: {team: blue}}}
     assert!(set.asks_for_namespace_labels());
     State {
         policies: watch::channel(Some(Arc::new(set))).1,
-        ..state(limits, asks_for_labels)
+        ..state(limits, missing)
     }
 }
 

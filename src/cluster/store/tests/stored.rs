@@ -14,7 +14,7 @@ fn without_suffixes(recorded: &[&str]) -> Value {
 }
 
 fn rules(hostnames: &[&str]) -> Observed {
-    Observed::Resolved(Live {
+    Observed::Resolved(ResolvedAddresses {
         addresses: vec!["10.0.0.1".parse().unwrap()],
         hostnames: hostnames.iter().map(ToString::to_string).collect(),
     })
@@ -29,7 +29,7 @@ fn hosts(store: &Store) -> Vec<String> {
     };
     let matching = set.matching(|_| None, namespace);
     let hosts = matching.enforce.hosts.iter();
-    hosts.map(|host| host.what.hostname.clone()).collect()
+    hosts.map(|host| host.value.hostname.clone()).collect()
 }
 
 #[test]

@@ -1,30 +1,32 @@
-//! Where a string, a list or an object ends, found with vectors rather than byte by byte.
+//! Finds the end of a string, list or object with vector instructions.
 //!
-//! The technique is simdjson's (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", §3.1): one bit for each byte of a block says
-//! whether it is a quote, a bracket and so on, and arithmetic on those bits says which of them are inside strings.
-//! `wide` makes vectors of what the build may use, without unsafe code here.
+//! The technique is that of simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second",
+//! §3.1): a bit mask marks the quotes, brackets and backslashes of a block, and arithmetic on the
+//! masks finds those inside strings. `wide` selects the vectors of the build, without unsafe code
+//! here.
 
 use wide::{u8x16, u8x64};
 
 const STEP: usize = 16;
 const BLOCK: usize = 64;
-/// The last control character: JSON allows none of them in a string, and none but white space elsewhere.
+/// The last control character. JSON allows none of them in a string.
 const LAST_CONTROL: u8 = 0x1f;
 
-/// Returns the position, at or behind `at`, of the first byte that a string cannot hold as it is: a quote, a backslash, a control character.
+/// Returns the position, from `at`, of the first byte that a string must escape: a quote, a
+/// backslash or a control character.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn find_special(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(chunk) = bytes.get(at..)?.first_chunk() {
         match stop(chunk) {
             Some(stop) => return Some(at + stop),
             None => at += STEP,
         }
     }
-    plain_end_in_tail(bytes, at)
+    find_special_in_tail(bytes, at)
 }
 
 #[cold]
-fn plain_end_in_tail(bytes: &[u8], at: usize) -> Option<usize> {
+fn find_special_in_tail(bytes: &[u8], at: usize) -> Option<usize> {
     let tail = bytes.get(at..)?;
     stop(&padded(tail, 0))
         .filter(|stop| *stop < tail.len())
@@ -41,15 +43,15 @@ fn stop(chunk: &[u8; STEP]) -> Option<usize> {
     (stops != 0).then(|| stops.trailing_zeros() as usize)
 }
 
-/// Returns the position behind the list or object that starts at `start`. Nothing where it does not end, or ends with the other kind of
-/// bracket. Of the brackets within only the number counts.
+/// Returns the end of the list or object at `start`; `None` if it does not end, or ends with the
+/// other kind of bracket. Brackets inside are only counted.
 pub(super) fn container_end(bytes: &[u8], start: usize) -> Option<usize> {
     let end = end_of_nesting(bytes, start + 1)?;
     let brackets = (bytes.get(start)?, bytes.get(end - 1)?);
     matches!(brackets, (b'{', b'}') | (b'[', b']')).then_some(end)
 }
 
-/// Returns the position behind the bracket that closes what was opened before `at`.
+/// Returns the end of the bracket that closes the one before `at`.
 fn end_of_nesting(bytes: &[u8], mut at: usize) -> Option<usize> {
     let mut nesting = Nesting::default();
     let (blocks, rest) = bytes.get(at..)?.as_chunks::<BLOCK>();
@@ -70,29 +72,29 @@ fn padded<const SIZE: usize>(rest: &[u8], padding: u8) -> [u8; SIZE] {
     padded
 }
 
-/// Where in a container a block begins.
+/// The state of the scan at the start of a block.
 #[derive(Default)]
 struct Nesting {
-    /// How many brackets are open within it.
+    /// The number of open brackets in the container.
     depth: u32,
-    /// All bits where a string is open.
+    /// All bits set inside a string.
     in_string: u64,
-    /// 1 where the block's first byte is escaped.
+    /// 1 if the first byte of the block is escaped.
     escaped: u64,
 }
 
 impl Nesting {
-    /// Reads a block; returns how much of it the container takes, where it ends there.
+    /// Scans a block; returns the length up to the end of the container, if it ends there.
     #[inline]
     fn end(&mut self, block: &[u8; BLOCK]) -> Option<usize> {
         let bytes = u8x64::from(*block);
         let are = |bytes: u8x64, byte: u8| bytes.simd_eq(u8x64::splat(byte)).to_bitmask();
         let escaped = self.escapes(are(bytes, b'\\'));
         let quotes = are(bytes, b'"') & !escaped;
-        // A quote that opens is inside, one that closes is not.
+        // The opening quote counts as inside, the closing one does not.
         let inside = prefix_xor(quotes) ^ self.in_string;
         self.in_string = 0u64.wrapping_sub(inside >> 63);
-        // One bit is all that tells the square brackets from the curly ones.
+        // Square brackets differ from curly ones in one bit.
         let curly = bytes | u8x64::splat(b'{' ^ b'[');
         let opens = are(curly, b'{') & !inside;
         let closes = are(curly, b'}') & !inside;
@@ -101,7 +103,7 @@ impl Nesting {
         self.brackets(opens ^ empty, closes ^ (empty << 1))
     }
 
-    /// Counts the brackets, and goes from one to the next only where the container may end.
+    /// Counts the brackets; visits each one only if the container may end in this block.
     #[inline]
     fn brackets(&mut self, opens: u64, closes: u64) -> Option<usize> {
         if closes.count_ones() <= self.depth {
@@ -123,7 +125,7 @@ impl Nesting {
         None
     }
 
-    /// Returns which bytes follow a backslash that is not escaped itself.
+    /// Returns the bytes after a backslash that is not escaped itself.
     #[inline]
     fn escapes(&mut self, backslashes: u64) -> u64 {
         const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
@@ -131,7 +133,7 @@ impl Nesting {
             return std::mem::take(&mut self.escaped);
         }
         let candidates = backslashes & !self.escaped;
-        // Subtraction carries along a run of backslashes, so that every other one stays.
+        // The subtraction carries through a run of backslashes and leaves every other one.
         let runs = ((candidates << 1) | ODD).wrapping_sub(candidates) ^ ODD;
         let escaped = runs ^ (backslashes | self.escaped);
         self.escaped = (runs & backslashes) >> 63;
@@ -139,7 +141,7 @@ impl Nesting {
     }
 }
 
-/// Returns at each bit whether the number of bits up to it is odd.
+/// Returns a mask with the bits at which the number of bits up to there is odd.
 #[inline]
 fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {

@@ -2,7 +2,7 @@
 
 use super::{Skim, bytes, read};
 use crate::core::admission::request::{PodReview, ReviewError};
-use crate::core::admission::{Context, NamespaceLabels, review};
+use crate::core::admission::{Context, review};
 use crate::core::policy::Mode;
 use crate::testing::mangle::{Mangler, count};
 use crate::testing::{CERTS_ONLY, Setup};
@@ -54,7 +54,8 @@ impl View for Few {
     type Of<'a> = Fields<'a>;
 }
 
-/// Holds the invariant for a text: what is skimmed, serde_json reads too where what was left out is emptied. Says whether it was skimmed.
+/// Holds the invariant for a text: what is skimmed, serde_json reads too where what was left out is
+/// emptied. Says whether it was skimmed.
 fn hold<V: View>(body: &[u8]) -> bool {
     let Some(skimmed) = read::<V::Of<'_>>(body) else {
         return false;
@@ -67,16 +68,16 @@ fn hold<V: View>(body: &[u8]) -> bool {
         Err(_) => {
             let mut skim = Skim::new(text);
             skim.read::<V::Of<'_>>().expect("it was skimmed before");
-            let emptied = emptied(text, &skim.left_out);
+            let emptied = emptied(text, &skim.skipped);
             assert_eq!(skimmed, by_serde(&emptied).expect("JSON"), "{text}");
         }
     }
     true
 }
 
-fn emptied(text: &str, left_out: &[std::ops::Range<usize>]) -> String {
+fn emptied(text: &str, skipped: &[std::ops::Range<usize>]) -> String {
     let (mut emptied, mut at) = (String::new(), 0);
-    for range in left_out {
+    for range in skipped {
         emptied.push_str(&text[at..=range.start]);
         emptied.push_str(&text[range.end - 1..range.end]);
         at = range.end;
@@ -128,7 +129,7 @@ fn what_is_not_plain_is_left_to_serde_json(#[case] text: &str, #[case] is_plain:
 #[case::one_more_inside("[{\"a\":[}]", false)]
 #[case::open_text(r#"["a]"#, false)]
 #[case::text_with_brackets(r#"["]","\\","\"]",{"}":{}}]"#, true)]
-fn brackets_and_texts_are_checked_in_what_is_left_out(#[case] value: &str, #[case] is_plain: bool) {
+fn brackets_and_texts_are_checked_in_what_is_skipped(#[case] value: &str, #[case] is_plain: bool) {
     for padding in 0..70 {
         let text = format!(
             r#"{{"other":{{"{}":{value}}},"first":"a"}}"#,
@@ -169,6 +170,19 @@ fn variables_are_read_wherever_they_stand(#[case] variables: &str) {
     }
 }
 
+/// The name of `Env` in serde's data model is the one that the reader knows.
+#[test]
+fn variables_that_no_rule_reads_are_skipped() {
+    let text =
+        r#"{"request":{"object":{"spec":{"containers":[{"env":[{"name":"A","value":"x"}]}]}}}}"#;
+    let mut skim = Skim::new(text);
+    skim.read::<PodReview<'_>>().expect("a plain text");
+    assert_eq!(
+        &text[skim.skipped[0].clone()],
+        r#"{"name":"A","value":"x"}"#
+    );
+}
+
 #[rstest]
 #[case::number(r#"{"name":"A","value":1}"#)]
 #[case::name_twice(r#"{"name":"A","value":"x","name":"DOCKER_HOST"}"#)]
@@ -191,7 +205,7 @@ fn invalid_utf8_is_left_to_serde_json() {
 
 /// The module says so.
 #[test]
-fn what_stands_between_brackets_that_are_left_out_is_not_judged() {
+fn what_stands_between_brackets_that_are_skipped_is_not_judged() {
     assert!(hold::<Few>(br#"{"other":[1 2 flase],"first":"a"}"#));
     assert!(hold::<Few>(br#"{"other":[{],1,[}],"first":"a"}"#));
     assert!(hold::<Review>(
@@ -250,7 +264,7 @@ fn mangled_reviews_are_answered_or_told_why_not() {
     let context = Context {
         policies,
         mode: Mode::Enforce,
-        namespace_labels: NamespaceLabels::Unknown,
+        namespace_labels: None,
         own_namespace: "drydock",
     };
     let mut mangler = Mangler::new(&REVIEWS);
@@ -329,6 +343,6 @@ proptest! {
     fn a_plain_text_ends_at_the_first_byte_that_is_not(text in r#"[a-zé]{0,40}["\\\x00\x1f\x20-\x24]{0,3}[a-z"]{0,40}"#, start in 0..10usize) {
         let stops = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
         let expected = text.as_bytes().get(start..).and_then(|rest| Some(start + rest.iter().position(stops)?));
-        prop_assert_eq!(bytes::plain_end(text.as_bytes(), start), expected);
+        prop_assert_eq!(bytes::find_special(text.as_bytes(), start), expected);
     }
 }

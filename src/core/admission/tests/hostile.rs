@@ -1,8 +1,9 @@
-//! Rules F6 and F7 on pods that somebody made to do harm: what they say goes nowhere as it is, and without end nowhere at all.
+//! Rules F6 and F7 on pods that somebody made to do harm: what they say goes nowhere as it is, and
+//! without end nowhere at all.
 
 #![allow(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
-use crate::core::admission::{Answer, Context, NamespaceLabels, ReviewError, review};
+use crate::core::admission::{Answer, Context, ReviewError, review};
 use crate::core::pod::Pod;
 use crate::core::policy::Mode;
 use crate::core::policy::set::Namespace;
@@ -130,7 +131,8 @@ fn policy(on_conflict: &str, mode: &str) -> String {
     .to_string()
 }
 
-/// One text of the pod goes into an operation for each of its mounts, and each of its characters takes six bytes there.
+/// One text of the pod goes into an operation for each of its mounts, and each of its characters
+/// takes six bytes there.
 #[test]
 fn f6_a_patch_many_times_as_large_as_the_review_is_not_written() {
     let mount = |number: usize| json!({"name": "claim", "mountPath": format!("/x{number}/../certs/client")});
@@ -157,7 +159,7 @@ fn f6_a_patch_many_times_as_large_as_the_review_is_not_written() {
     let context = Context {
         policies: &policies,
         mode: Mode::Enforce,
-        namespace_labels: NamespaceLabels::Unknown,
+        namespace_labels: None,
         own_namespace: "drydock",
     };
     let answer = review(text(100).as_bytes(), context).expect("an answer");
@@ -224,7 +226,7 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
             let context = Context {
                 policies,
                 mode: Mode::Enforce,
-                namespace_labels: NamespaceLabels::Unknown,
+                namespace_labels: None,
                 own_namespace: "drydock",
             };
             let answer =
@@ -289,7 +291,7 @@ fn f6_notes_have_an_end() {
     let context = Context {
         policies: &setup.policy_set(),
         mode: Mode::Enforce,
-        namespace_labels: NamespaceLabels::Unknown,
+        namespace_labels: None,
         own_namespace: "drydock",
     };
     let answer = review(review_of(&pod).to_string().as_bytes(), context).expect("an answer");
@@ -323,7 +325,7 @@ fn f6_a_pod_over_a_bound_is_an_error_that_names_it() {
             let context = Context {
                 policies,
                 mode: Mode::Enforce,
-                namespace_labels: NamespaceLabels::Unknown,
+                namespace_labels: None,
                 own_namespace: "drydock",
             };
             let error = review(review_of_pod.as_bytes(), context).expect_err("over the bound");

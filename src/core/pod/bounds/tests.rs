@@ -47,8 +47,8 @@ fn read(pod: &Value) -> Option<OverBound> {
 
 #[test]
 fn f6_a_pod_is_read_up_to_each_bound_and_no_further() {
-    for dimension in Dimension::ALL {
-        let (most, what, place) = dimension.row();
+    for dimension in Dimension::ALL.iter().copied() {
+        let (most, what, place) = dimension.limit();
         assert_eq!(read(&pod_with(dimension, most)), None, "{most} {what}");
         let over = read(&pod_with(dimension, most + 1));
         assert_eq!(over, Some(OverBound(dimension)), "{} {what}", most + 1);
@@ -71,15 +71,16 @@ fn f6_what_lists_have_together_is_bounded(
     #[case] dimension: Dimension,
     #[case] pod: fn(usize) -> Value,
 ) {
-    let half = dimension.row().0 / 2;
+    let half = dimension.limit().0 / 2;
     assert_eq!(read(&pod(half - 1)), None);
     assert_eq!(read(&pod(half + 1)), Some(OverBound(dimension)));
 }
 
-/// Three bytes of a list become a hundred of a structure: the elements that are not read must not be made.
+/// Three bytes of a list become a hundred of a structure: the elements that are not read must not
+/// be made.
 #[test]
 fn f6_reading_ends_at_the_first_element_too_many() {
-    let most = Dimension::Tolerations.row().0;
+    let most = Dimension::Tolerations.limit().0;
     let text = format!(r#"{{"spec":{{"tolerations":[{}"#, "{},".repeat(most + 1));
     // The text is cut: were anything read behind the bound, it would be no JSON.
     let error = Pod::from_json(&text).expect_err("over the bound");
@@ -92,7 +93,7 @@ fn f6_reading_ends_at_the_first_element_too_many() {
 /// Each source of a projected volume may have as many items as all of them together.
 #[test]
 fn f6_reading_ends_at_the_first_projected_item_too_many() {
-    let most = Dimension::Items.row().0;
+    let most = Dimension::Items.limit().0;
     let source = format!(
         r#"{{"secret":{{"items":[{}{{}}]}}}},"#,
         "{},".repeat(most / 2)
@@ -110,8 +111,8 @@ fn f6_reading_ends_at_the_first_projected_item_too_many() {
 #[test]
 fn f6_the_documentation_has_the_same_table() {
     let documented = include_str!("../../../../docs/limits.md");
-    for dimension in Dimension::ALL {
-        let (most, what, place) = dimension.row();
+    for dimension in Dimension::ALL.iter().copied() {
+        let (most, what, place) = dimension.limit();
         let row = format!("| {what} | {place} | {most} |");
         assert!(documented.contains(&row), "docs/limits.md lacks: {row}");
     }

@@ -1,96 +1,89 @@
-//! What several policies ask for, folded to one (rules M1 to M4).
+//! The requests of several policies, folded (M1 to M4).
 
 use super::{Host, Ranked};
 use crate::core::policy::{
     ClientCerts, Dind, DindVolume, Glob, Policy, PolicyToleration, RegistryCa, Source,
     TolerationTerms,
 };
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-/// Something that a policy asks for.
+/// A value and the policy that requests it.
 #[derive(Debug)]
-pub struct Asked<'s, T> {
-    /// Who asks.
-    pub policy: &'s Policy,
-    /// What for.
-    pub what: &'s T,
+pub struct Requested<'s, T> {
+    pub(crate) policy: &'s Policy,
+    pub(crate) value: &'s T,
 }
 
-impl<T> Clone for Asked<'_, T> {
+impl<T> Clone for Requested<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Asked<'_, T> {}
+impl<T> Copy for Requested<'_, T> {}
 
-/// What policies ask for, folded: what a pod should look like.
+/// The state that policies request of a pod.
 #[derive(Debug, Default)]
 pub struct Desired<'s> {
     /// The policies, in rank.
     pub policies: Vec<&'s Policy>,
     /// Hostnames, each with the policy that owns it (M2).
-    pub hosts: Vec<Asked<'s, Host>>,
+    pub hosts: Vec<Requested<'s, Host>>,
     /// Ingresses whose rules would name further hostnames.
-    pub hostnames_from: Vec<Asked<'s, Source>>,
-    /// What dind pods get; `None` where no policy speaks about docker.
+    pub(crate) hostnames_from: Vec<Requested<'s, Source>>,
+    /// For pods with a dind container; `None` if no policy has `dind`.
     pub dind: Option<DesiredDind<'s>>,
-    /// Who asked for something that another policy decides.
-    pub losses: Vec<Loss<'s>>,
+    /// Requests that a policy of higher rank overrides.
+    pub(crate) overrides: Vec<Override<'s>>,
 }
 
-/// What policies ask for in dind pods, folded (M3).
+/// The requests for pods with a dind container, folded (M3).
 #[derive(Debug)]
 pub struct DesiredDind<'s> {
-    /// Whole from the first policy with `dind`.
-    pub client_certs: Asked<'s, ClientCerts>,
-    /// A union.
+    /// Of the first policy with `dind`.
+    pub client_certs: Requested<'s, ClientCerts>,
+    /// Of all policies.
     pub images: Vec<&'s Glob>,
-    /// The first in rank wins each mount path.
-    pub volumes: Vec<Asked<'s, DindVolume>>,
-    /// The first in rank wins each host.
-    pub registry_cas: Vec<Asked<'s, RegistryCa>>,
-    /// The first in rank wins each key.
-    pub node_selector: Vec<(Asked<'s, String>, &'s str)>,
-    /// A union.
-    pub tolerations: Vec<Asked<'s, PolicyToleration>>,
+    /// Of each mount path the first in rank.
+    pub volumes: Vec<Requested<'s, DindVolume>>,
+    /// Of each host the first in rank.
+    pub registry_cas: Vec<Requested<'s, RegistryCa>>,
+    /// Of each key the first in rank.
+    pub node_selector: Vec<(Requested<'s, String>, &'s str)>,
+    /// Of all policies.
+    pub tolerations: Vec<Requested<'s, PolicyToleration>>,
 }
 
-/// A policy asked for something that a policy of higher rank decides otherwise.
+/// A request that a policy of higher rank overrides.
 #[derive(Clone, Debug)]
-pub struct Loss<'s> {
-    /// Who asked in vain.
-    pub loser: &'s Policy,
-    /// Who decides.
-    pub winner: &'s Policy,
-    /// About what, as in `hostname gitlab.mylab.com`.
-    pub what: String,
+pub struct Override<'s> {
+    /// The policy that has no effect on the subject.
+    pub(crate) policy: &'s Policy,
+    /// The policy that decides.
+    pub(crate) by: &'s Policy,
+    /// The subject, as in `hostname gitlab.mylab.com`.
+    pub(crate) subject: String,
 }
 
-impl fmt::Display for Loss<'_> {
+impl fmt::Display for Override<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            loser,
-            winner,
-            what,
-        } = self;
+        let (policy, by) = (&self.policy.name, &self.by.name);
         write!(
             f,
-            "policy \"{}\" has no say about {what}: policy \"{}\" ranks higher and decides it",
-            loser.name, winner.name
+            "policy \"{policy}\" is overridden for {}: policy \"{by}\" ranks higher",
+            self.subject
         )
     }
 }
 
-/// What policies of higher rank asked for, by what decides whether another policy asks for the same.
+/// The requests of policies of higher rank, by what makes two requests one.
 #[derive(Default)]
-struct Known<'s> {
+struct Decided<'s> {
     images: BTreeSet<&'s Glob>,
-    volumes: BTreeMap<&'s str, Asked<'s, DindVolume>>,
-    registry_cas: BTreeMap<&'s str, Asked<'s, RegistryCa>>,
-    node_selector: BTreeMap<&'s str, (&'s Policy, &'s str)>,
+    volumes: BTreeMap<&'s str, Requested<'s, DindVolume>>,
+    registry_cas: BTreeMap<&'s str, Requested<'s, RegistryCa>>,
+    node_selector: BTreeMap<&'s str, Requested<'s, String>>,
     tolerations: BTreeSet<&'s TolerationTerms>,
 }
 
@@ -102,8 +95,8 @@ impl<'s> Desired<'s> {
             ..Self::default()
         };
         desired.fold_hosts(ranked);
-        let mut known = Known::default();
-        for policy in desired.policies.clone() {
+        let mut known = Decided::default();
+        for Ranked { policy, .. } in ranked {
             if let Some(dind) = &policy.dind {
                 desired.fold_dind(policy, dind, &mut known);
             }
@@ -112,55 +105,47 @@ impl<'s> Desired<'s> {
     }
 
     fn fold_hosts(&mut self, ranked: &[&'s Ranked]) {
-        let mut owners: HashMap<&str, Asked<'s, Host>> = HashMap::new();
+        let mut owners: HashMap<&str, Requested<'s, Host>> = HashMap::new();
         for Ranked {
             policy,
             hosts,
             hostnames_from,
         } in ranked
         {
-            self.hostnames_from
-                .extend(hostnames_from.iter().map(|what| Asked { policy, what }));
+            let from = hostnames_from
+                .iter()
+                .map(|value| Requested { policy, value });
+            self.hostnames_from.extend(from);
             for host in hosts {
-                let asked = Asked { policy, what: host };
-                // One policy lists a hostname once; only several need the look-up.
-                match if ranked.len() > 1 {
-                    owners.get(host.hostname.as_str())
-                } else {
-                    None
-                } {
-                    Some(owner) if owner.what != host => {
-                        self.losses.push(Loss {
-                            loser: policy,
-                            winner: owner.policy,
-                            what: format!("hostname {}", host.hostname),
-                        });
-                    }
-                    Some(_) => {}
-                    None => {
-                        if ranked.len() > 1 {
-                            owners.insert(&host.hostname, asked);
+                let asked = Requested {
+                    policy,
+                    value: host,
+                };
+                // A policy has a hostname once, so a single policy needs no look-up.
+                if ranked.len() > 1 {
+                    if let Some(owner) = owners.get(host.hostname.as_str()) {
+                        if owner.value != host {
+                            self.overrides.push(Override {
+                                policy,
+                                by: owner.policy,
+                                subject: format!("hostname {}", host.hostname),
+                            });
                         }
-                        self.hosts.push(asked);
+                        continue;
                     }
+                    owners.insert(&host.hostname, asked);
                 }
+                self.hosts.push(asked);
             }
         }
     }
 
-    fn fold_dind(&mut self, policy: &'s Policy, dind: &'s Dind, known: &mut Known<'s>) {
-        let losses = &mut self.losses;
-        let mut lose = |winner: &'s Policy, what: String| {
-            losses.push(Loss {
-                loser: policy,
-                winner,
-                what,
-            })
-        };
+    fn fold_dind(&mut self, policy: &'s Policy, dind: &'s Dind, known: &mut Decided<'s>) {
+        let overrides = &mut self.overrides;
         let desired = self.dind.get_or_insert_with(|| DesiredDind {
-            client_certs: Asked {
+            client_certs: Requested {
                 policy,
-                what: &dind.client_certs,
+                value: &dind.client_certs,
             },
             images: Vec::new(),
             volumes: Vec::new(),
@@ -168,71 +153,83 @@ impl<'s> Desired<'s> {
             node_selector: Vec::new(),
             tolerations: Vec::new(),
         });
-        if *desired.client_certs.what != dind.client_certs {
-            lose(desired.client_certs.policy, "clientCerts".to_owned());
-        }
-        for image in &dind.images {
-            if known.images.insert(image) {
-                desired.images.push(image);
-            }
-        }
-        for volume in &dind.volumes {
-            let asked = Asked {
+        if *desired.client_certs.value != dind.client_certs {
+            overrides.push(Override {
                 policy,
-                what: volume,
+                by: desired.client_certs.policy,
+                subject: "clientCerts".to_owned(),
+            });
+        }
+        let images = dind.images.iter();
+        desired
+            .images
+            .extend(images.filter(|image| known.images.insert(image)));
+        for volume in &dind.volumes {
+            let (path, known) = (&volume.path, &mut known.volumes);
+            let name = || format!("the volume at {path}");
+            let asked = Requested {
+                policy,
+                value: volume,
             };
-            match known.volumes.entry(&volume.path) {
-                Entry::Occupied(other) if !other.get().what.is_same(volume) => {
-                    lose(other.get().policy, format!("the volume at {}", volume.path))
-                }
-                Entry::Occupied(_) => {}
-                Entry::Vacant(free) => desired.volumes.push(*free.insert(asked)),
-            }
+            let first = first(known, path, asked, DindVolume::is_same, name, overrides);
+            desired.volumes.extend(first);
         }
         for ca in &dind.registry_cas {
-            match known.registry_cas.entry(&ca.host) {
-                Entry::Occupied(other) if other.get().what != ca => lose(
-                    other.get().policy,
-                    format!("the certificate authority of {}", ca.host),
-                ),
-                Entry::Occupied(_) => {}
-                Entry::Vacant(free) => desired
-                    .registry_cas
-                    .push(*free.insert(Asked { policy, what: ca })),
-            }
+            let (host, known) = (&ca.host, &mut known.registry_cas);
+            let name = || format!("the certificate authority of {host}");
+            let asked = Requested { policy, value: ca };
+            let first = first(known, host, asked, RegistryCa::eq, name, overrides);
+            desired.registry_cas.extend(first);
         }
         for (key, value) in &dind.node_selector {
-            match known.node_selector.entry(key) {
-                Entry::Occupied(other) if other.get().1 != value => {
-                    lose(other.get().0, format!("the node selector {key}"))
-                }
-                Entry::Occupied(_) => {}
-                Entry::Vacant(free) => {
-                    free.insert((policy, value));
-                    let asked = Asked { policy, what: key };
-                    desired.node_selector.push((asked, value));
-                }
+            let known = &mut known.node_selector;
+            let name = || format!("the node selector {key}");
+            let asked = Requested { policy, value };
+            if first(known, key, asked, String::eq, name, overrides).is_some() {
+                let asked = Requested { policy, value: key };
+                desired.node_selector.push((asked, value));
             }
         }
         for toleration in &dind.tolerations {
             if known.tolerations.insert(&toleration.terms) {
-                desired.tolerations.push(Asked {
-                    policy,
-                    what: toleration,
-                });
+                let value = toleration;
+                desired.tolerations.push(Requested { policy, value });
             }
         }
     }
 
-    /// Whether a policy speaks at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    /// Whether no policy matches.
+    pub(crate) fn is_empty(&self) -> bool {
         self.policies.is_empty()
     }
 }
 
+/// Returns a request if it is the first for its key, and records whether an earlier one overrides
+/// it.
+fn first<'s, T>(
+    known: &mut BTreeMap<&'s str, Requested<'s, T>>,
+    key: &'s str,
+    asked: Requested<'s, T>,
+    is_same: fn(&T, &T) -> bool,
+    name: impl Fn() -> String,
+    overrides: &mut Vec<Override<'s>>,
+) -> Option<Requested<'s, T>> {
+    let Some(earlier) = known.get(key) else {
+        known.insert(key, asked);
+        return Some(asked);
+    };
+    if !is_same(earlier.value, asked.value) {
+        overrides.push(Override {
+            policy: asked.policy,
+            by: earlier.policy,
+            subject: name(),
+        });
+    }
+    None
+}
+
 impl DindVolume {
-    /// Whether two volumes for one path come to the same.
+    /// Whether two volumes at one path have the same effect.
     fn is_same(&self, other: &Self) -> bool {
         self.read_only == other.read_only
             && self.containers == other.containers

@@ -1,20 +1,20 @@
-//! Which policies may match a pod, without a look at the others: by a label value that each of them asks for.
+//! An index of policies by required label values, so that a review evaluates few selectors.
 //!
-//! A policy is found by the first label of the pod whose values its podSelector lists, else by one of the namespace. A policy that lists
-//! none (it asks for nothing, or for what is not there) is always a candidate.
+//! The key of a policy is the first label that its podSelector requires to have one of some values,
+//! else one of its namespaceSelector. A policy without such a label is always a candidate.
 
 use super::{NAMESPACE_NAME_LABEL, Namespace, Ranked};
 use crate::core::policy::selector::Selector;
 use std::collections::BTreeMap;
 
-/// Positions of policies in their rank.
+/// Positions of policies in rank order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     by_pod: ByLabel,
-    /// Those that ask for nothing but the namespace's name, which is always known.
+    /// By the name of the namespace, which is always known.
     by_namespace_name: ByLabel,
     by_namespace: ByLabel,
-    /// All of `by_namespace`: where the namespace's labels are not known, none of them can be left out.
+    /// All of `by_namespace`: all are candidates if the labels of the namespace are unknown.
     by_namespace_all: Vec<usize>,
     always: Vec<usize>,
 }
@@ -40,7 +40,7 @@ impl Index {
         index
     }
 
-    /// Returns every policy that may match, in rank, and not many others.
+    /// Returns every policy that may match, in rank, and few others.
     pub(super) fn candidates<'l>(
         &self,
         label: impl Fn(&str) -> Option<&'l str>,
@@ -61,12 +61,13 @@ impl Index {
     }
 }
 
-/// Key, value, positions.
+/// Positions by key and value.
 #[derive(Clone, Debug, Default)]
 struct ByLabel(BTreeMap<String, BTreeMap<String, Vec<usize>>>);
 
 impl ByLabel {
-    /// Adds a policy under each value that its selector lists for one key; says whether it lists any.
+    /// Adds a policy under each value that its selector lists for one key; returns whether there is
+    /// one.
     fn add(&mut self, selector: &Selector, rank: usize) -> bool {
         let Some((key, values)) = selector.listed() else {
             return false;

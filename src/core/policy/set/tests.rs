@@ -223,7 +223,7 @@ fn m2_a_claim_stays_while_its_live_source_has_no_address() {
     .judge();
     judged.assert_unchanged();
     assert!(judged.tells_team("H7", "service/ns/s"));
-    assert_eq!(judged.losses.len(), 1);
+    assert_eq!(judged.overrides.len(), 1);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn m2_a_policy_that_does_not_match_claims_nothing() {
     }
     .judge();
     assert_eq!(judged.host_aliases()[0]["ip"], "10.0.0.1");
-    assert!(judged.losses.is_empty());
+    assert!(judged.overrides.is_empty());
 }
 
 const HIGH: &str = "{priority: 1, dind: {
@@ -333,7 +333,7 @@ fn m4_every_loser_is_told() {
         pod: DIND,
         ..Setup::default()
     };
-    let losses = setup.judge().losses;
+    let overrides = setup.judge().overrides;
     for (loser, what, winner) in [
         ("b", "hostname x", "a"),
         ("low", "clientCerts", "high"),
@@ -341,15 +341,18 @@ fn m4_every_loser_is_told() {
         ("low", "the certificate authority of r", "high"),
         ("low", "the node selector role", "high"),
     ] {
-        let loss = format!(
-            "policy \"{loser}\" has no say about {what}: policy \"{winner}\" ranks higher and decides it"
+        let overridden = format!(
+            "policy \"{loser}\" is overridden for {what}: policy \"{winner}\" ranks higher"
         );
-        assert!(losses.contains(&loss), "{loss} in {losses:?}");
+        assert!(
+            overrides.contains(&overridden),
+            "{overridden} in {overrides:?}"
+        );
     }
-    assert_eq!(losses.len(), 5);
+    assert_eq!(overrides.len(), 5);
     let set = setup.policy_set();
-    let all: Vec<String> = set.losses().iter().map(ToString::to_string).collect();
-    assert_eq!(all, losses, "check tells the same");
+    let all: Vec<String> = set.overrides().iter().map(ToString::to_string).collect();
+    assert_eq!(all, overrides, "check tells the same");
 }
 
 #[test]
@@ -360,5 +363,5 @@ fn m4_policies_that_ask_for_the_same_do_not_lose() {
         ..Setup::default()
     }
     .judge();
-    assert!(judged.losses.is_empty(), "{:?}", judged.losses);
+    assert!(judged.overrides.is_empty(), "{:?}", judged.overrides);
 }

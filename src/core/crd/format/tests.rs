@@ -1,54 +1,55 @@
-//! What the forms take, against what reads the same texts elsewhere. That CEL and this crate read the expressions alike, the real API
-//! server shows: `tests/cluster/policies.rs`.
+//! Formats against other readers of the same texts. `tests/cluster/policies.rs` shows on a real API
+//! server that CEL and the `regex` crate read the expressions alike.
 
 use super::*;
 use crate::core::crd;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
-};
+use crate::core::crd::constraints::{FORMATS, at};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use proptest::prelude::*;
 use rstest::rstest;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 #[test]
-fn every_form_compiles_and_fits_into_a_string_of_cel() {
-    for form in ALL {
-        let _ = form.check("");
-        for fault in form.faults {
-            assert!(!fault.pattern.contains(['\'', '\n']), "{}", fault.pattern);
-            assert!(!fault.words.is_empty());
+fn every_format_compiles_and_fits_into_a_string_of_cel() {
+    for format in ALL {
+        let _ = format.check("");
+        for check in format.checks {
+            assert!(!check.pattern.contains(['\'', '\n']), "{}", check.pattern);
+            assert!(!check.message.is_empty());
         }
     }
 }
 
 #[test]
-fn every_form_is_in_the_schema_and_found_again() {
-    fn walk(schema: &JSONSchemaProps, found: &mut BTreeSet<*const Form>) {
-        let rules = schema.x_kubernetes_validations.iter().flatten();
-        let by_rule = rules.filter_map(|rule| crd::form_of(rule).map(|(form, _)| form));
-        let by_pattern = schema.pattern.as_deref().map(|pattern| {
-            crd::form_of_pattern(pattern).expect("only forms write patterns into the schema")
-        });
-        found.extend(by_rule.chain(by_pattern).map(std::ptr::from_ref));
-        schema
-            .properties
-            .iter()
-            .flatten()
-            .for_each(|(_, inner)| walk(inner, found));
-        if let Some(JSONSchemaPropsOrArray::Schema(inner)) = &schema.items {
-            walk(inner, found);
-        }
-        if let Some(JSONSchemaPropsOrBool::Schema(inner)) = &schema.additional_properties {
-            walk(inner, found);
-        }
+fn every_format_is_the_format_of_a_field() {
+    let used: BTreeSet<*const Format> =
+        FORMATS.values().map(|it| std::ptr::from_ref(*it)).collect();
+    let all: BTreeSet<*const Format> = ALL.iter().map(|it| std::ptr::from_ref(*it)).collect();
+    assert_eq!(used, all);
+}
+
+/// The checks of a format are in the schema at its path: as a rule, or as a pattern.
+#[test]
+fn every_format_is_in_the_schema() {
+    let mut schema = schema();
+    for (path, format) in FORMATS.iter() {
+        let (path, rule) = match path.strip_suffix("{key}") {
+            Some(map) => (map, format.rule_for_keys()),
+            None => (path.as_str(), format.rule()),
+        };
+        let field = at(&mut schema, path);
+        let rules = field.x_kubernetes_validations.iter().flatten();
+        let has_rule = rules.into_iter().any(|it| it.rule == rule.rule);
+        assert!(has_rule || field.pattern == format.pattern(), "{path}");
     }
-    let mut found = BTreeSet::new();
-    for version in crd::definition().spec.versions {
-        let schema = version.schema.and_then(|schema| schema.open_api_v3_schema);
-        walk(&schema.expect("it has a schema"), &mut found);
-    }
-    assert_eq!(found, ALL.iter().copied().map(std::ptr::from_ref).collect());
+}
+
+fn schema() -> JSONSchemaProps {
+    let mut versions = crd::definition().spec.versions.into_iter();
+    let schema = versions.next().and_then(|version| version.schema);
+    let schema = schema.and_then(|schema| schema.open_api_v3_schema);
+    schema.expect("the custom resource has a schema")
 }
 
 #[rstest]
@@ -63,16 +64,16 @@ fn every_form_is_in_the_schema_and_found_again() {
 #[case(&ITEM_PATH, &["a", "a/b", ".a", "a..b"], &["", "/a", "..", "../a", "..a", "a/..", "a/../b"])]
 #[case(&IMAGE_GLOB, &["*", "a:b", " "], &["", "a@sha256:00"])]
 #[case(&MEDIUM, &["", "Memory", "HugePages", "HugePages-2Mi"], &["memory", "Disk", "HugePages-"])]
-fn a_form_takes_what_is_right_and_nothing_else(
-    #[case] form: &Form,
+fn a_format_accepts_valid_texts_only(
+    #[case] format: &Format,
     #[case] right: &[&str],
     #[case] wrong: &[&str],
 ) {
     for text in right {
-        assert_eq!(form.check(text), Ok(()), "{text:?}");
+        assert_eq!(format.check(text), Ok(()), "{text:?}");
     }
     for text in wrong {
-        assert!(form.check(text).is_err(), "{text:?}");
+        assert!(format.check(text).is_err(), "{text:?}");
     }
 }
 
@@ -82,9 +83,12 @@ fn a_form_takes_what_is_right_and_nothing_else(
 #[case(&LABEL_VALUE, 63)]
 #[case(&REGISTRY_HOST, 253)]
 #[case(&IMAGE_GLOB, 512)]
-fn a_text_may_be_as_long_as_the_form_says(#[case] form: &Form, #[case] longest: usize) {
-    assert_eq!(form.check(&"a".repeat(longest)), Ok(()));
-    assert!(form.check(&"a".repeat(longest + 1)).is_err());
+fn a_text_may_have_the_greatest_length_of_its_format(
+    #[case] format: &Format,
+    #[case] longest: usize,
+) {
+    assert_eq!(format.check(&"a".repeat(longest)), Ok(()));
+    assert!(format.check(&"a".repeat(longest + 1)).is_err());
 }
 
 /// H6, but for what is written in two notations at once.
@@ -132,7 +136,7 @@ fn d9_a_quantity_is_a_size_limit_where_it_is_more_than_nothing(
     #[case] is_limit: bool,
 ) {
     for quantity in quantities {
-        let forms = [&QUANTITY, &SIZE_LIMIT].map(|form| form.check(quantity).is_ok());
-        assert_eq!(forms, [is_quantity, is_limit], "{quantity:?}");
+        let accepted = [&QUANTITY, &SIZE_LIMIT].map(|format| format.check(quantity).is_ok());
+        assert_eq!(accepted, [is_quantity, is_limit], "{quantity:?}");
     }
 }

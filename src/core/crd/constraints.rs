@@ -1,0 +1,278 @@
+//! Constraints of single fields: one table for the API server and for `drydock check`.
+//!
+//! [`apply`] writes the table into the schema of the custom resource: formats become CEL rules.
+//! [`crate::core::policy`] finds the format of a field by its path in [`FORMATS`] and reads the
+//! other constraints from the schema.
+//!
+//! A path names properties; `[]` stands for the items of a list, `{}` for the values of a map.
+
+use super::format::{self, Format};
+use Constraint::{
+    Fields, Format as Of, Items, Keys, ListMap, MaxProperties, OneOf, Quantity, Range, Required,
+};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// A constraint of one field.
+enum Constraint {
+    /// A string has a format.
+    Format(&'static Format),
+    /// A quantity is a string with a format, or a number from a minimum.
+    Quantity(&'static Format, f64),
+    /// The keys of a map have a format.
+    Keys(&'static Format),
+    /// A list has at least and at most so many items.
+    Items(Option<i64>, i64),
+    /// A map has at most so many entries.
+    MaxProperties(i64),
+    /// A number lies in a range.
+    Range(f64, f64),
+    /// A string is one of these.
+    OneOf(&'static [&'static str]),
+    /// An object has these fields, beside those without a default in Rust.
+    Required(&'static [&'static str]),
+    /// A list is a map by this field of its items: no two items have the same value.
+    ListMap(&'static str),
+    /// Merging two values by server-side apply makes no sense.
+    Atomic,
+    /// Constraints of fields in it.
+    Fields(Table),
+}
+
+/// Paths, relative to the schema that the table is about, and their constraints.
+type Table = &'static [(&'static str, Constraint)];
+
+/// Defines tables: the path of each field and its constraint.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident { $($path:literal => $constraint:expr,)* })*) => {
+        $($(#[$doc])* static $name: Table = &[$(($path, $constraint)),*];)*
+    };
+}
+
+tables! {
+    SPEC {
+        "namespaceSelector" => Fields(SELECTOR),
+        "podSelector" => Fields(SELECTOR),
+        "hostAliases" => Items(None, 32),
+        "hostAliases[].ip" => Of(&format::ADDRESS),
+        "hostAliases[].hostnames" => Items(None, 64),
+        "hostAliases[].hostnames[]" => Of(&format::SUBDOMAIN),
+        "hostAliases[].from.ingress" => Fields(REFERENCE),
+        "hostAliases[].from.ingress" => Fields(SUFFIXES),
+        "hostAliases[].from.service" => Fields(REFERENCE),
+        "hostAliases[].from.gateway" => Fields(REFERENCE),
+        "dind.images" => Items(None, 64),
+        "dind.images[]" => Of(&format::IMAGE_GLOB),
+        "dind.clientCerts.sizeLimit" => Quantity(&format::SIZE_LIMIT, 1.0),
+        "dind.clientCerts.relocateTo" => Of(&format::RELOCATE_TO),
+        "dind.volumes" => Items(None, 32),
+        "dind.volumes" => ListMap("name"),
+        "dind.volumes[]" => Fields(VOLUME),
+        "dind.registryCAs" => Items(None, 64),
+        "dind.registryCAs" => ListMap("host"),
+        "dind.registryCAs[].host" => Of(&format::REGISTRY_HOST),
+        "dind.registryCAs[].configMap.name" => Of(&format::SUBDOMAIN),
+        "dind.registryCAs[].configMap.key" => Of(&format::CONFIG_KEY),
+        "dind.scheduling.nodeSelector" => Fields(LABELS),
+        "dind.scheduling.tolerations" => Items(None, 32),
+        "dind.scheduling.tolerations[]" => Fields(TOLERATION),
+    }
+
+    LABELS {
+        "" => MaxProperties(32),
+        "" => Keys(&format::LABEL_KEY),
+        "{}" => Of(&format::LABEL_VALUE),
+    }
+
+    SELECTOR {
+        // As in the core API.
+        "" => Constraint::Atomic,
+        "matchLabels" => Fields(LABELS),
+        "matchExpressions" => Items(None, 32),
+        "matchExpressions[].key" => Of(&format::LABEL_KEY),
+        "matchExpressions[].operator" => OneOf(&["In", "NotIn", "Exists", "DoesNotExist"]),
+        "matchExpressions[].values" => Items(None, 64),
+        "matchExpressions[].values[]" => Of(&format::LABEL_VALUE),
+    }
+
+    REFERENCE {
+        "namespace" => Of(&format::LABEL),
+        "name" => Of(&format::SUBDOMAIN),
+    }
+
+    SUFFIXES {
+        "hostnameSuffixes" => Items(None, 16),
+        "hostnameSuffixes[]" => Of(&format::SUBDOMAIN),
+    }
+
+    TOLERATION {
+        "key" => Of(&format::LABEL_KEY),
+        "operator" => OneOf(&["Equal", "Exists"]),
+        "value" => Of(&format::LABEL_VALUE),
+        "effect" => OneOf(&["NoSchedule", "PreferNoSchedule", "NoExecute"]),
+    }
+
+    /// The validation of the core API, so that no policy leads to a pod that the API server
+    /// rejects.
+    VOLUME {
+        "name" => Of(&format::LABEL),
+        "mountPath" => Of(&format::MOUNT_PATH),
+        "emptyDir.medium" => Of(&format::MEDIUM),
+        "emptyDir.sizeLimit" => Quantity(&format::QUANTITY, 0.0),
+        "hostPath.path" => Of(&format::HOST_PATH),
+        "hostPath.type" => OneOf(HOST_PATH_TYPES),
+        "persistentVolumeClaim.claimName" => Of(&format::SUBDOMAIN),
+        "ephemeral" => Required(&["volumeClaimTemplate"]),
+        "ephemeral.volumeClaimTemplate.metadata.labels" => Fields(LABELS),
+        "ephemeral.volumeClaimTemplate.spec" => Fields(CLAIM),
+        "configMap.name" => Of(&format::SUBDOMAIN),
+        "configMap" => Fields(FILES),
+        "secret" => Required(&["secretName"]),
+        "secret.secretName" => Of(&format::SUBDOMAIN),
+        "secret" => Fields(FILES),
+        "csi.driver" => Of(&format::CSI_DRIVER),
+        "csi.nodePublishSecretRef.name" => Of(&format::SUBDOMAIN),
+        "nfs.server" => Of(&format::SERVER),
+        "nfs.path" => Of(&format::EXPORTED_PATH),
+    }
+
+    /// The keys of a ConfigMap or Secret, as files.
+    FILES {
+        "defaultMode" => Range(0.0, 0o777 as f64),
+        "items" => Items(None, 32),
+        "items[].key" => Of(&format::CONFIG_KEY),
+        "items[].path" => Of(&format::ITEM_PATH),
+        "items[].mode" => Range(0.0, 0o777 as f64),
+    }
+
+    CLAIM {
+        "" => Required(&["accessModes", "resources"]),
+        "accessModes" => Items(Some(1), 4),
+        "accessModes[]" => OneOf(ACCESS_MODES),
+        "resources" => Required(&["requests"]),
+        "resources.requests" => MaxProperties(8),
+        "resources.requests{}" => Quantity(&format::QUANTITY, 0.0),
+        "resources.limits" => MaxProperties(8),
+        "resources.limits{}" => Quantity(&format::QUANTITY, 0.0),
+        "storageClassName" => Of(&format::SUBDOMAIN),
+    }
+}
+
+static HOST_PATH_TYPES: &[&str] = &[
+    "",
+    "DirectoryOrCreate",
+    "Directory",
+    "FileOrCreate",
+    "File",
+    "Socket",
+    "CharDevice",
+    "BlockDevice",
+];
+
+static ACCESS_MODES: &[&str] = &[
+    "ReadWriteOnce",
+    "ReadOnlyMany",
+    "ReadWriteMany",
+    "ReadWriteOncePod",
+];
+
+/// The formats of a policy's fields by path, as in `spec.hostAliases[].ip`. The format of the keys
+/// of a map has the path of the map and `{key}`.
+pub(crate) static FORMATS: LazyLock<BTreeMap<String, &'static Format>> = LazyLock::new(|| {
+    let mut formats = BTreeMap::new();
+    each(SPEC, "spec", &mut |path, constraint| match constraint {
+        Of(format) | Quantity(format, _) => {
+            formats.insert(path.to_owned(), *format);
+        }
+        Keys(format) => {
+            formats.insert(format!("{path}{{key}}"), *format);
+        }
+        _ => {}
+    });
+    formats
+});
+
+/// Calls a function with each constraint of a table and of the tables in it.
+fn each(table: Table, path: &str, visit: &mut impl FnMut(&str, &'static Constraint)) {
+    for (step, constraint) in table {
+        let between = if step.is_empty() || step.starts_with(['[', '{']) {
+            ""
+        } else {
+            "."
+        };
+        let path = format!("{path}{between}{step}");
+        match constraint {
+            Fields(table) => each(table, &path, visit),
+            constraint => visit(&path, constraint),
+        }
+    }
+}
+
+/// Writes the constraints into the schema of a policy.
+pub(super) fn apply(policy: &mut JSONSchemaProps) {
+    each(SPEC, "spec", &mut |path, constraint| {
+        constraint.apply(at(policy, path))
+    });
+}
+
+impl Constraint {
+    fn apply(&self, schema: &mut JSONSchemaProps) {
+        let max_length = |format: &Format| i64::try_from(format.max_length).ok();
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let rules = &mut schema.x_kubernetes_validations;
+        match *self {
+            Of(format) => {
+                schema.max_length = max_length(format);
+                rules.get_or_insert_default().push(format.rule());
+            }
+            // Up to Kubernetes 1.30 CEL assumes any length for a string that may be a number, and
+            // a CEL rule would exceed the cost limit.
+            Quantity(format, minimum) => {
+                schema.max_length = max_length(format);
+                schema.pattern = format.pattern();
+                schema.minimum = Some(minimum);
+            }
+            Keys(format) => rules.get_or_insert_default().push(format.rule_for_keys()),
+            Items(min, max) => (schema.min_items, schema.max_items) = (min, Some(max)),
+            MaxProperties(max) => schema.max_properties = Some(max),
+            Range(min, max) => (schema.minimum, schema.maximum) = (Some(min), Some(max)),
+            OneOf(values) => {
+                schema.enum_ = Some(values.iter().map(|value| JSON((*value).into())).collect());
+            }
+            Required(fields) => {
+                let required: Vec<String> = owned(fields);
+                schema.required.get_or_insert_default().extend(required);
+            }
+            ListMap(key) => {
+                schema.x_kubernetes_list_type = Some("map".to_owned());
+                schema.x_kubernetes_list_map_keys = Some(owned(&[key]));
+            }
+            Self::Atomic => schema.x_kubernetes_map_type = Some("atomic".to_owned()),
+            Fields(_) => {}
+        }
+    }
+}
+
+/// Returns the schema at a path.
+pub(super) fn at<'s>(schema: &'s mut JSONSchemaProps, path: &str) -> &'s mut JSONSchemaProps {
+    let path = path.replace("[]", ".[]").replace("{}", ".{}");
+    let steps = path.split('.').filter(|step| !step.is_empty());
+    steps.fold(schema, |schema, step| {
+        child(schema, step).expect("a test derives the schema, so that each path exists")
+    })
+}
+
+/// Returns the schema of a property, of the items (`[]`) or of the values (`{}`).
+pub(super) fn child<'s>(
+    schema: &'s mut JSONSchemaProps,
+    step: &str,
+) -> Option<&'s mut JSONSchemaProps> {
+    match (step, &mut schema.items, &mut schema.additional_properties) {
+        ("[]", Some(JSONSchemaPropsOrArray::Schema(items)), _) => Some(items),
+        ("{}", _, Some(JSONSchemaPropsOrBool::Schema(values))) => Some(values),
+        _ => schema.properties.as_mut()?.get_mut(step),
+    }
+}

@@ -1,0 +1,272 @@
+//! Quotes and truncates untrusted text for output (F7, T4).
+//!
+//! Names, paths and images come from anyone who can create a pod or call the webhook, before the
+//! API server validates them. They appear in log lines, Events, API warnings, audit annotations,
+//! HTTP errors and terminals. A line break, a terminal escape or a bidirectional control character
+//! would forge output of drydock; a very long text would fill a log.
+//!
+//! Plain text is unchanged. Text with white space, quotes or unprintable characters is quoted and
+//! escaped, as in `'a\n\u{1b}[2J'`; long text is truncated and ends with `…`.
+
+use std::fmt::{self, Write as _};
+
+/// The default maximum, characters. An image reference with a digest has more than a hundred.
+pub const MAX_CHARS: usize = 128;
+
+/// About the maximum length of an escaped message, bytes.
+const MAX_ESCAPED_BYTES: usize = 512;
+
+/// Quotes a text.
+#[must_use]
+pub fn quote(text: &str) -> Quoted<'_> {
+    Quoted {
+        text,
+        max_chars: MAX_CHARS,
+    }
+}
+
+/// Untrusted text with a safe `Display`.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'t> {
+    text: &'t str,
+    max_chars: usize,
+}
+
+impl Quoted<'_> {
+    /// Sets the maximum number of characters.
+    #[must_use]
+    pub fn at_most(self, max_chars: usize) -> Self {
+        Self { max_chars, ..self }
+    }
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_graphic =
+            |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\'' | b'"' | b'\\');
+        if self.text.len() <= self.max_chars && self.text.bytes().all(is_graphic) {
+            return f.write_str(self.text);
+        }
+        let (kept, is_truncated) = self.kept();
+        let is_plain = kept.chars().all(is_plain);
+        if !is_plain {
+            f.write_char('\'')?;
+        }
+        for char in kept.chars() {
+            write!(f, "{}", Escaped(char))?;
+        }
+        if is_truncated {
+            f.write_char('…')?;
+        }
+        if !is_plain {
+            f.write_char('\'')?;
+        }
+        Ok(())
+    }
+}
+
+impl<'t> Quoted<'t> {
+    /// Returns the text up to the maximum, and whether it is truncated. Counts escaped characters.
+    fn kept(&self) -> (&'t str, bool) {
+        let mut remaining = self.max_chars;
+        for (at, char) in self.text.char_indices() {
+            let length = Escaped(char).to_string().chars().count();
+            if length > remaining {
+                return (self.text.get(..at).unwrap_or_default(), true);
+            }
+            remaining -= length;
+        }
+        (self.text, false)
+    }
+}
+
+/// Escapes and truncates a message of a library, which may contain untrusted text. Keeps spaces and
+/// quotation marks.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for char in text.chars() {
+        if escaped.len() >= MAX_ESCAPED_BYTES {
+            escaped.push('…');
+            break;
+        }
+        if is_plain(char) || matches!(char, ' ' | '"' | '\'' | '\\') {
+            escaped.push(char);
+        } else {
+            escaped.extend(char.escape_debug());
+        }
+    }
+    escaped
+}
+
+/// A character, escaped if it is unprintable or ends a quotation.
+struct Escaped(char);
+
+impl fmt::Display for Escaped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_plain(self.0) || matches!(self.0, ' ' | '"') {
+            f.write_char(self.0)
+        } else {
+            self.0.escape_debug().fmt(f)
+        }
+    }
+}
+
+/// Whether a character is printable and ends neither a word nor a quotation.
+fn is_plain(char: char) -> bool {
+    // `escape_debug` escapes unprintable characters: control, format and combining characters.
+    !char.is_whitespace() && !matches!(char, '\'' | '"' | '\\') && char.escape_debug().len() == 1
+}
+
+/// A list as text with a maximum length; further items are counted: "and 7 more".
+#[derive(Debug)]
+pub struct BoundedList {
+    text: String,
+    separator: &'static str,
+    max_bytes: usize,
+    omitted: usize,
+}
+
+impl BoundedList {
+    /// Creates an empty list.
+    #[must_use]
+    pub fn new(separator: &'static str, max_bytes: usize) -> Self {
+        Self {
+            text: String::new(),
+            separator,
+            max_bytes,
+            omitted: 0,
+        }
+    }
+
+    /// Reserves capacity for more bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        if self.text.len() + bytes <= self.max_bytes {
+            self.text.reserve(bytes);
+        }
+    }
+
+    /// Adds an item, if it and all items before it fit.
+    pub fn add(&mut self, item: impl fmt::Display) {
+        if self.omitted > 0 {
+            self.omitted += 1;
+            return;
+        }
+        let end = self.text.len();
+        if end > 0 {
+            self.text.push_str(self.separator);
+        }
+        write!(self.text, "{item}").expect("a String takes what is written");
+        if self.text.len() > self.max_bytes {
+            self.text.truncate(end);
+            self.omitted = 1;
+        }
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        if self.omitted > 0 {
+            let (separator, count) = (self.separator, self.omitted);
+            let separator = if self.text.is_empty() { "" } else { separator };
+            write!(self.text, "{separator}and {count} more")
+                .expect("a String takes what is written");
+        }
+        self.text
+    }
+}
+
+/// The maximum number of names in a list.
+pub const MAX_NAMES: usize = 20;
+
+/// Joins names, at most [`MAX_NAMES`]; further ones are counted.
+pub fn list<T: fmt::Display>(names: &[T], separator: &'static str) -> String {
+    let mut text = String::new();
+    for name in names.iter().take(MAX_NAMES) {
+        let separator = if text.is_empty() { "" } else { separator };
+        write!(text, "{separator}{name}").expect("a String takes what is written");
+    }
+    if names.len() > MAX_NAMES {
+        let more = names.len() - MAX_NAMES;
+        write!(text, "{separator}{more} more").expect("a String takes what is written");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BoundedList, MAX_CHARS, MAX_NAMES, escape, list, quote};
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("", "")]
+    #[case("/certs/client", "/certs/client")]
+    #[case(
+        "registry.example.com:5000/a/docker:24-dind@sha256:00ff",
+        "registry.example.com:5000/a/docker:24-dind@sha256:00ff"
+    )]
+    #[case("größe", "größe")]
+    #[case("my dir", "'my dir'")]
+    #[case("a\nb", r"'a\nb'")]
+    #[case("a\u{1b}[31mb", r"'a\u{1b}[31mb'")]
+    #[case("it's \"a\"\\", r#"'it\'s "a"\\'"#)]
+    #[case("\u{202e}evil", r"'\u{202e}evil'")]
+    #[case(
+        "a\u{2028}b\u{2066}c\u{200b}d\u{feff}e\u{9b}f\u{7f}",
+        r"'a\u{2028}b\u{2066}c\u{200b}d\u{feff}e\u{9b}f\u{7f}'"
+    )]
+    #[case("a\u{a0}b", r"'a\u{a0}b'")]
+    #[case("a\u{e0041}b\u{61c}\u{ad}", r"'a\u{e0041}b\u{61c}\u{ad}'")]
+    fn f7_a_text_is_shown_without_characters_that_do_not_print(
+        #[case] text: &str,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(quote(text).to_string(), expected);
+    }
+
+    #[test]
+    fn f7_a_long_text_is_cut() {
+        let text = "ä".repeat(MAX_CHARS + 1);
+        assert_eq!(
+            quote(&text).to_string(),
+            format!("{}…", "ä".repeat(MAX_CHARS))
+        );
+        assert_eq!(quote("abcd").at_most(3).to_string(), "abc…");
+        assert_eq!(quote("a\ncd").at_most(4).to_string(), r"'a\nc…'");
+        assert_eq!(
+            quote("\u{202e}\u{202e}").at_most(9).to_string(),
+            r"'\u{202e}…'"
+        );
+        assert_eq!(quote("abc").at_most(3).to_string(), "abc");
+    }
+
+    #[test]
+    fn f7_a_sentence_keeps_its_words_and_has_an_end() {
+        let text = "invalid type: string \"a\u{1b}\n\u{202e}\", expected 'b'";
+        let expected = r#"invalid type: string "a\u{1b}\n\u{202e}", expected 'b'"#;
+        assert_eq!(escape(text), expected);
+        assert!(escape(&"x".repeat(5000)).len() < 600);
+    }
+
+    #[test]
+    fn f7_what_does_not_fit_is_counted() {
+        let mut joined = BoundedList::new("; ", 10);
+        assert_eq!(BoundedList::new("; ", 10).finish(), "");
+        for item in ["abc", "def", "ghij", "k"] {
+            joined.add(item);
+        }
+        assert_eq!(joined.finish(), "abc; def; and 2 more");
+        let mut joined = BoundedList::new("; ", 2);
+        joined.add("abc");
+        assert_eq!(joined.finish(), "and 1 more");
+    }
+
+    #[test]
+    fn f7_a_list_of_names_is_cut() {
+        assert_eq!(list(&["a", "b"], ", "), "a, b");
+        let names = vec!["a"; MAX_NAMES + 3];
+        let listed = list(&names, ", ");
+        assert!(listed.ends_with("a, 3 more"), "{listed}");
+        assert_eq!(listed.matches('a').count(), MAX_NAMES);
+    }
+}
