@@ -1,7 +1,9 @@
-//! Instructions of the core for one review, counted by valgrind: the same number on a busy machine as on an idle one.
+//! Instructions of the core for one review, counted by valgrind: the same number on a busy machine
+//! as on an idle one.
 //!
-//! `cargo bench --bench ir` prints a table and fails where a budget is exceeded. Each case runs in a process of its own under callgrind,
-//! which counts only within [`measured`]; nothing else than valgrind is needed. `benches/README.md` says what the budgets are for.
+//! `cargo bench --bench ir` prints a table and fails where a budget is exceeded. Each case runs in
+//! a process of its own under callgrind, which counts only within [`measured`]; nothing else than
+//! valgrind is needed. `benches/README.md` says what the budgets are for.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +25,8 @@ use std::process::{Command, ExitCode};
 const MEASURE: &str = "--measure";
 /// Compilers differ by this much without anybody's fault.
 const MARGIN: f64 = 1.03;
-/// Instructions for each byte of a body, by what the build may use: the 16-byte vectors of every x86-64, or 32-byte ones.
+/// Instructions for each byte of a body, by what the build may use: the 16-byte vectors of every
+/// x86-64, or 32-byte ones.
 const PER_BYTE: f64 = if cfg!(target_feature = "avx2") {
     1.2
 } else {
@@ -77,7 +80,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(exceeded))
 }
 
-/// Returns a case by its name: one of [`NAMES`]; a dimension, a `*`, and how many there are of it; or a review at the bounds.
+/// Returns a case by its name: one of [`NAMES`]; a dimension, a `*`, and how many there are of it;
+/// or a review at the bounds.
 fn case(name: &str) -> Case {
     if let Some(shape) = AT_BOUNDS.iter().find(|shape| shape.name == name) {
         return Case::at_bounds(shape);
@@ -91,7 +95,8 @@ fn case(name: &str) -> Case {
 /// Twice as much of something may cost so many times as much: n log n, and some rounding.
 const GROWTH: f64 = 2.3;
 
-/// Prints what a review costs with much, and twice as much, of everything that a pod may have much of.
+/// Prints what a review costs with much, and twice as much, of everything that a pod may have much
+/// of.
 fn grows_too_fast() -> bool {
     println!(
         "\n| dimension | count | thousands | twice the count | growth | |\n|---|---|---|---|---|---|"
@@ -116,7 +121,8 @@ fn grows_too_fast() -> bool {
 /// Millions of instructions that a review at the bounds may take: some tenths of a second.
 const MOST_AT_BOUNDS: f64 = 700.0;
 
-/// Prints what reviews cost that have as much of several things as the bounds allow: a rule may cost the product of two of them.
+/// Prints what reviews cost that have as much of several things as the bounds allow: a rule may
+/// cost the product of two of them.
 fn takes_too_long_at_the_bounds() -> bool {
     println!("\n| review at the bounds | bytes | millions | |\n|---|---|---|---|");
     let mut some = false;
@@ -161,7 +167,8 @@ impl Budget {
     }
 }
 
-/// Thousands of instructions of a review that were reached with the vectors of every x86-64, rounded up.
+/// Thousands of instructions of a review that were reached with the vectors of every x86-64,
+/// rounded up.
 const REACHED: [(&str, f64); 6] = [
     ("small", 170.0),
     ("typical", 244.0),

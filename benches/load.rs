@@ -1,8 +1,10 @@
-//! The real server under load, against a server on the same stack that answers a constant: the floor.
+//! The real server under load, against a server on the same stack that answers a constant: the
+//! floor.
 //!
-//! `cargo bench --bench load` measures everything and prints tables; names of sections after `--` choose some of it.
-//! Both servers are processes of their own, get the same bodies over TLS, in rounds that take turns, and what they cost is read from
-//! the kernel's accounting. Nothing here judges: machines are noisy, so only the ratios of one run mean something.
+//! `cargo bench --bench load` measures everything and prints tables; names of sections after `--`
+//! choose some of it. Both servers are processes of their own, get the same bodies over TLS, in
+//! rounds that take turns, and what they cost is read from the kernel's accounting. Nothing here
+//! judges: machines are noisy, so only the ratios of one run mean something.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,8 @@
-//! How long the core takes for a review on this machine now: for people, who know what else the machine does.
+//! How long the core takes for a review on this machine now: for people, who know what else the
+//! machine does.
 //!
-//! `cargo bench --bench time`, or `cargo bench --bench time -- typical` for some of it. What is held to a budget is counted, by `ir`.
+//! `cargo bench --bench time`, or `cargo bench --bench time -- typical` for some of it. What is
+//! held to a budget is counted, by `ir`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The command line: one file per command. stdout is the answer and can be piped, stderr is talk.
-//! Exit codes: 0 good, 1 findings, 2 error.
+//! The command line: one file per command. stdout has the answer and can be piped, stderr has
+//! messages. Exit codes: 0 good, 1 findings, 2 error.
 
 mod certs;
 mod check;
@@ -14,9 +14,9 @@ use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// The policy that is used when none is given, and what `drydock print policy` prints.
+/// The policy without `--policy`, which `drydock print policy` prints.
 pub const SAMPLE_POLICY: &str = include_str!("../manifests/sample-policy.yaml");
-/// What errors call it.
+/// The name of the sample policy in messages.
 const SAMPLE_POLICY_NAME: &str = "built-in sample policy";
 
 /// Repairs GitLab CI job pods on their way into a Kubernetes cluster.
@@ -29,7 +29,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    // What help says of them are the comments on the structs: one here would hide the longer one there.
+    // The help of a command is the comment of its struct; a comment here would hide it.
     Serve(Box<serve::Serve>),
     Mutate(mutate::Mutate),
     Check(check::Check),
@@ -38,14 +38,14 @@ enum Command {
     Certs(certs::Certs),
 }
 
-/// How a command ended. The worst of several counts.
+/// Result of a command. The worst of several counts.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Exit {
-    /// Good.
+    /// No findings.
     Good,
-    /// There are findings: a policy is not right, a pod was refused.
+    /// Findings: a policy has an error, a pod was refused.
     Findings,
-    /// Something could not be done.
+    /// The command, or a part of it, failed.
     Error,
 }
 
@@ -60,15 +60,15 @@ impl From<Exit> for ExitCode {
 }
 
 impl Cli {
-    /// Runs the command; `out` takes the answer, `talk` what is said about it.
+    /// Runs the command. The answer goes to `out`, messages go to `stderr`.
     ///
     /// # Errors
-    /// What kept the command from being done at all.
-    pub fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+    /// If the command could not be run at all.
+    pub fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         match self.command {
-            Command::Serve(serve) => serve.run(talk),
-            Command::Mutate(mutate) => mutate.run(out, talk),
-            Command::Check(check) => check.run(out, talk),
+            Command::Serve(serve) => serve.run(stderr),
+            Command::Mutate(mutate) => mutate.run(out, stderr),
+            Command::Check(check) => check.run(out, stderr),
             Command::Print(print) => print.run(out),
             Command::Rules(rules) => rules.run(out),
             Command::Certs(certs) => certs.run(out),

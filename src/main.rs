@@ -1,4 +1,4 @@
-//! `drydock`: parse, install the crypto provider, dispatch, exit code.
+//! `drydock`: parses arguments, installs the crypto provider, runs the command, sets the exit code.
 
 use clap::Parser;
 use drydock::cli::{Cli, Exit};
@@ -11,18 +11,18 @@ fn main() -> ExitCode {
         .install_default()
         .expect("nothing installed a provider before main");
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let mut talk = io::stderr();
-    let result = cli.run(&mut out, &mut talk).and_then(|exit| {
+    let mut stderr = io::stderr();
+    let result = cli.run(&mut out, &mut stderr).and_then(|exit| {
         out.flush()?;
         Ok(exit)
     });
     match result {
         Ok(exit) => exit.into(),
-        // Whoever read the answer has seen enough of it (`drydock mutate … | head`).
+        // The reader of stdout has stopped, as in `drydock mutate … | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where stderr is gone too there is nobody left to tell.
-            let _ = writeln!(talk, "drydock: {error:#}");
+            // A closed stderr is ignored.
+            let _ = writeln!(stderr, "drydock: {error:#}");
             Exit::Error.into()
         }
     }

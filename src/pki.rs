@@ -1,4 +1,14 @@
-//! Certificates without a cluster: the authority that signs them, and TLS that replaces them while the server runs.
+//! Certificates without a cluster: the CA, its leaves, TLS, and the CA of clients.
 
 pub mod authority;
+pub mod client_ca;
+pub mod leaf;
 pub mod tls;
+
+use jiff::Timestamp;
+use x509_cert::time::Time;
+
+fn timestamp(time: Time) -> Timestamp {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}

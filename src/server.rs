@@ -1,22 +1,27 @@
-//! The webhook over TLS, and health and metrics beside it in plain HTTP.
+//! The webhook over TLS, and health and metrics in plain HTTP on the ops port.
 //!
 //! ```text
-//! TcpListener ─► connection::Guard (time limits, number) ─► TLS ─► router ─► judging ─► admission::review
+//! listener (bind, accept, TLS) ─► connection (time limits, eviction) ─► webhook (router)
+//!     ─► dispatch (thread, slots) ─► admission::review
 //! ```
 //!
-//! Health, metrics and the signal to end have a thread of their own, so that none of them waits for a review.
+//! Health, metrics and the shutdown signal have their own thread, so none of them waits for a
+//! review.
 //!
-//! Policies come in through a `watch` channel, certificates through a resolver: both change under a running server.
-//! HTTP/1.1 only. It is what the API server speaks to a Service, and `Connection: close` in every answer is the one way of ending
-//! that was measured to lose no admission (kubernetes/kubernetes#127335); HTTP/2 has no such header.
+//! Policies arrive through a `watch` channel and certificates through a resolver: both change under
+//! a running server. The server speaks HTTP/1.1 only. The API server uses it for Services, and
+//! `Connection: close` in every response is the only measured way to end without a lost admission
+//! (kubernetes/kubernetes#127335); HTTP/2 has no such header.
 
 mod body;
-pub mod connection;
-mod judging;
+mod connection;
+mod dispatch;
+mod listener;
 mod ops;
-mod progress;
+mod watchdog;
 mod webhook;
 
+pub use listener::{bind, listen, listen_with_certificate};
 pub use ops::router as ops_router;
 pub use webhook::router as webhook_router;
 
@@ -27,111 +32,107 @@ use crate::core::policy::set::Labels;
 use crate::pki::tls::Certificate;
 use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
-use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use connection::{Guard, Handshake, READ_BUFFER};
+use connection::Connections;
+use dispatch::Slots;
 use futures::future::BoxFuture;
-use judging::Turns;
-use progress::Progress;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
+use watchdog::Watchdog;
 
-/// How long the last answers may take after the drain.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
-
-/// Bounds for clients.
+/// Limits for clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Size of a body, bytes.
+    /// Maximum size of a request's body, in bytes.
     pub body: usize,
-    /// Time for a body.
+    /// Time for a request's body.
     pub body_time: Duration,
-    /// Time for the headers of a request, from its first byte.
+    /// Time for a request's headers, from their first byte.
     pub header_time: Duration,
     /// Time for the TLS handshake.
     pub handshake_time: Duration,
-    /// Time between two requests of a connection. The API server closes its own after 90 s; a server that is quicker races with it.
+    /// Time between two requests of a connection. The API server closes an idle connection after
+    /// 90 s; a shorter limit races with it.
     pub idle_time: Duration,
-    /// Number of connections.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Size of all bodies and unsent answers that are held at one time, bytes. At least [`body`](Self::body).
+    /// Maximum size of all bodies and unsent responses together, in bytes. At least
+    /// [`body`](Self::body).
     pub body_memory: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // The API server takes 3 MiB from a client and wraps it with managedFields and the old object.
+            // The API server accepts 3 MiB, and adds managedFields and the old object.
             body: 8 << 20,
             body_time: Duration::from_secs(10),
             header_time: Duration::from_secs(5),
             handshake_time: Duration::from_secs(5),
             idle_time: Duration::from_secs(150),
             connections: 1024,
-            // With as many connections as there may be, each in the middle of a body, that is about 100 MiB: the Deployment allows 128.
+            // About 100 MiB with every connection in the middle of a body. The Deployment has 128.
             body_memory: 32 << 20,
         }
     }
 }
 
-/// Reads the labels of a namespace that is not known yet; the error is a sentence.
+/// Reads the labels of one namespace. The error is a sentence.
 pub type ReadLabels =
     Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
 
-/// Takes what there is to tell the author of a job.
-pub type TellAuthor = Arc<dyn Fn(AuthorNotes) + Send + Sync>;
+/// Takes notes for the author of a job, without waiting.
+pub type NotifyAuthor = Arc<dyn Fn(AuthorNotes) + Send + Sync>;
 
-/// What a cluster adds to the answers.
+/// The parts of a response that need a cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The labels of namespaces, as far as they have been read.
+    /// Labels of the namespaces that are watched.
     pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
-    /// How those of another one are read.
+    /// Reads the labels of another namespace.
     pub read_labels: ReadLabels,
-    /// Takes sentences for authors of jobs, without waiting.
-    pub tell_author: TellAuthor,
+    /// Takes notes for authors of jobs.
+    pub notify_author: NotifyAuthor,
 }
 
 /// Answers a review: [`admission::review`], except in tests.
 pub type Review = fn(&[u8], Context<'_>) -> Result<Answer, ReviewError>;
 
-/// What requests are answered with.
+/// The shared state of request handlers.
 #[derive(Clone)]
 pub struct State {
-    /// The policies in force; none before they have been read once (F4).
+    /// The policies in force; none before they have been read once (rule F4).
     pub policies: watch::Receiver<Option<Arc<PolicySet>>>,
     /// The certificate in use; none before there is one.
     pub certificate: watch::Receiver<Option<Certificate>>,
-    /// The cluster, where there is one.
+    /// None without a cluster.
     pub cluster: Option<Cluster>,
-    /// Where everything is counted.
+    /// The metrics of the process.
     pub metrics: Arc<Metrics>,
-    /// Changes the log level, where `PUT /log-level` is allowed to.
+    /// Changes the log level, where `PUT /log-level` is allowed.
     pub log_level: Option<LevelSwitch>,
-    /// drydock's own namespace, which is never changed.
+    /// drydock's own namespace, whose pods are never changed.
     pub own_namespace: Arc<str>,
-    /// Bounds for clients.
+    /// Limits for clients.
     pub limits: Limits,
-    /// Whether the server is about to end.
+    /// Whether the server is draining.
     pub draining: Arc<AtomicBool>,
     /// Answers reviews.
     pub review: Review,
-    /// How many reviews are judged or wait at a time.
-    pub(crate) turns: Turns,
-    /// Whether reviews make progress.
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) slots: Slots,
+    pub(crate) watchdog: Arc<Watchdog>,
 }
 
 impl State {
-    /// Makes the state of a server that is not ending.
+    /// Makes the state of a server that is not draining.
     #[must_use]
     pub fn new(
         policies: watch::Receiver<Option<Arc<PolicySet>>>,
@@ -150,71 +151,57 @@ impl State {
             limits,
             draining: Arc::default(),
             review: admission::review,
-            turns: Turns::new(limits),
-            progress: Arc::new(Progress::new(Instant::now())),
+            slots: Slots::new(limits),
+            watchdog: Arc::new(Watchdog::new(Instant::now())),
         }
     }
 
-    /// Says why no review should be sent here now, if there is a reason.
-    fn not_ready(&self) -> Option<&'static str> {
-        if self.is_draining() {
-            Some("draining")
-        } else if self.policies.borrow().is_none() {
-            Some("the policies have not been read yet")
-        } else if self.certificate.borrow().is_none() {
-            Some("there is no certificate that the API server trusts yet")
-        } else {
-            None
+    /// Returns why no review should be sent to this server now.
+    fn not_ready(&self) -> Option<String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Some("draining".to_owned());
         }
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        if self.policies.borrow().is_none() {
+            return Some("the policies have not been read yet".to_owned());
+        }
+        match &*self.certificate.borrow() {
+            None => Some("there is no certificate that the API server trusts yet".to_owned()),
+            Some(certificate) => certificate.not_valid(Timestamp::now()),
+        }
     }
 }
 
-/// Serves until `shutdown` ends, then drains: readiness fails, and for `drain` more every request, on old connections and new ones,
-/// is answered with `Connection: close`.
+/// Serves until `shutdown` ends, and then drains: readiness fails, and for `drain` every request,
+/// on old and new connections, gets a response with `Connection: close`.
 ///
-/// The ops port and `shutdown` get a thread and the runtime that `ops_runtime` makes: judging a review can occupy every thread of the
-/// runtime that serves the webhook.
+/// `webhook` is the webhook port once it listens, as [`listen_with_certificate`]. The ops port and
+/// `shutdown` have a thread and the runtime that `ops_runtime` makes: reviews can occupy every
+/// thread of the runtime that serves the webhook.
 ///
 /// # Errors
-/// Where a listener or a runtime cannot be used.
+/// If a port or a runtime cannot be used.
 pub async fn run(
-    webhook: TcpListener,
-    ops: TcpListener,
+    webhook: impl Future<Output = io::Result<TcpListener>>,
+    ops: std::net::TcpListener,
     tls: Arc<rustls::ServerConfig>,
     state: State,
     ops_runtime: impl FnOnce() -> io::Result<Runtime> + Send + 'static,
     drain: Duration,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (webhook_handle, ops_handle) = (Handle::<SocketAddr>::new(), Handle::<SocketAddr>::new());
-    let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls))
-        // The guard keeps the time, so that it can count; this one only has to be longer.
-        .handshake_timeout(state.limits.handshake_time * 2)
-        .acceptor(Guard::new(&state));
-    let webhook = server(webhook)?
-        .handle(webhook_handle.clone())
-        .acceptor(Handshake::new(acceptor, &state))
-        .serve(webhook_router(state.clone()).into_make_service());
-    let progress = state.progress.clone();
+    let (stop, stopped) = watch::channel(false);
+    let watchdog = state.watchdog.clone();
+    let webhook = serve_webhook(webhook, tls, state.clone(), stopped.clone());
     let draining = state.draining.clone();
-    let end = {
-        let ops_handle = ops_handle.clone();
-        async move {
-            shutdown.await;
-            tracing::info!(
-                seconds = drain.as_secs_f64(),
-                "draining: not ready any more, still answering"
-            );
-            draining.store(true, Ordering::Relaxed);
-            tokio::time::sleep(drain).await;
-            webhook_handle.graceful_shutdown(Some(LAST_ANSWERS));
-            ops_handle.graceful_shutdown(Some(LAST_ANSWERS));
-            Ok(())
-        }
+    let end = async move {
+        shutdown.await;
+        tracing::info!(
+            seconds = drain.as_secs_f64(),
+            "draining: not ready, still answering"
+        );
+        draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(drain).await;
+        stop.send_replace(true);
     };
     let (mut ended, ops_ended) = oneshot::channel();
     let (started, ops_started) = oneshot::channel();
@@ -223,18 +210,24 @@ pub async fn run(
         .spawn(move || {
             let served = ops_runtime().and_then(|runtime| {
                 let _ = started.send(());
+                let connections = Connections::of_ops(&state);
+                let router = ops_router(state);
                 runtime.block_on(async {
+                    ops.set_nonblocking(true)?;
+                    let ops = TcpListener::from_std(ops)?;
+                    let served = listener::serve(ops, None, router, connections, until(stopped));
                     tokio::select! {
-                        served = async { tokio::try_join!(serve_ops(ops, state, ops_handle), end) } => served.map(|_| ()),
-                        // The webhook has failed, or is not wanted any more.
-                        () = ended.closed() => Ok(()),
+                        _ = async { tokio::join!(served, end) } => {}
+                        // The webhook has failed or has been dropped.
+                        () = ended.closed() => {}
                     }
+                    Ok(())
                 })
             });
             let _ = ended.send(served);
         })?;
-    // A runtime needs open files, and none may be left once connections come. Where it cannot be
-    // made, `ops_ended` has the reason.
+    // The runtime needs open files, which connections could use up. If it cannot be made,
+    // `ops_ended` has the reason.
     let _ = ops_started.await;
     let ops = async {
         let served = ops_ended.await;
@@ -242,27 +235,29 @@ pub async fn run(
     };
     tokio::select! {
         served = async { tokio::try_join!(webhook, ops) } => served.map(|_| ()),
-        () = progress.beat_forever() => Ok(()),
+        () = watchdog.beat_forever() => Ok(()),
     }
 }
 
-async fn serve_ops(
-    listener: TcpListener,
+async fn serve_webhook(
+    listener: impl Future<Output = io::Result<TcpListener>>,
+    tls: Arc<rustls::ServerConfig>,
     state: State,
-    handle: Handle<SocketAddr>,
+    stopped: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    server(listener)?
-        .handle(handle)
-        .acceptor(Guard::for_plain_http(&state))
-        .serve(ops_router(state).into_make_service())
-        .await
+    let listener = tokio::select! {
+        listener = listener => listener?,
+        () = until(stopped.clone()) => return Ok(()),
+    };
+    let connections = Connections::of_webhook(&state);
+    let (tls, router) = (Some(tls.into()), webhook_router(state));
+    listener::serve(listener, tls, router, connections, until(stopped)).await;
+    Ok(())
 }
 
-fn server(listener: TcpListener) -> io::Result<axum_server::Server<SocketAddr>> {
-    listener.set_nonblocking(true)?;
-    let mut server = axum_server::from_tcp(listener)?.http1_only();
-    server.http_builder().http1().max_buf_size(READ_BUFFER);
-    Ok(server)
+async fn until(mut flag: watch::Receiver<bool>) {
+    // The sender is dropped only when the server ends.
+    let _ = flag.wait_for(|is_set| *is_set).await;
 }
 
 #[cfg(test)]

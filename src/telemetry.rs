@@ -1,49 +1,52 @@
-//! What drydock says of itself: logs and metrics. Closed label sets, names by Prometheus convention.
+//! Logs and metrics. Label values are closed sets; names follow the Prometheus conventions.
 
-mod json;
-mod lines;
 pub mod metrics;
 
-pub use lines::Lines;
+pub use tracing_appender::non_blocking::WorkerGuard;
 
 use clap::ValueEnum;
-use json::JsonLines;
-use std::io;
+use metrics::DroppedLines;
+use std::io::{self, Write};
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, reload};
 
-/// How log lines look.
+/// Maximum number of log lines that wait for stderr; a line has at most about 12 kB. Further lines
+/// are dropped and counted, so that a reader that stops never delays a review.
+const QUEUED_LINES: usize = 1024;
+
+/// Log format.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people
     #[default]
     Text,
-    /// For machines: one JSON object a line.
+    /// One JSON object a line
     Json,
 }
 
-/// What is logged.
+/// Log level.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum LogLevel {
-    /// Nothing.
+    /// No lines
     Off,
-    /// What failed.
+    /// Failures
     Error,
-    /// What may fail next.
+    /// Failures, and what may fail next
     Warn,
-    /// One line a review, and what changes.
+    /// One line for each review, and changes of policies and certificates
     #[default]
     Info,
-    /// Connections too.
+    /// Connections too
     Debug,
 }
 
 impl LogLevel {
     pub(crate) const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug];
 
-    /// Returns the name that the command line, metrics and logs use.
+    /// Returns the name on the command line, in metrics and in logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,42 +71,71 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
-/// Changes what is logged while drydock runs.
+/// Changes the log level at run time.
 #[derive(Clone, Debug)]
 pub struct LevelSwitch(reload::Handle<Targets, Registry>);
 
 impl LevelSwitch {
-    /// Logs that the level changes, whatever the levels are, and changes it.
+    /// Logs the change, at every level, and makes it.
     pub fn set(&self, level: LogLevel) {
         tracing::warn!(target: LEVEL_CHANGES, level = level.name(), "the log level is changed");
-        // It fails only where logging has ended, and then nobody reads.
+        // It fails only after logging has ended.
         let _ = self.0.reload(own_events(level));
     }
 }
 
-/// Starts logging to stderr.
-#[must_use]
-pub fn start_logging(format: LogFormat, level: LogLevel, lines: Lines) -> LevelSwitch {
+/// Starts logging to stderr. Dropping the guard writes the lines that are queued.
+pub fn start_logging(
+    format: LogFormat,
+    level: LogLevel,
+    dropped: &DroppedLines,
+) -> (LevelSwitch, WorkerGuard) {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(QUEUED_LINES)
+        .thread_name("log")
+        .finish(Stderr(dropped.clone()));
+    dropped.count_queue(writer.error_counter());
     let (filter, handle) = reload::Layer::new(own_events(level));
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(lines)
+        .with_writer(writer)
         .with_target(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .log_internal_errors(false);
     let layer = match format {
         LogFormat::Text => layer.boxed(),
-        LogFormat::Json => layer.event_format(JsonLines).boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .init();
-    LevelSwitch(handle)
+    (LevelSwitch(handle), guard)
 }
 
-/// The target of the event that says that the level changes: logged at every level, also at `off`.
+/// Stderr that counts the lines it cannot write; the worker of the queue ignores errors.
+struct Stderr(DroppedLines);
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if io::stderr().write_all(line).is_err() {
+            self.0.count_failed();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The target of the event that reports a change of the level: logged at every level, also `off`.
 const LEVEL_CHANGES: &str = "drydock::log_level";
 
-/// Only drydock's own events: a library's could hold more than drydock would say (T4).
+/// Only drydock's own events: those of a library could contain the content of a pod (rule T4).
 fn own_events(level: LogLevel) -> Targets {
     Targets::new()
         .with_target("drydock", LevelFilter::from(level))

@@ -14,7 +14,8 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
     .unwrap()
 }
 
-/// Makes one of 1 MB: the full body with more variables in two of its containers, and what managed fields say of each.
+/// Makes one of 1 MB: the full body with more variables in two of its containers, and what managed
+/// fields say of each.
 pub(crate) fn huge() -> Vec<u8> {
     let mut review: Value = serde_json::from_slice(&fixture("full")).unwrap();
     let pod = &mut review["request"]["object"];

@@ -1,4 +1,5 @@
-//! Pods that have much of one thing: what a review costs may grow no faster than n log n with any of them (rule F6).
+//! Pods that have much of one thing: what a review costs may grow no faster than n log n with any
+//! of them (rule F6).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! What `ir` and `time` measure: reviews and sets of policies, from 6 kB to 1 MB and from one policy to a thousand.
+//! What `ir` and `time` measure: reviews and sets of policies, from 6 kB to 1 MB and from one
+//! policy to a thousand.
 
 mod bodies;
 #[allow(dead_code, reason = "`time` measures none of them")]
@@ -187,7 +188,8 @@ fn by_namespace(spec: &mut Value, whom: &str) {
     spec["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
 }
 
-/// Policies that own so many hostnames together, at one address for ten of them: one holds at most 32 addresses.
+/// Policies that own so many hostnames together, at one address for ten of them: one holds at most
+/// 32 addresses.
 fn owner_of(hostnames: usize) -> Vec<Value> {
     let alias = |entry: usize| {
         let names: Vec<String> = (0..10)

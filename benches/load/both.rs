@@ -51,7 +51,8 @@ pub(crate) fn medians<T>(rounds: &[Both<T>], figure: impl Fn(&T) -> f64) -> Both
     }
 }
 
-/// Returns the median of the rounds' ratios, drydock to floor. It is not the ratio of the medians: those may be of different rounds.
+/// Returns the median of the rounds' ratios, drydock to floor. It is not the ratio of the medians:
+/// those may be of different rounds.
 pub(crate) fn ratio<T>(rounds: &[Both<T>], figure: impl Fn(&T) -> f64) -> f64 {
     median(
         rounds

@@ -1,4 +1,5 @@
-//! A cgroup with a limit of CPU time or memory, in whichever version of cgroups this machine has the controller.
+//! A cgroup with a limit of CPU time or memory, in whichever version of cgroups this machine has
+//! the controller.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -121,7 +122,8 @@ impl Cgroup {
         let made = Self { path, version };
         for (file, content) in resource.limits(version) {
             if matches!(version, Version::V2) && !made.path.join(file).exists() {
-                // Refused where the parent has processes of its own; then a place further up may do.
+                // Refused where the parent has processes of its own; then a place further up may
+                // do.
                 let controller = format!("+{}", resource.controller());
                 std::fs::write(parent.join("cgroup.subtree_control"), controller)?;
             }

@@ -1,4 +1,5 @@
-//! A blocking HTTP/1.1 client over TLS that does as little as possible itself, and what it does with many connections.
+//! A blocking HTTP/1.1 client over TLS that does as little as possible itself, and what it does
+//! with many connections.
 
 use crate::server::Server;
 use rustls::client::Resumption;
@@ -18,7 +19,8 @@ pub(crate) struct Client {
     buffer: Vec<u8>,
 }
 
-/// Makes what clients of a server share: the API server's choice of TLS 1.3, AES-128 and X25519, and no sessions that are kept.
+/// Makes what clients of a server share: the API server's choice of TLS 1.3, AES-128 and X25519,
+/// and no sessions that are kept.
 pub(crate) fn trusting(ca: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
@@ -137,8 +139,9 @@ impl Client {
 
 /// Keeps every connection busy until then, and returns how many requests were answered.
 ///
-/// One thread is enough, and cheaper than one each: while it reads one answer the server has the requests of all the others.
-/// It never sleeps: the kernel's work to wake it would be the server's, and only a server that is slower than the client would have it.
+/// One thread is enough, and cheaper than one each: while it reads one answer the server has the
+/// requests of all the others. It never sleeps: the kernel's work to wake it would be the server's,
+/// and only a server that is slower than the client would have it.
 pub(crate) fn saturate(clients: &mut [Client], request: &[u8], until: Until) -> u32 {
     let mut answered = 0;
     clients.iter().for_each(|client| client.may_sleep(false));

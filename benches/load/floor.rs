@@ -1,4 +1,5 @@
-//! The floor: the same listener, TLS configuration and router library, and an answer that is always the same.
+//! The floor: the same listener, TLS configuration and router library, and an answer that is always
+//! the same.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -25,8 +26,7 @@ pub(crate) fn run(ca: &Path) {
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let leaf = authority.sign(&names, now, day).unwrap();
     std::fs::write(ca, authority.certificate().pem()).unwrap();
-    let certificate =
-        Certificate::from_pem(leaf.certificate.as_bytes(), leaf.key.as_bytes()).unwrap();
+    let certificate = Certificate::from_leaf(&leaf).unwrap();
     let (_keep, certificates) = watch::channel(Some(certificate));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

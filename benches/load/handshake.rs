@@ -1,4 +1,5 @@
-//! What a new connection costs: the API server keeps no sessions, so each begins with a whole handshake.
+//! What a new connection costs: the API server keeps no sessions, so each begins with a whole
+//! handshake.
 
 use crate::both::{Both, in_turns, medians, ratio};
 use crate::client::Client;
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: u32 = 500;
-/// The client is done first: the server still has its last message to read, and the end of the connection.
+/// The client is done first: the server still has its last message to read, and the end of the
+/// connection.
 const REST: Duration = Duration::from_millis(50);
 
 pub(crate) fn run() {

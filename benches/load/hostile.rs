@@ -1,7 +1,8 @@
-//! Hostile reviews, four of each side by side: whether each is answered in time, and what happens meanwhile.
+//! Hostile reviews, four of each side by side: whether each is answered in time, and what happens
+//! meanwhile.
 //!
-//! Each shape gets a server of its own, so that the peak is its own. The clients share the machine with
-//! the server, and encrypt four bodies of 8 MiB.
+//! Each shape gets a server of its own, so that the peak is its own. The clients share the machine
+//! with the server, and encrypt four bodies of 8 MiB.
 
 use crate::bounds::AT_BOUNDS;
 use crate::client;
@@ -177,7 +178,8 @@ fn livez(ops: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Sends a request on a connection of its own and returns the status of its answer, once that has come whole.
+/// Sends a request on a connection of its own and returns the status of its answer, once that has
+/// come whole.
 fn ask(server: &Server, request: &[u8]) -> io::Result<String> {
     send(server.address, server.tls.clone(), request)
 }

@@ -1,4 +1,5 @@
-//! Resident memory: idle, after many reviews, with many connections, and with many large bodies at one time.
+//! Resident memory: idle, after many reviews, with many connections, and with many large bodies at
+//! one time.
 
 use crate::bodies;
 use crate::both::Both;
@@ -98,7 +99,8 @@ fn figures(start: impl Fn() -> Server) -> Figures {
     burst(&server);
     let burst_peak = server.peak_kib();
     let after_burst = at_rest(&server);
-    // Another one: what the first has used before would be used again for connections, and hide what they take.
+    // Another one: what the first has used before would be used again for connections, and hide
+    // what they take.
     let a_connection = a_connection(&start(), &typical);
     Figures {
         idle,

@@ -14,7 +14,8 @@ pub(crate) const HEAD: &str = "| reviews a second | floor p50, µs | drydock p50
 
 /// What a round gave: microseconds.
 struct Round {
-    /// From when a request was due, not from when it was sent: one that is held up by those before it counts as late.
+    /// From when a request was due, not from when it was sent: one that is held up by those before
+    /// it counts as late.
     latencies: Vec<f64>,
     cpu: f64,
 }
@@ -43,7 +44,8 @@ impl Paced {
         ratio(&self.0, p50)
     }
 
-    /// Writes a row of the table: p50 and CPU are medians of the rounds; the p99 is that of all of them together.
+    /// Writes a row of the table: p50 and CPU are medians of the rounds; the p99 is that of all of
+    /// them together.
     pub(crate) fn row(&self, rate: u32) -> String {
         let (p50, cpu) = (medians(&self.0, p50), medians(&self.0, |round| round.cpu));
         let p99 = |of: fn(&Both<Round>) -> &Round| {

@@ -1,4 +1,5 @@
-//! The limit that webhooks are often given: a tenth of a CPU. Who needs more is stopped for most of each tenth of a second.
+//! The limit that webhooks are often given: a tenth of a CPU. Who needs more is stopped for most of
+//! each tenth of a second.
 
 use crate::both::Both;
 use crate::cgroup::{Cgroup, Throttled};

@@ -48,7 +48,8 @@ impl Server {
         Self::start(command, directory.join("floor.log"), &ca)
     }
 
-    /// Starts drydock as it is, on the sample policy, with logging (to a file), metrics and reloads.
+    /// Starts drydock as it is, on the sample policy, with logging (to a file), metrics and
+    /// reloads.
     pub(crate) fn drydock(directory: &Path, log_level: &str) -> Self {
         Self::drydock_with(directory, &["--log-level", log_level])
     }
@@ -160,18 +161,20 @@ impl Server {
         self.status_kib("VmRSS:")
     }
 
-    /// Returns how much of that are pages of files, above all of the program itself: the kernel has them once for all processes that
-    /// map them, and takes them back when it needs room.
+    /// Returns how much of that are pages of files, above all of the program itself: the kernel has
+    /// them once for all processes that map them, and takes them back when it needs room.
     pub(crate) fn resident_of_files_kib(&self) -> f64 {
         self.status_kib("RssFile:")
     }
 
-    /// Returns the most resident memory since it started, or since the last time that it was forgotten.
+    /// Returns the most resident memory since it started, or since the last time that it was
+    /// forgotten.
     pub(crate) fn peak_kib(&self) -> f64 {
         self.status_kib("VmHWM:")
     }
 
-    /// Forgets the most resident memory (proc(5), clear_refs); where that is refused, the peak is that of all its life.
+    /// Forgets the most resident memory (proc(5), clear_refs); where that is refused, the peak is
+    /// that of all its life.
     pub(crate) fn forget_peak(&self) {
         let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5");
     }

@@ -1,8 +1,9 @@
-//! `drydock certs`: a certificate authority and a server certificate for development, as files.
+//! `drydock certs`: a CA and a server certificate for development, as files.
 
 use super::Exit;
 use crate::core::crd::format;
-use crate::pki::authority::{Authority, AuthorityError, Leaf};
+use crate::pki::authority::{Authority, AuthorityError};
+use crate::pki::leaf::Leaf;
 use anyhow::{Context, bail};
 use clap::Args;
 use jiff::Timestamp;
@@ -13,32 +14,33 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Make a certificate authority and a server certificate for development.
+/// Make a CA and a server certificate for development.
 ///
-/// Writes ca.crt, tls.crt and tls.key. The authority's own key is not kept. Good for a year, and renewed by nobody.
+/// Writes ca.crt, tls.crt and tls.key. The key of the CA is not kept. The certificates expire in a
+/// year; nothing renews them.
 #[derive(Args, Debug)]
 pub(super) struct Certs {
-    /// Directory to write to; it is made where it does not exist
+    /// Directory for the files; it is created if it does not exist
     #[arg(short, long, value_name = "DIR", default_value = "certs")]
     out: PathBuf,
 
-    /// DNS name or address that the certificate is for. Repeats
+    /// DNS name or IP address of the certificate. Repeats
     #[arg(long = "name", value_name = "NAME", value_parser = server_name, default_values_t = default_names())]
     names: Vec<String>,
 
-    /// Overwrite files that are there
+    /// Overwrite existing files
     #[arg(long)]
     force: bool,
 }
 
-/// Names for this machine, and for the Service of the manifests.
+/// Names of this machine, and of the Service of the manifests.
 fn default_names() -> Vec<String> {
     ["localhost", "127.0.0.1", "::1", "drydock.drydock.svc"]
         .map(str::to_owned)
         .to_vec()
 }
 
-/// A certificate could hold any text, but a client would never find it.
+/// A certificate can have any text as a name, but clients only verify these.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
     if text.parse::<IpAddr>().is_ok() || format::SUBDOMAIN.check(&host).is_ok() {
@@ -50,10 +52,10 @@ fn server_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// How long development certificates are good, authority and server.
+/// Lifetime of the CA and of the server certificate.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Makes an authority and a server certificate that nothing renews: for development, not for a cluster.
+/// Makes a CA and a server certificate that nothing renews.
 pub(super) fn development(names: &[String]) -> Result<(Authority, Leaf), AuthorityError> {
     let now = Timestamp::now();
     let authority = Authority::make("drydock development CA", now, LIFETIME)?;
@@ -65,24 +67,24 @@ impl Certs {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<Exit> {
         let (authority, server) = development(&self.names)?;
         std::fs::create_dir_all(&self.out)
-            .with_context(|| format!("{} cannot be made", self.out.display()))?;
+            .with_context(|| format!("{} cannot be created", self.out.display()))?;
         let files = [
-            ("ca.crt", authority.certificate().pem(), 0o644),
-            ("tls.crt", server.certificate.as_str(), 0o644),
-            ("tls.key", server.key.as_str(), 0o600),
+            ("ca.crt", authority.certificate().pem().to_owned(), 0o644),
+            ("tls.crt", server.certificate_pem(), 0o644),
+            ("tls.key", server.key_pem(), 0o600),
         ];
         if let Some((name, ..)) = files
             .iter()
             .find(|(name, ..)| !self.force && self.out.join(name).exists())
         {
             bail!(
-                "{} is there already; take another directory with --out, or overwrite it with --force",
+                "{} exists; take another directory with --out, or overwrite it with --force",
                 self.out.join(name).display()
             );
         }
         for (name, content, mode) in files {
             let path = self.out.join(name);
-            write_file(&path, content, mode)
+            write_file(&path, &content, mode)
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             writeln!(out, "{}", path.display())?;
         }
@@ -91,7 +93,7 @@ impl Certs {
 }
 
 fn write_file(path: &Path, content: &str, mode: u32) -> std::io::Result<()> {
-    // A file that is there would keep its mode, and its content for whoever has it open.
+    // An existing file would keep its mode.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}

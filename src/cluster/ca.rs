@@ -29,6 +29,7 @@ pub use plan::{Lifetimes, LifetimesError};
 pub use reconcile::leftover;
 
 use super::watch::Watches;
+use crate::pki::leaf::Leaf;
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
@@ -106,23 +107,20 @@ impl Settings {
 /// A server certificate whose authority the webhook configuration trusts.
 #[derive(Clone)]
 pub struct Issued {
-    /// The certificate, PEM.
-    pub chain_pem: String,
-    /// Its private key, PEM.
-    pub key_pem: String,
-    /// When it expires; another one follows long before.
-    pub expires: Timestamp,
+    /// The certificate and its key.
+    pub leaf: Leaf,
     /// The name of its authority.
     pub authority: String,
 }
 
-/// The key is left out.
 impl fmt::Debug for Issued {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            expires, authority, ..
-        } = self;
-        write!(formatter, "certificate of {authority} until {expires}")
+        let Self { leaf, authority } = self;
+        write!(
+            formatter,
+            "certificate of {authority} until {}",
+            leaf.expires
+        )
     }
 }
 

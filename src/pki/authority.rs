@@ -1,12 +1,10 @@
-//! A certificate authority in memory: ECDSA P-256, made here or read back from PEM, and the short-lived server certificates it signs.
+//! A certificate authority (CA) in memory, ECDSA P-256, that signs server certificates.
 //!
-//! It keeps nothing and knows no clock: the time is passed in. Where it lives and when it is replaced is decided by those who use it,
-//! [`crate::cluster::ca`] and the command line's development certificates.
-//! No revocation: what it signs is short-lived instead.
+//! The time is an argument. [`crate::cluster::ca`] decides where the CA is stored and when it is
+//! replaced. There is no revocation: certificates are short-lived instead.
 
-#[cfg(test)]
-mod tests;
-
+use super::leaf::Leaf;
+use super::timestamp;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::string::PrintableString;
 use rcgen::{
@@ -25,28 +23,28 @@ use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::{self, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
-/// Certificates are good from a little before they are made: clocks differ.
+/// Time by which a certificate is valid before it is signed, because clocks differ.
 pub const BEFORE_NOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why an authority cannot be read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// There is no certificate in the text.
+    /// The text has no certificate.
     #[error("there is no PEM certificate (BEGIN CERTIFICATE)")]
     NoCertificate(#[source] pem::Error),
     /// The certificate is not X.509.
     #[error("the certificate is not X.509")]
     NotX509(#[source] x509_cert::der::Error),
-    /// The certificate may not sign others.
-    #[error("the certificate is not one of an authority (basic constraints with CA:TRUE)")]
+    /// The certificate is not of a CA.
+    #[error("the certificate is not of a CA (basic constraints with CA:TRUE)")]
     NotAuthority,
-    /// The subject is written in a way that what is signed could not repeat.
-    #[error("the subject of the certificate cannot be repeated by those it signs")]
+    /// The subject has an encoding that the issuer of a leaf could not repeat byte for byte.
+    #[error("the subject of the certificate has an encoding that is not supported")]
     Subject,
     /// The key is not PKCS #8 in PEM.
     #[error("the key is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")]
     Key(#[source] rcgen::Error),
-    /// Key and certificate are not of one pair.
+    /// Key and certificate are not a pair.
     #[error("the key is not the one of the certificate")]
     OtherKey,
     /// A certificate cannot be made.
@@ -54,17 +52,16 @@ pub enum AuthorityError {
     Make(String, #[source] rcgen::Error),
 }
 
-/// The certificate of an authority, without its key: what others trust.
+/// The certificate of a CA, without its key.
 #[derive(Clone, Eq, PartialEq)]
 pub struct CaCertificate {
-    /// As everybody writes it, so that equal ones are equal here.
+    /// Encoded here, so that equal certificates have equal text.
     pem: Arc<str>,
     name: Arc<str>,
     from: Timestamp,
     until: Timestamp,
 }
 
-/// Name and time; the bytes are of no use to people.
 impl fmt::Debug for CaCertificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -75,7 +72,8 @@ impl fmt::Debug for CaCertificate {
 }
 
 impl CaCertificate {
-    /// Reads all certificates of a PEM text, and counts those that cannot be read. What is not a certificate is passed over.
+    /// Reads all certificates of a PEM text, and counts those that cannot be read. Other PEM
+    /// sections are ignored.
     #[must_use]
     pub fn all_from_pem(text: &str) -> (Vec<Self>, usize) {
         let (mut good, mut unreadable) = (Vec::new(), 0);
@@ -90,19 +88,18 @@ impl CaCertificate {
 
     fn from_der(der: &[u8]) -> Result<Self, AuthorityError> {
         let parsed = x509_cert::Certificate::from_der(der).map_err(AuthorityError::NotX509)?;
-        let at = |time: x509_cert::time::Time| {
-            let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
-            Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
-        };
+        Self::from_parsed(der, &parsed)
+    }
+
+    fn from_parsed(der: &[u8], parsed: &x509_cert::Certificate) -> Result<Self, AuthorityError> {
         let tbs = &parsed.tbs_certificate;
-        let pem = encode_string("CERTIFICATE", LineEnding::LF, der);
+        let pem = encode_string("CERTIFICATE", LineEnding::LF, der)
+            .map_err(|error| AuthorityError::NotX509(error.into()))?;
         Ok(Self {
-            pem: pem
-                .map_err(|error| AuthorityError::NotX509(error.into()))?
-                .into(),
+            pem: pem.into(),
             name: tbs.subject.to_string().into(),
-            from: at(tbs.validity.not_before),
-            until: at(tbs.validity.not_after),
+            from: timestamp(tbs.validity.not_before),
+            until: timestamp(tbs.validity.not_after),
         })
     }
 
@@ -112,25 +109,25 @@ impl CaCertificate {
         &self.pem
     }
 
-    /// Returns the subject, as people read it.
+    /// Returns the subject as text.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns when it ends.
+    /// Returns when it expires.
     #[must_use]
     pub fn expires(&self) -> Timestamp {
         self.until
     }
 
-    /// Whether it is good at a time: begun, and not ended.
+    /// Returns whether it is valid at a time.
     #[must_use]
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// Returns how long it is still good; zero where it has ended.
+    /// Returns how long it is still valid; zero after its end.
     #[must_use]
     pub fn rest(&self, now: Timestamp) -> Duration {
         self.until
@@ -140,21 +137,21 @@ impl CaCertificate {
     }
 }
 
-/// An authority: its certificate and its key.
+/// A CA: its certificate and its key.
 #[derive(Clone)]
 pub struct Authority {
     certificate: CaCertificate,
     issuer: Arc<Issuer<'static, KeyPair>>,
 }
 
-/// The key is left out.
+/// Without the key.
 impl fmt::Debug for Authority {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.certificate.fmt(formatter)
     }
 }
 
-/// Two are the same if they are trusted by the same certificate.
+/// CAs are equal if their certificates are.
 impl PartialEq for Authority {
     fn eq(&self, other: &Self) -> bool {
         self.certificate == other.certificate
@@ -162,34 +159,12 @@ impl PartialEq for Authority {
 }
 impl Eq for Authority {}
 
-/// A server certificate with its key.
-#[derive(Clone)]
-pub struct Leaf {
-    /// The certificate, PEM.
-    pub certificate: String,
-    /// Its private key, PEM.
-    pub key: String,
-    /// When it was signed.
-    pub signed: Timestamp,
-    /// When it ends, at the latest with the authority.
-    pub expires: Timestamp,
-}
-
-/// The key is left out.
-impl fmt::Debug for Leaf {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            signed, expires, ..
-        } = self;
-        write!(formatter, "leaf ({signed} to {expires})")
-    }
-}
-
 impl Authority {
-    /// Makes an authority that is good from now on (and an hour before, [`BEFORE_NOW`]). Its subject tells it from others of the same name.
+    /// Makes a CA that is valid from [`BEFORE_NOW`] on. Its subject has a part of its key's hash,
+    /// so that CAs of one name have different subjects.
     ///
     /// # Errors
-    /// Where the lifetime leads to a year that certificates cannot hold.
+    /// If the lifetime ends in a year that certificates cannot have.
     pub fn make(name: &str, now: Timestamp, lifetime: Duration) -> Result<Self, AuthorityError> {
         let failed = |error| AuthorityError::Make(name.to_owned(), error);
         let key = KeyPair::generate().map_err(failed)?;
@@ -210,15 +185,15 @@ impl Authority {
         })
     }
 
-    /// Reads an authority back: its certificate, the first of the text, and its key.
+    /// Reads a CA: the first certificate of a PEM text, and its key.
     ///
     /// # Errors
-    /// Where one of them cannot be read, is of another pair, or is not of an authority.
+    /// If one of them cannot be read, they are not a pair, or the certificate is not of a CA.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, AuthorityError> {
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(AuthorityError::NoCertificate)?;
-        let certificate = CaCertificate::from_der(&der)?;
         let parsed = x509_cert::Certificate::from_der(&der).map_err(AuthorityError::NotX509)?;
+        let certificate = CaCertificate::from_parsed(&der, &parsed)?;
         let tbs = &parsed.tbs_certificate;
         let constraints = tbs.get::<pkix::BasicConstraints>();
         let (_, constraints) = constraints
@@ -251,16 +226,17 @@ impl Authority {
         &self.certificate
     }
 
-    /// Returns its private key as PEM, to be kept secret.
+    /// Returns its private key as PEM.
     #[must_use]
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// Signs a server certificate for DNS names and addresses, which ends with the authority if not before.
+    /// Signs a server certificate for DNS names and addresses. It expires with the CA at the
+    /// latest.
     ///
     /// # Errors
-    /// Where a name is not one that a certificate can hold.
+    /// If a name is not one that a certificate can have.
     pub fn sign(
         &self,
         names: &[String],
@@ -282,15 +258,15 @@ impl Authority {
         server.use_authority_key_identifier_extension = true;
         let certificate = server.signed_by(&key, &self.issuer).map_err(failed)?;
         Ok(Leaf {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
+            certificate,
+            key: Arc::new(key),
             signed: now,
             expires,
         })
     }
 }
 
-/// The end of a lifetime, in whole seconds as certificates have them.
+/// Returns the end of a lifetime, in whole seconds as in certificates.
 fn end(now: Timestamp, lifetime: Duration) -> Timestamp {
     let end = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
     Timestamp::from_second(end.as_second()).unwrap_or(Timestamp::MAX)
@@ -300,7 +276,7 @@ fn begin(now: Timestamp) -> Timestamp {
     now.checked_sub(BEFORE_NOW).unwrap_or(Timestamp::MIN)
 }
 
-/// Reads a subject so that it is written again byte for byte: names are compared as bytes by those who verify.
+/// Reads a subject so that it is encoded again byte for byte: verifiers compare names as bytes.
 fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
     let mut subject = DistinguishedName::new();
     for attributes in &name.0 {
@@ -322,7 +298,7 @@ fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
                 .map(DnValue::PrintableString),
             _ => None,
         };
-        // One of a kind: a second would replace the first.
+        // A second attribute of a kind would replace the first.
         match value {
             Some(value) if subject.get(&kind).is_none() => subject.push(kind, value),
             _ => return Err(AuthorityError::Subject),
@@ -330,3 +306,6 @@ fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
     }
     Ok(subject)
 }
+
+#[cfg(test)]
+mod tests;

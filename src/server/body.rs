@@ -1,18 +1,19 @@
-//! Reads the body of a request whole, within the bounds of size, time and room.
+//! Reads the body of a request, within the limits of size, time and memory.
 
-use super::connection::MadeRoom;
+use super::connection::{Connection, Evicted, Phase};
 use super::{Limits, State};
 use crate::telemetry::metrics::Limit;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
-use std::error::Error;
 use std::time::Duration;
+use tokio::time::timeout;
 
-/// Memory for the beginning of a body, bytes: most reviews fit, and a client that only announces much gets no more.
+/// First allocation for a body, in bytes. Most reviews fit, and a client that only announces a
+/// large body gets no more.
 const FIRST: usize = 64 << 10;
 
-/// Why a body was not read whole. A sentence for whoever sent it.
+/// Why a body was not read. A sentence for its sender.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the request is larger than drydock's limit of {0} bytes")]
@@ -22,72 +23,75 @@ pub(super) enum BodyError {
     #[error("the request ended before its body did")]
     Cut,
     #[error("drydock is overloaded: {0}; try again in a few seconds")]
-    MadeRoom(MadeRoom),
+    Evicted(#[from] Evicted),
 }
 
-/// Reads it, `most` bytes at most, and counts the bound that it runs into.
+/// Reads a body of at most `max` bytes, and counts the limit that it exceeds.
 pub(super) async fn read(
     state: &State,
+    connection: Option<&Connection>,
     headers: &HeaderMap,
     body: Body,
-    most: usize,
+    max: usize,
 ) -> Result<Bytes, BodyError> {
     let Limits { body_time, .. } = state.limits;
-    let collected = tokio::time::timeout(body_time, collect(headers, body, most)).await;
+    let collected = timeout(body_time, collect(connection, headers, body, max));
+    let collected = match connection {
+        Some(connection) => connection.wait_for(Phase::Body, collected).await?,
+        None => collected.await,
+    };
     let result = collected.unwrap_or(Err(BodyError::TooSlow(body_time)));
     match result {
         Err(BodyError::TooLarge(_)) => state.metrics.limit_hit(Limit::BodySize),
         Err(BodyError::TooSlow(_)) => state.metrics.limit_hit(Limit::BodyTime),
-        // Who makes room is counted where it is decided.
-        Err(BodyError::Cut | BodyError::MadeRoom(_)) | Ok(_) => {}
+        // Evictions are counted where they are decided.
+        Err(BodyError::Cut | BodyError::Evicted(_)) | Ok(_) => {}
     }
     result
 }
 
-/// Copies the pieces together as they come: one of a single byte would keep all of the buffer that it was read into.
-async fn collect(headers: &HeaderMap, mut body: Body, most: usize) -> Result<Bytes, BodyError> {
+/// Copies the frames together as they arrive: a frame of one byte would keep the whole buffer that
+/// it was read into.
+async fn collect(
+    connection: Option<&Connection>,
+    headers: &HeaderMap,
+    mut body: Body,
+    max: usize,
+) -> Result<Bytes, BodyError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > most) {
-        return Err(BodyError::TooLarge(most));
+    if announced.is_some_and(|length| length > max) {
+        return Err(BodyError::TooLarge(max));
     }
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        // What is no data is trailers.
-        let Ok(piece) = frame.map_err(|error| reason(&error))?.into_data() else {
+        // A frame without data has trailers.
+        let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else {
             continue;
         };
-        if whole.len() + piece.len() > most {
-            return Err(BodyError::TooLarge(most));
+        if whole.len() + data.len() > max {
+            return Err(BodyError::TooLarge(max));
+        }
+        if let Some(connection) = connection {
+            connection.hold_body(data.len());
         }
         if whole.is_empty() && body.is_end_stream() {
-            return Ok(piece);
+            return Ok(data);
         }
-        make_room(&mut whole, piece.len(), announced);
-        whole.extend_from_slice(&piece);
+        reserve(&mut whole, data.len(), announced);
+        whole.extend_from_slice(&data);
     }
     Ok(whole.into())
 }
 
-/// Makes room for the next piece: never for more than is announced, nor for more than twice of what has come.
-fn make_room(whole: &mut Vec<u8>, piece: usize, announced: Option<usize>) {
-    if whole.capacity() - whole.len() < piece {
+/// Makes room for the next frame: never more than announced, nor more than twice the bytes so far.
+fn reserve(whole: &mut Vec<u8>, frame: usize, announced: Option<usize>) {
+    if whole.capacity() - whole.len() < frame {
         let left = announced.map_or(usize::MAX, |length| length.saturating_sub(whole.len()));
         let more = whole.len().max(FIRST).min(left);
-        whole.reserve_exact(more.max(piece));
+        whole.reserve_exact(more.max(frame));
     }
-}
-
-fn reason(error: &axum::Error) -> BodyError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(reason) = error.downcast_ref::<MadeRoom>() {
-            return BodyError::MadeRoom(*reason);
-        }
-        cause = error.source();
-    }
-    BodyError::Cut
 }
 
 #[cfg(test)]
@@ -100,7 +104,7 @@ mod tests {
         for announced in [None, Some(ANNOUNCED)] {
             let mut whole: Vec<u8> = Vec::new();
             for length in 1..=ANNOUNCED {
-                make_room(&mut whole, 1, announced);
+                reserve(&mut whole, 1, announced);
                 whole.push(b' ');
                 let most = (2 * length).max(FIRST);
                 assert!(
@@ -117,7 +121,7 @@ mod tests {
     #[test]
     fn f2_a_body_that_is_only_announced_takes_little() {
         let mut whole = Vec::new();
-        make_room(&mut whole, 1, Some(8 << 20));
+        reserve(&mut whole, 1, Some(8 << 20));
         assert!(whole.capacity() <= FIRST);
     }
 }

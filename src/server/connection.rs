@@ -1,4 +1,4 @@
-//! One guard for every connection: how long each phase may take, how many there may be, and an end that loses nothing.
+//! The connections of one port: their phases, their memory, and eviction at the limits.
 //!
 //! ```text
 //! Handshake ─► Idle ─► Header ─► Body ─► Answering ─► Idle ─► …
@@ -6,265 +6,401 @@
 //!                                         Waiting
 //! ```
 //!
-//! The HTTP library has one timer for "no request yet" and "half a request"; here they differ, because the API server keeps an idle
-//! connection for 90 s, and a client that stops in the middle of its headers is not worth five.
-//! Whoever comes when there is no room is let in, and another goes (`room`): no flood keeps the API server out.
+//! Eviction: which connection is closed at a limit. A connection whose request is being answered is
+//! never evicted. Of the others:
 //!
-//! Half a header that comes in one packet with the end of a request is buffered in the HTTP library, where nobody sees it, and has the time of an
-//! idle connection until its next byte. It holds no more than that connection would: the buffer is small.
+//! - At `max_connections`, the connection that has used the largest part of its phase's time limit.
+//!   A client that drips a body goes long before the API server's idle connection. Idle connections
+//!   that have carried a request stay while they are at most half of all connections, so a flood of
+//!   new connections closes none of the API server's.
+//! - At `body_memory`, the connection that holds most: an incomplete body, a complete body whose
+//!   request waits, or a response that its client does not read.
+//!
+//! An evicted request gets HTTP 500 with `Retry-After`, which the API server retries.
 
-mod arriving;
-mod handshake;
-mod plaintext;
-mod room;
-mod stream;
-mod tracked;
-mod waiting;
+mod timed_stream;
 
-pub use arriving::Arriving;
-pub use handshake::Handshake;
-pub use plaintext::Plaintext;
-pub use room::MadeRoom;
-pub use stream::GuardedStream;
-pub use tracked::Tracked;
-pub use waiting::Evictable;
+pub(super) use timed_stream::TimedStream;
 
-use super::State;
-use crate::telemetry::metrics::{Limit, Metrics, OtherRequest};
-use axum_server::accept::Accept;
+use super::{Limits, State};
+use crate::telemetry::metrics::{HandshakeFailure, Limit, Metrics};
 use std::collections::HashMap;
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// Connections of the ops port, at least and at most: probes and scrapers need few, and more take open files away from the webhook port.
+/// Minimum and maximum number of connections to the ops port. Probes and scrapers need few, and
+/// each is an open file that the webhook port cannot use.
 const OPS_CONNECTIONS: (usize, usize) = (16, 64);
 
-/// The time in which a request that waits gets as close to eviction as any other connection does in
-/// its own. How long it waits at most is decided where it waits.
+/// Time after which a waiting request is as close to eviction as a connection at its time limit.
+/// The limit of the wait itself is set where the request waits.
 const WAITING_TIME: Duration = Duration::from_secs(4);
 
-/// What the HTTP library reads ahead of a connection at most, bytes; so also the size of a request's headers. The API server's have about 300.
-pub(super) const READ_BUFFER: usize = 16 << 10;
+/// Why a connection was evicted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Evicted {
+    /// The number of connections reached its limit.
+    #[error("there are too many connections")]
+    Connections,
+    /// Bodies and unsent responses exceeded their memory limit.
+    #[error("request bodies exceed --max-body-memory-bytes")]
+    BodyMemory,
+}
 
-/// What a connection is waiting for.
+/// What a connection waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
+pub(super) enum Phase {
     /// The end of the TLS handshake.
     Handshake,
-    /// The first byte of the next request.
+    /// The first byte of the next request, or the client that reads a response.
     Idle,
     /// The rest of a request's headers.
     Header,
     /// The rest of a request's body.
     Body,
-    /// drydock itself: the request has come whole.
+    /// drydock: the request is complete.
     Answering,
-    /// The turn of a request that has come whole, or something from the cluster.
+    /// A slot for the review, or the cluster: the request is complete.
     Waiting,
 }
 
-/// Guards the connections of one port.
+/// The open connections of one port.
 #[derive(Clone)]
-pub struct Guard {
-    shared: Arc<Shared>,
-    first_phase: Phase,
-}
+pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
-    limits: super::Limits,
+    limits: Limits,
     metrics: Arc<Metrics>,
     draining: Arc<AtomicBool>,
-    /// Whether its connections count in the metric.
+    /// The metrics of connections are those of the webhook port.
     is_webhook: bool,
-    next_id: AtomicU64,
-    open: Mutex<HashMap<u64, Arc<Connection>>>,
-    /// Bytes of bodies and unsent answers that all of them hold.
-    held: AtomicUsize,
+    table: Mutex<Table>,
 }
 
-struct Connection {
-    id: u64,
-    shared: Arc<Shared>,
-    progress: Mutex<Progress>,
-    /// Bytes of its request's body.
-    held: AtomicUsize,
-    /// Bytes of its answers that are not sent yet.
-    unsent: AtomicUsize,
+#[derive(Default)]
+struct Table {
+    next_id: u64,
+    open: HashMap<u64, Status>,
+    /// Bytes of bodies and unsent responses.
+    held: usize,
 }
 
-struct Progress {
+struct Status {
     phase: Phase,
     since: Instant,
-    made_room: Option<MadeRoom>,
-    waker: Option<Waker>,
-    sending: Sending,
-    /// Whether it has carried a request.
+    evicted: Option<Evicted>,
     has_answered: bool,
+    /// Bytes of the request's body.
+    body: usize,
+    /// Bytes of responses that are not sent yet.
+    unsent: usize,
+    /// Wakes a request that waits for its body or for a slot.
+    waker: Option<Waker>,
+    task: Option<AbortHandle>,
 }
 
-/// What the HTTP library has to send.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Sending {
-    Nothing,
-    /// An answer of ours.
-    Answer,
-    /// Its own, to what it cannot read. Nothing comes after it.
-    Refusal,
+/// One open connection. Dropping it removes it from its port.
+pub(super) struct Connection {
+    id: u64,
+    shared: Arc<Shared>,
 }
 
-/// A poisoned lock is one whose holder panicked; what these hold is right at every moment.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Guard {
-    /// Guards the webhook's connections, which begin with a TLS handshake.
-    #[must_use]
-    pub fn new(state: &State) -> Self {
-        Self::with(state, Phase::Handshake)
+impl Connections {
+    pub(super) fn of_webhook(state: &State) -> Self {
+        Self::new(state, state.limits, true)
     }
 
-    /// Guards the connections of the ops port.
-    #[must_use]
-    pub fn for_plain_http(state: &State) -> Self {
-        Self::with(state, Phase::Idle)
+    pub(super) fn of_ops(state: &State) -> Self {
+        let (min, max) = OPS_CONNECTIONS;
+        let connections = (state.limits.connections / 4).clamp(min, max);
+        let limits = Limits {
+            connections,
+            ..state.limits
+        };
+        Self::new(state, limits, false)
     }
 
-    fn with(state: &State, first_phase: Phase) -> Self {
-        let is_webhook = first_phase == Phase::Handshake;
-        let mut limits = state.limits;
-        if !is_webhook {
-            let (least, most) = OPS_CONNECTIONS;
-            limits.connections = (limits.connections / 4).clamp(least, most);
-        }
-        let shared = Shared {
+    fn new(state: &State, limits: Limits, is_webhook: bool) -> Self {
+        Self(Arc::new(Shared {
             limits,
             metrics: state.metrics.clone(),
             draining: state.draining.clone(),
             is_webhook,
-            next_id: AtomicU64::new(0),
-            open: Mutex::new(HashMap::with_capacity(limits.connections)),
-            held: AtomicUsize::new(0),
-        };
-        Self {
-            shared: Arc::new(shared),
-            first_phase,
-        }
+            table: Mutex::default(),
+        }))
     }
 
-    /// Lets a connection in, and another one go if there are too many.
-    fn admit(&self) -> Result<Arc<Connection>, MadeRoom> {
-        let shared = &self.shared;
-        let progress = Progress {
-            phase: self.first_phase,
-            since: Instant::now(),
-            made_room: None,
-            waker: None,
-            sending: Sending::Nothing,
-            has_answered: false,
-        };
-        let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection {
-            id,
-            shared: shared.clone(),
-            progress: Mutex::new(progress),
-            held: AtomicUsize::new(0),
-            unsent: AtomicUsize::new(0),
-        });
-        let mut open = locked(&shared.open);
-        if open.len() >= shared.limits.connections {
+    /// Adds a connection, and evicts another one at the limit.
+    ///
+    /// # Errors
+    /// If every connection is answering a request.
+    pub(super) fn admit(&self) -> Result<Arc<Connection>, Evicted> {
+        let shared = &self.0;
+        let mut table = shared.table();
+        let open = table.open.values().filter(|it| it.evicted.is_none());
+        if open.count() >= shared.limits.connections {
             shared.metrics.limit_hit(Limit::Connections);
-            room::for_a_connection(&mut open)?;
+            shared.evict_for_connection(&mut table)?;
         }
-        open.insert(id, connection.clone());
+        let id = table.next_id;
+        table.next_id += 1;
+        let phase = if shared.is_webhook {
+            Phase::Handshake
+        } else {
+            Phase::Idle
+        };
+        table.open.insert(id, Status::new(phase));
         if shared.is_webhook {
             shared.metrics.connection_opened();
         }
-        Ok(connection)
-    }
-
-    fn guard(&self, stream: TcpStream) -> io::Result<GuardedStream> {
-        // An answer is written in one go and must not wait for the client's acknowledgement.
-        stream.set_nodelay(true)?;
-        let connection = self.admit().map_err(io::Error::other)?;
-        Ok(GuardedStream::new(stream, connection))
-    }
-}
-
-impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
-    type Stream = GuardedStream;
-    type Service = Tracked<S>;
-    type Future = std::future::Ready<io::Result<(Self::Stream, Self::Service)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        std::future::ready(self.guard(stream).map(|stream| {
-            let service = Tracked::new(service, stream.connection());
-            (stream, service)
+        Ok(Arc::new(Connection {
+            id,
+            shared: shared.clone(),
         }))
     }
 }
 
-impl Progress {
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn evict_for_connection(&self, table: &mut Table) -> Result<(), Evicted> {
+        let kept_alive = table.open.values().filter(|it| it.is_kept_alive()).count();
+        let spares_kept_alive = kept_alive <= self.limits.connections / 2;
+        let worst = table
+            .open
+            .values_mut()
+            .filter(|status| status.is_evictable())
+            .max_by(|one, other| {
+                let is_spared = |it: &Status| spares_kept_alive && it.is_kept_alive();
+                let part = |it: &Status| it.part_of_time(&self.limits);
+                is_spared(other)
+                    .cmp(&is_spared(one))
+                    .then(part(one).total_cmp(&part(other)))
+            });
+        self.evict(worst.ok_or(Evicted::Connections)?, Evicted::Connections);
+        Ok(())
+    }
+
+    fn evict_for_memory(&self, table: &mut Table) {
+        while table.held > self.limits.body_memory {
+            let largest = table
+                .open
+                .values_mut()
+                .filter(|status| status.is_evictable() && status.holds() > 0)
+                .max_by_key(|status| status.holds());
+            let Some(status) = largest else { return };
+            self.metrics.limit_hit(Limit::BodyMemory);
+            self.evict(status, Evicted::BodyMemory);
+            table.held -= std::mem::take(&mut status.body);
+            table.held -= std::mem::take(&mut status.unsent);
+        }
+    }
+
+    fn evict(&self, status: &mut Status, reason: Evicted) {
+        status.evicted = Some(reason);
+        match status.phase {
+            // The request is answered with an error.
+            Phase::Body | Phase::Waiting => status.waker.take().into_iter().for_each(Waker::wake),
+            phase => {
+                if phase == Phase::Handshake {
+                    self.metrics.handshake_failed(HandshakeFailure::Eviction);
+                }
+                if let Some(task) = &status.task {
+                    task.abort();
+                }
+            }
+        }
+    }
+}
+
+impl Status {
+    fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            since: Instant::now(),
+            evicted: None,
+            has_answered: false,
+            body: 0,
+            unsent: 0,
+            waker: None,
+            task: None,
+        }
+    }
+
     fn enter(&mut self, phase: Phase) {
         (self.phase, self.since) = (phase, Instant::now());
+    }
+
+    fn is_evictable(&self) -> bool {
+        self.phase != Phase::Answering && self.evicted.is_none()
+    }
+
+    /// Whether it has carried a request and waits for the next one.
+    fn is_kept_alive(&self) -> bool {
+        self.phase == Phase::Idle && self.has_answered && self.evicted.is_none()
+    }
+
+    fn holds(&self) -> usize {
+        self.body + self.unsent
+    }
+
+    fn part_of_time(&self, limits: &Limits) -> f64 {
+        let limit = match self.phase {
+            Phase::Handshake => limits.handshake_time,
+            Phase::Idle => limits.idle_time,
+            Phase::Header => limits.header_time,
+            Phase::Body => limits.body_time,
+            Phase::Waiting | Phase::Answering => WAITING_TIME,
+        };
+        self.since.elapsed().as_secs_f64() / limit.as_secs_f64()
     }
 }
 
 impl Connection {
-    fn enter(&self, phase: Phase) {
-        locked(&self.progress).enter(phase);
+    pub(super) fn limits(&self) -> &Limits {
+        &self.shared.limits
     }
 
-    /// The first byte of a request has come.
-    fn note_bytes(&self) {
-        let mut progress = locked(&self.progress);
-        if progress.phase == Phase::Idle {
-            progress.enter(Phase::Header);
+    pub(super) fn is_webhook(&self) -> bool {
+        self.shared.is_webhook
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The status is there until the connection is dropped.
+    fn with<T: Default>(&self, act: impl FnOnce(&mut Status, &Shared) -> T) -> T {
+        let mut table = self.shared.table();
+        let status = table.open.get_mut(&self.id);
+        status.map_or_else(T::default, |status| act(status, &self.shared))
+    }
+
+    /// Sets the task to abort when the connection is evicted without a request.
+    pub(super) fn set_task(&self, task: AbortHandle) {
+        self.with(|status, _| status.task = Some(task));
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.with(|status, _| status.enter(phase));
+    }
+
+    /// Decrypted bytes have arrived.
+    fn received(&self) {
+        self.with(|status, _| {
+            if status.phase == Phase::Idle {
+                status.enter(Phase::Header);
+            }
+        });
+    }
+
+    /// Everything has been sent.
+    fn sent(&self) {
+        let mut table = self.shared.table();
+        let Table { open, held, .. } = &mut *table;
+        if let Some(status) = open.get_mut(&self.id) {
+            *held -= std::mem::take(&mut status.unsent);
         }
     }
 
-    /// A request is over, with this answer or with its connection; the next one may come.
-    fn note_answer(&self) {
-        let mut progress = locked(&self.progress);
-        progress.enter(Phase::Idle);
-        progress.sending = Sending::Answer;
-        progress.has_answered = true;
+    /// Counts bytes of the request's body against the memory limit. This can evict any connection.
+    pub(super) fn hold_body(&self, bytes: usize) {
+        self.hold(bytes, |status| status.body += bytes);
     }
 
-    /// Something is being sent. Where it is no answer of ours, it is the HTTP library's own, to what it cannot read.
-    fn note_sending(&self) {
-        let mut progress = locked(&self.progress);
-        let is_reading = matches!(progress.phase, Phase::Idle | Phase::Header);
-        if is_reading && progress.sending == Sending::Nothing {
-            progress.sending = Sending::Refusal;
-            self.shared.metrics.other_request(OtherRequest::NotHttp);
+    /// The response is ready. Its bytes count against the memory limit until they are sent.
+    /// Returns whether the client must open another connection for its next request.
+    pub(super) fn answered(&self, bytes: usize) -> bool {
+        self.release_body();
+        self.hold(bytes, |status| {
+            status.enter(Phase::Idle);
+            status.has_answered = true;
+            status.unsent += bytes;
+        });
+        self.shared.draining.load(Ordering::Relaxed) || self.evicted().is_some()
+    }
+
+    fn hold(&self, bytes: usize, count: impl FnOnce(&mut Status)) {
+        let mut table = self.shared.table();
+        if let Some(status) = table.open.get_mut(&self.id) {
+            count(status);
+            table.held += bytes;
+            self.shared.evict_for_memory(&mut table);
         }
     }
 
-    /// All is sent that there was to send.
-    fn note_sent(&self) {
-        let mut progress = locked(&self.progress);
-        if progress.sending == Sending::Answer {
-            progress.sending = Sending::Nothing;
-            self.release_answers();
+    fn release_body(&self) {
+        let mut table = self.shared.table();
+        let Table { open, held, .. } = &mut *table;
+        if let Some(status) = open.get_mut(&self.id) {
+            *held -= std::mem::take(&mut status.body);
         }
     }
 
-    /// The time of a phase, and the limit that it is.
-    fn time_for(&self, phase: Phase) -> Option<(Duration, Limit)> {
-        let limits = &self.shared.limits;
-        match phase {
-            Phase::Handshake => Some((limits.handshake_time, Limit::HandshakeTime)),
-            Phase::Idle => Some((limits.idle_time, Limit::IdleTime)),
-            Phase::Header => Some((limits.header_time, Limit::HeaderTime)),
-            Phase::Body => Some((limits.body_time, Limit::BodyTime)),
-            Phase::Waiting => Some((WAITING_TIME, Limit::ReviewQueue)),
-            Phase::Answering => None,
+    fn evicted(&self) -> Option<Evicted> {
+        self.with(|status, _| status.evicted)
+    }
+
+    /// Waits for a future in a phase; the request is complete afterwards.
+    ///
+    /// # Errors
+    /// If the connection is evicted before the future is ready.
+    pub(super) async fn wait_for<T>(
+        &self,
+        phase: Phase,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Evicted> {
+        self.enter(phase);
+        let mut future = pin!(future);
+        let waited = poll_fn(|cx| {
+            let ready = future.as_mut().poll(cx);
+            let evicted = self.with(|status, _| {
+                status.waker = Some(cx.waker().clone());
+                status.evicted
+            });
+            match (ready, evicted) {
+                // The bytes of its body are not counted any more.
+                (_, Some(Evicted::BodyMemory)) => Poll::Ready(Err(Evicted::BodyMemory)),
+                (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
+                (Poll::Pending, Some(reason)) => Poll::Ready(Err(reason)),
+                (Poll::Pending, None) => Poll::Pending,
+            }
+        })
+        .await;
+        self.enter(Phase::Answering);
+        waited
+    }
+
+    /// Returns when the client has to have sent or read something, and the limit.
+    fn deadline(&self) -> Option<(Instant, Limit)> {
+        self.with(|status, Shared { limits, .. }| {
+            let (time, limit) = match status.phase {
+                Phase::Idle => (limits.idle_time, Limit::IdleTime),
+                Phase::Header => (limits.header_time, Limit::HeaderTime),
+                // Timed where the handshake, the body or the slot is awaited.
+                _ => return None,
+            };
+            Some((status.since + time, limit))
+        })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut table = self.shared.table();
+        if let Some(status) = table.open.remove(&self.id) {
+            table.held -= status.holds();
+        }
+        if self.shared.is_webhook {
+            self.shared.metrics.connection_closed();
         }
     }
 }

@@ -1,19 +1,21 @@
-//! `/livez`, `/readyz`, `/metrics` and `PUT /log-level`, in plain HTTP on a port of their own.
+//! The ops port: `/livez`, `/readyz`, `/metrics` and `PUT /log-level`, in plain HTTP.
 
 use super::State;
 use super::body::{self, BodyError};
-use crate::telemetry::metrics::CONTENT_TYPE;
+use super::connection::Connection;
+use crate::telemetry::metrics::Exposition;
 use crate::telemetry::{LevelSwitch, LogLevel};
-use axum::Router;
 use axum::body::Body;
 use axum::extract;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, put};
+use axum::{Extension, Router};
 use clap::ValueEnum as _;
+use std::sync::Arc;
 use std::time::Instant;
 
-/// Size of a log level's name with space around it, bytes.
+/// Maximum size of a log level's name with white space, in bytes.
 const LONGEST_LEVEL: usize = 64;
 
 /// Makes the router.
@@ -28,7 +30,7 @@ pub fn router(state: State) -> Router {
 
 /// Fails only where a restart helps.
 async fn livez(extract::State(state): extract::State<State>) -> (StatusCode, String) {
-    match state.progress.stuck(Instant::now()) {
+    match state.watchdog.stuck(Instant::now()) {
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         None => (StatusCode::OK, "ok\n".to_owned()),
     }
@@ -41,21 +43,31 @@ async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, St
     }
 }
 
-async fn metrics(extract::State(state): extract::State<State>) -> impl IntoResponse {
+/// Responds with OpenMetrics to a scraper that asks for it, else with the older text format.
+async fn metrics(
+    extract::State(state): extract::State<State>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let exposition = Exposition::accepted(accept.filter_map(|value| value.to_str().ok()));
     (
-        [(header::CONTENT_TYPE, CONTENT_TYPE)],
-        state.metrics.encode(),
+        [(header::CONTENT_TYPE, exposition.content_type())],
+        state.metrics.encode_as(exposition),
     )
 }
 
-/// Changes what is logged until the process ends, where a flag allows it. No level logs what a pod
-/// holds (T4).
+/// Changes the log level until the process ends, where a flag allows it. No level logs the content
+/// of a pod (rule T4).
 async fn log_level(
     extract::State(state): extract::State<State>,
+    connection: Option<Extension<Arc<Connection>>>,
     headers: HeaderMap,
     body: Body,
 ) -> (StatusCode, String) {
-    let body = match body::read(&state, &headers, body, LONGEST_LEVEL).await {
+    let connection = connection
+        .as_ref()
+        .map(|Extension(connection)| &**connection);
+    let body = match body::read(&state, connection, &headers, body, LONGEST_LEVEL).await {
         Ok(body) => body,
         Err(error) => return (status(&error), format!("{error}\n")),
     };
@@ -79,7 +91,7 @@ fn set_log_level(state: &State, switch: &LevelSwitch, body: &[u8]) -> (StatusCod
         }
         Err(_) => (
             StatusCode::BAD_REQUEST,
-            "the body is no log level; send off, error, warn, info or debug\n".to_owned(),
+            "the body is not a log level; send off, error, warn, info or debug\n".to_owned(),
         ),
     }
 }
@@ -89,6 +101,6 @@ fn status(error: &BodyError) -> StatusCode {
         BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
         BodyError::Cut => StatusCode::BAD_REQUEST,
-        BodyError::MadeRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::Evicted(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -4,7 +4,8 @@ use super::*;
 use crate::core::policy::LiveAddresses;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::net::TcpStream;
+use std::future::ready;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Condvar, Mutex};
 use tokio::runtime::Builder;
 
@@ -13,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const DRAIN: Duration = Duration::from_secs(3600);
 
-/// Keeps those who want to pass until it is opened.
+/// Blocks callers of `pass` until it is opened.
 pub(super) struct Gate {
     state: Mutex<GateState>,
     changed: Condvar,
@@ -85,7 +86,7 @@ fn get(ops: SocketAddr, path: &str) -> String {
 }
 
 /// A certificate for a server, and what a client needs to trust it.
-fn certificate() -> (Certificate, Arc<ClientConfig>) {
+pub(super) fn certificate() -> (Certificate, Arc<ClientConfig>) {
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -135,7 +136,11 @@ fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhoo
     };
     // Ends with the process: the drain outlives the test.
     thread::spawn(move || {
-        let served = run(webhook, ops, tls, state, one_thread, DRAIN, shutdown);
+        let served = async {
+            webhook.set_nonblocking(true).unwrap();
+            let webhook = ready(tokio::net::TcpListener::from_std(webhook));
+            run(webhook, ops, tls, state, one_thread, DRAIN, shutdown).await
+        };
         one_thread().unwrap().block_on(served)
     });
     let reviewed = thread::spawn(move || {
@@ -167,7 +172,7 @@ async fn livez_fails_only_where_a_restart_helps() {
     let mut state = state(certificate, |_, _| Err(ReviewError::Missing("request")));
     for (seconds, status) in [(10, 200), (120, 503)] {
         let started = Instant::now().checked_sub(Duration::from_secs(seconds));
-        state.progress = Arc::new(Progress::new(started.unwrap()));
+        state.watchdog = Arc::new(Watchdog::new(started.unwrap()));
         let request = axum::http::Request::get("/livez")
             .body(axum::body::Body::empty())
             .unwrap();

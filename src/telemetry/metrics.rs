@@ -1,54 +1,73 @@
-//! Metric families. Every label value is of a closed set and is there from the start, at zero.
+//! Metric families. Every label set exists from the start, at zero.
 
-mod certificates;
-mod cluster;
+mod exposition;
 mod labels;
+mod late;
 
-pub use certificates::{CertificateEvent, CertificateMetrics};
-pub use cluster::{ClusterMetrics, NamespaceRead, WatchKind};
+pub use exposition::Exposition;
 pub use labels::{
-    EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, OtherRequest, Reloaded,
+    CertificateEvent, EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, NamespaceRead,
+    OtherRequest, Reloaded, WatchKind,
 };
+pub use late::DroppedLines;
 
 use super::LogLevel;
 use crate::core::admission::Record;
-use crate::core::rules::change;
-use labels::{
-    ChangeLabels, EventLabels, LevelLabels, LimitLabels, ReasonLabels, ReloadLabels, ReviewLabels,
-    StateLabels, event_labels, review_labels,
-};
+use labels::Labels;
+use late::OptionalGauge;
+use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use std::time::Duration;
 
-/// The content type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Gauges = Family<Labels<1>, Gauge>;
+
+/// From 10 µs, which a review takes, to 10 s, after the API server's timeout.
+const BUCKETS: [f64; 13] = [
+    10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3, 1.0, 10.0,
+];
 
 /// All metrics of a process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    reviews: Family<ReviewLabels, Counter>,
-    other_requests: Family<ReasonLabels, Counter>,
-    duration: Histogram,
-    changes: Family<ChangeLabels, Counter>,
-    policies: Family<StateLabels, Gauge>,
-    sources: Family<StateLabels, Gauge>,
-    events: Family<EventLabels, Counter>,
-    certificate_expiry: Gauge,
+    reviews: Counters<2>,
+    other_requests: Counters<1>,
+    review_duration: Histogram,
+    changes: Counters<2>,
+    policies: Gauges,
+    address_sources: Gauges,
+    events: Counters<2>,
+    certificate_expiry: OptionalGauge,
     connections: Gauge,
-    handshake_failures: Family<ReasonLabels, Counter>,
-    limits: Family<LimitLabels, Counter>,
-    reloads: Family<ReloadLabels, Counter>,
-    log_lines_dropped: Counter,
-    log_level: Family<LevelLabels, Gauge>,
+    handshake_failures: Counters<1>,
+    limit_hits: Counters<1>,
+    reloads: Counters<2>,
+    log_lines_dropped: DroppedLines,
+    log_level: Gauges,
     certificates: CertificateMetrics,
     cluster: ClusterMetrics,
+}
+
+/// Metrics of self-managed certificates.
+#[derive(Debug)]
+pub struct CertificateMetrics {
+    events: Counters<1>,
+    ca_expiry: OptionalGauge,
+}
+
+/// Metrics of calls to the API server.
+#[derive(Debug)]
+pub struct ClusterMetrics {
+    last_contact: Gauges,
+    namespace_reads: Counters<1>,
 }
 
 impl Default for Metrics {
@@ -58,226 +77,175 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Makes all families, every label set at zero.
+    /// Makes all families.
     #[must_use]
     pub fn new() -> Self {
-        // From 10 µs, which a review takes, to 10 s, at which the API server has long given up.
-        const BUCKETS: [f64; 13] = [
-            10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3, 1.0,
-            10.0,
-        ];
-        let mut metrics = Self {
-            registry: Registry::with_prefix("drydock"),
-            reviews: Family::default(),
-            other_requests: Family::default(),
-            duration: Histogram::new(BUCKETS),
-            changes: Family::default(),
-            policies: Family::default(),
-            sources: Family::default(),
-            events: Family::default(),
-            certificate_expiry: Gauge::default(),
-            connections: Gauge::default(),
-            handshake_failures: Family::default(),
-            limits: Family::default(),
-            reloads: Family::default(),
-            log_lines_dropped: Counter::default(),
-            log_level: Family::default(),
-            certificates: CertificateMetrics::default(),
-            cluster: ClusterMetrics::default(),
+        let mut registry = Registry::with_prefix("drydock");
+        let all = &mut registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        all.register("build", "Version of this process", version);
+        let metrics = Self {
+            reviews: family(
+                all,
+                "reviews",
+                "Reviews on the webhook port, by outcome and reason",
+                labels::every_review(),
+            ),
+            other_requests: family(
+                all,
+                "other_requests",
+                "Requests on the webhook port that are not reviews, by reason",
+                labels::every("reason", OtherRequest::ALL, OtherRequest::name),
+            ),
+            review_duration: timed(
+                all,
+                "review_duration",
+                "Time from the end of a request's body to its response",
+                Histogram::new(BUCKETS),
+            ),
+            changes: family(
+                all,
+                "changes",
+                "Changes of pods, by name: made (enforce) or only reported (audit)",
+                labels::every_change(),
+            ),
+            policies: family(
+                all,
+                "policies",
+                "Policies in force (loaded) and not in force as written (refused)",
+                ["loaded", "refused"].map(|state| [("state", state)]),
+            ),
+            address_sources: family(
+                all,
+                "address_sources",
+                "Live sources with an address (resolved), with their last address (stale) or without one (unresolved)",
+                ["resolved", "stale", "unresolved"].map(|state| [("state", state)]),
+            ),
+            events: family(
+                all,
+                "events",
+                "Warning Events for authors of jobs, by outcome; dropped ones by reason",
+                labels::every_event(),
+            ),
+            certificate_expiry: timed(
+                all,
+                "certificate_expiry_timestamp",
+                "Unix time when the certificate in use expires; no sample without a certificate",
+                OptionalGauge::default(),
+            ),
+            connections: single(
+                all,
+                "connections",
+                "Open connections on the webhook port",
+                Gauge::default(),
+            ),
+            handshake_failures: family(
+                all,
+                "tls_handshake_failures",
+                "Failed TLS handshakes, by reason",
+                labels::every("reason", HandshakeFailure::ALL, HandshakeFailure::name),
+            ),
+            limit_hits: family(
+                all,
+                "limit_hits",
+                "Times that a client reached a limit",
+                labels::every("limit", Limit::ALL, Limit::name),
+            ),
+            reloads: family(
+                all,
+                "reloads",
+                "Times that a changed file was read, by result",
+                labels::every_reload(),
+            ),
+            log_lines_dropped: single(
+                all,
+                "log_lines_dropped",
+                "Log lines that stderr did not take in time or refused",
+                DroppedLines::default(),
+            ),
+            log_level: family(
+                all,
+                "log_level",
+                "1 for the log level in force, 0 for the others",
+                LogLevel::ALL.map(|level| [("level", level.name())]),
+            ),
+            certificates: CertificateMetrics {
+                events: family(
+                    all,
+                    "certificate_events",
+                    "Events of self-managed certificates: signed, CA changed, caBundle written",
+                    labels::every("event", CertificateEvent::ALL, CertificateEvent::name),
+                ),
+                ca_expiry: timed(
+                    all,
+                    "ca_expiry_timestamp",
+                    "Unix time when the self-managed CA in use expires; no sample without a CA",
+                    OptionalGauge::default(),
+                ),
+            },
+            cluster: ClusterMetrics {
+                last_contact: timed(
+                    all,
+                    "watch_last_contact_timestamp",
+                    "Unix time of the last message of a watch, the oldest of its kind; 0 without a watch",
+                    with_labels(labels::every("watch", WatchKind::ALL, WatchKind::name)),
+                ),
+                namespace_reads: family(
+                    all,
+                    "namespace_reads",
+                    "Live reads of namespaces that are not watched, by result",
+                    labels::every("result", NamespaceRead::ALL, NamespaceRead::name),
+                ),
+            },
+            registry,
         };
-        metrics.register();
-        metrics.begin_at_zero();
+        metrics.set_log_level(LogLevel::default());
         metrics
     }
 
-    fn register(&mut self) {
-        let Self { registry, .. } = self;
-        registry.register(
-            "build",
-            "The version that runs",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        registry.register(
-            "reviews",
-            "Reviews on the webhook port, each by its one outcome",
-            self.reviews.clone(),
-        );
-        registry.register(
-            "other_requests",
-            "Requests on the webhook port that are not reviews, by what they are instead",
-            self.other_requests.clone(),
-        );
-        registry.register_with_unit(
-            "review_duration",
-            "Time from a request's whole body to its answer",
-            Unit::Seconds,
-            self.duration.clone(),
-        );
-        registry.register(
-            "changes",
-            "Changes of pods, made (enforce) or only told (audit)",
-            self.changes.clone(),
-        );
-        registry.register(
-            "policies",
-            "Policies in force (loaded) and not in force as written (refused)",
-            self.policies.clone(),
-        );
-        registry.register(
-            "address_sources",
-            "Live sources with an address (resolved), with their last known one (stale), with none (unresolved)",
-            self.sources.clone(),
-        );
-        registry.register(
-            "events",
-            "Warning Events for authors of jobs, by what became of them",
-            self.events.clone(),
-        );
-        registry.register_with_unit(
-            "certificate_expiry_timestamp",
-            "When the certificate in use expires, as a Unix time",
-            Unit::Seconds,
-            self.certificate_expiry.clone(),
-        );
-        registry.register(
-            "connections",
-            "Open connections on the webhook port",
-            self.connections.clone(),
-        );
-        registry.register(
-            "tls_handshake_failures",
-            "TLS handshakes that failed, those out of time among them",
-            self.handshake_failures.clone(),
-        );
-        registry.register(
-            "limit_hits",
-            "Times that a client ran into a bound",
-            self.limits.clone(),
-        );
-        registry.register(
-            "reloads",
-            "Times that a changed file was read again, by result",
-            self.reloads.clone(),
-        );
-        registry.register(
-            "log_lines_dropped",
-            "Log lines for which stderr had no room",
-            self.log_lines_dropped.clone(),
-        );
-        registry.register(
-            "log_level",
-            "1 for the log level in force, 0 for the others",
-            self.log_level.clone(),
-        );
-        self.certificates.register(registry);
-        self.cluster.register(registry);
-    }
-
-    fn begin_at_zero(&self) {
-        for labels in review_labels() {
-            let _ = self.reviews.get_or_create(&labels);
-        }
-        for other in OtherRequest::ALL {
-            let _ = self.other_requests.get_or_create(&ReasonLabels {
-                reason: other.name(),
-            });
-        }
-        for failure in HandshakeFailure::ALL {
-            let _ = self.handshake_failures.get_or_create(&ReasonLabels {
-                reason: failure.name(),
-            });
-        }
-        for change in change::NAMES {
-            for mode in ["enforce", "audit"] {
-                let _ = self.changes.get_or_create(&ChangeLabels { change, mode });
-            }
-        }
-        for limit in Limit::ALL {
-            let _ = self.limits.get_or_create(&LimitLabels {
-                limit: limit.name(),
-            });
-        }
-        for what in Reloaded::ALL {
-            for result in ["good", "bad"] {
-                let _ = self.reloads.get_or_create(&ReloadLabels {
-                    what: what.name(),
-                    result,
-                });
-            }
-        }
-        for labels in event_labels() {
-            let _ = self.events.get_or_create(&labels);
-        }
-        self.set_log_level(LogLevel::default());
-        self.set_policies(0, 0);
-        self.set_sources(0, 0, 0);
-    }
-
-    /// Counts an answered review.
+    /// Counts a review with an AdmissionReview as response.
     pub fn answered(&self, record: &Record, took: Duration) {
-        let labels = ReviewLabels {
-            outcome: record.outcome.name(),
-            reason: record.outcome.reason(),
-        };
+        let labels = labels::review(record.outcome.name(), record.outcome.reason());
         self.reviews.get_or_create(&labels).inc();
-        self.duration.observe(took.as_secs_f64());
+        self.review_duration.observe(took.as_secs_f64());
         for (changes, mode) in [
             (&record.changes, "enforce"),
             (&record.audit_changes, "audit"),
         ] {
             for change in changes {
-                self.changes
-                    .get_or_create(&ChangeLabels { change, mode })
-                    .inc();
+                let labels = labels::change(change, mode);
+                self.changes.get_or_create(&labels).inc();
             }
         }
     }
 
-    /// Counts a review that got an HTTP error.
-    pub fn failed(&self, failure: Failure) {
-        self.reviews
-            .get_or_create(&ReviewLabels {
-                outcome: "failed",
-                reason: failure.name(),
-            })
-            .inc();
+    /// Counts a review with an HTTP error as response. The reason is the name of a [`Failure`] or
+    /// of a [`ReviewError`](crate::core::admission::ReviewError).
+    pub fn failed(&self, reason: &'static str) {
+        let labels = labels::review("failed", reason);
+        self.reviews.get_or_create(&labels).inc();
     }
 
     /// Counts a request that is not a review.
     pub fn other_request(&self, other: OtherRequest) {
-        self.other_requests
-            .get_or_create(&ReasonLabels {
-                reason: other.name(),
-            })
-            .inc();
+        count(&self.other_requests, "reason", other.name());
     }
 
-    /// Counts a client that ran into a bound.
+    /// Counts a client that reached a limit.
     pub fn limit_hit(&self, limit: Limit) {
-        self.limits
-            .get_or_create(&LimitLabels {
-                limit: limit.name(),
-            })
-            .inc();
+        count(&self.limit_hits, "limit", limit.name());
     }
 
-    /// Counts a failed handshake.
+    /// Counts a failed TLS handshake.
     pub fn handshake_failed(&self, failure: HandshakeFailure) {
-        self.handshake_failures
-            .get_or_create(&ReasonLabels {
-                reason: failure.name(),
-            })
-            .inc();
+        count(&self.handshake_failures, "reason", failure.name());
     }
 
-    /// Sets which log level is in force.
+    /// Sets the log level in force.
     pub fn set_log_level(&self, in_force: LogLevel) {
         for level in LogLevel::ALL {
-            self.log_level
-                .get_or_create(&LevelLabels {
-                    level: level.name(),
-                })
-                .set(i64::from(level == in_force));
+            let gauge = self.log_level.get_or_create(&[("level", level.name())]);
+            gauge.set(i64::from(level == in_force));
         }
     }
 
@@ -291,37 +259,32 @@ impl Metrics {
         self.connections.dec();
     }
 
-    /// Sets how many policies are in force, and how many are not as they are written.
+    /// Sets the number of policies in force, and of those not in force as written.
     pub fn set_policies(&self, loaded: usize, refused: usize) {
-        for (state, count) in [("loaded", loaded), ("refused", refused)] {
-            self.policies
-                .get_or_create(&StateLabels { state })
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
+        set_states(&self.policies, &[("loaded", loaded), ("refused", refused)]);
     }
 
-    /// Sets how many live sources have an address, have their last known one, or have none.
+    /// Sets the number of live sources with an address, with their last address, and without one.
     pub fn set_sources(&self, resolved: usize, stale: usize, unresolved: usize) {
-        for (state, count) in [
+        let states = [
             ("resolved", resolved),
             ("stale", stale),
             ("unresolved", unresolved),
-        ] {
-            self.sources
-                .get_or_create(&StateLabels { state })
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
+        ];
+        set_states(&self.address_sources, &states);
     }
 
-    /// Counts an Event by what became of it.
+    /// Counts an Event that the API server was asked to write.
     pub fn event(&self, outcome: EventOutcome) {
-        self.events.get_or_create(&outcome.labels()).inc();
+        let labels = labels::event(outcome.name(), "");
+        self.events.get_or_create(&labels).inc();
     }
 
     /// Counts Events that were dropped before the API server was asked.
     pub fn events_dropped(&self, why: EventDrop, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.events.get_or_create(&why.labels()).inc_by(count);
+        let labels = labels::event("dropped", why.name());
+        self.events.get_or_create(&labels).inc_by(count);
     }
 
     /// Sets when the certificate in use expires, in seconds since 1970.
@@ -329,40 +292,113 @@ impl Metrics {
         self.certificate_expiry.set(unix_seconds);
     }
 
-    /// Returns what is counted of self-managed certificates.
+    /// Returns the metrics of self-managed certificates.
     #[must_use]
     pub fn certificates(&self) -> &CertificateMetrics {
         &self.certificates
     }
 
-    /// Returns what is counted of the calls to the API server.
+    /// Returns the metrics of calls to the API server.
     #[must_use]
     pub fn of_cluster(&self) -> &ClusterMetrics {
         &self.cluster
     }
 
-    /// Counts a changed file that was read again.
-    pub fn reloaded(&self, what: Reloaded, good: bool) {
-        let result = if good { "good" } else { "bad" };
-        self.reloads
-            .get_or_create(&ReloadLabels {
-                what: what.name(),
-                result,
-            })
-            .inc();
+    /// Counts a changed file that was read.
+    pub fn reloaded(&self, what: Reloaded, is_good: bool) {
+        let labels = labels::reload(what, if is_good { "good" } else { "bad" });
+        self.reloads.get_or_create(&labels).inc();
     }
 
-    /// Returns the counter of log lines that were dropped.
+    /// Returns the counter of dropped log lines.
     #[must_use]
-    pub fn log_lines_dropped(&self) -> Counter {
-        self.log_lines_dropped.clone()
+    pub fn log_lines_dropped(&self) -> &DroppedLines {
+        &self.log_lines_dropped
     }
 
     /// Writes all metrics as OpenMetrics text.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a String takes what is written");
+        encode(&mut text, &self.registry).expect("writing to a String does not fail");
         text
+    }
+
+    /// Writes all metrics in a text format.
+    #[must_use]
+    pub fn encode_as(&self, exposition: Exposition) -> String {
+        match exposition {
+            Exposition::OpenMetrics => self.encode(),
+            Exposition::Text => exposition::text(&self.encode()),
+        }
+    }
+}
+
+impl CertificateMetrics {
+    /// Counts an event.
+    pub fn happened(&self, event: CertificateEvent) {
+        count(&self.events, "event", event.name());
+    }
+
+    /// Sets when the CA in use expires, in seconds since 1970.
+    pub fn set_ca_expiry(&self, unix_seconds: i64) {
+        self.ca_expiry.set(unix_seconds);
+    }
+}
+
+impl ClusterMetrics {
+    /// Sets when a kind of watch last received a message, in seconds since 1970.
+    pub fn set_last_contact(&self, kind: WatchKind, unix_seconds: i64) {
+        let gauge = self.last_contact.get_or_create(&[("watch", kind.name())]);
+        gauge.set(unix_seconds);
+    }
+
+    /// Counts a live read of a namespace.
+    pub fn namespace_read(&self, result: NamespaceRead) {
+        count(&self.namespace_reads, "result", result.name());
+    }
+}
+
+fn single<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn timed<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
+/// Registers a family with all of its label sets.
+fn family<const N: usize, M>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    labels: impl IntoIterator<Item = Labels<N>>,
+) -> Family<Labels<N>, M>
+where
+    M: Default + TypedMetric + EncodeMetric + std::fmt::Debug + Send + Sync + 'static,
+{
+    single(registry, name, help, with_labels(labels))
+}
+
+fn with_labels<const N: usize, M: Default>(
+    labels: impl IntoIterator<Item = Labels<N>>,
+) -> Family<Labels<N>, M> {
+    let family = Family::default();
+    for labels in labels {
+        let _ = family.get_or_create(&labels);
+    }
+    family
+}
+
+fn count(family: &Counters<1>, key: &'static str, value: &'static str) {
+    family.get_or_create(&[(key, value)]).inc();
+}
+
+fn set_states(family: &Gauges, states: &[(&'static str, usize)]) {
+    for &(state, count) in states {
+        let gauge = family.get_or_create(&[("state", state)]);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

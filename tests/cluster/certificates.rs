@@ -185,7 +185,11 @@ async fn two_replicas_that_start_at_once_share_one_authority() {
         ground.configure(&ground.configuration(one.address)).await;
         let (of_one, of_other) = tokio::join!(one.ready(), other.ready());
         assert_eq!(of_one.authority, of_other.authority);
-        assert_ne!(of_one.key_pem, of_other.key_pem, "each has its own leaf");
+        assert_ne!(
+            of_one.leaf.key_pem(),
+            of_other.leaf.key_pem(),
+            "each has its own leaf"
+        );
         let ca = ground.field("ca.crt").await.unwrap();
         assert_eq!(ground.bundles().await, [ca.clone(), ca.clone()]);
         for replica in [&one, &other] {
@@ -220,7 +224,7 @@ async fn leafs_and_authority_are_renewed_and_nothing_fails() {
 
     let last = one.issued().unwrap();
     assert_ne!(last.authority, first.authority);
-    assert!(last.expires > first.expires);
+    assert!(last.leaf.expires > first.leaf.expires);
     for replica in [&one, &other] {
         assert!(replica.events("leaf-signed") >= 4, "leafs are renewed");
     }

@@ -15,10 +15,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -55,9 +56,10 @@ impl Replica {
         let client = api.client(Identity::Drydock).await;
         let metrics = Arc::new(Metrics::new());
         let (sender, issued) = watch::channel(None);
-        let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = || server::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let (webhook, ops) = (listener(), listener());
         let address = webhook.local_addr().unwrap();
+        let ops = server::listen(ops).unwrap().into_std().unwrap();
         let mut work = JoinSet::new();
         let of_reconciler = metrics.clone();
         work.spawn(async move { match ca::run(client, settings, of_reconciler, sender).await {} });
@@ -95,8 +97,8 @@ impl Replica {
 
 /// Serves with an empty set of policies, each answer on a connection of its own.
 async fn serve(
-    webhook: TcpListener,
-    ops: TcpListener,
+    webhook: TcpSocket,
+    ops: std::net::TcpListener,
     mut issued: watch::Receiver<Option<Issued>>,
     metrics: Arc<Metrics>,
 ) {
@@ -107,9 +109,9 @@ async fn serve(
     let state = State::new(policies, certificate.clone(), metrics, NAMESPACE, limits);
     // One that is about to end asks for a new connection, and so for a new handshake, in each answer.
     state.draining.store(true, Ordering::Relaxed);
-    let tls = server_config(certificate, None);
+    let tls = server_config(certificate.clone(), None);
     let served = server::run(
-        webhook,
+        server::listen_with_certificate(webhook, certificate),
         ops,
         tls,
         state,
@@ -124,9 +126,7 @@ async fn serve(
     let join = async {
         loop {
             let now = issued.borrow_and_update().clone();
-            let now = now.map(|it| {
-                Certificate::from_pem(it.chain_pem.as_bytes(), it.key_pem.as_bytes()).unwrap()
-            });
+            let now = now.map(|it| Certificate::from_leaf(&it.leaf).unwrap());
             certificates.send_replace(now);
             issued.changed().await.unwrap();
         }

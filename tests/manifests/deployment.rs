@@ -223,11 +223,10 @@ fn the_grace_period_outlasts_the_drain() {
         .get_arguments()
         .find(|argument| argument.get_id() == "drain_seconds")
         .unwrap();
-    let drain: u64 = drain.get_default_values()[0]
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let help = drain.get_help().unwrap().to_string();
+    let (_, default) = help.split_once("default: ").unwrap();
+    let (seconds, _) = default.split_once(" with --cluster").unwrap();
+    let drain: u64 = seconds.parse().unwrap();
     let pod = &deployment()["spec"]["template"]["spec"];
     let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
     assert!(grace >= drain + 2 + 5, "{grace} s for a drain of {drain} s");

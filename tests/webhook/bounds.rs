@@ -1,7 +1,7 @@
 //! Reviews at the bounds (`docs/limits.md`): read, judged, and as dear as a review gets.
 //!
-//! What is over a bound is refused early. These are not: each multiplies what the bounds allow of one
-//! thing by what they allow of another.
+//! What is over a bound is refused early. These are not: each multiplies what the bounds allow of
+//! one thing by what they allow of another.
 
 use serde_json::{Value, json};
 

@@ -5,6 +5,7 @@ use crate::metrics::handshake_failure;
 use crate::mount::Mount;
 use crate::process::{EndOnDrop, Server, eventually};
 use crate::reviews::{RUNNER, assert_answers_runner};
+use crate::start::refused;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -12,6 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 const GOOD: &str = "drydock_reloads_total{what=\"certificate\",result=\"good\"}";
@@ -56,9 +58,13 @@ impl Authority {
 
     /// Signs a certificate that is good until a year begins.
     pub(crate) fn sign(&self, year: i32) -> Pair {
+        self.sign_until(date_time_ymd(year, 1, 1).into())
+    }
+
+    fn sign_until(&self, end: SystemTime) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut server = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        server.not_after = date_time_ymd(year, 1, 1);
+        server.not_after = end.into();
         let seconds = server.not_after.unix_timestamp().to_string();
         let signed = server.signed_by(&key, &self.issuer).unwrap();
         Pair {
@@ -171,6 +177,57 @@ fn f5_a_pair_that_does_not_belong_together_leaves_the_last_good_one_in_use() {
 }
 
 #[test]
+fn f5_an_expired_pair_is_refused_at_start_and_leaves_the_last_good_one_in_use() {
+    let authority = Authority::new();
+    let (good, expired) = (authority.sign(2030), authority.sign(2020));
+    let mut mount = Mount::new(&expired.files());
+    let (certificate, key) = (mount.text("tls.crt"), mount.text("tls.key"));
+    let flags = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+    refused(
+        &flags,
+        &["--tls-cert-file", "tls.crt", "expired at 2020-01-01"],
+    );
+
+    mount.swap(&good.files());
+    let server = authority.serve(&mount);
+    mount.swap(&expired.files());
+    server.wait_for_metric(BAD, 1.0);
+    server.wait_for_words(&["expired at 2020-01-01", "in use expires at 2030-01-01"]);
+    assert_eq!(shown(&server), good.der);
+    assert_expiry(&server, &good);
+    assert_eq!(server.get("/readyz").0, 200);
+}
+
+#[test]
+fn f5_a_certificate_that_is_not_for_a_name_is_refused() {
+    let authority = Authority::new();
+    let mount = Mount::new(&authority.sign(2030).files());
+    let (certificate, key) = (mount.text("tls.crt"), mount.text("tls.key"));
+    let service = "drydock.drydock.svc";
+    let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let flags = [&files[..], &["--tls-name", service]].concat();
+    refused(&flags, &["tls.crt", service, "subjectAltName"]);
+    let server = authority.serve_with(&mount, &["--tls-name", "localhost"]);
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
+}
+
+#[test]
+fn f5_a_server_whose_certificate_expires_is_not_ready_and_says_so() {
+    let authority = Authority::new();
+    let soon = SystemTime::now() + Duration::from_secs(4);
+    let mount = Mount::new(&authority.sign_until(soon).files());
+    let server = authority.serve(&mount);
+    assert_eq!(server.get("/readyz").0, 200);
+    eventually("/readyz is 503", || server.get("/readyz").0 == 503);
+    let reason = server.get("/readyz").1;
+    assert!(
+        reason.starts_with("the certificate expired at 20"),
+        "{reason}"
+    );
+    assert_eq!(server.get("/livez").0, 200);
+}
+
+#[test]
 fn f5_files_that_are_gone_or_empty_or_something_else_leave_the_last_good_pair_in_use() {
     let authority = Authority::new();
     let pair = authority.sign(2030);
@@ -224,7 +281,7 @@ fn f5_another_authority_is_trusted_where_the_client_learns_of_it() {
 #[test]
 fn the_certificate_made_in_memory_expires_in_a_year_as_the_metric_says() {
     let server = Server::start(&[]);
-    let now = std::time::SystemTime::now();
+    let now = SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     let days = (server.metrics().value(EXPIRY) - now.as_secs_f64()) / 86400.0;
     assert!((360.0..=366.0).contains(&days), "{days}");

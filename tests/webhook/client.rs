@@ -1,7 +1,8 @@
-//! A small HTTP/1.1 client, in the clear and over TLS, that shows what a real one sees: every answer, and every closed connection.
+//! A small HTTP/1.1 client, in the clear and over TLS, that shows what a real one sees: every
+//! answer, and every closed connection.
 //!
-//! It blocks, with a time limit on each read: a server that does not answer is a test that fails, not one that hangs.
-//! It retries nothing.
+//! It blocks, with a time limit on each read: a server that does not answer is a test that fails,
+//! not one that hangs. It retries nothing.
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -50,7 +51,7 @@ pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Client {
-    /// Trusts the authority of a PEM text and nobody else.
+    /// Trusts only the CA of a PEM text.
     pub(crate) fn trusting(ca: &str) -> Self {
         Self::new(ca, rustls::ALL_VERSIONS, None)
     }
@@ -95,7 +96,7 @@ impl Client {
         Self(Arc::new(config))
     }
 
-    /// The client's side of TLS, for those who move its bytes themselves.
+    /// The client's side of TLS, for tests that move its bytes themselves.
     pub(crate) fn session(&self) -> ClientConnection {
         let name = ServerName::try_from("localhost").unwrap();
         ClientConnection::new(self.0.clone(), name).unwrap()

@@ -1,4 +1,5 @@
-//! Who is answered where not every client is: the handshake decides (`--client-ca-file`, `--client-name`).
+//! Who is answered where not every client is: the handshake decides (`--client-ca-file`,
+//! `--client-name`).
 
 use crate::client::Client;
 use crate::mount::Mount;
@@ -97,7 +98,7 @@ impl Gated {
         }
     }
 
-    /// Sends a review as somebody; in TLS 1.3 a client learns from the first answer that it is not wanted.
+    /// Sends a review as a client. In TLS 1.3 a client learns of its refusal after the handshake.
     fn review(&self, client: &Client) -> io::Result<()> {
         let answer = client
             .connect(self.server.webhook)?
@@ -136,7 +137,7 @@ fn only_clients_with_a_certificate_of_the_authority_are_answered() {
     let of_server = authority.sign_for("whoever", &[], ExtendedKeyUsagePurpose::ServerAuth);
     gated.refuses(&gated.showing(&of_server));
     gated.answers(&good);
-    // Health and metrics are for everybody who reaches their port.
+    // The ops port answers every client.
     assert_eq!(gated.server.get("/readyz").0, 200);
 }
 

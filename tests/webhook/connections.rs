@@ -1,4 +1,5 @@
-//! Many connections: the API server is answered among idle ones, and beyond the limit the longest idle makes room (F2).
+//! Many connections: the API server is answered among idle ones, and beyond the limit the longest
+//! idle one is evicted (rule F2).
 
 use crate::client::{Plain, Tls, tcp};
 use crate::metrics::limit;
@@ -62,7 +63,7 @@ fn f2_a_flood_of_silent_connections_does_not_keep_the_api_server_out() {
 
 #[test]
 fn f2_fewer_open_files_than_max_connections_do_not_keep_the_api_server_out() {
-    // So that only what is closed to make room helps.
+    // Only an eviction helps.
     let server = Server::start_with_open_files(100, &["--handshake-seconds", "100"]);
     let flood = [server.webhook, server.ops]
         .map(|port| -> Vec<TcpStream> { (0..300).map(|_| tcp(port).unwrap()).collect() });

@@ -1,4 +1,5 @@
-//! The end of a server: readiness fails, everybody is still answered and told to go elsewhere, nobody is lost (F5).
+//! Shutdown: readiness fails, every request is answered with `Connection: close`, and none is lost
+//! (rule F5).
 
 use crate::certificates::Authority;
 use crate::client::{Client, Plain, Tls, post, request};
@@ -32,7 +33,8 @@ fn f5_after_sigterm_everybody_is_answered_and_told_to_close() {
     let began = Instant::now();
     server.signal("TERM");
     wait_until_not_ready(server);
-    // The kubelet must not take a server that ends for a dead one, and its last metrics are of interest.
+    // The kubelet must not take a server that ends for a dead one, and its last metrics are of
+    // interest.
     assert_eq!(server.get("/livez").0, 200);
     let _ = server.metrics();
 
@@ -67,9 +69,31 @@ fn f5_after_sigterm_everybody_is_answered_and_told_to_close() {
 }
 
 #[test]
-fn ctrl_c_ends_it_too() {
-    let mut server = Server::start(&["--drain-seconds", "0"]);
+fn ctrl_c_and_a_closed_terminal_end_it_too() {
+    for signal in ["INT", "HUP"] {
+        let mut server = Server::start(&["--drain-seconds", "0"]);
+        let file = example_file(&server);
+        server.signal(signal);
+        assert_eq!(server.wait_for_end(LAST).code(), Some(0), "{signal}");
+        assert!(!std::fs::exists(&file).unwrap(), "{signal}: {file}");
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let mut server = Server::start(&["--drain-seconds", "600"]);
+    let file = example_file(&server);
     server.signal("INT");
+    wait_until_not_ready(&server);
+    server.signal("INT");
+    assert_eq!(server.wait_for_end(LAST).code(), Some(0));
+    assert!(!std::fs::exists(&file).unwrap(), "{file}");
+}
+
+#[test]
+fn without_a_cluster_it_ends_without_a_drain() {
+    let mut server = Server::start(&[]);
+    server.signal("TERM");
     assert_eq!(server.wait_for_end(LAST).code(), Some(0));
 }
 
@@ -117,18 +141,21 @@ fn f5_a_body_that_never_comes_does_not_hold_the_end() {
 #[test]
 fn the_files_of_the_curl_line_go_when_the_server_ends() {
     let mut server = Server::start(&["--drain-seconds", "0"]);
-    let line = server.curl_line();
-    let file = line
-        .split('\'')
-        .find(|word| word.ends_with("review.json"))
-        .unwrap();
-    assert!(std::fs::exists(file).unwrap(), "{line}");
+    let file = example_file(&server);
+    assert!(std::fs::exists(&file).unwrap(), "{file}");
     server.signal("TERM");
     assert_eq!(server.wait_for_end(LAST).code(), Some(0));
-    assert!(!std::fs::exists(file).unwrap(), "{file}");
+    assert!(!std::fs::exists(&file).unwrap(), "{file}");
 }
 
-/// What stands for the Service: where new connections go.
+/// The file of the curl line.
+fn example_file(server: &Server) -> String {
+    let line = server.curl_line();
+    let file = line.split('\'').find(|word| word.ends_with("review.json"));
+    file.unwrap().to_owned()
+}
+
+/// Stands in for the Service: the address of new connections.
 struct Endpoint {
     client: Client,
     address: Mutex<SocketAddr>,
@@ -138,7 +165,8 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// As the API server does: keeps a connection until it is told to close it, and retries nothing.
+    /// As the API server does: keeps a connection until it is told to close it, and retries
+    /// nothing.
     fn call_until(&self, done: &AtomicBool, pause: Duration) {
         let mut kept = None;
         while !done.load(Ordering::Relaxed) {
@@ -204,7 +232,8 @@ fn f5_rolling_restarts_under_load_lose_no_review() {
             let new = start();
             old.signal("TERM");
             wait_until_not_ready(&old);
-            // The endpoint is taken away later than readiness fails: till then new connections come too.
+            // The endpoint is taken away later than readiness fails: till then new connections come
+            // too.
             at_least(&endpoint.told_to_close, 8);
             *endpoint.address.lock().unwrap() = new.webhook;
             let end = old.wait_for_end(Duration::from_millis(1500) + LAST);

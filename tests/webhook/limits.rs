@@ -1,4 +1,5 @@
-//! Clients that send too much or too slowly: closed or refused, counted under their limit, and the next review is answered (F2).
+//! Clients that send too much or too slowly: closed or refused, counted under their limit, and the
+//! next review is answered (F2).
 
 use crate::client::{JSON, Plain, Tls, post, request, tcp};
 use crate::metrics::{failed, handshake_failure, limit};
@@ -16,7 +17,8 @@ const SHORT: &str = "1";
 /// Between the bytes of a client that drips.
 const DRIP: Duration = Duration::from_millis(50);
 
-/// Whether a good review is answered, on a connection that was open before and on a new one, and none is left over.
+/// Whether a good review is answered, on a connection that was open before and on a new one, and
+/// none is left over.
 #[track_caller]
 fn assert_still_serves(server: &Server, mut good: Tls, limit_hit: &str) {
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
@@ -31,7 +33,8 @@ fn assert_still_serves(server: &Server, mut good: Tls, limit_hit: &str) {
     server.wait_for_metric("drydock_connections", 0.0);
 }
 
-/// The answer to a body that is too large, where it came before the connection was closed: a client that is still sending may see only that.
+/// The answer to a body that is too large, where it came before the connection was closed: a client
+/// that is still sending may see only that.
 fn assert_too_large(connection: &mut Tls) {
     if let Ok(answer) = connection.answer() {
         assert_eq!((answer.status, answer.says_close()), (413, true));
@@ -190,7 +193,8 @@ fn f2_a_body_that_drips_does_not_buy_time() {
     assert_still_serves(&server, good, "body-time");
 }
 
-/// Sends a beginning, then a byte from time to time, until the server closes; never more than it would take if bytes bought time.
+/// Sends a beginning, then a byte from time to time, until the server closes; never more than it
+/// would take if bytes bought time.
 #[track_caller]
 fn drip(mut connection: Tls, beginning: &[u8]) {
     let began = Instant::now();
@@ -273,7 +277,7 @@ fn f2_a_client_that_reads_no_answers_is_closed() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let bytes = post("/mutate", b"{").repeat(1000);
-            // Ends when the server closes, for nobody ever reads.
+            // Ends when the server closes: the client never reads.
             while deaf.send(&bytes).is_ok() {
                 begun.store(true, Ordering::Relaxed);
             }

@@ -1,6 +1,8 @@
-//! The webhook as its clients see it: the real binary, real TLS, real files that change, real signals.
+//! The webhook as its clients see it: the real binary, real TLS, real files that change, real
+//! signals.
 //!
-//! Every test starts its own server on free ports and its own clients; none sleeps to wait for another.
+//! Every test starts its own server on free ports and its own clients; none sleeps to wait for
+//! another.
 
 #![allow(
     clippy::unwrap_used,

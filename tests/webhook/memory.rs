@@ -1,7 +1,9 @@
-//! Resident memory of the real server: bounded while it is attacked, and of use again afterwards (F2).
+//! Resident memory of the real server: bounded while it is attacked, and of use again afterwards
+//! (F2).
 //!
-//! What one connection takes, and what reviews leave behind, nothing but the resident memory says: those tests compare a server with
-//! itself. What many bodies take is bounded by a cgroup, in which a server that takes more is killed.
+//! What one connection takes, and what reviews leave behind, nothing but the resident memory says:
+//! those tests compare a server with itself. What many bodies take is bounded by a cgroup, in which
+//! a server that takes more is killed.
 
 use crate::cgroup::Cgroup;
 use crate::client::{JSON, Tls, request};
@@ -71,7 +73,7 @@ fn f2_large_bodies_side_by_side_share_their_memory_and_small_ones_have_room() {
         for connection in &mut large {
             let head = &head;
             scope.spawn(move || {
-                // One that has made room is closed before it has said all.
+                // An evicted connection is closed before it has sent its body.
                 let _ = connection.send(head).and_then(|()| connection.send(most));
             });
         }

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    /// Reads the text, and checks its form: it ends with `# EOF`, no sample comes twice, and each is of a family that was declared
-    /// just before it, with help, and with a suffix that the family's type allows.
+    /// Reads the text, and checks its form: it ends with `# EOF`, no sample comes twice, and each
+    /// is of a family that was declared just before it, with help, and with a suffix that the
+    /// family's type allows.
     #[track_caller]
     pub(crate) fn parse(text: &str) -> Self {
         assert!(text.ends_with("# EOF\n"), "cut: {text:?}");

@@ -1,4 +1,5 @@
-//! A ConfigMap or Secret as the kubelet mounts it: each file a link into `..data`, and `..data` a link that is swapped in one step.
+//! A ConfigMap or Secret as the kubelet mounts it: each file a link into `..data`, and `..data` a
+//! link that is swapped in one step.
 
 use std::fs;
 use std::os::unix::fs::symlink;

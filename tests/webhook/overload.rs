@@ -1,6 +1,8 @@
-//! Slow clients and floods: good reviews are answered all the while, and at the end every one that was sent (F2, F5).
+//! Slow clients and floods: good reviews are answered all the while, and at the end every one that
+//! was sent (F2, F5).
 //!
-//! An attack opens connections for as long as a test lasts and holds more of them than there may be.
+//! An attack opens connections for as long as a test lasts and holds more of them than there may
+//! be.
 
 use crate::client::{JSON, Plain, Tls, post, request, tcp};
 use crate::metrics::{failed, limit};
@@ -12,13 +14,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Connections that the servers of these tests allow, on the webhook port; and as many as are held by an attack on it.
+/// Connections that the servers of these tests allow, on the webhook port; and as many as are held
+/// by an attack on it.
 const CONNECTIONS: usize = 100;
 const HELD: usize = 150;
-/// Between two new ones, when all are there: a good review that takes up to a second is not the oldest.
+/// Between two new ones, when all are there: a good review that takes up to a second is not the
+/// oldest.
 const PACE: Duration = Duration::from_millis(10);
 
-/// No time limit that helps: only making room does.
+/// Time limits are too long to help: only evictions do.
 const FLAGS: [&str; 16] = [
     "--max-connections",
     "100",
@@ -43,7 +47,8 @@ const END: Duration = Duration::from_secs(1 + 3);
 /// A connection of an attacker, held open.
 type Held = Box<dyn Send>;
 
-/// Sends reviews while a server is attacked: 100 that are all answered, then more of them while it is ended.
+/// Sends reviews while a server is attacked: 100 that are all answered, then more of them while it
+/// is ended.
 #[track_caller]
 fn review_under(
     mut server: Server,
@@ -171,7 +176,7 @@ fn reviews_are_answered_and_metrics_read_among_clients_that_do_not_read_theirs()
     let deaf = |server: &Server| {
         let mut ops = tcp(server.ops)?;
         ops.set_write_timeout(Some(PACE))?;
-        // Most leave one answer unread, some as many as there is room for.
+        // Most leave one response unread, some as many as the socket takes.
         let is_greedy = number.fetch_add(1, Ordering::Relaxed).is_multiple_of(50);
         let _ = ops.write_all(&scrape.repeat(if is_greedy { 1000 } else { 1 }));
         Ok(Box::new(ops) as Held)
@@ -200,7 +205,7 @@ fn reviews_are_answered_where_there_are_fewer_open_files_than_connections() {
 }
 
 #[test]
-fn f2_a_client_whose_body_does_not_come_makes_room_and_is_told_so() {
+fn f2_a_client_whose_body_does_not_come_is_evicted_with_an_error() {
     let server = Server::start(&["--max-connections", "4"]);
     let mut slow: Vec<Tls> = (0..10).map(|_| server.half_a_review()).collect();
     server.wait_for_metric("drydock_connections", 4.0);

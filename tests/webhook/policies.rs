@@ -1,4 +1,5 @@
-//! Policy files that change under a running server: a bad one never hides a good one (F3), and no edit loses an admission (F5).
+//! Policy files that change under a running server: a bad one never hides a good one (F3), and no
+//! edit loses an admission (F5).
 
 use crate::mount::Mount;
 use crate::process::{EndOnDrop, Server, eventually};

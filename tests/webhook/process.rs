@@ -1,4 +1,5 @@
-//! The real binary: started on free ports that its own banner names, stopped when the test that started it ends.
+//! The real binary: started on free ports that its own banner names, stopped when the test that
+//! started it ends.
 
 use crate::cgroup::Cgroup;
 use crate::client::{Client, JSON, Plain, Tls, request};
@@ -190,7 +191,8 @@ impl Server {
         }
     }
 
-    /// Starts a command that becomes a server and says what it says to `stderr`: where it listens is the kernel's to tell.
+    /// Starts a command that becomes a server and says what it says to `stderr`: where it listens
+    /// is the kernel's to tell.
     pub(crate) fn spawn_unheard(
         mut command: Command,
         stderr: Stdio,
@@ -233,7 +235,8 @@ impl Server {
         self.client.connect(self.webhook).unwrap()
     }
 
-    /// A connection on which the headers of a review have been read and its body is being waited for.
+    /// A connection on which the headers of a review have been read and its body is being waited
+    /// for.
     pub(crate) fn half_a_review(&self) -> Tls {
         let mut connection = self.connect();
         let length = RUNNER.len().to_string();
@@ -269,9 +272,12 @@ impl Server {
 
     /// The metrics now, checked for form.
     pub(crate) fn metrics(&self) -> Metrics {
-        let (status, text) = self.get("/metrics");
-        assert_eq!(status, 200);
-        Metrics::parse(&text)
+        let accept = [("Accept", "application/openmetrics-text; version=1.0.0")];
+        let mut ops = Plain::connect(self.ops).unwrap();
+        ops.send(&request("GET", "/metrics", &accept, b"")).unwrap();
+        let answer = ops.answer().unwrap();
+        assert_eq!(answer.status, 200);
+        Metrics::parse(&answer.text())
     }
 
     /// Waits until a sample has a value.

@@ -1,4 +1,5 @@
-//! Requests that cannot be answered: each gets a 4xx with a sentence, is counted, and the next review is answered (F1, F2).
+//! Requests that cannot be answered: each gets a 4xx with a sentence, is counted, and the next
+//! review is answered (F1, F2).
 
 use crate::client::{Answer, JSON, post, request};
 use crate::metrics::{failed, other};

@@ -5,7 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// What GitLab Runner 19.3.0 caused: a Secret at /certs/client (seed 004) and a stale address (seed 003).
+/// What GitLab Runner 19.3.0 caused: a Secret at /certs/client (seed 004) and a stale address (seed
+/// 003).
 pub(crate) const RUNNER: &[u8] =
     include_bytes!("../fixtures/reviews/runner/19.3.0-secret-certs.json");
 
@@ -58,7 +59,8 @@ pub(crate) fn padded(mut review: Value, bytes: usize) -> Vec<u8> {
     review.to_string().into_bytes()
 }
 
-/// The response of an AdmissionReview, after what holds for every one: HTTP, JSON, kind and version.
+/// The response of an AdmissionReview, after what holds for every one: HTTP, JSON, kind and
+/// version.
 #[track_caller]
 pub(crate) fn response(answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -70,7 +72,8 @@ pub(crate) fn response(answer: &Answer) -> Value {
     review["response"].take()
 }
 
-/// The patch of a response; nothing where it has none, and then no `patchType` either, which the API server would refuse.
+/// The patch of a response; nothing where it has none, and then no `patchType` either, which the
+/// API server would refuse.
 #[track_caller]
 pub(crate) fn patch(response: &Value) -> Option<json_patch::Patch> {
     let patch_type = response.get("patchType").map(|name| name.as_str().unwrap());

@@ -1,6 +1,7 @@
 //! Hostile reviews: well-formed, of any size, each with one thing in it as often as fits.
 //!
-//! The API server calls the webhook before it validates a pod, so a pod need not be valid to get here.
+//! The API server calls the webhook before it validates a pod, so a pod need not be valid to get
+//! here.
 
 /// A kind of hostile review.
 pub(crate) struct Shape {

@@ -1,4 +1,4 @@
-//! Where a process listens, as the kernel tells it: for one that nobody hears.
+//! The addresses where a process listens, from the kernel: for a process whose stderr is not read.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

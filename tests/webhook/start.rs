@@ -191,8 +191,10 @@ fn a_server_can_be_set_up_by_environment_variables_alone() {
     let pod = patched(&runner(), &crate::reviews::response(&answer));
     assert_eq!(addresses(&pod, "gitlab.mylab.com"), ["10.0.0.1"]);
     assert_eq!(addresses(&pod, "other.mylab.com"), ["10.0.0.2"]);
-    let answer = connection.review("/mutate", &vec![b' '; 100_001]).unwrap();
-    assert_eq!(answer.status, 413);
+    let announced = [crate::client::JSON, ("Content-Length", "100001")];
+    let head = crate::client::request("POST", "/mutate", &announced, b"");
+    connection.send(&head).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 413);
     let mut review = runner();
     review["request"]["namespace"] = "ship-repair".into();
     let body = review.to_string();
@@ -252,7 +254,15 @@ fn health_is_on_the_ops_port_and_nothing_else() {
     let mut ops = crate::client::Plain::connect(server.ops).unwrap();
     let answer: Answer = ops.review("/mutate", b"{}").unwrap();
     assert_eq!(answer.status, 404);
-    let content_type = ops.get("/metrics").unwrap();
-    let content_type = content_type.header("content-type").unwrap();
+    let metrics = ops.get("/metrics").unwrap();
+    let content_type = metrics.header("content-type").unwrap();
+    assert!(content_type.starts_with("text/plain; version=0.0.4"));
+    let declared = "\n# TYPE drydock_reviews_total counter\n";
+    assert!(metrics.text().contains(declared), "{}", metrics.text());
+    let accept = [("Accept", "text/html, application/openmetrics-text;q=0.5")];
+    let scrape = crate::client::request("GET", "/metrics", &accept, b"");
+    ops.send(&scrape).unwrap();
+    let metrics = ops.answer().unwrap();
+    let content_type = metrics.header("content-type").unwrap();
     assert!(content_type.starts_with("application/openmetrics-text"));
 }

@@ -1,4 +1,5 @@
-//! What is said of reviews: metrics that add up, log lines, and never a value of the pod (P4, T1, T4).
+//! What is said of reviews: metrics that add up, log lines, and never a value of the pod (P4, T1,
+//! T4).
 
 use crate::client::{Answer, JSON, post, request};
 use crate::metrics::{Metrics, other, reviews};

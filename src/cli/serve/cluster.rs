@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 /// The namespaces that the webhook configuration selects.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Namespaces")]
 pub(super) struct OptInFlags {
     /// Value of a namespace's label drydock.dev/job-pods with which its pods are changed; Events are written to these namespaces only
     #[arg(
@@ -81,7 +82,7 @@ pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Jo
         for_answers: server::Cluster {
             namespaces,
             read_labels: Arc::new(move |namespace| reads.read(&namespace)),
-            tell_author: Arc::new(move |notes| events.add(&notes)),
+            notify_author: Arc::new(move |notes| events.add(&notes)),
         },
         work: Box::pin(async move {
             // An older one does not have the kind, which the watches could only call unknown.

@@ -20,17 +20,16 @@ const RECONCILIATIONS_OF_A_LEAF: u32 = 12;
 
 /// How the certificate lives that drydock keeps itself.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Self-managed certificates")]
 pub(super) struct ManagedFlags {
-    /// Further DNS name or address of the certificate that drydock keeps itself, beside the Service's. Repeats
+    /// DNS name or address that the certificate must have beside the Service's. Repeats
     #[arg(
         long = "tls-name",
         value_name = "NAME",
         env = "DRYDOCK_TLS_NAME",
-        value_delimiter = ',',
-        requires = "cluster",
-        conflicts_with = "tls_cert_file"
+        value_delimiter = ','
     )]
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
 
     /// Name of the Service that the API server calls
     #[arg(
@@ -39,7 +38,7 @@ pub(super) struct ManagedFlags {
         default_value = NAME,
         env = "DRYDOCK_SERVICE"
     )]
-    service: String,
+    pub(super) service: String,
 
     /// Name of the MutatingWebhookConfiguration whose caBundle drydock writes
     #[arg(
@@ -151,9 +150,9 @@ async fn bring_into_use(
         let Some(new) = issued.borrow_and_update().clone() else {
             continue;
         };
-        match Certificate::from_pem(new.chain_pem.as_bytes(), new.key_pem.as_bytes()) {
+        match Certificate::from_leaf(&new.leaf) {
             Ok(certificate) => {
-                metrics.set_certificate_expiry(certificate.expires);
+                metrics.set_certificate_expiry(certificate.expires().as_second());
                 current.send_replace(Some(certificate));
             }
             Err(error) => tracing::error!(

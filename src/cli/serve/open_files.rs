@@ -1,12 +1,13 @@
-//! How many connections the process can have: each is an open file, and the kernel counts those.
+//! The limit of open files, which bounds the number of connections.
 //!
-//! Where accepting fails for want of one, nothing is closed to make room, and whoever is first with idle connections keeps the API server out.
+//! Without an open file the server cannot accept a connection, and so cannot evict another one:
+//! idle clients would keep the API server out.
 
-/// Open files that are not connections of the webhook port: those of the ops port, listeners, files that are read, and connections
-/// that have come but whose room another has not left yet.
+/// Open files that are not connections of the webhook port: the ops port, listeners, files that are
+/// read, and evicted connections that are still open.
 const OTHERS: usize = 256;
 
-/// Returns the number of connections to allow, with a warning if it is less than what is wanted.
+/// Returns the number of connections to allow, with a warning if it is less than wanted.
 pub(super) fn connections(wanted: usize) -> usize {
     let Some(open_files) = limit() else {
         return wanted;
@@ -14,13 +15,13 @@ pub(super) fn connections(wanted: usize) -> usize {
     let possible = open_files - OTHERS.min(open_files / 2);
     if wanted > possible {
         tracing::warn!(
-            "--max-connections {wanted} cannot be kept with at most {open_files} open files (ulimit -n), so it is {possible}"
+            "--max-connections is {possible} instead of {wanted}: the process can have {open_files} open files (ulimit -n)"
         );
     }
     wanted.min(possible)
 }
 
-/// The soft limit, where it is known and there is one.
+/// Returns the soft limit, if there is one.
 fn limit() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let of_files = limits

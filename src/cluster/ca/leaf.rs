@@ -4,7 +4,8 @@ use super::Issued;
 use super::plan::{Lifetimes, after};
 use super::secret::CaSecret;
 use super::webhook::TrustHistory;
-use crate::pki::authority::{Authority, BEFORE_NOW, CaCertificate, Leaf};
+use crate::pki::authority::{Authority, BEFORE_NOW, CaCertificate};
+use crate::pki::leaf::Leaf;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -22,9 +23,7 @@ impl Serving {
 
     pub(super) fn issued(&self) -> Issued {
         Issued {
-            chain_pem: self.leaf.certificate.clone(),
-            key_pem: self.leaf.key.clone(),
-            expires: self.leaf.expires,
+            leaf: self.leaf.clone(),
             authority: self.ca().name().to_owned(),
         }
     }
@@ -35,7 +34,12 @@ impl Serving {
         let life = self.leaf.expires.duration_since(self.leaf.signed);
         let life = Duration::try_from(life).unwrap_or_default();
         // The certificate's own bytes are random enough, and do not change.
-        let draw: u32 = self.leaf.certificate.bytes().map(u32::from).sum();
+        let draw: u32 = self
+            .leaf
+            .certificate()
+            .iter()
+            .map(|&byte| u32::from(byte))
+            .sum();
         let part = 2.0 / 3.0 - f64::from(draw % 256) / 256.0 / 15.0;
         after(self.leaf.signed, life.mul_f64(part))
     }

@@ -313,7 +313,7 @@ impl Reconciler {
             authority: authority.clone(),
         };
         let issued = serving.issued();
-        tracing::info!(authority = issued.authority, expires = %issued.expires, "a server certificate is signed");
+        tracing::info!(authority = issued.authority, expires = %issued.leaf.expires, "a server certificate is signed");
         let metrics = self.metrics.certificates();
         metrics.happened(CertificateEvent::LeafSigned);
         self.issued.send_replace(Some(issued));

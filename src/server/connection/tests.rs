@@ -1,12 +1,12 @@
 use super::*;
-use crate::server::Limits;
 use futures::FutureExt as _;
+use futures::future::{pending, ready};
 use tokio::sync::watch;
 
-fn guard(limits: Limits) -> Guard {
+fn connections(limits: Limits) -> Connections {
     let (policies, certificate) = (watch::channel(None).1, watch::channel(None).1);
     let metrics = Arc::new(Metrics::new());
-    Guard::new(&State::new(
+    Connections::of_webhook(&State::new(
         policies,
         certificate,
         metrics,
@@ -15,205 +15,216 @@ fn guard(limits: Limits) -> Guard {
     ))
 }
 
-fn with_connections(connections: usize) -> Guard {
-    guard(Limits {
-        connections,
+fn at_most(number: usize) -> Connections {
+    connections(Limits {
+        connections: number,
         ..Limits::default()
     })
 }
 
-/// A connection that has waited for that long.
-fn waiting(guard: &Guard, phase: Phase, seconds: u64) -> Arc<Connection> {
-    let connection = guard.admit().expect("there is room");
-    let mut progress = locked(&connection.progress);
-    progress.phase = phase;
-    progress.since = Instant::now() - Duration::from_secs(seconds);
-    drop(progress);
+/// A connection that has been in a phase for that many seconds.
+fn waiting(connections: &Connections, phase: Phase, seconds: u64) -> Arc<Connection> {
+    let connection = connections.admit().expect("one can be evicted");
+    connection.enter(phase);
+    since(&connection, seconds);
     connection
 }
 
+fn since(connection: &Connection, seconds: u64) {
+    let since = Instant::now() - Duration::from_secs(seconds);
+    connection.with(|status, _| status.since = since);
+}
+
+fn held(connections: &Connections) -> usize {
+    connections.0.table().held
+}
+
+fn phase(connection: &Connection) -> Option<Phase> {
+    connection.with(|status, _| Some(status.phase))
+}
+
 #[test]
-fn the_connection_that_has_used_up_most_of_its_time_makes_room() {
-    let guard = with_connections(4);
-    let idle = waiting(&guard, Phase::Idle, 14);
-    let begun = waiting(&guard, Phase::Handshake, 0);
-    let drips = waiting(&guard, Phase::Body, 1);
-    let stuck = waiting(&guard, Phase::Header, 4);
+fn the_connection_that_has_used_most_of_its_time_is_evicted() {
+    let port = at_most(4);
+    let idle = waiting(&port, Phase::Idle, 14);
+    let begun = waiting(&port, Phase::Handshake, 0);
+    let drips = waiting(&port, Phase::Body, 1);
+    let stuck = waiting(&port, Phase::Header, 4);
+    let mut new = Vec::new();
     for (goes, of) in [
         (&stuck, vec![&idle, &begun, &drips]),
         (&drips, vec![&idle, &begun]),
         (&idle, vec![&begun]),
     ] {
-        waiting(&guard, Phase::Handshake, 0);
-        assert_eq!(goes.made_room(), Some(MadeRoom::Connection));
-        assert!(of.iter().all(|stays| stays.made_room().is_none()));
+        new.push(waiting(&port, Phase::Handshake, 0));
+        assert_eq!(goes.evicted(), Some(Evicted::Connections));
+        assert!(of.iter().all(|stays| stays.evicted().is_none()));
     }
 }
 
 #[test]
-fn a_connection_that_is_being_answered_never_makes_room_and_where_all_are_nobody_is_let_in() {
-    let guard = with_connections(2);
-    let answered = waiting(&guard, Phase::Answering, 1000);
-    let idle = waiting(&guard, Phase::Idle, 1);
-    let also_answered = waiting(&guard, Phase::Answering, 1000);
-    assert_eq!(idle.made_room(), Some(MadeRoom::Connection));
-    assert_eq!(guard.admit().err(), Some(MadeRoom::Connection));
-    assert_eq!(answered.made_room(), None);
-    assert_eq!(also_answered.made_room(), None);
-    assert_eq!(locked(&guard.shared.open).len(), 2);
+fn a_connection_that_is_being_answered_is_never_evicted_and_among_such_only_none_is_admitted() {
+    let port = at_most(2);
+    let answered = waiting(&port, Phase::Answering, 1000);
+    let idle = waiting(&port, Phase::Idle, 1);
+    let also_answered = waiting(&port, Phase::Answering, 1000);
+    assert_eq!(idle.evicted(), Some(Evicted::Connections));
+    assert_eq!(port.admit().err(), Some(Evicted::Connections));
+    assert_eq!(answered.evicted(), None);
+    assert_eq!(also_answered.evicted(), None);
+    assert_eq!(
+        port.0
+            .table()
+            .open
+            .values()
+            .filter(|it| it.evicted.is_none())
+            .count(),
+        2
+    );
 }
 
 #[test]
-fn the_largest_body_makes_room_and_a_whole_one_never_does() {
-    let guard = guard(Limits {
+fn the_largest_body_is_evicted_and_one_that_is_being_answered_never() {
+    let port = connections(Limits {
         body_memory: 100,
         ..Limits::default()
     });
-    let [whole, large, small] = [0; 3].map(|_| waiting(&guard, Phase::Body, 0));
-    whole.hold(50);
+    let [whole, large, small] = [0; 3].map(|_| waiting(&port, Phase::Body, 0));
+    whole.hold_body(50);
     whole.enter(Phase::Answering);
-    large.hold(30);
-    small.hold(20);
-    assert_eq!(large.made_room(), None, "all of the room is for use");
-    small.hold(1);
-    assert_eq!(large.made_room(), Some(MadeRoom::Body));
-    small.hold(30);
-    assert_eq!(small.made_room(), Some(MadeRoom::Body));
-    assert_eq!(whole.made_room(), None);
+    large.hold_body(30);
+    small.hold_body(20);
+    assert_eq!(large.evicted(), None, "all of the memory may be used");
+    small.hold_body(1);
+    assert_eq!(large.evicted(), Some(Evicted::BodyMemory));
+    small.hold_body(30);
+    assert_eq!(small.evicted(), Some(Evicted::BodyMemory));
+    assert_eq!(whole.evicted(), None);
     whole.release_body();
-    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 0);
+    assert_eq!(held(&port), 0);
 }
 
 #[test]
-fn a_body_of_its_share_has_room_whatever_the_others_do() {
-    let guard = guard(Limits {
+fn a_body_of_its_share_is_never_evicted() {
+    let port = connections(Limits {
         body_memory: 1000,
         connections: 10,
         ..Limits::default()
     });
-    let good = waiting(&guard, Phase::Body, 0);
-    good.hold(99);
-    let greedy: Vec<_> = (0..9).map(|_| waiting(&guard, Phase::Body, 0)).collect();
+    let good = waiting(&port, Phase::Body, 0);
+    good.hold_body(99);
+    let greedy: Vec<_> = (0..9).map(|_| waiting(&port, Phase::Body, 0)).collect();
     for connection in greedy.iter().cycle().take(1000) {
-        if connection.made_room().is_none() {
-            connection.hold(7);
+        if connection.evicted().is_none() {
+            connection.hold_body(7);
         }
-        assert!(guard.shared.held.load(Ordering::Relaxed) <= 1000);
+        assert!(held(&port) <= 1000);
     }
-    assert_eq!(good.made_room(), None);
-    assert!(greedy.iter().any(|it| it.made_room().is_some()));
-}
-
-#[test]
-fn a_body_that_comes_whole_although_its_connection_made_room_is_answered() {
-    let guard = with_connections(1);
-    let late = waiting(&guard, Phase::Body, 1);
-    waiting(&guard, Phase::Handshake, 0);
-    assert_eq!(late.made_room(), Some(MadeRoom::Connection));
-    assert!(late.go_on(false).is_ok());
-    assert!(late.go_on(true).is_ok());
-    assert_eq!(locked(&late.progress).phase, Phase::Answering);
-}
-
-fn waits(connection: &Arc<Connection>) -> bool {
-    locked(&connection.progress).phase == Phase::Waiting
+    assert_eq!(good.evicted(), None);
+    assert!(greedy.iter().any(|it| it.evicted().is_some()));
 }
 
 #[tokio::test]
-async fn a_whole_body_whose_request_waits_makes_room_and_its_request_is_told_at_once() {
-    let guard = guard(Limits {
+async fn a_body_that_comes_whole_although_its_connection_is_evicted_is_answered() {
+    let port = at_most(1);
+    let late = waiting(&port, Phase::Body, 1);
+    let mut body = pin!(late.wait_for(Phase::Body, pending::<()>()));
+    assert!(body.as_mut().now_or_never().is_none());
+    let _next = waiting(&port, Phase::Handshake, 0);
+    assert_eq!(late.evicted(), Some(Evicted::Connections));
+    assert_eq!(body.now_or_never(), Some(Err(Evicted::Connections)));
+    assert_eq!(late.wait_for(Phase::Body, ready(7)).await, Ok(7));
+    assert_eq!(phase(&late), Some(Phase::Answering));
+}
+
+#[tokio::test]
+async fn a_complete_body_whose_request_waits_is_evicted_and_its_request_fails_at_once() {
+    let port = connections(Limits {
         body_memory: 100,
         ..Limits::default()
     });
-    let [large, judged, good] = [0; 3].map(|_| waiting(&guard, Phase::Body, 0));
-    judged.hold(40);
+    let [large, judged, good] = [0; 3].map(|_| waiting(&port, Phase::Body, 0));
+    judged.hold_body(40);
     judged.enter(Phase::Answering);
-    large.hold(60);
-    let request = Evictable::new(large.clone());
-    let mut turn = std::pin::pin!(request.wait_for(std::future::pending::<()>()));
-    assert!(turn.as_mut().now_or_never().is_none());
-    assert!(waits(&large));
-    good.hold(10);
-    assert_eq!(good.made_room(), None);
-    assert_eq!(judged.made_room(), None);
-    assert_eq!(turn.now_or_never(), Some(Err(MadeRoom::Body)));
+    large.hold_body(60);
+    let mut slot = pin!(large.wait_for(Phase::Waiting, pending::<()>()));
+    assert!(slot.as_mut().now_or_never().is_none());
+    assert_eq!(phase(&large), Some(Phase::Waiting));
+    good.hold_body(10);
+    assert_eq!(good.evicted(), None);
+    assert_eq!(judged.evicted(), None);
+    assert_eq!(slot.now_or_never(), Some(Err(Evicted::BodyMemory)));
     // It still has to be answered.
-    assert_eq!(locked(&large.progress).phase, Phase::Answering);
-    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 50);
+    assert_eq!(phase(&large), Some(Phase::Answering));
+    assert_eq!(held(&port), 50);
 }
 
 #[tokio::test]
 async fn a_request_that_has_waited_is_judged_and_not_evicted() {
-    let guard = with_connections(1);
-    let connection = waiting(&guard, Phase::Body, 0);
-    let request = Evictable::new(connection.clone());
-    assert_eq!(request.wait_for(std::future::ready(7)).await, Ok(7));
-    assert_eq!(guard.admit().err(), Some(MadeRoom::Connection));
+    let port = at_most(1);
+    let connection = waiting(&port, Phase::Body, 0);
+    let waited = connection.wait_for(Phase::Waiting, ready(7));
+    assert_eq!(waited.await, Ok(7));
+    assert_eq!(port.admit().err(), Some(Evicted::Connections));
 }
 
 #[test]
-fn a_connection_whose_request_waits_makes_room_for_another() {
-    let guard = with_connections(2);
-    let waits = waiting(&guard, Phase::Waiting, 1);
-    let _answered = waiting(&guard, Phase::Answering, 1000);
-    assert!(guard.admit().is_ok());
-    assert_eq!(waits.made_room(), Some(MadeRoom::Connection));
+fn a_connection_whose_request_waits_is_evicted_for_another() {
+    let port = at_most(2);
+    let waits = waiting(&port, Phase::Waiting, 1);
+    let _answered = waiting(&port, Phase::Answering, 1000);
+    assert!(port.admit().is_ok());
+    assert_eq!(waits.evicted(), Some(Evicted::Connections));
 }
 
 #[test]
-fn an_answer_that_its_client_does_not_read_counts_and_makes_room() {
-    let guard = guard(Limits {
+fn a_response_that_its_client_does_not_read_counts_and_is_evicted() {
+    let port = connections(Limits {
         body_memory: 100,
         ..Limits::default()
     });
-    let [deaf, good] = [0; 2].map(|_| waiting(&guard, Phase::Answering, 0));
-    deaf.hold(10);
-    deaf.note_answer();
-    deaf.hold_answer(90);
-    deaf.release_body();
+    let [deaf, good] = [0; 2].map(|_| waiting(&port, Phase::Answering, 0));
+    deaf.hold_body(10);
+    assert!(!deaf.answered(90));
     good.enter(Phase::Body);
-    good.hold(20);
-    assert_eq!(deaf.made_room(), Some(MadeRoom::Body));
-    assert_eq!(good.made_room(), None);
-    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 20);
+    good.hold_body(20);
+    assert_eq!(deaf.evicted(), Some(Evicted::BodyMemory));
+    assert_eq!(good.evicted(), None);
+    assert_eq!(held(&port), 20);
 }
 
 #[test]
-fn an_answer_counts_until_it_is_sent() {
-    let guard = with_connections(1);
-    let connection = waiting(&guard, Phase::Answering, 0);
-    connection.note_answer();
-    connection.hold_answer(90);
-    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 90);
-    connection.note_sent();
-    assert_eq!(guard.shared.held.load(Ordering::Relaxed), 0);
+fn a_response_counts_until_it_is_sent() {
+    let port = at_most(1);
+    let connection = waiting(&port, Phase::Answering, 0);
+    connection.answered(90);
+    assert_eq!(held(&port), 90);
+    connection.sent();
+    assert_eq!(held(&port), 0);
 }
 
 #[test]
 fn connections_that_have_carried_a_request_outlive_a_flood_unless_they_are_the_flood() {
-    let guard = with_connections(4);
+    let port = at_most(4);
     let kept_alive = |seconds| {
-        let connection = waiting(&guard, Phase::Answering, 0);
-        connection.note_answer();
-        locked(&connection.progress).since = Instant::now() - Duration::from_secs(seconds);
+        let connection = waiting(&port, Phase::Answering, 0);
+        connection.answered(0);
+        since(&connection, seconds);
         connection
     };
     let kept = [kept_alive(90), kept_alive(80)];
     let begun: Vec<_> = (0..10)
-        .map(|_| waiting(&guard, Phase::Handshake, 0))
+        .map(|_| waiting(&port, Phase::Handshake, 0))
         .collect();
-    assert!(kept.iter().all(|stays| stays.made_room().is_none()));
-    assert_eq!(
-        begun.iter().filter(|it| it.made_room().is_none()).count(),
-        2
-    );
-    // Half of the room is theirs, and no more.
+    assert!(kept.iter().all(|stays| stays.evicted().is_none()));
+    assert_eq!(begun.iter().filter(|it| it.evicted().is_none()).count(), 2);
+    // Half of all connections, and no more.
     let third = kept_alive(10);
-    let last = waiting(&guard, Phase::Handshake, 0);
-    assert_eq!(kept[0].made_room(), Some(MadeRoom::Connection));
+    let last = waiting(&port, Phase::Handshake, 0);
+    assert_eq!(kept[0].evicted(), Some(Evicted::Connections));
     assert!(
         [&kept[1], &third, &last]
             .iter()
-            .all(|stays| stays.made_room().is_none())
+            .all(|stays| stays.evicted().is_none())
     );
 }

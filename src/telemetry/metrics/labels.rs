@@ -1,359 +1,256 @@
-//! The values that labels of metrics have: closed sets, so that nobody's pods can make the families grow.
+//! The values of labels. They are closed sets, so that no client can make a family grow.
 
 use crate::core::admission::ReviewError;
 use crate::core::job_pod::NotJobPod;
+use crate::core::rules;
 use crate::core::verdict::{AuditReason, Outcome, SkipReason};
-use prometheus_client::encoding::EncodeLabelSet;
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct ReviewLabels {
-    pub(super) outcome: &'static str,
-    pub(super) reason: &'static str,
-}
+/// The labels of a sample.
+pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct ChangeLabels {
-    pub(super) change: &'static str,
-    pub(super) mode: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct StateLabels {
-    pub(super) state: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct LimitLabels {
-    pub(super) limit: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct ReloadLabels {
-    pub(super) what: &'static str,
-    pub(super) result: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct ReasonLabels {
-    pub(super) reason: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct LevelLabels {
-    pub(super) level: &'static str,
-}
-
-/// A bound that a client ran into.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limit {
-    /// The body is larger than allowed.
-    BodySize,
-    /// The body did not arrive in time.
-    BodyTime,
-    /// The headers did not arrive in time.
-    HeaderTime,
-    /// The TLS handshake did not end in time.
-    HandshakeTime,
-    /// A connection was idle for too long.
-    IdleTime,
-    /// There were too many connections, so one that had waited for long was closed.
-    Connections,
-    /// Too many bytes of bodies were coming, so the largest body was refused.
-    BodyMemory,
-    /// A large review waited too long for its turn to be judged.
-    ReviewQueue,
-    /// Too many reviews were waiting for the labels of namespaces.
-    NamespaceLabels,
-}
-
-impl Limit {
-    pub(super) const ALL: [Self; 9] = [
-        Self::BodySize,
-        Self::BodyTime,
-        Self::HeaderTime,
-        Self::HandshakeTime,
-        Self::IdleTime,
-        Self::Connections,
-        Self::BodyMemory,
-        Self::ReviewQueue,
-        Self::NamespaceLabels,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::BodySize => "body-size",
-            Self::BodyTime => "body-time",
-            Self::HeaderTime => "header-time",
-            Self::HandshakeTime => "handshake-time",
-            Self::IdleTime => "idle-time",
-            Self::Connections => "connections",
-            Self::BodyMemory => "body-memory",
-            Self::ReviewQueue => "review-queue",
-            Self::NamespaceLabels => "namespace-labels",
+/// Declares an enum of label values, with the name of each.
+macro_rules! label_values {
+    ($($(#[$doc:meta])* $enum:ident {
+        $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)*
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+        pub enum $enum {
+            $($(#[$variant_doc])* $variant,)*
         }
+
+        impl $enum {
+            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Returns the name in metrics and logs.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    )*};
+}
+
+label_values! {
+    /// A limit that a client reached.
+    Limit {
+        /// The body is too large.
+        BodySize = "body-size",
+        /// The body did not arrive in time.
+        BodyTime = "body-time",
+        /// The headers did not arrive in time.
+        HeaderTime = "header-time",
+        /// The TLS handshake did not end in time.
+        HandshakeTime = "handshake-time",
+        /// The connection was idle for too long.
+        IdleTime = "idle-time",
+        /// Too many connections: one was evicted, or the new one was not accepted.
+        Connections = "connections",
+        /// Bodies and unsent responses exceeded their memory limit: the largest was evicted.
+        BodyMemory = "body-memory",
+        /// A large review waited too long for its slot.
+        ReviewQueue = "review-queue",
+        /// Too many reviews waited for the labels of namespaces.
+        NamespaceLabels = "namespace-labels",
+    }
+
+    /// Why a review got an HTTP error, apart from the reasons of [`ReviewError`].
+    Failure {
+        /// Its body is too large.
+        BodySize = "body-size",
+        /// Its body did not arrive in time.
+        BodyTime = "body-time",
+        /// Its body ended early.
+        BodyCut = "body-cut",
+        /// It was evicted, or waited too long for its slot.
+        Overload = "overload",
+        /// The policies have not been read yet.
+        NotReady = "not-ready",
+        /// drydock panicked.
+        Bug = "bug",
+    }
+
+    /// Why a request is not a review. API servers send none of these.
+    OtherRequest {
+        /// The path is not that of a webhook.
+        Path = "path",
+        /// The method is not POST.
+        Method = "method",
+        /// The content type is not JSON.
+        ContentType = "content-type",
+        /// The request is not HTTP, or its headers are too large. The HTTP library answers it.
+        NotHttp = "not-http",
+        /// The body is not JSON.
+        NotJson = "not-json",
+        /// The body is JSON, but not an AdmissionReview.
+        WrongKind = "wrong-kind",
+    }
+
+    /// Why a TLS handshake failed.
+    HandshakeFailure {
+        /// The client refused drydock's certificate.
+        NotTrusted = "not-trusted",
+        /// drydock refused the client's certificate, or the client has none.
+        ClientCertificate = "client-certificate",
+        /// The handshake took too long.
+        Timeout = "timeout",
+        /// The connection was evicted.
+        Eviction = "eviction",
+        /// The client closed the connection.
+        Closed = "closed",
+        /// The client does not speak TLS, or shares no version or cipher with drydock.
+        Protocol = "protocol",
+    }
+
+    /// A file that is read again when its content changes.
+    Reloaded {
+        /// Policies.
+        Policies = "policies",
+        /// The server's certificate and key.
+        Certificate = "certificate",
+        /// The CA of clients.
+        ClientAuthority = "client-authority",
+    }
+
+    /// Result of writing an Event on a pod.
+    EventOutcome {
+        /// It was written.
+        Written = "written",
+        /// It had been written before.
+        Duplicate = "duplicate",
+        /// The API server refused it or did not answer.
+        Failed = "failed",
+    }
+
+    /// Why an Event was dropped before the API server was asked.
+    EventDrop {
+        /// The opted-in namespaces have not been listed yet.
+        NotListed = "not-listed",
+        /// The namespace has not opted in to changes.
+        NotOptedIn = "not-opted-in",
+        /// The budget of the namespace is used up.
+        Budget = "budget",
+        /// The queue is full.
+        Queue = "queue",
+    }
+
+    /// An event of self-managed certificates.
+    CertificateEvent {
+        /// This replica signed its own certificate.
+        LeafSigned = "leaf-signed",
+        /// A CA was created and used, because there was none.
+        CaCreated = "ca-created",
+        /// The next CA was published.
+        CaPublished = "ca-published",
+        /// The next CA became the one that signs.
+        CaPromoted = "ca-promoted",
+        /// A CA that had been removed was restored, because a certificate of it is in use.
+        CaKept = "ca-kept",
+        /// CAs without a certificate in use were removed.
+        CaDiscarded = "ca-discarded",
+        /// The `caBundle` of the webhooks was written.
+        BundleWritten = "bundle-written",
+        /// The `caBundle` was written again, because another client had changed it.
+        BundleOverwritten = "bundle-overwritten",
+    }
+
+    /// The resources of a watch.
+    WatchKind {
+        /// JobPodPolicies.
+        Policies = "policies",
+        /// Namespaces that opted in.
+        Namespaces = "namespaces",
+        /// Ingresses with addresses for policies.
+        Ingresses = "ingresses",
+        /// Services with addresses for policies.
+        Services = "services",
+        /// Gateways with addresses for policies.
+        Gateways = "gateways",
+        /// The Secret of the self-managed CA.
+        Secret = "secret",
+        /// The webhook configuration.
+        Webhook = "webhook",
+    }
+
+    /// Result of a live read of a namespace.
+    NamespaceRead {
+        /// The namespace exists.
+        Found = "found",
+        /// The namespace does not exist.
+        NotFound = "not-found",
+        /// The API server did not answer.
+        Failed = "failed",
+        /// Too many reads were in progress, so the API server was not asked.
+        Refused = "refused",
     }
 }
 
-/// Why a review got an HTTP error instead of an AdmissionReview.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Failure {
-    /// The review cannot be read.
-    Review(&'static str),
-    /// Its body is larger than allowed.
-    BodySize,
-    /// Its body did not arrive in time.
-    BodyTime,
-    /// Its body was cut short.
-    BodyCut,
-    /// It was evicted, or it waited too long for its turn.
-    Overload,
-    /// The policies have not been read yet.
-    NotReady,
-    /// drydock itself failed.
-    Bug,
+/// Returns the label of every value.
+pub(super) fn every<T: Copy>(
+    key: &'static str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> impl Iterator<Item = Labels<1>> {
+    all.iter().map(move |value| [(key, name(*value))])
 }
 
-impl Failure {
-    const OTHERS: [Self; 6] = [
-        Self::BodySize,
-        Self::BodyTime,
-        Self::BodyCut,
-        Self::Overload,
-        Self::NotReady,
-        Self::Bug,
-    ];
-
-    /// Returns the name that metrics and logs use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Review(name) => name,
-            Self::BodySize => "body-size",
-            Self::BodyTime => "body-time",
-            Self::BodyCut => "body-cut",
-            Self::Overload => "overload",
-            Self::NotReady => "not-ready",
-            Self::Bug => "bug",
-        }
-    }
+pub(super) fn review(outcome: &'static str, reason: &'static str) -> Labels<2> {
+    [("outcome", outcome), ("reason", reason)]
 }
 
-/// Why a request is not a review. An API server sends none of these.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OtherRequest {
-    /// The path is not that of a webhook.
-    Path,
-    /// The method is not POST.
-    Method,
-    /// The content type is not JSON.
-    ContentType,
-    /// The request is not HTTP, or its headers are too large. The HTTP library answers it.
-    NotHttp,
-    /// The body is not JSON.
-    NotJson,
-    /// The body is JSON but not an AdmissionReview.
-    WrongKind,
+pub(super) fn change(change: &'static str, mode: &'static str) -> Labels<2> {
+    [("change", change), ("mode", mode)]
 }
 
-impl OtherRequest {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Path,
-        Self::Method,
-        Self::ContentType,
-        Self::NotHttp,
-        Self::NotJson,
-        Self::WrongKind,
-    ];
-
-    /// Returns the name that metrics and logs use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Method => "method",
-            Self::ContentType => "content-type",
-            Self::NotHttp => "not-http",
-            Self::NotJson => "not-json",
-            Self::WrongKind => "wrong-kind",
-        }
-    }
+pub(super) fn reload(what: Reloaded, result: &'static str) -> Labels<2> {
+    [("what", what.name()), ("result", result)]
 }
 
-/// Why a TLS handshake failed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum HandshakeFailure {
-    /// The client refused drydock's certificate.
-    NotTrusted,
-    /// drydock refused the client's certificate, or the client has none.
-    ClientCertificate,
-    /// drydock has no certificate yet.
-    NoCertificate,
-    /// The handshake took too long.
-    Timeout,
-    /// The connection was evicted.
-    Eviction,
-    /// The client closed the connection.
-    Closed,
-    /// The client does not speak TLS, or no version or cipher that drydock speaks.
-    Protocol,
+/// `reason` is empty unless the Event was dropped.
+pub(super) fn event(outcome: &'static str, reason: &'static str) -> Labels<2> {
+    [("outcome", outcome), ("reason", reason)]
 }
 
-impl HandshakeFailure {
-    pub(super) const ALL: [Self; 7] = [
-        Self::NotTrusted,
-        Self::ClientCertificate,
-        Self::NoCertificate,
-        Self::Timeout,
-        Self::Eviction,
-        Self::Closed,
-        Self::Protocol,
-    ];
-
-    /// Returns the name that metrics and logs use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NotTrusted => "not-trusted",
-            Self::ClientCertificate => "client-certificate",
-            Self::NoCertificate => "no-certificate",
-            Self::Timeout => "timeout",
-            Self::Eviction => "eviction",
-            Self::Closed => "closed",
-            Self::Protocol => "protocol",
-        }
-    }
-}
-
-/// Something that is read again when its file changes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reloaded {
-    /// Policy files.
-    Policies,
-    /// The server's certificate.
-    Certificate,
-    /// The authority of the clients that are answered.
-    ClientAuthority,
-}
-
-impl Reloaded {
-    pub(super) const ALL: [Self; 3] = [Self::Policies, Self::Certificate, Self::ClientAuthority];
-
-    /// Returns the name that metrics and logs use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Policies => "policies",
-            Self::Certificate => "certificate",
-            Self::ClientAuthority => "client-authority",
-        }
-    }
-}
-
-/// What the API server made of an Event on a pod.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum EventOutcome {
-    /// It was written.
-    Written,
-    /// It had been written already.
-    Duplicate,
-    /// The API server did not take it.
-    Failed,
-}
-
-impl EventOutcome {
-    const ALL: [Self; 3] = [Self::Written, Self::Duplicate, Self::Failed];
-
-    pub(super) fn labels(self) -> EventLabels {
-        let outcome = match self {
-            Self::Written => "written",
-            Self::Duplicate => "duplicate",
-            Self::Failed => "failed",
-        };
-        EventLabels {
-            outcome,
-            reason: "",
-        }
-    }
-}
-
-/// Why an Event was dropped before the API server was asked.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum EventDrop {
-    /// The namespaces that opted in have not been listed yet.
-    NotListed,
-    /// The namespace has not opted in to changes of its pods.
-    NotOptedIn,
-    /// The budget of the namespace is used up.
-    Budget,
-    /// Too many were waiting.
-    Queue,
-}
-
-impl EventDrop {
-    const ALL: [Self; 4] = [Self::NotListed, Self::NotOptedIn, Self::Budget, Self::Queue];
-
-    pub(super) fn labels(self) -> EventLabels {
-        let reason = match self {
-            Self::NotListed => "not-listed",
-            Self::NotOptedIn => "not-opted-in",
-            Self::Budget => "budget",
-            Self::Queue => "queue",
-        };
-        EventLabels {
-            outcome: "dropped",
-            reason,
-        }
-    }
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub(super) struct EventLabels {
-    pub(super) outcome: &'static str,
-    /// Empty but for those that were dropped.
-    pub(super) reason: &'static str,
-}
-
-/// Returns every outcome of an Event with each of its reasons.
-pub(super) fn event_labels() -> impl Iterator<Item = EventLabels> {
-    let outcomes = EventOutcome::ALL.into_iter().map(EventOutcome::labels);
-    outcomes.chain(EventDrop::ALL.into_iter().map(EventDrop::labels))
-}
-
-/// Returns every outcome with each of its reasons.
-pub(super) fn review_labels() -> Vec<ReviewLabels> {
+pub(super) fn every_review() -> impl Iterator<Item = Labels<2>> {
     let skipped = [
         SkipReason::NotPodCreation,
         SkipReason::ExcludedNamespace,
         SkipReason::NoPolicy,
     ];
-    let skipped = skipped
-        .into_iter()
-        .chain(NotJobPod::ALL.map(SkipReason::NotJobPod))
-        .map(Outcome::Skipped);
+    let not_job_pod = NotJobPod::ALL.into_iter().map(SkipReason::NotJobPod);
     let audited = [
         AuditReason::WouldMutate,
         AuditReason::WouldDeny,
         AuditReason::NothingToChange,
-    ]
-    .map(Outcome::Audited);
+    ];
     let outcomes = [Outcome::Mutated, Outcome::Unchanged, Outcome::Denied]
         .into_iter()
-        .chain(skipped)
-        .chain(audited);
-    let answered = outcomes.map(|outcome| ReviewLabels {
-        outcome: outcome.name(),
-        reason: outcome.reason(),
-    });
-    // What is not JSON is not a review.
-    let unreadable = ReviewError::NAMES
+        .chain(skipped.into_iter().chain(not_job_pod).map(Outcome::Skipped))
+        .chain(audited.map(Outcome::Audited));
+    // A body that is not JSON is not a review.
+    let failed = ReviewError::NAMES
         .into_iter()
         .filter(|name| *name != OtherRequest::NotJson.name())
-        .map(Failure::Review);
-    let failures = unreadable.chain(Failure::OTHERS);
-    answered
-        .chain(failures.map(|failure| ReviewLabels {
-            outcome: "failed",
-            reason: failure.name(),
-        }))
-        .collect()
+        .chain(Failure::ALL.iter().map(|failure| failure.name()));
+    outcomes
+        .map(|outcome| review(outcome.name(), outcome.reason()))
+        .chain(failed.map(|reason| review("failed", reason)))
+}
+
+pub(super) fn every_change() -> impl Iterator<Item = Labels<2>> {
+    let names = rules::change::NAMES.iter();
+    names.flat_map(|name| ["enforce", "audit"].map(|mode| change(name, mode)))
+}
+
+pub(super) fn every_reload() -> impl Iterator<Item = Labels<2>> {
+    let files = Reloaded::ALL.iter();
+    files.flat_map(|what| ["good", "bad"].map(|result| reload(*what, result)))
+}
+
+pub(super) fn every_event() -> impl Iterator<Item = Labels<2>> {
+    let outcomes = EventOutcome::ALL.iter().map(|it| event(it.name(), ""));
+    let drops = EventDrop::ALL.iter().map(|it| event("dropped", it.name()));
+    outcomes.chain(drops)
 }

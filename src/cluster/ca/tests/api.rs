@@ -157,7 +157,10 @@ impl World {
     pub(super) fn check(&mut self, step: usize) {
         let now = self.now().wall;
         for issued in self.issued() {
-            assert!(now < issued.expires, "step {step}: {issued:?} at {now}");
+            assert!(
+                now < issued.leaf.expires,
+                "step {step}: {issued:?} at {now}"
+            );
         }
         if !self.is_away() {
             assert_eq!(self.issued().count(), self.serving.len(), "step {step}");
@@ -169,7 +172,7 @@ impl World {
 
     fn check_trust(&self, trusted: &BTreeSet<String>) {
         let now = self.now().wall;
-        for issued in self.issued().filter(|issued| now < issued.expires) {
+        for issued in self.issued().filter(|issued| now < issued.leaf.expires) {
             assert!(
                 trusted.contains(&issued.authority),
                 "{issued:?} is not trusted at {now}: {trusted:?}"
@@ -183,7 +186,7 @@ impl World {
             assert!(before.is_none(), "what is served is not taken back");
             return;
         };
-        let has_expired = before.expires <= self.now().wall;
+        let has_expired = before.leaf.expires <= self.now().wall;
         if before.authority == now.authority || has_expired {
             return;
         }

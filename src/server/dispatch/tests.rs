@@ -35,8 +35,8 @@ fn missing(_: &[u8], _: Context<'_>) -> Judged {
     Err(ReviewError::Missing("request"))
 }
 
-fn is_judged(judged: &Result<Answer, Unanswered>) -> bool {
-    matches!(judged, Err(Unanswered::Review(ReviewError::Missing(_))))
+fn is_judged(judged: &Result<Answer, DispatchError>) -> bool {
+    matches!(judged, Err(DispatchError::Review(ReviewError::Missing(_))))
 }
 
 #[tokio::test]
@@ -78,22 +78,22 @@ async fn large_reviews_are_judged_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_large_review_that_gets_no_turn_in_time_is_refused_and_counted() {
+async fn a_large_review_that_gets_no_slot_in_time_is_refused_and_counted() {
     let mut state = state(Limits::default(), missing);
-    state.turns.turn_time = Duration::ZERO;
-    let turn = state.turns.large.clone().acquire_owned().await.unwrap();
+    state.slots.time = Duration::ZERO;
+    let slot = state.slots.large.clone().acquire_owned().await.unwrap();
     let judged = judge(&state, &of_size(LARGE + 1)).await;
-    assert!(matches!(judged, Err(Unanswered::NoTurn)));
+    assert!(matches!(judged, Err(DispatchError::NoSlot)));
     let counted = "drydock_limit_hits_total{limit=\"review-queue\"} 1\n";
     assert!(state.metrics.encode().contains(counted));
     assert!(is_judged(&judge(&state, &of_size(LARGE)).await));
-    drop(turn);
-    state.turns.turn_time = TURN_TIME;
+    drop(slot);
+    state.slots.time = SLOT_TIME;
     assert!(is_judged(&judge(&state, &of_size(LARGE + 1)).await));
 }
 
 #[tokio::test]
-async fn a_bug_in_a_large_review_costs_neither_the_turn_nor_the_process() {
+async fn a_bug_in_a_large_review_costs_neither_the_slot_nor_the_process() {
     #[allow(clippy::panic, reason = "the bug")]
     fn review(_: &[u8], _: Context<'_>) -> Judged {
         panic!("a bug")
@@ -101,7 +101,7 @@ async fn a_bug_in_a_large_review_costs_neither_the_turn_nor_the_process() {
     let state = state(Limits::default(), review);
     for _ in 0..3 {
         let judged = judge(&state, &of_size(LARGE + 1)).await;
-        assert!(matches!(judged, Err(Unanswered::Bug)));
+        assert!(matches!(judged, Err(DispatchError::Bug)));
     }
 }
 
@@ -142,7 +142,7 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
                 READS.fetch_add(1, Ordering::SeqCst);
                 Box::pin(pending())
             }),
-            tell_author: Arc::new(|_| {}),
+            notify_author: Arc::new(|_| {}),
         }),
         ..asking(16)
     };
@@ -159,13 +159,13 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
     for judged in now.into_iter().flatten() {
         assert!(matches!(
             judged,
-            Err(Unanswered::Review(ReviewError::NamespaceNotRead(_)))
+            Err(DispatchError::Review(ReviewError::NamespaceNotRead(_)))
         ));
     }
     assert_eq!(READS.load(Ordering::SeqCst), 2);
     let counted = "drydock_limit_hits_total{limit=\"namespace-labels\"} 18\n";
     assert!(state.metrics.encode().contains(counted));
-    // Whoever goes makes room for the next.
+    // The place of one that ends is free for the next.
     drop(waiting.remove(0));
     let next = of_size(LARGE);
     assert!(judge(&state, &next).now_or_never().is_none());
@@ -180,7 +180,7 @@ async fn a_large_review_finds_the_labels_that_are_known_and_reads_no_others() {
         cluster: Some(Cluster {
             namespaces,
             read_labels: Arc::new(|_| Box::pin(async { Err("nobody is to ask".to_owned()) })),
-            tell_author: Arc::new(|_| {}),
+            notify_author: Arc::new(|_| {}),
         }),
         ..asking(16)
     };

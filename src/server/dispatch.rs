@@ -1,17 +1,15 @@
-//! Judging: on which thread a review is judged, how many at a time, and how long it waits before.
+//! Dispatch: on which thread a review is judged, how many at a time, and how long it waits before.
 //!
-//! A small review takes some microseconds, less than a switch of threads, so it is judged at once on
-//! the thread that serves its connection. A large one is judged on a blocking thread, while
-//! handshakes and small reviews go on. Large ones are judged one at a time: what one becomes in
-//! memory, its structures, plan, notes and answer, is a multiple of its body, and so that multiple
-//! counts once and not for each review in flight. Two at a time would gain nothing on the one CPU
-//! that a webhook has.
+//! A small review takes microseconds, less than a switch of threads, so it is judged on the thread
+//! that serves its connection. A large one is judged on a blocking thread, while handshakes and
+//! small reviews go on. Large reviews are judged one at a time: the memory that one takes for its
+//! structures, plan and response is a multiple of its body. Two at a time would gain nothing on the
+//! one CPU that a webhook has.
 //!
-//! A review that waits, for its turn or for the labels of its namespace, can be evicted.
+//! A review that waits for its slot, or for the labels of its namespace, can be evicted.
 
-use super::Limits;
-use super::State;
-use super::connection::{Evictable, MadeRoom};
+use super::connection::{Connection, Evicted, Phase};
+use super::{Limits, State};
 use crate::core::admission::{self, Answer, Context, ReviewError};
 use crate::core::policy::set::Labels;
 use crate::core::policy::{Mode, PolicySet};
@@ -24,42 +22,41 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Size of a body from which on a review is large, bytes. Reviews of real job pods have 30 to 60 kB. At the bounds, one of
-/// twice this size took a tenth of a second.
+/// Size of a body above which a review is large, in bytes. Reviews of real job pods have 30 to
+/// 60 kB. At the bounds, a review of twice this size took a tenth of a second.
 const LARGE: usize = 96 << 10;
 
-/// Time for the turn of a large review; the API server waits five seconds for the whole.
-const TURN_TIME: Duration = Duration::from_secs(2);
+/// Time that a large review waits for its slot. The API server waits 5 s in all.
+const SLOT_TIME: Duration = Duration::from_secs(2);
 
 /// Time for the labels of a namespace.
 const LABELS_TIME: Duration = Duration::from_secs(2);
 
-/// Of so many connections, one may wait for the labels of a namespace.
-const CONNECTIONS_A_LABEL_READER: usize = 8;
+/// One of this many connections may wait for the labels of a namespace.
+const CONNECTIONS_PER_LABEL_READ: usize = 8;
 
-/// How many reviews are judged on blocking threads, or wait for labels, at one time.
+/// Limits of the reviews that are judged on a blocking thread, or that wait for labels.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns {
+pub(crate) struct Slots {
     large: Arc<Semaphore>,
-    label_readers: Arc<Semaphore>,
-    /// How long a large review waits for its turn.
-    turn_time: Duration,
+    label_reads: Arc<Semaphore>,
+    time: Duration,
 }
 
-impl Turns {
+impl Slots {
     pub(super) fn new(limits: Limits) -> Self {
-        let label_readers = (limits.connections / CONNECTIONS_A_LABEL_READER).max(1);
+        let label_reads = (limits.connections / CONNECTIONS_PER_LABEL_READ).max(1);
         Self {
             large: Arc::new(Semaphore::new(1)),
-            label_readers: Arc::new(Semaphore::new(label_readers)),
-            turn_time: TURN_TIME,
+            label_reads: Arc::new(Semaphore::new(label_reads)),
+            time: SLOT_TIME,
         }
     }
 }
 
-/// Why a body that was read whole gets no answer.
+/// Why a review whose body was read gets no AdmissionReview. A sentence for the job's author.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(super) enum DispatchError {
     #[error(
         "drydock has just started and has not read its policies yet; try again in a few seconds"
     )]
@@ -67,11 +64,11 @@ pub(super) enum Unanswered {
     #[error(transparent)]
     Review(#[from] ReviewError),
     #[error("drydock is overloaded: {0}; try again in a few seconds")]
-    Evicted(#[from] MadeRoom),
+    Evicted(#[from] Evicted),
     #[error(
         "drydock is overloaded: too many large pods are being created; try again in a few seconds"
     )]
-    NoTurn,
+    NoSlot,
     #[error(
         "drydock failed on this pod because of a bug of its own; please tell the platform team"
     )]
@@ -82,14 +79,14 @@ pub(super) enum Unanswered {
 pub(super) struct Request {
     pub(super) mode: Mode,
     pub(super) body: Bytes,
-    /// Its connection, where it came over one.
-    pub(super) connection: Option<Evictable>,
+    /// None in tests of the router.
+    pub(super) connection: Option<Arc<Connection>>,
 }
 
 /// Judges a review with the labels of its namespace, if a policy selects by them.
-pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Unanswered> {
+pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, DispatchError> {
     let policies = state.policies.borrow().clone();
-    let policies = policies.ok_or(Unanswered::NotReady)?;
+    let policies = policies.ok_or(DispatchError::NotReady)?;
     let labels = if policies.asks_for_namespace_labels() {
         labels(state, request).await?
     } else {
@@ -99,22 +96,19 @@ pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Un
     if body.len() <= LARGE {
         return judge_now(state, &policies, *mode, body, labels.as_ref());
     }
-    let turn = timeout(
-        state.turns.turn_time,
-        state.turns.large.clone().acquire_owned(),
-    );
-    let Ok(Ok(turn)) = wait_for(request, turn).await? else {
+    let slot = timeout(state.slots.time, state.slots.large.clone().acquire_owned());
+    let Ok(Ok(slot)) = wait_for(request, slot).await? else {
         state.metrics.limit_hit(Limit::ReviewQueue);
-        return Err(Unanswered::NoTurn);
+        return Err(DispatchError::NoSlot);
     };
     let (state, mode, body) = (state.clone(), *mode, body.clone());
     let judged = tokio::task::spawn_blocking(move || {
-        // The turn ends with the work, also where the client is gone by then.
-        let _turn = turn;
-        let _judging = state.progress.judging(Instant::now());
+        // The slot is free when the work ends, even if the client has gone by then.
+        let _slot = slot;
+        let _running = state.watchdog.review_started(Instant::now());
         judge_now(&state, &policies, mode, &body, labels.as_ref())
     });
-    judged.await.unwrap_or(Err(Unanswered::Bug))
+    judged.await.unwrap_or(Err(DispatchError::Bug))
 }
 
 fn judge_now(
@@ -123,22 +117,22 @@ fn judge_now(
     mode: Mode,
     body: &[u8],
     labels: Option<&Labels>,
-) -> Result<Answer, Unanswered> {
+) -> Result<Answer, DispatchError> {
     let context = Context {
         policies,
         mode,
         namespace_labels: labels,
         own_namespace: &state.own_namespace,
     };
-    // A bug must not end the connection: the failurePolicy decides whether the pod is admitted.
+    // A panic must not close the connection: the failurePolicy decides about the pod.
     catch_unwind(AssertUnwindSafe(|| (state.review)(body, context)))
-        .map_err(|_| Unanswered::Bug)?
-        .map_err(Unanswered::Review)
+        .map_err(|_| DispatchError::Bug)?
+        .map_err(DispatchError::Review)
 }
 
-/// Returns the labels of the review's namespace, from memory or from the API server; `None` without
-/// a cluster or without a namespace.
-async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, Unanswered> {
+/// Returns the labels of the review's namespace, from the watch or by a read; `None` without a
+/// cluster or without a namespace.
+async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, DispatchError> {
     let (Some(cluster), Some(namespace)) = (&state.cluster, admission::namespace(&request.body))
     else {
         return Ok(None);
@@ -152,9 +146,9 @@ async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, Unan
             namespace = namespace.as_str(),
             "the namespace's labels cannot be read: {problem}"
         );
-        Unanswered::Review(ReviewError::NamespaceNotRead(namespace.clone()))
+        DispatchError::Review(ReviewError::NamespaceNotRead(namespace.clone()))
     };
-    let Ok(_reader) = state.turns.label_readers.try_acquire() else {
+    let Ok(_read) = state.slots.label_reads.try_acquire() else {
         state.metrics.limit_hit(Limit::NamespaceLabels);
         return Err(not_read("too many reviews wait for labels"));
     };
@@ -169,9 +163,9 @@ async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, Unan
     }
 }
 
-async fn wait_for<T>(request: &Request, future: impl Future<Output = T>) -> Result<T, MadeRoom> {
+async fn wait_for<T>(request: &Request, future: impl Future<Output = T>) -> Result<T, Evicted> {
     match &request.connection {
-        Some(connection) => connection.wait_for(future).await,
+        Some(connection) => connection.wait_for(Phase::Waiting, future).await,
         None => Ok(future.await),
     }
 }

@@ -1,6 +1,7 @@
-//! Which clients are answered, where not every one is: those that show a certificate of an authority, perhaps of certain names only.
+//! The CA of clients: only clients with a certificate of this CA, and of certain names, complete
+//! the TLS handshake.
 //!
-//! The handshake decides, before a byte of a request is read. Both can change under a running server; connections that are open stay.
+//! The CA can change under a running server. Open connections stay.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -19,18 +20,18 @@ use x509_cert::der::oid::db::rfc4519::CN;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-/// The clients that are answered.
+/// A CA of clients, with the names that are allowed.
 #[derive(Clone, Debug)]
-pub struct Clients {
+pub struct ClientCa {
     verifier: Arc<dyn ClientCertVerifier>,
     names: Arc<[String]>,
 }
 
-/// Why an authority of clients cannot be used.
+/// Why a CA of clients cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientsError {
-    /// The file holds no certificate.
-    #[error("the file holds no PEM certificate (BEGIN CERTIFICATE)")]
+pub enum ClientCaError {
+    /// The file has no certificate.
+    #[error("the file has no PEM certificate (BEGIN CERTIFICATE)")]
     NoCertificate,
     /// The file is not PEM.
     #[error("the file is not PEM")]
@@ -38,32 +39,32 @@ pub enum ClientsError {
     /// A certificate is not X.509.
     #[error("certificate {0} of the file cannot be used")]
     NotX509(usize, #[source] Error),
-    /// No client could be verified.
+    /// The certificates cannot verify clients.
     #[error("clients cannot be verified by the certificates of the file")]
     Unusable(#[source] VerifierBuilderError),
 }
 
-impl Clients {
-    /// Reads the authorities, PEM, of which one has to have signed a client's certificate. Where names are given, one of them has to be its
-    /// common name or one of its DNS names.
+impl ClientCa {
+    /// Reads the CA certificates, PEM. With names, a client's certificate must have one of them as
+    /// its common name or as a DNS name.
     ///
     /// # Errors
-    /// Where there is no certificate, or one that cannot be read.
-    pub fn from_pem(authorities: &[u8], names: &[String]) -> Result<Self, ClientsError> {
+    /// If there is no certificate, or one that cannot be read.
+    pub fn from_pem(authorities: &[u8], names: &[String]) -> Result<Self, ClientCaError> {
         let mut roots = RootCertStore::empty();
         for (index, authority) in CertificateDer::pem_slice_iter(authorities).enumerate() {
-            let authority = authority.map_err(ClientsError::Pem)?;
+            let authority = authority.map_err(ClientCaError::Pem)?;
             let added = roots.add(authority);
-            added.map_err(|error| ClientsError::NotX509(index + 1, error))?;
+            added.map_err(|error| ClientCaError::NotX509(index + 1, error))?;
         }
         if roots.is_empty() {
-            return Err(ClientsError::NoCertificate);
+            return Err(ClientCaError::NoCertificate);
         }
         let provider = CryptoProvider::get_default().expect("main installs a crypto provider");
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
         Ok(Self {
-            verifier: verifier.map_err(ClientsError::Unusable)?,
+            verifier: verifier.map_err(ClientCaError::Unusable)?,
             names: names.into(),
         })
     }
@@ -74,12 +75,13 @@ impl Clients {
         }
         let shown = names_of(certificate).map_err(|_| CertificateError::BadEncoding)?;
         let mut allowed = self.names.iter();
-        // DNS names know no case, and nobody is served by a common name that differs by case only.
+        // DNS names have no case; common names that differ only in case are not worth a
+        // distinction.
         Ok(allowed.any(|allowed| shown.iter().any(|name| name.eq_ignore_ascii_case(allowed))))
     }
 }
 
-/// The common name and the DNS names of a certificate.
+/// Returns the common name and the DNS names of a certificate.
 fn names_of(certificate: &CertificateDer<'_>) -> x509_cert::der::Result<Vec<String>> {
     let certificate = x509_cert::Certificate::from_der(certificate)?;
     let tbs = &certificate.tbs_certificate;
@@ -97,18 +99,22 @@ fn names_of(certificate: &CertificateDer<'_>) -> x509_cert::der::Result<Vec<Stri
     Ok(names)
 }
 
-/// Asks, in each handshake, the clients that are allowed then.
-#[derive(Debug)]
-pub(super) struct Gate(pub(super) watch::Receiver<Clients>);
+/// Verifies clients by the current CA.
+pub(super) fn verifier(clients: watch::Receiver<ClientCa>) -> Arc<dyn ClientCertVerifier> {
+    Arc::new(Verifier(clients))
+}
 
-impl Gate {
-    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
-        self.0.borrow().verifier.clone()
+#[derive(Debug)]
+struct Verifier(watch::Receiver<ClientCa>);
+
+impl Verifier {
+    fn current(&self) -> ClientCa {
+        self.0.borrow().clone()
     }
 }
 
-impl ClientCertVerifier for Gate {
-    /// No hint: a client that has a certificate shows it.
+impl ClientCertVerifier for Verifier {
+    /// No hints: every client with a certificate sends it.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -119,11 +125,11 @@ impl ClientCertVerifier for Gate {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let clients = self.0.borrow().clone();
-        let verified = clients
+        let ca = self.current();
+        let verified = ca
             .verifier
             .verify_client_cert(end_entity, intermediates, now)?;
-        if clients.allows(end_entity)? {
+        if ca.allows(end_entity)? {
             Ok(verified)
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())
@@ -136,8 +142,8 @@ impl ClientCertVerifier for Gate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier()
-            .verify_tls12_signature(message, certificate, signature)
+        let verifier = self.current().verifier;
+        verifier.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -146,11 +152,11 @@ impl ClientCertVerifier for Gate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier()
-            .verify_tls13_signature(message, certificate, signature)
+        let verifier = self.current().verifier;
+        verifier.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier().supported_verify_schemes()
+        self.current().verifier.supported_verify_schemes()
     }
 }

@@ -1,0 +1,97 @@
+//! The banner: where the server listens, the policies in force, and a curl line that works as it
+//! is.
+
+use super::certificate::DevelopmentCa;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A review of GitLab Runner 19.3.0 with a Secret at /certs/client and a stale address.
+const REVIEW: &[u8] =
+    include_bytes!("../../../tests/fixtures/reviews/runner/19.3.0-secret-certs.json");
+
+/// Files for the curl line, removed when this is dropped.
+pub(super) struct Example {
+    /// None where the files cannot be written, as with a read-only root.
+    directory: Option<TempDir>,
+}
+
+impl Example {
+    pub(super) fn write(ca: Option<&DevelopmentCa>) -> Self {
+        let written = || -> std::io::Result<TempDir> {
+            let directory = TempDir::with_prefix("drydock-")?;
+            std::fs::write(directory.path().join("review.json"), REVIEW)?;
+            if let Some(ca) = ca {
+                std::fs::write(directory.path().join("ca.crt"), &ca.pem)?;
+            }
+            Ok(directory)
+        };
+        Self {
+            directory: written().ok(),
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        let directory = self.directory.as_ref()?;
+        Some(directory.path().join(name))
+    }
+}
+
+/// Writes the banner. The server runs even if it cannot be written.
+pub(super) fn write(
+    stderr: &mut impl Write,
+    webhook: SocketAddr,
+    ops: SocketAddr,
+    policies: &[String],
+    ca: Option<&DevelopmentCa>,
+    example: Option<&Example>,
+) {
+    let policies = match policies {
+        [] => "none".to_owned(),
+        policies => policies.join(", "),
+    };
+    let curl = example.map(|example| curl_line(webhook, ca, example));
+    let text = format!(
+        "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}\n\
+         policies in force: {policies}\n{curl}",
+        version = env!("CARGO_PKG_VERSION"),
+        curl = curl.unwrap_or_default(),
+    );
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
+}
+
+fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example) -> String {
+    // The CA of certificate files is unknown here.
+    let ca = ca.and_then(|ca| ca.file.clone().or_else(|| example.path("ca.crt")));
+    let trust = ca.map_or("--insecure".to_owned(), |file| {
+        format!("--cacert {}", quoted(&file))
+    });
+    let review = example
+        .path("review.json")
+        .map_or_else(|| "review.json".to_owned(), |path| quoted(&path));
+    let url = format!(
+        "https://{}/mutate",
+        SocketAddr::new(reachable(webhook.ip()), webhook.port())
+    );
+    format!(
+        "try it on the pod of a real runner:\n\
+         curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}\n"
+    )
+}
+
+/// Returns an address to call if the server listens on every address.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+/// Quotes a path for a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}

@@ -1,0 +1,48 @@
+//! The CA of clients, from a file.
+
+use super::reload::{Reloader, problem};
+use crate::pki::client_ca::ClientCa;
+use crate::telemetry::metrics::Reloaded;
+use anyhow::Error;
+use clap::Args;
+use std::path::PathBuf;
+use tokio::sync::watch;
+
+const FLAG: &str = "--client-ca-file";
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Client certificates")]
+pub(super) struct ClientFlags {
+    /// Answer only clients with a certificate of a CA in this PEM file, read again when its content
+    /// changes
+    #[arg(long, value_name = "FILE", env = "DRYDOCK_CLIENT_CA_FILE")]
+    client_ca_file: Option<PathBuf>,
+
+    /// Common name or DNS name that a client's certificate must have. Repeats
+    #[arg(
+        long = "client-name",
+        value_name = "NAME",
+        env = "DRYDOCK_CLIENT_NAME",
+        value_delimiter = ',',
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        requires = "client_ca_file"
+    )]
+    client_names: Vec<String>,
+}
+
+/// Reads the file, if a flag names one. The channel has the CA in force.
+pub(super) fn open(
+    flags: &ClientFlags,
+) -> anyhow::Result<Option<(Reloader, watch::Receiver<ClientCa>)>> {
+    let Some(path) = flags.client_ca_file.clone() else {
+        return Ok(None);
+    };
+    let names = flags.client_names.clone();
+    let files = vec![(FLAG, path.clone())];
+    let parse = move |content: &[Vec<u8>]| {
+        let ca = ClientCa::from_pem(&content.concat(), &names);
+        ca.map_err(|error| problem(FLAG, &path, error))
+    };
+    let opened = Reloader::open_value(Reloaded::ClientAuthority, files, parse);
+    Ok(Some(opened.map_err(Error::msg)?))
+}

@@ -1,0 +1,114 @@
+//! A decrypted stream with a time limit for the next request and for its headers.
+//!
+//! The HTTP library has one timer for both. Here they differ: the API server keeps an idle
+//! connection for 90 s, but no client needs more than seconds for its headers.
+//!
+//! Part of a header that arrives in one packet with the end of the previous request is buffered in
+//! the HTTP library. It has the time of an idle connection until its next byte.
+
+use super::Connection;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+pub(crate) struct TimedStream<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> TimedStream<S> {
+    pub(crate) fn new(stream: S, connection: Arc<Connection>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(connection.limits().idle_time));
+        Self {
+            stream,
+            connection,
+            timer,
+        }
+    }
+
+    /// Fails once the client has used its time, or if the connection is evicted.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some((deadline, limit)) = self.connection.deadline() else {
+            return Poll::Pending;
+        };
+        if let Some(reason) = self.connection.evicted() {
+            return Poll::Ready(Err(io::Error::other(reason)));
+        }
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        self.connection.metrics().limit_hit(limit);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Pending => self.poll_deadline(cx),
+            Poll::Ready(result) => {
+                if buffer.filled().len() > before {
+                    self.connection.received();
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            // A client that does not read its responses is idle.
+            Poll::Pending => self.poll_deadline(cx).map_ok(|()| 0),
+            ready => ready,
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write_vectored(cx, bytes) {
+            Poll::Pending => self.poll_deadline(cx).map_ok(|()| 0),
+            ready => ready,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            // TLS takes bytes that the socket does not.
+            Poll::Pending => self.poll_deadline(cx),
+            Poll::Ready(result) => {
+                self.connection.sent();
+                Poll::Ready(result)
+            }
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => self.poll_deadline(cx),
+            ready => ready,
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,69 @@
+//! Metrics whose value is not counted here, or not known from the start.
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
+use tracing_appender::non_blocking::ErrorCounter;
+
+/// A gauge without a sample until it is set.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OptionalGauge(Arc<RwLock<Option<i64>>>);
+
+impl OptionalGauge {
+    pub(super) fn set(&self, value: i64) {
+        if let Ok(mut gauge) = self.0.write() {
+            *gauge = Some(value);
+        }
+    }
+}
+
+impl EncodeMetric for OptionalGauge {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        match self.0.read().ok().and_then(|gauge| *gauge) {
+            Some(value) => encoder.encode_gauge(&value),
+            None => Ok(()),
+        }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
+/// Counts log lines that did not reach stderr.
+#[derive(Clone, Debug, Default)]
+pub struct DroppedLines(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Lines that found the queue full.
+    queue: OnceLock<ErrorCounter>,
+    /// Lines that stderr did not take.
+    failed: AtomicU64,
+}
+
+impl DroppedLines {
+    pub(crate) fn count_queue(&self, counter: ErrorCounter) {
+        // Logging starts once in a process.
+        let _ = self.0.queue.set(counter);
+    }
+
+    pub(crate) fn count_failed(&self) {
+        self.0.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl EncodeMetric for DroppedLines {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let queue = self.0.queue.get().map_or(0, ErrorCounter::dropped_lines);
+        let queue = u64::try_from(queue).unwrap_or(u64::MAX);
+        let dropped = queue.saturating_add(self.0.failed.load(Ordering::Relaxed));
+        encoder.encode_counter::<NoLabelSet, _, u64>(&dropped, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
