@@ -22,8 +22,8 @@ pub use webhook::router as webhook_router;
 
 use crate::core::admission::{self, Answer, AuthorNotes, Context, ReviewError};
 use crate::core::object_name::NamespaceName;
-use crate::core::policy::PolicySet;
 use crate::core::policy::set::Labels;
+use crate::core::policy::{PolicySet, UnreadablePolicy};
 use crate::pki::tls::Certificate;
 use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
@@ -33,6 +33,7 @@ use connection::{Guard, Handshake, READ_BUFFER};
 use futures::future::BoxFuture;
 use judging::Turns;
 use progress::Progress;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -156,13 +157,20 @@ impl State {
     }
 
     /// Says why no review should be sent here now, if there is a reason.
-    fn not_ready(&self) -> Option<&'static str> {
+    fn not_ready(&self) -> Option<Cow<'static, str>> {
+        let policies = self.policies.borrow();
+        let held_up = policies.as_ref().and_then(|policies| policies.holds_up());
         if self.is_draining() {
-            Some("draining")
-        } else if self.policies.borrow().is_none() {
-            Some("the policies have not been read yet")
+            Some("draining".into())
+        } else if policies.is_none() {
+            Some("the policies have not been read yet".into())
+        } else if let Some(UnreadablePolicy { name, problem, .. }) = held_up {
+            let problem = format!(
+                "policy \"{name}\" was accepted by another version and cannot be read by this one: {problem}"
+            );
+            Some(problem.into())
         } else if self.certificate.borrow().is_none() {
-            Some("there is no certificate that the API server trusts yet")
+            Some("there is no certificate that the API server trusts yet".into())
         } else {
             None
         }

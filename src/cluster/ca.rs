@@ -28,6 +28,7 @@ mod webhook;
 pub use plan::{Lifetimes, LifetimesError};
 pub use reconcile::leftover;
 
+use super::clock::Clock;
 use super::watch::Watches;
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::{FutureExt as _, StreamExt as _};
@@ -41,8 +42,11 @@ use reconcile::{Outcome, Reconciler};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch::Sender;
+
+/// The longest time between two reconciliations while there is no certificate to serve.
+const WITHOUT_CERTIFICATE: Duration = Duration::from_secs(3);
 
 /// Settings of self-managed certificates.
 #[derive(Clone)]
@@ -63,28 +67,8 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// The longest time between two reconciliations.
     pub interval: Duration,
-    /// Tells the time: [`Now::here`], except in tests.
-    pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
-}
-
-/// The present time.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The wall clock: certificates expire by it. It may be put forward and back.
-    pub wall: Timestamp,
-    /// The monotonic clock: it measures durations.
-    pub steady: Instant,
-}
-
-impl Now {
-    /// Returns the time of this machine.
-    #[must_use]
-    pub fn here() -> Self {
-        Self {
-            wall: Timestamp::now(),
-            steady: Instant::now(),
-        }
-    }
+    /// The clocks of this node and of the API server.
+    pub clock: Clock,
 }
 
 impl Settings {
@@ -152,6 +136,12 @@ pub async fn run(
     let mut reconciler = Reconciler::new(client, settings, metrics, issued);
     loop {
         let (least, most) = backoff.after(reconciler.reconcile().await);
+        // Without a certificate the replica is not ready.
+        let longest = match reconciler.is_serving() {
+            true => Duration::MAX,
+            false => WITHOUT_CERTIFICATE,
+        };
+        let (least, most) = (least.min(longest), most.min(longest));
         let change = async {
             tokio::time::sleep(least).await;
             changes.next().await;

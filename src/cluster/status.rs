@@ -1,4 +1,4 @@
-//! The status of each policy: the same from every replica, as it follows from the same inputs. Pure.
+//! The status of each policy: the same from every replica, for the same inputs. Pure.
 //!
 //! Replicas do not share a clock, so a time that the API server has for the same state is kept.
 
@@ -28,7 +28,11 @@ pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
             .or_default()
             .push(overridden);
     }
-    let policies = store.policies().filter_map(|(name, policy)| {
+    // The status of an unreadable policy is that of the version that accepted it.
+    let policies = store
+        .policies()
+        .filter(|(_, policy)| !policy.is_unreadable());
+    let policies = policies.filter_map(|(name, policy)| {
         let overrides = by_loser.get(name).map_or(&[][..], Vec::as_slice);
         let status = status(store, policy, overrides, now);
         (status != policy.status).then(|| (name.to_owned(), status))

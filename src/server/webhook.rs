@@ -201,7 +201,7 @@ impl From<Unanswered> for Refusal {
 
 fn refused(error: &ReviewError) -> (StatusCode, Reason) {
     match error {
-        ReviewError::NamespaceNotRead(_) => (
+        ReviewError::NamespaceNotRead(_) | ReviewError::PolicyUnreadable(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             Failure::Review(error.name()).into(),
         ),

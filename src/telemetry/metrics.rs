@@ -5,7 +5,7 @@ mod cluster;
 mod labels;
 
 pub use certificates::{CertificateEvent, CertificateMetrics};
-pub use cluster::{ClusterMetrics, NamespaceRead, WatchKind};
+pub use cluster::{ClusterMetrics, NamespaceRead, WatchKind, Written};
 pub use labels::{
     EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, OtherRequest, Reloaded,
 };
@@ -210,6 +210,7 @@ impl Metrics {
         }
         self.set_log_level(LogLevel::default());
         self.set_policies(0, 0);
+        self.set_unreadable_policies(0);
         self.set_sources(0, 0, 0);
     }
 
@@ -298,6 +299,13 @@ impl Metrics {
                 .get_or_create(&StateLabels { state })
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Sets how many accepted policies this version cannot read.
+    pub fn set_unreadable_policies(&self, count: usize) {
+        let state = "unreadable";
+        let gauge = self.policies.get_or_create(&StateLabels { state });
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Sets how many live sources have an address, have their last known one, or have none.

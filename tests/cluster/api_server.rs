@@ -25,10 +25,14 @@ use tokio::sync::OnceCell;
 pub(crate) struct ApiServer {
     // In the order in which they end.
     server: Option<Guarded>,
-    _etcd: Guarded,
+    /// An etcd that was started after the first one had ended.
+    later_etcd: Option<Guarded>,
+    /// The first etcd; the directory goes with it.
+    etcd: Guarded,
     directory: TempDir,
     port: u16,
     etcd_port: u16,
+    peer_port: u16,
     /// Flags beside those of every API server here.
     flags: Vec<String>,
 }
@@ -75,14 +79,16 @@ impl ApiServer {
         let parts = parts();
         let directory = TempDir::with_prefix("drydock-apiserver-").unwrap();
         let [port, etcd_port, peer_port] = std::array::from_fn(|_| free_port());
-        let etcd = start_etcd(parts, directory.path(), etcd_port, peer_port);
+        let etcd = etcd(parts, directory.path(), etcd_port, peer_port, true);
         let flags = prepare(directory.path());
         let mut new = Self {
             server: None,
-            _etcd: etcd,
+            later_etcd: None,
+            etcd,
             directory,
             port,
             etcd_port,
+            peer_port,
             flags,
         };
         new.write_files();
@@ -160,6 +166,37 @@ impl ApiServer {
         self.server = None;
     }
 
+    /// Takes a snapshot of etcd. The API server is away meanwhile.
+    pub(crate) async fn back_up(&mut self) {
+        self.with_etcd_stopped("rm -rf backup && cp -a etcd backup")
+            .await;
+    }
+
+    /// Gives the API server the etcd of the snapshot: revisions go back.
+    pub(crate) async fn restore(&mut self) {
+        self.with_etcd_stopped("rm -rf etcd && cp -a backup etcd")
+            .await;
+    }
+
+    async fn with_etcd_stopped(&mut self, script: &str) {
+        self.stop();
+        if self.later_etcd.take().is_none() {
+            self.etcd.signal("KILL");
+        }
+        let address = ("127.0.0.1", self.etcd_port);
+        while std::net::TcpStream::connect(address).is_ok() {
+            tokio::time::sleep(A_MOMENT).await;
+        }
+        let mut shell = Command::new("sh");
+        let shell = shell
+            .args(["-ec", script])
+            .current_dir(self.directory.path());
+        assert!(shell.status().unwrap().success(), "{script}");
+        let (directory, ports) = (self.directory.path(), (self.etcd_port, self.peer_port));
+        self.later_etcd = Some(etcd(parts(), directory, ports.0, ports.1, false));
+        self.start().await;
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -215,10 +252,10 @@ async fn client(directory: &Path, identity: Identity) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn start_etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16) -> Guarded {
+fn etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16, is_first: bool) -> Guarded {
     let client_url = format!("http://127.0.0.1:{port}");
     let peer_url = format!("http://127.0.0.1:{peer_port}");
-    let mut command = guarded(&parts.etcd, Some(directory));
+    let mut command = guarded(&parts.etcd, is_first.then_some(directory));
     command
         .arg("--data-dir")
         .arg(directory.join("etcd"))

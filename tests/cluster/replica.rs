@@ -3,7 +3,9 @@
 use crate::api_server::ApiServer;
 use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
-use drydock::cluster::ca::{self, Issued, Lifetimes, Now, Settings};
+use drydock::cluster::ca::{self, Issued, Lifetimes, Settings};
+use drydock::cluster::client::timed;
+use drydock::cluster::clock::{Clock, Now};
 use drydock::core::policy::PolicySet;
 use drydock::names::{CA_SECRET, NAME, NAMESPACE};
 use drydock::pki::tls::{Certificate, server_config};
@@ -41,6 +43,17 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(api: &ApiServer, name: &str, lifetimes: Lifetimes) -> Self {
+        Self::start_at(api, name, lifetimes, Now::here).await
+    }
+
+    /// The same with a clock of its own.
+    pub(crate) async fn start_at(
+        api: &ApiServer,
+        name: &str,
+        lifetimes: Lifetimes,
+        now: impl Fn() -> Now + Send + Sync + 'static,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::new());
         let settings = Settings {
             namespace: NAMESPACE.to_owned(),
             secret: CA_SECRET.to_owned(),
@@ -50,10 +63,9 @@ impl Replica {
             replica: name.to_owned(),
             lifetimes,
             interval: INTERVAL,
-            clock: Arc::new(Now::here),
+            clock: Clock::new(now, metrics.clone()),
         };
-        let client = api.client(Identity::Drydock).await;
-        let metrics = Arc::new(Metrics::new());
+        let client = timed(api.client(Identity::Drydock).await, &settings.clock);
         let (sender, issued) = watch::channel(None);
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (webhook, ops) = (listener(), listener());

@@ -7,7 +7,9 @@ mod found;
 mod others;
 
 use super::reconcile::{Outcome, Reconciler};
-use super::{Issued, Lifetimes, Now, Settings};
+use super::{Issued, Lifetimes, Settings};
+use crate::cluster::client::timed;
+use crate::cluster::clock::{Clock, Now};
 use crate::names::{CA_SECRET, NAME};
 use crate::pki::authority::Authority;
 use crate::telemetry::metrics::Metrics;
@@ -71,6 +73,7 @@ struct Replica {
 impl Replica {
     fn start(world: &Arc<Mutex<World>>, number: usize, clock: Arc<AtomicI64>) -> Self {
         let (sender, issued) = watch::channel(None);
+        let metrics = Arc::new(Metrics::new());
         let (at, wrong_by) = (world.clone(), clock.clone());
         let settings = Settings {
             namespace: "drydock".to_owned(),
@@ -81,17 +84,19 @@ impl Replica {
             replica: format!("replica-{number}"),
             lifetimes: Lifetimes::new(CA, LEAF, OVERLAP).unwrap(),
             interval: STEP,
-            clock: Arc::new(move || {
-                let mut now = at.lock().unwrap().now();
-                now.wall += SignedDuration::from_mins(wrong_by.load(Ordering::Relaxed));
-                now
-            }),
+            clock: Clock::new(
+                move || {
+                    let mut now = at.lock().unwrap().now();
+                    now.wall += SignedDuration::from_mins(wrong_by.load(Ordering::Relaxed));
+                    now
+                },
+                metrics.clone(),
+            ),
         };
         world.lock().unwrap().serve(number, Some(issued.clone()));
-        let metrics = Arc::new(Metrics::new());
         Self {
             reconciler: Reconciler::new(
-                api::client(world.clone()),
+                timed(api::client(world.clone()), &settings.clock),
                 settings,
                 metrics.clone(),
                 sender,

@@ -77,6 +77,34 @@ impl NamespaceRead {
     }
 }
 
+/// An object that drydock writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Written {
+    /// The Secret of the self-managed authority.
+    Secret,
+    /// The `caBundle` of the webhook configuration.
+    Webhook,
+    /// The status of a policy.
+    PolicyStatus,
+}
+
+impl Written {
+    const ALL: [Self; 3] = [Self::Secret, Self::Webhook, Self::PolicyStatus];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Webhook => "webhook",
+            Self::PolicyStatus => "policy-status",
+        }
+    }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct WrittenLabels {
+    object: &'static str,
+}
+
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct WatchLabels {
     watch: &'static str,
@@ -92,6 +120,9 @@ struct ReadLabels {
 pub struct ClusterMetrics {
     last_contact: Family<WatchLabels, Gauge>,
     namespace_reads: Family<ReadLabels, Counter>,
+    writes_refused: Family<WrittenLabels, Counter>,
+    clock_offset: Gauge,
+    policy_sets: Counter,
 }
 
 impl ClusterMetrics {
@@ -108,6 +139,26 @@ impl ClusterMetrics {
             "Live reads of namespaces that are not in the watch of those that opted in, by result",
             self.namespace_reads.clone(),
         );
+        registry.register(
+            "writes_refused",
+            "Writes that the API server refused or did not answer, by object; Events are counted by events",
+            self.writes_refused.clone(),
+        );
+        registry.register_with_unit(
+            "clock_offset",
+            "How far this node's clock is ahead of the API server's; negative if it is behind",
+            Unit::Seconds,
+            self.clock_offset.clone(),
+        );
+        registry.register(
+            "policy_sets",
+            "Sets of policies in force that were compiled and published; events of 100 ms share one",
+            self.policy_sets.clone(),
+        );
+        for object in Written::ALL {
+            let object = object.name();
+            let _ = self.writes_refused.get_or_create(&WrittenLabels { object });
+        }
         for kind in WatchKind::ALL {
             self.set_last_contact(kind, 0);
         }
@@ -122,6 +173,23 @@ impl ClusterMetrics {
         let watch = kind.name();
         let gauge = self.last_contact.get_or_create(&WatchLabels { watch });
         gauge.set(unix_seconds);
+    }
+
+    /// Counts a write that failed.
+    pub fn write_refused(&self, object: Written) {
+        let object = object.name();
+        let refused = self.writes_refused.get_or_create(&WrittenLabels { object });
+        refused.inc();
+    }
+
+    /// Counts a set of policies that was published.
+    pub fn policy_set_published(&self) {
+        self.policy_sets.inc();
+    }
+
+    /// Sets how many seconds this node's clock is ahead of the API server's.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.clock_offset.set(seconds);
     }
 
     /// Counts a live read of a namespace.
