@@ -13,8 +13,8 @@
 //! objects anew; watches only start one. A write therefore never rests on old reads, and no leader
 //! is needed: the API server lets one of two writers win, and the other reconciles again.
 //!
-//! When somebody deletes, empties, replaces or restores the Secret, the first replica to reconcile
-//! keeps every authority that may still have a live leaf, for the lifetime of a leaf.
+//! When another client deletes, empties, replaces or restores the Secret, the first replica to
+//! reconcile keeps every authority that may still have a live leaf, for the lifetime of a leaf.
 //!
 //! While the API server is away, or trusts a new authority for less than the overlap, leaf
 //! certificates are renewed by their own authority; everything else waits.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};
 
-/// The API server takes 32,768 characters; nobody reads that many.
+/// The API server takes 32,768 characters.
 const LONGEST_MESSAGE: usize = 2000;
 
 /// The statuses to write, by policy.

@@ -17,8 +17,8 @@ use tokio::time::{Instant, timeout};
 
 /// Every replica writes as the same manager, so that one takes over from another.
 const FIELD_MANAGER: &str = "drydock";
-/// Time until a failed write is retried, and until a status that somebody else changed is written
-/// again. Two versions of drydock that do not agree, as in a rollout, write at most this often.
+/// Time until a failed write is retried, and until a status that another client changed is
+/// written again. Two versions that do not agree, as in a rollout, write at most this often.
 const RETRY: Duration = Duration::from_secs(30);
 /// Time for one status.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -116,7 +116,7 @@ impl Store {
         let is_new = before.is_none();
         let mut before = before.unwrap_or_default();
         let mut recorded = hostnames_of(&status);
-        // Never fewer: a status that somebody has emptied takes no hostname with it, and replicas
+        // Never fewer: a status that was emptied takes no hostname with it, and replicas
         // come to agree.
         for (source, hostnames) in before.recorded.iter().flatten() {
             let all = recorded.entry(source.clone()).or_default();

@@ -1,7 +1,8 @@
-//! A real API server on an etcd of its own: one that all tests of this process share, or one of one's own.
+//! A real API server with its own etcd: shared by all tests of this process, or of one test.
 //!
-//! There is no controller manager, scheduler or kubelet: pods stay Pending, namespaces stay when deleted, a Service has no endpoints.
-//! The ServiceAccount admission plugin is off, so that a namespace is of use as soon as it is there.
+//! There is no controller manager, scheduler or kubelet: pods stay Pending, deleted namespaces
+//! stay, and a Service has no endpoints. The ServiceAccount admission plugin is off, so that a namespace
+//! can be used at once.
 
 use crate::call::{self, Answer};
 use crate::guarded::{Guarded, guarded};
@@ -60,14 +61,16 @@ impl Kubectl {
     }
 }
 
-/// The API server that all tests of this process share. Nobody can stop it; keep to namespaces of your own ([`ApiServer::scope`]).
+/// The API server that all tests of this process share. It cannot be stopped; use namespaces of a
+/// scope ([`ApiServer::scope`]).
 pub(crate) async fn shared() -> &'static ApiServer {
     static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
     SHARED.get_or_init(ApiServer::of_ones_own).await
 }
 
 impl ApiServer {
-    /// Starts one that can be stopped, or whose cluster-wide objects no other test may see. It takes some five seconds.
+    /// Starts one that can be stopped, or that has cluster-wide objects of one test. It takes some
+    /// five seconds.
     pub(crate) async fn of_ones_own() -> Self {
         Self::of_ones_own_with(|_| Vec::new()).await
     }
@@ -205,7 +208,7 @@ impl ApiServer {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// The file by which somebody calls it, for `KUBECONFIG`.
+    /// The kubeconfig of a caller.
     pub(crate) fn kubeconfig(&self, identity: Identity) -> PathBuf {
         self.path(&identity.file())
     }
@@ -270,7 +273,7 @@ fn etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16, is_first: bo
     Guarded::spawn(command)
 }
 
-/// A port that is free now, outside the range from which the kernel takes those of clients, so that it stays free while a server restarts.
+/// A free port outside the kernel's range for clients, so that it stays free during a restart.
 pub(crate) fn free_port() -> u16 {
     let range = 20_000..32_000;
     let number = |attempt: u16| {

@@ -1,4 +1,4 @@
-//! F5: rollouts, rotation of the authority, renewal, edits and restarts of the API server lose no admission.
+//! F5: rollouts, upgrades, rotations, edits and restarts of the API server lose no admission.
 
 use crate::api_server::ApiServer;
 use crate::balancer::Balancer;
@@ -167,7 +167,8 @@ async fn write_policy(admin: &Client, ip: &str) {
     call::apply(admin, path, &object).await.object();
 }
 
-/// Whether the hostname has an address that the policy has given, the stale one is gone, and nothing but memory is at /certs/client.
+/// Whether the hostname has an address of the policy, the stale one is gone, and only memory is at
+/// /certs/client.
 fn is_repaired(pod: &Value) -> bool {
     let entries = pod["spec"]["hostAliases"].as_array();
     let of_gitlab: Vec<&str> = entries

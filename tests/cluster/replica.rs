@@ -1,4 +1,4 @@
-//! A replica of drydock in this process, whose certificates live for seconds, and those who call it all the while.
+//! A replica of drydock in this process, with short-lived certificates, and continuous callers.
 
 use crate::api_server::ApiServer;
 use crate::call::{DryRun, create_pod};
@@ -33,7 +33,8 @@ pub(crate) fn lifetimes(ca: f64, leaf: f64, overlap: f64) -> Lifetimes {
     Lifetimes::new(ca, leaf, overlap).unwrap()
 }
 
-/// A replica: what keeps its certificates, under drydock's own identity, and the server that shows them. It ends when dropped.
+/// A replica: certificates with drydock's identity, and a server that uses them. It ends when
+/// dropped.
 pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     pub(crate) issued: watch::Receiver<Option<Issued>>,
@@ -117,7 +118,7 @@ async fn serve(
     let (_policies, policies) = watch::channel(Some(Arc::new(set)));
     let limits = Limits::default();
     let state = State::new(policies, certificate.clone(), metrics, NAMESPACE, limits);
-    // One that is about to end asks for a new connection, and so for a new handshake, in each answer.
+    // A draining server asks for a new connection, and so for a new handshake, in each answer.
     state.draining.store(true, Ordering::Relaxed);
     let tls = server_config(certificate, None);
     let served = server::run(
@@ -222,8 +223,8 @@ impl Throughout {
         Self { over, calls }
     }
 
-    /// Handshakes with replicas in turn, by the `caBundle` that each webhook has at that moment. A bundle that is empty is passed over: what
-    /// somebody has wiped, nobody can be trusted by.
+    /// Handshakes with replicas in turn, by the present `caBundle` of each webhook. An empty bundle
+    /// is skipped: it trusts no server.
     pub(crate) fn handshakes(admin: &Client, replicas: &[&Replica]) -> Self {
         let admin = admin.clone();
         let addresses: Vec<SocketAddr> = replicas.iter().map(|replica| replica.address).collect();

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 /// Time for the calls of one reconciliation.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time without another change of the bundle by somebody else, after which the problem is resolved.
+/// Time without a foreign change of the bundle, after which the problem is resolved.
 const QUIET: Duration = Duration::from_secs(10 * 60);
 
 /// The result of a reconciliation.
