@@ -3,12 +3,15 @@
 //! Such a policy is not "no policy": the review of a pod that it may match is an error, so that the
 //! cluster's `failurePolicy` decides about the pod (F1).
 
-use super::parse::Errors;
+use super::parse::{self, Errors};
 use super::selector::Selector;
 use super::set::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize as _;
 use serde_json::Value;
+
+/// The operators of label selectors that this version knows.
+const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 
 /// An accepted policy that this version cannot read.
 #[derive(Clone, Debug)]
@@ -28,9 +31,11 @@ impl UnreadablePolicy {
     pub fn new(name: &str, spec: &Value, problem: String) -> Option<Self> {
         let selector = |field: &str| {
             let selector = LabelSelector::deserialize(spec.get(field)?).ok()?;
+            let mut expressions = selector.match_expressions.iter().flatten();
+            let is_known = expressions.all(|it| OPERATORS.contains(&it.operator.as_str()));
             let mut errors = Errors::default();
-            let selector = Selector::parse(Some(&selector), field, &mut errors);
-            errors.0.is_empty().then_some(selector)
+            let selector = parse::selector(&selector, field, &mut errors);
+            (is_known && errors.0.is_empty()).then_some(selector)
         };
         let is_audit = spec.get("mode").is_some_and(|mode| mode == "Audit");
         (!is_audit).then(|| Self {
