@@ -5,6 +5,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod clock;
 mod error;
 pub mod events;
 pub mod namespaces;

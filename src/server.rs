@@ -27,8 +27,8 @@ pub use webhook::router as webhook_router;
 
 use crate::core::admission::{self, Answer, AuthorNotes, Context, ReviewError};
 use crate::core::object_name::NamespaceName;
-use crate::core::policy::PolicySet;
 use crate::core::policy::set::Labels;
+use crate::core::policy::{PolicySet, UnreadablePolicy};
 use crate::pki::tls::Certificate;
 use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
@@ -161,8 +161,15 @@ impl State {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining".to_owned());
         }
-        if self.policies.borrow().is_none() {
-            return Some("the policies have not been read yet".to_owned());
+        match &*self.policies.borrow() {
+            None => return Some("the policies have not been read yet".to_owned()),
+            Some(policies) => {
+                if let Some(UnreadablePolicy { name, problem, .. }) = policies.holds_up() {
+                    return Some(format!(
+                        "policy \"{name}\" was accepted by another version and cannot be read by this one: {problem}"
+                    ));
+                }
+            }
         }
         match &*self.certificate.borrow() {
             None => Some("there is no certificate that the API server trusts yet".to_owned()),

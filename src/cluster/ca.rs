@@ -13,8 +13,8 @@
 //! objects anew; watches only start one. A write therefore never rests on old reads, and no leader
 //! is needed: the API server lets one of two writers win, and the other reconciles again.
 //!
-//! When somebody deletes, empties, replaces or restores the Secret, the first replica to reconcile
-//! keeps every authority that may still have a live leaf, for the lifetime of a leaf.
+//! When another client deletes, empties, replaces or restores the Secret, the first replica to
+//! reconcile keeps every authority that may still have a live leaf, for the lifetime of a leaf.
 //!
 //! While the API server is away, or trusts a new authority for less than the overlap, leaf
 //! certificates are renewed by their own authority; everything else waits.
@@ -28,11 +28,11 @@ mod webhook;
 pub use plan::{Lifetimes, LifetimesError};
 pub use reconcile::leftover;
 
+use super::clock::Clock;
 use super::watch::Watches;
 use crate::pki::leaf::Leaf;
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::{FutureExt as _, StreamExt as _};
-use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
@@ -42,8 +42,11 @@ use reconcile::{Outcome, Reconciler};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch::Sender;
+
+/// The longest time between two reconciliations while there is no certificate to serve.
+const WITHOUT_CERTIFICATE: Duration = Duration::from_secs(3);
 
 /// Settings of self-managed certificates.
 #[derive(Clone)]
@@ -64,28 +67,8 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// The longest time between two reconciliations.
     pub interval: Duration,
-    /// Tells the time: [`Now::here`], except in tests.
-    pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
-}
-
-/// The present time.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The wall clock: certificates expire by it. It may be put forward and back.
-    pub wall: Timestamp,
-    /// The monotonic clock: it measures durations.
-    pub steady: Instant,
-}
-
-impl Now {
-    /// Returns the time of this machine.
-    #[must_use]
-    pub fn here() -> Self {
-        Self {
-            wall: Timestamp::now(),
-            steady: Instant::now(),
-        }
-    }
+    /// The clocks of this node and of the API server.
+    pub clock: Clock,
 }
 
 impl Settings {
@@ -150,6 +133,12 @@ pub async fn run(
     let mut reconciler = Reconciler::new(client, settings, metrics, issued);
     loop {
         let (least, most) = backoff.after(reconciler.reconcile().await);
+        // Without a certificate the replica is not ready.
+        let longest = match reconciler.is_serving() {
+            true => Duration::MAX,
+            false => WITHOUT_CERTIFICATE,
+        };
+        let (least, most) = (least.min(longest), most.min(longest));
         let change = async {
             tokio::time::sleep(least).await;
             changes.next().await;

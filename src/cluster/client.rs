@@ -9,8 +9,10 @@
 //!
 //! The limits are a layer around the client, so that no call can be made without them.
 
+use super::clock::Clock;
+use super::error::describe;
 use axum::body::Bytes;
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, Request, Response};
 use futures::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -47,11 +49,23 @@ pub struct TooLarge;
 /// Returns a client with these limits.
 ///
 /// # Errors
-/// Where the configuration names credentials that cannot be used.
-pub fn client(mut config: Config) -> kube::Result<Client> {
+/// Where the configuration names credentials that cannot be used: a sentence.
+pub fn client(mut config: Config) -> Result<Client, String> {
     // Callers retry and log it; kube would wait silently, for as long as a `Retry-After` says.
     config.default_retry = false;
-    Ok(limited(Client::try_from(config)?, LIMIT))
+    let client = Client::try_from(config).map_err(|error| describe(&error))?;
+    Ok(limited(client, LIMIT))
+}
+
+/// Returns a client that reads the API server's clock from each answer.
+#[must_use]
+pub fn timed(client: Client, clock: &Clock) -> Client {
+    let clock = clock.clone();
+    let report = move |contact: Contact<'_>| match contact {
+        Contact::WatchOpened(headers) | Contact::Answered(headers) => clock.observe(headers),
+        Contact::Received => {}
+    };
+    layered(client, None, Arc::new(report))
 }
 
 /// Returns a client whose calls end with [`NoAnswer`] at the limit.
@@ -63,17 +77,19 @@ pub fn limited(client: Client, limit: Duration) -> Client {
 /// Returns a client that reports whenever the API server sends something.
 pub(super) fn reporting(
     client: Client,
-    report: impl Fn(Contact) + Send + Sync + 'static,
+    report: impl Fn(Contact<'_>) + Send + Sync + 'static,
 ) -> Client {
     layered(client, None, Arc::new(report))
 }
 
 /// Something that the API server sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Contact {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Contact<'a> {
     /// The headers of a watch that is open from now on.
-    WatchOpened,
-    /// Other headers, or a part of a body.
+    WatchOpened(&'a HeaderMap),
+    /// Other headers.
+    Answered(&'a HeaderMap),
+    /// A part of a body.
     Received,
 }
 
@@ -82,7 +98,7 @@ pub(super) fn is_no_answer(error: &(dyn Error + 'static)) -> bool {
     error.is::<NoAnswer>() || error.source().is_some_and(is_no_answer)
 }
 
-type Report = Arc<dyn Fn(Contact) + Send + Sync>;
+type Report = Arc<dyn Fn(Contact<'_>) + Send + Sync>;
 type BoxError = Box<dyn Error + Send + Sync>;
 
 fn layered(client: Client, limit: Option<Duration>, report: Report) -> Client {
@@ -102,8 +118,8 @@ async fn call(
     let deadline = limit.map(|limit| (Instant::now() + limit, limit));
     let answer = within(deadline, client.send(request)).await??;
     report(match is_watch && answer.status().is_success() {
-        true => Contact::WatchOpened,
-        false => Contact::Received,
+        true => Contact::WatchOpened(answer.headers()),
+        false => Contact::Answered(answer.headers()),
     });
     Ok(answer.map(|body| {
         let reader = Reader {

@@ -41,7 +41,7 @@ pub async fn run(client: Client, published: Published, metrics: Arc<Metrics>) {
 
 async fn run_by(clock: Clock, client: Client, published: Published, metrics: Arc<Metrics>) {
     let (statuses, wanted) = channel::channel(Statuses::new());
-    let writer = status_writer::run(client.clone(), wanted);
+    let writer = status_writer::run(client.clone(), wanted, metrics.clone());
     let controller = Controller::new(clock, client, published, statuses, metrics);
     tokio::join!(controller.run(), writer);
 }
@@ -62,6 +62,8 @@ struct Controller {
     listed: BTreeSet<String>,
     /// Whether the first list was read.
     is_listed: bool,
+    /// Whether every accepted policy could be read once: until then the replica is not ready.
+    was_complete: bool,
     /// The effect of all events since the last batch.
     effect: Effect,
     /// When the batch is due.
@@ -99,6 +101,7 @@ impl Controller {
             metrics,
             listed: BTreeSet::new(),
             is_listed: false,
+            was_complete: false,
             effect: Effect::None,
             due: Instant::now(),
         }
@@ -169,6 +172,9 @@ impl Controller {
         if !policy.problems.is_empty() {
             let problems = policy.problems.join("; ");
             let effect = match policy.in_force {
+                None if policy.is_unreadable() => {
+                    "another version accepted it: reviews of pods that it may match are errors"
+                }
                 Some(_) => "its last good version stays in force",
                 None => "nothing of it is in force",
             };
@@ -234,9 +240,14 @@ impl Controller {
         if self.effect == Effect::Policies {
             self.effect = Effect::Status;
             self.follow_sources();
-            self.published
-                .send_replace(Some(Arc::new(self.store.set())));
+            let unreadable = self.store.unreadable();
+            self.was_complete |= unreadable.is_empty();
             let (counts, metrics) = (self.store.counts(), &self.metrics);
+            metrics.set_unreadable_policies(unreadable.len());
+            metrics.of_cluster().policy_set_published();
+            let set = self.store.set();
+            let set = set.with_unreadable(unreadable, !self.was_complete);
+            self.published.send_replace(Some(Arc::new(set)));
             metrics.set_policies(counts.loaded, counts.refused);
             metrics.set_sources(counts.resolved, counts.stale, counts.unresolved);
             return;

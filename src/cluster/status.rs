@@ -1,4 +1,4 @@
-//! The status of each policy: the same from every replica, as it follows from the same inputs. Pure.
+//! The status of each policy: the same from every replica, for the same inputs. Pure.
 //!
 //! Replicas do not share a clock, so a time that the API server has for the same state is kept.
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};
 
-/// The API server takes 32,768 characters; nobody reads that many.
+/// The API server takes 32,768 characters.
 const LONGEST_MESSAGE: usize = 2000;
 
 /// The statuses to write, by policy.
@@ -28,7 +28,11 @@ pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
             .or_default()
             .push(overridden);
     }
-    let policies = store.policies().filter_map(|(name, policy)| {
+    // The status of an unreadable policy is that of the version that accepted it.
+    let policies = store
+        .policies()
+        .filter(|(_, policy)| !policy.is_unreadable());
+    let policies = policies.filter_map(|(name, policy)| {
         let overrides = by_loser.get(name).map_or(&[][..], Vec::as_slice);
         let status = status(store, policy, overrides, now);
         (status != policy.status).then(|| (name.to_owned(), status))

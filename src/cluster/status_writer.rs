@@ -3,20 +3,22 @@
 use super::error::{LogOnce, describe};
 use super::status::Statuses;
 use crate::core::crd::{self, JobPodPolicyStatus};
+use crate::telemetry::metrics::{Metrics, WrittenObject};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 /// Every replica writes as the same manager, so that one takes over from another.
 const FIELD_MANAGER: &str = "drydock";
-/// Time until a failed write is retried, and until a status that somebody else changed is written
-/// again. Two versions of drydock that do not agree, as in a rollout, write at most this often.
+/// Time until a failed write is retried, and until a status that another client changed is
+/// written again. Two versions that do not agree, as in a rollout, write at most this often.
 const RETRY: Duration = Duration::from_secs(30);
 /// Time for one status.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,11 +30,16 @@ pub(super) fn resource() -> ApiResource {
 }
 
 /// Writes until the sender is dropped.
-pub(super) async fn run(client: Client, mut wanted: watch::Receiver<Statuses>) {
+pub(super) async fn run(
+    client: Client,
+    mut wanted: watch::Receiver<Statuses>,
+    metrics: Arc<Metrics>,
+) {
     let mut writer = Writer {
         api: Api::all_with(client, &resource()),
         tried: BTreeMap::new(),
         log: LogOnce::default(),
+        metrics,
     };
     loop {
         // What is still wanted after a write failed, or another client has changed it.
@@ -52,6 +59,7 @@ struct Writer {
     /// What was sent for each policy, and when, whether or not it was stored.
     tried: BTreeMap<String, (JobPodPolicyStatus, Instant)>,
     log: LogOnce,
+    metrics: Arc<Metrics>,
 }
 
 /// Why a status was not written.
@@ -83,7 +91,13 @@ impl Writer {
             if no_answer.is_some() {
                 continue;
             }
-            match self.write(&name, &status).await {
+            let written = self.write(&name, &status).await;
+            if written.is_err() {
+                self.metrics
+                    .of_cluster()
+                    .write_refused(WrittenObject::PolicyStatus);
+            }
+            match written {
                 Ok(()) => tracing::debug!(policy = name, "wrote the policy's status"),
                 Err(Problem::Refused(problem)) => {
                     tracing::debug!(policy = name, "the policy's status is refused: {problem}");

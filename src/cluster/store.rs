@@ -7,6 +7,7 @@ use super::source::Observed;
 use crate::core::crd::{self, JobPodPolicyStatus, format};
 use crate::core::policy::{
     self, Address, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses, Source,
+    UnreadablePolicy,
 };
 use jiff::Timestamp;
 use kube::api::DynamicObject;
@@ -115,7 +116,7 @@ impl Store {
         let is_new = before.is_none();
         let mut before = before.unwrap_or_default();
         let mut recorded = hostnames_of(&status);
-        // Never fewer: a status that somebody has emptied takes no hostname with it, and replicas
+        // Never fewer: a status that was emptied takes no hostname with it, and replicas
         // come to agree.
         for (source, hostnames) in before.recorded.iter().flatten() {
             let all = recorded.entry(source.clone()).or_default();
@@ -295,6 +296,15 @@ impl Store {
         counts
     }
 
+    /// Returns the accepted policies that this version cannot read and has no version of (F3).
+    pub(super) fn unreadable(&self) -> Vec<UnreadablePolicy> {
+        let policies = self.policies.iter();
+        let unreadable = policies.filter(|(_, it)| it.is_unreadable() && it.in_force.is_none());
+        unreadable
+            .filter_map(|(name, it)| UnreadablePolicy::new(name, &it.spec, it.problems.join("; ")))
+            .collect()
+    }
+
     fn in_force(&self) -> impl Iterator<Item = &Policy> {
         let policies = self.policies.values();
         policies.filter_map(|stored| stored.in_force.as_ref().map(|(policy, _)| policy))
@@ -302,6 +312,16 @@ impl Store {
 }
 
 impl StoredPolicy {
+    /// Whether another version has accepted this generation, and this one cannot read it (F3).
+    pub(super) fn is_unreadable(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        let is_accepted = conditions.any(|it| {
+            let is_of_generation = it.observed_generation == self.generation;
+            it.type_ == "Accepted" && it.status == "True" && is_of_generation
+        });
+        !self.problems.is_empty() && self.generation.is_some() && is_accepted
+    }
+
     /// Whether the policy in force was written before `hostnameSuffixes` was required, and keeps
     /// the hostnames that it had then.
     pub(super) fn lacks_suffixes(&self) -> bool {

@@ -1,4 +1,5 @@
-//! An API server for tests, which answers as a test wants it to: over a socket, or in memory, where a paused clock tells the time.
+//! An API server for tests with answers of the test's choice: over a socket, or in memory, where
+//! the clock can be paused.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -39,7 +40,7 @@ pub(super) enum Reply {
     Stream(mpsc::UnboundedReceiver<Value>),
     /// This after a while.
     After(Duration, Box<Self>),
-    /// These chunks, whatever they are.
+    /// These chunks.
     Chunks(Vec<Bytes>),
     /// Nothing: the connection stays open.
     Silence,
@@ -75,7 +76,7 @@ pub(super) fn refusal(code: u16, message: &str) -> Value {
 pub(super) struct Recorder(Arc<Mutex<Vec<String>>>);
 
 impl Recorder {
-    /// Returns a client of a server that answers a request line, as in `GET /api/v1/namespaces/ci`, so.
+    /// Returns a client of a server that answers by request line: `GET /api/v1/namespaces/ci`.
     pub(super) fn client(&self, mut answer: impl FnMut(&str) -> Reply + Send + 'static) -> Client {
         self.client_with_bodies(move |line, _| answer(line))
     }

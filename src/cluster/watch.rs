@@ -68,7 +68,7 @@ impl Watches {
         let notify = opened.clone();
         let client = client::reporting(client.clone(), move |contact| {
             entry.in_contact();
-            if contact == Contact::WatchOpened {
+            if let Contact::WatchOpened(_) = contact {
                 notify.notify_one();
             }
         });
@@ -120,7 +120,7 @@ impl HealthEntry {
         self.all.export(&open, self.kind);
     }
 
-    /// Notes whether the watch is in an outage; returns whether this begins or ends that of its kind.
+    /// Notes whether the watch is in an outage; returns whether that of its kind begins or ends.
     fn set_out(&self, is_out: bool) -> bool {
         let before = self.all.outages(self.kind);
         self.change(|health| health.is_out = is_out);

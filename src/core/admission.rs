@@ -116,6 +116,11 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         Some(pod) => verdict::judge(pod, context.policies, scope)?,
         None => Verdict::skipped(SkipReason::NotPodCreation),
     };
+    if let Some(policy) = verdict.matching.unreadable
+        && context.mode == Mode::Enforce
+    {
+        return Err(ReviewError::PolicyUnreadable(policy.name.clone()));
+    }
     let mut record = record(&verdict, uid, namespace_name, name);
     record.author_notes = namespace
         .zip(created)

@@ -15,13 +15,14 @@ mod schema;
 pub mod selector;
 pub mod set;
 mod suffixes;
+mod unreadable;
 
-pub(crate) use file::read_stored;
-pub use file::{PolicyError, PolicyFile, read, read_object};
+pub use file::{PolicyError, PolicyFile, read, read_object, read_stored};
 pub use hint::hints;
 pub use parse::{FieldError, fixed_address};
 pub use set::{Desired, PolicySet};
 pub use suffixes::{HostnameSuffixes, IngressHostnames, RecordedHostnames};
+pub use unreadable::UnreadablePolicy;
 
 use selector::Selector;
 use serde_json::value::RawValue;

@@ -181,7 +181,9 @@ impl From<DispatchError> for Refusal {
 fn refused(error: &ReviewError) -> (StatusCode, Reason) {
     let failed = Reason::Failed(error.name());
     match error {
-        ReviewError::NamespaceNotRead(_) => (StatusCode::INTERNAL_SERVER_ERROR, failed),
+        ReviewError::NamespaceNotRead(_) | ReviewError::PolicyUnreadable(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, failed)
+        }
         ReviewError::OverBound(_) | ReviewError::PatchTooLarge(_) => {
             (StatusCode::UNPROCESSABLE_ENTITY, failed)
         }

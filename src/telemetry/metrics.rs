@@ -7,7 +7,7 @@ mod late;
 pub use exposition::Exposition;
 pub use labels::{
     CertificateEvent, EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, NamespaceRead,
-    OtherRequest, Reloaded, WatchKind,
+    OtherRequest, Reloaded, WatchKind, WrittenObject,
 };
 pub use late::DroppedLines;
 
@@ -68,6 +68,9 @@ pub struct CertificateMetrics {
 pub struct ClusterMetrics {
     last_contact: Gauges,
     namespace_reads: Counters<1>,
+    writes_refused: Counters<1>,
+    clock_offset: Gauge,
+    policy_sets: Counter,
 }
 
 impl Default for Metrics {
@@ -112,8 +115,8 @@ impl Metrics {
             policies: family(
                 all,
                 "policies",
-                "Policies in force (loaded) and not in force as written (refused)",
-                ["loaded", "refused"].map(|state| [("state", state)]),
+                "Policies in force (loaded), not in force as written (refused), unreadable for this version (unreadable)",
+                ["loaded", "refused", "unreadable"].map(|state| [("state", state)]),
             ),
             address_sources: family(
                 all,
@@ -196,6 +199,24 @@ impl Metrics {
                     "Live reads of namespaces that are not watched, by result",
                     labels::every("result", NamespaceRead::ALL, NamespaceRead::name),
                 ),
+                writes_refused: family(
+                    all,
+                    "writes_refused",
+                    "Writes that the API server refused or did not answer, by object, without Events",
+                    labels::every("object", WrittenObject::ALL, WrittenObject::name),
+                ),
+                clock_offset: timed(
+                    all,
+                    "clock_offset",
+                    "Seconds that this node's clock is ahead of the API server's; negative if behind",
+                    Gauge::default(),
+                ),
+                policy_sets: single(
+                    all,
+                    "policy_sets",
+                    "Policy sets that were compiled and published; events within 100 ms share one",
+                    Counter::default(),
+                ),
             },
             registry,
         };
@@ -262,6 +283,11 @@ impl Metrics {
     /// Sets the number of policies in force, and of those not in force as written.
     pub fn set_policies(&self, loaded: usize, refused: usize) {
         set_states(&self.policies, &[("loaded", loaded), ("refused", refused)]);
+    }
+
+    /// Sets the number of accepted policies that this version cannot read.
+    pub fn set_unreadable_policies(&self, count: usize) {
+        set_states(&self.policies, &[("unreadable", count)]);
     }
 
     /// Sets the number of live sources with an address, with their last address, and without one.
@@ -356,6 +382,21 @@ impl ClusterMetrics {
     /// Counts a live read of a namespace.
     pub fn namespace_read(&self, result: NamespaceRead) {
         count(&self.namespace_reads, "result", result.name());
+    }
+
+    /// Counts a write that failed.
+    pub fn write_refused(&self, object: WrittenObject) {
+        count(&self.writes_refused, "object", object.name());
+    }
+
+    /// Counts a policy set that was published.
+    pub fn policy_set_published(&self) {
+        self.policy_sets.inc();
+    }
+
+    /// Sets how many seconds this node's clock is ahead of the API server's.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.clock_offset.set(seconds);
     }
 }
 

@@ -1,7 +1,8 @@
-//! A real API server on an etcd of its own: one that all tests of this process share, or one of one's own.
+//! A real API server with its own etcd: shared by all tests of this process, or of one test.
 //!
-//! There is no controller manager, scheduler or kubelet: pods stay Pending, namespaces stay when deleted, a Service has no endpoints.
-//! The ServiceAccount admission plugin is off, so that a namespace is of use as soon as it is there.
+//! There is no controller manager, scheduler or kubelet: pods stay Pending, deleted namespaces
+//! stay, and a Service has no endpoints. The ServiceAccount admission plugin is off, so that a namespace
+//! can be used at once.
 
 use crate::call::{self, Answer};
 use crate::guarded::{Guarded, guarded};
@@ -25,10 +26,14 @@ use tokio::sync::OnceCell;
 pub(crate) struct ApiServer {
     // In the order in which they end.
     server: Option<Guarded>,
-    _etcd: Guarded,
+    /// An etcd that was started after the first one had ended.
+    later_etcd: Option<Guarded>,
+    /// The first etcd; the directory goes with it.
+    etcd: Guarded,
     directory: TempDir,
     port: u16,
     etcd_port: u16,
+    peer_port: u16,
     /// Flags beside those of every API server here.
     flags: Vec<String>,
 }
@@ -56,14 +61,16 @@ impl Kubectl {
     }
 }
 
-/// The API server that all tests of this process share. Nobody can stop it; keep to namespaces of your own ([`ApiServer::scope`]).
+/// The API server that all tests of this process share. It cannot be stopped; use namespaces of a
+/// scope ([`ApiServer::scope`]).
 pub(crate) async fn shared() -> &'static ApiServer {
     static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
     SHARED.get_or_init(ApiServer::of_ones_own).await
 }
 
 impl ApiServer {
-    /// Starts one that can be stopped, or whose cluster-wide objects no other test may see. It takes some five seconds.
+    /// Starts one that can be stopped, or that has cluster-wide objects of one test. It takes some
+    /// five seconds.
     pub(crate) async fn of_ones_own() -> Self {
         Self::of_ones_own_with(|_| Vec::new()).await
     }
@@ -75,14 +82,16 @@ impl ApiServer {
         let parts = parts();
         let directory = TempDir::with_prefix("drydock-apiserver-").unwrap();
         let [port, etcd_port, peer_port] = std::array::from_fn(|_| free_port());
-        let etcd = start_etcd(parts, directory.path(), etcd_port, peer_port);
+        let etcd = etcd(parts, directory.path(), etcd_port, peer_port, true);
         let flags = prepare(directory.path());
         let mut new = Self {
             server: None,
-            _etcd: etcd,
+            later_etcd: None,
+            etcd,
             directory,
             port,
             etcd_port,
+            peer_port,
             flags,
         };
         new.write_files();
@@ -160,6 +169,37 @@ impl ApiServer {
         self.server = None;
     }
 
+    /// Takes a snapshot of etcd. The API server is away meanwhile.
+    pub(crate) async fn back_up(&mut self) {
+        self.with_etcd_stopped("rm -rf backup && cp -a etcd backup")
+            .await;
+    }
+
+    /// Gives the API server the etcd of the snapshot: revisions go back.
+    pub(crate) async fn restore(&mut self) {
+        self.with_etcd_stopped("rm -rf etcd && cp -a backup etcd")
+            .await;
+    }
+
+    async fn with_etcd_stopped(&mut self, script: &str) {
+        self.stop();
+        if self.later_etcd.take().is_none() {
+            self.etcd.signal("KILL");
+        }
+        let address = ("127.0.0.1", self.etcd_port);
+        while std::net::TcpStream::connect(address).is_ok() {
+            tokio::time::sleep(A_MOMENT).await;
+        }
+        let mut shell = Command::new("sh");
+        let shell = shell
+            .args(["-ec", script])
+            .current_dir(self.directory.path());
+        assert!(shell.status().unwrap().success(), "{script}");
+        let (directory, ports) = (self.directory.path(), (self.etcd_port, self.peer_port));
+        self.later_etcd = Some(etcd(parts(), directory, ports.0, ports.1, false));
+        self.start().await;
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -168,7 +208,7 @@ impl ApiServer {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// The file by which somebody calls it, for `KUBECONFIG`.
+    /// The kubeconfig of a caller.
     pub(crate) fn kubeconfig(&self, identity: Identity) -> PathBuf {
         self.path(&identity.file())
     }
@@ -215,10 +255,10 @@ async fn client(directory: &Path, identity: Identity) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn start_etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16) -> Guarded {
+fn etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16, is_first: bool) -> Guarded {
     let client_url = format!("http://127.0.0.1:{port}");
     let peer_url = format!("http://127.0.0.1:{peer_port}");
-    let mut command = guarded(&parts.etcd, Some(directory));
+    let mut command = guarded(&parts.etcd, is_first.then_some(directory));
     command
         .arg("--data-dir")
         .arg(directory.join("etcd"))
@@ -233,7 +273,7 @@ fn start_etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16) -> Gua
     Guarded::spawn(command)
 }
 
-/// A port that is free now, outside the range from which the kernel takes those of clients, so that it stays free while a server restarts.
+/// A free port outside the kernel's range for clients, so that it stays free during a restart.
 pub(crate) fn free_port() -> u16 {
     let range = 20_000..32_000;
     let number = |attempt: u16| {

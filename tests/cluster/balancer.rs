@@ -1,5 +1,5 @@
-//! What a Service is to the API server: one address, behind it the servers that are ready. As with kube-proxy a new connection goes to
-//! one that is ready, and an open one stays where it is, whatever becomes of that server's readiness.
+//! A stand-in for a Service: one address for the servers that are ready. As with kube-proxy, a new
+//! connection goes to a ready server, and an open one stays when its server is not ready any more.
 
 use crate::wait::A_MOMENT;
 use std::net::SocketAddr;

@@ -1,12 +1,12 @@
-//! Requests to the API server whose whole answer counts: status, warnings and the object as JSON, with fields that no type names.
-//! Where that does not matter, `kube::Api` does as well.
+//! Requests to the API server that return the whole answer: status, warnings, and the object as
+//! JSON with all its fields. Otherwise use `kube::Api`.
 
 use axum::http::{Method, Request};
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 
-/// An answer, whatever its status.
+/// An answer of any status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! Which pods the API server calls drydock for, by the selectors of the committed webhooks (P1, P2).
+//! The pods that the API server calls drydock for, by the committed selectors (P1, P2).
 
 use crate::api_server::shared;
 use crate::call::{self, DryRun, create_pod};
@@ -87,7 +87,7 @@ async fn every_real_job_pod_is_called_for_and_ordinary_pods_are_not() {
     assert!(!counted.is_called_for(&ordinary_pod()).await);
 }
 
-/// `pod_labels` of a runner and a job's own labels can change the value of the label, not take it away.
+/// `pod_labels` of a runner and labels of a job can change the label's value, but not remove it.
 #[tokio::test]
 async fn the_value_of_the_label_does_not_matter() {
     let counted = Counted::new().await;

@@ -1,8 +1,8 @@
-//! Self-managed certificates at a real API server, under drydock's own identity and the committed roles (F5).
+//! Self-managed certificates at a real API server, with drydock's identity and roles (F5).
 //!
-//! While authority, leaf, Secret and `caBundle` come, go and change, clients that trust nothing but the live `caBundle` go on shaking hands, and a
-//! runner goes on creating pods: none may fail. The webhook configuration has one name in a cluster, so these tests have an API server of their
-//! own and take turns.
+//! While authority, leaf, Secret and `caBundle` change, clients that trust only the live `caBundle`
+//! shake hands and a runner creates pods: none may fail. The webhook configuration has one name in
+//! a cluster, so these tests have an API server of their own and take turns.
 
 use crate::api_server::ApiServer;
 use crate::call;
@@ -368,7 +368,7 @@ async fn the_configuration_may_be_applied_again_and_keeps_its_ca_bundle() {
     configuration["webhooks"][0]["timeoutSeconds"] = 7.into();
     ground.configure(&configuration).await;
     assert_eq!(ground.bundles().await, bundles);
-    // Nobody but drydock has a say in the field, and drydock has a say in no other.
+    // drydock is the only manager of the field, and manages no other.
     let live = call::get(&ground.admin, CONFIGURATION).await.object();
     for entry in live["metadata"]["managedFields"].as_array().unwrap() {
         let fields = entry["fieldsV1"].to_string();
@@ -532,7 +532,7 @@ async fn f4_an_api_server_that_is_away_stops_neither_serving_nor_renewal() {
     })
     .await;
     api.start().await;
-    // It goes on: what somebody changes is healed.
+    // It goes on: a change by another client is healed.
     let wipe = Patch::Json::<()>(
         serde_json::from_value(json!([
             {"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"},

@@ -12,7 +12,7 @@ const DEFINITION: &str =
 
 /// Applies the definition, and waits until policies can be written and read.
 pub(crate) async fn defined(api: &ApiServer) -> Value {
-    // Whoever else applies it applies the same.
+    // Other tests apply the same.
     let arguments = [
         "apply",
         "--server-side",

@@ -1,4 +1,5 @@
-//! Anyone in the cluster may call the webhook (F8): reviews that no API server sent, at the real one, with drydock's own rights.
+//! Anyone in the cluster may call the webhook (F8): forged reviews, and a real API server that
+//! records the calls of drydock's ServiceAccount.
 
 use crate::api_server::{ApiServer, shared};
 use crate::call;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A review of a real job pod whose author has something to be told, as if a pod of that name was created there.
+/// A review with a note for the author, as if a pod of this name were created there.
 fn forged(namespace: &str, pod: &str) -> String {
     let file = "tests/fixtures/reviews/runner/19.3.0-secret-certs.json";
     let mut review: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
@@ -87,7 +88,7 @@ async fn f8_reviews_that_anybody_sends_leave_events_only_where_pods_are_to_be_ch
         let (status, answer) = review(&server, &certificate, &forged(&namespace, "runner-1")).await;
         assert_eq!(status, 400, "{answer}");
     }
-    // What was sent before this has been written by now, if anything was: Events are written one after the other.
+    // Events are written one after the other, so earlier ones are written by now.
     review(&server, &certificate, &forged(&jobs, "runner-2")).await;
     let path =
         format!("/api/v1/namespaces/{jobs}/events?fieldSelector=involvedObject.name=runner-2");
@@ -119,7 +120,7 @@ async fn f8_reviews_that_anybody_sends_leave_events_only_where_pods_are_to_be_ch
     assert_eq!(events(&admin, &jobs).await, count);
 }
 
-/// Writes the policy by which an API server records the calls of drydock's ServiceAccount; returns its flags.
+/// Writes the audit policy for the calls of drydock's ServiceAccount; returns the flags for it.
 fn recording(directory: &Path, log: &mut PathBuf) -> Vec<String> {
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",

@@ -1,4 +1,4 @@
-//! F5: rollouts, rotation of the authority, renewal, edits and restarts of the API server lose no admission.
+//! F5: rollouts, upgrades, rotations, edits and restarts of the API server lose no admission.
 
 use crate::api_server::ApiServer;
 use crate::balancer::Balancer;
@@ -9,6 +9,7 @@ use crate::registration::{at_url, committed, register};
 use crate::serve::Drydock;
 use crate::setup::{in_cluster, install};
 use crate::stream::{Stream, Tally};
+use crate::versions::{definition_of_the_next_version, install_definition, write_accepted};
 use crate::wait::{PATIENCE, eventually};
 use drydock::names::ENFORCE;
 use kube::Client;
@@ -136,6 +137,20 @@ impl Disturbed {
         let tally = self.stream.take(what);
         self.tallies.push(tally);
     }
+
+    /// Ends the stream: no pod was refused or stored unrepaired. Returns how many were created.
+    async fn was_lossless(mut self) -> usize {
+        self.stream.end().await;
+        let rest = self.stream.take("the last ones");
+        self.tallies.push(rest);
+        let created = self.tallies.iter().map(|tally| tally.created).sum();
+        say(&format!("in all {created} pods"));
+        for tally in &self.tallies {
+            assert_eq!(tally.refused, Vec::<String>::new());
+            assert_eq!(tally.unrepaired, Vec::<String>::new());
+        }
+        created
+    }
 }
 
 async fn write_policy(admin: &Client, ip: &str) {
@@ -152,7 +167,8 @@ async fn write_policy(admin: &Client, ip: &str) {
     call::apply(admin, path, &object).await.object();
 }
 
-/// Whether the hostname has an address that the policy has given, the stale one is gone, and nothing but memory is at /certs/client.
+/// Whether the hostname has an address of the policy, the stale one is gone, and only memory is at
+/// /certs/client.
 fn is_repaired(pod: &Value) -> bool {
     let entries = pod["spec"]["hostAliases"].as_array();
     let of_gitlab: Vec<&str> = entries
@@ -182,6 +198,41 @@ fn is_repaired(pod: &Value) -> bool {
     matches!(of_gitlab.as_slice(), ["10.0.0.232" | "10.0.0.233"])
         && mounts.len() >= 2
         && mounts.iter().all(|mount| is_memory(&mount["name"]))
+}
+
+/// A rollback to the definition of 174a963, an upgrade, and a policy of the next version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired() {
+    let mut disturbed = Disturbed::start().await;
+    for (file, what) in [
+        ("tests/versions/174a963/crd.yaml", "rolled back to 174a963"),
+        ("manifests/crd.yaml", "upgraded again"),
+    ] {
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", file];
+        disturbed.servers.api.kubectl(&apply).printed();
+        disturbed.servers.replace_oldest().await;
+        disturbed.servers.replace_oldest().await;
+        disturbed.met(what).await;
+    }
+    // The next version accepts a field that this one does not know.
+    let (api, admin) = (&disturbed.servers.api, &disturbed.admin);
+    install_definition(api, admin, &definition_of_the_next_version()).await;
+    let aliases = json!([{"ip": "10.0.0.233", "hostnames": ["gitlab.mylab.com"]}]);
+    let spec = json!({"hostAliases": aliases, "dind": {}, "future": "x"});
+    write_accepted(admin, "gitlab", &spec).await;
+    let held_up = in_cluster(api, &["--tls-name", "127.0.0.1", "--instance", "held-up"]);
+    disturbed.servers.balancer.add(held_up.webhook, held_up.ops);
+    let readiness = async || held_up.get("/readyz");
+    eventually(
+        "a new server is held up",
+        PATIENCE,
+        readiness,
+        |(_, body)| body.contains("policy \"gitlab\" was accepted by another version"),
+    )
+    .await;
+    disturbed.met("a policy of the next version").await;
+    assert_eq!(held_up.get("/readyz").0, 503);
+    disturbed.was_lossless().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,14 +280,6 @@ async fn f5_no_disturbance_loses_an_admission_or_stores_a_pod_unrepaired() {
     ));
     disturbed.met("two rotations of the authority").await;
 
-    disturbed.stream.end().await;
-    let rest = disturbed.stream.take("the last ones");
-    disturbed.tallies.push(rest);
-    let created: usize = disturbed.tallies.iter().map(|tally| tally.created).sum();
-    say(&format!("in all {created} pods"));
+    let created = disturbed.was_lossless().await;
     assert!(created >= 2000, "{created}");
-    for tally in &disturbed.tallies {
-        assert_eq!(tally.refused, Vec::<String>::new());
-        assert_eq!(tally.unrepaired, Vec::<String>::new());
-    }
 }

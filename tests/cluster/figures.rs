@@ -1,4 +1,4 @@
-//! What a test measured, for people. It is said past the test harness, which shows what it captures of failed tests only.
+//! Prints figures of a test past the harness, which shows the output of failed tests only.
 
 use std::io::Write as _;
 

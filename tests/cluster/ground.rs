@@ -1,4 +1,4 @@
-//! The ground that the other tests stand on: the API server is the one that is meant, keeps what it has, and goes for sure.
+//! The test environment: the expected API server, which keeps its objects and ends with the tests.
 
 use crate::api_server::{ApiServer, shared};
 use crate::call::{self, DryRun, create_pod, try_call};

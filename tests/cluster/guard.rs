@@ -38,7 +38,7 @@ async fn guarded() -> ApiServer {
     api
 }
 
-/// Puts a webhook of somebody else's into the configuration.
+/// Adds a foreign webhook to the configuration.
 async fn with_a_foreign_webhook(api: &ApiServer) {
     let admin = api.client(Identity::Admin).await;
     let mut foreign = get(&admin, CONFIGURATION).await.object()["webhooks"][1].clone();
@@ -113,7 +113,7 @@ fn changes(live: &Value) -> Vec<Value> {
         remove("/webhooks/1"),
         remove("/webhooks"),
         json!([{"op": "move", "from": "/webhooks/0", "path": "/webhooks/1"}]),
-        // Not drydock's webhook, whatever is changed of it.
+        // A webhook that is not drydock's, in any field.
         json!([{"op": "replace", "path": "/webhooks/2/clientConfig/caBundle", "value": bundle()}]),
         remove("/webhooks/2/clientConfig/caBundle"),
         // One change that is allowed carries another.

@@ -1,7 +1,8 @@
-//! A process that ends for sure when the test process does, however that comes: at its end, in a panic, by SIGKILL.
+//! A process that ends with the test process, even if that panics or gets SIGKILL.
 //!
-//! A shell starts it and reads from a pipe to which nobody writes. The kernel closes the pipe with the test process, and the shell
-//! kills. Both are in a process group of their own, so that Ctrl-C in a terminal ends the test process only, and them by the pipe.
+//! A shell starts it and reads from an empty pipe. The kernel closes the pipe with the test
+//! process, and the shell kills the child. Both have their own process group, so Ctrl-C in a terminal ends
+//! the test process only, and them through the pipe.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -81,7 +82,7 @@ impl Guarded {
         assert!(status.success(), "{script}");
     }
 
-    /// How it ended; nothing while it runs. A shell says 128 and the signal's number for one that was killed.
+    /// How it ended; `None` while it runs. The shell adds 128 to the signal of one that was killed.
     pub(crate) fn end(&mut self) -> Option<ExitStatus> {
         self.shell.try_wait().unwrap()
     }

@@ -1,17 +1,17 @@
-//! Who calls the API server: each has a bearer token of its own, so that what a role allows is proved by its holder.
+//! The callers of the API server, each with a bearer token: tests of a role act as its holder.
 
 use serde_json::{Value, json};
 
-/// Somebody with a token.
+/// A caller with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// May do everything.
     Admin,
     /// drydock's ServiceAccount: may do what the committed roles say, once they are applied.
     Drydock,
-    /// The ServiceAccount of a GitLab Runner: may do what the runner's chart allows, in every namespace.
+    /// The ServiceAccount of a GitLab Runner, with the rights of its chart in every namespace.
     Runner,
-    /// Somebody without any role.
+    /// A user without any role.
     Nobody,
 }
 

@@ -1,4 +1,4 @@
-//! The installation as a person makes it and takes it away: `kubectl apply -k`, `kubectl delete -k`.
+//! Installing and uninstalling with `kubectl apply -k` and `kubectl delete -k`.
 
 use crate::api_server::ApiServer;
 use crate::call::{self, DryRun, create_pod};
@@ -138,7 +138,8 @@ fn path(object: &Value) -> String {
     }
 }
 
-/// The controller manager, which is not here, would end what the namespace still has, the Secret of the authority among it.
+/// The controller manager, which is missing here, would delete the objects of the namespace, the
+/// Secret of the authority among them.
 async fn is_gone(admin: &Client, path: &str) {
     let look = async || call::call(admin, axum::http::Method::GET, path, None).await;
     eventually(path, PATIENCE, look, |answer| {
@@ -148,7 +149,7 @@ async fn is_gone(admin: &Client, path: &str) {
     .await;
 }
 
-/// The Deployment's pods, which nobody makes here, pass the Pod Security level of their namespace.
+/// The Deployment's pods, which no controller creates here, pass the Pod Security level.
 async fn assert_pods_are_let_in(admin: &Client) {
     let deployment = call::get(admin, DEPLOYMENT).await.object();
     let mut pod = deployment["spec"]["template"].clone();

@@ -1,4 +1,4 @@
-//! What the API server stores of the pods that real runners made, in namespaces that opted in and in others.
+//! The pods of real runners as the API server stores them, in namespaces that opted in or did not.
 
 use crate::api_server::shared;
 use crate::call::{self, DryRun, create_pod};
@@ -47,7 +47,7 @@ async fn a_runners_pod_is_stored_as_the_command_line_shows_it() {
     let mut changed = 0;
     for ((name, pod), shown) in names.iter().zip(&pods).zip(&shown) {
         let stored = create_pod(&runner, &enforce, pod, DryRun::No).await;
-        // Nobody changes it here, and it gets the same defaults.
+        // No webhook changes it here, and it gets the same defaults.
         let wanted = create_pod(&runner, &plain, shown, DryRun::No).await;
         let (stored, wanted) = (stored.object(), wanted.object());
         assert_eq!(essence(&stored), essence(&wanted), "{name}");
@@ -63,7 +63,7 @@ async fn a_namespace_that_did_not_opt_in_or_only_audits_gets_its_pods_as_they_ar
     let scope = api.scope("untouched").await;
     let server = registered(&scope).await;
     let runner = api.client(Identity::Runner).await;
-    // Another's, for which nobody is registered.
+    // Of another scope, for which no webhook is registered.
     let elsewhere = api.scope("elsewhere").await;
     let elsewhere = elsewhere.namespace("jobs", Some(ENFORCE)).await;
     let misspelt = Some("Enforce");

@@ -1,6 +1,6 @@
-//! drydock in a cluster: the real binary at a real kube-apiserver, which decides what a patch, a policy or a registration is worth.
+//! drydock in a cluster: the real binary at a real kube-apiserver.
 //!
-//! All tests share one API server, each in namespaces of its own; those that stop it have one of their own.
+//! All tests share one API server, each in its own namespaces; those that stop it have their own.
 //! `cluster/parts.rs` says where its programs come from.
 
 #![allow(
@@ -37,6 +37,7 @@ mod called_for;
 mod certificates;
 mod chart;
 mod client_ca;
+mod clocks;
 mod definition;
 mod deputy;
 mod disturbances;
@@ -47,7 +48,10 @@ mod installed;
 mod job_pods;
 mod outage;
 mod policies;
+mod proxy;
 mod rbac;
+mod recovery;
 mod reinvocation;
 mod upgrade;
+mod versions;
 mod watching;

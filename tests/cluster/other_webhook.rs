@@ -1,4 +1,4 @@
-//! Somebody else's mutating webhook, which the API server calls after drydock.
+//! Another mutating webhook, which the API server calls after drydock.
 
 use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
@@ -75,7 +75,7 @@ impl OtherWebhook {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Registers it for the namespaces of a scope, to be called after drydock, and waits until it is called.
+    /// Registers it for the namespaces of a scope, after drydock, and waits until it is called.
     pub(crate) async fn register(&self, scope: &Scope<'_>) {
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",

@@ -1,5 +1,5 @@
-//! What becomes of jobs where drydock is away, cannot answer, or refuses: `failurePolicy` decides about the first two,
-//! and what the API server says is all that the job's author reads.
+//! Jobs while drydock is away, cannot answer, or refuses: `failurePolicy` decides about the first
+//! two, and the job's author reads only the API server's message.
 
 use crate::api_server::{free_port, shared};
 use crate::call::{Answer, DryRun, create_pod};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;
 
-/// A server on a port that nobody else gets while it is away, registered and at work.
+/// A registered server on a port that stays reserved while the server is away.
 async fn registered(scope: &Scope<'_>, failure_policy: Option<&str>) -> Drydock {
     let certificate = Certificate::new();
     let server = certificate.serve(&["--listen", &format!("127.0.0.1:{}", free_port())]);
@@ -88,7 +88,7 @@ async fn f1_a_review_that_drydock_cannot_answer_is_decided_by_the_failure_policy
         }
         refused = registration.refuses(&scope).await;
     }
-    // drydock's own words would be here with a 403, a 415 or a 500: of other answers the API server (client-go) keeps the status only.
+    // The API server (client-go) quotes the body of a 403, 415 or 500; of others only the status.
     assert_eq!(
         refused.refusal(),
         "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: \

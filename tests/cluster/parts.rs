@@ -16,7 +16,7 @@ pub(crate) struct Parts {
     pub(crate) etcd: PathBuf,
     pub(crate) kube_apiserver: PathBuf,
     pub(crate) kubectl: PathBuf,
-    /// The version of Kubernetes that `go.mod` asks for; nothing where somebody else chose.
+    /// The version of Kubernetes in `go.mod`; `None` with `KUBEBUILDER_ASSETS`.
     pub(crate) version: Option<String>,
 }
 
@@ -172,7 +172,7 @@ impl Module {
     fn build(&self, package: &str, output: &Path, version: &str) -> Result<(), String> {
         let mut numbers = version.trim_start_matches('v').split('.');
         let (major, minor) = (numbers.next().unwrap(), numbers.next().unwrap());
-        // Without these the server calls itself v0.0.0, and clients that read its version misjudge it. etcd has no such package and ignores them.
+        // Without these the server reports v0.0.0, which misleads clients. etcd ignores them.
         let variable = "k8s.io/component-base/version";
         let flags = format!(
             "-s -w -X {variable}.gitVersion={version} -X {variable}.gitMajor={major} -X {variable}.gitMinor={minor}"
@@ -232,7 +232,7 @@ fn go_is_missing(why: impl Display) -> String {
     )
 }
 
-/// Says it to whoever waits; the test harness would keep what `eprintln!` prints.
+/// Prints to the terminal; the test harness would capture `eprintln!`.
 fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

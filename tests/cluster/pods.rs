@@ -38,17 +38,18 @@ pub(crate) fn fixture(name: &str) -> Value {
     })
 }
 
-/// The job that two incidents are about: a Secret at /certs/client (seed 004) and a stale address (seed 003).
+/// The job of two incidents: a Secret at /certs/client (seed 004), a stale address (seed 003).
 pub(crate) fn broken_job() -> Value {
     fixture("reviews/runner/19.3.0-secret-certs")
 }
 
-/// A stored pod as somebody submits it again who copied it.
+/// A stored pod as a user submits a copy of it.
 pub(crate) fn resubmitted(stored: Value) -> Value {
     submitted(stored)
 }
 
-/// An object as a runner submits it: without what only the API server writes, and without the token of a ServiceAccount.
+/// An object as a runner submits it: without the fields that only the API server writes, and
+/// without the token of a ServiceAccount.
 fn submitted(mut pod: Value) -> Value {
     static PODS: AtomicUsize = AtomicUsize::new(0);
     let metadata = pod["metadata"].as_object_mut().unwrap();

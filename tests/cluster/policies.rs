@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use kube::Client;
 use serde_json::{Value, json};
 
-/// Writes policies in the strict way of kubectl, without storing any, and returns the answers in order.
+/// Writes policies with strict validation, as kubectl does, on trial; returns the answers in order.
 async fn write_all(specs: &[Value]) -> Vec<Answer> {
     let api = shared().await;
     defined(api).await;
@@ -58,7 +58,7 @@ async fn a_policy_that_check_refuses_is_refused_in_the_same_words_when_written()
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The largest one among them shows that no rule costs more than the API server allows when it runs.
+/// The largest one shows that no rule exceeds the API server's cost limit.
 #[tokio::test]
 async fn a_policy_that_check_takes_is_taken_when_written_without_a_warning() {
     let specs = accepted();

@@ -1,4 +1,4 @@
-//! What the committed roles let drydock do, by its ServiceAccount's own calls: what it needs, and nothing beside it.
+//! The committed roles, by calls of the ServiceAccount: the needed rights and no others.
 
 use crate::api_server::ApiServer;
 use crate::call::call;
@@ -100,7 +100,7 @@ async fn its_own_secret_can_be_made_and_kept_and_no_other() {
     }
 }
 
-/// Only the caBundle is written, of one configuration; what somebody deleted is not made again.
+/// Only the caBundle of one configuration is written; a deleted one is not created again.
 #[tokio::test]
 async fn its_own_webhook_configuration_can_be_healed_and_not_made() {
     let api = installed().await;
@@ -151,7 +151,7 @@ async fn its_own_webhook_configuration_can_be_healed_and_not_made() {
     );
 
     call(&admin, Method::DELETE, &own, None).await.object();
-    // A part of one is not valid; whoever has it whole is told that it is not allowed.
+    // A part of one is invalid; a whole one is forbidden.
     let committed = include_str!("../../manifests/webhook.yaml");
     let whole: Value = serde_saphyr::from_str(committed).unwrap();
     let again = status(&drydock, Method::PATCH, &applied(&own), Some(&whole)).await;

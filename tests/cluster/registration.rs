@@ -1,4 +1,4 @@
-//! drydock's registration at the API server, the committed one but for what a test's own server needs otherwise.
+//! drydock's registration at the API server: the committed one, changed for the server of a test.
 
 use crate::call::{self, Answer, DryRun, create_pod};
 use crate::identity::Identity;
@@ -17,13 +17,13 @@ pub(crate) struct Registration<'a> {
     pub(crate) url: &'a str,
     /// The authority of the webhook's certificate, PEM.
     pub(crate) authority: &'a str,
-    /// What becomes of a pod of an `enforce` namespace while the webhook is away; the committed one where it is nothing.
+    /// The `failurePolicy` of the webhook for `enforce` namespaces; `None` for the committed one.
     pub(crate) failure_policy: Option<&'a str>,
 }
 
 impl Registration<'_> {
-    /// Registers it for the namespaces of a scope, and waits until a job pod that is created there, in a namespace that opted in
-    /// with `enforce`, is repaired.
+    /// Registers it for the namespaces of a scope, and waits until a job pod in an `enforce`
+    /// namespace is repaired.
     pub(crate) async fn repairs(&self, scope: &Scope<'_>) {
         self.eventually(scope, "a job pod is repaired", |answer| {
             answer.status == 201 && changes(&answer.body).is_some()

@@ -1,4 +1,5 @@
-//! Pods that somebody changes after drydock has: the API server calls drydock again (`reinvocationPolicy: IfNeeded`).
+//! Pods that another webhook changes after drydock: the API server calls drydock again
+//! (`reinvocationPolicy: IfNeeded`).
 
 use crate::api_server::shared;
 use crate::call::{DryRun, create_pod};
@@ -11,7 +12,7 @@ use drydock::names::ENFORCE;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Creates the broken job where another webhook changes it after drydock, and returns what is stored.
+/// Creates the broken job, which another webhook changes after drydock; returns the stored pod.
 async fn stored_after(patch: fn(&Value) -> Vec<Value>) -> Value {
     let api = shared().await;
     let scope = api.scope("reinvoked").await;

@@ -1,9 +1,11 @@
-//! A replica of drydock in this process, whose certificates live for seconds, and those who call it all the while.
+//! A replica of drydock in this process, with short-lived certificates, and continuous callers.
 
 use crate::api_server::ApiServer;
 use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
-use drydock::cluster::ca::{self, Issued, Lifetimes, Now, Settings};
+use drydock::cluster::ca::{self, Issued, Lifetimes, Settings};
+use drydock::cluster::client::timed;
+use drydock::cluster::clock::{Clock, Now};
 use drydock::core::policy::PolicySet;
 use drydock::names::{CA_SECRET, NAME, NAMESPACE};
 use drydock::pki::tls::{Certificate, server_config};
@@ -32,7 +34,8 @@ pub(crate) fn lifetimes(ca: f64, leaf: f64, overlap: f64) -> Lifetimes {
     Lifetimes::new(ca, leaf, overlap).unwrap()
 }
 
-/// A replica: what keeps its certificates, under drydock's own identity, and the server that shows them. It ends when dropped.
+/// A replica: certificates with drydock's identity, and a server that uses them. It ends when
+/// dropped.
 pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     pub(crate) issued: watch::Receiver<Option<Issued>>,
@@ -42,6 +45,17 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(api: &ApiServer, name: &str, lifetimes: Lifetimes) -> Self {
+        Self::start_at(api, name, lifetimes, Now::here).await
+    }
+
+    /// The same with a clock of its own.
+    pub(crate) async fn start_at(
+        api: &ApiServer,
+        name: &str,
+        lifetimes: Lifetimes,
+        now: impl Fn() -> Now + Send + Sync + 'static,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::new());
         let settings = Settings {
             namespace: NAMESPACE.to_owned(),
             secret: CA_SECRET.to_owned(),
@@ -51,10 +65,9 @@ impl Replica {
             replica: name.to_owned(),
             lifetimes,
             interval: INTERVAL,
-            clock: Arc::new(Now::here),
+            clock: Clock::new(now, metrics.clone()),
         };
-        let client = api.client(Identity::Drydock).await;
-        let metrics = Arc::new(Metrics::new());
+        let client = timed(api.client(Identity::Drydock).await, &settings.clock);
         let (sender, issued) = watch::channel(None);
         let listener = || server::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let (webhook, ops) = (listener(), listener());
@@ -107,7 +120,7 @@ async fn serve(
     let (_policies, policies) = watch::channel(Some(Arc::new(set)));
     let limits = Limits::default();
     let state = State::new(policies, certificate.clone(), metrics, NAMESPACE, limits);
-    // One that is about to end asks for a new connection, and so for a new handshake, in each answer.
+    // A draining server asks for a new connection, and so for a new handshake, in each answer.
     state.draining.store(true, Ordering::Relaxed);
     let tls = server_config(certificate.clone(), None);
     let served = server::run(
@@ -210,8 +223,8 @@ impl Throughout {
         Self { over, calls }
     }
 
-    /// Handshakes with replicas in turn, by the `caBundle` that each webhook has at that moment. A bundle that is empty is passed over: what
-    /// somebody has wiped, nobody can be trusted by.
+    /// Handshakes with replicas in turn, by the present `caBundle` of each webhook. An empty bundle
+    /// is skipped: it trusts no server.
     pub(crate) fn handshakes(admin: &Client, replicas: &[&Replica]) -> Self {
         let admin = admin.clone();
         let addresses: Vec<SocketAddr> = replicas.iter().map(|replica| replica.address).collect();

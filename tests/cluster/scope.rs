@@ -8,7 +8,8 @@ use kube::Client;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The label of a test's namespaces; its value is the scope's name. Webhook configurations and policies select by it.
+/// The label of a test's namespaces, by which webhook configurations and policies select them; its
+/// value is the scope's name.
 pub(crate) const SCOPE_LABEL: &str = "tests.drydock.dev/scope";
 
 /// A test's own part of an API server.
@@ -20,7 +21,7 @@ pub(crate) struct Scope<'a> {
 }
 
 impl ApiServer {
-    /// Begins a scope; `about` is a word or two in lower case with hyphens, for whoever reads names.
+    /// Begins a scope; `about` is a word or two in lower case with hyphens, for the names.
     pub(crate) async fn scope(&self, about: &str) -> Scope<'_> {
         static SCOPES: AtomicUsize = AtomicUsize::new(0);
         let number = SCOPES.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The real `drydock`: its server, started on free ports that it names itself, and its command line.
+//! The real `drydock`: its server, on free ports that it reports, and its command line.
 
 use crate::guarded::{Guarded, guarded};
 use crate::lines::{Lines, PATIENCE};
@@ -32,7 +32,7 @@ impl Drydock {
         Self::start_with(flags, |_| {})
     }
 
-    /// The same with an environment, as in `KUBECONFIG`. Of the test's own it has nothing that drydock would read.
+    /// The same with variables, as in `KUBECONFIG`; it inherits none that drydock reads.
     #[track_caller]
     pub(crate) fn start_with(flags: &[&str], environment: impl FnOnce(&mut Command)) -> Self {
         let directory = TempDir::new().unwrap();

@@ -9,7 +9,8 @@ use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-/// The definition of policies, drydock's namespace, and the roles of its ServiceAccount, live addresses in the whole cluster among them.
+/// The CRD, drydock's namespace and the roles of its ServiceAccount, with live addresses of the
+/// whole cluster.
 pub(crate) async fn install(api: &ApiServer) {
     let parts = [
         "namespace",
@@ -37,7 +38,7 @@ pub(crate) async fn install(api: &ApiServer) {
     api.kubectl(&wait).printed();
 }
 
-/// The definition as an API server has it that knows no rules: what is wrong with a policy is found by drydock alone.
+/// The CRD without rules, as an older API server has it: only drydock finds problems of a policy.
 pub(crate) async fn install_without_rules(api: &ApiServer) {
     install(api).await;
     let mut definition = serde_json::to_value(crd::definition()).unwrap();

@@ -124,7 +124,7 @@ async fn create(
     let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
     let began = Instant::now();
     let path = format!("/api/v1/namespaces/{namespace}/pods");
-    // An API server that is away is not drydock's loss: its client tries again. What it had stored before it ended is there already.
+    // While the API server is away, the client tries again; the pod may have been stored already.
     let answer = loop {
         match call::try_call(client, axum::http::Method::POST, &path, Some(&pod)).await {
             Ok(answer) if answer.status == 409 => {
@@ -146,7 +146,7 @@ async fn create(
     }
 }
 
-/// What an API server says before it has read its own roles and storage, about nothing that a webhook does.
+/// Whether an API server answers before it has read its roles and storage; no webhook is involved.
 fn is_starting(answer: &call::Answer) -> bool {
     let about_webhook = answer.body["message"]
         .as_str()

@@ -1,14 +1,15 @@
-//! Waiting for what another process does, by looking.
+//! Waiting for another process, by polling.
 
 pub(crate) use crate::lines::PATIENCE;
 use std::fmt::Debug;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-/// How long to wait between two looks.
+/// The time between two polls.
 pub(crate) const A_MOMENT: Duration = Duration::from_millis(20);
 
-/// Looks until what is seen is as wanted, and returns it. What was seen last is in the message of a test that fails.
+/// Polls until the result is as wanted, and returns it. The message of a test that fails has the
+/// last result.
 #[track_caller]
 pub(crate) fn eventually<T: Debug>(
     what: &str,

@@ -1,4 +1,4 @@
-//! What the servers make of policies and of the objects that have their addresses, while both change.
+//! Policies, and the objects that have their addresses, while both change.
 
 use crate::api_server::{ApiServer, shared};
 use crate::call::{self, DryRun, create_pod};
@@ -130,7 +130,7 @@ impl<'a> Replicas<'a> {
         seen.try_into().unwrap()
     }
 
-    /// Waits until a hostname has these addresses in the pods of both replicas; returns how long that took.
+    /// Waits until a hostname has these addresses in pods of both replicas; returns the time.
     async fn both_have(&self, hostname: &str, wanted: &[&str]) -> Duration {
         let began = Instant::now();
         let look = async || self.addresses(hostname).await;

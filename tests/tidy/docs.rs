@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/install.md",
     "docs/limits.md",
     "docs/metrics.md",
+    "docs/operations.md",
     "docs/rules.md",
     "docs/runbook.md",
     "manifests/chart/README.md",

@@ -2,7 +2,8 @@
 
 use super::Serve;
 use crate::cluster;
-use crate::cluster::client;
+use crate::cluster::client::{self, timed};
+use crate::cluster::clock::Clock;
 use crate::cluster::events::Events;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::namespaces::live::LiveReads;
@@ -10,10 +11,11 @@ use crate::core::policy::PolicySet;
 use crate::names::{ENFORCE, Enforced};
 use crate::server;
 use crate::telemetry::metrics::Metrics;
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use futures::future::BoxFuture;
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::{Client, Config};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -59,17 +61,37 @@ pub(super) struct Joined {
     pub(super) work: BoxFuture<'static, ()>,
 }
 
+/// Takes the proxy of the environment away if `NO_PROXY` names the API server. kube compares
+/// `NO_PROXY` with the proxy instead (kube-client 5, `ConfigLoader::proxy_url`).
+fn respect_no_proxy(config: &mut Config) {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let either = |upper, lower| variable(upper).or_else(|| variable(lower));
+    let proxy = either("HTTPS_PROXY", "https_proxy").and_then(|proxy| proxy.parse().ok());
+    // A proxy-url of the kubeconfig is used in any case, as by kubectl.
+    if proxy.is_none() || config.proxy_url != proxy {
+        return;
+    }
+    let no_proxy = either("NO_PROXY", "no_proxy").unwrap_or_default();
+    let proxies = Matcher::builder().all("http://proxy").no(no_proxy).build();
+    if proxies.intercept(&config.cluster_url).is_none() {
+        config.proxy_url = None;
+    }
+}
+
 /// Finds the API server as every client does: a kubeconfig, or the ServiceAccount of the pod. Nothing is asked of it yet.
 pub(super) async fn client() -> anyhow::Result<Client> {
     // The error's own text has its causes already, and would have each of them again.
-    let config = Config::infer().await.map_err(|error| {
+    let mut config = Config::infer().await.map_err(|error| {
         anyhow!("--cluster finds no API server; set KUBECONFIG, or run in a pod with a ServiceAccount: {error}")
     })?;
-    client::client(config).context("--cluster cannot use the credentials that it found")
+    respect_no_proxy(&mut config);
+    client::client(config)
+        .map_err(|problem| anyhow!("--cluster cannot use the credentials that it found: {problem}"))
 }
 
 pub(super) fn join(flags: &Serve, client: &Client, metrics: &Arc<Metrics>) -> Joined {
     let (published, policies) = watch::channel(None);
+    let client = &timed(client.clone(), &Clock::logged(metrics.clone()));
     let (opted_in, namespaces) = watch::channel(Namespaces::new());
     let events = Events::new(namespaces.clone(), flags.opt_in.enforced(), metrics.clone());
     let reads = LiveReads::new(client.clone(), metrics.clone());

@@ -1,7 +1,9 @@
 //! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret, trusted through the `caBundle`.
 
 use super::Serve;
-use crate::cluster::ca::{self, Issued, Lifetimes, Now, Settings};
+use crate::cluster::ca::{self, Issued, Lifetimes, Settings};
+use crate::cluster::client::timed;
+use crate::cluster::clock::{Clock, Now};
 use crate::names::{CA_SECRET, NAME};
 use crate::pki::tls::Certificate;
 use crate::telemetry::metrics::Metrics;
@@ -113,8 +115,9 @@ pub(super) fn keep(
         replica: flags.instance.clone(),
         lifetimes,
         interval: INTERVAL.min(managed.certificate_hours / RECONCILIATIONS_OF_A_LEAF),
-        clock: Arc::new(Now::here),
+        clock: Clock::new(Now::here, metrics.clone()),
     };
+    let client = timed(client, &settings.clock);
     let (sender, issued) = watch::channel(None);
     Ok(Box::pin(async move {
         tokio::select! {
@@ -148,6 +151,7 @@ async fn bring_into_use(
 ) {
     while issued.changed().await.is_ok() {
         let Some(new) = issued.borrow_and_update().clone() else {
+            current.send_replace(None);
             continue;
         };
         match Certificate::from_leaf(&new.leaf) {

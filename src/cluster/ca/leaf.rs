@@ -1,4 +1,4 @@
-//! The leaf certificate that this replica serves: when another is due, and which authority signs it.
+//! The leaf certificate that this replica serves: when another is due, and who signs it.
 
 use super::Issued;
 use super::plan::{Lifetimes, after};

@@ -79,7 +79,7 @@ pub(super) fn after(now: Timestamp, time: Duration) -> Timestamp {
 ///
 /// Replicas do not observe the same at the same time: one serves a leaf of a new authority while
 /// another still serves one of the authority before. A replica that considered its own leaf only
-/// would take the authority of the other from the `caBundle` when somebody replaces the Secret.
+/// would take the authority of the other from the `caBundle` when the Secret is replaced.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
     /// The content of the Secret; `None` if there is none.
@@ -111,7 +111,7 @@ impl Evidence<'_> {
             .collect()
     }
 
-    /// Whether somebody else has emptied, replaced or restored the Secret.
+    /// Whether another client has emptied, replaced or restored the Secret.
     pub(super) fn is_changed_by_others(&self) -> bool {
         match (self.secret, self.last) {
             (None, _) => false,
@@ -135,7 +135,7 @@ pub(super) struct Observed<'a> {
     pub(super) in_use: &'a [CaCertificate],
     /// The authority of the replica's own leaf.
     pub(super) own: Option<&'a CaCertificate>,
-    /// Whether somebody else has changed the content: then its date does not count.
+    /// Whether another client has changed the content: then its date does not count.
     pub(super) is_changed_by_others: bool,
     pub(super) trust: &'a TrustHistory,
     pub(super) lifetimes: Lifetimes,
@@ -150,7 +150,7 @@ pub(super) enum Step {
     Publish,
     /// Let the next authority sign.
     Promote,
-    /// Trust authorities in use that somebody removed or gave another date.
+    /// Trust authorities in use that another client removed or gave another date.
     Keep(Vec<CaCertificate>),
     /// Stop trusting authorities without leaf certificates in use.
     Discard,

@@ -1,4 +1,5 @@
-//! Reconciles Secret, `caBundle` and leaf: reads both objects, writes the due steps, signs the leaf.
+//! Reconciles Secret, `caBundle` and leaf: reads both objects, writes the steps that are due, and
+//! signs the leaf.
 
 use super::leaf::{Serving, signer};
 use super::plan::{Evidence, Observed, Step, plan};
@@ -8,7 +9,7 @@ use super::{Issued, Settings};
 use crate::cluster::error::{LogOnce, describe};
 use crate::names::FIELD_MANAGER;
 use crate::pki::authority::AuthorityError;
-use crate::telemetry::metrics::{CertificateEvent, Metrics};
+use crate::telemetry::metrics::{CertificateEvent, Metrics, WrittenObject};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 
 /// Time for the calls of one reconciliation.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time without another change of the bundle by somebody else, after which the problem is resolved.
+/// Time without a foreign change of the bundle, after which the problem is resolved.
 const QUIET: Duration = Duration::from_secs(10 * 60);
 
 /// The result of a reconciliation.
@@ -94,6 +95,7 @@ impl Reconciler {
             )))
         });
         let signed = self.renew_leaf().map_err(Problem::from);
+        self.withdraw_invalid_leaf();
         match reconciled.and_then(|wrote| signed.map(|()| wrote)) {
             Ok(wrote) => {
                 self.log.set("reconcile", None);
@@ -127,9 +129,15 @@ impl Reconciler {
             .unwrap_or_default();
         let secret = self.secrets.get_opt(&self.settings.secret).await;
         let secret = secret.map_err(failed("read", &self.secret_name()))?;
-        self.trust.note(&bundles, (self.settings.clock)().steady);
-        let wrote_secret = self.reconcile_secret(secret, &bundles).await?;
-        Ok(self.reconcile_bundle(&bundles).await? || wrote_secret)
+        self.trust.note(&bundles, self.settings.clock.now().steady);
+        let (wrote_secret, problem) = self.reconcile_secret(secret, &bundles).await?;
+        let wrote_bundle = self.reconcile_bundle(&bundles).await?;
+        problem.map_or(Ok(wrote_secret || wrote_bundle), Err)
+    }
+
+    /// Whether there is a certificate to serve.
+    pub(super) fn is_serving(&self) -> bool {
+        self.issued.borrow().is_some()
     }
 
     fn secret_name(&self) -> String {
@@ -146,13 +154,14 @@ impl Reconciler {
         )
     }
 
+    /// Returns whether the Secret was written, and why not if only a rotation has to wait.
     async fn reconcile_secret(
         &mut self,
         secret: Option<Secret>,
         bundles: &WebhookBundles,
-    ) -> Result<bool, Problem> {
+    ) -> Result<(bool, Option<Problem>), Problem> {
         let read = secret.as_ref().map(|secret| self.read(secret));
-        let now = (self.settings.clock)().wall;
+        let now = self.settings.clock.of_api_server();
         let own = self.serving.as_ref().map(Serving::ca);
         let evidence = Evidence {
             secret: read.as_ref(),
@@ -169,21 +178,33 @@ impl Reconciler {
             lifetimes: self.settings.lifetimes,
         };
         // A deleted Secret is restored as it was.
-        let found = read.or_else(|| self.last.clone()).unwrap_or_default();
-        let (mut content, steps) = plan(found, &observed)?;
+        let found = read.clone().or_else(|| self.last.clone());
+        let (mut content, steps) = plan(found.unwrap_or_default(), &observed)?;
         if !steps.is_empty() {
             let last = self.last.as_ref().and_then(|last| last.changed);
             content.change(last, now);
         }
         let is_write_due = secret.is_none() || !steps.is_empty();
-        match secret {
-            Some(secret) if is_write_due => self.replace(secret, &content).await?,
-            None => self.create(&content).await?,
-            Some(_) => {}
+        let written = match secret {
+            Some(secret) if is_write_due => self.replace(secret, &content).await,
+            None => self.create(&content).await,
+            Some(_) => Ok(()),
+        };
+        let is_rotation = |step| matches!(step, &Step::Publish | &Step::Promote | &Step::Discard);
+        match (written, read) {
+            (Ok(()), _) => {
+                self.report(&content, &steps);
+                self.last = Some(content);
+                Ok((is_write_due, None))
+            }
+            // The authorities that were read sign, whether or not the next step can be written.
+            (Err(problem), Some(read)) if steps.iter().all(is_rotation) => {
+                self.report(&read, &[]);
+                self.last = Some(read);
+                Ok((false, Some(problem)))
+            }
+            (Err(problem), _) => Err(problem),
         }
-        self.report(&content, &steps);
-        self.last = Some(content);
-        Ok(is_write_due)
     }
 
     fn read(&mut self, secret: &Secret) -> CaSecret {
@@ -219,6 +240,7 @@ impl Reconciler {
     /// Creates the Secret, unless another replica has created one: an apply without force, by a
     /// manager that no other replica is, conflicts then. (RBAC cannot permit POST by name.)
     async fn create(&self, content: &CaSecret) -> Result<(), Problem> {
+        self.may_write()?;
         let mut secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.settings.secret.clone()),
@@ -231,25 +253,49 @@ impl Reconciler {
         content.write(secret.data.get_or_insert_default());
         let manager = PatchParams::apply(&self.settings.replica);
         let apply = Patch::Apply(&secret);
-        let name = &self.settings.secret;
-        let created = self.secrets.patch(name, &manager, &apply).await;
-        created
-            .map_err(failed("created", &self.secret_name()))
-            .map(drop)
+        let created = self
+            .secrets
+            .patch(&self.settings.secret, &manager, &apply)
+            .await;
+        let name = self.secret_name();
+        let created = created.map_err(|error| self.refused(WrittenObject::Secret, &name, error));
+        created.map(drop)
     }
 
-    /// Writes the Secret, unless it has changed since it was read: it has the resourceVersion of then.
+    /// Writes the Secret, unless it has changed since it was read: the resourceVersion says so.
     async fn replace(&self, mut secret: Secret, content: &CaSecret) -> Result<(), Problem> {
+        self.may_write()?;
         content.write(secret.data.get_or_insert_default());
         let params = PostParams {
             field_manager: Some(self.settings.replica.clone()),
             ..PostParams::default()
         };
-        let name = &self.settings.secret;
-        let written = self.secrets.replace(name, &params, &secret).await;
-        written
-            .map_err(failed("written", &self.secret_name()))
-            .map(drop)
+        let written = self
+            .secrets
+            .replace(&self.settings.secret, &params, &secret)
+            .await;
+        let name = self.secret_name();
+        let written = written.map_err(|error| self.refused(WrittenObject::Secret, &name, error));
+        written.map(drop)
+    }
+
+    /// A node whose clock is wrong judges authorities wrongly, so its replica writes none.
+    fn may_write(&self) -> Result<(), Problem> {
+        let disagreement = self.settings.clock.disagreement();
+        disagreement.map_or(Ok(()), |disagreement| {
+            Err(Problem::Failed(format!(
+                "{disagreement}, so this replica writes neither the Secret nor the caBundle"
+            )))
+        })
+    }
+
+    /// Returns the problem that an object could not be written, and counts it.
+    fn refused(&self, object: WrittenObject, name: &str, error: kube::Error) -> Problem {
+        let problem = failed("written", name)(error);
+        if let Problem::Failed(_) = problem {
+            self.metrics.of_cluster().write_refused(object);
+        }
+        problem
     }
 
     async fn reconcile_bundle(&mut self, bundles: &WebhookBundles) -> Result<bool, Problem> {
@@ -263,7 +309,7 @@ impl Reconciler {
         let Some(bundle) = bundle.filter(|_| !bundles.is_empty()) else {
             return Ok(false);
         };
-        let now = (self.settings.clock)().steady;
+        let now = self.settings.clock.now().steady;
         if !bundles.differs_from(&bundle) {
             self.in_place = Some(bundle);
             let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= QUIET;
@@ -274,12 +320,16 @@ impl Reconciler {
         }
         // With the bundle that was in place before, no replica had a reason to change it.
         let is_overwritten = self.in_place.as_ref() == Some(&bundle);
+        self.may_write()?;
         let apply = Patch::Apply(bundles.patch(&bundle));
         let manager = PatchParams::apply(FIELD_MANAGER).force();
-        let name = &self.settings.configuration;
-        let written = self.configurations.patch(name, &manager, &apply).await;
-        let written = written.map_err(failed("written", &configuration))?;
-        let now = (self.settings.clock)().steady;
+        let written = self
+            .configurations
+            .patch(&self.settings.configuration, &manager, &apply)
+            .await;
+        let refused = |error| self.refused(WrittenObject::Webhook, &configuration, error);
+        let written = written.map_err(refused)?;
+        let now = self.settings.clock.now().steady;
         self.trust.note(&WebhookBundles::of(&written), now);
         let metrics = self.metrics.certificates();
         metrics.happened(CertificateEvent::BundleWritten);
@@ -303,8 +353,12 @@ impl Reconciler {
         let Some(last) = &self.last else {
             return Ok(());
         };
-        let (now, lifetimes) = ((self.settings.clock)().wall, self.settings.lifetimes);
+        // Valid by both clocks: the API server verifies the leaf by its own.
+        let (clock, lifetimes) = (&self.settings.clock, self.settings.lifetimes);
+        let verified = clock.of_api_server();
+        let now = clock.now().wall.max(verified);
         let signer = signer(self.serving.as_ref(), last, &self.trust, now, lifetimes);
+        let signer = signer.filter(|(authority, _)| authority.certificate().is_good(verified));
         let Some((authority, lifetime)) = signer else {
             return Ok(());
         };
@@ -319,6 +373,21 @@ impl Reconciler {
         self.issued.send_replace(Some(issued));
         self.serving = Some(serving);
         Ok(())
+    }
+
+    /// Withdraws a leaf that is not valid by the API server's clock; issues it again when it is.
+    fn withdraw_invalid_leaf(&mut self) {
+        let Some(serving) = &self.serving else {
+            return;
+        };
+        let verified = self.settings.clock.of_api_server();
+        let is_valid = serving.ca().is_good(verified) && verified < serving.leaf.expires;
+        if is_valid != self.is_serving() && self.settings.clock.disagreement().is_some() {
+            self.issued.send_replace(is_valid.then(|| serving.issued()));
+        }
+        let problem = "the certificate is not valid by the API server's clock, so it is not served";
+        self.log
+            .set("invalid", (!self.is_serving()).then(|| problem.to_owned()));
     }
 }
 

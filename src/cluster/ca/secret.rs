@@ -8,7 +8,7 @@
 //! previous-until      when none is in use any more (RFC 3339); without it they are trusted until
 //!                     they expire
 //! changed             when a replica changed the Secret last (RFC 3339): it reveals a Secret that
-//!                     somebody else has replaced or restored
+//!                     another client has replaced or restored
 //! ```
 //!
 //! Fields that cannot be read are logged and left out: a damaged Secret costs a new authority, but

@@ -1,5 +1,6 @@
-//! Replicas over days at an API server in memory, which answers their calls in any order, while somebody deletes, replaces, puts back and wipes
-//! what they write, ends them, puts their clocks and is away. At every moment: what a replica serves is good, and the `caBundle` trusts it.
+//! Replicas over days at an API server in memory, which answers their calls in any order, while
+//! objects are deleted, replaced, restored and wiped, replicas restart, clocks are wrong, and the
+//! API server is away. At every moment each served leaf is good, and the `caBundle` trusts it.
 
 mod api;
 mod backoff;
@@ -7,7 +8,9 @@ mod found;
 mod others;
 
 use super::reconcile::{Outcome, Reconciler};
-use super::{Issued, Lifetimes, Now, Settings};
+use super::{Issued, Lifetimes, Settings};
+use crate::cluster::client::timed;
+use crate::cluster::clock::{Clock, Now};
 use crate::names::{CA_SECRET, NAME};
 use crate::pki::authority::Authority;
 use crate::telemetry::metrics::Metrics;
@@ -21,15 +24,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The time between two looks without a reason.
+/// The time between two reconciliations without a change.
 const STEP: Duration = Duration::from_secs(5 * 60);
-/// A look that has lost to another is taken again at once.
-const LOOKS_A_STEP: usize = 4;
+/// A reconciliation that has lost to another is repeated at once.
+const RECONCILIATIONS_A_STEP: usize = 4;
 const CA: Duration = Duration::from_secs(12 * 60 * 60);
 const LEAF: Duration = Duration::from_secs(3 * 60 * 60);
 const OVERLAP: Duration = Duration::from_secs(15 * 60);
 
-/// Something that happens between two looks.
+/// An event between two reconciliations.
 #[derive(Clone, Debug)]
 enum Happening {
     DeleteSecret,
@@ -71,6 +74,7 @@ struct Replica {
 impl Replica {
     fn start(world: &Arc<Mutex<World>>, number: usize, clock: Arc<AtomicI64>) -> Self {
         let (sender, issued) = watch::channel(None);
+        let metrics = Arc::new(Metrics::new());
         let (at, wrong_by) = (world.clone(), clock.clone());
         let settings = Settings {
             namespace: "drydock".to_owned(),
@@ -81,17 +85,19 @@ impl Replica {
             replica: format!("replica-{number}"),
             lifetimes: Lifetimes::new(CA, LEAF, OVERLAP).unwrap(),
             interval: STEP,
-            clock: Arc::new(move || {
-                let mut now = at.lock().unwrap().now();
-                now.wall += SignedDuration::from_mins(wrong_by.load(Ordering::Relaxed));
-                now
-            }),
+            clock: Clock::new(
+                move || {
+                    let mut now = at.lock().unwrap().now();
+                    now.wall += SignedDuration::from_mins(wrong_by.load(Ordering::Relaxed));
+                    now
+                },
+                metrics.clone(),
+            ),
         };
         world.lock().unwrap().serve(number, Some(issued.clone()));
-        let metrics = Arc::new(Metrics::new());
         Self {
             reconciler: Reconciler::new(
-                api::client(world.clone()),
+                timed(api::client(world.clone()), &settings.clock),
                 settings,
                 metrics.clone(),
                 sender,
@@ -102,7 +108,7 @@ impl Replica {
         }
     }
 
-    /// How often it has put back a bundle that somebody else had changed.
+    /// How often it has restored a bundle that another client had changed.
     fn overwritten(&self) -> u32 {
         let sample = "drydock_certificate_events_total{event=\"bundle-overwritten\"} ";
         let text = self.metrics.encode();
@@ -150,17 +156,20 @@ async fn run(steps: usize, happenings: &[(usize, Happening)], seed: u64) {
         for (_, what) in happenings.iter().filter(|(at, _)| *at == step) {
             happen(&world, &mut replicas, what);
         }
-        for _ in 0..LOOKS_A_STEP {
+        for _ in 0..RECONCILIATIONS_A_STEP {
             let before = served(&replicas);
-            let looks = replicas
+            let outcomes = replicas
                 .iter_mut()
                 .map(|replica| replica.reconciler.reconcile());
-            let looks = futures::future::join_all(looks).await;
+            let outcomes = futures::future::join_all(outcomes).await;
             for (before, now) in before.iter().zip(served(&replicas)) {
                 let world = world.lock().unwrap();
                 world.check_change(before.as_ref(), now.as_ref());
             }
-            if looks.iter().all(|look| *look == Outcome::Unchanged) {
+            if outcomes
+                .iter()
+                .all(|outcome| *outcome == Outcome::Unchanged)
+            {
                 break;
             }
         }
@@ -176,7 +185,7 @@ async fn f5_over_days_every_leaf_in_use_is_good_and_trusted() {
     run(12 * 24 * 4, &[], 1).await;
 }
 
-/// One that knows nothing yet, and is quicker than those that do, must not take their authority out of the `caBundle`.
+/// A new replica that is quicker than the others must not take their authority from the `caBundle`.
 #[tokio::test]
 async fn f5_a_replica_that_begins_while_the_secret_is_replaced_leaves_the_others_trusted() {
     for seed in 0..20 {
@@ -190,8 +199,8 @@ async fn f5_a_replica_that_begins_while_the_secret_is_replaced_leaves_the_others
     }
 }
 
-/// What takes a core an hour does not belong into every test run. To look further:
-/// `PROPTEST_CASES=10000 PROPTEST_RNG_SEED=7 cargo test --lib f5_whatever`. What that finds belongs into `tests/found.rs`.
+/// More cases: `PROPTEST_CASES=10000 PROPTEST_RNG_SEED=7 cargo test --lib f5_whatever`, which takes
+/// an hour. Add the cases that it finds to `tests/found.rs`.
 fn config() -> ProptestConfig {
     cases::few(32)
 }

@@ -121,7 +121,7 @@ async fn f4_an_event_without_end_is_not_read_to_its_end_and_many_events_are() {
     assert!(error.contains("TooLarge"), "{error}");
 }
 
-/// A server on a socket that answers each call with this status and header; how often it is called is counted.
+/// A server on a socket that answers each call with this status and header, and counts the calls.
 async fn answering(
     status: StatusCode,
     header: (axum::http::HeaderName, &'static str),

@@ -79,7 +79,7 @@ fn namespace(name: &str, mode: &str) -> Value {
     })
 }
 
-/// Two namespaces are `enforce`, one is audited. Two of them lose their label once something was written to the first of them.
+/// Two namespaces are `enforce`, one is `audit`.
 fn answer(line: &str) -> Reply {
     match line {
         line if line.starts_with("POST ") => {

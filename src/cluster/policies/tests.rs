@@ -1,4 +1,4 @@
-//! What is written while a replica starts, and when the status of policies is looked at.
+//! Writes while a replica starts, and the events that lead to a comparison of the statuses.
 
 mod replicas;
 
@@ -55,7 +55,7 @@ fn ingress() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_starts_says_nothing_of_a_source_before_it_has_looked_at_it() {
+async fn a_starting_replica_writes_no_status_of_a_source_before_it_has_observed_it() {
     let recorder = Recorder::default();
     let client = recorder.client(|line| match line {
         line if line.starts_with("PATCH ") => Reply::Json(200, policy()),
@@ -68,7 +68,7 @@ async fn a_replica_that_starts_says_nothing_of_a_source_before_it_has_looked_at_
     let work = tokio::spawn(run(client, published, Arc::new(Metrics::new())));
     set.wait_for(Option::is_some).await.unwrap();
     assert_eq!(began.elapsed(), SLOW);
-    // Whatever is gathered by then would be written.
+    // A batch would be written by then.
     tokio::time::sleep(SLOW).await;
     work.abort();
     let requests = recorder.requests();
@@ -76,7 +76,7 @@ async fn a_replica_that_starts_says_nothing_of_a_source_before_it_has_looked_at_
     assert_eq!(written.count(), 0, "{requests:?}");
 }
 
-/// One that has read this policy and looked at its source, and has nothing to do about it any more.
+/// A controller that has read this policy and observed its source, and is idle.
 async fn controller(policy: &Value) -> Controller {
     let (published, _) = watch::channel(None);
     let (statuses, _) = watch::channel(super::Statuses::new());
@@ -107,27 +107,27 @@ fn unreadable(problem: &str) -> Observed {
 }
 
 /// Whether a effect leads to a look at the status of policies, which is then taken.
-fn looks(controller: &mut Controller, effect: Effect) -> bool {
+fn compares(controller: &mut Controller, effect: Effect) -> bool {
     controller.schedule(effect);
-    let looks = controller.effect > Effect::None;
+    let compares = controller.effect > Effect::None;
     while controller.effect > Effect::None {
         controller.publish();
     }
-    looks
+    compares
 }
 
 fn see(controller: &mut Controller, seen: Observed) -> bool {
     let effect = controller.observe(&"ingress/cicd/web".parse().unwrap(), seen);
-    looks(controller, effect)
+    compares(controller, effect)
 }
 
 fn hear(controller: &mut Controller, event: Watched<DynamicObject>) -> bool {
     let effect = controller.apply(event);
-    looks(controller, effect)
+    compares(controller, effect)
 }
 
 #[tokio::test]
-async fn watches_that_fail_again_and_lists_that_say_the_same_lead_to_no_look_at_the_status() {
+async fn repeated_failures_and_equal_lists_lead_to_no_comparison_of_statuses() {
     let mut controller = controller(&policy()).await;
     for _ in 0..3 {
         assert!(!see(&mut controller, unreadable("refused")));
@@ -140,7 +140,7 @@ async fn watches_that_fail_again_and_lists_that_say_the_same_lead_to_no_look_at_
 }
 
 #[tokio::test]
-async fn whatever_a_status_is_made_of_leads_to_a_look_at_it() {
+async fn every_input_of_a_status_leads_to_a_comparison() {
     let mut controller = controller(&policy()).await;
     assert!(see(&mut controller, unreadable("forbidden")));
     assert!(see(&mut controller, Observed::Missing));

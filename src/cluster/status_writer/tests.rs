@@ -4,11 +4,13 @@ use super::run;
 use crate::cluster::status::Statuses;
 use crate::cluster::testing::client_of;
 use crate::core::crd::JobPodPolicyStatus;
+use crate::telemetry::metrics::Metrics;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Router, routing::patch};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 fn status(message: &str, second: i64) -> JobPodPolicyStatus {
@@ -43,7 +45,7 @@ async fn refuses() -> (kube::Client, mpsc::UnboundedReceiver<String>) {
 async fn a_status_that_cannot_be_written_is_not_sent_again_because_time_went_by() {
     let (client, mut asked) = refuses().await;
     let (statuses, wanted) = watch::channel(Statuses::new());
-    let writer = tokio::spawn(run(client, wanted));
+    let writer = tokio::spawn(run(client, wanted, Arc::new(Metrics::new())));
     let mut next = async |wanted: &[(&str, JobPodPolicyStatus)]| {
         let wanted = wanted
             .iter()

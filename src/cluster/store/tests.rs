@@ -361,7 +361,7 @@ fn a_source_that_no_policy_names_any_more_is_forgotten() {
 }
 
 #[test]
-fn m4_the_loser_is_told_who_decides() {
+fn m4_the_status_of_the_loser_names_the_policy_that_decides() {
     let mut store = Store::default();
     let mut first = object("a", "u", 1, FIXED);
     first["spec"]["priority"] = json!(7);

@@ -1,4 +1,5 @@
-//! How an API server is asked that does not answer as it should. The clock is paused: it goes on when nothing else is to be done.
+//! Calls to an API server that does not answer as it should. The clock is paused: it advances when
+//! every task is idle.
 
 use super::{LONGEST_WAIT, SHORTEST_WAIT, Watched, Watches, wait_after};
 use crate::cluster::client::{LIMIT, SHORTEST_WATCH, limited};
@@ -25,7 +26,7 @@ fn services(
     watches.watch(&client, WatchKind::Services, Config::default(), Api::all)
 }
 
-/// Waits for an outage and returns what is told of it.
+/// Waits for an outage and returns its problem.
 async fn outage(watched: &mut Watching<'_>) -> String {
     loop {
         if let Watched::Outage(problem) = watched.next().await.unwrap() {
@@ -135,9 +136,10 @@ async fn f4_a_watch_without_headers_is_an_outage_and_is_asked_again() {
     assert_eq!(watches.count(), 2, "{requests:?}");
 }
 
-/// Answers that are no list, good or too large, are failures like any other: told with a bound, and asked for again at leisure.
+/// Answers that are no list, or too large, are failures like others: logged with a bound, and
+/// retried with the backoff.
 #[tokio::test(start_paused = true)]
-async fn f4_garbage_is_an_outage_that_is_told_in_a_line_and_is_asked_for_less_and_less_often() {
+async fn f4_garbage_is_an_outage_that_is_logged_in_a_line_and_retried_less_and_less_often() {
     let texts = [
         "\u{1b}[2J no JSON",
         "[]",

@@ -55,11 +55,16 @@ pub enum ReviewError {
         "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; create the pod again"
     )]
     NamespaceNotRead(NamespaceName),
+    /// A policy that was accepted, and that this version cannot read, may match the pod (F3).
+    #[error(
+        "drydock cannot read policy \"{0}\", which may concern this pod and was written for another version of drydock; please tell the platform team"
+    )]
+    PolicyUnreadable(String),
 }
 
 impl ReviewError {
     /// All names.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "not-json",
         "wrong-kind",
         "missing-field",
@@ -68,6 +73,7 @@ impl ReviewError {
         "over-bound",
         "patch-size",
         "namespace-not-read",
+        "policy-unreadable",
     ];
 
     /// Returns the name in metrics and logs.
@@ -82,6 +88,7 @@ impl ReviewError {
             Self::OverBound(_) => "over-bound",
             Self::PatchTooLarge(_) => "patch-size",
             Self::NamespaceNotRead(_) => "namespace-not-read",
+            Self::PolicyUnreadable(_) => "policy-unreadable",
         }
     }
 }

@@ -190,10 +190,7 @@ pub fn read_object(object: Value) -> Result<Policy, Vec<FieldError>> {
 ///
 /// # Errors
 /// If it is invalid otherwise: every error, at least one.
-pub(crate) fn read_stored(
-    object: Value,
-    recorded: &RecordedHostnames,
-) -> Result<Policy, Vec<FieldError>> {
+pub fn read_stored(object: Value, recorded: &RecordedHostnames) -> Result<Policy, Vec<FieldError>> {
     read_with(object, Some(recorded))
 }
 

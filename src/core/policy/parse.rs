@@ -86,7 +86,7 @@ pub(super) fn policy(
     }
 }
 
-fn selector(selector: &LabelSelector, path: &str, errors: &mut Errors) -> Selector {
+pub(super) fn selector(selector: &LabelSelector, path: &str, errors: &mut Errors) -> Selector {
     let labels = selector.match_labels.iter().flatten();
     let mut requirements: Vec<Requirement> = labels
         .map(|(key, value)| Requirement::of(key, Some(vec![value.clone()]), true))

@@ -8,7 +8,7 @@ mod index;
 
 pub use desired::{Desired, DesiredDind, Override, Requested};
 
-use super::{Address, LiveAddresses, Mode, Policy, ResolvedAddresses, Source};
+use super::{Address, LiveAddresses, Mode, Policy, ResolvedAddresses, Source, UnreadablePolicy};
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,6 +22,8 @@ pub struct PolicySet {
     ranked: Vec<Ranked>,
     index: Index,
     asks_for_namespace_labels: bool,
+    unreadable: Vec<UnreadablePolicy>,
+    is_incomplete: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub struct Matching<'s> {
     pub audit: Desired<'s>,
     /// Policies whose namespaceSelector needs unknown labels.
     pub undecided: Vec<&'s Policy>,
+    /// An accepted policy that this version cannot read and that may match (F3).
+    pub unreadable: Option<&'s UnreadablePolicy>,
     set: Option<&'s PolicySet>,
 }
 
@@ -101,7 +105,30 @@ impl PolicySet {
             index: Index::new(&ranked),
             asks_for_namespace_labels: ranked.iter().any(|ranked| asks_for_labels(&ranked.policy)),
             ranked,
+            unreadable: Vec::new(),
+            is_incomplete: false,
         }
+    }
+
+    /// Adds accepted policies that this version cannot read. With `is_incomplete` a replica with
+    /// this set is not ready: it has never had a set without such policies.
+    #[must_use]
+    pub fn with_unreadable(
+        mut self,
+        unreadable: Vec<UnreadablePolicy>,
+        is_incomplete: bool,
+    ) -> Self {
+        let mut all = unreadable.iter();
+        self.asks_for_namespace_labels |= all.any(UnreadablePolicy::asks_for_namespace_labels);
+        self.unreadable = unreadable;
+        self.is_incomplete = is_incomplete;
+        self
+    }
+
+    /// Returns the policy that keeps a replica with this set from being ready, if there is one.
+    #[must_use]
+    pub fn holds_up(&self) -> Option<&UnreadablePolicy> {
+        self.unreadable.first().filter(|_| self.is_incomplete)
     }
 
     /// Returns the policies, in rank.
@@ -123,6 +150,10 @@ impl PolicySet {
     ) -> Matching<'s> {
         let mut matching = Matching {
             set: Some(self),
+            unreadable: {
+                let mut unreadable = self.unreadable.iter();
+                unreadable.find(|policy| policy.may_match(&label, namespace))
+            },
             ..Matching::default()
         };
         let (mut enforce, mut audit) = (Vec::new(), Vec::new());
@@ -232,7 +263,7 @@ impl Namespace<'_> {
     }
 
     /// Returns the value of a label. The label with the name is always known.
-    fn label(&self, key: &str) -> Option<&str> {
+    pub(super) fn label(&self, key: &str) -> Option<&str> {
         let given = self.labels.and_then(|labels| labels.get(key));
         given
             .map(String::as_str)

@@ -185,6 +185,16 @@ label_values! {
         /// Too many reads were in progress, so the API server was not asked.
         Refused = "refused",
     }
+
+    /// An object that drydock writes.
+    WrittenObject {
+        /// The Secret of the self-managed CA.
+        Secret = "secret",
+        /// The `caBundle` of the webhook configuration.
+        Webhook = "webhook",
+        /// The status of a policy.
+        PolicyStatus = "policy-status",
+    }
 }
 
 /// Returns the label of every value.

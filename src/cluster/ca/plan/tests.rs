@@ -220,7 +220,7 @@ fn two_that_are_not_good_are_replaced_by_one_and_trusted_if_they_may_become_good
 }
 
 #[test]
-fn what_is_trusted_now_stays_trusted_where_the_authority_was_lost() {
+fn trusted_authorities_stay_trusted_when_the_current_one_is_lost() {
     let lost = authority(now());
     let mut content = CaSecret::default();
     content.trust([lost.certificate().clone()]);
@@ -237,13 +237,13 @@ fn the_authority_of_a_leaf_in_use_is_kept_where_somebody_took_it_out() {
     let (content, steps) = settled_with(with(&other), now(), &in_use, &TrustHistory::default());
     assert_eq!(steps, [Step::Keep(in_use.to_vec())]);
     assert_eq!(content, with_previous(&other, &own, Some(now() + DAY)));
-    // Whoever serves the same finds it there.
+    // A replica that serves a leaf of the same authority finds it there.
     let (_, steps) = settled_with(content, now(), &in_use, &TrustHistory::default());
     assert_eq!(steps, []);
 }
 
 #[test]
-fn what_somebody_put_back_is_trusted_for_the_life_of_a_leaf_whatever_its_date_says() {
+fn a_restored_authority_is_trusted_for_the_life_of_a_leaf_despite_its_date() {
     let (current, previous) = (authority(now()), authority(now()));
     let observed = Observed {
         now: now(),

@@ -44,7 +44,7 @@ async fn said(secret: Option<u16>, is_trusted: bool) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_left_is_told_with_how_to_delete_it_and_when() {
+async fn a_leftover_secret_is_reported_with_how_and_when_to_delete_it() {
     let trusted = said(None, true).await.unwrap();
     assert!(trusted.contains("still trusts it"), "{trusted}");
     let other = said(None, false).await.unwrap();

@@ -36,14 +36,14 @@ fn read(data: &Data) -> CaSecret {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn a_written_secret_is_read_back() {
     for content in [full(), CaSecret::default()] {
         assert_eq!(read(&written(&content)), content);
     }
 }
 
 #[test]
-fn what_is_gone_is_taken_out_and_fields_of_others_stay() {
+fn missing_authorities_are_removed_and_foreign_fields_stay() {
     let mut data = written(&full());
     data.insert("note".to_owned(), ByteString(b"of somebody".to_vec()));
     let mut content = full();

@@ -1,4 +1,4 @@
-//! The API server in memory: one Secret, one webhook configuration, versions, conflicts, and the time.
+//! The API server in memory: one Secret, one webhook configuration, versions, conflicts, time.
 
 use super::{Issued, MINUTE, Now, OVERLAP};
 use crate::names::{AUDIT_WEBHOOK, CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE};
@@ -32,7 +32,7 @@ pub(super) struct World {
     configuration_version: u64,
     /// The names of the authorities that both webhooks trust.
     bundle: Vec<u8>,
-    /// What somebody took since all was good: the Secret, the bundle.
+    /// Whether Secret and bundle were removed since all was good.
     taken: [bool; 2],
     /// What drydock wrote, and when.
     written: Vec<(Duration, BTreeSet<String>)>,
@@ -122,7 +122,7 @@ impl World {
         self.secret = fields.map(|data| (self.version, data));
     }
 
-    /// Adds a field, as somebody does who edits the Secret.
+    /// Adds a field, as a user who edits the Secret.
     pub(super) fn edit_secret(&mut self, field: &str, text: &str) {
         let (version, data) = self.secret.as_mut().unwrap();
         data.insert(field.to_owned(), STANDARD.encode(text).into());
@@ -212,7 +212,7 @@ impl World {
             Method::PUT if path == secret => self.put_secret(&body),
             Method::GET if path == configuration => self.configuration(),
             Method::PATCH if path == configuration => self.apply_configuration(&body),
-            // Whoever asks for more is told, and does not come to rest.
+            // Other calls fail, and the replica does not come to rest.
             _ => status(405),
         }
     }

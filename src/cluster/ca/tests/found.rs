@@ -1,4 +1,4 @@
-//! What the random test has found: each is a rule of its own, held for several orders of calls.
+//! Cases that the random test has found, each for several orders of calls.
 
 use super::Happening::{
     Away, DeleteSecret, EmptySecret, PutClock, ReplaceSecret, Restart, RestoreSecret,
@@ -11,7 +11,8 @@ async fn holds(steps: usize, happenings: &[(usize, Happening)]) {
     }
 }
 
-/// The authority that follows the empty Secret is in force for the overlap three steps later: some serve of it, some of the one before.
+/// The authority after the empty Secret has been trusted for the overlap three steps later: some
+/// replicas serve a leaf of it, some of the one before.
 #[tokio::test]
 async fn f5_a_secret_replaced_while_replicas_change_to_a_new_authority_leaves_all_of_them_trusted()
 {
@@ -44,7 +45,7 @@ async fn f5_a_replica_that_begins_while_an_old_secret_is_put_back_leaves_the_oth
 
 /// One that begins makes the Secret anew, by a clock that is late.
 #[tokio::test]
-async fn f5_an_old_secret_is_told_from_one_that_was_made_anew_since() {
+async fn f5_an_old_secret_is_distinguished_from_one_that_was_created_since() {
     let happenings = [
         (0, PutClock(2, -50)),
         (5, EmptySecret),

@@ -1,4 +1,4 @@
-//! Somebody else writes the bundle, or the clock of a node is wrong by months.
+//! Another client writes the bundle, or the clock of a node is wrong by months.
 
 #![allow(clippy::panic, reason = "a test may panic")]
 
@@ -27,7 +27,7 @@ async fn come_to_rest(replica: &mut Replica) {
 }
 
 #[tokio::test]
-async fn a_bundle_that_somebody_else_changes_is_counted_each_time_and_told_with_who_it_was() {
+async fn a_bundle_that_another_client_changes_is_counted_each_time_with_its_manager_logged() {
     let (world, mut replicas) = start(1);
     let replica = &mut replicas[0];
     come_to_rest(replica).await;
@@ -41,7 +41,7 @@ async fn a_bundle_that_somebody_else_changes_is_counted_each_time_and_told_with_
 
 /// Rotations, too, change the bundle under the eyes of those that have not done it.
 #[tokio::test]
-async fn what_replicas_do_to_the_bundle_is_not_counted_as_somebody_elses() {
+async fn changes_of_the_bundle_by_replicas_are_not_counted_as_foreign() {
     let (world, mut replicas) = start(REPLICAS);
     for _ in 0..3 * CA.as_secs() / STEP.as_secs() {
         world.lock().unwrap().pass(STEP);

@@ -45,7 +45,7 @@ fn one_webhook_with_another_bundle_is_enough_to_write() {
 }
 
 #[test]
-fn webhooks_of_others_are_neither_looked_at_nor_written() {
+fn foreign_webhooks_are_neither_read_nor_written() {
     let live = configuration(&[("other.example.com", "else"), (AUDIT_WEBHOOK, "bundle")]);
     assert!(!live.differs_from("bundle"));
     let patch = live.patch("bundle");
@@ -70,7 +70,7 @@ fn a_patch_names_both_webhooks_nothing_but_their_bundles_and_the_version_that_wa
 }
 
 #[test]
-fn what_is_in_force_is_trusted_by_all_webhooks_and_known_since_it_was_seen_first() {
+fn an_authority_is_trusted_since_all_webhooks_were_first_seen_with_it() {
     let (one, other) = (authority(), authority());
     let two = [one.pem(), other.pem()].concat();
     let mut trust = TrustHistory::default();
@@ -103,7 +103,7 @@ fn an_authority_that_was_away_begins_anew() {
 }
 
 #[test]
-fn what_any_webhook_trusts_is_each_authority_once_and_no_junk() {
+fn the_authorities_of_any_webhook_are_listed_once_without_junk() {
     let (one, other) = (authority(), authority());
     let two = [one.pem(), "junk\n", other.pem()].concat();
     let live = configuration(&[(ENFORCE_WEBHOOK, one.pem()), (AUDIT_WEBHOOK, &two)]);

@@ -1,4 +1,4 @@
-//! Reviews of namespaces that nobody knows (F8).
+//! Reviews of unknown namespaces (F8).
 
 use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, RUNNING};
 use crate::cluster::testing::{Recorder, Reply, refusal};

@@ -1,4 +1,5 @@
-//! Two replicas at one API server in memory, for as long as repeats of a status are held back, and longer. The clock is paused.
+//! Two replicas at one API server in memory, for longer than the same status is held back. The
+//! clock is paused.
 
 use super::run_by;
 use crate::cluster::testing::{Recorder, Reply, list};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// Longer than whatever is to settle takes.
+/// Longer than the replicas take to settle.
 const SETTLED: Duration = Duration::from_secs(90);
 /// Many times as long as a repeat is held back.
 const LONG: Duration = Duration::from_secs(600);
@@ -72,7 +73,7 @@ fn policy(name: &str, priority: i32, ip: &str) -> (String, Value) {
     (name.to_owned(), policy)
 }
 
-/// Two writers that do not agree would write for ever, each as soon as its own word may be repeated.
+/// Two writers that do not agree would write without end, at each retry.
 #[tokio::test(start_paused = true)]
 async fn replicas_whose_clocks_differ_agree_about_the_status_of_policies_and_come_to_rest() {
     let policies = [
@@ -113,7 +114,7 @@ async fn replicas_whose_clocks_differ_agree_about_the_status_of_policies_and_com
     assert!((3..=6).contains(&settled), "{settled}");
     tokio::time::sleep(LONG).await;
     assert_eq!(writes(), settled);
-    // What somebody else changes is put right, and then there is rest again.
+    // A change by another client is corrected, and the replicas come to rest again.
     let emptied = json!({"observedGeneration": 1});
     stored.lock().unwrap().set("loses", "status", emptied);
     tokio::time::sleep(SETTLED).await;

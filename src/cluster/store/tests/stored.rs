@@ -100,7 +100,7 @@ fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
     assert_eq!(hosts(&second), hosts(&first));
     assert!(differences(&first, at(0)).is_empty());
     assert!(differences(&second, at(0)).is_empty(), "they agree");
-    // Somebody takes the status away.
+    // The status is removed.
     let spec_only = without_suffixes(&[]);
     first.put(spec_only);
     assert_eq!(hosts(&first), ["a.lab.com", "b.lab.com"]);

@@ -54,7 +54,7 @@ fn names(authorities: &[&Authority]) -> Vec<String> {
 }
 
 #[test]
-fn what_replicas_have_taken_out_themselves_is_not_in_use_and_one_s_own_always_is() {
+fn an_authority_that_replicas_discarded_is_not_in_use_and_the_own_one_always_is() {
     let [own, old, new, stranger] = [(); 4].map(|()| authority());
     let evidence = Evidence {
         secret: Some(&content(&new, &[], 5)),
@@ -66,7 +66,7 @@ fn what_replicas_have_taken_out_themselves_is_not_in_use_and_one_s_own_always_is
 }
 
 #[test]
-fn all_that_was_known_and_all_that_is_trusted_may_be_in_use_where_the_secret_is_not_the_replicas() {
+fn known_and_trusted_authorities_may_be_in_use_if_others_changed_the_secret() {
     let [own, last, next, trusted, foreign] = [(); 5].map(|()| authority());
     let mut before = content(&last, &[&own], 5);
     before.next = Some(next.clone());
@@ -93,7 +93,7 @@ fn all_that_was_known_and_all_that_is_trusted_may_be_in_use_where_the_secret_is_
 }
 
 #[test]
-fn what_was_over_is_not_in_use_whatever_became_of_the_secret() {
+fn an_authority_that_is_over_is_not_in_use_even_if_the_secret_is_gone() {
     let [current, old] = [(); 2].map(|()| authority());
     let mut known = content(&current, &[&old], 5);
     known.previous_until = Some(now());

@@ -1,0 +1,358 @@
+//! After an outage of the API server, a restored etcd, and writes that are refused.
+
+use crate::api_server::ApiServer;
+use crate::call::{self, DryRun, create_pod};
+use crate::identity::Identity;
+use crate::pods::fixture;
+use crate::registration::Registration;
+use crate::serve::{Certificate, Drydock};
+use crate::setup::{in_cluster, in_cluster_with, install, review};
+use crate::wait::{PATIENCE, eventually};
+use axum::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use drydock::names::{CA_SECRET, ENFORCE, NAMESPACE};
+use drydock::pki::authority::Authority;
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::{Value, json};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const POLICIES: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
+const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
+const REVIEW: &str = "tests/fixtures/reviews/runner/19.3.0-secret-certs.json";
+
+async fn write_policy(admin: &Client, name: &str, spec: Value) {
+    let object = json!({
+        "apiVersion": "drydock.dev/v1alpha1",
+        "kind": "JobPodPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    });
+    let applied = call::apply(admin, &format!("{POLICIES}/{name}"), &object).await;
+    applied.object();
+}
+
+fn alias(ip: &str) -> Value {
+    json!({"hostAliases": [{"ip": ip, "hostnames": ["a.lab.com"]}]})
+}
+
+/// The patch of a job pod, asked past the API server.
+async fn patch(server: &Drydock, certificate: &Certificate) -> String {
+    let job = std::fs::read_to_string(REVIEW).unwrap();
+    let (_, answer) = review(server, certificate, &job).await;
+    let patch = answer["response"]["patch"].as_str().unwrap_or_default();
+    String::from_utf8(STANDARD.decode(patch).unwrap()).unwrap()
+}
+
+async fn has_address(server: &Drydock, certificate: &Certificate, ip: &str) {
+    let patched = async || patch(server, certificate).await;
+    eventually(ip, 2 * PATIENCE, patched, |patch| patch.contains(ip)).await;
+}
+
+fn metric(server: &Drydock, sample: &str) -> f64 {
+    let (_, text) = server.get("/metrics");
+    let value = text.lines().find_map(|line| line.strip_prefix(sample));
+    value
+        .unwrap_or_else(|| panic!("no {sample}in {text}"))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+fn lines_with(server: &Drydock, part: &str) -> Vec<String> {
+    let text = server.stderr();
+    let lines = text.lines().filter(|line| line.contains(part));
+    lines.map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn f4_an_etcd_that_was_restored_is_read_anew() {
+    let mut api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let admin = api.client(Identity::Admin).await;
+    write_policy(&admin, "a", alias("10.0.0.1")).await;
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    server.ready().await;
+    has_address(&server, &certificate, "10.0.0.1").await;
+    api.back_up().await;
+    for number in 1..=40 {
+        write_policy(&admin, "a", alias(&format!("10.0.7.{number}"))).await;
+    }
+    has_address(&server, &certificate, "10.0.7.40").await;
+    api.restore().await;
+    has_address(&server, &certificate, "10.0.0.1").await;
+    // Generation 2 was another spec before the restore.
+    write_policy(&admin, "a", alias("10.0.0.2")).await;
+    has_address(&server, &certificate, "10.0.0.2").await;
+    let stored = async || call::get(&admin, &format!("{POLICIES}/a")).await.object();
+    let is_current =
+        |stored: &Value| stored["status"]["observedGeneration"] == stored["metadata"]["generation"];
+    eventually("its status is current", PATIENCE, stored, is_current).await;
+}
+
+#[tokio::test]
+async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_one_line_a_kind() {
+    const SOURCES: usize = 30;
+    let mut api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let scope = api.scope("stale").await;
+    let (admin, namespace) = (scope.admin.clone(), scope.namespace("cicd", None).await);
+    drop(scope);
+    let mut aliases = Vec::new();
+    for number in 0..SOURCES {
+        let name = format!("web-{number}");
+        let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
+        let mut service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+        });
+        call::apply(&admin, &path, &service).await.object();
+        service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}});
+        let status = call::apply(&admin, &format!("{path}/status"), &service).await;
+        status.object();
+        let from = json!({"service": {"namespace": namespace, "name": name}});
+        aliases.push(json!({"from": from, "hostnames": [format!("{name}.lab.com")]}));
+    }
+    write_policy(&admin, "live", json!({"hostAliases": aliases})).await;
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    server.ready().await;
+    let sources = async |state: &str| {
+        metric(
+            &server,
+            &format!("drydock_address_sources{{state=\"{state}\"}} "),
+        )
+    };
+    let all = |count: &f64| (*count - 30.0).abs() < 0.5;
+    eventually(
+        "all are resolved",
+        PATIENCE,
+        async || sources("resolved").await,
+        all,
+    )
+    .await;
+    api.stop();
+    eventually(
+        "all are stale",
+        2 * PATIENCE,
+        async || sources("stale").await,
+        all,
+    )
+    .await;
+    api.start().await;
+    let back = Instant::now();
+    eventually(
+        "none is stale",
+        2 * PATIENCE,
+        async || sources("resolved").await,
+        all,
+    )
+    .await;
+    let took = back.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let resolved = async || {
+        let stored = call::get(&admin, &format!("{POLICIES}/live"))
+            .await
+            .object();
+        let conditions = stored["status"]["conditions"].as_array().cloned();
+        let mut conditions = conditions.unwrap_or_default().into_iter();
+        conditions
+            .find(|it| it["type"] == "AddressesResolved")
+            .unwrap_or_default()
+    };
+    eventually("the status says so", 3 * PATIENCE, resolved, |it| {
+        it["status"] == "True"
+    })
+    .await;
+    for (part, most) in [
+        ("services cannot be watched", 1),
+        ("services can be watched again", 1),
+        ("policies cannot be watched", 1),
+        ("has no address now", 0),
+    ] {
+        assert!(
+            lines_with(&server, part).len() <= most,
+            "{part}: {}",
+            server.stderr()
+        );
+    }
+    assert_eq!(lines_with(&server, "services cannot be watched").len(), 1);
+}
+
+/// Registers drydock's webhooks as they are committed.
+async fn register(admin: &Client) {
+    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let configuration: Value = serde_saphyr::from_str(&committed).unwrap();
+    call::apply(admin, CONFIGURATION, &configuration)
+        .await
+        .object();
+}
+
+#[tokio::test]
+async fn f4_a_replica_that_starts_during_an_outage_is_ready_soon_after_it() {
+    let mut api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let admin = api.client(Identity::Admin).await;
+    register(&admin).await;
+    let flags = ["--tls-name", "127.0.0.1"];
+    in_cluster(&api, &flags).ready().await;
+    api.stop();
+    let server = in_cluster(&api, &flags);
+    // By now the time between two attempts would be half a minute.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(server.get("/readyz").0, 503);
+    let unknown = lines_with(
+        &server,
+        "policies cannot be watched, nothing is known of them yet",
+    );
+    assert_eq!(unknown.len(), 1, "{}", server.stderr());
+    api.start().await;
+    let back = Instant::now();
+    server.ready().await;
+    let took = back.elapsed();
+    assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+/// The Secret's authority is due for rotation, and the Secret can be written no more.
+#[tokio::test]
+async fn f5_a_rotation_that_cannot_be_written_keeps_no_new_replica_from_serving() {
+    let api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let admin = api.client(Identity::Admin).await;
+    register(&admin).await;
+    let hour = Duration::from_secs(3600);
+    let authority = Authority::make("drydock CA", Timestamp::now(), 24 * hour).unwrap();
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{CA_SECRET}");
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": CA_SECRET, "namespace": NAMESPACE},
+        "immutable": true,
+        "stringData": {"ca.crt": authority.certificate().pem(), "ca.key": authority.key_pem()},
+    });
+    call::apply(&admin, &path, &secret).await.object();
+    // The lifetime of an authority is a year, so one that ends tomorrow is to be followed now.
+    let server = in_cluster(&api, &["--tls-name", "127.0.0.1"]);
+    server.ready().await;
+    let refused = async || metric(&server, "drydock_writes_refused_total{object=\"secret\"} ");
+    eventually("it is counted", PATIENCE, refused, |count| *count >= 1.0).await;
+    let told = lines_with(&server, "secret drydock/drydock-ca cannot be written");
+    assert!(!told.is_empty(), "{}", server.stderr());
+    for line in told {
+        assert!(
+            line.contains("field is immutable when `immutable` is set"),
+            "{line}"
+        );
+        assert!(!line.contains("PRIVATE KEY"), "{line}");
+    }
+    let configuration = call::get(&admin, CONFIGURATION).await.object();
+    let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str();
+    let bundle = STANDARD.decode(bundle.unwrap()).unwrap();
+    assert_eq!(bundle, authority.certificate().pem().as_bytes());
+}
+
+#[tokio::test]
+async fn t2_events_that_are_refused_are_told_once_in_the_api_servers_words() {
+    let api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let scope = api.scope("events").await;
+    write_policy(&scope.admin, "a", json!({"dind": {}})).await;
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/drydock";
+    let role = call::get(&scope.admin, path).await.object();
+    let rules = role["rules"].as_array().unwrap();
+    let of_events = |rule: &Value| rule["resources"] == json!(["events"]);
+    let index = rules.iter().position(of_events).unwrap();
+    let remove = json!([{"op": "remove", "path": format!("/rules/{index}")}]);
+    call::patch(&scope.admin, path, &remove).await.object();
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    server.ready().await;
+    let registration = Registration {
+        url: &server.url(),
+        authority: &certificate.authority,
+        failure_policy: None,
+    };
+    registration.repairs(&scope).await;
+    let namespace = scope.namespace("jobs", Some(ENFORCE)).await;
+    let runner = api.client(Identity::Runner).await;
+    let failed = async || {
+        let pod = fixture("reviews/runner/19.3.0-secret-certs");
+        create_pod(&runner, &namespace, &pod, DryRun::No).await;
+        metric(
+            &server,
+            "drydock_events_total{outcome=\"failed\",reason=\"\"} ",
+        )
+    };
+    eventually("some are refused", PATIENCE, failed, |count| *count >= 3.0).await;
+    let told = lines_with(&server, "Events cannot be written");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("cannot create resource \\\"events\\\"")
+            || told[0].contains("cannot create resource \"events\""),
+        "{told:?}"
+    );
+    assert!(!server.stderr().contains("Status {"), "{}", server.stderr());
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_missing_is_named_once() {
+    let api = ApiServer::of_ones_own().await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let text = std::fs::read_to_string(api.kubeconfig(Identity::Drydock)).unwrap();
+    let mut kubeconfig: Value = serde_json::from_str(&text).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"tokenFile": "/nowhere/token"});
+    let file = directory.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_drydock"))
+        .args(["serve", "--cluster"])
+        .env("KUBECONFIG", &file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.matches("/nowhere/token").count(), 1, "{told}");
+    assert_eq!(told.matches("No such file").count(), 1, "{told}");
+}
+
+/// Every event compiled the whole set once: 19 s of CPU for 2,000 policies.
+#[tokio::test]
+async fn f6_many_policies_that_are_made_one_by_one_are_compiled_together() {
+    const COUNT: usize = 400;
+    let api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let admin = api.client(Identity::Admin).await;
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    server.ready().await;
+    let loaded = async || metric(&server, "drydock_policies{state=\"loaded\"} ");
+    let published = async || metric(&server, "drydock_policy_sets_total ");
+    for number in 0..COUNT {
+        write_policy(&admin, &format!("a-{number}"), alias("10.0.0.1")).await;
+    }
+    eventually("all are in force", 2 * PATIENCE, loaded, |count| {
+        *count >= 400.0
+    })
+    .await;
+    let made = published().await;
+    for number in 0..COUNT {
+        let path = format!("{POLICIES}/a-{number}");
+        call::call(&admin, Method::DELETE, &path, None)
+            .await
+            .object();
+    }
+    eventually("none is in force", 2 * PATIENCE, loaded, |count| {
+        *count < 1.0
+    })
+    .await;
+    let deleted = published().await - made;
+    crate::figures::say(&format!(
+        "{COUNT} policies made: {made} sets, deleted: {deleted} sets"
+    ));
+    assert!(made < 200.0 && deleted < 200.0, "{made}, {deleted}");
+}

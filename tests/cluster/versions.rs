@@ -1,0 +1,240 @@
+//! Policies that another version of drydock accepted: upgrades and rollbacks (F3).
+//!
+//! `tests/versions/` has the definition and a set of policies of each version.
+
+use crate::api_server::ApiServer;
+use crate::call;
+use crate::registration::Registration;
+use crate::serve::{Certificate, Drydock};
+use crate::setup::{in_cluster_with, install, install_without_rules, review};
+use crate::wait::{PATIENCE, eventually};
+use axum::http::Method;
+use drydock::core::policy::{RecordedHostnames, read_stored};
+use kube::Client;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const POLICIES: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
+const REVIEW: &str = "tests/fixtures/reviews/runner/19.3.0-secret-certs.json";
+
+fn policy(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "drydock.dev/v1alpha1",
+        "kind": "JobPodPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    })
+}
+
+/// Stores a policy with the status that the version has written that accepted it.
+pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> Value {
+    let path = format!("{POLICIES}/{name}");
+    let stored = call::apply(admin, &path, &policy(name, spec))
+        .await
+        .object();
+    let generation = stored["metadata"]["generation"].clone();
+    let mut accepted = policy(name, spec);
+    accepted["status"] = json!({
+        "observedGeneration": generation,
+        "conditions": [{
+            "type": "Accepted", "status": "True", "reason": "InForce", "message": "by another version",
+            "observedGeneration": generation, "lastTransitionTime": "2026-11-21T12:00:00Z",
+        }],
+    });
+    // A replica of this version that runs may have a write on its way.
+    let write = async || {
+        call::apply(admin, &format!("{path}/status"), &accepted)
+            .await
+            .object();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        call::get(admin, &path).await.object()
+    };
+    eventually("it is accepted", PATIENCE, write, |stored| {
+        stored["status"]["conditions"][0]["status"] == "True"
+    })
+    .await
+}
+
+async fn delete(admin: &Client, name: &str) {
+    let path = format!("{POLICIES}/{name}");
+    let deleted = call::call(admin, Method::DELETE, &path, None).await;
+    deleted.object();
+}
+
+/// The definition of a version that has one field more.
+pub(crate) fn definition_of_the_next_version() -> Value {
+    let text = std::fs::read_to_string("manifests/crd.yaml").unwrap();
+    let mut definition: Value = serde_saphyr::from_str(&text).unwrap();
+    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    schema["properties"]["spec"]["properties"]["future"] = json!({"type": "string"});
+    definition
+}
+
+/// Installs a definition, and waits until the API server stores policies by it.
+pub(crate) async fn install_definition(api: &ApiServer, admin: &Client, definition: &Value) {
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobpodpolicies.drydock.dev";
+    call::apply(admin, path, definition).await.object();
+    let fields = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        ["spec"]["properties"]
+        .as_object()
+        .unwrap();
+    let explained = async || api.kubectl(&["explain", "jobpodpolicy.spec"]).stdout;
+    let has_future = fields.contains_key("future");
+    eventually("the definition is served", PATIENCE, explained, |text| {
+        text.contains("hostAliases") && text.contains("future") == has_future
+    })
+    .await;
+}
+
+/// Waits until a server is not ready because of a policy.
+async fn is_held_up_by(server: &Drydock, name: &str) {
+    let readiness = async || server.get("/readyz");
+    let sentence = format!("policy \"{name}\" was accepted by another version and cannot be read");
+    eventually(
+        "it names the policy",
+        PATIENCE,
+        readiness,
+        |(status, body)| *status == 503 && body.starts_with(&sentence),
+    )
+    .await;
+}
+
+fn metric(server: &Drydock, sample: &str) -> f64 {
+    let (_, text) = server.get("/metrics");
+    let value = text.lines().find_map(|line| line.strip_prefix(sample));
+    value
+        .unwrap_or_else(|| panic!("no {sample}in {text}"))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() {
+    let api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let scope = api.scope("next").await;
+    let admin = &scope.admin;
+    install_definition(&api, admin, &definition_of_the_next_version()).await;
+    let aliases = json!([{"ip": "10.0.0.1", "hostnames": ["a.next.com"]}]);
+    let accepted = write_accepted(
+        admin,
+        "next",
+        &json!({"hostAliases": aliases, "future": "x"}),
+    )
+    .await;
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    is_held_up_by(&server, "next").await;
+    assert_eq!(
+        metric(&server, "drydock_policies{state=\"unreadable\"} "),
+        1.0
+    );
+
+    // If it must answer all the same, the failurePolicy decides.
+    let registration = Registration {
+        url: &server.url(),
+        authority: &certificate.authority,
+        failure_policy: Some("Fail"),
+    };
+    let refused = registration.refuses(&scope).await;
+    let sentence = "drydock cannot read policy \\\"next\\\", which may concern this pod";
+    assert!(refused.refusal().contains(sentence), "{refused:?}");
+    let failed = "drydock_reviews_total{outcome=\"failed\",reason=\"policy-unreadable\"} ";
+    assert!(metric(&server, failed) >= 1.0);
+    let stored = call::get(admin, &format!("{POLICIES}/next")).await.object();
+    assert_eq!(stored["status"], accepted["status"], "it is left alone");
+
+    // A pod that it does not select is judged by the others.
+    write_accepted(admin, "other", &json!({"hostAliases": aliases})).await;
+    let selects =
+        json!({"hostAliases": aliases, "future": "x", "podSelector": {"matchLabels": {"a": "b"}}});
+    write_accepted(admin, "next", &selects).await;
+    let job = std::fs::read_to_string(REVIEW).unwrap();
+    let answered = async || review(&server, &certificate, &job).await;
+    eventually(
+        "another pod is answered",
+        PATIENCE,
+        answered,
+        |(status, _)| *status == 200,
+    )
+    .await;
+    is_held_up_by(&server, "next").await;
+
+    // A replica that was ready goes on with the version that it could read.
+    delete(admin, "next").await;
+    server.ready().await;
+    write_accepted(
+        admin,
+        "other",
+        &json!({"hostAliases": aliases, "future": "x"}),
+    )
+    .await;
+    let (status, answer) = review(&server, &certificate, &job).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(server.get("/readyz").0, 200);
+    let late = in_cluster_with(&api, &certificate);
+    is_held_up_by(&late, "other").await;
+}
+
+/// An upgrade that became stricter: stored objects are not validated again.
+#[tokio::test]
+async fn f3_an_accepted_policy_that_this_version_refuses_is_not_no_policy_and_one_never_good_is() {
+    let api = ApiServer::of_ones_own().await;
+    install_without_rules(&api).await;
+    let scope = api.scope("stricter").await;
+    let admin = &scope.admin;
+    let bad = json!({"hostAliases": [{"ip": "10.0.0", "hostnames": ["a.lab.com"]}]});
+    let path = format!("{POLICIES}/never-good");
+    call::apply(admin, &path, &policy("never-good", &bad))
+        .await
+        .object();
+    let certificate = Certificate::new();
+    in_cluster_with(&api, &certificate).ready().await;
+    write_accepted(admin, "was-good", &bad).await;
+    is_held_up_by(&in_cluster_with(&api, &certificate), "was-good").await;
+}
+
+/// Every policy of 174a963, read by this version under the definition of either, both ways.
+#[tokio::test]
+async fn f5_policies_of_174a963_are_read_under_both_definitions() {
+    let api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let scope = api.scope("versions").await;
+    let admin = &scope.admin;
+    let old = std::fs::read_to_string("tests/versions/174a963/crd.yaml").unwrap();
+    let new = std::fs::read_to_string("manifests/crd.yaml").unwrap();
+    let [old, new]: [Value; 2] = [old, new].map(|text| serde_saphyr::from_str(&text).unwrap());
+    install_definition(&api, admin, &old).await;
+    let specs = std::fs::read_to_string("tests/versions/174a963/specs.yaml").unwrap();
+    let specs: Vec<Value> = serde_saphyr::from_str(&specs).unwrap();
+    let mut refused = Vec::new();
+    for (number, spec) in specs.iter().enumerate() {
+        let name = format!("policy-{number}");
+        match read_stored(policy(&name, spec), &RecordedHostnames::new()) {
+            Ok(_) => drop(write_accepted(admin, &name, spec).await),
+            Err(errors) => refused.push((name, spec, errors)),
+        }
+    }
+    let certificate = Certificate::new();
+    let count = specs.len() - refused.len();
+    for definition in [&old, &new, &old] {
+        install_definition(&api, admin, definition).await;
+        let server = in_cluster_with(&api, &certificate);
+        server.ready().await;
+        let loaded = async || metric(&server, "drydock_policies{state=\"loaded\"} ");
+        #[allow(clippy::cast_precision_loss, reason = "a few dozen")]
+        eventually("all are in force", PATIENCE, loaded, |loaded| {
+            *loaded == count as f64
+        })
+        .await;
+    }
+    // What has become stricter since is not passed over.
+    for (name, spec, errors) in refused {
+        write_accepted(admin, &name, spec).await;
+        let server = in_cluster_with(&api, &certificate);
+        is_held_up_by(&server, &name).await;
+        crate::figures::say(&format!("{name}: {errors:?}"));
+        delete(admin, &name).await;
+    }
+}
