@@ -26,6 +26,13 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
+/// The commit that this program was built from: `DRYDOCK_COMMIT` at build time, which the image and
+/// releases set.
+pub const COMMIT: &str = match option_env!("DRYDOCK_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -94,8 +101,8 @@ impl Metrics {
         let Self { registry, .. } = self;
         registry.register(
             "build",
-            "The version that runs",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+            "The version that runs, and the commit that it was built from",
+            Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)]),
         );
         registry.register(
             "reviews",
