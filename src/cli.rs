@@ -10,18 +10,24 @@ mod print;
 mod rules;
 mod serve;
 
+use crate::telemetry::metrics::COMMIT;
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 /// The policy without `--policy`, which `drydock print policy` prints.
 pub const SAMPLE_POLICY: &str = include_str!("../manifests/sample-policy.yaml");
 /// The name of the sample policy in messages.
 const SAMPLE_POLICY_NAME: &str = "built-in sample policy";
 
+/// Version and commit, as `drydock --version` prints them.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (commit {COMMIT})", env!("CARGO_PKG_VERSION")));
+
 /// Repairs GitLab CI job pods on their way into a Kubernetes cluster.
 #[derive(Debug, Parser)]
-#[command(name = "drydock", version, about, long_about = None, arg_required_else_help = true)]
+#[command(name = "drydock", version = VERSION.as_str(), about, long_about = None, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -29,6 +29,13 @@ use std::time::Duration;
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges = Family<Labels<1>, Gauge>;
 
+/// The commit that this program was built from: `DRYDOCK_COMMIT` at build time, which the image and
+/// releases set.
+pub const COMMIT: &str = match option_env!("DRYDOCK_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 /// From 10 µs, which a review takes, to 10 s, after the API server's timeout.
 const BUCKETS: [f64; 13] = [
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3, 1.0, 10.0,
@@ -85,8 +92,8 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("drydock");
         let all = &mut registry;
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        all.register("build", "Version of this process", version);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)]);
+        all.register("build", "Version and commit of this program", build);
         let metrics = Self {
             reviews: family(
                 all,

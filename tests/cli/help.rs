@@ -1,6 +1,7 @@
 //! `--help`, `--version` and what clap refuses.
 
 use super::desk::Desk;
+use drydock::telemetry::metrics::{COMMIT, Metrics};
 use rstest::rstest;
 
 #[rstest]
@@ -33,9 +34,13 @@ fn help_of_serve_names_the_variable_of_each_flag() {
 }
 
 #[test]
-fn version_is_the_packages() {
+fn version_is_the_package_s_with_the_commit_of_the_build() {
     let ran = Desk::new().run("--version").went_well();
-    assert_eq!(ran.out, format!("drydock {}\n", env!("CARGO_PKG_VERSION")));
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), COMMIT);
+    assert_eq!(ran.out, format!("drydock {version} (commit {commit})\n"));
+    let build = Metrics::new().encode();
+    let sample = format!("drydock_build_info{{version=\"{version}\",commit=\"{commit}\"}} 1");
+    assert!(build.lines().any(|line| line == sample), "{build}");
 }
 
 #[rstest]

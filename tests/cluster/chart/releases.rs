@@ -277,3 +277,26 @@ async fn every_optional_object_comes_and_goes_with_its_value() {
     // With a second record.
     assert_eq!(upgraded, objects + 3);
 }
+
+/// The CHANGELOG says so: what kubectl installed becomes a release, and no object is made anew.
+#[tokio::test]
+async fn an_installation_by_kustomize_becomes_a_release() {
+    let api = api_server().await;
+    crate::install::install(&api);
+    let secret = "/api/v1/namespaces/drydock/secrets/drydock-ca";
+    let admin = api.client(Identity::Admin).await;
+    let before = get(&admin, secret).await.object();
+    let settings = [
+        "--take-ownership",
+        "--force-conflicts",
+        "--set",
+        "timeoutSeconds=7",
+    ];
+    let install = ["install", "drydock", super::CHART, "-n", "drydock"];
+    super::run(Some(&api), &[&install[..], &settings].concat()).printed();
+    let after = get(&admin, secret).await.object();
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
+    let configuration = get(&admin, path).await.object();
+    assert_eq!(configuration["webhooks"][0]["timeoutSeconds"], 7);
+}
