@@ -4,6 +4,7 @@
 mod certs;
 mod check;
 mod explain;
+mod import;
 mod input;
 mod mutate;
 mod print;
@@ -32,6 +33,7 @@ enum Command {
     // What help says of them are the comments on the structs: one here would hide the longer one there.
     Serve(Box<serve::Serve>),
     Mutate(mutate::Mutate),
+    Import(import::Import),
     Check(check::Check),
     Print(print::Print),
     Rules(rules::Rules),
@@ -68,6 +70,7 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run(talk),
             Command::Mutate(mutate) => mutate.run(out, talk),
+            Command::Import(import) => import.run(out, talk),
             Command::Check(check) => check.run(out, talk),
             Command::Print(print) => print.run(out),
             Command::Rules(rules) => rules.run(out),
