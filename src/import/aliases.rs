@@ -156,7 +156,7 @@ fn address_of(text: &str) -> (Option<IpAddr>, Option<&'static str>) {
         !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit())
     };
     let has_zeros = parts.len() == 4
-        && parts.iter().all(|part| is_number(part))
+        && parts.iter().all(is_number)
         && parts
             .iter()
             .any(|part| part.len() > 1 && part.starts_with('0'));
