@@ -365,7 +365,9 @@ impl Docker {
                 .evidence
                 .unwrap_or_else(|| facts.place(facts.kubernetes));
             let remark = say!("this runner's jobs use dind, so the policy has dind.clientCerts");
-            let keep = Some(say!("keep the line"));
+            // Where a volume is the evidence, its own want says what becomes of the lines.
+            let is_volume = read.wants.iter().any(|want| want.place == place);
+            let keep = (!is_volume).then(|| say!("keep the line"));
             read.wants.push(Want {
                 item: Item::Dind { leave },
                 place,

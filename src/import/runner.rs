@@ -86,7 +86,7 @@ pub(super) fn read(
         None => {
             source.is_template
                 || node.at("kubernetes").is_some()
-                || !others.iter().any(|other| node.at(other).is_some())
+                    && !others.iter().any(|other| node.at(other).is_some())
         }
     };
     let mut skip = |place: Place, what: Sentence| {
@@ -113,7 +113,11 @@ pub(super) fn read(
         let executor = known
             .into_iter()
             .find(|known| executor == Some(known))
-            .unwrap_or("another one");
+            .unwrap_or(if executor.is_some() {
+                "another one"
+            } else {
+                "none"
+            });
         skip(
             Place {
                 file,

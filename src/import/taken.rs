@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 /// Wants of one place of one runner that are in a policy.
 pub(super) struct Taken<'r> {
     runner: &'r Runner,
+    place: &'r Place,
+    removal: &'r Removal,
+    /// Those that no conflict tells of.
     wants: Vec<&'r Want>,
     policies: BTreeSet<Printable>,
     /// Whether a policy selects them by the runner's name, and whether one is its own.
@@ -20,58 +23,54 @@ pub(super) struct Taken<'r> {
     is_own: bool,
     /// Whether something of the place is in no policy after all.
     is_part: bool,
-    /// Whether the conflict that tells of all of it is in the report.
-    is_told: bool,
 }
+
 pub(super) fn taken<'r>(
     runners: &'r [Runner],
     written: &[Vec<Written>],
     in_conflict: &BTreeSet<(usize, usize)>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Taken<'r>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Taken<'r>> = Vec::new();
     for (index, (runner, written)) in runners.iter().zip(written).enumerate() {
         let mut of_runner: Vec<Taken<'r>> = Vec::new();
         for (at, (want, written)) in runner.wants.iter().zip(written).enumerate() {
-            let is_conflict = in_conflict.contains(&(index, at));
-            let position = of_runner.iter().position(|taken| {
-                taken
-                    .wants
-                    .iter()
-                    .chain(&[])
-                    .any(|other| other.place == want.place)
-                    || taken.place() == Some(&want.place)
-            });
-            let place = position.unwrap_or_else(|| {
+            let known = of_runner
+                .iter()
+                .position(|taken| *taken.place == want.place);
+            let position = known.unwrap_or(of_runner.len());
+            if known.is_none() {
                 of_runner.push(Taken {
                     runner,
+                    place: &want.place,
+                    removal: &want.removal,
                     wants: Vec::new(),
                     policies: BTreeSet::new(),
                     by_name: false,
                     is_own: false,
                     is_part: false,
-                    is_told: true,
                 });
-                of_runner.len() - 1
-            });
-            let Some(taken) = of_runner.get_mut(place) else {
+            }
+            let Some(taken) = of_runner.get_mut(position) else {
                 continue;
             };
+            let is_told = in_conflict.contains(&(index, at));
             match written {
                 Written::To {
                     policy,
                     by_name,
                     is_own,
                 } => {
-                    taken.wants.push(want);
                     taken.by_name |= by_name;
-                    taken.is_own |= is_own;
-                    taken.is_told &= is_conflict;
-                    taken.policies.insert(policy.clone());
+                    if !is_told {
+                        taken.wants.push(want);
+                        taken.is_own |= is_own;
+                        taken.policies.insert(policy.clone());
+                    }
                 }
                 Written::Nowhere(why) => {
                     taken.is_part = true;
-                    if !is_conflict {
+                    if !is_told {
                         let what = say!(
                             "{} ({}): only {} has it, and no policy can select its pods: {}",
                             want.item.subject(),
@@ -89,25 +88,22 @@ pub(super) fn taken<'r>(
                 }
             }
         }
-        // One finding in one group: what is a danger or a conflict is not told a second time.
-        let is_elsewhere = |place: &Place| {
-            findings.iter().any(|finding| {
-                finding.group <= Group::Conflict
-                    && finding.places.contains(place)
-                    && finding.places.len() == 1
-            })
-        };
-        of_runner
-            .retain(|taken| !taken.wants.is_empty() && !taken.place().is_some_and(is_elsewhere));
         all.extend(of_runner);
     }
+    // One finding in one group: a danger or a conflict is not told a second time.
+    let is_elsewhere = |place: &Place| {
+        let worse = findings
+            .iter()
+            .filter(|finding| finding.group <= Group::Conflict);
+        worse
+            .into_iter()
+            .any(|finding| finding.places == [place.clone()])
+    };
+    all.retain(|taken| !taken.wants.is_empty() && !is_elsewhere(taken.place));
     all
 }
-impl Taken<'_> {
-    fn place(&self) -> Option<&Place> {
-        self.wants.first().map(|want| &want.place)
-    }
 
+impl Taken<'_> {
     fn keep(&self) -> Option<&Sentence> {
         self.wants.iter().find_map(|want| want.keep.as_ref())
     }
@@ -116,12 +112,11 @@ impl Taken<'_> {
     fn removal(&self) -> &Removal {
         let is_certain =
             !self.is_part && !self.by_name && !self.runner.is_generated && self.keep().is_none();
-        let removal = self
-            .wants
-            .first()
-            .map(|want| &want.removal)
-            .filter(|_| is_certain);
-        removal.unwrap_or(&Removal::None)
+        if is_certain {
+            self.removal
+        } else {
+            &Removal::None
+        }
     }
 
     pub(super) fn finding(&self, is_removed: bool) -> Finding {
@@ -178,7 +173,7 @@ impl Taken<'_> {
         };
         Finding {
             group: Group::Taken,
-            places: self.place().cloned().into_iter().collect(),
+            places: vec![self.place.clone()],
             what,
             todo,
         }
@@ -190,12 +185,9 @@ pub(super) fn diffs(files: &[File], taken: &[Taken<'_>], report: &mut Report) ->
     for (index, file) in files.iter().enumerate() {
         let mut removals: Vec<(usize, Span, &Removal)> = Vec::new();
         for (at, taken) in taken.iter().enumerate() {
-            let Some(place) = taken.place().filter(|place| {
-                files.get(place.file).is_some() && place.file == index && place.path.is_none()
-            }) else {
-                continue;
-            };
-            removals.push((at, place.span, taken.removal()));
+            if taken.place.file == index && taken.place.path.is_none() {
+                removals.push((at, taken.place.span, taken.removal()));
+            }
         }
         let pairs: Vec<(Span, &Removal)> = removals
             .iter()

@@ -1,10 +1,8 @@
 //! The policy of an import, applied to the pod that this config makes, gives the pod that the hand-made fix makes.
 
 use crate::desk::one;
-use drydock::core::pod::Pod;
-use drydock::core::policy::set::Namespace;
+use crate::judged::{judge, patched};
 use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
-use drydock::core::verdict::{self, Place};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -224,25 +222,8 @@ fn repaired(pod: &Value, policies: &str) -> Value {
     let read = policy::read("imported", policies);
     assert!(read.errors.is_empty(), "{:?}", read.errors);
     let set = PolicySet::new(read.policies, &LiveAddresses::new());
-    let text = pod.to_string();
-    let place = Place {
-        namespace: Namespace {
-            name: "ci",
-            labels: None,
-        },
-        mode: Mode::Enforce,
-        own_namespace: "drydock",
-    };
-    let patch = verdict::judge(Pod::from_json(&text).unwrap(), &set, place)
-        .unwrap()
-        .patch
-        .clone();
-    let mut pod = pod.clone();
-    if let Some(patch) = patch {
-        let patch: json_patch::Patch = serde_json::from_str(&patch).unwrap();
-        json_patch::patch(&mut pod, &patch).unwrap();
-    }
-    pod
+    let patch = judge(pod, &set, Mode::Enforce, |verdict| verdict.patch.clone());
+    patched(pod, patch.as_deref())
 }
 
 /// What a job notices: where names lead, and what dind and build have at the paths that count.

@@ -17,6 +17,8 @@ mod command;
 mod desk;
 mod diffs;
 mod faithful;
+#[path = "../laws/judged.rs"]
+mod judged;
 mod places;
 mod rules;
 mod secrecy;
