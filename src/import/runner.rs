@@ -270,7 +270,7 @@ fn settings(facts: &Facts<'_>, label: &Sentence, node: &Node, read: &mut Read) {
             .filter(|node| node.is_true() || node.as_text().is_some_and(|text| !text.is_empty()));
         if let Some(node) = node {
             let todo = if key == "namespace_per_job" {
-                say!("they opt in by a name prefix, which the installation sets (drydock rules P1)")
+                say!("components/namespace-per-job selects them by a name prefix (docs/install.md)")
             } else {
                 say!("label every namespace that it allows")
             };

@@ -125,7 +125,7 @@ fn commands(runners: &[Runner]) -> Vec<Sentence> {
         );
     }
     if runners.iter().any(|runner| runner.namespace.per_job) {
-        commands.push(say!("# namespaces that the runner makes for each job have no labels: they opt in by a name prefix, which the installation sets (drydock rules P1)"));
+        commands.push(say!("# namespaces that the runner makes for each job have no labels: components/namespace-per-job selects them by a name prefix (docs/install.md)"));
     }
     commands
 }
