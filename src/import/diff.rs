@@ -118,10 +118,12 @@ fn unified(file: &File, lines: &[&str], edits: &[Edit]) -> String {
             .take(CONTEXT)
             .take_while(shown)
             .count();
+        // patch takes a hunk with less context on one side for one at an end of the file.
+        let context = before.min(after);
         let removed = edit.lines.len();
         let added = usize::from(edit.with.is_some());
-        let start = edit.lines.start - before;
-        let (old, new) = (before + removed + after, before + added + after);
+        let start = edit.lines.start - context;
+        let (old, new) = (removed + 2 * context, added + 2 * context);
         // A side without lines is named by the line before it.
         let position = |count: usize, at: usize| if count == 0 { at } else { at + 1 };
         let new_start = start.saturating_add_signed(moved);
@@ -154,7 +156,7 @@ fn unified(file: &File, lines: &[&str], edits: &[Edit]) -> String {
             .iter()
             .for_each(|line| push('-', line));
         edit.with.iter().for_each(|line| push('+', line));
-        range(edit.lines.end, edit.lines.end + after)
+        range(edit.lines.end, edit.lines.end + context)
             .iter()
             .for_each(|line| push(' ', line));
         moved += isize::try_from(added).unwrap_or_default()
