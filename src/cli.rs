@@ -4,6 +4,7 @@
 mod certs;
 mod check;
 mod explain;
+mod import;
 mod input;
 mod mutate;
 mod print;
@@ -38,6 +39,7 @@ enum Command {
     // The help of a command is the comment of its struct; a comment here would hide it.
     Serve(Box<serve::Serve>),
     Mutate(mutate::Mutate),
+    Import(import::Import),
     Check(check::Check),
     Print(print::Print),
     Rules(rules::Rules),
@@ -74,6 +76,7 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run(stderr),
             Command::Mutate(mutate) => mutate.run(out, stderr),
+            Command::Import(import) => import.run(out, stderr),
             Command::Check(check) => check.run(out, stderr),
             Command::Print(print) => print.run(out),
             Command::Rules(rules) => rules.run(out),

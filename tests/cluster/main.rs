@@ -43,6 +43,7 @@ mod deputy;
 mod disturbances;
 mod ground;
 mod guard;
+mod import;
 mod install;
 mod installed;
 mod job_pods;

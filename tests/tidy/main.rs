@@ -104,9 +104,19 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "import",
+        &[
+            "core::crd",
+            "core::mount_path",
+            "core::policy",
+            "core::shown",
+        ],
+    ),
+    (
         "cli",
         &[
             "core::admission",
+            "import",
             "pki",
             "cluster",
             "core::crd",
@@ -138,6 +148,7 @@ const PURE: &[&str] = &[
     "core::rules",
     "core::verdict",
     "core::admission",
+    "import",
 ];
 
 /// The packages that pure modules may name.
@@ -153,6 +164,7 @@ const PURE_PACKAGES: &[&str] = &[
     "serde_saphyr",
     "simdutf8",
     "thiserror",
+    "toml",
     "wide",
 ];
 

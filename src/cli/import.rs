@@ -1,0 +1,116 @@
+//! `drydock import`: from what runners have today to policies on stdout, and a migration report on stderr.
+
+mod from_cluster;
+
+use super::Exit;
+use crate::import::{Input, ReportFormat, import};
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use std::fs::File;
+use std::io::{Read as _, Write};
+use std::path::{Path, PathBuf};
+
+/// What is read of a file at most: one byte more than the importer takes, so that it says so.
+const LARGEST: u64 = (8 << 20) + 1;
+
+/// Make policies of the configuration of runners
+///
+/// Reads config.toml of GitLab Runner, values of its Helm chart (alone, below gitlab-runner:, in a HelmRelease, an Application or a
+/// HelmChart), and Kubernetes objects that hold them. The policies go to stdout, for `drydock check` and `kubectl apply`; a migration
+/// report goes to stderr. No token or other secret of a file is printed. Exit 2, and nothing on stdout, where a file cannot be read or
+/// has no runner.
+#[derive(Args, Debug)]
+pub(super) struct Import {
+    /// File with the configuration of runners; - is stdin
+    #[arg(value_name = "FILE", required_unless_present = "from_cluster")]
+    files: Vec<PathBuf>,
+
+    /// How the report is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    report: Format,
+
+    /// Read ConfigMaps and Deployments of runners with the kubeconfig, never Secrets
+    #[arg(long, conflicts_with = "files")]
+    from_cluster: bool,
+
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME", requires = "from_cluster")]
+    context: Option<String>,
+
+    /// Only this namespace
+    #[arg(long, short, value_name = "NAME", requires = "from_cluster")]
+    namespace: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Md,
+    Json,
+}
+
+impl Import {
+    pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+        let mut read = Vec::new();
+        let mut exit = Exit::Good;
+        if self.from_cluster {
+            let objects =
+                from_cluster::objects(self.context.as_deref(), self.namespace.as_deref())?;
+            read.push(("cluster".to_owned(), objects, true));
+        }
+        for (index, path) in self.files.iter().enumerate() {
+            let is_stdin = path.as_os_str() == "-";
+            if is_stdin && self.files.iter().take(index).any(|other| other == path) {
+                bail!("- (stdin) is named twice; it can be read once");
+            }
+            let bytes = if is_stdin { stdin() } else { file(path) };
+            match bytes {
+                Ok(bytes) => read.push((path.display().to_string(), bytes, is_stdin)),
+                Err(error) => {
+                    exit = Exit::Error;
+                    writeln!(talk, "error: {}: {error}", path.display())?;
+                }
+            }
+        }
+        let inputs = read.iter().map(|(name, bytes, is_stdin)| Input {
+            name,
+            bytes,
+            is_stdin: *is_stdin,
+        });
+        let outcome = import(&inputs.collect::<Vec<_>>());
+        let format = match self.report {
+            Format::Text => ReportFormat::Text,
+            Format::Md => ReportFormat::Markdown,
+            Format::Json => ReportFormat::Json,
+        };
+        talk.write_all(outcome.report.render(format).as_bytes())?;
+        if !outcome.is_complete || exit == Exit::Error {
+            return Ok(Exit::Error);
+        }
+        out.write_all(outcome.policies.as_bytes())?;
+        Ok(Exit::Good)
+    }
+}
+
+fn file(path: &Path) -> Result<Vec<u8>, String> {
+    if path.is_dir() {
+        let hint = "is a directory; name the files in it, as in drydock import";
+        return Err(format!("{hint} {}/*.yaml", path.display()));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
+    file.take(LARGEST)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    Ok(bytes)
+}
+
+fn stdin() -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let stdin = std::io::stdin().lock();
+    stdin
+        .take(LARGEST)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    Ok(bytes)
+}

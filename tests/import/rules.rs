@@ -1,0 +1,353 @@
+//! Single statements about what is imported: paths, volumes, aliases, selectors, templates.
+
+use crate::desk::{Imported, imported, one};
+use rstest::rstest;
+
+const CERTS: &str = "clientCerts: {onConflict: Replace, sizeLimit: 1Mi}";
+
+/// A runner with some lines below `[runners.kubernetes]`, which begin at line 5.
+fn runner(lines: &str) -> Imported {
+    one(
+        "config.toml",
+        &format!(
+            "[[runners]]\nname = \"r\"\nexecutor = \"kubernetes\"\n[runners.kubernetes]\n{lines}"
+        ),
+    )
+}
+
+fn volume(kind: &str, path: &str, more: &str) -> Imported {
+    runner(&format!(
+        "privileged = true\n[[runners.kubernetes.volumes.{kind}]]\nname = \"v\"\nmount_path = \"{path}\"\n{more}\n"
+    ))
+}
+
+#[rstest]
+#[case("/certs/client")]
+#[case("/certs/client/")]
+#[case("//certs//client")]
+#[case("certs/client")]
+#[case("/a/../certs/./client")]
+#[case("/certs")]
+fn an_empty_dir_at_the_certificates_is_client_certs_however_it_is_spelt(#[case] path: &str) {
+    let it = volume("empty_dir", path, "medium = \"Memory\"");
+    it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: []"))]);
+    it.assert_finding("takenOver", 6, &["clientCerts", "see the diff"]);
+}
+
+#[rstest]
+#[case::trailing_slash(
+    "/var/lib/docker/",
+    "size_limit = \"20Gi\"",
+    "emptyDir: {sizeLimit: 20Gi}"
+)]
+#[case::doubled(
+    "//var//lib/docker",
+    "medium = \"Memory\"",
+    "emptyDir: {medium: Memory}"
+)]
+#[case::no_quantity("/var/lib/docker", "size_limit = \"5 GB\"", "emptyDir: {}")]
+#[case::empty_limit("/var/lib/docker", "size_limit = \"\"", "emptyDir: {}")]
+#[case::template("/var/lib/docker", "size_limit = \"${size}\"", "emptyDir: {}")]
+fn the_data_volume_keeps_its_limit_if_it_is_one(
+    #[case] path: &str,
+    #[case] more: &str,
+    #[case] source: &str,
+) {
+    let volume_of = format!("volumes: [{{name: v, mountPath: /var/lib/docker, {source}}}]");
+    volume("empty_dir", path, more)
+        .assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  {volume_of}"))]);
+}
+
+#[rstest]
+#[case::docker_socket("host_path", "/var/run/docker.sock", "", "socket")]
+#[case::other_place_in_the_pod(
+    "host_path",
+    "/tmp/d.sock",
+    "host_path = \"/run/crio/crio.sock\"",
+    "socket"
+)]
+#[case::run("host_path", "/run", "", "/run")]
+#[case::below_run("host_path", "/x", "host_path = \"/var/run/containerd/\"", "/run")]
+#[case::root("host_path", "/host", "host_path = \"/\"", "file system")]
+#[case::cgroup("host_path", "/sys/fs/cgroup", "", "cgroup")]
+#[case::claim("pvc", "/var/lib/docker", "", "shared")]
+#[case::node_data("host_path", "/var/lib/docker", "", "shared")]
+#[case::hosts("host_path", "/etc/hosts", "", "alias")]
+#[case::kubeconfig("secret", "/root/.kube", "", "kubeconfig")]
+fn a_dangerous_volume_is_in_no_policy(
+    #[case] kind: &str,
+    #[case] path: &str,
+    #[case] more: &str,
+    #[case] word: &str,
+) {
+    let it = volume(kind, path, more);
+    it.assert_finding("dangerous", 6, &[word]);
+    assert!(!it.policies.contains("mountPath"), "{}", it.policies);
+}
+
+#[rstest]
+#[case::claim_per_build("pvc", "/var/lib/docker/$CI_JOB_ID", "")]
+#[case::sub_path("empty_dir", "/var/lib/docker", "sub_path = \"a\"")]
+#[case::of_the_build("empty_dir", "/builds", "")]
+#[case::below_root("host_path", "/root/.m2", "")]
+fn a_volume_that_is_not_dinds_stays_in_the_file(
+    #[case] kind: &str,
+    #[case] path: &str,
+    #[case] more: &str,
+) {
+    let it = volume(kind, path, more);
+    it.assert_finding("notTakenOver", 6, &["keep it in the file"]);
+    assert!(!it.policies.contains("mountPath"), "{}", it.policies);
+}
+
+#[test]
+fn modules_are_taken_without_a_type() {
+    let it = volume("host_path", "/lib/modules", "read_only = true");
+    it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: [{{name: v, mountPath: /lib/modules, readOnly: true, hostPath: {{path: /lib/modules}}}}]"))]);
+}
+
+#[test]
+fn a_secret_below_certs_d_is_a_comment_with_the_command() {
+    let it = volume(
+        "secret",
+        "/etc/docker/certs.d/registry.example:5000/",
+        "[runners.kubernetes.volumes.secret.items]\n\"root.pem\" = \"ca.crt\"",
+    );
+    it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: []"))]);
+    it.assert_finding(
+        "notTakenOver",
+        6,
+        &["ConfigMap", "kubectl -n NAMESPACE get secret v", "root.pem"],
+    );
+    assert!(
+        it.policies
+            .contains("  # dind:\n  #   registryCAs:\n  #   - host: \"registry.example:5000\""),
+        "{}",
+        it.policies
+    );
+}
+
+#[test]
+fn several_hosts_of_one_config_map_are_several_authorities() {
+    let it = volume(
+        "config_map",
+        "/etc/docker/certs.d",
+        "[runners.kubernetes.volumes.config_map.items]\n\"a.pem\" = \"a.example/ca.crt\"\n\"b.pem\" = \"b.example:5000/ca.crt\"",
+    );
+    let spec = &it.specs()[0].1["dind"]["registryCAs"];
+    assert_eq!(spec.as_array().unwrap().len(), 2, "{}", it.policies);
+}
+
+#[rstest]
+#[case::client_pair(
+    "items = { \"cert.pem\" = \"cert.pem\", \"key.pem\" = \"key.pem\" }",
+    ""
+)]
+#[case::tls_off("", "DOCKER_TLS_CERTDIR=")]
+#[case::remote("", "DOCKER_HOST=tcp://dockerd.example:2376")]
+fn a_secret_that_is_rightly_at_the_certificates_has_no_advice(
+    #[case] more: &str,
+    #[case] variable: &str,
+) {
+    let it = one(
+        "config.toml",
+        &format!(
+            "[[runners]]\nname = \"r\"\nenvironment = [\"{variable}\"]\n[runners.kubernetes]\nprivileged = true\n[[runners.kubernetes.volumes.secret]]\nname = \"v\"\nmount_path = \"/certs/client\"\n{more}\n"
+        ),
+    );
+    it.assert_finding("notTakenOver", 6, &["right as it is"]);
+    assert_eq!(it.count("conflicts"), 0, "{}", it.text);
+    assert!(!it.policies.contains("Replace"), "{}", it.policies);
+}
+
+#[rstest]
+#[case::upper_case("10.0.0.1", "GitLab.Example", Some("10.0.0.1 gitlab.example"))]
+#[case::blanks(" 10.0.0.1 ", " a.example ", Some("10.0.0.1 a.example"))]
+#[case::ipv6("FD00:0::1", "a.example", Some("fd00::1 a.example"))]
+#[case::leading_zeros("010.0.0.1", "a.example", None)]
+#[case::port("10.0.0.1:443", "a.example", None)]
+#[case::wildcard("10.0.0.1", "*.example", None)]
+#[case::one_label("10.0.0.1", "registry", None)]
+#[case::localhost("10.0.0.1", "localhost.localdomain", None)]
+#[case::api_server("10.0.0.1", "kubernetes.default", None)]
+#[case::service("10.0.0.1", "a.b.svc", None)]
+#[case::whole_service("10.0.0.1", "a.b.svc.cluster.local", None)]
+#[case::loopback("127.1.2.3", "a.example", None)]
+#[case::mapped("::ffff:10.0.0.1", "a.example", None)]
+#[case::unspecified("::", "a.example", None)]
+#[case::link_local("fe80::1", "a.example", None)]
+#[case::shell("${IP}", "a.example", None)]
+#[case::expression("10.0.0.1", "a.{{ .Values.domain }}", None)]
+fn an_alias_is_taken_only_if_every_job_may_have_it(
+    #[case] ip: &str,
+    #[case] hostname: &str,
+    #[case] expected: Option<&str>,
+) {
+    let it = runner(&format!(
+        "[[runners.kubernetes.host_aliases]]\nip = \"{ip}\"\nhostnames = [\"{hostname}\"]\n"
+    ));
+    let found = it.specs().into_iter().next().map(|(_, spec)| {
+        let alias = &spec["hostAliases"][0];
+        format!(
+            "{} {}",
+            alias["ip"].as_str().unwrap(),
+            alias["hostnames"][0].as_str().unwrap()
+        )
+    });
+    assert_eq!(found.as_deref(), expected, "{}", it.text);
+    if expected.is_none() {
+        it.assert_finding("notTakenOver", 5, &[]);
+    }
+}
+
+/// Two runners, each with its own lines below `[runners.kubernetes]`.
+fn two(first: &str, second: &str) -> Imported {
+    let alias = |ip: &str| {
+        format!("[[runners.kubernetes.host_aliases]]\nip = \"{ip}\"\nhostnames = [\"a.example\"]\n")
+    };
+    let text = format!(
+        "[[runners]]\nname = \"one\"\n[runners.kubernetes]\n{first}{}[[runners]]\nname = \"two\"\n[runners.kubernetes]\n{second}{}",
+        alias("10.0.0.1"),
+        alias("10.0.0.2")
+    );
+    one("config.toml", &text)
+}
+
+#[test]
+fn pod_labels_select_before_names_do() {
+    let it = two(
+        "pod_labels = { team = \"a\" }\n",
+        "pod_labels = { team = \"b\" }\n",
+    );
+    let selectors: Vec<String> = it
+        .specs()
+        .iter()
+        .map(|(_, spec)| spec["podSelector"]["matchLabels"].to_string())
+        .collect();
+    assert_eq!(
+        selectors,
+        ["{\"team\":\"a\"}", "{\"team\":\"b\"}"],
+        "{}",
+        it.policies
+    );
+    it.assert_finding(
+        "conflicts",
+        5,
+        &["a.example", "imported-one", "imported-two"],
+    );
+}
+
+#[test]
+fn runners_of_two_clusters_are_not_compared() {
+    let it = two(
+        "host = \"https://user:pass-EXAMPLE@one.example:6443\"\n",
+        "host = \"https://two.example\"\n",
+    );
+    let names: Vec<String> = it.specs().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        ["imported", "imported-two-example"],
+        "{}",
+        it.policies
+    );
+    assert_eq!(it.count("conflicts"), 0, "{}", it.text);
+    it.assert_never(&["pass-EXAMPLE"]);
+}
+
+#[test]
+fn a_name_that_two_runners_have_selects_neither() {
+    let file = |ip: &str| {
+        format!(
+            "[[runners]]\nname = \"same\"\n[runners.kubernetes]\n[[runners.kubernetes.host_aliases]]\nip = \"{ip}\"\nhostnames = [\"a.example\"]\n"
+        )
+    };
+    let it = imported(&[
+        ("one.toml", file("10.0.0.1").as_bytes()),
+        ("two.toml", file("10.0.0.2").as_bytes()),
+    ]);
+    it.assert_policies(&[]);
+    it.assert_finding(
+        "conflicts",
+        4,
+        &["a.example", "10.0.0.1", "10.0.0.2", "same name"],
+    );
+}
+
+/// Of two families the policy with the higher rank has the hostname alone (M2), so it needs both.
+#[test]
+fn a_hostname_goes_to_one_policy_with_all_its_addresses() {
+    let both =
+        "[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n";
+    let it = one(
+        "config.toml",
+        &format!(
+            "[[runners]]\nname = \"one\"\n[runners.kubernetes]\n{both}[[runners.kubernetes.host_aliases]]\nip = \"fd00::1\"\nhostnames = [\"a.example\"]\n[[runners]]\nname = \"two\"\n[runners.kubernetes]\n{both}"
+        ),
+    );
+    let own = &it.specs()[1];
+    assert_eq!(own.0, "imported-one");
+    assert_eq!(
+        own.1["hostAliases"].as_array().unwrap().len(),
+        2,
+        "{}",
+        it.policies
+    );
+}
+
+#[test]
+fn bodies_of_conditions_are_read_and_those_of_loops_are_not() {
+    let alias = |ip: &str, name: &str| {
+        format!(
+            "    [[runners.kubernetes.host_aliases]]\n      ip = \"{ip}\"\n      hostnames = [\"{name}\"]\n"
+        )
+    };
+    let text = format!(
+        "runners:\n  config: |\n    [[runners]]\n      image = {{{{ .Values.image }}}}\n    {{{{- if .Values.a }}}}\n{}    {{{{- else }}}}\n{}    {{{{- end }}}}\n    {{{{- range .Values.b }}}}\n{}    {{{{- end }}}}\n",
+        alias("10.0.0.1", "a.example"),
+        alias("10.0.0.2", "b.example"),
+        alias("10.0.0.3", "c.example"),
+    );
+    let it = one("values.yaml", &text);
+    it.assert_policies(&[(
+        "imported",
+        "hostAliases: [{ip: 10.0.0.1, hostnames: [a.example]}]",
+    )]);
+    it.assert_finding("takenOver", 6, &["only if a condition"]);
+    it.assert_finding("notTakenOver", 9, &["range and else"]);
+}
+
+#[test]
+fn windows_runners_are_named_and_skipped() {
+    let it = runner(
+        "node_selector = { \"kubernetes.io/os\" = \"windows\" }\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n",
+    );
+    it.assert_policies(&[]);
+    it.assert_finding("notTakenOver", 5, &["Windows"]);
+}
+
+#[test]
+fn a_daemon_without_tls_is_a_danger() {
+    let it = one(
+        "config.toml",
+        "[[runners]]\nname = \"r\"\nenvironment = [\"DOCKER_TLS_CERTDIR=\", \"DOCKER_HOST=tcp://docker:2375\"]\n[runners.kubernetes]\nprivileged = true\n[[runners.kubernetes.services]]\nname = \"docker:27-dind\"\n",
+    );
+    it.assert_finding("dangerous", 6, &["without TLS"]);
+}
+
+#[test]
+fn more_hostnames_than_a_policy_may_have_are_several_policies() {
+    let names: Vec<String> = (0..1500)
+        .map(|number| format!("\"h{number}.example\""))
+        .collect();
+    let it = runner(&format!(
+        "[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [{}]\n",
+        names.join(", ")
+    ));
+    let count: usize = it
+        .specs()
+        .iter()
+        .flat_map(|(_, spec)| spec["hostAliases"].as_array().unwrap().clone())
+        .map(|alias| alias["hostnames"].as_array().unwrap().len())
+        .sum();
+    assert_eq!((it.specs().len(), count), (2, 1500));
+}
