@@ -3,14 +3,20 @@
 
 mod certs;
 mod check;
+mod connection;
+mod doctor;
 mod explain;
 mod input;
 mod mutate;
+mod plugin;
 mod print;
 mod rules;
 mod serve;
+mod test;
+mod version;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use plugin::Called;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -33,9 +39,12 @@ enum Command {
     Serve(Box<serve::Serve>),
     Mutate(mutate::Mutate),
     Check(check::Check),
+    Test(test::Test),
+    Doctor(doctor::Doctor),
     Print(print::Print),
     Rules(rules::Rules),
     Certs(certs::Certs),
+    Version(version::Version),
 }
 
 /// How a command ended. The worst of several counts.
@@ -60,6 +69,28 @@ impl From<Exit> for ExitCode {
 }
 
 impl Cli {
+    /// Reads the arguments of the process. As a plugin of kubectl it is called otherwise in usage texts; `None` where kubectl asked
+    /// for completions, which are printed.
+    ///
+    /// # Errors
+    /// Where completions cannot be printed.
+    pub fn of_process(out: &mut impl Write) -> std::io::Result<Option<Self>> {
+        let mut command = Self::command();
+        let mut arguments = std::env::args_os();
+        match Called::by(arguments.next().as_deref()) {
+            Called::Directly => {}
+            Called::ByKubectl => command = command.bin_name("kubectl drydock"),
+            Called::ForCompletion => {
+                let words: Vec<_> = arguments.collect();
+                return plugin::complete(&command, &words, out).map(|()| None);
+            }
+        }
+        let matches = command.get_matches();
+        Ok(Some(
+            Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
+        ))
+    }
+
     /// Runs the command; `out` takes the answer, `talk` what is said about it.
     ///
     /// # Errors
@@ -69,9 +100,12 @@ impl Cli {
             Command::Serve(serve) => serve.run(talk),
             Command::Mutate(mutate) => mutate.run(out, talk),
             Command::Check(check) => check.run(out, talk),
+            Command::Test(test) => test.run(out, talk),
+            Command::Doctor(doctor) => doctor.run(out, talk),
             Command::Print(print) => print.run(out),
             Command::Rules(rules) => rules.run(out),
             Command::Certs(certs) => certs.run(out),
+            Command::Version(version) => version.run(out, talk),
         }
     }
 }

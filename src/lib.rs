@@ -11,7 +11,8 @@
 //!                  └────────────────────────────────────────────────┤
 //!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
 //!                                          names ◄─┴─ cluster ◄─────┤
-//!                                      authority ◄──────────────────┘
+//!                                      authority ◄──────────────────┤
+//!                       verdict, authority ◄── diagnose ◄───────────┘
 //! ```
 //!
 //! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
@@ -35,6 +36,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod core;
+pub mod diagnose;
 pub mod names;
 pub mod pki;
 pub mod server;

@@ -1,21 +1,22 @@
 //! `drydock`: parse, install the crypto provider, dispatch, exit code.
 
-use clap::Parser;
 use drydock::cli::{Cli, Exit};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("nothing installed a provider before main");
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut talk = io::stderr();
-    let result = cli.run(&mut out, &mut talk).and_then(|exit| {
-        out.flush()?;
-        Ok(exit)
-    });
+    let result = Cli::of_process(&mut out)
+        .map_err(Into::into)
+        .and_then(|cli| cli.map_or(Ok(Exit::Good), |cli| cli.run(&mut out, &mut talk)))
+        .and_then(|exit| {
+            out.flush()?;
+            Ok(exit)
+        });
     match result {
         Ok(exit) => exit.into(),
         // Whoever read the answer has seen enough of it (`drydock mutate … | head`).

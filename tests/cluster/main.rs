@@ -40,6 +40,7 @@ mod client_ca;
 mod definition;
 mod deputy;
 mod disturbances;
+mod doctor;
 mod ground;
 mod guard;
 mod install;

@@ -102,6 +102,20 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "diagnose",
+        &[
+            "core::crd",
+            "core::job_pod",
+            "core::pod",
+            "core::policy",
+            "core::rules",
+            "core::shown",
+            "core::verdict",
+            "names",
+            "pki",
+        ],
+    ),
+    (
         "cli",
         &[
             "core::admission",
@@ -109,6 +123,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cluster",
             "core::crd",
             "core::document",
+            "diagnose",
             "core::rules",
             "names",
             "core::pod",
@@ -136,6 +151,7 @@ const PURE: &[&str] = &[
     "core::rules",
     "core::verdict",
     "core::admission",
+    "diagnose",
 ];
 
 /// The packages that pure modules may name.
