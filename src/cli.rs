@@ -3,16 +3,22 @@
 
 mod certs;
 mod check;
+mod connection;
+mod doctor;
 mod explain;
 mod import;
 mod input;
 mod mutate;
+mod plugin;
 mod print;
 mod rules;
 mod serve;
+mod test;
+mod version;
 
 use crate::telemetry::metrics::COMMIT;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use plugin::Called;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -41,9 +47,12 @@ enum Command {
     Mutate(mutate::Mutate),
     Import(import::Import),
     Check(check::Check),
+    Test(test::Test),
+    Doctor(doctor::Doctor),
     Print(print::Print),
     Rules(rules::Rules),
     Certs(certs::Certs),
+    Version(version::Version),
 }
 
 /// Result of a command. The worst of several counts.
@@ -68,6 +77,28 @@ impl From<Exit> for ExitCode {
 }
 
 impl Cli {
+    /// Reads the arguments of the process. As a kubectl plugin, usage texts have the name
+    /// `kubectl drydock`. Returns `None` if kubectl asked for completions, which are printed.
+    ///
+    /// # Errors
+    /// If completions cannot be printed.
+    pub fn of_process(out: &mut impl Write) -> std::io::Result<Option<Self>> {
+        let mut command = Self::command();
+        let mut arguments = std::env::args_os();
+        match Called::by(arguments.next().as_deref()) {
+            Called::Directly => {}
+            Called::ByKubectl => command = command.bin_name("kubectl drydock"),
+            Called::ForCompletion => {
+                let words: Vec<_> = arguments.collect();
+                return plugin::complete(&command, &words, out).map(|()| None);
+            }
+        }
+        let matches = command.get_matches();
+        Ok(Some(
+            Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
+        ))
+    }
+
     /// Runs the command. The answer goes to `out`, messages go to `stderr`.
     ///
     /// # Errors
@@ -78,9 +109,12 @@ impl Cli {
             Command::Mutate(mutate) => mutate.run(out, stderr),
             Command::Import(import) => import.run(out, stderr),
             Command::Check(check) => check.run(out, stderr),
+            Command::Test(test) => test.run(out, stderr),
+            Command::Doctor(doctor) => doctor.run(out, stderr),
             Command::Print(print) => print.run(out),
             Command::Rules(rules) => rules.run(out),
             Command::Certs(certs) => certs.run(out),
+            Command::Version(version) => version.run(out, stderr),
         }
     }
 }

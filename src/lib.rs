@@ -11,8 +11,9 @@
 //!                  └────────────────────────────────────────────────┤
 //!                                      telemetry ◄─┬─ server ◄──────┼─ cli ◄── main          I/O
 //!                                          names ◄─┴─ cluster ◄─────┤
-//!                                      authority ◄────────┘         │
-//!                  crd, mount_path, policy, shown ◄── import ◄──────┘   pure
+//!                                      authority ◄──────────────────┤
+//!               crd, mount_path, policy, quote ◄── import ◄─────────┤   pure
+//!                       verdict, authority ◄── diagnose ◄───────────┘   pure
 //! ```
 //!
 //! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
@@ -36,6 +37,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod core;
+pub mod diagnose;
 pub mod import;
 pub mod names;
 pub mod pki;

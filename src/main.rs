@@ -1,21 +1,22 @@
 //! `drydock`: parses arguments, installs the crypto provider, runs the command, sets the exit code.
 
-use clap::Parser;
 use drydock::cli::{Cli, Exit};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("nothing installed a provider before main");
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut stderr = io::stderr();
-    let result = cli.run(&mut out, &mut stderr).and_then(|exit| {
-        out.flush()?;
-        Ok(exit)
-    });
+    let result = Cli::of_process(&mut out)
+        .map_err(Into::into)
+        .and_then(|cli| cli.map_or(Ok(Exit::Good), |cli| cli.run(&mut out, &mut stderr)))
+        .and_then(|exit| {
+            out.flush()?;
+            Ok(exit)
+        });
     match result {
         Ok(exit) => exit.into(),
         // The reader of stdout has stopped, as in `drydock mutate … | head`.

@@ -334,7 +334,7 @@ fn without_position(error: &str) -> &str {
 }
 
 /// Applies a patch as the API server will.
-fn patched(object: &Value, patch: &str) -> anyhow::Result<Value> {
+pub(super) fn patched(object: &Value, patch: &str) -> anyhow::Result<Value> {
     let patch: json_patch::Patch =
         serde_json::from_str(patch).context("the patch is not RFC 6902")?;
     let mut object = object.clone();

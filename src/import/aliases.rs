@@ -5,7 +5,7 @@ use super::finding::{Comment, Finding, Group, Item, Removal, Want};
 use super::located::{Node, Span};
 use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Read;
-use crate::core::crd::form;
+use crate::core::crd::format;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -162,7 +162,7 @@ fn address_of(text: &str) -> (Option<IpAddr>, Option<&'static str>) {
             .any(|part| part.len() > 1 && part.starts_with('0'));
     let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
     match text.parse::<IpAddr>() {
-        Ok(address) if form::ADDRESS.check(&address.to_string()).is_ok() => (Some(address), None),
+        Ok(address) if format::ADDRESS.check(&address.to_string()).is_ok() => (Some(address), None),
         Ok(address) if address.is_loopback() => (
             Some(address),
             Some("a loopback address: those are the names of the job's own services"),
@@ -205,7 +205,7 @@ fn fate(hostname: &str, address: IpAddr, facts: &Facts<'_>) -> Fate {
     if hostname.contains('*') {
         return Fate::Left("a wildcard, which hostAliases cannot have");
     }
-    if form::SUBDOMAIN.check(hostname).is_err() {
+    if format::SUBDOMAIN.check(hostname).is_err() {
         return Fate::Left("no hostname: the API server refuses every pod of this runner for it");
     }
     if hostname.starts_with("localhost") || hostname.ends_with(".localhost") {

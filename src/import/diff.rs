@@ -8,7 +8,7 @@ use super::located::Span;
 use super::places::File;
 use super::printable::{Kind, Printable};
 use super::text::Encoding;
-use crate::core::crd::form;
+use crate::core::crd::format;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -212,7 +212,9 @@ fn is_showable(line: &str) -> bool {
     let fits = |text: &String| match key.as_str() {
         "ip" => Printable::new(Kind::Address, text).is_some(),
         "hostnames" => hostname(text),
-        "name" => form::SUBDOMAIN.check(text).is_ok() && Printable::new(Kind::Name, text).is_some(),
+        "name" => {
+            format::SUBDOMAIN.check(text).is_ok() && Printable::new(Kind::Name, text).is_some()
+        }
         "mount_path" | "host_path" => path(text) && Printable::new(Kind::Path, text).is_some(),
         "image" => Printable::new(Kind::Image, text).is_some() && text.contains([':', '/']),
         "medium" => matches!(text.as_str(), "" | "Memory"),

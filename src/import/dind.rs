@@ -9,7 +9,7 @@ use super::runner::Read;
 use super::volumes::{
     CLIENT, DAEMON, DATA, MODULES, REGISTRIES, Volume, danger, object, path_of, take,
 };
-use crate::core::crd::form;
+use crate::core::crd::format;
 use crate::core::mount_path::parent;
 
 /// What the volumes of a runner say about dind.
@@ -320,7 +320,7 @@ impl Docker {
             .at("size_limit")
             .filter(|node| node.as_text() != Some(""));
         let text = written.and_then(Node::as_text).unwrap_or_default();
-        let is_positive = |size: &Printable| form::SIZE_LIMIT.check(size.as_str()).is_ok();
+        let is_positive = |size: &Printable| format::SIZE_LIMIT.check(size.as_str()).is_ok();
         let size = Printable::quantity(text.trim()).filter(is_positive);
         let remark = match (written, &size) {
             (None, _) => Sentence::default(),

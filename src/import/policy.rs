@@ -6,7 +6,7 @@ use super::printable::{Printable, Sentence, say};
 /// What the schema allows in one policy.
 const ENTRIES: usize = 32;
 const PER_ENTRY: usize = 64;
-const HOSTNAMES: usize = crate::core::crd::HOSTNAMES;
+const MAX_HOSTNAMES: usize = crate::core::crd::MAX_HOSTNAMES;
 
 /// A policy that is to be written.
 pub(super) struct Document {
@@ -155,7 +155,7 @@ impl Document {
         let mut rest = Vec::new();
         for entry in aliases {
             let count: usize = page.iter().map(|(_, names)| names.len()).sum();
-            if page.len() == ENTRIES || count + entry.1.len() > HOSTNAMES {
+            if page.len() == ENTRIES || count + entry.1.len() > MAX_HOSTNAMES {
                 rest.push(std::mem::take(&mut page));
             }
             page.push(entry);

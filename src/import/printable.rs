@@ -3,8 +3,8 @@
 //! Everything that the report or the policy says is a [`Sentence`], and a sentence takes only fixed text, numbers and [`Printable`]s.
 //! There is no way from another value of a file (a token, a variable, a patch) into one.
 
-use crate::core::crd::form;
-use crate::core::shown::shown;
+use crate::core::crd::format;
+use crate::core::quote::quote;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -80,7 +80,7 @@ impl Printable {
 
     /// A text with the form of a label value, for the selectors and tolerations of a policy.
     pub(super) fn label_value(text: &str) -> Option<Self> {
-        form::LABEL_VALUE
+        format::LABEL_VALUE
             .check(text)
             .ok()
             .map(|()| Self(text.to_owned()))
@@ -88,7 +88,7 @@ impl Printable {
 
     /// A quantity, as in `30Gi`.
     pub(super) fn quantity(text: &str) -> Option<Self> {
-        form::QUANTITY
+        format::QUANTITY
             .check(text)
             .ok()
             .map(|()| Self(text.to_owned()))
@@ -106,7 +106,7 @@ impl Printable {
 
 impl fmt::Display for Printable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        shown(&self.0).at_most(256).fmt(f)
+        quote(&self.0).at_most(256).fmt(f)
     }
 }
 

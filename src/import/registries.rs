@@ -5,7 +5,7 @@ use super::finding::{Comment, Group, Item, Place, Removal, Want};
 use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Read;
 use super::volumes::{REGISTRIES, Volume, object};
-use crate::core::crd::form;
+use crate::core::crd::format;
 
 /// Something below `certs.d`: the authority of a registry, if it is one key of a ConfigMap.
 pub(super) fn registry(facts: &Facts<'_>, volume: &Volume<'_>, place: Place, read: &mut Read) {
@@ -75,7 +75,7 @@ pub(super) fn registry(facts: &Facts<'_>, volume: &Volume<'_>, place: Place, rea
     let mut parsed = Vec::new();
     for (host, _, key) in &files {
         let is_host =
-            form::REGISTRY_HOST.check(host).is_ok() && form::CONFIG_KEY.check(key).is_ok();
+            format::REGISTRY_HOST.check(host).is_ok() && format::CONFIG_KEY.check(key).is_ok();
         let of = |kind, text: &str| is_host.then(|| Printable::new(kind, text)).flatten();
         if let (Some(host), Some(key), Some(map)) = (
             of(Kind::Hostname, host),

@@ -354,7 +354,7 @@ fn pod_labels(kubernetes: &Node) -> BTreeMap<String, String> {
         !value.contains('$')
             && !value.is_empty()
             && Printable::label_value(value).is_some()
-            && crate::core::crd::form::LABEL_KEY.check(key).is_ok()
+            && crate::core::crd::format::LABEL_KEY.check(key).is_ok()
             && key != "pod"
             && !key.contains("runner.gitlab.com")
     };

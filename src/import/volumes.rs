@@ -6,7 +6,7 @@ use super::finding::{Content, Finding, Group, Item, Place, Removal, Want};
 use super::located::Node;
 use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Read;
-use crate::core::crd::form;
+use crate::core::crd::format;
 use crate::core::mount_path::{clean, is_below};
 use std::collections::BTreeMap;
 
@@ -193,7 +193,7 @@ pub(super) fn take(
         return;
     };
     let name = volume.name.to_lowercase().replace(['_', '.', ' '], "-");
-    let name = if form::LABEL.check(&name).is_ok() {
+    let name = if format::LABEL.check(&name).is_ok() {
         name
     } else {
         fallback.to_owned()
@@ -223,14 +223,14 @@ pub(super) fn take(
 /// A path that a policy takes.
 pub(super) fn path_of(path: &str) -> Option<Printable> {
     let path = clean(path);
-    form::MOUNT_PATH
+    format::MOUNT_PATH
         .check(&path)
         .ok()
         .and_then(|()| Printable::new(Kind::Path, &path))
 }
 
 pub(super) fn object(name: &str) -> Option<Printable> {
-    form::SUBDOMAIN
+    format::SUBDOMAIN
         .check(name)
         .ok()
         .and_then(|()| Printable::new(Kind::Name, name))

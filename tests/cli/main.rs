@@ -30,4 +30,6 @@ mod mutate;
 mod mutate_options;
 mod print;
 mod rules;
+mod test;
+mod version;
 mod yaml;

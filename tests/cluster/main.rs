@@ -41,6 +41,7 @@ mod clocks;
 mod definition;
 mod deputy;
 mod disturbances;
+mod doctor;
 mod ground;
 mod guard;
 mod import;

@@ -209,3 +209,21 @@ impl Certificate {
         Drydock::start(&all)
     }
 }
+
+/// Runs a command of `drydock` that asks an API server; returns code, stdout and stderr.
+pub(crate) fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(PROGRAM);
+    without_settings(&mut command);
+    let output = command
+        .args(arguments)
+        .env("KUBECONFIG", kubeconfig)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}

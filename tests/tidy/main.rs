@@ -109,7 +109,21 @@ const EDGES: &[(&str, &[&str])] = &[
             "core::crd",
             "core::mount_path",
             "core::policy",
-            "core::shown",
+            "core::quote",
+        ],
+    ),
+    (
+        "diagnose",
+        &[
+            "core::crd",
+            "core::job_pod",
+            "core::pod",
+            "core::policy",
+            "core::rules",
+            "core::quote",
+            "core::verdict",
+            "names",
+            "pki",
         ],
     ),
     (
@@ -121,6 +135,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cluster",
             "core::crd",
             "core::document",
+            "diagnose",
             "core::rules",
             "names",
             "core::pod",
@@ -148,6 +163,7 @@ const PURE: &[&str] = &[
     "core::rules",
     "core::verdict",
     "core::admission",
+    "diagnose",
     "import",
 ];
 

@@ -1,0 +1,87 @@
+//! Which API server a command asks, and as whom.
+
+use crate::cluster::client;
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use std::path::PathBuf;
+
+/// Flags as `kubectl` has them.
+#[derive(Args, Debug, Default)]
+pub(super) struct ConnectionFlags {
+    /// Context of the kubeconfig; without it, the current one
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    context: Option<String>,
+
+    /// Kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the pod's ServiceAccount
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// A client, and what it talks to.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// The API server's URL, and the context where there is one.
+    pub(super) server: String,
+    /// The namespace of the context.
+    pub(super) namespace: String,
+}
+
+impl ConnectionFlags {
+    /// Whether nothing was given.
+    pub(super) fn is_default(&self) -> bool {
+        self.context.is_none() && self.kubeconfig.is_none()
+    }
+
+    /// Finds the API server. Nothing is asked of it yet.
+    pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
+        let (config, context) = self.config().await?;
+        let url = config.cluster_url.to_string();
+        let url = url.trim_end_matches('/');
+        let server = match context {
+            Some(context) => format!("{url} (context {context})"),
+            None => url.to_owned(),
+        };
+        let namespace = config.default_namespace.clone();
+        let client = client::client(config)
+            .map_err(|problem| anyhow::anyhow!("the credentials cannot be used: {problem}"))?;
+        Ok(Connection {
+            client,
+            server,
+            namespace,
+        })
+    }
+
+    async fn config(&self) -> anyhow::Result<(Config, Option<String>)> {
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let file = match &self.kubeconfig {
+            Some(file) => Kubeconfig::read_from(file)
+                .with_context(|| format!("--kubeconfig {} cannot be read", file.display())),
+            None => Kubeconfig::read().context("no kubeconfig can be read"),
+        };
+        match file {
+            Ok(file) => {
+                let context = options
+                    .context
+                    .clone()
+                    .or_else(|| file.current_context.clone());
+                let config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| {
+                    anyhow!("the kubeconfig has no API server to ask: {error}; see kubectl config get-contexts")
+                })?;
+                Ok((config, context))
+            }
+            Err(error) if !self.is_default() => Err(error),
+            Err(error) => Config::incluster()
+                .map(|config| (config, None))
+                .map_err(|_| {
+                    error.context(
+                        "there is no API server to ask; set KUBECONFIG or give --kubeconfig",
+                    )
+                }),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! drydock as a plugin of kubectl: a link named `kubectl-drydock` to the program makes `kubectl drydock …` work, and a second one
+//! named `kubectl_complete-drydock` completes it.
+//!
+//! Source: <https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>
+
+use clap::Command;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// How the program was called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Called {
+    /// By its own name, or another that means nothing.
+    Directly,
+    /// `kubectl drydock …`
+    ByKubectl,
+    /// By kubectl's completion: the rest of the command line so far.
+    ForCompletion,
+}
+
+impl Called {
+    /// Finds out by the name of the program, the first argument of the process.
+    pub(super) fn by(program: Option<&OsStr>) -> Self {
+        let name = program.map(Path::new).and_then(Path::file_stem);
+        match name.and_then(OsStr::to_str) {
+            Some("kubectl-drydock") => Self::ByKubectl,
+            Some("kubectl_complete-drydock") => Self::ForCompletion,
+            _ => Self::Directly,
+        }
+    }
+}
+
+/// Prints what may come next, as kubectl reads it: one word a line, then a directive.
+pub(super) fn complete(
+    command: &Command,
+    words: &[OsString],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    /// Of Cobra's `ShellCompDirective`: let the shell complete files, too, or not.
+    const FILES: u8 = 0;
+    const NO_FILES: u8 = 4;
+    let words: Vec<&str> = words
+        .iter()
+        .map(|word| word.to_str().unwrap_or_default())
+        .collect();
+    let (last, before) = words.split_last().unwrap_or((&"", &[]));
+    let mut command = command;
+    for word in before {
+        if let Some(inner) = command.find_subcommand(word) {
+            command = inner;
+        }
+    }
+    let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+    let flags = flags.map(|flag| format!("--{flag}"));
+    let inner = command
+        .get_subcommands()
+        .map(|inner| inner.get_name().to_owned());
+    let candidates: Vec<String> = match last.starts_with('-') {
+        true => flags.collect(),
+        false => inner.collect(),
+    };
+    for candidate in candidates
+        .iter()
+        .filter(|candidate| candidate.starts_with(last))
+    {
+        writeln!(out, "{candidate}")?;
+    }
+    let directive = match candidates.is_empty() {
+        true => FILES,
+        false => NO_FILES,
+    };
+    writeln!(out, ":{directive}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_name_of_the_program_says_how_it_was_called() {
+        for (program, called) in [
+            ("drydock", Called::Directly),
+            ("/usr/local/bin/kubectl-drydock", Called::ByKubectl),
+            ("kubectl-drydock.exe", Called::ByKubectl),
+            ("kubectl_complete-drydock", Called::ForCompletion),
+        ] {
+            assert_eq!(Called::by(Some(OsStr::new(program))), called, "{program}");
+        }
+        assert_eq!(Called::by(None), Called::Directly);
+    }
+
+    #[test]
+    fn commands_and_flags_are_completed() {
+        let completed = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let mut out = Vec::new();
+            complete(&Cli::command(), &words, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(completed(&["doc"]), "doctor\n:4\n");
+        assert_eq!(completed(&["doctor", "--ti"]), "--time-limit\n:4\n");
+        assert_eq!(completed(&["check", ""]), ":0\n");
+        assert!(completed(&[]).contains("mutate\n"));
+    }
+}

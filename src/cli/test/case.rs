@@ -1,0 +1,412 @@
+//! A file of cases, and what one of them comes to.
+
+use crate::cli::input::{self, SourceAddress};
+use crate::core::document;
+use crate::core::pod::Pod;
+use crate::core::policy::set::Namespace;
+use crate::core::policy::{Mode, PolicySet};
+use crate::core::rules::Audience;
+use crate::core::verdict::{self, Scope, Verdict, judge};
+use anyhow::{Context as _, anyhow, bail};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Policies, and cases that are judged by them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct TestFile {
+    /// Where the file lies: the paths in it are relative to that folder.
+    #[serde(skip)]
+    folder: PathBuf,
+    /// Of each case that names none.
+    #[serde(default)]
+    policies: Vec<PathBuf>,
+    pub(super) cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Case {
+    name: String,
+    /// A file, or the pod itself.
+    pod: FileOrObject,
+    policies: Option<Vec<PathBuf>>,
+    /// What the namespace has opted in to.
+    #[serde(default)]
+    mode: CaseMode,
+    namespace_labels: Option<BTreeMap<String, String>>,
+    /// What live sources have, as `--address` has it.
+    #[serde(default)]
+    addresses: Vec<String>,
+    expect: Expectation,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum FileOrObject {
+    File(PathBuf),
+    Object(Value),
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CaseMode {
+    #[default]
+    Enforce,
+    Audit,
+}
+
+/// Everything that is given must hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Expectation {
+    /// The pod stays as it is.
+    unchanged: Option<bool>,
+    /// The names of all changes, in any order.
+    changes: Option<Vec<String>>,
+    /// The pod as it is stored; drydock's annotations count only where they are given.
+    pod: Option<FileOrObject>,
+    /// A part of the text with which it is refused.
+    refused: Option<String>,
+    /// Why it is left alone, as in `not-a-job-pod`.
+    skipped: Option<String>,
+    /// Parts of sentences, each of which somebody is told.
+    #[serde(default)]
+    says: Vec<String>,
+    /// Parts of sentences that nobody is told.
+    #[serde(default)]
+    says_not: Vec<String>,
+}
+
+/// What a case comes to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// What is not as expected; empty where the case passes.
+    pub(super) differences: Vec<String>,
+    /// The command that shows why.
+    pub(super) explain: Option<String>,
+}
+
+impl Outcome {
+    pub(super) fn is_passed(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+impl TestFile {
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        let object = only_document(&text).with_context(|| path.display().to_string())?;
+        let mut file: Self = serde_path_to_error::deserialize(object)
+            .map_err(|error| anyhow!("{}: {}: {}", path.display(), error.path(), error.inner()))?;
+        file.folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        if file.cases.is_empty() {
+            bail!(
+                "{}: cases is empty; a case has name, pod and expect",
+                path.display()
+            );
+        }
+        for case in &file.cases {
+            case.check()
+                .with_context(|| format!("{}: case \"{}\"", path.display(), case.name))?;
+        }
+        Ok(file)
+    }
+
+    /// Runs one case.
+    ///
+    /// # Errors
+    /// Where a file of the case cannot be used.
+    pub(super) fn run(&self, case: &Case) -> anyhow::Result<Outcome> {
+        let policies = self.policy_set(case)?;
+        let before = self.object(&case.pod)?;
+        let wanted = match &case.expect.pod {
+            Some(pod) => Some(self.object(pod)?),
+            None => None,
+        };
+        let text = before.to_string();
+        let pod = Pod::from_json(&text).context("the pod cannot be read")?;
+        let name = pod.metadata.namespace.clone().unwrap_or_default();
+        let scope = Scope {
+            namespace: Namespace {
+                name: &name,
+                labels: case.namespace_labels.as_ref(),
+            },
+            mode: match case.mode {
+                CaseMode::Enforce => Mode::Enforce,
+                CaseMode::Audit => Mode::Audit,
+            },
+            own_namespace: "",
+        };
+        let verdict = judge(pod, &policies, scope)?;
+        let after = match &verdict.patch {
+            Some(patch) => crate::cli::mutate::patched(&before, patch)?,
+            None => before,
+        };
+        let differences = case.expect.differences(&verdict, &after, wanted.as_ref());
+        let explain = (!differences.is_empty())
+            .then(|| self.explain(case))
+            .flatten();
+        Ok(Outcome {
+            differences,
+            explain,
+        })
+    }
+
+    fn policy_paths(&self, case: &Case) -> Vec<PathBuf> {
+        let paths = case.policies.as_ref().unwrap_or(&self.policies);
+        paths.iter().map(|path| self.folder.join(path)).collect()
+    }
+
+    fn policy_set(&self, case: &Case) -> anyhow::Result<PolicySet> {
+        let paths = self.policy_paths(case);
+        if paths.is_empty() {
+            bail!("it has no policies; name the files under policies, of the case or of the file");
+        }
+        let mut texts = Vec::new();
+        for path in paths {
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("policy {} cannot be read", path.display()))?;
+            texts.push((path.display().to_string(), text));
+        }
+        let read = input::policies(&texts);
+        if let Some(error) = read.errors.first() {
+            bail!("{error}");
+        }
+        let addresses = case
+            .addresses
+            .iter()
+            .map(|text| text.parse::<SourceAddress>());
+        let addresses: Vec<SourceAddress> = addresses
+            .collect::<Result<_, _>>()
+            .map_err(|problem| anyhow!("addresses: {problem}"))?;
+        Ok(PolicySet::new(
+            read.policies,
+            &input::live_addresses(&addresses),
+        ))
+    }
+
+    fn object(&self, given: &FileOrObject) -> anyhow::Result<Value> {
+        match given {
+            FileOrObject::Object(object) => Ok(object.clone()),
+            FileOrObject::File(path) => {
+                let path = self.folder.join(path);
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("pod {} cannot be read", path.display()))?;
+                only_document(&text).with_context(|| path.display().to_string())
+            }
+        }
+    }
+
+    /// Only for a pod that is a file.
+    fn explain(&self, case: &Case) -> Option<String> {
+        let FileOrObject::File(pod) = &case.pod else {
+            return None;
+        };
+        let mut command = format!("drydock mutate -f {}", self.folder.join(pod).display());
+        for policy in self.policy_paths(case) {
+            command.push_str(&format!(" -p {}", policy.display()));
+        }
+        if matches!(case.mode, CaseMode::Audit) {
+            command.push_str(" --mode audit");
+        }
+        Some(format!("{command} -o explain"))
+    }
+}
+
+fn only_document(text: &str) -> anyhow::Result<Value> {
+    let mut documents = document::split(text).into_iter();
+    match (documents.next(), documents.next()) {
+        (Some(one), None) => one.content.map_err(|error| anyhow!("{error}")),
+        (None, _) => bail!("the file holds no object"),
+        (Some(_), Some(_)) => {
+            bail!("the file holds several documents; give each a file of its own")
+        }
+    }
+}
+
+impl Case {
+    pub(super) fn title(&self) -> &str {
+        &self.name
+    }
+
+    /// A case that expects nothing would always pass.
+    fn check(&self) -> anyhow::Result<()> {
+        let Expectation {
+            unchanged,
+            changes,
+            pod,
+            refused,
+            skipped,
+            says,
+            says_not,
+        } = &self.expect;
+        let is_empty = unchanged.is_none()
+            && changes.is_none()
+            && pod.is_none()
+            && refused.is_none()
+            && skipped.is_none()
+            && says.is_empty()
+            && says_not.is_empty();
+        if is_empty {
+            bail!(
+                "expect is empty; give unchanged, changes, pod, refused, skipped, says or saysNot"
+            );
+        }
+        if unchanged == &Some(false) {
+            bail!("expect.unchanged is false; name the changes, or leave it out");
+        }
+        let known = crate::core::rules::change::NAMES;
+        if let Some(name) = changes
+            .iter()
+            .flatten()
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            bail!(
+                "expect.changes: there is no change \"{name}\"; there are {}",
+                known.join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Expectation {
+    fn differences(
+        &self,
+        verdict: &Verdict<'_>,
+        after: &Value,
+        wanted: Option<&Value>,
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        let outcome = (verdict.outcome.name(), verdict.outcome.reason());
+        let shown = match outcome {
+            (name, "") => name.to_owned(),
+            (name, reason) => format!("{name} ({reason})"),
+        };
+        let changes = names(verdict);
+        if self.unchanged == Some(true) && verdict.patch.is_some() {
+            found.push(format!(
+                "expected unchanged, found changes: {}",
+                changes.join(", ")
+            ));
+        }
+        if let Some(expected) = &self.changes {
+            let mut expected = expected.clone();
+            expected.sort();
+            expected.dedup();
+            if expected != changes {
+                found.push(format!("expected changes: {}", list(&expected)));
+                found.push(match changes.as_slice() {
+                    [] => format!("found none:       {shown}"),
+                    changes => format!("found changes:    {}", list(changes)),
+                });
+            }
+        }
+        let denial = verdict.enforced.denial.as_ref().map(ToString::to_string);
+        if let Some(expected) = &self.refused {
+            match denial.filter(|_| verdict.outcome == verdict::Outcome::Denied) {
+                Some(text) if text.contains(expected) => {}
+                Some(text) => found.push(format!(
+                    "expected to be refused with \"{expected}\", found \"{text}\""
+                )),
+                None => found.push(format!("expected to be refused, found {shown}")),
+            }
+        }
+        if let Some(expected) = &self.skipped
+            && outcome != ("skipped", expected)
+        {
+            found.push(format!("expected skipped ({expected}), found {shown}"));
+        }
+        if let Some(wanted) = wanted {
+            found.extend(difference(wanted, after));
+        }
+        let said: Vec<String> = verdict
+            .findings(Audience::Explain)
+            .map(|(note, _)| note.to_string())
+            .collect();
+        let is_said = |part: &String| said.iter().any(|sentence| sentence.contains(part));
+        for part in self.says.iter().filter(|part| !is_said(part)) {
+            found.push(format!("expected to be told \"{part}\""));
+            found.extend(said.iter().map(|sentence| format!("told: {sentence}")));
+        }
+        for part in self.says_not.iter().filter(|part| is_said(part)) {
+            found.push(format!("expected nobody to be told \"{part}\""));
+        }
+        found
+    }
+}
+
+/// The names of the changes that are made, or would be in audit.
+fn names(verdict: &Verdict<'_>) -> Vec<String> {
+    let plans = [&verdict.enforced, &verdict.audited];
+    let changes = plans.iter().flat_map(|plan| &plan.changes);
+    let mut names: Vec<String> = changes.map(|change| change.name().to_owned()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    }
+}
+
+/// A unified diff of two pods as YAML, with sorted keys.
+fn difference(wanted: &Value, found: &Value) -> Option<String> {
+    let mut found = found.clone();
+    let has_own =
+        |pod: &Value| annotations(pod).is_some_and(|map| map.keys().any(|key| is_own(key)));
+    if !has_own(wanted)
+        && let Some(map) = found
+            .pointer_mut("/metadata/annotations")
+            .and_then(Value::as_object_mut)
+    {
+        map.retain(|key, _| !is_own(key));
+        if map.is_empty()
+            && let Some(metadata) = found
+                .pointer_mut("/metadata")
+                .and_then(Value::as_object_mut)
+        {
+            metadata.shift_remove("annotations");
+        }
+    }
+    let text = |value: &Value| serde_saphyr::to_string(&sorted(value)).unwrap_or_default();
+    let (wanted, found) = (text(wanted), text(&found));
+    (wanted != found).then(|| {
+        let diff = similar::TextDiff::from_lines(&wanted, &found);
+        let shown = diff
+            .unified_diff()
+            .context_radius(2)
+            .header("expected", "found")
+            .to_string();
+        format!("the pod differs:\n{}", shown.trim_end())
+    })
+}
+
+fn annotations(pod: &Value) -> Option<&serde_json::Map<String, Value>> {
+    pod.pointer("/metadata/annotations")?.as_object()
+}
+
+fn is_own(annotation: &str) -> bool {
+    annotation.starts_with("drydock.dev/")
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let pairs: BTreeMap<String, Value> = map
+                .iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect();
+            pairs.into_iter().collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,196 @@
+//! What the API server itself counted about drydock's webhooks: the only witness of calls that never arrived.
+
+use super::facts::{Facts, Reason};
+use super::installation::is_drydocks;
+use super::report::Check;
+use super::words::count;
+
+/// Sums over drydock's webhooks, since that API server started. With several API servers it is one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AdmissionMetrics {
+    /// Calls.
+    pub calls: u64,
+    /// Seconds that they took together.
+    pub seconds: f64,
+    /// Calls that failed: no connection, no trust, no answer in time, an HTTP error.
+    pub failed: u64,
+    /// Pods that went by because the call failed and the failurePolicy is Ignore.
+    pub fail_open: u64,
+}
+
+/// A slow call holds up the creation of a pod; drydock itself takes some microseconds.
+const SLOW: f64 = 0.1;
+
+impl AdmissionMetrics {
+    /// Reads the text of `/metrics`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut sums = Self::default();
+        for (family, labels, value) in text.lines().filter_map(sample) {
+            if !label(labels, "name").is_some_and(is_drydocks) {
+                continue;
+            }
+            match family {
+                "apiserver_admission_webhook_admission_duration_seconds_count" => {
+                    sums.calls += whole(value);
+                }
+                "apiserver_admission_webhook_admission_duration_seconds_sum" => {
+                    sums.seconds += value;
+                }
+                "apiserver_admission_webhook_fail_open_count" => sums.fail_open += whole(value),
+                // A refusal by onConflict: Deny is an answer like any other.
+                "apiserver_admission_webhook_rejection_count"
+                    if label(labels, "error_type") != Some("no_error") =>
+                {
+                    sums.failed += whole(value);
+                }
+                _ => {}
+            }
+        }
+        sums
+    }
+}
+
+/// Returns the value of a metric of a replica whose name and labels begin so.
+#[must_use]
+pub fn value_of(text: &str, family: &str) -> Option<f64> {
+    text.lines()
+        .filter_map(sample)
+        .find_map(|(name, _, value)| (name == family).then_some(value))
+}
+
+/// Returns a label's value of the first sample of a family.
+#[must_use]
+pub fn label_of<'t>(text: &'t str, family: &str, key: &str) -> Option<&'t str> {
+    text.lines()
+        .filter_map(sample)
+        .find_map(|(name, labels, _)| (name == family).then(|| label(labels, key)).flatten())
+}
+
+/// `family{labels} value`, as Prometheus and OpenMetrics have it.
+fn sample(line: &str) -> Option<(&str, &str, f64)> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let (series, value) = match line.rsplit_once("} ") {
+        Some((series, value)) => (series, value),
+        None => line.split_once(' ')?,
+    };
+    let (family, labels) = series.split_once('{').unwrap_or((series, ""));
+    let value = value.split(' ').next()?.parse().ok()?;
+    Some((family, labels, value))
+}
+
+fn label<'t>(labels: &'t str, key: &str) -> Option<&'t str> {
+    labels.split(',').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        (name == key).then(|| value.trim_matches('"'))
+    })
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a counter is a whole number, and no API server reaches 2^53 calls"
+)]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+pub(super) fn checks(facts: &Facts) -> Option<Check> {
+    const NAME: &str = "api-server-calls";
+    let configurations = facts.configurations.as_ref().ok()?;
+    if super::installation::installations(configurations).is_empty() {
+        return None;
+    }
+    let metrics = match &facts.admission {
+        Ok(metrics) => metrics,
+        // Few may read them, and the section Works says whether calls arrive.
+        Err(unread) if unread.reason == Reason::Forbidden => return None,
+        Err(unread) => return Some(unread.check(NAME, "how many calls failed")),
+    };
+    let calls = usize::try_from(metrics.calls).unwrap_or(usize::MAX);
+    #[allow(clippy::cast_precision_loss, reason = "an average for people")]
+    let average = metrics.seconds / metrics.calls.max(1) as f64;
+    let took = format!("{:.1} ms each", average * 1000.0);
+    let look = "kubectl get --raw /metrics | grep -E 'webhook_(fail_open|rejection).*drydock'";
+    Some(if metrics.fail_open > 0 {
+        Check::warning(
+            NAME,
+            format!("{} went by unrepaired (failurePolicy: Ignore)", count(usize::try_from(metrics.fail_open).unwrap_or(usize::MAX), "pod")),
+            "Since the API server started, that many calls to drydock failed; these jobs ran without what their policies ask for.",
+        )
+        .next(look)
+    } else if metrics.failed > 0 {
+        Check::warning(
+            NAME,
+            format!("{} of the API server to drydock failed", count(usize::try_from(metrics.failed).unwrap_or(usize::MAX), "call")),
+            "Since the API server started, that many job pods were refused because drydock did not answer. Old ones count too.",
+        )
+        .next(look)
+    } else if calls == 0 {
+        Check::good(
+            NAME,
+            "the API server has not called drydock since it started",
+        )
+    } else if average > SLOW {
+        Check::warning(
+            NAME,
+            format!("the API server called drydock {}, {took}", times(calls)),
+            "Every job pod is created so much later. drydock needs less than a thousandth of it, so the network or a CPU limit takes it.",
+        )
+        .next(look)
+    } else {
+        Check::good(
+            NAME,
+            format!(
+                "the API server called drydock {}, {took}, none failed",
+                times(calls)
+            ),
+        )
+    })
+}
+
+fn times(number: usize) -> String {
+    match number {
+        1 => "once".to_owned(),
+        number => format!("{number} times"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"# TYPE apiserver_admission_webhook_rejection_count counter
+apiserver_admission_webhook_rejection_count{error_type="calling_webhook_error",name="enforce.job-pods.drydock.dev",operation="CREATE",rejection_code="0",type="admit"} 3
+apiserver_admission_webhook_rejection_count{error_type="no_error",name="enforce.job-pods.drydock.dev",operation="CREATE",rejection_code="403",type="admit"} 7
+apiserver_admission_webhook_rejection_count{error_type="calling_webhook_error",name="other.example.com",operation="CREATE",rejection_code="0",type="admit"} 9
+apiserver_admission_webhook_fail_open_count{name="audit.job-pods.drydock.dev",type="admit"} 2
+apiserver_admission_webhook_admission_duration_seconds_sum{name="enforce.job-pods.drydock.dev",operation="CREATE",rejected="false",type="admit"} 0.5
+apiserver_admission_webhook_admission_duration_seconds_count{name="enforce.job-pods.drydock.dev",operation="CREATE",rejected="false",type="admit"} 100
+"#;
+
+    #[test]
+    fn only_drydocks_webhooks_count_and_a_denial_is_no_failure() {
+        let wanted = AdmissionMetrics {
+            calls: 100,
+            seconds: 0.5,
+            failed: 3,
+            fail_open: 2,
+        };
+        assert_eq!(AdmissionMetrics::parse(TEXT), wanted);
+    }
+
+    #[test]
+    fn values_and_labels_of_a_replica_are_read() {
+        let text = "drydock_build_info{version=\"0.1.0\"} 1\ndrydock_certificate_expiry_timestamp_seconds 1795849200\n# EOF\n";
+        assert_eq!(
+            label_of(text, "drydock_build_info", "version"),
+            Some("0.1.0")
+        );
+        let expiry = value_of(text, "drydock_certificate_expiry_timestamp_seconds");
+        assert_eq!(expiry, Some(1_795_849_200.0));
+        assert_eq!(value_of(text, "drydock_other"), None);
+    }
+}

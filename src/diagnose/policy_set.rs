@@ -1,0 +1,155 @@
+//! The policies in force, as far as their objects say: what job pods should get.
+
+use super::facts::ObjectName;
+use super::installation::labels_of;
+use super::namespaces::OptedIn;
+use super::policies::claims_of;
+use crate::core::crd::JobPodPolicyStatus;
+use crate::core::policy::{
+    Address, FieldError, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses,
+    Source, SourceKind, read_stored,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// A policy object, read.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its name.
+    pub name: String,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// What the replicas make of it.
+    pub status: JobPodPolicyStatus,
+    /// The policy, or what is wrong with it.
+    pub policy: Result<Policy, Vec<FieldError>>,
+}
+
+impl Stored {
+    /// Reads an object of the API server.
+    #[must_use]
+    pub fn read(object: &Value) -> Self {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let status = object.get("status").cloned().unwrap_or_default();
+        let status: JobPodPolicyStatus = serde_json::from_value(status).unwrap_or_default();
+        Self {
+            name: text("/metadata/name").unwrap_or_default().to_owned(),
+            generation: object
+                .pointer("/metadata/generation")
+                .and_then(Value::as_i64),
+            policy: read_stored(object.clone(), &recorded(&status)),
+            status,
+        }
+    }
+
+    /// Returns a condition of the status: whether it holds, and its message.
+    #[must_use]
+    pub fn condition(&self, type_: &str) -> Option<(bool, &str)> {
+        let mut conditions = self.status.conditions.iter();
+        let condition = conditions.find(|condition| condition.type_ == type_)?;
+        Some((condition.status == "True", &condition.message))
+    }
+}
+
+/// Returns the policies that can be read, with the addresses that their status has.
+#[must_use]
+pub fn policy_set(stored: &[Stored]) -> PolicySet {
+    let policies = stored.iter().filter_map(|one| one.policy.clone().ok());
+    let mut live = LiveAddresses::new();
+    for one in stored.iter().flat_map(|one| &one.status.addresses) {
+        if let Some(source) = source(&one.source) {
+            let addresses = one.addresses.iter().filter_map(|text| text.parse().ok());
+            let known = ResolvedAddresses {
+                addresses: addresses.collect(),
+                hostnames: one.hostnames.clone(),
+            };
+            live.insert(source, known);
+        }
+    }
+    PolicySet::new(policies.collect(), &live)
+}
+
+fn recorded(status: &JobPodPolicyStatus) -> RecordedHostnames {
+    let sources = status.addresses.iter();
+    let with_hostnames = sources.filter(|one| !one.hostnames.is_empty());
+    let pair = |one: &crate::core::crd::ResolvedSource| {
+        Some((
+            source(&one.source)?,
+            one.hostnames.iter().cloned().collect(),
+        ))
+    };
+    with_hostnames.filter_map(pair).collect()
+}
+
+/// Reads a source as the status writes it, `service/a/b (ClusterIP)` among them.
+fn source(text: &str) -> Option<Source> {
+    let cluster_ip = text.strip_suffix(" (ClusterIP)");
+    let mut source: Source = cluster_ip.unwrap_or(text).parse().ok()?;
+    if cluster_ip.is_some() {
+        source.kind = SourceKind::ServiceClusterIp;
+    }
+    Some(source)
+}
+
+/// Returns the hostnames that a policy lists with fixed addresses, each with its addresses.
+#[must_use]
+pub fn fixed_hostnames(policy: &Policy) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut hostnames: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for alias in &policy.host_aliases {
+        let Address::Fixed(address) = alias.address else {
+            continue;
+        };
+        for hostname in &alias.hostnames {
+            hostnames.entry(hostname.clone()).or_default().push(address);
+        }
+    }
+    hostnames
+}
+
+/// Returns the namespaces that a policy selects, among those that opted in.
+pub fn selected_by<'n>(
+    policy: &'n Policy,
+    opted_in: &'n [OptedIn<'n>],
+) -> impl Iterator<Item = &'n OptedIn<'n>> {
+    opted_in.iter().filter(|namespace| {
+        let labels = labels_of(namespace.object);
+        policy
+            .namespace_selector
+            .matches(|key| labels.get(key).map(String::as_str))
+    })
+}
+
+/// Returns the ConfigMaps that policies mount in namespaces that opted in.
+#[must_use]
+pub fn config_maps(stored: &[Stored], opted_in: &[OptedIn<'_>]) -> BTreeSet<ObjectName> {
+    let of = |policy: &Policy| {
+        let authorities = policy.dind.iter().flat_map(|dind| &dind.registry_cas);
+        authorities
+            .map(|authority| authority.config_map.clone())
+            .collect()
+    };
+    mounted(stored, opted_in, of)
+}
+
+/// Returns the PersistentVolumeClaims that policies mount in namespaces that opted in.
+#[must_use]
+pub fn claims(stored: &[Stored], opted_in: &[OptedIn<'_>]) -> BTreeSet<ObjectName> {
+    let of = |policy: &Policy| claims_of(policy).into_iter().map(str::to_owned).collect();
+    mounted(stored, opted_in, of)
+}
+
+fn mounted(
+    stored: &[Stored],
+    opted_in: &[OptedIn<'_>],
+    names: impl Fn(&Policy) -> Vec<String>,
+) -> BTreeSet<ObjectName> {
+    let mut all = BTreeSet::new();
+    for policy in stored.iter().filter_map(|one| one.policy.as_ref().ok()) {
+        for namespace in selected_by(policy, opted_in) {
+            let place = |name| (namespace.name.to_owned(), name);
+            all.extend(names(policy).into_iter().map(place));
+        }
+    }
+    all
+}

@@ -1,0 +1,252 @@
+//! A cluster in which nothing is wrong, for tests that put one thing wrong.
+
+use super::admission::AdmissionMetrics;
+use super::facts::{Facts, Reason, ReplicaMetrics, Replicas, Unread};
+use super::probe::{Answer, Kind, Probed};
+use super::report::{Check, Level, Report};
+use super::rights::needed;
+use super::runner::{Settings, Version};
+use crate::core::crd;
+use crate::pki::authority::Authority;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(super) const NOW: i64 = 1_800_000_000;
+pub(super) const DAY: i64 = 24 * 60 * 60;
+
+/// Reads an object as the API server writes it.
+#[track_caller]
+pub(super) fn object<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// A `caBundle` whose authority lives so many days from now.
+pub(super) fn bundle(days: u64) -> String {
+    use base64::Engine as _;
+    let now = Timestamp::from_second(NOW).unwrap();
+    let lifetime = Duration::from_secs(days * 24 * 60 * 60);
+    let authority = Authority::make("drydock", now, lifetime).unwrap();
+    base64::engine::general_purpose::STANDARD.encode(authority.certificate().pem())
+}
+
+pub(super) fn webhook(mode: &str) -> Value {
+    json!({
+        "name": format!("{mode}.job-pods.drydock.dev"),
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {
+            "service": {"namespace": "drydock", "name": "drydock", "port": 443, "path": if mode == "audit" { "/audit" } else { "/mutate" }},
+            "caBundle": bundle(365),
+        },
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"], "scope": "Namespaced"}],
+        "namespaceSelector": {"matchExpressions": [
+            {"key": "drydock.dev/job-pods", "operator": "In", "values": [mode]},
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "drydock"]},
+        ]},
+        "objectSelector": {"matchExpressions": [{"key": "pod", "operator": "Exists"}]},
+        "failurePolicy": if mode == "audit" { "Ignore" } else { "Fail" },
+        "reinvocationPolicy": "IfNeeded",
+        "sideEffects": "NoneOnDryRun",
+        "timeoutSeconds": 5,
+    })
+}
+
+pub(super) fn configuration(name: &str, webhooks: &Value) -> Value {
+    json!({"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "webhooks": webhooks})
+}
+
+pub(super) fn namespace(name: &str, labels: &Value) -> Value {
+    json!({"metadata": {"name": name, "labels": labels}})
+}
+
+pub(super) fn policy(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "drydock.dev/v1alpha1",
+        "kind": "JobPodPolicy",
+        "metadata": {"name": name, "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": spec,
+        "status": {"observedGeneration": 1, "conditions": [
+            condition("Accepted", "True", ""),
+            condition("AddressesResolved", "True", ""),
+            condition("Conflicting", "False", ""),
+        ]},
+    })
+}
+
+pub(super) fn condition(type_: &str, status: &str, message: &str) -> Value {
+    json!({"type": type_, "status": status, "reason": "R", "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"})
+}
+
+pub(super) fn replica(name: &str, node: &str, is_ready: bool) -> Value {
+    let ready = if is_ready { "True" } else { "False" };
+    json!({
+        "metadata": {"name": name, "namespace": "drydock", "labels": {"app.kubernetes.io/name": "drydock"}},
+        "spec": {"nodeName": node, "containers": [{"name": "drydock", "image": "example.com/drydock:0.1.0"}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready, "reason": "ContainersNotReady"}]},
+    })
+}
+
+pub(super) fn runner(image: &str) -> Value {
+    json!({
+        "metadata": {"name": "gitlab-runner", "namespace": "gitlab"},
+        "spec": {"selector": {}, "template": {"spec": {
+            "serviceAccountName": "runner",
+            "containers": [{"name": "runner", "image": image, "env": [{"name": "KUBERNETES_NAMESPACE", "value": "ci"}]}],
+            "volumes": [{"name": "configuration", "configMap": {"name": "runner"}}],
+        }}},
+    })
+}
+
+/// A pod that was sent and came back, changed or not.
+pub(super) fn probed(kind: Kind, is_changed: bool) -> Probed {
+    let mut pod = kind.pod();
+    if is_changed {
+        pod["metadata"]["annotations"]["drydock.dev/changes"] = "add-host-alias".into();
+    }
+    answered(kind, Answer::Pod(Box::new(pod)))
+}
+
+pub(super) fn answered(kind: Kind, answer: Answer) -> Probed {
+    Probed {
+        namespace: "ci".to_owned(),
+        kind,
+        took: Duration::from_millis(if kind == Kind::Other { 2 } else { 4 }),
+        answer,
+    }
+}
+
+pub(super) fn unread(verb: &'static str, resource: &str, reason: Reason) -> Unread {
+    Unread {
+        verb,
+        resource: resource.to_owned(),
+        namespace: None,
+        reason,
+    }
+}
+
+/// A definition that the API server serves.
+pub(super) fn definition() -> Value {
+    let mut definition = serde_json::to_value(crd::definition()).unwrap();
+    definition["status"] = json!({
+        "acceptedNames": {"kind": "JobPodPolicy", "plural": "jobpodpolicies"},
+        "storedVersions": ["v1alpha1"],
+        "conditions": [{"type": "Established", "status": "True"}],
+    });
+    definition
+}
+
+/// One policy, one namespace `ci`, one runner, two replicas.
+pub(super) fn healthy() -> Facts {
+    let labels = json!({"app.kubernetes.io/name": "drydock"});
+    let spec = json!({"hostAliases": [{"ip": "10.0.0.232", "hostnames": ["gitlab.mylab.com"]}]});
+    let metrics = ReplicaMetrics {
+        version: Some("0.1.0".to_owned()),
+        certificate_expiry: Some(NOW + DAY),
+    };
+    let rights = needed(Some(Version(17, 11)), false).into_iter();
+    let mut probes = vec![probed(Kind::Other, false)];
+    probes.extend(Kind::GENERATIONS.map(|kind| probed(kind, true)));
+    Facts {
+        version: "0.1.0".to_owned(),
+        now: NOW,
+        selected: Vec::new(),
+        configurations: Ok(vec![object(configuration(
+            "drydock",
+            &json!([webhook("enforce"), webhook("audit")]),
+        ))]),
+        definition: Ok(Some(object(definition()))),
+        namespaces: Ok(vec![
+            object(namespace("ci", &json!({"drydock.dev/job-pods": "enforce"}))),
+            object(namespace("default", &json!({}))),
+        ]),
+        policies: Ok(vec![policy("gitlab", &spec)]),
+        deployments: Ok(vec![object(runner("gitlab/gitlab-runner:alpine-v17.11.0"))]),
+        stateful_sets: Ok(Vec::new()),
+        quotas: Ok(Vec::new()),
+        limit_ranges: Ok(Vec::new()),
+        admission: Ok(AdmissionMetrics {
+            calls: 9,
+            seconds: 0.009,
+            failed: 0,
+            fail_open: 0,
+        }),
+        replicas: Some(Replicas {
+            service: Ok(Some(object(json!({
+                "metadata": {"name": "drydock", "namespace": "drydock"},
+                "spec": {"selector": labels},
+            })))),
+            deployments: Ok(vec![object(json!({
+                "metadata": {"name": "drydock", "namespace": "drydock"},
+                "spec": {"replicas": 2, "selector": {}, "template": {"metadata": {"labels": labels}}},
+            }))]),
+            pods: Ok(vec![
+                object(replica("a", "node-1", true)),
+                object(replica("b", "node-2", true)),
+            ]),
+            budgets: Ok(vec![object(
+                json!({"spec": {"selector": {"matchLabels": labels}}}),
+            )]),
+            metrics: [
+                ("a".to_owned(), Ok(metrics.clone())),
+                ("b".to_owned(), Ok(metrics)),
+            ]
+            .into(),
+        }),
+        config_maps: BTreeMap::new(),
+        claims: BTreeMap::new(),
+        runner_settings: [(
+            "gitlab/deployment/gitlab-runner".to_owned(),
+            Ok(Settings {
+                namespaces: vec!["ci".to_owned()],
+                retries_webhooks: true,
+                ..Settings::default()
+            }),
+        )]
+        .into(),
+        rights: [(
+            "gitlab/deployment/gitlab-runner".to_owned(),
+            rights.map(|right| (right, Ok(true))).collect(),
+        )]
+        .into(),
+        probes,
+        resolved: [(
+            "gitlab.mylab.com".to_owned(),
+            vec!["10.0.0.232".parse().unwrap()],
+        )]
+        .into(),
+        pod: None,
+    }
+}
+
+/// Returns the findings, each as `level name: text`.
+pub(super) fn findings(report: &Report) -> Vec<String> {
+    let found = report.checks().filter(|check| check.level != Level::Good);
+    found.map(line).collect()
+}
+
+fn line(check: &Check) -> String {
+    let level = match check.level {
+        Level::Good => "good",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    // Every finding says what it means for a job, and what to do next.
+    assert!(
+        check.level == Level::Good || check.meaning.is_some(),
+        "{check:?}"
+    );
+    assert!(
+        check.level == Level::Good || !check.next.is_empty(),
+        "{check:?}"
+    );
+    format!("{level} {}: {}", check.name, check.text)
+}
+
+/// Diagnoses a healthy cluster with a fault, and returns its findings.
+pub(super) fn with(fault: impl FnOnce(&mut Facts)) -> Vec<String> {
+    let mut facts = healthy();
+    fault(&mut facts);
+    findings(&super::diagnose(&facts))
+}

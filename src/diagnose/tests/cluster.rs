@@ -1,0 +1,272 @@
+//! Faults of the installation.
+
+use crate::diagnose::facts::{Facts, Reason};
+use crate::diagnose::testing::{
+    NOW, bundle, configuration, definition, object, replica, unread, webhook, with,
+};
+use serde_json::{Value, json};
+
+/// Changes the enforce webhook.
+fn with_webhook(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    with(|facts| {
+        let mut enforce = webhook("enforce");
+        change(&mut enforce);
+        let webhooks = json!([enforce, webhook("audit")]);
+        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+    })
+}
+
+fn replicas(facts: &mut Facts) -> &mut crate::diagnose::facts::Replicas {
+    facts.replicas.as_mut().unwrap()
+}
+
+#[test]
+fn a_missing_or_other_definition_is_found() {
+    let none = with(|facts| facts.definition = Ok(None));
+    assert_eq!(none, ["error definition: JobPodPolicy is not defined"]);
+    let other = with(|facts| {
+        let mut other = definition();
+        other["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "x".into();
+        facts.definition = Ok(Some(object(other)));
+    });
+    assert_eq!(
+        other,
+        ["warning definition: JobPodPolicy is defined as in another version of drydock"]
+    );
+    let unserved = with(|facts| {
+        let mut unserved = definition();
+        unserved["status"]["conditions"][0]["status"] = "False".into();
+        facts.definition = Ok(Some(object(unserved)));
+    });
+    assert_eq!(
+        unserved,
+        ["error definition: the API server does not serve JobPodPolicy"]
+    );
+}
+
+#[test]
+fn webhooks_that_are_missing_or_twice_there_are_found() {
+    let none = with(|facts| facts.configurations = Ok(Vec::new()));
+    assert!(
+        none[0].starts_with("error webhooks-registered: no webhook of drydock"),
+        "{none:?}"
+    );
+    let audit_only = with(|facts| {
+        let webhooks = json!([webhook("audit")]);
+        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+    });
+    assert!(
+        audit_only[0].contains("has no webhook that changes pods"),
+        "{audit_only:?}"
+    );
+    let twice = with(|facts| {
+        let webhooks = json!([webhook("enforce"), webhook("audit")]);
+        let of = |name| object(configuration(name, &webhooks));
+        facts.configurations = Ok(vec![of("team-b"), of("team-a")]);
+    });
+    assert_eq!(
+        twice,
+        ["warning webhooks-registered: drydock is registered 2 times: team-a and team-b"]
+    );
+}
+
+#[test]
+fn selectors_are_held_to_what_they_select() {
+    for (field, value, found) in [
+        (
+            "rules",
+            json!([]),
+            "error webhook-selectors: enforce.job-pods.drydock.dev is not registered for the creation of pods",
+        ),
+        (
+            "namespaceSelector",
+            json!({"matchLabels": {"a": "b"}}),
+            "error webhook-selectors: enforce.job-pods.drydock.dev selects no namespaces by the label drydock.dev/job-pods",
+        ),
+        (
+            "objectSelector",
+            json!({"matchLabels": {"a": "b"}}),
+            "error webhook-selectors: enforce.job-pods.drydock.dev has an objectSelector that does not select job pods",
+        ),
+        (
+            "sideEffects",
+            json!("Some"),
+            "warning webhook-selectors: enforce.job-pods.drydock.dev has sideEffects Some",
+        ),
+        (
+            "namespaceSelector",
+            json!({"matchLabels": {"drydock.dev/job-pods": "enforce"}}),
+            "warning webhook-selectors: enforce.job-pods.drydock.dev does not exclude namespace drydock",
+        ),
+        (
+            "namespaceSelector",
+            json!({}),
+            "warning webhook-selectors: enforce.job-pods.drydock.dev selects namespaces that have not opted in",
+        ),
+    ] {
+        let findings = with_webhook(|webhook| webhook[field] = value);
+        assert!(
+            findings.iter().any(|one| one == found),
+            "{found}: {findings:#?}"
+        );
+    }
+    // Written otherwise, and the same.
+    let same = with_webhook(|webhook| {
+        webhook["rules"][0]["operations"] = json!(["*"]);
+        webhook["objectSelector"] = json!({});
+    });
+    assert_eq!(same, [""; 0]);
+}
+
+#[test]
+fn an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault() {
+    let open = with_webhook(|webhook| webhook["failurePolicy"] = "Ignore".into());
+    assert_eq!(open, [""; 0]);
+    let closed = with(|facts| {
+        let mut audit = webhook("audit");
+        audit["failurePolicy"] = "Fail".into();
+        let webhooks = json!([webhook("enforce"), audit]);
+        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+    });
+    assert_eq!(
+        closed,
+        ["warning failure-policy: audit.job-pods.drydock.dev has failurePolicy Fail"]
+    );
+}
+
+#[test]
+fn a_bundle_that_does_not_trust_is_found() {
+    for (bundle, found) in [
+        (
+            json!(null),
+            "error ca-bundle: enforce.job-pods.drydock.dev has no caBundle",
+        ),
+        (
+            json!("bm90IFBFTQ=="),
+            "error ca-bundle: the caBundle of enforce.job-pods.drydock.dev is not a list of PEM certificates",
+        ),
+        (
+            json!(bundle(10)),
+            "warning ca-bundle: the caBundle expires in 10 days",
+        ),
+        (
+            json!(bundle(0)),
+            "error ca-bundle: the caBundle expired 0 minutes ago",
+        ),
+    ] {
+        let findings = with_webhook(|webhook| webhook["clientConfig"]["caBundle"] = bundle);
+        assert_eq!(findings, [found]);
+    }
+}
+
+#[test]
+fn replicas_that_are_away_are_found() {
+    let one = with(|facts| {
+        replicas(facts).pods = Ok(vec![
+            object(replica("a", "node-1", true)),
+            object(replica("b", "node-2", false)),
+        ]);
+    });
+    assert_eq!(one, ["warning replicas-ready: 1 of 2 replicas are ready"]);
+    let none = with(|facts| replicas(facts).pods = Ok(vec![object(replica("a", "n", false))]));
+    assert_eq!(none, ["error replicas-ready: none of 1 replica is ready"]);
+    let together = with(|facts| {
+        replicas(facts).pods = Ok(["a", "b"]
+            .map(|name| object(replica(name, "n", true)))
+            .into());
+    });
+    assert_eq!(
+        together,
+        ["warning replicas-ready: all 2 replicas run on one node"]
+    );
+    let single = with(|facts| {
+        let deployments = replicas(facts).deployments.as_mut().unwrap();
+        deployments[0].spec.as_mut().unwrap().replicas = Some(1);
+    });
+    assert_eq!(
+        single,
+        ["warning replicas-wanted: deployment/drydock has 1 of the 2 replicas that it ships with"]
+    );
+    let no_budget = with(|facts| replicas(facts).budgets = Ok(Vec::new()));
+    assert_eq!(
+        no_budget,
+        ["warning disruption-budget: no PodDisruptionBudget covers the replicas"]
+    );
+    let no_service = with(|facts| replicas(facts).service = Ok(None));
+    assert_eq!(
+        no_service,
+        ["error service: there is no Service drydock in namespace drydock"]
+    );
+}
+
+#[test]
+fn versions_that_differ_are_found() {
+    let mixed = with(|facts| {
+        let metrics = &mut replicas(facts).metrics;
+        metrics.get_mut("b").unwrap().as_mut().unwrap().version = Some("0.2.0".to_owned());
+    });
+    assert_eq!(
+        mixed,
+        ["warning versions: replicas run different versions: 0.1.0 and 0.2.0"]
+    );
+    let other = with(|facts| facts.version = "0.2.0".to_owned());
+    assert_eq!(
+        other,
+        ["warning versions: replicas run 0.1.0, this is 0.2.0"]
+    );
+    // Without metrics the image's tag says it.
+    let by_tag = with(|facts| {
+        replicas(facts).metrics.clear();
+        facts.version = "0.2.0".to_owned();
+    });
+    assert_eq!(
+        by_tag,
+        ["warning versions: replicas run 0.1.0, this is 0.2.0"]
+    );
+}
+
+#[test]
+fn certificates_that_end_are_found() {
+    let late = with(|facts| {
+        let metrics = &mut replicas(facts).metrics;
+        metrics
+            .get_mut("b")
+            .unwrap()
+            .as_mut()
+            .unwrap()
+            .certificate_expiry = Some(NOW + 3 * 60 * 60);
+    });
+    assert_eq!(
+        late,
+        ["error certificate: a replica's certificate expires in 3 hours and was not renewed"]
+    );
+    let unread = with(|facts| {
+        let unread = unread("get", "pods/proxy", Reason::Forbidden);
+        replicas(facts).metrics = [("a".to_owned(), Err(unread))].into();
+        facts.probes.clear();
+    });
+    assert_eq!(unread, ["warning certificate: you may not get pods/proxy"]);
+}
+
+#[test]
+fn calls_that_failed_are_found() {
+    let fail_open = with(|facts| facts.admission.as_mut().unwrap().fail_open = 2);
+    assert_eq!(
+        fail_open,
+        ["warning api-server-calls: 2 pods went by unrepaired (failurePolicy: Ignore)"]
+    );
+    let failed = with(|facts| facts.admission.as_mut().unwrap().failed = 1);
+    assert_eq!(
+        failed,
+        ["warning api-server-calls: 1 call of the API server to drydock failed"]
+    );
+    let slow = with(|facts| facts.admission.as_mut().unwrap().seconds = 9.0);
+    assert_eq!(
+        slow,
+        ["warning api-server-calls: the API server called drydock 9 times, 1000.0 ms each"]
+    );
+    // Few may read them.
+    let forbidden =
+        with(|facts| facts.admission = Err(unread("get", "/metrics", Reason::Forbidden)));
+    assert_eq!(forbidden, [""; 0]);
+}

@@ -1,0 +1,279 @@
+//! Faults of namespaces, runners and other webhooks.
+
+use crate::diagnose::facts::Reason;
+use crate::diagnose::probe::{Answer, Kind};
+use crate::diagnose::rights::{Need, needed};
+use crate::diagnose::runner::{Settings, Version};
+use crate::diagnose::testing::{
+    answered, configuration, namespace, object, probed, runner, unread, webhook, with,
+};
+use serde_json::{Value, json};
+
+const RUNNER: &str = "gitlab/deployment/gitlab-runner";
+
+fn refusals(words: &str) -> Vec<String> {
+    with(|facts| {
+        facts.probes = vec![probed(Kind::Other, false)];
+        let refused = |kind| answered(kind, Answer::Refused(words.to_owned()));
+        facts.probes.extend(Kind::GENERATIONS.map(refused));
+    })
+}
+
+#[test]
+fn a_pod_that_is_refused_or_not_repaired_is_found() {
+    let away = refusals(
+        "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: Post \"https://drydock.drydock.svc:443/mutate?timeout=5s\": no endpoints available for service \"drydock\"",
+    );
+    assert_eq!(
+        away,
+        ["error dry-run: ci: a job pod is refused: no replica is ready"]
+    );
+    let as_they_came = with(|facts| {
+        facts.probes = vec![probed(Kind::Other, false)];
+        facts
+            .probes
+            .extend(Kind::GENERATIONS.map(|kind| probed(kind, false)));
+    });
+    assert_eq!(
+        as_they_came,
+        ["error dry-run: ci: job pods come back as they were sent"]
+    );
+    let one_generation = with(|facts| {
+        facts
+            .probes
+            .retain(|probed| probed.kind != Kind::Annotations);
+        facts.probes.push(probed(Kind::Annotations, false));
+    });
+    assert_eq!(
+        one_generation,
+        ["error dry-run: ci: 1 of 3 kinds of job pods come back as they were sent"]
+    );
+    let forbidden = with(|facts| {
+        let unread = unread("create", "pods", Reason::Forbidden);
+        facts.probes = vec![answered(Kind::Other, Answer::Unread(unread))];
+    });
+    assert_eq!(forbidden, ["warning dry-run: you may not create pods"]);
+}
+
+/// Where no pod at all is let in, drydock is not to blame.
+#[test]
+fn a_pod_that_is_no_job_pod_and_refused_is_the_finding() {
+    let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1";
+    let findings = with(|facts| {
+        let refused = |kind| answered(kind, Answer::Refused(quota.to_owned()));
+        facts.probes = [Kind::Other, Kind::Label].map(refused).into();
+    });
+    assert_eq!(
+        findings,
+        ["warning dry-run: ci: a pod that is no job pod is refused: ResourceQuota"]
+    );
+}
+
+#[test]
+fn in_audit_pods_pass_as_they_are() {
+    let findings = with(|facts| {
+        facts.namespaces = Ok(vec![object(namespace(
+            "ci",
+            &json!({"drydock.dev/job-pods": "audit"}),
+        ))]);
+        facts.probes = Kind::GENERATIONS.map(|kind| probed(kind, false)).into();
+    });
+    assert_eq!(findings, [""; 0]);
+}
+
+#[test]
+fn labels_that_mean_nothing_are_found() {
+    let of = |labels: Value, annotations: Value| {
+        with(|facts| {
+            let mut wrong = namespace("ci2", &labels);
+            wrong["metadata"]["annotations"] = annotations;
+            facts.namespaces.as_mut().unwrap().push(object(wrong));
+        })
+    };
+    for value in ["true", "enabled", "Enforce", ""] {
+        assert_eq!(
+            of(json!({"drydock.dev/job-pods": value}), json!({})),
+            ["error opted-in: ci2: the label drydock.dev/job-pods has a value that means nothing"]
+        );
+    }
+    assert_eq!(
+        of(json!({}), json!({"drydock.dev/job-pods": "enforce"})),
+        ["error opted-in: ci2: drydock.dev/job-pods is an annotation there, and must be a label"]
+    );
+    assert_eq!(
+        of(json!({"drydock.dev/job-pod": "enforce"}), json!({})),
+        ["error opted-in: ci2: the label drydock.dev/job-pod means nothing"]
+    );
+    assert_eq!(of(json!({"team": "mobile"}), json!({})), [""; 0]);
+    let own = with(|facts| {
+        let own = namespace("drydock", &json!({"drydock.dev/job-pods": "enforce"}));
+        facts.namespaces.as_mut().unwrap().push(object(own));
+    });
+    assert_eq!(
+        own,
+        ["warning opted-in: drydock: it has the label, and no webhook selects it"]
+    );
+}
+
+#[test]
+fn what_was_asked_for_and_has_not_opted_in_is_found() {
+    let findings = with(|facts| facts.selected = vec!["default".to_owned(), "gone".to_owned()]);
+    assert_eq!(
+        findings,
+        [
+            "error opted-in: default: has not opted in",
+            "error opted-in: there is no namespace gone",
+        ]
+    );
+    let none = with(|facts| {
+        facts.namespaces = Ok(vec![object(namespace("ci", &json!({})))]);
+        facts.probes.clear();
+    });
+    assert_eq!(
+        none,
+        [
+            "warning opted-in: no namespace has opted in",
+            "warning runner-namespace: gitlab/deployment/gitlab-runner (17.11): jobs run in ci, which has not opted in",
+        ]
+    );
+}
+
+#[test]
+fn runners_whose_jobs_drydock_never_sees_are_found() {
+    let elsewhere = with(|facts| {
+        let settings = Settings {
+            namespaces: vec!["default".to_owned()],
+            ..Settings::default()
+        };
+        facts
+            .runner_settings
+            .insert(RUNNER.to_owned(), Ok(settings));
+    });
+    assert_eq!(
+        elsewhere,
+        [
+            "warning runner-namespace: gitlab/deployment/gitlab-runner (17.11): jobs run in default, which has not opted in"
+        ]
+    );
+    let per_job = with(|facts| {
+        let settings = Settings {
+            namespace_per_job: true,
+            ..Settings::default()
+        };
+        facts
+            .runner_settings
+            .insert(RUNNER.to_owned(), Ok(settings));
+    });
+    assert_eq!(
+        per_job,
+        [
+            "warning runner-namespace: gitlab/deployment/gitlab-runner (17.11) makes a namespace for each job, which never opts in"
+        ]
+    );
+}
+
+#[test]
+fn an_installation_may_have_values_and_prefixes_of_its_own() {
+    let findings = with(|facts| {
+        let mut enforce = webhook("enforce");
+        enforce["namespaceSelector"]["matchExpressions"][0]["values"] = json!(["canary"]);
+        let mut by_name = webhook("namespace-per-job");
+        by_name["namespaceSelector"]["matchExpressions"][0] =
+            json!({"key": "drydock.dev/job-pods", "operator": "DoesNotExist"});
+        by_name["matchConditions"] =
+            json!([{"name": "n", "expression": "request.namespace.startsWith('ci-job-')"}]);
+        let webhooks = json!([enforce, webhook("audit"), by_name]);
+        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+        facts.namespaces = Ok(vec![
+            object(namespace("ci", &json!({"drydock.dev/job-pods": "canary"}))),
+            object(namespace("ci-job-7", &json!({}))),
+            object(namespace("default", &json!({}))),
+        ]);
+        let settings = Settings {
+            namespace_per_job: true,
+            ..Settings::default()
+        };
+        facts
+            .runner_settings
+            .insert(RUNNER.to_owned(), Ok(settings));
+        let opted_in = crate::diagnose::opted_in(
+            facts.configurations.as_deref().ok(),
+            facts.namespaces.as_deref().unwrap(),
+        );
+        let names: Vec<&str> = opted_in.iter().map(|one| one.name).collect();
+        assert_eq!(names, ["ci", "ci-job-7"]);
+    });
+    assert_eq!(findings, [""; 0]);
+}
+
+#[test]
+fn rights_that_a_runner_lacks_are_found() {
+    let lacking = |need: Need| {
+        with(move |facts| {
+            let rights = needed(Some(Version(17, 11)), false).into_iter();
+            let rights = rights
+                .map(|right| (right, Ok(right.need != need)))
+                .collect();
+            facts.rights.insert(RUNNER.to_owned(), rights);
+        })
+    };
+    assert_eq!(
+        lacking(Need::Credentials),
+        [
+            "error runner-rights: ServiceAccount gitlab/runner lacks 4 of 16 rights that 17.11 needs in ci"
+        ]
+    );
+    assert_eq!(
+        lacking(Need::Events),
+        [
+            "warning runner-rights: ServiceAccount gitlab/runner lacks 1 of 16 rights that 17.11 needs in ci"
+        ]
+    );
+    let old = with(|facts| {
+        facts.deployments = Ok(vec![object(runner("gitlab/gitlab-runner:v13.12.0"))]);
+    });
+    assert_eq!(old, [""; 0]);
+}
+
+#[test]
+fn another_webhook_is_placed_before_or_after_drydock() {
+    let other = |name: &str, reinvocation: &str| {
+        let mut reports = Vec::new();
+        let findings = with(|facts| {
+            let mut enforce = webhook("enforce");
+            enforce["reinvocationPolicy"] = reinvocation.into();
+            let other = json!({
+                "name": "sidecar.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": {"url": "https://a"},
+                "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "operations": ["*"]}],
+            });
+            facts.configurations = Ok(vec![
+                object(configuration(
+                    "drydock",
+                    &json!([enforce, webhook("audit")]),
+                )),
+                object(configuration(name, &json!([other]))),
+            ]);
+            reports = crate::diagnose::others::checks(facts);
+        });
+        (reports.remove(0).text, findings)
+    };
+    let (before, findings) = other("a-sidecar", "IfNeeded");
+    assert_eq!(
+        before,
+        "sidecar.example.com (ci) is called before drydock, which sees what it changed"
+    );
+    assert_eq!(findings, [""; 0]);
+    let (after, findings) = other("sidecar", "IfNeeded");
+    assert_eq!(
+        after,
+        "sidecar.example.com (ci) is called after drydock, which is called again if it changes the pod"
+    );
+    assert_eq!(findings, [""; 0]);
+    let (never_again, findings) = other("sidecar", "Never");
+    assert_eq!(
+        never_again,
+        "sidecar.example.com (ci) is called after drydock, which is not called again"
+    );
+    assert_eq!(findings.len(), 1);
+}

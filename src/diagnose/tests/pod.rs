@@ -1,0 +1,112 @@
+//! One pod that exists.
+
+use crate::diagnose::diagnose;
+use crate::diagnose::facts::{AskedPod, Facts, Read, Reason};
+use crate::diagnose::probe::Kind;
+use crate::diagnose::report::Check;
+use crate::diagnose::testing::{healthy, namespace, object, unread};
+use serde_json::{Value, json};
+
+fn checks(object: Read<Option<Value>>, fault: impl FnOnce(&mut Facts)) -> Vec<Check> {
+    let mut facts = healthy();
+    facts.pod = Some(AskedPod {
+        namespace: "ci".to_owned(),
+        name: "job".to_owned(),
+        object,
+        events: Ok(Vec::new()),
+    });
+    fault(&mut facts);
+    let report = diagnose(&facts);
+    report.checks().cloned().collect()
+}
+
+fn stored(created: &str) -> Value {
+    let mut pod = Kind::Label.pod();
+    pod["metadata"]["creationTimestamp"] = created.into();
+    pod
+}
+
+/// A pod as drydock leaves it.
+fn repaired() -> Value {
+    let mut pod = stored("2026-06-01T00:00:00Z");
+    pod["metadata"]["annotations"] =
+        json!({"drydock.dev/changes": "add-host-alias", "drydock.dev/policies": "gitlab@1"});
+    pod["spec"]["hostAliases"] = json!([{"ip": "10.0.0.232", "hostnames": ["gitlab.mylab.com"]}]);
+    pod
+}
+
+#[track_caller]
+fn find<'c>(checks: &'c [Check], name: &str) -> &'c Check {
+    let mut named = checks.iter().filter(|check| check.name == name);
+    named.next().unwrap()
+}
+
+#[test]
+fn a_repaired_pod_says_by_what() {
+    let checks = checks(Ok(Some(repaired())), |_| ());
+    let changed = find(&checks, "pod-changed");
+    assert!(changed.text.contains("gitlab@1"), "{changed:?}");
+    assert_eq!(
+        find(&checks, "pod-now").text,
+        "it is as the policies want it"
+    );
+}
+
+#[test]
+fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not() {
+    let of = |created: &str, fault: fn(&mut Facts)| {
+        let checks = checks(Ok(Some(stored(created))), fault);
+        let now = find(&checks, "pod-now").clone();
+        assert_eq!(now.details.len(), 1, "{now:?}");
+        assert!(now.details[0].contains("10.0.0.232"), "{now:?}");
+        now.meaning.unwrap()
+    };
+    let late = of("2026-06-01T00:00:00Z", |_| ());
+    assert!(late.contains("did not call drydock"), "{late}");
+    let early = of("2025-12-31T00:00:00Z", |_| ());
+    assert!(
+        early.contains("drydock was registered 24 hours after"),
+        "{early}"
+    );
+    let before_policy = of("2026-06-01T00:00:00Z", |facts| {
+        let policies = facts.policies.as_mut().unwrap();
+        policies[0]["metadata"]["creationTimestamp"] = "2026-06-03T00:00:00Z".into();
+    });
+    assert!(
+        before_policy.contains("Policy gitlab was made 2 days after"),
+        "{before_policy}"
+    );
+    let before_label = of("2026-06-01T00:00:00Z", |facts| {
+        let mut labelled = namespace("ci", &json!({"drydock.dev/job-pods": "enforce"}));
+        labelled["metadata"]["managedFields"] = json!([{
+            "time": "2026-06-01T01:00:00Z",
+            "fieldsV1": {"f:metadata": {"f:labels": {"f:drydock.dev/job-pods": {}}}},
+        }]);
+        facts.namespaces = Ok(vec![object(labelled)]);
+    });
+    assert!(
+        before_label.contains("Its namespace opted in 60 minutes after"),
+        "{before_label}"
+    );
+}
+
+#[test]
+fn a_pod_outside_says_so() {
+    let gone = checks(Ok(None), |_| ());
+    assert_eq!(gone[0].text, "there is no pod job in namespace ci");
+    let forbidden = checks(Err(unread("get", "pods", Reason::Forbidden)), |_| ());
+    assert_eq!(forbidden[0].text, "you may not get pods");
+    let other = checks(Ok(Some(Kind::Other.pod())), |_| ());
+    assert_eq!(other[0].text, "it is no job pod");
+    let not_opted_in = checks(Ok(Some(stored("2026-06-01T00:00:00Z"))), |facts| {
+        facts.namespaces = Ok(vec![object(namespace("ci", &json!({})))]);
+    });
+    assert_eq!(
+        find(&not_opted_in, "pod-namespace").text,
+        "namespace ci has not opted in"
+    );
+    let no_policy = checks(Ok(Some(stored("2026-06-01T00:00:00Z"))), |facts| {
+        facts.policies = Ok(Vec::new());
+    });
+    assert_eq!(find(&no_policy, "pod-now").text, "no policy matches it");
+}

@@ -1,0 +1,181 @@
+//! Faults of policies, and of what they meet in namespaces.
+
+use crate::diagnose::facts::Facts;
+use crate::diagnose::testing::{condition, namespace, object, policy, with};
+use serde_json::{Value, json};
+
+fn with_policy(spec: &Value, change: impl FnOnce(&mut Value, &mut Facts)) -> Vec<String> {
+    with(|facts| {
+        let mut policy = policy("p", spec);
+        change(&mut policy, facts);
+        facts.policies = Ok(vec![policy]);
+        facts.probes.clear();
+    })
+}
+
+#[test]
+fn policies_that_are_not_in_force_are_found() {
+    let none = with(|facts| {
+        facts.policies = Ok(Vec::new());
+        facts.probes.clear();
+    });
+    assert_eq!(none, ["error policies: there is no JobPodPolicy"]);
+    let spec = json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a.example.com"]}]});
+    for (type_, status, found) in [
+        (
+            "Accepted",
+            "False",
+            "error policy-accepted: p: it is not in force as it is written",
+        ),
+        (
+            "AddressesResolved",
+            "False",
+            "error policy-addresses: p: an object under hostAliases[].from has no address",
+        ),
+        (
+            "HostnamesTaken",
+            "False",
+            "warning policy-hostnames: p: hostnames of an Ingress are not taken",
+        ),
+        (
+            "Conflicting",
+            "True",
+            "warning policy-conflict: p: a policy of higher rank wins over it",
+        ),
+    ] {
+        let findings = with_policy(&spec, |policy, _| {
+            policy["status"]["conditions"] = json!([condition(type_, status, "why")]);
+        });
+        assert_eq!(findings, [found]);
+    }
+    let behind = with_policy(&spec, |policy, _| {
+        policy["metadata"]["generation"] = 2.into()
+    });
+    assert_eq!(
+        behind,
+        ["warning policy-read: p: the last change is not read yet"]
+    );
+    let unread = with_policy(&spec, |policy, _| policy["status"] = json!({}));
+    assert_eq!(
+        unread,
+        ["warning policy-read: p: no replica of drydock has read it"]
+    );
+    let bad = with_policy(
+        &json!({"hostAliases": [{"ip": "x", "hostnames": ["a"]}]}),
+        |_, _| (),
+    );
+    assert_eq!(
+        bad,
+        ["error policy-accepted: p: this version of drydock cannot read it"]
+    );
+}
+
+#[test]
+fn what_policies_mount_and_namespaces_lack_is_found() {
+    let spec = json!({"dind": {
+        "registryCAs": [{"host": "registry.corp", "configMap": {"name": "ca", "key": "ca.crt"}}],
+        "volumes": [{"name": "data", "mountPath": "/var/lib/docker", "persistentVolumeClaim": {"claimName": "cache"}}],
+    }});
+    let place = |name: &str| ("ci".to_owned(), name.to_owned());
+    let found = with_policy(&spec, |_, facts| {
+        facts.config_maps.insert(place("ca"), Ok(None));
+        facts.claims.insert(place("cache"), Ok(false));
+    });
+    assert_eq!(
+        found,
+        [
+            "warning registry-ca: p: there is no ConfigMap ca in namespace ci, for registry.corp",
+            "error volume-claim: p: there is no PersistentVolumeClaim cache in namespace ci",
+        ]
+    );
+    let other_key = with_policy(&spec, |_, facts| {
+        facts
+            .config_maps
+            .insert(place("ca"), Ok(Some(vec!["tls.crt".to_owned()])));
+        facts.claims.insert(place("cache"), Ok(true));
+    });
+    assert_eq!(
+        other_key,
+        ["warning registry-ca: p: there is no key ca.crt of ConfigMap ca in namespace ci"]
+    );
+}
+
+#[test]
+fn a_level_of_pod_security_without_dind_is_found() {
+    let spec = json!({"dind": {}});
+    let findings = with_policy(&spec, |_, facts| {
+        let labels = json!({"drydock.dev/job-pods": "enforce", "pod-security.kubernetes.io/enforce": "baseline"});
+        facts.namespaces = Ok(vec![object(namespace("ci", &labels))]);
+    });
+    assert_eq!(
+        findings,
+        ["warning pod-security: p: Pod Security of ci refuses privileged pods and hostPath"]
+    );
+}
+
+#[test]
+fn a_policy_that_selects_nothing_is_found() {
+    let spec = json!({"namespaceSelector": {"matchLabels": {"team": "mobile"}}, "dind": {}});
+    assert_eq!(
+        with_policy(&spec, |_, _| ()),
+        ["warning policy-selects: p: its namespaceSelector selects no namespace that opted in"]
+    );
+}
+
+#[test]
+fn hostnames_that_resolve_elsewhere_are_found() {
+    let findings = with(|facts| {
+        let here = vec!["203.0.113.7".parse().unwrap()];
+        facts.resolved.insert("gitlab.mylab.com".to_owned(), here);
+    });
+    assert_eq!(
+        findings,
+        ["warning hostname-elsewhere: gitlab: 1 hostname resolves elsewhere from here"]
+    );
+    let nowhere = with(|facts| {
+        facts
+            .resolved
+            .insert("gitlab.mylab.com".to_owned(), Vec::new());
+    });
+    assert_eq!(nowhere, [""; 0]);
+}
+
+#[test]
+fn quotas_and_ranges_that_a_job_meets_are_found() {
+    let quota = |used: &str, resource: &str| {
+        object(json!({
+            "metadata": {"name": "q", "namespace": "ci"},
+            "status": {"hard": {resource: "10"}, "used": {resource: used}},
+        }))
+    };
+    let full = with(|facts| facts.quotas = Ok(vec![quota("10", "pods")]));
+    assert_eq!(
+        full,
+        ["warning quota: ci: ResourceQuota q is used up: pods"]
+    );
+    assert_eq!(
+        with(|facts| facts.quotas = Ok(vec![quota("9", "pods")])),
+        [""; 0]
+    );
+    let claim = json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    let spec = json!({"dind": {"volumes": [{"name": "data", "mountPath": "/var/lib/docker", "ephemeral": {"volumeClaimTemplate": claim}}]}});
+    let counted = with_policy(&spec, |_, facts| {
+        facts.quotas = Ok(vec![quota("1", "persistentvolumeclaims")]);
+    });
+    assert_eq!(
+        counted,
+        [
+            "warning quota: ci: ResourceQuota q counts persistentvolumeclaims, and jobs with dind take of it"
+        ]
+    );
+    let range = with_policy(&json!({"dind": {}}), |_, facts| {
+        facts.limit_ranges = Ok(vec![object(json!({
+            "metadata": {"name": "r", "namespace": "ci"},
+            "spec": {"limits": [{"type": "Container", "default": {"ephemeral-storage": "1Gi"}}]},
+        }))]);
+    });
+    assert_eq!(
+        range,
+        ["warning limit-range: ci: LimitRange r limits ephemeral-storage of every container"]
+    );
+}

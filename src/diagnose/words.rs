@@ -1,0 +1,76 @@
+//! Counts, times and names in sentences.
+
+use std::fmt::Display;
+
+/// Returns a count with the word for it: `1 replica`, `2 replicas`.
+pub(super) fn count(number: usize, one: &str) -> String {
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {one}s")
+    }
+}
+
+/// Returns the word for one or for several.
+pub(super) fn plural<'w>(number: usize, one: &'w str, many: &'w str) -> &'w str {
+    if number == 1 { one } else { many }
+}
+
+/// Returns a time span as people say it.
+pub(super) fn lasting(seconds: i64) -> String {
+    let (minute, hour, day) = (60, 60 * 60, 24 * 60 * 60);
+    let seconds = seconds.max(0);
+    let number = |unit: i64| usize::try_from(seconds / unit).unwrap_or(usize::MAX);
+    match seconds {
+        _ if seconds >= 2 * day => count(number(day), "day"),
+        _ if seconds >= 2 * hour => count(number(hour), "hour"),
+        _ => count(number(minute), "minute"),
+    }
+}
+
+/// Returns ` in namespace NAME`, or nothing.
+pub(super) fn of_namespace(namespace: Option<&str>) -> String {
+    namespace.map_or_else(String::new, |name| format!(" in namespace {name}"))
+}
+
+/// Returns a list with commas and `and`; at most six are named.
+pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    const MOST: usize = 6;
+    let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    match all.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        many if many.len() > MOST => {
+            let named: Vec<&str> = many.iter().take(MOST).map(String::as_str).collect();
+            format!("{} and {} more", named.join(", "), many.len() - MOST)
+        }
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_in_the_largest_unit_of_which_there_are_two() {
+        for (seconds, said) in [
+            (-5, "0 minutes"),
+            (60, "1 minute"),
+            (7_199, "119 minutes"),
+            (7_200, "2 hours"),
+            (172_799, "47 hours"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(lasting(seconds), said);
+        }
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(list([""; 0]), "");
+        assert_eq!(list(["a"]), "a");
+        assert_eq!(list(["a", "b", "c"]), "a, b and c");
+        assert_eq!(list(1..=8), "1, 2, 3, 4, 5, 6 and 2 more");
+    }
+}

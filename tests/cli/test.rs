@@ -1,0 +1,148 @@
+//! `drydock test`: what passes, what fails and why, what cannot be used.
+
+use super::desk::{DENY, DIND_POD, Desk, OTHER_POD, POD, policy};
+use rstest::rstest;
+
+/// A folder with a file of one case, whose pod and expectation are YAML in one line.
+fn desk(pod: &str, expect: &str) -> Desk {
+    let desk = Desk::new();
+    desk.write("aliases.yaml", policy("aliases", super::desk::ALIASES));
+    desk.write("deny.yaml", policy("deny", DENY));
+    desk.write("job.yaml", POD);
+    desk.write("dind.yaml", DIND_POD);
+    desk.write("other.yaml", OTHER_POD);
+    let test = format!(
+        "policies: [aliases.yaml, deny.yaml]\ncases:\n- name: the case\n  pod: {pod}\n  expect: {expect}\n"
+    );
+    desk.write("drydock-test.yaml", &test);
+    desk
+}
+
+#[rstest]
+#[case::changes("job.yaml", "{changes: [remove-host-alias, add-host-alias]}")]
+#[case::refused("dind.yaml", "{refused: /certs/client}")]
+#[case::skipped("other.yaml", "{skipped: not-a-job-pod, unchanged: true}")]
+#[case::inline(
+    "{kind: Pod, metadata: {name: a}, spec: {containers: []}}",
+    "{unchanged: true}"
+)]
+#[case::says_not("job.yaml", "{saysNot: [certificate]}")]
+fn a_case_that_is_as_expected_passes(#[case] pod: &str, #[case] expect: &str) {
+    let ran = desk(pod, expect).run("test drydock-test.yaml").went_well();
+    assert!(ran.out.contains("✔ the case\n"), "{ran}");
+    assert!(ran.out.ends_with("1 passed, 0 failed\n"), "{ran}");
+}
+
+#[rstest]
+#[case::changes("job.yaml", "{changes: [add-volume]}", "expected changes: add-volume")]
+#[case::unchanged("job.yaml", "{unchanged: true}", "expected unchanged, found changes: ")]
+#[case::refused("job.yaml", "{refused: x}", "expected to be refused, found mutated")]
+#[case::other_refusal(
+    "dind.yaml",
+    "{refused: no such words}",
+    "expected to be refused with \"no such words\""
+)]
+#[case::skipped(
+    "job.yaml",
+    "{skipped: not-a-job-pod}",
+    "expected skipped (not-a-job-pod), found mutated"
+)]
+#[case::says(
+    "job.yaml",
+    "{says: [no such words]}",
+    "expected to be told \"no such words\""
+)]
+#[case::pod("job.yaml", "{pod: job.yaml}", "+    ip: \"10.0.0.232\"")]
+fn a_case_that_is_not_fails_and_says_why(
+    #[case] pod: &str,
+    #[case] expect: &str,
+    #[case] why: &str,
+) {
+    let ran = desk(pod, expect).run("test drydock-test.yaml");
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.out.contains("× the case\n"), "{ran}");
+    assert!(ran.out.contains(why), "{ran}");
+    assert!(ran.out.contains("    $ drydock mutate -f "), "{ran}");
+    assert!(ran.out.ends_with("0 passed, 1 failed\n"), "{ran}");
+}
+
+/// The pod of `-o yaml` is what a test expects, with or without drydock's annotations.
+#[test]
+fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
+    let desk = desk("job.yaml", "{pod: wanted.yaml}");
+    let wanted = desk
+        .run("mutate -f job.yaml -p aliases.yaml -p deny.yaml")
+        .went_well()
+        .out;
+    desk.write("wanted.yaml", &wanted);
+    desk.run("test drydock-test.yaml").went_well();
+    let without: Vec<&str> = wanted
+        .lines()
+        .filter(|line| !line.contains("drydock.dev/"))
+        .collect();
+    let without = without.join("\n").replace("  annotations:\n", "");
+    desk.write("wanted.yaml", &without);
+    desk.run("test drydock-test.yaml").went_well();
+}
+
+#[rstest]
+#[case::no_case("policies: []\ncases: []\n", "cases is empty")]
+#[case::nothing_expected("cases: [{name: a, pod: job.yaml, expect: {}}]\n", "expect is empty")]
+#[case::unknown_field(
+    "cases: [{name: a, pod: job.yaml, expects: {}}]\n",
+    "unknown field `expects`"
+)]
+#[case::unknown_change(
+    "cases: [{name: a, pod: job.yaml, expect: {changes: [swap]}}]\n",
+    "there is no change \"swap\"; there are "
+)]
+#[case::no_policies(
+    "cases: [{name: a, pod: job.yaml, expect: {unchanged: true}}]\n",
+    "it has no policies"
+)]
+#[case::no_pod(
+    "policies: [deny.yaml]\ncases: [{name: a, pod: gone.yaml, expect: {unchanged: true}}]\n",
+    "gone.yaml cannot be read"
+)]
+#[case::bad_policy(
+    "policies: [job.yaml]\ncases: [{name: a, pod: job.yaml, expect: {unchanged: true}}]\n",
+    "job.yaml"
+)]
+#[case::bad_address(
+    "policies: [deny.yaml]\ncases: [{name: a, pod: job.yaml, addresses: [x], expect: {unchanged: true}}]\n",
+    "addresses: "
+)]
+fn what_cannot_be_used_is_an_error_that_names_it(#[case] file: &str, #[case] told: &str) {
+    let desk = desk("job.yaml", "{unchanged: true}");
+    desk.write("drydock-test.yaml", file);
+    let ran = desk.run("test drydock-test.yaml");
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(
+        ran.talk.contains(told) && ran.talk.contains("drydock-test.yaml"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn a_folder_stands_for_its_files_and_gitlab_reads_the_results() {
+    let desk = desk("job.yaml", "{unchanged: true}");
+    let ran = desk.run("test . -o junit");
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.out.contains(r#"tests="1" failures="1""#), "{ran}");
+    assert!(ran.out.contains(r#"name="the case"><failure"#), "{ran}");
+    std::fs::create_dir(desk.path("empty")).unwrap();
+    let ran = desk.run("test empty");
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(
+        ran.talk
+            .contains("there is no drydock-test.yaml in this folder"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn pods_from_public_reports_come_out_as_expected() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/field");
+    let ran = Desk::new().run(&format!("test {fixtures}")).went_well();
+    assert!(ran.out.ends_with("14 passed, 0 failed\n"), "{ran}");
+}
