@@ -1,4 +1,5 @@
-//! Findings about a cluster, computed from facts. Pure: `cli::doctor` reads the facts from the API server.
+//! Findings about a cluster, computed from facts. Pure: `cli::doctor` reads the facts from the API
+//! server.
 //!
 //! ```text
 //! Facts ─► installed, replicas, admission    is drydock there, does it answer

@@ -1,14 +1,18 @@
-//! `drydock import`: the configuration of runners → policies, and a report of what is in them, what is not, and why.
+//! `drydock import`: the configuration of runners → policies, and a report of what is in them, what
+//! is not, and why.
 //!
-//! One reading of a file into located values, one list of runners, one list of findings, and their renderings:
+//! One reading of a file into located values, one list of runners, one list of findings, and their
+//! renderings:
 //!
 //! ```text
-//! bytes ─ text ─► yaml, toml (template masks) ─► located values ─ places ─► schema ─► runners ─► policy ─► YAML
-//!                                                                    chart, aliases, volumes, patches └─► findings ─► report, diff
+//! bytes ─► text ─► yaml, toml (template masks) ─► located values
+//! located values ─► places ─► schema ─► runners
+//! runners ─► chart, aliases, volumes, patches ─► policy ─► YAML
+//!                                             └─► findings ─► report, diff
 //! ```
 //!
-//! It renders no template, looks nothing up in a cluster, and never reads a Secret. Nothing of a file is printed but what
-//! `printable` lets through.
+//! It renders no template, looks nothing up in a cluster, and never reads a Secret. Nothing of a
+//! file is printed but what `printable` lets through.
 
 mod aliases;
 mod chart;
@@ -62,7 +66,8 @@ pub struct Input<'i> {
 /// What comes of an import.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Policies as a YAML stream; empty where there is nothing to import, or a file could not be read.
+    /// Policies as a YAML stream; empty where there is nothing to import, or a file could not be
+    /// read.
     pub policies: String,
     /// What to say about it.
     pub report: Report,
@@ -70,7 +75,8 @@ pub struct Outcome {
     pub is_complete: bool,
 }
 
-/// Imports files. Where one cannot be read there are no policies at all, so that nobody applies half of them.
+/// Imports files. Where one cannot be read there are no policies at all, so that nobody applies
+/// half of them.
 #[must_use]
 pub fn import(inputs: &[Input<'_>]) -> Outcome {
     let mut report = Report {

@@ -1,4 +1,5 @@
-//! `drydock doctor`: why jobs are not repaired. It gathers facts with the user's rights, and [`crate::diagnose`] finds what is wrong.
+//! `drydock doctor`: why jobs are not repaired. It gathers facts with the user's rights, and
+//! [`crate::diagnose`] finds what is wrong.
 
 mod gather;
 mod print;
@@ -25,8 +26,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 /// Find out why jobs are not repaired: look at a cluster.
 ///
-/// Reads what you may read and changes nothing: job pods are created as a dry run. Exit 0: nothing is wrong; 1: findings;
-/// 2: the API server could not be asked.
+/// Reads what you may read and changes nothing: job pods are created as a dry run. Exit 0: nothing
+/// is wrong; 1: findings; 2: the API server could not be asked.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
     /// Namespace of jobs to look at; repeats. Without it, all

@@ -1,4 +1,5 @@
-//! `drydock import`: from what runners have today to policies on stdout, and a migration report on stderr.
+//! `drydock import`: from what runners have today to policies on stdout, and a migration report on
+//! stderr.
 
 mod from_cluster;
 
@@ -15,10 +16,11 @@ const LARGEST: u64 = (8 << 20) + 1;
 
 /// Make policies of the configuration of runners
 ///
-/// Reads config.toml of GitLab Runner, values of its Helm chart (alone, below gitlab-runner:, in a HelmRelease, an Application or a
-/// HelmChart), and Kubernetes objects that hold them. The policies go to stdout, for `drydock check` and `kubectl apply`; a migration
-/// report goes to stderr. No token or other secret of a file is printed. Exit 2, and nothing on stdout, where a file cannot be read or
-/// has no runner.
+/// Reads config.toml of GitLab Runner, values of its Helm chart (alone, below gitlab-runner:, in a
+/// HelmRelease, an Application or a HelmChart), and Kubernetes objects that hold them. The policies
+/// go to stdout, for `drydock check` and `kubectl apply`; a migration report goes to stderr. No
+/// token or other secret of a file is printed. Exit 2, and nothing on stdout, where a file cannot
+/// be read or has no runner.
 #[derive(Args, Debug)]
 pub(super) struct Import {
     /// File with the configuration of runners; - is stdin

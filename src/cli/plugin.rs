@@ -1,5 +1,5 @@
-//! drydock as a plugin of kubectl: a link named `kubectl-drydock` to the program makes `kubectl drydock …` work, and a second one
-//! named `kubectl_complete-drydock` completes it.
+//! drydock as a plugin of kubectl: a link named `kubectl-drydock` to the program makes `kubectl
+//! drydock …` work, and a second one named `kubectl_complete-drydock` completes it.
 //!
 //! Source: <https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>
 

@@ -11,7 +11,8 @@ use files::{BASE, OTHERS};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Print the custom resource definition, the objects of an installation, the sample policy or shell completions.
+/// Print the custom resource definition, the objects of an installation, the sample policy or shell
+/// completions.
 #[derive(Args, Debug)]
 pub(super) struct Print {
     #[command(subcommand)]

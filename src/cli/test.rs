@@ -14,7 +14,8 @@ const FILE_NAME: &str = "drydock-test.yaml";
 
 /// Test policies: run cases of a pod, policies and what is expected.
 ///
-/// `docs/testing-policies.md` says how a file of cases is written. Exit 0: all cases pass; 1: some fail; 2: a file cannot be used.
+/// `docs/testing-policies.md` says how a file of cases is written. Exit 0: all cases pass; 1: some
+/// fail; 2: a file cannot be used.
 #[derive(Args, Debug)]
 pub(super) struct Test {
     /// File of cases, or a folder in which every drydock-test.yaml is run

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Print the version of this program and, with a cluster, of its API server and of drydock's replicas.
+/// Print the version of this program and, with a cluster, of its API server and of drydock's
+/// replicas.
 #[derive(Args, Debug)]
 pub(super) struct Version {
     /// Only of this program: ask no API server

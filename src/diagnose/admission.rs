@@ -1,11 +1,13 @@
-//! What the API server itself counted about drydock's webhooks: the only witness of calls that never arrived.
+//! What the API server itself counted about drydock's webhooks: the only witness of calls that
+//! never arrived.
 
 use super::facts::{Facts, Reason};
 use super::installation::is_drydocks;
 use super::report::Check;
 use super::words::count;
 
-/// Sums over drydock's webhooks, since that API server started. With several API servers it is one of them.
+/// Sums over drydock's webhooks, since that API server started. With several API servers it is one
+/// of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AdmissionMetrics {
     /// Calls.

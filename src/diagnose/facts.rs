@@ -43,7 +43,8 @@ pub struct Facts {
     pub admission: Read<AdmissionMetrics>,
     /// What stands behind the webhooks; `None` where none is registered.
     pub replicas: Option<Replicas>,
-    /// The ConfigMaps that somebody refers to, by namespace and name: the keys, never the values; `None` where there is none.
+    /// The ConfigMaps that somebody refers to, by namespace and name: the keys, never the values;
+    /// `None` where there is none.
     pub config_maps: BTreeMap<ObjectName, Read<Option<Vec<String>>>>,
     /// Whether each PersistentVolumeClaim exists that a policy mounts.
     pub claims: BTreeMap<ObjectName, Read<bool>>,

@@ -80,7 +80,8 @@ pub fn mode_of(webhook: &MutatingWebhook) -> NamespaceMode {
     }
 }
 
-/// Returns the value of the label by which namespaces opt in to a webhook, where it selects by that label.
+/// Returns the value of the label by which namespaces opt in to a webhook, where it selects by that
+/// label.
 #[must_use]
 pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     let selector = webhook.namespace_selector.as_ref()?;
@@ -93,7 +94,8 @@ pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     listed.values.as_ref()?.first().map(String::as_str)
 }
 
-/// Returns the beginning of the names of the namespaces that a webhook is called for, where it asks for one.
+/// Returns the beginning of the names of the namespaces that a webhook is called for, where it asks
+/// for one.
 #[must_use]
 pub fn prefix(webhook: &MutatingWebhook) -> Option<&str> {
     const BEFORE: &str = "request.namespace.startsWith('";
@@ -104,7 +106,8 @@ pub fn prefix(webhook: &MutatingWebhook) -> Option<&str> {
     })
 }
 
-/// Returns the values of the label, each with what it opts in to; those that ship where the webhooks are not known.
+/// Returns the values of the label, each with what it opts in to; those that ship where the
+/// webhooks are not known.
 #[must_use]
 pub fn opt_in_values(installations: &[Installation<'_>]) -> Vec<(String, NamespaceMode)> {
     let webhooks = installations.iter().flat_map(|one| &one.webhooks);

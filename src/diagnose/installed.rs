@@ -16,7 +16,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-/// drydock renews its own authority four months before its end; cert-manager a third of the life before.
+/// drydock renews its own authority four months before its end; cert-manager a third of the life
+/// before.
 const SOON: i64 = 30 * 24 * 60 * 60;
 const INSTALL: &str = "kubectl apply --server-side -k manifests";
 

@@ -19,7 +19,8 @@ pub(super) fn selects(selector: Option<&LabelSelector>, labels: &Labels) -> bool
         && expressions.into_iter().all(|one| holds(one, labels))
 }
 
-/// Whether all labels of a Service's selector, or of another map, are there. An empty map selects nothing.
+/// Whether all labels of a Service's selector, or of another map, are there. An empty map selects
+/// nothing.
 pub(super) fn has_all(labels: &Labels, wanted: &Labels) -> bool {
     !wanted.is_empty()
         && wanted

@@ -20,7 +20,8 @@ pub struct OptedIn<'a> {
     pub object: &'a Namespace,
 }
 
-/// Returns the namespaces that the webhooks select; where the webhooks are not known, those with the label.
+/// Returns the namespaces that the webhooks select; where the webhooks are not known, those with
+/// the label.
 #[must_use]
 pub fn opted_in<'a>(
     configurations: Option<&[MutatingWebhookConfiguration]>,

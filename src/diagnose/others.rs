@@ -1,8 +1,9 @@
 //! Other webhooks that change job pods, and whether they see a pod before or after drydock.
 //!
-//! The API server calls configurations by name, and the webhooks of one in its order. A webhook with `reinvocationPolicy: IfNeeded`
-//! is called once more when one after it has changed the pod.
-//! Source: <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy>
+//! The API server calls configurations by name, and the webhooks of one in its order. A webhook
+//! with `reinvocationPolicy: IfNeeded` is called once more when one after it has changed the pod.
+//! Source:
+//! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy>
 
 use super::facts::Facts;
 use super::installation::{Installation, installations, is_drydocks, labels_of};

@@ -1,4 +1,5 @@
-//! The Pod Security level that a namespace enforces, by its label. A default of the API server's configuration is not known.
+//! The Pod Security level that a namespace enforces, by its label. A default of the API server's
+//! configuration is not known.
 
 use k8s_openapi::api::core::v1::Namespace;
 

@@ -1,4 +1,5 @@
-//! The policies: in force, selecting something, and finding what they mount in the namespaces that they select.
+//! The policies: in force, selecting something, and finding what they mount in the namespaces that
+//! they select.
 
 use super::facts::Facts;
 use super::namespaces::{OptedIn, opted_in};

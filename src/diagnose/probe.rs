@@ -1,8 +1,10 @@
-//! Job pods that are sent with `dryRun=All`: one of each generation of GitLab Runner, and what comes back.
+//! Job pods that are sent with `dryRun=All`: one of each generation of GitLab Runner, and what
+//! comes back.
 //!
-//! The API server runs every step of an admission, webhooks among them, and stores nothing.
-//! They meet the strictest Pod Security level and name small resources, so that a refusal is about drydock and not about them;
-//! only the one with a Docker daemon is privileged, because such pods are.
+//! The API server runs every step of an admission, webhooks among them, and stores nothing. They
+//! meet the strictest Pod Security level and name small resources, so that a refusal is about
+//! drydock and not about them; only the one with a Docker daemon is privileged, because such pods
+//! are.
 
 use super::facts::Unread;
 use serde_json::{Value, json};

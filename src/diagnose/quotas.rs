@@ -1,4 +1,5 @@
-//! Quotas and ranges of a namespace that a repaired pod meets: used up, or about volumes that policies add.
+//! Quotas and ranges of a namespace that a repaired pod meets: used up, or about volumes that
+//! policies add.
 
 use super::facts::Facts;
 use super::namespaces::{OptedIn, opted_in};

@@ -245,7 +245,8 @@ impl<'a> Context<'a> {
         Some(Check::error(NAME, text, meaning).next(logs))
     }
 
-    /// The API server's own call, in the section Works, is the better witness; so this is no finding where it went well.
+    /// The API server's own call, in the section Works, is the better witness; so this is no
+    /// finding where it went well.
     fn certificate_unread(&self) -> Option<Check> {
         let unread: &Unread = self
             .replicas

@@ -1,7 +1,7 @@
 //! The rights that the ServiceAccount of a GitLab Runner needs where its jobs run, by its version.
 //!
-//! Source: GitLab Runner's `docs/executors/kubernetes/_index.md`, "Configure runner API permissions", and its code at the
-//! versions named below.
+//! Source: GitLab Runner's `docs/executors/kubernetes/_index.md`, "Configure runner API
+//! permissions", and its code at the versions named below.
 
 use super::runner::Version;
 
@@ -54,7 +54,8 @@ impl Need {
     }
 }
 
-/// A resource, its verbs, what they are for, and the versions that use them: from the first, before the second.
+/// A resource, its verbs, what they are for, and the versions that use them: from the first, before
+/// the second.
 type Row = (
     &'static str,
     &'static [&'static str],

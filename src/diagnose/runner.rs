@@ -110,7 +110,8 @@ fn config_maps(volume: &Volume) -> Vec<String> {
     own.chain(projected).collect()
 }
 
-/// `registry.gitlab.com/gitlab-org/gitlab-runner:alpine-v17.11.0` and copies of it under other prefixes.
+/// `registry.gitlab.com/gitlab-org/gitlab-runner:alpine-v17.11.0` and copies of it under other
+/// prefixes.
 fn is_runner(image: &str) -> bool {
     let (name, _) = name_and_tag(image);
     matches!(
@@ -139,8 +140,8 @@ fn version(image: &str) -> Option<Version> {
 }
 
 impl Settings {
-    /// Reads a `config.toml`, or the template that GitLab's chart puts into a ConfigMap.
-    /// Only three settings are read, and the template need not be valid by itself, so it is read line by line.
+    /// Reads a `config.toml`, or the template that GitLab's chart puts into a ConfigMap. Only three
+    /// settings are read, and the template need not be valid by itself, so it is read line by line.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut settings = Self::default();

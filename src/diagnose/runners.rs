@@ -1,4 +1,5 @@
-//! The runners: whether their jobs run in a namespace that opted in, and whether their ServiceAccount may do what they do.
+//! The runners: whether their jobs run in a namespace that opted in, and whether their
+//! ServiceAccount may do what they do.
 
 use super::facts::Facts;
 use super::installation::{installations, prefix};

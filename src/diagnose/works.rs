@@ -1,4 +1,5 @@
-//! Whether a job pod that is created now is repaired: by a dry run, which takes every step of the real way.
+//! Whether a job pod that is created now is repaired: by a dry run, which takes every step of the
+//! real way.
 
 use super::facts::{Facts, Unread};
 use super::installation::{NamespaceMode, ServiceName, installations, labels_of};

@@ -1,4 +1,5 @@
-//! What the chart's values say beside the TOML in them: settings of the manager, and keys that the chart does not have any more.
+//! What the chart's values say beside the TOML in them: settings of the manager, and keys that the
+//! chart does not have any more.
 
 use super::finding::{Finding, Group, Item, Place, Want};
 use super::located::{Entry, Node};
@@ -156,7 +157,8 @@ pub(super) fn read(
     }
 }
 
-/// Aliases of the manager's pod, which no job has; a hostname with another address for jobs is a conflict.
+/// Aliases of the manager's pod, which no job has; a hostname with another address for jobs is a
+/// conflict.
 pub(super) fn manager_aliases(
     file: usize,
     aliases: &Node,

@@ -142,7 +142,8 @@ fn compose_cluster(
             });
         }
         if let (Ok(selector), Some(name)) = (selector, policy) {
-            // A hostname belongs to one policy with all its addresses (M2), clientCerts comes whole from one (M3).
+            // A hostname belongs to one policy with all its addresses (M2), clientCerts comes whole
+            // from one (M3).
             for want in &runner.wants {
                 let goes_along = match &want.item {
                     Item::Alias { hostname, .. } => items.iter().any(

@@ -1,7 +1,8 @@
 //! The lines that a policy makes redundant, as a diff that `patch` applies.
 //!
-//! A line is shown only if everything on it may be printed: a table's header, or a key with a value of the right form. Where a line to
-//! remove, or the text of its comment, is anything else, there is no diff for it but words.
+//! A line is shown only if everything on it may be printed: a table's header, or a key with a value
+//! of the right form. Where a line to remove, or the text of its comment, is anything else, there
+//! is no diff for it but words.
 
 use super::finding::Removal;
 use super::located::Span;
@@ -224,7 +225,8 @@ fn is_showable(line: &str) -> bool {
     values.iter().all(fits)
 }
 
-/// The strings of a value that is one string or a list of strings on this line; none for anything else.
+/// The strings of a value that is one string or a list of strings on this line; none for anything
+/// else.
 fn strings(value: &str) -> Option<Vec<String>> {
     let text = format!("v = {value}");
     let table = toml::de::DeTable::parse(&text).ok()?.into_inner();

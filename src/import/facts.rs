@@ -1,4 +1,5 @@
-//! What a runner says beside its volumes that decides whether its jobs use Docker, and whose daemon.
+//! What a runner says beside its volumes that decides whether its jobs use Docker, and whose
+//! daemon.
 
 use super::finding::Place;
 use super::located::{Node, Value};
@@ -99,7 +100,8 @@ impl Facts<'_> {
         self.variables.get(name).and_then(Option::as_deref)
     }
 
-    /// The directory that dind writes to, where the runner's variables say another one than `/certs/client`; none with TLS off.
+    /// The directory that dind writes to, where the runner's variables say another one than
+    /// `/certs/client`; none with TLS off.
     pub(super) fn certificates(&self) -> Option<String> {
         let parent = self.variable("DOCKER_TLS_CERTDIR").unwrap_or("/certs");
         (!parent.is_empty())

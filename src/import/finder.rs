@@ -358,7 +358,8 @@ fn inherit(config: &mut Node, at: &Node) {
         config.write_paths("");
     }
 }
-/// Makes unknown what a template decides in a YAML. Blocks get back their text, which is masked again when it is read.
+/// Makes unknown what a template decides in a YAML. Blocks get back their text, which is masked
+/// again when it is read.
 fn forget(node: &mut Node, text: &str, lines: &Lines<'_>, masks: &Masks) {
     let span = node.span;
     match (&mut node.value, node.text) {

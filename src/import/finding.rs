@@ -115,7 +115,8 @@ pub(super) enum Content {
 }
 
 impl Item {
-    /// What can have only one value in a policy: a hostname in a family, a path, a host, a label key.
+    /// What can have only one value in a policy: a hostname in a family, a path, a host, a label
+    /// key.
     pub(super) fn slot(&self) -> (u8, String) {
         match self {
             Self::Alias { hostname, address } => {

@@ -1,4 +1,5 @@
-//! One reading of a file: values with their lines, whether they were written in YAML, JSON or TOML, or in a TOML inside of a YAML.
+//! One reading of a file: values with their lines, whether they were written in YAML, JSON or TOML,
+//! or in a TOML inside of a YAML.
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
-//! Pods of a runner's manager: their aliases are not for jobs, and what they mount says where the configuration is.
+//! Pods of a runner's manager: their aliases are not for jobs, and what they mount says where the
+//! configuration is.
 
 use super::located::Node;
 use super::places::{File, Source};
@@ -12,7 +13,8 @@ pub(super) struct Manager {
     pub(super) namespace: Printable,
 }
 impl Manager {
-    /// The names of ConfigMaps or Secrets that its pod mounts, with the volume and where it is mounted.
+    /// The names of ConfigMaps or Secrets that its pod mounts, with the volume and where it is
+    /// mounted.
     fn mounted(&self, source: &str, name: &str) -> Vec<(String, String, String)> {
         let items =
             |node: &Node, key: &str| node.at(key).map(Node::items).unwrap_or_default().to_vec();

@@ -1,4 +1,5 @@
-//! `pod_spec` patches of a runner: opaque, but for hostAliases, mounts at the certificate directory, and hostNetwork.
+//! `pod_spec` patches of a runner: opaque, but for hostAliases, mounts at the certificate
+//! directory, and hostNetwork.
 
 use super::facts::Facts;
 use super::finding::{Finding, Group, Item};

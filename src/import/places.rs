@@ -1,4 +1,5 @@
-//! Where the configuration of a runner is in a file: tables of paths through objects and values, not a reader for each tool.
+//! Where the configuration of a runner is in a file: tables of paths through objects and values,
+//! not a reader for each tool.
 
 use super::located::Node;
 use super::manager::Manager;
@@ -15,7 +16,8 @@ pub(super) enum Holds {
     ValuesText,
 }
 
-/// Places by the kind of their object. `[]` is every item of a list, `*` before an end is every key with that end.
+/// Places by the kind of their object. `[]` is every item of a list, `*` before an end is every key
+/// with that end.
 pub(super) const PLACES: &[(&str, &[&str], Holds)] = &[
     ("ConfigMap", &["data", "*.toml"], Holds::Toml),
     ("ConfigMap", &["data", "*.yaml"], Holds::ValuesText),

@@ -1,7 +1,8 @@
 //! Which text of a file may be printed: hostnames, addresses, names, paths, images and label keys.
 //!
-//! Everything that the report or the policy says is a [`Sentence`], and a sentence takes only fixed text, numbers and [`Printable`]s.
-//! There is no way from another value of a file (a token, a variable, a patch) into one.
+//! Everything that the report or the policy says is a [`Sentence`], and a sentence takes only fixed
+//! text, numbers and [`Printable`]s. There is no way from another value of a file (a token, a
+//! variable, a patch) into one.
 
 use crate::core::crd::format;
 use crate::core::quote::quote;
@@ -204,7 +205,8 @@ impl Sentence {
         self.0.is_empty()
     }
 
-    /// What a library says of a syntax error, with `: ` before it; nothing where it quotes more than a few characters, which may be a value.
+    /// What a library says of a syntax error, with `: ` before it; nothing where it quotes more
+    /// than a few characters, which may be a value.
     pub(super) fn library(text: &str) -> Self {
         let is_quote = |char: char| matches!(char, '`' | '\'' | '"');
         let quotes_little = text

@@ -366,7 +366,8 @@ fn pod_labels(kubernetes: &Node) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The value that the runner gives its name in a label (`sanitizeLabel` of executors/kubernetes/util.go).
+/// The value that the runner gives its name in a label (`sanitizeLabel` of
+/// executors/kubernetes/util.go).
 pub(super) fn sanitized(name: &str) -> String {
     let is_good = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-');
     let value: String = name

@@ -1,12 +1,14 @@
-//! The keys of `config.toml` with the types that the runner gives them, and what it does with others.
+//! The keys of `config.toml` with the types that the runner gives them, and what it does with
+//! others.
 //!
-//! The runner matches keys without regard to case, ignores those that it does not know, ignores what is no table where it has a map, and
-//! refuses the whole file for every other wrong type.
+//! The runner matches keys without regard to case, ignores those that it does not know, ignores
+//! what is no table where it has a map, and refuses the whole file for every other wrong type.
 //!
 //! Source: `common/config.go` of GitLab Runner 13.12 to 19.3, tried with these versions.
 
-/// Tables by name, and their keys with types: s string, b boolean, i integer, S list of strings, O string or list of strings, M map of
-/// strings, * anything, {t} the table t, [t] a list of tables t.
+/// Tables by name, and their keys with types: s string, b boolean, i integer, S list of strings, O
+/// string or list of strings, M map of strings, * anything, {t} the table t, [t] a list of tables
+/// t.
 const TABLES: &[(&str, &str)] = &[
     (
         "config",

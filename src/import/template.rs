@@ -1,8 +1,9 @@
 //! Go templates around a TOML or a YAML: made readable without being rendered.
 //!
-//! What an expression stands for is masked by digits, which are a key, a value and a part of a string alike, so that every other
-//! character keeps its place. A line of actions only is blank. The body of `if` and `with` is read as if its condition held, that of `range`
-//! and of `else` is not.
+//! What an expression stands for is masked by digits, which are a key, a value and a part of a
+//! string alike, so that every other character keeps its place. A line of actions only is blank.
+//! The body of `if` and `with` is read as if its condition held, that of `range` and of `else` is
+//! not.
 
 use super::located::Lines;
 use std::ops::Range;
@@ -67,7 +68,8 @@ pub(super) fn mask(text: &str) -> Result<(String, Masks), usize> {
             }
         }
     };
-    // Blocks that are open: the word, the offset of their action, whether they began within a line, and where a part that is not read began.
+    // Blocks that are open: the word, the offset of their action, whether they began within a line,
+    // and where a part that is not read began.
     let mut open: Vec<(Word, usize, bool, Option<usize>)> = Vec::new();
     for action in &actions {
         let Range { start, end } = action.range.clone();

@@ -1,4 +1,5 @@
-//! Bytes to text, and what a text is before it is read: TOML, YAML, or something else that is refused by its name.
+//! Bytes to text, and what a text is before it is read: TOML, YAML, or something else that is
+//! refused by its name.
 
 use super::located::{Lines, small};
 use super::printable::{Sentence, say};
@@ -13,7 +14,8 @@ const FROM_HELM: &str = "helm -n NAMESPACE get values RELEASE | drydock import -
 /// How to get what a template renders to.
 pub(super) const RENDERED: &str = "helm -n NAMESPACE get manifest RELEASE | drydock import -";
 
-/// Why a file cannot be read, or a part of it is not what the runner reads. Line 0 is the file as a whole.
+/// Why a file cannot be read, or a part of it is not what the runner reads. Line 0 is the file as a
+/// whole.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Fault {
     pub(super) line: u32,
@@ -268,7 +270,8 @@ pub(super) fn format(name: &str, text: &str, is_stdin: bool) -> Result<Format, F
     }
 }
 
-/// Whether a line has a directive of a Terraform template, and not the format of a command (`%{http_code}`).
+/// Whether a line has a directive of a Terraform template, and not the format of a command
+/// (`%{http_code}`).
 fn is_directive(line: &str) -> bool {
     line.split("%{").skip(1).any(|rest| {
         let word: String = rest

@@ -8,7 +8,8 @@ use super::yaml;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Reads a TOML whose lines are at an origin. What the masks cover, and strings with an expression of a template or shell in them, are unknown.
+/// Reads a TOML whose lines are at an origin. What the masks cover, and strings with an expression
+/// of a template or shell in them, are unknown.
 pub(super) fn read(text: &str, origin: Origin, masks: &Masks) -> Result<Node, Vec<Fault>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let reader = Reader {
@@ -94,7 +95,8 @@ impl Reader<'_> {
             let key = found.trim_matches(['"', '\'']);
             let mut earlier = Vec::new();
             keys(table, key, range.start, &mut earlier);
-            // Of a table that is there twice only the second is left; the first one has the same header.
+            // Of a table that is there twice only the second is left; the first one has the same
+            // header.
             let header = || text.get(..start)?.rfind(line.trim());
             if let Some(first) = earlier.into_iter().max().or_else(header) {
                 return yaml::twice(key, self.span(first..first + 1), span);

@@ -1,4 +1,5 @@
-//! A `config.toml` as the runner understands it: what is in force, what it ignores without a word, what it refuses.
+//! A `config.toml` as the runner understands it: what is in force, what it ignores without a word,
+//! what it refuses.
 
 use super::located::{Entry, Node, Span, Value};
 use super::printable::{Kind, Printable, Sentence, say};
@@ -21,7 +22,8 @@ pub(super) struct Understood {
     pub(super) ignored: Vec<Ignored>,
     pub(super) refused: Vec<Fault>,
 }
-/// Reads a `config.toml` as the runner does; with `repair` misspelt keys are what was meant by them.
+/// Reads a `config.toml` as the runner does; with `repair` misspelt keys are what was meant by
+/// them.
 pub(super) fn understand(config: &Node, repair: bool) -> Understood {
     let mut reader = Reader {
         repair,

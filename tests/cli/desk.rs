@@ -63,7 +63,8 @@ pub fn policy(name: &str, spec: &str) -> String {
     )
 }
 
-/// A folder of the test's own, in which the binary runs, so that messages name files as the test does.
+/// A folder of the test's own, in which the binary runs, so that messages name files as the test
+/// does.
 pub struct Desk(TempDir);
 
 /// What a run left: snapshots show it as a terminal would, the streams apart.
@@ -119,7 +120,8 @@ impl Desk {
         }
     }
 
-    /// Runs `drydock mutate` on one file, with the policy that owns a hostname; nothing may go wrong.
+    /// Runs `drydock mutate` on one file, with the policy that owns a hostname; nothing may go
+    /// wrong.
     #[track_caller]
     pub fn mutate(&self, file: &str, output: &str) -> String {
         let ran = self.run(&format!("mutate -f {file} -p aliases.yaml -o {output}"));

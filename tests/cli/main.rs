@@ -1,4 +1,5 @@
-//! The command line as people and scripts meet it: the real binary, files in a folder of the test's own, exit codes, both streams.
+//! The command line as people and scripts meet it: the real binary, files in a folder of the test's
+//! own, exit codes, both streams.
 //!
 //! What is to be read as a whole is a snapshot beside the test, `tests/cli/snapshots/`.
 #![allow(

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 const LIVE: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: gitlab}}, hostnames: [gitlab.mylab.com]}]";
 const LABELLED: &str = "namespaceSelector: {matchLabels: {team: a}}, hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}]";
 
-/// Runs with a policy on a pod whose one alias is 10.0.0.216, and returns the aliases that it then has.
+/// Runs with a policy on a pod whose one alias is 10.0.0.216, and returns the aliases that it then
+/// has.
 #[track_caller]
 fn aliases(spec: &str, flags: &str) -> Value {
     let desk = Desk::new();

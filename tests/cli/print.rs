@@ -68,7 +68,8 @@ fn the_schema_is_structural() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `kubectl explain` prints them. Items of lists and values of maps are described with the field that holds them.
+/// `kubectl explain` prints them. Items of lists and values of maps are described with the field
+/// that holds them.
 #[test]
 fn every_field_is_described() {
     let mut silent = Vec::new();
@@ -93,8 +94,8 @@ fn a_null_is_an_absent_field() {
     });
 }
 
-/// A rule without words of its own is shown as its expression. What is no longer than so many characters or items has a cost that
-/// can be estimated.
+/// A rule without words of its own is shown as its expression. What is no longer than so many
+/// characters or items has a cost that can be estimated.
 #[test]
 fn every_rule_says_what_is_wrong_and_is_about_something_bounded() {
     let mut rules = 0;

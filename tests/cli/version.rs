@@ -1,4 +1,5 @@
-//! `drydock version` without a cluster, and drydock as a plugin of kubectl. With a cluster: `tests/cluster/doctor.rs`.
+//! `drydock version` without a cluster, and drydock as a plugin of kubectl. With a cluster:
+//! `tests/cluster/doctor.rs`.
 
 use super::desk::Desk;
 use assert_cmd::cargo::cargo_bin;

@@ -1,8 +1,8 @@
 //! A real API server with its own etcd: shared by all tests of this process, or of one test.
 //!
 //! There is no controller manager, scheduler or kubelet: pods stay Pending, deleted namespaces
-//! stay, and a Service has no endpoints. The ServiceAccount admission plugin is off, so that a namespace
-//! can be used at once.
+//! stay, and a Service has no endpoints. The ServiceAccount admission plugin is off, so that a
+//! namespace can be used at once.
 
 use crate::call::{self, Answer};
 use crate::guarded::{Guarded, guarded};

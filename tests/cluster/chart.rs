@@ -1,4 +1,5 @@
-//! The Helm chart, with the real helm: what it renders, which values it takes, and releases at a real API server.
+//! The Helm chart, with the real helm: what it renders, which values it takes, and releases at a
+//! real API server.
 
 mod dry_run;
 mod release;

@@ -1,4 +1,5 @@
-//! `drydock doctor` at a real API server: a healthy cluster, each fault, no rights, nothing installed, no answer.
+//! `drydock doctor` at a real API server: a healthy cluster, each fault, no rights, nothing
+//! installed, no answer.
 
 use crate::api_server::ApiServer;
 use crate::call::{self, Answer, DryRun, apply, create_pod, get, patch};
@@ -91,7 +92,8 @@ fn own_address() -> std::net::IpAddr {
     socket.local_addr().unwrap().ip()
 }
 
-/// An installation that answers behind its Service, two replicas as far as the API server can see, a policy, a runner, a namespace.
+/// An installation that answers behind its Service, two replicas as far as the API server can see,
+/// a policy, a runner, a namespace.
 struct Cluster {
     api: ApiServer,
     admin: Client,
@@ -212,7 +214,8 @@ async fn namespace(admin: &Client, name: &str, labels: Value) {
         .object();
 }
 
-/// A runner as GitLab's chart makes one; the ServiceAccount is the one of [`Identity::Runner`], with all rights.
+/// A runner as GitLab's chart makes one; the ServiceAccount is the one of [`Identity::Runner`],
+/// with all rights.
 async fn runner(admin: &Client) {
     namespace(admin, "gitlab-runner", json!({})).await;
     let config = "[[runners]]\n[runners.kubernetes]\nnamespace = \"ci\"\n[runners.kubernetes.retry_limits]\n\"failed calling webhook\" = 10\n";
@@ -402,7 +405,8 @@ async fn a_healthy_cluster_and_one_fault_after_the_other() {
 async fn a_bundle_of_another_authority_is_found_by_the_api_servers_own_words() {
     let cluster = Cluster::start().await;
     let admin = &cluster.admin;
-    // drydock's own account may do it, and heals it again; so drydock has to be away from the configuration.
+    // drydock's own account may do it, and heals it again; so drydock has to be away from the
+    // configuration.
     let other = base64_of(&Certificate::new().authority);
     let webhooks = get(admin, CONFIGURATION).await.object()["webhooks"].clone();
     let index = webhooks

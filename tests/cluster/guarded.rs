@@ -1,8 +1,8 @@
 //! A process that ends with the test process, even if that panics or gets SIGKILL.
 //!
 //! A shell starts it and reads from an empty pipe. The kernel closes the pipe with the test
-//! process, and the shell kills the child. Both have their own process group, so Ctrl-C in a terminal ends
-//! the test process only, and them through the pipe.
+//! process, and the shell kills the child. Both have their own process group, so Ctrl-C in a
+//! terminal ends the test process only, and them through the pipe.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};

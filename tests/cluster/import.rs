@@ -1,4 +1,5 @@
-//! `drydock import` at a real API server: from a chart's values to a repaired pod, and from what the cluster has.
+//! `drydock import` at a real API server: from a chart's values to a repaired pod, and from what
+//! the cluster has.
 
 use crate::api_server::shared;
 use crate::call::{DryRun, call, create_pod};
@@ -63,7 +64,8 @@ fn mounted<'p>(pod: &'p Value, container: &str, path: &str) -> Option<&'p Value>
         .find(|volume| volume["name"] == mount["name"])
 }
 
-/// The commands of the README, in its order: import, check, apply, label; then a runner creates a job pod.
+/// The commands of the README, in its order: import, check, apply, label; then a runner creates a
+/// job pod.
 #[tokio::test]
 async fn a_charts_values_become_the_policy_that_repairs_a_runners_pod() {
     let api = shared().await;

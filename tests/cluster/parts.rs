@@ -1,8 +1,9 @@
 //! The programs that the tests need of Kubernetes: etcd, kube-apiserver, kubectl, and helm.
 //!
-//! `KUBEBUILDER_ASSETS`, the field's variable for a directory that holds the first three, goes first, and `HELM`, the path of a helm 4,
-//! for the last, which that directory may hold too. What is not given is built, once,
-//! from the Go modules in `tests/apiserver`, whose `go.mod` has their versions, to `apiserver` in cargo's target directory.
+//! `KUBEBUILDER_ASSETS`, the field's variable for a directory that holds the first three, goes
+//! first, and `HELM`, the path of a helm 4, for the last, which that directory may hold too. What
+//! is not given is built, once, from the Go modules in `tests/apiserver`, whose `go.mod` has their
+//! versions, to `apiserver` in cargo's target directory.
 
 use std::fmt::Display;
 use std::fs::{self, File};

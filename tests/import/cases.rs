@@ -1,4 +1,5 @@
-//! The published configurations of `tests/fixtures/config`: policy, findings with their lines, and text that is never printed.
+//! The published configurations of `tests/fixtures/config`: policy, findings with their lines, and
+//! text that is never printed.
 
 use crate::desk::{Imported, imported};
 

@@ -77,7 +77,8 @@ impl Imported {
         assert_eq!(specs, expected, "\n{}\n{}", self.policies, self.text);
     }
 
-    /// Asserts that a group has a finding at a line (of the first file, if none is named) with these words.
+    /// Asserts that a group has a finding at a line (of the first file, if none is named) with
+    /// these words.
     #[track_caller]
     pub fn assert_finding(&self, group: &str, line: u64, words: &[&str]) {
         let findings = self.report[group].as_array().unwrap();

@@ -4,7 +4,8 @@ use crate::desk::{imported, one};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// The text after a unified diff of it, applied as `patch` does: by its line numbers, each line checked.
+/// The text after a unified diff of it, applied as `patch` does: by its line numbers, each line
+/// checked.
 pub fn applied(text: &str, diff: &str) -> String {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     let mut moved: isize = 0;

@@ -1,4 +1,5 @@
-//! The policy of an import, applied to the pod that this config makes, gives the pod that the hand-made fix makes.
+//! The policy of an import, applied to the pod that this config makes, gives the pod that the
+//! hand-made fix makes.
 
 use crate::desk::one;
 use crate::judged::{judge, patched};
@@ -117,7 +118,8 @@ impl Config {
         volumes
     }
 
-    /// What a person would write in its place: the emptyDir of GitLab's documentation where the Secret was.
+    /// What a person would write in its place: the emptyDir of GitLab's documentation where the
+    /// Secret was.
     fn fixed(&self) -> Self {
         let certs = if self.certs == Certs::Secret {
             Certs::EmptyDir
@@ -132,7 +134,8 @@ impl Config {
     }
 }
 
-/// The pod that a runner makes of a configuration for a job with dind: every volume in every container, its own alias first.
+/// The pod that a runner makes of a configuration for a job with dind: every volume in every
+/// container, its own alias first.
 fn pod(text: &str, storage_limit: bool) -> Value {
     let table: Vec<&str> = text.lines().collect();
     let (mut volumes, mut mounts, mut aliases) = (

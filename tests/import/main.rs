@@ -1,4 +1,5 @@
-//! `drydock import`: published configurations with what is right for each, two properties, and files that cannot be read.
+//! `drydock import`: published configurations with what is right for each, two properties, and
+//! files that cannot be read.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

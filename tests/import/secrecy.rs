@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
 
-/// Keys whose values are hostnames, addresses, names, paths, images or label keys, or decide how a runner is read.
+/// Keys whose values are hostnames, addresses, names, paths, images or label keys, or decide how a
+/// runner is read.
 const PRINTED: [&str; 30] = [
     "ip",
     "hostnames",

@@ -1,4 +1,5 @@
-//! The pods: as nobody, with nothing to write to, found by all that has to find them, and started with flags that drydock takes.
+//! The pods: as nobody, with nothing to write to, found by all that has to find them, and started
+//! with flags that drydock takes.
 
 use crate::objects::{base, component, list, one, parse, selects, texts};
 use clap::{CommandFactory as _, Parser as _};
@@ -76,7 +77,8 @@ fn everything_that_has_to_find_the_pods_finds_them() {
     );
     for selector in &selectors {
         assert!(selects(selector, labels), "{selector}");
-        // It is the same for every version: a Deployment's selector cannot change, and a rollout has pods of two.
+        // It is the same for every version: a Deployment's selector cannot change, and a rollout
+        // has pods of two.
         assert_eq!(
             *selector,
             json!({"app.kubernetes.io/instance": "drydock", "app.kubernetes.io/name": "drydock"})
@@ -171,7 +173,8 @@ fn on_openshift_no_user_is_fixed() {
     }
 }
 
-/// With the environment of the base and of the components, for which it is enough that a flag has it.
+/// With the environment of the base and of the components, for which it is enough that a flag has
+/// it.
 #[test]
 fn drydock_takes_what_it_is_started_with() {
     let host_network = component("host-network");

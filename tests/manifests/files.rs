@@ -98,7 +98,8 @@ fn every_kustomization_names_the_files_that_lie_beside_it() {
     assert_eq!(seen, 10);
 }
 
-/// What drydock or cert-manager fills in would be a difference for every tool that compares a cluster with the files.
+/// What drydock or cert-manager fills in would be a difference for every tool that compares a
+/// cluster with the files.
 #[test]
 fn no_file_has_a_ca_bundle_or_the_content_of_a_secret() {
     for file in below(&folder()) {
@@ -120,7 +121,8 @@ fn no_file_has_a_ca_bundle_or_the_content_of_a_secret() {
     }
 }
 
-/// kubectl cannot map an object whose definition comes in the same call: it makes the definition, and fails.
+/// kubectl cannot map an object whose definition comes in the same call: it makes the definition,
+/// and fails.
 #[test]
 fn the_installation_has_no_object_of_its_own_definition() {
     for object in base() {

@@ -1,4 +1,5 @@
-//! The files under `manifests/`: they are the printed ones, they fit together, and drydock runs as nobody with no rights to spare.
+//! The files under `manifests/`: they are the printed ones, they fit together, and drydock runs as
+//! nobody with no rights to spare.
 //!
 //! What needs Helm or an API server is in `tests/cluster`.
 #![allow(

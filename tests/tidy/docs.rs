@@ -9,12 +9,16 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "certs/README.md",
     "docs/ARCHITECTURE.md",
+    "docs/doctor.md",
+    "docs/import.md",
     "docs/install.md",
     "docs/limits.md",
     "docs/metrics.md",
     "docs/operations.md",
     "docs/rules.md",
     "docs/runbook.md",
+    "docs/slo.md",
+    "docs/testing-policies.md",
     "manifests/chart/README.md",
 ];
 

@@ -14,6 +14,7 @@
     reason = "the modules of a test are nobody's library"
 )]
 
+mod dependencies;
 mod docs;
 mod files;
 mod rules;
@@ -448,6 +449,30 @@ fn no_source_file_is_too_long_to_read() {
         &long,
         "split it by reason to change, at most 450 lines a file",
     );
+}
+
+#[test]
+fn comments_fit_in_100_columns() {
+    let mut wide = Vec::new();
+    for folder in ["src", "tests", "benches", "fuzz"] {
+        for path in files_below(&root().join(folder)) {
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (index, line) in text.lines().enumerate() {
+                let comment = line.trim_start();
+                // A link cannot be broken.
+                let is_wide = comment.starts_with("//")
+                    && !comment.contains("https://")
+                    && line.chars().count() > 100;
+                if is_wide {
+                    wide.push(format!("{}:{}", relative(&path), index + 1));
+                }
+            }
+        }
+    }
+    assert_none(&wide, "wrap the comment");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Log lines that stderr does not take are dropped and counted, and delay no review. The level changes
-//! at run time.
+//! Log lines that stderr does not take are dropped and counted, and delay no review. The level
+//! changes at run time.
 
 use crate::client::{Answer, Plain, request};
 use crate::process::{FREE_PORTS, Server, drydock, eventually};

@@ -130,7 +130,8 @@ impl Paint {
     }
 }
 
-/// Breaks a text between words; a longer word has a line of its own. Control characters, which texts of others may have, go.
+/// Breaks a text between words; a longer word has a line of its own. Control characters, which
+/// texts of others may have, go.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let clean: String = text

@@ -1,4 +1,5 @@
-//! Questions to the API server within one time limit; an answer that does not come is a fact like any other.
+//! Questions to the API server within one time limit; an answer that does not come is a fact like
+//! any other.
 
 use crate::diagnose::facts::{Read, Reason, Unread};
 use anyhow::{Context as _, anyhow};

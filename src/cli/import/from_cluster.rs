@@ -1,6 +1,8 @@
-//! `--from-cluster`: ConfigMaps that hold the configuration of runners, and the Deployments that mount them, as one List.
+//! `--from-cluster`: ConfigMaps that hold the configuration of runners, and the Deployments that
+//! mount them, as one List.
 //!
-//! Secrets are neither listed nor read: a runner whose configuration is in one is named by its Deployment, with the command to run.
+//! Secrets are neither listed nor read: a runner whose configuration is in one is named by its
+//! Deployment, with the command to run.
 
 use anyhow::Context as _;
 use k8s_openapi::api::apps::v1::Deployment;

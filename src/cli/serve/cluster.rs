@@ -24,7 +24,8 @@ use tokio::sync::watch;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Namespaces")]
 pub(super) struct OptInFlags {
-    /// Value of a namespace's label drydock.dev/job-pods with which its pods are changed; Events are written to these namespaces only
+    /// Value of a namespace's label drydock.dev/job-pods with which its pods are changed; Events
+    /// are written to these namespaces only
     #[arg(
         long,
         value_name = "VALUE",
@@ -34,7 +35,8 @@ pub(super) struct OptInFlags {
     )]
     opt_in_value: String,
 
-    /// Beginning of the names of namespaces that GitLab Runner creates for each job, where a webhook selects these by name
+    /// Beginning of the names of namespaces that GitLab Runner creates for each job, where a
+    /// webhook selects these by name
     #[arg(
         long,
         value_name = "PREFIX",
@@ -78,7 +80,8 @@ fn respect_no_proxy(config: &mut Config) {
     }
 }
 
-/// Finds the API server as every client does: a kubeconfig, or the ServiceAccount of the pod. Nothing is asked of it yet.
+/// Finds the API server as every client does: a kubeconfig, or the ServiceAccount of the pod.
+/// Nothing is asked of it yet.
 pub(super) async fn client() -> anyhow::Result<Client> {
     // The error's own text has its causes already, and would have each of them again.
     let mut config = Config::infer().await.map_err(|error| {

@@ -1,4 +1,5 @@
-//! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret, trusted through the `caBundle`.
+//! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret,
+//! trusted through the `caBundle`.
 
 use super::Serve;
 use crate::cluster::ca::{self, Issued, Lifetimes, Settings};
@@ -68,7 +69,8 @@ pub(super) struct ManagedFlags {
     #[arg(long, value_name = "HOURS", default_value = "24", value_parser = hours, env = "DRYDOCK_CERTIFICATE_HOURS")]
     certificate_hours: Duration,
 
-    /// How long a new authority is in the caBundle before it signs: every API server has to have seen it
+    /// How long a new authority is in the caBundle before it signs: every API server has to have
+    /// seen it
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = super::seconds, env = "DRYDOCK_CA_OVERLAP_SECONDS")]
     ca_overlap_seconds: Duration,
 }
@@ -127,7 +129,8 @@ pub(super) fn keep(
     }))
 }
 
-/// Returns the work of telling once that the Secret of an earlier self-managed authority is still there.
+/// Returns the work of telling once that the Secret of an earlier self-managed authority is still
+/// there.
 pub(super) fn tell_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
     let namespace = flags.own_namespace.clone();
     let (secret, configuration) = (

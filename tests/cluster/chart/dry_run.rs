@@ -1,4 +1,5 @@
-//! Each rendering, tried at the API server: it takes every object, with no field that it does not know.
+//! Each rendering, tried at the API server: it takes every object, with no field that it does not
+//! know.
 
 use super::rendered;
 use super::rendering::COMPONENTS;

@@ -1,4 +1,5 @@
-//! A release at a real API server, with the processes that the Deployment's pods would run: nothing here makes pods.
+//! A release at a real API server, with the processes that the Deployment's pods would run: nothing
+//! here makes pods.
 
 use super::{CHART, Said, run};
 use crate::api_server::ApiServer;
@@ -83,7 +84,8 @@ impl<'a> Release<'a> {
         path
     }
 
-    /// Starts what a pod of the Deployment would run, as its ServiceAccount and with its arguments and environment.
+    /// Starts what a pod of the Deployment would run, as its ServiceAccount and with its arguments
+    /// and environment.
     pub(super) async fn start_pod(&self, pod: &str) -> Drydock {
         let deployment = self.object("apis/apps/v1", "deployments").await;
         let spec = &deployment["spec"]["template"]["spec"];

@@ -42,7 +42,8 @@ async fn repaired(api: &ApiServer, namespace: &str) -> Answer {
     eventually("a job pod is repaired", PATIENCE, create, is_repaired).await
 }
 
-/// Kinds of which the API server itself makes objects: for each group of a definition, each address of a Service.
+/// Kinds of which the API server itself makes objects: for each group of a definition, each address
+/// of a Service.
 const OF_THE_API_SERVER: &[&str] = &[
     "apiservices.apiregistration.k8s.io",
     "events",
@@ -102,7 +103,8 @@ async fn one_command_installs_it_and_a_job_pod_is_repaired_through_upgrade_and_r
     release.helm(&["uninstall", "ci"]).printed();
     let after = everything(&api);
     let left: Vec<&String> = after.difference(&before).collect();
-    // Helm deletes neither a namespace nor a definition; the latter has a command in the chart's README.
+    // Helm deletes neither a namespace nor a definition; the latter has a command in the chart's
+    // README.
     assert_eq!(
         left,
         [
@@ -200,7 +202,8 @@ async fn namespaces_that_a_runner_makes_for_a_job_are_reached_by_their_name() {
     assert!(!metrics.contains("reason=\"not-opted-in\"} 1"), "{metrics}");
 }
 
-/// The pods of `helm test` are made by nobody here, so their command is run as their ServiceAccount, by kubectl.
+/// The pods of `helm test` are made by nobody here, so their command is run as their
+/// ServiceAccount, by kubectl.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_test_of_the_chart_succeeds_only_where_drydock_answers() {
     let api = api_server().await;

@@ -267,7 +267,8 @@ fn settings_reach_the_objects_that_they_are_about() {
     }
 }
 
-/// The authority of a certificate of one's own is in both webhooks, base64 as the API server takes it.
+/// The authority of a certificate of one's own is in both webhooks, base64 as the API server takes
+/// it.
 #[test]
 fn an_own_certificate_comes_with_its_authority() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -297,7 +298,8 @@ fn an_own_certificate_comes_with_its_authority() {
     }
 }
 
-/// P1: namespaces that GitLab Runner makes for a job, by their name; one that is labelled is another webhook's.
+/// P1: namespaces that GitLab Runner makes for a job, by their name; one that is labelled is
+/// another webhook's.
 #[test]
 fn namespaces_per_job_are_selected_by_their_name() {
     for (mode, path, policy) in [
