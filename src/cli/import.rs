@@ -52,7 +52,7 @@ enum Format {
 }
 
 impl Import {
-    pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         let mut read = Vec::new();
         let mut exit = Exit::Good;
         if self.from_cluster {
@@ -70,9 +70,12 @@ impl Import {
                 Ok(bytes) => read.push((path.display().to_string(), bytes, is_stdin)),
                 Err(error) => {
                     exit = Exit::Error;
-                    writeln!(talk, "error: {}: {error}", path.display())?;
+                    writeln!(stderr, "error: {}: {error}", path.display())?;
                 }
             }
+        }
+        if read.is_empty() {
+            return Ok(exit);
         }
         let inputs = read.iter().map(|(name, bytes, is_stdin)| Input {
             name,
@@ -85,7 +88,7 @@ impl Import {
             Format::Md => ReportFormat::Markdown,
             Format::Json => ReportFormat::Json,
         };
-        talk.write_all(outcome.report.render(format).as_bytes())?;
+        stderr.write_all(outcome.report.render(format).as_bytes())?;
         if !outcome.is_complete || exit == Exit::Error {
             return Ok(Exit::Error);
         }
