@@ -85,13 +85,16 @@ impl Replica {
         }
     }
 
-    /// Waits for its first certificate.
+    /// Waits for its first certificate, and for the port, which opens after it.
     pub(crate) async fn ready(&self) -> Issued {
         let mut issued = self.issued.clone();
         let first = issued.wait_for(Option::is_some);
         let first = tokio::time::timeout(crate::wait::PATIENCE, first).await;
         let first = first.expect("a certificate is issued in time");
-        first.unwrap().clone().unwrap()
+        let first = first.unwrap().clone().unwrap();
+        let listens = async || tokio::net::TcpStream::connect(self.address).await.is_ok();
+        crate::wait::eventually("the port is open", crate::wait::PATIENCE, listens).await;
+        first
     }
 
     /// What it serves now, if anything.

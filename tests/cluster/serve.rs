@@ -184,7 +184,8 @@ pub(crate) struct Certificate {
 impl Certificate {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        certs(directory.path(), &["127.0.0.1"]);
+        // With a cluster, the certificate must also name the Service.
+        certs(directory.path(), &["127.0.0.1", "drydock.drydock.svc"]);
         Self {
             authority: fs::read_to_string(directory.path().join("ca.crt")).unwrap(),
             directory,
