@@ -226,9 +226,11 @@ fn read(files: &[File], report: &mut Report) -> Read {
                     continue;
                 };
                 runner.is_generated |= !source.lasts || file.is_stdin;
-                if runner.namespace.name.is_none() {
+                // The variable decides where the file does not, before the release's namespace.
+                if node.find(&["kubernetes", "namespace"]).is_none() {
                     let name = file.variable(source, "KUBERNETES_NAMESPACE");
-                    runner.namespace.name = name.and_then(|name| Printable::new(Kind::Name, &name));
+                    let name = name.and_then(|name| Printable::new(Kind::Name, &name));
+                    runner.namespace.name = name.or(runner.namespace.name);
                 }
                 read.runners.push(runner);
                 read.sources.push((source.file, number));

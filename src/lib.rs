@@ -1,8 +1,8 @@
 //! A mutating admission webhook that repairs GitLab CI job pods when they are created.
 //!
-//! A mutation is a subtraction: **desired − actual = changes**. Policies fold to the desired state of
-//! a pod; the rules compare it with the pod and return changes and findings. Everything else is a
-//! rendering of these: a JSON Patch for the API server, sentences for people, names for metrics.
+//! A mutation is a subtraction: **desired − actual = changes**. Policies fold to the desired state
+//! of a pod; the rules compare it with the pod and return changes and findings. Everything else is
+//! a rendering of these: a JSON Patch for the API server, sentences for people, names for metrics.
 //! The webhook, the command line and the tests call one function, [`core::verdict::judge`].
 //!
 //! ```text

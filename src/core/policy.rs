@@ -1,8 +1,8 @@
 //! Policies as the rules use them. A [`Policy`] is only made by parsing, so it is valid.
 //!
 //! ```text
-//! text ─► document::split ─► schema::check ─► parse ─► Policy ─► set::PolicySet ─► Desired (per pod)
-//!                              └── errors of the file, with fields ──────────┘
+//! text ─► document::split ─► schema::check ─► parse ─► Policy ─► set::PolicySet ─► Desired
+//!                                 └───────────┴─► errors, with their fields
 //! ```
 //!
 //! Parsing collects every error.

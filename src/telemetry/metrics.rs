@@ -15,8 +15,7 @@ use super::LogLevel;
 use crate::core::admission::Record;
 use labels::Labels;
 use late::OptionalGauge;
-use prometheus_client::encoding::EncodeMetric;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeMetric, text::encode};
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,8 +28,7 @@ use std::time::Duration;
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges = Family<Labels<1>, Gauge>;
 
-/// The commit that this program was built from: `DRYDOCK_COMMIT` at build time, which the image and
-/// releases set.
+/// The commit of this program: `DRYDOCK_COMMIT` at build time, which the image and releases set.
 pub const COMMIT: &str = match option_env!("DRYDOCK_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
@@ -221,7 +219,7 @@ impl Metrics {
                 policy_sets: single(
                     all,
                     "policy_sets",
-                    "Policy sets that were compiled and published; events within 100 ms share one",
+                    "Policy sets that were published; events within 100 ms share one",
                     Counter::default(),
                 ),
             },

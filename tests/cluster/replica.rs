@@ -93,7 +93,7 @@ impl Replica {
         let first = first.expect("a certificate is issued in time");
         let first = first.unwrap().clone().unwrap();
         let listens = async || tokio::net::TcpStream::connect(self.address).await.is_ok();
-        crate::wait::eventually("the port is open", crate::wait::PATIENCE, listens).await;
+        crate::wait::eventually("the port is open", crate::wait::PATIENCE, listens, |it| *it).await;
         first
     }
 
