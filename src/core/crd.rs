@@ -1,7 +1,7 @@
 //! The custom resource `JobPodPolicy`: types, defaults and schema.
 //!
 //! The doc comments of the fields are the texts of `kubectl explain jobpodpolicy.spec`. serde and
-//! schemars derive types and defaults. [`constraints`] adds formats and limits of single fields,
+//! schemars derive types and defaults. `constraints` adds formats and limits of single fields,
 //! and `rules` CEL rules over several fields, so that the API server rejects an invalid policy when
 //! it is written. [`crate::core::policy`] parses these types, and checks policy files with the same
 //! schema.

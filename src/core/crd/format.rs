@@ -2,7 +2,7 @@
 //!
 //! A [`Format`] is a list of regular expressions with messages. It becomes a CEL rule in the
 //! schema, so that the API server rejects other values, and `drydock check` runs the same
-//! expressions and prints the same messages. [`super::constraints`] assigns formats to fields.
+//! expressions and prints the same messages. `super::constraints` assigns formats to fields.
 //!
 //! The expressions use the syntax that RE2 (in CEL) and the `regex` crate share, and CEL functions
 //! of Kubernetes 1.30: its CEL library has no `isIP` and no `format` yet.
