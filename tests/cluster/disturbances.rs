@@ -206,7 +206,7 @@ async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired
     let mut disturbed = Disturbed::start().await;
     for (file, what) in [
         ("tests/versions/174a963/crd.yaml", "rolled back to 174a963"),
-        ("manifests/crd.yaml", "upgraded again"),
+        ("manifests/chart/crds/jobpodpolicies.yaml", "upgraded again"),
     ] {
         let apply = ["apply", "--server-side", "--force-conflicts", "-f", file];
         disturbed.servers.api.kubectl(&apply).printed();

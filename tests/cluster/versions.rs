@@ -63,7 +63,7 @@ async fn delete(admin: &Client, name: &str) {
 
 /// The definition of a version that has one field more.
 pub(crate) fn definition_of_the_next_version() -> Value {
-    let text = std::fs::read_to_string("manifests/crd.yaml").unwrap();
+    let text = std::fs::read_to_string("manifests/chart/crds/jobpodpolicies.yaml").unwrap();
     let mut definition: Value = serde_saphyr::from_str(&text).unwrap();
     let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["properties"]["spec"]["properties"]["future"] = json!({"type": "string"});
@@ -203,7 +203,7 @@ async fn f5_policies_of_174a963_are_read_under_both_definitions() {
     let scope = api.scope("versions").await;
     let admin = &scope.admin;
     let old = std::fs::read_to_string("tests/versions/174a963/crd.yaml").unwrap();
-    let new = std::fs::read_to_string("manifests/crd.yaml").unwrap();
+    let new = std::fs::read_to_string("manifests/chart/crds/jobpodpolicies.yaml").unwrap();
     let [old, new]: [Value; 2] = [old, new].map(|text| serde_saphyr::from_str(&text).unwrap());
     install_definition(&api, admin, &old).await;
     let specs = std::fs::read_to_string("tests/versions/174a963/specs.yaml").unwrap();
