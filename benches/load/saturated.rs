@@ -28,11 +28,11 @@ fn cases() -> [Case; 7] {
     };
     let fixture = |name, file, target| case(name, bodies::fixture(file), target);
     [
-        fixture("real", "runner/19.3.0-secret-certs", Some(1.5)),
-        fixture("typical", "typical", Some(1.45)),
-        fixture("small", "small", Some(1.6)),
+        fixture("real", "runner/19.3.0-secret-certs", Some(3.0)),
+        fixture("typical", "typical", Some(3.0)),
+        fixture("small", "small", None),
         fixture("full", "full", None),
-        fixture("no match: not a job pod", "nomatch", Some(1.45)),
+        fixture("no match: not a job pod", "nomatch", Some(2.0)),
         fixture(
             "no dind: a job pod without",
             "runner/19.3.0-no-services",
@@ -40,7 +40,7 @@ fn cases() -> [Case; 7] {
         ),
         Case {
             connections: CONNECTIONS / 2,
-            ..case("huge", bodies::huge(), Some(1.25))
+            ..case("huge", bodies::huge(), None)
         },
     ]
 }

@@ -16,7 +16,8 @@
 //! - At `body_memory`, the connection that holds most: an incomplete body, a complete body whose
 //!   request waits, or a response that its client does not read.
 //!
-//! An evicted request gets HTTP 500 with `Retry-After`, which the API server retries.
+//! A request that is evicted while its body arrives or while it waits gets HTTP 500 with
+//! `Retry-After`, which the API server retries.
 
 mod timed_stream;
 
@@ -205,6 +206,7 @@ impl Shared {
     }
 
     fn evict(&self, status: &mut Status, reason: Evicted) {
+        tracing::debug!(%reason, phase = ?status.phase, "connection evicted");
         status.evicted = Some(reason);
         match status.phase {
             // The request is answered with an error.

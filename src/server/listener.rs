@@ -111,8 +111,12 @@ pub(super) async fn serve(
             () = &mut stop => break,
         };
         // At the limit, and every connection is answering: the API server tries again.
-        let Ok(connection) = connections.admit() else {
-            continue;
+        let connection = match connections.admit() {
+            Ok(connection) => connection,
+            Err(reason) => {
+                tracing::debug!(%reason, "connection not accepted");
+                continue;
+            }
         };
         let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
         let task = tokio::spawn(handle(stream, tls, router, connection.clone(), watcher));
@@ -127,7 +131,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::debug!(%error, "a connection was not accepted");
+                tracing::debug!(%error, "connection not accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -157,7 +161,8 @@ async fn handle(
             tracing::debug!(%error, "TLS handshake failed");
             handshake_failure(&error)
         }
-        Err(_) => {
+        Err(error) => {
+            tracing::debug!(%error, "TLS handshake failed");
             connection.metrics().limit_hit(Limit::HandshakeTime);
             HandshakeFailure::Timeout
         }
@@ -180,7 +185,7 @@ async fn serve_http(
         if error.is_parse() && connection.is_webhook() {
             connection.metrics().other_request(OtherRequest::NotHttp);
         }
-        tracing::debug!(%error, "a connection failed");
+        tracing::debug!(%error, "connection failed");
     }
 }
 

@@ -200,6 +200,12 @@ impl ApiServer {
         self.start().await;
     }
 
+    /// The number of its process.
+    #[allow(dead_code, reason = "for the benchmark, which reads its CPU time")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.as_ref().unwrap().pid()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

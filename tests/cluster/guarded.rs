@@ -69,6 +69,12 @@ impl Guarded {
         }
     }
 
+    /// The number of the process itself, not of the shell.
+    #[allow(dead_code, reason = "for the benchmark, which reads its CPU time")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Its stderr, where that is piped.
     pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
         self.shell.stderr.take()

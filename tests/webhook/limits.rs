@@ -270,6 +270,25 @@ fn f2_an_idle_connection_is_closed_after_idle_seconds_and_no_sooner() {
 }
 
 #[test]
+fn the_log_says_at_level_debug_why_a_connection_is_closed() {
+    let limits = [
+        "--idle-seconds",
+        SHORT,
+        "--handshake-seconds",
+        SHORT,
+        "--max-connections",
+        "2",
+    ];
+    let server = Server::start(&[&["--log-level", "debug"], &limits[..]].concat());
+    let _idle = server.connect();
+    let _silent = Plain::connect(server.webhook).unwrap();
+    server.wait_for_words(&["client timed out", "idle-time"]);
+    server.wait_for_words(&["TLS handshake failed", "deadline has elapsed"]);
+    let _crowd = [(); 3].map(|()| Plain::connect(server.webhook).unwrap());
+    server.wait_for_words(&["connection evicted", "too many connections", "Handshake"]);
+}
+
+#[test]
 fn f2_a_client_that_reads_no_answers_is_closed() {
     let server = Server::start(&["--idle-seconds", SHORT]);
     let mut deaf = server.connect();

@@ -42,6 +42,7 @@ impl<S> TimedStream<S> {
             self.timer.as_mut().reset(deadline);
         }
         ready!(self.timer.as_mut().poll(cx));
+        tracing::debug!(limit = limit.name(), "client timed out");
         self.connection.metrics().limit_hit(limit);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

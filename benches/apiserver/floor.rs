@@ -1,0 +1,115 @@
+//! The floor: a webhook that answers a constant for each path, and does nothing else.
+
+use crate::serve::Certificate;
+use axum::Router;
+use axum::extract::Path;
+use axum_server::tls_rustls::RustlsConfig;
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A running webhook on a thread of its own, until the process ends.
+pub(crate) struct Floor {
+    address: SocketAddr,
+    certificate: Certificate,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By path, the text of an AdmissionReview before and after the `uid`.
+    answers: HashMap<String, (String, String)>,
+    last_review: String,
+}
+
+impl Floor {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let certificate = Certificate::new();
+        let tls = RustlsConfig::from_pem_file(certificate.file(), certificate.key_file());
+        let tls = tls.await.unwrap();
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = state.clone();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let router = Router::new().route(
+                "/{path}",
+                axum::routing::post(async move |Path(path): Path<String>, review: String| {
+                    let answer = shared.lock().unwrap().answer(&path, review);
+                    ([("Content-Type", "application/json")], answer)
+                }),
+            );
+            runtime.block_on(async {
+                let server = axum_server::from_tcp_rustls(listener, tls).unwrap();
+                server.serve(router.into_make_service()).await.unwrap();
+            });
+        });
+        Self {
+            address,
+            certificate,
+            state,
+        }
+    }
+
+    /// Answers reviews at a path with this AdmissionReview; its `uid` is replaced.
+    pub(crate) fn answers(&self, path: &str, answer: &str) {
+        let (before, after) = answer.split_once(uid(answer)).unwrap();
+        let halves = (before.to_owned(), after.to_owned());
+        self.state
+            .lock()
+            .unwrap()
+            .answers
+            .insert(slug(path), halves);
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}/{}", self.address, slug(path))
+    }
+
+    /// The authority of its certificate, PEM.
+    pub(crate) fn authority(&self) -> &str {
+        &self.certificate.authority
+    }
+
+    pub(crate) fn last_review(&self) -> String {
+        self.state.lock().unwrap().last_review.clone()
+    }
+}
+
+impl State {
+    fn answer(&mut self, path: &str, review: String) -> String {
+        let uid = uid(&review);
+        let answer = match self.answers.get(path) {
+            Some((before, after)) => format!("{before}{uid}{after}"),
+            None => format!(
+                r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{uid}","allowed":true}}}}"#
+            ),
+        };
+        self.last_review = review;
+        answer
+    }
+}
+
+/// The first `uid` of a review or an answer: that of the request, which precedes the object.
+fn uid(review: &str) -> &str {
+    let (_, rest) = review.split_once(r#""uid":""#).unwrap();
+    rest.split_once('"').unwrap().0
+}
+
+/// A name as a path segment and as a part of object names.
+pub(crate) fn slug(name: &str) -> String {
+    let mut slug: String = name
+        .to_lowercase()
+        .split(|character: char| !character.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("-");
+    slug.truncate(50);
+    slug.trim_end_matches('-').to_owned()
+}
