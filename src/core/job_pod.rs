@@ -8,7 +8,7 @@
 pub(crate) mod dind;
 pub(crate) mod docker_host;
 
-use crate::core::pod::{Container, Pod, text};
+use crate::core::pod::{Pod, text};
 
 /// The mark that identifies a job pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -145,7 +145,7 @@ fn has_runner_shape(pod: &Pod<'_>) -> bool {
     let is_named = |index: usize, name: &str| {
         containers
             .get(index)
-            .is_some_and(|container| container.name() == name)
+            .is_some_and(|container| &*container.name == name)
     };
     pod.label("pod").is_some_and(|label| {
         is_unique_name(label)
@@ -159,13 +159,8 @@ fn has_runner_shape(pod: &Pod<'_>) -> bool {
 /// Whether the pod has the init container that replaces the helper container with `FF_CONCRETE`
 /// (runner ≥ 19.2).
 fn has_bootstrap(pod: &Pod<'_>) -> bool {
-    let mut names = pod
-        .spec
-        .init_containers
-        .iter()
-        .flatten()
-        .map(Container::name);
-    names.any(|name| name == "init-steps-bootstrap")
+    let mut containers = pod.spec.init_containers.iter().flatten();
+    containers.any(|container| &*container.name == "init-steps-bootstrap")
 }
 
 /// Up to 16.1 the API server generates the name from the label, without a dash between them. From

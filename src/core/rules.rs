@@ -95,26 +95,12 @@ struct Planner<'p, 'a> {
 impl<'a> Planner<'_, 'a> {
     /// Records a change and applies it to the pod.
     fn change(&mut self, policy: &'a Policy, action: Action<'a>) {
-        if let Action::AddVolume(name, ..) = &action {
-            self.names.take(name);
-        }
         let is_list_missing = action.apply(self.pod);
         self.plan.changes.push(Change {
             policy,
             action,
             is_list_missing,
         });
-    }
-
-    /// Records removals and applies them to the pod; see [`change::remove_all`].
-    fn remove(&mut self, removals: Vec<(&'a Policy, Action<'a>)>) {
-        change::remove_all(removals.iter().map(|(_, action)| action), self.pod);
-        let changes = removals.into_iter().map(|(policy, action)| Change {
-            policy,
-            action,
-            is_list_missing: false,
-        });
-        self.plan.changes.extend(changes);
     }
 
     /// Adds a volume; returns its name, which is the preferred one if that is free (V4).
@@ -124,7 +110,7 @@ impl<'a> Planner<'_, 'a> {
         preferred: impl Into<Text<'a>>,
         source: NewSource<'a>,
     ) -> Text<'a> {
-        let name = self.names.free(self.pod, preferred.into());
+        let name = self.names.take(self.pod, preferred.into());
         let added = name.clone();
         self.change(policy, Action::AddVolume(added, source));
         name
@@ -149,8 +135,6 @@ impl<'a> Planner<'_, 'a> {
 
     fn name_of(&self, id: ContainerId) -> Text<'a> {
         let container = self.pod.container(id);
-        container
-            .and_then(|container| container.name.clone())
-            .unwrap_or_default()
+        container.map_or_else(Text::default, |container| container.name.clone())
     }
 }

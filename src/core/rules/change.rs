@@ -4,8 +4,6 @@
 
 mod apply;
 
-pub(super) use apply::remove_all;
-
 use crate::core::pod::{ContainerId, Text};
 use crate::core::policy::{Policy, RegistryCa, TolerationTerms, VolumeSource};
 use crate::core::quote::list;
@@ -92,7 +90,7 @@ enum Action<'a> {
     /// subPath.
     PointMount(
         mount: MountId<'a>, was: Text<'a>, volume: Text<'a>, dropped: Vec<&'static str>,
-        sub_path: Option<Text<'a>>
+        sub_path: Text<'a>
     ) => "point-mount", "D7",
         ("changed the mount at {} of container \"{}\": {}", mount.path, mount.container_name,
           if was == volume { format!("removed {}", dropped.join(", ")) }
@@ -182,10 +180,10 @@ pub(super) struct NewMount<'a> {
     pub(super) mount_path: Text<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) read_only: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sub_path: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sub_path_expr: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) sub_path: Text<'a>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) sub_path_expr: Text<'a>,
 }
 
 impl<'a> NewMount<'a> {

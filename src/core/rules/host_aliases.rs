@@ -63,7 +63,9 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     }
     // From the last to the first, so that the indices stay valid. One entry remains at least: a
     // hostname that was stale has been added to another one.
-    planner.remove(emptied.into_iter().rev().collect());
+    for (policy, action) in emptied.into_iter().rev() {
+        planner.change(policy, action);
+    }
     if planner.plan.changes.len() == before {
         planner.report(first, FindingKind::HostAliasesCorrect);
     }

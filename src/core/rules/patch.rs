@@ -133,7 +133,7 @@ impl PatchWriter {
                 for field in dropped {
                     self.remove(&[list, index, Key(field)]);
                 }
-                if let Some(sub_path) = sub_path {
+                if !sub_path.is_empty() {
                     self.write("add", &[list, index, Fields("/subPath")], sub_path);
                 }
             }

@@ -68,7 +68,7 @@ fn existing<'a>(
         let is_added_here = mount.path() == ROOTLESS_CONFIG && configured.contains(&dind.id);
         !is_added_here && mount_path::overlap(mount.path(), directory)
     })?;
-    let volume = planner.pod.volume(mount.volume());
+    let volume = planner.pod.volume(&mount.name);
     let config_map = volume.and_then(|volume| volume.config_map());
     if mount.path() == directory && config_map == Some(&ca.config_map) {
         return Some(FindingKind::RegistryCaCorrect(host, container));
