@@ -9,6 +9,8 @@ pub(crate) mod dind;
 pub(crate) mod docker_host;
 
 use crate::core::pod::{Pod, text};
+use regex::Regex;
+use std::sync::LazyLock;
 
 /// The mark that identifies a job pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -171,32 +173,22 @@ fn is_named_after(pod: &Pod<'_>, label: &str) -> bool {
     text(&pod.metadata.generate_name) == label || rest.is_some_and(|rest| rest.starts_with('-'))
 }
 
-/// Whether a label is the runner's `ProjectUniqueName`, `runner-TOKEN-project-ID-concurrent-N`,
-/// which is cut at 63 characters.
-fn is_unique_name(label: &str) -> bool {
-    const PROJECT: &str = "-project-";
-    let Some(rest) = label.strip_prefix("runner-") else {
-        return false;
-    };
-    // Two of them may share a dash.
-    let mut tails = rest
-        .match_indices('-')
-        .filter_map(|(at, _)| Some((at, rest.get(at..)?.strip_prefix(PROJECT)?)));
-    tails.any(|(at, tail)| {
-        let after_id = tail.trim_start_matches(|c: char| c.is_ascii_digit());
-        at > 0 && after_id.len() < tail.len() && is_concurrency(after_id, label.len() >= 63)
-    })
-}
+/// The runner's `ProjectUniqueName`, `runner-TOKEN-project-ID-concurrent-N`.
+static UNIQUE_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = "(?s)^runner-.+-project-[0-9]+(-concurrent-[0-9]+)?$";
+    Regex::new(pattern).expect("a test compiles it")
+});
 
-/// Whether a text is empty or `-concurrent-N`. A cut label may end anywhere in it.
-fn is_concurrency(text: &str, is_cut: bool) -> bool {
-    const CONCURRENT: &str = "-concurrent-";
-    match text.strip_prefix(CONCURRENT) {
-        Some(number) => {
-            (!number.is_empty() || is_cut) && number.bytes().all(|byte| byte.is_ascii_digit())
-        }
-        None => text.is_empty() || (is_cut && CONCURRENT.starts_with(text)),
-    }
+/// Whether a label is such a name, which is cut at 63 characters, maybe in its end.
+fn is_unique_name(label: &str) -> bool {
+    const CONCURRENT: &str = "-concurrent-0";
+    let is_cut = || {
+        let mut ends = (1..CONCURRENT.len()).filter_map(|at| CONCURRENT.split_at_checked(at));
+        ends.any(|(start, rest)| {
+            label.ends_with(start) && UNIQUE_NAME.is_match(&format!("{label}{rest}"))
+        })
+    };
+    UNIQUE_NAME.is_match(label) || (label.len() >= 63 && is_cut())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::core::quote::{escape, quote};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
-pub(crate) use bounds::VariableCount;
+pub(crate) use bounds::check_variables;
 pub use bounds::{Dimension, OverBound};
 pub use env::{Env, EnvValue};
 pub use mount::{MountPath, VolumeMount};

@@ -30,8 +30,8 @@ pub(crate) use patch::patch;
 use crate::core::job_pod::dind::DindContainers;
 use crate::core::job_pod::docker_host::DockerHost;
 use crate::core::pod::{ContainerId, Pod, Text};
-use crate::core::policy::{Desired, Policy};
-use change::{Action, NewMount, NewSource};
+use crate::core::policy::{Desired, Policy, VolumeSource};
+use change::{Action, NewMount};
 use finding::FindingKind;
 use volume_names::VolumeNames;
 
@@ -103,16 +103,19 @@ impl<'a> Planner<'_, 'a> {
         });
     }
 
-    /// Adds a volume; returns its name, which is the preferred one if that is free (V4).
+    /// Adds a volume; returns its name, which is the preferred one if that is free (V4). `purpose`
+    /// ends the sentence of the change.
     fn add_volume(
         &mut self,
         policy: &'a Policy,
         preferred: impl Into<Text<'a>>,
-        source: NewSource<'a>,
+        source: &'a VolumeSource,
+        rule: &'static str,
+        purpose: String,
     ) -> Text<'a> {
         let name = self.names.take(self.pod, preferred.into());
-        let added = name.clone();
-        self.change(policy, Action::AddVolume(added, source));
+        let action = Action::AddVolume(name.clone(), source, rule, purpose);
+        self.change(policy, action);
         name
     }
 

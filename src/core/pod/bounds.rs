@@ -262,17 +262,10 @@ pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'d
     text(deserializer, Dimension::PathBytes)
 }
 
-/// Counts the variables of a container.
-#[derive(Debug, Default)]
-pub(crate) struct VariableCount(usize);
-
-impl VariableCount {
-    /// Counts one variable.
-    #[inline]
-    pub(crate) fn add<E: Error>(&mut self) -> Result<(), E> {
-        self.0 += 1;
-        Dimension::Variables.check(self.0)
-    }
+/// Checks the number of variables of a container.
+#[inline]
+pub(crate) fn check_variables<E: Error>(count: usize) -> Result<(), E> {
+    Dimension::Variables.check(count)
 }
 
 /// Checks the length of a path.

@@ -164,7 +164,7 @@ impl<'a> Repair<'_, '_, 'a> {
                     .get_or_insert(Finding { policy, kind });
                 return;
             }
-            OnConflict::Replace | OnConflict::Relocate(_) => {}
+            OnConflict::Replace | OnConflict::Relocate => {}
         }
         let displaced = self.displaced(&conflicts, &shared);
         let mount = self.provide(shared, directory);

@@ -26,7 +26,7 @@
 //! the node or an export goes to the first daemon only (V3).
 
 use super::Planner;
-use super::change::{NewMount, NewSource};
+use super::change::NewMount;
 use super::finding::FindingKind;
 use crate::core::job_pod::dind::{DaemonTls, DindContainer, is_native_sidecar};
 use crate::core::mount_path;
@@ -142,11 +142,9 @@ fn add<'a>(
             .take()
             .filter(|(_, has_data)| !(target.is_data && *has_data))
             .unwrap_or_else(|| {
-                let source = NewSource::Policy(&what.source);
-                (
-                    planner.add_volume(policy, what.name.as_str(), source),
-                    false,
-                )
+                let (name, source) = (what.name.as_str(), &what.source);
+                let name = planner.add_volume(policy, name, source, "V1", String::new());
+                (name, false)
             });
         last = Some((name.clone(), has_data || target.is_data));
         is_data_taken |= target.is_data;

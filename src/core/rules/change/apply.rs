@@ -1,6 +1,6 @@
 //! The effect of a change on the pod, so that the next rule reads the pod as it will be.
 
-use super::{Action, NewSource};
+use super::Action;
 use crate::core::pod::{
     ContainerId, HostAlias, Map, MountPath, Pod, Text, Toleration, Volume, VolumeMount,
 };
@@ -39,21 +39,14 @@ impl<'a> Action<'a> {
                 spec.host_aliases.get_or_insert_default().remove(*entry);
                 false
             }
-            Self::SwapVolume(index, name, ..) => {
+            Self::SwapVolume(index, name, .., certs) => {
                 if let Some(volume) = spec.volumes.as_mut().and_then(|list| list.get_mut(*index)) {
-                    *volume = Volume::memory(name.clone());
+                    *volume = Volume::new(name.clone(), certs.volume.field, &certs.volume.json);
                 }
                 false
             }
-            Self::AddVolume(name, source) => {
-                let name = name.clone();
-                let volume = match source {
-                    NewSource::Memory { .. } => Volume::memory(name),
-                    NewSource::RegistryCa(ca) => Volume::of_config_map(name, &ca.config_map),
-                    NewSource::Policy(source) => {
-                        Volume::of_source(name, source.field, source.json.get())
-                    }
-                };
+            Self::AddVolume(name, source, ..) => {
+                let volume = Volume::new(name.clone(), source.field, &source.json);
                 push(&mut spec.volumes, volume)
             }
             Self::PointMount(mount, _, volume, _, sub_path) => {
@@ -91,16 +84,16 @@ impl<'a> Action<'a> {
                 selector.set(Text::from(*key), Text::from(*value));
                 is_missing
             }
-            Self::AddToleration(terms, ..) => {
-                let text = |text: &'a str| Some(Text::from(text));
-                let toleration = Toleration {
-                    key: text(&terms.key),
-                    operator: text(&terms.operator),
-                    value: text(&terms.value),
-                    effect: text(&terms.effect),
-                    toleration_seconds: terms.seconds,
+            Self::AddToleration(toleration) => {
+                let text = |field: &'a Option<String>| field.as_deref().map(Text::from);
+                let added = Toleration {
+                    key: text(&toleration.key),
+                    operator: text(&toleration.operator),
+                    value: text(&toleration.value),
+                    effect: text(&toleration.effect),
+                    toleration_seconds: toleration.toleration_seconds,
                 };
-                push(&mut spec.tolerations, toleration)
+                push(&mut spec.tolerations, added)
             }
         }
     }

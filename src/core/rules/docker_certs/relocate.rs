@@ -76,8 +76,9 @@ impl<'a> Repair<'_, '_, 'a> {
             mounts,
         } in displaced
         {
-            let now_at = match &self.certs.on_conflict {
-                OnConflict::Relocate(base) if !mounts.is_empty() => {
+            let base = &self.certs.relocate_to;
+            let now_at = match self.certs.on_conflict {
+                OnConflict::Relocate if !mounts.is_empty() => {
                     // Nothing can be mounted below a read-only volume, so further volumes go beside
                     // the first.
                     let is_first = !std::mem::replace(&mut self.has_relocated, true);

@@ -5,7 +5,7 @@ use super::directory::Directory;
 use super::mounts::{DirectoryMount, VolumeUses};
 use crate::core::pod::{Pod, Text, Volume, VolumeMount};
 use crate::core::policy::{ClientCerts, OnConflict};
-use crate::core::rules::change::{Action, NewMount, NewSource};
+use crate::core::rules::change::{Action, NewMount};
 use std::collections::HashMap;
 
 /// The preferred name of a new volume.
@@ -36,7 +36,7 @@ impl<'a> Shared<'a> {
         if let Some(of_dind) = of_dind(pod, directory, mounts, uses) {
             return Self::Kept(common_mount(directory, mounts, of_dind));
         }
-        if matches!(certs.on_conflict, OnConflict::Relocate(_)) {
+        if certs.on_conflict == OnConflict::Relocate {
             return Self::New;
         }
         let mut conflicts: HashMap<&Text<'a>, usize> = HashMap::new();
@@ -79,7 +79,7 @@ impl<'a> Shared<'a> {
 impl<'a> Repair<'_, '_, 'a> {
     /// Swaps or adds the volume; returns its mount at the directory.
     pub(super) fn provide(&mut self, shared: Shared<'a>, directory: &Directory) -> NewMount<'a> {
-        let size_limit = self.certs.size_limit.as_str();
+        let certs = self.certs;
         let (name, sub_path) = match shared {
             Shared::Kept(kept) => (kept.name, kept.sub_path),
             Shared::Swapped { name, index } => {
@@ -90,18 +90,18 @@ impl<'a> Repair<'_, '_, 'a> {
                     volume.map(|volume| volume.kind.clone()).unwrap_or_default(),
                     volume.and_then(Volume::foreign_source),
                     directory.path.clone(),
-                    size_limit,
+                    certs,
                 );
                 self.planner.change(self.policy, action);
                 (name, Text::default())
             }
             Shared::New => {
-                let source = NewSource::Memory {
-                    size_limit,
-                    rule: "D7",
-                    purpose: "the client certificates of dind",
-                };
-                let name = self.planner.add_volume(self.policy, NEW_VOLUME, source);
+                let purpose = format!(
+                    " (in memory, {}) for the client certificates of dind",
+                    certs.size_limit
+                );
+                let (planner, policy) = (&mut *self.planner, self.policy);
+                let name = planner.add_volume(policy, NEW_VOLUME, &certs.volume, "D7", purpose);
                 (name, Text::default())
             }
         };
