@@ -18,11 +18,9 @@ use crate::core::policy::Mode;
 use crate::core::policy::PolicySet;
 use crate::core::policy::set::{Labels, Matching, Namespace};
 use crate::core::quote::{BoundedList, quote};
-use crate::core::rules::{Audience, Change, Plan};
+use crate::core::rules::{Audience, Change, Finding, Plan};
 use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
 
-/// About the length of a note, bytes.
-const NOTE_BYTES: usize = 200;
 /// The greatest length of all notes, or of all policies, in a log line or audit annotation, bytes.
 const MAX_FIELD_BYTES: usize = 4096;
 /// The greatest number of notes for an author.
@@ -151,7 +149,6 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
             Mode::Enforce => "",
             Mode::Audit => ", audit",
         };
-        notes.reserve(NOTE_BYTES);
         notes.add(format_args!("{note} ({}{mode})", note.rule()));
     }
     if let Some(claims) = &verdict.existing_annotations {
@@ -180,24 +177,34 @@ fn author_notes(
     if !matches!(verdict.outcome, Outcome::Mutated | Outcome::Unchanged) {
         return None;
     }
-    let in_force = || {
-        let notes = verdict.findings(Audience::Author);
-        notes.filter(|(_, mode)| *mode == Mode::Enforce)
-    };
-    let more = in_force().count().saturating_sub(MAX_AUTHOR_NOTES);
-    let kept = MAX_AUTHOR_NOTES - usize::from(more > 0);
-    let mut notes: Vec<String> = in_force()
-        .take(kept)
-        .map(|(note, _)| cut(note.to_string(), MAX_AUTHOR_NOTE_BYTES))
-        .collect();
-    if more > 0 {
-        notes.push(format!("and {} more notes on this pod", more + 1));
-    }
+    let mut findings: Vec<_> = verdict.findings(Audience::Author).collect();
+    findings.retain(|(_, mode)| *mode == Mode::Enforce);
+    let sentence = |finding: &Finding<'_>, _| cut(finding.to_string(), MAX_AUTHOR_NOTE_BYTES);
+    let notes = render(&findings, MAX_AUTHOR_NOTES, "", sentence);
     (!notes.is_empty()).then_some(AuthorNotes {
         namespace,
         pod,
         notes,
     })
+}
+
+/// Renders findings, at most `max`: instead of the last one, the others are counted.
+fn render(
+    findings: &[(&Finding<'_>, Mode)],
+    max: usize,
+    prefix: &str,
+    sentence: impl Fn(&Finding<'_>, Mode) -> String,
+) -> Vec<String> {
+    let shown = if findings.len() > max { max - 1 } else { max };
+    let sentences = findings
+        .iter()
+        .map(|(finding, mode)| sentence(finding, *mode));
+    let mut rendered: Vec<String> = sentences.take(shown).collect();
+    if findings.len() > max {
+        let more = findings.len() - shown;
+        rendered.push(format!("{prefix}and {more} more notes on this pod"));
+    }
+    rendered
 }
 
 fn cut(mut text: String, max: usize) -> String {

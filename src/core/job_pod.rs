@@ -8,7 +8,9 @@
 pub(crate) mod dind;
 pub(crate) mod docker_host;
 
-use crate::core::pod::{Container, Pod, text};
+use crate::core::pod::{Pod, text};
+use regex::Regex;
+use std::sync::LazyLock;
 
 /// The mark that identifies a job pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -145,7 +147,7 @@ fn has_runner_shape(pod: &Pod<'_>) -> bool {
     let is_named = |index: usize, name: &str| {
         containers
             .get(index)
-            .is_some_and(|container| container.name() == name)
+            .is_some_and(|container| &*container.name == name)
     };
     pod.label("pod").is_some_and(|label| {
         is_unique_name(label)
@@ -159,13 +161,8 @@ fn has_runner_shape(pod: &Pod<'_>) -> bool {
 /// Whether the pod has the init container that replaces the helper container with `FF_CONCRETE`
 /// (runner ≥ 19.2).
 fn has_bootstrap(pod: &Pod<'_>) -> bool {
-    let mut names = pod
-        .spec
-        .init_containers
-        .iter()
-        .flatten()
-        .map(Container::name);
-    names.any(|name| name == "init-steps-bootstrap")
+    let mut containers = pod.spec.init_containers.iter().flatten();
+    containers.any(|container| &*container.name == "init-steps-bootstrap")
 }
 
 /// Up to 16.1 the API server generates the name from the label, without a dash between them. From
@@ -176,32 +173,22 @@ fn is_named_after(pod: &Pod<'_>, label: &str) -> bool {
     text(&pod.metadata.generate_name) == label || rest.is_some_and(|rest| rest.starts_with('-'))
 }
 
-/// Whether a label is the runner's `ProjectUniqueName`, `runner-TOKEN-project-ID-concurrent-N`,
-/// which is cut at 63 characters.
-fn is_unique_name(label: &str) -> bool {
-    const PROJECT: &str = "-project-";
-    let Some(rest) = label.strip_prefix("runner-") else {
-        return false;
-    };
-    // Two of them may share a dash.
-    let mut tails = rest
-        .match_indices('-')
-        .filter_map(|(at, _)| Some((at, rest.get(at..)?.strip_prefix(PROJECT)?)));
-    tails.any(|(at, tail)| {
-        let after_id = tail.trim_start_matches(|c: char| c.is_ascii_digit());
-        at > 0 && after_id.len() < tail.len() && is_concurrency(after_id, label.len() >= 63)
-    })
-}
+/// The runner's `ProjectUniqueName`, `runner-TOKEN-project-ID-concurrent-N`.
+static UNIQUE_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = "(?s)^runner-.+-project-[0-9]+(-concurrent-[0-9]+)?$";
+    Regex::new(pattern).expect("a test compiles it")
+});
 
-/// Whether a text is empty or `-concurrent-N`. A cut label may end anywhere in it.
-fn is_concurrency(text: &str, is_cut: bool) -> bool {
-    const CONCURRENT: &str = "-concurrent-";
-    match text.strip_prefix(CONCURRENT) {
-        Some(number) => {
-            (!number.is_empty() || is_cut) && number.bytes().all(|byte| byte.is_ascii_digit())
-        }
-        None => text.is_empty() || (is_cut && CONCURRENT.starts_with(text)),
-    }
+/// Whether a label is such a name, which is cut at 63 characters, maybe in its end.
+fn is_unique_name(label: &str) -> bool {
+    const CONCURRENT: &str = "-concurrent-0";
+    let is_cut = || {
+        let mut ends = (1..CONCURRENT.len()).filter_map(|at| CONCURRENT.split_at_checked(at));
+        ends.any(|(start, rest)| {
+            label.ends_with(start) && UNIQUE_NAME.is_match(&format!("{label}{rest}"))
+        })
+    };
+    UNIQUE_NAME.is_match(label) || (label.len() >= 63 && is_cut())
 }
 
 #[cfg(test)]

@@ -77,42 +77,6 @@ pub fn join(path: &str, rest: &str) -> String {
     }
 }
 
-/// Clean paths, none of them below another, with look-up in log n.
-#[derive(Debug)]
-pub struct Outermost<T>(Vec<(T, usize)>);
-
-impl<T: AsRef<str>> Outermost<T> {
-    /// Keeps the outermost paths, with their positions in the list.
-    pub fn of(paths: impl IntoIterator<Item = T>) -> Self {
-        let mut sorted: Vec<(T, usize)> = paths.into_iter().zip(0..).collect();
-        sorted.sort_by(|(a, at), (b, bt)| order(a.as_ref(), b.as_ref()).then(at.cmp(bt)));
-        // Paths below a path follow it.
-        sorted.dedup_by(|(path, _), (outer, _)| {
-            path.as_ref() == outer.as_ref() || is_below(path.as_ref(), outer.as_ref())
-        });
-        Self(sorted)
-    }
-
-    /// Returns the path that is equal to a clean path or above it, and its position.
-    pub fn at_or_above(&self, path: &str) -> Option<(&T, usize)> {
-        let after = self
-            .0
-            .partition_point(|(known, _)| order(known.as_ref(), path).is_le());
-        let (known, at) = self.0.get(after.checked_sub(1)?)?;
-        let is_above = known.as_ref() == path || is_below(path, known.as_ref());
-        is_above.then_some((known, *at))
-    }
-
-    /// Returns the first path below a clean path.
-    pub fn below(&self, path: &str) -> Option<&T> {
-        let after = self
-            .0
-            .partition_point(|(known, _)| order(known.as_ref(), path).is_le());
-        let (next, _) = self.0.get(after)?;
-        is_below(next.as_ref(), path).then_some(next)
-    }
-}
-
 /// Sorted paths, with look-up of the paths below another in log n.
 #[derive(Debug)]
 pub struct SortedPaths(Vec<String>);
@@ -163,27 +127,6 @@ mod tests {
     #[case("/root/.docker/..data", "/root/.docker/..data")]
     fn d4_paths_are_compared_cleaned(#[case] path: &str, #[case] expected: &str) {
         assert_eq!(clean(path), expected);
-    }
-
-    #[test]
-    fn d2_the_outermost_directories_are_found_from_above_and_below() {
-        let paths = ["/a/b", "/a-b", "/a/b/c", "/c/client", "/a/b", "/a.b/x"];
-        let set = Outermost::of(paths);
-        let outer = |path| set.at_or_above(path).map(|(known, at)| (*known, at));
-        assert_eq!(outer("/a/b"), Some(("/a/b", 0)));
-        assert_eq!(outer("/a/b/c/d"), Some(("/a/b", 0)));
-        assert_eq!(outer("/a-b/x"), Some(("/a-b", 1)));
-        assert_eq!(outer("/a/bc"), None);
-        assert_eq!(outer("/"), None);
-        assert_eq!(outer("/c"), None);
-        assert_eq!(set.below("/c"), Some(&"/c/client"));
-        assert_eq!(set.below("/a"), Some(&"/a/b"));
-        assert_eq!(set.below("/a/b"), None);
-        assert!(set.below("/").is_some());
-        assert_eq!(
-            Outermost::of(["/", "/a"]).at_or_above("/b/c"),
-            Some((&"/", 0))
-        );
     }
 
     #[test]

@@ -6,17 +6,15 @@
 
 mod bounds;
 mod env;
-mod index;
 mod mount;
 mod text;
 mod volume;
 
 use crate::core::quote::{escape, quote};
-use index::VolumeIndex;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
-pub(crate) use bounds::VariableCount;
+pub(crate) use bounds::check_variables;
 pub use bounds::{Dimension, OverBound};
 pub use env::{Env, EnvValue};
 pub use mount::{MountPath, VolumeMount};
@@ -105,9 +103,6 @@ pub struct Spec<'a> {
     pub os: Option<Os<'a>>,
     /// The RuntimeClass.
     pub runtime_class_name: Option<Text<'a>>,
-    /// Volumes by name.
-    #[serde(skip)]
-    volume_index: VolumeIndex<'a>,
 }
 
 /// `spec.os`.
@@ -135,10 +130,10 @@ pub struct HostAlias<'a> {
 pub struct Container<'a> {
     /// `build` and `helper` are the runner's; services are named by alias or `svc-N`.
     #[serde(default, deserialize_with = "bounds::name")]
-    pub name: Option<Text<'a>>,
+    pub name: Text<'a>,
     /// The image reference.
     #[serde(default, deserialize_with = "bounds::path")]
-    pub image: Option<Text<'a>>,
+    pub image: Text<'a>,
     /// The entrypoint, if the pod sets it.
     #[serde(default, deserialize_with = "bounds::words")]
     pub command: Option<Vec<Text<'a>>>,
@@ -190,7 +185,7 @@ pub struct Limits {
 pub struct VolumeDevice<'a> {
     /// The volume.
     #[serde(default, deserialize_with = "bounds::name")]
-    pub name: Option<Text<'a>>,
+    pub name: Text<'a>,
 }
 
 /// A toleration.
@@ -290,7 +285,7 @@ impl<'a> Pod<'a> {
     #[must_use]
     pub fn build(&self) -> Option<(ContainerId, &Container<'a>)> {
         let mut containers = ContainerList::Containers.places(&self.spec.containers);
-        containers.find(|(_, container)| container.name() == "build")
+        containers.find(|(_, container)| &*container.name == "build")
     }
 
     /// Returns a container for a change.
@@ -311,20 +306,8 @@ impl<'a> Pod<'a> {
     /// Returns the first volume with a name.
     #[must_use]
     pub fn volume(&self, name: &str) -> Option<&Volume<'a>> {
-        self.volumes().get(self.volume_index(name)?)
-    }
-
-    /// Returns the index of the first volume with a name.
-    #[must_use]
-    pub fn volume_index(&self, name: &str) -> Option<usize> {
-        self.spec.volume_index.find(self.volumes(), name)
-    }
-
-    /// Appends a volume.
-    pub fn add_volume(&mut self, volume: Volume<'a>) {
-        let volumes = self.spec.volumes.get_or_insert_default();
-        self.spec.volume_index.add(volumes.len(), &volume.name);
-        volumes.push(volume);
+        let mut volumes = self.volumes().iter();
+        volumes.find(|volume| &*volume.name == name)
     }
 
     /// Returns the entries of `/etc/hosts`.
@@ -374,12 +357,6 @@ pub enum PodError {
 }
 
 impl<'a> Container<'a> {
-    /// Returns the name; empty if it has none.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        text(&self.name)
-    }
-
     /// Returns the mounts.
     #[must_use]
     pub fn mounts(&self) -> &[VolumeMount<'a>] {

@@ -24,13 +24,14 @@ pub use set::{Desired, PolicySet};
 pub use suffixes::{HostnameSuffixes, IngressHostnames, RecordedHostnames};
 pub use unreadable::UnreadablePolicy;
 
+use k8s_openapi::api::core::v1::Toleration;
 use selector::Selector;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use crate::core::crd::{Mode, VolumeContainers};
+pub use crate::core::crd::{Mode, OnConflict, VolumeContainers};
 
 /// The directory to which dind writes the certificates of the docker client, unless
 /// `DOCKER_TLS_CERTDIR` is set.
@@ -129,23 +130,21 @@ impl std::str::FromStr for Source {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parts = text.split('/');
-        let (Some(kind), Some(namespace), Some(name), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let parts: Vec<&str> = text.split('/').collect();
+        let [kind, namespace, name] = *parts else {
             return Err(format!(
                 "\"{text}\" is not KIND/NAMESPACE/NAME, as in ingress/cicd/gitlab-registry"
             ));
         };
-        let kind = match kind {
-            "ingress" => SourceKind::Ingress,
-            "service" => SourceKind::Service,
-            "gateway" => SourceKind::Gateway,
-            other => {
-                return Err(format!(
-                    "\"{other}\" is not a kind with addresses; use ingress, service or gateway"
-                ));
-            }
+        let kinds = [
+            SourceKind::Ingress,
+            SourceKind::Service,
+            SourceKind::Gateway,
+        ];
+        let Some(kind) = kinds.into_iter().find(|known| known.name() == kind) else {
+            return Err(format!(
+                "\"{kind}\" is not a kind with addresses; use ingress, service or gateway"
+            ));
         };
         if namespace.is_empty() || name.is_empty() {
             return Err(format!("\"{text}\" lacks a namespace or a name"));
@@ -191,9 +190,9 @@ pub struct Dind {
     /// Certificate authorities of registries.
     pub registry_cas: Vec<RegistryCa>,
     /// Node labels to add.
-    pub node_selector: BTreeMap<String, String>,
+    pub node_selector: Vec<(String, String)>,
     /// Tolerations to add.
-    pub tolerations: Vec<PolicyToleration>,
+    pub tolerations: Vec<Toleration>,
 }
 
 /// The certificate directory of the docker client.
@@ -201,21 +200,12 @@ pub struct Dind {
 pub struct ClientCerts {
     /// The action for other content mounted there.
     pub on_conflict: OnConflict,
+    /// The clean path at which Relocate mounts that content.
+    pub relocate_to: String,
     /// A Kubernetes quantity of bytes.
     pub size_limit: String,
-}
-
-/// The action for a conflicting mount.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum OnConflict {
-    /// Mount a memory-backed emptyDir instead.
-    Replace,
-    /// Replace it, and mount the displaced content at this clean path.
-    Relocate(String),
-    /// Leave it and report it.
-    Report,
-    /// Deny the pod.
-    Deny,
+    /// A memory-backed emptyDir of that size.
+    pub volume: VolumeSource,
 }
 
 /// A volume for dind.
@@ -233,13 +223,13 @@ pub struct DindVolume {
     pub source: VolumeSource,
 }
 
-/// The source of a volume, rendered once.
-#[derive(Clone, Debug)]
+/// The source of a volume.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VolumeSource {
     /// The field of the source in a Volume, as in `emptyDir`.
     pub field: &'static str,
-    /// The source, JSON.
-    pub json: Box<RawValue>,
+    /// The source.
+    pub json: Value,
     /// The claim, path or export, if every volume with this source is the same directory.
     pub identity: Option<String>,
 }
@@ -267,52 +257,22 @@ pub struct RegistryCa {
     pub config_map: String,
     /// Key in the ConfigMap.
     pub key: String,
+    /// The key, as the file `ca.crt`.
+    pub source: VolumeSource,
 }
 
-/// A toleration, rendered once.
-#[derive(Clone, Debug)]
-pub struct PolicyToleration {
-    /// The terms that make two tolerations equal.
-    pub terms: TolerationTerms,
-    /// The toleration of the policy, JSON.
-    pub json: Box<RawValue>,
-}
-
-/// A toleration with the defaults of the API.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct TolerationTerms {
-    /// Empty matches all keys.
-    pub key: String,
-    /// `Equal` by default.
-    pub operator: String,
-    /// Empty with `Exists`.
-    pub value: String,
-    /// Empty matches all effects.
-    pub effect: String,
-    /// Seconds.
-    pub seconds: Option<i64>,
-}
-
-impl fmt::Display for TolerationTerms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key,
-            operator,
-            value,
-            effect,
-            ..
-        } = self;
-        match (key.as_str(), operator.as_str()) {
-            ("", _) => write!(f, "every taint")?,
-            (key, "Exists") => write!(f, "{key}")?,
-            (key, _) => write!(f, "{key}={value}")?,
-        }
-        if effect.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ":{effect}")
-        }
-    }
+/// Returns the fields that make two tolerations equal, with the defaults of the API.
+pub(crate) fn terms(toleration: &Toleration) -> ([&str; 4], Option<i64>) {
+    let Toleration {
+        key,
+        operator,
+        value,
+        effect,
+        toleration_seconds,
+    } = toleration;
+    let [key, value, effect] = [key, value, effect].map(|it| it.as_deref().unwrap_or_default());
+    let operator = operator.as_deref().unwrap_or("Equal");
+    ([key, operator, value, effect], *toleration_seconds)
 }
 
 /// A pattern in which `*` stands for any characters, also none and also `/`.

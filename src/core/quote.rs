@@ -139,13 +139,6 @@ impl BoundedList {
         }
     }
 
-    /// Reserves capacity for more bytes.
-    pub fn reserve(&mut self, bytes: usize) {
-        if self.text.len() + bytes <= self.max_bytes {
-            self.text.reserve(bytes);
-        }
-    }
-
     /// Adds an item, if it and all items before it fit.
     pub fn add(&mut self, item: impl fmt::Display) {
         if self.omitted > 0 {

@@ -30,8 +30,8 @@ pub(crate) use patch::patch;
 use crate::core::job_pod::dind::DindContainers;
 use crate::core::job_pod::docker_host::DockerHost;
 use crate::core::pod::{ContainerId, Pod, Text};
-use crate::core::policy::{Desired, Policy};
-use change::{Action, NewMount, NewSource};
+use crate::core::policy::{Desired, Policy, VolumeSource};
+use change::{Action, NewMount};
 use finding::FindingKind;
 use volume_names::VolumeNames;
 
@@ -95,9 +95,6 @@ struct Planner<'p, 'a> {
 impl<'a> Planner<'_, 'a> {
     /// Records a change and applies it to the pod.
     fn change(&mut self, policy: &'a Policy, action: Action<'a>) {
-        if let Action::AddVolume(name, ..) = &action {
-            self.names.take(name);
-        }
         let is_list_missing = action.apply(self.pod);
         self.plan.changes.push(Change {
             policy,
@@ -106,27 +103,19 @@ impl<'a> Planner<'_, 'a> {
         });
     }
 
-    /// Records removals and applies them to the pod; see [`change::remove_all`].
-    fn remove(&mut self, removals: Vec<(&'a Policy, Action<'a>)>) {
-        change::remove_all(removals.iter().map(|(_, action)| action), self.pod);
-        let changes = removals.into_iter().map(|(policy, action)| Change {
-            policy,
-            action,
-            is_list_missing: false,
-        });
-        self.plan.changes.extend(changes);
-    }
-
-    /// Adds a volume; returns its name, which is the preferred one if that is free (V4).
+    /// Adds a volume; returns its name, which is the preferred one if that is free (V4). `purpose`
+    /// ends the sentence of the change.
     fn add_volume(
         &mut self,
         policy: &'a Policy,
         preferred: impl Into<Text<'a>>,
-        source: NewSource<'a>,
+        source: &'a VolumeSource,
+        rule: &'static str,
+        purpose: String,
     ) -> Text<'a> {
-        let name = self.names.free(self.pod, preferred.into());
-        let added = name.clone();
-        self.change(policy, Action::AddVolume(added, source));
+        let name = self.names.take(self.pod, preferred.into());
+        let action = Action::AddVolume(name.clone(), source, rule, purpose);
+        self.change(policy, action);
         name
     }
 
@@ -149,8 +138,6 @@ impl<'a> Planner<'_, 'a> {
 
     fn name_of(&self, id: ContainerId) -> Text<'a> {
         let container = self.pod.container(id);
-        container
-            .and_then(|container| container.name.clone())
-            .unwrap_or_default()
+        container.map_or_else(Text::default, |container| container.name.clone())
     }
 }

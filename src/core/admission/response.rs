@@ -4,7 +4,7 @@
 //! documented form is base64. The API server rejects `patchType` without `patch`, so a response
 //! without changes has neither.
 
-use super::{Record, distinct};
+use super::{Record, distinct, render as render_findings};
 use crate::core::policy::Mode;
 use crate::core::rules::Audience;
 use crate::core::verdict::{Outcome, Verdict};
@@ -127,19 +127,11 @@ fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
         Mode::Audit => "drydock (audit, not done)",
     };
     // The reason of a denial is its message.
-    let notes = || {
-        verdict
-            .findings(Audience::Author)
-            .filter(|_| verdict.outcome != Outcome::Denied)
-    };
-    let more = notes().count().saturating_sub(MAX_WARNINGS);
-    let kept = MAX_WARNINGS - usize::from(more > 0);
-    let mut warnings: Vec<String> = notes()
-        .take(kept)
-        .map(|(note, mode)| note.warning(prefix(mode)))
-        .collect();
-    if more > 0 {
-        warnings.push(format!("drydock: and {} more notes on this pod", more + 1));
+    if verdict.outcome == Outcome::Denied {
+        return Vec::new();
     }
-    warnings
+    let findings: Vec<_> = verdict.findings(Audience::Author).collect();
+    render_findings(&findings, MAX_WARNINGS, "drydock: ", |finding, mode| {
+        finding.warning(prefix(mode))
+    })
 }

@@ -65,14 +65,14 @@ impl<'a> DindContainers<'a> {
         let mut found = Self::default();
         for (id, container) in pod.containers() {
             let may_be_dind = match id.list {
-                ContainerList::Containers => !matches!(container.name(), "build" | "helper"),
+                ContainerList::Containers => !matches!(&*container.name, "build" | "helper"),
                 ContainerList::InitContainers => is_native_sidecar(container),
             };
             if !may_be_dind {
                 continue;
             }
-            let name = container.name.clone().unwrap_or_default();
-            let mut image = Image::parse(text(&container.image));
+            let name = container.name.clone();
+            let mut image = Image::parse(&container.image);
             let kind = image.kind();
             let is_listed = images.iter().any(|glob| glob.matches(image.without_digest));
             let start = match start::of(container) {
@@ -85,7 +85,7 @@ impl<'a> DindContainers<'a> {
                 _ => {
                     if kind == Kind::Undecided || image.mentions_dind() {
                         let reference = Text::from(image.without_digest.to_owned());
-                        let image = container.image.clone().unwrap_or_default();
+                        let image = container.image.clone();
                         found.undecided.push((name, image, reference));
                     }
                     continue;

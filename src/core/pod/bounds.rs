@@ -7,12 +7,12 @@
 //!
 //! A test compares the table with `docs/limits.md`.
 
+use super::text::null_as_default;
 use super::volume::Projection;
 use super::{Container, HostAlias, Map, Pod, Text, Volume};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
-use std::marker::PhantomData;
 
 /// Defines [`Dimension`] by its limits: the maximum, the unit, and the fields that are counted.
 macro_rules! dimensions {
@@ -246,37 +246,26 @@ pub(super) fn check_sums<E: Error>(pod: &Pod<'_>) -> Result<(), E> {
 fn text<'de, D: Deserializer<'de>>(
     deserializer: D,
     dimension: Dimension,
-) -> Result<Option<Text<'de>>, D::Error> {
-    let text: Option<Text<'de>> = Deserialize::deserialize(deserializer)?;
-    dimension.check(text.as_ref().map_or(0, |text| text.len()))?;
+) -> Result<Text<'de>, D::Error> {
+    let text: Text<'de> = null_as_default(deserializer)?;
+    dimension.check(text.len())?;
     Ok(text)
 }
 
-/// Reads a name or null. Names are copied into changes, the patch and notes.
-pub(super) fn name<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Text<'a>>, D::Error> {
+/// Reads a name or null. Names are copied into changes, the patch and findings.
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
     text(deserializer, Dimension::NameBytes)
 }
 
 /// Reads a path, an image or null.
-pub(super) fn path<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Text<'a>>, D::Error> {
+pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
     text(deserializer, Dimension::PathBytes)
 }
 
-/// Counts the variables of a container.
-#[derive(Debug, Default)]
-pub(crate) struct VariableCount(usize);
-
-impl VariableCount {
-    /// Counts one variable.
-    #[inline]
-    pub(crate) fn add<E: Error>(&mut self) -> Result<(), E> {
-        self.0 += 1;
-        Dimension::Variables.check(self.0)
-    }
+/// Checks the number of variables of a container.
+#[inline]
+pub(crate) fn check_variables<E: Error>(count: usize) -> Result<(), E> {
+    Dimension::Variables.check(count)
 }
 
 /// Checks the length of a path.
@@ -290,13 +279,13 @@ pub(super) fn check_name<E: Error>(text: &str) -> Result<(), E> {
 }
 
 /// Reads a map or null.
-pub(super) fn map<'de: 'a, 'a, D: Deserializer<'de>>(
+fn map<'de, D: Deserializer<'de>>(
     deserializer: D,
     dimension: Dimension,
-) -> Result<Option<Map<'a>>, D::Error> {
-    struct Optional<'a>(Dimension, PhantomData<&'a ()>);
-    impl<'de: 'a, 'a> Visitor<'de> for Optional<'a> {
-        type Value = Option<Map<'a>>;
+) -> Result<Option<Map<'de>>, D::Error> {
+    struct CountedMap(Dimension);
+    impl<'de> Visitor<'de> for CountedMap {
+        type Value = Option<Map<'de>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object of strings")
@@ -311,18 +300,27 @@ pub(super) fn map<'de: 'a, 'a, D: Deserializer<'de>>(
         }
 
         fn visit_some<D: Deserializer<'de>>(self, map: D) -> Result<Self::Value, D::Error> {
-            let max = self.0.limit().0;
-            Map::read(map, max, || Error::custom(OverBound(self.0))).map(Some)
+            map.deserialize_map(self)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            // A job pod has about ten labels and annotations.
+            let mut members = Vec::with_capacity(10);
+            while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
+                members.push((key, value.unwrap_or_default()));
+                self.0.check(members.len())?;
+            }
+            Ok(Some(Map(members)))
         }
     }
-    deserializer.deserialize_option(Optional(dimension, PhantomData))
+    deserializer.deserialize_option(CountedMap(dimension))
 }
 
 macro_rules! maps {
     ($($name:ident: $dimension:ident,)*) => {
-        $(pub(super) fn $name<'de: 'a, 'a, D: Deserializer<'de>>(
+        $(pub(super) fn $name<'de, D: Deserializer<'de>>(
             deserializer: D,
-        ) -> Result<Option<Map<'a>>, D::Error> {
+        ) -> Result<Option<Map<'de>>, D::Error> {
             map(deserializer, Dimension::$dimension)
         })*
     };

@@ -1,7 +1,7 @@
 //! The two environment variables that rules read, of about a hundred in each container.
 
 use super::Text;
-use super::bounds::{self, VariableCount};
+use super::bounds;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use std::fmt;
@@ -60,9 +60,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut env = Env::default();
-                let mut count = VariableCount::default();
+                let mut count = 0;
                 while let Some(variable) = list.next_element::<Variable<'de>>()? {
-                    count.add()?;
+                    count += 1;
+                    bounds::check_variables(count)?;
                     let slot = match super::text(&variable.name) {
                         DOCKER_TLS_CERTDIR => &mut env.docker_tls_certdir,
                         DOCKER_HOST => &mut env.docker_host,

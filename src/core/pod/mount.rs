@@ -1,6 +1,6 @@
 //! Mounts of volumes in a container.
 
-use super::{Text, bounds, text};
+use super::{Text, bounds};
 use crate::core::mount_path;
 use serde::Deserialize;
 use serde::de::Deserializer;
@@ -12,20 +12,20 @@ use std::borrow::Cow;
 pub struct VolumeMount<'a> {
     /// The name of the volume.
     #[serde(default, deserialize_with = "bounds::name")]
-    pub name: Option<Text<'a>>,
+    pub name: Text<'a>,
     /// The path in the container.
     pub mount_path: Option<MountPath<'a>>,
     /// Whether the mount is read-only.
     pub read_only: Option<bool>,
     /// Whether mounts below it are read-only too.
     #[serde(default, deserialize_with = "bounds::name")]
-    pub recursive_read_only: Option<Text<'a>>,
+    pub recursive_read_only: Text<'a>,
     /// A path in the volume.
     #[serde(default, deserialize_with = "bounds::path")]
-    pub sub_path: Option<Text<'a>>,
+    pub sub_path: Text<'a>,
     /// A path in the volume with variables.
     #[serde(default, deserialize_with = "bounds::path")]
-    pub sub_path_expr: Option<Text<'a>>,
+    pub sub_path_expr: Text<'a>,
     /// The propagation of mounts below it.
     pub mount_propagation: Option<Text<'a>>,
 }
@@ -64,12 +64,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for MountPath<'a> {
 }
 
 impl<'a> VolumeMount<'a> {
-    /// Returns the name of the volume.
-    #[must_use]
-    pub fn volume(&self) -> &str {
-        text(&self.name)
-    }
-
     /// Returns the absolute, clean path.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -92,6 +86,6 @@ impl<'a> VolumeMount<'a> {
     /// Returns `subPath` and `subPathExpr`; empty if they are not set.
     #[must_use]
     pub fn sub_paths(&self) -> (&str, &str) {
-        (text(&self.sub_path), text(&self.sub_path_expr))
+        (&self.sub_path, &self.sub_path_expr)
     }
 }

@@ -4,6 +4,7 @@ use super::{Text, bounds, text};
 use crate::core::mount_path;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -115,39 +116,15 @@ impl<'a> Projection<'a> {
 }
 
 impl<'a> Volume<'a> {
-    fn new(name: Text<'a>, kind: &'a str, source: SourceDetails<'a>) -> Self {
+    /// A volume with a valid source.
+    #[must_use]
+    pub fn new(name: Text<'a>, kind: &'a str, source: &'a Value) -> Self {
         Self {
             name,
             kind: Text::from(kind),
             sources: 1,
-            source,
+            source: SourceDetails::deserialize(source).unwrap_or_default(),
         }
-    }
-
-    /// A memory-backed emptyDir.
-    #[must_use]
-    pub fn memory(name: Text<'a>) -> Self {
-        let source = SourceDetails {
-            medium: Some(Text::from("Memory")),
-            ..SourceDetails::default()
-        };
-        Self::new(name, "emptyDir", source)
-    }
-
-    /// A volume with a source in JSON.
-    #[must_use]
-    pub fn of_source(name: Text<'a>, kind: &'a str, json: &'a str) -> Self {
-        Self::new(name, kind, serde_json::from_str(json).unwrap_or_default())
-    }
-
-    /// A volume of a ConfigMap.
-    #[must_use]
-    pub fn of_config_map(name: Text<'a>, config_map: &'a str) -> Self {
-        let source = SourceDetails {
-            name: Some(Text::from(config_map)),
-            ..SourceDetails::default()
-        };
-        Self::new(name, "configMap", source)
     }
 
     /// Returns the field to remove when the volume becomes an emptyDir, if there is one.

@@ -125,7 +125,9 @@ fn host_aliases(
         errors.add("spec.hostAliases", problem);
     }
     let mut parsed = Vec::new();
-    let mut fixed = FixedAddresses::default();
+    // The fixed address of each hostname and family, as written, and the entry that has it. Two
+    // notations of one address count as two addresses: the CEL rule compares strings.
+    let mut fixed: BTreeMap<(&str, bool), (&str, usize)> = BTreeMap::new();
     for (index, alias) in aliases.iter().enumerate() {
         let path = format!("spec.hostAliases[{index}]");
         let Some(address) = address(alias, &path, errors) else {
@@ -143,7 +145,14 @@ fn host_aliases(
             _ => {}
         }
         if let (Address::Fixed(ip), Some(text)) = (&address, &alias.ip) {
-            fixed.add(index, *ip, text, &alias.hostnames, errors);
+            let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+            for (number, hostname) in alias.hostnames.iter().enumerate() {
+                let key = (hostname.as_str(), ip.is_ipv4());
+                let (other, first) = *fixed.entry(key).or_insert((text, index));
+                if other != text {
+                    errors.add(format!("{path}.hostnames[{number}]"), format!("is \"{hostname}\", which has the {family} address {other} in spec.hostAliases[{first}] already; give a hostname one address per family"));
+                }
+            }
         }
         parsed.push(HostAlias {
             address,
@@ -176,33 +185,6 @@ fn suffixes(
     };
     errors.extend(&format!("{path}.from.ingress.hostnameSuffixes"), problem);
     HostnameSuffixes::Domains(suffixes.to_vec())
-}
-
-/// The fixed address of each hostname and family, as written, and the entry that has it.
-#[derive(Default)]
-struct FixedAddresses<'a>(BTreeMap<(&'a str, bool), (&'a str, usize)>);
-
-impl<'a> FixedAddresses<'a> {
-    /// Two notations of one address count as two addresses: the CEL rule compares strings.
-    fn add(
-        &mut self,
-        entry: usize,
-        ip: IpAddr,
-        text: &'a str,
-        hostnames: &'a [String],
-        errors: &mut Errors,
-    ) {
-        let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-        for (number, hostname) in hostnames.iter().enumerate() {
-            let (other, first) = *self
-                .0
-                .entry((hostname, ip.is_ipv4()))
-                .or_insert((text, entry));
-            if other != text {
-                errors.add(format!("spec.hostAliases[{entry}].hostnames[{number}]"), format!("is \"{hostname}\", which has the {family} address {other} in spec.hostAliases[{first}] already; give a hostname one address per family"));
-            }
-        }
-    }
 }
 
 fn address(alias: &crd::HostAlias, path: &str, errors: &mut Errors) -> Option<Address> {

@@ -13,24 +13,14 @@ pub(super) fn bytes(quantity: &str) -> Option<f64> {
         return None;
     }
     let number: f64 = number.parse().ok()?;
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024_f64.powi(2),
-        "Gi" => 1024_f64.powi(3),
-        "Ti" => 1024_f64.powi(4),
-        "Pi" => 1024_f64.powi(5),
-        "Ei" => 1024_f64.powi(6),
-        exponent => 10_f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
+    let power = |units: &str, unit: char| units.find(unit).and_then(|at| i32::try_from(at).ok());
+    let mut units = suffix.chars();
+    let factor = match (units.next(), units.as_str()) {
+        (None, _) => 1.0,
+        (Some(unit), "i") => 1024_f64.powi(1 + power("KMGTPE", unit)?),
+        (Some(unit), "") => 1000_f64.powi(power("num kMGTPE", unit)? - 3),
+        (Some('e' | 'E'), exponent) => 10_f64.powi(exponent.parse().ok()?),
+        _ => return None,
     };
     Some(number * factor)
 }

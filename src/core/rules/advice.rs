@@ -53,7 +53,7 @@ pub(super) fn report_hosts_files<'a>(
         return;
     };
     let needs_alias = |container: &Container<'_>| {
-        container.name() == "build" && docker_host.is_some_and(DockerHost::is_alias)
+        &*container.name == "build" && docker_host.is_some_and(DockerHost::is_alias)
     };
     let containers = planner.pod.containers().filter(|(id, container)| {
         let runs_with_the_job =
@@ -61,7 +61,7 @@ pub(super) fn report_hosts_files<'a>(
         let needs_hostname = owner.is_some() || needs_alias(container);
         runs_with_the_job && needs_hostname && container.mounts_at("/etc/hosts")
     });
-    let containers = containers.map(|(_, container)| container.name.clone().unwrap_or_default());
+    let containers = containers.map(|(_, container)| container.name.clone());
     let containers: Vec<Text<'a>> = containers.collect();
     if !containers.is_empty() {
         planner.report(policy, FindingKind::HostsFileMounted(containers));
@@ -81,7 +81,7 @@ fn host_sockets<'a>(planner: &Planner<'_, 'a>) -> Vec<FindingKind<'a>> {
         .pod
         .containers()
         .flat_map(|(_, container)| container.mounts());
-    let mounted: HashSet<&str> = mounts.map(|mount| mount.volume()).collect();
+    let mounted: HashSet<&str> = mounts.map(|mount| &*mount.name).collect();
     let mounted = sockets.filter(|volume| mounted.contains(&*volume.name));
     let kinds = mounted.map(|volume| {
         FindingKind::HostDockerSocket(

@@ -4,13 +4,11 @@
 
 mod apply;
 
-pub(super) use apply::remove_all;
-
 use crate::core::pod::{ContainerId, Text};
-use crate::core::policy::{Policy, RegistryCa, TolerationTerms, VolumeSource};
+use crate::core::policy::{ClientCerts, Policy, VolumeSource, terms};
 use crate::core::quote::list;
+use k8s_openapi::api::core::v1::Toleration;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -82,17 +80,19 @@ enum Action<'a> {
     /// of the source, unless that is an emptyDir too.
     SwapVolume(
         index: usize, name: Text<'a>, was: Text<'a>, removed_source: Option<Text<'a>>,
-        directory: Text<'a>, size_limit: &'a str
+        directory: Text<'a>, certs: &'a ClientCerts
     ) => "swap-volume", "D7",
-        ("replaced the {was} of volume \"{name}\" by a memory-backed emptyDir of {size_limit}, so \
-          that dind can write the client certificates to {directory}");
-    AddVolume(name: Text<'a>, source: NewSource<'a>) => "add-volume", source.rule(),
-        ("added the {} volume \"{name}\"{}", source.field(), source.purpose());
+        ("replaced the {was} of volume \"{name}\" by a memory-backed emptyDir of {}, so that dind can \
+          write the client certificates to {directory}", certs.size_limit);
+    /// `purpose` is the end of the sentence.
+    AddVolume(name: Text<'a>, source: &'a VolumeSource, rule: &'static str, purpose: String)
+        => "add-volume", rule,
+        ("added the {} volume \"{name}\"{purpose}", source.field);
     /// Changes the volume of a mount, or removes `dropped` fields from it. `sub_path` is its new
     /// subPath.
     PointMount(
         mount: MountId<'a>, was: Text<'a>, volume: Text<'a>, dropped: Vec<&'static str>,
-        sub_path: Option<Text<'a>>
+        sub_path: Text<'a>
     ) => "point-mount", "D7",
         ("changed the mount at {} of container \"{}\": {}", mount.path, mount.container_name,
           if was == volume { format!("removed {}", dropped.join(", ")) }
@@ -105,61 +105,22 @@ enum Action<'a> {
           mount.name, mount.mount_path, if mount.read_only { ", read-only" } else { "" });
     AddNodeSelector(key: &'a str, value: &'a str) => "add-node-selector", "S1",
         ("added the node selector {key}={value}");
-    /// `json` is the toleration as the policy has it, `terms` has the defaults.
-    AddToleration(terms: &'a TolerationTerms, json: &'a RawValue) => "add-toleration", "S1",
-        ("added the toleration {terms}");
+    AddToleration(toleration: &'a Toleration) => "add-toleration", "S1",
+        ("added the toleration {}", describe(toleration));
 }
 }
 
-/// The source of a volume that is added.
-#[derive(Clone, Debug)]
-pub(super) enum NewSource<'a> {
-    /// A memory-backed emptyDir.
-    Memory {
-        size_limit: &'a str,
-        rule: &'static str,
-        purpose: &'static str,
-    },
-    Policy(&'a VolumeSource),
-    RegistryCa(&'a RegistryCa),
-}
-
-impl NewSource<'_> {
-    /// Returns the field of the source in a volume.
-    pub(super) fn field(&self) -> &'static str {
-        match self {
-            Self::Memory { .. } => "emptyDir",
-            Self::Policy(source) => source.field,
-            Self::RegistryCa(_) => "configMap",
-        }
-    }
-
-    fn rule(&self) -> &'static str {
-        match self {
-            Self::Memory { rule, .. } => rule,
-            Self::Policy(_) => "V1",
-            Self::RegistryCa(_) => "R1",
-        }
-    }
-
-    /// Returns the purpose of the volume, as the end of a sentence.
-    fn purpose(&self) -> String {
-        match self {
-            Self::Memory {
-                size_limit,
-                purpose,
-                ..
-            } => {
-                format!(" (in memory, {size_limit}) for {purpose}")
-            }
-            Self::Policy(_) => String::new(),
-            Self::RegistryCa(ca) => {
-                format!(
-                    " with the CA of {} from ConfigMap \"{}\"",
-                    ca.host, ca.config_map
-                )
-            }
-        }
+/// As in `dedicated=ci:NoSchedule`.
+fn describe(toleration: &Toleration) -> String {
+    let ([key, operator, value, effect], _) = terms(toleration);
+    let taint = match (key, operator) {
+        ("", _) => "every taint".to_owned(),
+        (key, "Exists") => key.to_owned(),
+        (key, _) => format!("{key}={value}"),
+    };
+    match effect {
+        "" => taint,
+        effect => format!("{taint}:{effect}"),
     }
 }
 
@@ -182,10 +143,10 @@ pub(super) struct NewMount<'a> {
     pub(super) mount_path: Text<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) read_only: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sub_path: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sub_path_expr: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) sub_path: Text<'a>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) sub_path_expr: Text<'a>,
 }
 
 impl<'a> NewMount<'a> {

@@ -38,15 +38,14 @@ use super::change::{Action, MountId, NewMount};
 use super::finding::{Conflict, Finding, FindingKind};
 use crate::core::job_pod::dind::DindContainer;
 use crate::core::job_pod::docker_host::DockerHost;
-use crate::core::mount_path::Outermost;
-use crate::core::pod::{ContainerId, Pod};
+use crate::core::mount_path;
+use crate::core::pod::{ContainerId, Text, VolumeMount};
 use crate::core::policy::set::DesiredDind;
 use crate::core::policy::{ClientCerts, OnConflict, Policy};
 use directory::Directory;
-use mounts::{DirectoryMount, RelatedMounts, Relation, VolumeUses};
-use relocate::Relocation;
+use mounts::{DirectoryMount, Relation, VolumeUses};
 use shared::Shared;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
@@ -56,26 +55,22 @@ pub(super) fn plan<'a>(
 ) {
     let (policy, certs) = (desired.client_certs.policy, desired.client_certs.value);
     let directories = directory::find(planner, policy, dinds, docker_host);
-    let outermost = Outermost::of(directories.iter().map(|directory| directory.path.clone()));
-    let related = RelatedMounts::find(planner.pod, &directories, &outermost);
     let mut repair = Repair {
         policy,
         certs,
         uses: VolumeUses::new(planner.pod),
         planner,
-        relocation: Relocation {
-            directories: &outermost,
-            is_first_taken: false,
-            taken: HashMap::new(),
-        },
+        directories: &directories,
+        has_relocated: false,
         reported_invalid: HashSet::new(),
     };
-    for (at, directory) in directories.iter().enumerate() {
+    for directory in &directories {
         let path = &directory.path;
-        let mounts = related.of_directory(at, &repair.uses);
+        let mounts = repair.uses.mounts_of(repair.planner.pod, directory);
         let is_mounted = mounts.iter().any(|mount| !mount.is_invalid);
-        let outer = outermost.at_or_above(path).map(|(outer, _)| outer);
-        let kind = if let Some(outer) = outer.filter(|outer| *outer != path) {
+        let others = directories.iter().map(|other| &other.path);
+        let outer = others.filter(|other| mount_path::is_below(path, other));
+        let kind = if let Some(outer) = outer.min_by_key(|outer| outer.len()) {
             FindingKind::DirectoryNested(path.clone(), outer.clone())
         } else if let Some(container) = directory.own_pki(repair.planner.pod, &mut repair.uses) {
             FindingKind::OwnPki(path.clone(), container)
@@ -105,9 +100,13 @@ struct Repair<'r, 'p, 'a> {
     policy: &'a Policy,
     certs: &'a ClientCerts,
     uses: VolumeUses<'a>,
-    relocation: Relocation<'r>,
+    /// The certificate directories of the pod.
+    directories: &'r [Directory],
+    /// Whether a displaced volume has the policy's path. Each further one goes beside it, to a path
+    /// with its name.
+    has_relocated: bool,
     /// Invalid mounts that were reported: one may be in the way of several directories.
-    reported_invalid: HashSet<(ContainerId, usize)>,
+    reported_invalid: HashSet<(ContainerId, Text<'a>)>,
 }
 
 impl<'a> Repair<'_, '_, 'a> {
@@ -116,7 +115,7 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 
     /// Makes one directory writable and shared, unless it already is or the policy only reports.
-    fn free(&mut self, directory: &Directory, mounts: &[&DirectoryMount<'a>]) {
+    fn free(&mut self, directory: &Directory, mounts: &[DirectoryMount<'a>]) {
         let path = &directory.path;
         for mount in mounts.iter().filter(|mount| mount.is_invalid) {
             let MountId {
@@ -124,15 +123,13 @@ impl<'a> Repair<'_, '_, 'a> {
                 path,
                 ..
             } = mount.id.clone();
-            if self
-                .reported_invalid
-                .insert((mount.id.container, mount.id.index))
-            {
+            let key = (mount.id.container, path.clone());
+            if self.reported_invalid.insert(key) {
                 self.report(FindingKind::InvalidMount(container_name, path));
             }
         }
         let is_valid = |mount: &&DirectoryMount<'a>| !mount.is_invalid;
-        let valid: Vec<&DirectoryMount<'a>> = mounts.iter().copied().filter(is_valid).collect();
+        let valid: Vec<&DirectoryMount<'a>> = mounts.iter().filter(is_valid).collect();
         // An ancestor serves the directory, unless there is a mount on top of it.
         let is_ancestor =
             |mount: &&DirectoryMount<'_>| mount.relation == Relation::UnwritableAncestor;
@@ -167,7 +164,7 @@ impl<'a> Repair<'_, '_, 'a> {
                     .get_or_insert(Finding { policy, kind });
                 return;
             }
-            OnConflict::Replace | OnConflict::Relocate(_) => {}
+            OnConflict::Replace | OnConflict::Relocate => {}
         }
         let displaced = self.displaced(&conflicts, &shared);
         let mount = self.provide(shared, directory);
@@ -179,10 +176,10 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 
     fn conflict(&self, mount: &DirectoryMount<'a>, directory: &Directory) -> Conflict<'a> {
-        let volume = self.planner.pod.volume(&mount.volume);
+        let volume = self.uses.volume(self.planner.pod, mount.volume());
         Conflict {
             container: mount.id.container_name.clone(),
-            volume: mount.volume.clone(),
+            volume: mount.volume().clone(),
             kind: volume.map(|volume| volume.kind.clone()).unwrap_or_default(),
             path: mount.id.path.clone(),
             directory: directory.path.clone(),
@@ -198,12 +195,10 @@ impl<'a> Repair<'_, '_, 'a> {
         is_reported: bool,
     ) {
         for conflict in conflicts.iter().filter(|mount| mount.is_at_directory()) {
-            let Some(mount) = self.uses.current(&conflict.id) else {
-                continue;
-            };
-            let mut dropped = restrictions(self.planner.pod, &mount);
-            dropped.retain(|field| wanted.sub_path.is_none() || *field != "subPath");
-            let (was, volume) = (conflict.volume.clone(), wanted.name.clone());
+            let mount = conflict.id.clone();
+            let mut dropped = restrictions(&conflict.mount);
+            dropped.retain(|field| wanted.sub_path.is_empty() || *field != "subPath");
+            let (was, volume) = (conflict.volume().clone(), wanted.name.clone());
             let sub_path = wanted.sub_path.clone();
             if was != volume {
                 self.uses.subtract(&was);
@@ -214,7 +209,7 @@ impl<'a> Repair<'_, '_, 'a> {
                     let dropped = dropped.clone();
                     self.report(FindingKind::MountUnrestricted(container, path, dropped));
                 }
-            } else if conflict.sub_paths.path == sub_path.clone().unwrap_or_default() {
+            } else if conflict.mount.sub_path == sub_path {
                 continue;
             }
             let action = Action::PointMount(mount, was, volume, dropped, sub_path);
@@ -224,15 +219,14 @@ impl<'a> Repair<'_, '_, 'a> {
 
     /// Removes mounts below the directory and ancestors that cannot be written.
     fn remove(&mut self, conflicts: &[&DirectoryMount<'a>]) {
-        let removed = conflicts.iter().filter(|mount| !mount.is_at_directory());
         // From the last to the first, so that each index is valid when its turn comes.
-        let removals = removed.clone().rev().filter_map(|conflict| {
-            let (mount, volume) = (self.uses.current(&conflict.id)?, conflict.volume.clone());
-            Some((self.policy, Action::RemoveMount(mount, volume)))
-        });
-        self.planner.remove(removals.collect());
-        for mount in removed {
-            self.uses.remove(mount);
+        for conflict in conflicts.iter().rev() {
+            if !conflict.is_at_directory() {
+                let volume = conflict.volume().clone();
+                self.uses.subtract(&volume);
+                let action = Action::RemoveMount(conflict.id.clone(), volume);
+                self.planner.change(self.policy, action);
+            }
         }
     }
 
@@ -246,16 +240,12 @@ impl<'a> Repair<'_, '_, 'a> {
 }
 
 /// Returns the fields of a mount that make it read-only or show a part of the volume.
-fn restrictions(pod: &Pod<'_>, id: &MountId<'_>) -> Vec<&'static str> {
-    let container = pod.container(id.container);
-    let Some(mount) = container.and_then(|container| container.mounts().get(id.index)) else {
-        return Vec::new();
-    };
+fn restrictions(mount: &VolumeMount<'_>) -> Vec<&'static str> {
     let fields = [
         ("readOnly", mount.read_only.is_some()),
-        ("recursiveReadOnly", mount.recursive_read_only.is_some()),
-        ("subPath", mount.sub_path.is_some()),
-        ("subPathExpr", mount.sub_path_expr.is_some()),
+        ("recursiveReadOnly", !mount.recursive_read_only.is_empty()),
+        ("subPath", !mount.sub_path.is_empty()),
+        ("subPathExpr", !mount.sub_path_expr.is_empty()),
         ("mountPropagation", mount.mount_propagation.is_some()),
     ];
     let present = fields.into_iter().filter(|(_, is_present)| *is_present);
@@ -266,7 +256,7 @@ fn restrictions(pod: &Pod<'_>, id: &MountId<'_>) -> Vec<&'static str> {
 /// containers that lose a mount.
 fn lacking(
     directory: &Directory,
-    mounts: &[&DirectoryMount<'_>],
+    mounts: &[DirectoryMount<'_>],
     conflicts: &[&DirectoryMount<'_>],
 ) -> BTreeSet<ContainerId> {
     let losers = conflicts.iter().filter(|mount| !mount.is_at_directory());

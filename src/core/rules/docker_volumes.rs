@@ -26,10 +26,10 @@
 //! the node or an export goes to the first daemon only (V3).
 
 use super::Planner;
-use super::change::{NewMount, NewSource};
+use super::change::NewMount;
 use super::finding::FindingKind;
 use crate::core::job_pod::dind::{DaemonTls, DindContainer, is_native_sidecar};
-use crate::core::mount_path::Outermost;
+use crate::core::mount_path;
 use crate::core::pod::{ContainerId, ContainerList, Text};
 use crate::core::policy::set::{DesiredDind, Requested};
 use crate::core::policy::{DOCKER_ROOT, DindVolume, VolumeContainers};
@@ -41,7 +41,7 @@ pub(super) fn plan<'a>(
     dinds: &[DindContainer<'a>],
 ) {
     let tls = dinds.iter().map(|dind| &dind.tls);
-    let directories = Outermost::of(tls.filter_map(DaemonTls::client_directory));
+    let directories: Vec<_> = tls.filter_map(DaemonTls::client_directory).collect();
     for asked in &desired.volumes {
         let targets = targets(planner, *asked, dinds, &directories);
         add(planner, *asked, dinds, targets);
@@ -66,7 +66,7 @@ fn targets<'a>(
         value: what,
     }: Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
-    directories: &Outermost<Text<'static>>,
+    directories: &[Text<'static>],
 ) -> Vec<Target<'a>> {
     let volume = what.name.as_str();
     let mut targets = Vec::new();
@@ -86,7 +86,7 @@ fn targets<'a>(
             continue;
         }
         let path = dind.map_or(what.path.as_str(), |dind| dind.path_of(&what.path));
-        let name = container.name.clone().unwrap_or_default();
+        let name = container.name.clone();
         kinds.push(if container.mounts_at(path) {
             FindingKind::PathInUse(volume, name, path)
         } else if what.source.is_host_path() && !container.is_privileged() {
@@ -142,11 +142,9 @@ fn add<'a>(
             .take()
             .filter(|(_, has_data)| !(target.is_data && *has_data))
             .unwrap_or_else(|| {
-                let source = NewSource::Policy(&what.source);
-                (
-                    planner.add_volume(policy, what.name.as_str(), source),
-                    false,
-                )
+                let (name, source) = (what.name.as_str(), &what.source);
+                let name = planner.add_volume(policy, name, source, "V1", String::new());
+                (name, false)
             });
         last = Some((name.clone(), has_data || target.is_data));
         is_data_taken |= target.is_data;
@@ -169,14 +167,15 @@ fn limits_ephemeral_storage(planner: &Planner<'_, '_>) -> bool {
 fn hidden_by(
     volume: &DindVolume,
     path: &str,
-    directories: &Outermost<Text<'static>>,
+    directories: &[Text<'static>],
 ) -> Option<Text<'static>> {
     let is_unwritable = volume.read_only || volume.source.is_read_only();
-    let above = directories
-        .at_or_above(path)
-        .map(|(directory, _)| directory);
-    let below = || directories.below(path).filter(|_| is_unwritable);
-    above.or_else(below).cloned()
+    let hides = |directory: &&Text<'static>| {
+        path == &***directory
+            || mount_path::is_below(path, directory)
+            || (is_unwritable && mount_path::is_below(directory, path))
+    };
+    directories.iter().find(hides).cloned()
 }
 
 /// Returns the dind containers with a mount for their data, each with its volume. Of several mounts
@@ -188,7 +187,7 @@ fn data_volumes<'a>(
     let volumes = dinds.iter().filter_map(|dind| {
         let mut mounts = planner.pod.container(dind.id)?.mounts().iter();
         let mount = mounts.rfind(|mount| mount.path() == dind.docker_root())?;
-        Some((dind.name.clone(), mount.name.clone().unwrap_or_default()))
+        Some((dind.name.clone(), mount.name.clone()))
     });
     volumes.collect()
 }

@@ -63,7 +63,9 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     }
     // From the last to the first, so that the indices stay valid. One entry remains at least: a
     // hostname that was stale has been added to another one.
-    planner.remove(emptied.into_iter().rev().collect());
+    for (policy, action) in emptied.into_iter().rev() {
+        planner.change(policy, action);
+    }
     if planner.plan.changes.len() == before {
         planner.report(first, FindingKind::HostAliasesCorrect);
     }
@@ -86,9 +88,8 @@ struct ObservedHost<'a> {
     asked: Requested<'a, Host>,
     /// Whether a loopback entry has the hostname (H3).
     is_shadowed: bool,
-    /// Whether an entry with the policy's IPv4 or IPv6 address has the hostname.
-    has_v4: bool,
-    has_v6: bool,
+    /// The policy's addresses of which an entry has the hostname.
+    found: Vec<IpAddr>,
 }
 
 impl ObservedHost<'_> {
@@ -108,8 +109,7 @@ impl<'a> Observed<'a> {
                 .map(|asked| ObservedHost {
                     asked: *asked,
                     is_shadowed: false,
-                    has_v4: false,
-                    has_v6: false,
+                    found: Vec::new(),
                 })
                 .collect(),
             first_entries: BTreeMap::new(),
@@ -133,8 +133,9 @@ impl<'a> Observed<'a> {
                 match address {
                     Some(ip) if ip.is_loopback() => host.is_shadowed = true,
                     Some(ip) if host.asked.value.addresses.contains(&ip) => {
-                        host.has_v4 |= ip.is_ipv4();
-                        host.has_v6 |= ip.is_ipv6();
+                        if !host.found.contains(&ip) {
+                            host.found.push(ip);
+                        }
                     }
                     _ => is_suspect = true,
                 }
@@ -169,13 +170,7 @@ impl<'a> Observed<'a> {
                 policy,
                 value: what,
             } = host.asked;
-            let is_missing = |ip: &&IpAddr| {
-                !if ip.is_ipv4() {
-                    host.has_v4
-                } else {
-                    host.has_v6
-                }
-            };
+            let is_missing = |ip: &&IpAddr| !host.found.contains(ip);
             let addresses = what.addresses.iter().filter(is_missing);
             addresses.map(move |ip| ((*ip, policy), what.hostname.as_str()))
         }))

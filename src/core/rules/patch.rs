@@ -5,11 +5,15 @@
 //! missing list or object is added whole, `remove` names only what the pod has, and there is no
 //! `test`.
 
-use super::change::{Action, Change, NewSource};
+use super::change::{Action, Change};
 use crate::core::pod::{ContainerId, Pod};
-use Part::{End, Fields, Index, Key, Mounts};
+use crate::core::policy::VolumeSource;
 use serde::Serialize;
-use std::borrow::Cow;
+use serde::ser::{SerializeMap as _, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write as _;
+use std::net::IpAddr;
 
 /// The largest patch, bytes. Kubernetes stores no object of that size: etcd's limit is 1.5 MiB by
 /// default.
@@ -38,7 +42,7 @@ pub(crate) fn patch(
     // Most operations are shorter.
     let usual = 192 * (changes.len() + annotations.len());
     let mut patch = PatchWriter(Vec::with_capacity(usual.min(MAX_BYTES)));
-    patch.text("[");
+    patch.0.push(b'[');
     for change in changes {
         patch.change(change);
         // After each change: until the end it could grow to many times the size of the review.
@@ -49,7 +53,7 @@ pub(crate) fn patch(
         patch.member("/metadata/annotations", is_missing, key, value);
         is_missing = false;
     }
-    patch.text("]");
+    patch.0.push(b']');
     patch.check()?;
     Ok(String::from_utf8(patch.0).expect("JSON is UTF-8"))
 }
@@ -57,21 +61,8 @@ pub(crate) fn patch(
 /// Writes operations to a buffer.
 struct PatchWriter(Vec<u8>);
 
-/// A part of a JSON Pointer.
-#[derive(Clone, Copy)]
-enum Part<'a> {
-    Fields(&'static str),
-    Mounts(ContainerId),
-    Index(usize),
-    /// The position after the last element of a list.
-    End,
-    /// A key that may need escapes.
-    Key(&'a str),
-}
-
-const HOST_ALIASES: Part<'static> = Fields("/spec/hostAliases");
-const HOSTNAMES: Part<'static> = Fields("/hostnames");
-const VOLUMES: Part<'static> = Fields("/spec/volumes");
+const HOST_ALIASES: &str = "/spec/hostAliases";
+const VOLUMES: &str = "/spec/volumes";
 
 impl PatchWriter {
     fn check(&self) -> Result<(), PatchTooLarge> {
@@ -83,206 +74,136 @@ impl PatchWriter {
 
     fn change(&mut self, change: &Change<'_>) {
         let is_missing = change.is_list_missing;
+        let hostnames_of = |entry: &usize| format!("{HOST_ALIASES}/{entry}/hostnames");
         match &change.action {
             Action::DropHostnames(entry, _, _, kept) => {
                 if let Some(kept) = kept {
-                    self.write("replace", &[HOST_ALIASES, Index(*entry), HOSTNAMES], kept);
+                    self.write("replace", hostnames_of(entry), kept);
                 }
             }
             Action::ExtendHostAlias(entry, _, hostnames) if is_missing => {
-                self.write("add", &[HOST_ALIASES, Index(*entry), HOSTNAMES], hostnames);
+                self.write("add", hostnames_of(entry), hostnames);
             }
             Action::ExtendHostAlias(entry, _, hostnames) => {
                 for hostname in hostnames {
-                    self.write(
-                        "add",
-                        &[HOST_ALIASES, Index(*entry), HOSTNAMES, End],
-                        hostname,
-                    );
+                    self.append(hostnames_of(entry), false, hostname);
                 }
             }
             Action::AddHostAlias(ip, hostnames) => {
-                self.begin_append(HOST_ALIASES, is_missing);
-                self.text("{\"ip\":");
-                self.json(ip);
-                self.text(",\"hostnames\":");
-                self.json(hostnames);
-                self.text("}");
-                self.end_append(is_missing);
+                let ip = *ip;
+                self.append(HOST_ALIASES, is_missing, &HostAlias { ip, hostnames });
             }
-            Action::RemoveHostAlias(entry, ..) => self.remove(&[HOST_ALIASES, Index(*entry)]),
-            Action::SwapVolume(index, _, _, removed_source, _, size_limit) => {
+            Action::RemoveHostAlias(entry, ..) => {
+                self.remove(format_args!("{HOST_ALIASES}/{entry}"));
+            }
+            Action::SwapVolume(index, _, _, removed_source, _, certs) => {
                 // The volume itself stays: a field of a newer Kubernetes survives.
                 if let Some(field) = removed_source {
-                    self.remove(&[VOLUMES, Index(*index), Key(field)]);
+                    self.remove(format_args!("{VOLUMES}/{index}/{}", pointer(field)));
                 }
-                self.begin_value("add", &[VOLUMES, Index(*index), Fields("/emptyDir")]);
-                self.memory(size_limit);
-                self.text("}");
+                let path = format_args!("{VOLUMES}/{index}/emptyDir");
+                self.write("add", path, &certs.volume.json);
             }
-            Action::AddVolume(name, source) => {
-                self.begin_append(VOLUMES, is_missing);
-                self.volume(name, source);
-                self.end_append(is_missing);
+            Action::AddVolume(name, source, ..) => {
+                self.append(VOLUMES, is_missing, &NewVolume { name, source });
             }
             Action::PointMount(mount, was, volume, dropped, sub_path) => {
-                let (list, index) = (Mounts(mount.container), Index(mount.index));
+                let path = format!("{}/{}", mounts(mount.container), mount.index);
                 if was != volume {
-                    self.write("replace", &[list, index, Fields("/name")], volume);
+                    self.write("replace", format_args!("{path}/name"), volume);
                 }
                 for field in dropped {
-                    self.remove(&[list, index, Key(field)]);
+                    self.remove(format_args!("{path}/{field}"));
                 }
-                if let Some(sub_path) = sub_path {
-                    self.write("add", &[list, index, Fields("/subPath")], sub_path);
+                if !sub_path.is_empty() {
+                    self.write("add", format_args!("{path}/subPath"), sub_path);
                 }
             }
             Action::RemoveMount(mount, ..) => {
-                self.remove(&[Mounts(mount.container), Index(mount.index)]);
+                let mounts = mounts(mount.container);
+                self.remove(format_args!("{mounts}/{}", mount.index));
             }
             Action::AddMount(container, _, mount, ..) => {
-                self.append(Mounts(*container), is_missing, mount);
+                self.append(mounts(*container), is_missing, mount);
             }
             Action::AddNodeSelector(key, value) => {
                 self.member("/spec/nodeSelector", is_missing, key, value);
             }
-            Action::AddToleration(_, json) => {
-                self.append(Fields("/spec/tolerations"), is_missing, json);
+            Action::AddToleration(toleration) => {
+                self.append("/spec/tolerations", is_missing, toleration);
             }
         }
     }
 
     /// Appends to a list, or adds the whole list if it is missing.
-    fn append<T: Serialize + ?Sized>(&mut self, list: Part<'_>, is_missing: bool, value: &T) {
-        self.begin_append(list, is_missing);
-        self.json(value);
-        self.end_append(is_missing);
-    }
-
-    fn begin_append(&mut self, list: Part<'_>, is_missing: bool) {
+    fn append(&mut self, list: impl fmt::Display, is_missing: bool, value: &impl Serialize) {
         if is_missing {
-            self.begin_value("add", &[list]);
-            self.text("[");
+            self.write("add", list, &[value]);
         } else {
-            self.begin_value("add", &[list, End]);
+            self.write("add", format_args!("{list}/-"), value);
         }
-    }
-
-    fn end_append(&mut self, is_missing: bool) {
-        self.text(if is_missing { "]}" } else { "}" });
     }
 
     /// Sets a member of an object, or adds the whole object if it is missing.
-    fn member(&mut self, object: &'static str, is_missing: bool, key: &str, value: &str) {
+    fn member(&mut self, object: &str, is_missing: bool, key: &str, value: &str) {
         if is_missing {
-            self.begin_value("add", &[Fields(object)]);
-            self.text("{");
-            self.json(key);
-            self.text(":");
-            self.json(value);
-            self.text("}}");
+            self.write("add", object, &BTreeMap::from([(key, value)]));
         } else {
-            self.write("add", &[Fields(object), Key(key)], value);
+            self.write("add", format_args!("{object}/{}", pointer(key)), &value);
         }
     }
 
-    fn write<T: Serialize + ?Sized>(&mut self, op: &str, path: &[Part<'_>], value: &T) {
-        self.begin_value(op, path);
-        self.json(value);
-        self.text("}");
-    }
-
-    fn remove(&mut self, path: &[Part<'_>]) {
-        self.begin("remove", path);
-        self.text("}");
-    }
-
-    fn begin_value(&mut self, op: &str, path: &[Part<'_>]) {
+    fn write(&mut self, op: &str, path: impl fmt::Display, value: &impl Serialize) {
         self.begin(op, path);
-        self.text(",\"value\":");
+        self.0.extend_from_slice(br#","value":"#);
+        serde_json::to_writer(&mut self.0, value).expect("texts and numbers serialise");
+        self.0.push(b'}');
     }
 
-    fn begin(&mut self, op: &str, path: &[Part<'_>]) {
-        if self.0.len() > 1 {
-            self.text(",");
-        }
-        for text in ["{\"op\":\"", op, "\",\"path\":\""] {
-            self.text(text);
-        }
-        for part in path {
-            self.part(*part);
-        }
-        self.text("\"");
+    fn remove(&mut self, path: impl fmt::Display) {
+        self.begin("remove", path);
+        self.0.push(b'}');
     }
 
-    fn part(&mut self, part: Part<'_>) {
-        match part {
-            Fields(fields) => self.text(fields),
-            Mounts(ContainerId { list, index }) => {
-                self.text("/spec/");
-                self.text(list.field());
-                self.part(Index(index));
-                self.text("/volumeMounts");
-            }
-            Index(index) => {
-                self.text("/");
-                self.json(&index);
-            }
-            End => self.text("/-"),
-            Key(key) => {
-                self.text("/");
-                let quote = self.0.len();
-                self.json(&escaped(key));
-                self.0.pop();
-                self.0.remove(quote);
-            }
-        }
-    }
-
-    fn volume(&mut self, name: &str, source: &NewSource<'_>) {
-        self.text("{\"name\":");
-        self.json(name);
-        for text in [",\"", source.field(), "\":"] {
-            self.text(text);
-        }
-        match source {
-            NewSource::Memory { size_limit, .. } => self.memory(size_limit),
-            NewSource::Policy(source) => self.text(source.json.get()),
-            NewSource::RegistryCa(ca) => {
-                self.text("{\"name\":");
-                self.json(&ca.config_map);
-                self.text(",\"items\":[{\"key\":");
-                self.json(&ca.key);
-                self.text(",\"path\":\"ca.crt\"}],\"optional\":true}");
-            }
-        }
-        self.text("}");
-    }
-
-    /// Writes the source of a memory-backed emptyDir.
-    fn memory(&mut self, size_limit: &str) {
-        self.text("{\"medium\":\"Memory\",\"sizeLimit\":");
-        self.json(size_limit);
-        self.text("}");
-    }
-
-    fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
-        let written = serde_json::to_writer(&mut self.0, value);
-        written.expect("texts, numbers and rendered JSON serialise");
-    }
-
-    fn text(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+    fn begin(&mut self, op: &str, path: impl fmt::Display) {
+        let comma = if self.0.len() > 1 { "," } else { "" };
+        write!(self.0, r#"{comma}{{"op":"{op}","path":"{path}""#).expect("a Vec takes all");
     }
 }
 
-/// Escapes a key for a JSON Pointer (RFC 6901 §3).
-fn escaped(key: &str) -> Cow<'_, str> {
-    if key.contains(['~', '/']) {
-        Cow::Owned(key.replace('~', "~0").replace('/', "~1"))
-    } else {
-        Cow::Borrowed(key)
+/// An entry that is added.
+#[derive(Serialize)]
+struct HostAlias<'a> {
+    ip: IpAddr,
+    hostnames: &'a [&'a str],
+}
+
+/// A volume that is added.
+struct NewVolume<'a> {
+    name: &'a str,
+    source: &'a VolumeSource,
+}
+
+impl Serialize for NewVolume<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut volume = serializer.serialize_map(Some(2))?;
+        volume.serialize_entry("name", self.name)?;
+        volume.serialize_entry(self.source.field, &self.source.json)?;
+        volume.end()
     }
+}
+
+fn mounts(container: ContainerId) -> String {
+    let ContainerId { list, index } = container;
+    format!("/spec/{}/{index}/volumeMounts", list.field())
+}
+
+/// Escapes a key for a JSON Pointer (RFC 6901 §3) in a JSON string.
+fn pointer(key: &str) -> String {
+    let key = key.replace('~', "~0").replace('/', "~1");
+    let quoted = serde_json::Value::from(key).to_string();
+    let inner = quoted.get(1..quoted.len() - 1);
+    inner.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -17,13 +17,13 @@
 //! The container has a mount at, above or below that directory.
 
 use super::Planner;
-use super::change::{NewMount, NewSource};
+use super::change::NewMount;
 use super::finding::FindingKind;
 use crate::core::job_pod::dind::{DindContainer, ROOTLESS_CONFIG};
 use crate::core::mount_path;
 use crate::core::pod::{ContainerId, Text};
 use crate::core::policy::set::{DesiredDind, Requested};
-use crate::core::policy::{Policy, RegistryCa};
+use crate::core::policy::{ClientCerts, Policy, RegistryCa};
 use std::collections::HashSet;
 
 pub(super) fn plan<'a>(
@@ -42,11 +42,14 @@ pub(super) fn plan<'a>(
                 continue;
             }
             if dind.rootless && configured.insert(dind.id) {
-                let size_limit = &desired.client_certs.value.size_limit;
-                make_config_writable(planner, policy, dind.id, size_limit);
+                make_config_writable(planner, policy, dind.id, desired.client_certs.value);
             }
             let name = volume.get_or_insert_with(|| {
-                planner.add_volume(policy, volume_name(&ca.host), NewSource::RegistryCa(ca))
+                let purpose = format!(
+                    " with the CA of {} from ConfigMap \"{}\"",
+                    ca.host, ca.config_map
+                );
+                planner.add_volume(policy, volume_name(&ca.host), &ca.source, "R1", purpose)
             });
             let mount = NewMount::new(name.clone(), directory, true);
             planner.add_mount(policy, "R1", dind.id, mount);
@@ -68,7 +71,7 @@ fn existing<'a>(
         let is_added_here = mount.path() == ROOTLESS_CONFIG && configured.contains(&dind.id);
         !is_added_here && mount_path::overlap(mount.path(), directory)
     })?;
-    let volume = planner.pod.volume(mount.volume());
+    let volume = planner.pod.volume(&mount.name);
     let config_map = volume.and_then(|volume| volume.config_map());
     if mount.path() == directory && config_map == Some(&ca.config_map) {
         return Some(FindingKind::RegistryCaCorrect(host, container));
@@ -84,19 +87,24 @@ fn make_config_writable<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
     id: ContainerId,
-    size_limit: &'a str,
+    certs: &'a ClientCerts,
 ) {
     let container = planner.pod.container(id);
     // The author or an earlier review may have mounted it.
     if container.is_none_or(|container| container.mounts_at(ROOTLESS_CONFIG)) {
         return;
     }
-    let source = NewSource::Memory {
-        size_limit,
-        rule: "R1",
-        purpose: "the configuration of rootless dockerd, which must be writable",
-    };
-    let name = planner.add_volume(policy, "drydock-docker-config", source);
+    let purpose = format!(
+        " (in memory, {}) for the configuration of rootless dockerd, which must be writable",
+        certs.size_limit
+    );
+    let name = planner.add_volume(
+        policy,
+        "drydock-docker-config",
+        &certs.volume,
+        "R1",
+        purpose,
+    );
     let mount = NewMount::new(name, ROOTLESS_CONFIG, false);
     planner.add_mount(policy, "R1", id, mount);
 }

@@ -17,16 +17,16 @@ use super::Planner;
 use super::change::Action;
 use super::finding::FindingKind;
 use crate::core::pod::{Text, Toleration, text};
-use crate::core::policy::TolerationTerms;
 use crate::core::policy::set::DesiredDind;
+use crate::core::policy::terms;
 use std::collections::BTreeSet;
 
 pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>) {
     let lengths =
         |planner: &Planner<'_, '_>| (planner.plan.changes.len(), planner.plan.findings.len());
     let before = lengths(planner);
-    for (asked, value) in &desired.node_selector {
-        let (key, ours) = (asked.value.as_str(), *value);
+    for asked in &desired.node_selector {
+        let (key, ours) = (asked.value.0.as_str(), asked.value.1.as_str());
         let selector = planner.pod.spec.node_selector.as_ref();
         match selector.and_then(|selector| selector.get(key)) {
             None => planner.change(asked.policy, Action::AddNodeSelector(key, ours)),
@@ -41,17 +41,13 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>)
     if !desired.tolerations.is_empty() {
         let theirs = planner.pod.spec.tolerations.iter().flatten();
         let theirs: BTreeSet<Terms<'_>> = theirs.map(terms_of_pod).collect();
-        let is_missing = |terms| !theirs.contains(&terms_of_policy(terms));
         let asked = desired.tolerations.iter();
-        let missing: Vec<_> = asked
-            .filter(|asked| is_missing(&asked.value.terms))
-            .collect();
-        for asked in missing {
-            let (terms, json) = (&asked.value.terms, &*asked.value.json);
-            planner.change(asked.policy, Action::AddToleration(terms, json));
+        let missing = asked.filter(|asked| !theirs.contains(&terms(asked.value)));
+        for asked in missing.collect::<Vec<_>>() {
+            planner.change(asked.policy, Action::AddToleration(asked.value));
         }
     }
-    let policy = desired.node_selector.first().map(|(asked, _)| asked.policy);
+    let policy = desired.node_selector.first().map(|asked| asked.policy);
     let policy = policy.or(desired.tolerations.first().map(|asked| asked.policy));
     if let Some(policy) = policy.filter(|_| before == lengths(planner)) {
         planner.report(policy, FindingKind::SchedulingCorrect);
@@ -72,11 +68,6 @@ fn terms_of_pod<'t>(toleration: &'t Toleration<'_>) -> Terms<'t> {
         [key, operator, value, effect],
         toleration.toleration_seconds,
     )
-}
-
-fn terms_of_policy(terms: &TolerationTerms) -> Terms<'_> {
-    let fields = [&terms.key, &terms.operator, &terms.value, &terms.effect];
-    (fields.map(String::as_str), terms.seconds)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! fifths of a review.
 
 use super::{Fallback, Members, Skimmed, bytes};
-use crate::core::pod::{Env, VariableCount};
+use crate::core::pod::{Env, check_variables};
 use serde::de::{DeserializeSeed, SeqAccess};
 
 /// The name of [`Env`] in the data model of serde.
@@ -11,13 +11,12 @@ pub(super) const TYPE: &str = "Env";
 /// The members of a list of variables that may be in [`Env::NAMES`].
 pub(super) struct Variables<'s, 'de> {
     members: Members<'s, 'de>,
-    count: VariableCount,
+    count: usize,
 }
 
 impl<'s, 'de> Variables<'s, 'de> {
     pub(super) fn new(members: Members<'s, 'de>) -> Self {
-        let count = VariableCount::default();
-        Self { members, count }
+        Self { members, count: 0 }
     }
 }
 
@@ -27,7 +26,8 @@ impl<'de> SeqAccess<'de> for Variables<'_, 'de> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Skimmed<Option<T::Value>> {
         while self.members.advance(b']')? {
             // `Env` counts only the variables that it gets.
-            self.count.add()?;
+            self.count += 1;
+            check_variables(self.count)?;
             let skim = &mut *self.members.skim;
             match unread_end(skim.text.as_bytes(), skim.at) {
                 Some(end) => skim.skip_to(end),

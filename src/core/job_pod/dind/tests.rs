@@ -15,7 +15,7 @@ fn found(images: &[&str], spec: &str) -> (Vec<String>, Vec<String>) {
     let found = DindContainers::of(&pod, &globs.iter().collect::<Vec<_>>());
     let name = |id| {
         pod.container(id)
-            .map(|known| known.name().to_owned())
+            .map(|known| known.name.to_string())
             .unwrap_or_default()
     };
     (

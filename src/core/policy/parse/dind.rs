@@ -3,48 +3,46 @@
 use super::Errors;
 use crate::core::crd::VOLUME_SOURCES;
 use crate::core::policy::{
-    ClientCerts, Dind, DindVolume, Glob, OnConflict, PolicyToleration, RegistryCa, TolerationTerms,
-    VolumeSource,
+    ClientCerts, Dind, DindVolume, Glob, OnConflict, RegistryCa, VolumeSource, terms,
 };
 use crate::core::{crd, mount_path};
 use k8s_openapi::api::core::v1::Toleration;
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value, to_value};
+use serde_json::{Value, json, to_value};
 
 /// The default of `relocateTo`.
 const RELOCATE_TO: &str = "/certs/displaced";
 
 pub(super) fn dind(spec: &crd::Dind, errors: &mut Errors) -> Dind {
     let scheduling = spec.scheduling.clone().unwrap_or_default();
+    check_tolerations(&scheduling.tolerations, errors);
     Dind {
         images: spec.images.iter().map(|image| Glob::new(image)).collect(),
         client_certs: client_certs(&spec.client_certs, errors),
         volumes: volumes(&spec.volumes, errors),
         registry_cas: registry_cas(&spec.registry_cas, errors),
-        node_selector: scheduling.node_selector,
-        tolerations: tolerations(&scheduling.tolerations, errors),
+        node_selector: scheduling.node_selector.into_iter().collect(),
+        tolerations: scheduling.tolerations,
     }
 }
 
 fn client_certs(spec: &crd::ClientCerts, errors: &mut Errors) -> ClientCerts {
-    let on_conflict = match spec.on_conflict {
-        crd::OnConflict::Relocate => {
-            let target = spec.relocate_to.as_deref().unwrap_or(RELOCATE_TO);
-            OnConflict::Relocate(target.to_owned())
-        }
-        crd::OnConflict::Replace => OnConflict::Replace,
-        crd::OnConflict::Report => OnConflict::Report,
-        crd::OnConflict::Deny => OnConflict::Deny,
-    };
-    if spec.relocate_to.is_some() && spec.on_conflict != crd::OnConflict::Relocate {
+    if spec.relocate_to.is_some() && spec.on_conflict != OnConflict::Relocate {
         errors.add(
             "spec.dind.clientCerts.relocateTo",
             "is set, but only onConflict: Relocate uses it",
         );
     }
+    let size_limit = spec.size_limit.0.clone();
+    let relocate_to = spec.relocate_to.as_deref().unwrap_or(RELOCATE_TO);
     ClientCerts {
-        on_conflict,
-        size_limit: spec.size_limit.0.clone(),
+        on_conflict: spec.on_conflict,
+        relocate_to: relocate_to.to_owned(),
+        volume: VolumeSource {
+            field: "emptyDir",
+            json: json!({"medium": "Memory", "sizeLimit": size_limit}),
+            identity: None,
+        },
+        size_limit,
     }
 }
 
@@ -59,27 +57,28 @@ fn registry_cas(specs: &[crd::RegistryCa], errors: &mut Errors) -> Vec<RegistryC
             host: host.clone(),
             config_map: spec.config_map.name.clone(),
             key: spec.config_map.key.clone(),
+            source: VolumeSource {
+                field: "configMap",
+                json: json!({
+                    "name": spec.config_map.name,
+                    "items": [{"key": spec.config_map.key, "path": "ca.crt"}],
+                    "optional": true,
+                }),
+                identity: None,
+            },
         });
     }
     parsed
 }
 
-fn tolerations(specs: &[Toleration], errors: &mut Errors) -> Vec<PolicyToleration> {
-    let mut parsed = Vec::new();
+fn check_tolerations(specs: &[Toleration], errors: &mut Errors) {
     for (index, spec) in specs.iter().enumerate() {
         let mut error = |field: &str, problem: String| {
             let path = format!("spec.dind.scheduling.tolerations[{index}].{field}");
             errors.add(path, problem);
         };
-        let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        let terms = TolerationTerms {
-            key: text(&spec.key),
-            operator: spec.operator.clone().unwrap_or_else(|| "Equal".to_owned()),
-            value: text(&spec.value),
-            effect: text(&spec.effect),
-            seconds: spec.toleration_seconds,
-        };
-        let (exists, value) = (terms.operator == "Exists", &terms.value);
+        let ([_, operator, value, effect], seconds) = terms(spec);
+        let exists = operator == "Exists";
         if exists && !value.is_empty() {
             let problem = format!("is \"{value}\", but must be left out with operator Exists");
             error("value", problem);
@@ -88,14 +87,11 @@ fn tolerations(specs: &[Toleration], errors: &mut Errors) -> Vec<PolicyToleratio
             let problem = "is missing, which matches every taint and needs operator: Exists";
             error("key", problem.to_owned());
         }
-        if terms.seconds.is_some() && terms.effect != "NoExecute" {
+        if seconds.is_some() && effect != "NoExecute" {
             let problem = "is set, but only effect NoExecute uses it";
             error("tolerationSeconds", problem.to_owned());
         }
-        let json = raw(spec);
-        parsed.push(PolicyToleration { terms, json });
     }
-    parsed
 }
 
 fn volumes(specs: &[crd::DindVolume], errors: &mut Errors) -> Vec<DindVolume> {
@@ -145,10 +141,10 @@ fn claim_template(spec: &crd::DindVolume, path: &str, errors: &mut Errors) {
 }
 
 fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> VolumeSource {
-    let spec_json = to_value(spec).expect(SERIALISES);
+    let mut json = to_value(spec).expect("API types have string keys, so they serialise");
     let given = VOLUME_SOURCES
         .into_iter()
-        .filter(|field| spec_json.get(field).is_some());
+        .filter(|field| json.get(field).is_some());
     let given: Vec<&'static str> = given.collect();
     let field = match given.as_slice() {
         [field] => *field,
@@ -172,7 +168,7 @@ fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> Vol
     let host_path = spec.host_path.as_ref();
     VolumeSource {
         field,
-        json: raw(&spec_json.get(field)),
+        json: json.get_mut(field).map(Value::take).unwrap_or_default(),
         identity: match field {
             "persistentVolumeClaim" => claim.map(|claim| claim.claim_name.clone()),
             "hostPath" => host_path.map(|source| mount_path::clean(&source.path).into_owned()),
@@ -184,9 +180,3 @@ fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> Vol
         },
     }
 }
-
-fn raw(value: &impl Serialize) -> Box<RawValue> {
-    to_raw_value(value).expect(SERIALISES)
-}
-
-const SERIALISES: &str = "Kubernetes API types have string keys, so they serialise";

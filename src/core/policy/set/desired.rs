@@ -1,11 +1,9 @@
 //! The requests of several policies, folded (M1 to M4).
 
 use super::{Host, Ranked};
-use crate::core::policy::{
-    ClientCerts, Dind, DindVolume, Glob, Policy, PolicyToleration, RegistryCa, Source,
-    TolerationTerms,
-};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::core::policy::{ClientCerts, Dind, DindVolume, Glob, Policy, RegistryCa, Source, terms};
+use k8s_openapi::api::core::v1::Toleration;
+use std::collections::HashMap;
 use std::fmt;
 
 /// A value and the policy that requests it.
@@ -50,9 +48,9 @@ pub struct DesiredDind<'s> {
     /// Of each host the first in rank.
     pub registry_cas: Vec<Requested<'s, RegistryCa>>,
     /// Of each key the first in rank.
-    pub node_selector: Vec<(Requested<'s, String>, &'s str)>,
+    pub node_selector: Vec<Requested<'s, (String, String)>>,
     /// Of all policies.
-    pub tolerations: Vec<Requested<'s, PolicyToleration>>,
+    pub tolerations: Vec<Requested<'s, Toleration>>,
 }
 
 /// A request that a policy of higher rank overrides.
@@ -77,16 +75,6 @@ impl fmt::Display for Override<'_> {
     }
 }
 
-/// The requests of policies of higher rank, by what makes two requests one.
-#[derive(Default)]
-struct Decided<'s> {
-    images: BTreeSet<&'s Glob>,
-    volumes: BTreeMap<&'s str, Requested<'s, DindVolume>>,
-    registry_cas: BTreeMap<&'s str, Requested<'s, RegistryCa>>,
-    node_selector: BTreeMap<&'s str, Requested<'s, String>>,
-    tolerations: BTreeSet<&'s TolerationTerms>,
-}
-
 impl<'s> Desired<'s> {
     /// Folds policies, given in rank.
     pub(super) fn fold(ranked: &[&'s Ranked]) -> Self {
@@ -95,10 +83,9 @@ impl<'s> Desired<'s> {
             ..Self::default()
         };
         desired.fold_hosts(ranked);
-        let mut known = Decided::default();
         for Ranked { policy, .. } in ranked {
             if let Some(dind) = &policy.dind {
-                desired.fold_dind(policy, dind, &mut known);
+                desired.fold_dind(policy, dind);
             }
         }
         desired
@@ -140,12 +127,13 @@ impl<'s> Desired<'s> {
         }
     }
 
-    fn fold_dind(&mut self, policy: &'s Policy, dind: &'s Dind, known: &mut Decided<'s>) {
+    fn fold_dind(&mut self, policy: &'s Policy, dind: &'s Dind) {
         let overrides = &mut self.overrides;
+        let certs = &dind.client_certs;
         let desired = self.dind.get_or_insert_with(|| DesiredDind {
             client_certs: Requested {
                 policy,
-                value: &dind.client_certs,
+                value: certs,
             },
             images: Vec::new(),
             volumes: Vec::new(),
@@ -153,45 +141,46 @@ impl<'s> Desired<'s> {
             node_selector: Vec::new(),
             tolerations: Vec::new(),
         });
-        if *desired.client_certs.value != dind.client_certs {
+        if *desired.client_certs.value != *certs {
             overrides.push(Override {
                 policy,
                 by: desired.client_certs.policy,
                 subject: "clientCerts".to_owned(),
             });
         }
-        let images = dind.images.iter();
-        desired
-            .images
-            .extend(images.filter(|image| known.images.insert(image)));
-        for volume in &dind.volumes {
-            let (path, known) = (&volume.path, &mut known.volumes);
-            let name = || format!("the volume at {path}");
-            let asked = Requested {
-                policy,
-                value: volume,
-            };
-            let first = first(known, path, asked, DindVolume::is_same, name, overrides);
-            desired.volumes.extend(first);
-        }
-        for ca in &dind.registry_cas {
-            let (host, known) = (&ca.host, &mut known.registry_cas);
-            let name = || format!("the certificate authority of {host}");
-            let asked = Requested { policy, value: ca };
-            let first = first(known, host, asked, RegistryCa::eq, name, overrides);
-            desired.registry_cas.extend(first);
-        }
-        for (key, value) in &dind.node_selector {
-            let known = &mut known.node_selector;
-            let name = || format!("the node selector {key}");
-            let asked = Requested { policy, value };
-            if first(known, key, asked, String::eq, name, overrides).is_some() {
-                let asked = Requested { policy, value: key };
-                desired.node_selector.push((asked, value));
+        for image in &dind.images {
+            if !desired.images.contains(&image) {
+                desired.images.push(image);
             }
         }
+        fold(
+            policy,
+            &mut desired.volumes,
+            &dind.volumes,
+            |volume| ("the volume at", &volume.path),
+            DindVolume::is_same,
+            overrides,
+        );
+        fold(
+            policy,
+            &mut desired.registry_cas,
+            &dind.registry_cas,
+            |ca| ("the certificate authority of", &ca.host),
+            RegistryCa::eq,
+            overrides,
+        );
+        fold(
+            policy,
+            &mut desired.node_selector,
+            &dind.node_selector,
+            |(key, _)| ("the node selector", key),
+            PartialEq::eq,
+            overrides,
+        );
         for toleration in &dind.tolerations {
-            if known.tolerations.insert(&toleration.terms) {
+            let is_same =
+                |other: &Requested<'s, Toleration>| terms(other.value) == terms(toleration);
+            if !desired.tolerations.iter().any(is_same) {
                 let value = toleration;
                 desired.tolerations.push(Requested { policy, value });
             }
@@ -204,28 +193,28 @@ impl<'s> Desired<'s> {
     }
 }
 
-/// Returns a request if it is the first for its key, and records whether an earlier one overrides
-/// it.
-fn first<'s, T>(
-    known: &mut BTreeMap<&'s str, Requested<'s, T>>,
-    key: &'s str,
-    asked: Requested<'s, T>,
+/// Adds requests. Of each subject the first request counts; another one is overridden.
+fn fold<'s, T>(
+    policy: &'s Policy,
+    known: &mut Vec<Requested<'s, T>>,
+    values: &'s [T],
+    subject: fn(&T) -> (&str, &str),
     is_same: fn(&T, &T) -> bool,
-    name: impl Fn() -> String,
     overrides: &mut Vec<Override<'s>>,
-) -> Option<Requested<'s, T>> {
-    let Some(earlier) = known.get(key) else {
-        known.insert(key, asked);
-        return Some(asked);
-    };
-    if !is_same(earlier.value, asked.value) {
-        overrides.push(Override {
-            policy: asked.policy,
-            by: earlier.policy,
-            subject: name(),
-        });
+) {
+    for value in values {
+        let (what, name) = subject(value);
+        let mut earlier = known.iter();
+        match earlier.find(|earlier| subject(earlier.value).1 == name) {
+            None => known.push(Requested { policy, value }),
+            Some(earlier) if is_same(earlier.value, value) => {}
+            Some(earlier) => overrides.push(Override {
+                policy,
+                by: earlier.policy,
+                subject: format!("{what} {name}"),
+            }),
+        }
     }
-    None
 }
 
 impl DindVolume {
@@ -233,7 +222,6 @@ impl DindVolume {
     fn is_same(&self, other: &Self) -> bool {
         self.read_only == other.read_only
             && self.containers == other.containers
-            && self.source.field == other.source.field
-            && self.source.json.get() == other.source.json.get()
+            && self.source == other.source
     }
 }

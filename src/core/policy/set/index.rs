@@ -3,7 +3,7 @@
 //! The key of a policy is the first label that its podSelector requires to have one of some values,
 //! else one of its namespaceSelector. A policy without such a label is always a candidate.
 
-use super::{NAMESPACE_NAME_LABEL, Namespace, Ranked};
+use super::{Namespace, Ranked, asks_for_labels};
 use crate::core::policy::selector::Selector;
 use std::collections::BTreeMap;
 
@@ -11,11 +11,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     by_pod: ByLabel,
-    /// By the name of the namespace, which is always known.
-    by_namespace_name: ByLabel,
     by_namespace: ByLabel,
-    /// All of `by_namespace`: all are candidates if the labels of the namespace are unknown.
-    by_namespace_all: Vec<usize>,
+    /// Those of `by_namespace` that are candidates if the labels of the namespace are unknown.
+    by_unknown_labels: Vec<usize>,
     always: Vec<usize>,
 }
 
@@ -27,14 +25,10 @@ impl Index {
             if index.by_pod.add(&policy.pod_selector, rank) {
                 continue;
             }
-            if namespace.keys().all(|key| key == NAMESPACE_NAME_LABEL) {
-                if !index.by_namespace_name.add(namespace, rank) {
-                    index.always.push(rank);
-                }
-            } else if index.by_namespace.add(namespace, rank) {
-                index.by_namespace_all.push(rank);
-            } else {
+            if !index.by_namespace.add(namespace, rank) {
                 index.always.push(rank);
+            } else if asks_for_labels(policy) {
+                index.by_unknown_labels.push(rank);
             }
         }
         index
@@ -48,15 +42,13 @@ impl Index {
     ) -> Vec<usize> {
         let mut candidates = self.always.clone();
         self.by_pod.find(label, &mut candidates);
-        self.by_namespace_name
+        self.by_namespace
             .find(|key| namespace.label(key), &mut candidates);
-        if namespace.labels.is_some() {
-            self.by_namespace
-                .find(|key| namespace.label(key), &mut candidates);
-        } else {
-            candidates.extend(&self.by_namespace_all);
+        if namespace.labels.is_none() {
+            candidates.extend(&self.by_unknown_labels);
         }
         candidates.sort_unstable();
+        candidates.dedup();
         candidates
     }
 }

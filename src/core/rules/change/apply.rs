@@ -1,6 +1,6 @@
 //! The effect of a change on the pod, so that the next rule reads the pod as it will be.
 
-use super::{Action, NewSource};
+use super::Action;
 use crate::core::pod::{
     ContainerId, HostAlias, Map, MountPath, Pod, Text, Toleration, Volume, VolumeMount,
 };
@@ -39,28 +39,21 @@ impl<'a> Action<'a> {
                 spec.host_aliases.get_or_insert_default().remove(*entry);
                 false
             }
-            Self::SwapVolume(index, name, ..) => {
+            Self::SwapVolume(index, name, .., certs) => {
                 if let Some(volume) = spec.volumes.as_mut().and_then(|list| list.get_mut(*index)) {
-                    *volume = Volume::memory(name.clone());
+                    *volume = Volume::new(name.clone(), certs.volume.field, &certs.volume.json);
                 }
                 false
             }
-            Self::AddVolume(name, source) => {
-                let (is_missing, name) = (spec.volumes.is_none(), name.clone());
-                pod.add_volume(match source {
-                    NewSource::Memory { .. } => Volume::memory(name),
-                    NewSource::RegistryCa(ca) => Volume::of_config_map(name, &ca.config_map),
-                    NewSource::Policy(source) => {
-                        Volume::of_source(name, source.field, source.json.get())
-                    }
-                });
-                is_missing
+            Self::AddVolume(name, source, ..) => {
+                let volume = Volume::new(name.clone(), source.field, &source.json);
+                push(&mut spec.volumes, volume)
             }
             Self::PointMount(mount, _, volume, _, sub_path) => {
                 let mounts = mounts_mut(pod, mount.container).get_or_insert_default();
                 if let Some(mount) = mounts.get_mut(mount.index) {
                     *mount = VolumeMount {
-                        name: Some(volume.clone()),
+                        name: volume.clone(),
                         mount_path: mount.mount_path.take(),
                         sub_path: sub_path.clone(),
                         ..VolumeMount::default()
@@ -76,7 +69,7 @@ impl<'a> Action<'a> {
             }
             Self::AddMount(container, _, mount, ..) => {
                 let mount = VolumeMount {
-                    name: Some(mount.name.clone()),
+                    name: mount.name.clone(),
                     mount_path: Some(MountPath::from(mount.mount_path.clone())),
                     read_only: mount.read_only.then_some(true),
                     sub_path: mount.sub_path.clone(),
@@ -91,16 +84,16 @@ impl<'a> Action<'a> {
                 selector.set(Text::from(*key), Text::from(*value));
                 is_missing
             }
-            Self::AddToleration(terms, ..) => {
-                let text = |text: &'a str| Some(Text::from(text));
-                let toleration = Toleration {
-                    key: text(&terms.key),
-                    operator: text(&terms.operator),
-                    value: text(&terms.value),
-                    effect: text(&terms.effect),
-                    toleration_seconds: terms.seconds,
+            Self::AddToleration(toleration) => {
+                let text = |field: &'a Option<String>| field.as_deref().map(Text::from);
+                let added = Toleration {
+                    key: text(&toleration.key),
+                    operator: text(&toleration.operator),
+                    value: text(&toleration.value),
+                    effect: text(&toleration.effect),
+                    toleration_seconds: toleration.toleration_seconds,
                 };
-                push(&mut spec.tolerations, toleration)
+                push(&mut spec.tolerations, added)
             }
         }
     }
@@ -111,55 +104,6 @@ fn push<T>(list: &mut Option<Vec<T>>, item: T) -> bool {
     let is_missing = list.is_none();
     list.get_or_insert_default().push(item);
     is_missing
-}
-
-/// Applies removals in order. Removals from one list, from its last to its first element, cost one
-/// pass over it.
-pub(in crate::core::rules) fn remove_all<'c, 'a: 'c>(
-    removals: impl Iterator<Item = &'c Action<'a>>,
-    pod: &mut Pod<'a>,
-) {
-    let mut removals = removals.peekable();
-    while let Some(first) = removals.next() {
-        let Some((list, index)) = removed(first) else {
-            first.apply(pod);
-            continue;
-        };
-        let mut indices = vec![index];
-        while let Some((_, index)) = removals
-            .peek()
-            .and_then(|next| removed(next))
-            .filter(|(other, index)| *other == list && indices.last() > Some(index))
-        {
-            indices.push(index);
-            removals.next();
-        }
-        match list {
-            None => remove_indices(&mut pod.spec.host_aliases, &indices),
-            Some(container) => remove_indices(mounts_mut(pod, container), &indices),
-        }
-    }
-}
-
-/// Returns the list and the index of the element that an action removes: the mounts of a container,
-/// or else the hostAliases.
-fn removed(action: &Action<'_>) -> Option<(Option<ContainerId>, usize)> {
-    match action {
-        Action::RemoveHostAlias(entry, ..) => Some((None, *entry)),
-        Action::RemoveMount(mount, ..) => Some((Some(mount.container), mount.index)),
-        _ => None,
-    }
-}
-
-/// Removes elements. The indices go from the last to the first.
-fn remove_indices<T>(list: &mut Option<Vec<T>>, indices: &[usize]) {
-    let mut removed = indices.iter().rev().copied().peekable();
-    let mut index = 0;
-    list.get_or_insert_default().retain(|_| {
-        let stays = removed.next_if_eq(&index).is_none();
-        index += 1;
-        stays
-    });
 }
 
 fn alias_mut<'p, 'a>(pod: &'p mut Pod<'a>, entry: usize) -> Option<&'p mut HostAlias<'a>> {

@@ -6,7 +6,7 @@ use super::mounts::VolumeUses;
 use crate::core::job_pod::dind::{self, DaemonTls, DindContainer};
 use crate::core::job_pod::docker_host::DockerHost;
 use crate::core::mount_path;
-use crate::core::pod::{ContainerId, Pod, Text, Volume, VolumeMount, text};
+use crate::core::pod::{ContainerId, Pod, Text, Volume, VolumeMount};
 use crate::core::policy::Policy;
 use crate::core::rules::finding::FindingKind;
 use std::collections::{HashMap, HashSet};
@@ -115,14 +115,14 @@ impl Directory {
         let serves = |id: ContainerId| {
             nearest(id).is_some_and(|mount| {
                 mount.path() == first.path()
-                    && mount.volume() == first.volume()
-                    && mount.sub_paths() == (text(&first.sub_path), "")
+                    && mount.name == first.name
+                    && mount.sub_paths() == (&*first.sub_path, "")
                     && !(mount.is_read_only() && self.is_written_by(id))
             })
         };
-        let is_empty_dir = pod.volume(first.volume()).is_some_and(Volume::is_empty_dir);
+        let is_empty_dir = pod.volume(&first.name).is_some_and(Volume::is_empty_dir);
         let is_shared = is_empty_dir && self.users().all(serves);
-        is_shared.then(|| first.name.clone().unwrap_or_default())
+        is_shared.then(|| first.name.clone())
     }
 
     /// Returns the dind container that gets its server certificates from a volume, if there is one
@@ -134,7 +134,7 @@ impl Directory {
             let mut mounts = container.mounts().iter();
             mounts.any(|mount| supplies(mount, &server, pod, uses))
         })?;
-        Some(container.name.clone().unwrap_or_default())
+        Some(container.name.clone())
     }
 }
 
@@ -147,13 +147,13 @@ fn supplies<'a>(
 ) -> bool {
     let path = mount.path();
     if path == directory || mount_path::is_below(path, directory) {
-        return uses.may_have_files(pod, mount.volume());
+        return uses.may_have_files(pod, &mount.name);
     }
     if !mount_path::is_below(directory, path) {
         return false;
     }
     let has_items = |volume: &&Volume<'a>| volume.item_paths().next().is_some();
-    let Some(volume) = pod.volume(mount.volume()).filter(has_items) else {
+    let Some(volume) = uses.volume(pod, &mount.name).filter(has_items) else {
         return false;
     };
     // The path of the directory in the volume.

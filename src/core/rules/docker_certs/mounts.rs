@@ -1,19 +1,12 @@
-//! The mounts that concern certificate directories (rules D4 and D5), and the uses of volumes.
-//!
-//! A pod may have as many directories as dind containers, and one mount of `build` may be in the
-//! way of all of them. So the pod is read once, and a directory has indices of such mounts. The
-//! index of a mount is its index before the first change; [`VolumeUses::current`] returns the index
-//! after the changes so far.
+//! The mounts that concern a certificate directory (rules D4 and D5), and the uses of volumes.
 
 use super::directory::Directory;
 use crate::core::job_pod::dind::is_native_sidecar;
-use crate::core::mount_path::{self, Outermost, SortedPaths};
-use crate::core::pod::{
-    Container, ContainerId, ContainerList, Pod, Text, Volume, VolumeMount, text,
-};
+use crate::core::mount_path::{self, SortedPaths};
+use crate::core::pod::{Container, ContainerId, ContainerList, Pod, Text, Volume, VolumeMount};
 use crate::core::rules::change::MountId;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The position of a mount relative to a directory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,227 +23,63 @@ pub(super) enum Relation {
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryMount<'a> {
     pub(super) id: MountId<'a>,
-    pub(super) volume: Text<'a>,
+    pub(super) mount: VolumeMount<'a>,
     pub(super) relation: Relation,
     /// The API server refuses the mount. A repair would make an invalid pod valid (A4).
     pub(super) is_invalid: bool,
-    pub(super) read_only: bool,
-    pub(super) sub_paths: SubPaths<'a>,
 }
 
-impl DirectoryMount<'_> {
+impl<'a> DirectoryMount<'a> {
     pub(super) fn is_at_directory(&self) -> bool {
         self.relation == Relation::At
     }
-}
 
-/// `subPath` and `subPathExpr`, empty if not set.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct SubPaths<'a> {
-    pub(super) path: Text<'a>,
-    pub(super) expr: Text<'a>,
-}
-
-/// The mounts that concern each directory.
-pub(super) struct RelatedMounts<'a> {
-    mounts: Vec<DirectoryMount<'a>>,
-    /// For each directory, indices in `mounts`, in the pod's order.
-    by_directory: Vec<Vec<usize>>,
-    /// The ancestors in `build`, which uses every directory. Other containers use one.
-    build_ancestors: Option<Vec<Ancestor>>,
-    /// How often a container has a mount at each path as written. Read for containers that lose
-    /// one.
-    written_paths: HashMap<ContainerId, HashMap<Text<'a>, usize>>,
-}
-
-/// A mount above a directory.
-struct Ancestor {
-    index: usize,
-    is_unwritable: bool,
-    is_filled_by_kubelet: bool,
-    /// Its index in [`RelatedMounts::mounts`], once it is in the way.
-    added: Option<usize>,
-}
-
-/// A container and its place.
-type Located<'p, 'a> = (ContainerId, &'p Container<'a>);
-
-impl<'a> RelatedMounts<'a> {
-    /// Reads a pod. Only the outermost directories can be freed.
-    pub(super) fn find(
-        pod: &Pod<'a>,
-        directories: &[Directory],
-        outermost: &Outermost<Text<'static>>,
-    ) -> Self {
-        let mut related = Self {
-            mounts: Vec::new(),
-            by_directory: vec![Vec::new(); directories.len()],
-            build_ancestors: None,
-            written_paths: HashMap::new(),
-        };
-        for (id, container) in pod.containers() {
-            for (index, mount) in container.mounts().iter().enumerate() {
-                if let Some((directory, at)) = outermost.at_or_above(mount.path()) {
-                    let is_at = directory.len() == mount.path().len();
-                    let relation = if is_at { Relation::At } else { Relation::Below };
-                    let added = related.add(pod, (id, container), (index, mount), relation);
-                    related.relate(at, added);
-                }
-            }
-        }
-        for (at, directory) in directories.iter().enumerate() {
-            for id in directory.users() {
-                if let Some(container) = pod.container(id) {
-                    related.add_ancestors((at, directory), pod, (id, container), outermost);
-                }
-            }
-        }
-        let mounts = &related.mounts;
-        for indices in &mut related.by_directory {
-            indices.sort_by_key(|index| {
-                let mount = mounts.get(*index);
-                mount.map(|mount| (mount.id.container, mount.id.index))
-            });
-        }
-        related
-    }
-
-    /// Returns the mounts that concern a directory and are still there, in the pod's order. An
-    /// ancestor may have been removed for an earlier directory.
-    pub(super) fn of_directory(
-        &self,
-        directory: usize,
-        uses: &VolumeUses<'a>,
-    ) -> Vec<&DirectoryMount<'a>> {
-        let indices = self.by_directory.get(directory).into_iter().flatten();
-        let mounts = indices.filter_map(|index| self.mounts.get(*index));
-        let is_there = |mount: &&DirectoryMount<'a>| uses.index(&mount.id).is_some();
-        mounts.filter(is_there).collect()
-    }
-
-    fn relate(&mut self, directory: usize, mount: usize) {
-        if let Some(indices) = self.by_directory.get_mut(directory) {
-            indices.push(mount);
-        }
-    }
-
-    /// Finds the mounts of a container that lie above a directory and keep it from being written or
-    /// mounted (D4): the nearest mounted ancestor, and each one that its removal reveals. The
-    /// kubelet creates mount points inside the volumes that it fills, so in `build` such a volume
-    /// stays and the directory is mounted on top (D7).
-    fn add_ancestors(
-        &mut self,
-        (at, directory): (usize, &Directory),
-        pod: &Pod<'a>,
-        (id, container): Located<'_, 'a>,
-        outermost: &Outermost<Text<'static>>,
-    ) {
-        let is_build = directory.build == Some(id);
-        let found = self.build_ancestors.take_if(|_| is_build);
-        let mut all = found.unwrap_or_else(|| ancestors(pod, container, outermost));
-        for ancestor in &mut all {
-            let index = ancestor.index;
-            let mount = container.mounts().get(index);
-            let is_above =
-                |mount: &&VolumeMount<'_>| mount_path::is_below(&directory.path, mount.path());
-            let Some(mount) = mount.filter(is_above) else {
-                continue;
-            };
-            let can_have_mount_points =
-                ancestor.is_filled_by_kubelet && !directory.is_written_by(id);
-            if !ancestor.is_unwritable || can_have_mount_points {
-                break;
-            }
-            let added = *ancestor.added.get_or_insert_with(|| {
-                let relation = Relation::UnwritableAncestor;
-                self.add(pod, (id, container), (index, mount), relation)
-            });
-            self.relate(at, added);
-        }
-        if is_build {
-            self.build_ancestors = Some(all);
-        }
-    }
-
-    /// Adds a mount; returns its index.
-    fn add(
-        &mut self,
-        pod: &Pod<'a>,
-        (id, container): Located<'_, 'a>,
-        (index, mount): (usize, &VolumeMount<'a>),
-        relation: Relation,
-    ) -> usize {
-        let path = mount.written_path();
-        // Counted only if the mount is to be removed.
-        let is_repeated = relation != Relation::At && {
-            let counts = self.written_paths.entry(id).or_insert_with(|| {
-                let mut counts = HashMap::new();
-                for mount in container.mounts() {
-                    *counts.entry(mount.written_path()).or_default() += 1;
-                }
-                counts
-            });
-            counts.get(&path).is_some_and(|count| *count > 1)
-        };
-        self.mounts.push(DirectoryMount {
-            id: MountId {
-                container: id,
-                container_name: container.name.clone().unwrap_or_default(),
-                index,
-                path,
-            },
-            volume: mount.name.clone().unwrap_or_default(),
-            relation,
-            is_invalid: is_repeated || pod.volume(mount.volume()).is_none(),
-            read_only: mount.is_read_only(),
-            sub_paths: SubPaths {
-                path: mount.sub_path.clone().unwrap_or_default(),
-                expr: mount.sub_path_expr.clone().unwrap_or_default(),
-            },
-        });
-        self.mounts.len() - 1
+    pub(super) fn volume(&self) -> &Text<'a> {
+        &self.mount.name
     }
 }
 
-/// Returns the mounts of a container above any of the outermost directories, the nearest first. Of
-/// several at one path the last one is first.
-fn ancestors<'a>(
+/// Returns the mounts of a container above a directory that keep it from being written or mounted
+/// (D4): the nearest mounted ancestor, and each one that its removal reveals. The kubelet creates
+/// mount points inside the volumes that it fills, so in `build` such a volume stays and the
+/// directory is mounted on top (D7).
+fn unwritable_ancestors<'a>(
     pod: &Pod<'a>,
-    container: &Container<'a>,
-    outermost: &Outermost<Text<'static>>,
-) -> Vec<Ancestor> {
-    let mounts = container.mounts();
-    let above = mounts
-        .iter()
-        .enumerate()
-        .filter(|(_, mount)| outermost.below(mount.path()).is_some());
-    let mut above: Vec<Ancestor> = above
-        .map(|(index, mount)| {
-            let volume = pod.volume(mount.volume());
-            Ancestor {
-                index,
-                is_unwritable: mount.is_read_only() || volume.is_some_and(Volume::is_read_only),
-                is_filled_by_kubelet: volume.is_some_and(Volume::is_filled_by_kubelet),
-                added: None,
-            }
-        })
-        .collect();
-    let length = |above: &Ancestor| mounts.get(above.index).map(|mount| mount.path().len());
-    above.sort_by_key(|above| Reverse((length(above), above.index)));
-    above
+    directory: &Directory,
+    (id, container): (ContainerId, &Container<'a>),
+    uses: &VolumeUses<'a>,
+) -> impl Iterator<Item = usize> {
+    let mounts = container.mounts().iter().enumerate();
+    let is_above = |(_, mount): &(usize, &VolumeMount<'a>)| {
+        mount_path::is_below(&directory.path, mount.path())
+    };
+    let mut above: Vec<(usize, &VolumeMount<'a>)> = mounts.filter(is_above).collect();
+    // The nearest first; of several at one path the last one.
+    above.sort_by_key(|(index, mount)| Reverse((mount.path().len(), *index)));
+    let in_the_way = above.into_iter().take_while(move |(_, mount)| {
+        let volume = uses.volume(pod, &mount.name);
+        let can_have_mount_points =
+            volume.is_some_and(Volume::is_filled_by_kubelet) && !directory.is_written_by(id);
+        let is_unwritable = mount.is_read_only() || volume.is_some_and(Volume::is_read_only);
+        is_unwritable && !can_have_mount_points
+    });
+    in_the_way.map(|(index, _)| index)
 }
 
-/// The uses of each volume name, and the mounts that were removed.
+/// The uses of each volume name.
 pub(super) struct VolumeUses<'a> {
     uses: HashMap<Text<'a>, Uses>,
     /// The paths of the items of a volume. Read for volumes at the server certificates.
     items: HashMap<Text<'a>, SortedPaths>,
-    /// The indices of removed mounts, sorted.
-    removed: HashMap<ContainerId, Vec<usize>>,
+    /// The paths, as written, at which a container has several mounts. Read for containers that
+    /// lose one.
+    repeated_paths: HashMap<ContainerId, HashSet<Text<'a>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Uses {
+    /// The index of the first volume with the name.
+    first: Option<usize>,
     /// The number of volumes with the name.
     volumes: usize,
     /// The number of mounts in all containers.
@@ -263,22 +92,23 @@ struct Uses {
 impl<'a> VolumeUses<'a> {
     pub(super) fn new(pod: &Pod<'a>) -> Self {
         let mut uses: HashMap<Text<'a>, Uses> = HashMap::with_capacity(pod.volumes().len());
-        for volume in pod.volumes() {
-            uses.entry(volume.name.clone()).or_default().volumes += 1;
+        for (index, volume) in pod.volumes().iter().enumerate() {
+            let uses = uses.entry(volume.name.clone()).or_default();
+            uses.first.get_or_insert(index);
+            uses.volumes += 1;
         }
         for (id, container) in pod.containers() {
             let fills = id.list == ContainerList::InitContainers && !is_of_runner(container);
             for mount in container.mounts() {
-                let name = || mount.name.clone().unwrap_or_default();
-                let uses = match uses.get_mut(mount.volume()) {
+                let uses = match uses.get_mut(&mount.name) {
                     Some(uses) => uses,
-                    None => uses.entry(name()).or_default(),
+                    None => uses.entry(mount.name.clone()).or_default(),
                 };
                 uses.mounts += 1;
                 uses.is_filled_by_init |= fills;
             }
             for device in container.volume_devices.iter().flatten() {
-                if let Some(uses) = uses.get_mut(text(&device.name)) {
+                if let Some(uses) = uses.get_mut(&device.name) {
                     uses.is_block_device = true;
                 }
             }
@@ -286,12 +116,79 @@ impl<'a> VolumeUses<'a> {
         Self {
             uses,
             items: HashMap::new(),
-            removed: HashMap::new(),
+            repeated_paths: HashMap::new(),
         }
     }
 
     fn of(&self, name: &str) -> Uses {
         self.uses.get(name).copied().unwrap_or_default()
+    }
+
+    /// Returns the index of the first volume with a name in the original pod.
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.of(name).first
+    }
+
+    /// Returns the first volume with a name in the original pod.
+    pub(super) fn volume<'p>(&self, pod: &'p Pod<'a>, name: &str) -> Option<&'p Volume<'a>> {
+        pod.volumes().get(self.index(name)?)
+    }
+
+    /// Returns the mounts that concern a directory, in the pod's order.
+    pub(super) fn mounts_of(
+        &mut self,
+        pod: &Pod<'a>,
+        directory: &Directory,
+    ) -> Vec<DirectoryMount<'a>> {
+        let relation = |mount: &VolumeMount<'a>| {
+            let path = mount.path();
+            if path == &*directory.path {
+                return Some(Relation::At);
+            }
+            mount_path::is_below(path, &directory.path).then_some(Relation::Below)
+        };
+        let mut related = Vec::new();
+        for (id, container) in pod.containers() {
+            let mounts = container.mounts().iter().enumerate();
+            let inside = mounts.filter_map(|(index, mount)| Some((index, relation(mount)?)));
+            let mut found: Vec<(usize, Relation)> = inside.collect();
+            if directory.users().any(|user| user == id) {
+                let above = unwritable_ancestors(pod, directory, (id, container), self);
+                found.extend(above.map(|index| (index, Relation::UnwritableAncestor)));
+                found.sort_by_key(|(index, _)| *index);
+            }
+            for (index, relation) in found {
+                let Some(mount) = container.mounts().get(index) else {
+                    continue;
+                };
+                let path = mount.written_path();
+                // Only a mount that is to be removed would make the pod valid.
+                let is_repeated =
+                    relation != Relation::At && self.is_repeated((id, container), &path);
+                related.push(DirectoryMount {
+                    id: MountId {
+                        container: id,
+                        container_name: container.name.clone(),
+                        index,
+                        path,
+                    },
+                    mount: mount.clone(),
+                    relation,
+                    is_invalid: is_repeated || self.index(&mount.name).is_none(),
+                });
+            }
+        }
+        related
+    }
+
+    /// Whether a container has several mounts at one path as written.
+    fn is_repeated(&mut self, (id, container): (ContainerId, &Container<'a>), path: &str) -> bool {
+        let repeated = self.repeated_paths.entry(id).or_insert_with(|| {
+            let mut seen = HashSet::new();
+            let paths = container.mounts().iter().map(VolumeMount::written_path);
+            paths.filter(|path| !seen.insert(path.clone())).collect()
+        });
+        repeated.contains(path)
     }
 
     /// Returns the number of mounts of a volume now.
@@ -302,7 +199,7 @@ impl<'a> VolumeUses<'a> {
     /// Whether a volume may have files when dind starts: an emptyDir has none, unless an init
     /// container writes them (D6).
     pub(super) fn may_have_files(&self, pod: &Pod<'a>, name: &str) -> bool {
-        let volume = pod.volume(name);
+        let volume = self.volume(pod, name);
         volume.is_none_or(|volume| !volume.is_empty_dir() || self.of(name).is_filled_by_init)
     }
 
@@ -310,7 +207,7 @@ impl<'a> VolumeUses<'a> {
     /// swapped. A volume that the API server refuses (two sources, a repeated name) stays (A4).
     pub(super) fn is_swappable(&self, pod: &Pod<'a>, name: &str, conflicts: usize) -> bool {
         let uses = self.of(name);
-        let sources = pod.volume(name).map_or(0, |volume| volume.sources);
+        let sources = self.volume(pod, name).map_or(0, |volume| volume.sources);
         conflicts == uses.mounts && uses.volumes == 1 && sources <= 1 && !uses.is_block_device
     }
 
@@ -321,40 +218,14 @@ impl<'a> VolumeUses<'a> {
         items.has_below(path)
     }
 
-    /// Returns the index that a mount has now, unless it was removed.
-    fn index(&self, mount: &MountId<'a>) -> Option<usize> {
-        let removed = self
-            .removed
-            .get(&mount.container)
-            .map_or(&[][..], Vec::as_slice);
-        let before = removed.binary_search(&mount.index).err()?;
-        Some(mount.index - before)
-    }
-
-    /// Returns a mount with the index that it has now, unless it was removed.
-    pub(super) fn current(&self, mount: &MountId<'a>) -> Option<MountId<'a>> {
-        let index = self.index(mount)?;
-        Some(MountId {
-            index,
-            ..mount.clone()
-        })
-    }
-
     pub(super) fn add(&mut self, volume: &Text<'a>) {
         self.uses.entry(volume.clone()).or_default().mounts += 1;
     }
 
-    pub(super) fn subtract(&mut self, volume: &Text<'a>) {
-        let uses = self.uses.entry(volume.clone()).or_default();
-        uses.mounts = uses.mounts.saturating_sub(1);
-    }
-
-    /// Records the removal of a mount.
-    pub(super) fn remove(&mut self, mount: &DirectoryMount<'a>) {
-        let removed = self.removed.entry(mount.id.container).or_default();
-        let at = removed.partition_point(|index| *index < mount.id.index);
-        removed.insert(at, mount.id.index);
-        self.subtract(&mount.volume);
+    pub(super) fn subtract(&mut self, volume: &str) {
+        if let Some(uses) = self.uses.get_mut(volume) {
+            uses.mounts = uses.mounts.saturating_sub(1);
+        }
     }
 }
 
@@ -362,7 +233,7 @@ impl<'a> VolumeUses<'a> {
 /// (GitLab Runner `executors/kubernetes/kubernetes.go`: `init-permissions`, `init-logs`, …). A
 /// native sidecar runs beside dind.
 fn is_of_runner(container: &Container<'_>) -> bool {
-    container.name().starts_with("init-") || is_native_sidecar(container)
+    container.name.starts_with("init-") || is_native_sidecar(container)
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use super::Repair;
 use super::directory::Directory;
 use super::mounts::{DirectoryMount, Relation};
 use super::shared::Shared;
-use crate::core::mount_path::Outermost;
-use crate::core::pod::{ContainerId, Text, VolumeMount};
+use crate::core::mount_path;
+use crate::core::pod::{Container, ContainerId, Text, VolumeMount};
 use crate::core::policy::OnConflict;
 use crate::core::rules::change::NewMount;
 use crate::core::rules::finding::FindingKind;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// A volume that lost mounts.
 pub(super) struct Displaced<'a> {
@@ -25,16 +25,6 @@ pub(super) struct Displaced<'a> {
     mounts: Vec<(ContainerId, VolumeMount<'a>)>,
 }
 
-/// Paths for displaced volumes: the first volume goes to the policy's path, each further one beside
-/// it, to a path with its name.
-pub(super) struct Relocation<'p> {
-    /// The certificate directories of the pod.
-    pub(super) directories: &'p Outermost<Text<'static>>,
-    pub(super) is_first_taken: bool,
-    /// The paths of the mounts of each container that gets a displaced volume.
-    pub(super) taken: HashMap<ContainerId, HashSet<String>>,
-}
-
 impl<'a> Repair<'_, '_, 'a> {
     /// Returns the volumes that conflicts displace, in the pod's order. Nothing is changed yet.
     pub(super) fn displaced(
@@ -45,8 +35,8 @@ impl<'a> Repair<'_, '_, 'a> {
         let pod = &*self.planner.pod;
         let mut lost: BTreeMap<usize, Vec<&DirectoryMount<'a>>> = BTreeMap::new();
         for mount in conflicts {
-            let is_only_restricted = shared.keeps(&mount.volume) && mount.is_at_directory();
-            if let (Some(index), false) = (pod.volume_index(&mount.volume), is_only_restricted) {
+            let is_only_restricted = shared.keeps(mount.volume()) && mount.is_at_directory();
+            if let (Some(index), false) = (self.uses.index(mount.volume()), is_only_restricted) {
                 lost.entry(index).or_default().push(mount);
             }
         }
@@ -55,18 +45,14 @@ impl<'a> Repair<'_, '_, 'a> {
             lost.sort_by_key(|mount| !mount.is_at_directory());
             let first = *lost.first()?;
             let is_ancestor = first.relation == Relation::UnwritableAncestor;
-            let is_kept_by_others = is_ancestor && self.uses.mounts(&first.volume) > lost.len();
+            let is_kept_by_others = is_ancestor && self.uses.mounts(first.volume()) > lost.len();
             let mut seen = HashSet::new();
             let mounts = lost
                 .iter()
-                .filter(|mount| !shared.keeps(&mount.volume) && seen.insert(mount.id.container))
-                .filter_map(|mount| {
-                    let id = self.uses.current(&mount.id)?;
-                    let mount = pod.container(id.container)?.mounts().get(id.index)?;
-                    Some((id.container, mount.clone()))
-                });
+                .filter(|mount| !shared.keeps(mount.volume()) && seen.insert(mount.id.container))
+                .map(|mount| (mount.id.container, mount.mount.clone()));
             Some(Displaced {
-                volume: first.volume.clone(),
+                volume: first.volume().clone(),
                 kind: pod.volumes().get(index)?.kind.clone(),
                 path: first.id.path.clone(),
                 container: is_kept_by_others.then(|| first.id.container_name.clone()),
@@ -90,11 +76,12 @@ impl<'a> Repair<'_, '_, 'a> {
             mounts,
         } in displaced
         {
-            let now_at = match &self.certs.on_conflict {
-                OnConflict::Relocate(base) if !mounts.is_empty() => {
+            let base = &self.certs.relocate_to;
+            let now_at = match self.certs.on_conflict {
+                OnConflict::Relocate if !mounts.is_empty() => {
                     // Nothing can be mounted below a read-only volume, so further volumes go beside
                     // the first.
-                    let is_first = !std::mem::replace(&mut self.relocation.is_first_taken, true);
+                    let is_first = !std::mem::replace(&mut self.has_relocated, true);
                     let beside = || format!("{base}-{volume}");
                     Some(Text::from(if is_first { base.clone() } else { beside() }))
                 }
@@ -125,19 +112,11 @@ impl<'a> Repair<'_, '_, 'a> {
         was: VolumeMount<'a>,
         path: &Text<'a>,
     ) {
-        let Relocation {
-            directories, taken, ..
-        } = &mut self.relocation;
-        let container = self.planner.pod.container(id);
-        let taken = taken.entry(id).or_insert_with(|| {
-            let mounts = container
-                .into_iter()
-                .flat_map(|container| container.mounts());
-            mounts.map(|mount| mount.path().to_owned()).collect()
-        });
-        let why = if taken.contains(path.as_str()) {
+        let is_taken = |container: &Container<'a>| container.mounts_at(path);
+        let mut directories = self.directories.iter();
+        let why = if self.planner.pod.container(id).is_some_and(is_taken) {
             Some("another mount is at that path")
-        } else if directories.at_or_above(path).is_some() || directories.below(path).is_some() {
+        } else if directories.any(|directory| mount_path::overlap(&directory.path, path)) {
             Some("it would hide the certificates of dind")
         } else {
             None
@@ -148,7 +127,6 @@ impl<'a> Repair<'_, '_, 'a> {
             let kind = FindingKind::NotRelocated(volume, container, path, why);
             return self.planner.report(self.policy, kind);
         }
-        taken.insert(path.as_str().to_owned());
         self.uses.add(&volume);
         let mount = NewMount {
             sub_path: was.sub_path,

@@ -2,10 +2,10 @@
 
 use super::Repair;
 use super::directory::Directory;
-use super::mounts::{DirectoryMount, SubPaths, VolumeUses};
-use crate::core::pod::{Pod, Text, Volume};
+use super::mounts::{DirectoryMount, VolumeUses};
+use crate::core::pod::{Pod, Text, Volume, VolumeMount};
 use crate::core::policy::{ClientCerts, OnConflict};
-use crate::core::rules::change::{Action, NewMount, NewSource};
+use crate::core::rules::change::{Action, NewMount};
 use std::collections::HashMap;
 
 /// The preferred name of a new volume.
@@ -13,11 +13,9 @@ const NEW_VOLUME: &str = "drydock-docker-certs";
 
 /// The shared volume.
 pub(super) enum Shared<'a> {
-    /// A volume of the pod stays as it is. All containers mount the same path in it.
-    Kept {
-        name: Text<'a>,
-        sub_paths: SubPaths<'a>,
-    },
+    /// A volume of the pod stays as it is. All containers mount the same path in it, as this mount
+    /// does.
+    Kept(VolumeMount<'a>),
     /// The source of a volume of the pod becomes a memory-backed emptyDir.
     Swapped { name: Text<'a>, index: usize },
     /// A volume is added.
@@ -35,30 +33,24 @@ impl<'a> Shared<'a> {
         mounts: &[&DirectoryMount<'a>],
         uses: &VolumeUses<'a>,
     ) -> Self {
-        if let Some(mount) = of_dind(pod, directory, mounts) {
-            return Self::Kept {
-                name: mount.volume.clone(),
-                sub_paths: common_sub_paths(directory, mounts, mount),
-            };
+        if let Some(of_dind) = of_dind(pod, directory, mounts, uses) {
+            return Self::Kept(common_mount(directory, mounts, of_dind));
         }
-        if matches!(certs.on_conflict, OnConflict::Relocate(_)) {
+        if certs.on_conflict == OnConflict::Relocate {
             return Self::New;
         }
         let mut conflicts: HashMap<&Text<'a>, usize> = HashMap::new();
         for mount in mounts {
-            *conflicts.entry(&mount.volume).or_default() += 1;
+            *conflicts.entry(mount.volume()).or_default() += 1;
         }
         let swappable = conflicts
             .into_iter()
             .filter(|(name, count)| uses.is_swappable(pod, name, *count))
-            .filter_map(|(name, _)| pod.volume_index(name));
+            .filter_map(|(name, _)| uses.index(name));
         let first = swappable.min();
         match first.and_then(|index| Some((index, pod.volumes().get(index)?))) {
             None => Self::New,
-            Some((_, volume)) if volume.is_memory() => Self::Kept {
-                name: volume.name.clone(),
-                sub_paths: SubPaths::default(),
-            },
+            Some((_, volume)) if volume.is_memory() => Self::Kept(whole(&volume.name)),
             Some((index, volume)) => Self::Swapped {
                 name: volume.name.clone(),
                 index,
@@ -69,9 +61,10 @@ impl<'a> Shared<'a> {
     /// Whether a mount conflicts with this volume at the directory (D4).
     pub(super) fn conflicts_with(&self, directory: &Directory, mount: &DirectoryMount<'a>) -> bool {
         match self {
-            Self::Kept { name, sub_paths } if mount.is_at_directory() => {
-                let is_blocked = mount.read_only && directory.is_written_by(mount.id.container);
-                mount.volume != *name || mount.sub_paths != *sub_paths || is_blocked
+            Self::Kept(kept) if mount.is_at_directory() => {
+                let is_read_only = mount.mount.is_read_only();
+                !shows_the_same(&mount.mount, kept)
+                    || (is_read_only && directory.is_written_by(mount.id.container))
             }
             _ => true,
         }
@@ -79,16 +72,16 @@ impl<'a> Shared<'a> {
 
     /// Whether the pod has this volume and it stays as it is.
     pub(super) fn keeps(&self, volume: &Text<'_>) -> bool {
-        matches!(self, Self::Kept { name, .. } if name == volume)
+        matches!(self, Self::Kept(kept) if kept.name == *volume)
     }
 }
 
 impl<'a> Repair<'_, '_, 'a> {
     /// Swaps or adds the volume; returns its mount at the directory.
     pub(super) fn provide(&mut self, shared: Shared<'a>, directory: &Directory) -> NewMount<'a> {
-        let size_limit = self.certs.size_limit.as_str();
+        let certs = self.certs;
         let (name, sub_path) = match shared {
-            Shared::Kept { name, sub_paths } => (name, sub_paths.path),
+            Shared::Kept(kept) => (kept.name, kept.sub_path),
             Shared::Swapped { name, index } => {
                 let volume = self.planner.pod.volumes().get(index);
                 let action = Action::SwapVolume(
@@ -97,23 +90,23 @@ impl<'a> Repair<'_, '_, 'a> {
                     volume.map(|volume| volume.kind.clone()).unwrap_or_default(),
                     volume.and_then(Volume::foreign_source),
                     directory.path.clone(),
-                    size_limit,
+                    certs,
                 );
                 self.planner.change(self.policy, action);
                 (name, Text::default())
             }
             Shared::New => {
-                let source = NewSource::Memory {
-                    size_limit,
-                    rule: "D7",
-                    purpose: "the client certificates of dind",
-                };
-                let name = self.planner.add_volume(self.policy, NEW_VOLUME, source);
+                let purpose = format!(
+                    " (in memory, {}) for the client certificates of dind",
+                    certs.size_limit
+                );
+                let (planner, policy) = (&mut *self.planner, self.policy);
+                let name = planner.add_volume(policy, NEW_VOLUME, &certs.volume, "D7", purpose);
                 (name, Text::default())
             }
         };
         NewMount {
-            sub_path: (!sub_path.is_empty()).then_some(sub_path),
+            sub_path,
             ..NewMount::new(name, directory.path.clone(), false)
         }
     }
@@ -126,6 +119,7 @@ fn of_dind<'m, 'a>(
     pod: &Pod<'a>,
     directory: &Directory,
     mounts: &[&'m DirectoryMount<'a>],
+    uses: &VolumeUses<'a>,
 ) -> Option<&'m DirectoryMount<'a>> {
     let at_directory = || {
         mounts
@@ -136,38 +130,49 @@ fn of_dind<'m, 'a>(
     let candidates = || {
         at_directory().filter(|mount| {
             directory.is_written_by(mount.id.container)
-                && pod.volume(&mount.volume).is_some_and(|volume| {
-                    volume.is_empty_dir() && (volume.is_memory() || !mount.read_only)
+                && uses.volume(pod, mount.volume()).is_some_and(|volume| {
+                    volume.is_empty_dir() && (volume.is_memory() || !mount.mount.is_read_only())
                 })
         })
     };
     let of_build = at_directory().rfind(|mount| Some(mount.id.container) == directory.build);
     of_build
-        .and_then(|of_build| candidates().rfind(|mount| mount.volume == of_build.volume))
+        .and_then(|of_build| candidates().rfind(|mount| mount.volume() == of_build.volume()))
         .or_else(|| candidates().next_back())
 }
 
-/// Returns the path in dind's volume that all containers mount. A `subPathExpr` needs variables
-/// that another container may not have, so it stays only if no mount needs to be changed or added
-/// for it.
-fn common_sub_paths<'a>(
+/// Returns a mount that shows the part of dind's volume that all containers mount. A `subPathExpr`
+/// needs variables that another container may not have, so it stays only if no mount needs to be
+/// changed or added for it.
+fn common_mount<'a>(
     directory: &Directory,
     mounts: &[&DirectoryMount<'a>],
     of_dind: &DirectoryMount<'a>,
-) -> SubPaths<'a> {
+) -> VolumeMount<'a> {
     let at_directory = || mounts.iter().filter(|mount| mount.is_at_directory());
     let is_common = || {
-        at_directory()
-            .all(|mount| mount.volume == of_dind.volume && mount.sub_paths == of_dind.sub_paths)
+        at_directory().all(|mount| shows_the_same(&mount.mount, &of_dind.mount))
             && directory
                 .users()
                 .all(|id| at_directory().any(|mount| mount.id.container == id))
     };
-    if of_dind.sub_paths.expr.is_empty() || is_common() {
-        of_dind.sub_paths.clone()
+    if of_dind.mount.sub_path_expr.is_empty() || is_common() {
+        of_dind.mount.clone()
     } else {
-        SubPaths::default()
+        whole(of_dind.volume())
     }
+}
+
+/// Returns a mount of a whole volume.
+fn whole<'a>(volume: &Text<'a>) -> VolumeMount<'a> {
+    VolumeMount {
+        name: volume.clone(),
+        ..VolumeMount::default()
+    }
+}
+
+fn shows_the_same(one: &VolumeMount<'_>, other: &VolumeMount<'_>) -> bool {
+    one.name == other.name && one.sub_paths() == other.sub_paths()
 }
 
 #[cfg(test)]
