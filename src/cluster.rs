@@ -18,3 +18,14 @@ mod store;
 mod testing;
 pub mod version;
 mod watch;
+
+/// Returns the items in their order, each once.
+fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for item in items {
+        if !distinct.contains(&item) {
+            distinct.push(item);
+        }
+    }
+    distinct
+}

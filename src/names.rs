@@ -35,18 +35,8 @@ pub struct Enforced {
     pub prefix: Option<String>,
 }
 
-impl Default for Enforced {
-    fn default() -> Self {
-        Self {
-            value: ENFORCE.to_owned(),
-            prefix: None,
-        }
-    }
-}
-
 impl Enforced {
     /// Whether a namespace is one of them, by its name and the value of its label.
-    #[must_use]
     pub fn contains(&self, namespace: &str, label: Option<&str>) -> bool {
         match (label, &self.prefix) {
             (Some(value), _) => value == self.value,
@@ -58,11 +48,14 @@ impl Enforced {
 
 #[cfg(test)]
 mod tests {
-    use super::Enforced;
+    use super::{ENFORCE, Enforced};
 
     #[test]
     fn a_namespace_is_enforced_by_its_label_or_without_one_by_its_name() {
-        let by_label = Enforced::default();
+        let by_label = Enforced {
+            value: ENFORCE.to_owned(),
+            prefix: None,
+        };
         let both = Enforced {
             value: "canary".to_owned(),
             prefix: Some("ci-job-".to_owned()),

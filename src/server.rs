@@ -16,8 +16,10 @@
 mod body;
 mod connection;
 mod dispatch;
+pub mod limits;
 mod listener;
 mod ops;
+mod refusal;
 mod watchdog;
 mod webhook;
 
@@ -32,10 +34,11 @@ use crate::core::policy::{PolicySet, UnreadablePolicy};
 use crate::pki::tls::Certificate;
 use crate::telemetry::LevelSwitch;
 use crate::telemetry::metrics::Metrics;
-use connection::Connections;
+use connection::Port;
 use dispatch::Slots;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use limits::Limits;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -44,46 +47,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 use watchdog::Watchdog;
-
-/// Limits for clients.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Maximum size of a request's body, in bytes.
-    pub body: usize,
-    /// Time for a request's body.
-    pub body_time: Duration,
-    /// Time for a request's headers, from their first byte.
-    pub header_time: Duration,
-    /// Time for the TLS handshake.
-    pub handshake_time: Duration,
-    /// Time between two requests of a connection. The API server closes an idle connection after
-    /// 90 s; a shorter limit races with it.
-    pub idle_time: Duration,
-    /// Maximum number of connections.
-    pub connections: usize,
-    /// Maximum size of all bodies and unsent responses together, in bytes. At least
-    /// [`body`](Self::body).
-    pub body_memory: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            // The API server accepts 3 MiB, and adds managedFields and the old object.
-            body: 8 << 20,
-            body_time: Duration::from_secs(10),
-            header_time: Duration::from_secs(5),
-            handshake_time: Duration::from_secs(5),
-            idle_time: Duration::from_secs(150),
-            connections: 1024,
-            // About 100 MiB with every connection in the middle of a body. The Deployment has 128.
-            body_memory: 32 << 20,
-        }
-    }
-}
 
 /// Reads the labels of one namespace. The error is a sentence.
 pub type ReadLabels =
@@ -133,7 +99,6 @@ pub struct State {
 
 impl State {
     /// Makes the state of a server that is not draining.
-    #[must_use]
     pub fn new(
         policies: watch::Receiver<Option<Arc<PolicySet>>>,
         certificate: watch::Receiver<Option<Certificate>>,
@@ -182,8 +147,8 @@ impl State {
 /// on old and new connections, gets a response with `Connection: close`.
 ///
 /// `webhook` is the webhook port once it listens, as [`listen_with_certificate`]. The ops port and
-/// `shutdown` have a thread and the runtime that `ops_runtime` makes: reviews can occupy every
-/// thread of the runtime that serves the webhook.
+/// `shutdown` have a thread and a runtime of their own: reviews can occupy every thread of the
+/// runtime that serves the webhook.
 ///
 /// # Errors
 /// If a port or a runtime cannot be used.
@@ -192,7 +157,6 @@ pub async fn run(
     ops: std::net::TcpListener,
     tls: Arc<rustls::ServerConfig>,
     state: State,
-    ops_runtime: impl FnOnce() -> io::Result<Runtime> + Send + 'static,
     drain: Duration,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
@@ -215,14 +179,15 @@ pub async fn run(
     thread::Builder::new()
         .name("ops".to_owned())
         .spawn(move || {
-            let served = ops_runtime().and_then(|runtime| {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let served = runtime.and_then(|runtime| {
                 let _ = started.send(());
-                let connections = Connections::of_ops(&state);
+                let port = Port::of_ops(&state);
                 let router = ops_router(state);
                 runtime.block_on(async {
                     ops.set_nonblocking(true)?;
                     let ops = TcpListener::from_std(ops)?;
-                    let served = listener::serve(ops, None, router, connections, until(stopped));
+                    let served = listener::serve(ops, None, router, port, until(stopped));
                     tokio::select! {
                         _ = async { tokio::join!(served, end) } => {}
                         // The webhook has failed or has been dropped.
@@ -256,9 +221,9 @@ async fn serve_webhook(
         listener = listener => listener?,
         () = until(stopped.clone()) => return Ok(()),
     };
-    let connections = Connections::of_webhook(&state);
+    let port = Port::of_webhook(&state);
     let (tls, router) = (Some(tls.into()), webhook_router(state));
-    listener::serve(listener, tls, router, connections, until(stopped)).await;
+    listener::serve(listener, tls, router, port, until(stopped)).await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 pub mod metrics;
 
+pub use metrics::LogLevel;
 pub use tracing_appender::non_blocking::WorkerGuard;
 
 use clap::ValueEnum;
@@ -25,50 +26,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
-}
-
-/// Log level.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum LogLevel {
-    /// No lines
-    Off,
-    /// Failures
-    Error,
-    /// Failures, and what may fail next
-    Warn,
-    /// One line for each review, and changes of policies and certificates
-    #[default]
-    Info,
-    /// Connections too
-    Debug,
-}
-
-impl LogLevel {
-    pub(crate) const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug];
-
-    /// Returns the name on the command line, in metrics and in logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        }
-    }
-}
-
-impl From<LogLevel> for LevelFilter {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Off => Self::OFF,
-            LogLevel::Error => Self::ERROR,
-            LogLevel::Warn => Self::WARN,
-            LogLevel::Info => Self::INFO,
-            LogLevel::Debug => Self::DEBUG,
-        }
-    }
 }
 
 /// Changes the log level at run time.
@@ -137,7 +94,8 @@ const LEVEL_CHANGES: &str = "drydock::log_level";
 
 /// Only drydock's own events: those of a library could contain the content of a pod (rule T4).
 fn own_events(level: LogLevel) -> Targets {
+    let level: LevelFilter = level.name().parse().expect("tracing has these levels");
     Targets::new()
-        .with_target("drydock", LevelFilter::from(level))
+        .with_target("drydock", level)
         .with_target(LEVEL_CHANGES, LevelFilter::WARN)
 }

@@ -45,7 +45,7 @@ impl ConnectionFlags {
         };
         let namespace = config.default_namespace.clone();
         let client = client::client(config)
-            .map_err(|problem| anyhow::anyhow!("the credentials cannot be used: {problem}"))?;
+            .map_err(|problem| anyhow!("the credentials cannot be used: {problem}"))?;
         Ok(Connection {
             client,
             server,
@@ -79,7 +79,7 @@ impl ConnectionFlags {
                 .map(|config| (config, None))
                 .map_err(|_| {
                     error.context(
-                        "there is no API server to ask; set KUBECONFIG or give --kubeconfig",
+                        "there is no API server to ask; set KUBECONFIG, or run in a pod with a ServiceAccount",
                     )
                 }),
         }

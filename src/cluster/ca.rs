@@ -25,10 +25,11 @@ mod reconcile;
 mod secret;
 mod webhook;
 
-pub use plan::{Lifetimes, LifetimesError};
+pub use plan::Lifetimes;
 pub use reconcile::leftover;
 
 use super::clock::Clock;
+use super::distinct;
 use super::watch::Watches;
 use crate::pki::leaf::Leaf;
 use crate::telemetry::metrics::{Metrics, WatchKind};
@@ -40,7 +41,6 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 use reconcile::{Outcome, Reconciler};
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Sender;
@@ -77,33 +77,7 @@ impl Settings {
         let own = format!("{}.{}", self.service, self.namespace);
         let of_service = ["svc", "svc.cluster.local"].map(|suffix| format!("{own}.{suffix}"));
         let further = self.names.iter().cloned();
-        let mut names: Vec<String> = Vec::new();
-        for name in of_service.into_iter().chain([own]).chain(further) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
-    }
-}
-
-/// A server certificate whose authority the webhook configuration trusts.
-#[derive(Clone)]
-pub struct Issued {
-    /// The certificate and its key.
-    pub leaf: Leaf,
-    /// The name of its authority.
-    pub authority: String,
-}
-
-impl fmt::Debug for Issued {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { leaf, authority } = self;
-        write!(
-            formatter,
-            "certificate of {authority} until {}",
-            leaf.expires
-        )
+        distinct(of_service.into_iter().chain([own]).chain(further))
     }
 }
 
@@ -115,7 +89,7 @@ pub async fn run(
     client: Client,
     settings: Settings,
     metrics: Arc<Metrics>,
-    issued: Sender<Option<Issued>>,
+    issued: Sender<Option<Leaf>>,
 ) -> Infallible {
     let watches = Watches::new(metrics.clone());
     let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));

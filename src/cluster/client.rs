@@ -11,18 +11,19 @@
 
 use super::clock::Clock;
 use super::error::describe;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, Response};
-use futures::stream;
-use http_body::Frame;
-use http_body_util::{BodyExt as _, StreamBody};
-use kube::client::Body;
+use futures::StreamExt as _;
+use futures::future::ready;
+use futures::stream::{self, Stream};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::{Client, Config};
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::service_fn;
 
 /// Time for a call; an API server under load may take that long for a page of a list.
@@ -31,7 +32,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// The API server accepted a call and did not answer it in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the API server has not answered within {} s", .0.as_secs_f64())]
-pub struct NoAnswer(Duration);
+pub struct NoAnswer(pub(super) Duration);
 
 /// Bytes of an answer, and of one event of a watch.
 pub const LARGEST: usize = 16 << 20;
@@ -53,12 +54,29 @@ pub struct TooLarge;
 pub fn client(mut config: Config) -> Result<Client, String> {
     // Callers retry and log it; kube would wait silently, for as long as a `Retry-After` says.
     config.default_retry = false;
+    respect_no_proxy(&mut config);
     let client = Client::try_from(config).map_err(|error| describe(&error))?;
     Ok(limited(client, LIMIT))
 }
 
+/// Takes the proxy of the environment away if `NO_PROXY` names the API server. kube compares
+/// `NO_PROXY` with the proxy instead (kube-client 5, `ConfigLoader::proxy_url`).
+fn respect_no_proxy(config: &mut Config) {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let either = |upper, lower| variable(upper).or_else(|| variable(lower));
+    let proxy = either("HTTPS_PROXY", "https_proxy").and_then(|proxy| proxy.parse().ok());
+    // A proxy-url of the kubeconfig is used in any case, as by kubectl.
+    if proxy.is_none() || config.proxy_url != proxy {
+        return;
+    }
+    let no_proxy = either("NO_PROXY", "no_proxy").unwrap_or_default();
+    let proxies = Matcher::builder().all("http://proxy").no(no_proxy).build();
+    if proxies.intercept(&config.cluster_url).is_none() {
+        config.proxy_url = None;
+    }
+}
+
 /// Returns a client that reads the API server's clock from each answer.
-#[must_use]
 pub fn timed(client: Client, clock: &Clock) -> Client {
     let clock = clock.clone();
     let report = move |contact: Contact<'_>| match contact {
@@ -69,7 +87,6 @@ pub fn timed(client: Client, clock: &Clock) -> Client {
 }
 
 /// Returns a client whose calls end with [`NoAnswer`] at the limit.
-#[must_use]
 pub fn limited(client: Client, limit: Duration) -> Client {
     layered(client, Some(limit), Arc::new(|_| {}))
 }
@@ -80,6 +97,15 @@ pub(super) fn reporting(
     report: impl Fn(Contact<'_>) + Send + Sync + 'static,
 ) -> Client {
     layered(client, None, Arc::new(report))
+}
+
+/// Makes a call that ends with [`NoAnswer`] at a limit below [`LIMIT`].
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = kube::Result<T>>,
+) -> kube::Result<T> {
+    let answer = timeout(limit, call).await;
+    answer.unwrap_or_else(|_| Err(kube::Error::Service(NoAnswer(limit).into())))
 }
 
 /// Something that the API server sent.
@@ -109,87 +135,61 @@ fn layered(client: Client, limit: Option<Duration>, report: Report) -> Client {
 
 async fn call(
     client: Client,
-    request: Request<Body>,
+    request: Request<kube::client::Body>,
     limit: Option<Duration>,
     report: Report,
-) -> Result<Response<impl http_body::Body<Data = Bytes, Error = BoxError>>, BoxError> {
+) -> Result<Response<Body>, BoxError> {
     let query = request.uri().query().unwrap_or_default();
     let is_watch = query.split('&').any(|part| part == "watch=true");
-    let deadline = limit.map(|limit| (Instant::now() + limit, limit));
-    let answer = within(deadline, client.send(request)).await??;
-    report(match is_watch && answer.status().is_success() {
-        true => Contact::WatchOpened(answer.headers()),
-        false => Contact::Answered(answer.headers()),
+    let answer = async {
+        let (head, body) = client.send(request).await?.into_parts();
+        report(match is_watch && head.status.is_success() {
+            true => Contact::WatchOpened(&head.headers),
+            false => Contact::Answered(&head.headers),
+        });
+        let body = body
+            .into_data_stream()
+            .inspect(move |_| report(Contact::Received));
+        let body = match is_watch {
+            true => Body::from_stream(events(body)),
+            false => whole(Body::from_stream(body)).await?,
+        };
+        Ok(Response::from_parts(head, body))
+    };
+    match limit {
+        Some(limit) => timeout(limit, answer).await.map_err(|_| NoAnswer(limit))?,
+        None => answer.await,
+    }
+}
+
+async fn whole(body: Body) -> Result<Body, BoxError> {
+    let whole = Limited::new(body, LARGEST).collect().await;
+    let whole = whole.map_err(|error| match error.is::<LengthLimitError>() {
+        true => TooLarge.into(),
+        false => error,
     });
-    Ok(answer.map(|body| {
-        let reader = Reader {
-            body,
-            deadline: deadline.filter(|_| !is_watch),
-            earliest_end: is_watch.then(|| Instant::now() + SHORTEST_WATCH),
-            unread: 0,
-            report,
-        };
-        StreamBody::new(stream::unfold(reader, Reader::next))
-    }))
+    Ok(whole?.to_bytes().into())
 }
 
-/// When an answer has to be there, and the limit that this follows from.
-type Deadline = (Instant, Duration);
-
-async fn within<T>(
-    deadline: Option<Deadline>,
-    answer: impl Future<Output = T>,
-) -> Result<T, NoAnswer> {
-    match deadline {
-        Some((at, limit)) => timeout_at(at, answer).await.map_err(|_| NoAnswer(limit)),
-        None => Ok(answer.await),
-    }
-}
-
-struct Reader {
-    body: Body,
-    /// For the whole body; none for a watch.
-    deadline: Option<Deadline>,
-    /// Of a watch: its end is held back until then.
-    earliest_end: Option<Instant>,
-    /// The bytes of the body so far; of a watch, those of the line that has not ended.
-    unread: usize,
-    report: Report,
-}
-
-impl Reader {
-    async fn next(mut self) -> Option<(Result<Frame<Bytes>, BoxError>, Self)> {
-        let frame: Result<_, BoxError> = match within(self.deadline, self.body.frame()).await {
-            Ok(frame) => frame.transpose().map_err(Into::into),
-            Err(no_answer) => Err(no_answer.into()),
-        };
-        match frame {
-            Ok(Some(frame)) => {
-                (self.report)(Contact::Received);
-                let taken = self.count(&frame).map(|()| frame).map_err(Into::into);
-                Some((taken, self))
-            }
-            ended => {
-                if let Some(earliest) = self.earliest_end {
-                    sleep_until(earliest).await;
-                }
-                ended.transpose().map(|ended| (ended, self))
-            }
-        }
-    }
-
-    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), TooLarge> {
-        let data: &[u8] = frame.data_ref().map_or(&[], |data| data.as_ref());
-        let end_of_line = data.iter().rposition(|byte| *byte == b'\n');
-        self.unread = match end_of_line.filter(|_| self.earliest_end.is_some()) {
+/// Limits the events of a watch, which are lines, and holds back the end of the watch.
+fn events<E: Into<BoxError>>(
+    body: impl Stream<Item = Result<Bytes, E>>,
+) -> impl Stream<Item = Result<Bytes, BoxError>> {
+    // The bytes of the line that has not ended.
+    let mut unread = 0;
+    let events = body.map(move |data| {
+        let data = data.map_err(Into::into)?;
+        unread = match data.iter().rposition(|byte| *byte == b'\n') {
             Some(end) => data.len() - end - 1,
-            None => self.unread.saturating_add(data.len()),
+            None => unread + data.len(),
         };
-        match self.unread > LARGEST {
-            true => Err(TooLarge),
-            false => Ok(()),
+        match unread > LARGEST {
+            true => Err(TooLarge.into()),
+            false => Ok(data),
         }
-    }
+    });
+    let end = stream::once(sleep_until(Instant::now() + SHORTEST_WATCH));
+    events.chain(end.filter_map(|()| ready(None)))
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ pub struct Now {
 
 impl Now {
     /// Returns the time of this node.
-    #[must_use]
     pub fn here() -> Self {
         Self {
             wall: Timestamp::now(),
@@ -41,27 +40,15 @@ pub struct Clock {
     /// `None` before the first answer.
     offset: Arc<Mutex<Option<SignedDuration>>>,
     metrics: Arc<Metrics>,
-    logs: bool,
 }
 
 impl Clock {
     /// Takes the clock of this node: [`Now::here`], except in tests.
-    #[must_use]
     pub fn new(now: impl Fn() -> Now + Send + Sync + 'static, metrics: Arc<Metrics>) -> Self {
         Self {
             now: Arc::new(now),
             offset: Arc::default(),
             metrics,
-            logs: false,
-        }
-    }
-
-    /// Returns the clock of this node, which logs when the clocks begin or cease to disagree.
-    #[must_use]
-    pub fn logged(metrics: Arc<Metrics>) -> Self {
-        Self {
-            logs: true,
-            ..Self::new(Now::here, metrics)
         }
     }
 
@@ -69,7 +56,7 @@ impl Clock {
         (self.now)()
     }
 
-    /// Takes the time of an answer.
+    /// Takes the time of an answer. Logs when the clocks begin or cease to disagree.
     pub(super) fn observe(&self, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
@@ -78,11 +65,10 @@ impl Clock {
         };
         let offset = self.now().wall.duration_since(date);
         let seconds = offset.as_secs();
-        self.metrics.of_cluster().set_clock_offset(seconds);
-        let mut known = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.replace(offset).is_some_and(disagrees);
+        self.metrics.clock_offset.set(seconds);
+        let mut last = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace(offset).is_some_and(disagrees);
         match (before, disagrees(offset)) {
-            _ if !self.logs => {}
             (false, true) => tracing::warn!(
                 "{}; correct the clock of the node: until then this replica writes no certificate authority",
                 describe(offset)

@@ -1,5 +1,6 @@
 //! Failed calls to the API server, described in one line, and problems that are logged once.
 
+use super::client::NoAnswer;
 use crate::core::quote;
 use kube::core::Status;
 use std::collections::BTreeMap;
@@ -15,6 +16,9 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     while let Some(error) = next {
         if let Some(status) = status_of(error) {
             return words(status);
+        }
+        if error.is::<NoAnswer>() {
+            return error.to_string();
         }
         // Some of kube's errors print their cause themselves.
         let text = error.to_string();
@@ -88,7 +92,7 @@ mod tests {
     struct Middle(#[source] std::io::Error);
 
     #[test]
-    fn each_cause_is_said_once() {
+    fn each_cause_is_printed_once() {
         let error = Outer(Middle(std::io::Error::other("no such file")));
         assert_eq!(describe(&error), "outer: middle: no such file");
     }

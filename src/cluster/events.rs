@@ -8,6 +8,7 @@
 
 mod outbox;
 
+use super::client::within;
 use super::error::{LogOnce, describe};
 use super::namespaces::Namespaces;
 use crate::core::admission::AuthorNotes;
@@ -24,7 +25,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Notes of one pod that become Events: an author reads a few lines.
 const MOST_PER_POD: usize = 8;
@@ -36,10 +37,7 @@ const LONGEST_NAME: usize = 253;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes notes for authors; [`Events::write`] writes them as Events.
-#[derive(Clone)]
-pub struct Events(Arc<Shared>);
-
-struct Shared {
+pub struct Events {
     outbox: Mutex<Outbox>,
     filled: Notify,
     namespaces: watch::Receiver<Namespaces>,
@@ -48,57 +46,52 @@ struct Shared {
 }
 
 impl Events {
-    /// Takes the namespaces that opted in, of which none are known before the first list, and
+    /// Takes the namespaces that opted in, empty before the first list, and
     /// which of them are enforced.
-    #[must_use]
     pub fn new(
         namespaces: watch::Receiver<Namespaces>,
         enforced: Enforced,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self(Arc::new(Shared {
+        Self {
             outbox: Mutex::new(Outbox::new(Instant::now())),
             filled: Notify::new(),
             namespaces,
             enforced,
             metrics,
-        }))
+        }
     }
 
     /// Takes the notes about a pod, without waiting; dropped ones are counted.
     pub fn add(&self, notes: &AuthorNotes) {
-        let shared = &self.0;
-        if let Err(reason) = shared.may_write_to(&notes.namespace) {
+        if let Err(reason) = self.may_write_to(&notes.namespace) {
             let count = notes.notes.len().min(MOST_PER_POD);
-            shared.metrics.events_dropped(reason, count);
+            self.metrics.events_dropped(reason, count);
             return;
         }
-        let dropped = shared.outbox().put(notes, MOST_PER_POD, Instant::now());
+        let dropped = self.outbox().put(notes, MOST_PER_POD, Instant::now());
         for (reason, count) in dropped {
-            shared.metrics.events_dropped(reason, count);
+            self.metrics.events_dropped(reason, count);
         }
-        shared.filled.notify_one();
+        self.filled.notify_one();
     }
 
     /// Writes the Events that wait, for as long as it is polled. `instance` names this process.
-    pub async fn write(self, client: Client, instance: String) {
-        let shared = &self.0;
+    pub async fn write(self: Arc<Self>, client: Client, instance: String) {
         let mut log = LogOnce::default();
         loop {
-            let next = shared.outbox().next(Instant::now());
+            let next = self.outbox().next(Instant::now());
             match next {
                 Next::Write(waiting) => {
-                    let problem = shared.write(&client, &waiting, &instance).await;
+                    let problem = self.create(&client, &waiting, &instance).await;
                     log.set("events", problem.err());
                 }
                 Next::Wait(time) => tokio::time::sleep(time).await,
-                Next::Idle => shared.filled.notified().await,
+                Next::Idle => self.filled.notified().await,
             }
         }
     }
-}
 
-impl Shared {
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,8 +109,8 @@ impl Shared {
         }
     }
 
-    /// Writes an Event; the error is a sentence.
-    async fn write(
+    /// Writes one Event; the error is a sentence.
+    async fn create(
         &self,
         client: &Client,
         waiting: &Waiting,
@@ -129,21 +122,14 @@ impl Shared {
             return Ok(());
         }
         let api: Api<Event> = Api::namespaced(client.clone(), &waiting.namespace);
-        let (params, event) = (
-            PostParams::default(),
-            event(waiting, instance, Timestamp::now()),
-        );
-        let (outcome, problem) = match timeout(PATIENCE, api.create(&params, &event)).await {
-            Ok(Ok(_)) => (EventOutcome::Written, None),
+        let event = event(waiting, instance, Timestamp::now());
+        let params = PostParams::default();
+        let created = api.create(&params, &event);
+        let (outcome, problem) = match within(PATIENCE, created).await {
+            Ok(_) => (EventOutcome::Written, None),
             // A second admission of the pod, perhaps by another replica.
-            Ok(Err(kube::Error::Api(answer))) if answer.code == 409 => {
-                (EventOutcome::Duplicate, None)
-            }
-            Ok(Err(error)) => (EventOutcome::Failed, Some(describe(&error))),
-            Err(_) => {
-                let problem = format!("no answer within {} s", PATIENCE.as_secs());
-                (EventOutcome::Failed, Some(problem))
-            }
+            Err(kube::Error::Api(answer)) if answer.code == 409 => (EventOutcome::Duplicate, None),
+            Err(error) => (EventOutcome::Failed, Some(describe(&error))),
         };
         self.metrics.event(outcome);
         problem.map_or(Ok(()), |problem| {

@@ -11,7 +11,7 @@ use super::watch::{Watched, Watches};
 use crate::core::policy::set::Labels;
 use crate::names;
 use crate::telemetry::metrics::{Metrics, WatchKind};
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, PartialObjectMeta};
@@ -25,6 +25,9 @@ use tokio::sync::watch::Sender;
 /// must not fill the memory of a replica. A review that needs larger ones is an error (F1).
 const LARGEST_LABELS: usize = 16 << 10;
 
+/// Maximum number of changes that are published at once.
+const BATCH_SIZE: usize = 100;
+
 /// The labels of each namespace that opted in; empty before the first list.
 pub type Namespaces = BTreeMap<String, Labels>;
 
@@ -32,20 +35,20 @@ pub type Namespaces = BTreeMap<String, Labels>;
 pub async fn run(client: Client, namespaces: Sender<Namespaces>, metrics: Arc<Metrics>) {
     let opted_in = Config::default().labels(names::OPT_IN_LABEL);
     let watches = Watches::new(metrics);
-    let mut events = watches.watch(&client, WatchKind::Namespaces, opted_in, Api::all);
+    let events = watches.watch(&client, WatchKind::Namespaces, opted_in, Api::all);
+    // Several changes are published at once.
+    let mut batches = events.ready_chunks(BATCH_SIZE);
     let (store, mut writer) = reflector::store();
-    while let Some(watched) = events.next().await {
-        let mut next = Some(watched);
-        // Several changes are published at once.
-        while let Some(watched) = next {
+    while let Some(batch) = batches.next().await {
+        for watched in batch {
             if let Watched::Event(event) = watched {
                 writer.apply_watcher_event(&event.modify(strip));
             }
-            next = events.next().now_or_never().flatten();
         }
-        let known = store.state();
-        let known = known.iter().map(|namespace| &namespace.metadata);
-        let with_labels = known.filter_map(|meta| Some((meta.name.clone()?, meta.labels.clone()?)));
+        let objects = store.state();
+        let objects = objects.iter().map(|namespace| &namespace.metadata);
+        let with_labels =
+            objects.filter_map(|meta| Some((meta.name.clone()?, meta.labels.clone()?)));
         namespaces.send_replace(with_labels.collect());
     }
 }

@@ -6,6 +6,7 @@
 //!  (one object each)               └────► status, to the API server
 //! ```
 
+use super::clock::Clock;
 use super::source::{self, Observed};
 use super::status::{self, Statuses};
 use super::status_writer::{self, resource};
@@ -14,15 +15,15 @@ use super::watch::{Watched, Watches};
 use crate::core::policy::{PolicySet, Source};
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::StreamExt as _;
-use jiff::Timestamp;
+use futures::future::ready;
+use futures::stream::{AbortHandle, BoxStream, SelectAll, Stream, abortable};
 use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::watcher::{Config, Event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch as channel};
-use tokio::task::JoinHandle;
+use tokio::sync::watch as channel;
 use tokio::time::{Instant, sleep_until};
 
 /// Time that the first set of policies waits for the addresses of their sources.
@@ -30,19 +31,14 @@ const FIRST_ADDRESSES: Duration = Duration::from_secs(5);
 /// Time from an event to the set of policies that it affects: later events share the batch.
 const BATCH: Duration = Duration::from_millis(100);
 
-type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 type Published = channel::Sender<Option<Arc<PolicySet>>>;
 
 /// Watches until it is dropped. `published` has no set before the policies and each of their
 /// sources were read once.
-pub async fn run(client: Client, published: Published, metrics: Arc<Metrics>) {
-    run_by(Box::new(Timestamp::now), client, published, metrics).await;
-}
-
-async fn run_by(clock: Clock, client: Client, published: Published, metrics: Arc<Metrics>) {
+pub async fn run(client: Client, clock: Clock, published: Published, metrics: Arc<Metrics>) {
     let (statuses, wanted) = channel::channel(Statuses::new());
     let writer = status_writer::run(client.clone(), wanted, metrics.clone());
-    let controller = Controller::new(clock, client, published, statuses, metrics);
+    let controller = Controller::new(client, clock, published, statuses, metrics);
     tokio::join!(controller.run(), writer);
 }
 
@@ -50,11 +46,10 @@ struct Controller {
     client: Client,
     clock: Clock,
     store: Store,
-    watches: Watches,
-    /// A task for each source.
-    followers: BTreeMap<Source, Follower>,
-    observed: mpsc::Sender<(Source, Observed)>,
-    observations: mpsc::Receiver<(Source, Observed)>,
+    watches: Arc<Watches>,
+    /// A watch of each source.
+    followed: BTreeMap<Source, AbortHandle>,
+    observations: SelectAll<BoxStream<'static, (Source, Observed)>>,
     published: Published,
     statuses: channel::Sender<Statuses>,
     metrics: Arc<Metrics>,
@@ -70,32 +65,21 @@ struct Controller {
     due: Instant,
 }
 
-/// A task that ends when this is dropped.
-struct Follower(JoinHandle<()>);
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Controller {
     fn new(
-        clock: Clock,
         client: Client,
+        clock: Clock,
         published: Published,
         statuses: channel::Sender<Statuses>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (observed, observations) = mpsc::channel(64);
         Self {
             client,
             clock,
             store: Store::default(),
             watches: Watches::new(metrics.clone()),
-            followers: BTreeMap::new(),
-            observed,
-            observations,
+            followed: BTreeMap::new(),
+            observations: SelectAll::new(),
             published,
             statuses,
             metrics,
@@ -118,7 +102,7 @@ impl Controller {
                     let effect = self.apply(event);
                     self.schedule(effect);
                 }
-                Some((source, observed)) = self.observations.recv() => {
+                Some((source, observed)) = self.observations.next() => {
                     let effect = self.observe(&source, observed);
                     self.schedule(effect);
                 }
@@ -199,7 +183,7 @@ impl Controller {
         // An outage and its end are logged once for each kind of source.
         let is_outage = matches!(observed, Observed::Unreadable(_));
         let before = self.store.source(source).map(|stored| stored.live.clone());
-        let effect = self.store.observe(source, observed, (self.clock)());
+        let effect = self.store.observe(source, observed, self.clock.now().wall);
         if let Some(stored) = self.store.source(source).filter(|_| effect > Effect::None) {
             let (source, addresses) = (source.to_string(), stored.addresses());
             match &stored.problem {
@@ -242,18 +226,16 @@ impl Controller {
             self.follow_sources();
             let unreadable = self.store.unreadable();
             self.was_complete |= unreadable.is_empty();
-            let (counts, metrics) = (self.store.counts(), &self.metrics);
-            metrics.set_unreadable_policies(unreadable.len());
-            metrics.of_cluster().policy_set_published();
+            self.metrics.policy_sets.inc();
+            self.metrics.set_policies(&self.store.policy_counts());
+            self.metrics.set_sources(&self.store.source_counts());
             let set = self.store.set();
             let set = set.with_unreadable(unreadable, !self.was_complete);
             self.published.send_replace(Some(Arc::new(set)));
-            metrics.set_policies(counts.loaded, counts.refused);
-            metrics.set_sources(counts.resolved, counts.stale, counts.unresolved);
             return;
         }
         self.effect = Effect::None;
-        let differences = status::differences(&self.store, (self.clock)());
+        let differences = status::differences(&self.store, self.clock.now().wall);
         self.statuses.send_if_modified(|wanted| {
             let is_new = *wanted != differences;
             *wanted = differences;
@@ -263,49 +245,53 @@ impl Controller {
 
     fn follow_sources(&mut self) {
         let needed = self.store.follow_policies();
-        self.followers.retain(|source, _| needed.contains(source));
+        self.followed.retain(|source, watch| {
+            let is_needed = needed.contains(source);
+            if !is_needed {
+                watch.abort();
+            }
+            is_needed
+        });
         for source in needed {
-            if !self.followers.contains_key(&source) {
-                let (client, watches) = (self.client.clone(), self.watches.clone());
-                let task = follow(client, watches, source.clone(), self.observed.clone());
-                self.followers.insert(source, Follower(tokio::spawn(task)));
+            if !self.followed.contains_key(&source) {
+                let observations = follow(&self.client, &self.watches, source.clone());
+                let (observations, watch) = abortable(observations);
+                self.observations.push(observations.boxed());
+                self.followed.insert(source, watch);
             }
         }
     }
 }
 
-/// Watches one source and sends its states.
-async fn follow(
-    client: Client,
-    watches: Watches,
+/// Watches one source.
+fn follow(
+    client: &Client,
+    watches: &Arc<Watches>,
     source: Source,
-    observed: mpsc::Sender<(Source, Observed)>,
-) {
+) -> impl Stream<Item = (Source, Observed)> + Send + use<> {
     let resource = source::resource(source.kind);
     let api = |client| Api::namespaced_with(client, &source.namespace, &resource);
     let only = Config::default().fields(&format!("metadata.name={}", source.name));
-    let mut events = watches.watch::<DynamicObject>(&client, source.kind.into(), only, api);
+    let events = watches.watch::<DynamicObject>(client, source.kind.into(), only, api);
     let mut is_listed = false;
-    while let Some(event) = events.next().await {
-        let state = match event {
-            Watched::Outage(problem) => {
-                Observed::Unreadable(format!("cannot be watched ({problem})"))
-            }
+    events.filter_map(move |event| {
+        let observed = match event {
+            Watched::Outage(problem) => Some(Observed::Unreadable(format!(
+                "cannot be watched ({problem})"
+            ))),
             Watched::Event(Event::Init) => {
                 is_listed = false;
-                continue;
+                None
             }
             Watched::Event(Event::InitApply(object) | Event::Apply(object)) => {
                 is_listed = true;
-                source::read(source.kind, &object.data)
+                Some(source::read(source.kind, &object.data))
             }
-            Watched::Event(Event::InitDone) if is_listed => continue,
-            Watched::Event(Event::InitDone | Event::Delete(_)) => Observed::Missing,
+            Watched::Event(Event::InitDone) if is_listed => None,
+            Watched::Event(Event::InitDone | Event::Delete(_)) => Some(Observed::Missing),
         };
-        if observed.send((source.clone(), state)).await.is_err() {
-            return;
-        }
-    }
+        ready(observed.map(|observed| (source.clone(), observed)))
+    })
 }
 
 #[cfg(test)]

@@ -84,10 +84,10 @@ fn address(text: &str) -> Result<Option<IpAddr>, String> {
 
 /// Hosts of the rules, each once. `/etc/hosts` cannot hold a wildcard.
 fn hosts_of_rules(ingress: &Value) -> Vec<String> {
-    let mut known = HashSet::new();
+    let mut taken = HashSet::new();
     let hosts = list(ingress, "/spec/rules").filter_map(|rule| text(rule, "host"));
     hosts
-        .filter(|host| known.insert(*host) && format::SUBDOMAIN.check(host).is_ok())
+        .filter(|host| taken.insert(*host) && format::SUBDOMAIN.check(host).is_ok())
         .map(ToOwned::to_owned)
         .collect()
 }

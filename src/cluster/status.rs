@@ -2,6 +2,7 @@
 //!
 //! Replicas do not share a clock, so a time that the API server has for the same state is kept.
 
+use super::distinct;
 use super::store::{Store, StoredPolicy, StoredSource, sources_of};
 use crate::core::crd::{JobPodPolicyStatus, ResolvedSource};
 use crate::core::policy::set::Override;
@@ -17,7 +18,6 @@ const LONGEST_MESSAGE: usize = 2000;
 pub(super) type Statuses = BTreeMap<String, JobPodPolicyStatus>;
 
 /// Returns the status of each policy whose object has another one.
-#[must_use]
 pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
     let set = store.set();
     let overrides = set.overrides();
@@ -160,14 +160,23 @@ fn resolved(in_force: Option<&Policy>, sources: &[(&Source, Option<&StoredSource
             false => format!("{source} {problem}; its hostnames are left alone"),
         });
     }
-    match (problems.is_empty(), is_any_unresolved) {
-        (true, _) => (
-            true,
-            "AllResolved",
-            "every live source has an address".to_owned(),
-        ),
-        (false, true) => (false, "NoAddress", problems.join(". ")),
-        (false, false) => (false, "Stale", problems.join(". ")),
+    let reason = match is_any_unresolved {
+        true => "NoAddress",
+        false => "Stale",
+    };
+    let resolved = ("AllResolved", "every live source has an address");
+    true_unless(&problems, reason, resolved)
+}
+
+/// Returns a condition that is true without problems, with a reason and a message for that.
+fn true_unless(
+    problems: &[String],
+    reason: &'static str,
+    (good_reason, message): (&'static str, &str),
+) -> State {
+    match problems.is_empty() {
+        true => (true, good_reason, message.to_owned()),
+        false => (false, reason, problems.join(". ")),
     }
 }
 
@@ -197,17 +206,12 @@ fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<State> {
             }
         }
     }
-    let lacks_suffixes = taken.iter().any(|of_rules| of_rules.lacks_suffixes);
-    let state = match (problems.is_empty(), lacks_suffixes) {
-        (true, _) => (
-            true,
-            "AllTaken",
-            "every hostname of the rules is taken".to_owned(),
-        ),
-        (false, true) => (false, "NoSuffixes", problems.join(". ")),
-        (false, false) => (false, "Refused", problems.join(". ")),
+    let reason = match taken.iter().any(|of_rules| of_rules.lacks_suffixes) {
+        true => "NoSuffixes",
+        false => "Refused",
     };
-    (!taken.is_empty()).then_some(state)
+    let all_taken = ("AllTaken", "every hostname of the rules is taken");
+    (!taken.is_empty()).then(|| true_unless(&problems, reason, all_taken))
 }
 
 fn first_of(hostnames: &[&str]) -> String {
@@ -263,13 +267,9 @@ fn address(
             Some(since.map_or_else(|| now.clone(), whole_seconds))
         }
     };
-    let mut hostnames: Vec<String> = Vec::new();
     let of_source = taken.iter().filter(|of_rules| of_rules.source == source);
-    for hostname in of_source.flat_map(|of_rules| &of_rules.hostnames.accepted) {
-        if !hostnames.iter().any(|known| known == hostname) {
-            hostnames.push((*hostname).to_owned());
-        }
-    }
+    let hostnames = of_source.flat_map(|of_rules| &of_rules.hostnames.accepted);
+    let hostnames = distinct(hostnames.map(|hostname| (*hostname).to_owned()));
     ResolvedSource {
         source: name,
         addresses,

@@ -1,8 +1,10 @@
 //! Writes the status of policies by server-side apply, beside all else; a failed write is retried.
 
+use super::client::within;
 use super::error::{LogOnce, describe};
 use super::status::Statuses;
 use crate::core::crd::{self, JobPodPolicyStatus};
+use crate::names::FIELD_MANAGER;
 use crate::telemetry::metrics::{Metrics, WrittenObject};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -15,8 +17,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// Every replica writes as the same manager, so that one takes over from another.
-const FIELD_MANAGER: &str = "drydock";
 /// Time until a failed write is retried, and until a status that another client changed is
 /// written again. Two versions that do not agree, as in a rollout, write at most this often.
 const RETRY: Duration = Duration::from_secs(30);
@@ -62,13 +62,6 @@ struct Writer {
     metrics: Arc<Metrics>,
 }
 
-/// Why a status was not written.
-enum Problem {
-    Refused(String),
-    /// There is no answer, so there would be none for others either.
-    NoAnswer(String),
-}
-
 impl Writer {
     async fn write_all(&mut self, wanted: &mut watch::Receiver<Statuses>) {
         self.tried.retain(|_, (_, at)| at.elapsed() < RETRY);
@@ -91,25 +84,22 @@ impl Writer {
             if no_answer.is_some() {
                 continue;
             }
-            let written = self.write(&name, &status).await;
-            if written.is_err() {
-                self.metrics
-                    .of_cluster()
-                    .write_refused(WrittenObject::PolicyStatus);
-            }
-            match written {
-                Ok(()) => tracing::debug!(policy = name, "wrote the policy's status"),
-                Err(Problem::Refused(problem)) => {
-                    tracing::debug!(policy = name, "the policy's status is refused: {problem}");
-                    refused.get_or_insert(format!(
-                        "the status of policy {name} is refused, others may be too; it is retried: {problem}"
-                    ));
-                }
-                Err(Problem::NoAnswer(problem)) => {
-                    no_answer = Some(format!(
-                        "the status of policies cannot be written, it is retried: {problem}"
-                    ));
-                }
+            let Err(error) = self.write(&name, &status).await else {
+                tracing::debug!(policy = name, "wrote the policy's status");
+                continue;
+            };
+            self.metrics.write_refused(WrittenObject::PolicyStatus);
+            let problem = describe(&error);
+            if let kube::Error::Api(_) = error {
+                tracing::debug!(policy = name, "the policy's status is refused: {problem}");
+                refused.get_or_insert(format!(
+                    "the status of policy {name} is refused, others may be too; it is retried: {problem}"
+                ));
+            } else {
+                // There would be no answer for others either.
+                no_answer = Some(format!(
+                    "the status of policies cannot be written, it is retried: {problem}"
+                ));
             }
         }
         let is_done = wanted.borrow().is_empty();
@@ -120,7 +110,7 @@ impl Writer {
         }
     }
 
-    async fn write(&self, name: &str, status: &JobPodPolicyStatus) -> Result<(), Problem> {
+    async fn write(&self, name: &str, status: &JobPodPolicyStatus) -> kube::Result<()> {
         let object = serde_json::json!({
             "apiVersion": crd::API_VERSION,
             "kind": crd::KIND,
@@ -129,16 +119,10 @@ impl Writer {
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&object);
-        match timeout(PATIENCE, self.api.patch_status(name, &params, &patch)).await {
-            Ok(Ok(_)) => Ok(()),
+        match within(PATIENCE, self.api.patch_status(name, &params, &patch)).await {
             // The policy was deleted.
-            Ok(Err(kube::Error::Api(answer))) if answer.code == 404 => Ok(()),
-            Ok(Err(error @ kube::Error::Api(_))) => Err(Problem::Refused(describe(&error))),
-            Ok(Err(error)) => Err(Problem::NoAnswer(describe(&error))),
-            Err(_) => {
-                let problem = format!("no answer within {} s", PATIENCE.as_secs());
-                Err(Problem::NoAnswer(problem))
-            }
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+            written => written.map(drop),
         }
     }
 }

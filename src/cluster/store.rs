@@ -3,12 +3,14 @@
 //! A policy that becomes invalid stays in force in its last good version (F3); a source that goes
 //! away keeps its last known addresses (H7).
 
+use super::distinct;
 use super::source::Observed;
 use crate::core::crd::{self, JobPodPolicyStatus, format};
 use crate::core::policy::{
     self, Address, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses, Source,
     UnreadablePolicy,
 };
+use crate::telemetry::metrics::{PolicyState, SourceState};
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde::Deserialize as _;
@@ -53,9 +55,17 @@ pub(super) struct StoredSource {
 }
 
 impl StoredSource {
+    pub(super) fn state(&self) -> SourceState {
+        match (self.live.addresses.is_empty(), &self.problem) {
+            (true, _) => SourceState::Unresolved,
+            (false, Some(_)) => SourceState::Stale,
+            (false, None) => SourceState::Resolved,
+        }
+    }
+
     /// Whether its addresses are the last known ones and not the present ones.
     pub(super) fn is_stale(&self) -> bool {
-        self.problem.is_some() && !self.live.addresses.is_empty()
+        self.state() == SourceState::Stale
     }
 
     /// Returns its addresses, separated by commas.
@@ -85,21 +95,6 @@ impl Effect {
     }
 }
 
-/// Policies and sources by state.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Counts {
-    /// Policies in force.
-    pub(super) loaded: usize,
-    /// Policies whose newest version is not in force.
-    pub(super) refused: usize,
-    /// Sources with addresses.
-    pub(super) resolved: usize,
-    /// Sources whose addresses are the last known ones.
-    pub(super) stale: usize,
-    /// Sources that never had an address.
-    pub(super) unresolved: usize,
-}
-
 impl Store {
     /// Takes a policy object.
     pub(super) fn apply(&mut self, object: DynamicObject) -> Effect {
@@ -111,7 +106,7 @@ impl Store {
         let field = |name| data.get(name).unwrap_or(&Value::Null);
         let spec = field("spec").clone();
         let status = JobPodPolicyStatus::deserialize(field("status")).unwrap_or_default();
-        // An object that was deleted and created anew is another policy.
+        // An object that was deleted and created again is another policy.
         let before = self.policies.remove(&name).filter(|it| it.uid == uid);
         let is_new = before.is_none();
         let mut before = before.unwrap_or_default();
@@ -208,12 +203,9 @@ impl Store {
         let entries = all.flat_map(|stored| &stored.status.addresses);
         let entries: Vec<_> = entries.filter(|entry| entry.source == name).collect();
         // Each policy records those hostnames of the rules that it takes.
-        let mut hostnames: Vec<String> = Vec::new();
-        for hostname in entries.iter().flat_map(|entry| &entry.hostnames) {
-            if format::SUBDOMAIN.check(hostname).is_ok() && !hostnames.contains(hostname) {
-                hostnames.push(hostname.clone());
-            }
-        }
+        let hostnames = entries.iter().flat_map(|entry| &entry.hostnames);
+        let hostnames = hostnames.filter(|it| format::SUBDOMAIN.check(it).is_ok());
+        let hostnames = distinct(hostnames.cloned());
         let entry = entries
             .into_iter()
             .min_by_key(|entry| entry.hostnames.is_empty());
@@ -279,21 +271,30 @@ impl Store {
         PolicySet::new(self.in_force().cloned().collect(), &live)
     }
 
-    /// Counts policies and sources.
-    pub(super) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for stored in self.policies.values() {
-            counts.loaded += usize::from(stored.in_force.is_some());
-            counts.refused += usize::from(!stored.problems.is_empty());
-        }
-        for stored in self.sources.values() {
-            match (stored.live.addresses.is_empty(), stored.problem.is_some()) {
-                (true, _) => counts.unresolved += 1,
-                (false, true) => counts.stale += 1,
-                (false, false) => counts.resolved += 1,
-            }
-        }
-        counts
+    /// Counts policies by state.
+    pub(super) fn policy_counts(&self) -> [(PolicyState, usize); 3] {
+        let count = |is: fn(&StoredPolicy) -> bool| {
+            let policies = self.policies.values();
+            policies.filter(|stored| is(stored)).count()
+        };
+        [
+            (PolicyState::Loaded, count(|it| it.in_force.is_some())),
+            (PolicyState::Refused, count(|it| !it.problems.is_empty())),
+            (PolicyState::Unreadable, self.unreadable().len()),
+        ]
+    }
+
+    /// Counts sources by state.
+    pub(super) fn source_counts(&self) -> [(SourceState, usize); 3] {
+        [
+            SourceState::Resolved,
+            SourceState::Stale,
+            SourceState::Unresolved,
+        ]
+        .map(|state| {
+            let sources = self.sources.values();
+            (state, sources.filter(|it| it.state() == state).count())
+        })
     }
 
     /// Returns the accepted policies that this version cannot read and has no version of (F3).
@@ -351,15 +352,11 @@ fn lacks_suffixes(policy: &Policy) -> bool {
 
 /// Returns the live sources of a policy, each once.
 pub(super) fn sources_of(policy: &Policy) -> Vec<&Source> {
-    let mut sources: Vec<&Source> = Vec::new();
-    for alias in &policy.host_aliases {
-        if let Address::Live(source) = &alias.address
-            && !sources.contains(&source)
-        {
-            sources.push(source);
-        }
-    }
-    sources
+    let aliases = policy.host_aliases.iter();
+    distinct(aliases.filter_map(|alias| match &alias.address {
+        Address::Live(source) => Some(source),
+        _ => None,
+    }))
 }
 
 #[cfg(test)]

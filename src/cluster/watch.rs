@@ -1,4 +1,4 @@
-//! Watches: kept open, with a backoff after a failure, and listed anew when events may be missing.
+//! Watches: kept open, with a backoff after a failure, and listed again when events may be missing.
 //!
 //! A watch begins with a LIST at the start, after each failure, every ten minutes, and when a
 //! resourceVersion is lower than one seen before: the API server may have an older etcd by then,
@@ -31,10 +31,7 @@ const RELIST: Duration = Duration::from_secs(600);
 
 /// All watches of a replica: when each last heard from the API server, and which of them fail.
 /// One line is logged for an outage of a kind, however many watches of the kind there are.
-#[derive(Clone)]
-pub(super) struct Watches(Arc<Shared>);
-
-struct Shared {
+pub(super) struct Watches {
     metrics: Arc<Metrics>,
     open: Mutex<BTreeMap<(WatchKind, u64), Health>>,
 }
@@ -47,14 +44,14 @@ struct Health {
 }
 
 impl Watches {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         let open = Mutex::default();
-        Self(Arc::new(Shared { metrics, open }))
+        Arc::new(Self { metrics, open })
     }
 
     /// Watches the objects of the API that `api` makes of a client, until the stream is dropped.
     pub(super) fn watch<K>(
-        &self,
+        self: &Arc<Self>,
         client: &Client,
         kind: WatchKind,
         config: Config,
@@ -63,7 +60,7 @@ impl Watches {
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
-        let health = Arc::new(HealthEntry::new(self.0.clone(), kind));
+        let health = Arc::new(HealthEntry::new(self.clone(), kind));
         let (opened, entry) = (Arc::new(Notify::new()), health.clone());
         let notify = opened.clone();
         let client = client::reporting(client.clone(), move |contact| {
@@ -91,17 +88,35 @@ impl Watches {
         })
         .boxed()
     }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<(WatchKind, u64), Health>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Exports the oldest contact of a kind; 0 where no watch of it is open.
+    fn export(&self, open: &BTreeMap<(WatchKind, u64), Health>, kind: WatchKind) {
+        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
+        let oldest = of_kind.map(|(_, health)| health.last_contact).min();
+        let family = &self.metrics.watch_last_contact_timestamp;
+        family.get_or_create(&kind).set(oldest.unwrap_or(0));
+    }
+
+    fn outages(&self, kind: WatchKind) -> usize {
+        let open = self.open();
+        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
+        of_kind.filter(|(_, health)| health.is_out).count()
+    }
 }
 
 /// The health of one watch; the metric and the log forget it when it is dropped.
 struct HealthEntry {
-    all: Arc<Shared>,
+    all: Arc<Watches>,
     kind: WatchKind,
     number: u64,
 }
 
 impl HealthEntry {
-    fn new(all: Arc<Shared>, kind: WatchKind) -> Self {
+    fn new(all: Arc<Watches>, kind: WatchKind) -> Self {
         let last = all.open().keys().map(|(_, number)| *number).max();
         let number = last.map_or(0, |last| last + 1);
         let entry = Self { all, kind, number };
@@ -136,26 +151,6 @@ impl Drop for HealthEntry {
     }
 }
 
-impl Shared {
-    fn open(&self) -> MutexGuard<'_, BTreeMap<(WatchKind, u64), Health>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Exports the oldest contact of a kind; 0 where no watch of it is open.
-    fn export(&self, open: &BTreeMap<(WatchKind, u64), Health>, kind: WatchKind) {
-        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
-        let oldest = of_kind.map(|(_, health)| health.last_contact).min();
-        let metrics = self.metrics.of_cluster();
-        metrics.set_last_contact(kind, oldest.unwrap_or(0));
-    }
-
-    fn outages(&self, kind: WatchKind) -> usize {
-        let open = self.open();
-        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
-        of_kind.filter(|(_, health)| health.is_out).count()
-    }
-}
-
 /// An item of a watch.
 #[derive(Debug)]
 pub(super) enum Watched<K> {
@@ -168,7 +163,7 @@ type Events<K> = BoxStream<'static, Result<Event<K>, Error>>;
 
 struct Watch<K> {
     events: Events<K>,
-    /// Begins anew, with a LIST.
+    /// Starts again, with a LIST.
     list: Box<dyn Fn() -> Events<K> + Send>,
     next_list: Instant,
     /// The highest resourceVersion since the last LIST began.
@@ -180,7 +175,7 @@ struct Watch<K> {
     /// Failures since the watch was open.
     failures: u32,
     /// The time until the next call. kube's watcher yields `Init` before it asks for a list, so
-    /// `WatchStreamExt::backoff` would begin anew with each failure.
+    /// `WatchStreamExt::backoff` would start again with each failure.
     wait: Option<Duration>,
     health: Arc<HealthEntry>,
 }
@@ -200,14 +195,14 @@ impl<K: Resource> Watch<K> {
                 }
                 Some(event) = self.events.next() => event,
                 () = sleep_until(self.next_list) => {
-                    self.list_anew();
+                    self.list_again();
                     continue;
                 }
             };
             match event {
                 Ok(event) if self.is_of_the_past(&event) => {
-                    tracing::debug!("watching {}: a resourceVersion went back", self.what());
-                    self.list_anew();
+                    tracing::debug!("watching {}: a resourceVersion went back", self.kind_name());
+                    self.list_again();
                 }
                 Ok(event) => {
                     self.is_listed |= matches!(event, Event::InitDone);
@@ -222,11 +217,11 @@ impl<K: Resource> Watch<K> {
         }
     }
 
-    fn what(&self) -> &'static str {
+    fn kind_name(&self) -> &'static str {
         self.health.kind.name()
     }
 
-    fn list_anew(&mut self) {
+    fn list_again(&mut self) {
         self.events = (self.list)();
         self.next_list = Instant::now() + RELIST;
         self.version = 0;
@@ -248,16 +243,16 @@ impl<K: Resource> Watch<K> {
 
     fn recovered(&mut self) {
         if self.failures >= FAILURES_OF_AN_OUTAGE && self.health.set_out(false) {
-            tracing::info!("{} can be watched again", self.what());
+            tracing::info!("{} can be watched again", self.kind_name());
         }
         self.failures = 0;
     }
 
     /// Notes a failure; returns the problem if it is an outage by now.
     fn failed(&mut self, error: &Error) -> Option<String> {
-        let what = self.what();
+        let what = self.kind_name();
         let problem = problem(error);
-        // The API server has forgotten the resourceVersion; the watcher itself lists anew.
+        // The API server has forgotten the resourceVersion; the watcher itself lists again.
         if code(error) == Some(410) {
             tracing::debug!("watching {what}: {problem}");
             self.wait = Some(SHORTEST_WAIT);
@@ -270,7 +265,7 @@ impl<K: Resource> Watch<K> {
             self.failures = self.failures.max(FAILURES_OF_AN_OUTAGE);
         }
         self.wait = Some(wait_after(self.failures));
-        self.list_anew();
+        self.list_again();
         if self.failures < FAILURES_OF_AN_OUTAGE {
             tracing::debug!("watching {what}: {problem}");
             return None;

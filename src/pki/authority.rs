@@ -74,7 +74,6 @@ impl fmt::Debug for CaCertificate {
 impl CaCertificate {
     /// Reads all certificates of a PEM text, and counts those that cannot be read. Other PEM
     /// sections are ignored.
-    #[must_use]
     pub fn all_from_pem(text: &str) -> (Vec<Self>, usize) {
         let (mut good, mut unreadable) = (Vec::new(), 0);
         for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
@@ -104,31 +103,26 @@ impl CaCertificate {
     }
 
     /// Returns it as PEM.
-    #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
     /// Returns the subject as text.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Returns when it expires.
-    #[must_use]
     pub fn expires(&self) -> Timestamp {
         self.until
     }
 
     /// Returns whether it is valid at a time.
-    #[must_use]
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
     }
 
     /// Returns how long it is still valid; zero after its end.
-    #[must_use]
     pub fn rest(&self, now: Timestamp) -> Duration {
         self.until
             .duration_since(now)
@@ -138,17 +132,10 @@ impl CaCertificate {
 }
 
 /// A CA: its certificate and its key.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Authority {
     certificate: CaCertificate,
     issuer: Arc<Issuer<'static, KeyPair>>,
-}
-
-/// Without the key.
-impl fmt::Debug for Authority {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.certificate.fmt(formatter)
-    }
 }
 
 /// CAs are equal if their certificates are.
@@ -221,13 +208,11 @@ impl Authority {
     }
 
     /// Returns its certificate.
-    #[must_use]
     pub fn certificate(&self) -> &CaCertificate {
         &self.certificate
     }
 
     /// Returns its private key as PEM.
-    #[must_use]
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
@@ -261,6 +246,7 @@ impl Authority {
         Ok(Leaf {
             certificate,
             key: Arc::new(key),
+            authority: self.clone(),
             signed: now,
             expires,
         })

@@ -100,12 +100,8 @@ fn names_of(certificate: &CertificateDer<'_>) -> x509_cert::der::Result<Vec<Stri
 }
 
 /// Verifies clients by the current CA.
-pub(super) fn verifier(clients: watch::Receiver<ClientCa>) -> Arc<dyn ClientCertVerifier> {
-    Arc::new(Verifier(clients))
-}
-
 #[derive(Debug)]
-struct Verifier(watch::Receiver<ClientCa>);
+pub(super) struct Verifier(pub(super) watch::Receiver<ClientCa>);
 
 impl Verifier {
     fn current(&self) -> ClientCa {

@@ -1,6 +1,6 @@
 //! TLS of the server: its certificate and its clients' CA, both replaced while it runs.
 
-use super::client_ca::{self, ClientCa};
+use super::client_ca::{ClientCa, Verifier};
 use super::leaf::Leaf;
 use super::timestamp;
 use jiff::Timestamp;
@@ -95,13 +95,11 @@ impl Certificate {
     }
 
     /// Returns when the certificate expires.
-    #[must_use]
     pub fn expires(&self) -> Timestamp {
         self.expires
     }
 
     /// Returns why the certificate is not valid at a time, or nothing.
-    #[must_use]
     pub fn not_valid(&self, now: Timestamp) -> Option<String> {
         let Self {
             begins, expires, ..
@@ -148,14 +146,13 @@ impl ResolvesServerCert for Resolver {
 
 /// Makes a TLS 1.2 and 1.3 configuration whose certificate may change. With `clients`, only those
 /// complete the handshake.
-#[must_use]
 pub fn server_config(
     certificates: watch::Receiver<Option<Certificate>>,
     clients: Option<watch::Receiver<ClientCa>>,
 ) -> Arc<ServerConfig> {
     let builder = match clients {
         Some(clients) => {
-            ServerConfig::builder().with_client_cert_verifier(client_ca::verifier(clients))
+            ServerConfig::builder().with_client_cert_verifier(Arc::new(Verifier(clients)))
         }
         None => ServerConfig::builder().with_no_client_auth(),
     };

@@ -1,30 +1,18 @@
 //! Reads the body of a request, within the limits of size, time and memory.
 
-use super::connection::{Connection, Evicted, Phase};
-use super::{Limits, State};
+use super::State;
+use super::connection::{Connection, Phase};
+use super::limits::Limits;
+use super::refusal::Refusal;
 use crate::telemetry::metrics::Limit;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
-use std::time::Duration;
 use tokio::time::timeout;
 
 /// First allocation for a body, in bytes. Most reviews fit, and a client that only announces a
 /// large body gets no more.
 const FIRST: usize = 64 << 10;
-
-/// Why a body was not read. A sentence for its sender.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
-    #[error("the request is larger than drydock's limit of {0} bytes")]
-    TooLarge(usize),
-    #[error("the request's body did not arrive within {} s", .0.as_secs_f64())]
-    TooSlow(Duration),
-    #[error("the request ended before its body did")]
-    Cut,
-    #[error("drydock is overloaded: {0}; try again in a few seconds")]
-    Evicted(#[from] Evicted),
-}
 
 /// Reads a body of at most `max` bytes, and counts the limit that it exceeds.
 pub(super) async fn read(
@@ -33,19 +21,19 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
     max: usize,
-) -> Result<Bytes, BodyError> {
+) -> Result<Bytes, Refusal> {
     let Limits { body_time, .. } = state.limits;
     let collected = timeout(body_time, collect(connection, headers, body, max));
     let collected = match connection {
         Some(connection) => connection.wait_for(Phase::Body, collected).await?,
         None => collected.await,
     };
-    let result = collected.unwrap_or(Err(BodyError::TooSlow(body_time)));
+    let result = collected.unwrap_or(Err(Refusal::BodyTooSlow(body_time)));
     match result {
-        Err(BodyError::TooLarge(_)) => state.metrics.limit_hit(Limit::BodySize),
-        Err(BodyError::TooSlow(_)) => state.metrics.limit_hit(Limit::BodyTime),
+        Err(Refusal::BodyTooLarge(_)) => state.metrics.limit_hit(Limit::BodySize),
+        Err(Refusal::BodyTooSlow(_)) => state.metrics.limit_hit(Limit::BodyTime),
         // Evictions are counted where they are decided.
-        Err(BodyError::Cut | BodyError::Evicted(_)) | Ok(_) => {}
+        _ => {}
     }
     result
 }
@@ -57,21 +45,21 @@ async fn collect(
     headers: &HeaderMap,
     mut body: Body,
     max: usize,
-) -> Result<Bytes, BodyError> {
+) -> Result<Bytes, Refusal> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > max) {
-        return Err(BodyError::TooLarge(max));
+        return Err(Refusal::BodyTooLarge(max));
     }
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         // A frame without data has trailers.
-        let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else {
+        let Ok(data) = frame.map_err(|_| Refusal::BodyCut)?.into_data() else {
             continue;
         };
         if whole.len() + data.len() > max {
-            return Err(BodyError::TooLarge(max));
+            return Err(Refusal::BodyTooLarge(max));
         }
         if let Some(connection) = connection {
             connection.hold_body(data.len());
@@ -99,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn f2_a_body_that_comes_byte_by_byte_takes_no_more_than_its_bytes() {
+    fn f2_a_body_in_frames_of_one_byte_takes_no_more_memory_than_its_bytes() {
         const ANNOUNCED: usize = 1 << 20;
         for announced in [None, Some(ANNOUNCED)] {
             let mut whole: Vec<u8> = Vec::new();

@@ -23,7 +23,8 @@ mod timed_stream;
 
 pub(super) use timed_stream::TimedStream;
 
-use super::{Limits, State};
+use super::State;
+use super::limits::Limits;
 use crate::telemetry::metrics::{HandshakeFailure, Limit, Metrics};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -71,16 +72,13 @@ pub(super) enum Phase {
     Waiting,
 }
 
-/// The open connections of one port.
-#[derive(Clone)]
-pub(super) struct Connections(Arc<Shared>);
-
-struct Shared {
-    limits: Limits,
-    metrics: Arc<Metrics>,
-    draining: Arc<AtomicBool>,
+/// A port and its open connections.
+pub(super) struct Port {
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
     /// The metrics of connections are those of the webhook port.
-    is_webhook: bool,
+    pub(super) is_webhook: bool,
+    draining: Arc<AtomicBool>,
     table: Mutex<Table>,
 }
 
@@ -88,8 +86,6 @@ struct Shared {
 struct Table {
     next_id: u64,
     open: HashMap<u64, Status>,
-    /// Bytes of bodies and unsent responses.
-    held: usize,
 }
 
 struct Status {
@@ -109,65 +105,63 @@ struct Status {
 /// One open connection. Dropping it removes it from its port.
 pub(super) struct Connection {
     id: u64,
-    shared: Arc<Shared>,
+    pub(super) port: Arc<Port>,
 }
 
-impl Connections {
-    pub(super) fn of_webhook(state: &State) -> Self {
-        Self::new(state, state.limits, true)
+impl Table {
+    /// Returns the bytes of bodies and unsent responses.
+    fn held(&self) -> usize {
+        self.open.values().map(Status::holds).sum()
+    }
+}
+
+impl Port {
+    pub(super) fn of_webhook(state: &State) -> Arc<Self> {
+        Self::new(state, state.limits.connections, true)
     }
 
-    pub(super) fn of_ops(state: &State) -> Self {
+    pub(super) fn of_ops(state: &State) -> Arc<Self> {
         let (min, max) = OPS_CONNECTIONS;
-        let connections = (state.limits.connections / 4).clamp(min, max);
-        let limits = Limits {
-            connections,
-            ..state.limits
-        };
-        Self::new(state, limits, false)
+        Self::new(state, (state.limits.connections / 4).clamp(min, max), false)
     }
 
-    fn new(state: &State, limits: Limits, is_webhook: bool) -> Self {
-        Self(Arc::new(Shared {
-            limits,
+    fn new(state: &State, connections: usize, is_webhook: bool) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Limits {
+                connections,
+                ..state.limits
+            },
             metrics: state.metrics.clone(),
-            draining: state.draining.clone(),
             is_webhook,
+            draining: state.draining.clone(),
             table: Mutex::default(),
-        }))
+        })
     }
 
     /// Adds a connection, and evicts another one at the limit.
     ///
     /// # Errors
     /// If every connection is answering a request.
-    pub(super) fn admit(&self) -> Result<Arc<Connection>, Evicted> {
-        let shared = &self.0;
-        let mut table = shared.table();
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Arc<Connection>, Evicted> {
+        let mut table = self.table();
         let open = table.open.values().filter(|it| it.evicted.is_none());
-        if open.count() >= shared.limits.connections {
-            shared.metrics.limit_hit(Limit::Connections);
-            shared.evict_for_connection(&mut table)?;
+        if open.count() >= self.limits.connections {
+            self.metrics.limit_hit(Limit::Connections);
+            self.evict_for_connection(&mut table)?;
         }
         let id = table.next_id;
         table.next_id += 1;
-        let phase = if shared.is_webhook {
+        let phase = if self.is_webhook {
+            self.metrics.connections.inc();
             Phase::Handshake
         } else {
             Phase::Idle
         };
         table.open.insert(id, Status::new(phase));
-        if shared.is_webhook {
-            shared.metrics.connection_opened();
-        }
-        Ok(Arc::new(Connection {
-            id,
-            shared: shared.clone(),
-        }))
+        let port = self.clone();
+        Ok(Arc::new(Connection { id, port }))
     }
-}
 
-impl Shared {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,7 +185,7 @@ impl Shared {
     }
 
     fn evict_for_memory(&self, table: &mut Table) {
-        while table.held > self.limits.body_memory {
+        while table.held() > self.limits.body_memory {
             let largest = table
                 .open
                 .values_mut()
@@ -200,8 +194,7 @@ impl Shared {
             let Some(status) = largest else { return };
             self.metrics.limit_hit(Limit::BodyMemory);
             self.evict(status, Evicted::BodyMemory);
-            table.held -= std::mem::take(&mut status.body);
-            table.held -= std::mem::take(&mut status.unsent);
+            (status.body, status.unsent) = (0, 0);
         }
     }
 
@@ -267,37 +260,25 @@ impl Status {
 }
 
 impl Connection {
-    pub(super) fn limits(&self) -> &Limits {
-        &self.shared.limits
-    }
-
-    pub(super) fn is_webhook(&self) -> bool {
-        self.shared.is_webhook
-    }
-
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.shared.metrics
-    }
-
     /// The status is there until the connection is dropped.
-    fn with<T: Default>(&self, act: impl FnOnce(&mut Status, &Shared) -> T) -> T {
-        let mut table = self.shared.table();
+    fn with<T: Default>(&self, act: impl FnOnce(&mut Status) -> T) -> T {
+        let mut table = self.port.table();
         let status = table.open.get_mut(&self.id);
-        status.map_or_else(T::default, |status| act(status, &self.shared))
+        status.map_or_else(T::default, act)
     }
 
     /// Sets the task to abort when the connection is evicted without a request.
     pub(super) fn set_task(&self, task: AbortHandle) {
-        self.with(|status, _| status.task = Some(task));
+        self.with(|status| status.task = Some(task));
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        self.with(|status, _| status.enter(phase));
+        self.with(|status| status.enter(phase));
     }
 
     /// Decrypted bytes have arrived.
     fn received(&self) {
-        self.with(|status, _| {
+        self.with(|status| {
             if status.phase == Phase::Idle {
                 status.enter(Phase::Header);
             }
@@ -306,49 +287,36 @@ impl Connection {
 
     /// Everything has been sent.
     fn sent(&self) {
-        let mut table = self.shared.table();
-        let Table { open, held, .. } = &mut *table;
-        if let Some(status) = open.get_mut(&self.id) {
-            *held -= std::mem::take(&mut status.unsent);
-        }
+        self.with(|status| status.unsent = 0);
     }
 
     /// Counts bytes of the request's body against the memory limit. This can evict any connection.
     pub(super) fn hold_body(&self, bytes: usize) {
-        self.hold(bytes, |status| status.body += bytes);
+        self.hold(|status| status.body += bytes);
     }
 
     /// The response is ready. Its bytes count against the memory limit until they are sent.
     /// Returns whether the client must open another connection for its next request.
     pub(super) fn answered(&self, bytes: usize) -> bool {
-        self.release_body();
-        self.hold(bytes, |status| {
+        self.hold(|status| {
             status.enter(Phase::Idle);
             status.has_answered = true;
+            status.body = 0;
             status.unsent += bytes;
         });
-        self.shared.draining.load(Ordering::Relaxed) || self.evicted().is_some()
+        self.port.draining.load(Ordering::Relaxed) || self.evicted().is_some()
     }
 
-    fn hold(&self, bytes: usize, count: impl FnOnce(&mut Status)) {
-        let mut table = self.shared.table();
+    fn hold(&self, count: impl FnOnce(&mut Status)) {
+        let mut table = self.port.table();
         if let Some(status) = table.open.get_mut(&self.id) {
             count(status);
-            table.held += bytes;
-            self.shared.evict_for_memory(&mut table);
-        }
-    }
-
-    fn release_body(&self) {
-        let mut table = self.shared.table();
-        let Table { open, held, .. } = &mut *table;
-        if let Some(status) = open.get_mut(&self.id) {
-            *held -= std::mem::take(&mut status.body);
+            self.port.evict_for_memory(&mut table);
         }
     }
 
     fn evicted(&self) -> Option<Evicted> {
-        self.with(|status, _| status.evicted)
+        self.with(|status| status.evicted)
     }
 
     /// Waits for a future in a phase; the request is complete afterwards.
@@ -364,7 +332,7 @@ impl Connection {
         let mut future = pin!(future);
         let waited = poll_fn(|cx| {
             let ready = future.as_mut().poll(cx);
-            let evicted = self.with(|status, _| {
+            let evicted = self.with(|status| {
                 status.waker = Some(cx.waker().clone());
                 status.evicted
             });
@@ -383,7 +351,8 @@ impl Connection {
 
     /// Returns when the client has to have sent or read something, and the limit.
     fn deadline(&self) -> Option<(Instant, Limit)> {
-        self.with(|status, Shared { limits, .. }| {
+        let limits = &self.port.limits;
+        self.with(|status| {
             let (time, limit) = match status.phase {
                 Phase::Idle => (limits.idle_time, Limit::IdleTime),
                 Phase::Header => (limits.header_time, Limit::HeaderTime),
@@ -397,12 +366,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let mut table = self.shared.table();
-        if let Some(status) = table.open.remove(&self.id) {
-            table.held -= status.holds();
-        }
-        if self.shared.is_webhook {
-            self.shared.metrics.connection_closed();
+        self.port.table().open.remove(&self.id);
+        if self.port.is_webhook {
+            self.port.metrics.connections.dec();
         }
     }
 }

@@ -8,8 +8,10 @@
 //!
 //! A review that waits for its slot, or for the labels of its namespace, can be evicted.
 
+use super::State;
 use super::connection::{Connection, Evicted, Phase};
-use super::{Limits, State};
+use super::limits::Limits;
+use super::refusal::Refusal;
 use crate::core::admission::{self, Answer, Context, ReviewError};
 use crate::core::policy::set::Labels;
 use crate::core::policy::{Mode, PolicySet};
@@ -54,27 +56,6 @@ impl Slots {
     }
 }
 
-/// Why a review whose body was read gets no AdmissionReview. A sentence for the job's author.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DispatchError {
-    #[error(
-        "drydock has just started and has not read its policies yet; try again in a few seconds"
-    )]
-    NotReady,
-    #[error(transparent)]
-    Review(#[from] ReviewError),
-    #[error("drydock is overloaded: {0}; try again in a few seconds")]
-    Evicted(#[from] Evicted),
-    #[error(
-        "drydock is overloaded: too many large pods are being created; try again in a few seconds"
-    )]
-    NoSlot,
-    #[error(
-        "drydock failed on this pod because of a bug of its own; please tell the platform team"
-    )]
-    Bug,
-}
-
 /// A review to judge.
 pub(super) struct Request {
     pub(super) mode: Mode,
@@ -84,9 +65,9 @@ pub(super) struct Request {
 }
 
 /// Judges a review with the labels of its namespace, if a policy selects by them.
-pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, DispatchError> {
+pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Refusal> {
     let policies = state.policies.borrow().clone();
-    let policies = policies.ok_or(DispatchError::NotReady)?;
+    let policies = policies.ok_or(Refusal::NotReady)?;
     let labels = if policies.asks_for_namespace_labels() {
         labels(state, request).await?
     } else {
@@ -99,7 +80,7 @@ pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Di
     let slot = timeout(state.slots.time, state.slots.large.clone().acquire_owned());
     let Ok(Ok(slot)) = wait_for(request, slot).await? else {
         state.metrics.limit_hit(Limit::ReviewQueue);
-        return Err(DispatchError::NoSlot);
+        return Err(Refusal::NoSlot);
     };
     let (state, mode, body) = (state.clone(), *mode, body.clone());
     let judged = tokio::task::spawn_blocking(move || {
@@ -108,7 +89,7 @@ pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Di
         let _running = state.watchdog.review_started(Instant::now());
         judge_now(&state, &policies, mode, &body, labels.as_ref())
     });
-    judged.await.unwrap_or(Err(DispatchError::Bug))
+    judged.await.unwrap_or(Err(Refusal::Bug))
 }
 
 fn judge_now(
@@ -117,7 +98,7 @@ fn judge_now(
     mode: Mode,
     body: &[u8],
     labels: Option<&Labels>,
-) -> Result<Answer, DispatchError> {
+) -> Result<Answer, Refusal> {
     let context = Context {
         policies,
         mode,
@@ -126,27 +107,27 @@ fn judge_now(
     };
     // A panic must not close the connection: the failurePolicy decides about the pod.
     catch_unwind(AssertUnwindSafe(|| (state.review)(body, context)))
-        .map_err(|_| DispatchError::Bug)?
-        .map_err(DispatchError::Review)
+        .map_err(|_| Refusal::Bug)?
+        .map_err(Refusal::Review)
 }
 
 /// Returns the labels of the review's namespace, from the watch or by a read; `None` without a
 /// cluster or without a namespace.
-async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, DispatchError> {
+async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, Refusal> {
     let (Some(cluster), Some(namespace)) = (&state.cluster, admission::namespace(&request.body))
     else {
         return Ok(None);
     };
-    let known = cluster.namespaces.borrow().get(namespace.as_str()).cloned();
-    if known.is_some() {
-        return Ok(known);
+    let watched = cluster.namespaces.borrow().get(namespace.as_str()).cloned();
+    if watched.is_some() {
+        return Ok(watched);
     }
     let not_read = |problem: &str| {
         tracing::warn!(
             namespace = namespace.as_str(),
             "the namespace's labels cannot be read: {problem}"
         );
-        DispatchError::Review(ReviewError::NamespaceNotRead(namespace.clone()))
+        Refusal::Review(ReviewError::NamespaceNotRead(namespace.clone()))
     };
     let Ok(_read) = state.slots.label_reads.try_acquire() else {
         state.metrics.limit_hit(Limit::NamespaceLabels);

@@ -1,6 +1,6 @@
 //! A listening socket, and its connections from the TLS handshake to the last response.
 
-use super::connection::{Connection, Connections, Phase, TimedStream};
+use super::connection::{Connection, Phase, Port, TimedStream};
 use crate::pki::tls::Certificate;
 use crate::telemetry::metrics::{HandshakeFailure, Limit, OtherRequest};
 use axum::Router;
@@ -100,7 +100,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
-    connections: Connections,
+    port: Arc<Port>,
     stop: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -111,7 +111,7 @@ pub(super) async fn serve(
             () = &mut stop => break,
         };
         // At the limit, and every connection is answering: the API server tries again.
-        let connection = match connections.admit() {
+        let connection = match port.admit() {
             Ok(connection) => connection,
             Err(reason) => {
                 tracing::debug!(%reason, "connection not accepted");
@@ -152,7 +152,7 @@ async fn handle(
     let Some(tls) = tls else {
         return serve_http(stream, router, connection, watcher).await;
     };
-    let failure = match timeout(connection.limits().handshake_time, tls.accept(stream)).await {
+    let failure = match timeout(connection.port.limits.handshake_time, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             connection.enter(Phase::Idle);
             return serve_http(stream, router, connection, watcher).await;
@@ -163,11 +163,11 @@ async fn handle(
         }
         Err(error) => {
             tracing::debug!(%error, "TLS handshake failed");
-            connection.metrics().limit_hit(Limit::HandshakeTime);
+            connection.port.metrics.limit_hit(Limit::HandshakeTime);
             HandshakeFailure::Timeout
         }
     };
-    connection.metrics().handshake_failed(failure);
+    connection.port.metrics.handshake_failed(failure);
 }
 
 async fn serve_http(
@@ -182,8 +182,8 @@ async fn serve_http(
         .max_buf_size(READ_BUFFER)
         .serve_connection(stream, service);
     if let Err(error) = watcher.watch(served).await {
-        if error.is_parse() && connection.is_webhook() {
-            connection.metrics().other_request(OtherRequest::NotHttp);
+        if error.is_parse() && connection.port.is_webhook {
+            connection.port.metrics.other_request(OtherRequest::NotHttp);
         }
         tracing::debug!(%error, "connection failed");
     }

@@ -1,7 +1,7 @@
 //! The ops port: `/livez`, `/readyz`, `/metrics` and `PUT /log-level`, in plain HTTP.
 
 use super::State;
-use super::body::{self, BodyError};
+use super::body;
 use super::connection::Connection;
 use crate::telemetry::metrics::Exposition;
 use crate::telemetry::{LevelSwitch, LogLevel};
@@ -48,6 +48,10 @@ async fn metrics(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
 ) -> impl IntoResponse {
+    if let Some(certificate) = &*state.certificate.borrow() {
+        let expires = certificate.expires().as_second();
+        state.metrics.certificate_expiry_timestamp.set(expires);
+    }
     let accept = headers.get_all(header::ACCEPT).iter();
     let exposition = Exposition::accepted(accept.filter_map(|value| value.to_str().ok()));
     (
@@ -69,7 +73,7 @@ async fn log_level(
         .map(|Extension(connection)| &**connection);
     let body = match body::read(&state, connection, &headers, body, LONGEST_LEVEL).await {
         Ok(body) => body,
-        Err(error) => return (status(&error), format!("{error}\n")),
+        Err(refusal) => return (refusal.status(), format!("{refusal}\n")),
     };
     let Some(switch) = &state.log_level else {
         return (
@@ -93,14 +97,5 @@ fn set_log_level(state: &State, switch: &LevelSwitch, body: &[u8]) -> (StatusCod
             StatusCode::BAD_REQUEST,
             "the body is not a log level; send off, error, warn, info or debug\n".to_owned(),
         ),
-    }
-}
-
-fn status(error: &BodyError) -> StatusCode {
-    match error {
-        BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-        BodyError::Cut => StatusCode::BAD_REQUEST,
-        BodyError::Evicted(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -7,7 +7,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::future::ready;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Condvar, Mutex};
-use tokio::runtime::Builder;
 
 /// How long anything may take that takes no time on a quiet machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,7 +50,7 @@ impl Gate {
         assert!(!passed.unwrap().1.timed_out(), "nobody opened the gate");
     }
 
-    fn wait_for_somebody(&self) {
+    fn wait_for_caller(&self) {
         let state = self.state.lock().unwrap();
         let came = self
             .changed
@@ -113,10 +112,6 @@ fn state(certificate: Certificate, review: Review) -> State {
     }
 }
 
-fn one_thread() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
-}
-
 /// F6: health never waits for a review; and so the end does not either.
 #[test]
 fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhook() {
@@ -139,9 +134,10 @@ fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhoo
         let served = async {
             webhook.set_nonblocking(true).unwrap();
             let webhook = ready(tokio::net::TcpListener::from_std(webhook));
-            run(webhook, ops, tls, state, one_thread, DRAIN, shutdown).await
+            run(webhook, ops, tls, state, DRAIN, shutdown).await
         };
-        one_thread().unwrap().block_on(served)
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(served)
     });
     let reviewed = thread::spawn(move || {
         let name = ServerName::try_from("localhost").unwrap();
@@ -150,7 +146,7 @@ fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhoo
         ask(&mut stream, "POST /mutate")
     });
 
-    GATE.wait_for_somebody();
+    GATE.wait_for_caller();
     for path in ["/livez", "/readyz", "/metrics"] {
         let answer = get(ops_address, path);
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer:?}");

@@ -5,30 +5,33 @@
 //! blocking thread. No review within the bounds takes as long as the limit; only a bug does, and a
 //! restart helps.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time without progress after which `/livez` fails.
 const STUCK: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_secs(1);
-/// No review runs on the blocking thread.
-const IDLE: u64 = u64::MAX;
 
-/// Times of the last beat and of the running review, in milliseconds since the start.
 #[derive(Debug)]
-pub(crate) struct Watchdog {
-    started: Instant,
-    beat: AtomicU64,
-    review_since: AtomicU64,
+pub(crate) struct Watchdog(Mutex<Progress>);
+
+#[derive(Debug)]
+struct Progress {
+    last_beat: Instant,
+    /// Since when a review runs on the blocking thread.
+    review_since: Option<Instant>,
 }
 
 impl Watchdog {
     pub(crate) fn new(started: Instant) -> Self {
-        Self {
-            started,
-            beat: AtomicU64::new(0),
-            review_since: AtomicU64::new(IDLE),
-        }
+        Self(Mutex::new(Progress {
+            last_beat: started,
+            review_since: None,
+        }))
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Beats once a second on the runtime that polls it.
@@ -41,34 +44,26 @@ impl Watchdog {
     }
 
     fn beat(&self, now: Instant) {
-        self.beat.store(self.since_start(now), Ordering::Relaxed);
+        self.progress().last_beat = now;
     }
 
     /// Records that a review runs on the blocking thread, until the value is dropped.
     pub(super) fn review_started(&self, now: Instant) -> RunningReview<'_> {
-        let since = self.since_start(now);
-        self.review_since.store(since, Ordering::Relaxed);
+        self.progress().review_since = Some(now);
         RunningReview(self)
     }
 
     /// Returns the part that is stuck.
     pub(super) fn stuck(&self, now: Instant) -> Option<&'static str> {
-        let is_stuck = |since: u64| {
-            let now = self.since_start(now);
-            u128::from(now.saturating_sub(since)) > STUCK.as_millis()
-        };
-        if is_stuck(self.beat.load(Ordering::Relaxed)) {
+        let is_stuck = |since| now.saturating_duration_since(since) > STUCK;
+        let progress = self.progress();
+        if is_stuck(progress.last_beat) {
             Some("the webhook's runtime is stuck")
-        } else if is_stuck(self.review_since.load(Ordering::Relaxed)) {
+        } else if progress.review_since.is_some_and(is_stuck) {
             Some("a review is stuck")
         } else {
             None
         }
-    }
-
-    fn since_start(&self, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.started);
-        u64::try_from(elapsed.as_millis()).unwrap_or(IDLE - 1)
     }
 }
 
@@ -77,7 +72,7 @@ pub(super) struct RunningReview<'a>(&'a Watchdog);
 
 impl Drop for RunningReview<'_> {
     fn drop(&mut self) {
-        self.0.review_since.store(IDLE, Ordering::Relaxed);
+        self.0.progress().review_since = None;
     }
 }
 

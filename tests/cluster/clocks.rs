@@ -3,10 +3,9 @@
 use crate::api_server::ApiServer;
 use crate::call;
 use crate::identity::Identity;
-use crate::replica::{Replica, bundles, handshake};
+use crate::replica::{Replica, bundles, handshake, lifetimes};
 use crate::setup::install;
 use crate::wait::{A_MOMENT, PATIENCE, eventually};
-use drydock::cluster::ca::Lifetimes;
 use drydock::cluster::clock::Now;
 use drydock::names::{CA_SECRET, NAMESPACE};
 use jiff::SignedDuration;
@@ -27,7 +26,9 @@ async fn replica(api: &ApiServer, name: &str, ahead: i64) -> Replica {
         now.wall += SignedDuration::from_hours(ahead);
         now
     };
-    Replica::start_at(api, name, Lifetimes::default(), now).await
+    // A year, a day and five minutes.
+    let lifetimes = lifetimes(31_536_000.0, 86_400.0, 300.0);
+    Replica::start_at(api, name, lifetimes, now).await
 }
 
 async fn ground() -> (ApiServer, Client) {

@@ -3,13 +3,15 @@
 use crate::api_server::ApiServer;
 use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
-use drydock::cluster::ca::{self, Issued, Lifetimes, Settings};
+use drydock::cluster::ca::{self, Lifetimes, Settings};
 use drydock::cluster::client::timed;
 use drydock::cluster::clock::{Clock, Now};
 use drydock::core::policy::PolicySet;
 use drydock::names::{CA_SECRET, NAME, NAMESPACE};
+use drydock::pki::leaf::Leaf;
 use drydock::pki::tls::{Certificate, server_config};
-use drydock::server::{self, Limits, State};
+use drydock::server::limits::Limits;
+use drydock::server::{self, State};
 use drydock::telemetry::metrics::Metrics;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::{Api, Client};
@@ -38,7 +40,7 @@ pub(crate) fn lifetimes(ca: f64, leaf: f64, overlap: f64) -> Lifetimes {
 /// dropped.
 pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
-    pub(crate) issued: watch::Receiver<Option<Issued>>,
+    pub(crate) issued: watch::Receiver<Option<Leaf>>,
     pub(crate) metrics: Arc<Metrics>,
     _work: JoinSet<()>,
 }
@@ -86,7 +88,7 @@ impl Replica {
     }
 
     /// Waits for its first certificate, and for the port, which opens after it.
-    pub(crate) async fn ready(&self) -> Issued {
+    pub(crate) async fn ready(&self) -> Leaf {
         let mut issued = self.issued.clone();
         let first = issued.wait_for(Option::is_some);
         let first = tokio::time::timeout(crate::wait::PATIENCE, first).await;
@@ -98,7 +100,7 @@ impl Replica {
     }
 
     /// What it serves now, if anything.
-    pub(crate) fn issued(&self) -> Option<Issued> {
+    pub(crate) fn issued(&self) -> Option<Leaf> {
         self.issued.borrow().clone()
     }
 
@@ -115,7 +117,7 @@ impl Replica {
 async fn serve(
     webhook: TcpSocket,
     ops: std::net::TcpListener,
-    mut issued: watch::Receiver<Option<Issued>>,
+    mut issued: watch::Receiver<Option<Leaf>>,
     metrics: Arc<Metrics>,
 ) {
     let (certificates, certificate) = watch::channel(None);
@@ -131,18 +133,13 @@ async fn serve(
         ops,
         tls,
         state,
-        || {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-        },
         Duration::ZERO,
         std::future::pending(),
     );
     let join = async {
         loop {
             let now = issued.borrow_and_update().clone();
-            let now = now.map(|it| Certificate::from_leaf(&it.leaf).unwrap());
+            let now = now.map(|it| Certificate::from_leaf(&it).unwrap());
             certificates.send_replace(now);
             issued.changed().await.unwrap();
         }

@@ -46,8 +46,8 @@ fn metrics_of(expression: &str) -> Vec<(&str, &str)> {
 fn every_metric_of_an_alert_or_panel_exists_with_its_labels() {
     let metrics = Metrics::new();
     // They have no sample before there is a certificate.
-    metrics.set_certificate_expiry(1);
-    metrics.certificates().set_ca_expiry(1);
+    metrics.certificate_expiry_timestamp.set(1);
+    metrics.ca_expiry_timestamp.set(1);
     let exported = metrics.encode();
     let lines: Vec<&str> = exported
         .lines()

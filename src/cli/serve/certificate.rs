@@ -1,5 +1,6 @@
 //! The server's certificate: from files, self-managed in a cluster, or made in memory.
 
+use super::cluster::Connected;
 use super::reload::{Reloader, problem};
 use super::{Serve, managed};
 use crate::cli::certs;
@@ -8,7 +9,6 @@ use crate::telemetry::metrics::{Metrics, Reloaded};
 use anyhow::{Context, Error};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kube::Client;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,7 +35,7 @@ pub(super) struct DevelopmentCa {
 /// made in memory otherwise.
 pub(super) fn open(
     flags: &Serve,
-    client: Option<&Client>,
+    cluster: Option<&Connected>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<CertificateSource> {
     let (sender, current) = watch::channel(None);
@@ -45,40 +45,34 @@ pub(super) fn open(
         work: Box::pin(std::future::pending()),
         development_ca: None,
     };
-    match (&flags.tls_cert_file, &flags.tls_key_file, client) {
-        (Some(certificate), Some(key), client) => {
-            let files = open_files(flags, certificate, key, metrics.clone(), sender);
+    match (
+        &flags.files.tls_cert_file,
+        &flags.files.tls_key_file,
+        cluster,
+    ) {
+        (Some(certificate), Some(key), cluster) => {
+            let files = open_files(flags, certificate, key, sender);
             source.reloader = Some(files.map_err(Error::msg)?);
-            if let Some(client) = client {
-                source.work = managed::tell_leftover(flags, client.clone());
+            if let Some(cluster) = cluster {
+                source.work = managed::report_leftover(flags, cluster.client.clone());
             }
         }
-        (_, _, Some(client)) => {
-            source.work = managed::keep(flags, client.clone(), metrics.clone(), sender)?;
+        (_, _, Some(cluster)) => {
+            source.work = managed::run(flags, cluster.clone(), metrics.clone(), sender)?;
         }
         _ => {
             let (ca, certificate) = make(flags)?;
-            put_in_use(certificate, metrics, &sender);
+            sender.send_replace(Some(certificate));
             source.development_ca = Some(ca);
         }
     }
     Ok(source)
 }
 
-fn put_in_use(
-    certificate: Certificate,
-    metrics: &Metrics,
-    current: &watch::Sender<Option<Certificate>>,
-) {
-    metrics.set_certificate_expiry(certificate.expires().as_second());
-    current.send_replace(Some(certificate));
-}
-
 fn open_files(
     flags: &Serve,
     certificate: &Path,
     key: &Path,
-    metrics: Arc<Metrics>,
     current: watch::Sender<Option<Certificate>>,
 ) -> Result<Reloader, String> {
     const CERTIFICATE: &str = "--tls-cert-file";
@@ -90,31 +84,33 @@ fn open_files(
         let [chain, private_key] = content else {
             return Err("two files are read".to_owned());
         };
-        match usable(chain, private_key, &names) {
-            Ok(certificate) => put_in_use(certificate, &metrics, &current),
-            Err(error) => {
-                let mut problem = match error {
-                    CertificateError::Key(_) => problem(KEY, &key, error),
-                    _ => problem(CERTIFICATE, &certificate, error),
-                };
-                if let Some(last) = &*current.borrow() {
-                    problem += &format!("; the certificate in use expires at {}", last.expires());
+        let usable = usable(chain, private_key, &names).map_err(|error| {
+            let problem = match error {
+                CertificateError::Key(_) => problem(KEY, &key, error),
+                _ => problem(CERTIFICATE, &certificate, error),
+            };
+            match &*current.borrow() {
+                Some(last) => {
+                    let expires = last.expires();
+                    format!("{problem}; the certificate in use expires at {expires}")
                 }
-                return Err(problem);
+                None => problem,
             }
-        }
+        })?;
+        current.send_replace(Some(usable));
         Ok(())
     };
-    Reloader::open(Reloaded::Certificate, files, Box::new(apply))
+    let (reloader, _) = Reloader::open(Reloaded::Certificate, files, apply)?;
+    Ok(reloader)
 }
 
 /// The names that a certificate from files must have.
 fn names(flags: &Serve) -> Vec<String> {
     let mut names = flags.managed.names.clone();
-    if flags.cluster {
+    if flags.policy.cluster {
         names.push(format!(
             "{}.{}.svc",
-            flags.managed.service, flags.own_namespace
+            flags.managed.service, flags.policy.own_namespace
         ));
     }
     names
@@ -131,14 +127,14 @@ fn make(flags: &Serve) -> anyhow::Result<(DevelopmentCa, Certificate)> {
     let mut names = ["localhost", "127.0.0.1", "::1"]
         .map(str::to_owned)
         .to_vec();
-    let listen = flags.listen.ip();
+    let listen = flags.listening.listen.ip();
     if !listen.is_unspecified() && !listen.is_loopback() {
         names.push(listen.to_string());
     }
     names.extend(flags.managed.names.iter().cloned());
     let (ca, leaf) = certs::development(&names)?;
     let pem = ca.certificate().pem().to_owned();
-    let file = flags.write_ca.clone();
+    let file = flags.files.write_ca.clone();
     if let Some(path) = &file {
         std::fs::write(path, &pem)
             .with_context(|| format!("--write-ca {} cannot be written", path.display()))?;

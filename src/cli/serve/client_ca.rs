@@ -5,6 +5,7 @@ use crate::pki::client_ca::ClientCa;
 use crate::telemetry::metrics::Reloaded;
 use anyhow::Error;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use std::path::PathBuf;
 use tokio::sync::watch;
 
@@ -15,18 +16,11 @@ const FLAG: &str = "--client-ca-file";
 pub(super) struct ClientFlags {
     /// Answer only clients with a certificate of a CA in this PEM file, read again when its content
     /// changes
-    #[arg(long, value_name = "FILE", env = "DRYDOCK_CLIENT_CA_FILE")]
+    #[arg(long, value_name = "FILE")]
     client_ca_file: Option<PathBuf>,
 
     /// Common name or DNS name that a client's certificate must have. Repeats
-    #[arg(
-        long = "client-name",
-        value_name = "NAME",
-        env = "DRYDOCK_CLIENT_NAME",
-        value_delimiter = ',',
-        value_parser = clap::builder::NonEmptyStringValueParser::new(),
-        requires = "client_ca_file"
-    )]
+    #[arg(long = "client-name", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(), requires = "client_ca_file")]
     client_names: Vec<String>,
 }
 
@@ -43,6 +37,6 @@ pub(super) fn open(
         let ca = ClientCa::from_pem(&content.concat(), &names);
         ca.map_err(|error| problem(FLAG, &path, error))
     };
-    let opened = Reloader::open_value(Reloaded::ClientAuthority, files, parse);
+    let opened = Reloader::open(Reloaded::ClientAuthority, files, parse);
     Ok(Some(opened.map_err(Error::msg)?))
 }

@@ -1,14 +1,14 @@
-//! A certificate that drydock keeps itself, in a cluster: an authority shared through a Secret,
-//! trusted through the `caBundle`.
+//! The self-managed certificate of a cluster: an authority shared through a Secret, trusted through
+//! the `caBundle`.
 
 use super::Serve;
-use crate::cluster::ca::{self, Issued, Lifetimes, Settings};
-use crate::cluster::client::timed;
-use crate::cluster::clock::{Clock, Now};
+use super::cluster::Connected;
+use crate::cluster::ca::{self, Lifetimes, Settings};
 use crate::names::{CA_SECRET, NAME};
 use crate::pki::tls::Certificate;
+use crate::server::limits::seconds;
 use crate::telemetry::metrics::Metrics;
-use anyhow::Context as _;
+use anyhow::anyhow;
 use clap::Args;
 use futures::future::BoxFuture;
 use kube::Client;
@@ -21,57 +21,36 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Reconciliations in the life of a short-lived certificate; it is renewed with a third of it left.
 const RECONCILIATIONS_OF_A_LEAF: u32 = 12;
 
-/// How the certificate lives that drydock keeps itself.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Self-managed certificates")]
 pub(super) struct ManagedFlags {
     /// DNS name or address that the certificate must have beside the Service's. Repeats
-    #[arg(
-        long = "tls-name",
-        value_name = "NAME",
-        env = "DRYDOCK_TLS_NAME",
-        value_delimiter = ','
-    )]
+    #[arg(long = "tls-name", value_name = "NAME", value_delimiter = ',')]
     pub(super) names: Vec<String>,
 
     /// Name of the Service that the API server calls
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = NAME,
-        env = "DRYDOCK_SERVICE"
-    )]
+    #[arg(long, value_name = "NAME", default_value = NAME)]
     pub(super) service: String,
 
     /// Name of the MutatingWebhookConfiguration whose caBundle drydock writes
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = NAME,
-        env = "DRYDOCK_WEBHOOK_CONFIGURATION"
-    )]
+    #[arg(long, value_name = "NAME", default_value = NAME)]
     webhook_configuration: String,
 
     /// Name of the Secret, in drydock's own namespace, that holds the authority
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = CA_SECRET,
-        env = "DRYDOCK_CA_SECRET"
-    )]
+    #[arg(long, value_name = "NAME", default_value = CA_SECRET)]
     ca_secret: String,
 
     /// How long the authority lives; it is renewed when a third of that is left
-    #[arg(long, value_name = "DAYS", default_value = "365", value_parser = days, env = "DRYDOCK_CA_DAYS")]
+    #[arg(long, value_name = "DAYS", default_value = "365", value_parser = days)]
     ca_days: Duration,
 
     /// How long the certificate lives; it is renewed when a third of that is left
-    #[arg(long, value_name = "HOURS", default_value = "24", value_parser = hours, env = "DRYDOCK_CERTIFICATE_HOURS")]
+    #[arg(long, value_name = "HOURS", default_value = "24", value_parser = hours)]
     certificate_hours: Duration,
 
     /// How long a new authority is in the caBundle before it signs: every API server has to have
     /// seen it
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = super::seconds, env = "DRYDOCK_CA_OVERLAP_SECONDS")]
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     ca_overlap_seconds: Duration,
 }
 
@@ -94,10 +73,10 @@ fn times(text: &str, unit: f64, what: &str) -> Result<Duration, String> {
     }
 }
 
-/// Returns the work of keeping a certificate; each one comes into use by `current`.
-pub(super) fn keep(
+/// Reconciles the certificate; each new one is used through `current`.
+pub(super) fn run(
     flags: &Serve,
-    client: Client,
+    Connected { client, clock }: Connected,
     metrics: Arc<Metrics>,
     current: watch::Sender<Option<Certificate>>,
 ) -> anyhow::Result<BoxFuture<'static, ()>> {
@@ -107,32 +86,46 @@ pub(super) fn keep(
         managed.certificate_hours,
         managed.ca_overlap_seconds,
     )
-    .context("--ca-days, --certificate-hours and --ca-overlap-seconds do not fit together")?;
+    .map_err(|problem| {
+        anyhow!(
+            "--ca-days, --certificate-hours and --ca-overlap-seconds do not fit together: {problem}"
+        )
+    })?;
     let settings = Settings {
-        namespace: flags.own_namespace.clone(),
+        namespace: flags.policy.own_namespace.clone(),
         secret: managed.ca_secret.clone(),
         configuration: managed.webhook_configuration.clone(),
         service: managed.service.clone(),
         names: managed.names.clone(),
-        replica: flags.instance.clone(),
+        replica: flags.policy.instance.clone(),
         lifetimes,
         interval: INTERVAL.min(managed.certificate_hours / RECONCILIATIONS_OF_A_LEAF),
-        clock: Clock::new(Now::here, metrics.clone()),
+        clock,
     };
-    let client = timed(client, &settings.clock);
-    let (sender, issued) = watch::channel(None);
+    let (sender, mut issued) = watch::channel(None);
+    let use_each = async move {
+        while issued.changed().await.is_ok() {
+            let leaf = issued.borrow_and_update().clone();
+            match leaf.as_ref().map(Certificate::from_leaf).transpose() {
+                Ok(certificate) => drop(current.send_replace(certificate)),
+                Err(error) => tracing::error!(
+                    "a new certificate cannot be used, the last one stays in use: {:#}",
+                    anyhow::Error::from(error)
+                ),
+            }
+        }
+    };
     Ok(Box::pin(async move {
         tokio::select! {
-            never = ca::run(client, settings, metrics.clone(), sender) => match never {},
-            () = bring_into_use(issued, &current, &metrics) => {}
+            never = ca::run(client, settings, metrics, sender) => match never {},
+            () = use_each => {}
         }
     }))
 }
 
-/// Returns the work of telling once that the Secret of an earlier self-managed authority is still
-/// there.
-pub(super) fn tell_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
-    let namespace = flags.own_namespace.clone();
+/// Logs once that the Secret of an earlier self-managed authority is still there.
+pub(super) fn report_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
+    let namespace = flags.policy.own_namespace.clone();
     let (secret, configuration) = (
         flags.managed.ca_secret.clone(),
         flags.managed.webhook_configuration.clone(),
@@ -145,27 +138,4 @@ pub(super) fn tell_leftover(flags: &Serve, client: Client) -> BoxFuture<'static,
         // Work ends only with the process.
         std::future::pending().await
     })
-}
-
-async fn bring_into_use(
-    mut issued: watch::Receiver<Option<Issued>>,
-    current: &watch::Sender<Option<Certificate>>,
-    metrics: &Metrics,
-) {
-    while issued.changed().await.is_ok() {
-        let Some(new) = issued.borrow_and_update().clone() else {
-            current.send_replace(None);
-            continue;
-        };
-        match Certificate::from_leaf(&new.leaf) {
-            Ok(certificate) => {
-                metrics.set_certificate_expiry(certificate.expires().as_second());
-                current.send_replace(Some(certificate));
-            }
-            Err(error) => tracing::error!(
-                "a new certificate cannot be used, the last one stays in use: {:#}",
-                anyhow::Error::from(error)
-            ),
-        }
-    }
 }

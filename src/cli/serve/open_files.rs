@@ -3,15 +3,16 @@
 //! Without an open file the server cannot accept a connection, and so cannot evict another one:
 //! idle clients would keep the API server out.
 
+use rustix::process::{Resource, getrlimit};
+
 /// Open files that are not connections of the webhook port: the ops port, listeners, files that are
 /// read, and evicted connections that are still open.
 const OTHERS: usize = 256;
 
 /// Returns the number of connections to allow, with a warning if it is less than wanted.
 pub(super) fn connections(wanted: usize) -> usize {
-    let Some(open_files) = limit() else {
-        return wanted;
-    };
+    let limit = getrlimit(Resource::Nofile).current;
+    let open_files = limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
     let possible = open_files - OTHERS.min(open_files / 2);
     if wanted > possible {
         tracing::warn!(
@@ -19,13 +20,4 @@ pub(super) fn connections(wanted: usize) -> usize {
         );
     }
     wanted.min(possible)
-}
-
-/// Returns the soft limit, if there is one.
-fn limit() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let of_files = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    of_files.split_whitespace().next()?.parse().ok()
 }

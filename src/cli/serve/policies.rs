@@ -3,8 +3,10 @@
 use super::reload::Reloader;
 use crate::cli::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
 use crate::core::policy::{self, LiveAddresses, Policy, PolicyError, PolicyFile, PolicySet};
-use crate::telemetry::metrics::{Metrics, Reloaded};
+use crate::server;
+use crate::telemetry::metrics::{Metrics, PolicyState, Reloaded};
 use anyhow::bail;
+use futures::future::{BoxFuture, pending};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +14,18 @@ use tokio::sync::watch;
 
 const FLAG: &str = "--policy";
 
-/// Policies from files, or the built-in sample policy.
-pub(super) struct PolicyFiles {
+/// Where the policies in force come from.
+pub(super) struct PolicySource {
     /// The policies in force.
     pub(super) set: watch::Receiver<Option<Arc<PolicySet>>>,
+    /// The policies at the start, for the banner.
+    pub(super) in_force: Vec<String>,
     /// One for each file.
     pub(super) reloaders: Vec<Reloader>,
-    /// The policies at the start, each with its file.
-    pub(super) in_force: Vec<String>,
+    /// The parts of a response that need a cluster.
+    pub(super) cluster: Option<server::Cluster>,
+    /// Runs beside the server, and ends only with the process.
+    pub(super) work: BoxFuture<'static, ()>,
 }
 
 struct Files {
@@ -42,7 +48,7 @@ struct File {
 ///
 /// A bad policy does not hide the good ones of its file (rule F3), but a file without a good policy
 /// is refused.
-pub(super) fn open(paths: &[PathBuf], metrics: &Arc<Metrics>) -> anyhow::Result<PolicyFiles> {
+pub(super) fn open(paths: &[PathBuf], metrics: &Arc<Metrics>) -> anyhow::Result<PolicySource> {
     let (sender, set) = watch::channel(None);
     let mut files = Files {
         files: Vec::new(),
@@ -70,8 +76,8 @@ pub(super) fn open(paths: &[PathBuf], metrics: &Arc<Metrics>) -> anyhow::Result<
             files.update(index, &content.concat())
         };
         let file = vec![(FLAG, path.clone())];
-        match Reloader::open(Reloaded::Policies, file, Box::new(apply)) {
-            Ok(reloader) => reloaders.push(reloader),
+        match Reloader::open(Reloaded::Policies, file, apply) {
+            Ok((reloader, _)) => reloaders.push(reloader),
             Err(problem) => problems.push(problem),
         }
     }
@@ -81,10 +87,12 @@ pub(super) fn open(paths: &[PathBuf], metrics: &Arc<Metrics>) -> anyhow::Result<
     let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
     files.is_started = true;
     files.publish();
-    Ok(PolicyFiles {
+    Ok(PolicySource {
         set,
-        reloaders,
         in_force: files.in_force(),
+        reloaders,
+        cluster: None,
+        work: Box::pin(pending()),
     })
 }
 
@@ -135,7 +143,11 @@ impl Files {
                 }
             }
         }
-        self.metrics.set_policies(policies.len(), refused);
+        let counts = [
+            (PolicyState::Loaded, policies.len()),
+            (PolicyState::Refused, refused),
+        ];
+        self.metrics.set_policies(&counts);
         for policy in policies
             .iter()
             .filter(|policy| policy.namespace_selector.keys().next().is_some())

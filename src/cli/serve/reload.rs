@@ -17,7 +17,7 @@ pub(super) type FlagFile = (&'static str, PathBuf);
 type Content = Result<Vec<Vec<u8>>, String>;
 
 /// Puts content in force, or returns why it cannot be used.
-pub(super) type Apply = Box<dyn FnMut(&[Vec<u8>]) -> Result<(), String> + Send>;
+type Apply = Box<dyn Fn(&[Vec<u8>]) -> Result<(), String> + Send>;
 
 /// Files that are read together.
 pub(super) struct Reloader {
@@ -29,30 +29,11 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Reads files for the first time.
-    ///
-    /// # Errors
-    /// If one cannot be read, or the content cannot be used.
-    pub(super) fn open(
-        what: Reloaded,
-        files: Vec<FlagFile>,
-        mut apply: Apply,
-    ) -> Result<Self, String> {
-        let last = read(&files);
-        apply(last.as_ref().map_err(Clone::clone)?)?;
-        Ok(Self {
-            what,
-            files,
-            last,
-            apply,
-        })
-    }
-
-    /// Reads files whose content is one value. The channel has the value in force.
+    /// Reads files for the first time. The channel has the value in force.
     ///
     /// # Errors
     /// If a file cannot be read, or the content cannot be used.
-    pub(super) fn open_value<T: Send + Sync + 'static>(
+    pub(super) fn open<T: Send + Sync + 'static>(
         what: Reloaded,
         files: Vec<FlagFile>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + 'static,
@@ -60,7 +41,7 @@ impl Reloader {
         let last = read(&files);
         let first = parse(last.as_ref().map_err(Clone::clone)?)?;
         let (in_force, value) = watch::channel(first);
-        let apply: Apply = Box::new(move |content| {
+        let apply = Box::new(move |content: &[Vec<u8>]| {
             in_force.send_replace(parse(content)?);
             Ok(())
         });

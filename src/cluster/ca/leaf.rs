@@ -1,63 +1,39 @@
 //! The leaf certificate that this replica serves: when another is due, and who signs it.
 
-use super::Issued;
 use super::plan::{Lifetimes, after};
 use super::secret::CaSecret;
 use super::webhook::TrustHistory;
-use crate::pki::authority::{Authority, BEFORE_NOW, CaCertificate};
+use crate::pki::authority::{Authority, BEFORE_NOW};
 use crate::pki::leaf::Leaf;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// A leaf and its authority, which can sign another even if the Secret has it no more.
-#[derive(Clone, Debug)]
-pub(super) struct Serving {
-    pub(super) leaf: Leaf,
-    pub(super) authority: Authority,
+/// After 60% to two thirds of its life, so that replicas that started together do not renew
+/// together.
+fn renewal(leaf: &Leaf) -> Timestamp {
+    let life = leaf.expires.duration_since(leaf.signed);
+    let life = Duration::try_from(life).unwrap_or_default();
+    // The certificate's own bytes are random enough, and do not change.
+    let bytes = leaf.certificate().iter();
+    let draw: u32 = bytes.map(|&byte| u32::from(byte)).sum();
+    let part = 2.0 / 3.0 - f64::from(draw % 256) / 256.0 / 15.0;
+    after(leaf.signed, life.mul_f64(part))
 }
 
-impl Serving {
-    pub(super) fn ca(&self) -> &CaCertificate {
-        self.authority.certificate()
-    }
+/// Whether its authority, which is trusted until then, is to sign another.
+fn is_renewal_due(leaf: &Leaf, until: Timestamp, now: Timestamp) -> bool {
+    // A leaf that expires with the trust cannot be prolonged; one from the future was signed
+    // before the clock was put back.
+    let gains = leaf.expires.as_second() < until.as_second();
+    let begins = leaf.signed.checked_sub(BEFORE_NOW);
+    (gains && renewal(leaf) <= now) || begins.is_ok_and(|begins| now < begins)
+}
 
-    pub(super) fn issued(&self) -> Issued {
-        Issued {
-            leaf: self.leaf.clone(),
-            authority: self.ca().name().to_owned(),
-        }
-    }
-
-    /// After 60% to two thirds of its life, so that replicas that started together do not renew
-    /// together.
-    fn renewal(&self) -> Timestamp {
-        let life = self.leaf.expires.duration_since(self.leaf.signed);
-        let life = Duration::try_from(life).unwrap_or_default();
-        // The certificate's own bytes are random enough, and do not change.
-        let draw: u32 = self
-            .leaf
-            .certificate()
-            .iter()
-            .map(|&byte| u32::from(byte))
-            .sum();
-        let part = 2.0 / 3.0 - f64::from(draw % 256) / 256.0 / 15.0;
-        after(self.leaf.signed, life.mul_f64(part))
-    }
-
-    /// Whether its authority, which is trusted until then, is to sign another.
-    fn is_renewal_due(&self, until: Timestamp, now: Timestamp) -> bool {
-        // A leaf that expires with the trust cannot be prolonged; one from the future was signed
-        // before the clock was put back.
-        let gains = self.leaf.expires.as_second() < until.as_second();
-        let begins = self.leaf.signed.checked_sub(BEFORE_NOW);
-        (gains && self.renewal() <= now) || begins.is_ok_and(|begins| now < begins)
-    }
-
-    /// Returns until when its authority can sign trusted certificates; `None` if it cannot.
-    fn signs_until(&self, secret: &CaSecret, now: Timestamp) -> Option<Timestamp> {
-        let until = secret.trusted_until(self.ca())?;
-        (self.ca().is_good(now) && now < until).then_some(until)
-    }
+/// Returns until when its authority can sign trusted certificates; `None` if it cannot.
+fn signs_until(leaf: &Leaf, secret: &CaSecret, now: Timestamp) -> Option<Timestamp> {
+    let ca = leaf.authority.certificate();
+    let until = secret.trusted_until(ca)?;
+    (ca.is_good(now) && now < until).then_some(until)
 }
 
 /// Returns the authority that is to sign a leaf now, if one is due, and the lifetime of the leaf.
@@ -67,7 +43,7 @@ impl Serving {
 /// API server trusts it. That may be long, if no replica can reach the API server. One that expires
 /// before the leaf does not take over.
 pub(super) fn signer<'a>(
-    serving: Option<&'a Serving>,
+    serving: Option<&'a Leaf>,
     secret: &'a CaSecret,
     trust: &TrustHistory,
     now: Timestamp,
@@ -82,19 +58,19 @@ pub(super) fn signer<'a>(
         return good.max_by_key(end).map(|it| (it, lifetimes.leaf));
     };
     let current = secret.current.as_ref().filter(is_good);
-    let own_until = serving.signs_until(secret, now);
+    let own_until = signs_until(serving, secret, now);
     let takes_over = |current: &&Authority| {
         let Some(time) = trusted_for(current).filter(|_| serving.authority != **current) else {
             return false;
         };
-        let has_expired = serving.leaf.expires <= now;
-        let gains = serving.leaf.expires < current.certificate().expires();
+        let has_expired = serving.expires <= now;
+        let gains = serving.expires < current.certificate().expires();
         (has_expired && own_until.is_none()) || (gains && time >= lifetimes.overlap)
     };
     if let Some(current) = current.filter(takes_over) {
         return Some((current, lifetimes.leaf));
     }
-    let until = own_until.filter(|until| serving.is_renewal_due(*until, now))?;
+    let until = own_until.filter(|until| is_renewal_due(serving, *until, now))?;
     let rest = Duration::try_from(until.duration_since(now)).ok()?;
     Some((&serving.authority, lifetimes.leaf.min(rest)))
 }

@@ -26,44 +26,18 @@ pub struct Lifetimes {
     pub(super) overlap: Duration,
 }
 
-/// A lifetime of which a third, at which renewal begins, is not longer than the overlap.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{what} that lives for {life:?} is renewed when a third of that is left, which has to be longer than the overlap of {overlap:?}; let it live longer"
-)]
-pub struct LifetimesError {
-    what: &'static str,
-    life: Duration,
-    overlap: Duration,
-}
-
-impl Default for Lifetimes {
-    /// A year for authorities, a day for leaf certificates, five minutes until every API server
-    /// trusts a new authority.
-    fn default() -> Self {
-        const HOUR: Duration = Duration::from_secs(60 * 60);
-        Self {
-            ca: HOUR * 24 * 365,
-            leaf: HOUR * 24,
-            overlap: HOUR / 12,
-        }
-    }
-}
-
 impl Lifetimes {
     /// Combines lifetimes.
     ///
     /// # Errors
-    /// Where a third of one is not longer than the overlap: a certificate could expire while its
-    /// successor waits.
-    pub fn new(ca: Duration, leaf: Duration, overlap: Duration) -> Result<Self, LifetimesError> {
+    /// Where a third of one, at which renewal begins, is not longer than the overlap: a certificate
+    /// could expire while its successor waits. A sentence.
+    pub fn new(ca: Duration, leaf: Duration, overlap: Duration) -> Result<Self, String> {
         for (what, life) in [("an authority", ca), ("a certificate", leaf)] {
             if life / 3 <= overlap {
-                return Err(LifetimesError {
-                    what,
-                    life,
-                    overlap,
-                });
+                return Err(format!(
+                    "{what} that lives for {life:?} is renewed when a third of that is left, which has to be longer than the overlap of {overlap:?}; let it live longer"
+                ));
             }
         }
         Ok(Self { ca, leaf, overlap })
@@ -95,7 +69,7 @@ impl Evidence<'_> {
     /// Returns the authorities whose leaf certificates may be in use.
     ///
     /// A Secret that only replicas have written is authoritative: an authority that it lacks was
-    /// discarded. Otherwise every authority counts that was known or that the webhooks trust.
+    /// discarded. Otherwise every authority of the last Secret or of the webhooks counts.
     pub(super) fn in_use(&self, now: Timestamp) -> Vec<CaCertificate> {
         let own = self.own.into_iter().cloned();
         if self.secret.is_some() && !self.is_changed_by_others() {

@@ -1,14 +1,16 @@
 //! Reconciles Secret, `caBundle` and leaf: reads both objects, writes the steps that are due, and
 //! signs the leaf.
 
-use super::leaf::{Serving, signer};
+use super::Settings;
+use super::leaf::signer;
 use super::plan::{Evidence, Observed, Step, plan};
 use super::secret::{CaSecret, Data, MOST_AUTHORITIES};
 use super::webhook::{TrustHistory, WebhookBundles};
-use super::{Issued, Settings};
+use crate::cluster::client::NoAnswer;
 use crate::cluster::error::{LogOnce, describe};
 use crate::names::FIELD_MANAGER;
 use crate::pki::authority::AuthorityError;
+use crate::pki::leaf::Leaf;
 use crate::telemetry::metrics::{CertificateEvent, Metrics, WrittenObject};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
@@ -50,12 +52,12 @@ pub(super) struct Reconciler {
     configurations: Api<MutatingWebhookConfiguration>,
     settings: Settings,
     metrics: Arc<Metrics>,
-    issued: watch::Sender<Option<Issued>>,
+    issued: watch::Sender<Option<Leaf>>,
     /// The Secret as it was last read or written: it is restored from this, and its authorities
     /// sign while the API server is away.
     last: Option<CaSecret>,
     trust: TrustHistory,
-    serving: Option<Serving>,
+    serving: Option<Leaf>,
     log: LogOnce,
     /// The bundle that was last in place.
     in_place: Option<String>,
@@ -67,7 +69,7 @@ impl Reconciler {
         client: Client,
         settings: Settings,
         metrics: Arc<Metrics>,
-        issued: watch::Sender<Option<Issued>>,
+        issued: watch::Sender<Option<Leaf>>,
     ) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), &settings.namespace),
@@ -88,21 +90,16 @@ impl Reconciler {
     /// signed in any case.
     pub(super) async fn reconcile(&mut self) -> Outcome {
         let reconciled = timeout(PATIENCE, self.reconcile_objects()).await;
-        let reconciled = reconciled.unwrap_or_else(|_| {
-            let seconds = PATIENCE.as_secs();
-            Err(Problem::Failed(format!(
-                "the API server has not answered for {seconds} s"
-            )))
-        });
+        let reconciled =
+            reconciled.unwrap_or_else(|_| Err(Problem::Failed(NoAnswer(PATIENCE).to_string())));
         let signed = self.renew_leaf().map_err(Problem::from);
         self.withdraw_invalid_leaf();
         match reconciled.and_then(|wrote| signed.map(|()| wrote)) {
             Ok(wrote) => {
                 self.log.set("reconcile", None);
-                if wrote {
-                    Outcome::Wrote
-                } else {
-                    Outcome::Unchanged
+                match wrote {
+                    true => Outcome::Wrote,
+                    false => Outcome::Unchanged,
                 }
             }
             Err(problem @ Problem::Conflict(_)) => {
@@ -123,10 +120,7 @@ impl Reconciler {
         let name = &self.settings.configuration;
         let configuration = self.configurations.get_opt(name).await;
         let configuration = configuration.map_err(failed("read", &self.configuration_name()))?;
-        let bundles = configuration
-            .as_ref()
-            .map(WebhookBundles::of)
-            .unwrap_or_default();
+        let bundles = WebhookBundles::of(configuration.as_ref());
         let secret = self.secrets.get_opt(&self.settings.secret).await;
         let secret = secret.map_err(failed("read", &self.secret_name()))?;
         self.trust.note(&bundles, self.settings.clock.now().steady);
@@ -141,17 +135,15 @@ impl Reconciler {
     }
 
     fn secret_name(&self) -> String {
-        format!(
-            "secret {}/{}",
-            self.settings.namespace, self.settings.secret
-        )
+        let Settings {
+            namespace, secret, ..
+        } = &self.settings;
+        format!("secret {namespace}/{secret}")
     }
 
     fn configuration_name(&self) -> String {
-        format!(
-            "mutatingwebhookconfiguration {}",
-            self.settings.configuration
-        )
+        let name = &self.settings.configuration;
+        format!("mutatingwebhookconfiguration {name}")
     }
 
     /// Returns whether the Secret was written, and why not if only a rotation has to wait.
@@ -162,7 +154,8 @@ impl Reconciler {
     ) -> Result<(bool, Option<Problem>), Problem> {
         let read = secret.as_ref().map(|secret| self.read(secret));
         let now = self.settings.clock.of_api_server();
-        let own = self.serving.as_ref().map(Serving::ca);
+        let own = self.serving.as_ref();
+        let own = own.map(|leaf| leaf.authority.certificate());
         let evidence = Evidence {
             secret: read.as_ref(),
             last: self.last.as_ref(),
@@ -185,10 +178,9 @@ impl Reconciler {
             content.change(last, now);
         }
         let is_write_due = secret.is_none() || !steps.is_empty();
-        let written = match secret {
-            Some(secret) if is_write_due => self.replace(secret, &content).await,
-            None => self.create(&content).await,
-            Some(_) => Ok(()),
+        let written = match is_write_due {
+            true => self.write(secret, &content).await,
+            false => Ok(()),
         };
         let is_rotation = |step| matches!(step, &Step::Publish | &Step::Promote | &Step::Discard);
         match (written, read) {
@@ -218,9 +210,9 @@ impl Reconciler {
     }
 
     fn report(&mut self, content: &CaSecret, steps: &[Step]) {
-        let (metrics, trusted) = (self.metrics.certificates(), content.trusted());
+        let trusted = content.trusted();
         for step in steps {
-            metrics.happened(step.event());
+            self.metrics.certificate_event(step.event());
             tracing::info!(
                 change = step.event().name(),
                 ?trusted,
@@ -228,7 +220,8 @@ impl Reconciler {
             );
         }
         if let Some(current) = &content.current {
-            metrics.set_ca_expiry(current.certificate().expires().as_second());
+            let expires = current.certificate().expires();
+            self.metrics.ca_expiry_timestamp.set(expires.as_second());
         }
         let problem = format!(
             "{MOST_AUTHORITIES} authorities are trusted, which is the most that are kept; compare the clocks of the nodes"
@@ -237,46 +230,43 @@ impl Reconciler {
         self.log.set("crowded", is_crowded.then_some(problem));
     }
 
-    /// Creates the Secret, unless another replica has created one: an apply without force, by a
-    /// manager that no other replica is, conflicts then. (RBAC cannot permit POST by name.)
-    async fn create(&self, content: &CaSecret) -> Result<(), Problem> {
+    /// Writes the Secret, unless it has changed since it was read: the resourceVersion says so.
+    ///
+    /// Creates it where there is none, unless another replica has created one: an apply without
+    /// force, by a manager that no other replica is, conflicts then. (RBAC cannot permit POST by
+    /// name.)
+    async fn write(&self, found: Option<Secret>, content: &CaSecret) -> Result<(), Problem> {
         self.may_write()?;
-        let mut secret = Secret {
+        let Settings {
+            namespace,
+            secret: name,
+            replica,
+            ..
+        } = &self.settings;
+        let is_new = found.is_none();
+        let mut secret = found.unwrap_or_else(|| Secret {
             metadata: ObjectMeta {
-                name: Some(self.settings.secret.clone()),
-                namespace: Some(self.settings.namespace.clone()),
+                name: Some(name.clone()),
+                namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
-        };
+        });
         content.write(secret.data.get_or_insert_default());
-        let manager = PatchParams::apply(&self.settings.replica);
-        let apply = Patch::Apply(&secret);
-        let created = self
-            .secrets
-            .patch(&self.settings.secret, &manager, &apply)
-            .await;
-        let name = self.secret_name();
-        let created = created.map_err(|error| self.refused(WrittenObject::Secret, &name, error));
-        created.map(drop)
-    }
-
-    /// Writes the Secret, unless it has changed since it was read: the resourceVersion says so.
-    async fn replace(&self, mut secret: Secret, content: &CaSecret) -> Result<(), Problem> {
-        self.may_write()?;
-        content.write(secret.data.get_or_insert_default());
-        let params = PostParams {
-            field_manager: Some(self.settings.replica.clone()),
-            ..PostParams::default()
+        let written = if is_new {
+            let manager = PatchParams::apply(replica);
+            let apply = Patch::Apply(&secret);
+            self.secrets.patch(name, &manager, &apply).await
+        } else {
+            let params = PostParams {
+                field_manager: Some(replica.clone()),
+                ..PostParams::default()
+            };
+            self.secrets.replace(name, &params, &secret).await
         };
-        let written = self
-            .secrets
-            .replace(&self.settings.secret, &params, &secret)
-            .await;
-        let name = self.secret_name();
-        let written = written.map_err(|error| self.refused(WrittenObject::Secret, &name, error));
-        written.map(drop)
+        let refused = |error| self.refused(WrittenObject::Secret, &self.secret_name(), error);
+        written.map(drop).map_err(refused)
     }
 
     /// A node whose clock is wrong judges authorities wrongly, so its replica writes none.
@@ -293,7 +283,7 @@ impl Reconciler {
     fn refused(&self, object: WrittenObject, name: &str, error: kube::Error) -> Problem {
         let problem = failed("written", name)(error);
         if let Problem::Failed(_) = problem {
-            self.metrics.of_cluster().write_refused(object);
+            self.metrics.write_refused(object);
         }
         problem
     }
@@ -330,13 +320,13 @@ impl Reconciler {
         let refused = |error| self.refused(WrittenObject::Webhook, &configuration, error);
         let written = written.map_err(refused)?;
         let now = self.settings.clock.now().steady;
-        self.trust.note(&WebhookBundles::of(&written), now);
-        let metrics = self.metrics.certificates();
-        metrics.happened(CertificateEvent::BundleWritten);
+        self.trust.note(&WebhookBundles::of(Some(&written)), now);
+        let metrics = &self.metrics;
+        metrics.certificate_event(CertificateEvent::BundleWritten);
         tracing::info!("the caBundle of the webhooks is written");
         self.in_place = Some(bundle);
         if is_overwritten {
-            metrics.happened(CertificateEvent::BundleOverwritten);
+            metrics.certificate_event(CertificateEvent::BundleOverwritten);
             self.overwritten_at = Some(now);
             let problem = format!(
                 "the caBundle of {configuration} was changed by {}, and is written again; \
@@ -362,28 +352,24 @@ impl Reconciler {
         let Some((authority, lifetime)) = signer else {
             return Ok(());
         };
-        let serving = Serving {
-            leaf: authority.sign(&self.settings.server_names(), now, lifetime)?,
-            authority: authority.clone(),
-        };
-        let issued = serving.issued();
-        tracing::info!(authority = issued.authority, expires = %issued.leaf.expires, "a server certificate is signed");
-        let metrics = self.metrics.certificates();
-        metrics.happened(CertificateEvent::LeafSigned);
-        self.issued.send_replace(Some(issued));
-        self.serving = Some(serving);
+        let leaf = authority.sign(&self.settings.server_names(), now, lifetime)?;
+        let authority = authority.certificate().name();
+        tracing::info!(authority, expires = %leaf.expires, "a server certificate is signed");
+        self.metrics.certificate_event(CertificateEvent::LeafSigned);
+        self.issued.send_replace(Some(leaf.clone()));
+        self.serving = Some(leaf);
         Ok(())
     }
 
     /// Withdraws a leaf that is not valid by the API server's clock; issues it again when it is.
     fn withdraw_invalid_leaf(&mut self) {
-        let Some(serving) = &self.serving else {
+        let Some(leaf) = &self.serving else {
             return;
         };
         let verified = self.settings.clock.of_api_server();
-        let is_valid = serving.ca().is_good(verified) && verified < serving.leaf.expires;
+        let is_valid = leaf.authority.certificate().is_good(verified) && verified < leaf.expires;
         if is_valid != self.is_serving() && self.settings.clock.disagreement().is_some() {
-            self.issued.send_replace(is_valid.then(|| serving.issued()));
+            self.issued.send_replace(is_valid.then(|| leaf.clone()));
         }
         let problem = "the certificate is not valid by the API server's clock, so it is not served";
         self.log
@@ -425,11 +411,7 @@ pub async fn leftover(
     }
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let configuration = configurations.get_opt(configuration).await.ok().flatten();
-    let bundles = configuration
-        .as_ref()
-        .map(WebhookBundles::of)
-        .unwrap_or_default();
-    let trusted = bundles.trusted_by_any();
+    let trusted = WebhookBundles::of(configuration.as_ref()).trusted_by_any();
     let first = match content.trusted().into_iter().any(|it| trusted.contains(it)) {
         true => {
             "the caBundle still trusts it: put the authority of the files there alone once every replica uses files, then "

@@ -15,6 +15,7 @@
 //! no admission.
 
 use super::plan::after;
+use crate::cluster::distinct;
 use crate::pki::authority::{Authority, BEFORE_NOW, CaCertificate};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -141,14 +142,8 @@ impl CaSecret {
     /// Returns the certificates to trust, each once, in the same order on every replica.
     pub(super) fn trusted(&self) -> Vec<&CaCertificate> {
         let authorities = [&self.current, &self.next].into_iter().flatten();
-        let all = self.previous.iter();
-        let mut trusted: Vec<&CaCertificate> = Vec::new();
-        for certificate in all.chain(authorities.map(Authority::certificate)) {
-            if !trusted.contains(&certificate) {
-                trusted.push(certificate);
-            }
-        }
-        trusted
+        let previous = self.previous.iter();
+        distinct(previous.chain(authorities.map(Authority::certificate)))
     }
 
     /// Returns until when leaf certificates of an authority are trusted; `None` if it is not.

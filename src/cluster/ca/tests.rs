@@ -8,11 +8,12 @@ mod found;
 mod others;
 
 use super::reconcile::{Outcome, Reconciler};
-use super::{Issued, Lifetimes, Settings};
+use super::{Lifetimes, Settings};
 use crate::cluster::client::timed;
 use crate::cluster::clock::{Clock, Now};
 use crate::names::{CA_SECRET, NAME};
 use crate::pki::authority::Authority;
+use crate::pki::leaf::Leaf;
 use crate::telemetry::metrics::Metrics;
 use crate::testing::cases;
 use api::World;
@@ -66,7 +67,7 @@ const REPLICAS: usize = 3;
 
 struct Replica {
     reconciler: Reconciler,
-    issued: watch::Receiver<Option<Issued>>,
+    issued: watch::Receiver<Option<Leaf>>,
     clock: Arc<AtomicI64>,
     metrics: Arc<Metrics>,
 }
@@ -118,7 +119,7 @@ impl Replica {
 }
 
 /// What a replica served before, to see it change.
-fn served(replicas: &[Replica]) -> Vec<Option<Issued>> {
+fn served(replicas: &[Replica]) -> Vec<Option<Leaf>> {
     let all = replicas.iter();
     all.map(|replica| replica.issued.borrow().clone()).collect()
 }

@@ -1,5 +1,6 @@
 //! The `caBundle` of drydock's webhooks as it is, and since when it has held which authority.
 
+use crate::cluster::distinct;
 use crate::names::{FIELD_MANAGER, WEBHOOKS};
 use crate::pki::authority::CaCertificate;
 use base64::Engine as _;
@@ -22,7 +23,10 @@ pub(super) struct WebhookBundles {
 }
 
 impl WebhookBundles {
-    pub(super) fn of(configuration: &MutatingWebhookConfiguration) -> Self {
+    pub(super) fn of(configuration: Option<&MutatingWebhookConfiguration>) -> Self {
+        let Some(configuration) = configuration else {
+            return Self::default();
+        };
         let webhooks = configuration.webhooks.iter().flatten();
         let own = webhooks.filter(|it| WEBHOOKS.contains(&it.name.as_str()));
         let own = own.map(|webhook| {
@@ -42,7 +46,7 @@ impl WebhookBundles {
         let names = self.other_writers.iter().take(3);
         let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
         match names.is_empty() {
-            true => "somebody else".to_owned(),
+            true => "another client".to_owned(),
             false => names.join(", "),
         }
     }
@@ -60,13 +64,7 @@ impl WebhookBundles {
 
     /// Returns the authorities that any webhook trusts.
     pub(super) fn trusted_by_any(&self) -> Vec<CaCertificate> {
-        let mut trusted = Vec::new();
-        for certificate in self.trusted_by_each().flatten() {
-            if !trusted.contains(&certificate) {
-                trusted.push(certificate);
-            }
-        }
-        trusted
+        distinct(self.trusted_by_each().flatten())
     }
 
     /// Returns the authorities that all webhooks trust.
@@ -119,7 +117,7 @@ fn other_writers(configuration: &MutatingWebhookConfiguration) -> BTreeSet<Strin
 pub(super) struct TrustHistory(Vec<(CaCertificate, Instant, Instant)>);
 
 impl TrustHistory {
-    /// Takes the present bundles. An authority that was missing begins anew.
+    /// Takes the present bundles. The time of an authority that was missing starts from zero.
     pub(super) fn note(&mut self, bundles: &WebhookBundles, now: Instant) {
         let trusted = bundles.trusted_by_all().into_iter();
         let noted = trusted.map(|certificate| {

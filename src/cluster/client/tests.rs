@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_call_ends_where_the_api_server_says_nothing() {
+async fn every_kind_of_call_ends_if_the_api_server_does_not_answer() {
     let client = limited(Recorder::default().client(|_| Reply::Silence), LIMIT);
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let secrets: Api<Secret> = Api::default_namespaced(client);

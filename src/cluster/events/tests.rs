@@ -5,7 +5,7 @@ use crate::cluster::events::outbox::Waiting;
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::core::admission::AuthorNotes;
-use crate::names::Enforced;
+use crate::names::{ENFORCE, Enforced};
 use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -97,21 +97,28 @@ fn answer(line: &str) -> Reply {
     }
 }
 
-struct Desk {
-    events: Events,
+struct Cluster {
+    events: Arc<Events>,
     namespaces: watch::Sender<Namespaces>,
     metrics: Arc<Metrics>,
     recorder: Recorder,
     client: kube::Client,
 }
 
-impl Desk {
+impl Cluster {
     fn new() -> Self {
         let (namespaces, _) = watch::channel(Namespaces::new());
         let metrics = Arc::new(Metrics::new());
         let recorder = Recorder::default();
         Self {
-            events: Events::new(namespaces.subscribe(), Enforced::default(), metrics.clone()),
+            events: Arc::new(Events::new(
+                namespaces.subscribe(),
+                Enforced {
+                    value: ENFORCE.to_owned(),
+                    prefix: None,
+                },
+                metrics.clone(),
+            )),
             client: recorder.client(answer),
             namespaces,
             metrics,
@@ -119,7 +126,7 @@ impl Desk {
         }
     }
 
-    fn tell(&self, namespace: &str, pod: usize) {
+    fn add(&self, namespace: &str, pod: usize) {
         self.events.add(&AuthorNotes {
             namespace: namespace.parse().unwrap(),
             pod: format!("runner-{pod}").parse().unwrap(),
@@ -172,13 +179,13 @@ impl Desk {
 
 #[tokio::test(start_paused = true)]
 async fn f8_events_go_only_to_namespaces_that_opted_in_to_changes() {
-    let desk = Desk::new();
+    let desk = Cluster::new();
     desk.list().await;
     let never = ["kube-system", "drydock", "victim", "audited"];
     for namespace in never {
-        desk.tell(namespace, 1);
+        desk.add(namespace, 1);
     }
-    desk.tell("ci", 1);
+    desk.add("ci", 1);
     let written = desk.write().await;
     let paths: Vec<&String> = written.keys().collect();
     assert_eq!(paths, ["/api/v1/namespaces/ci/events?"]);
@@ -191,27 +198,27 @@ async fn f8_events_go_only_to_namespaces_that_opted_in_to_changes() {
 
 #[tokio::test(start_paused = true)]
 async fn f8_no_event_is_written_before_the_namespaces_are_listed() {
-    let desk = Desk::new();
-    desk.tell("ci", 1);
+    let desk = Cluster::new();
+    desk.add("ci", 1);
     assert!(desk.write().await.is_empty());
     assert_eq!(
         desk.counted("outcome=\"dropped\",reason=\"not-listed\""),
         "1"
     );
     desk.list().await;
-    desk.tell("ci", 1);
+    desk.add("ci", 1);
     assert_eq!(desk.write().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn f8_a_namespace_that_took_its_label_away_gets_none_not_even_one_that_waits() {
-    let desk = Desk::new();
+    let desk = Cluster::new();
     desk.list().await;
-    desk.tell("ci", 1);
+    desk.add("ci", 1);
     desk.namespaces.send_modify(|known| {
         known.remove("ci");
     });
-    desk.tell("ci", 2);
+    desk.add("ci", 2);
     assert!(desk.write().await.is_empty());
     assert_eq!(
         desk.counted("outcome=\"dropped\",reason=\"not-opted-in\""),
@@ -221,12 +228,12 @@ async fn f8_a_namespace_that_took_its_label_away_gets_none_not_even_one_that_wai
 
 #[tokio::test(start_paused = true)]
 async fn f8_many_reviews_of_one_namespace_leave_the_event_of_another() {
-    let desk = Desk::new();
+    let desk = Cluster::new();
     desk.list().await;
     for pod in 0..1200 {
-        desk.tell("ci", pod);
+        desk.add("ci", pod);
     }
-    desk.tell("quiet", 1);
+    desk.add("quiet", 1);
     let written = desk.write().await;
     assert_eq!(written["/api/v1/namespaces/quiet/events?"], 1);
     assert_eq!(written["/api/v1/namespaces/ci/events?"], 100);

@@ -5,6 +5,7 @@
 //! at once, without a call to the API server.
 
 use super::bounded;
+use crate::cluster::client::within;
 use crate::cluster::error::describe;
 use crate::core::object_name::NamespaceName;
 use crate::core::policy::set::Labels;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Reads that may run at a time.
 const RUNNING: usize = 8;
@@ -46,7 +47,6 @@ type Answer = Result<Labels, String>;
 
 impl LiveReads {
     /// Makes one that has read nothing.
-    #[must_use]
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         Self {
             client,
@@ -68,8 +68,7 @@ impl LiveReads {
             Some((read, _)) => read.clone(),
             None => {
                 let Ok(permit) = self.running.clone().try_acquire_owned() else {
-                    let metrics = self.metrics.of_cluster();
-                    metrics.namespace_read(NamespaceRead::Refused);
+                    self.metrics.namespace_read(NamespaceRead::Refused);
                     let problem = format!(
                         "{RUNNING} other namespaces are being read, which is the most at one time; try again"
                     );
@@ -104,26 +103,22 @@ impl LiveReads {
     /// Asks the API server; `None` where its answer is not worth keeping.
     async fn ask(&self, name: &NamespaceName) -> Option<Answer> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let (result, answer) = match timeout(PATIENCE, api.get_metadata(name)).await {
-            Ok(Ok(namespace)) => {
+        let (result, answer) = match within(PATIENCE, api.get_metadata(name)).await {
+            Ok(namespace) => {
                 let labels = bounded(namespace.metadata.labels.unwrap_or_default());
                 (NamespaceRead::Found, Ok(labels))
             }
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            Err(kube::Error::Api(status)) if status.code == 404 => {
                 let problem = "there is no such namespace".to_owned();
                 (NamespaceRead::NotFound, Ok(Err(problem)))
             }
-            Ok(Err(error)) => (NamespaceRead::Failed, Err(describe(&error))),
-            Err(_) => {
-                let problem = format!("no answer within {} s", PATIENCE.as_secs());
-                (NamespaceRead::Failed, Err(problem))
-            }
+            Err(error) => (NamespaceRead::Failed, Err(describe(&error))),
         };
         if let Err(problem) = &answer {
             let namespace = name.as_str();
             tracing::warn!(namespace, "the namespace cannot be read: {problem}");
         }
-        self.metrics.of_cluster().namespace_read(result);
+        self.metrics.namespace_read(result);
         answer.ok()
     }
 }

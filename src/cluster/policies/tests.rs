@@ -2,13 +2,13 @@
 
 mod replicas;
 
-use super::{Controller, Effect, run, run_by};
+use super::{Controller, Effect, run};
+use crate::cluster::clock::{Clock, Now};
 use crate::cluster::source::Observed;
 use crate::cluster::testing::{Recorder, Reply, client_of, list as of};
 use crate::cluster::watch::Watched;
 use crate::telemetry::metrics::Metrics;
 use axum::Router;
-use jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -20,7 +20,11 @@ use tokio::time::Instant;
 /// Longer than changes are gathered before a status is written.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// The status of a policy whose source another replica has seen.
+fn clock() -> Clock {
+    Clock::new(Now::here, Arc::new(Metrics::new()))
+}
+
+/// The status of a policy whose source another replica has observed.
 fn policy() -> Value {
     let condition = |type_: &str, status: &str, reason: &str, message: &str| {
         json!({
@@ -65,7 +69,7 @@ async fn a_starting_replica_writes_no_status_of_a_source_before_it_has_observed_
     });
     let (published, mut set) = watch::channel(None);
     let began = Instant::now();
-    let work = tokio::spawn(run(client, published, Arc::new(Metrics::new())));
+    let work = tokio::spawn(run(client, clock(), published, Arc::new(Metrics::new())));
     set.wait_for(Option::is_some).await.unwrap();
     assert_eq!(began.elapsed(), SLOW);
     // A batch would be written by then.
@@ -82,8 +86,8 @@ async fn controller(policy: &Value) -> Controller {
     let (statuses, _) = watch::channel(super::Statuses::new());
     let client = client_of(Router::new()).await;
     let mut controller = Controller::new(
-        Box::new(Timestamp::now),
         client,
+        clock(),
         published,
         statuses,
         Arc::new(Metrics::new()),
@@ -92,7 +96,7 @@ async fn controller(policy: &Value) -> Controller {
         let effect = controller.apply(event);
         controller.schedule(effect);
     }
-    assert!(see(&mut controller, unreadable("refused")));
+    assert!(observe(&mut controller, unreadable("refused")));
     controller
 }
 
@@ -106,7 +110,7 @@ fn unreadable(problem: &str) -> Observed {
     Observed::Unreadable(format!("cannot be watched ({problem})"))
 }
 
-/// Whether a effect leads to a look at the status of policies, which is then taken.
+/// Publishes; returns whether an effect leads to a comparison of statuses.
 fn compares(controller: &mut Controller, effect: Effect) -> bool {
     controller.schedule(effect);
     let compares = controller.effect > Effect::None;
@@ -116,12 +120,12 @@ fn compares(controller: &mut Controller, effect: Effect) -> bool {
     compares
 }
 
-fn see(controller: &mut Controller, seen: Observed) -> bool {
-    let effect = controller.observe(&"ingress/cicd/web".parse().unwrap(), seen);
+fn observe(controller: &mut Controller, observed: Observed) -> bool {
+    let effect = controller.observe(&"ingress/cicd/web".parse().unwrap(), observed);
     compares(controller, effect)
 }
 
-fn hear(controller: &mut Controller, event: Watched<DynamicObject>) -> bool {
+fn apply(controller: &mut Controller, event: Watched<DynamicObject>) -> bool {
     let effect = controller.apply(event);
     compares(controller, effect)
 }
@@ -130,11 +134,11 @@ fn hear(controller: &mut Controller, event: Watched<DynamicObject>) -> bool {
 async fn repeated_failures_and_equal_lists_lead_to_no_comparison_of_statuses() {
     let mut controller = controller(&policy()).await;
     for _ in 0..3 {
-        assert!(!see(&mut controller, unreadable("refused")));
+        assert!(!observe(&mut controller, unreadable("refused")));
         let outage = Watched::Outage("refused".to_owned());
-        assert!(!hear(&mut controller, outage));
+        assert!(!apply(&mut controller, outage));
         for event in list(&policy()) {
-            assert!(!hear(&mut controller, event));
+            assert!(!apply(&mut controller, event));
         }
     }
 }
@@ -142,19 +146,19 @@ async fn repeated_failures_and_equal_lists_lead_to_no_comparison_of_statuses() {
 #[tokio::test]
 async fn every_input_of_a_status_leads_to_a_comparison() {
     let mut controller = controller(&policy()).await;
-    assert!(see(&mut controller, unreadable("forbidden")));
-    assert!(see(&mut controller, Observed::Missing));
+    assert!(observe(&mut controller, unreadable("forbidden")));
+    assert!(observe(&mut controller, Observed::Missing));
     let mut changed = policy();
     changed["status"]["addresses"][0]["stale"] = true.into();
     let by_somebody = serde_json::from_value(changed.clone()).unwrap();
-    assert!(hear(
+    assert!(apply(
         &mut controller,
         Watched::Event(Event::Apply(by_somebody))
     ));
     changed["metadata"]["generation"] = 2.into();
     let edited = serde_json::from_value(changed).unwrap();
-    assert!(hear(&mut controller, Watched::Event(Event::Apply(edited))));
+    assert!(apply(&mut controller, Watched::Event(Event::Apply(edited))));
     // A list that has it no more.
-    hear(&mut controller, Watched::Event(Event::Init));
-    assert!(hear(&mut controller, Watched::Event(Event::InitDone)));
+    apply(&mut controller, Watched::Event(Event::Init));
+    assert!(apply(&mut controller, Watched::Event(Event::InitDone)));
 }

@@ -44,7 +44,7 @@ fn h7_a_source_has_the_addresses_that_its_object_shows(
 }
 
 #[test]
-fn h7_the_hostnames_of_an_ingress_are_those_of_its_rules_but_for_wildcards() {
+fn h7_the_hostnames_of_an_ingress_are_the_hosts_of_its_rules_without_wildcards() {
     let ingress = json!({
         "spec": {"rules": [{"host": "b.lab.com"}, {"host": "*.lab.com"}, {}, {"host": "a.lab.com"}, {"host": "b.lab.com"}]},
         "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}},

@@ -8,11 +8,12 @@
 
 mod stored;
 
-use super::{Counts, Effect, Store};
+use super::{Effect, Store};
 use crate::cluster::source::Observed;
 use crate::cluster::status::differences;
 use crate::core::crd::JobPodPolicyStatus;
 use crate::core::policy::{ResolvedAddresses, Source};
+use crate::telemetry::metrics::{PolicyState, SourceState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -87,7 +88,7 @@ fn condition(status: &JobPodPolicyStatus, type_: &str) -> (String, String, Strin
     )
 }
 
-fn said(status: &str, reason: &str, message: &str) -> (String, String, String) {
+fn state(status: &str, reason: &str, message: &str) -> (String, String, String) {
     (status.to_owned(), reason.to_owned(), message.to_owned())
 }
 
@@ -108,20 +109,26 @@ fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
     let message = "generation 1 stays in force, because spec.hostAliases[0].ip is \"10.0.0\", not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone";
     assert_eq!(
         condition(&status, "Accepted"),
-        said("False", "Invalid", message)
+        state("False", "Invalid", message)
     );
-    let counts = Counts {
-        loaded: 2,
-        refused: 1,
-        ..Counts::default()
-    };
-    assert_eq!(store.counts(), counts);
+    let policies = [
+        (PolicyState::Loaded, 2),
+        (PolicyState::Refused, 1),
+        (PolicyState::Unreadable, 0),
+    ];
+    assert_eq!(store.policy_counts(), policies);
+    let sources = [
+        (SourceState::Resolved, 0),
+        (SourceState::Stale, 0),
+        (SourceState::Unresolved, 0),
+    ];
+    assert_eq!(store.source_counts(), sources);
     assert_eq!(store.put(object("a", "u", 3, FIXED)), Effect::Policies);
     assert_eq!(labels(&store), ["a@3", "b@1"]);
 }
 
 #[test]
-fn f3_a_policy_that_was_made_anew_has_no_last_good_version() {
+fn f3_a_policy_that_was_deleted_and_created_has_no_last_good_version() {
     let mut store = Store::default();
     store.put(object("a", "u", 1, FIXED));
     store.put(object("a", "another", 1, BAD));
@@ -182,10 +189,10 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
         "ingress/cicd/web does not exist; its last known address stays in use: 10.0.0.216";
     assert_eq!(
         condition(&status, "AddressesResolved"),
-        said("False", "Stale", message)
+        state("False", "Stale", message)
     );
     assert!(status.addresses[0].stale);
-    assert_eq!(store.counts().stale, 1);
+    assert_eq!(store.source_counts()[1], (SourceState::Stale, 1));
     write(&mut store, &mut objects, at(10));
 
     // A new process finds the object gone, and the address in the status.
@@ -224,9 +231,9 @@ fn h7_a_source_without_any_address_leaves_its_hostnames_alone() {
         "ingress/cicd/web has only the hostname lb.example.com; its hostnames are left alone";
     assert_eq!(
         condition(&status, "AddressesResolved"),
-        said("False", "NoAddress", message)
+        state("False", "NoAddress", message)
     );
-    assert_eq!(store.counts().unresolved, 1);
+    assert_eq!(store.source_counts()[2], (SourceState::Unresolved, 1));
 }
 
 #[test]
@@ -286,7 +293,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
     let message = "hostnames of the rules of ingress/cicd/web are not taken, because they belong to none of its hostnameSuffixes: github.com, evillab.com";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
-        said("False", "Refused", message)
+        state("False", "Refused", message)
     );
     let set = store.set();
     let hosts = set.matching(
@@ -310,7 +317,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
     let message = "hostnames of the rules of ingress/cicd/web are not taken, because they are too many: h64.lab.com, h65.lab.com, h66.lab.com, h67.lab.com, h68.lab.com and 1 more";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
-        said("False", "Refused", message)
+        state("False", "Refused", message)
     );
     store.observe(&web(), seen(&["a.lab.com"]), at(0));
     let status = differences(&store, at(0)).remove("a").unwrap();
@@ -372,7 +379,7 @@ fn m4_the_status_of_the_loser_names_the_policy_that_decides() {
     let message = "where both match a pod, policy \"a\" (priority 7) decides hostname a.lab.com";
     assert_eq!(
         condition(&statuses["b"], "Conflicting"),
-        said("True", "HigherRank", message)
+        state("True", "HigherRank", message)
     );
     assert_eq!(condition(&statuses["a"], "Conflicting").0, "False");
 }

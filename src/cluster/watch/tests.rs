@@ -63,7 +63,7 @@ fn waits_double_up_to_a_few_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f4_an_api_server_that_says_nothing_at_the_start_is_an_outage_and_is_asked_again() {
+async fn f4_an_api_server_that_does_not_answer_at_the_start_is_an_outage_and_is_asked_again() {
     let recorder = Recorder::default();
     let mut lists = 0;
     let silent_at_first = move |line: &str| {
@@ -91,7 +91,7 @@ async fn f4_an_api_server_that_says_nothing_at_the_start_is_an_outage_and_is_ask
 
 /// What follows an outage: the API server has forgotten where the watch was.
 #[tokio::test(start_paused = true)]
-async fn f4_an_api_server_that_says_nothing_after_a_410_is_an_outage_and_is_asked_again() {
+async fn f4_an_api_server_that_does_not_answer_after_a_410_is_an_outage_and_is_asked_again() {
     let recorder = Recorder::default();
     let (mut lists, mut watches) = (0, 0);
     let expires = move |line: &str| {

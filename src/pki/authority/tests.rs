@@ -36,7 +36,7 @@ fn verify(ca: &CaCertificate, leaf: &Leaf, name: &str, at: Timestamp) -> Result<
 }
 
 #[test]
-fn what_it_signs_is_taken_for_each_name_and_no_other() {
+fn a_leaf_is_verified_for_each_of_its_names_and_no_other() {
     let authority = authority();
     let given = names(&["drydock.drydock.svc", "192.0.2.1", "2001:db8::1"]);
     let leaf = authority.sign(&given, now(), DAY).unwrap();
@@ -56,7 +56,7 @@ fn what_it_signs_is_taken_for_each_name_and_no_other() {
 }
 
 #[test]
-fn what_another_authority_of_the_same_name_signs_is_not_taken() {
+fn a_leaf_of_another_authority_of_the_same_name_is_refused() {
     let (one, other) = (authority(), authority());
     assert_ne!(one.certificate().name(), other.certificate().name());
     let leaf = other.sign(&names(&["a"]), now(), DAY).unwrap();
@@ -126,7 +126,7 @@ fn foreign(subject: &[(DnType, DnValue)], is_ca: IsCa) -> (String, String) {
 const A_CA: IsCa = IsCa::Ca(BasicConstraints::Unconstrained);
 
 #[test]
-fn an_authority_of_another_tool_signs_what_its_certificate_verifies() {
+fn a_leaf_of_an_authority_of_another_tool_is_verified() {
     let printable = PrintableString::try_from("DE").unwrap();
     let (certificate, key) = foreign(
         &[
@@ -151,7 +151,7 @@ fn a_subject_that_cannot_be_repeated_is_refused() {
 }
 
 #[test]
-fn what_is_no_authority_is_refused() {
+fn a_certificate_that_is_not_of_a_ca_is_refused() {
     let subject = [(DnType::CommonName, "a server".into())];
     for no_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
         let (certificate, key) = foreign(&subject, no_ca);
@@ -168,7 +168,7 @@ fn a_key_of_another_pair_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused() {
+fn text_that_is_not_pem_is_refused() {
     let made = authority();
     let (certificate, key) = (made.certificate().pem(), made.key_pem());
     for (certificate, key) in [
@@ -186,7 +186,7 @@ fn what_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn certificates_are_read_past_what_is_none_and_what_is_broken() {
+fn certificates_are_read_past_other_and_broken_sections() {
     let (one, other) = (authority(), authority());
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let text = format!(

@@ -3,10 +3,10 @@ use futures::FutureExt as _;
 use futures::future::{pending, ready};
 use tokio::sync::watch;
 
-fn connections(limits: Limits) -> Connections {
+fn connections(limits: Limits) -> Arc<Port> {
     let (policies, certificate) = (watch::channel(None).1, watch::channel(None).1);
     let metrics = Arc::new(Metrics::new());
-    Connections::of_webhook(&State::new(
+    Port::of_webhook(&State::new(
         policies,
         certificate,
         metrics,
@@ -15,7 +15,7 @@ fn connections(limits: Limits) -> Connections {
     ))
 }
 
-fn at_most(number: usize) -> Connections {
+fn at_most(number: usize) -> Arc<Port> {
     connections(Limits {
         connections: number,
         ..Limits::default()
@@ -23,7 +23,7 @@ fn at_most(number: usize) -> Connections {
 }
 
 /// A connection that has been in a phase for that many seconds.
-fn waiting(connections: &Connections, phase: Phase, seconds: u64) -> Arc<Connection> {
+fn waiting(connections: &Arc<Port>, phase: Phase, seconds: u64) -> Arc<Connection> {
     let connection = connections.admit().expect("one can be evicted");
     connection.enter(phase);
     since(&connection, seconds);
@@ -32,15 +32,15 @@ fn waiting(connections: &Connections, phase: Phase, seconds: u64) -> Arc<Connect
 
 fn since(connection: &Connection, seconds: u64) {
     let since = Instant::now() - Duration::from_secs(seconds);
-    connection.with(|status, _| status.since = since);
+    connection.with(|status| status.since = since);
 }
 
-fn held(connections: &Connections) -> usize {
-    connections.0.table().held
+fn held(connections: &Arc<Port>) -> usize {
+    connections.table().held()
 }
 
 fn phase(connection: &Connection) -> Option<Phase> {
-    connection.with(|status, _| Some(status.phase))
+    connection.with(|status| Some(status.phase))
 }
 
 #[test]
@@ -73,8 +73,7 @@ fn a_connection_that_is_being_answered_is_never_evicted_and_among_such_only_none
     assert_eq!(answered.evicted(), None);
     assert_eq!(also_answered.evicted(), None);
     assert_eq!(
-        port.0
-            .table()
+        port.table()
             .open
             .values()
             .filter(|it| it.evicted.is_none())
@@ -100,7 +99,7 @@ fn the_largest_body_is_evicted_and_one_that_is_being_answered_never() {
     small.hold_body(30);
     assert_eq!(small.evicted(), Some(Evicted::BodyMemory));
     assert_eq!(whole.evicted(), None);
-    whole.release_body();
+    whole.answered(0);
     assert_eq!(held(&port), 0);
 }
 
@@ -125,7 +124,7 @@ fn a_body_of_its_share_is_never_evicted() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_whole_although_its_connection_is_evicted_is_answered() {
+async fn a_body_that_is_complete_is_answered_although_its_connection_is_evicted() {
     let port = at_most(1);
     let late = waiting(&port, Phase::Body, 1);
     let mut body = pin!(late.wait_for(Phase::Body, pending::<()>()));

@@ -22,7 +22,7 @@ pub(crate) struct TimedStream<S> {
 
 impl<S> TimedStream<S> {
     pub(crate) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        let timer = Box::pin(tokio::time::sleep(connection.limits().idle_time));
+        let timer = Box::pin(tokio::time::sleep(connection.port.limits.idle_time));
         Self {
             stream,
             connection,
@@ -43,7 +43,7 @@ impl<S> TimedStream<S> {
         }
         ready!(self.timer.as_mut().poll(cx));
         tracing::debug!(limit = limit.name(), "client timed out");
-        self.connection.metrics().limit_hit(limit);
+        self.connection.port.metrics.limit_hit(limit);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -80,17 +80,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         }
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(cx, bytes) {
-            Poll::Pending => self.poll_deadline(cx).map_ok(|()| 0),
-            ready => ready,
-        }
-    }
-
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             // TLS takes bytes that the socket does not.
@@ -107,9 +96,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
             Poll::Pending => self.poll_deadline(cx),
             ready => ready,
         }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

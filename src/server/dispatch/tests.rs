@@ -35,8 +35,8 @@ fn missing(_: &[u8], _: Context<'_>) -> Judged {
     Err(ReviewError::Missing("request"))
 }
 
-fn is_judged(judged: &Result<Answer, DispatchError>) -> bool {
-    matches!(judged, Err(DispatchError::Review(ReviewError::Missing(_))))
+fn is_judged(judged: &Result<Answer, Refusal>) -> bool {
+    matches!(judged, Err(Refusal::Review(ReviewError::Missing(_))))
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_large_review_that_gets_no_slot_in_time_is_refused_and_counted() {
     state.slots.time = Duration::ZERO;
     let slot = state.slots.large.clone().acquire_owned().await.unwrap();
     let judged = judge(&state, &of_size(LARGE + 1)).await;
-    assert!(matches!(judged, Err(DispatchError::NoSlot)));
+    assert!(matches!(judged, Err(Refusal::NoSlot)));
     let counted = "drydock_limit_hits_total{limit=\"review-queue\"} 1\n";
     assert!(state.metrics.encode().contains(counted));
     assert!(is_judged(&judge(&state, &of_size(LARGE)).await));
@@ -101,7 +101,7 @@ async fn a_bug_in_a_large_review_costs_neither_the_slot_nor_the_process() {
     let state = state(Limits::default(), review);
     for _ in 0..3 {
         let judged = judge(&state, &of_size(LARGE + 1)).await;
-        assert!(matches!(judged, Err(DispatchError::Bug)));
+        assert!(matches!(judged, Err(Refusal::Bug)));
     }
 }
 
@@ -159,7 +159,7 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
     for judged in now.into_iter().flatten() {
         assert!(matches!(
             judged,
-            Err(DispatchError::Review(ReviewError::NamespaceNotRead(_)))
+            Err(Refusal::Review(ReviewError::NamespaceNotRead(_)))
         ));
     }
     assert_eq!(READS.load(Ordering::SeqCst), 2);

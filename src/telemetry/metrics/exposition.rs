@@ -20,7 +20,6 @@ impl Exposition {
     }
 
     /// Returns the value of the `Content-Type` header.
-    #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_metrics_is_for_those_that_ask_for_it() {
+    fn open_metrics_is_for_scrapers_that_accept_it() {
         let prometheus =
             "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3";
         for (accept, exposition) in [

@@ -4,38 +4,88 @@ use crate::core::admission::ReviewError;
 use crate::core::job_pod::NotJobPod;
 use crate::core::rules;
 use crate::core::verdict::{AuditReason, Outcome, SkipReason};
+use clap::ValueEnum;
+use prometheus_client::encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::family::Family;
+use std::fmt::{self, Debug};
+use std::hash::Hash;
 
-/// The labels of a sample.
-pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
+/// The two labels of a sample.
+pub(super) type Labels = [(&'static str, &'static str); 2];
 
-/// Declares an enum of label values, with the name of each.
+/// An enum whose value is the label of a sample.
+pub(super) trait LabelValues: EncodeLabelSet + Copy + Debug + Eq + Hash + 'static {
+    /// Every value.
+    const ALL: &'static [Self];
+
+    /// Makes a family with a sample for each value.
+    fn family<M: Default>() -> Family<Self, M> {
+        with_labels(Self::ALL.iter().copied())
+    }
+}
+
+/// Makes a family with samples.
+pub(super) fn with_labels<L: Clone + Hash + Eq, M: Default>(
+    labels: impl IntoIterator<Item = L>,
+) -> Family<L, M> {
+    let family = Family::default();
+    for labels in labels {
+        let _ = family.get_or_create(&labels);
+    }
+    family
+}
+
+/// Declares an enum of label values, with the label and the name of each.
 macro_rules! label_values {
-    ($($(#[$doc:meta])* $enum:ident {
+    ($($(#[$doc:meta])* $enum:ident($label:literal) {
         $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)*
     })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub enum $enum {
             $($(#[$variant_doc])* $variant,)*
         }
 
         impl $enum {
-            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
-
             /// Returns the name in metrics and logs.
-            #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
         }
+
+        impl LabelValues for $enum {
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+        }
+
+        impl EncodeLabelSet for $enum {
+            fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+                ($label, self.name()).encode(encoder.encode_label())
+            }
+        }
     )*};
 }
 
 label_values! {
+    /// Log level.
+    #[derive(Default, ValueEnum)]
+    LogLevel("level") {
+        /// No lines
+        Off = "off",
+        /// Failures
+        Error = "error",
+        /// Failures, and what may fail next
+        Warn = "warn",
+        /// One line for each review, and changes of policies and certificates
+        #[default]
+        Info = "info",
+        /// Connections too
+        Debug = "debug",
+    }
+
     /// A limit that a client reached.
-    Limit {
+    Limit("limit") {
         /// The body is too large.
         BodySize = "body-size",
         /// The body did not arrive in time.
@@ -57,7 +107,7 @@ label_values! {
     }
 
     /// Why a review got an HTTP error, apart from the reasons of [`ReviewError`].
-    Failure {
+    Failure("reason") {
         /// Its body is too large.
         BodySize = "body-size",
         /// Its body did not arrive in time.
@@ -73,7 +123,7 @@ label_values! {
     }
 
     /// Why a request is not a review. API servers send none of these.
-    OtherRequest {
+    OtherRequest("reason") {
         /// The path is not that of a webhook.
         Path = "path",
         /// The method is not POST.
@@ -89,7 +139,7 @@ label_values! {
     }
 
     /// Why a TLS handshake failed.
-    HandshakeFailure {
+    HandshakeFailure("reason") {
         /// The client refused drydock's certificate.
         NotTrusted = "not-trusted",
         /// drydock refused the client's certificate, or the client has none.
@@ -104,8 +154,28 @@ label_values! {
         Protocol = "protocol",
     }
 
+    /// A state of policies.
+    PolicyState("state") {
+        /// In force.
+        Loaded = "loaded",
+        /// Not in force as written.
+        Refused = "refused",
+        /// Accepted by another version, and not readable by this one.
+        Unreadable = "unreadable",
+    }
+
+    /// A state of live sources.
+    SourceState("state") {
+        /// With an address.
+        Resolved = "resolved",
+        /// With the last known address.
+        Stale = "stale",
+        /// Without an address.
+        Unresolved = "unresolved",
+    }
+
     /// A file that is read again when its content changes.
-    Reloaded {
+    Reloaded("what") {
         /// Policies.
         Policies = "policies",
         /// The server's certificate and key.
@@ -115,7 +185,7 @@ label_values! {
     }
 
     /// Result of writing an Event on a pod.
-    EventOutcome {
+    EventOutcome("outcome") {
         /// It was written.
         Written = "written",
         /// It had been written before.
@@ -125,7 +195,7 @@ label_values! {
     }
 
     /// Why an Event was dropped before the API server was asked.
-    EventDrop {
+    EventDrop("reason") {
         /// The opted-in namespaces have not been listed yet.
         NotListed = "not-listed",
         /// The namespace has not opted in to changes.
@@ -137,7 +207,7 @@ label_values! {
     }
 
     /// An event of self-managed certificates.
-    CertificateEvent {
+    CertificateEvent("event") {
         /// This replica signed its own certificate.
         LeafSigned = "leaf-signed",
         /// A CA was created and used, because there was none.
@@ -157,7 +227,7 @@ label_values! {
     }
 
     /// The resources of a watch.
-    WatchKind {
+    WatchKind("watch") {
         /// JobPodPolicies.
         Policies = "policies",
         /// Namespaces that opted in.
@@ -175,7 +245,7 @@ label_values! {
     }
 
     /// Result of a live read of a namespace.
-    NamespaceRead {
+    NamespaceRead("result") {
         /// The namespace exists.
         Found = "found",
         /// The namespace does not exist.
@@ -187,7 +257,7 @@ label_values! {
     }
 
     /// An object that drydock writes.
-    WrittenObject {
+    WrittenObject("object") {
         /// The Secret of the self-managed CA.
         Secret = "secret",
         /// The `caBundle` of the webhook configuration.
@@ -197,33 +267,20 @@ label_values! {
     }
 }
 
-/// Returns the label of every value.
-pub(super) fn every<T: Copy>(
-    key: &'static str,
-    all: &[T],
-    name: fn(T) -> &'static str,
-) -> impl Iterator<Item = Labels<1>> {
-    all.iter().map(move |value| [(key, name(*value))])
-}
-
-pub(super) fn review(outcome: &'static str, reason: &'static str) -> Labels<2> {
+/// `reason` is empty where the outcome needs none.
+pub(super) fn outcome(outcome: &'static str, reason: &'static str) -> Labels {
     [("outcome", outcome), ("reason", reason)]
 }
 
-pub(super) fn change(change: &'static str, mode: &'static str) -> Labels<2> {
+pub(super) fn change(change: &'static str, mode: &'static str) -> Labels {
     [("change", change), ("mode", mode)]
 }
 
-pub(super) fn reload(what: Reloaded, result: &'static str) -> Labels<2> {
+pub(super) fn reload(what: Reloaded, result: &'static str) -> Labels {
     [("what", what.name()), ("result", result)]
 }
 
-/// `reason` is empty unless the Event was dropped.
-pub(super) fn event(outcome: &'static str, reason: &'static str) -> Labels<2> {
-    [("outcome", outcome), ("reason", reason)]
-}
-
-pub(super) fn every_review() -> impl Iterator<Item = Labels<2>> {
+pub(super) fn every_review() -> impl Iterator<Item = Labels> {
     let skipped = [
         SkipReason::NotPodCreation,
         SkipReason::ExcludedNamespace,
@@ -245,22 +302,24 @@ pub(super) fn every_review() -> impl Iterator<Item = Labels<2>> {
         .filter(|name| *name != OtherRequest::NotJson.name())
         .chain(Failure::ALL.iter().map(|failure| failure.name()));
     outcomes
-        .map(|outcome| review(outcome.name(), outcome.reason()))
-        .chain(failed.map(|reason| review("failed", reason)))
+        .map(|it| outcome(it.name(), it.reason()))
+        .chain(failed.map(|reason| outcome("failed", reason)))
 }
 
-pub(super) fn every_change() -> impl Iterator<Item = Labels<2>> {
+pub(super) fn every_change() -> impl Iterator<Item = Labels> {
     let names = rules::change::NAMES.iter();
     names.flat_map(|name| ["enforce", "audit"].map(|mode| change(name, mode)))
 }
 
-pub(super) fn every_reload() -> impl Iterator<Item = Labels<2>> {
+pub(super) fn every_reload() -> impl Iterator<Item = Labels> {
     let files = Reloaded::ALL.iter();
     files.flat_map(|what| ["good", "bad"].map(|result| reload(*what, result)))
 }
 
-pub(super) fn every_event() -> impl Iterator<Item = Labels<2>> {
-    let outcomes = EventOutcome::ALL.iter().map(|it| event(it.name(), ""));
-    let drops = EventDrop::ALL.iter().map(|it| event("dropped", it.name()));
+pub(super) fn every_event() -> impl Iterator<Item = Labels> {
+    let outcomes = EventOutcome::ALL.iter().map(|it| outcome(it.name(), ""));
+    let drops = EventDrop::ALL
+        .iter()
+        .map(|it| outcome("dropped", it.name()));
     outcomes.chain(drops)
 }

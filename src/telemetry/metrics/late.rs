@@ -1,29 +1,28 @@
-//! Metrics whose value is not counted here, or not known from the start.
+//! Metrics whose value is not counted here, or unset at the start.
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tracing_appender::non_blocking::ErrorCounter;
 
-/// A gauge without a sample until it is set.
+/// A gauge of a time, without a sample until it is set.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OptionalGauge(Arc<RwLock<Option<i64>>>);
+pub struct TimeGauge(Arc<AtomicI64>);
 
-impl OptionalGauge {
-    pub(super) fn set(&self, value: i64) {
-        if let Ok(mut gauge) = self.0.write() {
-            *gauge = Some(value);
-        }
+impl TimeGauge {
+    /// Sets the time, in seconds since 1970.
+    pub fn set(&self, unix_seconds: i64) {
+        self.0.store(unix_seconds, Ordering::Relaxed);
     }
 }
 
-impl EncodeMetric for OptionalGauge {
+impl EncodeMetric for TimeGauge {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        match self.0.read().ok().and_then(|gauge| *gauge) {
-            Some(value) => encoder.encode_gauge(&value),
-            None => Ok(()),
+        match self.0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            unix_seconds => encoder.encode_gauge(&unix_seconds),
         }
     }
 

@@ -21,11 +21,8 @@ fn authority(life: Duration) -> Authority {
     Authority::make("a CA", now(), life).unwrap()
 }
 
-fn serving(authority: &Authority) -> Serving {
-    Serving {
-        leaf: authority.sign(&["a".to_owned()], now(), DAY).unwrap(),
-        authority: authority.clone(),
-    }
+fn serving(authority: &Authority) -> Leaf {
+    authority.sign(&["a".to_owned()], now(), DAY).unwrap()
 }
 
 fn trust(authority: &Authority, time: Duration) -> TrustHistory {
@@ -39,7 +36,7 @@ fn trusted_of(authorities: &[&Authority], time: Duration) -> TrustHistory {
         "name": ENFORCE_WEBHOOK, "admissionReviewVersions": [], "sideEffects": "None",
         "clientConfig": {"caBundle": bundle},
     }]});
-    let live = WebhookBundles::of(&serde_json::from_value(configuration).unwrap());
+    let live = WebhookBundles::of(Some(&serde_json::from_value(configuration).unwrap()));
     let (mut trust, start) = (TrustHistory::default(), Instant::now());
     trust.note(&live, start);
     trust.note(&live, start + time);
@@ -54,7 +51,7 @@ fn with(current: &Authority) -> CaSecret {
 }
 
 fn is_due_at(
-    serving: Option<&Serving>,
+    serving: Option<&Leaf>,
     current: &Authority,
     trust: &TrustHistory,
     now: Timestamp,
@@ -97,7 +94,7 @@ fn a_leaf_is_renewed_between_three_fifths_and_two_thirds_of_its_life() {
     let mut renewals = Vec::new();
     for _ in 0..20 {
         let serving = serving(&ca);
-        let renewal = serving.renewal();
+        let renewal = renewal(&serving);
         assert!(renewal >= now() + DAY * 3 / 5 - SECOND, "{renewal}");
         assert!(renewal <= now() + DAY * 2 / 3, "{renewal}");
         // Also while the configuration cannot be seen: it is the authority that was in force.
@@ -115,7 +112,7 @@ fn a_leaf_is_renewed_between_three_fifths_and_two_thirds_of_its_life() {
 fn a_leaf_that_ends_with_its_authority_is_not_renewed_for_nothing() {
     let ca = authority(DAY);
     let serving = serving(&ca);
-    assert_eq!(serving.leaf.expires, ca.certificate().expires());
+    assert_eq!(serving.expires, ca.certificate().expires());
     let before_the_end = now() + DAY - SECOND;
     assert!(!is_due_at(
         Some(&serving),
@@ -141,7 +138,7 @@ fn a_leaf_of_another_authority_is_replaced_once_the_new_one_is_in_force_for_the_
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
     let due = |trust: &TrustHistory, at| is_due_at(Some(&serving), &new, trust, at);
-    let late = serving.renewal();
+    let late = renewal(&serving);
     for early in [TrustHistory::default(), trust(&new, OVERLAP - SECOND)] {
         assert!(!due(&early, now()));
         assert!(!due(&early, late), "not even where renewal is due");
@@ -153,7 +150,7 @@ fn a_leaf_of_another_authority_is_replaced_once_the_new_one_is_in_force_for_the_
 fn a_leaf_that_has_ended_does_not_wait_where_its_authority_is_trusted_no_more() {
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
-    let end = serving.leaf.expires;
+    let end = serving.expires;
     let seen = trust(&new, Duration::ZERO);
     assert!(!is_due_at(Some(&serving), &new, &seen, end - SECOND));
     assert!(is_due_at(Some(&serving), &new, &seen, end));
@@ -180,7 +177,7 @@ fn until_the_new_authority_is_in_force_the_one_before_renews_for_as_long_as_it_i
         signer.map(|(authority, lifetime)| (authority.clone(), lifetime))
     };
     let (early, seen) = (trust(&new, OVERLAP - SECOND), trust(&new, OVERLAP));
-    let renewal = serving.renewal();
+    let renewal = renewal(&serving);
     assert_eq!(at(&early, renewal - SECOND), None);
     let rest = Duration::try_from(until.duration_since(renewal)).unwrap();
     assert_eq!(at(&early, renewal), Some((old.clone(), rest)));
@@ -203,8 +200,8 @@ fn a_leaf_that_is_not_good_yet_by_a_clock_that_was_put_back_is_replaced() {
 #[test]
 fn t4_no_key_is_shown_for_debugging() {
     let serving = serving(&authority(DAY));
-    let shown = format!("{serving:?} {:?}", serving.issued());
-    let key = serving.leaf.key_pem();
+    let shown = format!("{serving:?}");
+    let key = serving.key_pem();
     let line = key.lines().nth(1).unwrap();
     assert!(
         !shown.contains(line) && !shown.contains("PRIVATE"),

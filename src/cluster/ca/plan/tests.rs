@@ -32,7 +32,7 @@ fn trust(authority: &Authority, time: Duration) -> TrustHistory {
             "clientConfig": {"caBundle": bundle}})
     };
     let configuration = json!({"webhooks": [webhook(ENFORCE_WEBHOOK), webhook(AUDIT_WEBHOOK)]});
-    let live = WebhookBundles::of(&serde_json::from_value(configuration).unwrap());
+    let live = WebhookBundles::of(Some(&serde_json::from_value(configuration).unwrap()));
     let (mut trust, start) = (TrustHistory::default(), Instant::now());
     trust.note(&live, start);
     trust.note(&live, start + time);
@@ -146,7 +146,7 @@ fn previous_authorities_are_trusted_until_the_last_leaf_of_theirs_has_ended() {
 }
 
 #[test]
-fn a_previous_authority_that_has_ended_is_discarded_whatever_the_date_says() {
+fn a_previous_authority_that_has_expired_is_discarded_before_its_date() {
     let (current, previous) = (authority(now()), authority(now() - CA + DAY));
     for until in [None, Some(now() + CA)] {
         let content = with_previous(&current, &previous, until);
@@ -200,7 +200,7 @@ fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
 }
 
 #[test]
-fn a_next_that_has_ended_or_is_not_good_yet_is_published_anew() {
+fn a_next_authority_that_is_not_valid_is_replaced() {
     let current = authority(now());
     for bad in [authority(now() - CA), authority(now() + DAY)] {
         let (content, steps) = settled(with_next(&current, &bad), now());
@@ -231,7 +231,7 @@ fn trusted_authorities_stay_trusted_when_the_current_one_is_lost() {
 }
 
 #[test]
-fn the_authority_of_a_leaf_in_use_is_kept_where_somebody_took_it_out() {
+fn the_authority_of_a_leaf_in_use_is_kept_after_another_client_removed_it() {
     let (own, other) = (authority(now()), authority(now()));
     let in_use = [own.certificate().clone()];
     let (content, steps) = settled_with(with(&other), now(), &in_use, &TrustHistory::default());
@@ -273,7 +273,7 @@ fn an_authority_that_has_ended_is_not_kept() {
 }
 
 #[test]
-fn a_clock_that_jumps_to_and_fro_comes_to_rest_each_time_and_loses_no_authority_in_use() {
+fn a_clock_that_jumps_back_and_forth_settles_each_time_and_loses_no_authority_in_use() {
     let own = authority(now());
     let in_use = [own.certificate().clone()];
     let mut content = with(&own);

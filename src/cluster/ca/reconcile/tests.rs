@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
 
-async fn said(secret: Option<u16>, is_trusted: bool) -> Option<String> {
+async fn report(secret: Option<u16>, is_trusted: bool) -> Option<String> {
     let made = Authority::make("drydock CA", Timestamp::now(), Duration::from_secs(3600));
     let authority = made.unwrap();
     let encode = |text: &str| STANDARD.encode(text);
@@ -45,9 +45,9 @@ async fn said(secret: Option<u16>, is_trusted: bool) -> Option<String> {
 
 #[tokio::test]
 async fn a_leftover_secret_is_reported_with_how_and_when_to_delete_it() {
-    let trusted = said(None, true).await.unwrap();
+    let trusted = report(None, true).await.unwrap();
     assert!(trusted.contains("still trusts it"), "{trusted}");
-    let other = said(None, false).await.unwrap();
+    let other = report(None, false).await.unwrap();
     assert!(other.contains("does not trust it any more"), "{other}");
     for text in [trusted, other] {
         assert!(
@@ -59,7 +59,7 @@ async fn a_leftover_secret_is_reported_with_how_and_when_to_delete_it() {
 }
 
 #[tokio::test]
-async fn where_there_is_none_or_it_cannot_be_seen_nothing_is_said() {
-    assert_eq!(said(Some(404), false).await, None);
-    assert_eq!(said(Some(403), false).await, None);
+async fn a_secret_that_is_missing_or_forbidden_is_not_reported() {
+    assert_eq!(report(Some(404), false).await, None);
+    assert_eq!(report(Some(403), false).await, None);
 }

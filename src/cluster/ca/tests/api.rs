@@ -1,6 +1,6 @@
 //! The API server in memory: one Secret, one webhook configuration, versions, conflicts, time.
 
-use super::{Issued, MINUTE, Now, OVERLAP};
+use super::{Leaf, MINUTE, Now, OVERLAP};
 use crate::names::{AUDIT_WEBHOOK, CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE};
 use crate::pki::authority::CaCertificate;
 use axum::http::{Method, Request, Response};
@@ -36,7 +36,7 @@ pub(super) struct World {
     taken: [bool; 2],
     /// What drydock wrote, and when.
     written: Vec<(Duration, BTreeSet<String>)>,
-    serving: Vec<Option<watch::Receiver<Option<Issued>>>>,
+    serving: Vec<Option<watch::Receiver<Option<Leaf>>>>,
     authorities: BTreeSet<String>,
 }
 
@@ -86,7 +86,7 @@ impl World {
         self.passed < self.away_until
     }
 
-    pub(super) fn serve(&mut self, number: usize, issued: Option<watch::Receiver<Option<Issued>>>) {
+    pub(super) fn serve(&mut self, number: usize, issued: Option<watch::Receiver<Option<Leaf>>>) {
         self.serving
             .resize(self.serving.len().max(number + 1), None);
         self.serving[number] = issued;
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    fn issued(&self) -> impl Iterator<Item = Issued> {
+    fn issued(&self) -> impl Iterator<Item = Leaf> {
         let receivers = self.serving.iter().flatten();
         receivers.filter_map(|receiver| receiver.borrow().clone())
     }
@@ -157,10 +157,7 @@ impl World {
     pub(super) fn check(&mut self, step: usize) {
         let now = self.now().wall;
         for issued in self.issued() {
-            assert!(
-                now < issued.leaf.expires,
-                "step {step}: {issued:?} at {now}"
-            );
+            assert!(now < issued.expires, "step {step}: {issued:?} at {now}");
         }
         if !self.is_away() {
             assert_eq!(self.issued().count(), self.serving.len(), "step {step}");
@@ -172,21 +169,21 @@ impl World {
 
     fn check_trust(&self, trusted: &BTreeSet<String>) {
         let now = self.now().wall;
-        for issued in self.issued().filter(|issued| now < issued.leaf.expires) {
+        for issued in self.issued().filter(|issued| now < issued.expires) {
             assert!(
-                trusted.contains(&issued.authority),
+                trusted.contains(issued.authority.certificate().name()),
                 "{issued:?} is not trusted at {now}: {trusted:?}"
             );
         }
     }
 
     /// API servers see a configuration late: who changes its authority has given them time.
-    pub(super) fn check_change(&self, before: Option<&Issued>, now: Option<&Issued>) {
+    pub(super) fn check_change(&self, before: Option<&Leaf>, now: Option<&Leaf>) {
         let (Some(before), Some(now)) = (before, now) else {
             assert!(before.is_none(), "what is served is not taken back");
             return;
         };
-        let has_expired = before.leaf.expires <= self.now().wall;
+        let has_expired = before.expires <= self.now().wall;
         if before.authority == now.authority || has_expired {
             return;
         }
@@ -194,7 +191,7 @@ impl World {
         let seen = self.written.iter().rposition(|(at, _)| *at <= late);
         for (at, trusted) in &self.written[seen.unwrap_or_default()..] {
             assert!(
-                trusted.contains(&now.authority),
+                trusted.contains(now.authority.certificate().name()),
                 "{now:?} is served {:?} after it was not trusted",
                 self.passed - *at
             );

@@ -34,7 +34,7 @@ fn a_failure_is_retried_soon_and_then_less_and_less_often() {
 }
 
 #[test]
-fn writing_in_turn_with_somebody_else_becomes_slow_and_is_forgiven() {
+fn writes_that_alternate_with_another_writer_slow_down_and_recover() {
     let mut backoff = Backoff::new(INTERVAL);
     for _ in 0..30 {
         backoff.after(Outcome::Wrote);

@@ -88,7 +88,7 @@ async fn f5_a_replica_that_begins_serves_of_the_next_authority_where_the_current
 
 /// The date by which an old Secret's authorities are over is as old.
 #[tokio::test]
-async fn f5_the_date_of_an_old_secret_that_is_put_back_takes_nothing_from_those_who_serve() {
+async fn f5_the_date_of_a_restored_secret_removes_no_authority_in_use() {
     let happenings = [
         (8, EmptySecret),
         (11, DeleteSecret),

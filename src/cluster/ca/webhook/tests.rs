@@ -26,7 +26,7 @@ fn configuration(webhooks: &[(&str, &str)]) -> WebhookBundles {
     let configuration = serde_json::from_value(json!({
         "metadata": {"name": NAME, "resourceVersion": "7"}, "webhooks": webhooks,
     }));
-    WebhookBundles::of(&configuration.unwrap())
+    WebhookBundles::of(Some(&configuration.unwrap()))
 }
 
 fn both(bundle: &str) -> WebhookBundles {
@@ -70,7 +70,7 @@ fn a_patch_names_both_webhooks_nothing_but_their_bundles_and_the_version_that_wa
 }
 
 #[test]
-fn an_authority_is_trusted_since_all_webhooks_were_first_seen_with_it() {
+fn an_authority_is_trusted_since_all_webhooks_have_it() {
     let (one, other) = (authority(), authority());
     let two = [one.pem(), other.pem()].concat();
     let mut trust = TrustHistory::default();
@@ -88,7 +88,7 @@ fn an_authority_is_trusted_since_all_webhooks_were_first_seen_with_it() {
 }
 
 #[test]
-fn an_authority_that_was_away_begins_anew() {
+fn an_authority_that_was_removed_starts_from_zero() {
     let one = authority();
     let mut trust = TrustHistory::default();
     let start = Instant::now();

@@ -100,7 +100,7 @@ async fn a_failure_is_no_answer_and_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_goes_on_where_the_first_that_asked_is_gone() {
+async fn a_read_continues_after_the_review_that_began_it_is_dropped() {
     let recorder = Recorder::default();
     let reads = reads(&recorder, found);
     drop(reads.read(&name("ci")));
@@ -109,7 +109,7 @@ async fn a_read_goes_on_where_the_first_that_asked_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_is_bounded() {
+async fn the_number_of_kept_answers_is_bounded() {
     let recorder = Recorder::default();
     let reads = reads(&recorder, found);
     for number in 0..2 * KEPT {

@@ -1,7 +1,8 @@
 //! Two replicas at one API server in memory, for longer than the same status is held back. The
 //! clock is paused.
 
-use super::run_by;
+use super::run;
+use crate::cluster::clock::{Clock, Now};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
@@ -75,7 +76,7 @@ fn policy(name: &str, priority: i32, ip: &str) -> (String, Value) {
 
 /// Two writers that do not agree would write without end, at each retry.
 #[tokio::test(start_paused = true)]
-async fn replicas_whose_clocks_differ_agree_about_the_status_of_policies_and_come_to_rest() {
+async fn replicas_with_different_clocks_agree_about_the_status_of_policies() {
     let policies = [
         policy("first", 100, "10.0.0.1"),
         policy("loses", 0, "10.0.0.2"),
@@ -100,12 +101,17 @@ async fn replicas_whose_clocks_differ_agree_about_the_status_of_policies_and_com
     );
     let mut running = Vec::new();
     for wrong_by in [0, 3600] {
-        let clock = move || began.1 + began.0.elapsed() + Duration::from_secs(wrong_by);
+        let now = move || Now {
+            wall: began.1 + began.0.elapsed() + Duration::from_secs(wrong_by),
+            steady: std::time::Instant::now(),
+        };
+        let metrics = Arc::new(Metrics::new());
+        let clock = Clock::new(now, metrics.clone());
         let stored = stored.clone();
         let client = recorder
             .client_with_bodies(move |line, body| stored.lock().unwrap().answer(line, body));
         let (published, set) = watch::channel(None);
-        let work = run_by(Box::new(clock), client, published, Arc::new(Metrics::new()));
+        let work = run(client, clock, published, metrics);
         running.push((tokio::spawn(work), set));
     }
     tokio::time::sleep(SETTLED).await;

@@ -51,7 +51,7 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
     let message = "from.ingress of ingress/cicd/web has no hostnameSuffixes, so only hostnames are taken that were taken before; add it. hostnames of the rules of ingress/cicd/web are not taken, because they were not taken before: github.com, x.b.lan";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
-        said("False", "NoSuffixes", message)
+        state("False", "NoSuffixes", message)
     );
 
     let mut restarted = Store::default();
@@ -107,7 +107,7 @@ fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
 }
 
 #[test]
-fn h7_a_policy_without_suffixes_and_without_a_record_takes_nothing_and_says_so() {
+fn h7_a_policy_without_suffixes_and_without_a_record_takes_nothing_and_reports_it() {
     let mut store = Store::default();
     store.put(without_suffixes(&[]));
     store.put(object("b", "v", 1, FIXED));

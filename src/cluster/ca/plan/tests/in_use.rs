@@ -23,7 +23,7 @@ fn bundles(trusted: &[&Authority]) -> WebhookBundles {
         "name": ENFORCE_WEBHOOK, "admissionReviewVersions": [], "sideEffects": "None",
         "clientConfig": {"caBundle": bundle},
     }]});
-    WebhookBundles::of(&serde_json::from_value(configuration).unwrap())
+    WebhookBundles::of(Some(&serde_json::from_value(configuration).unwrap()))
 }
 
 /// What replicas wrote last so many seconds ago.
@@ -113,7 +113,7 @@ fn an_authority_that_is_over_is_not_in_use_even_if_the_secret_is_gone() {
 }
 
 #[test]
-fn who_has_just_begun_believes_a_secret_that_holds_all_that_the_webhooks_trust() {
+fn a_new_replica_accepts_a_secret_that_has_every_authority_of_the_webhooks() {
     let [current, old, other] = [(); 3].map(|()| authority());
     let secret = content(&current, &[&old], 5);
     let evidence = |bundles| Evidence {

@@ -1,0 +1,85 @@
+//! Limits for clients: the flags of `drydock serve`.
+
+use clap::Args;
+use std::time::Duration;
+
+/// Limits for clients.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    // The API server accepts 3 MiB, and adds managedFields and the old object.
+    /// Maximum size of a request's body
+    #[arg(long = "max-body-bytes", value_name = "BYTES", default_value_t = 8 << 20, value_parser = at_least_one)]
+    pub body: usize,
+
+    /// Time for a request's body
+    #[arg(long = "body-seconds", value_name = "SECONDS", default_value = "10", value_parser = positive_seconds)]
+    pub body_time: Duration,
+
+    /// Time for a request's headers, from their first byte
+    #[arg(long = "header-seconds", value_name = "SECONDS", default_value = "5", value_parser = positive_seconds)]
+    pub header_time: Duration,
+
+    /// Time for a TLS handshake
+    #[arg(long = "handshake-seconds", value_name = "SECONDS", default_value = "5", value_parser = positive_seconds)]
+    pub handshake_time: Duration,
+
+    // The API server closes an idle connection after 90 s; a shorter limit races with it.
+    /// Time between two requests of a connection; keep it above the API server's 90 s
+    #[arg(long = "idle-seconds", value_name = "SECONDS", default_value = "150", value_parser = positive_seconds)]
+    pub idle_time: Duration,
+
+    // About 100 MiB with every connection in the middle of a body. The Deployment has 128.
+    /// Maximum size of all bodies and unsent responses together; beyond it the largest is evicted
+    #[arg(long = "max-body-memory-bytes", value_name = "BYTES", default_value_t = 32 << 20, value_parser = at_least_one)]
+    pub body_memory: usize,
+
+    /// Maximum number of connections; beyond it the one nearest its time limit is evicted
+    #[arg(long = "max-connections", value_name = "NUMBER", default_value_t = 1024, value_parser = at_least_one)]
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    /// The limits without flags.
+    fn default() -> Self {
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            limits: Limits,
+        }
+        let flags = <Flags as clap::Parser>::parse_from([""]);
+        flags.limits
+    }
+}
+
+/// A longer time is most likely a wrong unit.
+const LONGEST: f64 = 24.0 * 60.0 * 60.0;
+
+/// Reads a time from a flag.
+///
+/// # Errors
+/// If it is not a number of seconds: a sentence.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("give a number of seconds between 0 and 86400, as in 5 or 0.5".to_owned()),
+    }
+}
+
+/// Reads a time that is not zero from a flag.
+///
+/// # Errors
+/// If it is not a number of seconds, or too small: a sentence.
+pub fn positive_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        time if time < Duration::from_millis(1) => Err("give at least 0.001 seconds".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("give a whole number of at least 1".to_owned()),
+    }
+}
