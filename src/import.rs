@@ -44,7 +44,7 @@ pub use report::{Report, ReportFormat};
 
 use finder::{Reading, Source};
 use finding::{Finding, Group, Want};
-use located::Span;
+use located::{Node, Span};
 use printable::{Kind, Printable, Sentence, say};
 use runner::Runner;
 use std::collections::BTreeSet;
@@ -102,7 +102,11 @@ pub fn import(inputs: &[Input<'_>]) -> Outcome {
         policies.clear();
         findings.retain(|finding| finding.group == Group::Error);
     } else if policies.is_empty() {
-        report.summary = "nothing to import: no runner here asks for what a policy can do";
+        let asks = runners.iter().any(|runner| !runner.read.wants.is_empty());
+        report.summary = match asks {
+            true => "nothing to import: no policy can select the pods of these runners",
+            false => "nothing to import: no runner here asks for what a policy can do",
+        };
     } else {
         report.diff = diffs.render();
         report.next = commands(&runners);
@@ -168,7 +172,10 @@ fn runners(reading: &Reading, findings: &mut Vec<Finding>) -> Vec<Runner> {
                 .is_some_and(|file| file.is_stdin);
             runner.is_generated |= is_stdin || !source.lasts();
             // The file decides, then the manager's variable, then the release.
-            if node.find(&["kubernetes", "namespace"]).is_none() {
+            let namespace = node.find(&["kubernetes", "namespace"]);
+            // A template that decides it is most often the release's.
+            runner.has_other_namespaces |= namespace.is_some_and(Node::is_unknown);
+            if namespace.is_none_or(Node::is_unknown) {
                 let name = variable("KUBERNETES_NAMESPACE");
                 let name = name.and_then(|name| Printable::new(Kind::Object, name));
                 let release = source.namespace.clone().filter(|_| source.is_template);
@@ -226,20 +233,13 @@ fn files(reading: &Reading, findings: &mut Vec<Finding>) {
 
 /// Lines that have a credential.
 fn credentials<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeSet<u32> {
-    const KEYS: [&str; 8] = [
-        "token",
-        "bearer_token",
-        "runnertoken",
-        "runnerregistrationtoken",
-        "accesskey",
-        "secretkey",
-        "sentry_dsn",
-        "accountkey",
-    ];
+    const KEYS: &str = "token bearer_token runnertoken runnerregistrationtoken accesskey secretkey sentry_dsn accountkey";
     let mut lines = BTreeSet::new();
     for node in sources.flat_map(|source| source.config.iter().chain(&source.values)) {
         node.each_entry(&mut |entry| {
-            let is_key = KEYS.iter().any(|key| entry.key.eq_ignore_ascii_case(key));
+            let is_key = KEYS
+                .split(' ')
+                .any(|key| entry.key.eq_ignore_ascii_case(key));
             if is_key && entry.node.as_text().is_some_and(|text| !text.is_empty()) {
                 lines.insert(entry.node.span.line);
             }

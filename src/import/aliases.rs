@@ -105,12 +105,14 @@ pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
             left.insert(problem.unwrap_or("the entry has no hostnames"), Vec::new());
         }
         let ip = entry.text_at("ip").map(str::trim).unwrap_or_default();
-        let ip = Printable::or_hidden(Kind::Address, ip);
+        let ip = Printable::new(Kind::Address, ip);
         for (why, names) in left {
             let is_daemon = names.iter().any(|name| name.as_str() == "docker");
-            let what = match names.is_empty() {
-                true => say!("{} ({})", why, ip),
-                false => say!("{} ({}): {}", Sentence::list(&names), ip, why),
+            let what = match (names.is_empty(), &ip) {
+                (true, None) => say!("{}", why),
+                (true, Some(ip)) => say!("{} ({})", why, ip),
+                (false, None) => say!("{}: {}", Sentence::list(&names), why),
+                (false, Some(ip)) => say!("{} ({}): {}", Sentence::list(&names), ip, why),
             };
             let message = match facts.dind_service.filter(|_| is_daemon) {
                 Some((service, _)) => messages::alias_of_dind(what, service.span.line),

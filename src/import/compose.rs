@@ -223,7 +223,7 @@ impl<'r> Cluster<'r> {
                 continue;
             };
             let values = Sentence::list(items.iter().map(value));
-            let todo = Sentence::list(items.iter().map(todo));
+            let todo = Sentence::joined(items.iter().map(todo), "; ");
             let finding = messages::two_values(first.subject(), values).with_todo(todo);
             let places = items.iter().map(|(_, want, _)| want.place.clone());
             findings.push(places.fold(finding, Finding::at));
@@ -244,8 +244,8 @@ impl<'r> Cluster<'r> {
                 let is_told = |item: &Item| self.conflicting.contains(&item.slot());
                 for (item, fate) in fates.iter().filter(|(item, _)| !is_told(item)) {
                     if let Err(why) = fate {
-                        let message =
-                            messages::not_selectable(item.subject(), &item.shown, label, why);
+                        let what = told(&[item], &Sentence::default());
+                        let message = messages::not_selectable(what, label, why);
                         findings.push(message.at(want.place.clone()));
                     }
                 }

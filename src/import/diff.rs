@@ -110,59 +110,63 @@ impl<'f> Diffs<'f> {
 
 fn hunks(file: &File, edits: &[(usize, &Edit)], text: &mut String) {
     let lines: Vec<&str> = file.text.split_inclusive('\n').collect();
+    let part = |from: usize, to: usize| lines.get(from..to).unwrap_or_default();
     let is_shown = |line: &&&str| is_showable(line);
+    // Changes that are near each other are one hunk, if what is between them may be shown.
+    let is_near = |(_, one): &(usize, &Edit), (next, _): &(usize, &Edit)| {
+        let between = part(one.end, *next);
+        between.len() <= 2 * CONTEXT && between.iter().all(|line| is_showable(line))
+    };
+    let hunks: Vec<&[(usize, &Edit)]> = edits.chunk_by(is_near).collect();
+    let end_of = |hunk: &[(usize, &Edit)]| hunk.last().map_or(0, |(_, edit)| edit.end);
+    let start_of = |hunk: &[(usize, &Edit)]| hunk.first().map_or(0, |(start, _)| *start);
     let mut moved: isize = 0;
     // Behind the line with the byte order mark, which the text does not have.
     let mut floor = usize::from(file.encoding == Encoding::Marked);
-    for (number, (start, edit)) in edits.iter().enumerate() {
-        let (start, end) = (*start, edit.end);
-        let next = edits.get(number + 1).map_or(lines.len(), |(next, _)| *next);
-        // Half of what is between two changes belongs to each.
-        let ceiling = if next < lines.len() {
-            end + (next - end) / 2
-        } else {
-            next
-        };
-        let before = lines.get(floor..start).unwrap_or_default();
-        let after = lines.get(end..ceiling).unwrap_or_default();
-        let count = before
-            .iter()
-            .rev()
-            .take(CONTEXT)
-            .take_while(is_shown)
-            .count();
-        let behind = after.iter().take(CONTEXT).take_while(is_shown).count();
+    for (number, hunk) in hunks.iter().enumerate() {
+        let (start, end) = (start_of(hunk), end_of(hunk));
+        let next = hunks.get(number + 1).map(|next| start_of(next));
+        // Half of what is between two hunks belongs to each.
+        let ceiling = next.map_or(lines.len(), |next| end + (next - end) / 2);
+        let before = part(floor, start).iter().rev().take(CONTEXT);
+        let before = before.take_while(is_shown).count();
+        let after = part(end, ceiling).iter().take(CONTEXT);
+        let after = after.take_while(is_shown).count();
         // patch takes a hunk with less context on one side for one at an end of the file.
-        let context = count.min(behind);
-        let (old, new) = (
-            end - start + 2 * context,
-            usize::from(edit.with.is_some()) + 2 * context,
-        );
-        let first = start - context;
-        // A side without lines is named by the line before it.
-        let position = |count: usize, at: usize| if count == 0 { at } else { at + 1 };
-        let _ = writeln!(
-            text,
-            "@@ -{},{old} +{},{new} @@",
-            position(old, first),
-            position(new, first.saturating_add_signed(moved)),
-        );
+        let is_at_end = end + after == lines.len() && after <= before;
+        let is_at_start = start == before && before <= after;
+        let least = before.min(after);
+        let (before, after) = match is_at_end || is_at_start {
+            true => (before, after),
+            false => (least, least),
+        };
+        let mut body = String::new();
         let mut push = |sign: char, lines: &[&str]| {
             for line in lines {
-                text.push(sign);
-                text.push_str(line);
+                body.push(sign);
+                body.push_str(line);
                 if !line.ends_with('\n') {
-                    text.push_str("\n\\ No newline at end of file\n");
+                    body.push_str("\n\\ No newline at end of file\n");
                 }
             }
         };
-        push(' ', lines.get(first..start).unwrap_or_default());
-        push('-', lines.get(start..end).unwrap_or_default());
-        push(
-            '+',
-            &edit.with.iter().map(String::as_str).collect::<Vec<_>>(),
-        );
-        push(' ', lines.get(end..end + context).unwrap_or_default());
+        let first = start - before;
+        let (mut at, mut new) = (first, before + after);
+        for (start, edit) in *hunk {
+            let added: Vec<&str> = edit.with.iter().map(String::as_str).collect();
+            push(' ', part(at, *start));
+            push('-', part(*start, edit.end));
+            push('+', &added);
+            new += added.len() + start.saturating_sub(at.max(first + before));
+            at = edit.end;
+        }
+        push(' ', part(end, end + after));
+        let old = end + after - first;
+        // A side without lines is named by the line before it.
+        let position = |count: usize, at: usize| if count == 0 { at } else { at + 1 };
+        let new_first = first.saturating_add_signed(moved);
+        let (from, to) = (position(old, first), position(new, new_first));
+        let _ = write!(text, "@@ -{from},{old} +{to},{new} @@\n{body}");
         moved += new.cast_signed() - old.cast_signed();
         floor = ceiling;
     }

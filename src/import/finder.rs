@@ -47,12 +47,7 @@ const OWN_CLUSTER: [&str; 2] = ["https://kubernetes.default.svc", "in-cluster"];
 /// Objects that have pods of a runner's manager.
 const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Pod"];
 /// What marks values of the runner's chart.
-const CHART_KEYS: [&str; 4] = [
-    "runners",
-    "gitlabUrl",
-    "runnerToken",
-    "runnerRegistrationToken",
-];
+const CHART_KEYS: &str = "runners gitlabUrl runnerToken runnerRegistrationToken";
 /// How deep values may lie in objects and in values of other charts and tools.
 const DEEPEST: usize = 24;
 
@@ -330,9 +325,9 @@ pub(super) fn host(url: &str) -> &str {
 }
 
 fn is_chart(node: &Node) -> bool {
-    CHART_KEYS.iter().any(|key| {
+    CHART_KEYS.split(' ').any(|key| {
         let value = node.at(key);
-        value.is_some_and(|value| *key != "runners" || value.is_table())
+        value.is_some_and(|value| key != "runners" || value.is_table())
     })
 }
 

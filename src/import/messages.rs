@@ -247,7 +247,7 @@ messages! {
 messages! {
     taken(what, word, policies, shared) Taken: "{what} → {word} {policies}{shared}", "";
     two_values(subject, values) Conflict: "{subject} is {values}", "";
-    not_selectable(subject, value, label, why) NotTaken:
-        "{subject} ({value}): only {label} has it, and no policy can select its pods: {why}",
+    not_selectable(what, label, why) NotTaken:
+        "{what}: only {label} has it, and no policy can select its pods: {why}",
         "then import again; until then leave the line";
 }

@@ -34,24 +34,7 @@ pub(super) enum Kind {
 pub(super) struct Printable(String);
 
 /// How credentials begin, wherever somebody pasted one.
-const CREDENTIALS: [&str; 16] = [
-    "glrt-",
-    "glpat-",
-    "gldt-",
-    "glcbt-",
-    "glrtr-",
-    "gr1348941",
-    "squ_",
-    "sqp_",
-    "ghp_",
-    "github_pat_",
-    "akia",
-    "eyj",
-    "xoxb-",
-    "hvs.",
-    "-----begin",
-    "t3_",
-];
+const CREDENTIALS: &str = "glrt- glpat- gldt- glcbt- glrtr- gr1348941 squ_ sqp_ ghp_ github_pat_ akia eyj xoxb- hvs. -----begin t3_";
 
 impl Printable {
     /// Returns the text if it has the form of its kind and does not look like a credential.
@@ -78,13 +61,13 @@ impl Printable {
             }
         };
         let lower = text.trim_start().to_ascii_lowercase();
-        let is_credential = CREDENTIALS.iter().any(|begin| lower.starts_with(begin));
+        let is_credential = CREDENTIALS.split(' ').any(|begin| lower.starts_with(begin));
         (has_form && !is_credential).then(|| Self(text.to_owned()))
     }
 
     /// The same, with words in place of what may not be printed.
     pub(super) fn or_hidden(kind: Kind, text: &str) -> Self {
-        Self::new(kind, text).unwrap_or_else(|| Self("(not shown)".to_owned()))
+        Self::new(kind, text).unwrap_or_else(|| Self("(hidden)".to_owned()))
     }
 
     /// A text that is none of a file: an address that was parsed, or an argument of the user.
@@ -136,8 +119,12 @@ impl Sentence {
 
     /// Parts with commas between them.
     pub(super) fn list<T: Say>(parts: impl IntoIterator<Item = T>) -> Self {
+        Self::joined(parts, ", ")
+    }
+
+    pub(super) fn joined<T: Say>(parts: impl IntoIterator<Item = T>, with: &'static str) -> Self {
         let parts: Vec<String> = parts.into_iter().map(|part| part.to_string()).collect();
-        Self(parts.join(", "))
+        Self(parts.join(with))
     }
 
     pub(super) fn and(self, part: &impl Say) -> Self {

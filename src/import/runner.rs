@@ -10,18 +10,7 @@ use crate::core::crd::format;
 use std::collections::BTreeMap;
 
 /// Executors without pods.
-const OTHERS: [&str; 10] = [
-    "docker",
-    "shell",
-    "ssh",
-    "virtualbox",
-    "parallels",
-    "custom",
-    "docker+machine",
-    "docker-autoscaler",
-    "instance",
-    "docker-windows",
-];
+const OTHERS: &str = "docker shell ssh virtualbox parallels custom docker+machine docker-autoscaler instance docker-windows";
 
 /// A runner of the Kubernetes executor.
 pub(super) struct Runner {
@@ -101,16 +90,15 @@ pub(super) fn read(
         Some(executor) => executor.is_unknown() || executor.as_text() == Some("kubernetes"),
         None if source.is_template => true,
         None => {
-            let is_other = |name: &&str| node.at(name).is_some();
-            node.at("kubernetes").is_some() && !OTHERS.iter().any(is_other)
+            let is_other = |name: &str| node.at(name).is_some();
+            node.at("kubernetes").is_some() && !OTHERS.split(' ').any(is_other)
         }
     };
     if !is_kubernetes {
         let executor = executor.map(|executor| {
-            let known = OTHERS
-                .iter()
-                .find(|known| executor.as_text() == Some(known));
-            known.copied().unwrap_or("another one")
+            let mut known = OTHERS.split(' ');
+            let known = known.find(|known| executor.as_text() == Some(known));
+            known.unwrap_or("another one")
         });
         let message = messages::other_executor(label, executor.unwrap_or("none"));
         findings.push(message.at(Place {

@@ -95,16 +95,7 @@ const TABLES: &[(&str, &str)] = &[
 ];
 
 /// Keys of `[runners.docker]` that people write into `[runners.kubernetes]`.
-pub(super) const DOCKER: [&str; 8] = [
-    "tls_verify",
-    "extra_hosts",
-    "disable_entrypoint_overwrite",
-    "oom_kill_disable",
-    "disable_cache",
-    "shm_size",
-    "network_mode",
-    "volumes_from",
-];
+pub(super) const DOCKER: &str = "tls_verify extra_hosts disable_entrypoint_overwrite oom_kill_disable disable_cache shm_size network_mode volumes_from";
 
 /// Tables in which a key may have been meant, and how the runner calls them.
 pub(super) const ELSEWHERE: [(&str, &str); 3] = [

@@ -81,7 +81,8 @@ impl Understood {
         let mut elsewhere = ELSEWHERE.iter().filter(|(name, _)| *name != table);
         let elsewhere =
             elsewhere.find_map(|(name, words)| Some((*name, *words, field(name, &entry.key)?)));
-        let is_docker = DOCKER.contains(&entry.key.to_ascii_lowercase().as_str());
+        let is_key = |key: &str| key.eq_ignore_ascii_case(&entry.key);
+        let is_docker = DOCKER.split(' ').any(is_key);
         let key = Printable::or_hidden(Kind::Key, &entry.key);
         let todo = match (near, elsewhere) {
             (Some((name, _)), _) => say!("did you mean {}?", name),

@@ -48,11 +48,8 @@ const KINDS: [(&str, &str); 7] = [
 ];
 
 /// Limits of ephemeral storage that images in an emptyDir would count against.
-const LIMITS: [&str; 3] = [
-    "ephemeral_storage_limit",
-    "service_ephemeral_storage_limit",
-    "helper_ephemeral_storage_limit",
-];
+const LIMITS: &str =
+    "ephemeral_storage_limit service_ephemeral_storage_limit helper_ephemeral_storage_limit";
 
 pub(super) struct Volume<'n> {
     pub(super) kind: &'static str,
@@ -289,9 +286,8 @@ fn data(facts: &Facts<'_>, volume: &Volume<'_>) -> Fate {
         Some(size) => say!("{} of {}", word, size),
         None => say!("{}", word),
     };
-    let has_limit = LIMITS
-        .iter()
-        .any(|limit| facts.kubernetes.at(limit).is_some_and(Node::is_set));
+    let is_set = |limit: &str| facts.kubernetes.at(limit).is_some_and(Node::is_set);
+    let has_limit = LIMITS.split(' ').any(is_set);
     let removal = match has_limit {
         true => Removal::Keep(say!(
             "keep the line: in a pod with an ephemeral-storage limit drydock adds no emptyDir at the data path (V7), because images would count against the limit"

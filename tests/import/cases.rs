@@ -368,7 +368,7 @@ fn c29_names_of_services_never_become_the_clusters() {
     );
     it.assert_finding("notTakenOver", 29, &["localhost", "never"]);
     it.assert_finding("conflicts", 16, &["docker", "127.0.0.1", "10.30.0.5"]);
-    it.assert_comment(&["ip: 169.254.169.254", "metadata.google.internal"]);
+    it.assert_comment(&["169.254.169.254", "metadata.google.internal"]);
 }
 
 #[test]
