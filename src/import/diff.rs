@@ -135,10 +135,11 @@ fn hunks(file: &File, edits: &[(usize, &Edit)], text: &mut String) {
         // patch takes a hunk with less context on one side for one at an end of the file.
         let is_at_end = end + after == lines.len() && after <= before;
         let is_at_start = start == before && before <= after;
-        let least = before.min(after);
-        let (before, after) = match is_at_end || is_at_start {
-            true => (before, after),
-            false => (least, least),
+        let (before, after) = match before.min(after) {
+            _ if is_at_end || is_at_start => (before, after),
+            // git needs context behind a hunk, and patch forgives two lines more of it.
+            0 => (0, after.min(2)),
+            least => (least, least),
         };
         let mut body = String::new();
         let mut push = |sign: char, lines: &[&str]| {
@@ -175,6 +176,9 @@ fn hunks(file: &File, edits: &[(usize, &Edit)], text: &mut String) {
 /// Whether all of a line may be printed.
 fn is_showable(line: &str) -> bool {
     let (code, comment) = split_comment(line.trim());
+    if code.starts_with("{{") && code.ends_with("}}") && is_simple_template(code) {
+        return true;
+    }
     // A line of a list of hostnames is read as one of its own.
     let inner = code.strip_prefix("hostnames = [").unwrap_or(code);
     let list = format!("hostnames = [{}]", inner.trim_end_matches([',', ']', ' ']));
@@ -195,7 +199,7 @@ fn is_showable_value(key: &str, value: &DeValue<'_>) -> bool {
         DeValue::Array(items) => items
             .iter()
             .all(|item| is_showable_value(key, item.get_ref())),
-        DeValue::Boolean(_) => key == "read_only",
+        DeValue::Boolean(_) | DeValue::Integer(_) => true,
         DeValue::String(text) => {
             let is = |kind| Printable::new(kind, text).is_some();
             let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._/:".contains(char);
