@@ -4,7 +4,7 @@ use super::docker::Facts;
 use super::finding::{Finding, Item, Removal};
 use super::located::Entry;
 use super::messages;
-use super::printable::{Kind, Printable, say};
+use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Read;
 
 pub(super) const EFFECTS: [&str; 4] = ["NoSchedule", "PreferNoSchedule", "NoExecute", ""];
@@ -34,8 +34,10 @@ pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
                 }
                 Ok(item) => {
                     let is_cut = name == "node_tolerations" && entry.key.matches('=').count() > 1;
-                    let remark = say!("the runner takes the value up to the second = only");
-                    let remark = is_cut.then_some(remark).unwrap_or_default();
+                    let remark = match is_cut {
+                        true => say!("the runner takes the value up to the second = only"),
+                        false => Sentence::default(),
+                    };
                     read.want(&entry.node, item, keep(), remark);
                 }
                 Err(finding) => read.find(&entry.node, finding),

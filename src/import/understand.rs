@@ -149,10 +149,8 @@ impl Understood {
                 };
                 let ignored = messages::no_map(name, is).with_todo(todo);
                 self.ignored.push(ignored.at(node));
-                let map = (self.is_repaired)
-                    .then(|| as_map(node, name))
-                    .unwrap_or_default();
-                return node.with(Value::Table(map));
+                let map = as_map(node, name).filter(|_| self.is_repaired);
+                return node.with(Value::Table(map.collect()));
             }
             (_, Value::Unknown)
             | ("*", _)
@@ -209,12 +207,13 @@ fn called(node: &Node) -> &'static str {
 }
 
 /// A list as people write it in Kubernetes, as the map that the runner has for it.
-fn as_map(node: &Node, name: &str) -> Vec<Entry> {
-    let map = node.items().iter().filter_map(|item| {
+fn as_map<'n>(node: &'n Node, name: &str) -> impl Iterator<Item = Entry> + use<'n> {
+    let is_toleration = name == "node_tolerations";
+    node.items().iter().filter_map(move |item| {
         let key = item.text_at("key")?;
-        let (key, value) = match (name, item.text_at("value")) {
-            ("node_tolerations", Some(value)) => (format!("{key}={value}"), item.text_at("effect")),
-            ("node_tolerations", None) => (key.to_owned(), item.text_at("effect")),
+        let (key, value) = match (is_toleration, item.text_at("value")) {
+            (true, Some(value)) => (format!("{key}={value}"), item.text_at("effect")),
+            (true, None) => (key.to_owned(), item.text_at("effect")),
             _ => (key.to_owned(), Some(item.text_at("path")?)),
         };
         let value = Value::Text(value.unwrap_or_default().to_owned());
@@ -223,8 +222,7 @@ fn as_map(node: &Node, name: &str) -> Vec<Entry> {
             key_span: item.span,
             node: Node::new(value, item.span),
         })
-    });
-    map.collect()
+    })
 }
 
 /// How to write tolerations, without their values.
