@@ -207,13 +207,13 @@ impl Reading {
             .text_at("kind")
             .filter(|_| node.at("apiVersion").is_some());
         let source = kind.map_or_else(|| around.clone(), |kind| around.within(node, kind));
+        if let Some(kind) = WORKLOADS.into_iter().find(|kind| source.kind == *kind) {
+            self.managers.extend(Manager::of(node, kind, &source));
+            return;
+        }
         match source.kind.as_str() {
             "Secret" => {
                 self.findings.push(messages::secret().at(node));
-                return;
-            }
-            kind if WORKLOADS.contains(&kind) => {
-                self.managers.extend(Manager::of(node, kind, &source));
                 return;
             }
             "ConfigMap" => {}
@@ -232,6 +232,10 @@ impl Reading {
                 kind => source.kind == kind && entry.key.ends_with(end),
             };
             let holds = TEXTS.iter().find(is_it).map(|(.., holds)| *holds);
+            // Other tools have it under keys of their own.
+            let text = entry.node.as_text().unwrap_or_default().trim_start();
+            let is_config = text.starts_with("[[runners]]");
+            let holds = holds.or(is_config.then_some(Holds::Toml));
             let at = origin(&entry.node);
             match (holds, entry.node.as_text()) {
                 (Some(Holds::Values), Some(text)) => {
@@ -243,7 +247,8 @@ impl Reading {
                 }
                 (Some(Holds::Toml), Some(text)) => {
                     let mut source = source.clone();
-                    source.is_template = entry.key.contains("template");
+                    let is_map = source.kind == "ConfigMap";
+                    source.is_template = !is_map || entry.key.contains("template");
                     if let Some(mut config) = self.parse(text, at, toml::read) {
                         inherit(&mut config, &entry.node);
                         self.add(source, Some(config));

@@ -10,6 +10,7 @@ use super::printable::{Kind, Printable};
 /// A pod of a manager.
 pub(super) struct Manager {
     pub(super) spec: Node,
+    kind: &'static str,
     name: Printable,
     namespace: Printable,
 }
@@ -24,7 +25,7 @@ struct Mounted<'n> {
 
 impl Manager {
     /// The manager of an object with pods, if it is one.
-    pub(super) fn of(object: &Node, kind: &str, source: &Source) -> Option<Self> {
+    pub(super) fn of(object: &Node, kind: &'static str, source: &Source) -> Option<Self> {
         let spec = match kind {
             "Pod" => object.at("spec"),
             _ => object.find(&["spec", "template", "spec"]),
@@ -40,6 +41,7 @@ impl Manager {
         let namespace = source.namespace.clone();
         is_manager.then(|| Self {
             spec: spec.clone(),
+            kind,
             name: Printable::or_hidden(Kind::Name, name),
             namespace: namespace.unwrap_or_else(|| Printable::own("NAMESPACE")),
         })
@@ -90,16 +92,16 @@ impl Manager {
         let mut mounted = self.mounted();
         mounted.sort_by_key(|it| it.is_secret);
         let Some(it) = mounted.first() else {
-            return messages::manager_alone();
+            return messages::manager_alone(self.kind);
         };
         let (manager, namespace) = (&self.name, &self.namespace);
         let [object, volume] =
             [it.name, it.volume].map(|text| Printable::or_hidden(Kind::Name, text));
         let path = Printable::or_hidden(Kind::Path, it.path.unwrap_or("/etc/gitlab-runner"));
         if it.is_secret {
-            messages::manager_with_secret(manager, namespace, object, volume, path)
+            messages::manager_with_secret(self.kind, manager, namespace, object, volume, path)
         } else {
-            messages::manager_with_config_map(namespace, object, volume, path)
+            messages::manager_with_config_map(self.kind, namespace, object, volume, path)
         }
     }
 }

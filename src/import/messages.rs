@@ -69,13 +69,13 @@ messages! {
         "import what the runner has: {FROM_RUNNER}";
     no_runner() Error: "has no runner: neither [[runners]] nor values of the chart",
         "import what the runner has: {FROM_RUNNER}, or {FROM_HELM}";
-    manager_alone() Error: "is a pod of a runner's manager, and its settings for jobs are not in it",
+    manager_alone(kind) Error: "is a {kind} of a runner's manager, and its settings for jobs are not in it",
         "import what the runner has: {FROM_HELM}";
-    manager_with_secret(manager, namespace, secret, volume, path) Error:
-        "is a pod of a runner's manager; its settings for jobs are in Secret {namespace}/{secret} (volume \"{volume}\", mounted at {path})",
+    manager_with_secret(kind, manager, namespace, secret, volume, path) Error:
+        "is a {kind} of a runner's manager; its settings for jobs are in Secret {namespace}/{secret} (volume \"{volume}\", mounted at {path})",
         "import that file: kubectl -n {namespace} exec deploy/{manager} -- cat {path}/config.toml | drydock import -";
-    manager_with_config_map(namespace, map, volume, path) Error:
-        "is a pod of a runner's manager; its settings for jobs are in ConfigMap {namespace}/{map} (volume \"{volume}\", mounted at {path})",
+    manager_with_config_map(kind, namespace, map, volume, path) Error:
+        "is a {kind} of a runner's manager; its settings for jobs are in ConfigMap {namespace}/{map} (volume \"{volume}\", mounted at {path})",
         "import that: kubectl -n {namespace} get configmap {map} -o yaml | drydock import -";
     too_many_aliases(count) Error: "its aliases stand for more than {count} values", "write them out";
     too_deep(depth) Error: "is nested more than {depth} deep", "";
