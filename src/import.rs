@@ -6,26 +6,26 @@
 //!
 //! ```text
 //! bytes ─► text ─► yaml, toml (template masks) ─► located values
-//! located values ─► places ─► schema ─► runners
-//! runners ─► chart, aliases, volumes, patches ─► policy ─► YAML
-//!                                             └─► findings ─► report, diff
+//! located values ─► finder ─► understand (schema) ─► runners
+//! runners ─► aliases, volumes, scheduling, patches ─► compose ─► policy (YAML)
+//!                                                            └─► findings ─► report, diff
 //! ```
 //!
 //! It renders no template, looks nothing up in a cluster, and never reads a Secret. Nothing of a
-//! file is printed but what `printable` lets through.
+//! file is printed but what `printable` lets through; what is said of it is in `messages`.
 
 mod aliases;
+mod certificates;
 mod chart;
 mod compose;
 mod diff;
-mod dind;
-mod facts;
+mod docker;
 mod finder;
 mod finding;
 mod located;
 mod manager;
+mod messages;
 mod patches;
-mod places;
 mod policy;
 mod printable;
 mod registries;
@@ -33,8 +33,6 @@ mod report;
 mod runner;
 mod scheduling;
 mod schema;
-mod summary;
-mod taken;
 mod template;
 mod text;
 mod toml;
@@ -44,13 +42,14 @@ mod yaml;
 
 pub use report::{Report, ReportFormat};
 
-use compose::{Composed, compose};
-use finding::{Finding, Group, Place, Want};
-use located::Node;
-use places::File;
+use finder::{Reading, Source};
+use finding::{Finding, Group, Want};
+use located::{Node, Span};
 use printable::{Kind, Printable, Sentence, say};
 use runner::Runner;
-use text::Fault;
+use std::collections::BTreeSet;
+use text::Encoding;
+use understand::Understood;
 
 /// A file to import.
 #[derive(Clone, Copy, Debug)]
@@ -79,199 +78,208 @@ pub struct Outcome {
 /// half of them.
 #[must_use]
 pub fn import(inputs: &[Input<'_>]) -> Outcome {
+    let mut reading = Reading::default();
+    inputs.iter().for_each(|input| reading.read(input));
+    let mut findings = std::mem::take(&mut reading.findings);
+    let runners = runners(&reading, &mut findings);
+    charts(&reading, &runners, &mut findings);
+    let mut diffs = diff::Diffs::of(&reading.files);
+    let documents = compose::compose(&runners, &mut diffs, &mut findings);
+    let mut policies = policy::render(&documents);
+    // Whatever a file holds, `drydock check` takes what comes out.
+    let checked = (!policies.is_empty()).then(|| crate::core::policy::read("", &policies));
+    for error in checked.into_iter().flat_map(|checked| checked.errors) {
+        let field = error.problem.split(' ').next().unwrap_or_default();
+        let field = Printable::or_hidden(Kind::Key, field);
+        findings.push(messages::refused_policy(field).at(Span::file(0)));
+    }
     let mut report = Report {
-        files: inputs
-            .iter()
-            .map(|input| Printable::file(input.name))
-            .collect(),
+        files: reading.files.iter().map(|file| file.name.clone()).collect(),
         ..Report::default()
     };
-    let mut files = Vec::new();
-    for (index, input) in inputs.iter().enumerate() {
-        match finder::read(index, input) {
-            Ok(file) => files.push(file),
-            Err(faults) => report
-                .faults
-                .extend(faults.into_iter().map(|fault| (index, fault))),
-        }
-    }
-    let read = read(&files, &mut report);
-    let Composed {
-        documents,
-        written,
-        conflicts,
-        in_conflict,
-    } = compose(&read.runners);
-    let policies = policy::render(&documents);
-    if report.faults.is_empty() {
-        // Whatever a file holds, `drydock check` takes what comes out.
-        for error in crate::core::policy::read("the policies", &policies)
-            .errors
-            .iter()
-            .filter(|_| !policies.is_empty())
-        {
-            let field = error.problem.split(' ').next().unwrap_or_default();
-            let what = say!(
-                "makes a policy that drydock check refuses, at {}",
-                Printable::or_hidden(Kind::Key, field)
-            );
-            report.faults.push((
-                0,
-                Fault::file(
-                    what,
-                    say!("this is a bug of drydock; import its runners one by one"),
-                ),
-            ));
-        }
-    }
-    if !report.faults.is_empty() {
-        return Outcome {
-            policies: String::new(),
-            report,
-            is_complete: false,
+    let is_complete = findings.iter().all(|finding| finding.group != Group::Error);
+    if !is_complete {
+        policies.clear();
+        findings.retain(|finding| finding.group == Group::Error);
+    } else if policies.is_empty() {
+        let asks = runners.iter().any(|runner| !runner.read.wants.is_empty());
+        report.summary = match asks {
+            true => "nothing to import: no policy can select the pods of these runners",
+            false => "nothing to import: no runner here asks for what a policy can do",
         };
+    } else {
+        report.diff = diffs.render();
+        report.next = commands(&runners);
     }
-    report.findings.extend(conflicts);
-    of_charts(&files, &read, &mut report.findings);
-    let taken = taken::taken(&read.runners, &written, &in_conflict, &mut report.findings);
-    let removed = taken::diffs(&files, &taken, &mut report);
-    for (taken, is_removed) in taken.into_iter().zip(removed) {
-        report.findings.push(taken.finding(is_removed));
+    if is_complete {
+        files(&reading, &mut findings);
+        findings.sort();
+        findings.dedup();
     }
-    summary::finish(&files, &read.runners, !policies.is_empty(), &mut report);
+    report.findings = findings;
     Outcome {
         policies,
         report,
-        is_complete: true,
+        is_complete,
     }
 }
 
-/// What was read of all files.
-#[derive(Default)]
-struct Read {
-    runners: Vec<Runner>,
-    /// Of each runner: the file and the number of its source.
-    sources: Vec<(usize, usize)>,
-}
-
-fn read(files: &[File], report: &mut Report) -> Read {
-    let mut read = Read::default();
-    for file in files {
-        for (number, source) in file.sources.iter().enumerate() {
-            let Some(config) = &source.config else {
-                continue;
-            };
-            let understood = understand::understand(config, false);
-            if !understood.refused.is_empty() {
-                let last = say!("the runner refuses this file, so nothing of it is in force");
-                report.faults.extend(
-                    understood
-                        .refused
-                        .into_iter()
-                        .map(|fault| (source.file, fault)),
-                );
-                report.faults.push((
-                    source.file,
-                    Fault::file(last, say!("correct these lines and import again")),
-                ));
-                continue;
-            }
-            let meant =
-                (!understood.ignored.is_empty()).then(|| understand::understand(config, true).node);
-            let ignored = understood.ignored.into_iter().map(|ignored| Finding {
-                group: Group::NotTaken,
-                places: vec![Place {
-                    file: source.file,
-                    span: ignored.span,
-                    path: ignored.path,
-                }],
-                what: ignored.what,
-                todo: ignored.todo,
-            });
-            report.findings.extend(ignored);
-            let items = |node: &Node| {
-                node.at("runners")
-                    .map(Node::items)
-                    .unwrap_or_default()
-                    .to_vec()
-            };
-            let runners = items(&understood.node);
-            if let Some(second) = runners.get(1).filter(|_| source.is_template) {
-                let what = say!(
-                    "a registration template has exactly one [[runners]]; with two the runner does not register"
-                );
-                report.faults.push((
-                    source.file,
-                    Fault::at(second.span.line, second.span.column, what)
-                        .with(say!("make a release for each")),
-                ));
-                continue;
-            }
-            if runners.is_empty() {
-                report
-                    .faults
-                    .push((source.file, text::no_runner(Sentence::default())));
-            }
-            let meant = meant.as_ref().map(items).unwrap_or_default();
-            let variable = file.variable(source, "RUNNER_NAME");
-            let stable = source
-                .values
-                .as_ref()
-                .and_then(chart::stable_name)
-                .or(variable.as_deref());
-            for (index, node) in runners.iter().enumerate() {
-                let Some(mut runner) =
-                    runner::read(source, node, meant.get(index), stable, &mut report.findings)
-                else {
-                    continue;
-                };
-                runner.is_generated |= !source.lasts || file.is_stdin;
-                // The variable decides where the file does not, before the release's namespace.
-                if node.find(&["kubernetes", "namespace"]).is_none() {
-                    let name = file.variable(source, "KUBERNETES_NAMESPACE");
-                    let name = name.and_then(|name| Printable::new(Kind::Name, &name));
-                    runner.namespace.name = name.or(runner.namespace.name);
-                }
-                read.runners.push(runner);
-                read.sources.push((source.file, number));
-            }
+/// Reads the runners of all sources.
+fn runners(reading: &Reading, findings: &mut Vec<Finding>) -> Vec<Runner> {
+    let mut runners = Vec::new();
+    for (index, source) in reading.sources.iter().enumerate() {
+        let Some(config) = &source.config else {
+            continue;
+        };
+        let understood = Understood::of(config, false);
+        let nodes = understood.node.items_at("runners");
+        if !understood.refused.is_empty() {
+            findings.extend(understood.refused);
+            findings.push(messages::refused().at(Span::file(source.file)));
+            continue;
         }
-    }
-    read
-}
-
-fn of_charts(files: &[File], read: &Read, findings: &mut Vec<Finding>) {
-    for file in files {
-        let all: Vec<&Want> = read
-            .runners
+        match nodes.get(1) {
+            Some(second) if source.is_template => {
+                findings.push(messages::two_runners().at(second.span));
+            }
+            _ if nodes.is_empty() => {
+                findings.push(messages::no_runner().at(Span::file(source.file)));
+            }
+            _ => {}
+        }
+        let has_slips = !understood.ignored.is_empty();
+        let meant = has_slips.then(|| Understood::of(config, true).node);
+        let meant = meant.as_ref().map(|meant| meant.items_at("runners"));
+        findings.extend(understood.ignored);
+        let manager = reading
+            .managers
             .iter()
-            .flat_map(|runner| &runner.wants)
-            .collect();
-        for (number, source) in file.sources.iter().enumerate() {
-            let Some(values) = &source.values else {
+            .find(|manager| manager.mounts(source));
+        let variable = |name: &str| manager.and_then(|manager| manager.variable(name));
+        let values = source.values.as_ref();
+        let stable = values
+            .and_then(chart::stable_name)
+            .or_else(|| variable("RUNNER_NAME"));
+        for (number, node) in nodes.iter().enumerate() {
+            let meant = meant.and_then(|meant| meant.get(number));
+            let Some(mut runner) = runner::read(source, node, meant, stable, findings) else {
                 continue;
             };
-            let runners = read
-                .runners
-                .iter()
-                .zip(&read.sources)
-                .filter(|(_, at)| **at == (source.file, number));
-            let wants: Vec<&Want> = runners.flat_map(|(runner, _)| &runner.wants).collect();
-            let has_name = chart::stable_name(values).is_some();
-            chart::read(source, values, has_name, &wants, findings);
-        }
-        for manager in &file.managers {
-            let mut find = |group, places, what, todo| {
-                findings.push(Finding {
-                    group,
-                    places,
-                    what,
-                    todo,
-                })
-            };
-            if let Some(aliases) = manager.spec.at("hostAliases") {
-                chart::manager_aliases(manager.file, aliases, &all, &mut find);
+            runner.source = index;
+            let is_stdin = reading
+                .files
+                .get(source.file)
+                .is_some_and(|file| file.is_stdin);
+            runner.is_generated |= is_stdin || !source.lasts();
+            // The file decides, then the manager's variable, then the release.
+            let namespace = node.find(&["kubernetes", "namespace"]);
+            // A template that decides it is most often the release's.
+            runner.has_other_namespaces |= namespace.is_some_and(Node::is_unknown);
+            if namespace.is_none_or(Node::is_unknown) {
+                let name = variable("KUBERNETES_NAMESPACE");
+                let name = name.and_then(|name| Printable::new(Kind::Object, name));
+                let release = source.namespace.clone().filter(|_| source.is_template);
+                runner.namespace = name.or(release);
             }
+            runners.push(runner);
         }
     }
+    runners
+}
+
+/// Says what values of charts and pods of managers have that is not for jobs.
+fn charts(reading: &Reading, runners: &[Runner], findings: &mut Vec<Finding>) {
+    let wants = |is_it: &dyn Fn(&Runner) -> bool| -> Vec<&Want> {
+        let runners = runners.iter().filter(|runner| is_it(runner));
+        runners.flat_map(|runner| &runner.read.wants).collect()
+    };
+    for (index, source) in reading.sources.iter().enumerate() {
+        chart::read(source, &wants(&|runner| runner.source == index), findings);
+    }
+    for manager in &reading.managers {
+        if let Some(aliases) = manager.spec.at("hostAliases") {
+            chart::manager_aliases(aliases, aliases.into(), &wants(&|_| true), findings);
+        }
+    }
+}
+
+/// Adds what concerns whole files, and what depends on a condition of a template.
+fn files(reading: &Reading, findings: &mut Vec<Finding>) {
+    for finding in findings.iter_mut() {
+        let is_within = |span: Span| reading.conditional.iter().any(|lines| lines.has(span));
+        if finding.places.iter().any(|place| is_within(place.span)) {
+            let what = std::mem::take(&mut finding.what);
+            finding.what = what.and(&" (only if a condition of the template holds)");
+        }
+    }
+    for (index, file) in reading.files.iter().enumerate() {
+        let whole = Span::file(index);
+        let skipped = reading.skipped.iter().filter(|span| span.file == index);
+        if let Some(span) = skipped.copied().reduce(Span::with) {
+            findings.push(messages::template().at(span));
+        }
+        match file.encoding {
+            Encoding::Utf8 => {}
+            Encoding::Marked => findings.push(messages::byte_order_mark().at(whole)),
+            Encoding::Utf16 => findings.push(messages::utf16().at(whole)),
+        }
+        let of_file = |source: &&Source| source.file == index;
+        let lines = credentials(reading.sources.iter().filter(of_file));
+        if !lines.is_empty() {
+            findings.push(messages::credentials(Sentence::list(lines)).at(whole));
+        }
+    }
+}
+
+/// Lines that have a credential.
+fn credentials<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeSet<u32> {
+    const KEYS: &str = "token bearer_token runnertoken runnerregistrationtoken accesskey secretkey sentry_dsn accountkey";
+    let mut lines = BTreeSet::new();
+    for node in sources.flat_map(|source| source.config.iter().chain(&source.values)) {
+        node.each_entry(&mut |entry| {
+            let is_key = KEYS
+                .split(' ')
+                .any(|key| entry.key.eq_ignore_ascii_case(key));
+            if is_key && entry.node.as_text().is_some_and(|text| !text.is_empty()) {
+                lines.insert(entry.node.span.line);
+            }
+        });
+    }
+    lines
+}
+
+/// Check, apply and label, in this order.
+fn commands(runners: &[Runner]) -> Vec<Sentence> {
+    let mut commands = vec![
+        say!("drydock check imported.yaml        # the policies on stdout, saved"),
+        say!("kubectl apply -f imported.yaml"),
+    ];
+    let names: BTreeSet<&Printable> = runners
+        .iter()
+        .filter_map(|it| it.namespace.as_ref())
+        .collect();
+    let is_unknown = |it: &Runner| it.namespace.is_none() && !it.is_namespace_per_job;
+    let has_others = runners
+        .iter()
+        .any(|it| is_unknown(it) || it.has_other_namespaces);
+    let other = has_others.then(|| say!("NAMESPACE"));
+    let names = names.into_iter().map(|name| say!("{}", name)).chain(other);
+    for name in names {
+        let why = match name.as_str() {
+            "NAMESPACE" => {
+                "        # every other namespace that has job pods: KUBERNETES_NAMESPACE, the release's, or default"
+            }
+            _ => "",
+        };
+        commands.push(say!(
+            "kubectl label namespace {} drydock.dev/job-pods=audit{}",
+            name,
+            why
+        ));
+        commands.push(say!("kubectl label namespace {} drydock.dev/job-pods=enforce --overwrite        # once audit says what you expect", name));
+    }
+    if runners.iter().any(|it| it.is_namespace_per_job) {
+        commands.push(say!("# namespaces that the runner makes for each job have no labels: components/namespace-per-job selects them by a name prefix (docs/install.md)"));
+    }
+    commands
 }

@@ -1,255 +1,188 @@
 //! `host_aliases` of a runner: which of them a policy for the whole cluster may own.
 
-use super::facts::Facts;
-use super::finding::{Comment, Finding, Group, Item, Removal, Want};
-use super::located::{Node, Span};
+use super::docker::Facts;
+use super::finding::{Item, Place, Removal, Want};
+use super::located::Node;
+use super::messages;
 use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Read;
 use crate::core::crd::format;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-/// What becomes of a hostname.
-enum Fate {
-    Taken(String),
-    /// Not for a policy, for this reason.
-    Left(&'static str),
-    /// As a comment, with lines of YAML.
-    Comment(&'static str, Vec<Sentence>),
-}
+/// Hostnames that no policy may have: whether a name, with the names of the file's services, is
+/// one, and why not.
+type Refusal = (fn(&str, &[String]) -> bool, &'static str);
+const REFUSED: [Refusal; 7] = [
+    (
+        |name, services| services.iter().any(|service| service == name),
+        "the name of a service of this file's jobs",
+    ),
+    (
+        |name, _| name.contains('*'),
+        "a wildcard, which hostAliases cannot have",
+    ),
+    (
+        |name, _| name.ends_with(|last: char| last.is_ascii_digit()) && name.contains(':'),
+        "a name with a port, which hostAliases cannot have",
+    ),
+    (
+        |name, _| format::SUBDOMAIN.check(name).is_err(),
+        "no hostname: the API server refuses every pod of this runner for it",
+    ),
+    (
+        |name, _| name.starts_with("localhost") || name.ends_with(".localhost"),
+        "a name of the job's own loopback, never a policy's",
+    ),
+    (
+        |name, _| {
+            let is_service = name.ends_with(".svc.cluster.local") && name.split('.').count() == 5;
+            let is_inside = name.ends_with(".svc") || name.ends_with(".svc.cluster.local");
+            name.starts_with("kubernetes") || is_inside && !is_service
+        },
+        "a name inside the cluster, never a policy's",
+    ),
+    (
+        |name, _| !name.contains('.'),
+        "a name without a dot, which jobs give their services",
+    ),
+];
+
+const LOOPBACK: &str = "a loopback address: those are the names of the job's own services";
+const LEADING_ZEROS: &str =
+    "an address with leading zeros, which some read as octal: write it without them";
+const PORT: &str = "an address with a port, which hostAliases cannot have: the API server refuses every pod of this runner for it";
 
 pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
     // A hostname in a family → its first address, and the place.
-    let mut first: BTreeMap<(String, bool), (IpAddr, Span)> = BTreeMap::new();
-    for entry in facts
-        .kubernetes
-        .at("host_aliases")
-        .map(Node::items)
-        .unwrap_or_default()
-    {
-        let names = entry.at("hostnames").map(Node::items).unwrap_or_default();
-        let place = facts.place(entry);
-        let address = entry.at("ip").map(|node| (node, node.as_text()));
-        let (address, problem) = match address {
-            Some((_, Some(text))) => address_of(text.trim()),
-            Some((node, None)) if node.is_unknown() => {
-                (None, Some("a template or a variable decides the address"))
-            }
-            _ => (None, Some("the entry has no address")),
-        };
-        let written = entry
-            .text_at("ip")
-            .map(|text| Printable::or_hidden(Kind::Address, text.trim()));
-        let written = written.unwrap_or_else(|| Printable::or_hidden(Kind::Address, ""));
-        let mut taken = Vec::new();
+    let mut first: BTreeMap<(String, bool), (IpAddr, Place)> = BTreeMap::new();
+    for entry in facts.kubernetes.items_at("host_aliases") {
+        let (address, problem) = address(entry.at("ip"));
+        let mut items = Vec::new();
         let mut kept = Vec::new();
         let mut left: BTreeMap<&'static str, Vec<Printable>> = BTreeMap::new();
-        for name in names {
-            let Some(text) = name.as_text() else {
-                kept.push(name.span);
-                left.entry("a template or a variable decides the hostname")
-                    .or_default();
-                continue;
-            };
-            let hostname = text.trim().to_lowercase();
-            let shown = Printable::or_hidden(Kind::Hostname, &hostname);
-            if let Some(address) = address {
+        for name in entry.items_at("hostnames") {
+            let hostname = name.as_text().map(|text| text.trim().to_lowercase());
+            let shown =
+                Printable::or_hidden(Kind::Hostname, hostname.as_deref().unwrap_or_default());
+            if let (Some(hostname), Some(address)) = (&hostname, address) {
                 let slot = (hostname.clone(), address.is_ipv4());
-                let (earlier, span) = *first.entry(slot).or_insert((address, name.span));
-                if earlier != address {
+                let first = first.entry(slot);
+                let (earlier, place) = first.or_insert_with(|| (address, name.into()));
+                if *earlier != address {
+                    let [one, other] = [*earlier, address].map(Printable::own);
+                    let message = messages::two_addresses(&shown, one, other);
+                    read.findings.push(message.at(place.clone()).at(name));
                     kept.push(name.span);
-                    let places = [span, name.span]
-                        .map(|span| super::finding::Place {
-                            span,
-                            ..place.clone()
-                        })
-                        .to_vec();
-                    let what = say!(
-                        "{} is {} and {} in one runner; the first one counts, as in /etc/hosts",
-                        shown,
-                        Printable::address(earlier),
-                        Printable::address(address)
-                    );
-                    read.findings.push(Finding {
-                        group: Group::Conflict,
-                        places,
-                        what,
-                        todo: say!("keep one of them"),
-                    });
                     continue;
                 }
             }
-            let fate = match (problem, address) {
-                (Some(problem), _) => Fate::Left(problem),
-                (None, Some(address)) => fate(&hostname, address, facts),
-                (None, None) => Fate::Left("the entry has no address"),
+            let mut leave = |why| {
+                kept.push(name.span);
+                let names = left.entry(why).or_default();
+                names.extend(hostname.iter().map(|_| shown.clone()));
             };
-            match fate {
-                Fate::Taken(hostname) => taken.push(hostname),
-                Fate::Left(why) => {
-                    kept.push(name.span);
-                    left.entry(why).or_default().push(shown);
-                }
-                Fate::Comment(why, lines) => {
-                    kept.push(name.span);
-                    left.entry(why).or_default().push(shown);
-                    read.comments.push(Comment {
-                        why: say!("line {}: {}", name.span.line, why),
-                        lines,
-                    });
-                }
-            }
-        }
-        if names.is_empty() {
-            left.insert(problem.unwrap_or("the entry has no hostnames"), Vec::new());
-        }
-        for (why, names) in left {
-            let what = if names.is_empty() {
-                say!("{} ({})", why, written)
-            } else {
-                say!("{} ({}): {}", names, written, why)
-            };
-            let needs_alias = facts
-                .dind_service
-                .filter(|_| names.iter().any(|name| name.as_str() == "docker"));
-            let todo = match needs_alias {
-                Some(service) => say!(
-                    "write alias = \"docker\" for the service in line {}; keep the line until then",
-                    service.span.line
-                ),
-                None if why.starts_with("a template") => say!(
-                    "write it out, or import the rendered form: {}",
-                    super::text::RENDERED
-                ),
-                None => say!("keep it in the file"),
-            };
-            read.find(Group::NotTaken, place.clone(), what, todo);
-        }
-        let list = entry.at("hostnames").map(Node::extent).unwrap_or_default();
-        let removal = if kept.is_empty() {
-            Removal::All
-        } else {
-            Removal::Except { list, kept }
-        };
-        for hostname in taken {
-            let (Some(hostname), Some(address)) =
-                (Printable::new(Kind::Hostname, &hostname), address)
-            else {
+            let Some(hostname) = &hostname else {
+                leave("a template or a variable decides the hostname");
                 continue;
             };
-            let item = Item::Alias { hostname, address };
+            let refused = REFUSED
+                .iter()
+                .find(|(is_it, _)| is_it(hostname, &facts.service_names));
+            let problem = problem.or(refused.map(|(_, why)| *why));
+            match (problem, address, Printable::new(Kind::Hostname, hostname)) {
+                (None, Some(address), Some(hostname)) => match comment(&hostname, address) {
+                    Some((why, item)) => {
+                        leave(why);
+                        read.comment(say!("line {}: {}", name.span.line, why), item);
+                    }
+                    None => items.push(Item::alias(hostname, address)),
+                },
+                (problem, ..) => leave(problem.unwrap_or("no hostname")),
+            }
+        }
+        if entry.items_at("hostnames").is_empty() {
+            left.insert(problem.unwrap_or("the entry has no hostnames"), Vec::new());
+        }
+        let ip = entry.text_at("ip").map(str::trim).unwrap_or_default();
+        let ip = Printable::new(Kind::Address, ip);
+        for (why, names) in left {
+            let is_daemon = names.iter().any(|name| name.as_str() == "docker");
+            let what = match (names.is_empty(), &ip) {
+                (true, None) => say!("{}", why),
+                (true, Some(ip)) => say!("{} ({})", why, ip),
+                (false, None) => say!("{}: {}", Sentence::list(&names), why),
+                (false, Some(ip)) => say!("{} ({}): {}", Sentence::list(&names), ip, why),
+            };
+            let message = match facts.dind_service.filter(|_| is_daemon) {
+                Some((service, _)) => messages::alias_of_dind(what, service.span.line),
+                None if why.starts_with("a template") => messages::unknown_alias(what),
+                None => messages::alias(what),
+            };
+            read.find(entry, message);
+        }
+        let list = entry.at("hostnames").map(Node::extent).unwrap_or_default();
+        if !items.is_empty() {
             read.wants.push(Want {
-                item,
-                place: place.clone(),
-                keep: None,
+                items,
+                place: entry.into(),
                 remark: Sentence::default(),
-                removal: removal.clone(),
+                removal: Removal::Except { list, kept },
             });
         }
     }
 }
 
-/// Reads an address, or says why it is none that a policy can have.
-fn address_of(text: &str) -> (Option<IpAddr>, Option<&'static str>) {
+/// Reads an address, and says why a policy cannot have it.
+fn address(node: Option<&Node>) -> (Option<IpAddr>, Option<&'static str>) {
+    let Some(node) = node else {
+        return (None, Some("the entry has no address"));
+    };
+    let Some(text) = node.as_text().map(str::trim) else {
+        return (None, Some("a template or a variable decides the address"));
+    };
     let parts: Vec<&str> = text.split('.').collect();
     let is_number = |part: &&str| {
-        !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit())
+        (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
     };
-    let has_zeros = parts.len() == 4
-        && parts.iter().all(is_number)
-        && parts
-            .iter()
-            .any(|part| part.len() > 1 && part.starts_with('0'));
+    let has_zero = |part: &&str| part.len() > 1 && part.starts_with('0');
+    let has_zeros = parts.len() == 4 && parts.iter().all(is_number) && parts.iter().any(has_zero);
     let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
-    match text.parse::<IpAddr>() {
-        Ok(address) if format::ADDRESS.check(&address.to_string()).is_ok() => (Some(address), None),
-        Ok(address) if address.is_loopback() => (
-            Some(address),
-            Some("a loopback address: those are the names of the job's own services"),
-        ),
-        Ok(address) if address.is_unspecified() => (
-            Some(address),
-            Some("the unspecified address, which is no host's"),
-        ),
-        Ok(_) => (
-            None,
-            Some("an IPv6 address that begins with zeros, which no host has"),
-        ),
-        Err(_) if has_zeros => (
-            None,
-            Some("an address with leading zeros, which some read as octal: write it without them"),
-        ),
-        Err(_) if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() => (
-            None,
-            Some(
-                "an address with a port, which hostAliases cannot have: the API server refuses every pod of this runner for it",
-            ),
-        ),
-        Err(_) => (
-            None,
-            Some("no IP address: the API server refuses every pod of this runner for it"),
-        ),
-    }
+    let has_port = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let address = text.parse::<IpAddr>().ok();
+    let problem = match address {
+        Some(it) if format::ADDRESS.check(&it.to_string()).is_ok() => return (address, None),
+        Some(it) if it.is_loopback() => LOOPBACK,
+        Some(it) if it.is_unspecified() => "the unspecified address, which is no host's",
+        Some(_) => "an IPv6 address that begins with zeros, which no host has",
+        None if has_zeros => LEADING_ZEROS,
+        None if has_port => PORT,
+        None => "no IP address: the API server refuses every pod of this runner for it",
+    };
+    (address, Some(problem))
 }
 
-fn fate(hostname: &str, address: IpAddr, facts: &Facts<'_>) -> Fate {
-    let parts: Vec<&str> = hostname.split('.').collect();
-    let line = |text: Sentence| vec![text];
-    if facts
-        .service_names
-        .iter()
-        .any(|service| service == hostname)
-    {
-        return Fate::Left("the name of a service of this file's jobs");
-    }
-    if hostname.contains('*') {
-        return Fate::Left("a wildcard, which hostAliases cannot have");
-    }
-    if format::SUBDOMAIN.check(hostname).is_err() {
-        return Fate::Left("no hostname: the API server refuses every pod of this runner for it");
-    }
-    if hostname.starts_with("localhost") || hostname.ends_with(".localhost") {
-        return Fate::Left("a name of the job's own loopback, never a policy's");
-    }
-    if hostname.starts_with("kubernetes") || parts.last() == Some(&"svc") {
-        return Fate::Left("a name inside the cluster, never a policy's");
-    }
-    if !hostname.contains('.') {
-        return Fate::Left("a name without a dot, which jobs give their services");
-    }
+/// What a policy may have for a hostname if a person decides so.
+fn comment(hostname: &Printable, address: IpAddr) -> Option<(&'static str, Item)> {
+    let parts: Vec<&str> = hostname.as_str().split('.').collect();
     if let [service, namespace, "svc", "cluster", "local"] = parts.as_slice() {
         let [service, namespace] =
-            [*service, *namespace].map(|text| Printable::or_hidden(Kind::Name, text));
-        let name = Printable::or_hidden(Kind::Hostname, hostname);
-        let source = say!(
-            "hostAliases: [{{from: {{service: {{namespace: {}, name: {}, address: ClusterIP}}}}, hostnames: [{}]}}]",
-            namespace,
-            service,
-            name
-        );
-        return Fate::Comment(
+            [*service, *namespace].map(|it| Printable::or_hidden(Kind::Name, it));
+        let item = Item::service(hostname.clone(), &namespace, &service);
+        return Some((
             "a Service of the cluster, whose address may change: a policy can follow it",
-            line(source),
-        );
-    }
-    if hostname.ends_with(".svc.cluster.local") {
-        return Fate::Left("a name inside the cluster, never a policy's");
+            item,
+        ));
     }
     let is_link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => Ipv6Addr::is_unicast_link_local(&address),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     };
-    if is_link_local {
-        let name = Printable::or_hidden(Kind::Hostname, hostname);
-        let text = say!(
-            "hostAliases: [{{ip: \"{}\", hostnames: [{}]}}]",
-            Printable::address(address),
-            name
-        );
-        return Fate::Comment(
+    let item = || Item::alias(hostname.clone(), address);
+    is_link_local.then(|| {
+        (
             "a link-local address, which is another host on every node",
-            line(text),
-        );
-    }
-    Fate::Taken(hostname.to_owned())
+            item(),
+        )
+    })
 }

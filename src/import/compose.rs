@@ -1,6 +1,9 @@
-//! Runners to policies: what all share, what each has for itself, and how its pods are selected.
+//! Runners to policies: what all of a cluster share, what each has for itself, how its pods are
+//! selected, and what of its file becomes redundant.
 
-use super::finding::{Comment, Content, Finding, Group, Item, Place, Want};
+use super::diff::Diffs;
+use super::finding::{Field, Finding, Group, Item, Removal, Want};
+use super::messages;
 use super::policy::Document;
 use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Runner;
@@ -8,32 +11,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The label by which a runner's pods are known, from GitLab Runner 17.9.
 const NAME_LABEL: &str = "manager.runner.gitlab.com/name";
-/// Where a want of a runner went.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Written {
-    /// Into a policy; whether its selector needs GitLab Runner 17.9.
-    To {
-        policy: Printable,
-        by_name: bool,
-        is_own: bool,
-    },
-    /// Into none, for this reason.
-    Nowhere(Sentence),
+
+/// The runners of one cluster.
+struct Cluster<'r> {
+    runners: Vec<Member<'r>>,
+    /// What all of them have, and the name of its policy.
+    shared: Vec<&'r Item>,
+    name: Printable,
+    /// Hostnames, paths, hosts and keys with two values.
+    conflicting: BTreeSet<(Field, Printable, bool)>,
 }
-/// The policies, where each want of each runner went, and the conflicts among runners.
-#[derive(Default)]
-pub(super) struct Composed {
-    pub(super) documents: Vec<Document>,
-    pub(super) written: Vec<Vec<Written>>,
-    pub(super) conflicts: Vec<Finding>,
-    /// Slots of wants that a conflict tells of.
-    pub(super) in_conflict: BTreeSet<(usize, usize)>,
+
+struct Member<'r> {
+    runner: &'r Runner,
+    /// What selects its pods among those of the others, or why nothing does.
+    selector: Result<(Printable, Printable), Sentence>,
+    /// The name of its own policy, if it needs one.
+    policy: Option<Printable>,
 }
-pub(super) fn compose(runners: &[Runner]) -> Composed {
-    let mut composed = Composed {
-        written: runners.iter().map(|_| Vec::new()).collect(),
-        ..Composed::default()
-    };
+
+/// Where an item of a runner goes: the policy, and whether it is its own.
+type Fate<'c> = Result<(&'c Printable, bool), &'c Sentence>;
+
+/// Composes policies, and says what is in them and what is not.
+pub(super) fn compose(
+    runners: &[Runner],
+    diffs: &mut Diffs<'_>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Document> {
     let mut clusters: Vec<&str> = Vec::new();
     for runner in runners {
         if !clusters.contains(&runner.cluster.as_str()) {
@@ -41,247 +46,293 @@ pub(super) fn compose(runners: &[Runner]) -> Composed {
         }
     }
     let mut names = BTreeSet::new();
+    let mut documents = Vec::new();
     for (index, cluster) in clusters.iter().enumerate() {
-        let base = if index == 0 || clusters.len() == 1 {
-            "imported".to_owned()
-        } else {
-            format!("imported-{}", slug(cluster))
+        let base = match index {
+            0 => "imported".to_owned(),
+            _ => format!("imported-{}", slug(cluster)),
         };
-        let group: Vec<usize> = (0..runners.len())
-            .filter(|at| {
-                runners
-                    .get(*at)
-                    .is_some_and(|runner| runner.cluster == **cluster)
-            })
-            .collect();
         let head = (clusters.len() > 1).then(|| match *cluster {
             "" => say!("for the cluster that the manager itself is in"),
-            other => say!(
-                "for the cluster {} only: apply it there",
-                Printable::or_hidden(Kind::Hostname, other)
-            ),
+            name => {
+                let name = Printable::or_hidden(Kind::Hostname, name);
+                say!("for the cluster {} only: apply it there", name)
+            }
         });
-        compose_cluster(
-            runners,
-            &group,
-            &base,
-            &head.into_iter().collect::<Vec<_>>(),
-            &mut names,
-            &mut composed,
-        );
+        let members = runners.iter().filter(|runner| runner.cluster == **cluster);
+        let mut cluster = Cluster::of(&members.collect::<Vec<_>>(), &base, &mut names);
+        cluster.conflicts(findings);
+        documents.extend(cluster.documents(head.as_ref()));
+        cluster.taken(diffs, findings);
     }
-    composed
+    documents
 }
-fn compose_cluster(
-    runners: &[Runner],
-    group: &[usize],
-    base: &str,
-    head: &[Sentence],
-    names: &mut BTreeSet<String>,
-    composed: &mut Composed,
-) {
-    let of = |index: usize| {
-        runners
-            .get(index)
+
+impl<'r> Cluster<'r> {
+    fn of(runners: &[&'r Runner], base: &str, names: &mut BTreeSet<String>) -> Self {
+        let has = |runner: &Runner, item: &Item| runner.read.items().any(|it| it.is_same(item));
+        let mut shared: Vec<&Item> = Vec::new();
+        for item in runners
+            .first()
             .into_iter()
-            .flat_map(|runner| &runner.wants)
-    };
-    let has = |index: usize, item: &Item| of(index).any(|want| want.item.is_same(item));
-    let is_shared = |item: &Item| group.iter().all(|index| has(*index, item));
-    let mut shared: Vec<Item> = Vec::new();
-    for want in group.first().into_iter().flat_map(|index| of(*index)) {
-        if is_shared(&want.item) && !shared.iter().any(|known| known.is_same(&want.item)) {
-            shared.push(want.item.clone());
+            .flat_map(|runner| runner.read.items())
+        {
+            let is_known = shared.iter().any(|known| known.is_same(item));
+            if !is_known && runners.iter().all(|runner| has(runner, item)) {
+                shared.push(item);
+            }
+        }
+        let name = unique(base, names);
+        let member = |runner: &&'r Runner| {
+            let others = runners
+                .iter()
+                .filter(|other| !std::ptr::eq(**other, *runner));
+            let selector = selector(runner, &others.copied().collect::<Vec<_>>());
+            let is_shared = |item: &Item| shared.iter().any(|it| it.is_same(item));
+            let has_own = !runner.read.items().all(is_shared);
+            let policy = selector
+                .as_ref()
+                .ok()
+                .filter(|_| has_own)
+                .map(|(_, value)| {
+                    let name = runner.name.as_deref().unwrap_or(value.as_str());
+                    unique(&format!("{base}-{}", slug(name)), names)
+                });
+            Member {
+                runner,
+                selector,
+                policy,
+            }
+        };
+        Self {
+            runners: runners.iter().map(member).collect(),
+            shared,
+            name,
+            conflicting: BTreeSet::new(),
         }
     }
-    let shared_name = unique(base, names);
-    let mut own = Vec::new();
-    for index in group {
-        let Some(runner) = runners.get(*index) else {
-            continue;
-        };
-        let others: Vec<&Runner> = group
-            .iter()
-            .filter(|other| *other != index)
-            .filter_map(|other| runners.get(*other))
-            .collect();
-        let selector = selector(runner, &others);
-        let mut items: Vec<Item> = runner
-            .wants
-            .iter()
-            .map(|want| &want.item)
-            .filter(|item| !is_shared(item))
-            .cloned()
-            .collect();
-        let policy = match &selector {
-            Ok((_, value)) if !items.is_empty() => {
-                let name = if runner.slug.is_empty() {
-                    value.as_str()
-                } else {
-                    &runner.slug
-                };
-                Some(unique(&format!("{base}-{}", slug(name)), names))
-            }
-            _ => None,
-        };
-        let mut written = Vec::new();
-        for want in &runner.wants {
-            written.push(match (&selector, &policy) {
-                _ if is_shared(&want.item) => Written::To {
-                    policy: Printable::or_hidden(Kind::Name, &shared_name),
-                    by_name: false,
-                    is_own: false,
-                },
-                (Ok((key, _)), Some(policy)) => Written::To {
-                    policy: Printable::or_hidden(Kind::Name, policy),
-                    by_name: key.as_str() == NAME_LABEL,
-                    is_own: true,
-                },
-                (Err(why), _) => Written::Nowhere(why.clone()),
-                (Ok(_), None) => Written::Nowhere(Sentence::default()),
-            });
-        }
-        if let (Ok(selector), Some(name)) = (selector, policy) {
-            // A hostname belongs to one policy with all its addresses (M2), clientCerts comes whole
-            // from one (M3).
-            for want in &runner.wants {
-                let goes_along = match &want.item {
-                    Item::Alias { hostname, .. } => items.iter().any(
-                        |item| matches!(item, Item::Alias { hostname: own, .. } if own == hostname),
-                    ),
-                    Item::Dind { .. } => {
-                        items.iter().any(|item| !matches!(item, Item::Alias { .. }))
-                    }
-                    _ => false,
-                };
-                if goes_along && !items.contains(&want.item) {
-                    items.push(want.item.clone());
-                }
-            }
-            let mut head = head.to_vec();
-            head.push(say!("only for {}; what other runners merely lack may be shared: move it to the policy {}", runner.label, Printable::or_hidden(Kind::Name, &shared_name)));
-            if selector.0.as_str() == NAME_LABEL {
-                head.push(say!("selects job pods of GitLab Runner 17.9 and later; older ones do not have the label"));
-            }
-            own.push(Document {
-                name,
-                selector: Some(selector),
-                items,
-                comments: Vec::new(),
-                head,
-            });
-        }
-        if let Some(place) = composed.written.get_mut(*index) {
-            *place = written;
+
+    fn is_shared(&self, item: &Item) -> bool {
+        self.shared.iter().any(|shared| shared.is_same(item))
+    }
+
+    fn fate<'c>(&'c self, member: &'c Member<'_>, item: &Item) -> Fate<'c> {
+        match (&member.policy, &member.selector) {
+            _ if self.is_shared(item) => Ok((&self.name, false)),
+            (_, Err(why)) => Err(why),
+            (policy, Ok(_)) => Ok((policy.as_ref().unwrap_or(&self.name), true)),
         }
     }
-    conflicts(runners, group, composed);
-    let mut comments: Vec<Comment> = group
-        .iter()
-        .filter_map(|index| runners.get(*index))
-        .flat_map(|runner| runner.comments.clone())
-        .collect();
-    let mut seen = BTreeSet::new();
-    comments.retain(|comment| seen.insert(comment.clone()));
-    let mut documents = Vec::new();
-    if !shared.is_empty() {
-        documents.push(Document {
-            name: shared_name,
+
+    fn documents(&self, head: Option<&Sentence>) -> Vec<Document> {
+        let mut documents = Vec::new();
+        let document = |name: &Printable, items: Vec<Item>| Document {
+            name: name.as_str().to_owned(),
             selector: None,
-            items: shared,
+            items,
             comments: Vec::new(),
-            head: head.to_vec(),
-        });
-    }
-    documents.extend(own);
-    if let Some(first) = documents.first_mut() {
-        first.comments = comments;
-    }
-    composed.documents.extend(documents);
-}
-/// Tells of every hostname, path, host or key that has two values among the runners of one cluster.
-fn conflicts(runners: &[Runner], group: &[usize], composed: &mut Composed) {
-    let mut slots: BTreeMap<_, Vec<(usize, usize, &Want)>> = BTreeMap::new();
-    for index in group {
-        for (at, want) in runners
-            .get(*index)
-            .into_iter()
-            .flat_map(|runner| runner.wants.iter().enumerate())
-        {
-            if !matches!(want.item, Item::Dind { .. } | Item::Toleration { .. }) {
-                slots
-                    .entry(want.item.slot())
-                    .or_default()
-                    .push((*index, at, want));
-            }
-        }
-    }
-    for wants in slots.into_values() {
-        let Some((_, _, first)) = wants.first() else {
-            continue;
+            head: head.into_iter().cloned().collect(),
         };
-        if wants
-            .iter()
-            .all(|(_, _, want)| want.item.is_same(&first.item))
-        {
-            continue;
+        if !self.shared.is_empty() {
+            documents.push(document(
+                &self.name,
+                self.shared.iter().copied().cloned().collect(),
+            ));
         }
-        let mut told: Vec<Sentence> = Vec::new();
-        let mut todo: Vec<Sentence> = Vec::new();
-        let mut places: Vec<Place> = Vec::new();
-        for (index, at, want) in &wants {
-            let Some(runner) = runners.get(*index) else {
+        for member in &self.runners {
+            let (Some(policy), Ok(selector)) = (&member.policy, &member.selector) else {
                 continue;
             };
-            told.push(say!("{} for {}", want.item.value(), runner.label));
-            places.push(want.place.clone());
-            todo.push(
-                match composed
-                    .written
-                    .get(*index)
-                    .and_then(|written| written.get(*at))
-                {
-                    Some(Written::To {
-                        policy,
-                        by_name: true,
-                        ..
-                    }) => say!("{} has it from policy {} (GitLab Runner 17.9 and later; keep the lines on older ones)", runner.label, policy),
-                    Some(Written::To { policy, .. }) => {
-                        say!("{} has it from policy {}", runner.label, policy)
-                    }
-                    Some(Written::Nowhere(why)) => say!("{} has it from no policy: {}, or leave its lines", runner.label, why),
-                    None => Sentence::default(),
-                },
-            );
-            composed.in_conflict.insert((*index, *at));
+            let all = || member.runner.read.items();
+            let own: Vec<&Item> = all().filter(|item| !self.is_shared(item)).collect();
+            // A hostname belongs to one policy with all its addresses (M2), clientCerts comes whole
+            // from one (M3).
+            let goes_along = |item: &Item| match item.field {
+                Field::Alias => own
+                    .iter()
+                    .any(|it| it.field == Field::Alias && it.key == item.key),
+                Field::Dind => own.iter().any(|it| it.field != Field::Alias),
+                _ => false,
+            };
+            let items = all().filter(|item| !self.is_shared(item) || goes_along(item));
+            let mut document = document(policy, items.cloned().collect());
+            let (label, shared) = (&member.runner.label, &self.name);
+            document.head.push(say!("only for {}; what other runners merely lack may be shared: move it to the policy {}", label, shared));
+            if selector.0.as_str() == NAME_LABEL {
+                document.head.push(say!("selects job pods of GitLab Runner 17.9 and later; older ones do not have the label"));
+            }
+            document.selector = Some(selector.clone());
+            documents.push(document);
         }
-        let what = say!("{} is {}", first.item.subject(), told);
-        composed.conflicts.push(Finding {
-            group: Group::Conflict,
-            places,
-            what,
-            todo: say!("{}", todo),
+        let comments = self
+            .runners
+            .iter()
+            .flat_map(|member| &member.runner.read.comments);
+        if let Some(first) = documents.first_mut() {
+            for comment in comments {
+                if !first.comments.contains(comment) {
+                    first.comments.push(comment.clone());
+                }
+            }
+        }
+        documents
+    }
+
+    /// Tells of every hostname, path, host or key that has two values.
+    fn conflicts(&mut self, findings: &mut Vec<Finding>) {
+        let mut slots: BTreeMap<_, Vec<(&Member<'_>, &Want, &Item)>> = BTreeMap::new();
+        for member in &self.runners {
+            for want in &member.runner.read.wants {
+                for item in &want.items {
+                    if !matches!(item.field, Field::Dind | Field::Toleration) {
+                        slots
+                            .entry(item.slot())
+                            .or_default()
+                            .push((member, want, item));
+                    }
+                }
+            }
+        }
+        slots.retain(|_, items| {
+            let first = items.first().map(|(.., item)| *item);
+            !items
+                .iter()
+                .all(|(.., item)| first.is_some_and(|first| first.is_same(item)))
         });
+        for items in slots.values() {
+            let value = |(member, _, item): &(&Member<'_>, &Want, &Item)| {
+                say!("{} for {}", item.shown, member.runner.label)
+            };
+            let todo = |(member, _, item): &(&Member<'_>, &Want, &Item)| {
+                let label = &member.runner.label;
+                match self.fate(member, item) {
+                    Ok((policy, true)) if member.is_by_name() => say!(
+                        "{} has it from policy {} (GitLab Runner 17.9 and later; keep the lines on older ones)",
+                        label,
+                        policy
+                    ),
+                    Ok((policy, _)) => say!("{} has it from policy {}", label, policy),
+                    Err(why) => say!(
+                        "{} has it from no policy: {}, or leave its lines",
+                        label,
+                        why
+                    ),
+                }
+            };
+            let Some((_, _, first)) = items.first() else {
+                continue;
+            };
+            let values = Sentence::list(items.iter().map(value));
+            let todo = Sentence::joined(items.iter().map(todo), "; ");
+            let finding = messages::two_values(first.subject(), values).with_todo(todo);
+            let places = items.iter().map(|(_, want, _)| want.place.clone());
+            findings.push(places.fold(finding, Finding::at));
+        }
+        self.conflicting = slots.into_keys().collect();
+    }
+
+    /// Says what is in the policies, and what of it can go from its file.
+    fn taken(&self, diffs: &mut Diffs<'_>, findings: &mut Vec<Finding>) {
+        for member in &self.runners {
+            let Runner { label, read, .. } = member.runner;
+            for want in &read.wants {
+                let fates = want
+                    .items
+                    .iter()
+                    .map(|item| (item, self.fate(member, item)));
+                let fates: Vec<(&Item, Fate<'_>)> = fates.collect();
+                let is_told = |item: &Item| self.conflicting.contains(&item.slot());
+                for (item, fate) in fates.iter().filter(|(item, _)| !is_told(item)) {
+                    if let Err(why) = fate {
+                        let what = told(&[item], &Sentence::default());
+                        let message = messages::not_selectable(what, label, why);
+                        findings.push(message.at(want.place.clone()));
+                    }
+                }
+                let good = fates
+                    .iter()
+                    .filter(|(item, fate)| fate.is_ok() && !is_told(item));
+                let good: Vec<&(&Item, Fate<'_>)> = good.collect();
+                // One finding in one group: a danger or a conflict is not told a second time.
+                let is_elsewhere = |finding: &Finding| {
+                    finding.group <= Group::Conflict && finding.places == [want.place.clone()]
+                };
+                if good.is_empty() || findings.iter().any(is_elsewhere) {
+                    continue;
+                }
+                let is_part = fates.iter().any(|(_, fate)| fate.is_err());
+                let is_own = good.iter().any(|(_, fate)| matches!(fate, Ok((_, true))));
+                let has_own = fates.iter().any(|(_, fate)| matches!(fate, Ok((_, true))));
+                let by_name = has_own && member.is_by_name();
+                let todo = match &want.removal {
+                    Removal::Keep(why) => why.clone(),
+                    _ if member.runner.is_generated => say!("{}", messages::GENERATED),
+                    _ if by_name => say!("{}", messages::BY_NAME),
+                    removal if !is_part && diffs.remove(want.place.span, removal) => {
+                        say!("{}", messages::IN_DIFF)
+                    }
+                    _ => say!("{}", messages::BY_HAND),
+                };
+                let items: Vec<&Item> = good.iter().map(|(item, _)| *item).collect();
+                let policies = good.iter().filter_map(|(_, fate)| fate.as_ref().ok());
+                let policies: BTreeSet<&Printable> = policies.map(|(policy, _)| *policy).collect();
+                let word = if policies.len() > 1 {
+                    "policies"
+                } else {
+                    "policy"
+                };
+                let shared = match is_own && self.runners.len() > 1 {
+                    true => {
+                        "; other runners do not have it, and the policy may be shared with them by taking out its podSelector"
+                    }
+                    false => "",
+                };
+                let what = told(&items, &want.remark);
+                let message = messages::taken(what, word, Sentence::list(policies), shared);
+                findings.push(message.with_todo(todo).at(want.place.clone()));
+            }
+        }
     }
 }
+
+impl Member<'_> {
+    /// Whether only newer runners have the label that selects its pods.
+    fn is_by_name(&self) -> bool {
+        let selector = self.selector.as_ref();
+        selector.is_ok_and(|(key, _)| key.as_str() == NAME_LABEL)
+    }
+}
+
+/// Items of one place in a sentence.
+fn told(items: &[&Item], remark: &Sentence) -> Sentence {
+    let parts = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| match item.field {
+            // All names of a place have its one address.
+            Field::Alias if index > 0 => item.subject(),
+            Field::Alias => say!("hostAliases {}: {}", item.shown, item.key),
+            Field::Volume | Field::RegistryCa => say!("{} ({})", item.subject(), item.shown),
+            _ => item.subject(),
+        });
+    let parts = Sentence::list(parts);
+    match remark.is_empty() {
+        true => parts,
+        false => say!("{} ({})", parts, remark),
+    }
+}
+
 /// What selects the pods of one runner among those of others: a label of its own, else its name.
 fn selector(runner: &Runner, others: &[&Runner]) -> Result<(Printable, Printable), Sentence> {
-    let differs = |key: &str, value: &str| {
-        others
-            .iter()
-            .all(|other| other.pod_labels.get(key).is_none_or(|known| known != value))
+    let is_other = |other: &&Runner, key: &str, value: &str| {
+        other.pod_labels.get(key).is_none_or(|known| known != value)
     };
-    let label = runner
-        .pod_labels
-        .iter()
-        .find(|(key, value)| differs(key, value));
-    if let Some((key, value)) = label
-        && let (Some(key), Some(value)) = (
-            Printable::new(Kind::Key, key),
-            Printable::label_value(value),
-        )
-    {
-        return Ok((key, value));
+    for (key, value) in &runner.pod_labels {
+        let differs = others.iter().all(|other| is_other(other, key, value));
+        let label = Printable::new(Kind::Key, key).zip(Printable::new(Kind::LabelValue, value));
+        if let Some(label) = label.filter(|_| differs) {
+            return Ok(label);
+        }
     }
     let name = runner.name.as_ref().map_err(Clone::clone)?;
     if others.iter().any(|other| other.name.as_ref() == Ok(name)) {
@@ -289,77 +340,29 @@ fn selector(runner: &Runner, others: &[&Runner]) -> Result<(Printable, Printable
             "another runner has the same name as a label value: give each a name of its own"
         ));
     }
-    let value = Printable::label_value(name)
-        .ok_or_else(|| say!("its name is no label value: give it another one"))?;
-    Ok((Printable::or_hidden(Kind::Key, NAME_LABEL), value))
+    let value = Printable::new(Kind::LabelValue, name);
+    let value = value.ok_or_else(|| say!("its name is no label value: give it another one"))?;
+    Ok((Printable::own(NAME_LABEL), value))
 }
-fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
+
+fn unique(name: &str, names: &mut BTreeSet<String>) -> Printable {
     let mut candidate = name.to_owned();
     let mut number = 2;
     while !names.insert(candidate.clone()) {
         candidate = format!("{name}-{number}");
         number += 1;
     }
-    candidate
+    Printable::own(candidate)
 }
+
 /// A part of an object's name (RFC 1123).
 fn slug(text: &str) -> String {
     let lower = text.to_lowercase();
-    let parts = lower
-        .split(|char: char| !char.is_ascii_alphanumeric())
-        .filter(|part| !part.is_empty());
-    let slug: String = parts
-        .collect::<Vec<_>>()
-        .join("-")
-        .chars()
-        .take(63)
-        .collect();
-    let slug = slug.trim_matches('-').to_owned();
-    if slug.is_empty() {
-        "runner".to_owned()
-    } else {
-        slug
-    }
-}
-impl Item {
-    /// What it is about.
-    pub(super) fn subject(&self) -> Sentence {
-        match self {
-            Self::Alias { hostname, .. } => say!("{}", hostname),
-            Self::Dind { .. } => say!("dind"),
-            Self::Volume { path, .. } => say!("the volume at {}", path),
-            Self::Ca { host, .. } => say!("the authority of {}", host),
-            Self::Selector { key, .. } => say!("node_selector {}", key),
-            Self::Toleration { key, .. } => say!("a toleration of {}", key),
-        }
-    }
-
-    /// What it says about it, without values of labels.
-    pub(super) fn value(&self) -> Sentence {
-        match self {
-            Self::Alias { address, .. } => say!("{}", Printable::address(*address)),
-            Self::Volume { content, .. } => match content {
-                Content::EmptyDir { in_memory, size } => {
-                    let size = size.clone().map_or(say!(""), |size| say!(" of {}", size));
-                    say!(
-                        "{}{}",
-                        if *in_memory {
-                            "a memory-backed emptyDir"
-                        } else {
-                            "an emptyDir"
-                        },
-                        size
-                    )
-                }
-                Content::HostPath(path) => say!("the node's {}", path),
-                Content::ConfigMap(name, _) => say!("ConfigMap {}", name),
-            },
-            Self::Ca {
-                config_map, key, ..
-            } => say!("key {} of ConfigMap {}", key, config_map),
-            Self::Dind { .. } | Self::Selector { .. } | Self::Toleration { .. } => {
-                say!("another one")
-            }
-        }
+    let parts = lower.split(|char: char| !char.is_ascii_alphanumeric());
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    let slug: String = parts.join("-").chars().take(63).collect();
+    match slug.trim_matches('-') {
+        "" => "runner".to_owned(),
+        slug => slug.to_owned(),
     }
 }

@@ -4,256 +4,224 @@
 //! of the right form. Where a line to remove, or the text of its comment, is anything else, there
 //! is no diff for it but words.
 
+use super::finder::File;
 use super::finding::Removal;
-use super::located::Span;
-use super::places::File;
+use super::located::{Span, large};
 use super::printable::{Kind, Printable};
 use super::text::Encoding;
-use crate::core::crd::format;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use toml::de::{DeTable, DeValue};
 
 /// Lines around a change.
 const CONTEXT: usize = 3;
 
 /// A change of some lines.
 struct Edit {
-    /// The first line, from 0, and the line behind the last.
-    lines: std::ops::Range<usize>,
+    /// The line behind the last; the first is the key of the edit.
+    end: usize,
     with: Option<String>,
 }
 
-/// Returns the diff of a file, and which of the removals it has.
-pub(super) fn render(file: &File, removals: &[(Span, &Removal)]) -> (String, Vec<bool>) {
+/// The diffs of some files.
+pub(super) struct Diffs<'f> {
+    files: &'f [File],
+    /// Edits by file and first line, from 0.
+    edits: BTreeMap<(usize, usize), Edit>,
+}
+
+impl<'f> Diffs<'f> {
+    pub(super) fn of(files: &'f [File]) -> Self {
+        Self {
+            files,
+            edits: BTreeMap::new(),
+        }
+    }
+
+    /// Removes something from its file; not if a line of it may not be shown.
+    pub(super) fn remove(&mut self, span: Span, removal: &Removal) -> bool {
+        let Some((start, edit)) = self.edit(span, removal) else {
+            return false;
+        };
+        let of_file = (span.file, 0)..(span.file + 1, 0);
+        let mut others = self.edits.range(of_file);
+        let is_apart = others.all(|((_, from), other)| other.end <= start || edit.end <= *from);
+        if is_apart {
+            self.edits.insert((span.file, start), edit);
+        }
+        is_apart
+    }
+
+    fn edit(&self, span: Span, removal: &Removal) -> Option<(usize, Edit)> {
+        let file = self.files.get(span.file)?;
+        if file.is_stdin || file.encoding == Encoding::Utf16 {
+            return None;
+        }
+        let lines: Vec<&str> = file.text.split_inclusive('\n').collect();
+        let index = |line: u32| large(line).checked_sub(1);
+        let start = index(span.line)?;
+        // Only a table with a header has its lines for itself.
+        lines
+            .get(start)
+            .filter(|line| line.trim().starts_with("[["))?;
+        let (start, end, with) = match removal {
+            Removal::All => (start, large(span.last), None),
+            Removal::Except { kept, .. } if kept.is_empty() => (start, large(span.last), None),
+            Removal::Except { list, kept } if list.line == list.last => {
+                let start = index(list.line)?;
+                let line: Vec<char> = lines.get(start)?.chars().collect();
+                let part = |from: usize, to: usize| Some(line.get(from..to)?.iter().collect());
+                let kept = kept
+                    .iter()
+                    .map(|it| part(index(it.column)?, large(it.last_column)));
+                let kept: Vec<String> = kept.collect::<Option<_>>()?;
+                let before: String = part(0, index(list.column)?)?;
+                let after: String = part(large(list.last_column), line.len())?;
+                let with = format!("{before}[{}]{after}", kept.join(", "));
+                (start, start + 1, Some(with))
+            }
+            _ => return None,
+        };
+        let mut shown = lines
+            .get(start..end)?
+            .iter()
+            .copied()
+            .chain(with.as_deref());
+        shown
+            .all(is_showable)
+            .then_some((start, Edit { end, with }))
+    }
+
+    /// Writes the diffs.
+    pub(super) fn render(&self) -> String {
+        let mut text = String::new();
+        for (index, file) in self.files.iter().enumerate() {
+            let of_file = self.edits.range((index, 0)..(index + 1, 0));
+            let edits: Vec<(usize, &Edit)> = of_file.map(|((_, start), it)| (*start, it)).collect();
+            if !edits.is_empty() {
+                let name = file.name.as_str();
+                let _ = write!(text, "--- {name}\n+++ {name}\n");
+                hunks(file, &edits, &mut text);
+            }
+        }
+        text
+    }
+}
+
+fn hunks(file: &File, edits: &[(usize, &Edit)], text: &mut String) {
     let lines: Vec<&str> = file.text.split_inclusive('\n').collect();
-    let is_text = !file.is_stdin && file.encoding != Encoding::Utf16;
-    let mut edits: BTreeMap<usize, Edit> = BTreeMap::new();
-    let mut done = Vec::new();
-    for (span, removal) in removals {
-        let edit = if is_text {
-            edit(&lines, *span, removal)
-        } else {
-            None
-        };
-        let is_shown = |edit: &Edit| {
-            let removed = lines.get(edit.lines.clone()).unwrap_or_default();
-            removed.iter().all(|line| is_showable(line))
-                && edit.with.as_deref().is_none_or(is_showable)
-        };
-        let edit = edit.filter(is_shown).filter(|edit| {
-            let overlaps = |other: &Edit| {
-                other.lines.start < edit.lines.end && edit.lines.start < other.lines.end
-            };
-            !edits.values().any(overlaps)
-        });
-        done.push(edit.is_some());
-        edits.extend(edit.map(|edit| (edit.lines.start, edit)));
-    }
-    let edits: Vec<Edit> = edits.into_values().collect();
-    (unified(file, &lines, &edits), done)
-}
-
-fn edit(lines: &[&str], span: Span, removal: &Removal) -> Option<Edit> {
-    let index = |line: u32| usize::try_from(line).ok()?.checked_sub(1);
-    match removal {
-        Removal::None => None,
-        Removal::All => {
-            let range = index(span.line)?..index(span.last)? + 1;
-            let first = lines.get(range.start)?.trim();
-            // Only a table with a header has its lines for itself.
-            first.starts_with("[[").then_some(Edit {
-                lines: range,
-                with: None,
-            })
-        }
-        Removal::Except { list, kept } => {
-            let at = index(list.line)?;
-            let line = lines.get(at).filter(|_| list.line == list.last)?;
-            let part = |from: u32, to: Option<u32>| -> Option<String> {
-                let from = index(from)?;
-                let count = match to {
-                    Some(to) => usize::try_from(to).ok()?.checked_sub(from)?,
-                    None => usize::MAX,
-                };
-                Some(line.chars().skip(from).take(count).collect())
-            };
-            let kept: Option<Vec<String>> = kept
-                .iter()
-                .map(|span| part(span.column, Some(span.last_column)))
-                .collect();
-            let (before, after) = (
-                part(1, Some(list.column - 1))?,
-                part(list.last_column + 1, None)?,
-            );
-            let header = lines.get(index(span.line)?)?.trim();
-            let with = format!("{before}[{}]{after}", kept?.join(", "));
-            header.starts_with("[[").then_some(Edit {
-                lines: at..at + 1,
-                with: Some(with),
-            })
-        }
-    }
-}
-
-fn unified(file: &File, lines: &[&str], edits: &[Edit]) -> String {
-    let mut text = String::new();
+    let part = |from: usize, to: usize| lines.get(from..to).unwrap_or_default();
+    let is_shown = |line: &&&str| is_showable(line);
+    // Changes that are near each other are one hunk, if what is between them may be shown.
+    let is_near = |(_, one): &(usize, &Edit), (next, _): &(usize, &Edit)| {
+        let between = part(one.end, *next);
+        between.len() <= 2 * CONTEXT && between.iter().all(|line| is_showable(line))
+    };
+    let hunks: Vec<&[(usize, &Edit)]> = edits.chunk_by(is_near).collect();
+    let end_of = |hunk: &[(usize, &Edit)]| hunk.last().map_or(0, |(_, edit)| edit.end);
+    let start_of = |hunk: &[(usize, &Edit)]| hunk.first().map_or(0, |(start, _)| *start);
     let mut moved: isize = 0;
-    let first_line = usize::from(file.encoding == Encoding::Marked);
-    for (number, edit) in edits.iter().enumerate() {
-        let floor = number
-            .checked_sub(1)
-            .and_then(|before| edits.get(before))
-            .map_or(first_line, |before| {
-                before.lines.end + CONTEXT.min((edit.lines.start - before.lines.end) / 2)
-            });
-        let ceiling = edits.get(number + 1).map_or(lines.len(), |after| {
-            edit.lines.end + (after.lines.start - edit.lines.end) / 2
-        });
-        let shown = |index: &usize| lines.get(*index).is_some_and(|line| is_showable(line));
-        let before = (floor..edit.lines.start)
-            .rev()
-            .take(CONTEXT)
-            .take_while(shown)
-            .count();
-        let after = (edit.lines.end..ceiling)
-            .take(CONTEXT)
-            .take_while(shown)
-            .count();
+    // Behind the line with the byte order mark, which the text does not have.
+    let mut floor = usize::from(file.encoding == Encoding::Marked);
+    for (number, hunk) in hunks.iter().enumerate() {
+        let (start, end) = (start_of(hunk), end_of(hunk));
+        let next = hunks.get(number + 1).map(|next| start_of(next));
+        // Half of what is between two hunks belongs to each.
+        let ceiling = next.map_or(lines.len(), |next| end + (next - end) / 2);
+        let before = part(floor, start).iter().rev().take(CONTEXT);
+        let before = before.take_while(is_shown).count();
+        let after = part(end, ceiling).iter().take(CONTEXT);
+        let after = after.take_while(is_shown).count();
         // patch takes a hunk with less context on one side for one at an end of the file.
-        let context = before.min(after);
-        let removed = edit.lines.len();
-        let added = usize::from(edit.with.is_some());
-        let start = edit.lines.start - context;
-        let (old, new) = (removed + 2 * context, added + 2 * context);
-        // A side without lines is named by the line before it.
-        let position = |count: usize, at: usize| if count == 0 { at } else { at + 1 };
-        let new_start = start.saturating_add_signed(moved);
-        if text.is_empty() {
-            let _ = write!(
-                text,
-                "--- {}\n+++ {}\n",
-                file.name.as_str(),
-                file.name.as_str()
-            );
-        }
-        let _ = writeln!(
-            text,
-            "@@ -{},{old} +{},{new} @@",
-            position(old, start),
-            position(new, new_start)
-        );
-        let mut push = |sign: char, line: &str| {
-            text.push(sign);
-            text.push_str(line);
-            if !line.ends_with('\n') {
-                text.push_str("\n\\ No newline at end of file\n");
+        let is_at_end = end + after == lines.len() && after <= before;
+        let is_at_start = start == before && before <= after;
+        let (before, after) = match before.min(after) {
+            _ if is_at_end || is_at_start => (before, after),
+            // git needs context behind a hunk, and patch forgives two lines more of it.
+            0 => (0, after.min(2)),
+            least => (least, least),
+        };
+        let mut body = String::new();
+        let mut push = |sign: char, lines: &[&str]| {
+            for line in lines {
+                body.push(sign);
+                body.push_str(line);
+                if !line.ends_with('\n') {
+                    body.push_str("\n\\ No newline at end of file\n");
+                }
             }
         };
-        let range = |from: usize, to: usize| lines.get(from..to).unwrap_or_default();
-        range(start, edit.lines.start)
-            .iter()
-            .for_each(|line| push(' ', line));
-        range(edit.lines.start, edit.lines.end)
-            .iter()
-            .for_each(|line| push('-', line));
-        edit.with.iter().for_each(|line| push('+', line));
-        range(edit.lines.end, edit.lines.end + context)
-            .iter()
-            .for_each(|line| push(' ', line));
-        moved += isize::try_from(added).unwrap_or_default()
-            - isize::try_from(removed).unwrap_or_default();
+        let first = start - before;
+        let (mut at, mut new) = (first, before + after);
+        for (start, edit) in *hunk {
+            let added: Vec<&str> = edit.with.iter().map(String::as_str).collect();
+            push(' ', part(at, *start));
+            push('-', part(*start, edit.end));
+            push('+', &added);
+            new += added.len() + start.saturating_sub(at.max(first + before));
+            at = edit.end;
+        }
+        push(' ', part(end, end + after));
+        let old = end + after - first;
+        // A side without lines is named by the line before it.
+        let position = |count: usize, at: usize| if count == 0 { at } else { at + 1 };
+        let new_first = first.saturating_add_signed(moved);
+        let (from, to) = (position(old, first), position(new, new_first));
+        let _ = write!(text, "@@ -{from},{old} +{to},{new} @@\n{body}");
+        moved += new.cast_signed() - old.cast_signed();
+        floor = ceiling;
     }
-    text
 }
 
 /// Whether all of a line may be printed.
 fn is_showable(line: &str) -> bool {
     let (code, comment) = split_comment(line.trim());
-    if !comment.is_none_or(is_prose) {
-        return false;
+    if code.starts_with("{{") && code.ends_with("}}") && is_simple_template(code) {
+        return true;
     }
-    let is_header_word = |word: &str| super::schema::is_known(word);
-    let header = code
-        .strip_prefix("[[")
-        .and_then(|rest| rest.strip_suffix("]]"))
-        .or_else(|| {
-            code.strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'))
-        });
-    if let Some(header) = header.filter(|header| !header.contains(['"', '\'', ',', '='])) {
-        return header.split('.').all(|word| is_header_word(word.trim()));
-    }
-    let hostname = |text: &str| {
-        Printable::new(Kind::Hostname, text).is_some() && text.contains('.')
-            || is_simple_template(text)
-    };
-    let Some((key, value)) = code.split_once('=') else {
-        // A line of a list of hostnames.
-        return matches!(code, "" | "]" | "],")
-            || code
-                .strip_suffix(',')
-                .unwrap_or(code)
-                .strip_prefix('"')
-                .and_then(|rest| rest.strip_suffix('"'))
-                .is_some_and(hostname);
-    };
-    let key = key.trim().to_ascii_lowercase();
-    let Some(values) = strings(value.trim()) else {
-        return matches!(
-            (key.as_str(), value.trim()),
-            ("read_only", "true" | "false") | ("hostnames", "[")
-        );
-    };
-    let path = |text: &str| {
-        text.contains('/')
-            && text
-                .chars()
-                .all(|char| char.is_ascii_alphanumeric() || "-._/:".contains(char))
-    };
-    let fits = |text: &String| match key.as_str() {
-        "ip" => Printable::new(Kind::Address, text).is_some(),
-        "hostnames" => hostname(text),
-        "name" => {
-            format::SUBDOMAIN.check(text).is_ok() && Printable::new(Kind::Name, text).is_some()
-        }
-        "mount_path" | "host_path" => path(text) && Printable::new(Kind::Path, text).is_some(),
-        "image" => Printable::new(Kind::Image, text).is_some() && text.contains([':', '/']),
-        "medium" => matches!(text.as_str(), "" | "Memory"),
-        "size_limit" => Printable::quantity(text.trim()).is_some(),
-        _ => false,
-    };
-    values.iter().all(fits)
+    // A line of a list of hostnames is read as one of its own.
+    let inner = code.strip_prefix("hostnames = [").unwrap_or(code);
+    let list = format!("hostnames = [{}]", inner.trim_end_matches([',', ']', ' ']));
+    let table = DeTable::parse(code).or_else(|_| DeTable::parse(&list));
+    comment.is_none_or(is_prose) && table.is_ok_and(|table| is_showable_table(table.get_ref()))
 }
 
-/// The strings of a value that is one string or a list of strings on this line; none for anything
-/// else.
-fn strings(value: &str) -> Option<Vec<String>> {
-    let text = format!("v = {value}");
-    let table = toml::de::DeTable::parse(&text).ok()?.into_inner();
-    let strings = table
-        .into_iter()
-        .map(|(_, value)| match value.into_inner() {
-            toml::de::DeValue::String(text) => Some(vec![text.into_owned()]),
-            toml::de::DeValue::Array(items) => items
-                .iter()
-                .map(|item| match item.get_ref() {
-                    toml::de::DeValue::String(text) => Some(text.to_string()),
-                    _ => None,
-                })
-                .collect(),
-            _ => None,
-        });
-    strings
-        .collect::<Option<Vec<_>>>()
-        .map(|values| values.concat())
+fn is_showable_table(table: &DeTable<'_>) -> bool {
+    table.iter().all(|(key, value)| {
+        super::schema::is_known(key.get_ref())
+            && is_showable_value(&key.get_ref().to_lowercase(), value.get_ref())
+    })
+}
+
+fn is_showable_value(key: &str, value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Table(table) => is_showable_table(table),
+        DeValue::Array(items) => items
+            .iter()
+            .all(|item| is_showable_value(key, item.get_ref())),
+        DeValue::Boolean(_) | DeValue::Integer(_) => true,
+        DeValue::String(text) => {
+            let is = |kind| Printable::new(kind, text).is_some();
+            let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._/:".contains(char);
+            match key {
+                "ip" => is(Kind::Address),
+                "hostnames" => is(Kind::Hostname) && text.contains('.') || is_simple_template(text),
+                "name" => is(Kind::Object),
+                "mount_path" | "host_path" => is(Kind::Path) && text.chars().all(is_plain),
+                "image" => is(Kind::Image) && text.contains([':', '/']),
+                "medium" => matches!(text.as_ref(), "" | "Memory"),
+                "size_limit" => Printable::new(Kind::Size, text.trim()).is_some(),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
 }
 
 /// Whether a text is a hostname but for expressions that only name a value.
 fn is_simple_template(text: &str) -> bool {
-    text.contains("{{")
-        && text
-            .chars()
-            .all(|char| char.is_ascii_alphanumeric() || "{}. -".contains(char))
+    let is_good = |char: char| char.is_ascii_alphanumeric() || "{}. -".contains(char);
+    text.contains("{{") && text.chars().all(is_good)
 }
 
 /// Splits a line of TOML at its comment.
@@ -277,13 +245,10 @@ fn split_comment(line: &str) -> (&str, Option<&str>) {
 fn is_prose(comment: &str) -> bool {
     comment.split_whitespace().all(|word| {
         let word = word.trim_matches(|char: char| ",.;:!?()'\"’“”。，".contains(char));
-        let is_word = word.chars().count() <= 20
-            && word
-                .chars()
-                .all(|char| char.is_alphabetic() || matches!(char, '\'' | '-'));
-        let is_capital = |char: char| char.is_uppercase();
+        let is_letter = |char: char| char.is_alphabetic() || matches!(char, '\'' | '-');
         // Capitals within a word are how random text looks.
-        let is_random = word.chars().skip(1).any(is_capital) && !word.chars().all(is_capital);
-        is_word && !is_random
+        let is_random =
+            word.chars().skip(1).any(char::is_uppercase) && !word.chars().all(char::is_uppercase);
+        word.chars().count() <= 20 && word.chars().all(is_letter) && !is_random
     })
 }

@@ -1,395 +1,350 @@
 //! Finds the configurations of a file: a TOML, or a YAML with objects and values that hold them.
 
-use super::located::{Entry, FILE, Lines, Node, Origin, Value};
+use super::finding::{Finding, Group};
+use super::located::{Lines, Node, Origin, Span};
 use super::manager::Manager;
-use super::places::{
-    CHART_KEYS, CLUSTERS, DEEPEST, File, Holds, NAMESPACES, PLACES, Source, WORKLOADS, follow, host,
-};
-use super::printable::{Kind, Printable, Sentence, say};
+use super::printable::{Kind, Printable};
 use super::template::{self, Masks};
-use super::text::{self, Fault, Format};
-use super::{Input, toml, yaml};
+use super::text::{self, Encoding, Format};
+use super::{Input, messages, toml, yaml};
 
-/// Finds the configurations of a file.
-pub(super) fn read(index: usize, input: &Input<'_>) -> Result<File, Vec<Fault>> {
-    let one = |fault| vec![fault];
-    let (text, encoding) = text::decode(input.bytes, input.is_stdin).map_err(one)?;
-    let format = text::format(input.name, &text, input.is_stdin).map_err(one)?;
-    let file = File {
-        name: Printable::file(input.name),
-        text: String::new(),
-        encoding,
-        is_stdin: input.is_stdin,
-        masks: Vec::new(),
-        sources: Vec::new(),
-        managers: Vec::new(),
-        secrets: Vec::new(),
-        is_pipeline: false,
-    };
-    let mut finder = Finder {
-        index,
-        file,
-        faults: Vec::new(),
-    };
-    match format {
-        Format::Toml => {
-            let is_template = input.name.contains("template");
-            if let Some(config) = finder.toml(&text, FILE) {
-                finder.add(Some(config), is_template, None, &Context::default());
-            }
-        }
-        Format::Yaml => {
-            let is_one_line = text.trim().lines().count() == 1;
-            for mut document in finder.yaml(&text, FILE) {
-                if is_one_line {
-                    document.write_paths("");
-                }
-                finder.object(&document);
-            }
-        }
-    }
-    finder.file.text = text;
-    finder.finish()
+/// What the text of a string holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Holds {
+    Toml,
+    Values,
 }
-/// What an object says about all that is in it.
+
+/// Strings that hold a configuration: by the kind of their object (none is any), and the end of
+/// their key. Values that are no string are found wherever they are.
+const TEXTS: [(&str, &str, Holds); 5] = [
+    ("ConfigMap", ".toml", Holds::Toml),
+    ("ConfigMap", ".yaml", Holds::Values),
+    ("ConfigMap", ".yml", Holds::Values),
+    // Application and ApplicationSet.
+    ("", "values", Holds::Values),
+    // HelmChart and HelmChartConfig.
+    ("", "valuesContent", Holds::Values),
+];
+
+/// Where objects say the namespace and the cluster that is meant.
+const NAMESPACES: [&[&str]; 4] = [
+    &["spec", "targetNamespace"],
+    &["spec", "destination", "namespace"],
+    &["spec", "template", "spec", "destination", "namespace"],
+    &["metadata", "namespace"],
+];
+const CLUSTERS: [&[&str]; 6] = [
+    &["spec", "destination", "server"],
+    &["spec", "destination", "name"],
+    &["spec", "template", "spec", "destination", "server"],
+    &["spec", "template", "spec", "destination", "name"],
+    &["spec", "kubeConfig", "secretRef", "name"],
+    &["spec", "providerConfigRef", "name"],
+];
+/// How objects name the cluster that they are in.
+const OWN_CLUSTER: [&str; 2] = ["https://kubernetes.default.svc", "in-cluster"];
+/// Objects that have pods of a runner's manager.
+const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Pod"];
+/// What marks values of the runner's chart.
+const CHART_KEYS: &str = "runners gitlabUrl runnerToken runnerRegistrationToken";
+/// How deep values may lie in objects and in values of other charts and tools.
+const DEEPEST: usize = 24;
+
+/// A reader of one of the formats.
+type Read<T> = fn(&str, Origin, &Masks<'_>) -> Result<T, Vec<Finding>>;
+
+/// One configuration that was found.
 #[derive(Clone, Default)]
-struct Context {
-    namespace: Option<Printable>,
-    cluster: Option<Printable>,
-    config_map: Option<String>,
+pub(super) struct Source {
+    pub(super) file: usize,
+    /// The TOML: a table with `runners`.
+    pub(super) config: Option<Node>,
+    /// Whether it is a registration template rather than a `config.toml` in force.
+    pub(super) is_template: bool,
+    /// Values of the chart around it.
+    pub(super) values: Option<Node>,
+    pub(super) cluster: Option<Printable>,
+    pub(super) namespace: Option<Printable>,
+    /// The ConfigMap that it is in.
+    pub(super) config_map: Option<String>,
+    kind: String,
 }
-struct Finder {
-    index: usize,
-    file: File,
-    faults: Vec<Fault>,
+
+/// One of the given files.
+pub(super) struct File {
+    pub(super) name: Printable,
+    pub(super) text: String,
+    pub(super) encoding: Encoding,
+    pub(super) is_stdin: bool,
 }
-impl Finder {
-    fn finish(mut self) -> Result<File, Vec<Fault>> {
-        if self.faults.is_empty() && self.file.sources.is_empty() {
-            self.faults.push(text::no_runner(self.seen()));
-        }
-        if self.faults.is_empty() {
-            Ok(self.file)
-        } else {
-            Err(self.faults)
-        }
-    }
 
-    /// What a file without a runner is instead, with the command to run.
-    fn seen(&self) -> Sentence {
-        if let Some(manager) = self.file.managers.first() {
-            return manager.seen();
-        }
-        if self.file.is_pipeline {
-            return say!(
-                "looks like a pipeline (.gitlab-ci.yml), which says nothing about runners"
-            );
-        }
-        match self.file.secrets.first() {
-            Some(_) => say!("has a Secret, which is never read, and no other configuration"),
-            None => Sentence::default(),
-        }
-    }
+/// What was read of all files.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) files: Vec<File>,
+    pub(super) sources: Vec<Source>,
+    pub(super) managers: Vec<Manager>,
+    pub(super) findings: Vec<Finding>,
+    /// Lines of templates that were not read, and those that count only if a condition holds.
+    pub(super) skipped: Vec<Span>,
+    pub(super) conditional: Vec<Span>,
+}
 
-    fn add(
-        &mut self,
-        config: Option<Node>,
-        is_template: bool,
-        values: Option<&Node>,
-        context: &Context,
-    ) {
-        let has_runners = |config: &Node| {
-            config
-                .entries()
-                .iter()
-                .any(|entry| entry.key.eq_ignore_ascii_case("runners"))
+impl Reading {
+    /// Reads one more file.
+    pub(super) fn read(&mut self, input: &Input<'_>) {
+        let file = self.files.len();
+        let mut read = File {
+            name: Printable::own(input.name),
+            text: String::new(),
+            encoding: Encoding::Utf8,
+            is_stdin: input.is_stdin,
         };
-        // The chart renders a config.toml without runners beside the template.
-        let config = config.filter(has_runners);
-        if config.is_none() && values.is_none() {
+        let decoded = text::decode(file, input.bytes).and_then(|(text, encoding)| {
+            let format = text::format(file, input.name, &text, input.is_stdin)?;
+            Ok((text, encoding, format))
+        });
+        match decoded {
+            Ok((text, encoding, format)) => {
+                let (sources, findings) = (self.sources.len(), self.findings.len());
+                self.text(file, input.name, &text, format);
+                let mut new = self.findings.iter().skip(findings);
+                let manager = self.managers.iter().find(|it| it.spec.span.file == file);
+                let message = match (new.next_back().map(|it| it.group), manager) {
+                    (Some(Group::Error), _) => None,
+                    (_, Some(manager)) => Some(manager.seen()),
+                    (Some(_), None) => Some(messages::only_secrets()),
+                    (None, None) => Some(messages::no_runner()),
+                };
+                let message = message.filter(|_| self.sources.len() == sources);
+                (self.findings).extend(message.map(|it| it.at(Span::file(file))));
+                (read.text, read.encoding) = (text, encoding);
+            }
+            Err(error) => self.findings.push(error),
+        }
+        self.files.push(read);
+    }
+
+    fn text(&mut self, file: usize, name: &str, text: &str, format: Format) {
+        let source = Source {
+            file,
+            is_template: format == Format::Toml && name.contains("template"),
+            ..Source::default()
+        };
+        let origin = Origin::file(file);
+        if format == Format::Toml {
+            let config = self.parse(text, origin, toml::read);
+            self.add(source, config);
             return;
         }
-        self.file.sources.push(Source {
-            file: self.index,
-            config,
-            is_template,
-            values: values.cloned(),
-            cluster: context.cluster.clone(),
-            namespace: context.namespace.clone(),
-            config_map: context.config_map.clone(),
-            lasts: !(is_template && values.is_none() && context.config_map.is_some()),
-        });
+        let sources = self.sources.len();
+        let is_one_line = text.trim().lines().count() == 1;
+        let mut documents = self.parse(text, origin, yaml::read).unwrap_or_default();
+        for document in &mut documents {
+            if is_one_line {
+                document.write_paths("");
+            }
+            self.walk(document, &source, DEEPEST);
+        }
+        let is_job = |node: &Node| node.at("script").is_some() || node.at("stage").is_some();
+        let is_pipeline = |document: &Node| {
+            document.at("stages").is_some()
+                || document.entries().iter().any(|entry| is_job(&entry.node))
+        };
+        if self.sources.len() == sources && documents.iter().any(is_pipeline) {
+            self.findings
+                .push(messages::pipeline().at(Span::file(file)));
+        }
     }
 
-    /// Reads a TOML; where its text is a template, masked.
-    fn toml(&mut self, text: &str, origin: Origin) -> Option<Node> {
-        let faults = match toml::read(text, origin, &Masks::default()) {
-            Ok(node) => return Some(node),
-            Err(faults) => faults,
-        };
-        let lines_before = match origin {
-            Origin::Lines { line, .. } => line,
-            Origin::Inline(_) => 0,
-        };
-        if text.contains("{{") {
-            match template::mask(text) {
-                Ok((masked, masks)) => match toml::read(&masked, origin, &masks) {
-                    Ok(node) => {
-                        self.file.masks.push(masks.moved(lines_before));
-                        return Some(node);
+    fn add(&mut self, source: Source, config: Option<Node>) {
+        let is_runners = |key: &str| key.eq_ignore_ascii_case("runners");
+        // The chart renders a config.toml without runners beside the template.
+        let has_runners = |node: &Node| node.entries().iter().any(|it| is_runners(&it.key));
+        let config = config.filter(has_runners);
+        if config.is_some() || source.values.is_some() {
+            self.sources.push(Source { config, ..source });
+        }
+    }
+
+    /// Reads a text; where it is a template, masked.
+    fn parse<T>(&mut self, text: &str, origin: Origin, read: Read<T>) -> Option<T> {
+        let errors = match read(text, origin, &Masks::default()) {
+            Ok(read) => return Some(read),
+            Err(errors) if !text.contains("{{") => errors,
+            Err(_) => match template::mask(text, origin) {
+                Ok((masked, masks)) => match read(&masked, origin, &masks) {
+                    Ok(read) => {
+                        self.skipped.extend(masks.skipped);
+                        self.conditional.extend(masks.conditional);
+                        return Some(read);
                     }
-                    Err(faults) => {
-                        let hint = say!("it is a template; import it rendered: {}", text::RENDERED);
-                        self.faults
-                            .extend(faults.into_iter().map(|fault| fault.with(hint.clone())));
+                    Err(mut errors) => {
+                        let todo = messages::rendered();
+                        errors
+                            .iter_mut()
+                            .for_each(|error| error.todo = todo.clone());
+                        errors
                     }
                 },
-                Err(offset) => self.unclosed(text, origin, offset),
-            }
-            return None;
-        }
-        let explained = |fault: Fault| {
-            let line = fault.line.saturating_sub(lines_before);
-            text::explained(fault, text, line)
+                Err(offset) => {
+                    let span = Lines::of(text).span(offset..offset + 1);
+                    vec![messages::unclosed_template().at(origin.place(span))]
+                }
+            },
         };
-        self.faults.extend(faults.into_iter().map(explained));
+        self.findings.extend(errors);
         None
     }
 
-    fn yaml(&mut self, text: &str, origin: Origin) -> Vec<Node> {
-        let fault = match yaml::read(text, origin) {
-            Ok(documents) => return documents,
-            Err(fault) => fault,
+    /// Finds configurations in a value, wherever objects and values of charts have them.
+    fn walk(&mut self, node: &Node, around: &Source, depth: usize) {
+        let Some(deeper) = depth.checked_sub(1) else {
+            return;
         };
-        if text.contains("{{") {
-            match template::mask(text) {
-                Ok((masked, masks)) => {
-                    if let Ok(mut documents) = yaml::read(&masked, origin) {
-                        let lines = Lines::of(text);
-                        documents
-                            .iter_mut()
-                            .for_each(|document| forget(document, text, &lines, &masks));
-                        self.file.masks.push(masks);
-                        return documents;
-                    }
-                    let hint = say!("it is a template; import it rendered: {}", text::RENDERED);
-                    self.faults.push(fault.with(hint));
-                }
-                Err(offset) => self.unclosed(text, origin, offset),
-            }
-        } else {
-            let line = fault.line;
-            self.faults.push(text::explained(fault, text, line));
-        }
-        Vec::new()
-    }
-
-    fn unclosed(&mut self, text: &str, origin: Origin, offset: usize) {
-        let span = origin.place(Lines::of(text).span(offset..offset + 1));
-        let what = say!("a template's {{{{ has no }}}}");
-        self.faults.push(
-            Fault::at(span.line, span.column, what)
-                .with(say!("import it rendered: {}", text::RENDERED)),
-        );
-    }
-
-    fn object(&mut self, node: &Node) {
         let kind = node
             .text_at("kind")
             .filter(|_| node.at("apiVersion").is_some());
-        let Some(kind) = kind else {
-            self.values(node, &Context::default(), DEEPEST);
-            let is_job = |entry: &Entry| entry.node.at("script").is_some();
-            self.file.is_pipeline |=
-                node.at("stages").is_some() || node.entries().iter().any(is_job);
-            return;
-        };
-        if kind.ends_with("List") {
-            node.at("items")
-                .map(Node::items)
-                .unwrap_or_default()
-                .iter()
-                .for_each(|item| self.object(item));
+        let source = kind.map_or_else(|| around.clone(), |kind| around.within(node, kind));
+        if let Some(kind) = WORKLOADS.into_iter().find(|kind| source.kind == *kind) {
+            self.managers.extend(Manager::of(node, kind, &source));
             return;
         }
-        if kind == "Secret" {
-            self.file.secrets.push(Node::new(Value::Null, node.span));
-            return;
-        }
-        let name = |path: &&[&str]| {
-            let text = node.find(path)?.as_text()?;
-            Printable::new(Kind::Name, text)
-        };
-        // Where the object itself is applied.
-        let is_own = |name: &Printable| {
-            !["https://kubernetes.default.svc", "in-cluster"].contains(&name.as_str())
-        };
-        let cluster = CLUSTERS.iter().find_map(name).filter(is_own);
-        let context = Context {
-            namespace: NAMESPACES.iter().find_map(name),
-            cluster: cluster
-                .map(|cluster| Printable::or_hidden(Kind::Hostname, host(cluster.as_str()))),
-            config_map: (kind == "ConfigMap").then(|| {
-                node.find(&["metadata", "name"])
-                    .and_then(Node::as_text)
-                    .unwrap_or_default()
-                    .to_owned()
-            }),
-        };
-        if WORKLOADS.contains(&kind) {
-            self.workload(node, kind, &context);
-        }
-        for (_, path, holds) in PLACES.iter().filter(|(of, ..)| *of == kind) {
-            let mut places = Vec::new();
-            follow(node, path, "", &mut places);
-            for (key, place) in places {
-                self.place(place, &key, *holds, &context);
+        match source.kind.as_str() {
+            "Secret" => {
+                self.findings.push(messages::secret().at(node));
+                return;
             }
+            "ConfigMap" => {}
+            _ if is_chart(node) => {
+                self.chart(node, source);
+                return;
+            }
+            _ => {}
         }
-    }
-
-    fn place(&mut self, node: &Node, key: &str, holds: Holds, context: &Context) {
-        let Some(text) = node.as_text() else {
-            if holds != Holds::Toml {
-                self.values(node, context, DEEPEST);
-            }
-            return;
-        };
-        let origin = node.text.unwrap_or(Origin::Inline(node.span));
-        match holds {
-            Holds::Toml => {
-                if let Some(mut config) = self.toml(text, origin) {
-                    inherit(&mut config, node);
-                    self.add(Some(config), key.contains("template"), None, context);
-                }
-            }
-            Holds::ValuesText | Holds::Values => {
-                for document in self.yaml(text, origin) {
-                    self.values(&document, context, DEEPEST);
-                }
-            }
+        for item in node.items() {
+            self.walk(item, &source, deeper);
         }
-    }
-
-    /// Finds values of the runner's chart, wherever those of other charts and tools have them.
-    fn values(&mut self, node: &Node, context: &Context, depth: usize) {
-        let is_chart = CHART_KEYS.iter().any(|key| {
-            node.at(key)
-                .is_some_and(|value| *key != "runners" || value.is_table())
-        });
-        if is_chart {
-            let config = node.find(&["runners", "config"]);
-            let text = config.and_then(Node::as_text);
-            let origin = config.map(|config| config.text.unwrap_or(Origin::Inline(config.span)));
-            let faults = self.faults.len();
-            let toml = match (text, origin) {
-                (Some(text), Some(origin)) if !text.trim().is_empty() => self.toml(text, origin),
-                _ => None,
+        for entry in node.entries() {
+            let is_it = |(kind, end, _): &&(&str, &str, Holds)| match *kind {
+                "" => entry.key == *end,
+                kind => source.kind == kind && entry.key.ends_with(end),
             };
-            if let Some(config) =
-                config.filter(|config| config.is_table() || !config.items().is_empty())
-            {
-                let what = say!("runners.config is not a string");
-                self.faults.push(
-                    Fault::at(config.span.line, config.span.column, what)
-                        .with(say!("write it as a block: config: |")),
-                );
+            let holds = TEXTS.iter().find(is_it).map(|(.., holds)| *holds);
+            // Other tools have it under keys of their own.
+            let text = entry.node.as_text().unwrap_or_default().trim_start();
+            let is_config = text.starts_with("[[runners]]");
+            let holds = holds.or(is_config.then_some(Holds::Toml));
+            let at = origin(&entry.node);
+            match (holds, entry.node.as_text()) {
+                (Some(Holds::Values), Some(text)) => {
+                    let mut source = source.clone();
+                    source.kind.clear();
+                    for document in self.parse(text, at, yaml::read).unwrap_or_default() {
+                        self.walk(&document, &source, deeper);
+                    }
+                }
+                (Some(Holds::Toml), Some(text)) => {
+                    let mut source = source.clone();
+                    let is_map = source.kind == "ConfigMap";
+                    source.is_template = !is_map || entry.key.contains("template");
+                    if let Some(mut config) = self.parse(text, at, toml::read) {
+                        inherit(&mut config, &entry.node);
+                        self.add(source, Some(config));
+                    }
+                }
+                // What kubectl keeps of an object is a second copy of it.
+                _ if entry.key != "annotations" => self.walk(&entry.node, &source, deeper),
+                _ => {}
             }
-            if self.faults.len() == faults {
-                let toml = toml.map(|mut toml| {
-                    config
-                        .into_iter()
-                        .for_each(|config| inherit(&mut toml, config));
-                    toml
-                });
-                self.add(toml, true, Some(node), context);
-            }
-            return;
-        }
-        if depth > 0 {
-            let below = node.entries().iter().map(|entry| &entry.node);
-            below
-                .chain(node.items())
-                .for_each(|node| self.values(node, context, depth - 1));
         }
     }
 
-    fn workload(&mut self, node: &Node, kind: &str, context: &Context) {
-        let spec = if kind == "Pod" {
-            node.at("spec")
-        } else {
-            node.find(&["spec", "template", "spec"])
-        };
-        let Some(spec) = spec else { return };
-        let name = node
-            .find(&["metadata", "name"])
-            .and_then(Node::as_text)
-            .unwrap_or("gitlab-runner");
-        let is_image = |container: &Node| {
-            container
-                .text_at("image")
-                .is_some_and(|image| image.contains("gitlab-runner"))
-        };
-        if name.contains("runner")
-            || spec
-                .at("containers")
-                .map(Node::items)
-                .unwrap_or_default()
-                .iter()
-                .any(is_image)
-        {
-            self.file.managers.push(Manager {
-                file: self.index,
-                spec: spec.clone(),
-                name: Printable::or_hidden(Kind::Name, name),
-                namespace: context
-                    .namespace
-                    .clone()
-                    .unwrap_or_else(|| Printable::or_hidden(Kind::Name, "NAMESPACE")),
-            });
+    /// Values of the runner's chart.
+    fn chart(&mut self, values: &Node, source: Source) {
+        let config = values.find(&["runners", "config"]);
+        let errors = self.findings.len();
+        let mut toml = None;
+        if let Some(config) = config {
+            match config.as_text() {
+                Some(text) if !text.trim().is_empty() => {
+                    toml = self.parse(text, origin(config), toml::read);
+                    toml.iter_mut().for_each(|toml| inherit(toml, config));
+                }
+                None if config.is_set() && !config.is_unknown() => {
+                    self.findings
+                        .push(messages::config_is_no_text().at(config.span));
+                }
+                _ => {}
+            }
+        }
+        if self.findings.len() == errors {
+            let values = Some(values.clone());
+            self.add(
+                Source {
+                    values,
+                    is_template: true,
+                    ..source
+                },
+                toml,
+            );
         }
     }
 }
+
+impl Source {
+    /// The same within an object.
+    fn within(&self, object: &Node, kind: &str) -> Self {
+        let name = |path: &&[&str]| Printable::new(Kind::Name, object.find(path)?.as_text()?);
+        let is_own = |name: &Printable| OWN_CLUSTER.contains(&name.as_str());
+        let cluster = CLUSTERS.iter().find_map(name).filter(|name| !is_own(name));
+        let host = |name: Printable| Printable::or_hidden(Kind::Hostname, host(name.as_str()));
+        let config_map = object.find(&["metadata", "name"]).and_then(Node::as_text);
+        Self {
+            namespace: NAMESPACES
+                .iter()
+                .find_map(name)
+                .or_else(|| self.namespace.clone()),
+            cluster: cluster.map(host).or_else(|| self.cluster.clone()),
+            config_map: config_map
+                .filter(|_| kind == "ConfigMap")
+                .map(str::to_owned),
+            kind: kind.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a chart or a person keeps the file, so that a change of it lasts.
+    pub(super) fn lasts(&self) -> bool {
+        self.values.is_some() || !self.is_template || self.config_map.is_none()
+    }
+}
+
+/// The host of a URL, without what may stand before it (a user with a password) and behind it.
+pub(super) fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@');
+    host.map_or(authority, |(_, host)| host)
+}
+
+fn is_chart(node: &Node) -> bool {
+    CHART_KEYS.split(' ').any(|key| {
+        let value = node.at(key);
+        value.is_some_and(|value| key != "runners" || value.is_table())
+    })
+}
+
+fn origin(node: &Node) -> Origin {
+    node.text.unwrap_or(Origin::Inline(node.span))
+}
+
 /// The keys of a TOML that has no lines of its own begin with those that lead to it.
 fn inherit(config: &mut Node, at: &Node) {
     if let Some(path) = &at.path {
         config.write_paths(path);
     } else if at.text.is_none() && at.span.line == at.span.last {
         config.write_paths("");
-    }
-}
-/// Makes unknown what a template decides in a YAML. Blocks get back their text, which is masked
-/// again when it is read.
-fn forget(node: &mut Node, text: &str, lines: &Lines<'_>, masks: &Masks) {
-    let span = node.span;
-    match (&mut node.value, node.text) {
-        (Value::Text(block), Some(Origin::Lines { line, column })) => {
-            let [from, column] =
-                [line, column].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-            let original = text.lines().skip(from).take(block.lines().count());
-            let is_indented = |line: &str| line.chars().take(column).all(|char| char == ' ');
-            let unindented = original.map(|line| {
-                if is_indented(line) {
-                    line.get(column..).unwrap_or_default()
-                } else {
-                    line.trim_start()
-                }
-            });
-            *block = unindented.collect::<Vec<_>>().join("\n");
-        }
-        (Value::Text(_) | Value::Integer, _) => {
-            let range =
-                lines.offset(span.line, span.column)..lines.offset(span.last, span.last_column) + 1;
-            if masks.cover(range) {
-                node.value = Value::Unknown;
-            }
-        }
-        (Value::List(items), _) => items
-            .iter_mut()
-            .for_each(|item| forget(item, text, lines, masks)),
-        (Value::Table(entries), _) => entries
-            .iter_mut()
-            .for_each(|entry| forget(&mut entry.node, text, lines, masks)),
-        _ => {}
     }
 }

@@ -3,9 +3,11 @@
 
 use std::rc::Rc;
 
-/// Lines and columns of the given file, from 1.
+/// Lines and columns of one of the given files, from 1. Line 0 is the file as a whole.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Span {
+    /// The index of the file.
+    pub(super) file: usize,
     pub(super) line: u32,
     pub(super) column: u32,
     pub(super) last: u32,
@@ -13,37 +15,58 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// A file as a whole.
+    pub(super) fn file(file: usize) -> Self {
+        Self {
+            file,
+            ..Self::default()
+        }
+    }
+
     /// The smallest span around both.
     pub(super) fn with(self, other: Self) -> Self {
         let (line, column) = (self.line, self.column).min((other.line, other.column));
         let (last, last_column) =
             (self.last, self.last_column).max((other.last, other.last_column));
         Self {
+            file: self.file,
             line,
             column,
             last,
             last_column,
         }
     }
+
+    /// Whether all of another span's lines are among its own.
+    pub(super) fn has(self, other: Self) -> bool {
+        self.file == other.file && self.line <= other.line && other.last <= self.last
+    }
 }
 
-/// Where the lines of an embedded text are in the file.
+/// Where the lines of a text are.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
-    /// Line for line, so many lines and columns further.
-    Lines { line: u32, column: u32 },
+    /// Line for line in a file, so many lines and columns further.
+    Lines { file: usize, line: u32, column: u32 },
     /// All of it is here: a string with escapes, or a folded one.
     Inline(Span),
 }
 
-/// The whole file.
-pub(super) const FILE: Origin = Origin::Lines { line: 0, column: 0 };
-
 impl Origin {
+    /// A whole file.
+    pub(super) fn file(file: usize) -> Self {
+        Self::Lines {
+            file,
+            line: 0,
+            column: 0,
+        }
+    }
+
     /// Returns the place in the file of a place in the text, which counts from 1.
     pub(super) fn place(self, at: Span) -> Span {
         match self {
-            Self::Lines { line, column } => Span {
+            Self::Lines { file, line, column } => Span {
+                file,
                 line: at.line + line,
                 column: at.column + column,
                 last: at.last + line,
@@ -97,12 +120,21 @@ impl Node {
         }
     }
 
+    /// Another value at the same place.
+    pub(super) fn with(&self, value: Value) -> Self {
+        Self {
+            value,
+            ..self.clone()
+        }
+    }
+
     /// Returns the value of a key of a table.
     pub(super) fn at(&self, key: &str) -> Option<&Self> {
-        self.entries()
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| &entry.node)
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
     }
 
     /// Returns the value at the end of some keys.
@@ -122,6 +154,16 @@ impl Node {
             Value::List(items) => items,
             _ => &[],
         }
+    }
+
+    /// Returns the items of the list at a key.
+    pub(super) fn items_at(&self, key: &str) -> &[Self] {
+        self.at(key).map(Self::items).unwrap_or_default()
+    }
+
+    /// Returns the entries of the table at a key.
+    pub(super) fn entries_at(&self, key: &str) -> &[Entry] {
+        self.at(key).map(Self::entries).unwrap_or_default()
     }
 
     pub(super) fn as_text(&self) -> Option<&str> {
@@ -150,6 +192,17 @@ impl Node {
         matches!(self.value, Value::Bool(true))
     }
 
+    /// Whether it says anything: nothing empty, and not `false`.
+    pub(super) fn is_set(&self) -> bool {
+        match &self.value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Text(text) => !text.is_empty(),
+            Value::List(items) => !items.is_empty(),
+            Value::Table(entries) => !entries.is_empty(),
+            _ => true,
+        }
+    }
+
     /// Returns the lines of the value and of all that is in it.
     pub(super) fn extent(&self) -> Span {
         let mut span = self.span;
@@ -160,6 +213,15 @@ impl Node {
             span = span.with(entry.key_span).with(entry.node.extent());
         }
         span
+    }
+
+    /// Calls a function with every entry of the tables in it.
+    pub(super) fn each_entry(&self, call: &mut impl FnMut(&Entry)) {
+        self.items().iter().for_each(|item| item.each_entry(call));
+        for entry in self.entries() {
+            call(entry);
+            entry.node.each_entry(call);
+        }
     }
 
     /// Writes the keys that lead to each value into it.
@@ -199,35 +261,44 @@ impl<'t> Lines<'t> {
     }
 
     /// Returns line and column of an offset, both from 1.
-    pub(super) fn position(&self, offset: usize) -> (u32, u32) {
+    fn position(&self, offset: usize) -> (u32, u32) {
         let line = self.starts.partition_point(|start| *start <= offset);
+        let before = self.text.get(self.start(line)..offset).unwrap_or_default();
+        (small(line), small(before.chars().count() + 1))
+    }
+
+    /// Returns the offset of a line, from 1.
+    fn start(&self, line: usize) -> usize {
         let start = line.checked_sub(1).and_then(|index| self.starts.get(index));
-        let before = self.text.get(start.copied().unwrap_or_default()..offset);
-        (
-            small(line),
-            small(before.map_or(0, |text| text.chars().count()) + 1),
-        )
+        start.copied().unwrap_or(self.text.len())
     }
 
     /// Returns the offset of a line and a column, both from 1.
     pub(super) fn offset(&self, line: u32, column: u32) -> usize {
-        let [line, column] =
-            [line, column].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-        let start = line.checked_sub(1).and_then(|index| self.starts.get(index));
-        let start = start.copied().unwrap_or(self.text.len());
+        let [line, column] = [line, column].map(large);
+        let start = self.start(line);
         let rest = self.text.get(start..).unwrap_or_default();
-        let before: usize = rest
-            .chars()
-            .take(column.saturating_sub(1))
-            .map(char::len_utf8)
-            .sum();
-        start + before
+        let before = rest.chars().take(column.saturating_sub(1));
+        start + before.map(char::len_utf8).sum::<usize>()
+    }
+
+    /// Returns the text from a line and a column on.
+    pub(super) fn rest(&self, line: u32, column: u32) -> &'t str {
+        let offset = self.offset(line, column);
+        self.text.get(offset..).unwrap_or_default()
+    }
+
+    /// Returns the offsets of the whole lines that a range is in.
+    pub(super) fn whole(&self, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let span = self.span(range);
+        self.start(large(span.line))..self.start(large(span.last) + 1)
     }
 
     pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
         let (line, column) = self.position(range.start);
         let (last, last_column) = self.position(range.end.max(range.start + 1) - 1);
         Span {
+            file: 0,
             line,
             column,
             last,
@@ -239,4 +310,8 @@ impl<'t> Lines<'t> {
 /// A count of lines or characters of a text of at most some MiB.
 pub(super) fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+pub(super) fn large(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }

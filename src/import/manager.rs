@@ -1,125 +1,107 @@
 //! Pods of a runner's manager: their aliases are not for jobs, and what they mount says where the
 //! configuration is.
 
+use super::finder::Source;
+use super::finding::Finding;
 use super::located::Node;
-use super::places::{File, Source};
-use super::printable::{Kind, Printable, Sentence, say};
+use super::messages;
+use super::printable::{Kind, Printable};
 
 /// A pod of a manager.
 pub(super) struct Manager {
-    pub(super) file: usize,
     pub(super) spec: Node,
-    pub(super) name: Printable,
-    pub(super) namespace: Printable,
+    kind: &'static str,
+    name: Printable,
+    namespace: Printable,
 }
+
+/// What a pod mounts: the source, its name, the volume and where it is.
+struct Mounted<'n> {
+    is_secret: bool,
+    name: &'n str,
+    volume: &'n str,
+    path: Option<&'n str>,
+}
+
 impl Manager {
-    /// The names of ConfigMaps or Secrets that its pod mounts, with the volume and where it is
-    /// mounted.
-    fn mounted(&self, source: &str, name: &str) -> Vec<(String, String, String)> {
-        let items =
-            |node: &Node, key: &str| node.at(key).map(Node::items).unwrap_or_default().to_vec();
+    /// The manager of an object with pods, if it is one.
+    pub(super) fn of(object: &Node, kind: &'static str, source: &Source) -> Option<Self> {
+        let spec = match kind {
+            "Pod" => object.at("spec"),
+            _ => object.find(&["spec", "template", "spec"]),
+        }?;
+        let name = object.find(&["metadata", "name"]).and_then(Node::as_text);
+        let name = name.unwrap_or("gitlab-runner");
+        let is_image = |container: &Node| {
+            let image = container.text_at("image");
+            image.is_some_and(|image| image.contains("gitlab-runner"))
+        };
+        let is_manager =
+            name.contains("runner") || spec.items_at("containers").iter().any(is_image);
+        let namespace = source.namespace.clone();
+        is_manager.then(|| Self {
+            spec: spec.clone(),
+            kind,
+            name: Printable::or_hidden(Kind::Name, name),
+            namespace: namespace.unwrap_or_else(|| Printable::own("NAMESPACE")),
+        })
+    }
+
+    fn mounted(&self) -> Vec<Mounted<'_>> {
         let mut found = Vec::new();
-        for volume in items(&self.spec, "volumes") {
-            let volume_name = volume.text_at("name").unwrap_or_default().to_owned();
-            let projected = volume
-                .at("projected")
-                .map(|node| items(node, "sources"))
-                .unwrap_or_default();
-            let names = std::iter::once(&volume)
-                .chain(&projected)
-                .filter_map(|node| {
-                    node.at(source)?
-                        .text_at(name)
-                        .or(node.at(source)?.text_at("name"))
-                });
-            let mounts = items(&self.spec, "containers")
-                .into_iter()
-                .flat_map(|container| items(&container, "volumeMounts"));
-            let path = mounts
-                .filter(|mount| mount.text_at("name") == Some(&volume_name))
-                .find_map(|mount| mount.text_at("mountPath").map(str::to_owned));
-            for name in names {
-                found.push((
-                    name.to_owned(),
-                    volume_name.clone(),
-                    path.clone().unwrap_or_default(),
-                ));
+        for volume in self.spec.items_at("volumes") {
+            let volume_name = volume.text_at("name").unwrap_or_default();
+            let containers = self.spec.items_at("containers").iter();
+            let mut mounts = containers.flat_map(|container| container.items_at("volumeMounts"));
+            let mount = mounts.find(|mount| mount.text_at("name") == Some(volume_name));
+            let projected = volume.at("projected").map(|it| it.items_at("sources"));
+            for source in std::iter::once(volume).chain(projected.unwrap_or_default()) {
+                for (key, is_secret) in [("configMap", false), ("secret", true)] {
+                    let source = source.at(key);
+                    let name =
+                        source.and_then(|it| it.text_at("secretName").or(it.text_at("name")));
+                    found.extend(name.map(|name| Mounted {
+                        is_secret,
+                        name,
+                        volume: volume_name,
+                        path: mount.and_then(|mount| mount.text_at("mountPath")),
+                    }));
+                }
             }
         }
         found
     }
 
+    /// Whether its pod mounts the ConfigMap that a source is in.
+    pub(super) fn mounts(&self, source: &Source) -> bool {
+        let is_it =
+            |it: &Mounted<'_>| !it.is_secret && source.config_map.as_deref() == Some(it.name);
+        self.mounted().iter().any(is_it)
+    }
+
     /// A variable of its containers.
-    fn variable(&self, name: &str) -> Option<String> {
-        let containers = self
-            .spec
-            .at("containers")
-            .map(Node::items)
-            .unwrap_or_default();
-        let variables = containers
-            .iter()
-            .filter_map(|container| container.at("env"))
-            .flat_map(Node::items);
-        let mut found = variables.filter(|variable| variable.text_at("name") == Some(name));
-        found.find_map(|variable| variable.text_at("value").map(str::to_owned))
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        let containers = self.spec.items_at("containers").iter();
+        let mut variables = containers.flat_map(|container| container.items_at("env"));
+        let variable = variables.find(|variable| variable.text_at("name") == Some(name));
+        variable?.text_at("value")
     }
 
-    pub(super) fn seen(&self) -> Sentence {
-        let (name, namespace) = (self.name.clone(), self.namespace.clone());
-        let start = say!("is a pod of a runner's manager; ");
-        let sources = [
-            ("configMap", "name", "ConfigMap "),
-            ("secret", "secretName", "Secret "),
-        ];
-        let mounted = sources.iter().find_map(|(source, key, word)| {
-            self.mounted(source, key)
-                .into_iter()
-                .next()
-                .map(|found| (*word, found))
-        });
-        let Some((word, (object, volume, path))) = mounted else {
-            return start.and(&say!("its settings for jobs are not in it"));
+    /// What to do with a file that has only it.
+    pub(super) fn seen(&self) -> Finding {
+        let mut mounted = self.mounted();
+        mounted.sort_by_key(|it| it.is_secret);
+        let Some(it) = mounted.first() else {
+            return messages::manager_alone(self.kind);
         };
-        let [object, volume] = [object, volume].map(|text| Printable::or_hidden(Kind::Name, &text));
-        let path = Printable::or_hidden(Kind::Path, &path);
-        let start = start.and(&say!(
-            "its settings for jobs are in {}{}/{} (volume \"{}\", mounted at {}). Import that: ",
-            word,
-            namespace,
-            object,
-            volume,
-            path
-        ));
-        if word == "ConfigMap " {
-            return start.and(&say!(
-                "kubectl -n {} get configmap {} -o yaml | drydock import -",
-                namespace,
-                object
-            ));
+        let (manager, namespace) = (&self.name, &self.namespace);
+        let [object, volume] =
+            [it.name, it.volume].map(|text| Printable::or_hidden(Kind::Name, text));
+        let path = Printable::or_hidden(Kind::Path, it.path.unwrap_or("/etc/gitlab-runner"));
+        if it.is_secret {
+            messages::manager_with_secret(self.kind, manager, namespace, object, volume, path)
+        } else {
+            messages::manager_with_config_map(self.kind, namespace, object, volume, path)
         }
-        start.and(&say!(
-            "kubectl -n {} exec deploy/{} -- cat {}/config.toml | drydock import -",
-            namespace,
-            name,
-            path
-        ))
-    }
-}
-impl File {
-    /// The manager whose pod mounts the ConfigMap that a source is in.
-    fn manager_of(&self, source: &Source) -> Option<&Manager> {
-        let name = source.config_map.as_ref()?;
-        self.managers.iter().find(|manager| {
-            manager
-                .mounted("configMap", "name")
-                .iter()
-                .any(|(mounted, ..)| mounted == name)
-        })
-    }
-
-    /// A variable of that manager.
-    pub(super) fn variable(&self, source: &Source, name: &str) -> Option<String> {
-        self.manager_of(source)
-            .and_then(|manager| manager.variable(name))
     }
 }

@@ -1,132 +1,92 @@
 //! `pod_spec` patches of a runner: opaque, but for hostAliases, mounts at the certificate
 //! directory, and hostNetwork.
 
-use super::facts::Facts;
-use super::finding::{Finding, Group, Item};
+use super::docker::Facts;
+use super::finding::{Field, Want};
 use super::located::{Node, Origin};
+use super::messages;
 use super::printable::{Kind, Printable, say};
 use super::runner::Read;
+use super::template::Masks;
 use super::yaml;
 use crate::core::mount_path::clean;
+use std::net::IpAddr;
 
 const FLAG: &str = "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION";
 
-pub(super) fn read(facts: &Facts<'_>, node: &Node, read: &mut Read) {
-    let in_flags = node.at("feature_flags").and_then(|flags| {
-        flags
-            .entries()
-            .iter()
-            .find(|entry| entry.key.eq_ignore_ascii_case(FLAG))
-    });
-    let in_environment = facts.variables.get(FLAG).and_then(Option::as_deref);
-    let is_on = match (in_flags, in_environment) {
-        (Some(entry), _) => entry.node.is_true(),
-        (None, Some(value)) => matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "on"),
-        (None, None) => false,
-    };
-    for patch in facts
-        .kubernetes
-        .at("pod_spec")
-        .map(Node::items)
+pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
+    let mut flags = facts.node.entries_at("feature_flags").iter();
+    let flag = flags.find(|entry| entry.key.eq_ignore_ascii_case(FLAG));
+    let in_environment = facts
+        .variable(FLAG)
         .unwrap_or_default()
-    {
-        let name = patch
-            .text_at("name")
-            .map(|name| Printable::or_hidden(Kind::Name, name))
-            .unwrap_or_default();
-        let place = facts.place(patch);
-        let what = say!(
-            "pod_spec patch {}: its text is not taken over and not shown",
-            name
-        );
+        .to_ascii_lowercase();
+    let is_on = match flag {
+        Some(entry) => entry.node.is_true(),
+        None => matches!(in_environment.as_str(), "true" | "1" | "on"),
+    };
+    for patch in facts.kubernetes.items_at("pod_spec") {
+        let name = patch.text_at("name").unwrap_or("without a name");
+        let name = Printable::or_hidden(Kind::Name, name);
         if !is_on {
-            let what = what.and(&say!(
-                "; {} is off for this runner, so it has no effect",
-                FLAG
-            ));
-            read.find(Group::NotTaken, place, what, say!("keep it in the file"));
+            read.find(patch, messages::patch_without_flag(&name, FLAG));
             continue;
-        }
-        let mut what = what.and(&"; drydock sees its result in the pod and repairs that");
-        if patch.text_at("patch_path").is_some() {
-            what = what.and(&"; it is in a file of the manager");
-        } else if patch.text_at("patch").is_none() {
-            what = what.and(&"; it is empty");
         }
         let at = patch.at("patch").unwrap_or(patch);
         let text = at.as_text().unwrap_or_default();
-        let documents = yaml::read(text, Origin::Inline(at.span)).unwrap_or_default();
-        for document in &documents {
-            let mut effects = Effects::default();
-            effects.of(document);
-            let certificates = facts.certificates();
-            if effects
-                .mounts
-                .iter()
-                .any(|path| Some(clean(path).as_ref()) == certificates.as_deref())
-            {
-                what = what.and(&"; it mounts something at the certificate directory, which drydock repairs in pods with dind");
-            }
-            for (hostname, address) in &effects.aliases {
-                conflict(facts, at, hostname, address, read);
-            }
-            if effects.host_network {
-                let danger = say!(
-                    "pod_spec patch {} puts every job on the network of its node (hostNetwork)",
-                    name
-                );
-                read.find(
-                    Group::Dangerous,
-                    facts.place(at),
-                    danger,
-                    say!("take it out"),
-                );
+        let mut effects = Effects::default();
+        for document in
+            yaml::read(text, Origin::Inline(at.span), &Masks::default()).unwrap_or_default()
+        {
+            effects.of(&document);
+        }
+        let certificates = facts.certificates();
+        let is_there = |path: &String| Some(clean(path).as_ref()) == certificates.as_deref();
+        let more = if patch.text_at("patch_path").is_some() {
+            say!("; it is in a file of the manager")
+        } else if text.is_empty() {
+            say!("; it is empty")
+        } else if effects.mounts.iter().any(is_there) {
+            say!(
+                "; it mounts something at the certificate directory, which drydock repairs in pods with dind"
+            )
+        } else {
+            say!("")
+        };
+        for (hostname, address) in &effects.aliases {
+            if let Ok(address) = address.trim().parse() {
+                alias(at, hostname, address, read);
             }
         }
-        read.find(Group::NotTaken, place, what, say!("keep it in the file"));
+        if effects.host_network {
+            read.find(at, messages::host_network(&name));
+        }
+        read.find(patch, messages::patch(&name, FLAG, more));
     }
 }
 
-fn conflict(facts: &Facts<'_>, at: &Node, hostname: &str, address: &str, read: &mut Read) {
-    let Ok(address) = address.parse::<std::net::IpAddr>() else {
-        return;
-    };
-    let hostname = hostname.to_lowercase();
-    let other = read.wants.iter().find_map(|want| match &want.item {
-        Item::Alias {
-            hostname: known,
-            address: other,
-        } if known.as_str() == hostname && other.is_ipv4() == address.is_ipv4() => {
-            Some((*other, want.place.clone()))
-        }
-        _ => None,
-    });
+/// An alias of a patch, against those of `host_aliases`.
+fn alias(at: &Node, hostname: &str, address: IpAddr, read: &mut Read) {
+    let hostname = hostname.trim().to_lowercase();
     let name = Printable::or_hidden(Kind::Hostname, &hostname);
-    match other {
-        Some((other, place)) if other != address => {
-            let what = say!(
-                "{} is {} in host_aliases and {} in a pod_spec patch, which wins on this runner today; with the policy {} wins",
-                name,
-                Printable::address(other),
-                Printable::address(address),
-                Printable::address(other)
-            );
-            read.findings.push(Finding { group: Group::Conflict, places: vec![place, facts.place(at)], what, todo: say!("take the hostAliases out of the patch: they also replace the names of the job's services") });
+    let shown = Printable::own(address);
+    let other = |want: &Want| {
+        let mut items = want.items.iter().filter(|item| item.field == Field::Alias);
+        let item = items.find(|item| {
+            item.key.as_str() == hostname
+                && item
+                    .address()
+                    .is_some_and(|it| it.is_ipv4() == address.is_ipv4())
+        });
+        Some((item?.address()?, want.place.clone()))
+    };
+    match read.wants.iter().find_map(other) {
+        Some((other, _)) if other == address => {}
+        Some((other, place)) => {
+            let message = messages::patched_alias(name, Printable::own(other), shown);
+            read.findings.push(message.at(place).at(at));
         }
-        Some(_) => {}
-        None => {
-            let what = say!(
-                "{} ({}) is in a pod_spec patch, which is not taken over",
-                name,
-                Printable::address(address)
-            );
-            read.find(
-                Group::NotTaken,
-                facts.place(at),
-                what,
-                say!("write it as host_aliases and import again, or add it to the policy"),
-            );
-        }
+        None => read.find(at, messages::alias_in_patch(name, shown)),
     }
 }
 
@@ -142,19 +102,15 @@ impl Effects {
     fn of(&mut self, node: &Node) {
         node.items().iter().for_each(|item| self.of(item));
         let path = node.text_at("path").unwrap_or_default();
-        if path == "/hostNetwork" && node.at("value").is_some_and(Node::is_true)
-            || node.at("hostNetwork").is_some_and(Node::is_true)
-        {
-            self.host_network = true;
-        }
+        let value = node.at("value");
+        self.host_network |= path == "/hostNetwork" && value.is_some_and(Node::is_true);
         if path.starts_with("/hostAliases") {
-            node.at("value")
-                .into_iter()
-                .for_each(|value| self.alias(value));
+            value.into_iter().for_each(|value| self.alias(value));
         }
         for entry in node.entries() {
             match entry.key.as_str() {
                 "hostAliases" => self.alias(&entry.node),
+                "hostNetwork" => self.host_network |= entry.node.is_true(),
                 "mountPath" => self.mounts.extend(entry.node.as_text().map(str::to_owned)),
                 _ => self.of(&entry.node),
             }
@@ -164,11 +120,8 @@ impl Effects {
     fn alias(&mut self, node: &Node) {
         node.items().iter().for_each(|item| self.alias(item));
         let address = node.text_at("ip").unwrap_or_default();
-        for name in node.at("hostnames").map(Node::items).unwrap_or_default() {
-            self.aliases.extend(
-                name.as_text()
-                    .map(|name| (name.to_owned(), address.to_owned())),
-            );
-        }
+        let names = node.items_at("hostnames").iter().filter_map(Node::as_text);
+        self.aliases
+            .extend(names.map(|name| (name.to_owned(), address.to_owned())));
     }
 }

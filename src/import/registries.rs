@@ -1,185 +1,136 @@
 //! `certs.d`: the authorities of registries, which a policy has from ConfigMaps.
 
-use super::facts::Facts;
-use super::finding::{Comment, Group, Item, Place, Removal, Want};
+use super::docker::Facts;
+use super::finding::{Field, Item, Removal};
+use super::messages;
 use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Read;
-use super::volumes::{REGISTRIES, Volume, object};
+use super::volumes::Volume;
 use crate::core::crd::format;
 
+/// Where dind looks for them; the second is that of rootless dind.
+pub(super) const DIRECTORIES: [&str; 2] = [
+    "/etc/docker/certs.d",
+    "/home/rootless/.config/docker/certs.d",
+];
+
+/// A file that a volume brings: the host, its name, and the key that it comes from.
+struct Brought {
+    host: String,
+    file: String,
+    key: String,
+}
+
 /// Something below `certs.d`: the authority of a registry, if it is one key of a ConfigMap.
-pub(super) fn registry(facts: &Facts<'_>, volume: &Volume<'_>, place: Place, read: &mut Read) {
-    let base = REGISTRIES
-        .iter()
-        .find(|path| volume.at_or_below(path))
-        .copied()
-        .unwrap_or_default();
-    let below = volume
-        .path
-        .get(base.len()..)
-        .unwrap_or_default()
-        .trim_start_matches('/');
-    let (host, file) = below.split_once('/').unwrap_or((below, ""));
-    // (host, file, key): the files that the volume brings.
-    let items = volume.items();
-    let mut files: Vec<(String, String, String)> = Vec::new();
-    match (volume.sub_path, &items) {
-        (Some(sub), items) => {
-            let key = items
-                .as_ref()
-                .and_then(|items| items.get(sub.trim_matches('/')))
-                .copied()
-                .unwrap_or(sub.trim_matches('/'));
-            files.push((host.to_owned(), file.to_owned(), key.to_owned()));
-        }
-        (None, Some(items)) => {
-            for (path, key) in items {
-                let whole = [host, path]
-                    .iter()
-                    .filter(|part| !part.is_empty())
-                    .copied()
-                    .collect::<Vec<_>>()
-                    .join("/");
-                if let Some((host, file)) = whole.split_once('/') {
-                    files.push((host.to_owned(), file.to_owned(), (*key).to_owned()));
-                }
-            }
-        }
-        (None, None) => files.push((host.to_owned(), String::new(), "ca.crt".to_owned())),
-    }
-    let is_guess = volume.sub_path.is_none() && items.is_none();
-    let is_client = files
-        .iter()
-        .any(|(_, file, _)| file.ends_with(".cert") || file.ends_with(".key"));
-    files.retain(|(_, file, _)| file.is_empty() || file.ends_with(".crt"));
-    let mut hosts: Vec<&str> = files.iter().map(|(host, ..)| host.as_str()).collect();
-    hosts.sort_unstable();
-    let is_twice = hosts
-        .windows(2)
-        .any(|pair| matches!(pair, [one, other] if one == other));
-    let why = match volume.kind {
-        "config_map" | "secret" if is_client => {
-            Some("it has a client's certificate or key, which registryCAs cannot carry")
-        }
-        "config_map" | "secret" if is_twice => {
-            Some("it has several authorities for one host, and registryCAs has one")
-        }
-        "config_map" | "secret" if files.is_empty() => {
-            Some("no file of it is an authority (*.crt) below a host")
-        }
-        "config_map" | "secret" => None,
-        _ => Some(
-            "registryCAs takes a ConfigMap: make one from its file with kubectl create configmap",
-        ),
+pub(super) fn read(facts: &Facts<'_>, volume: &Volume<'_>, read: &mut Read) {
+    let files = brought(volume);
+    let authorities = match authorities(volume, &files) {
+        Ok(authorities) => authorities,
+        Err(why) => return read.find(volume.node, messages::volume(volume.called(), why)),
     };
-    let mut parsed = Vec::new();
-    for (host, _, key) in &files {
-        let is_host =
-            format::REGISTRY_HOST.check(host).is_ok() && format::CONFIG_KEY.check(key).is_ok();
-        let of = |kind, text: &str| is_host.then(|| Printable::new(kind, text)).flatten();
-        if let (Some(host), Some(key), Some(map)) = (
-            of(Kind::Hostname, host),
-            of(Kind::Key, key),
-            object(volume.name),
-        ) {
-            parsed.push((host, map, key));
-        }
-    }
-    if let Some(why) = why
-        .or((parsed.len() < files.len())
-            .then_some("its host, key or name is none that a policy takes"))
-    {
-        read.find(
-            Group::NotTaken,
-            place,
-            say!("{}: {}", volume.called(), why),
-            say!("keep it in the file"),
-        );
-        return;
-    }
-    for (host, config_map, key) in parsed {
+    let is_guess = files.iter().all(|brought| brought.file.is_empty());
+    for (host, object, key) in authorities {
         let line = volume.node.span.line;
+        let item = Item::registry_ca(host, &object, &key);
         if volume.kind == "secret" {
-            let todo = say!(
-                "make the ConfigMap in every job namespace, then take the entry out of its comment: {}",
-                to_config_map(facts, &config_map, &key)
-            );
-            let why = say!(
-                "line {}: a Secret; registryCAs takes a ConfigMap, which has to be made first",
-                line
-            );
-            read.comments.push(Comment {
-                why,
-                lines: registry_lines(&host, &config_map, &key),
-            });
+            let command = to_config_map(facts, &object, &key);
             read.find(
-                Group::NotTaken,
-                place.clone(),
+                volume.node,
+                messages::registry_secret(volume.called(), command),
+            );
+            read.comment(
                 say!(
-                    "{}: registryCAs takes a ConfigMap, and an authority is no secret",
-                    volume.called()
+                    "line {}: a Secret; registryCAs takes a ConfigMap, which has to be made first",
+                    line
                 ),
-                todo,
+                item,
             );
         } else if is_guess {
-            let why = say!(
-                "line {}: every key of the ConfigMap is a file there, and the line does not say which one is the authority; check the key",
-                line
-            );
-            read.comments.push(Comment {
-                why,
-                lines: registry_lines(&host, &config_map, &key),
-            });
-            let what = say!(
-                "{}: which key is the authority is not in the file (docker reads *.crt; *.cert and *.key would be a client's)",
-                volume.called()
-            );
-            read.find(
-                Group::NotTaken,
-                place.clone(),
-                what,
-                say!(
-                    "check the key of the commented entry in the policy; keep the line until then"
-                ),
-            );
+            read.find(volume.node, messages::unknown_authority(volume.called()));
+            read.comment(say!("line {}: every key of the ConfigMap is a file there, and the line does not say which one is the authority; check the key", line), item);
         } else {
             let keep = say!(
                 "keep the line as long as build reads /etc/docker/certs.d (buildah, skopeo): only dind has it from the policy, and where the line mounts it the policy leaves it alone"
             );
-            let remark = say!("ConfigMap {} must be in every job namespace", config_map);
-            read.wants.push(Want {
-                item: Item::Ca {
-                    host,
-                    config_map,
-                    key,
-                },
-                place: place.clone(),
-                keep: Some(keep),
-                remark,
-                removal: Removal::None,
-            });
+            let remark = say!("ConfigMap {} must be in every job namespace", object);
+            read.want(volume.node, item, Removal::Keep(keep), remark);
         }
     }
 }
-pub(super) fn registry_lines(
-    host: &Printable,
-    config_map: &Printable,
-    key: &Printable,
-) -> Vec<Sentence> {
-    vec![
-        say!("dind:"),
-        say!("  registryCAs:"),
-        say!("  - host: \"{}\"", host),
-        say!("    configMap: {{name: {}, key: {}}}", config_map, key),
-    ]
+
+/// The files of a volume; one without a name where it does not name them.
+fn brought(volume: &Volume<'_>) -> Vec<Brought> {
+    let base = DIRECTORIES.iter().find(|path| volume.at_or_below(path));
+    let below = volume
+        .path
+        .get(base.map_or(0, |base| base.len())..)
+        .unwrap_or_default();
+    let below = below.trim_matches('/');
+    let items = volume.items();
+    let file = |path: &str, key: &str| {
+        let (host, file) = path.split_once('/').unwrap_or((path, ""));
+        let [host, file, key] = [host, file, key].map(str::to_owned);
+        Brought { host, file, key }
+    };
+    match volume.sub_path.map(|path| path.trim_matches('/')) {
+        Some(sub_path) => {
+            let key = items.get(sub_path).copied().unwrap_or(sub_path);
+            vec![file(below, key)]
+        }
+        None if items.is_empty() => vec![file(below, "ca.crt")],
+        None => {
+            let whole = |path: &str| format!("{below}/{path}");
+            let files = items
+                .iter()
+                .map(|(path, key)| file(whole(path).trim_matches('/'), key));
+            files.filter(|brought| !brought.file.is_empty()).collect()
+        }
+    }
 }
+
+/// Host, object and key of each authority, or why a policy cannot have them.
+fn authorities(
+    volume: &Volume<'_>,
+    files: &[Brought],
+) -> Result<Vec<(Printable, Printable, Printable)>, &'static str> {
+    if !matches!(volume.kind, "config_map" | "secret") {
+        return Err(
+            "registryCAs takes a ConfigMap: make one from its file with kubectl create configmap",
+        );
+    }
+    let is_client = |it: &Brought| it.file.ends_with(".cert") || it.file.ends_with(".key");
+    if files.iter().any(is_client) {
+        return Err("it has a client's certificate or key, which registryCAs cannot carry");
+    }
+    let is_authority = |it: &&Brought| it.file.is_empty() || it.file.ends_with(".crt");
+    let files: Vec<&Brought> = files.iter().filter(is_authority).collect();
+    if files.is_empty() {
+        return Err("no file of it is an authority (*.crt) below a host");
+    }
+    let mut hosts: Vec<&str> = files.iter().map(|it| it.host.as_str()).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    if hosts.len() < files.len() {
+        return Err("it has several authorities for one host, and registryCAs has one");
+    }
+    let parsed = files.iter().map(|Brought { host, key, .. }| {
+        format::REGISTRY_HOST.check(host).ok()?;
+        format::CONFIG_KEY.check(key).ok()?;
+        Some((
+            Printable::new(Kind::Hostname, host)?,
+            Printable::new(Kind::Object, volume.name)?,
+            Printable::new(Kind::Key, key)?,
+        ))
+    });
+    let parsed: Option<Vec<_>> = parsed.collect();
+    parsed.ok_or("its host, key or name is none that a policy takes")
+}
+
 /// The command that makes a ConfigMap of one key of a Secret.
 pub(super) fn to_config_map(facts: &Facts<'_>, name: &Printable, key: &Printable) -> Sentence {
-    let namespace = facts
-        .kubernetes
-        .text_at("namespace")
-        .and_then(|name| Printable::new(Kind::Name, name));
-    let namespace = namespace.unwrap_or_else(|| Printable::or_hidden(Kind::Name, "NAMESPACE"));
+    let namespace = facts.kubernetes.text_at("namespace");
+    let namespace = namespace.and_then(|name| Printable::new(Kind::Object, name));
+    let namespace = namespace.unwrap_or_else(|| Printable::own("NAMESPACE"));
     say!(
         "kubectl -n {} get secret {} -o go-template='{{{{index .data \"{}\"}}}}' | base64 -d | kubectl -n {} create configmap {} --from-file={}=/dev/stdin",
         namespace,
@@ -190,18 +141,14 @@ pub(super) fn to_config_map(facts: &Facts<'_>, name: &Printable, key: &Printable
         key
     )
 }
+
 /// The registry that a misplaced authority was probably for.
 pub(super) fn guessed_host(read: &Read) -> Printable {
-    let hostnames = read.wants.iter().filter_map(|want| match &want.item {
-        Item::Alias { hostname, .. } => Some(hostname),
-        _ => None,
-    });
-    let mut hostnames: Vec<&Printable> = hostnames
-        .filter(|name| name.as_str().contains("registry"))
-        .collect();
-    hostnames.sort_by_key(|name| !name.as_str().starts_with("registry."));
-    hostnames.first().map_or_else(
-        || Printable::or_hidden(Kind::Hostname, "registry.example.com"),
-        |name| (*name).clone(),
+    let aliases = read.items().filter(|item| item.field == Field::Alias);
+    let registries = aliases.filter(|item| item.key.as_str().contains("registry"));
+    let first = registries.min_by_key(|item| !item.key.as_str().starts_with("registry."));
+    first.map_or_else(
+        || Printable::own("registry.example.com"),
+        |item| item.key.clone(),
     )
 }

@@ -2,8 +2,7 @@
 
 use super::finding::{Finding, Group, Place};
 use super::printable::{Printable, Sentence};
-use super::text::Fault;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
 /// How a report is written.
@@ -17,19 +16,24 @@ pub enum ReportFormat {
     Json,
 }
 
+/// The groups in the order of the report, with their headings and their keys in JSON.
+const GROUPS: [(Group, &str, &str); 4] = [
+    (Group::Taken, "Taken over", "takenOver"),
+    (Group::Conflict, "Conflicts", "conflicts"),
+    (Group::NotTaken, "Not taken over", "notTakenOver"),
+    (Group::Dangerous, "Dangerous", "dangerous"),
+];
+
 /// What an import says: the findings, or why there are none.
 #[derive(Debug, Default)]
 pub struct Report {
     pub(super) files: Vec<Printable>,
     pub(super) findings: Vec<Finding>,
-    /// What is worth knowing about a file as a whole.
-    pub(super) notes: Vec<(usize, Sentence)>,
     pub(super) diff: String,
     /// Commands, in order.
     pub(super) next: Vec<Sentence>,
-    pub(super) faults: Vec<(usize, Fault)>,
     /// What the import came to.
-    pub(super) summary: Sentence,
+    pub(super) summary: &'static str,
 }
 
 impl Report {
@@ -39,210 +43,160 @@ impl Report {
         match format {
             ReportFormat::Text => self.text(),
             ReportFormat::Markdown => self.markdown(),
-            ReportFormat::Json => format!("{:#}\n", self.json()),
+            ReportFormat::Json => format!("{:#}\n", Value::from(self.json())),
         }
     }
 
-    fn file(&self, index: usize) -> String {
-        self.files
-            .get(index)
-            .map_or_else(String::new, ToString::to_string)
+    fn of(&self, group: Group) -> impl Iterator<Item = &Finding> {
+        let findings = self.findings.iter();
+        findings.filter(move |finding| finding.group == group)
     }
 
-    fn place(&self, place: &Place) -> String {
-        let (file, span) = (self.file(place.file), place.span);
-        let lines = if span.line == span.last {
-            format!("{file}:{}", span.line)
-        } else {
-            format!("{file}:{}-{}", span.line, span.last)
-        };
-        match place.path.as_deref().and_then(path) {
-            Some(path) => format!("{lines} ({path})"),
-            None => lines,
-        }
+    fn file(&self, place: &Place) -> String {
+        let file = self.files.get(place.span.file);
+        file.map_or_else(String::new, ToString::to_string)
     }
 
-    fn faults(&self) -> String {
-        let mut text = String::new();
-        for (file, fault) in &self.faults {
-            let _ = writeln!(text, "error: {}:{fault}", self.file(*file));
-        }
-        text
-    }
-
-    fn of(&self, group: Group) -> Vec<&Finding> {
-        self.findings
-            .iter()
-            .filter(|finding| finding.group == group)
-            .collect()
-    }
-
+    /// File and lines; of an error line and column.
     fn places(&self, finding: &Finding) -> String {
-        let places: Vec<String> = finding
-            .places
-            .iter()
-            .map(|place| self.place(place))
-            .collect();
+        let place = |place: &Place| {
+            let (file, span) = (self.file(place), place.span);
+            let lines = match (finding.group, span.line) {
+                (_, 0) => file,
+                (Group::Error, line) => format!("{file}:{line}:{}", span.column),
+                (_, line) if line == span.last => format!("{file}:{line}"),
+                (_, line) => format!("{file}:{line}-{}", span.last),
+            };
+            match path(place) {
+                Some(path) => format!("{lines} ({path})"),
+                None => lines,
+            }
+        };
+        let places: Vec<String> = finding.places.iter().map(place).collect();
         places.join(", ")
     }
 
     fn text(&self) -> String {
-        let mut text = self.faults();
-        for group in Group::ALL {
-            let findings = self.of(group);
-            if findings.is_empty() {
-                continue;
-            }
-            let _ = writeln!(text, "{} ({})", group.title(), findings.len());
-            for finding in findings {
-                let _ = writeln!(
-                    text,
-                    "  {}: {}",
-                    self.places(finding),
-                    finding.what.as_str()
-                );
-                if !finding.todo.is_empty() {
-                    let _ = writeln!(text, "      {}", finding.todo.as_str());
-                }
-            }
-            text.push('\n');
+        let mut text = String::new();
+        for finding in self.of(Group::Error) {
+            let (places, what) = (self.places(finding), &finding.what);
+            let hint = if finding.todo.is_empty() { "" } else { "; " };
+            let _ = writeln!(text, "error: {places}: {what}{hint}{}", finding.todo);
         }
-        for (file, note) in &self.notes {
-            let _ = writeln!(text, "note: {}: {}", self.file(*file), note.as_str());
+        for (group, title, _) in GROUPS {
+            let count = self.of(group).count();
+            if count > 0 {
+                let _ = writeln!(text, "{} ({count})", title.to_lowercase());
+                self.list(group, ["  ", "      "], str::to_owned, &mut text);
+                text.push('\n');
+            }
         }
+        self.list(Group::Note, ["note: ", "      "], str::to_owned, &mut text);
         if !self.diff.is_empty() {
-            let _ = write!(
-                text,
-                "lines to remove once the namespace is labelled enforce (patch -p0 applies this):\n\n{}\n",
-                self.diff
-            );
+            let head =
+                "lines to remove once the namespace is labelled enforce (patch -p0 applies this):";
+            let _ = writeln!(text, "{head}\n\n{}", self.diff);
         }
         if !self.next.is_empty() {
-            text.push_str("next:\n");
-            self.next.iter().for_each(|line| {
-                let _ = writeln!(text, "  {}", line.as_str());
-            });
+            let next: Vec<String> = self.next.iter().map(|line| format!("  {line}\n")).collect();
+            let _ = write!(text, "next:\n{}", next.concat());
         }
         if !self.summary.is_empty() {
-            let _ = writeln!(text, "{}", self.summary.as_str());
+            let _ = writeln!(text, "{}", self.summary);
         }
         text
     }
 
     fn markdown(&self) -> String {
         let mut text = String::from("# Migration report\n");
-        for (file, fault) in &self.faults {
-            let _ = write!(
-                text,
-                "\n- **error** {}:{}\n",
-                escaped(&self.file(*file)),
-                escaped(&fault.to_string())
-            );
-        }
-        for group in Group::ALL {
-            let findings = self.of(group);
-            if findings.is_empty() {
-                continue;
-            }
-            let _ = write!(
-                text,
-                "\n## {}{}\n\n",
-                group.title().get(..1).unwrap_or_default().to_uppercase(),
-                group.title().get(1..).unwrap_or_default()
-            );
-            for finding in findings {
-                let _ = writeln!(
-                    text,
-                    "- {}: {}",
-                    escaped(&self.places(finding)),
-                    escaped(finding.what.as_str())
-                );
-                if !finding.todo.is_empty() {
-                    let _ = writeln!(text, "  - {}", escaped(finding.todo.as_str()));
-                }
-            }
-        }
-        if !self.notes.is_empty() {
-            text.push_str("\n## Notes\n\n");
-            for (file, note) in &self.notes {
-                let _ = writeln!(
-                    text,
-                    "- {}: {}",
-                    escaped(&self.file(*file)),
-                    escaped(note.as_str())
-                );
+        let (errors, notes) = ((Group::Error, "Errors", ""), (Group::Note, "Notes", ""));
+        for (group, title, _) in [errors].into_iter().chain(GROUPS).chain([notes]) {
+            if self.of(group).next().is_some() {
+                let _ = write!(text, "\n## {title}\n\n");
+                self.list(group, ["- ", "  - "], escaped, &mut text);
             }
         }
         if !self.diff.is_empty() {
-            let _ = write!(
-                text,
-                "\n## Lines to remove\n\nOnce the namespace is labelled `enforce`:\n\n```diff\n{}```\n",
-                self.diff
-            );
+            let head = "\n## Lines to remove\n\nOnce the namespace is labelled `enforce`:\n";
+            let _ = write!(text, "{head}\n```diff\n{}```\n", self.diff);
         }
         if !self.next.is_empty() {
-            text.push_str("\n## Next\n\n```sh\n");
-            self.next.iter().for_each(|line| {
-                let _ = writeln!(text, "{}", line.as_str());
-            });
-            text.push_str("```\n");
+            let next: Vec<String> = self.next.iter().map(|line| format!("{line}\n")).collect();
+            let _ = write!(text, "\n## Next\n\n```sh\n{}```\n", next.concat());
         }
         if !self.summary.is_empty() {
-            let _ = write!(text, "\n{}\n", escaped(self.summary.as_str()));
+            let _ = write!(text, "\n{}\n", self.summary);
         }
         text
     }
 
-    fn json(&self) -> Value {
+    /// Lists the findings of a group, with a mark before each and before what to do.
+    fn list(&self, group: Group, marks: [&str; 2], shown: fn(&str) -> String, text: &mut String) {
+        let [mark, before_todo] = marks;
+        for finding in self.of(group) {
+            let line = format!("{}: {}", self.places(finding), finding.what);
+            let _ = writeln!(text, "{mark}{}", shown(&line));
+            if !finding.todo.is_empty() {
+                let _ = writeln!(text, "{before_todo}{}", shown(finding.todo.as_str()));
+            }
+        }
+    }
+
+    fn json(&self) -> Map<String, Value> {
         let place = |place: &Place| {
             let span = place.span;
-            json!({"file": self.file(place.file), "line": span.line, "lastLine": span.last, "column": span.column, "path": place.path.as_deref().and_then(path)})
+            json!({"file": self.file(place), "line": span.line, "lastLine": span.last, "column": span.column, "path": path(place)})
         };
-        let finding = |finding: &&Finding| {
+        let finding = |finding: &Finding| {
             let places: Vec<Value> = finding.places.iter().map(place).collect();
             json!({"places": places, "what": finding.what.as_str(), "todo": finding.todo.as_str()})
         };
-        let mut report = serde_json::Map::new();
-        for group in Group::ALL {
-            let findings: Vec<Value> = self.of(group).iter().map(finding).collect();
-            report.insert(group.name().to_owned(), findings.into());
-        }
-        let notes: Vec<Value> = self
-            .notes
-            .iter()
-            .map(|(file, note)| json!({"file": self.file(*file), "what": note.as_str()}))
-            .collect();
+        // One place, whose fields are those of the object.
+        let at_one_place = |finding: &Finding| {
+            let mut object = finding.places.first().map(place).unwrap_or_default();
+            if let Some(fields) = object.as_object_mut() {
+                fields.insert("what".to_owned(), finding.what.as_str().into());
+                fields.insert("todo".to_owned(), finding.todo.as_str().into());
+            }
+            object
+        };
+        let groups = GROUPS.into_iter().map(|(group, _, key)| {
+            (
+                key.to_owned(),
+                self.of(group).map(finding).collect::<Value>(),
+            )
+        });
+        let mut report: Map<String, Value> = groups.collect();
         let next: Vec<&str> = self.next.iter().map(Sentence::as_str).collect();
-        let errors: Vec<Value> = self
-            .faults
-            .iter()
-            .map(|(file, fault)| json!({"file": self.file(*file), "line": fault.line, "column": fault.column, "what": fault.what.as_str(), "todo": fault.todo.as_str()}))
-            .collect();
         report.extend([
-            ("notes".to_owned(), notes.into()),
+            (
+                "notes".to_owned(),
+                self.of(Group::Note).map(at_one_place).collect(),
+            ),
             ("diff".to_owned(), self.diff.as_str().into()),
             ("next".to_owned(), next.into()),
-            ("errors".to_owned(), errors.into()),
-            ("summary".to_owned(), self.summary.as_str().into()),
+            (
+                "errors".to_owned(),
+                self.of(Group::Error).map(at_one_place).collect(),
+            ),
+            ("summary".to_owned(), self.summary.into()),
         ]);
-        report.into()
+        report
     }
 }
 
 /// The keys that lead to a value, where each of them may be printed.
-fn path(path: &str) -> Option<String> {
+fn path(place: &Place) -> Option<&str> {
     let is_good = |char: char| char.is_ascii_alphanumeric() || "._-/[]".contains(char);
-    (!path.is_empty() && path.len() <= 256 && path.chars().all(is_good)).then(|| path.to_owned())
+    let path = place.path.as_deref()?;
+    (!path.is_empty() && path.len() <= 256 && path.chars().all(is_good)).then_some(path)
 }
 
 /// Text that Markdown shows as it is.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for char in text.chars() {
-        if matches!(
-            char,
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#'
-        ) {
+        if "\\`*_[]<>|#".contains(char) {
             escaped.push('\\');
         }
         escaped.push(char);

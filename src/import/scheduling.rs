@@ -1,142 +1,81 @@
 //! `node_selector` and `node_tolerations`: dind's only where every pod of the runner is a dind pod.
 
-use super::facts::Facts;
-use super::finding::{Comment, Group, Item, Removal, Want};
+use super::docker::Facts;
+use super::finding::{Finding, Item, Removal};
+use super::located::Entry;
+use super::messages;
 use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Read;
 
+pub(super) const EFFECTS: [&str; 4] = ["NoSchedule", "PreferNoSchedule", "NoExecute", ""];
+
+/// Last parts of label keys that are an architecture, a system or a node.
+const NODES: [&str; 3] = ["arch", "os", "hostname"];
+
 pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
-    let kubernetes = facts.kubernetes;
-    let is_dind_only = facts.dind_service.is_some();
-    let keep = say!(
-        "keep the line: every pod of this runner needs it; the policy gives it to the dind pods of all runners"
-    );
-    for (name, word) in [
-        ("node_selector", "node_selector"),
-        ("node_tolerations", "node_tolerations"),
-    ] {
-        let Some(table) = kubernetes
-            .at(name)
-            .filter(|table| !table.entries().is_empty())
-        else {
+    for name in ["node_selector", "node_tolerations"] {
+        let Some(table) = facts.kubernetes.at(name).filter(|table| table.is_set()) else {
             continue;
         };
-        if !is_dind_only {
-            let what = say!(
-                "{}: it is for all jobs of this runner, and dind.scheduling is for dind pods only",
-                word
-            );
-            read.find(
-                Group::NotTaken,
-                facts.place(table),
-                what,
-                say!("keep it in the file"),
-            );
+        if facts.dind_service.is_none() {
+            read.find(table, messages::scheduling(name));
             continue;
         }
         for entry in table.entries() {
-            let want = |item: Item| Want {
-                item,
-                place: facts.place(&entry.node),
-                keep: Some(keep.clone()),
-                remark: Sentence::default(),
-                removal: Removal::None,
+            let keep = || {
+                Removal::Keep(say!(
+                    "keep the line: every pod of this runner needs it; the policy gives it to the dind pods of all runners"
+                ))
             };
-            let text = entry.node.as_text().unwrap_or_default();
-            let raw = Printable::or_hidden(Kind::Key, &entry.key);
-            if entry.node.is_unknown() || entry.key.contains(['$', '{']) || text.contains('$') {
-                read.find(
-                    Group::NotTaken,
-                    facts.place(&entry.node),
-                    say!("{} {}: a template or a variable decides", word, raw),
-                    say!("keep it in the file"),
-                );
-            } else if name == "node_selector" {
-                let last = entry.key.rsplit('/').next().unwrap_or_default();
-                match (
-                    Printable::new(Kind::Key, &entry.key),
-                    Printable::label_value(text),
-                ) {
-                    _ if ["arch", "os", "hostname"].contains(&last) => {
-                        let what = say!(
-                            "{} {}: an architecture, a system or a node is not the policy's to choose for every runner",
-                            word,
-                            raw
-                        );
-                        read.find(
-                            Group::NotTaken,
-                            facts.place(&entry.node),
-                            what,
-                            say!("keep it in the file"),
-                        );
-                    }
-                    (Some(key), Some(value)) => {
-                        read.wants.push(want(Item::Selector { key, value }))
-                    }
-                    _ => read.find(
-                        Group::NotTaken,
-                        facts.place(&entry.node),
-                        say!("{} {}: no label", word, raw),
-                        say!("correct it"),
-                    ),
+            match item(name, entry) {
+                Ok(item) if item.key.as_str().starts_with("node-role.kubernetes.io/") => {
+                    read.find(&entry.node, messages::control_plane(&item.key));
+                    read.comment(say!("line {}: this sends privileged pods of every runner to control-plane nodes, if it is wanted", entry.key_span.line), item);
                 }
-            } else if let Some(item) = toleration(&entry.key, text) {
-                let Item::Toleration { key, .. } = &item else {
-                    continue;
-                };
-                let is_control_plane = key.as_str().starts_with("node-role.kubernetes.io/");
-                if is_control_plane {
-                    let why = say!(
-                        "line {}: this sends privileged pods of every runner to control-plane nodes, if it is wanted",
-                        entry.key_span.line
-                    );
-                    read.comments.push(Comment {
-                        why,
-                        lines: vec![say!(
-                            "dind: {{scheduling: {{tolerations: [{}]}}}}",
-                            super::policy::toleration(&item)
-                        )],
-                    });
-                    let what = say!(
-                        "a toleration of {} sends privileged pods to control-plane nodes",
-                        key
-                    );
-                    read.find(
-                        Group::Dangerous,
-                        facts.place(&entry.node),
-                        what,
-                        say!(
-                            "it is a comment in the policy; keep it in the file of this runner only"
-                        ),
-                    );
-                } else {
-                    let mut want = want(item);
-                    if entry.key.matches('=').count() > 1 {
-                        want.remark = say!("the runner takes the value up to the second = only");
-                    }
-                    read.wants.push(want);
+                Ok(item) => {
+                    let is_cut = name == "node_tolerations" && entry.key.matches('=').count() > 1;
+                    let remark = match is_cut {
+                        true => say!("the runner takes the value up to the second = only"),
+                        false => Sentence::default(),
+                    };
+                    read.want(&entry.node, item, keep(), remark);
                 }
-            } else {
-                read.find(
-                    Group::NotTaken,
-                    facts.place(&entry.node),
-                    say!("{} {}: no toleration that the API server takes", word, raw),
-                    say!("correct it"),
-                );
+                Err(finding) => read.find(&entry.node, finding),
             }
         }
     }
 }
+
+/// An entry of one of the tables as an item, or what to say of it.
+fn item(name: &'static str, entry: &Entry) -> Result<Item, Finding> {
+    let text = entry.node.as_text().unwrap_or_default();
+    let key = entry.key.split('=').next().unwrap_or_default();
+    let shown = Printable::or_hidden(Kind::Key, key);
+    if entry.node.is_unknown() || entry.key.contains(['$', '{']) || text.contains('$') {
+        return Err(messages::unknown_scheduling(name, shown));
+    }
+    let key = Printable::new(Kind::Key, key);
+    let item = if name == "node_selector" {
+        let last = entry.key.rsplit('/').next().unwrap_or_default();
+        if NODES.contains(&last) {
+            return Err(messages::selector_of_nodes(shown));
+        }
+        let value = Printable::new(Kind::LabelValue, text);
+        key.zip(value)
+            .map(|(key, value)| Item::node_selector(key, &value))
+    } else {
+        toleration(key, &entry.key, text)
+    };
+    item.ok_or_else(|| messages::wrong_scheduling(name, shown))
+}
+
 /// `key=value` with an effect, as the runner reads it: what is behind a second `=` is lost.
-fn toleration(key: &str, effect: &str) -> Option<Item> {
-    let effect = ["", "NoSchedule", "PreferNoSchedule", "NoExecute"]
-        .into_iter()
-        .find(|known| *known == effect)?;
-    let mut parts = key.split('=');
-    let key = Printable::new(Kind::Key, parts.next()?)?;
-    let value = match parts.next() {
-        Some(value) => Some(Printable::label_value(value)?),
+fn toleration(key: Option<Printable>, whole: &str, effect: &str) -> Option<Item> {
+    let effect = EFFECTS.into_iter().find(|known| *known == effect)?;
+    let value = match whole.split('=').nth(1) {
+        Some("") => Some(Printable::default()),
+        Some(value) => Some(Printable::new(Kind::LabelValue, value)?),
         None => None,
     };
-    Some(Item::Toleration { key, value, effect })
+    Some(Item::toleration(key?, value.as_ref(), effect))
 }

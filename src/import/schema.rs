@@ -95,16 +95,7 @@ const TABLES: &[(&str, &str)] = &[
 ];
 
 /// Keys of `[runners.docker]` that people write into `[runners.kubernetes]`.
-pub(super) const DOCKER: [&str; 8] = [
-    "tls_verify",
-    "extra_hosts",
-    "disable_entrypoint_overwrite",
-    "oom_kill_disable",
-    "disable_cache",
-    "shm_size",
-    "network_mode",
-    "volumes_from",
-];
+pub(super) const DOCKER: &str = "tls_verify extra_hosts disable_entrypoint_overwrite oom_kill_disable disable_cache shm_size network_mode volumes_from";
 
 /// Tables in which a key may have been meant, and how the runner calls them.
 pub(super) const ELSEWHERE: [(&str, &str); 3] = [
@@ -127,43 +118,14 @@ pub(super) fn field(table: &str, key: &str) -> Option<(&'static str, &'static st
 
 /// Whether a key is a slip for a known one: other separators, or one or two letters.
 pub(super) fn is_near(known: &str, key: &str) -> bool {
-    let letters = |text: &str| -> Vec<u8> {
-        text.bytes()
-            .filter(u8::is_ascii_alphanumeric)
-            .map(|byte| byte.to_ascii_lowercase())
-            .collect()
-    };
+    let letters = |text: &str| text.replace(['_', '-', '.', ' '], "").to_ascii_lowercase();
     let (known, key) = (letters(known), letters(key));
-    let most = if known.len() < 5 {
-        0
-    } else if known.len() < 9 {
-        1
-    } else {
-        2
+    let most = match known.len() {
+        0..5 => 0,
+        5..9 => 1,
+        _ => 2,
     };
-    known == key || key.len() >= 3 && distance(&known, &key) <= most
-}
-
-/// The letters to add, take out or replace to come from one text to another.
-fn distance(from: &[u8], to: &[u8]) -> usize {
-    if from.len().abs_diff(to.len()) > 2 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.iter().enumerate() {
-        let mut corner = index;
-        let mut left = index + 1;
-        let mut next = vec![left];
-        for (above, other) in row.iter().skip(1).zip(to) {
-            left = (corner + usize::from(letter != other))
-                .min(above + 1)
-                .min(left + 1);
-            corner = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    known == key || key.len() >= 3 && strsim::levenshtein(&known, &key) <= most
 }
 
 /// Whether a word is a table or a key of a `config.toml`.

@@ -5,36 +5,28 @@
 //! The body of `if` and `with` is read as if its condition held, that of `range` and of `else` is
 //! not.
 
-use super::located::Lines;
+use super::located::{Lines, Origin, Span};
 use std::ops::Range;
 
 /// What a template decides in a text.
 #[derive(Debug, Default)]
-pub(super) struct Masks {
+pub(super) struct Masks<'t> {
+    /// The text with its expressions; empty where none is masked.
+    pub(super) text: &'t str,
     /// Bytes that stand for an expression, in order.
     masked: Vec<Range<usize>>,
-    /// Lines of the text, from 1, that were not read.
-    pub(super) skipped: Vec<(u32, u32)>,
+    /// Lines that were not read.
+    pub(super) skipped: Vec<Span>,
     /// Lines that count only if a condition holds.
-    pub(super) conditional: Vec<(u32, u32)>,
+    pub(super) conditional: Vec<Span>,
 }
 
-impl Masks {
+impl Masks<'_> {
     /// Whether an expression is in some bytes.
     pub(super) fn cover(&self, range: Range<usize>) -> bool {
         let after = self.masked.partition_point(|mask| mask.end <= range.start);
-        self.masked
-            .get(after)
-            .is_some_and(|mask| mask.start < range.end)
-    }
-
-    /// Moves lines to where they are in the file.
-    pub(super) fn moved(mut self, lines: u32) -> Self {
-        for (first, last) in self.skipped.iter_mut().chain(&mut self.conditional) {
-            *first += lines;
-            *last += lines;
-        }
-        self
+        let mask = self.masked.get(after);
+        mask.is_some_and(|mask| mask.start < range.end)
     }
 }
 
@@ -47,143 +39,151 @@ enum Word {
     Plain,
 }
 
-struct Action {
-    range: Range<usize>,
-    word: Word,
-    /// Whether only actions are on its line.
-    alone: bool,
+/// A block that is open.
+struct Block {
+    start: usize,
+    /// Whether it is a part of a value, so that all of it stands for an expression.
+    is_value: bool,
+    /// Where a part of it that is not read began.
+    unread: Option<usize>,
 }
 
 /// Masks the actions of a text. An action without an end is the offset of the error.
-pub(super) fn mask(text: &str) -> Result<(String, Masks), usize> {
+pub(super) fn mask(text: &str, origin: Origin) -> Result<(String, Masks<'_>), usize> {
     let actions = actions(text)?;
     let lines = Lines::of(text);
-    let line = |offset: usize| lines.position(offset).0;
-    let mut masks = Masks::default();
-    let mut bytes = text.as_bytes().to_vec();
-    let mut fill = |range: Range<usize>, with: u8| {
-        for byte in bytes.iter_mut().take(range.end).skip(range.start) {
-            if !matches!(*byte, b'\n' | b'\r') {
-                *byte = with;
-            }
-        }
+    let span = |range: Range<usize>| origin.place(lines.span(range));
+    let mut masks = Masks {
+        text,
+        ..Masks::default()
     };
-    // Blocks that are open: the word, the offset of their action, whether they began within a line,
-    // and where a part that is not read began.
-    let mut open: Vec<(Word, usize, bool, Option<usize>)> = Vec::new();
-    for action in &actions {
-        let Range { start, end } = action.range.clone();
-        let within = open.iter().any(|block| block.2);
-        if action.alone && !within {
-            fill(start..end, b' ');
-            masks.skipped.push((line(start), line(end - 1)));
+    let mut bytes = text.as_bytes().to_vec();
+    let without = {
+        let mut bytes = bytes.clone();
+        for (range, _) in &actions {
+            fill(&mut bytes, range.clone(), b' ');
         }
-        match action.word {
-            Word::If | Word::Range => {
-                let unread = (action.word == Word::Range).then_some(end);
-                open.push((action.word, start, !action.alone && !within, unread));
-            }
+        bytes
+    };
+    // Whether nothing but actions and blanks is on the lines of a range, outside of it.
+    let is_alone = |range: &Range<usize>| {
+        let whole = lines.whole(range.clone());
+        let around = [whole.start..range.start, range.end..whole.end];
+        let is_blank = |part: Range<usize>| {
+            let part = without.get(part).unwrap_or_default();
+            part.iter().all(u8::is_ascii_whitespace)
+        };
+        around.into_iter().all(is_blank)
+    };
+    let mut open: Vec<Block> = Vec::new();
+    for (index, (range, word)) in actions.iter().enumerate() {
+        let Range { start, end } = range.clone();
+        let within = open.iter().any(|block| block.is_value);
+        let of_block = match word {
+            Word::If | Word::Range => start..end_of(actions.get(index..).unwrap_or_default()),
+            _ => range.clone(),
+        };
+        let is_own = is_alone(range) || is_alone(&of_block);
+        // The parts of a block that has its lines for itself are its own too.
+        let is_part = matches!(word, Word::Else | Word::End);
+        if (is_own || is_part) && !within {
+            fill(&mut bytes, range.clone(), b' ');
+            masks.skipped.push(span(range.clone()));
+        }
+        match word {
+            Word::If | Word::Range => open.push(Block {
+                start,
+                is_value: !is_own && !within,
+                unread: (*word == Word::Range).then_some(end),
+            }),
             Word::Else => {
                 if let Some(block) = open.last_mut() {
-                    block.3 = block.3.or(Some(end));
+                    block.unread = block.unread.or(Some(end));
                 }
             }
             Word::End => match open.pop() {
-                Some((_, begin, true, _)) => {
-                    let first = text
-                        .get(begin..end)
-                        .and_then(|text| text.find('\n'))
-                        .map_or(end, |at| begin + at);
-                    fill(begin..end, b' ');
-                    fill(begin..first, b'1');
-                    masks.masked.push(begin..end);
+                Some(block) if block.is_value => {
+                    let rest = text.get(block.start..end).unwrap_or_default();
+                    let first = rest.find('\n').unwrap_or(rest.len());
+                    fill(&mut bytes, block.start..end, b' ');
+                    fill(&mut bytes, block.start..block.start + first, b'1');
+                    masks.masked.push(block.start..end);
                 }
-                Some((_, begin, false, unread)) => {
-                    if let Some(from) = unread.filter(|_| !within) {
-                        fill(from..start, b' ');
-                        masks.skipped.push((line(from), line(start)));
+                Some(block) if !within => {
+                    if let Some(from) = block.unread {
+                        fill(&mut bytes, from..start, b' ');
+                        masks.skipped.push(span(from..start));
                     }
-                    masks.conditional.push((line(begin), line(end - 1)));
+                    masks.conditional.push(span(block.start..end));
                 }
-                None => {}
+                _ => {}
             },
-            Word::Plain if !action.alone && !within => {
-                fill(start..end, b'1');
-                masks.masked.push(start..end);
+            Word::Plain if !is_own && !within => {
+                fill(&mut bytes, range.clone(), b'1');
+                masks.masked.push(range.clone());
             }
             Word::Plain => {}
         }
     }
     masks.masked.sort_by_key(|mask| mask.start);
-    masks.skipped.sort_unstable();
     // Filling may have cut a character of several bytes only as a whole.
     let text = String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to())?;
     Ok((text, masks))
 }
 
-fn actions(text: &str) -> Result<Vec<Action>, usize> {
-    let mut actions: Vec<Action> = Vec::new();
+fn fill(bytes: &mut [u8], range: Range<usize>, with: u8) {
+    for byte in bytes.get_mut(range).unwrap_or_default() {
+        if !matches!(*byte, b'\n' | b'\r') {
+            *byte = with;
+        }
+    }
+}
+
+/// The offset behind the block that some actions begin with.
+fn end_of(actions: &[(Range<usize>, Word)]) -> usize {
+    let mut depth = 0_usize;
+    for (range, word) in actions {
+        match word {
+            Word::If | Word::Range => depth += 1,
+            Word::End => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return range.end;
+        }
+    }
+    actions.last().map_or(0, |(range, _)| range.end)
+}
+
+fn actions(text: &str) -> Result<Vec<(Range<usize>, Word)>, usize> {
+    let mut actions = Vec::new();
     let mut from = 0;
-    while let Some(start) = text
-        .get(from..)
-        .and_then(|rest| rest.find("{{"))
-        .map(|at| from + at)
-    {
+    let next = |from: usize| Some(from + text.get(from..)?.find("{{")?);
+    while let Some(start) = next(from) {
         let end = end(text, start + 2).ok_or(start)?;
         let inner = text.get(start + 2..end - 2).unwrap_or_default();
         let inner = inner.trim_start_matches('-').trim_start();
-        let word: String = inner
-            .chars()
-            .take_while(|char| char.is_ascii_alphabetic())
-            .collect();
-        let word = match word.as_str() {
+        let word = inner.split(|char: char| !char.is_ascii_alphabetic()).next();
+        let word = match word.unwrap_or_default() {
             "if" | "with" => Word::If,
             "range" | "define" | "block" => Word::Range,
             "else" => Word::Else,
             "end" => Word::End,
             _ => Word::Plain,
         };
-        actions.push(Action {
-            range: start..end,
-            word,
-            alone: false,
-        });
+        actions.push((start..end, word));
         from = end;
-    }
-    // An action is alone if nothing but actions and blanks is on its lines.
-    let ranges: Vec<Range<usize>> = actions.iter().map(|action| action.range.clone()).collect();
-    for (index, action) in actions.iter_mut().enumerate() {
-        let is_blank = |from: usize, to: usize| {
-            text.get(from..to)
-                .is_some_and(|text| text.trim().is_empty())
-        };
-        let line_start = text
-            .get(..action.range.start)
-            .and_then(|before| before.rfind('\n'))
-            .map_or(0, |at| at + 1);
-        let rest = text.get(action.range.end..).unwrap_or_default();
-        let line_end = action.range.end + rest.find('\n').unwrap_or(rest.len());
-        let (mut left, mut right) = (action.range.start, action.range.end);
-        for range in ranges.iter().take(index).rev() {
-            if range.end <= line_start || !is_blank(range.end, left) {
-                break;
-            }
-            left = range.start;
-        }
-        for range in ranges.iter().skip(index + 1) {
-            if range.start >= line_end || !is_blank(right, range.start) {
-                break;
-            }
-            right = range.end;
-        }
-        action.alone = (left <= line_start || is_blank(line_start, left))
-            && (right >= line_end || is_blank(right, line_end));
     }
     Ok(actions)
 }
 
 /// The offset behind the `}}` of an action: not one in a string or a comment of it.
 fn end(text: &str, from: usize) -> Option<usize> {
+    let inner = text.get(from..).unwrap_or_default();
+    if inner.trim_start_matches(['-', ' ']).starts_with("/*") {
+        let comment = inner.find("*/")?;
+        return Some(from + comment + inner.get(comment..)?.find("}}")? + 2);
+    }
     let bytes = text.as_bytes();
     let mut quote = None;
     let mut at = from;

@@ -1,16 +1,16 @@
 //! TOML to located values.
 
+use super::finding::Finding;
 use super::located::{Entry, Lines, Node, Origin, Span, Value};
-use super::printable::say;
+use super::messages;
+use super::printable::{Kind, Printable, Sentence};
 use super::template::Masks;
-use super::text::Fault;
-use super::yaml;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Reads a TOML whose lines are at an origin. What the masks cover, and strings with an expression
 /// of a template or shell in them, are unknown.
-pub(super) fn read(text: &str, origin: Origin, masks: &Masks) -> Result<Node, Vec<Fault>> {
+pub(super) fn read(text: &str, origin: Origin, masks: &Masks<'_>) -> Result<Node, Vec<Finding>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let reader = Reader {
         lines: Lines::of(text),
@@ -24,35 +24,33 @@ pub(super) fn read(text: &str, origin: Origin, masks: &Masks) -> Result<Node, Ve
         }
         return Ok(node);
     }
-    let faults = errors
-        .iter()
-        .map(|error| reader.fault(text, table.get_ref(), error));
-    let mut faults: Vec<Fault> = faults.collect();
-    faults.dedup_by_key(|fault| fault.line);
-    Err(faults)
+    let errors = errors.iter();
+    let mut findings: Vec<Finding> = errors
+        .map(|error| reader.error(text, table.get_ref(), error))
+        .collect();
+    let line = |finding: &mut Finding| finding.places.first().map(|place| place.span.line);
+    findings.dedup_by_key(line);
+    Err(findings)
 }
 
 struct Reader<'t> {
     lines: Lines<'t>,
     origin: Origin,
-    masks: &'t Masks,
+    masks: &'t Masks<'t>,
 }
 
 impl Reader<'_> {
     fn table(&self, table: &DeTable<'_>, span: Span) -> Node {
-        let mut entries: Vec<Entry> = Vec::new();
-        for (key, value) in table {
-            let node = if self.masks.cover(key.span()) {
+        let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
+            key: std::borrow::Cow::to_string(key.get_ref()),
+            key_span: self.span(key.span()),
+            node: if self.masks.cover(key.span()) {
                 Node::new(Value::Unknown, self.span(value.span()))
             } else {
                 self.node(value)
-            };
-            entries.push(Entry {
-                key: key.get_ref().to_string(),
-                key_span: self.span(key.span()),
-                node,
-            });
-        }
+            },
+        };
+        let mut entries: Vec<Entry> = table.iter().map(entry).collect();
         entries.sort_by_key(|entry| entry.key_span);
         Node::new(Value::Table(entries), span)
     }
@@ -79,64 +77,54 @@ impl Reader<'_> {
         self.origin.place(self.lines.span(range))
     }
 
-    fn fault(&self, text: &str, table: &DeTable<'_>, error: &toml::de::Error) -> Fault {
+    fn error(&self, text: &str, table: &DeTable<'_>, error: &toml::de::Error) -> Finding {
         let range = error.span().unwrap_or_default();
-        let found = text.get(range.clone()).unwrap_or_default();
-        let span = self.span(range.clone());
-        let start = text
-            .get(..range.start)
-            .and_then(|before| before.rfind('\n'))
-            .map_or(0, |at| at + 1);
-        let line = text
-            .get(start..)
-            .and_then(|rest| rest.lines().next())
-            .unwrap_or_default();
+        let whole = self.lines.whole(range.clone());
+        let line = text.get(whole.clone()).unwrap_or_default();
+        let line = line.lines().next().unwrap_or_default();
         if error.message().starts_with("duplicate key") {
+            let found = text.get(range.clone()).unwrap_or_default();
             let key = found.trim_matches(['"', '\'']);
-            let mut earlier = Vec::new();
-            keys(table, key, range.start, &mut earlier);
+            let mut earlier = None;
+            last_key(table, key, range.start, &mut earlier);
             // Of a table that is there twice only the second is left; the first one has the same
             // header.
-            let header = || text.get(..start)?.rfind(line.trim());
-            if let Some(first) = earlier.into_iter().max().or_else(header) {
-                return yaml::twice(key, self.span(first..first + 1), span);
+            let header = || text.get(..whole.start)?.rfind(line.trim());
+            if let Some(first) = earlier.or_else(header) {
+                let first = self.span(first..first + 1);
+                let key = Printable::or_hidden(Kind::Key, key);
+                return messages::twice(key, first.line).at(self.span(range));
             }
         }
         let key = line.split('=').next().unwrap_or_default().trim();
-        let is_label = key.contains('/') && !key.contains(['"', '\'', '[', ' ', '#', '{', '$']);
-        let what = if is_label {
-            // The key of a label is printable; the value beside it is not.
-            let key = super::printable::Printable::or_hidden(super::printable::Kind::Key, key);
-            let column = line.find('/').map_or(1, |at| at + 1);
-            let span = self.span(start + column - 1..start + column);
-            let what = say!(
-                "\"/\" cannot be in a bare key; put the label in quotes: \"{}\" = …",
-                key
-            );
-            return Fault::at(span.line, span.column, what);
-        } else {
-            say!("is not valid TOML{}", Fault::library(error.message()))
-        };
-        Fault::at(span.line, span.column, what)
+        if key.contains('/') && !key.contains(['"', '\'', '[', ' ', '#', '{', '$']) {
+            let at = whole.start + line.find('/').unwrap_or_default();
+            let key = Printable::or_hidden(Kind::Key, key);
+            return messages::bare_label(key).at(self.span(at..at + 1));
+        }
+        if line.contains("${") {
+            return messages::terraform_variable().at(self.span(range));
+        }
+        messages::no_toml(Sentence::library(error.message())).at(self.span(range))
     }
 }
 
-/// Offsets of the keys of one name before an offset.
-fn keys(table: &DeTable<'_>, name: &str, before: usize, found: &mut Vec<usize>) {
+/// The last offset of a key before an offset.
+fn last_key(table: &DeTable<'_>, name: &str, before: usize, found: &mut Option<usize>) {
     for (key, value) in table {
         if key.get_ref() == name && key.span().start < before {
-            found.push(key.span().start);
+            *found = (*found).max(Some(key.span().start));
         }
         below(value, name, before, found);
     }
 }
 
-fn below(value: &Spanned<DeValue<'_>>, name: &str, before: usize, found: &mut Vec<usize>) {
+fn below(value: &Spanned<DeValue<'_>>, name: &str, before: usize, found: &mut Option<usize>) {
     match value.get_ref() {
-        DeValue::Table(table) => keys(table, name, before, found),
-        DeValue::Array(items) => items
-            .iter()
-            .for_each(|item| below(item, name, before, found)),
+        DeValue::Table(table) => last_key(table, name, before, found),
+        DeValue::Array(items) => {
+            (items.iter()).for_each(|item| below(item, name, before, found));
+        }
         _ => {}
     }
 }

@@ -1,272 +1,258 @@
 //! YAML and JSON to located values, with the parser of `drydock check`.
 
-use super::located::{Entry, Node, Origin, Span, Value, small};
-use super::printable::{Kind, Printable, say};
-use super::text::Fault;
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as Mark};
+use super::finding::Finding;
+use super::located::{Entry, Lines, Node, Origin, Span, Value, large, small};
+use super::messages;
+use super::printable::{Kind, Printable, Sentence};
+use super::template::Masks;
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as Mark, StrInput};
 use std::collections::HashMap;
 
 /// Nodes that aliases may copy, in all.
 const MOST_COPIES: usize = 200_000;
 const DEEPEST: usize = 64;
 
-/// Reads the documents of a text. Empty ones are left out.
-pub(super) fn read(text: &str, origin: Origin) -> Result<Vec<Node>, Fault> {
-    let lines: Vec<&str> = text.lines().collect();
+/// Reads the documents of a text. Empty ones are left out. What the masks cover is unknown; blocks
+/// get back their text, which is masked again when it is read.
+pub(super) fn read(
+    text: &str,
+    origin: Origin,
+    masks: &Masks<'_>,
+) -> Result<Vec<Node>, Vec<Finding>> {
     let mut reader = Reader {
-        lines,
+        lines: Lines::of(text),
         origin,
-        frames: Vec::new(),
+        masks,
+        events: Parser::new_from_str(text),
         anchors: HashMap::new(),
         copies: 0,
-        documents: Vec::new(),
     };
-    for event in Parser::new_from_str(text) {
-        match event {
-            Ok((event, mark)) => reader.take(event, &mark)?,
-            Err(error) => {
-                let marker = error.marker();
-                let at = (small(marker.line().max(1)), small(marker.col() + 1));
-                return Err(reader.syntax(at, &error.info()));
-            }
+    let mut documents = Vec::new();
+    loop {
+        match reader.next() {
+            Ok(None) => return Ok(documents),
+            Ok(Some(node)) if matches!(node.value, Value::Null) => {}
+            Ok(Some(node)) => documents.push(node),
+            Err(error) => return Err(vec![error]),
         }
     }
-    Ok(reader.documents)
-}
-
-/// A collection that is not complete yet, and the anchor that it has.
-struct Frame {
-    node: Node,
-    anchor: usize,
-    /// Of a table: the key whose value is awaited, and the keys so far.
-    key: Option<(String, Span)>,
-    keys: HashMap<String, Span>,
 }
 
 struct Reader<'t> {
-    lines: Vec<&'t str>,
+    lines: Lines<'t>,
     origin: Origin,
-    frames: Vec<Frame>,
+    masks: &'t Masks<'t>,
+    events: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Node>,
     copies: usize,
-    documents: Vec<Node>,
 }
 
-impl Reader<'_> {
-    fn take(&mut self, event: Event<'_>, mark: &Mark) -> Result<(), Fault> {
-        let span = self.span(mark);
-        match event {
+impl<'t> Reader<'t> {
+    fn event(&mut self) -> Result<Option<(Event<'t>, Mark)>, Finding> {
+        let event = self.events.next().transpose();
+        event.map_err(|error| {
+            let marker = error.marker();
+            self.error(marker.line().max(1), marker.col() + 1, &error.info())
+        })
+    }
+
+    /// The next document.
+    fn next(&mut self) -> Result<Option<Node>, Finding> {
+        while let Some((event, mark)) = self.event()? {
+            if let Some(node) = self.node(event, &mark, DEEPEST)? {
+                return Ok(Some(node));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The value that begins with an event; none where the event begins none.
+    fn node(
+        &mut self,
+        event: Event<'t>,
+        mark: &Mark,
+        depth: usize,
+    ) -> Result<Option<Node>, Finding> {
+        let span = self.origin.place(span(mark));
+        let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();
-                let value = if is_plain {
-                    plain(&text)
-                } else {
-                    Value::Text(text.to_string())
-                };
-                let mut node = Node::new(value, span);
+                let mut node = Node::new(self.scalar(&text, is_plain, mark), span);
                 if style == ScalarStyle::Literal {
-                    node.text = self.block(&text, mark);
+                    self.block(&text, mark, &mut node);
                 }
-                self.finish(node, anchor)
+                return Ok(Some(self.known(node, anchor)));
             }
-            Event::SequenceStart(_, anchor, _) => self.open(Value::List(Vec::new()), span, anchor),
-            Event::MappingStart(_, anchor, _) => self.open(Value::Table(Vec::new()), span, anchor),
-            Event::SequenceEnd | Event::MappingEnd => match self.frames.pop() {
-                Some(frame) => self.finish(merged(frame.node), frame.anchor),
-                None => Ok(()),
-            },
+            Event::SequenceStart(_, anchor, _) => (Value::List(self.items(span, depth)?), anchor),
+            Event::MappingStart(_, anchor, _) => (Value::Table(self.entries(span, depth)?), anchor),
             Event::Alias(id) => {
                 let node = self.anchors.get(&id).cloned();
                 let node = node.unwrap_or_else(|| Node::new(Value::Unknown, span));
                 self.copies += count(&node);
                 if self.copies > MOST_COPIES {
-                    let what = say!(
-                        "its aliases stand for more than {} values; write them out",
-                        MOST_COPIES
-                    );
-                    return Err(Fault::at(span.line, span.column, what));
+                    return Err(messages::too_many_aliases(MOST_COPIES).at(span));
                 }
-                self.finish(node, 0)
+                return Ok(Some(node));
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(None),
+        };
+        Ok(Some(self.known(Node::new(value, span), anchor)))
     }
 
-    fn open(&mut self, value: Value, span: Span, anchor: usize) -> Result<(), Fault> {
-        if self.frames.len() >= DEEPEST {
-            return Err(Fault::at(
-                span.line,
-                span.column,
-                say!("is nested more than {} deep", DEEPEST),
-            ));
-        }
-        self.frames.push(Frame {
-            node: Node::new(value, span),
-            anchor,
-            key: None,
-            keys: HashMap::new(),
-        });
-        Ok(())
-    }
-
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
+    fn known(&mut self, node: Node, anchor: usize) -> Node {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
-        let Some(frame) = self.frames.last_mut() else {
-            if !matches!(node.value, Value::Null) {
-                self.documents.push(node);
-            }
-            return Ok(());
+        node
+    }
+
+    /// The values until the end of a collection.
+    fn items(&mut self, span: Span, depth: usize) -> Result<Vec<Node>, Finding> {
+        let Some(deeper) = depth.checked_sub(1) else {
+            return Err(messages::too_deep(DEEPEST).at(span));
         };
-        match &mut frame.node.value {
-            Value::List(items) => items.push(node),
-            Value::Table(entries) => match frame.key.take() {
-                Some((key, key_span)) => entries.push(Entry {
-                    key,
-                    key_span,
-                    node,
-                }),
-                None => {
-                    let key = node.as_text().unwrap_or_default().to_owned();
-                    let first = frame.keys.insert(key.clone(), node.span);
-                    if let Some(first) = first.filter(|_| key != "<<" && !key.is_empty()) {
-                        return Err(twice(&key, first, node.span));
-                    }
-                    frame.key = Some((key, node.span));
-                }
-            },
-            _ => {}
+        let mut items = Vec::new();
+        while let Some((event, mark)) = self.event()? {
+            if matches!(event, Event::SequenceEnd | Event::MappingEnd) {
+                break;
+            }
+            items.extend(self.node(event, &mark, deeper)?);
         }
-        Ok(())
+        Ok(items)
     }
 
-    fn span(&self, mark: &Mark) -> Span {
-        let (line, last) = (mark.start.line().max(1), mark.end.line().max(1));
-        self.origin.place(Span {
-            line: small(line),
-            column: small(mark.start.col() + 1),
-            last: small(last),
-            last_column: small(mark.end.col().max(1)),
-        })
-    }
-
-    /// Where the lines of a literal block are in the file.
-    fn block(&self, text: &str, mark: &Mark) -> Option<Origin> {
-        let Origin::Lines { line, column } = self.origin else {
-            return None;
-        };
-        let header = mark.start.line().checked_sub(1)?;
-        let rest: String = self
-            .lines
-            .get(header)?
-            .chars()
-            .skip(mark.start.col())
-            .collect();
-        let first = if rest.starts_with('|') {
-            header + 1
-        } else {
-            header
-        };
-        let (index, content) = text
-            .lines()
-            .enumerate()
-            .find(|(_, line)| !line.trim().is_empty())?;
-        let spaces = |text: &str| text.chars().take_while(|char| *char == ' ').count();
-        let indent = spaces(self.lines.get(first + index)?).checked_sub(spaces(content))?;
-        Some(Origin::Lines {
-            line: line + small(first),
-            column: column + small(indent),
-        })
-    }
-
-    fn syntax(&self, at: (u32, u32), info: &str) -> Fault {
-        let (line, column) = at;
-        let index = usize::try_from(line).unwrap_or_default();
-        let has_tab = |line: &&str| {
-            line.starts_with([' ', '\t']) && line.trim_start_matches(' ').starts_with('\t')
-        };
-        let near = self
-            .lines
-            .iter()
-            .take(index)
-            .rposition(|line| !line.trim().is_empty());
-        let tab = [index.checked_sub(1), near]
-            .into_iter()
-            .flatten()
-            .find(|line| self.lines.get(*line).is_some_and(has_tab));
-        let (span, what) = match tab {
-            Some(line) => {
-                let before = self.lines.get(line).map_or(0, |text| {
-                    text.chars().take_while(|char| *char == ' ').count()
-                });
-                let at = (small(line + 1), small(before + 1));
-                (
-                    at,
-                    say!("a tab in the indentation; YAML takes spaces only: replace it with two"),
-                )
+    fn entries(&mut self, span: Span, depth: usize) -> Result<Vec<Entry>, Finding> {
+        let mut keys: HashMap<String, u32> = HashMap::new();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bases: Vec<Node> = Vec::new();
+        let mut items = self.items(span, depth)?.into_iter();
+        while let (Some(key_node), Some(node)) = (items.next(), items.next()) {
+            let key = key_node.as_text().unwrap_or_default().to_owned();
+            let key_span = key_node.span;
+            if key == "<<" {
+                bases.push(node);
+                continue;
             }
-            None => (at, say!("is not valid YAML{}", Fault::library(info))),
+            let first = keys.insert(key.clone(), key_span.line);
+            if let Some(first) = first.filter(|_| !key.is_empty()) {
+                let key = Printable::or_hidden(Kind::Key, &key);
+                return Err(messages::twice(key, first).at(key_span));
+            }
+            entries.push(Entry {
+                key,
+                key_span,
+                node,
+            });
+        }
+        // Keys that are written out win over those of the tables of `<<`.
+        let tables = bases
+            .iter()
+            .flat_map(|base| std::iter::once(base).chain(base.items()));
+        for entry in tables.flat_map(Node::entries) {
+            if keys.insert(entry.key.clone(), 0).is_none() {
+                entries.push(entry.clone());
+            }
+        }
+        Ok(entries)
+    }
+
+    fn scalar(&self, text: &str, is_plain: bool, mark: &Mark) -> Value {
+        let at = span(mark);
+        let end = self.lines.offset(at.last, at.last_column) + 1;
+        if self.masks.cover(self.lines.offset(at.line, at.column)..end) {
+            return Value::Unknown;
+        }
+        match text {
+            _ if !is_plain => Value::Text(text.to_owned()),
+            "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+            "true" | "True" | "TRUE" => Value::Bool(true),
+            "false" | "False" | "FALSE" => Value::Bool(false),
+            _ if text.parse::<i64>().is_ok() => Value::Integer,
+            _ => Value::Text(text.to_owned()),
+        }
+    }
+
+    /// Says where the lines of a literal block are in the file.
+    fn block(&self, text: &str, mark: &Mark, node: &mut Node) {
+        let Origin::Lines { file, line, column } = self.origin else {
+            return;
         };
-        let span = self.origin.place(Span {
-            line: span.0,
-            column: span.1,
-            last: span.0,
-            last_column: span.1,
+        let at = span(mark);
+        let rest = self.lines.rest(at.line, at.column);
+        let first = if rest.starts_with('|') {
+            at.line
+        } else {
+            at.line - 1
+        };
+        let mut content = text.lines().enumerate();
+        let content = content.find(|(_, line)| !line.trim().is_empty());
+        let (index, content) = content.unwrap_or_default();
+        let spaces = |text: &str| text.len() - text.trim_start_matches(' ').len();
+        let line_of = self.lines.rest(first + 1 + small(index), 1);
+        let indent = spaces(line_of).saturating_sub(spaces(content));
+        let original = self
+            .masks
+            .text
+            .lines()
+            .skip(large(first))
+            .take(text.lines().count());
+        let unindented =
+            original.map(|line| line.get(indent.min(spaces(line))..).unwrap_or_default());
+        node.value = match self.masks.text {
+            "" => Value::Text(text.to_owned()),
+            _ => Value::Text(unindented.collect::<Vec<_>>().join("\n")),
+        };
+        node.text = Some(Origin::Lines {
+            file,
+            line: line + first,
+            column: column + small(indent),
         });
-        Fault::at(span.line, span.column, what).with(say!("column {}", column))
+    }
+
+    fn error(&self, line: usize, column: usize, info: &str) -> Finding {
+        // A tab in the indentation of the line, or of the last one that is not blank.
+        let near = (1..=small(line))
+            .rev()
+            .map(|line| (line, self.lines.rest(line, 1)));
+        let near = near.map(|(line, rest)| (line, rest.lines().next().unwrap_or_default()));
+        let mut filled = near.filter(|(_, text)| !text.trim().is_empty());
+        let (tab_line, text) = filled.next().unwrap_or_default();
+        let indentation = text.len() - text.trim_start().len();
+        let tab = text.get(..indentation).and_then(|blank| blank.find('\t'));
+        let (message, line, column) = match tab {
+            Some(at) => (messages::tab(), tab_line, small(at + 1)),
+            None if text.contains("${") => {
+                (messages::terraform_variable(), small(line), small(column))
+            }
+            None => (
+                messages::no_yaml(Sentence::library(info)),
+                small(line),
+                small(column),
+            ),
+        };
+        let at = Span {
+            line,
+            column,
+            last: line,
+            last_column: column,
+            file: 0,
+        };
+        message.at(self.origin.place(at))
     }
 }
 
-/// A key that is there twice, with both lines.
-pub(super) fn twice(key: &str, first: Span, second: Span) -> Fault {
-    let key = Printable::or_hidden(Kind::Key, key);
-    let what = say!(
-        "the key {} is here and in line {}; keep one of them",
-        key,
-        first.line
-    );
-    Fault::at(second.line, second.column, what)
-}
-
-fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
-        _ if text.parse::<i64>().is_ok() => Value::Integer,
-        _ => Value::Text(text.to_owned()),
+fn span(mark: &Mark) -> Span {
+    Span {
+        file: 0,
+        line: small(mark.start.line().max(1)),
+        column: small(mark.start.col() + 1),
+        last: small(mark.end.line().max(1)),
+        last_column: small(mark.end.col().max(1)),
     }
 }
 
 fn count(node: &Node) -> usize {
-    let below = node.items().iter().map(count).sum::<usize>();
-    1 + below
-        + node
-            .entries()
-            .iter()
-            .map(|entry| count(&entry.node))
-            .sum::<usize>()
-}
-
-/// Takes in the tables of `<<`; keys that are written out win.
-fn merged(mut node: Node) -> Node {
-    let Value::Table(entries) = &mut node.value else {
-        return node;
-    };
-    let Some(position) = entries.iter().position(|entry| entry.key == "<<") else {
-        return node;
-    };
-    let base = entries.remove(position).node;
-    let bases = if base.is_table() {
-        vec![base]
-    } else {
-        base.items().to_vec()
-    };
-    for entry in bases.iter().flat_map(Node::entries) {
-        if !entries.iter().any(|known| known.key == entry.key) {
-            entries.push(entry.clone());
-        }
-    }
-    node
+    let items = node.items().iter();
+    let below = items.chain(node.entries().iter().map(|entry| &entry.node));
+    1 + below.map(count).sum::<usize>()
 }

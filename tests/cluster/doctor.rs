@@ -85,7 +85,7 @@ fn doctor(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String
 }
 
 /// An address of this machine that an EndpointSlice may have, which no loopback address is.
-fn own_address() -> std::net::IpAddr {
+pub(crate) fn own_address() -> std::net::IpAddr {
     // Nothing is sent: connecting a datagram socket chooses the address.
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").unwrap();
@@ -158,7 +158,7 @@ impl Cluster {
     }
 }
 
-async fn endpoints(admin: &Client, address: SocketAddr) {
+pub(crate) async fn endpoints(admin: &Client, address: SocketAddr) {
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -171,7 +171,7 @@ async fn endpoints(admin: &Client, address: SocketAddr) {
 }
 
 /// A pod as the Deployment would have it, and as its kubelet would describe it.
-async fn replica(admin: &Client, name: &str, node: &str, ops: SocketAddr) {
+pub(crate) async fn replica(admin: &Client, name: &str, node: &str, ops: SocketAddr) {
     let deployment = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
     let deployment = get(admin, deployment).await.object();
     let mut pod = deployment["spec"]["template"].clone();

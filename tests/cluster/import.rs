@@ -1,16 +1,19 @@
 //! `drydock import` at a real API server: from a chart's values to a repaired pod, and from what
 //! the cluster has.
 
-use crate::api_server::shared;
-use crate::call::{DryRun, call, create_pod};
-use crate::definition::defined;
+use crate::api_server::{ApiServer, shared};
+use crate::call::{Answer, DryRun, call, create_pod};
+use crate::doctor::{endpoints, own_address, replica};
 use crate::identity::Identity;
-use crate::pods::broken_job;
-use crate::registration::Registration;
-use crate::serve::{Certificate, drydock};
+use crate::install::install;
+use crate::pods::{broken_job, changes};
+use crate::serve::{drydock, run};
+use crate::setup::in_cluster;
+use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
-use drydock::names::ENFORCE;
+use drydock::names::{AUDIT, ENFORCE};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::Command;
 
 /// The values of seed 004 with its mistake: a Secret where dind writes its certificates.
@@ -64,45 +67,65 @@ fn mounted<'p>(pod: &'p Value, container: &str, path: &str) -> Option<&'p Value>
         .find(|volume| volume["name"] == mount["name"])
 }
 
-/// The commands of the README, in its order: import, check, apply, label; then a runner creates a
-/// job pod.
-#[tokio::test]
+/// The commands of the README, in its order: install, import, check, apply, label, doctor; between
+/// the last two a runner creates a job pod.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_charts_values_become_the_policy_that_repairs_a_runners_pod() {
-    let api = shared().await;
-    defined(api).await;
-    let scope = api.scope("import").await;
-    let policies = drydock(&["import", "-"], VALUES);
-    assert!(!policies.contains("EXAMPLE"), "{policies}");
-    drydock(&["check", "-"], &policies);
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("imported.yaml");
-    std::fs::write(&file, &policies).unwrap();
-    let file = file.to_str().unwrap();
-    let applied = api.kubectl(&["apply", "--dry-run=server", "-f", file]);
-    assert!(
-        applied
-            .printed()
-            .contains("jobpodpolicy.drydock.dev/imported")
-    );
-    let certificate = Certificate::new();
-    let server = certificate.serve(&["--policy", file]);
+    // Services lead to the addresses of their EndpointSlices, without kube-proxy.
+    let flags = |_: &Path| vec!["--enable-aggregator-routing=true".to_owned()];
+    let api = ApiServer::of_ones_own_with(flags).await;
+    install(&api);
+    let admin = api.client(Identity::Admin).await;
+    let listen = format!("{}:0", own_address());
+    let server = in_cluster(&api, &["--listen", &listen, "--ops-listen", &listen]);
     server.ready().await;
-    Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy: None,
+    endpoints(&admin, server.webhook).await;
+    for (name, node) in [("drydock-0", "node-1"), ("drydock-1", "node-2")] {
+        replica(&admin, name, node, server.ops).await;
     }
-    .repairs(&scope)
-    .await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [values, imported] = [file("override-values.yaml"), file("imported.yaml")];
+    std::fs::write(&values, VALUES).unwrap();
+    let policies = drydock(&["import", &values], "");
+    assert!(!policies.contains("EXAMPLE"), "{policies}");
+    std::fs::write(&imported, &policies).unwrap();
+    drydock(&["check", &imported], "");
+    let applied = api.kubectl(&["apply", "-f", &imported]).printed();
+    assert!(applied.contains("imported created"), "{applied}");
+    let scope = api.scope("import").await;
     let namespace = scope.namespace("jobs", None).await;
-    let label = format!("drydock.dev/job-pods={ENFORCE}");
-    api.kubectl(&["label", "namespace", &namespace, &label])
-        .printed();
+    let label = |value: &str| {
+        let label = format!("drydock.dev/job-pods={value}");
+        let command = ["label", "namespace", &namespace, &label, "--overwrite"];
+        api.kubectl(&command).printed();
+    };
+    label(AUDIT);
+    label(ENFORCE);
+
     let runner = api.client(Identity::Runner).await;
     let pod = broken_job();
+    let create = async || create_pod(&runner, &namespace, &pod, DryRun::Yes).await;
+    let is_repaired = |answer: &Answer| changes(&answer.body).is_some();
+    eventually("a job pod is repaired", PATIENCE, create, is_repaired).await;
     let stored = create_pod(&runner, &namespace, &pod, DryRun::No)
         .await
         .object();
+    assert_repaired(&stored);
+    let kubeconfig = api.kubeconfig(Identity::Admin);
+    let (code, out, err) = run(&kubeconfig, &["doctor", "-n", &namespace]);
+    assert!(
+        out.contains("kinds of job pods are repaired"),
+        "{code:?} {out}{err}"
+    );
+    assert!(
+        out.contains("imported: in force, 3 hostnames and dind"),
+        "{out}"
+    );
+}
+
+fn assert_repaired(stored: &Value) {
     let aliases = stored["spec"]["hostAliases"].to_string();
     assert!(aliases.contains("registry.mylab.com"), "{aliases}");
     let containers = stored["spec"]["containers"].as_array().unwrap();
@@ -112,7 +135,7 @@ async fn a_charts_values_become_the_policy_that_repairs_a_runners_pod() {
         .unwrap();
     let dind = dind["name"].as_str().unwrap();
     for container in ["build", dind] {
-        let volume = mounted(&stored, container, "/certs/client").unwrap();
+        let volume = mounted(stored, container, "/certs/client").unwrap();
         assert_eq!(
             volume["emptyDir"]["medium"], "Memory",
             "{container}: {volume}"
@@ -122,7 +145,7 @@ async fn a_charts_values_become_the_policy_that_repairs_a_runners_pod() {
         ("/var/lib/docker", "emptyDir"),
         ("/lib/modules", "hostPath"),
     ] {
-        let volume = mounted(&stored, dind, path).unwrap();
+        let volume = mounted(stored, dind, path).unwrap();
         assert!(volume[source].is_object(), "{path}: {volume}");
     }
 }
@@ -162,7 +185,7 @@ async fn runners_of_the_cluster_are_imported_and_no_secret_is_read() {
     let policies = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(
-        policies.contains("ip: 10.0.0.5\n    hostnames: [gitlab.mylab.com]"),
+        policies.contains("10.0.0.5") && policies.contains("gitlab.mylab.com"),
         "{policies}"
     );
     assert!(!format!("{policies}{said}").contains("EXAMPLE"), "{said}");

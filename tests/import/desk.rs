@@ -107,6 +107,17 @@ impl Imported {
         self.report[group].as_array().unwrap().len()
     }
 
+    /// Asserts that comments of the policies have these words.
+    #[track_caller]
+    pub fn assert_comment(&self, words: &[&str]) {
+        let lines = self.policies.lines();
+        let comments = lines.filter(|line| line.trim_start().starts_with('#'));
+        let comments = comments.collect::<Vec<_>>().join("\n");
+        for word in words {
+            assert!(comments.contains(word), "{word}\n{}", self.policies);
+        }
+    }
+
     /// Everything that was printed.
     pub fn output(&self) -> String {
         format!(

@@ -32,6 +32,11 @@ fn values(spaces: usize) -> String {
 #[case::list(format!("apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  data: {{config.toml: bm8=}}\n- apiVersion: v1\n  kind: ConfigMap\n  data:\n    config.toml: |\n{}", indented(TOML, 6)))]
 #[case::rendered_chart(format!("---\n# Source: a\napiVersion: v1\nkind: ServiceAccount\n---\napiVersion: v1\nkind: ConfigMap\ndata:\n  config.toml: |\n    concurrent = 4\n  config.template.toml: |\n{}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: gitlab-runner}}\nspec: {{template: {{spec: {{containers: []}}}}}}\n", indented(TOML, 4)))]
 #[case::values_in_a_config_map(format!("apiVersion: v1\nkind: ConfigMap\ndata:\n  values.yaml: |\n{}", values(4)))]
+#[case::list_of_a_chart(format!("runners:\n- name: a\n  config: |\n{}", indented(TOML, 4)))]
+#[case::variables_of_a_playbook(format!("gitlab_runner_config: |\n{}", indented(TOML, 2)))]
+#[case::crds_of_flux(format!("apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec:\n  targetNamespace: ci\n  values:\n    gitlab-runner:\n{}", values(6)))]
+#[case::kustomize(format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nhelmCharts:\n- name: gitlab-runner\n  valuesInline:\n{}", values(4)))]
+#[case::application_set(format!("apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec:\n  template:\n    spec:\n      sources:\n      - helm:\n          values: |\n{}", values(12)))]
 #[case::plain(TOML.to_owned())]
 fn a_configuration_is_found_with_its_lines(#[case] text: String) {
     let is_toml = text.starts_with("[[");

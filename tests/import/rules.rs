@@ -119,12 +119,7 @@ fn a_secret_below_certs_d_is_a_comment_with_the_command() {
         6,
         &["ConfigMap", "kubectl -n NAMESPACE get secret v", "root.pem"],
     );
-    assert!(
-        it.policies
-            .contains("  # dind:\n  #   registryCAs:\n  #   - host: \"registry.example:5000\""),
-        "{}",
-        it.policies
-    );
+    it.assert_comment(&["registryCAs:", "registry.example:5000", "key: root.pem"]);
 }
 
 #[test]
@@ -350,4 +345,86 @@ fn more_hostnames_than_a_policy_may_have_are_several_policies() {
         .map(|alias| alias["hostnames"].as_array().unwrap().len())
         .sum();
     assert_eq!((it.specs().len(), count), (2, 1500));
+}
+
+#[rstest]
+#[case::certain("docker:27-dind", "", true)]
+#[case::mirror("registry.example:5000/hub/docker:27.1-dind-rootless", "", true)]
+#[case::version("docker:24", "", true)]
+#[case::other_name("registry.example/ci/dind:1", "", false)]
+#[case::in_words("ghcr.io/acme/docker-in-docker", "", false)]
+#[case::by_alias("registry.example/daemon:1", "docker", false)]
+fn an_image_that_drydock_does_not_take_for_dind_is_told_with_the_line_that_does(
+    #[case] image: &str,
+    #[case] alias: &str,
+    #[case] is_known: bool,
+) {
+    let it = runner(&format!(
+        "privileged = true\n[[runners.kubernetes.services]]\nname = \"{image}\"\nalias = \"{alias}\"\n"
+    ));
+    it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: []"))]);
+    assert_eq!(
+        it.policies.contains("images:"),
+        !is_known,
+        "{}",
+        it.policies
+    );
+    assert_eq!(it.text.contains("dind.images"), !is_known, "{}", it.text);
+}
+
+#[rstest]
+#[case::postgres("postgres:16", "db")]
+#[case::client("docker:20.10", "")]
+#[case::command_line("docker:27-cli", "")]
+fn other_services_are_no_evidence_of_docker(#[case] image: &str, #[case] alias: &str) {
+    let it = runner(&format!(
+        "[[runners.kubernetes.services]]\nname = \"{image}\"\nalias = \"{alias}\"\n"
+    ));
+    it.assert_policies(&[]);
+}
+
+#[test]
+fn a_condition_within_a_line_is_read_as_one_of_its_own() {
+    let text = "runners:\n  config: |\n    [[runners]]\n      {{ if .Values.a }}executor = \"kubernetes\"{{ end }}\n      [runners.kubernetes]\n        [[runners.kubernetes.host_aliases]]\n          ip = \"10.0.0.1\"\n          {{ if .Values.b }}hostnames = [\"a.example\"]{{ else }}hostnames = [\"b.example\"]{{ end }}\n";
+    let it = one("values.yaml", text);
+    it.assert_policies(&[(
+        "imported",
+        "hostAliases: [{ip: 10.0.0.1, hostnames: [a.example]}]",
+    )]);
+}
+
+#[test]
+fn a_pod_label_selects_by_the_value_that_the_runner_writes() {
+    let it = two(
+        "pod_labels = { team = \"web / shop\", pod = \"x\" }\n",
+        "pod_labels = { team = \"$TEAM\" }\n",
+    );
+    let selector = &it.specs()[0].1["podSelector"]["matchLabels"];
+    assert_eq!(selector.to_string(), "{\"team\":\"web___shop\"}");
+}
+
+#[rstest]
+#[case::below_runners("[runners.host_aliases]")]
+#[case::other_separator("[[runners.kubernetes.host-aliases]]")]
+fn a_misplaced_table_is_a_comment_of_the_policy(#[case] header: &str) {
+    let header = header.replace("[runners.host_aliases]", "[[runners.host_aliases]]");
+    let text = format!(
+        "[[runners]]\nname = \"r\"\n[runners.kubernetes]\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n{header}\nip = \"10.0.0.2\"\nhostnames = [\"b.example\"]\n"
+    );
+    let it = one("config.toml", &text);
+    it.assert_policies(&[(
+        "imported",
+        "hostAliases: [{ip: 10.0.0.1, hostnames: [a.example]}]",
+    )]);
+    it.assert_finding("notTakenOver", 7, &["did you mean", "host_aliases"]);
+    it.assert_comment(&["ignored it so far", "10.0.0.2", "b.example"]);
+}
+
+#[test]
+fn a_build_of_windows_is_a_windows_runner() {
+    let it = runner(
+        "node_selector = { \"node.kubernetes.io/windows-build\" = \"10.0.20348\" }\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n",
+    );
+    it.assert_policies(&[]);
+    it.assert_finding("notTakenOver", 5, &["Windows"]);
 }

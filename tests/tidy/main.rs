@@ -181,6 +181,7 @@ const PURE_PACKAGES: &[&str] = &[
     "serde_saphyr",
     "simdutf8",
     "thiserror",
+    "strsim",
     "toml",
     "wide",
 ];
