@@ -1,100 +1,73 @@
-//! Alerts and dashboard speak of metrics that drydock has.
+//! Alerts have a section in the runbook and a case that raises them; Prometheus and Grafana find
+//! what they need. `tests/webhook/monitoring.rs` holds the queries to the metrics of a server.
 
-use crate::objects::{component, list, one, selects};
-use drydock::telemetry::metrics::Metrics;
+use crate::objects::{component, folder, list, one, read, selects};
 use serde_json::Value;
-
-/// Every expression of the rules and the dashboard.
-fn expressions() -> Vec<String> {
-    let objects = component("monitoring");
-    let rules = &one(&objects, "PrometheusRule", "drydock")["spec"]["groups"][0]["rules"];
-    let dashboard = dashboard(&objects);
-    let targets = list(&dashboard["panels"])
-        .iter()
-        .flat_map(|panel| list(&panel["targets"]));
-    let expressions: Vec<String> = list(rules)
-        .iter()
-        .chain(targets)
-        .map(|holder| holder["expr"].as_str().unwrap().to_owned())
-        .collect();
-    assert!(expressions.len() > 15);
-    expressions
-}
 
 fn dashboard(objects: &[Value]) -> Value {
     let config_map = one(objects, "ConfigMap", "drydock-dashboard");
     serde_json::from_str(config_map["data"]["drydock.json"].as_str().unwrap()).unwrap()
 }
 
-/// The words of an expression that name metrics of drydock, each with the matchers behind it.
-fn metrics_of(expression: &str) -> Vec<(&str, &str)> {
-    expression
-        .match_indices("drydock_")
-        .map(|(at, _)| {
-            let rest = &expression[at..];
-            let end = rest
-                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .unwrap_or(rest.len());
-            let (name, rest) = rest.split_at(end);
-            let matchers = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-            (name, matchers.map_or("", |(matchers, _)| matchers))
-        })
-        .collect()
+fn alerts(objects: &[Value]) -> Vec<Value> {
+    let groups = &one(objects, "PrometheusRule", "drydock")["spec"]["groups"];
+    let rules = list(groups).iter().flat_map(|group| list(&group["rules"]));
+    let alerts = rules.filter(|rule| rule["alert"].is_string());
+    alerts.cloned().collect()
 }
 
+/// promtool runs them: `.ci/run`.
 #[test]
-fn every_metric_of_an_alert_or_panel_exists_with_its_labels() {
-    let metrics = Metrics::new();
-    // They have no sample before there is a certificate.
-    metrics.certificate_expiry_timestamp.set(1);
-    metrics.ca_expiry_timestamp.set(1);
-    let exported = metrics.encode();
-    let lines: Vec<&str> = exported
-        .lines()
-        .filter(|line| !line.starts_with('#'))
+fn every_alert_and_recording_rule_has_a_case_in_which_it_is_seen() {
+    let objects = component("monitoring");
+    let folder = folder().join("../tests/promtool");
+    let cases = |name: &str| list(&read(&folder.join(name))[0]["tests"]).to_vec();
+    let tests = cases("alerts.yaml");
+    let raised: Vec<&str> = tests
+        .iter()
+        .flat_map(|test| list(&test["alert_rule_test"]))
+        .filter(|case| !list(&case["exp_alerts"]).is_empty())
+        .filter_map(|case| case["alertname"].as_str())
         .collect();
-    for expression in expressions() {
-        let metrics = metrics_of(&expression);
-        assert!(!metrics.is_empty(), "{expression}");
-        for (name, matchers) in metrics {
-            let of_metric: Vec<&&str> = lines
-                .iter()
-                .filter(|line| {
-                    line.strip_prefix(name)
-                        .is_some_and(|rest| rest.starts_with([' ', '{']))
-                })
-                .collect();
-            assert!(!of_metric.is_empty(), "there is no metric {name}");
-            let matchers = matchers.split(',').filter(|matcher| !matcher.is_empty());
-            // The Prometheus operator gives each metric the name of its Service as job.
-            for matcher in matchers.filter(|matcher| *matcher != "job=\"drydock-metrics\"") {
-                let (label, values) = matcher.split_once('=').unwrap();
-                for value in values.trim_start_matches('~').trim_matches('"').split('|') {
-                    let pair = format!("{label}=\"{value}\"");
-                    assert!(
-                        of_metric.iter().any(|line| line.contains(&pair)),
-                        "{name} has no {pair}"
-                    );
-                }
-            }
-        }
+    for alert in alerts(&objects) {
+        let name = alert["alert"].as_str().unwrap();
+        assert!(raised.contains(&name), "no case raises {name}");
     }
+    let slo = std::fs::read_to_string(folder.join("slo.yaml")).unwrap();
+    let groups = &one(&objects, "PrometheusRule", "drydock")["spec"]["groups"];
+    let rules = list(groups).iter().flat_map(|group| list(&group["rules"]));
+    let mut records = 0;
+    for name in rules.filter_map(|rule| rule["record"].as_str()) {
+        assert!(slo.contains(name), "no case reads {name}");
+        records += 1;
+    }
+    assert_eq!(records, 8);
 }
 
 #[test]
 fn every_alert_says_what_it_means_and_has_a_section_in_the_runbook() {
     let objects = component("monitoring");
-    let rules = &one(&objects, "PrometheusRule", "drydock")["spec"]["groups"][0]["rules"];
     let runbook = std::fs::read_to_string("docs/runbook.md").unwrap();
-    for rule in list(rules) {
+    let sections: Vec<(&str, &str)> = runbook
+        .split("\n## ")
+        .skip(1)
+        .filter_map(|section| section.split_once('\n'))
+        .collect();
+    let alerts = alerts(&objects);
+    assert_eq!(sections.len(), alerts.len(), "a section for each alert");
+    for rule in alerts {
         assert!(rule["alert"].as_str().unwrap().starts_with("Drydock"));
         assert!(matches!(
             rule["labels"]["severity"].as_str(),
             Some("critical" | "warning")
         ));
-        let section = format!("## {}", rule["alert"].as_str().unwrap());
-        assert!(runbook.lines().any(|line| line == section), "{section}");
-        let anchor = section.trim_start_matches("## ").to_lowercase();
+        let name = rule["alert"].as_str().unwrap();
+        let section = sections.iter().find(|(title, _)| *title == name);
+        let (_, text) = section.unwrap_or_else(|| panic!("no section {name}"));
+        for part in ["\nMeaning: ", "\nImpact: ", "\n```sh\n"] {
+            assert!(text.contains(part), "section {name} has no {part:?}");
+        }
+        let anchor = name.to_lowercase();
         assert_eq!(
             rule["annotations"]["runbook_url"],
             format!("docs/runbook.md#{anchor}")

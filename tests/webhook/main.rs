@@ -22,6 +22,7 @@ mod cgroup;
 mod client;
 mod lines;
 mod metrics;
+mod monitoring;
 mod mount;
 mod process;
 mod reviews;

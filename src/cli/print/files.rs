@@ -29,7 +29,7 @@ pub(super) const OTHERS: &[File] = files![
     "chart/.helmignore",
     "chart/Chart.yaml",
     "chart/README.md",
-    "chart/files/alerts.yaml",
+    "chart/files/rules.yaml",
     "chart/files/dashboard.json",
     "chart/templates/NOTES.txt",
     "chart/templates/_helpers.tpl",
