@@ -2,7 +2,8 @@
 //! server.
 //!
 //! ```text
-//! Facts ─► installed, replicas, admission    is drydock there, does it answer
+//! Facts ─► view                              what follows at once: installation, namespaces
+//!       ─► installed, replicas, admission    is drydock there, does it answer
 //!       ─► works                             is a job pod repaired, now
 //!       ─► namespaces, runners, policies     is there something to repair, by which policy
 //!       ─► others                            who else changes job pods
@@ -12,9 +13,11 @@
 //!
 //! A fact that could not be read is a finding of its own.
 //! A check is one line; a finding also says what it means for a job, and which command to run next.
+//! `finding` has their texts.
 
 pub mod admission;
 pub mod facts;
+pub mod finding;
 pub mod installation;
 mod installed;
 mod labels;
@@ -36,34 +39,36 @@ mod runners;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod view;
 mod words;
 mod works;
 
 pub use facts::Facts;
-pub use namespaces::{OptedIn, opted_in};
 pub use report::Report;
+pub use view::View;
 
 use report::Section;
 
 /// Returns what is right and what is wrong with a cluster.
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Report {
+    let view = View::of(facts);
     if let Some(asked) = &facts.pod {
-        let sections = vec![Section::new("Pod", pod::checks(facts, asked))];
+        let sections = vec![Section::new("Pod", pod::checks(&view, asked))];
         return Report { sections };
     }
-    let mut installed = installed::checks(facts);
-    installed.extend(replicas::checks(facts));
-    installed.extend(admission::checks(facts));
-    let mut namespaces = namespaces::checks(facts);
-    namespaces.extend(quotas::checks(facts));
+    let mut installed = installed::checks(&view);
+    installed.extend(replicas::checks(&view));
+    installed.extend(admission::checks(&view));
+    let mut namespaces = namespaces::checks(&view);
+    namespaces.extend(quotas::checks(&view));
     let mut sections = vec![
         Section::new("Installed", installed),
-        Section::new("Works", works::checks(facts)),
+        Section::new("Works", works::checks(&view)),
         Section::new("Namespaces", namespaces),
-        Section::new("Runners", runners::checks(facts)),
-        Section::new("Policies", policies::checks(facts)),
-        Section::new("Other webhooks", others::checks(facts)),
+        Section::new("Runners", runners::checks(&view)),
+        Section::new("Policies", policies::checks(&view)),
+        Section::new("Other webhooks", others::checks(&view)),
     ];
     sections.retain(|section| !section.checks.is_empty());
     Report { sections }

@@ -1,9 +1,11 @@
 //! What the API server itself counted about drydock's webhooks: the only witness of calls that
 //! never arrived.
 
-use super::facts::{Facts, Reason};
+use super::facts::Reason;
+use super::finding::installed as finding;
 use super::installation::is_drydocks;
 use super::report::Check;
+use super::view::View;
 use super::words::count;
 
 /// Sums over drydock's webhooks, since that API server started. With several API servers it is one
@@ -99,65 +101,34 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
-pub(super) fn checks(facts: &Facts) -> Option<Check> {
-    const NAME: &str = "api-server-calls";
-    let configurations = facts.configurations.as_ref().ok()?;
-    if super::installation::installations(configurations).is_empty() {
-        return None;
-    }
-    let metrics = match &facts.admission {
+pub(super) fn checks(view: &View<'_>) -> Option<Check> {
+    view.installations.first()?;
+    let metrics = match &view.facts.admission {
         Ok(metrics) => metrics,
         // Few may read them, and the section Works says whether calls arrive.
         Err(unread) if unread.reason == Reason::Forbidden => return None,
-        Err(unread) => return Some(unread.check(NAME, "how many calls failed")),
+        Err(unread) => return Some(unread.check("how many calls failed")),
     };
-    let calls = usize::try_from(metrics.calls).unwrap_or(usize::MAX);
     #[allow(clippy::cast_precision_loss, reason = "an average for people")]
     let average = metrics.seconds / metrics.calls.max(1) as f64;
     let took = format!("{:.1} ms each", average * 1000.0);
-    let look = "kubectl get --raw /metrics | grep -E 'webhook_(fail_open|rejection).*drydock'";
-    Some(if metrics.fail_open > 0 {
-        Check::warning(
-            NAME,
-            format!("{} went by unrepaired (failurePolicy: Ignore)", count(usize::try_from(metrics.fail_open).unwrap_or(usize::MAX), "pod")),
-            "Since the API server started, that many calls to drydock failed; these jobs ran without what their policies ask for.",
-        )
-        .next(look)
-    } else if metrics.failed > 0 {
-        Check::warning(
-            NAME,
-            format!("{} of the API server to drydock failed", count(usize::try_from(metrics.failed).unwrap_or(usize::MAX), "call")),
-            "Since the API server started, that many job pods were refused because drydock did not answer. Old ones count too.",
-        )
-        .next(look)
-    } else if calls == 0 {
-        Check::good(
-            NAME,
-            "the API server has not called drydock since it started",
-        )
-    } else if average > SLOW {
-        Check::warning(
-            NAME,
-            format!("the API server called drydock {}, {took}", times(calls)),
-            "Every job pod is created so much later. drydock needs less than a thousandth of it, so the network or a CPU limit takes it.",
-        )
-        .next(look)
-    } else {
-        Check::good(
-            NAME,
-            format!(
-                "the API server called drydock {}, {took}, none failed",
-                times(calls)
-            ),
-        )
-    })
-}
-
-fn times(number: usize) -> String {
-    match number {
+    let times = match metrics.calls {
         1 => "once".to_owned(),
         number => format!("{number} times"),
-    }
+    };
+    Some(if metrics.fail_open > 0 {
+        finding::fail_open(count(metrics.fail_open, "pod"))
+    } else if metrics.failed > 0 {
+        finding::calls_failed(count(metrics.failed, "call"))
+    } else if average > SLOW {
+        finding::calls_slow(times, took)
+    } else {
+        let text = match metrics.calls {
+            0 => "the API server has not called drydock since it started".to_owned(),
+            _ => format!("the API server called drydock {times}, {took}, none failed"),
+        };
+        Check::good("calls", text)
+    })
 }
 
 #[cfg(test)]

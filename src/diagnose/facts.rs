@@ -1,6 +1,7 @@
 //! What is known about a cluster, as it was read. Nothing here is a conclusion.
 
 use super::admission::AdmissionMetrics;
+use super::finding::unread as finding;
 use super::probe::Probed;
 use super::report::Check;
 use super::rights::Right;
@@ -76,6 +77,8 @@ pub struct Replicas {
     pub budgets: Read<Vec<PodDisruptionBudget>>,
     /// What a replica says of itself in its metrics, by pod.
     pub metrics: BTreeMap<String, Read<ReplicaMetrics>>,
+    /// What a replica serves in a TLS handshake, by pod.
+    pub handshakes: BTreeMap<String, Read<Handshake>>,
 }
 
 /// What a replica says of itself.
@@ -85,6 +88,16 @@ pub struct ReplicaMetrics {
     pub version: Option<String>,
     /// When its certificate expires, in seconds since 1970.
     pub certificate_expiry: Option<i64>,
+}
+
+/// What a replica served in a TLS handshake.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Handshake {
+    /// When its certificate expires, in seconds since 1970.
+    pub expires: i64,
+    /// Why the API server refuses it, by the `caBundle` and the Service's name; `None` if it does
+    /// not.
+    pub refused: Option<String>,
 }
 
 /// A pod that exists, with what is told about it.
@@ -129,50 +142,35 @@ pub enum Reason {
 
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            verb,
-            resource,
-            namespace,
-            reason,
-        } = self;
-        let of_namespace = of_namespace(namespace.as_deref());
-        match reason {
-            Reason::Forbidden => write!(f, "you may not {verb} {resource}{of_namespace}"),
-            Reason::NoAnswer => write!(f, "no answer in time to {verb} {resource}{of_namespace}"),
-            Reason::Failed(_) => write!(f, "cannot {verb} {resource}{of_namespace}"),
-        }
+        f.write_str(&self.check("").text)
     }
 }
 
 impl Unread {
     /// Returns the finding; `unknown` completes "It is not known …".
     #[must_use]
-    pub fn check(&self, name: &'static str, unknown: &str) -> Check {
+    pub fn check(&self, unknown: &str) -> Check {
         let Self {
             verb,
             resource,
             namespace,
             reason,
         } = self;
-        let words = match reason {
-            Reason::Failed(words) => Some(words.clone()),
-            _ => None,
-        };
         let option = namespace.as_ref().map(|name| format!(" -n {name}"));
         let option = option.as_deref().unwrap_or_default();
-        let object = resource.split('/').next().unwrap_or_default();
-        let command = match (reason, object) {
+        let question = format!("{verb} {resource}{}", of_namespace(namespace.as_deref()));
+        let command = match (reason, resource.split('/').next()) {
             (Reason::Forbidden, _) => format!("kubectl auth can-i {verb} {resource}{option}"),
             // A path, and no resource.
-            (_, "") => format!("kubectl get --raw {resource}"),
-            _ => format!("kubectl get {object}{option}"),
+            (_, None | Some("")) => format!("kubectl get --raw {resource}"),
+            (_, Some(object)) => format!("kubectl get {object}{option}"),
         };
-        Check::warning(
-            name,
-            self.to_string(),
-            format!("It is not known {unknown}."),
-        )
-        .details(words)
-        .next(command)
+        match reason {
+            Reason::Forbidden => finding::not_allowed(question, unknown, command),
+            Reason::NoAnswer => finding::no_answer(question, unknown, command),
+            Reason::Failed(words) => {
+                finding::not_read(question, unknown, command).details([words.clone()])
+            }
+        }
     }
 }

@@ -122,7 +122,39 @@ pub fn opt_in_values(installations: &[Installation<'_>]) -> Vec<(String, Namespa
     values
 }
 
+impl ServiceName {
+    /// Returns the command that prints drydock's log; its Deployment is named like its Service.
+    pub(super) fn logs(&self) -> String {
+        format!(
+            "kubectl -n {} logs deployment/{}",
+            self.namespace, self.name
+        )
+    }
+}
+
 impl Installation<'_> {
+    /// Returns its configuration as `kubectl` names it.
+    pub(super) fn title(&self) -> String {
+        format!("mutatingwebhookconfiguration/{}", self.configuration)
+    }
+
+    /// Returns a command that shows more: drydock's log, or the configuration of a URL.
+    pub(super) fn logs(&self) -> String {
+        let service = self.service();
+        service.map_or_else(
+            || format!("kubectl get {} -o yaml", self.title()),
+            |service| service.logs(),
+        )
+    }
+
+    /// Returns the `caBundle` by which the API server trusts the webhook that changes pods.
+    #[must_use]
+    pub fn bundle(&self) -> String {
+        let mut webhooks = self.webhooks.iter();
+        let first = webhooks.find(|webhook| mode_of(webhook) == NamespaceMode::Enforce);
+        first.map_or_else(String::new, |webhook| super::installed::bundle(webhook))
+    }
+
     /// Returns the Service that it names; nothing where it names a URL.
     #[must_use]
     pub fn service(&self) -> Option<ServiceName> {

@@ -5,103 +5,84 @@
 //! Source:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy>
 
-use super::facts::Facts;
-use super::installation::{Installation, installations, is_drydocks, labels_of};
+use super::finding::jobs as finding;
+use super::installation::{Installation, is_drydocks, labels_of};
+use super::installed::covers_pods;
 use super::labels::{Labels, selects};
-use super::namespaces::{OptedIn, opted_in};
 use super::probe::Kind;
 use super::report::Check;
+use super::view::View;
 use super::words::list;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 
 const NAME: &str = "other-webhook";
 
-pub(super) fn checks(facts: &Facts) -> Vec<Check> {
-    let (Ok(configurations), Ok(namespaces)) = (&facts.configurations, &facts.namespaces) else {
+pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
+    let own = view.installations.first();
+    let Some(own) = own.filter(|_| !view.opted_in.is_empty()) else {
         return Vec::new();
     };
-    let opted_in = opted_in(Some(configurations), namespaces);
-    let own = installations(configurations);
-    let Some(own) = own.first().filter(|_| !opted_in.is_empty()) else {
-        return Vec::new();
-    };
-    let mut checks: Vec<Check> = configurations
-        .iter()
-        .flat_map(|configuration| {
-            let webhooks = configuration.webhooks.iter().flatten();
-            webhooks.filter_map(|webhook| other(own, configuration, webhook, &opted_in))
-        })
+    let all = view.facts.configurations.iter().flatten();
+    let pairs = all.flat_map(|configuration| {
+        let webhooks = configuration.webhooks.iter().flatten();
+        webhooks.map(move |webhook| (configuration, webhook))
+    });
+    let mut checks: Vec<Check> = pairs
+        .filter_map(|(configuration, webhook)| other(view, own, configuration, webhook))
         .collect();
     if checks.is_empty() {
-        checks.push(Check::good(
-            NAME,
-            "no other webhook changes job pods of these namespaces",
-        ));
+        let text = "no other webhook changes job pods of these namespaces";
+        checks.push(Check::good(NAME, text));
     }
     checks
 }
 
 fn other(
+    view: &View<'_>,
     own: &Installation<'_>,
     configuration: &MutatingWebhookConfiguration,
     webhook: &MutatingWebhook,
-    opted_in: &[OptedIn<'_>],
 ) -> Option<Check> {
-    if is_drydocks(&webhook.name)
-        || !webhook
-            .rules
-            .iter()
-            .flatten()
-            .any(super::installed::covers_pods)
-        || !selects_a_job_pod(webhook)
-    {
-        return None;
-    }
-    let seen: Vec<&str> = opted_in
-        .iter()
-        .filter(|one| selects(webhook.namespace_selector.as_ref(), &labels_of(one.object)))
-        .map(|one| one.name)
-        .collect();
-    if seen.is_empty() {
+    let sees_job_pods = !is_drydocks(&webhook.name)
+        && webhook.rules.iter().flatten().any(covers_pods)
+        && selects_a_job_pod(webhook);
+    let selector = webhook.namespace_selector.as_ref();
+    let seen = view.opted_in.iter();
+    let seen = seen.filter(|one| selects(selector, &labels_of(one.object)));
+    let mut seen = seen.map(|one| one.name).peekable();
+    if !sees_job_pods || seen.peek().is_none() {
         return None;
     }
     let name = configuration.metadata.name.as_deref().unwrap_or_default();
-    let object = format!("mutatingwebhookconfiguration/{name}");
-    let title = format!("{} ({})", webhook.name, list(&seen));
+    let (other, seen) = (&webhook.name, list(seen));
     let comes_first = name < own.configuration;
     let is_called_again = own
         .webhooks
         .iter()
         .all(|webhook| webhook.reinvocation_policy.as_deref() == Some("IfNeeded"));
-    let check = if comes_first {
-        Check::good(
-            NAME,
-            format!("{title} is called before drydock, which sees what it changed"),
-        )
-    } else if is_called_again {
-        Check::good(
-            NAME,
-            format!("{title} is called after drydock, which is called again if it changes the pod"),
-        )
-    } else {
-        Check::warning(
-            NAME,
-            format!("{title} is called after drydock, which is not called again"),
-            "What it adds to a job pod, a container with a volume at /certs/client for one, is not repaired: drydock's reinvocationPolicy is not IfNeeded.",
-        )
-        .next(format!("kubectl get mutatingwebhookconfiguration {} -o yaml", own.configuration))
+    let check = match (comes_first, is_called_again) {
+        (true, _) => {
+            let text =
+                format!("{other} ({seen}) is called before drydock, which sees what it changed");
+            Check::good(NAME, text)
+        }
+        (false, true) => {
+            let text = format!(
+                "{other} ({seen}) is called after drydock, which is called again if it changes the pod"
+            );
+            Check::good(NAME, text)
+        }
+        (false, false) => finding::other_webhook_last(other, seen, own.title()),
     };
-    Some(check.about(object))
+    Some(check.about(format!("mutatingwebhookconfiguration/{name}")))
 }
 
 /// By its objectSelector, some generation of job pods.
 fn selects_a_job_pod(webhook: &MutatingWebhook) -> bool {
     Kind::GENERATIONS.iter().any(|kind| {
         let pod = kind.pod();
-        let labels: Labels = pod
-            .pointer("/metadata/labels")
-            .and_then(|labels| serde_json::from_value(labels.clone()).ok())
-            .unwrap_or_default();
+        let labels = pod.pointer("/metadata/labels").cloned().unwrap_or_default();
+        let labels: Labels = serde_json::from_value(labels).unwrap_or_default();
         selects(webhook.object_selector.as_ref(), &labels)
     })
 }

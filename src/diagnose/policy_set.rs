@@ -1,9 +1,7 @@
 //! The policies in force, as far as their objects say: what job pods should get.
 
 use super::facts::ObjectName;
-use super::installation::labels_of;
-use super::namespaces::OptedIn;
-use super::policies::claims_of;
+use super::view::View;
 use crate::core::crd::JobPodPolicyStatus;
 use crate::core::policy::{
     Address, FieldError, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses,
@@ -107,49 +105,41 @@ pub fn fixed_hostnames(policy: &Policy) -> BTreeMap<String, Vec<IpAddr>> {
     hostnames
 }
 
-/// Returns the namespaces that a policy selects, among those that opted in.
-pub fn selected_by<'n>(
-    policy: &'n Policy,
-    opted_in: &'n [OptedIn<'n>],
-) -> impl Iterator<Item = &'n OptedIn<'n>> {
-    opted_in.iter().filter(|namespace| {
-        let labels = labels_of(namespace.object);
-        policy
-            .namespace_selector
-            .matches(|key| labels.get(key).map(String::as_str))
-    })
+/// Returns the names of the PersistentVolumeClaims that a policy mounts.
+pub(super) fn claims_of(policy: &Policy) -> BTreeSet<&str> {
+    let volumes = policy.dind.iter().flat_map(|dind| &dind.volumes);
+    let claims = volumes.filter(|volume| volume.source.field == "persistentVolumeClaim");
+    claims
+        .filter_map(|volume| volume.source.identity.as_deref())
+        .collect()
 }
 
-/// Returns the ConfigMaps that policies mount in namespaces that opted in.
-#[must_use]
-pub fn config_maps(stored: &[Stored], opted_in: &[OptedIn<'_>]) -> BTreeSet<ObjectName> {
-    let of = |policy: &Policy| {
-        let authorities = policy.dind.iter().flat_map(|dind| &dind.registry_cas);
-        authorities
-            .map(|authority| authority.config_map.clone())
-            .collect()
-    };
-    mounted(stored, opted_in, of)
-}
-
-/// Returns the PersistentVolumeClaims that policies mount in namespaces that opted in.
-#[must_use]
-pub fn claims(stored: &[Stored], opted_in: &[OptedIn<'_>]) -> BTreeSet<ObjectName> {
-    let of = |policy: &Policy| claims_of(policy).into_iter().map(str::to_owned).collect();
-    mounted(stored, opted_in, of)
-}
-
-fn mounted(
-    stored: &[Stored],
-    opted_in: &[OptedIn<'_>],
-    names: impl Fn(&Policy) -> Vec<String>,
-) -> BTreeSet<ObjectName> {
-    let mut all = BTreeSet::new();
-    for policy in stored.iter().filter_map(|one| one.policy.as_ref().ok()) {
-        for namespace in selected_by(policy, opted_in) {
-            let place = |name| (namespace.name.to_owned(), name);
-            all.extend(names(policy).into_iter().map(place));
-        }
+impl View<'_> {
+    /// Returns the ConfigMaps that policies mount in namespaces that opted in.
+    #[must_use]
+    pub fn wanted_config_maps(&self) -> BTreeSet<ObjectName> {
+        self.mounted(|policy| {
+            let authorities = policy.dind.iter().flat_map(|dind| &dind.registry_cas);
+            authorities
+                .map(|authority| authority.config_map.clone())
+                .collect()
+        })
     }
-    all
+
+    /// Returns the PersistentVolumeClaims that policies mount in namespaces that opted in.
+    #[must_use]
+    pub fn wanted_claims(&self) -> BTreeSet<ObjectName> {
+        self.mounted(|policy| claims_of(policy).into_iter().map(str::to_owned).collect())
+    }
+
+    fn mounted(&self, names: impl Fn(&Policy) -> Vec<String>) -> BTreeSet<ObjectName> {
+        let mut all = BTreeSet::new();
+        for policy in self.policies() {
+            for namespace in self.selected_by(policy) {
+                let place = |name| (namespace.name.to_owned(), name);
+                all.extend(names(policy).into_iter().map(place));
+            }
+        }
+        all
+    }
 }

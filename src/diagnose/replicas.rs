@@ -1,265 +1,192 @@
-//! What answers behind the Service: replicas, where they run, and which version.
+//! What answers behind the Service: replicas, where they run, which version, and the certificates
+//! that they serve.
 
-use super::facts::{Facts, Replicas, Unread};
-use super::installation::{ServiceName, installations};
-use super::installed::replicas_are;
+use super::facts::{Replicas, Unread};
+use super::finding::installed as finding;
+use super::installation::ServiceName;
 use super::labels::{Labels, has_all, selects};
 use super::report::Check;
-use super::words::{count, lasting, list};
+use super::view::View;
+use super::words::{count, lasting, list, plural};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{ContainerState, Pod, Service};
 use std::collections::BTreeSet;
 
 /// A self-managed certificate lives for 24 h and is renewed 8 h before its end.
 const SOON: i64 = 4 * 60 * 60;
 
-pub(super) fn checks(facts: &Facts) -> Vec<Check> {
-    let Ok(configurations) = &facts.configurations else {
-        return Vec::new();
-    };
-    let mut services = installations(configurations)
-        .into_iter()
-        .filter_map(|installation| installation.service());
-    let (Some(name), Some(replicas)) = (services.next(), &facts.replicas) else {
+pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
+    let (Some(name), Some(replicas)) = (view.service(), &view.facts.replicas) else {
         return Vec::new();
     };
     let service = match &replicas.service {
         Ok(Some(service)) => service,
-        Ok(None) => {
-            return vec![
-                Check::error(
-                    "service",
-                    format!("there is no Service {} in namespace {}", name.name, name.namespace),
-                    "The API server cannot call drydock: no job pod is created in namespaces in enforce.",
-                )
-                .next(format!("kubectl -n {} get services", name.namespace))
-                .about(format!("service/{}", name.name)),
-            ];
-        }
-        Err(unread) => return vec![unread.check("service", "what stands behind the webhooks")],
+        Ok(None) => return vec![finding::no_service(&name.name, &name.namespace)],
+        Err(unread) => return vec![unread.check("what stands behind the webhooks")],
     };
-    let context = Context {
-        facts,
-        replicas,
-        name: &name,
-        service,
-    };
-    let mut checks = context.deployment();
-    checks.push(context.ready());
-    checks.extend(context.versions());
-    checks.extend(context.certificate());
+    let mut checks = deployment(replicas, &name, &selector(service));
+    checks.push(ready(replicas, &name, &selector(service)));
+    checks.extend(versions(replicas, &name, &view.facts.version));
+    checks.extend(certificates(replicas, &name, view.facts.now));
+    let about = format!("service/{}", name.name);
     checks
+        .into_iter()
+        .map(|check| check.about(&about))
+        .collect()
 }
 
-struct Context<'a> {
-    facts: &'a Facts,
-    replicas: &'a Replicas,
-    name: &'a ServiceName,
-    service: &'a Service,
+fn selector(service: &Service) -> Labels {
+    let spec = service.spec.as_ref();
+    let selector = spec.and_then(|spec| spec.selector.clone());
+    selector.unwrap_or_default()
 }
 
-impl<'a> Context<'a> {
-    fn selector(&self) -> Labels {
-        let spec = self.service.spec.as_ref();
-        spec.and_then(|spec| spec.selector.clone())
-            .unwrap_or_default()
+/// The Deployment whose pods the Service selects, and its disruption budget.
+fn deployment(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Vec<Check> {
+    let deployments = match &replicas.deployments {
+        Ok(deployments) => deployments,
+        Err(unread) => return vec![unread.check("how many replicas there should be")],
+    };
+    let mut all = deployments.iter();
+    let Some(deployment) = all.find(|one| has_all(&pod_labels(one), selector)) else {
+        return Vec::new();
+    };
+    let spec = deployment.spec.as_ref();
+    let wanted = spec.and_then(|spec| spec.replicas).unwrap_or(1);
+    let title = deployment.metadata.name.as_deref().unwrap_or_default();
+    let object = format!("deployment/{title}");
+    let mut checks = Vec::new();
+    if wanted < 2 {
+        checks.push(finding::few_replicas(&object, wanted, &name.namespace));
     }
-
-    fn describe_pods(&self) -> String {
-        let pairs: Vec<String> = self
-            .selector()
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        format!(
-            "kubectl -n {} describe pods -l {}",
-            self.name.namespace,
-            pairs.join(",")
-        )
-    }
-
-    /// The Deployment whose pods the Service selects, and its disruption budget.
-    fn deployment(&self) -> Vec<Check> {
-        let deployments = match &self.replicas.deployments {
-            Ok(deployments) => deployments,
-            Err(unread) => {
-                return vec![unread.check("replicas-wanted", "how many replicas there should be")];
+    checks.push(match &replicas.budgets {
+        Err(unread) => unread.check("whether a drain leaves a replica"),
+        Ok(budgets) => {
+            let labels = pod_labels(deployment);
+            let mut specs = budgets.iter().filter_map(|budget| budget.spec.as_ref());
+            if specs.any(|spec| selects(spec.selector.as_ref(), &labels)) {
+                let text = "a PodDisruptionBudget keeps a replica during a drain";
+                Check::good("disruption-budget", text)
+            } else {
+                finding::no_disruption_budget(&name.namespace)
             }
-        };
-        let selector = self.selector();
-        let mut own = deployments
-            .iter()
-            .filter(|one| has_all(&pod_labels(one), &selector));
-        let Some(deployment) = own.next() else {
-            return Vec::new();
-        };
-        let wanted = deployment
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.replicas)
-            .unwrap_or(1);
-        let object = format!(
-            "deployment/{}",
-            deployment.metadata.name.as_deref().unwrap_or_default()
-        );
-        let mut checks = Vec::new();
-        if wanted < 2 {
-            checks.push(
-                Check::warning(
-                    "replicas-wanted",
-                    format!("{object} has {wanted} of the 2 replicas that it ships with"),
-                    "While that node is drained or lost, no job pod is created in namespaces in enforce.",
-                )
-                .next(format!("kubectl -n {} scale {object} --replicas=2", self.name.namespace))
-                .about(&object),
-            );
         }
-        checks.push(match &self.replicas.budgets {
-            Err(unread) => unread.check("disruption-budget", "whether a drain leaves a replica"),
-            Ok(budgets) => {
-                let labels = pod_labels(deployment);
-                let mut spec = budgets.iter().filter_map(|budget| budget.spec.as_ref());
-                if spec.any(|spec| selects(spec.selector.as_ref(), &labels)) {
-                    Check::good("disruption-budget", "a PodDisruptionBudget keeps a replica during a drain")
-                } else {
-                    Check::warning(
-                        "disruption-budget",
-                        "no PodDisruptionBudget covers the replicas",
-                        "Drains may take all replicas at once; until one is back, no job pod is created in namespaces in enforce.",
-                    )
-                    .next(format!("kubectl -n {} get poddisruptionbudgets", self.name.namespace))
-                    .about(&object)
+    });
+    checks
+        .into_iter()
+        .map(|check| check.about(&object))
+        .collect()
+}
+
+fn ready(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Check {
+    let pods = match &replicas.pods {
+        Ok(pods) => pods,
+        Err(unread) => return unread.check("whether a replica is ready"),
+    };
+    let alive = pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let (ready, others): (Vec<&Pod>, Vec<&Pod>) = alive.partition(|pod| is_ready(pod));
+    let nodes = ready
+        .iter()
+        .filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref());
+    let nodes: BTreeSet<&str> = nodes.collect();
+    let all = ready.len() + others.len();
+    let why = others.iter().map(|pod| why_not_ready(pod));
+    let pairs = selector.iter().map(|(key, value)| format!("{key}={value}"));
+    let pairs: Vec<String> = pairs.collect();
+    let describe = format!(
+        "kubectl -n {} describe pods -l {}",
+        name.namespace,
+        pairs.join(",")
+    );
+    if ready.is_empty() {
+        finding::no_replica_ready(all, describe).details(why)
+    } else if !others.is_empty() {
+        finding::replica_not_ready(ready.len(), replicas_are(all), describe).details(why)
+    } else if all > 1 && nodes.len() == 1 {
+        finding::one_node(count(all, "replica"))
+    } else {
+        let on = match nodes.len() {
+            0 => String::new(),
+            number => format!(", on {}", count(number, "node")),
+        };
+        Check::good("replicas", format!("{} ready{on}", replicas_are(all)))
+    }
+}
+
+fn versions(replicas: &Replicas, name: &ServiceName, own: &str) -> Option<Check> {
+    let running = replicas.versions();
+    let only = running.first()?;
+    Some(if running.len() > 1 {
+        finding::versions_mixed(list(&running), &name.namespace, &name.name)
+    } else if only != own {
+        finding::version_differs(only, own)
+    } else {
+        Check::good("versions", format!("replicas run {only}, as this command"))
+    })
+}
+
+/// By a handshake of this command with each replica; when the certificates expire, the replicas'
+/// metrics say too.
+fn certificates(replicas: &Replicas, name: &ServiceName, now: i64) -> Vec<Check> {
+    let logs = name.logs();
+    let mut checks = Vec::new();
+    let mut unread: Option<&Unread> = None;
+    let mut trusted = 0;
+    for (pod, read) in &replicas.handshakes {
+        match read {
+            Ok(served) => match &served.refused {
+                // What follows says it better.
+                Some(_) if served.expires <= now => {}
+                Some(why) => {
+                    let refused = finding::certificate_refused(pod, &logs);
+                    checks.push(refused.details([why.clone()]).about(format!("pod/{pod}")));
                 }
-            }
-        });
-        checks
-    }
-
-    fn ready(&self) -> Check {
-        const NAME: &str = "replicas-ready";
-        let pods = match &self.replicas.pods {
-            Ok(pods) => pods,
-            Err(unread) => return unread.check(NAME, "whether a replica is ready"),
-        };
-        let alive: Vec<&Pod> = pods
-            .iter()
-            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-            .collect();
-        let ready: Vec<&&Pod> = alive.iter().filter(|pod| is_ready(pod)).collect();
-        let nodes: BTreeSet<&str> = ready
-            .iter()
-            .filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref())
-            .collect();
-        let told = alive
-            .iter()
-            .filter(|pod| !is_ready(pod))
-            .map(|pod| why_not_ready(pod));
-        let object = format!("service/{}", self.name.name);
-        let check = if ready.is_empty() {
-            Check::error(
-                NAME,
-                format!("none of {} is ready", count(alive.len(), "replica")),
-                "Nothing answers the API server: no job pod is created in namespaces in enforce.",
-            )
-            .details(told)
-            .next(self.describe_pods())
-        } else if ready.len() < alive.len() {
-            Check::warning(
-                NAME,
-                format!("{} of {} ready", ready.len(), replicas_are(alive.len())),
-                "Jobs run, but the next node that fails may take the last replica away.",
-            )
-            .details(told)
-            .next(self.describe_pods())
-        } else if ready.len() > 1 && nodes.len() == 1 {
-            Check::warning(
-                NAME,
-                format!("all {} run on one node", count(ready.len(), "replica")),
-                "When that node fails, no job pod is created in namespaces in enforce until a replica is ready elsewhere. A cluster of one node has no choice.",
-            )
-            .next("kubectl get nodes")
-        } else {
-            let on = match nodes.len() {
-                0 => String::new(),
-                number => format!(", on {}", count(number, "node")),
-            };
-            Check::good(NAME, format!("{} ready{on}", replicas_are(ready.len())))
-        };
-        check.about(object)
-    }
-
-    fn versions(&self) -> Option<Check> {
-        const NAME: &str = "versions";
-        let own = &self.facts.version;
-        let running = self.replicas.versions();
-        let only = running.first()?;
-        let object = format!("deployment/{}", self.name.name);
-        let check = if running.len() > 1 {
-            Check::warning(
-                NAME,
-                format!("replicas run different versions: {}", list(&running)),
-                "The same job pod may be repaired differently, until the rollout is over.",
-            )
-            .next(format!(
-                "kubectl -n {} rollout status {object}",
-                self.name.namespace
-            ))
-        } else if only != own {
-            Check::warning(
-                NAME,
-                format!("replicas run {only}, this is {own}"),
-                "Findings here may not be what the replicas do.",
-            )
-            .next("drydock version")
-        } else {
-            Check::good(NAME, format!("replicas run {only}, as this command"))
-        };
-        Some(check.about(object))
-    }
-
-    /// What the replicas say themselves; whether the API server trusts them, its own call says.
-    fn certificate(&self) -> Option<Check> {
-        const NAME: &str = "certificate";
-        let told = self.replicas.metrics.values().flatten();
-        let Some(earliest) = told.filter_map(|metrics| metrics.certificate_expiry).min() else {
-            return self.certificate_unread();
-        };
-        let left = earliest - self.facts.now;
-        if left >= SOON {
-            let text = format!("certificates are good for {}", lasting(left));
-            return Some(Check::good(NAME, text));
+                None => trusted += 1,
+            },
+            Err(error) => unread = unread.or(Some(error)),
         }
-        let text = if left <= 0 {
-            format!("a replica's certificate expired {} ago", lasting(-left))
-        } else {
-            format!(
-                "a replica's certificate expires in {} and was not renewed",
-                lasting(left)
-            )
-        };
-        let meaning = "Once it has expired the API server refuses the answers: no job pod is created in namespaces in enforce.";
-        let logs = format!(
-            "kubectl -n {} logs deployment/{}",
-            self.name.namespace, self.name.name
-        );
-        Some(Check::error(NAME, text, meaning).next(logs))
     }
-
-    /// The API server's own call, in the section Works, is the better witness; so this is no
-    /// finding where it went well.
-    fn certificate_unread(&self) -> Option<Check> {
-        let unread: &Unread = self
-            .replicas
-            .metrics
-            .values()
-            .find_map(|metrics| metrics.as_ref().err())?;
-        let is_called = self
-            .facts
-            .probes
-            .iter()
-            .any(super::probe::Probed::is_repaired);
-        (!is_called).then(|| unread.check("certificate", "when the replicas' certificates expire"))
+    let served = replicas.handshakes.iter();
+    let served = served.filter_map(|(pod, read)| Some((pod, read.as_ref().ok()?.expires)));
+    let told = replicas.metrics.iter();
+    let told = told.filter_map(|(pod, read)| Some((pod, read.as_ref().ok()?.certificate_expiry?)));
+    let first = served.chain(told).min_by_key(|(_, expires)| *expires);
+    let left = first.map(|(pod, expires)| (pod, expires - now));
+    match left {
+        Some((pod, left)) if left <= 0 => {
+            checks.push(finding::certificate_expired(pod, lasting(-left), logs));
+        }
+        Some((pod, left)) if left < SOON => {
+            checks.push(finding::certificate_expires(pod, lasting(left), logs));
+        }
+        Some((_, left)) if checks.is_empty() => {
+            let text = match trusted {
+                0 => format!("certificates are good for {}", lasting(left)),
+                number => format!(
+                    "the caBundle trusts the {} that {} {}, good for {}",
+                    plural(number, "certificate", "certificates"),
+                    count(number, "replica"),
+                    plural(number, "serves", "serve"),
+                    lasting(left)
+                ),
+            };
+            checks.push(Check::good("certificates", text));
+        }
+        _ => {}
     }
+    // Without metrics the image's tag says the version, and a handshake the rest.
+    let told = replicas
+        .metrics
+        .values()
+        .find_map(|read| read.as_ref().err());
+    let told = told.filter(|_| left.is_none());
+    checks.extend(unread.map(|unread| {
+        unread.check("whether the caBundle trusts the certificates that the replicas serve")
+    }));
+    checks.extend(told.map(|unread| unread.check("when the replicas' certificates expire")));
+    checks
 }
 
 impl Replicas {
@@ -271,27 +198,30 @@ impl Replicas {
         if !told.is_empty() {
             return told;
         }
-        self.pods
-            .iter()
-            .flatten()
-            .filter_map(image_version)
-            .collect()
+        let pods = self.pods.iter().flatten();
+        pods.filter_map(image_version).collect()
     }
 }
 
-pub(super) fn pod_labels(deployment: &Deployment) -> Labels {
-    let template = deployment.spec.as_ref().map(|spec| &spec.template);
-    let metadata = template.and_then(|template| template.metadata.as_ref());
-    metadata
-        .and_then(|metadata| metadata.labels.clone())
-        .unwrap_or_default()
+/// Returns `1 replica is`, `2 replicas are`.
+fn replicas_are(number: usize) -> String {
+    format!(
+        "{} {}",
+        count(number, "replica"),
+        plural(number, "is", "are")
+    )
 }
 
-pub(super) fn is_ready(pod: &Pod) -> bool {
-    let status = pod.status.as_ref();
-    let mut conditions = status
-        .into_iter()
-        .flat_map(|status| status.conditions.iter().flatten());
+fn pod_labels(deployment: &Deployment) -> Labels {
+    let template = deployment.spec.as_ref().map(|spec| &spec.template);
+    let metadata = template.and_then(|template| template.metadata.as_ref());
+    let labels = metadata.and_then(|metadata| metadata.labels.clone());
+    labels.unwrap_or_default()
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let status = pod.status.iter();
+    let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
@@ -301,29 +231,11 @@ fn why_not_ready(pod: &Pod) -> String {
     let Some(status) = &pod.status else {
         return format!("pod {name}: no status");
     };
-    let waiting = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .find_map(|container| {
-            let state = container.state.as_ref()?;
-            let waiting = state
-                .waiting
-                .as_ref()
-                .and_then(|waiting| waiting.reason.clone());
-            let ended = || {
-                state
-                    .terminated
-                    .as_ref()
-                    .and_then(|ended| ended.reason.clone())
-            };
-            waiting.or_else(ended)
-        });
+    let mut containers = status.container_statuses.iter().flatten();
+    let waiting = containers.find_map(|container| reason(container.state.as_ref()?));
     let condition = || {
         let mut conditions = status.conditions.iter().flatten();
-        let unmet = conditions
-            .find(|condition| condition.status == "False" && condition.reason.is_some())?;
-        unmet.reason.clone()
+        conditions.find_map(|one| one.reason.clone().filter(|_| one.status == "False"))
     };
     let phase = status.phase.as_deref().unwrap_or("Unknown");
     match waiting.or_else(condition) {
@@ -332,18 +244,17 @@ fn why_not_ready(pod: &Pod) -> String {
     }
 }
 
+fn reason(state: &ContainerState) -> Option<String> {
+    let waiting = state.waiting.as_ref().map(|waiting| waiting.reason.clone());
+    let ended = state.terminated.as_ref().map(|ended| ended.reason.clone());
+    waiting.or(ended).flatten()
+}
+
 /// The tag of the image, where it is a version.
 fn image_version(pod: &Pod) -> Option<String> {
     let containers = &pod.spec.as_ref()?.containers;
-    let image = containers.first()?.image.as_deref()?;
-    let (image, _) = image.split_once('@').unwrap_or((image, ""));
-    let (_, tag) = image
-        .rsplit_once('/')
-        .unwrap_or(("", image))
-        .1
-        .split_once(':')?;
+    let (_, tag) = super::runner::name_and_tag(containers.first()?.image.as_deref()?);
     let version = tag.strip_prefix('v').unwrap_or(tag);
-    version
-        .starts_with(|c: char| c.is_ascii_digit())
-        .then(|| version.to_owned())
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit());
+    is_version.then(|| version.to_owned())
 }

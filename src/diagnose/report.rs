@@ -96,36 +96,6 @@ impl Check {
         }
     }
 
-    /// Makes a finding; `meaning` says what becomes of jobs.
-    #[must_use]
-    pub fn warning(
-        name: &'static str,
-        text: impl Into<String>,
-        meaning: impl Into<String>,
-    ) -> Self {
-        Self {
-            level: Level::Warning,
-            meaning: Some(meaning.into()),
-            ..Self::good(name, text)
-        }
-    }
-
-    /// Makes a finding because of which jobs fail or are not repaired.
-    #[must_use]
-    pub fn error(name: &'static str, text: impl Into<String>, meaning: impl Into<String>) -> Self {
-        Self {
-            level: Level::Error,
-            ..Self::warning(name, text, meaning)
-        }
-    }
-
-    /// Adds a command to run next.
-    #[must_use]
-    pub fn next(mut self, command: impl Into<String>) -> Self {
-        self.next.push(command.into());
-        self
-    }
-
     /// Adds lines that are not wrapped.
     #[must_use]
     pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
@@ -133,10 +103,10 @@ impl Check {
         self
     }
 
-    /// Says which object it is about.
+    /// Says which object it is about, unless that is said.
     #[must_use]
     pub fn about(mut self, object: impl Into<String>) -> Self {
-        self.object = Some(object.into());
+        self.object.get_or_insert_with(|| object.into());
         self
     }
 

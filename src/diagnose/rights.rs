@@ -56,60 +56,36 @@ impl Need {
 
 /// A resource, its verbs, what they are for, and the versions that use them: from the first, before
 /// the second.
-type Row = (
-    &'static str,
-    &'static [&'static str],
-    Need,
-    Version,
-    Version,
-);
+type Row = (&'static str, &'static str, Need, Version, Version);
 
 const FIRST: Version = Version(0, 0);
 const LAST: Version = Version(u32::MAX, 0);
 
 const ROWS: [Row; 10] = [
-    (
-        "pods",
-        &["create", "get", "delete"],
-        Need::Jobs,
-        FIRST,
-        LAST,
-    ),
+    ("pods", "create get delete", Need::Jobs, FIRST, LAST),
     // Attaching is the default since 14.0; before, and for terminals, it is exec.
-    ("pods/attach", &["create"], Need::Jobs, Version(14, 0), LAST),
-    ("pods/exec", &["create"], Need::Jobs, FIRST, LAST),
-    ("pods/log", &["get"], Need::Jobs, Version(14, 0), LAST),
+    ("pods/attach", "create", Need::Jobs, Version(14, 0), LAST),
+    ("pods/exec", "create", Need::Jobs, FIRST, LAST),
+    ("pods/log", "get", Need::Jobs, Version(14, 0), LAST),
     // The scripts of a job were a ConfigMap until 15.7.
     (
         "configmaps",
-        &["create", "update", "delete"],
+        "create update delete",
         Need::Jobs,
         FIRST,
         Version(15, 8),
     ),
     (
         "secrets",
-        &["create", "get", "update", "delete"],
+        "create get update delete",
         Need::Credentials,
         FIRST,
         LAST,
     ),
-    ("services", &["create", "get"], Need::Services, FIRST, LAST),
-    (
-        "serviceaccounts",
-        &["get"],
-        Need::Jobs,
-        Version(15, 0),
-        LAST,
-    ),
-    (
-        "pods",
-        &["list", "watch"],
-        Need::Informer,
-        Version(17, 9),
-        LAST,
-    ),
-    ("events", &["list"], Need::Events, Version(17, 2), LAST),
+    ("services", "create get", Need::Services, FIRST, LAST),
+    ("serviceaccounts", "get", Need::Jobs, Version(15, 0), LAST),
+    ("pods", "list watch", Need::Informer, Version(17, 9), LAST),
+    ("events", "list", Need::Events, Version(17, 2), LAST),
 ];
 
 /// Returns the rights that a version needs; for an unknown one, those of today's.
@@ -121,7 +97,7 @@ pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Right> {
         .filter(|(_, _, _, from, before)| version >= *from && version < *before);
     let mut rights: Vec<Right> = rows
         .flat_map(|(resource, verbs, need, _, _)| {
-            verbs.iter().map(|verb| Right {
+            verbs.split(' ').map(|verb| Right {
                 verb,
                 resource,
                 need: *need,

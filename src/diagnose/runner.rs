@@ -121,7 +121,7 @@ fn is_runner(image: &str) -> bool {
 }
 
 /// The last part of the path, and the tag; nothing of a digest.
-fn name_and_tag(image: &str) -> (&str, &str) {
+pub(super) fn name_and_tag(image: &str) -> (&str, &str) {
     let (image, _) = image.split_once('@').unwrap_or((image, ""));
     let (_, last) = image.rsplit_once('/').unwrap_or(("", image));
     last.split_once(':').unwrap_or((last, ""))

@@ -1,7 +1,7 @@
 //! A cluster in which nothing is wrong, for tests that put one thing wrong.
 
 use super::admission::AdmissionMetrics;
-use super::facts::{Facts, Reason, ReplicaMetrics, Replicas, Unread};
+use super::facts::{Facts, Handshake, Reason, ReplicaMetrics, Replicas, Unread};
 use super::probe::{Answer, Kind, Probed};
 use super::report::{Check, Level, Report};
 use super::rights::needed;
@@ -11,7 +11,8 @@ use crate::pki::authority::Authority;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub(super) const NOW: i64 = 1_800_000_000;
@@ -193,6 +194,15 @@ pub(super) fn healthy() -> Facts {
                 ("b".to_owned(), Ok(metrics)),
             ]
             .into(),
+            handshakes: ["a", "b"]
+                .map(|pod| {
+                    let served = Handshake {
+                        expires: NOW + DAY,
+                        refused: None,
+                    };
+                    (pod.to_owned(), Ok(served))
+                })
+                .into(),
         }),
         config_maps: BTreeMap::new(),
         claims: BTreeMap::new(),
@@ -227,6 +237,7 @@ pub(super) fn findings(report: &Report) -> Vec<String> {
 }
 
 fn line(check: &Check) -> String {
+    note(check);
     let level = match check.level {
         Level::Good => "good",
         Level::Warning => "warning",
@@ -242,6 +253,24 @@ fn line(check: &Check) -> String {
         "{check:?}"
     );
     format!("{level} {}: {}", check.name, check.text)
+}
+
+thread_local! {
+    /// The names of the findings that tests of this thread have seen.
+    static SEEN: RefCell<BTreeSet<&'static str>> = RefCell::default();
+}
+
+/// Notes a finding for [`seen`].
+pub(super) fn note(check: &Check) {
+    SEEN.with_borrow_mut(|seen| seen.insert(check.name));
+}
+
+/// Returns the names of the findings that the tests make, which it runs once more.
+pub(super) fn seen(tests: &[fn()]) -> BTreeSet<&'static str> {
+    for test in tests {
+        test();
+    }
+    SEEN.take()
 }
 
 /// Diagnoses a healthy cluster with a fault, and returns its findings.

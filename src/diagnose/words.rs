@@ -3,11 +3,10 @@
 use std::fmt::Display;
 
 /// Returns a count with the word for it: `1 replica`, `2 replicas`.
-pub(super) fn count(number: usize, one: &str) -> String {
-    if number == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{number} {one}s")
+pub(super) fn count(number: impl TryInto<u64>, one: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
     }
 }
 
@@ -20,11 +19,10 @@ pub(super) fn plural<'w>(number: usize, one: &'w str, many: &'w str) -> &'w str 
 pub(super) fn lasting(seconds: i64) -> String {
     let (minute, hour, day) = (60, 60 * 60, 24 * 60 * 60);
     let seconds = seconds.max(0);
-    let number = |unit: i64| usize::try_from(seconds / unit).unwrap_or(usize::MAX);
     match seconds {
-        _ if seconds >= 2 * day => count(number(day), "day"),
-        _ if seconds >= 2 * hour => count(number(hour), "hour"),
-        _ => count(number(minute), "minute"),
+        _ if seconds >= 2 * day => count(seconds / day, "day"),
+        _ if seconds >= 2 * hour => count(seconds / hour, "hour"),
+        _ => count(seconds / minute, "minute"),
     }
 }
 

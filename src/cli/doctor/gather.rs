@@ -1,15 +1,16 @@
 //! Reads the facts: first what stands by itself, side by side; then what that names.
 
+mod handshake;
 mod replicas;
 mod runners;
 
 use super::probe;
 use super::reader::{Question, Reader};
+use crate::diagnose::View;
 use crate::diagnose::admission::AdmissionMetrics;
-use crate::diagnose::facts::{AskedPod, Facts, ObjectName, Read};
-use crate::diagnose::installation::installations;
-use crate::diagnose::opted_in;
-use crate::diagnose::policy_set::{self, Stored, fixed_hostnames};
+use crate::diagnose::facts::{AskedPod, Facts, ObjectName, Read, Replicas};
+use crate::diagnose::installation::{Installation, installations};
+use crate::diagnose::policy_set::fixed_hostnames;
 use crate::diagnose::probe::{Kind, Probed};
 use futures::StreamExt as _;
 use futures::stream;
@@ -88,12 +89,8 @@ pub(super) async fn gather(reader: &Reader, asked: &Asked) -> Facts {
     facts.quotas = quotas;
     facts.limit_ranges = limit_ranges;
     facts.admission = admission;
-    let stored: Vec<Stored> = facts.policies.iter().flatten().map(Stored::read).collect();
-    let all = facts.namespaces.as_deref().unwrap_or_default();
-    let opted_in = opted_in(facts.configurations.as_deref().ok(), all);
-    let wanted_maps = policy_set::config_maps(&stored, &opted_in);
-    let wanted_claims = policy_set::claims(&stored, &opted_in);
-    let places = opted_in.iter().map(|one| one.name.to_owned());
+    let view = View::of(&facts);
+    let places = view.opted_in.iter().map(|one| one.name.to_owned());
     let most = if selected.is_empty() {
         MOST_NAMESPACES
     } else {
@@ -101,12 +98,12 @@ pub(super) async fn gather(reader: &Reader, asked: &Asked) -> Facts {
     };
     let places: Vec<String> = places.take(most).collect();
     let (replicas, config_maps, claims, runners, probes, resolved) = tokio::join!(
-        replicas(reader, &facts),
-        config_maps(reader, wanted_maps),
-        claims(reader, wanted_claims),
+        replicas(reader, view.installations.first()),
+        config_maps(reader, view.wanted_config_maps()),
+        claims(reader, view.wanted_claims()),
         runners::read(reader, &facts),
-        probes(reader, places, &stored),
-        resolved(&stored),
+        probes(reader, places, &view),
+        resolved(&view),
     );
     facts.replicas = replicas;
     facts.config_maps = config_maps;
@@ -119,22 +116,14 @@ pub(super) async fn gather(reader: &Reader, asked: &Asked) -> Facts {
 }
 
 async fn configurations(reader: &Reader) -> Read<Vec<MutatingWebhookConfiguration>> {
-    let question = Question {
-        verb: "list",
-        resource: "mutatingwebhookconfigurations",
-        namespace: None,
-    };
+    let question = Question::of("list", "mutatingwebhookconfigurations", None);
     reader
         .pages(question, Api::all(reader.client.clone()))
         .await
 }
 
 async fn definition(reader: &Reader) -> Read<Option<CustomResourceDefinition>> {
-    let question = Question {
-        verb: "get",
-        resource: "customresourcedefinitions",
-        namespace: None,
-    };
+    let question = Question::of("get", "customresourcedefinitions", None);
     let api = Api::all(reader.client.clone());
     reader.get(question, api, POLICIES).await
 }
@@ -143,20 +132,12 @@ async fn definition(reader: &Reader) -> Read<Option<CustomResourceDefinition>> {
 async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>> {
     let api: Api<Namespace> = Api::all(reader.client.clone());
     if selected.is_empty() {
-        let question = Question {
-            verb: "list",
-            resource: "namespaces",
-            namespace: None,
-        };
+        let question = Question::of("list", "namespaces", None);
         return reader.pages(question, api).await;
     }
     let mut all = Vec::new();
     for name in selected {
-        let question = Question {
-            verb: "get",
-            resource: "namespaces",
-            namespace: Some(name),
-        };
+        let question = Question::of("get", "namespaces", Some(name));
         all.extend(reader.get(question, api.clone(), name).await?);
     }
     Ok(all)
@@ -164,11 +145,7 @@ async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>
 
 /// As JSON: an object that this version cannot read hides no other.
 async fn policies(reader: &Reader) -> Read<Vec<Value>> {
-    let question = Question {
-        verb: "list",
-        resource: POLICIES,
-        namespace: None,
-    };
+    let question = Question::of("list", POLICIES, None);
     let path = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
     let list = reader.json(question, path).await?;
     let items = list.as_ref().and_then(|list| list.get("items"));
@@ -177,11 +154,7 @@ async fn policies(reader: &Reader) -> Read<Vec<Value>> {
 }
 
 async fn admission(reader: &Reader) -> Read<AdmissionMetrics> {
-    let question = Question {
-        verb: "get",
-        resource: "/metrics",
-        namespace: None,
-    };
+    let question = Question::of("get", "/metrics", None);
     let text = reader.text(question, "/metrics").await?;
     Ok(AdmissionMetrics::parse(&text))
 }
@@ -189,13 +162,10 @@ async fn admission(reader: &Reader) -> Read<AdmissionMetrics> {
 /// Returns the versions of the replicas; none where drydock is not registered.
 pub(super) async fn versions(reader: &Reader) -> Read<BTreeSet<String>> {
     let configurations = configurations(reader).await?;
-    let service = installations(&configurations)
-        .first()
-        .and_then(|installation| installation.service());
-    let Some(service) = service else {
+    let installations = installations(&configurations);
+    let Some(replicas) = replicas(reader, installations.first()).await else {
         return Ok(BTreeSet::new());
     };
-    let replicas = replicas::read(reader, &service).await;
     let versions = replicas.versions();
     match replicas.pods {
         Err(unread) if versions.is_empty() => Err(unread),
@@ -203,11 +173,10 @@ pub(super) async fn versions(reader: &Reader) -> Read<BTreeSet<String>> {
     }
 }
 
-async fn replicas(reader: &Reader, facts: &Facts) -> Option<crate::diagnose::facts::Replicas> {
-    let configurations = facts.configurations.as_ref().ok()?;
-    let installations = installations(configurations);
-    let service = installations.first()?.service()?;
-    Some(replicas::read(reader, &service).await)
+async fn replicas(reader: &Reader, installation: Option<&Installation<'_>>) -> Option<Replicas> {
+    let installation = installation?;
+    let service = installation.service()?;
+    Some(replicas::read(reader, &service, &installation.bundle()).await)
 }
 
 async fn config_maps(
@@ -215,11 +184,7 @@ async fn config_maps(
     wanted: BTreeSet<ObjectName>,
 ) -> BTreeMap<ObjectName, Read<Option<Vec<String>>>> {
     let keys = async |(namespace, name): ObjectName| {
-        let question = Question {
-            verb: "get",
-            resource: "configmaps",
-            namespace: Some(&namespace),
-        };
+        let question = Question::of("get", "configmaps", Some(&namespace));
         let api: Api<ConfigMap> = Api::namespaced(reader.client.clone(), &namespace);
         let found = reader.get(question, api, &name).await;
         let keys = |map: ConfigMap| {
@@ -238,11 +203,7 @@ async fn config_maps(
 
 async fn claims(reader: &Reader, wanted: BTreeSet<ObjectName>) -> BTreeMap<ObjectName, Read<bool>> {
     let is_there = async |(namespace, name): ObjectName| {
-        let question = Question {
-            verb: "get",
-            resource: "persistentvolumeclaims",
-            namespace: Some(&namespace),
-        };
+        let question = Question::of("get", "persistentvolumeclaims", Some(&namespace));
         let api: Api<PersistentVolumeClaim> = Api::namespaced(reader.client.clone(), &namespace);
         let found = reader.get(question, api, &name).await;
         ((namespace, name), found.map(|claim| claim.is_some()))
@@ -254,11 +215,8 @@ async fn claims(reader: &Reader, wanted: BTreeSet<ObjectName>) -> BTreeMap<Objec
         .await
 }
 
-async fn probes(reader: &Reader, namespaces: Vec<String>, stored: &[Stored]) -> Vec<Probed> {
-    let has_dind = stored
-        .iter()
-        .filter_map(|one| one.policy.as_ref().ok())
-        .any(|policy| policy.dind.is_some());
+async fn probes(reader: &Reader, namespaces: Vec<String>, view: &View<'_>) -> Vec<Probed> {
+    let has_dind = view.policies().any(|policy| policy.dind.is_some());
     let mut kinds = vec![Kind::Other];
     kinds.extend(Kind::GENERATIONS);
     kinds.extend(has_dind.then_some(Kind::Dind));
@@ -268,12 +226,9 @@ async fn probes(reader: &Reader, namespaces: Vec<String>, stored: &[Stored]) -> 
 }
 
 /// What this computer makes of the hostnames that policies give addresses to.
-async fn resolved(stored: &[Stored]) -> BTreeMap<String, Vec<IpAddr>> {
-    let policies = stored.iter().filter_map(|one| one.policy.as_ref().ok());
-    let hostnames: BTreeSet<String> = policies
-        .flat_map(fixed_hostnames)
-        .map(|(name, _)| name)
-        .collect();
+async fn resolved(view: &View<'_>) -> BTreeMap<String, Vec<IpAddr>> {
+    let hostnames = view.policies().flat_map(fixed_hostnames);
+    let hostnames: BTreeSet<String> = hostnames.map(|(name, _)| name).collect();
     let look_up = async |hostname: String| {
         let found =
             tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((hostname.as_str(), 443)));
@@ -293,16 +248,8 @@ async fn resolved(stored: &[Stored]) -> BTreeMap<String, Vec<IpAddr>> {
 
 async fn pod(reader: &Reader, namespace: &str, name: &str) -> AskedPod {
     let place = Some(namespace);
-    let of_pod = Question {
-        verb: "get",
-        resource: "pods",
-        namespace: place,
-    };
-    let of_events = Question {
-        verb: "list",
-        resource: "events",
-        namespace: place,
-    };
+    let of_pod = Question::of("get", "pods", place);
+    let of_events = Question::of("list", "events", place);
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let events: Api<Event> = Api::namespaced(reader.client.clone(), namespace);
     let params = ListParams::default().fields(&format!("involvedObject.name={name}"));

@@ -9,6 +9,10 @@ use std::io::{self, Write};
 const WIDTH: usize = 80;
 /// What stands before the lines below a check.
 const INDENT: &str = "    ";
+/// What to do about findings that only say that something may not be read.
+const RIGHTS: &str =
+    "Without these rights part of the cluster is not seen. docs/doctor.md lists them;
+a cluster administrator has them all.";
 
 /// What was looked at.
 #[derive(Serialize)]
@@ -54,7 +58,11 @@ pub(super) fn text(
             write_check(out, check, paint)?;
         }
     }
-    writeln!(out, "\n{}", summary(report))
+    writeln!(out, "\n{}", summary(report))?;
+    if report.checks().any(|check| check.name == "not-allowed") {
+        writeln!(out, "{RIGHTS}")?;
+    }
+    Ok(())
 }
 
 fn summary(report: &Report) -> String {
@@ -167,10 +175,16 @@ mod tests {
                 "Installed",
                 vec![
                     Check::good("a", "all is well"),
-                    Check::warning("b", "not all is well", long)
-                        .details(["in \u{1b}[31mother\u{7} words".to_owned()])
-                        .next("kubectl get pods"),
-                    Check::error("c", long, "Jobs fail."),
+                    Check {
+                        level: Level::Warning,
+                        next: vec!["kubectl get pods".to_owned()],
+                        ..Check::good("not-allowed", "not all is well").advice(long)
+                    }
+                    .details(["in \u{1b}[31mother\u{7} words".to_owned()]),
+                    Check {
+                        level: Level::Error,
+                        ..Check::good("c", long).advice("Jobs fail.")
+                    },
                 ],
             )],
         };

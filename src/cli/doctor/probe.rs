@@ -30,11 +30,7 @@ pub(super) async fn send(reader: &Reader, namespace: String, kinds: Vec<Kind>) -
 }
 
 async fn answer(reader: &Reader, namespace: &str, kind: Kind) -> Answer {
-    let question = Question {
-        verb: "create",
-        resource: "pods",
-        namespace: Some(namespace),
-    };
+    let question = Question::of("create", "pods", Some(namespace));
     let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"))
         .header(CONTENT_TYPE, "application/json")
         .body(kind.pod().to_string().into_bytes());

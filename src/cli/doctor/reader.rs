@@ -30,7 +30,15 @@ pub(super) struct Question<'q> {
     pub(super) namespace: Option<&'q str>,
 }
 
-impl Question<'_> {
+impl<'q> Question<'q> {
+    pub(super) fn of(verb: &'static str, resource: &'q str, namespace: Option<&'q str>) -> Self {
+        Self {
+            verb,
+            resource,
+            namespace,
+        }
+    }
+
     pub(super) fn unread(self, reason: Reason) -> Unread {
         Unread {
             verb: self.verb,
@@ -84,22 +92,14 @@ impl Reader {
             + DeserializeOwned,
     {
         if namespaces.is_empty() {
-            let question = Question {
-                verb: "list",
-                resource,
-                namespace: None,
-            };
+            let question = Question::of("list", resource, None);
             return self
                 .pages(question, Api::<K>::all(self.client.clone()))
                 .await;
         }
         let mut all = Vec::new();
         for namespace in namespaces {
-            let question = Question {
-                verb: "list",
-                resource,
-                namespace: Some(namespace),
-            };
+            let question = Question::of("list", resource, Some(namespace));
             let api = Api::<K>::namespaced(self.client.clone(), namespace);
             all.extend(self.pages(question, api).await?);
         }

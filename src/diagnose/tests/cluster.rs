@@ -1,6 +1,6 @@
 //! Faults of the installation.
 
-use crate::diagnose::facts::{Facts, Reason};
+use crate::diagnose::facts::{Facts, Handshake, Reason, Replicas};
 use crate::diagnose::testing::{
     NOW, bundle, configuration, definition, object, replica, unread, webhook, with,
 };
@@ -16,14 +16,17 @@ fn with_webhook(change: impl FnOnce(&mut Value)) -> Vec<String> {
     })
 }
 
-fn replicas(facts: &mut Facts) -> &mut crate::diagnose::facts::Replicas {
+fn replicas(facts: &mut Facts) -> &mut Replicas {
     facts.replicas.as_mut().unwrap()
 }
 
 #[test]
-fn a_missing_or_other_definition_is_found() {
+pub(super) fn a_missing_or_other_definition_is_found() {
     let none = with(|facts| facts.definition = Ok(None));
-    assert_eq!(none, ["error definition: JobPodPolicy is not defined"]);
+    assert_eq!(
+        none,
+        ["error definition-missing: JobPodPolicy is not defined"]
+    );
     let other = with(|facts| {
         let mut other = definition();
         other["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "x".into();
@@ -31,7 +34,7 @@ fn a_missing_or_other_definition_is_found() {
     });
     assert_eq!(
         other,
-        ["warning definition: JobPodPolicy is defined as in another version of drydock"]
+        ["warning definition-differs: JobPodPolicy is defined as in another version of drydock"]
     );
     let unserved = with(|facts| {
         let mut unserved = definition();
@@ -40,15 +43,15 @@ fn a_missing_or_other_definition_is_found() {
     });
     assert_eq!(
         unserved,
-        ["error definition: the API server does not serve JobPodPolicy"]
+        ["error definition-not-served: the API server does not serve JobPodPolicy"]
     );
 }
 
 #[test]
-fn webhooks_that_are_missing_or_twice_there_are_found() {
+pub(super) fn webhooks_that_are_missing_or_twice_there_are_found() {
     let none = with(|facts| facts.configurations = Ok(Vec::new()));
     assert!(
-        none[0].starts_with("error webhooks-registered: no webhook of drydock"),
+        none[0].starts_with("error not-registered: no webhook of drydock"),
         "{none:?}"
     );
     let audit_only = with(|facts| {
@@ -66,42 +69,42 @@ fn webhooks_that_are_missing_or_twice_there_are_found() {
     });
     assert_eq!(
         twice,
-        ["warning webhooks-registered: drydock is registered 2 times: team-a and team-b"]
+        ["warning registered-twice: drydock is registered 2 times: team-a and team-b"]
     );
 }
 
 #[test]
-fn selectors_are_held_to_what_they_select() {
+pub(super) fn selectors_are_held_to_what_they_select() {
     for (field, value, found) in [
         (
             "rules",
             json!([]),
-            "error webhook-selectors: enforce.job-pods.drydock.dev is not registered for the creation of pods",
+            "error not-for-pods: enforce.job-pods.drydock.dev is not registered for the creation of pods",
         ),
         (
             "namespaceSelector",
             json!({"matchLabels": {"a": "b"}}),
-            "error webhook-selectors: enforce.job-pods.drydock.dev selects no namespaces by the label drydock.dev/job-pods",
+            "error selects-no-namespaces: enforce.job-pods.drydock.dev selects no namespaces by the label drydock.dev/job-pods",
         ),
         (
             "objectSelector",
             json!({"matchLabels": {"a": "b"}}),
-            "error webhook-selectors: enforce.job-pods.drydock.dev has an objectSelector that does not select job pods",
+            "error selects-no-job-pods: enforce.job-pods.drydock.dev has an objectSelector that does not select job pods",
         ),
         (
             "sideEffects",
             json!("Some"),
-            "warning webhook-selectors: enforce.job-pods.drydock.dev has sideEffects Some",
+            "warning has-side-effects: enforce.job-pods.drydock.dev has sideEffects Some",
         ),
         (
             "namespaceSelector",
             json!({"matchLabels": {"drydock.dev/job-pods": "enforce"}}),
-            "warning webhook-selectors: enforce.job-pods.drydock.dev does not exclude namespace drydock",
+            "warning selects-own-namespace: enforce.job-pods.drydock.dev does not exclude namespace drydock",
         ),
         (
             "namespaceSelector",
             json!({}),
-            "warning webhook-selectors: enforce.job-pods.drydock.dev selects namespaces that have not opted in",
+            "warning selects-all-namespaces: enforce.job-pods.drydock.dev selects namespaces that have not opted in",
         ),
     ] {
         let findings = with_webhook(|webhook| webhook[field] = value);
@@ -119,7 +122,7 @@ fn selectors_are_held_to_what_they_select() {
 }
 
 #[test]
-fn an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault() {
+pub(super) fn an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault() {
     let open = with_webhook(|webhook| webhook["failurePolicy"] = "Ignore".into());
     assert_eq!(open, [""; 0]);
     let closed = with(|facts| {
@@ -130,28 +133,28 @@ fn an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault() {
     });
     assert_eq!(
         closed,
-        ["warning failure-policy: audit.job-pods.drydock.dev has failurePolicy Fail"]
+        ["warning audit-stops-jobs: audit.job-pods.drydock.dev has failurePolicy Fail"]
     );
 }
 
 #[test]
-fn a_bundle_that_does_not_trust_is_found() {
+pub(super) fn a_bundle_that_does_not_trust_is_found() {
     for (bundle, found) in [
         (
             json!(null),
-            "error ca-bundle: enforce.job-pods.drydock.dev has no caBundle",
+            "error no-ca-bundle: enforce.job-pods.drydock.dev has no caBundle",
         ),
         (
             json!("bm90IFBFTQ=="),
-            "error ca-bundle: the caBundle of enforce.job-pods.drydock.dev is not a list of PEM certificates",
+            "error ca-bundle-unreadable: the caBundle of enforce.job-pods.drydock.dev is not a list of PEM certificates",
         ),
         (
             json!(bundle(10)),
-            "warning ca-bundle: the caBundle expires in 10 days",
+            "warning ca-bundle-expires: the caBundle expires in 10 days",
         ),
         (
             json!(bundle(0)),
-            "error ca-bundle: the caBundle expired 0 minutes ago",
+            "error ca-bundle-expired: the caBundle expired 0 minutes ago",
         ),
     ] {
         let findings = with_webhook(|webhook| webhook["clientConfig"]["caBundle"] = bundle);
@@ -160,16 +163,19 @@ fn a_bundle_that_does_not_trust_is_found() {
 }
 
 #[test]
-fn replicas_that_are_away_are_found() {
+pub(super) fn replicas_that_are_away_are_found() {
     let one = with(|facts| {
         replicas(facts).pods = Ok(vec![
             object(replica("a", "node-1", true)),
             object(replica("b", "node-2", false)),
         ]);
     });
-    assert_eq!(one, ["warning replicas-ready: 1 of 2 replicas are ready"]);
+    assert_eq!(
+        one,
+        ["warning replica-not-ready: 1 of 2 replicas are ready"]
+    );
     let none = with(|facts| replicas(facts).pods = Ok(vec![object(replica("a", "n", false))]));
-    assert_eq!(none, ["error replicas-ready: none of 1 replica is ready"]);
+    assert_eq!(none, ["error no-replica-ready: no replica is ready, of 1"]);
     let together = with(|facts| {
         replicas(facts).pods = Ok(["a", "b"]
             .map(|name| object(replica(name, "n", true)))
@@ -177,7 +183,7 @@ fn replicas_that_are_away_are_found() {
     });
     assert_eq!(
         together,
-        ["warning replicas-ready: all 2 replicas run on one node"]
+        ["warning one-node: all 2 replicas run on one node"]
     );
     let single = with(|facts| {
         let deployments = replicas(facts).deployments.as_mut().unwrap();
@@ -185,34 +191,34 @@ fn replicas_that_are_away_are_found() {
     });
     assert_eq!(
         single,
-        ["warning replicas-wanted: deployment/drydock has 1 of the 2 replicas that it ships with"]
+        ["warning few-replicas: deployment/drydock has 1 of the 2 replicas that it ships with"]
     );
     let no_budget = with(|facts| replicas(facts).budgets = Ok(Vec::new()));
     assert_eq!(
         no_budget,
-        ["warning disruption-budget: no PodDisruptionBudget covers the replicas"]
+        ["warning no-disruption-budget: no PodDisruptionBudget covers the replicas"]
     );
     let no_service = with(|facts| replicas(facts).service = Ok(None));
     assert_eq!(
         no_service,
-        ["error service: there is no Service drydock in namespace drydock"]
+        ["error no-service: there is no Service drydock in namespace drydock"]
     );
 }
 
 #[test]
-fn versions_that_differ_are_found() {
+pub(super) fn versions_that_differ_are_found() {
     let mixed = with(|facts| {
         let metrics = &mut replicas(facts).metrics;
         metrics.get_mut("b").unwrap().as_mut().unwrap().version = Some("0.2.0".to_owned());
     });
     assert_eq!(
         mixed,
-        ["warning versions: replicas run different versions: 0.1.0 and 0.2.0"]
+        ["warning versions-mixed: replicas run different versions: 0.1.0 and 0.2.0"]
     );
     let other = with(|facts| facts.version = "0.2.0".to_owned());
     assert_eq!(
         other,
-        ["warning versions: replicas run 0.1.0, this is 0.2.0"]
+        ["warning version-differs: replicas run 0.1.0, this is 0.2.0"]
     );
     // Without metrics the image's tag says it.
     let by_tag = with(|facts| {
@@ -221,49 +227,108 @@ fn versions_that_differ_are_found() {
     });
     assert_eq!(
         by_tag,
-        ["warning versions: replicas run 0.1.0, this is 0.2.0"]
+        ["warning version-differs: replicas run 0.1.0, this is 0.2.0"]
     );
 }
 
+fn handshake(facts: &mut Facts) -> &mut Handshake {
+    let read = replicas(facts).handshakes.get_mut("b").unwrap();
+    read.as_mut().unwrap()
+}
+
 #[test]
-fn certificates_that_end_are_found() {
-    let late = with(|facts| {
-        let metrics = &mut replicas(facts).metrics;
-        metrics
-            .get_mut("b")
-            .unwrap()
-            .as_mut()
-            .unwrap()
-            .certificate_expiry = Some(NOW + 3 * 60 * 60);
-    });
+pub(super) fn certificates_that_end_are_found() {
+    let late = with(|facts| handshake(facts).expires = NOW + 3 * 60 * 60);
     assert_eq!(
         late,
-        ["error certificate: a replica's certificate expires in 3 hours and was not renewed"]
+        [
+            "error certificate-expires: the certificate of pod b expires in 3 hours and was not renewed"
+        ]
     );
-    let unread = with(|facts| {
-        let unread = unread("get", "pods/proxy", Reason::Forbidden);
-        replicas(facts).metrics = [("a".to_owned(), Err(unread))].into();
-        facts.probes.clear();
+    let expired = with(|facts| {
+        let served = handshake(facts);
+        served.expires = NOW - 3 * 60 * 60;
+        served.refused = Some("certificate expired".to_owned());
     });
-    assert_eq!(unread, ["warning certificate: you may not get pods/proxy"]);
+    assert_eq!(
+        expired,
+        ["error certificate-expired: the certificate of pod b expired 3 hours ago"]
+    );
+    // Without handshakes the replicas' metrics say it.
+    let told = with(|facts| {
+        let forbidden = unread("create", "pods/portforward", Reason::Forbidden);
+        replicas(facts).handshakes = [("b".to_owned(), Err(forbidden))].into();
+        let metrics = replicas(facts).metrics.get_mut("b").unwrap();
+        metrics.as_mut().unwrap().certificate_expiry = Some(NOW + 60 * 60);
+    });
+    assert_eq!(
+        told,
+        [
+            "error certificate-expires: the certificate of pod b expires in 60 minutes and was not renewed",
+            "warning not-allowed: you may not create pods/portforward"
+        ]
+    );
 }
 
 #[test]
-fn calls_that_failed_are_found() {
+pub(super) fn certificates_that_the_bundle_does_not_trust_are_found() {
+    let refused = with(|facts| handshake(facts).refused = Some("UnknownIssuer".to_owned()));
+    assert_eq!(
+        refused,
+        ["error certificate-refused: the caBundle does not trust the certificate of pod b"]
+    );
+}
+
+#[test]
+pub(super) fn what_may_not_be_read_of_replicas_is_a_finding() {
+    let findings = with(|facts| {
+        let replicas = replicas(facts);
+        let forbidden = |resource| unread("get", resource, Reason::Forbidden);
+        replicas.metrics = [("a".to_owned(), Err(forbidden("pods/proxy")))].into();
+        replicas.handshakes = [("a".to_owned(), Err(forbidden("pods/portforward")))].into();
+    });
+    assert_eq!(
+        findings,
+        [
+            "warning not-allowed: you may not get pods/portforward",
+            "warning not-allowed: you may not get pods/proxy",
+        ]
+    );
+    let failed = with(|facts| {
+        let failed = unread(
+            "create",
+            "pods/portforward",
+            Reason::Failed("no route".to_owned()),
+        );
+        let silent = unread("get", "/metrics", Reason::NoAnswer);
+        replicas(facts).handshakes = [("a".to_owned(), Err(failed))].into();
+        facts.admission = Err(silent);
+    });
+    assert_eq!(
+        failed,
+        [
+            "warning not-read: cannot create pods/portforward",
+            "warning no-answer: no answer in time to get /metrics",
+        ]
+    );
+}
+
+#[test]
+pub(super) fn calls_that_failed_are_found() {
     let fail_open = with(|facts| facts.admission.as_mut().unwrap().fail_open = 2);
     assert_eq!(
         fail_open,
-        ["warning api-server-calls: 2 pods went by unrepaired (failurePolicy: Ignore)"]
+        ["warning fail-open: 2 pods went by unrepaired (failurePolicy: Ignore)"]
     );
     let failed = with(|facts| facts.admission.as_mut().unwrap().failed = 1);
     assert_eq!(
         failed,
-        ["warning api-server-calls: 1 call of the API server to drydock failed"]
+        ["warning calls-failed: 1 call of the API server to drydock failed"]
     );
     let slow = with(|facts| facts.admission.as_mut().unwrap().seconds = 9.0);
     assert_eq!(
         slow,
-        ["warning api-server-calls: the API server called drydock 9 times, 1000.0 ms each"]
+        ["warning calls-slow: the API server called drydock 9 times, 1000.0 ms each"]
     );
     // Few may read them.
     let forbidden =

@@ -7,6 +7,7 @@ use crate::diagnose::runner::{Settings, Version};
 use crate::diagnose::testing::{
     answered, configuration, namespace, object, probed, runner, unread, webhook, with,
 };
+use crate::diagnose::view::View;
 use serde_json::{Value, json};
 
 const RUNNER: &str = "gitlab/deployment/gitlab-runner";
@@ -20,13 +21,13 @@ fn refusals(words: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_pod_that_is_refused_or_not_repaired_is_found() {
+pub(super) fn a_pod_that_is_refused_or_not_repaired_is_found() {
     let away = refusals(
         "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: Post \"https://drydock.drydock.svc:443/mutate?timeout=5s\": no endpoints available for service \"drydock\"",
     );
     assert_eq!(
         away,
-        ["error dry-run: ci: a job pod is refused: no replica is ready"]
+        ["error refused-no-endpoints: ci: a job pod is refused: no replica is ready"]
     );
     let as_they_came = with(|facts| {
         facts.probes = vec![probed(Kind::Other, false)];
@@ -36,7 +37,7 @@ fn a_pod_that_is_refused_or_not_repaired_is_found() {
     });
     assert_eq!(
         as_they_came,
-        ["error dry-run: ci: job pods come back as they were sent"]
+        ["error not-repaired: ci: job pods come back as they were sent"]
     );
     let one_generation = with(|facts| {
         facts
@@ -46,18 +47,18 @@ fn a_pod_that_is_refused_or_not_repaired_is_found() {
     });
     assert_eq!(
         one_generation,
-        ["error dry-run: ci: 1 of 3 kinds of job pods come back as they were sent"]
+        ["error not-repaired: ci: 1 of 3 kinds of job pods come back as they were sent"]
     );
     let forbidden = with(|facts| {
         let unread = unread("create", "pods", Reason::Forbidden);
         facts.probes = vec![answered(Kind::Other, Answer::Unread(unread))];
     });
-    assert_eq!(forbidden, ["warning dry-run: you may not create pods"]);
+    assert_eq!(forbidden, ["warning not-allowed: you may not create pods"]);
 }
 
 /// Where no pod at all is let in, drydock is not to blame.
 #[test]
-fn a_pod_that_is_no_job_pod_and_refused_is_the_finding() {
+pub(super) fn a_pod_that_is_no_job_pod_and_refused_is_the_finding() {
     let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1";
     let findings = with(|facts| {
         let refused = |kind| answered(kind, Answer::Refused(quota.to_owned()));
@@ -65,12 +66,12 @@ fn a_pod_that_is_no_job_pod_and_refused_is_the_finding() {
     });
     assert_eq!(
         findings,
-        ["warning dry-run: ci: a pod that is no job pod is refused: ResourceQuota"]
+        ["warning refused-quota: ci: a pod that is no job pod is refused: ResourceQuota"]
     );
 }
 
 #[test]
-fn in_audit_pods_pass_as_they_are() {
+pub(super) fn in_audit_pods_pass_as_they_are() {
     let findings = with(|facts| {
         facts.namespaces = Ok(vec![object(namespace(
             "ci",
@@ -82,7 +83,7 @@ fn in_audit_pods_pass_as_they_are() {
 }
 
 #[test]
-fn labels_that_mean_nothing_are_found() {
+pub(super) fn labels_that_mean_nothing_are_found() {
     let of = |labels: Value, annotations: Value| {
         with(|facts| {
             let mut wrong = namespace("ci2", &labels);
@@ -93,16 +94,20 @@ fn labels_that_mean_nothing_are_found() {
     for value in ["true", "enabled", "Enforce", ""] {
         assert_eq!(
             of(json!({"drydock.dev/job-pods": value}), json!({})),
-            ["error opted-in: ci2: the label drydock.dev/job-pods has a value that means nothing"]
+            [
+                "error label-value: ci2: the label drydock.dev/job-pods has a value that means nothing"
+            ]
         );
     }
     assert_eq!(
         of(json!({}), json!({"drydock.dev/job-pods": "enforce"})),
-        ["error opted-in: ci2: drydock.dev/job-pods is an annotation there, and must be a label"]
+        [
+            "error label-is-annotation: ci2: drydock.dev/job-pods is an annotation there, and must be a label"
+        ]
     );
     assert_eq!(
         of(json!({"drydock.dev/job-pod": "enforce"}), json!({})),
-        ["error opted-in: ci2: the label drydock.dev/job-pod means nothing"]
+        ["error label-misspelt: ci2: the label drydock.dev/job-pod means nothing"]
     );
     assert_eq!(of(json!({"team": "mobile"}), json!({})), [""; 0]);
     let own = with(|facts| {
@@ -111,18 +116,18 @@ fn labels_that_mean_nothing_are_found() {
     });
     assert_eq!(
         own,
-        ["warning opted-in: drydock: it has the label, and no webhook selects it"]
+        ["warning label-unused: drydock: it has the label, and no webhook selects it"]
     );
 }
 
 #[test]
-fn what_was_asked_for_and_has_not_opted_in_is_found() {
+pub(super) fn what_was_asked_for_and_has_not_opted_in_is_found() {
     let findings = with(|facts| facts.selected = vec!["default".to_owned(), "gone".to_owned()]);
     assert_eq!(
         findings,
         [
-            "error opted-in: default: has not opted in",
-            "error opted-in: there is no namespace gone",
+            "error not-opted-in: default: has not opted in",
+            "error no-namespace: there is no namespace gone",
         ]
     );
     let none = with(|facts| {
@@ -132,14 +137,14 @@ fn what_was_asked_for_and_has_not_opted_in_is_found() {
     assert_eq!(
         none,
         [
-            "warning opted-in: no namespace has opted in",
-            "warning runner-namespace: gitlab/deployment/gitlab-runner (17.11): jobs run in ci, which has not opted in",
+            "warning none-opted-in: no namespace has opted in",
+            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11): jobs run in ci, which has not opted in",
         ]
     );
 }
 
 #[test]
-fn runners_whose_jobs_drydock_never_sees_are_found() {
+pub(super) fn runners_whose_jobs_drydock_never_sees_are_found() {
     let elsewhere = with(|facts| {
         let settings = Settings {
             namespaces: vec!["default".to_owned()],
@@ -152,7 +157,7 @@ fn runners_whose_jobs_drydock_never_sees_are_found() {
     assert_eq!(
         elsewhere,
         [
-            "warning runner-namespace: gitlab/deployment/gitlab-runner (17.11): jobs run in default, which has not opted in"
+            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11): jobs run in default, which has not opted in"
         ]
     );
     let per_job = with(|facts| {
@@ -167,13 +172,13 @@ fn runners_whose_jobs_drydock_never_sees_are_found() {
     assert_eq!(
         per_job,
         [
-            "warning runner-namespace: gitlab/deployment/gitlab-runner (17.11) makes a namespace for each job, which never opts in"
+            "warning runner-namespace-per-job: gitlab/deployment/gitlab-runner (17.11) makes a namespace for each job, which never opts in"
         ]
     );
 }
 
 #[test]
-fn an_installation_may_have_values_and_prefixes_of_its_own() {
+pub(super) fn an_installation_may_have_values_and_prefixes_of_its_own() {
     let findings = with(|facts| {
         let mut enforce = webhook("enforce");
         enforce["namespaceSelector"]["matchExpressions"][0]["values"] = json!(["canary"]);
@@ -196,18 +201,28 @@ fn an_installation_may_have_values_and_prefixes_of_its_own() {
         facts
             .runner_settings
             .insert(RUNNER.to_owned(), Ok(settings));
-        let opted_in = crate::diagnose::opted_in(
-            facts.configurations.as_deref().ok(),
-            facts.namespaces.as_deref().unwrap(),
-        );
-        let names: Vec<&str> = opted_in.iter().map(|one| one.name).collect();
+        let view = View::of(facts);
+        let names: Vec<&str> = view.opted_in.iter().map(|one| one.name).collect();
         assert_eq!(names, ["ci", "ci-job-7"]);
     });
     assert_eq!(findings, [""; 0]);
 }
 
 #[test]
-fn rights_that_a_runner_lacks_are_found() {
+pub(super) fn a_configuration_that_may_not_be_read_is_a_finding() {
+    let findings = with(|facts| {
+        let forbidden = unread("get", "configmaps", Reason::Forbidden);
+        let settings = [(RUNNER.to_owned(), Err(forbidden))];
+        facts.runner_settings = settings.into();
+    });
+    assert_eq!(
+        findings,
+        ["warning not-allowed: you may not get configmaps"]
+    );
+}
+
+#[test]
+pub(super) fn rights_that_a_runner_lacks_are_found() {
     let lacking = |need: Need| {
         with(move |facts| {
             let rights = needed(Some(Version(17, 11)), false).into_iter();
@@ -226,7 +241,7 @@ fn rights_that_a_runner_lacks_are_found() {
     assert_eq!(
         lacking(Need::Events),
         [
-            "warning runner-rights: ServiceAccount gitlab/runner lacks 1 of 16 rights that 17.11 needs in ci"
+            "warning runner-rights-minor: ServiceAccount gitlab/runner lacks 1 of 16 rights that 17.11 needs in ci"
         ]
     );
     let old = with(|facts| {
@@ -236,7 +251,7 @@ fn rights_that_a_runner_lacks_are_found() {
 }
 
 #[test]
-fn another_webhook_is_placed_before_or_after_drydock() {
+pub(super) fn another_webhook_is_placed_before_or_after_drydock() {
     let other = |name: &str, reinvocation: &str| {
         let mut reports = Vec::new();
         let findings = with(|facts| {
@@ -254,7 +269,7 @@ fn another_webhook_is_placed_before_or_after_drydock() {
                 )),
                 object(configuration(name, &json!([other]))),
             ]);
-            reports = crate::diagnose::others::checks(facts);
+            reports = crate::diagnose::others::checks(&View::of(facts));
         });
         (reports.remove(0).text, findings)
     };

@@ -4,7 +4,7 @@ use crate::diagnose::diagnose;
 use crate::diagnose::facts::{AskedPod, Facts, Read, Reason};
 use crate::diagnose::probe::Kind;
 use crate::diagnose::report::Check;
-use crate::diagnose::testing::{healthy, namespace, object, unread};
+use crate::diagnose::testing::{healthy, namespace, note, object, policy, unread};
 use serde_json::{Value, json};
 
 fn checks(object: Read<Option<Value>>, fault: impl FnOnce(&mut Facts)) -> Vec<Check> {
@@ -17,7 +17,11 @@ fn checks(object: Read<Option<Value>>, fault: impl FnOnce(&mut Facts)) -> Vec<Ch
     });
     fault(&mut facts);
     let report = diagnose(&facts);
-    report.checks().cloned().collect()
+    report
+        .checks()
+        .inspect(|check| note(check))
+        .cloned()
+        .collect()
 }
 
 fn stored(created: &str) -> Value {
@@ -42,7 +46,7 @@ fn find<'c>(checks: &'c [Check], name: &str) -> &'c Check {
 }
 
 #[test]
-fn a_repaired_pod_says_by_what() {
+pub(super) fn a_repaired_pod_says_by_what() {
     let checks = checks(Ok(Some(repaired())), |_| ());
     let changed = find(&checks, "pod-changed");
     assert!(changed.text.contains("gitlab@1"), "{changed:?}");
@@ -53,10 +57,10 @@ fn a_repaired_pod_says_by_what() {
 }
 
 #[test]
-fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not() {
+pub(super) fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not() {
     let of = |created: &str, fault: fn(&mut Facts)| {
         let checks = checks(Ok(Some(stored(created))), fault);
-        let now = find(&checks, "pod-now").clone();
+        let now = find(&checks, "pod-not-repaired").clone();
         assert_eq!(now.details.len(), 1, "{now:?}");
         assert!(now.details[0].contains("10.0.0.232"), "{now:?}");
         now.meaning.unwrap()
@@ -91,7 +95,7 @@ fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not() {
 }
 
 #[test]
-fn a_pod_outside_says_so() {
+pub(super) fn a_pod_outside_says_so() {
     let gone = checks(Ok(None), |_| ());
     assert_eq!(gone[0].text, "there is no pod job in namespace ci");
     let forbidden = checks(Err(unread("get", "pods", Reason::Forbidden)), |_| ());
@@ -102,11 +106,39 @@ fn a_pod_outside_says_so() {
         facts.namespaces = Ok(vec![object(namespace("ci", &json!({})))]);
     });
     assert_eq!(
-        find(&not_opted_in, "pod-namespace").text,
+        find(&not_opted_in, "pod-not-opted-in").text,
         "namespace ci has not opted in"
     );
     let no_policy = checks(Ok(Some(stored("2026-06-01T00:00:00Z"))), |facts| {
         facts.policies = Ok(Vec::new());
     });
-    assert_eq!(find(&no_policy, "pod-now").text, "no policy matches it");
+    assert_eq!(
+        find(&no_policy, "pod-without-policy").text,
+        "no policy matches it"
+    );
+    let denied = checks(Ok(Some(with_certificates())), |facts| {
+        let spec = json!({"dind": {"clientCerts": {"onConflict": "Deny"}}});
+        facts.policies = Ok(vec![policy("strict", &spec)]);
+    });
+    assert_eq!(
+        find(&denied, "pod-denied").text,
+        "a policy would refuse it now (onConflict: Deny)"
+    );
+}
+
+/// A job with dind whose certificate directory is a Secret.
+fn with_certificates() -> Value {
+    let mut pod = Kind::Dind.pod();
+    pod["metadata"]["creationTimestamp"] = "2026-06-01T00:00:00Z".into();
+    pod
+}
+
+#[test]
+pub(super) fn a_pod_that_is_larger_than_drydock_reads_says_so() {
+    let mut large = stored("2026-06-01T00:00:00Z");
+    let container = large["spec"]["containers"][0].clone();
+    large["spec"]["containers"] = vec![container; 20_000].into();
+    let checks = checks(Ok(Some(large)), |_| ());
+    assert_eq!(checks[0].name, "pod-too-large");
+    assert_eq!(checks[0].details.len(), 1, "{checks:?}");
 }

@@ -14,23 +14,23 @@ fn with_policy(spec: &Value, change: impl FnOnce(&mut Value, &mut Facts)) -> Vec
 }
 
 #[test]
-fn policies_that_are_not_in_force_are_found() {
+pub(super) fn policies_that_are_not_in_force_are_found() {
     let none = with(|facts| {
         facts.policies = Ok(Vec::new());
         facts.probes.clear();
     });
-    assert_eq!(none, ["error policies: there is no JobPodPolicy"]);
+    assert_eq!(none, ["error no-policy: there is no JobPodPolicy"]);
     let spec = json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a.example.com"]}]});
     for (type_, status, found) in [
         (
             "Accepted",
             "False",
-            "error policy-accepted: p: it is not in force as it is written",
+            "error policy-not-accepted: p: it is not in force as it is written",
         ),
         (
             "AddressesResolved",
             "False",
-            "error policy-addresses: p: an object under hostAliases[].from has no address",
+            "error policy-no-address: p: an object under hostAliases[].from has no address",
         ),
         (
             "HostnamesTaken",
@@ -53,12 +53,12 @@ fn policies_that_are_not_in_force_are_found() {
     });
     assert_eq!(
         behind,
-        ["warning policy-read: p: the last change is not read yet"]
+        ["warning policy-behind: p: the last change is not read yet"]
     );
     let unread = with_policy(&spec, |policy, _| policy["status"] = json!({}));
     assert_eq!(
         unread,
-        ["warning policy-read: p: no replica of drydock has read it"]
+        ["warning policy-not-read: p: no replica of drydock has read it"]
     );
     let bad = with_policy(
         &json!({"hostAliases": [{"ip": "x", "hostnames": ["a"]}]}),
@@ -66,12 +66,12 @@ fn policies_that_are_not_in_force_are_found() {
     );
     assert_eq!(
         bad,
-        ["error policy-accepted: p: this version of drydock cannot read it"]
+        ["error policy-unreadable: p: this version of drydock cannot read it"]
     );
 }
 
 #[test]
-fn what_policies_mount_and_namespaces_lack_is_found() {
+pub(super) fn what_policies_mount_and_namespaces_lack_is_found() {
     let spec = json!({"dind": {
         "registryCAs": [{"host": "registry.corp", "configMap": {"name": "ca", "key": "ca.crt"}}],
         "volumes": [{"name": "data", "mountPath": "/var/lib/docker", "persistentVolumeClaim": {"claimName": "cache"}}],
@@ -84,8 +84,8 @@ fn what_policies_mount_and_namespaces_lack_is_found() {
     assert_eq!(
         found,
         [
-            "warning registry-ca: p: there is no ConfigMap ca in namespace ci, for registry.corp",
-            "error volume-claim: p: there is no PersistentVolumeClaim cache in namespace ci",
+            "warning registry-ca-missing: p: there is no ConfigMap ca in namespace ci, for registry.corp",
+            "error claim-missing: p: there is no PersistentVolumeClaim cache in namespace ci",
         ]
     );
     let other_key = with_policy(&spec, |_, facts| {
@@ -96,12 +96,12 @@ fn what_policies_mount_and_namespaces_lack_is_found() {
     });
     assert_eq!(
         other_key,
-        ["warning registry-ca: p: there is no key ca.crt of ConfigMap ca in namespace ci"]
+        ["warning registry-ca-missing: p: there is no key ca.crt of ConfigMap ca in namespace ci"]
     );
 }
 
 #[test]
-fn a_level_of_pod_security_without_dind_is_found() {
+pub(super) fn a_level_of_pod_security_without_dind_is_found() {
     let spec = json!({"dind": {}});
     let findings = with_policy(&spec, |_, facts| {
         let labels = json!({"drydock.dev/job-pods": "enforce", "pod-security.kubernetes.io/enforce": "baseline"});
@@ -114,16 +114,18 @@ fn a_level_of_pod_security_without_dind_is_found() {
 }
 
 #[test]
-fn a_policy_that_selects_nothing_is_found() {
+pub(super) fn a_policy_that_selects_nothing_is_found() {
     let spec = json!({"namespaceSelector": {"matchLabels": {"team": "mobile"}}, "dind": {}});
     assert_eq!(
         with_policy(&spec, |_, _| ()),
-        ["warning policy-selects: p: its namespaceSelector selects no namespace that opted in"]
+        [
+            "warning policy-selects-nothing: p: its namespaceSelector selects no namespace that opted in"
+        ]
     );
 }
 
 #[test]
-fn hostnames_that_resolve_elsewhere_are_found() {
+pub(super) fn hostnames_that_resolve_elsewhere_are_found() {
     let findings = with(|facts| {
         let here = vec!["203.0.113.7".parse().unwrap()];
         facts.resolved.insert("gitlab.mylab.com".to_owned(), here);
@@ -141,7 +143,7 @@ fn hostnames_that_resolve_elsewhere_are_found() {
 }
 
 #[test]
-fn quotas_and_ranges_that_a_job_meets_are_found() {
+pub(super) fn quotas_and_ranges_that_a_job_meets_are_found() {
     let quota = |used: &str, resource: &str| {
         object(json!({
             "metadata": {"name": "q", "namespace": "ci"},
@@ -151,7 +153,7 @@ fn quotas_and_ranges_that_a_job_meets_are_found() {
     let full = with(|facts| facts.quotas = Ok(vec![quota("10", "pods")]));
     assert_eq!(
         full,
-        ["warning quota: ci: ResourceQuota q is used up: pods"]
+        ["warning quota-used-up: ci: ResourceQuota q is used up: pods"]
     );
     assert_eq!(
         with(|facts| facts.quotas = Ok(vec![quota("9", "pods")])),
@@ -165,7 +167,7 @@ fn quotas_and_ranges_that_a_job_meets_are_found() {
     assert_eq!(
         counted,
         [
-            "warning quota: ci: ResourceQuota q counts persistentvolumeclaims, and jobs with dind take of it"
+            "warning quota-counts-claims: ci: ResourceQuota q counts persistentvolumeclaims, which jobs with dind use"
         ]
     );
     let range = with_policy(&json!({"dind": {}}), |_, facts| {
@@ -176,6 +178,8 @@ fn quotas_and_ranges_that_a_job_meets_are_found() {
     });
     assert_eq!(
         range,
-        ["warning limit-range: ci: LimitRange r limits ephemeral-storage of every container"]
+        [
+            "warning limits-ephemeral-storage: ci: LimitRange r limits ephemeral-storage of every container"
+        ]
     );
 }

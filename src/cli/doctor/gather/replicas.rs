@@ -1,6 +1,6 @@
 //! What stands behind the Service that the API server calls.
 
-use super::AT_ONCE;
+use super::{AT_ONCE, handshake};
 use crate::cli::doctor::reader::{Question, Reader};
 use crate::diagnose::admission::{label_of, value_of};
 use crate::diagnose::facts::{Read, ReplicaMetrics, Replicas};
@@ -8,18 +8,15 @@ use crate::diagnose::installation::ServiceName;
 use futures::StreamExt as _;
 use futures::stream;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, ListParams};
 
 /// The port of health and metrics, by the name that it ships with.
 const OPS_PORT: &str = "ops";
 
-pub(super) async fn read(reader: &Reader, name: &ServiceName) -> Replicas {
+pub(super) async fn read(reader: &Reader, name: &ServiceName, bundle: &str) -> Replicas {
     let own = std::slice::from_ref(&name.namespace);
-    let question = Question {
-        verb: "get",
-        resource: "services",
-        namespace: Some(&name.namespace),
-    };
+    let question = Question::of("get", "services", Some(&name.namespace));
     let services: Api<Service> = Api::namespaced(reader.client.clone(), &name.namespace);
     let (service, deployments, budgets) = tokio::join!(
         reader.get(question, services, &name.name),
@@ -30,20 +27,53 @@ pub(super) async fn read(reader: &Reader, name: &ServiceName) -> Replicas {
         Ok(Some(service)) => pods(reader, &name.namespace, service).await,
         _ => Ok(Vec::new()),
     };
-    let running = pods.iter().flatten();
-    let addresses: Vec<(String, i32)> = running.filter_map(ops_port).collect();
-    let metrics = stream::iter(addresses)
+    let running = pods.iter().flatten().filter(|pod| is_running(pod));
+    let running: Vec<&Pod> = running.collect();
+    let ops = running
+        .iter()
+        .filter_map(|pod| port_of(pod, &named(OPS_PORT)));
+    let metrics = stream::iter(ops.collect::<Vec<_>>())
         .map(|(pod, port)| metrics(reader, &name.namespace, pod, port))
         .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+        .collect();
+    let target = service
+        .iter()
+        .flatten()
+        .find_map(|service| target_port(service, name.port));
+    let target = target.unwrap_or(IntOrString::Int(name.port));
+    let webhook = running.iter().filter_map(|pod| port_of(pod, &target));
+    let shake = handshake::Handshaker::new(reader, name, bundle);
+    let handshakes = stream::iter(webhook.collect::<Vec<_>>())
+        .map(|(pod, port)| shake.read(pod, port))
+        .buffer_unordered(AT_ONCE)
+        .collect();
+    let (metrics, handshakes) = tokio::join!(metrics, handshakes);
     Replicas {
         service,
         deployments,
         pods,
         budgets,
         metrics,
+        handshakes,
     }
+}
+
+fn named(port: &str) -> IntOrString {
+    IntOrString::String(port.to_owned())
+}
+
+fn is_running(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// The port of the pods that a port of the Service leads to.
+fn target_port(service: &Service, port: i32) -> Option<IntOrString> {
+    let mut ports = service.spec.as_ref()?.ports.iter().flatten();
+    ports.find(|one| one.port == port)?.target_port.clone()
 }
 
 async fn pods(reader: &Reader, namespace: &str, service: &Service) -> Read<Vec<Pod>> {
@@ -57,29 +87,26 @@ async fn pods(reader: &Reader, namespace: &str, service: &Service) -> Read<Vec<P
     if labels.is_empty() {
         return Ok(Vec::new());
     }
-    let question = Question {
-        verb: "list",
-        resource: "pods",
-        namespace: Some(namespace),
-    };
+    let question = Question::of("list", "pods", Some(namespace));
     let api: Api<Pod> = Api::namespaced(reader.client.clone(), namespace);
     let params = ListParams::default().labels(&labels.join(","));
     let list = reader.ask(question, api.list(&params)).await?;
     Ok(list.items)
 }
 
-/// A pod that runs, and its port.
-fn ops_port(pod: &Pod) -> Option<(String, i32)> {
-    let status = pod.status.as_ref()?;
-    if status.phase.as_deref() != Some("Running") {
-        return None;
-    }
-    let containers = &pod.spec.as_ref()?.containers;
-    let mut ports = containers
-        .iter()
-        .flat_map(|container| container.ports.iter().flatten());
-    let port = ports.find(|port| port.name.as_deref() == Some(OPS_PORT))?;
-    Some((pod.metadata.name.clone()?, port.container_port))
+/// The pod's name, and the number of one of its ports.
+fn port_of(pod: &Pod, port: &IntOrString) -> Option<(String, u16)> {
+    let number = match port {
+        IntOrString::Int(number) => *number,
+        IntOrString::String(name) => {
+            let containers = pod.spec.as_ref()?.containers.iter();
+            let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+            ports
+                .find(|port| port.name.as_ref() == Some(name))?
+                .container_port
+        }
+    };
+    Some((pod.metadata.name.clone()?, number.try_into().ok()?))
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "seconds since 1970")]
@@ -87,13 +114,9 @@ async fn metrics(
     reader: &Reader,
     namespace: &str,
     pod: String,
-    port: i32,
+    port: u16,
 ) -> (String, Read<ReplicaMetrics>) {
-    let question = Question {
-        verb: "get",
-        resource: "pods/proxy",
-        namespace: Some(namespace),
-    };
+    let question = Question::of("get", "pods/proxy", Some(namespace));
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
     let text = reader.text(question, &path).await;
     let read = text.map(|text| ReplicaMetrics {

@@ -48,11 +48,7 @@ async fn settings(reader: &Reader, runner: &Runner) -> Read<Settings> {
     let mut settings = Settings::default();
     for name in &runner.config_maps {
         let namespace = &runner.namespace;
-        let question = Question {
-            verb: "get",
-            resource: "configmaps",
-            namespace: Some(namespace),
-        };
+        let question = Question::of("get", "configmaps", Some(namespace));
         let api: Api<ConfigMap> = Api::namespaced(reader.client.clone(), namespace);
         let map = reader.get(question, api, name).await?;
         for (key, text) in map.into_iter().flat_map(|map| map.data).flatten() {
@@ -116,11 +112,7 @@ async fn may(
         },
         ..SubjectAccessReview::default()
     };
-    let question = Question {
-        verb: "create",
-        resource: "subjectaccessreviews.authorization.k8s.io",
-        namespace: None,
-    };
+    let question = Question::of("create", "subjectaccessreviews.authorization.k8s.io", None);
     let api: Api<SubjectAccessReview> = Api::all(reader.client.clone());
     let params = PostParams::default();
     let answer = reader.ask(question, api.create(&params, &review)).await?;
