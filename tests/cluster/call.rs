@@ -97,6 +97,13 @@ pub(crate) async fn patch(client: &Client, path: &str, operations: &Value) -> An
     answer.await.unwrap()
 }
 
+/// Changes an object by a JSON Merge Patch (RFC 7386).
+pub(crate) async fn merge(client: &Client, path: &str, change: &Value) -> Answer {
+    let content_type = "application/merge-patch+json";
+    let answer = send(client, Method::PATCH, path, content_type, Some(change));
+    answer.await.unwrap()
+}
+
 async fn send(
     client: &Client,
     method: Method,

@@ -1,0 +1,276 @@
+//! A cluster with drydock as `drydock doctor` meets it, and what a run of it says.
+
+use super::kubelet::Kubelet;
+use crate::api_server::ApiServer;
+use crate::call::{Answer, DryRun, apply, create_pod, get};
+use crate::identity::Identity;
+use crate::install::install;
+use crate::pods::{broken_job, changes};
+use crate::serve::{Drydock, run};
+use crate::setup::in_cluster;
+use crate::wait::{PATIENCE, eventually};
+use drydock::names::OPT_IN_LABEL;
+use kube::Client;
+use regex::Regex;
+use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+
+pub(super) const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
+pub(super) const POLICY: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies/gitlab";
+pub(super) const SLICE: &str =
+    "/apis/discovery.k8s.io/v1/namespaces/drydock/endpointslices/drydock-tests";
+
+/// What a run said.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl Ran {
+    /// The findings, each with sign and text.
+    pub(super) fn findings(&self) -> Vec<&str> {
+        let signs = ["‼ ", "× "];
+        let lines = self.out.lines();
+        lines
+            .filter(|line| signs.iter().any(|sign| line.starts_with(sign)))
+            .collect()
+    }
+
+    #[track_caller]
+    pub(super) fn finds(&self, text: &str) {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        assert!(
+            self.findings().iter().any(|line| line.contains(text)),
+            "{text}: {self:#?}"
+        );
+    }
+
+    /// Without what differs from run to run.
+    pub(super) fn stable(&self) -> String {
+        let mut text = self.out.clone();
+        for (pattern, instead) in [
+            (r"https://127\.0\.0\.1:\d+", "https://API-SERVER"),
+            (r"v1\.\d+\.\d+", "v1.X.Y"),
+            (r"\d+(\.\d+)? ms", "N ms"),
+            (r"called drydock (once|\d+ times)", "called drydock N times"),
+            (r"\(\d+ without", "(N without"),
+            (r"\d+ (days|hours)", "N $1"),
+        ] {
+            text = Regex::new(pattern)
+                .unwrap()
+                .replace_all(&text, instead)
+                .into_owned();
+        }
+        text
+    }
+}
+
+pub(super) fn run_as(api: &ApiServer, identity: Identity, arguments: &[&str]) -> Ran {
+    let (code, out, err) = doctor(&api.kubeconfig(identity), arguments);
+    Ran { code, out, err }
+}
+
+pub(super) fn version(api: &ApiServer) -> String {
+    let (code, out, err) = run(&api.kubeconfig(Identity::Admin), &["version"]);
+    assert_eq!(code, Some(0), "{err}");
+    out
+}
+
+pub(super) fn doctor(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    run(kubeconfig, &[&["doctor"], arguments].concat())
+}
+
+/// An address of this machine that an EndpointSlice may have, which no loopback address is.
+pub(crate) fn own_address() -> IpAddr {
+    // Nothing is sent: connecting a datagram socket chooses the address.
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").unwrap();
+    socket.local_addr().unwrap().ip()
+}
+
+/// An installation that answers behind its Service, two replicas as far as the API server can see,
+/// a policy, a runner, a namespace.
+pub(super) struct Cluster {
+    pub(super) api: ApiServer,
+    pub(super) admin: Client,
+    pub(super) server: Drydock,
+    pub(super) kubelet: Kubelet,
+}
+
+impl Cluster {
+    pub(super) async fn start() -> Self {
+        // Services lead to the addresses of their EndpointSlices, without kube-proxy.
+        let flags = |_: &Path| vec!["--enable-aggregator-routing=true".to_owned()];
+        let api = ApiServer::of_ones_own_with(flags).await;
+        install(&api);
+        let admin = api.client(Identity::Admin).await;
+        let ip = own_address();
+        let listen = format!("{ip}:0");
+        let server = in_cluster(&api, &["--listen", &listen, "--ops-listen", &listen]);
+        server.ready().await;
+        endpoints(&admin, server.webhook).await;
+        let kubelet = Kubelet::start(ip).await;
+        for (name, node) in [("drydock-0", "node-1"), ("drydock-1", "node-2")] {
+            kubelet.has_node(&admin, node).await;
+            kubelet.leads(name, server.webhook);
+            replica(&admin, name, node, server.ops).await;
+        }
+        api.kubectl(&["apply", "-f", "manifests/sample-policy.yaml"])
+            .printed();
+        namespace(&admin, "ci", json!({OPT_IN_LABEL: "enforce"})).await;
+        let authority = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "registry-ca"},
+            "data": {"ca.crt": "not looked at"},
+        });
+        let path = "/api/v1/namespaces/ci/configmaps/registry-ca";
+        apply(&admin, path, &authority).await.object();
+        runner(&admin).await;
+        let pod = broken_job();
+        let create = async || create_pod(&admin, "ci", &pod, DryRun::Yes).await;
+        let is_repaired = |answer: &Answer| changes(&answer.body).is_some();
+        eventually("a job pod is repaired", PATIENCE, create, is_repaired).await;
+        let cluster = Self {
+            api,
+            admin,
+            server,
+            kubelet,
+        };
+        cluster.policy_is_read().await;
+        cluster
+    }
+
+    pub(super) async fn policy_is_read(&self) {
+        let read = async || get(&self.admin, POLICY).await.object();
+        let is_read = |policy: &Value| {
+            policy["status"]["observedGeneration"] == policy["metadata"]["generation"]
+        };
+        eventually("the policy is read", PATIENCE, read, is_read).await;
+    }
+
+    pub(super) fn doctor(&self, arguments: &[&str]) -> Ran {
+        run_as(&self.api, Identity::Admin, arguments)
+    }
+}
+
+pub(crate) async fn endpoints(admin: &Client, address: SocketAddr) {
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "drydock-tests", "namespace": "drydock", "labels": {"kubernetes.io/service-name": "drydock"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address.ip()], "conditions": {"ready": true}}],
+        "ports": [{"name": "webhook", "port": address.port(), "protocol": "TCP"}],
+    });
+    apply(admin, SLICE, &slice).await.object();
+}
+
+/// A pod as the Deployment would have it, and as its kubelet would describe it.
+pub(crate) async fn replica(admin: &Client, name: &str, node: &str, ops: SocketAddr) {
+    let deployment = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
+    let deployment = get(admin, deployment).await.object();
+    let mut pod = deployment["spec"]["template"].clone();
+    pod["apiVersion"] = "v1".into();
+    pod["kind"] = "Pod".into();
+    pod["metadata"]["name"] = name.into();
+    pod["spec"]["nodeName"] = node.into();
+    let ports = &mut pod["spec"]["containers"][0]["ports"];
+    // The kubelet of these tests leads to the webhook, whatever the number.
+    *ports = json!([
+        {"name": "ops", "containerPort": ops.port()},
+        {"name": "webhook", "containerPort": 8443},
+    ]);
+    create_pod(admin, "drydock", &pod, DryRun::No)
+        .await
+        .object();
+    status(admin, name, "True", ops).await;
+}
+
+pub(super) async fn status(admin: &Client, name: &str, is_ready: &str, ops: SocketAddr) {
+    let status = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "drydock"},
+        "status": {
+            "phase": "Running",
+            "podIP": ops.ip(),
+            "podIPs": [{"ip": ops.ip()}],
+            "conditions": [{"type": "Ready", "status": is_ready}],
+        },
+    });
+    let path = format!("/api/v1/namespaces/drydock/pods/{name}/status");
+    apply(admin, &path, &status).await.object();
+}
+
+pub(super) async fn namespace(admin: &Client, name: &str, labels: Value) {
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels},
+    });
+    apply(admin, &format!("/api/v1/namespaces/{name}"), &namespace)
+        .await
+        .object();
+}
+
+/// A runner as GitLab's chart makes one; the ServiceAccount is the one of [`Identity::Runner`],
+/// with all rights.
+pub(super) async fn runner(admin: &Client) {
+    namespace(admin, "gitlab-runner", json!({})).await;
+    let config = "[[runners]]\n[runners.kubernetes]\nnamespace = \"ci\"\n[runners.kubernetes.retry_limits]\n\"failed calling webhook\" = 10\n";
+    let map = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "gitlab-runner"},
+        "data": {"config.template.toml": config},
+    });
+    apply(
+        admin,
+        "/api/v1/namespaces/gitlab-runner/configmaps/gitlab-runner",
+        &map,
+    )
+    .await
+    .object();
+    let labels = json!({"app": "gitlab-runner"});
+    let deployment = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "gitlab-runner"},
+        "spec": {"selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "serviceAccountName": "gitlab-runner",
+                "containers": [{"name": "runner", "image": "registry.gitlab.com/gitlab-org/gitlab-runner:alpine-v17.11.0"}],
+                "volumes": [{"name": "configmaps", "configMap": {"name": "gitlab-runner"}}],
+            },
+        }},
+    });
+    let path = "/apis/apps/v1/namespaces/gitlab-runner/deployments/gitlab-runner";
+    apply(admin, path, &deployment).await.object();
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "runner-edits"},
+        "rules": [{
+            "apiGroups": [""],
+            "resources": ["pods/attach", "pods/exec", "pods/log", "secrets", "serviceaccounts", "services"],
+            "verbs": ["*"],
+        }],
+    });
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/runner-edits";
+    apply(admin, path, &role).await.object();
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "runner-edits"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "runner-edits"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": Identity::Runner.user()}],
+    });
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/runner-edits";
+    apply(admin, path, &role).await.object();
+}
