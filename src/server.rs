@@ -51,9 +51,21 @@ use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 use watchdog::Watchdog;
 
-/// Reads the labels of one namespace. The error is a sentence.
+/// Why the labels of a namespace were not read: a sentence.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LabelsError {
+    /// There is no such namespace, or too many others are being read. Any caller can cause it, so
+    /// it is not counted as a fault of drydock or of the API server.
+    #[error("{0}")]
+    Refused(String),
+    /// The API server did not answer.
+    #[error("{0}")]
+    ApiServer(String),
+}
+
+/// Reads the labels of one namespace.
 pub type ReadLabels =
-    Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, String>> + Send + Sync>;
+    Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, LabelsError>> + Send + Sync>;
 
 /// Takes notes for the author of a job, without waiting.
 pub type NotifyAuthor = Arc<dyn Fn(AuthorNotes) + Send + Sync>;

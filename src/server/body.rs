@@ -25,7 +25,10 @@ pub(super) async fn read(
     let Limits { body_time, .. } = state.limits;
     let collected = timeout(body_time, collect(connection, headers, body, max));
     let collected = match connection {
-        Some(connection) => connection.wait_for(Phase::Body, collected).await?,
+        Some(connection) => {
+            let collected = connection.wait_for(Phase::Body, collected).await;
+            collected.map_err(Refusal::BodyEvicted)?
+        }
         None => collected.await,
     };
     let result = collected.unwrap_or(Err(Refusal::BodyTooSlow(body_time)));

@@ -8,10 +8,10 @@
 //!
 //! A review that waits for its slot, or for the labels of its namespace, can be evicted.
 
-use super::State;
 use super::connection::{Connection, Evicted, Phase};
 use super::limits::Limits;
 use super::refusal::Refusal;
+use super::{LabelsError, State};
 use crate::core::admission::{self, Answer, Context, ReviewError};
 use crate::core::policy::set::Labels;
 use crate::core::policy::{Mode, PolicySet};
@@ -122,25 +122,30 @@ async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, Refu
     if watched.is_some() {
         return Ok(watched);
     }
-    let not_read = |problem: &str| {
+    let not_read = |error: &LabelsError| {
         tracing::warn!(
             namespace = namespace.as_str(),
-            "the namespace's labels cannot be read: {problem}"
+            "the namespace's labels cannot be read: {error}"
         );
-        Refusal::Review(ReviewError::NamespaceNotRead(namespace.clone()))
+        let namespace = namespace.clone();
+        match error {
+            LabelsError::Refused(_) => Refusal::UnknownNamespace(namespace),
+            LabelsError::ApiServer(_) => ReviewError::NamespaceNotRead(namespace).into(),
+        }
     };
     let Ok(_read) = state.slots.label_reads.try_acquire() else {
         state.metrics.limit_hit(Limit::NamespaceLabels);
-        return Err(not_read("too many reviews wait for labels"));
+        let problem = "too many reviews wait for labels".to_owned();
+        return Err(not_read(&LabelsError::Refused(problem)));
     };
     let read = timeout(LABELS_TIME, (cluster.read_labels)(namespace.clone()));
     match wait_for(request, read).await? {
         Ok(Ok(labels)) => Ok(Some(labels)),
-        Ok(Err(problem)) => Err(not_read(&problem)),
-        Err(_) => Err(not_read(&format!(
-            "no answer within {} s",
-            LABELS_TIME.as_secs()
-        ))),
+        Ok(Err(error)) => Err(not_read(&error)),
+        Err(_) => {
+            let problem = format!("no answer within {} s", LABELS_TIME.as_secs());
+            Err(not_read(&LabelsError::ApiServer(problem)))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use super::State;
 use super::connection::Evicted;
 use crate::core::admission::ReviewError;
+use crate::core::object_name::NamespaceName;
 use crate::telemetry::metrics::{Failure, OtherRequest};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -20,12 +21,19 @@ pub(super) enum Refusal {
     BodyTooSlow(Duration),
     #[error("the request ended before its body did")]
     BodyCut,
+    #[error("drydock is overloaded: {0}; try again in a few seconds")]
+    BodyEvicted(Evicted),
     #[error(
         "drydock has just started and has not read its policies yet; try again in a few seconds"
     )]
     NotReady,
     #[error(transparent)]
     Review(#[from] ReviewError),
+    /// Apart from [`ReviewError::NamespaceNotRead`], because any caller can cause it.
+    #[error(
+        "drydock does not know namespace \"{0}\", and a policy selects by labels of namespaces; create the pod again"
+    )]
+    UnknownNamespace(NamespaceName),
     #[error("drydock is overloaded: {0}; try again in a few seconds")]
     Evicted(#[from] Evicted),
     #[error(
@@ -71,6 +79,8 @@ impl Refusal {
             // The API server quotes the body of a 500 to the job's author, but not that of a 503.
             Self::Review(ReviewError::NamespaceNotRead(_) | ReviewError::PolicyUnreadable(_))
             | Self::NotReady
+            | Self::UnknownNamespace(_)
+            | Self::BodyEvicted(_)
             | Self::Evicted(_)
             | Self::NoSlot
             | Self::Bug => StatusCode::INTERNAL_SERVER_ERROR,
@@ -91,7 +101,9 @@ impl Refusal {
             Self::BodyTooLarge(_) => Failure::BodySize,
             Self::BodyTooSlow(_) => Failure::BodyTime,
             Self::BodyCut => Failure::BodyCut,
+            Self::BodyEvicted(_) => Failure::BodyEvicted,
             Self::NotReady => Failure::NotReady,
+            Self::UnknownNamespace(_) => Failure::NamespaceUnknown,
             Self::Evicted(_) | Self::NoSlot => Failure::Overload,
             Self::Bug => Failure::Bug,
         };
@@ -125,7 +137,7 @@ impl Refusal {
             // Part of the request may still arrive, and must not be taken for the next request.
             set(header::CONNECTION, "close");
         }
-        if reason == Reason::Failed(Failure::Overload.name()) {
+        if let Self::BodyEvicted(_) | Self::Evicted(_) | Self::NoSlot = self {
             // The API server then tries again within the webhook's timeout (client-go, with_retry.go).
             set(header::RETRY_AFTER, "1");
         }

@@ -226,4 +226,12 @@ async fn f8_reviews_of_a_namespace_that_never_opted_in_cause_a_bounded_read_and_
         (1..=2 * rounds).contains(&reads),
         "{reads} reads: {calls:#?}"
     );
+    // No alert is theirs to raise: the API server has answered each read.
+    let failed = |reason| {
+        server.metric(&format!(
+            "drydock_reviews_total{{outcome=\"failed\",reason=\"{reason}\"}} "
+        ))
+    };
+    assert!(failed("namespace-unknown") >= 20.0);
+    assert_eq!(failed("namespace-not-read"), 0.0);
 }

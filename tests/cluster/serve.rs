@@ -3,6 +3,7 @@
 use crate::guarded::{Guarded, guarded};
 use crate::lines::{Lines, PATIENCE};
 use crate::wait::{A_MOMENT, eventually};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +14,7 @@ use std::thread;
 use std::time::Instant;
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_drydock");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_drydock");
 
 /// A running `drydock serve`, killed when dropped.
 pub(crate) struct Drydock {
@@ -35,10 +36,20 @@ impl Drydock {
     /// The same with variables, as in `KUBECONFIG`; it inherits none that drydock reads.
     #[track_caller]
     pub(crate) fn start_with(flags: &[&str], environment: impl FnOnce(&mut Command)) -> Self {
+        Self::start_by(&[PROGRAM.as_ref()], flags, environment)
+    }
+
+    /// The same by another program, or by one that starts it.
+    #[track_caller]
+    pub(crate) fn start_by(
+        program: &[&OsStr],
+        flags: &[&str],
+        environment: impl FnOnce(&mut Command),
+    ) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut command = guarded(PROGRAM, None);
+        let mut command = guarded(program[0], None);
         without_settings(&mut command);
-        command.arg("serve").args(flags);
+        command.args(&program[1..]).arg("serve").args(flags);
         for (flag, value) in [
             ("--listen", "127.0.0.1:0"),
             ("--ops-listen", "127.0.0.1:0"),
@@ -96,6 +107,22 @@ impl Drydock {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, body.to_owned())
+    }
+
+    /// The value of a sample, whose name and labels end with a space.
+    #[track_caller]
+    pub(crate) fn metric(&self, sample: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let value = text.lines().find_map(|line| line.strip_prefix(sample));
+        let value = value.unwrap_or_else(|| panic!("no {sample}in {text}"));
+        value.trim().parse().unwrap()
+    }
+
+    /// The lines that it has logged with these words.
+    pub(crate) fn lines_with(&self, words: &str) -> Vec<String> {
+        let text = self.stderr();
+        let lines = text.lines().filter(|line| line.contains(words));
+        lines.map(ToOwned::to_owned).collect()
     }
 
     /// The address at which the API server finds it where it has no Service.

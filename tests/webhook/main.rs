@@ -29,6 +29,7 @@ mod reviews;
 mod shapes;
 mod sockets;
 
+mod alerts;
 mod answers;
 mod certificates;
 mod clients;

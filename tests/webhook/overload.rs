@@ -218,7 +218,7 @@ fn f2_a_client_whose_body_does_not_come_is_evicted_with_an_error() {
     }
     let metrics = server.metrics();
     assert_eq!(metrics.value(&limit("connections")), 6.0);
-    assert_eq!(metrics.value(&failed("overload")), 6.0);
+    assert_eq!(metrics.value(&failed("body-evicted")), 6.0);
     for connection in &mut slow[6..] {
         connection.send(RUNNER).unwrap();
         assert_answers_runner(&connection.answer().unwrap());

@@ -8,13 +8,14 @@ use crate::cluster::client::timed;
 use crate::cluster::clock::{Clock, Now};
 use crate::cluster::events::Events;
 use crate::cluster::namespaces::Namespaces;
-use crate::cluster::namespaces::live::LiveReads;
+use crate::cluster::namespaces::live::{LiveReads, Unread};
 use crate::names::{ENFORCE, Enforced};
-use crate::server;
+use crate::server::{self, LabelsError};
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use futures::future::{FutureExt as _, TryFutureExt as _};
 use kube::Client;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -81,7 +82,14 @@ pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>)
         reloaders: Vec::new(),
         cluster: Some(server::Cluster {
             namespaces,
-            read_labels: Arc::new(move |namespace| reads.read(&namespace)),
+            read_labels: Arc::new(move |namespace| {
+                let read = reads.read(&namespace);
+                read.map_err(|unread| match unread {
+                    Unread::Failed(problem) => LabelsError::ApiServer(problem),
+                    refused => LabelsError::Refused(refused.to_string()),
+                })
+                .boxed()
+            }),
             notify_author: Arc::new(move |notes| events.add(&notes)),
         }),
         work: Box::pin(async move {

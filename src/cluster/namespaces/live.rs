@@ -42,8 +42,21 @@ pub struct LiveReads {
 /// A read, and when it began.
 type Read = (Shared<BoxFuture<'static, Option<Answer>>>, Instant);
 
-/// The labels; the error is a sentence.
-type Answer = Result<Labels, String>;
+type Answer = Result<Labels, Unread>;
+
+/// Why the labels of a namespace were not read: a sentence.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unread {
+    /// There is no such namespace.
+    #[error("there is no such namespace")]
+    NotFound,
+    /// Too many reads are running, so the API server was not asked.
+    #[error("{RUNNING} other namespaces are being read, which is the most at one time; try again")]
+    TooMany,
+    /// The API server did not answer, or its answer cannot be used.
+    #[error("{0}")]
+    Failed(String),
+}
 
 impl LiveReads {
     /// Makes one that has read nothing.
@@ -56,8 +69,7 @@ impl LiveReads {
         }
     }
 
-    /// Reads the labels of one namespace, or returns the answer that is kept. The error, a
-    /// sentence, says that it does not exist, cannot be read, or too many reads are running.
+    /// Reads the labels of one namespace, or returns the answer that is kept.
     pub fn read(&self, name: &NamespaceName) -> BoxFuture<'static, Answer> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         // An answer that is `None` is a failure, and not kept.
@@ -69,10 +81,7 @@ impl LiveReads {
             None => {
                 let Ok(permit) = self.running.clone().try_acquire_owned() else {
                     self.metrics.namespace_read(NamespaceRead::Refused);
-                    let problem = format!(
-                        "{RUNNING} other namespaces are being read, which is the most at one time; try again"
-                    );
-                    return ready(Err(problem)).boxed();
+                    return ready(Err(Unread::TooMany)).boxed();
                 };
                 let (reader, of) = (self.clone(), name.clone());
                 // A task, so that it ends even if no review waits for it any more.
@@ -95,7 +104,8 @@ impl LiveReads {
             }
         };
         read.map(|answer| {
-            answer.unwrap_or_else(|| Err("the API server does not say; try again".to_owned()))
+            let failed = || Unread::Failed("the API server does not say; try again".to_owned());
+            answer.unwrap_or_else(|| Err(failed()))
         })
         .boxed()
     }
@@ -106,11 +116,10 @@ impl LiveReads {
         let (result, answer) = match within(PATIENCE, api.get_metadata(name)).await {
             Ok(namespace) => {
                 let labels = bounded(namespace.metadata.labels.unwrap_or_default());
-                (NamespaceRead::Found, Ok(labels))
+                (NamespaceRead::Found, Ok(labels.map_err(Unread::Failed)))
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                let problem = "there is no such namespace".to_owned();
-                (NamespaceRead::NotFound, Ok(Err(problem)))
+                (NamespaceRead::NotFound, Ok(Err(Unread::NotFound)))
             }
             Err(error) => (NamespaceRead::Failed, Err(describe(&error))),
         };

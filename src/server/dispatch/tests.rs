@@ -2,7 +2,7 @@ use super::*;
 use crate::core::admission::Context;
 use crate::core::policy::LiveAddresses;
 use crate::server::tests::Gate;
-use crate::server::{Cluster, State};
+use crate::server::{Cluster, LabelsError, State};
 use crate::telemetry::metrics::Metrics;
 use futures::future::{FutureExt as _, join_all, pending};
 use std::collections::BTreeMap;
@@ -157,10 +157,7 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
         .collect();
     assert_eq!(now.iter().filter(|judged| judged.is_none()).count(), 2);
     for judged in now.into_iter().flatten() {
-        assert!(matches!(
-            judged,
-            Err(Refusal::Review(ReviewError::NamespaceNotRead(_)))
-        ));
+        assert!(matches!(judged, Err(Refusal::UnknownNamespace(_))));
     }
     assert_eq!(READS.load(Ordering::SeqCst), 2);
     let counted = "drydock_limit_hits_total{limit=\"namespace-labels\"} 18\n";
@@ -179,7 +176,9 @@ async fn a_large_review_finds_the_labels_that_are_known_and_reads_no_others() {
     let state = State {
         cluster: Some(Cluster {
             namespaces,
-            read_labels: Arc::new(|_| Box::pin(async { Err("nobody is to ask".to_owned()) })),
+            read_labels: Arc::new(|_| {
+                Box::pin(async { Err(LabelsError::Refused("nobody is to ask".to_owned())) })
+            }),
             notify_author: Arc::new(|_| {}),
         }),
         ..asking(16)

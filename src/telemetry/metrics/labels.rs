@@ -114,8 +114,12 @@ label_values! {
         BodyTime = "body-time",
         /// Its body ended early.
         BodyCut = "body-cut",
+        /// Its body had not arrived whole when it was evicted.
+        BodyEvicted = "body-evicted",
         /// It was evicted, or waited too long for its slot.
         Overload = "overload",
+        /// Its namespace does not exist, or too many others were being read.
+        NamespaceUnknown = "namespace-unknown",
         /// The policies have not been read yet.
         NotReady = "not-ready",
         /// drydock panicked.

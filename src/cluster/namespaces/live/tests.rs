@@ -1,6 +1,6 @@
 //! Reviews of unknown namespaces (F8).
 
-use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, RUNNING};
+use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, RUNNING, Unread};
 use crate::cluster::testing::{Recorder, Reply, refusal};
 use crate::core::object_name::NamespaceName;
 use crate::telemetry::metrics::Metrics;
@@ -45,7 +45,7 @@ async fn two_hundred_reviews_of_two_hundred_namespaces_are_a_few_reads() {
     // Those that are refused are refused at once.
     let refused = answers.into_iter().map(|answer| async {
         let answer = answer.await;
-        (answer.unwrap_err(), began.elapsed())
+        (answer.unwrap_err().to_string(), began.elapsed())
     });
     let ended = join_all(refused).await;
     let at_once = ended.iter().filter(|(_, after)| after.is_zero());
@@ -60,7 +60,7 @@ async fn two_hundred_reviews_of_two_hundred_namespaces_are_a_few_reads() {
     );
     assert_eq!(recorder.requests().len(), RUNNING);
     // There is room again.
-    let again = reads.read(&name("ci-199")).await.unwrap_err();
+    let again = reads.read(&name("ci-199")).await.unwrap_err().to_string();
     assert!(again.contains("does not say"), "{again}");
     assert_eq!(recorder.requests().len(), RUNNING + 1);
 }
@@ -75,7 +75,7 @@ async fn an_answer_is_kept_for_a_moment_also_that_there_is_none() {
     for _ in 0..3 {
         reads.read(&name("ci")).await.unwrap();
         let problem = reads.read(&name("gone")).await.unwrap_err();
-        assert_eq!(problem, "there is no such namespace");
+        assert!(matches!(problem, Unread::NotFound), "{problem}");
     }
     assert_eq!(recorder.requests().len(), 2);
     tokio::time::advance(KEPT_FOR).await;
@@ -124,7 +124,7 @@ async fn f6_labels_that_are_too_large_are_no_answer_that_a_review_is_judged_by()
     let large = super::super::tests::namespace("ci", super::super::LARGEST_LABELS + 64);
     let reads = reads(&recorder, move |_| Reply::Json(200, large.clone()));
     for _ in 0..3 {
-        let problem = reads.read(&name("ci")).await.unwrap_err();
+        let problem = reads.read(&name("ci")).await.unwrap_err().to_string();
         assert!(problem.starts_with("its labels have "), "{problem}");
     }
     assert_eq!(recorder.requests().len(), 1, "the answer is kept");
