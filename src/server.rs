@@ -234,7 +234,7 @@ async fn serve_webhook(
         () = until(stopped.clone()) => return Ok(()),
     };
     let port = Port::of_webhook(&state);
-    let (tls, router) = (Some(tls.into()), webhook_router(state));
+    let (tls, router) = (Some(tls), webhook_router(state));
     listener::serve(listener, tls, router, port, until(stopped)).await;
     Ok(())
 }

@@ -12,7 +12,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustix::net::sockopt;
-use rustls::AlertDescription;
+use rustls::server::Acceptor;
+use rustls::{AlertDescription, ServerConfig};
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,7 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 /// Time for the responses that are in progress when a server stops.
@@ -98,7 +100,7 @@ pub async fn listen_with_certificate(
 /// Serves connections until `stop` ends, and then the requests that are in progress.
 pub(super) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     router: Router,
     port: Arc<Port>,
     stop: impl Future<Output = ()>,
@@ -140,7 +142,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 async fn handle(
     stream: TcpStream,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     router: Router,
     connection: Arc<Connection>,
     watcher: Watcher,
@@ -152,14 +154,15 @@ async fn handle(
     let Some(tls) = tls else {
         return serve_http(stream, router, connection, watcher).await;
     };
-    let failure = match timeout(connection.port.limits.handshake_time, tls.accept(stream)).await {
+    let handshake = handshake(stream, tls);
+    let failure = match timeout(connection.port.limits.handshake_time, handshake).await {
         Ok(Ok(stream)) => {
             connection.enter(Phase::Idle);
             return serve_http(stream, router, connection, watcher).await;
         }
-        Ok(Err(error)) => {
+        Ok(Err((error, failure))) => {
             tracing::debug!(%error, "TLS handshake failed");
-            handshake_failure(&error)
+            failure
         }
         Err(error) => {
             tracing::debug!(%error, "TLS handshake failed");
@@ -168,6 +171,23 @@ async fn handle(
         }
     };
     connection.port.metrics.handshake_failed(failure);
+}
+
+/// Does the handshake. A client has seen a certificate only after its ClientHello.
+async fn handshake(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+) -> Result<TlsStream<TcpStream>, (io::Error, HandshakeFailure)> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
+    let hello = hello.map_err(|error| match handshake_failure(&error) {
+        HandshakeFailure::Closed => (error, HandshakeFailure::Closed),
+        _ => (error, HandshakeFailure::Protocol),
+    })?;
+    let accepted = hello.into_stream(tls).await;
+    accepted.map_err(|error| {
+        let failure = handshake_failure(&error);
+        (error, failure)
+    })
 }
 
 async fn serve_http(
