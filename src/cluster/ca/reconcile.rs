@@ -56,6 +56,8 @@ pub(super) struct Reconciler {
     /// The Secret as it was last read or written: it is restored from this, and its authorities
     /// sign while the API server is away.
     last: Option<CaSecret>,
+    /// What was read at the start and cannot be written as is due. It signs; the bundle stays.
+    unwritten: Option<CaSecret>,
     trust: TrustHistory,
     serving: Option<Leaf>,
     log: LogOnce,
@@ -78,6 +80,7 @@ impl Reconciler {
             metrics,
             issued,
             last: None,
+            unwritten: None,
             trust: TrustHistory::default(),
             serving: None,
             log: LogOnce::default(),
@@ -195,7 +198,10 @@ impl Reconciler {
                 self.last = Some(read);
                 Ok((false, Some(problem)))
             }
-            (Err(problem), _) => Err(problem),
+            (Err(problem), read) => {
+                self.unwritten = read;
+                Err(problem)
+            }
         }
     }
 
@@ -340,7 +346,7 @@ impl Reconciler {
 
     /// Signs a leaf if one is due, by the Secret as it was last: this needs no API server.
     fn renew_leaf(&mut self) -> Result<(), AuthorityError> {
-        let Some(last) = &self.last else {
+        let Some(last) = self.last.as_ref().or(self.unwritten.as_ref()) else {
             return Ok(());
         };
         // Valid by both clocks: the API server verifies the leaf by its own.
