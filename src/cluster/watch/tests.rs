@@ -1,7 +1,7 @@
 //! Calls to an API server that does not answer as it should. The clock is paused: it advances when
 //! every task is idle.
 
-use super::{LONGEST_WAIT, SHORTEST_WAIT, Watched, Watches, wait_after};
+use super::{LONGEST_WAIT, RELIST, SHORTEST_WAIT, Watched, Watches, wait_after};
 use crate::cluster::client::{LIMIT, SHORTEST_WATCH, limited};
 use crate::cluster::testing::{Recorder, Reply, list, refusal};
 use crate::telemetry::metrics::{Metrics, WatchKind};
@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use kube::runtime::watcher::{Config, Event};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,4 +187,77 @@ async fn f4_watches_that_end_at_once_are_asked_for_once_a_second() {
     let requests = recorder.requests();
     let watches = requests.iter().filter(|line| line.contains("watch=true"));
     assert!((9..=11).contains(&watches.count()), "{requests:?}");
+}
+
+/// A Service as a LIST or an event has it.
+fn service(version: u64) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "web", "resourceVersion": version.to_string()},
+    })
+}
+
+/// Counts the lists among the requests.
+fn lists(recorder: &Recorder) -> usize {
+    let requests = recorder.requests();
+    let lists = requests.iter().filter(|line| !line.contains("watch=true"));
+    lists.count()
+}
+
+/// Waits until a LIST was read.
+async fn listed(watched: &mut Watching<'_>) {
+    while !matches!(watched.next().await, Some(Watched::Event(Event::InitDone))) {}
+}
+
+/// A watch that stays open may be of an etcd that is there no more, behind a load balancer.
+#[tokio::test(start_paused = true)]
+async fn f4_a_watch_that_does_not_fail_is_listed_anew_every_ten_minutes() {
+    let recorder = Recorder::default();
+    let quiet = |line: &str| match line.contains("watch=true") {
+        true => Reply::Events(Vec::new()),
+        false => list("Service", &[service(7)]),
+    };
+    let mut watched: Watching<'_> = pin!(services(&recorder, quiet));
+    let began = Instant::now();
+    listed(&mut watched).await;
+    for number in 1..=3 {
+        listed(&mut watched).await;
+        assert_eq!(lists(&recorder), 1 + number);
+        let expected = RELIST * u32::try_from(number).unwrap();
+        let late = began.elapsed().checked_sub(expected).unwrap();
+        assert!(late < SHORTEST_WATCH, "{late:?}");
+    }
+    assert_eq!(RELIST, Duration::from_secs(10 * 60));
+}
+
+/// An etcd that was restored goes back, and may do so while the watch stays open.
+#[tokio::test(start_paused = true)]
+async fn f4_a_resource_version_that_goes_back_in_an_open_watch_is_listed_anew_at_once() {
+    let recorder = Recorder::default();
+    let mut watches = 0;
+    let restored = move |line: &str| {
+        if !line.contains("watch=true") {
+            return list("Service", &[service(7)]);
+        }
+        watches += 1;
+        let modified = |version| json!({"type": "MODIFIED", "object": service(version)});
+        Reply::Events(match watches {
+            1 => vec![modified(40), modified(41), modified(12)],
+            _ => vec![modified(13)],
+        })
+    };
+    let mut watched: Watching<'_> = pin!(services(&recorder, restored));
+    let began = Instant::now();
+    let mut versions = Vec::new();
+    while versions.last().is_none_or(|last| last != "13") {
+        if let Watched::Event(Event::Apply(object) | Event::InitApply(object)) =
+            watched.next().await.unwrap()
+        {
+            versions.push(object.metadata.resource_version.unwrap());
+        }
+    }
+    // Nothing of before the second LIST is said after it, and its own events follow.
+    assert_eq!(versions, ["7", "40", "41", "7", "13"]);
+    assert_eq!(lists(&recorder), 2);
+    assert!(began.elapsed() < SHORTEST_WAIT, "{:?}", began.elapsed());
 }
