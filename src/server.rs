@@ -91,6 +91,8 @@ pub struct State {
     pub policies: watch::Receiver<Option<Arc<PolicySet>>>,
     /// The certificate in use; none before there is one.
     pub certificate: watch::Receiver<Option<Certificate>>,
+    /// The clock by which clients verify the certificate.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// None without a cluster.
     pub cluster: Option<Cluster>,
     /// The metrics of the process.
@@ -121,6 +123,7 @@ impl State {
         Self {
             policies,
             certificate,
+            clock: Arc::new(Timestamp::now),
             cluster: None,
             metrics,
             log_level: None,
@@ -150,7 +153,7 @@ impl State {
         }
         match &*self.certificate.borrow() {
             None => Some("there is no certificate that the API server trusts yet".to_owned()),
-            Some(certificate) => certificate.not_valid(Timestamp::now()),
+            Some(certificate) => certificate.not_valid((self.clock)()),
         }
     }
 }

@@ -21,6 +21,7 @@ use anyhow::Context;
 use banner::Example;
 use futures::FutureExt as _;
 use futures::future::{join, ready};
+use jiff::Timestamp;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -79,8 +80,14 @@ impl Serve {
         let ops = bind(self.listening.ops_listen, "--ops-listen")?;
         let ops = server::listen(ops)?.into_std()?;
         let ops_address = ops.local_addr()?;
+        // Clients are API servers: they verify the certificate by their clock.
+        let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> = match connected {
+            Some(connected) => Arc::new(move || connected.clock.of_api_server()),
+            None => Arc::new(Timestamp::now),
+        };
         let state = State {
             cluster: policies.cluster,
+            clock,
             log_level: self.logging.allow_log_level_changes.then_some(level),
             ..State::new(
                 policies.set,

@@ -87,7 +87,8 @@ impl Clock {
 
     /// Returns the time by which the API server verifies certificates: that of this node unless the
     /// clocks disagree.
-    pub(super) fn of_api_server(&self) -> Timestamp {
+    #[must_use]
+    pub fn of_api_server(&self) -> Timestamp {
         let wall = self.now().wall;
         let offset = self.offset().filter(|offset| disagrees(*offset));
         let time = wall.checked_sub(offset.unwrap_or_default());

@@ -52,6 +52,7 @@ async fn metrics(
         let expires = certificate.expires().as_second();
         state.metrics.certificate_expiry_timestamp.set(expires);
     }
+    state.metrics.ready.set(state.not_ready().is_none().into());
     let accept = headers.get_all(header::ACCEPT).iter();
     let exposition = Exposition::accepted(accept.filter_map(|value| value.to_str().ok()));
     (

@@ -86,6 +86,8 @@ metrics! {
         "Unix time when the certificate in use expires; no sample without a certificate", Seconds;
     connections: Gauge = Gauge::default(),
         "Open connections on the webhook port";
+    ready: Gauge = Gauge::default(),
+        "1 if /readyz responds with 200, 0 if reviews should go to another replica";
     tls_handshake_failures: Family<HandshakeFailure, Counter> = HandshakeFailure::family(),
         "Failed TLS handshakes, by reason";
     limit_hits: Family<Limit, Counter> = Limit::family(),

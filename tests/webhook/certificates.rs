@@ -62,8 +62,13 @@ impl Authority {
     }
 
     fn sign_until(&self, end: SystemTime) -> Pair {
+        self.sign_between(SystemTime::UNIX_EPOCH, end)
+    }
+
+    fn sign_between(&self, begin: SystemTime, end: SystemTime) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut server = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        server.not_before = begin.into();
         server.not_after = end.into();
         let seconds = server.not_after.unix_timestamp().to_string();
         let signed = server.signed_by(&key, &self.issuer).unwrap();
@@ -225,6 +230,24 @@ fn f5_a_server_whose_certificate_expires_is_not_ready_and_says_so() {
         "{reason}"
     );
     assert_eq!(server.get("/livez").0, 200);
+}
+
+/// The clock of this node may be behind: a certificate that was just issued begins in the future.
+#[test]
+fn f5_a_server_whose_certificate_is_not_valid_yet_is_ready_once_it_is() {
+    let authority = Authority::new();
+    let begin = SystemTime::now() + Duration::from_secs(4);
+    let end = begin + Duration::from_secs(3600);
+    let mount = Mount::new(&authority.sign_between(begin, end).files());
+    let server = authority.serve(&mount);
+    let (status, reason) = server.get("/readyz");
+    assert_eq!(status, 503);
+    assert!(
+        reason.starts_with("the certificate is not valid before 20"),
+        "{reason}"
+    );
+    eventually("/readyz is 200", || server.get("/readyz").0 == 200);
+    assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
 }
 
 #[test]
