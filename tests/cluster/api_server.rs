@@ -13,9 +13,11 @@ use crate::wait::{A_MOMENT, PATIENCE};
 use axum::http::Method;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::json;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -181,13 +183,33 @@ impl ApiServer {
             .await;
     }
 
+    /// Lets etcd refuse writes, as when it exceeds its quota.
+    pub(crate) fn fill_etcd(&self) {
+        self.etcd_alarm("ACTIVATE");
+    }
+
+    /// Lets it take writes again.
+    pub(crate) fn empty_etcd(&self) {
+        self.etcd_alarm("DEACTIVATE");
+    }
+
+    fn etcd_alarm(&self, action: &str) {
+        let body = json!({"action": action, "alarm": "NOSPACE", "memberID": "1"}).to_string();
+        let head = "POST /v3/maintenance/alarm HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n";
+        let mut etcd = TcpStream::connect(("127.0.0.1", self.etcd_port)).unwrap();
+        write!(etcd, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        etcd.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     async fn with_etcd_stopped(&mut self, script: &str) {
         self.stop();
         if self.later_etcd.take().is_none() {
             self.etcd.signal("KILL");
         }
         let address = ("127.0.0.1", self.etcd_port);
-        while std::net::TcpStream::connect(address).is_ok() {
+        while TcpStream::connect(address).is_ok() {
             tokio::time::sleep(A_MOMENT).await;
         }
         let mut shell = Command::new("sh");

@@ -511,6 +511,69 @@ async fn nothing_is_served_before_the_configuration_trusts_it_whatever_webhooks_
     handshake(replica.address, &ca).unwrap();
 }
 
+/// etcd is restored from before the authority in use was there: Secret and `caBundle` know nothing
+/// of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f5_an_authority_that_a_restored_etcd_does_not_know_is_trusted_again() {
+    let mut api = furnished().await;
+    let admin = api.client(Identity::Admin).await;
+    let adopting = lifetimes(3600.0, 600.0, 2.0);
+    let replica = Replica::start(&api, "drydock-a", adopting).await;
+    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let committed: Value = serde_saphyr::from_str(&committed).unwrap();
+    let configured = call::apply(&admin, CONFIGURATION, &committed).await;
+    configured.object();
+    let first = replica.ready().await.authority;
+    api.back_up().await;
+    let secrets: Api<Secret> = Api::namespaced(admin.clone(), NAMESPACE);
+    let later = Authority::make("later", jiff::Timestamp::now(), Duration::from_secs(3600));
+    let later = later.unwrap();
+    let data =
+        json!({"stringData": {"ca.crt": later.certificate().pem(), "ca.key": later.key_pem()}});
+    let params = PatchParams::default();
+    let patched = secrets.patch(CA_SECRET, &params, &Patch::Merge(data)).await;
+    patched.unwrap();
+    let authority = async || replica.issued().unwrap().authority;
+    let is_later = |name: &String| name == later.certificate().name();
+    eventually(
+        "it serves of the later one",
+        2 * PATIENCE,
+        authority,
+        is_later,
+    )
+    .await;
+    api.restore().await;
+    let back = std::time::Instant::now();
+    let shakes = async || {
+        let bundles = bundles(&admin).await;
+        bundles
+            .iter()
+            .all(|bundle| handshake(replica.address, bundle).is_ok())
+    };
+    eventually("it is trusted", PATIENCE, shakes, |it| *it).await;
+    crate::figures::say(&format!("trusted {:?} after the restore", back.elapsed()));
+    // It goes on with the authority of the Secret, and no handshake fails any more.
+    let handshakes = Throughout::handshakes(&admin, &[&replica]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    eventually(
+        "it serves of the first one",
+        2 * PATIENCE,
+        authority,
+        |name| *name == first,
+    )
+    .await;
+    handshakes.all_were_good(10).await;
+
+    // Restored while no replica runs.
+    drop(replica);
+    api.restore().await;
+    let replica = Replica::start(&api, "drydock-b", adopting).await;
+    assert_eq!(replica.ready().await.authority, first);
+    for bundle in bundles(&admin).await {
+        handshake(replica.address, &bundle).unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f4_an_api_server_that_is_away_stops_neither_serving_nor_renewal() {
     let mut api = furnished().await;

@@ -2,44 +2,65 @@
 
 use crate::api_server::ApiServer;
 use crate::call;
+use crate::dates::Dates;
 use crate::identity::Identity;
 use crate::replica::{Replica, bundles, handshake, lifetimes};
+use crate::serve::Certificate;
 use crate::setup::install;
 use crate::wait::{A_MOMENT, PATIENCE, eventually};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use drydock::cluster::clock::Now;
 use drydock::names::{CA_SECRET, NAMESPACE};
-use jiff::SignedDuration;
+use drydock::pki::authority::Authority;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-const HOUR: i64 = 1;
-const DAY: i64 = 24;
-const YEAR: i64 = 365 * 24;
+// In minutes.
+const HOUR: i64 = 60;
+const DAY: i64 = 24 * HOUR;
+const YEAR: i64 = 365 * DAY;
 /// Longer than several reconciliations.
 const A_WHILE: Duration = Duration::from_secs(3);
 
-/// Starts a replica whose clock is so many hours ahead.
+/// Starts a replica whose clock is so many minutes ahead.
 async fn replica(api: &ApiServer, name: &str, ahead: i64) -> Replica {
-    let now = move || {
-        let mut now = Now::here();
-        now.wall += SignedDuration::from_hours(ahead);
-        now
-    };
+    let ahead = Arc::new(AtomicI64::new(ahead));
     // A year, a day and five minutes.
     let lifetimes = lifetimes(31_536_000.0, 86_400.0, 300.0);
-    Replica::start_at(api, name, lifetimes, now).await
+    Replica::start_at(api, name, lifetimes, clock(ahead)).await
+}
+
+/// A clock that is so many minutes ahead.
+fn clock(ahead: Arc<AtomicI64>) -> impl Fn() -> Now {
+    move || {
+        let mut now = Now::here();
+        now.wall += SignedDuration::from_mins(ahead.load(Ordering::Relaxed));
+        now
+    }
 }
 
 async fn ground() -> (ApiServer, Client) {
     let api = ApiServer::of_ones_own().await;
     install(&api).await;
     let admin = api.client(Identity::Admin).await;
-    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
-    let configuration: Value = serde_saphyr::from_str(&committed).unwrap();
-    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
-    call::apply(&admin, path, &configuration).await.object();
+    register(&admin, "").await;
     (api, admin)
+}
+
+/// Writes the committed webhook configuration, with a `caBundle`.
+async fn register(admin: &Client, bundle: &str) {
+    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let mut configuration: Value = serde_saphyr::from_str(&committed).unwrap();
+    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+        webhook["clientConfig"]["caBundle"] = STANDARD.encode(bundle).into();
+    }
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
+    call::apply(admin, path, &configuration).await.object();
 }
 
 async fn secret(admin: &Client) -> Value {
@@ -61,6 +82,9 @@ async fn f5_a_replica_whose_clock_is_wrong_serves_what_the_api_server_trusts_or_
     good.ready().await;
     let before = (secret(&admin).await, bundles(&admin).await);
     for (ahead, is_served) in [
+        // Not enough to disagree.
+        (4, true),
+        (-40, true),
         (2 * HOUR, true),
         (3 * DAY, true),
         (250 * DAY, true),
@@ -72,14 +96,14 @@ async fn f5_a_replica_whose_clock_is_wrong_serves_what_the_api_server_trusts_or_
         if is_served {
             wrong.ready().await;
             handshake(wrong.address, &before.1[0])
-                .unwrap_or_else(|error| panic!("{ahead} h: {error}"));
+                .unwrap_or_else(|error| panic!("{ahead} min: {error}"));
         }
         tokio::time::sleep(A_WHILE).await;
-        assert_eq!(wrong.issued().is_some(), is_served, "{ahead} h");
-        let seconds = ahead * 3600;
+        assert_eq!(wrong.issued().is_some(), is_served, "{ahead} min");
+        let seconds = ahead * 60;
         assert!(
             (offset(&wrong) - seconds).abs() < 60,
-            "{ahead} h: {}",
+            "{ahead} min: {}",
             offset(&wrong)
         );
         assert_eq!(
@@ -88,7 +112,7 @@ async fn f5_a_replica_whose_clock_is_wrong_serves_what_the_api_server_trusts_or_
         );
         // It takes nothing from the others.
         let after = (secret(&admin).await, bundles(&admin).await);
-        assert_eq!(after, before, "{ahead} h");
+        assert_eq!(after, before, "{ahead} min");
         handshake(good.address, &before.1[0]).unwrap();
     }
     assert_eq!(good.events("ca-created"), 1);
@@ -114,4 +138,107 @@ async fn f5_a_replica_whose_clock_is_wrong_makes_no_authority() {
     .await;
     tokio::time::sleep(A_MOMENT).await;
     handshake(wrong.address, &bundles(&admin).await[0]).unwrap();
+}
+
+/// A clock that jumps: the certificate cannot be renewed by it, and ends by the API server's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f5_a_certificate_that_has_ended_by_the_api_servers_clock_is_withdrawn_until_there_is_another()
+ {
+    let (api, admin) = ground().await;
+    let ahead = Arc::new(AtomicI64::new(0));
+    let short = lifetimes(3600.0, 12.0, 1.5);
+    let replica = Replica::start_at(&api, "drydock-a", short, clock(ahead.clone())).await;
+    let expires = replica.ready().await.leaf.expires;
+    ahead.store(2 * YEAR, Ordering::Relaxed);
+    let before = (secret(&admin).await, bundles(&admin).await);
+    let served = async || replica.issued();
+    let last = eventually("it is withdrawn", 2 * PATIENCE, served, Option::is_none);
+    last.await;
+    assert!(expires <= Timestamp::now(), "not before it has ended");
+    assert!(handshake(replica.address, &before.1[0]).is_err());
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!((secret(&admin).await, bundles(&admin).await), before);
+    ahead.store(0, Ordering::Relaxed);
+    eventually("there is another", PATIENCE, served, Option::is_some).await;
+    let serves = async || handshake(replica.address, &before.1[0]);
+    eventually("it is served", PATIENCE, serves, Result::is_ok)
+        .await
+        .unwrap();
+    assert_eq!(replica.events("ca-created"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f5_a_clock_that_disagrees_is_logged_once_and_measured_and_keeps_a_replica_from_writing() {
+    let (api, admin) = ground().await;
+    for (ahead, sentence) in [
+        (-40 * 60 - 30, "0 d 0 h 40 min behind the API server's"),
+        (2 * 3600, "0 d 2 h 0 min ahead of the API server's"),
+    ] {
+        let dates = Dates::start(&api, SignedDuration::from_secs(-ahead)).await;
+        let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
+        let warning = format!("this node's clock is {sentence}; correct the clock of the node");
+        let warnings = async || server.lines_with(&warning).len();
+        eventually("it says so", PATIENCE, warnings, |count| *count > 0).await;
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(warnings().await, 1, "{}", server.stderr());
+        let writes = "so this replica writes neither the Secret nor the caBundle";
+        assert_eq!(server.lines_with(writes).len(), 1, "{}", server.stderr());
+        #[allow(clippy::cast_precision_loss, reason = "a few hours")]
+        let seconds = ahead as f64;
+        let offset = server.metric("drydock_clock_offset_seconds ");
+        assert!((offset - seconds).abs() < 60.0, "{offset}");
+        assert_eq!(secret(&admin).await["code"], 404);
+        assert_eq!(
+            server.get("/readyz"),
+            (
+                503,
+                "there is no certificate that the API server trusts yet\n".to_owned()
+            )
+        );
+        assert_eq!(server.metric("drydock_ready ").to_string(), "0");
+        dates.set(SignedDuration::ZERO);
+        server.ready().await;
+        let agrees = server.lines_with("this node's clock agrees with the API server's");
+        assert_eq!(agrees.len(), 1, "{}", server.stderr());
+        assert_eq!(server.metric("drydock_ready ").to_string(), "1");
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{CA_SECRET}");
+        let deleted = call::call(&admin, axum::http::Method::DELETE, &path, None);
+        drop(server);
+        deleted.await.object();
+        register(&admin, "").await;
+    }
+}
+
+/// By the clock of a node that is a day behind, a new authority is not valid yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f5_readiness_goes_by_the_api_servers_clock() {
+    let (api, admin) = ground().await;
+    let tomorrow = Timestamp::now() + SignedDuration::from_mins(DAY);
+    let life = Duration::from_secs(365 * 24 * 3600);
+    let authority = Authority::make("drydock CA", tomorrow, life).unwrap();
+    let bundle = authority.certificate().pem();
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{CA_SECRET}");
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": CA_SECRET, "namespace": NAMESPACE},
+        "stringData": {"ca.crt": bundle, "ca.key": authority.key_pem()},
+    });
+    call::apply(&admin, &path, &object).await.object();
+    register(&admin, bundle).await;
+    let dates = Dates::start(&api, SignedDuration::from_mins(DAY)).await;
+    let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
+    server.ready().await;
+
+    // One that this node thinks good has ended.
+    dates.set(SignedDuration::from_mins(20 * YEAR));
+    let certificate = Certificate::new();
+    let (file, key) = (certificate.file(), certificate.key_file());
+    let files = [file, key].map(|file| file.display().to_string());
+    let server = dates.in_cluster(&["--tls-cert-file", &files[0], "--tls-key-file", &files[1]]);
+    let readiness = async || server.get("/readyz");
+    eventually("it has ended", PATIENCE, readiness, |(status, body)| {
+        *status == 503 && body.starts_with("the certificate expired at ")
+    })
+    .await;
 }

@@ -6,14 +6,15 @@ use crate::call;
 use crate::figures::say;
 use crate::identity::Identity;
 use crate::registration::{at_url, committed, register};
-use crate::serve::Drydock;
-use crate::setup::{in_cluster, install};
+use crate::serve::{Drydock, PROGRAM};
+use crate::setup::{in_cluster, in_cluster_by, install};
 use crate::stream::{Stream, Tally};
 use crate::versions::{definition_of_the_next_version, install_definition, write_accepted};
 use crate::wait::{PATIENCE, eventually};
 use drydock::names::ENFORCE;
 use kube::Client;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::time::Duration;
 
 /// Lives so short that every leaf and authority is replaced several times while the test runs.
@@ -35,6 +36,8 @@ struct Servers {
     balancer: Balancer,
     running: Vec<Drydock>,
     started: usize,
+    /// The version that is started next.
+    program: OsString,
 }
 
 struct Disturbed {
@@ -54,10 +57,8 @@ impl Servers {
         .concat();
         let instance = format!("server-{}", self.started);
         self.started += 1;
-        let server = in_cluster(
-            &self.api,
-            &[&flags[..], &["--instance", &instance]].concat(),
-        );
+        let flags = [&flags[..], &["--instance", &instance]].concat();
+        let server = in_cluster_by(&self.program, &self.api, &flags);
         self.balancer.add(server.webhook, server.ops);
         server.ready().await;
         self.running.push(server);
@@ -112,6 +113,7 @@ impl Disturbed {
             balancer,
             running: Vec::new(),
             started: 0,
+            program: PROGRAM.into(),
         };
         servers.add().await;
         servers.add().await;
@@ -200,17 +202,33 @@ fn is_repaired(pod: &Value) -> bool {
         && mounts.iter().all(|mount| is_memory(&mount["name"]))
 }
 
-/// A rollback to the definition of 174a963, an upgrade, and a policy of the next version.
+/// A rollback to 174a963, an upgrade, and a policy of the next version.
+///
+/// The rollback is one of the definition. It is one of the program, too, where `DRYDOCK_PREVIOUS` is
+/// the path of that version's binary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired() {
     let mut disturbed = Disturbed::start().await;
-    for (file, what) in [
-        ("tests/versions/174a963/crd.yaml", "rolled back to 174a963"),
-        ("manifests/chart/crds/jobpodpolicies.yaml", "upgraded again"),
+    let this = OsString::from(PROGRAM);
+    let previous = std::env::var_os("DRYDOCK_PREVIOUS").unwrap_or_else(|| this.clone());
+    for (file, program, what) in [
+        (
+            "tests/versions/174a963/crd.yaml",
+            previous,
+            "rolled back to 174a963",
+        ),
+        (
+            "manifests/chart/crds/jobpodpolicies.yaml",
+            this,
+            "upgraded again",
+        ),
     ] {
         let apply = ["apply", "--server-side", "--force-conflicts", "-f", file];
         disturbed.servers.api.kubectl(&apply).printed();
+        disturbed.servers.program = program;
         disturbed.servers.replace_oldest().await;
+        // One server of each version.
+        disturbed.met(&format!("half {what}")).await;
         disturbed.servers.replace_oldest().await;
         disturbed.met(what).await;
     }

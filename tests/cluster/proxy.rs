@@ -1,12 +1,19 @@
 //! `HTTPS_PROXY` and `NO_PROXY` beside a kubeconfig.
 
 use crate::api_server::shared;
+use crate::figures::say;
 use crate::identity::Identity;
-use crate::serve::{Certificate, Drydock};
+use crate::serve::{Certificate, Drydock, PROGRAM};
 use crate::setup::install;
+use drydock::names::NAMESPACE;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -67,4 +74,66 @@ async fn a_proxy_of_the_environment_is_used_unless_no_proxy_names_the_api_server
         start(no_proxy).ready().await;
         assert_eq!(tunnels.load(Ordering::Relaxed), before, "{no_proxy}");
     }
+}
+
+/// Mounts the directory `$POD` where a pod has its ServiceAccount, in namespaces of its own, and
+/// becomes the command that follows.
+const IN_A_POD: &str = r#"
+mount -t tmpfs pod /run
+mkdir -p /run/secrets/kubernetes.io
+ln -s "$POD" /run/secrets/kubernetes.io/serviceaccount
+exec "$@"
+"#;
+
+/// The API server is inside the cluster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_pod_a_proxy_of_the_environment_is_ignored() {
+    let can = Command::new("unshare")
+        .args(["-rm", "mount", "-t", "tmpfs", "pod", "/run"])
+        .output();
+    if !can.is_ok_and(|can| can.status.success()) {
+        say("skipped, no mount namespace can be made");
+        return;
+    }
+    let api = shared().await;
+    install(api).await;
+    let pod = TempDir::new().unwrap();
+    let text = fs::read_to_string(api.kubeconfig(Identity::Drydock)).unwrap();
+    let kubeconfig: Value = serde_json::from_str(&text).unwrap();
+    let authority = &kubeconfig["clusters"][0]["cluster"]["certificate-authority"];
+    let token = &kubeconfig["users"][0]["user"]["token"];
+    fs::copy(authority.as_str().unwrap(), pod.path().join("ca.crt")).unwrap();
+    fs::write(pod.path().join("token"), token.as_str().unwrap()).unwrap();
+    fs::write(pod.path().join("namespace"), NAMESPACE).unwrap();
+    let (address, tunnels) = proxy().await;
+    let certificate = Certificate::new();
+    let (file, key) = (certificate.file(), certificate.key_file());
+    let (file, key) = (file.to_str().unwrap(), key.to_str().unwrap());
+    let flags = ["--cluster", "--tls-cert-file", file, "--tls-key-file", key];
+    let program = ["unshare", "-rm", "sh", "-ec", IN_A_POD, "sh", PROGRAM];
+    let url = api.url();
+    let (host, port) = url
+        .strip_prefix("https://")
+        .unwrap()
+        .split_once(':')
+        .unwrap();
+    let server = Drydock::start_by(&program.map(OsStr::new), &flags, |command| {
+        command.env("HOME", pod.path()).env("POD", pod.path());
+        command.env("KUBERNETES_SERVICE_HOST", host);
+        command.env("KUBERNETES_SERVICE_PORT", port);
+        for name in ["NO_PROXY", "no_proxy"] {
+            command.env_remove(name);
+        }
+        for name in [
+            "HTTPS_PROXY",
+            "https_proxy",
+            "HTTP_PROXY",
+            "http_proxy",
+            "ALL_PROXY",
+        ] {
+            command.env(name, format!("http://{address}"));
+        }
+    });
+    server.ready().await;
+    assert_eq!(tunnels.load(Ordering::Relaxed), 0);
 }

@@ -11,12 +11,9 @@ use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use drydock::names::{CA_SECRET, ENFORCE, NAMESPACE};
-use drydock::pki::authority::Authority;
-use jiff::Timestamp;
+use drydock::names::ENFORCE;
 use kube::Client;
 use serde_json::{Value, json};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const POLICIES: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
@@ -50,22 +47,6 @@ async fn patch(server: &Drydock, certificate: &Certificate) -> String {
 async fn has_address(server: &Drydock, certificate: &Certificate, ip: &str) {
     let patched = async || patch(server, certificate).await;
     eventually(ip, 2 * PATIENCE, patched, |patch| patch.contains(ip)).await;
-}
-
-fn metric(server: &Drydock, sample: &str) -> f64 {
-    let (_, text) = server.get("/metrics");
-    let value = text.lines().find_map(|line| line.strip_prefix(sample));
-    value
-        .unwrap_or_else(|| panic!("no {sample}in {text}"))
-        .trim()
-        .parse()
-        .unwrap()
-}
-
-fn lines_with(server: &Drydock, part: &str) -> Vec<String> {
-    let text = server.stderr();
-    let lines = text.lines().filter(|line| line.contains(part));
-    lines.map(ToOwned::to_owned).collect()
 }
 
 #[tokio::test]
@@ -124,10 +105,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     let server = in_cluster_with(&api, &certificate);
     server.ready().await;
     let sources = async |state: &str| {
-        metric(
-            &server,
-            &format!("drydock_address_sources{{state=\"{state}\"}} "),
-        )
+        server.metric(&format!("drydock_address_sources{{state=\"{state}\"}} "))
     };
     let all = |count: &f64| (*count - 30.0).abs() < 0.5;
     eventually(
@@ -177,12 +155,12 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
         ("has no address now", 0),
     ] {
         assert!(
-            lines_with(&server, part).len() <= most,
+            server.lines_with(part).len() <= most,
             "{part}: {}",
             server.stderr()
         );
     }
-    assert_eq!(lines_with(&server, "services cannot be watched").len(), 1);
+    assert_eq!(server.lines_with("services cannot be watched").len(), 1);
 }
 
 /// Registers drydock's webhooks as they are committed.
@@ -207,54 +185,13 @@ async fn f4_a_replica_that_starts_during_an_outage_is_ready_soon_after_it() {
     // By now the time between two attempts would be half a minute.
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(server.get("/readyz").0, 503);
-    let unknown = lines_with(
-        &server,
-        "policies cannot be watched, nothing is known of them yet",
-    );
+    let unknown = server.lines_with("policies cannot be watched, nothing is known of them yet");
     assert_eq!(unknown.len(), 1, "{}", server.stderr());
     api.start().await;
     let back = Instant::now();
     server.ready().await;
     let took = back.elapsed();
     assert!(took < Duration::from_secs(7), "{took:?}");
-}
-
-/// The Secret's authority is due for rotation, and the Secret can be written no more.
-#[tokio::test]
-async fn f5_a_rotation_that_cannot_be_written_keeps_no_new_replica_from_serving() {
-    let api = ApiServer::of_ones_own().await;
-    install(&api).await;
-    let admin = api.client(Identity::Admin).await;
-    register(&admin).await;
-    let hour = Duration::from_secs(3600);
-    let authority = Authority::make("drydock CA", Timestamp::now(), 24 * hour).unwrap();
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{CA_SECRET}");
-    let secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": CA_SECRET, "namespace": NAMESPACE},
-        "immutable": true,
-        "stringData": {"ca.crt": authority.certificate().pem(), "ca.key": authority.key_pem()},
-    });
-    call::apply(&admin, &path, &secret).await.object();
-    // The lifetime of an authority is a year, so one that ends tomorrow is to be followed now.
-    let server = in_cluster(&api, &["--tls-name", "127.0.0.1"]);
-    server.ready().await;
-    let refused = async || metric(&server, "drydock_writes_refused_total{object=\"secret\"} ");
-    eventually("it is counted", PATIENCE, refused, |count| *count >= 1.0).await;
-    let told = lines_with(&server, "secret drydock/drydock-ca cannot be written");
-    assert!(!told.is_empty(), "{}", server.stderr());
-    for line in told {
-        assert!(
-            line.contains("field is immutable when `immutable` is set"),
-            "{line}"
-        );
-        assert!(!line.contains("PRIVATE KEY"), "{line}");
-    }
-    let configuration = call::get(&admin, CONFIGURATION).await.object();
-    let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str();
-    let bundle = STANDARD.decode(bundle.unwrap()).unwrap();
-    assert_eq!(bundle, authority.certificate().pem().as_bytes());
 }
 
 #[tokio::test]
@@ -284,13 +221,10 @@ async fn t2_events_that_are_refused_are_told_once_in_the_api_servers_words() {
     let failed = async || {
         let pod = fixture("reviews/runner/19.3.0-secret-certs");
         create_pod(&runner, &namespace, &pod, DryRun::No).await;
-        metric(
-            &server,
-            "drydock_events_total{outcome=\"failed\",reason=\"\"} ",
-        )
+        server.metric("drydock_events_total{outcome=\"failed\",reason=\"\"} ")
     };
     eventually("some are refused", PATIENCE, failed, |count| *count >= 3.0).await;
-    let told = lines_with(&server, "Events cannot be written");
+    let told = server.lines_with("Events cannot be written");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
         told[0].contains("cannot create resource \\\"events\\\"")
@@ -298,26 +232,6 @@ async fn t2_events_that_are_refused_are_told_once_in_the_api_servers_words() {
         "{told:?}"
     );
     assert!(!server.stderr().contains("Status {"), "{}", server.stderr());
-}
-
-#[tokio::test]
-async fn a_token_file_that_is_missing_is_named_once() {
-    let api = ApiServer::of_ones_own().await;
-    let directory = tempfile::TempDir::new().unwrap();
-    let text = std::fs::read_to_string(api.kubeconfig(Identity::Drydock)).unwrap();
-    let mut kubeconfig: Value = serde_json::from_str(&text).unwrap();
-    kubeconfig["users"][0]["user"] = json!({"tokenFile": "/nowhere/token"});
-    let file = directory.path().join("kubeconfig");
-    std::fs::write(&file, kubeconfig.to_string()).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_drydock"))
-        .args(["serve", "--cluster"])
-        .env("KUBECONFIG", &file)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told.matches("/nowhere/token").count(), 1, "{told}");
-    assert_eq!(told.matches("No such file").count(), 1, "{told}");
 }
 
 /// Every event compiled the whole set once: 19 s of CPU for 2,000 policies.
@@ -330,8 +244,8 @@ async fn f6_many_policies_that_are_made_one_by_one_are_compiled_together() {
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
     server.ready().await;
-    let loaded = async || metric(&server, "drydock_policies{state=\"loaded\"} ");
-    let published = async || metric(&server, "drydock_policy_sets_total ");
+    let loaded = async || server.metric("drydock_policies{state=\"loaded\"} ");
+    let published = async || server.metric("drydock_policy_sets_total ");
     for number in 0..COUNT {
         write_policy(&admin, &format!("a-{number}"), alias("10.0.0.1")).await;
     }

@@ -3,11 +3,12 @@
 use crate::api_server::ApiServer;
 use crate::call;
 use crate::identity::Identity;
-use crate::serve::{Certificate, Drydock};
+use crate::serve::{Certificate, Drydock, PROGRAM};
 use drydock::core::crd;
 use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 
 /// The CRD, drydock's namespace and the roles of its ServiceAccount, with live addresses of the
 /// whole cluster.
@@ -71,9 +72,14 @@ fn drop_rules(schema: &mut Value) {
 
 /// A server with `--cluster` that acts as drydock's ServiceAccount, with further flags.
 pub(crate) fn in_cluster(api: &ApiServer, flags: &[&str]) -> Drydock {
+    in_cluster_by(PROGRAM.as_ref(), api, flags)
+}
+
+/// The same with another version of the program.
+pub(crate) fn in_cluster_by(program: &OsStr, api: &ApiServer, flags: &[&str]) -> Drydock {
     let kubeconfig = api.kubeconfig(Identity::Drydock);
     let flags = [&["--cluster"], flags].concat();
-    Drydock::start_with(&flags, |command| {
+    Drydock::start_by(&[program], &flags, |command| {
         command.env("KUBECONFIG", kubeconfig);
     })
 }

@@ -99,16 +99,6 @@ async fn is_held_up_by(server: &Drydock, name: &str) {
     .await;
 }
 
-fn metric(server: &Drydock, sample: &str) -> f64 {
-    let (_, text) = server.get("/metrics");
-    let value = text.lines().find_map(|line| line.strip_prefix(sample));
-    value
-        .unwrap_or_else(|| panic!("no {sample}in {text}"))
-        .trim()
-        .parse()
-        .unwrap()
-}
-
 #[tokio::test]
 async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() {
     let api = ApiServer::of_ones_own().await;
@@ -127,7 +117,7 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     let server = in_cluster_with(&api, &certificate);
     is_held_up_by(&server, "next").await;
     assert_eq!(
-        metric(&server, "drydock_policies{state=\"unreadable\"} "),
+        server.metric("drydock_policies{state=\"unreadable\"} "),
         1.0
     );
 
@@ -141,7 +131,7 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     let sentence = "drydock cannot read policy \\\"next\\\", which may concern this pod";
     assert!(refused.refusal().contains(sentence), "{refused:?}");
     let failed = "drydock_reviews_total{outcome=\"failed\",reason=\"policy-unreadable\"} ";
-    assert!(metric(&server, failed) >= 1.0);
+    assert!(server.metric(failed) >= 1.0);
     let stored = call::get(admin, &format!("{POLICIES}/next")).await.object();
     assert_eq!(stored["status"], accepted["status"], "it is left alone");
 
@@ -175,6 +165,56 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     assert_eq!(server.get("/readyz").0, 200);
     let late = in_cluster_with(&api, &certificate);
     is_held_up_by(&late, "other").await;
+}
+
+/// Two policies, of which the message names one at a time; what each way out of it does.
+#[tokio::test]
+async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
+    let api = ApiServer::of_ones_own().await;
+    install(&api).await;
+    let scope = api.scope("both").await;
+    let admin = &scope.admin;
+    install_definition(&api, admin, &definition_of_the_next_version()).await;
+    let aliases =
+        |name: &str| json!([{"ip": "10.0.0.1", "hostnames": [format!("{name}.lab.com")]}]);
+    for name in ["one", "two"] {
+        let spec = json!({"hostAliases": aliases(name), "future": "x"});
+        write_accepted(admin, name, &spec).await;
+    }
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    let unreadable = "drydock_policies{state=\"unreadable\"} ";
+    is_held_up_by(&server, "one").await;
+    assert_eq!(server.metric(unreadable), 2.0);
+    // An edit that this version can read.
+    let edited = policy("one", &json!({"hostAliases": aliases("one")}));
+    let path = format!("{POLICIES}/one");
+    call::apply(admin, &path, &edited).await.object();
+    is_held_up_by(&server, "two").await;
+    assert_eq!(server.metric(unreadable), 1.0);
+    // The definition of this version prunes the field.
+    install(&api).await;
+    server.ready().await;
+    assert_eq!(server.metric(unreadable), 0.0);
+    let job = std::fs::read_to_string(REVIEW).unwrap();
+    let answered = async || review(&server, &certificate, &job).await;
+    eventually("reviews are answered", PATIENCE, answered, |(status, _)| {
+        *status == 200
+    })
+    .await;
+    // What it has said of policies that it can read is its own.
+    for name in ["one", "two"] {
+        let stored = async || {
+            call::get(admin, &format!("{POLICIES}/{name}"))
+                .await
+                .object()
+        };
+        eventually("it is accepted", PATIENCE, stored, |stored| {
+            let condition = &stored["status"]["conditions"][0];
+            condition["status"] == "True" && condition["message"] != "by another version"
+        })
+        .await;
+    }
 }
 
 /// An upgrade that became stricter: stored objects are not validated again.
@@ -222,7 +262,7 @@ async fn f5_policies_of_174a963_are_read_under_both_definitions() {
         install_definition(&api, admin, definition).await;
         let server = in_cluster_with(&api, &certificate);
         server.ready().await;
-        let loaded = async || metric(&server, "drydock_policies{state=\"loaded\"} ");
+        let loaded = async || server.metric("drydock_policies{state=\"loaded\"} ");
         #[allow(clippy::cast_precision_loss, reason = "a few dozen")]
         eventually("all are in force", PATIENCE, loaded, |loaded| {
             *loaded == count as f64

@@ -1,0 +1,81 @@
+//! What the log and the job's author read where something is missing.
+
+use crate::api_server::{ApiServer, shared};
+use crate::identity::Identity;
+use crate::registration::Registration;
+use crate::serve::Certificate;
+use crate::setup::{in_cluster, in_cluster_with, install};
+use crate::wait::{PATIENCE, eventually};
+use serde_json::{Value, json};
+use std::process::Command;
+
+#[tokio::test]
+async fn a_kind_that_the_api_server_does_not_know_is_named_as_one_of_which_nothing_is_known() {
+    let api = ApiServer::of_ones_own().await;
+    // With the roles.
+    install(&api).await;
+    let delete = ["delete", "crd", "jobpodpolicies.drydock.dev"];
+    api.kubectl(&delete).printed();
+    let certificate = Certificate::new();
+    let server = in_cluster_with(&api, &certificate);
+    let sentence = "policies cannot be watched, nothing is known of them yet: \
+                    the API server does not know this kind of object";
+    let lines = async || server.lines_with(sentence).len();
+    eventually("it says so", PATIENCE, lines, |count| *count > 0).await;
+    let log = server.stderr();
+    assert!(!log.contains("404"), "{log}");
+    assert_eq!(server.lines_with("policies cannot be watched").len(), 1);
+    assert_eq!(server.lines_with("stays in force").len(), 0, "{log}");
+    let reason = "the policies have not been read yet\n".to_owned();
+    assert_eq!(server.get("/readyz"), (503, reason));
+    install(&api).await;
+    server.ready().await;
+    assert_eq!(server.lines_with("policies can be watched again").len(), 1);
+}
+
+/// The API server quotes its own error in the job log.
+#[tokio::test]
+async fn a_replica_without_a_certificate_refuses_connections_instead_of_handshakes() {
+    let api = shared().await;
+    install(api).await;
+    let scope = api.scope("no-certificate").await;
+    let other = format!("{}-other", scope.name);
+    // Its webhook configuration never comes.
+    let flags = ["--tls-name", "127.0.0.1", "--webhook-configuration", &other];
+    let secret = format!("{}-ca", scope.name);
+    let server = in_cluster(api, &[&flags[..], &["--ca-secret", &secret]].concat());
+    assert_eq!(server.get("/readyz").0, 503);
+    let certificate = Certificate::new();
+    let registration = Registration {
+        url: &server.url(),
+        authority: &certificate.authority,
+        failure_policy: Some("Fail"),
+    };
+    let refused = registration.refuses(&scope).await;
+    let refused = refused.refusal();
+    assert!(
+        refused.ends_with("connect: connection refused"),
+        "{refused}"
+    );
+    assert!(!refused.contains("access denied"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_missing_is_named_once() {
+    let api = ApiServer::of_ones_own().await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let text = std::fs::read_to_string(api.kubeconfig(Identity::Drydock)).unwrap();
+    let mut kubeconfig: Value = serde_json::from_str(&text).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"tokenFile": "/nowhere/token"});
+    let file = directory.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_drydock"))
+        .args(["serve", "--cluster"])
+        .env("KUBECONFIG", &file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.matches("/nowhere/token").count(), 1, "{told}");
+    assert_eq!(told.matches("No such file").count(), 1, "{told}");
+}
