@@ -138,7 +138,8 @@ impl Refusal {
             set(header::CONNECTION, "close");
         }
         if let Self::BodyEvicted(_) | Self::Evicted(_) | Self::NoSlot = self {
-            // The API server then tries again within the webhook's timeout (client-go, with_retry.go).
+            // The API server then tries again within the webhook's timeout (client-go,
+            // with_retry.go).
             set(header::RETRY_AFTER, "1");
         }
         response
