@@ -10,18 +10,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-/// A text is not a valid name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidName(&'static str);
-
-impl InvalidName {
-    /// Returns the reason, to follow `is "…",`.
-    pub(crate) fn reason(self) -> &'static str {
-        self.0
-    }
-}
-
 /// The maximum length of an RFC 1123 label.
 const MAX_LABEL: usize = 63;
 /// The maximum length of an RFC 1123 subdomain.
@@ -47,11 +35,12 @@ macro_rules! name {
         }
 
         impl FromStr for $name {
-            type Err = InvalidName;
+            /// The reason, to follow `is "…",`.
+            type Err = &'static str;
 
-            fn from_str(text: &str) -> Result<Self, InvalidName> {
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let is_valid: fn(&str) -> bool = $is_valid;
-                is_valid(text).then(|| Self(text.into())).ok_or(InvalidName($reason))
+                is_valid(text).then(|| Self(text.into())).ok_or($reason)
             }
         }
 

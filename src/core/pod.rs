@@ -13,6 +13,7 @@ mod volume;
 use crate::core::quote::{escape, quote};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
+use std::fmt;
 
 pub(crate) use bounds::check_variables;
 pub use bounds::{Dimension, OverBound};
@@ -239,6 +240,13 @@ pub struct ContainerId {
     pub list: ContainerList,
     /// The index in the list.
     pub index: usize,
+}
+
+/// As in a JSON Pointer: `containers/1`.
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.list.field(), self.index)
+    }
 }
 
 impl<'a> Pod<'a> {

@@ -245,10 +245,10 @@ impl<'a> Request<'a> {
             "" => Ok(None),
             name => match name.parse() {
                 Ok(name) => Ok(Some(name)),
-                Err(error) => Err(ReviewError::Invalid {
+                Err(why) => Err(ReviewError::Invalid {
                     field: "namespace",
                     value: quote(name).to_string(),
-                    why: error.reason(),
+                    why,
                 }),
             },
         }

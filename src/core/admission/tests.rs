@@ -136,7 +136,7 @@ fn f1_a_refusal_says_who_why_and_what_to_do() {
 #[case::ephemeral_containers("subResource", json!("ephemeralcontainers"))]
 #[case::another_resource("resource", json!({"group": "", "version": "v1", "resource": "services"}))]
 #[case::another_group("resource", json!({"group": "metrics.k8s.io", "version": "v1", "resource": "pods"}))]
-fn p1_only_the_creation_of_pods_is_looked_at(#[case] field: &str, #[case] value: Value) {
+fn p1_only_the_creation_of_pods_is_reviewed(#[case] field: &str, #[case] value: Value) {
     let mut request = request(&testing::pod(""));
     request["request"][field] = value;
     let (answer, response) = answer(ALIAS, Mode::Enforce, &request);
@@ -370,16 +370,19 @@ fn displacing(name: &str, dry_run: bool) -> Value {
 }
 
 #[test]
-fn t2_the_author_is_told_what_was_displaced() {
+fn t2_the_author_is_reported_what_was_displaced() {
     let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &displacing("runner-1", false));
-    let told = answer.record.author_notes.expect("something to tell");
+    let reported = answer.record.author_notes.expect("something to report");
     assert_eq!(
-        (told.namespace.as_str(), told.pod.as_str()),
+        (reported.namespace.as_str(), reported.pod.as_str()),
         ("ci", "runner-1")
     );
     assert!(
-        told.notes.iter().any(|note| note.contains("/certs/client")),
-        "{told:?}"
+        reported
+            .notes
+            .iter()
+            .any(|note| note.contains("/certs/client")),
+        "{reported:?}"
     );
 }
 

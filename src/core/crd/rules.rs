@@ -49,7 +49,7 @@ pub(super) fn complete(schema: &mut JSONSchemaProps) {
         at(dind, "clientCerts"),
         r#"!has(self.relocateTo) || self.onConflict == "Relocate""#,
         ".relocateTo",
-        Message::Text("is set, but only onConflict: Relocate uses it"),
+        "is set, but only onConflict: Relocate uses it",
     );
     volumes(at(dind, "volumes"));
     toleration(at(dind, "scheduling.tolerations[]"));
@@ -58,17 +58,17 @@ pub(super) fn complete(schema: &mut JSONSchemaProps) {
 fn selector(expression: &mut JSONSchemaProps) {
     let is_empty = "(!has(self.values) || self.values.size() == 0)";
     let needs_values = r#"self.operator in ["In", "NotIn"]"#;
-    refuse(
+    refuse_cel(
         expression,
         &format!("!({needs_values} && {is_empty})"),
         ".values",
-        Message::Cel(r#""is empty, but " + self.operator + " needs at least one value""#),
+        r#""is empty, but " + self.operator + " needs at least one value""#,
     );
-    refuse(
+    refuse_cel(
         expression,
         &format!("{needs_values} || {is_empty}"),
         ".values",
-        Message::Cel(r#""must be left out with " + self.operator"#),
+        r#""must be left out with " + self.operator"#,
     );
 }
 
@@ -78,16 +78,14 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
         "has more than {MAX_HOSTNAMES} hostnames in all; put the others into a second policy"
     );
     let within = format!("{count} <= {MAX_HOSTNAMES}");
-    refuse(aliases, &within, "", Message::Text(&too_many));
+    refuse(aliases, &within, "", &too_many);
     one_address_per_family(aliases, count);
     let alias = at(aliases, "[]");
-    refuse(
+    refuse_cel(
         alias,
         "has(self.ip) != has(self.from)",
         "",
-        Message::Cel(
-            r#"has(self.ip) ? "has both ip and from; keep one of them" : "has neither ip nor from; give it a fixed address or the object that has one""#,
-        ),
+        r#"has(self.ip) ? "has both ip and from; keep one of them" : "has neither ip nor from; give it a fixed address or the object that has one""#,
     );
     let no_ingress = "!has(self.from) || !has(self.from.ingress)";
     let hostnames = "(has(self.hostnames) && self.hostnames.size() > 0)";
@@ -110,13 +108,13 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
             "is set, but only an entry without hostnames uses it",
         ),
     ] {
-        refuse(alias, &rule, field, Message::Text(message));
+        refuse(alias, &rule, field, message);
     }
     refuse(
         at(alias, "from"),
         "[has(self.ingress), has(self.service), has(self.gateway)].exists_one(given, given)",
         "",
-        Message::Text("must have exactly one of ingress, service and gateway"),
+        "must have exactly one of ingress, service and gateway",
     );
 }
 
@@ -138,18 +136,18 @@ fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
     );
     let first = format!("{messages}.filter(found, found.size() > 0)[0][0]");
     let fallback = "give a hostname one address per family";
-    refuse(aliases, &rule, "", Message::CelOrText(&first, fallback));
+    add(aliases, &rule, "", Some(&first), Some(fallback));
 }
 
 fn volumes(volumes: &mut JSONSchemaProps) {
     let alone = "self.exists_one(other, other.mountPath == one.mountPath)";
-    refuse(
+    refuse_cel(
         volumes,
         &format!("self.all(one, {alone})"),
         "",
-        Message::Cel(&format!(
+        &format!(
             r#"self.map(one, !{alone}, "has two volumes at \"" + one.mountPath + "\"; a path holds one volume")[0]"#
-        )),
+        ),
     );
     let volume = at(volumes, "[]");
     one_source(volume);
@@ -160,7 +158,7 @@ fn volumes(volumes: &mut JSONSchemaProps) {
         ),
         r#""storage" in self"#,
         "",
-        Message::Text("lacks storage; set the size of the volume, as in storage: 10Gi"),
+        "lacks storage; set the size of the volume, as in storage: 10Gi",
     );
 }
 
@@ -171,36 +169,36 @@ fn one_source(volume: &mut JSONSchemaProps) {
     let names = VOLUME_SOURCES
         .map(|source| format!(r#"(has(self.{source}) ? " {source}," : "")"#))
         .join(" + ");
-    refuse(
+    refuse_cel(
         volume,
         &format!("[{}].exists_one(given, given)", given.join(", ")),
         "",
-        Message::Cel(&format!(
+        &format!(
             r#""(\"" + self.name + "\") has " + (!({}) ? "no source; give it exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs" : "more than one source:" + {names} + " of which only one may stay")"#,
             given.join(" || ")
-        )),
+        ),
     );
 }
 
 fn toleration(toleration: &mut JSONSchemaProps) {
     let exists = r#"has(self.operator) && self.operator == "Exists""#;
-    refuse(
+    refuse_cel(
         toleration,
         &format!("!({exists}) || !has(self.value) || self.value == ''"),
         ".value",
-        Message::Cel(r#""is \"" + self.value + "\", but must be left out with operator Exists""#),
+        r#""is \"" + self.value + "\", but must be left out with operator Exists""#,
     );
     refuse(
         toleration,
         &format!("({exists}) || has(self.key)"),
         ".key",
-        Message::Text("is missing, which matches every taint and needs operator: Exists"),
+        "is missing, which matches every taint and needs operator: Exists",
     );
     refuse(
         toleration,
         r#"!has(self.tolerationSeconds) || (has(self.effect) && self.effect == "NoExecute")"#,
         ".tolerationSeconds",
-        Message::Text("is set, but only effect NoExecute uses it"),
+        "is set, but only effect NoExecute uses it",
     );
 }
 
@@ -213,23 +211,25 @@ fn claim_metadata(metadata: &mut JSONSchemaProps) {
         Some("Labels and annotations of the claim. Example: {labels: {app: ci}}.".to_owned());
 }
 
-/// The message of a rule, to follow the field.
-#[derive(Clone, Copy)]
-enum Message<'a> {
-    Text(&'a str),
-    /// A CEL expression.
-    Cel(&'a str),
-    /// A CEL expression, and the text where its cost would exceed the limit.
-    CelOrText(&'a str, &'a str),
+/// Adds a rule with a fixed message. `field` is the field to blame, as in `.hostnames`; empty for
+/// the value itself.
+fn refuse(schema: &mut JSONSchemaProps, unless: &str, field: &str, message: &str) {
+    add(schema, unless, field, None, Some(message));
 }
 
-/// Adds a rule. `field` is the field to blame, as in `.hostnames`; empty for the value itself.
-fn refuse(schema: &mut JSONSchemaProps, unless: &str, field: &str, message: Message<'_>) {
-    let (expression, text) = match message {
-        Message::Text(text) => (None, Some(text)),
-        Message::Cel(expression) => (Some(expression), None),
-        Message::CelOrText(expression, text) => (Some(expression), Some(text)),
-    };
+/// Adds a rule whose message is a CEL expression.
+fn refuse_cel(schema: &mut JSONSchemaProps, unless: &str, field: &str, message: &str) {
+    add(schema, unless, field, Some(message), None);
+}
+
+/// Adds a rule. The message is the expression, or the text where its cost would exceed the limit.
+fn add(
+    schema: &mut JSONSchemaProps,
+    unless: &str,
+    field: &str,
+    expression: Option<&str>,
+    text: Option<&str>,
+) {
     let rule = ValidationRule {
         rule: unless.to_owned(),
         message: text.map(ToOwned::to_owned),

@@ -9,10 +9,14 @@
 
 use super::text::null_as_default;
 use super::volume::Projection;
-use super::{Container, HostAlias, Map, Pod, Text, Volume};
+use super::{
+    Container, HostAlias, Map, OwnerReference, Pod, Text, Toleration, Volume, VolumeDevice,
+    VolumeMount,
+};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Defines [`Dimension`] by its limits: the maximum, the unit, and the fields that are counted.
 macro_rules! dimensions {
@@ -93,14 +97,68 @@ impl OverBound {
     }
 }
 
-/// Reads a list with a limit on its elements and on the sums over lists in them.
-struct Counted<T, const PARTS: usize> {
-    dimension: Dimension,
-    parts: fn(&T) -> [usize; PARTS],
-    part_dimensions: [Dimension; PARTS],
+/// An element of a list. Lists in it may be limited over the whole list.
+pub(super) trait Element {
+    /// Adds the lengths of lists in it.
+    fn count<E: Error>(&self, _: &mut Sums) -> Result<(), E> {
+        Ok(())
+    }
 }
 
-impl<'de, T: Deserialize<'de>, const PARTS: usize> Visitor<'de> for Counted<T, PARTS> {
+/// Sums over the elements of a list.
+#[derive(Default)]
+pub(super) struct Sums([usize; Dimension::ALL.len()]);
+
+impl Sums {
+    fn add<E: Error>(&mut self, dimension: Dimension, count: usize) -> Result<(), E> {
+        let sum = self.0.get_mut(dimension as usize);
+        let sum = sum.expect("the sums of all dimensions");
+        *sum += count;
+        dimension.check(*sum)
+    }
+}
+
+impl Element for Text<'_> {}
+impl Element for VolumeMount<'_> {}
+impl Element for VolumeDevice<'_> {}
+impl Element for Toleration<'_> {}
+impl Element for OwnerReference {}
+
+impl Element for HostAlias<'_> {
+    fn count<E: Error>(&self, sums: &mut Sums) -> Result<(), E> {
+        sums.add(Dimension::Hostnames, len(&self.hostnames))
+    }
+}
+
+impl Element for Volume<'_> {
+    fn count<E: Error>(&self, sums: &mut Sums) -> Result<(), E> {
+        sums.add(Dimension::Items, self.item_count())
+    }
+}
+
+/// The limit of items applies to each projected source and to their sum.
+impl Element for Projection<'_> {
+    fn count<E: Error>(&self, sums: &mut Sums) -> Result<(), E> {
+        sums.add(Dimension::Items, self.item_count())
+    }
+}
+
+impl Element for Container<'_> {
+    fn count<E: Error>(&self, sums: &mut Sums) -> Result<(), E> {
+        sums.add(Dimension::Mounts, len(&self.volume_mounts))?;
+        sums.add(Dimension::Devices, len(&self.volume_devices))?;
+        sums.add(Dimension::Words, len(&self.command) + len(&self.args))
+    }
+}
+
+fn len<T>(list: &Option<Vec<T>>) -> usize {
+    list.as_ref().map_or(0, Vec::len)
+}
+
+/// Reads a list with a limit on its elements and on the sums over lists in them.
+struct Counted<T>(Dimension, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for Counted<T> {
     type Value = Option<Vec<T>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,46 +179,32 @@ impl<'de, T: Deserialize<'de>, const PARTS: usize> Visitor<'de> for Counted<T, P
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut elements = Vec::with_capacity(list.size_hint().unwrap_or(0).min(16));
-        let mut sums = [0; PARTS];
+        let mut sums = Sums::default();
         while let Some(element) = list.next_element::<T>()? {
-            for ((sum, part), dimension) in sums
-                .iter_mut()
-                .zip((self.parts)(&element))
-                .zip(self.part_dimensions)
-            {
-                *sum += part;
-                dimension.check(*sum)?;
-            }
+            element.count(&mut sums)?;
             elements.push(element);
-            self.dimension.check(elements.len())?;
+            self.0.check(elements.len())?;
         }
         Ok(Some(elements))
     }
 }
 
-/// Reads a list or null.
-pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-    dimension: Dimension,
-) -> Result<Option<Vec<T>>, D::Error> {
-    deserializer.deserialize_option(Counted {
-        dimension,
-        parts: |_| [],
-        part_dimensions: [],
-    })
-}
-
 macro_rules! lists {
     ($($name:ident: $dimension:ident,)*) => {
-        $(pub(super) fn $name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        $(pub(super) fn $name<'de, D: Deserializer<'de>, T: Deserialize<'de> + Element>(
             deserializer: D,
         ) -> Result<Option<Vec<T>>, D::Error> {
-            list(deserializer, Dimension::$dimension)
+            deserializer.deserialize_option(Counted(Dimension::$dimension, PhantomData))
         })*
     };
 }
 
+// A list or null.
 lists! {
+    containers: Containers,
+    volumes: Volumes,
+    host_aliases: HostAliases,
+    projections: Items,
     mounts: Mounts,
     devices: Devices,
     words: Words,
@@ -170,75 +214,16 @@ lists! {
     owners: Owners,
 }
 
-pub(super) fn host_aliases<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<HostAlias<'a>>>, D::Error> {
-    deserializer.deserialize_option(Counted {
-        dimension: Dimension::HostAliases,
-        parts: |alias: &HostAlias<'a>| [alias.hostnames.as_ref().map_or(0, Vec::len)],
-        part_dimensions: [Dimension::Hostnames],
-    })
-}
-
-/// Reads the sources of a projected volume. The limit of items applies to each and to the sum.
-pub(super) fn projections<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<Projection<'a>>>, D::Error> {
-    deserializer.deserialize_option(Counted {
-        dimension: Dimension::Items,
-        parts: |projection: &Projection<'a>| [projection.item_count()],
-        part_dimensions: [Dimension::Items],
-    })
-}
-
-pub(super) fn volumes<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<Volume<'a>>>, D::Error> {
-    deserializer.deserialize_option(Counted {
-        dimension: Dimension::Volumes,
-        parts: |volume: &Volume<'a>| [volume.item_count()],
-        part_dimensions: [Dimension::Items],
-    })
-}
-
-/// The sums over the containers of both lists.
-const PARTS_OF_CONTAINERS: [Dimension; 3] =
-    [Dimension::Mounts, Dimension::Devices, Dimension::Words];
-
-fn parts_of_container(container: &Container<'_>) -> [usize; 3] {
-    let words = |words: &Option<Vec<Text<'_>>>| words.as_ref().map_or(0, Vec::len);
-    [
-        container.mounts().len(),
-        container.volume_devices.as_ref().map_or(0, Vec::len),
-        words(&container.command) + words(&container.args),
-    ]
-}
-
-pub(super) fn containers<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<Container<'a>>>, D::Error> {
-    deserializer.deserialize_option(Counted {
-        dimension: Dimension::Containers,
-        parts: parts_of_container,
-        part_dimensions: PARTS_OF_CONTAINERS,
-    })
-}
-
 /// Checks the sums over `containers` and `initContainers`, each of which is within the limits.
 pub(super) fn check_sums<E: Error>(pod: &Pod<'_>) -> Result<(), E> {
     // A single list was checked while it was read.
     if pod.spec.init_containers.is_none() || pod.spec.containers.is_none() {
         return Ok(());
     }
-    Dimension::Containers.check(pod.containers().count())?;
-    let mut sums = [0; PARTS_OF_CONTAINERS.len()];
+    let mut sums = Sums::default();
     for (_, container) in pod.containers() {
-        for (sum, part) in sums.iter_mut().zip(parts_of_container(container)) {
-            *sum += part;
-        }
-    }
-    for (sum, dimension) in sums.into_iter().zip(PARTS_OF_CONTAINERS) {
-        dimension.check(sum)?;
+        sums.add(Dimension::Containers, 1)?;
+        container.count(&mut sums)?;
     }
     Ok(())
 }

@@ -87,6 +87,8 @@ struct Item<'a> {
     path: Option<Text<'a>>,
 }
 
+impl bounds::Element for Item<'_> {}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub(super) struct Projection<'a> {
@@ -125,12 +127,6 @@ impl<'a> Volume<'a> {
             sources: 1,
             source: SourceDetails::deserialize(source).unwrap_or_default(),
         }
-    }
-
-    /// Returns the field to remove when the volume becomes an emptyDir, if there is one.
-    #[must_use]
-    pub fn foreign_source(&self) -> Option<Text<'a>> {
-        (self.sources > 0 && &*self.kind != "emptyDir").then(|| self.kind.clone())
     }
 
     /// Whether it is an emptyDir, whatever its medium.

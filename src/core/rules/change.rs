@@ -76,10 +76,9 @@ enum Action<'a> {
         => "remove-host-alias", "H2",
         ("removed the hostAliases entry {ip} ({}), which is not the policy's address",
           list(dropped, ", "));
-    /// Replaces the source of a volume by a memory-backed emptyDir. `removed_source` is the field
-    /// of the source, unless that is an emptyDir too.
+    /// Replaces the source of a volume, in the field `was`, by a memory-backed emptyDir.
     SwapVolume(
-        index: usize, name: Text<'a>, was: Text<'a>, removed_source: Option<Text<'a>>,
+        index: usize, name: Text<'a>, was: Text<'a>,
         directory: Text<'a>, certs: &'a ClientCerts
     ) => "swap-volume", "D7",
         ("replaced the {was} of volume \"{name}\" by a memory-backed emptyDir of {}, so that dind can \

@@ -6,7 +6,7 @@
 //! `test`.
 
 use super::change::{Action, Change};
-use crate::core::pod::{ContainerId, Pod};
+use crate::core::pod::Pod;
 use crate::core::policy::VolumeSource;
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
@@ -96,10 +96,10 @@ impl PatchWriter {
             Action::RemoveHostAlias(entry, ..) => {
                 self.remove(format_args!("{HOST_ALIASES}/{entry}"));
             }
-            Action::SwapVolume(index, _, _, removed_source, _, certs) => {
+            Action::SwapVolume(index, _, was, _, certs) => {
                 // The volume itself stays: a field of a newer Kubernetes survives.
-                if let Some(field) = removed_source {
-                    self.remove(format_args!("{VOLUMES}/{index}/{}", pointer(field)));
+                if &**was != "emptyDir" {
+                    self.remove(format_args!("{VOLUMES}/{index}/{}", pointer(was)));
                 }
                 let path = format_args!("{VOLUMES}/{index}/emptyDir");
                 self.write("add", path, &certs.volume.json);
@@ -108,7 +108,8 @@ impl PatchWriter {
                 self.append(VOLUMES, is_missing, &NewVolume { name, source });
             }
             Action::PointMount(mount, was, volume, dropped, sub_path) => {
-                let path = format!("{}/{}", mounts(mount.container), mount.index);
+                let (container, index) = (mount.container, mount.index);
+                let path = format!("/spec/{container}/volumeMounts/{index}");
                 if was != volume {
                     self.write("replace", format_args!("{path}/name"), volume);
                 }
@@ -120,11 +121,12 @@ impl PatchWriter {
                 }
             }
             Action::RemoveMount(mount, ..) => {
-                let mounts = mounts(mount.container);
-                self.remove(format_args!("{mounts}/{}", mount.index));
+                let (container, index) = (mount.container, mount.index);
+                self.remove(format_args!("/spec/{container}/volumeMounts/{index}"));
             }
             Action::AddMount(container, _, mount, ..) => {
-                self.append(mounts(*container), is_missing, mount);
+                let list = format_args!("/spec/{container}/volumeMounts");
+                self.append(list, is_missing, mount);
             }
             Action::AddNodeSelector(key, value) => {
                 self.member("/spec/nodeSelector", is_missing, key, value);
@@ -191,11 +193,6 @@ impl Serialize for NewVolume<'_> {
         volume.serialize_entry(self.source.field, &self.source.json)?;
         volume.end()
     }
-}
-
-fn mounts(container: ContainerId) -> String {
-    let ContainerId { list, index } = container;
-    format!("/spec/{}/{index}/volumeMounts", list.field())
 }
 
 /// Escapes a key for a JSON Pointer (RFC 6901 §3) in a JSON string.

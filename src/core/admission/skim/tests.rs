@@ -249,7 +249,7 @@ fn mangled_reviews_are_skimmed_as_serde_json_reads_them() {
 
 /// F1, F2, A2, A3: an answer or a named error; and what is patched needs no other patch.
 #[test]
-fn mangled_reviews_are_answered_or_told_why_not() {
+fn mangled_reviews_are_answered_or_reported_why_not() {
     let setup = Setup {
         policies: &[
             ("certs", CERTS_ONLY),

@@ -35,7 +35,7 @@ fn review_of(pod: &Value) -> Value {
     })
 }
 
-/// Pods whose every text is hostile, in the shapes that the rules tell apart.
+/// Pods whose every text is hostile, in the shapes that the rules distinguish.
 fn pods() -> Vec<Value> {
     let at = |path: &str| -> Vec<Value> {
         let mount = |number| json!({"name": hostile(number), "mountPath": path});
@@ -190,7 +190,11 @@ fn assert_answer_is_harmless(answer: &Answer) {
     for text in [&record.notes, &record.policies] {
         assert_harmless(text, 4200);
     }
-    for note in record.author_notes.iter().flat_map(|told| &told.notes) {
+    for note in record
+        .author_notes
+        .iter()
+        .flat_map(|reported| &reported.notes)
+    {
         assert_harmless(note, 1100);
     }
     let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -301,11 +305,11 @@ fn f6_notes_have_an_end() {
         "{}",
         answer.record.notes
     );
-    let told = answer.record.author_notes.expect("something to tell");
-    assert_eq!(told.notes.len(), 8);
+    let reported = answer.record.author_notes.expect("something to report");
+    assert_eq!(reported.notes.len(), 8);
     assert!(
-        told.notes[7].ends_with("more notes on this pod"),
-        "{told:?}"
+        reported.notes[7].ends_with("more notes on this pod"),
+        "{reported:?}"
     );
 }
 

@@ -70,6 +70,6 @@ fn f7_only_the_namespace_of_the_request_counts_for_events() {
     let mut request = displacing("runner-1", false);
     request["request"]["object"]["metadata"]["namespace"] = json!("victim");
     let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &request);
-    let told = answer.record.author_notes.expect("something to tell");
-    assert_eq!(told.namespace.as_str(), "ci");
+    let reported = answer.record.author_notes.expect("something to report");
+    assert_eq!(reported.namespace.as_str(), "ci");
 }

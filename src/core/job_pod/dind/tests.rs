@@ -80,7 +80,7 @@ fn d1_a_listed_image_counts_whatever_its_command_but_not_in_build_or_helper() {
 #[case("docker:20.10.24")]
 #[case("docker@sha256:0123")]
 #[case("docker:28-cli")]
-fn d1_an_image_that_does_not_say_is_told_and_left_alone(#[case] image: &str) {
+fn d1_an_undecided_image_is_reported_and_left_alone(#[case] image: &str) {
     let judged = judge(
         CERTS_ONLY,
         &format!("containers: [{{name: build}}, {{name: svc-0, image: '{image}'}}]"),

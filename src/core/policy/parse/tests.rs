@@ -300,7 +300,7 @@ fn an_error_names_field_and_value(#[case] spec: &str, #[case] field: &str, #[cas
 }
 
 #[test]
-fn every_error_of_a_policy_is_told_at_once() {
+fn every_error_of_a_policy_is_reported_at_once() {
     let problems = problems(
         "{priority: high, extra: 1, mode: Audit,
           hostAliases: [{ip: 10.0.0, hostnames: [A]}, {ip: 10.0.0.1}],
@@ -321,7 +321,7 @@ fn every_error_of_a_policy_is_told_at_once() {
 }
 
 #[test]
-fn what_the_schema_sees_and_what_it_cannot_see_is_told_at_once() {
+fn errors_of_the_schema_and_of_parsing_are_reported_at_once() {
     let problems = problems(
         "{hostAliases: [{ip: 10.0.0, hostnames: [A]}, {ip: 10.0.0.1}],
           dind: {images: [''], clientCerts: {sizeLimit: much}, volumes: [{name: V, mountPath: v, emptyDir: {}}]}}",

@@ -81,7 +81,7 @@ fn m1_selectors_narrow_a_policy(#[case] policy: &str, #[case] matches: bool) {
 
 /// The index that finds candidates gives what a look at each policy gives.
 #[test]
-fn m1_policies_are_found_as_if_each_were_looked_at() {
+fn m1_the_index_finds_the_same_policies_as_a_scan() {
     let selectors = [
         "",
         "podSelector: {matchLabels: {team: a}}",
@@ -151,8 +151,8 @@ fn m1_policies_are_found_as_if_each_were_looked_at() {
         };
         assert_eq!(found(&matching.enforce.policies), by(Some(true)));
         assert_eq!(found(&matching.undecided), by(None));
-        let told = matching.enforce.policies.len() + matching.undecided.len();
-        assert_eq!(matching.others().count(), selectors.len() - told);
+        let reported = matching.enforce.policies.len() + matching.undecided.len();
+        assert_eq!(matching.others().count(), selectors.len() - reported);
         matched += matching.enforce.policies.len();
     }
     assert!(matched > 50, "{matched}");
@@ -318,7 +318,7 @@ fn m3_certificates_come_whole_from_the_first_policy_with_dind() {
 }
 
 #[test]
-fn m4_every_loser_is_told() {
+fn m4_every_overridden_request_is_reported() {
     let policies = &[
         ("low", LOW),
         ("high", HIGH),
@@ -352,7 +352,7 @@ fn m4_every_loser_is_told() {
     assert_eq!(overrides.len(), 5);
     let set = setup.policy_set();
     let all: Vec<String> = set.overrides().iter().map(ToString::to_string).collect();
-    assert_eq!(all, overrides, "check tells the same");
+    assert_eq!(all, overrides, "check reports the same");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const PRIVILEGED: &str = "securityContext: {privileged: true}";
 #[case::not_said("")]
 #[case::not("securityContext: {privileged: false}")]
 #[case::null("securityContext: null")]
-fn r2_dind_without_privileges_is_told(#[case] fields: &str) {
+fn r2_dind_without_privileges_is_reported(#[case] fields: &str) {
     let judged = judge_fields(HOST, fields);
     assert!(judged.tells_author("R2", "\"docker\" is not privileged"));
     assert!(judge_fields(HOST, PRIVILEGED).told("R2").is_empty());
@@ -33,7 +33,7 @@ fn r2_dind_without_privileges_is_told(#[case] fields: &str) {
 #[rstest]
 #[case("/var/run/docker.sock")]
 #[case("/run/user/1000//docker.sock/")]
-fn r2_the_nodes_docker_socket_is_told_also_without_dind(#[case] path: &str) {
+fn r2_the_nodes_docker_socket_is_reported_also_without_dind(#[case] path: &str) {
     let judged = judge(
         CERTS_ONLY,
         &format!(
@@ -65,7 +65,7 @@ const TLS_OFF: &str = "{name: DOCKER_TLS_CERTDIR}";
 #[case::plain_port_with_tls_and_slash("tcp://docker:2375/", "{name: A}", "docker:2376")]
 #[case::tls_port_without_tls("tcp://localhost:2376", TLS_OFF, "localhost:2375")]
 #[case::of_another_alias("tcp://my-dind:2375", "{name: A}", "my-dind:2376")]
-fn r2_a_docker_host_that_cannot_match_is_told(
+fn r2_a_docker_host_that_cannot_match_is_reported(
     #[case] host: &str,
     #[case] tls: &str,
     #[case] right: &str,
@@ -102,8 +102,8 @@ fn r2_a_docker_host_that_may_match_is_not(
         &format!("env: [{{name: DOCKER_HOST, value: '{host}'}}]"),
         &format!("env: [{tls}], {PRIVILEGED}{docker}"),
     );
-    let told = judged.told("R2");
-    assert!(told.is_empty(), "{told:?}");
+    let reported = judged.told("R2");
+    assert!(reported.is_empty(), "{reported:?}");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn r2_without_dind_a_docker_host_is_not_judged() {
 )]
 #[case::the_version("image: docker:19.03-dind", "", Some("2376"))]
 #[case::the_newest_of_its_line("image: docker:19-dind", "", Some("2376"))]
-fn r2_a_default_that_is_not_known_is_told_to_the_team_only(
+fn r2_a_default_that_is_not_known_is_reported_to_the_team_only(
     #[case] image: &str,
     #[case] variable: &str,
     #[case] right: Option<&str>,
@@ -183,7 +183,7 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: 'tcp://docker:{por
 #[rstest]
 #[case::docker("tcp://docker:2376", "`alias: docker`")]
 #[case::another_name("tcp://s3cr3t:2376", "`alias`")]
-fn r2_a_docker_host_that_is_no_alias_is_told(#[case] host: &str, #[case] advice: &str) {
+fn r2_a_docker_host_that_is_no_alias_is_reported(#[case] host: &str, #[case] advice: &str) {
     let judged = judge(
         CERTS_ONLY,
         &format!(
@@ -197,7 +197,7 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{n
 
 /// A pod without any alias may resolve names in a way that is not seen here.
 #[test]
-fn r2_a_docker_host_beside_no_alias_at_all_is_told_to_the_team() {
+fn r2_a_docker_host_beside_no_alias_at_all_is_reported_to_the_team() {
     let judged = judge(
         CERTS_ONLY,
         &format!(
@@ -212,10 +212,13 @@ fn r2_a_docker_host_beside_no_alias_at_all_is_told_to_the_team() {
 #[case::empty("env: [{name: DOCKER_HOST}]", true)]
 #[case::its_socket("volumeMounts: [{name: run, mountPath: /var/run}]", false)]
 #[case::the_socket_itself("volumeMounts: [{name: run, mountPath: /run/docker.sock}]", false)]
-fn r2_a_client_without_docker_host_is_told_to_the_team(#[case] build: &str, #[case] told: bool) {
+fn r2_a_client_without_docker_host_is_reported_to_the_team(
+    #[case] build: &str,
+    #[case] reported: bool,
+) {
     let judged = judge_fields(build, PRIVILEGED);
-    assert_eq!(judged.tells_team("R2", "has no DOCKER_HOST"), told);
-    assert_eq!(judged.told("R2").len(), usize::from(told));
+    assert_eq!(judged.tells_team("R2", "has no DOCKER_HOST"), reported);
+    assert_eq!(judged.told("R2").len(), usize::from(reported));
 }
 
 #[rstest]
@@ -224,7 +227,7 @@ fn r2_a_client_without_docker_host_is_told_to_the_team(#[case] build: &str, #[ca
 #[case("nvidia", true)]
 fn r2_a_runtime_that_is_made_for_dind_needs_no_privileges(
     #[case] runtime: &str,
-    #[case] told: bool,
+    #[case] reported: bool,
 ) {
     let judged = judge(
         CERTS_ONLY,
@@ -234,13 +237,13 @@ hostAliases: [{{ip: 127.0.0.1, hostnames: [docker]}}]
 containers: [{{name: build, {HOST}}}, {{name: docker, image: docker:28-dind}}]"
         ),
     );
-    assert_eq!(judged.told("R2").len(), usize::from(told));
+    assert_eq!(judged.told("R2").len(), usize::from(reported));
 }
 
 const OWN_HOSTS: &str = "volumeMounts: [{name: hosts, mountPath: /etc//hosts}]";
 
 #[test]
-fn r2_a_volume_at_etc_hosts_is_told_where_a_hostname_is_needed() {
+fn r2_a_volume_at_etc_hosts_is_reported_where_a_hostname_is_needed() {
     let pod = format!(
         "volumes: [{{name: hosts, hostPath: {{path: /etc/hosts}}}}]
 containers: [{{name: build, {OWN_HOSTS}}}, {{name: helper}}, {{name: db, {OWN_HOSTS}}}]"
@@ -253,10 +256,10 @@ containers: [{{name: build, {OWN_HOSTS}}}, {{name: helper}}, {{name: db, {OWN_HO
 #[rstest]
 #[case::an_alias("tcp://docker:2376", true)]
 #[case::loopback("tcp://127.0.0.1:2376", false)]
-fn r2_a_volume_at_etc_hosts_hides_the_alias_of_dind(#[case] host: &str, #[case] told: bool) {
+fn r2_a_volume_at_etc_hosts_hides_the_alias_of_dind(#[case] host: &str, #[case] reported: bool) {
     let judged = judge_fields(
         &format!("env: [{{name: DOCKER_HOST, value: '{host}'}}], {OWN_HOSTS}"),
         PRIVILEGED,
     );
-    assert_eq!(judged.told("R2").len(), usize::from(told));
+    assert_eq!(judged.told("R2").len(), usize::from(reported));
 }

@@ -9,7 +9,7 @@ use crate::core::mount_path;
 use crate::core::pod::{ContainerId, Pod, Text, Volume, VolumeMount};
 use crate::core::policy::Policy;
 use crate::core::rules::finding::FindingKind;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// A directory to which dind writes the client's certificates.
 pub(super) struct Directory {
@@ -37,15 +37,14 @@ pub(super) fn find<'a>(
 ) -> Vec<Directory> {
     let build = planner.pod.build().map(|(id, _)| id);
     let mut directories: Vec<Directory> = Vec::new();
-    let mut indices: HashMap<Text<'static>, usize> = HashMap::new();
     let mut direct = HashSet::new();
     for dind in dinds {
         let container = dind.name.clone();
         let kind = match &dind.tls {
             DaemonTls::Generated(certdir) => {
                 let path = dind::client_directory(certdir);
-                let index = *indices.entry(path.clone()).or_insert(directories.len());
-                match directories.get_mut(index) {
+                let mut known = directories.iter_mut();
+                match known.find(|directory| directory.path == path) {
                     Some(directory) => {
                         directory.dinds.push(dind.id);
                         directory.falls_back_to_plaintext &= dind.falls_back_to_plaintext;

@@ -3,7 +3,7 @@
 use super::Repair;
 use super::directory::Directory;
 use super::mounts::{DirectoryMount, VolumeUses};
-use crate::core::pod::{Pod, Text, Volume, VolumeMount};
+use crate::core::pod::{Pod, Text, VolumeMount};
 use crate::core::policy::{ClientCerts, OnConflict};
 use crate::core::rules::change::{Action, NewMount};
 use std::collections::HashMap;
@@ -88,7 +88,6 @@ impl<'a> Repair<'_, '_, 'a> {
                     index,
                     name.clone(),
                     volume.map(|volume| volume.kind.clone()).unwrap_or_default(),
-                    volume.and_then(Volume::foreign_source),
                     directory.path.clone(),
                     certs,
                 );

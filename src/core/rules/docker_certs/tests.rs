@@ -72,7 +72,7 @@ fn d2_without_tls_the_directory_is_left_alone(#[case] env: &str) {
     "env: [{name: BASE, value: /tls}, {name: DOCKER_TLS_CERTDIR, value: $(BASE)/certs}]"
 )]
 #[case::relative("env: [{name: DOCKER_TLS_CERTDIR, value: certs}]")]
-fn d2_a_directory_that_cannot_be_known_is_left_alone_and_told(#[case] env: &str) {
+fn d2_a_directory_that_cannot_be_known_is_left_alone_and_reported(#[case] env: &str) {
     let judged = judge(CERTS_ONLY, &dind_with_secret(env));
     judged.assert_unchanged();
     assert!(judged.tells_author("D2", "\"docker\""));
@@ -103,7 +103,7 @@ fn d2_each_directory_of_several_dinds_is_treated_by_itself() {
 }
 
 #[test]
-fn d2_two_dinds_with_one_directory_are_told() {
+fn d2_two_dinds_with_one_directory_are_reported() {
     let judged = judge(
         CERTS_ONLY,
         "containers: [{name: build}, {name: one, image: docker:dind}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/}]}]",
@@ -192,7 +192,7 @@ fn d3_a_memory_volume_of_one_is_given_to_the_other(#[case] build: &str, #[case] 
 }
 
 #[test]
-fn d8_replace_is_the_default_and_the_author_is_told_what_it_displaced() {
+fn d8_replace_is_the_default_and_the_author_is_reported_what_it_displaced() {
     let judged = judge(CERTS_ONLY, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.outcome, Outcome::Mutated);
     assert!(judged.tells_author(
@@ -331,12 +331,12 @@ containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: dock
 
 /// The mount is in the way of both directories, and is reported once.
 #[test]
-fn a4_a_mount_that_is_left_invalid_is_told_once() {
+fn a4_a_mount_that_is_left_invalid_is_reported_once() {
     let judged = judge(
         CERTS_ONLY,
         "volumes: [{name: s, hostPath: {path: /s}}]
 containers: [{name: build, volumeMounts: [{name: gone, mountPath: /certs, readOnly: true}]}, {name: one, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/one}]}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/two}]}]",
     );
-    let told = judged.notes.iter().filter(|(rule, ..)| *rule == "A4");
-    assert_eq!(told.count(), 1, "{:?}", judged.notes);
+    let reported = judged.notes.iter().filter(|(rule, ..)| *rule == "A4");
+    assert_eq!(reported.count(), 1, "{:?}", judged.notes);
 }

@@ -202,7 +202,7 @@ fn v3_rootless_and_rootful_daemons_do_not_share_either() {
 }
 
 #[test]
-fn v3_sharing_that_the_pod_brings_stays_and_is_told() {
+fn v3_sharing_that_the_pod_brings_stays_and_is_reported() {
     let mine = "volumeMounts: [{name: mine, mountPath: /var/lib/docker}]";
     let judged = judge_volumes(STORAGE, &two_dinds(mine, mine));
     judged.assert_unchanged();

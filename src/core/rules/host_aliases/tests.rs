@@ -142,7 +142,7 @@ fn h2_right_occurrences_stay_duplicates_included() {
 }
 
 #[test]
-fn h2_an_address_that_nobody_can_parse_is_not_the_policys() {
+fn h2_an_invalid_address_is_not_the_policys() {
     let judged = judge(
         GITLAB,
         "hostAliases: [{ip: gateway, hostnames: [gitlab.mylab.com, nexus]}, {hostnames: [gitlab.mylab.com]}]",
@@ -311,7 +311,7 @@ fn h7_a_live_address_is_used_the_first_of_each_family() {
 #[rstest]
 #[case::unknown(&[])]
 #[case::without_addresses(&[("ingress/cicd/gitlab", &[] as &[&str])])]
-fn h7_without_a_live_address_the_pod_is_left_alone_and_it_is_told(
+fn h7_without_a_live_address_the_pod_is_left_alone_and_it_is_reported(
     #[case] live: &[(&str, &[&str])],
 ) {
     let judged = Setup {

@@ -105,7 +105,7 @@ fn r1_a_configuration_directory_of_the_pod_stays(#[case] path: &str) {
 #[case::above("/etc/docker/certs.d")]
 #[case::further_above("/etc//docker")]
 #[case::below("/etc/docker/certs.d/registry.mylab.com:5000/ca.crt")]
-fn r1_something_mounted_in_the_way_stays_and_is_told(#[case] path: &str) {
+fn r1_something_mounted_in_the_way_stays_and_is_reported(#[case] path: &str) {
     let mount = format!("{{name: mine, mountPath: '{path}'}}");
     let judged = judge_cas(CA, &dind("docker:dind", &mount));
     judged.assert_unchanged();

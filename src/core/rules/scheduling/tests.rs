@@ -37,7 +37,7 @@ fn s1_the_pods_other_node_labels_stay() {
 #[rstest]
 #[case("gpu")]
 #[case("''")]
-fn s1_a_different_value_stays_and_is_told(#[case] value: &str) {
+fn s1_a_different_value_stays_and_is_reported(#[case] value: &str) {
     let pod = format!("nodeSelector: {{role: {value}}}");
     let judged = judge_scheduling("nodeSelector: {role: ci}", &pod);
     assert_eq!(

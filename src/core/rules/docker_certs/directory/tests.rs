@@ -100,9 +100,9 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}], volum
     );
     assert_eq!(judged.patch.is_null(), stays);
     // A missing alias is reported to the author, a remote daemon to the team.
-    let is_told = judged.tells_team("D3", "is unchanged")
+    let is_reported = judged.tells_team("D3", "is unchanged")
         || judged.tells_author("R2", "no service of the job");
-    assert_eq!(is_told, stays);
+    assert_eq!(is_reported, stays);
 }
 
 /// The client needs no certificates, so `build` gets no mount; dind must still be able to write.
