@@ -147,12 +147,12 @@ impl Installation<'_> {
         )
     }
 
-    /// Returns the `caBundle` by which the API server trusts the webhook that changes pods.
+    /// Returns the first `caBundle` that is not empty.
     #[must_use]
-    pub fn bundle(&self) -> String {
-        let mut webhooks = self.webhooks.iter();
-        let first = webhooks.find(|webhook| mode_of(webhook) == NamespaceMode::Enforce);
-        first.map_or_else(String::new, |webhook| super::installed::bundle(webhook))
+    pub fn bundle(&self) -> Option<String> {
+        let webhooks = self.webhooks.iter();
+        let mut bundles = webhooks.map(|webhook| super::installed::bundle(webhook));
+        bundles.find(|bundle| !bundle.trim().is_empty())
     }
 
     /// Returns the Service that it names; nothing where it names a URL.

@@ -59,11 +59,11 @@ fn config_maps(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> V
             let place = format!("{} in namespace {}", authority.config_map, namespace.name);
             match view.facts.config_maps.get(&key) {
                 Some(Ok(None)) => {
-                    let what = format!("ConfigMap {place}, for {}", authority.host);
+                    let what = format!("there is no ConfigMap {place}, for {}", authority.host);
                     missing.push((what, namespace.name));
                 }
                 Some(Ok(Some(keys))) if !keys.contains(&authority.key) => {
-                    let what = format!("key {} of ConfigMap {place}", authority.key);
+                    let what = format!("there is no key {} of ConfigMap {place}", authority.key);
                     missing.push((what, namespace.name));
                 }
                 Some(Err(error)) => unread = unread.or(Some(error)),
@@ -77,7 +77,10 @@ fn config_maps(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> V
         [] => None,
         [(what, place)] => Some(finding::registry_ca_missing(&policy.name, what, place)),
         [(_, place), ..] => {
-            let what = format!("ConfigMap or key for {} of registryCAs", missing.len());
+            let what = format!(
+                "{} ConfigMaps or keys of registryCAs are missing",
+                missing.len()
+            );
             let check = finding::registry_ca_missing(&policy.name, what, place);
             let details = missing.iter().take(MOST_DETAILS);
             Some(check.details(details.map(|(what, _)| what.clone())))

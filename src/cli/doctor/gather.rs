@@ -176,7 +176,8 @@ pub(super) async fn versions(reader: &Reader) -> Read<BTreeSet<String>> {
 async fn replicas(reader: &Reader, installation: Option<&Installation<'_>>) -> Option<Replicas> {
     let installation = installation?;
     let service = installation.service()?;
-    Some(replicas::read(reader, &service, &installation.bundle()).await)
+    let bundle = installation.bundle();
+    Some(replicas::read(reader, &service, bundle.as_deref()).await)
 }
 
 async fn config_maps(

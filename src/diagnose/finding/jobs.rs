@@ -100,7 +100,7 @@ findings! {
         "kubectl get jobpodpolicy {policy} -o jsonpath='{{.spec.namespaceSelector}}'",
         "kubectl get namespaces --show-labels";
     registry_ca_missing(policy, missing, namespace) = "registry-ca-missing" Warning,
-        "{policy}: there is no {missing}",
+        "{policy}: {missing}",
         "Jobs start, but their dind does not trust that registry: \"x509: certificate signed by unknown authority\".",
         "kubectl -n {namespace} create configmap NAME --from-file=ca.crt";
     claim_missing(policy, claim, namespace) = "claim-missing" Error,
