@@ -534,7 +534,7 @@ async fn f5_an_authority_that_a_restored_etcd_does_not_know_is_trusted_again() {
     let patched = secrets.patch(CA_SECRET, &params, &Patch::Merge(data)).await;
     patched.unwrap();
     let authority = async || replica.issued().unwrap().authority;
-    let is_later = |name: &String| name == later.certificate().name();
+    let is_later = |now: &Authority| now.certificate() == later.certificate();
     eventually(
         "it serves of the later one",
         2 * PATIENCE,
@@ -559,7 +559,7 @@ async fn f5_an_authority_that_a_restored_etcd_does_not_know_is_trusted_again() {
         "it serves of the first one",
         2 * PATIENCE,
         authority,
-        |name| *name == first,
+        |now| *now == first,
     )
     .await;
     handshakes.all_were_good(10).await;

@@ -148,7 +148,7 @@ async fn f5_a_certificate_that_has_ended_by_the_api_servers_clock_is_withdrawn_u
     let ahead = Arc::new(AtomicI64::new(0));
     let short = lifetimes(3600.0, 12.0, 1.5);
     let replica = Replica::start_at(&api, "drydock-a", short, clock(ahead.clone())).await;
-    let expires = replica.ready().await.leaf.expires;
+    let expires = replica.ready().await.expires;
     ahead.store(2 * YEAR, Ordering::Relaxed);
     let before = (secret(&admin).await, bundles(&admin).await);
     let served = async || replica.issued();
