@@ -80,6 +80,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         }
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write_vectored(cx, bytes) {
+            Poll::Pending => self.poll_deadline(cx).map_ok(|()| 0),
+            ready => ready,
+        }
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             // TLS takes bytes that the socket does not.
@@ -96,5 +107,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
             Poll::Pending => self.poll_deadline(cx),
             ready => ready,
         }
+    }
+
+    /// Without vectored writes the HTTP library buffers the responses of pipelined requests without
+    /// a bound, for a client that reads none.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
