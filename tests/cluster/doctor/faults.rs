@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Findings that no test provokes at an API server, and why; those of `src/diagnose/tests` do.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 15] = [
     (
         "calls-slow",
         "a call that is as slow and does not fail needs a slow network",
@@ -37,6 +37,10 @@ const ELSEWHERE: [(&str, &str); 14] = [
     (
         "policy-unreadable",
         "the API server refuses such a policy by the definition's rules",
+    ),
+    (
+        "refused",
+        "stands for words that are not known; the others' are",
     ),
     (
         "refused-certificate",
