@@ -1,9 +1,9 @@
-//! `drydock mutate -o explain`: the changes and findings of each rule in sentences.
+//! `drydock mutate -o explain`: the changes and findings of each policy in sentences.
 
-use crate::core::policy::set::{Desired, DesiredDind};
+use crate::core::policy::set::Desired;
 use crate::core::policy::{Mode, Policy};
 use crate::core::rules::finding::FindingKind;
-use crate::core::rules::{Audience, Plan};
+use crate::core::rules::{Audience, Change, Finding, Plan};
 use crate::core::verdict::{AuditReason, Outcome, SkipReason, Verdict};
 use std::fmt::Display;
 
@@ -12,23 +12,33 @@ pub(super) fn explain(title: &str, verdict: &Verdict<'_>, mode: Mode) -> String 
     let mut lines = Lines(format!("{title}: {}\n", summary(verdict, mode)));
     if let Some(mark) = verdict.mark {
         lines.add(
-            "P2",
+            1,
             format_args!("it is a job pod: it has {}", mark.description()),
+            "P2",
         );
     }
     if let Some(sentence) = &verdict.existing_annotations {
-        lines.add("A5", sentence);
+        lines.add(1, sentence, "A5");
     }
-    lines.add_policies(verdict);
-    let is_audit = matches!(verdict.outcome, Outcome::Audited(_));
-    let prefix = if is_audit {
-        "audit only, not done: "
-    } else {
-        ""
-    };
-    lines.add_plan(&verdict.matching.enforce, &verdict.enforced, prefix);
-    let prefix = "audit policy, not done: ";
-    lines.add_plan(&verdict.matching.audit, &verdict.audited, prefix);
+    let is_done = !matches!(verdict.outcome, Outcome::Audited(_));
+    let matching = &verdict.matching;
+    for (desired, plan, is_done) in [
+        (&matching.enforce, &verdict.enforced, is_done),
+        (&matching.audit, &verdict.audited, false),
+    ] {
+        for policy in &desired.policies {
+            lines.add_policy(policy, desired, plan, is_done);
+        }
+    }
+    let others = "its podSelector or namespaceSelector asks for other labels";
+    let unknown = "its namespaceSelector asks for labels that are unknown here; \
+                   give them with --namespace-labels";
+    let others = matching.others().map(|policy| (policy, others));
+    let undecided = matching.undecided.iter().map(|policy| (*policy, unknown));
+    for (Policy { name, .. }, why) in others.chain(undecided) {
+        let sentence = format_args!("policy \"{name}\" does not match: {why}");
+        lines.add(1, sentence, "M1");
+    }
     lines.0
 }
 
@@ -64,100 +74,109 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
     }
 }
 
-/// The lines of an explanation. Each has a sentence, and a rule in brackets.
+/// The lines of an explanation: a sentence, and the code of its rule in brackets.
 struct Lines(String);
 
 impl Lines {
-    fn add(&mut self, rule: &str, sentence: impl Display) {
-        self.0 += &format!("  {sentence} ({rule})\n");
+    fn heading(&mut self, depth: usize, text: impl Display) {
+        self.0 += &format!("{:indent$}{text}\n", "", indent = 2 * depth);
     }
 
-    fn add_of_policy(&mut self, rule: &str, policy: &Policy, sentence: impl Display) {
-        self.0 += &format!("  {sentence} ({rule}, policy \"{}\")\n", policy.name);
+    fn add(&mut self, depth: usize, sentence: impl Display, rule: &str) {
+        self.heading(depth, format_args!("{sentence} ({rule})"));
     }
 
-    fn add_policies(&mut self, verdict: &Verdict<'_>) {
-        let matching = &verdict.matching;
-        for (desired, mode) in [(&matching.enforce, "Enforce"), (&matching.audit, "Audit")] {
-            for Policy { name, priority, .. } in &desired.policies {
-                let state = format_args!("matches (priority {priority}, {mode})");
-                self.add("M1", format_args!("policy \"{name}\" {state}"));
+    /// Adds a block with what one of several policies does; `is_done` unless it only audits.
+    fn add_policy(
+        &mut self,
+        policy: &Policy,
+        desired: &Desired<'_>,
+        plan: &Plan<'_>,
+        is_done: bool,
+    ) {
+        let Policy {
+            name,
+            priority,
+            mode,
+            ..
+        } = policy;
+        let mode = match mode {
+            Mode::Enforce => "Enforce",
+            Mode::Audit => "Audit",
+        };
+        self.heading(
+            1,
+            format_args!("policy \"{name}\" (priority {priority}, {mode}):"),
+        );
+        let length = self.0.len();
+        for overridden in &desired.overrides {
+            if overridden.policy.name == *name {
+                let (subject, by) = (&overridden.subject, &overridden.by.name);
+                let sentence =
+                    format_args!("it is overridden for {subject}: policy \"{by}\" ranks higher");
+                self.add(2, sentence, "M4");
             }
-            for overridden in &desired.overrides {
-                self.add("M4", overridden);
-            }
-        }
-        let others = "its podSelector or namespaceSelector asks for other labels";
-        let unknown = "its namespaceSelector asks for labels that are unknown here; \
-                       give them with --namespace-labels";
-        let others = matching.others().map(|policy| (policy, others));
-        let undecided = matching.undecided.iter().map(|policy| (*policy, unknown));
-        for (policy, why) in others.chain(undecided) {
-            self.add(
-                "M1",
-                format_args!("policy \"{}\" does not match: {why}", policy.name),
-            );
-        }
-    }
-
-    fn add_plan(&mut self, desired: &Desired<'_>, plan: &Plan<'_>, prefix: &str) {
-        if desired.is_empty() {
-            return;
-        }
-        if desired.hosts.is_empty() && desired.hostnames_from.is_empty() {
-            self.add("H1", "the policies own no hostnames");
         }
         for change in &plan.changes {
-            self.add_of_policy(
-                change.rule(),
-                change.policy,
-                format_args!("{prefix}{change}"),
-            );
+            if change.policy.name == *name {
+                let sentence = if is_done {
+                    change.to_string()
+                } else {
+                    would(change)
+                };
+                self.add(2, sentence, change.rule());
+            }
         }
-        if desired.dind.is_none() {
-            self.add(
-                "D1",
-                "no policy has dind, so nothing about docker is changed",
-            );
+        let findings = plan.findings.iter().chain(&plan.denial);
+        let findings: Vec<&Finding<'_>> = findings
+            .filter(|finding| finding.policy.name == *name)
+            .collect();
+        let of = |audience| {
+            let findings = findings.iter();
+            findings.filter(move |finding| finding.audience() == audience)
+        };
+        for finding in of(Audience::Explain) {
+            self.add(2, finding, finding.rule());
         }
-        for finding in plan.findings.iter().chain(&plan.denial) {
-            // These report a change; the others are true in any mode.
-            let prefix = match finding.kind {
-                FindingKind::VolumeDisplaced { .. } | FindingKind::MountUnrestricted { .. } => {
-                    prefix
-                }
-                _ => "",
+        for (number, finding) in of(Audience::Author).enumerate() {
+            if number == 0 {
+                let reads = if is_done { "reads" } else { "would read" };
+                self.heading(2, format_args!("the author of the job {reads}:"));
+            }
+            self.add(3, finding.for_author(), finding.rule());
+        }
+        for (number, finding) in of(Audience::Team).enumerate() {
+            if number == 0 {
+                self.heading(2, "for the platform team:");
+            }
+            // The others are true whether or not the pod is changed.
+            let is_of_change = matches!(finding.kind, FindingKind::VolumeDisplaced { .. });
+            let condition = if is_of_change && !is_done {
+                "if it were done: "
+            } else {
+                ""
             };
-            let reported = match finding.audience() {
-                Audience::Author => "reported to the author: ",
-                Audience::Team | Audience::Explain => "",
-            };
-            let sentence = format_args!("{prefix}{reported}{finding}");
-            self.add_of_policy(finding.rule(), finding.policy, sentence);
+            self.add(3, format_args!("{condition}{finding}"), finding.rule());
         }
-        let is_no_dind = |kind: &FindingKind<'_>| matches!(kind, FindingKind::NoDind);
-        if let Some(dind) = &desired.dind
-            && !plan
-                .findings
-                .iter()
-                .any(|finding| is_no_dind(&finding.kind))
-        {
-            self.add_missing(dind);
+        if self.0.len() == length {
+            self.heading(2, "it asks nothing of this pod");
         }
     }
+}
 
-    /// Adds the parts of `dind` that no policy has.
-    fn add_missing(&mut self, dind: &DesiredDind<'_>) {
-        if dind.volumes.is_empty() {
-            self.add("V1", "the policies add no volumes for dind");
-        }
-        if dind.registry_cas.is_empty() {
-            self.add("R1", "the policies have no registry CAs for dind");
-        }
-        if dind.node_selector.is_empty() && dind.tolerations.is_empty() {
-            self.add("S1", "the policies have no scheduling for dind");
-        }
-    }
+/// Returns the sentence of a change that is not made: "would add …" for "added …".
+fn would(change: &Change<'_>) -> String {
+    let sentence = change.to_string();
+    let (verb, rest) = sentence.split_once(' ').unwrap_or((&sentence, ""));
+    let verb = match verb {
+        "added" => "add",
+        "changed" => "change",
+        "mounted" => "mount",
+        "removed" => "remove",
+        "replaced" => "replace",
+        other => other,
+    };
+    format!("would {verb} {rest}")
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ fn author_notes(
     }
     let mut findings: Vec<_> = verdict.findings(Audience::Author).collect();
     findings.retain(|(_, mode)| *mode == Mode::Enforce);
-    let sentence = |finding: &Finding<'_>, _| cut(finding.to_string(), MAX_AUTHOR_NOTE_BYTES);
+    let sentence = |finding: &Finding<'_>, _| cut(finding.for_author(), MAX_AUTHOR_NOTE_BYTES);
     let notes = render(&findings, MAX_AUTHOR_NOTES, "", sentence);
     (!notes.is_empty()).then_some(AuthorNotes {
         namespace,

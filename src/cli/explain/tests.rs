@@ -1,7 +1,10 @@
 //! Rules M4, T1 and T4 in the words of `explain`.
 
 use crate::core::policy::Mode;
+use crate::core::rules::Change;
+use crate::core::rules::change::NAMES;
 use crate::testing::Setup;
+use std::collections::BTreeSet;
 
 fn explained(policies: &[(&str, &str)], pod: &str) -> String {
     let setup = Setup {
@@ -20,11 +23,11 @@ fn t1_explain_names_the_rule_and_the_policy_of_each_change() {
     );
     assert!(text.starts_with("pod: mutated, 2 changes\n"), "{text}");
     assert!(
-        text.contains("  removed the hostAliases entry 10.0.0.9 (a), which is not the policy's address (H2, policy \"aliases\")\n"),
+        text.contains("  policy \"aliases\" (priority 0, Enforce):\n    added the hostAliases entry 10.0.0.1 (a) (H5)\n"),
         "{text}"
     );
     assert!(
-        text.contains("  added the hostAliases entry 10.0.0.1 (a) (H5, policy \"aliases\")\n"),
+        text.contains("    removed the hostAliases entry 10.0.0.9 (a), which is not the policy's address (H2)\n"),
         "{text}"
     );
 }
@@ -38,11 +41,66 @@ fn m4_explain_tells_of_losers() {
         ],
         "",
     );
-    let mut lines = text.lines();
-    let told = |line: &str| {
-        line.starts_with("  policy \"b\" is overridden for hostname x") && line.ends_with(" (M4)")
-    };
-    assert!(lines.any(told), "{text}");
+    assert!(
+        text.ends_with(
+            "  policy \"b\" (priority 0, Enforce):\n    it is overridden for hostname x: policy \"a\" ranks higher (M4)\n"
+        ),
+        "{text}"
+    );
+}
+
+/// What is not made is not said to be made.
+#[test]
+fn a6_every_change_has_a_sentence_for_an_audit() {
+    let policy = "{mode: Audit, hostAliases: [{ip: 10.0.0.1, hostnames: [a, b]}, {ip: 10.0.0.2, hostnames: [c]}],
+dind: {scheduling: {nodeSelector: {role: ci}, tolerations: [{key: ci, operator: Exists}]}}}";
+    let pods = [
+        "hostAliases: [{ip: 10.0.0.9, hostnames: [a]}, {ip: 10.0.0.8, hostnames: [b, other]}, {ip: 10.0.0.2, hostnames: [d]}]
+volumes: [{name: ca, secret: {secretName: ca}}]
+containers:
+- {name: build, volumeMounts: [{name: ca, mountPath: /certs/client, readOnly: true}]}
+- {name: docker, image: docker:dind, volumeMounts: [{name: ca, mountPath: /certs/client/ca.pem, subPath: ca.pem}]}",
+        "volumes: [{name: ca, secret: {secretName: ca}}]
+containers:
+- {name: build, volumeMounts: [{name: ca, mountPath: /certs/client, readOnly: true}]}
+- {name: docker, image: docker:dind, volumeMounts: [{name: ca, mountPath: /certs/client, readOnly: true}]}",
+    ];
+    let mut names = BTreeSet::new();
+    for pod in pods {
+        let setup = Setup {
+            policies: &[("quiet", policy)],
+            pod,
+            ..Setup::default()
+        };
+        let text = setup.with_verdict(|verdict| {
+            names.extend(verdict.audited.changes.iter().map(Change::name));
+            super::explain("pod", verdict, Mode::Enforce)
+        });
+        let changes = text.lines().filter(|line| line.starts_with("    would "));
+        let is_past = |line: &str| {
+            line.split(' ')
+                .nth(5)
+                .is_some_and(|verb| verb.ends_with("ed"))
+        };
+        assert!(changes.clone().count() > 5, "{text}");
+        assert!(!changes.clone().any(is_past), "{text}");
+    }
+    assert_eq!(names, NAMES.iter().copied().collect());
+}
+
+/// The author cannot change the runner; the team is not sent to itself.
+#[test]
+fn t2_advice_for_the_team_reaches_the_author_as_a_request() {
+    let pod = "volumes: [{name: ca, secret: {secretName: ca}}]
+containers:
+- {name: build}
+- {name: docker, image: docker:dind, volumeMounts: [{name: ca, mountPath: /certs/client}]}";
+    let text = explained(&[("p", "dind: {volumes: []}")], pod);
+    let told = "    the author of the job reads:\n      secret volume \"ca\" is no longer mounted at /certs/client, because docker:dind must write its client certificates to /certs/client; ask the platform team to give dind the CA of a registry by the policy's registryCAs (D7)\n";
+    assert!(text.contains(told), "{text}");
+    let team = "    for the platform team:\n      the build container has no DOCKER_HOST";
+    assert!(text.contains(team), "{text}");
+    assert!(!text.contains("scheduling"), "nobody asked for it: {text}");
 }
 
 #[test]

@@ -92,7 +92,7 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
             status: denial.map(|note| Status {
                 code: 403,
                 reason: "Forbidden",
-                message: note.with_rule(),
+                message: format!("{} ({})", note.for_author(), note.rule()),
             }),
             warnings: warnings(verdict),
             audit_annotations: AuditAnnotations::of(record),

@@ -94,7 +94,7 @@ enum Action<'a> {
         sub_path: Text<'a>
     ) => "point-mount", "D7",
         ("changed the mount at {} of container \"{}\": {}", mount.path, mount.container_name,
-          if was == volume { format!("removed {}", dropped.join(", ")) }
+          if was == volume { format!("without {}", dropped.join(", ")) }
           else { format!("volume \"{volume}\" instead of \"{was}\"") });
     RemoveMount(mount: MountId<'a>, volume: Text<'a>) => "remove-mount", "D7",
         ("removed the mount of volume \"{volume}\" at {} from container \"{}\"",

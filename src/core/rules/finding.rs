@@ -25,13 +25,14 @@ pub struct Finding<'a> {
     pub(crate) kind: FindingKind<'a>,
 }
 
-/// Declares the kinds of findings. A row has the rule, the audience, the sentence and, if that
-/// exceeds the length of an API warning, a shorter one.
+/// Declares the kinds of findings. A row has the rule, the audience, the sentence, the advice that
+/// only the platform team can follow and, if the sentence exceeds the length of an API warning, a
+/// shorter one.
 macro_rules! findings {
     ($(#[$meta:meta])* enum $enum:ident<$life:lifetime> { $(
         $(#[$doc:meta])*
         $kind:ident $(($($field:ident: $type:ty),*))? => $rule:literal, $audience:expr,
-        ($($sentence:tt)+) $(, short: ($($short:tt)+))?;
+        ($($sentence:tt)+) $(, team: $advice:expr)? $(, short: ($($short:tt)+))?;
     )+ }) => {
         $(#[$meta])*
         pub(crate) enum $enum<$life> { $($(#[$doc])* $kind $(($($type),*))?),+ }
@@ -44,6 +45,12 @@ macro_rules! findings {
 
             fn audience(&self) -> Audience {
                 match self { $(Self::$kind $(($($field),*))? => $audience),+ }
+            }
+
+            fn team_advice(&self) -> Option<&'static str> {
+                match self {
+                    $(Self::$kind $(($($field),*))? => findings!(@advice $($advice)?)),+
+                }
             }
 
             fn write_short(&self, f: &mut impl fmt::Write) -> fmt::Result {
@@ -60,6 +67,8 @@ macro_rules! findings {
             }
         }
     };
+    (@advice) => { None };
+    (@advice $advice:expr) => { $advice };
     (@short $self:ident $f:ident) => { write!($f, "{}", $self) };
     (@short $self:ident $f:ident $($short:tt)+) => { write!($f, $($short)+) };
 }
@@ -135,8 +144,9 @@ enum FindingKind<'a> {
         directory: Text<'a>, now_at: Option<Text<'a>>
     ) => "D7", if &**kind == "emptyDir" { Team } else { Author },
         ("{kind} volume \"{volume}\" is no longer mounted at {path}{}, because docker:dind must \
-          write its client certificates to {directory}; {}", in_container(container),
+          write its client certificates to {directory}{}", in_container(container),
           relocated_to(now_at)),
+        team: now_at.is_none().then_some("give dind the CA of a registry by the policy's registryCAs"),
         short: ("{kind} volume \"{volume}\" {}{path}{}: dind writes there",
           if now_at.is_some() { "moved from " } else { "was removed from " }, to(now_at));
     /// A mount lost the fields that make it read-only or show a part of the volume.
@@ -151,9 +161,9 @@ enum FindingKind<'a> {
         ("{}; the policy only reports it (onConflict: Report)", conflict.sentence()),
         short: ("{}", conflict.short());
     ConflictDenied(conflict: Conflict<'a>, policy: &'a str) => "D8", Author,
-        ("{} (JobPodPolicy \"{policy}\", onConflict: Deny); remove that volume from the runner's \
-          config.toml or mount it elsewhere, and give dind the CA of a registry by registryCAs",
-          conflict.sentence()),
+        ("{} (JobPodPolicy \"{policy}\", onConflict: Deny)", conflict.sentence()),
+        team: Some("remove that volume from the runner's config.toml or mount it elsewhere, and give \
+          dind the CA of a registry by the policy's registryCAs"),
         short: ("{}", conflict.short());
     InvalidMount(container: Text<'a>, path: Text<'a>) => "A4", Author,
         ("container \"{container}\" has a mount at {path} that the API server refuses; it is \
@@ -189,9 +199,8 @@ enum FindingKind<'a> {
         ("container \"{container}\" has a mount at {path}, so the CA of {host} is not added");
 
     UnprivilegedDind(container: Text<'a>) => "R2", Author,
-        ("dind container \"{container}\" is not privileged; dockerd will not start (set privileged \
-          = true in the runner's config.toml)"),
-        short: ("dind container \"{container}\" is not privileged; dockerd will not start");
+        ("dind container \"{container}\" is not privileged; dockerd will not start"),
+        team: Some("set privileged = true in the runner's config.toml");
     HostDockerSocket(volume: Text<'a>, path: Text<'a>) => "R2", Author,
         ("volume \"{volume}\" is the node's Docker socket {path}: the job's images and containers \
           run beside the cluster, not in it"),
@@ -222,8 +231,9 @@ enum FindingKind<'a> {
           client calls unix:///var/run/docker.sock, where no daemon listens");
     HostsFileMounted(containers: Vec<Text<'a>>) => "R2", Author,
         ("a volume is mounted at /etc/hosts in {}, so the kubelet writes no hostAliases there: \
-          neither the policy's hostnames nor the names of the job's services resolve; remove \
-          that volume from the runner's config.toml", quoted(containers)),
+          neither the policy's hostnames nor the names of the job's services resolve",
+          quoted(containers)),
+        team: Some("remove that volume from the runner's config.toml"),
         short: ("a volume at /etc/hosts hides the pod's hostAliases");
 }
 }
@@ -255,6 +265,14 @@ impl Finding<'_> {
         format!("{self} ({})", self.rule())
     }
 
+    /// Returns the sentence for the author of the job, who cannot change the runner or a policy.
+    pub fn for_author(&self) -> String {
+        match self.kind.team_advice() {
+            Some(advice) => format!("{}; ask the platform team to {advice}", self.kind),
+            None => self.kind.to_string(),
+        }
+    }
+
     /// Returns an API warning of at most 120 characters (T3).
     pub fn warning(&self, prefix: &str) -> String {
         const LIMIT: usize = 120;
@@ -268,9 +286,14 @@ impl Finding<'_> {
     }
 }
 
+/// The sentence for the platform team.
 impl fmt::Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
+        self.kind.fmt(f)?;
+        match self.kind.team_advice() {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -310,10 +333,8 @@ fn to(path: &Option<Text<'_>>) -> String {
 }
 
 fn relocated_to(path: &Option<Text<'_>>) -> String {
-    match path {
-        Some(path) => format!("it is mounted at {path}"),
-        None => "to give dind the CA of a registry, use the policy's registryCAs".to_owned(),
-    }
+    let path = path.as_ref();
+    path.map_or_else(String::new, |path| format!("; it is mounted at {path}"))
 }
 
 fn quoted(names: &[Text<'_>]) -> String {
