@@ -1,59 +1,258 @@
 //! `drydock check`: reports every error of policy files, overrides between policies, and hints.
 
 use super::Exit;
-use super::input;
-use crate::core::policy::{LiveAddresses, PolicySet};
-use clap::Args;
+use super::input::{self, Input};
+use crate::core::policy::{self, LiveAddresses, PolicyError, PolicySet};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 
 /// Check policy files: exit 1 on findings.
 ///
-/// Hints and overrides between policies are printed but are no findings.
+/// Errors, which the API server refuses too, and warnings are findings. Hints and overrides between
+/// policies are none. Of a folder the files *.yaml, *.yml and *.json are read, and objects of other
+/// kinds are passed over.
 #[derive(Args, Debug)]
 pub(super) struct Check {
-    /// File with JobPodPolicy objects; - is stdin
-    #[arg(value_name = "FILE", required = true)]
+    /// File with JobPodPolicy objects, or a folder; - is stdin
+    #[arg(value_name = "FILE", required_unless_present = "filenames")]
     files: Vec<PathBuf>,
+
+    /// FILE, as kubectl takes it. Can be repeated
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    filenames: Vec<PathBuf>,
+
+    /// Read the folders in a folder too
+    #[arg(short = 'R', long)]
+    recursive: bool,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum Output {
+    /// A line for each finding
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Error,
+    Warning,
+    Hint,
+    Note,
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Hint => "hint",
+            Self::Note => "note",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Finding {
+    severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    message: String,
+    /// The line of the text output.
+    #[serde(skip)]
+    line: String,
+}
+
+impl Finding {
+    fn new(severity: Severity, error: PolicyError) -> Self {
+        Self {
+            line: error.to_string(),
+            severity,
+            file: Some(error.file),
+            place: Some(error.place),
+            policy: error.policy,
+            message: error.problem,
+        }
+    }
+}
+
+#[derive(Default, Serialize)]
+struct Summary {
+    valid: usize,
+    errors: usize,
+    warnings: usize,
+    unreadable_files: usize,
+    objects_of_other_kinds: usize,
 }
 
 impl Check {
     pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
-        let mut exit = Exit::Good;
-        let mut texts = Vec::new();
-        for input in input::read_all(self.files.iter())? {
-            match input.text {
-                Ok(text) => texts.push((input.name, text)),
+        let files = self.files.iter().chain(&self.filenames);
+        let inputs = input::read_with_folders(files, self.recursive)?;
+        let mut summary = Summary::default();
+        let mut findings = Vec::new();
+        let (mut texts, mut in_folders) = (Vec::new(), Vec::new());
+        for Input {
+            name,
+            text,
+            is_in_folder,
+        } in inputs
+        {
+            match text {
+                Ok(text) => {
+                    if is_in_folder {
+                        in_folders.push(name.clone());
+                    }
+                    texts.push((name, text));
+                }
                 Err(error) => {
-                    exit = Exit::Error;
-                    writeln!(stderr, "{error:#}")?;
+                    summary.unreadable_files += 1;
+                    let message = format!("{error:#}");
+                    findings.push(Finding {
+                        severity: Severity::Error,
+                        file: Some(name),
+                        place: None,
+                        policy: None,
+                        line: message.clone(),
+                        message,
+                    });
                 }
             }
         }
         let read = input::policies(&texts);
-        for error in &read.errors {
-            exit = exit.max(Exit::Findings);
-            writeln!(out, "error: {error}")?;
+        for error in read.errors {
+            if error.is_of_another_kind && in_folders.contains(&error.file) {
+                summary.objects_of_other_kinds += 1;
+            } else {
+                summary.errors += 1;
+                findings.push(Finding::new(Severity::Error, error));
+            }
         }
+        let ignored = read.ignored.into_iter();
+        findings.extend(ignored.map(|error| Finding::new(Severity::Warning, error)));
         let set = PolicySet::new(read.policies, &LiveAddresses::new());
         for overridden in set.overrides() {
-            writeln!(out, "note: where both match, {overridden}")?;
+            let message = format!("where both match, {overridden}");
+            findings.push(Finding {
+                severity: Severity::Note,
+                file: None,
+                place: None,
+                policy: Some(overridden.policy.name.clone()),
+                line: message.clone(),
+                message,
+            });
         }
-        for hint in set.policies().flat_map(crate::core::policy::hints) {
-            writeln!(out, "hint: {hint}")?;
+        for hint in set.policies().flat_map(policy::hints) {
+            let severity = match hint.is_warning {
+                true => Severity::Warning,
+                false => Severity::Hint,
+            };
+            let (file, place) = read.places.get(&hint.policy).cloned().unwrap_or_default();
+            let error = PolicyError {
+                file,
+                place,
+                policy: Some(hint.policy),
+                problem: format!("{}: {}", hint.field, hint.problem),
+                is_of_another_kind: false,
+            };
+            findings.push(Finding::new(severity, error));
         }
-        let count = set.policies().count();
-        writeln!(
-            stderr,
-            "{count} {} valid, {} {}",
-            plural(count, "policy is", "policies are"),
-            read.errors.len(),
-            plural(read.errors.len(), "error", "errors")
-        )?;
-        Ok(exit)
+        summary.valid = set.policies().count();
+        let is_warning = |finding: &&Finding| finding.severity == Severity::Warning;
+        summary.warnings = findings.iter().filter(is_warning).count();
+        match self.output {
+            Output::Text => print(&findings, &summary, out, stderr)?,
+            Output::Json => {
+                let whole = serde_json::json!({"findings": findings, "summary": summary});
+                serde_json::to_writer_pretty(&mut *out, &whole).context("stdout")?;
+                writeln!(out)?;
+            }
+        }
+        Ok(match summary {
+            Summary {
+                unreadable_files: 1..,
+                ..
+            } => Exit::Error,
+            Summary {
+                errors: 0,
+                warnings: 0,
+                ..
+            } => Exit::Good,
+            _ => Exit::Findings,
+        })
     }
 }
 
-fn plural<'w>(count: usize, one: &'w str, many: &'w str) -> &'w str {
-    if count == 1 { one } else { many }
+/// Prints findings to `out`, but files that cannot be read, and the summary, to `stderr`.
+fn print(
+    findings: &[Finding],
+    summary: &Summary,
+    out: &mut impl Write,
+    stderr: &mut impl Write,
+) -> anyhow::Result<()> {
+    for Finding {
+        severity,
+        place,
+        policy,
+        line,
+        ..
+    } in findings
+    {
+        let is_file = place.is_none() && policy.is_none();
+        let line = format!("{}: {line}\n", severity.name());
+        match is_file {
+            true => stderr.write_all(line.as_bytes())?,
+            false => out.write_all(line.as_bytes())?,
+        }
+    }
+    // The summary is the last line of a terminal.
+    out.flush()?;
+    let Summary {
+        valid,
+        errors,
+        warnings,
+        unreadable_files,
+        objects_of_other_kinds,
+    } = *summary;
+    let mut line = format!(
+        "{}, {}",
+        count(valid, "policy is valid", "policies are valid"),
+        count(errors, "error", "errors")
+    );
+    for (number, one, many) in [
+        (warnings, "warning", "warnings"),
+        (
+            unreadable_files,
+            "file cannot be read",
+            "files cannot be read",
+        ),
+        (
+            objects_of_other_kinds,
+            "object of another kind was passed over",
+            "objects of other kinds were passed over",
+        ),
+    ] {
+        if number > 0 {
+            line += &format!(", {}", count(number, one, many));
+        }
+    }
+    Ok(writeln!(stderr, "{line}")?)
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -1,8 +1,10 @@
 //! Reads files and stdin for commands.
 
 use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
+use crate::core::crd::format;
 use crate::core::policy::{
-    self, LiveAddresses, Policy, PolicyError, Source, SourceKind, fixed_address,
+    self, Address, HostAlias, LiveAddresses, Policy, PolicyError, PolicySet, Source, SourceKind,
+    fixed_address,
 };
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
@@ -19,6 +21,8 @@ pub(super) struct Input {
     pub(super) name: String,
     /// The content, or the error.
     pub(super) text: anyhow::Result<String>,
+    /// Whether it was found in a folder rather than named.
+    pub(super) is_in_folder: bool,
 }
 
 /// Reads files in the given order; `-` is stdin.
@@ -26,9 +30,77 @@ pub(super) struct Input {
 /// # Errors
 /// If stdin is named twice: it can be read once.
 pub(super) fn read_all<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<Vec<Input>> {
+    let paths: Vec<_> = paths.map(|path| (path.clone(), false)).collect();
+    read(&paths)
+}
+
+/// Reads files, and of a folder the YAML and JSON files in the order of their names; if `recursive`,
+/// of the folders in it, too.
+///
+/// # Errors
+/// As [`read_all`], or if a folder cannot be read or has no such file.
+pub(super) fn read_with_folders<'p>(
+    paths: impl Iterator<Item = &'p PathBuf>,
+    recursive: bool,
+) -> anyhow::Result<Vec<Input>> {
+    let mut all = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            all.push((path.clone(), false));
+            continue;
+        }
+        let mut found = Vec::new();
+        search(path, recursive, &is_manifest, &mut found)?;
+        if found.is_empty() {
+            let advice = if recursive {
+                "name a file"
+            } else {
+                "name a file, or read the folders in it too by -R"
+            };
+            bail!(
+                "{}: there is no .yaml, .yml or .json file in this folder; {advice}",
+                path.display()
+            );
+        }
+        all.extend(found.into_iter().map(|path| (path, true)));
+    }
+    read(&all)
+}
+
+/// Whether kubectl reads a file of a folder.
+fn is_manifest(path: &Path) -> bool {
+    let suffix = path.extension().and_then(|suffix| suffix.to_str());
+    suffix.is_some_and(|suffix| ["yaml", "yml", "json"].contains(&suffix))
+}
+
+/// Finds files in a folder, in the order of their names.
+pub(super) fn search(
+    folder: &Path,
+    recursive: bool,
+    is_wanted: &dyn Fn(&Path) -> bool,
+    found: &mut Vec<PathBuf>,
+) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut entries = entries.with_context(|| format!("{} cannot be read", folder.display()))?;
+    entries.sort_by_key(std::fs::DirEntry::path);
+    for entry in entries {
+        let path = entry.path();
+        // A link may lead in circles.
+        if entry.file_type()?.is_dir() {
+            if recursive {
+                search(&path, recursive, is_wanted, found)?;
+            }
+        } else if is_wanted(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read(paths: &[(PathBuf, bool)]) -> anyhow::Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     let mut stdin_used = false;
-    for path in paths {
+    for (path, is_in_folder) in paths {
         let is_stdin = path.as_os_str() == STDIN;
         if is_stdin && std::mem::replace(&mut stdin_used, true) {
             bail!("- (stdin) is named twice; it can be read once");
@@ -45,6 +117,7 @@ pub(super) fn read_all<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::
             } else {
                 read_file(path)
             },
+            is_in_folder: *is_in_folder,
         });
     }
     Ok(inputs)
@@ -71,30 +144,35 @@ pub(super) struct Policies {
     pub(super) policies: Vec<Policy>,
     /// The errors, file by file.
     pub(super) errors: Vec<PolicyError>,
+    /// Fields that the API server ignores.
+    pub(super) ignored: Vec<PolicyError>,
+    /// File and place of each valid policy, by its name.
+    pub(super) places: BTreeMap<String, (String, String)>,
 }
 
 /// Reads the policies of several files. A name in two files is an error in the second.
 pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
     let mut all = Policies::default();
-    // The place of each policy by its name.
-    let mut places: BTreeMap<String, String> = BTreeMap::new();
     for (name, text) in inputs {
         let file = policy::read(name, text);
         all.errors.extend(file.errors);
+        all.ignored.extend(file.ignored);
         for policy in file.policies {
             let place = file.places.get(&policy.name).cloned().unwrap_or_default();
-            if let Some(earlier) = places.get(&policy.name) {
+            if let Some((file, earlier)) = all.places.get(&policy.name) {
                 all.errors.push(PolicyError {
                     file: name.clone(),
                     place,
                     problem: format!(
-                        "metadata.name is \"{}\", the name of the policy in {earlier} too; names must differ",
+                        "metadata.name is \"{}\", the name of the policy in {file}, {earlier} too; names must differ",
                         policy.name
                     ),
                     policy: Some(policy.name),
+                    is_of_another_kind: false,
                 });
             } else {
-                places.insert(policy.name.clone(), format!("{name}, {place}"));
+                let place = (name.clone(), place);
+                all.places.insert(policy.name.clone(), place);
                 all.policies.push(policy);
             }
         }
@@ -107,24 +185,47 @@ pub(super) fn sample_policy() -> (String, String) {
     (SAMPLE_POLICY_NAME.to_owned(), SAMPLE_POLICY.to_owned())
 }
 
-/// `--address KIND/NAMESPACE/NAME=ADDRESS`: an address of a source.
+/// `--address KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]`: the addresses of a source, and the hostnames
+/// of the rules of an Ingress.
 #[derive(Clone, Debug)]
 pub(super) struct SourceAddress {
     pub(super) source: Source,
-    address: IpAddr,
+    addresses: Vec<IpAddr>,
+    hostnames: Vec<String>,
 }
 
 impl std::str::FromStr for SourceAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (source, address) = text
+        let (source, values) = text
             .split_once('=')
             .ok_or_else(|| format!("\"{text}\" is not KIND/NAMESPACE/NAME=ADDRESS, as in ingress/cicd/gitlab-registry=10.0.0.232"))?;
-        let ip = fixed_address(address).map_err(|problem| format!("\"{address}\" is {problem}"))?;
+        let source: Source = source.parse()?;
+        let (mut addresses, mut hostnames) = (Vec::new(), Vec::new());
+        for value in values.split(',') {
+            let is_address =
+                value.contains(':') || value.chars().all(|c| c.is_ascii_digit() || c == '.');
+            if is_address || addresses.is_empty() {
+                let ip =
+                    fixed_address(value).map_err(|problem| format!("\"{value}\" is {problem}"))?;
+                addresses.push(ip);
+                continue;
+            }
+            if source.kind != SourceKind::Ingress {
+                return Err(format!(
+                    "\"{value}\" is a hostname, and only an Ingress has hostnames; the policy lists those of {source}"
+                ));
+            }
+            format::SUBDOMAIN
+                .check(value)
+                .map_err(|problem| format!("\"{value}\" is {problem}"))?;
+            hostnames.push(value.to_owned());
+        }
         Ok(Self {
-            source: source.parse()?,
-            address: ip,
+            source,
+            addresses,
+            hostnames,
         })
     }
 }
@@ -132,7 +233,12 @@ impl std::str::FromStr for SourceAddress {
 /// Collects the values of `--address`; of each family the first applies.
 pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
     let mut live = LiveAddresses::new();
-    for SourceAddress { source, address } in given {
+    for SourceAddress {
+        source,
+        addresses,
+        hostnames,
+    } in given
+    {
         // The address applies whichever address of the Service a policy uses.
         let kinds = match source.kind {
             SourceKind::Service => vec![SourceKind::Service, SourceKind::ServiceClusterIp],
@@ -143,8 +249,75 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
                 kind,
                 ..source.clone()
             };
-            live.entry(source).or_default().addresses.push(*address);
+            let resolved = live.entry(source).or_default();
+            resolved.addresses.extend(addresses);
+            resolved.hostnames.extend(hostnames.iter().cloned());
         }
     }
     live
+}
+
+/// Returns notes about `--address`: one that no policy uses, one that is missing, and hostnames that
+/// are missing or not taken.
+pub(super) fn address_notes(set: &PolicySet, live: &LiveAddresses) -> Vec<String> {
+    let aliases = || {
+        set.policies()
+            .flat_map(|policy| policy.host_aliases.iter().map(move |alias| (policy, alias)))
+    };
+    let uses = |alias: &HostAlias, source: &Source| matches!(&alias.address, Address::Live(live) if live == source);
+    let unused = live.keys().filter(|source| {
+        // Of a Service one of both kinds is enough.
+        let twin = |kind| Source {
+            kind,
+            ..(*source).clone()
+        };
+        let kinds = match source.kind {
+            SourceKind::Service => vec![
+                twin(SourceKind::Service),
+                twin(SourceKind::ServiceClusterIp),
+            ],
+            SourceKind::ServiceClusterIp => return false,
+            kind => vec![twin(kind)],
+        };
+        !aliases().any(|(_, alias)| kinds.iter().any(|source| uses(alias, source)))
+    });
+    let mut notes: Vec<String> = unused
+        .map(|source| {
+            format!("--address {source}: no policy has an address from it, so it changes nothing")
+        })
+        .collect();
+    for (policy, alias) in aliases() {
+        let Address::Live(source) = &alias.address else {
+            continue;
+        };
+        let kind = source.kind.name();
+        let flag = format!("--address {kind}/{}/{}", source.namespace, source.name);
+        let (name, hostnames) = (&policy.name, &alias.hostnames);
+        let Some(resolved) = live.get(source) else {
+            let hostnames = if hostnames.is_empty() {
+                ",HOSTNAME"
+            } else {
+                ""
+            };
+            notes.push(format!(
+                "{source} of policy \"{name}\" has no address without a cluster; give {flag}=ADDRESS{hostnames}"
+            ));
+            continue;
+        };
+        if !hostnames.is_empty() {
+            continue;
+        }
+        if resolved.hostnames.is_empty() {
+            notes.push(format!(
+                "policy \"{name}\" takes the hostnames of {source} from its rules; list them: {flag}=ADDRESS,HOSTNAME"
+            ));
+        }
+        let selected = alias.suffixes.select(&resolved.hostnames);
+        for hostname in selected.outside_domains {
+            notes.push(format!(
+                "{flag}: {hostname} is in none of the hostnameSuffixes of policy \"{name}\", so it is not taken"
+            ));
+        }
+    }
+    notes
 }

@@ -3,7 +3,7 @@
 mod case;
 mod print;
 
-use super::Exit;
+use super::{Exit, input};
 use case::{Case, Outcome, TestFile};
 use clap::{Args, ValueEnum};
 use std::io::Write;
@@ -52,7 +52,7 @@ impl Test {
                 Ok(file) => file,
                 Err(error) => {
                     exit = Exit::Error;
-                    writeln!(talk, "{error:#}")?;
+                    writeln!(talk, "error: {error:#}")?;
                     continue;
                 }
             };
@@ -70,7 +70,12 @@ impl Test {
                     }
                     Err(error) => {
                         exit = Exit::Error;
-                        writeln!(talk, "{}: {}: {error:#}", path.display(), case.title())?;
+                        writeln!(
+                            talk,
+                            "error: {}: {}: {error:#}",
+                            path.display(),
+                            case.title()
+                        )?;
                     }
                 }
             }
@@ -89,7 +94,8 @@ fn files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     for path in given {
         if path.is_dir() {
             let before = all.len();
-            search(path, &mut all)?;
+            let is_cases = |path: &Path| path.file_name().is_some_and(|name| name == FILE_NAME);
+            input::search(path, true, &is_cases, &mut all)?;
             if all.len() == before {
                 anyhow::bail!(
                     "{}: there is no {FILE_NAME} in this folder; name the file of cases",
@@ -101,18 +107,4 @@ fn files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     Ok(all)
-}
-
-fn search(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::path);
-    for entry in entries {
-        // A link may lead in circles.
-        if entry.file_type()?.is_dir() {
-            search(&entry.path(), found)?;
-        } else if entry.file_name() == FILE_NAME {
-            found.push(entry.path());
-        }
-    }
-    Ok(())
 }

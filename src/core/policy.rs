@@ -18,7 +18,7 @@ mod suffixes;
 mod unreadable;
 
 pub use file::{PolicyError, PolicyFile, read, read_object, read_stored};
-pub use hint::hints;
+pub use hint::{Hint, hints};
 pub use parse::{FieldError, fixed_address};
 pub use set::{Desired, PolicySet};
 pub use suffixes::{HostnameSuffixes, IngressHostnames, RecordedHostnames};

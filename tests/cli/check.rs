@@ -161,9 +161,16 @@ fn a_file_that_cannot_be_read_is_an_error_and_the_others_are_checked() {
     let ran = desk.run("check none.yaml bad.yaml binary.yaml aliases.yaml");
     assert_eq!(ran.code, 2, "{ran}");
     assert_eq!(ran.out.lines().count(), 1, "{ran}");
-    assert!(ran.talk.contains("none.yaml cannot be read"), "{ran}");
+    assert!(
+        ran.talk.contains("error: none.yaml cannot be read"),
+        "{ran}"
+    );
     assert!(ran.talk.contains("binary.yaml is not UTF-8 text"), "{ran}");
-    assert!(ran.talk.ends_with("1 policy is valid, 1 error\n"), "{ran}");
+    assert!(
+        ran.talk
+            .ends_with("\n1 policy is valid, 1 error, 2 files cannot be read\n"),
+        "{ran}"
+    );
 }
 
 #[test]

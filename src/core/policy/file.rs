@@ -19,6 +19,8 @@ pub struct PolicyFile {
     pub(crate) places: BTreeMap<String, String>,
     /// The errors of the others.
     pub errors: Vec<PolicyError>,
+    /// Fields of valid policies that the API server ignores.
+    pub(crate) ignored: Vec<PolicyError>,
     /// The names of the invalid policies.
     pub(crate) refused: BTreeSet<String>,
     /// Whether a document could not be read at all, and may contain policies of any name.
@@ -33,6 +35,7 @@ impl PolicyFile {
             place: "the file".to_owned(),
             policy: None,
             problem,
+            is_of_another_kind: false,
         };
         Self {
             errors: vec![error],
@@ -66,6 +69,8 @@ pub struct PolicyError {
     pub(crate) policy: Option<String>,
     /// The field and its problem, or why the document cannot be read.
     pub(crate) problem: String,
+    /// Whether the object is not meant to be a policy.
+    pub(crate) is_of_another_kind: bool,
 }
 
 impl fmt::Display for PolicyError {
@@ -87,6 +92,10 @@ pub fn read(file: &str, text: &str) -> PolicyFile {
         file,
         result: PolicyFile::default(),
     };
+    if is_config_toml(text) {
+        reader.runner_config("the file");
+        return reader.result;
+    }
     let documents = document::split(text);
     if documents.is_empty() {
         reader.error("document 1", None, "the file holds no policy; `drydock print policy` shows one, and an empty List is a set that changes nothing");
@@ -104,6 +113,26 @@ pub fn read(file: &str, text: &str) -> PolicyFile {
     reader.result
 }
 
+/// Whether a text is a `config.toml`, which as YAML is a string or a broken document.
+fn is_config_toml(text: &str) -> bool {
+    text.lines().any(|line| line.trim_end() == "[[runners]]")
+}
+
+/// Whether an object has the values of the runner's Helm chart, alone or as a subchart's, or is a
+/// ConfigMap with a `config.toml`.
+fn is_runner_config(object: &Value) -> bool {
+    const CHART: [&str; 3] = ["gitlabUrl", "runnerToken", "runnerRegistrationToken"];
+    let in_chart = |values: &Value| {
+        CHART.iter().any(|key| values.get(key).is_some())
+            || values.pointer("/runners/config").is_some()
+    };
+    let is_config = |(_, text): (&String, &Value)| text.as_str().is_some_and(is_config_toml);
+    match object.get("kind") {
+        Some(_) => fields(object.get("data")).any(is_config),
+        None => in_chart(object) || object.get("gitlab-runner").is_some_and(in_chart),
+    }
+}
+
 struct Reader<'a> {
     file: &'a str,
     result: PolicyFile,
@@ -111,6 +140,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn object(&mut self, mut object: Value, place: &str) {
+        if is_runner_config(&object) {
+            return self.runner_config(place);
+        }
         let problem = match text(&object, "/kind").unwrap_or_default() {
             crd::KIND => return self.policy(object, place),
             "List" | "JobPodPolicyList" => {
@@ -120,9 +152,17 @@ impl Reader<'_> {
                     other => format!("items is {}, not a list", type_name(&other)),
                 }
             }
-            "" => "kind is missing; write apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy"
-                .to_owned(),
-            other => format!("kind is \"{other}\", not JobPodPolicy or a List of them"),
+            "" => {
+                let problem = "kind is missing; write apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy";
+                if text(&object, "/apiVersion") == Some(crd::API_VERSION) {
+                    return self.error(place, None, problem);
+                }
+                return self.another_kind(place, problem.to_owned());
+            }
+            other => {
+                let problem = format!("kind is \"{other}\", not JobPodPolicy or a List of them");
+                return self.another_kind(place, problem);
+            }
         };
         self.error(place, None, problem);
     }
@@ -141,6 +181,7 @@ impl Reader<'_> {
 
     fn policy(&mut self, object: Value, place: &str) {
         let name = text(&object, "/metadata/name").map(ToOwned::to_owned);
+        let namespace = text(&object, "/metadata/namespace").map(ToOwned::to_owned);
         let unknown = unknown_metadata(object.get("metadata"));
         match read_object(object) {
             Ok(policy) if unknown.is_empty() => {
@@ -151,6 +192,11 @@ impl Reader<'_> {
                     );
                     self.error(place, name, problem);
                 } else {
+                    self.result.ignored.extend(namespace.map(|namespace| self.problem(
+                        place,
+                        name,
+                        format!("metadata.namespace is \"{namespace}\", which is ignored: a JobPodPolicy has no namespace; select namespaces by spec.namespaceSelector"),
+                    )));
                     let places = &mut self.result.places;
                     places.insert(policy.name.clone(), place.to_owned());
                     self.result.policies.push(policy);
@@ -166,12 +212,37 @@ impl Reader<'_> {
     }
 
     fn error(&mut self, place: &str, policy: Option<String>, problem: impl Into<String>) {
+        let error = self.problem(place, policy, problem);
+        self.result.errors.push(error);
+    }
+
+    fn runner_config(&mut self, place: &str) {
+        let file = if self.file == "stdin" { "-" } else { self.file };
+        let problem =
+            format!("it looks like the configuration of a runner; try `drydock import {file}`");
+        self.another_kind(place, problem);
+    }
+
+    fn another_kind(&mut self, place: &str, problem: String) {
         self.result.errors.push(PolicyError {
+            is_of_another_kind: true,
+            ..self.problem(place, None, problem)
+        });
+    }
+
+    fn problem(
+        &self,
+        place: &str,
+        policy: Option<String>,
+        problem: impl Into<String>,
+    ) -> PolicyError {
+        PolicyError {
             file: self.file.to_owned(),
             place: place.to_owned(),
             policy,
             problem: problem.into(),
-        });
+            is_of_another_kind: false,
+        }
     }
 }
 

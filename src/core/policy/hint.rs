@@ -1,25 +1,65 @@
 //! Hints about valid policies, for `drydock check`.
 
 use super::{Policy, quantity};
+use std::fmt;
 
 /// The certificates take about 20 KiB.
 const MIN_SIZE_LIMIT: f64 = 32.0 * 1024.0;
 
+/// A hint about a valid policy.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    /// The name of the policy.
+    pub(crate) policy: String,
+    /// The field, as in `spec.dind.volumes[0]`.
+    pub(crate) field: String,
+    /// The problem, and the alternative.
+    pub(crate) problem: String,
+    /// Whether the field cannot be meant as it is.
+    pub(crate) is_warning: bool,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            policy,
+            field,
+            problem,
+            ..
+        } = self;
+        write!(f, "JobPodPolicy \"{policy}\": {field}: {problem}")
+    }
+}
+
 /// Returns hints about a policy.
 #[must_use]
-pub fn hints(policy: &Policy) -> Vec<String> {
+pub fn hints(policy: &Policy) -> Vec<Hint> {
     let mut hints = Vec::new();
+    let mut add = |is_warning, field: String, problem: String| {
+        hints.push(Hint {
+            policy: policy.name.clone(),
+            field,
+            problem,
+            is_warning,
+        });
+    };
+    for (index, alias) in policy.host_aliases.iter().enumerate() {
+        for (position, hostname) in alias.hostnames.iter().enumerate() {
+            if let Some((is_warning, problem)) = about_hostname(hostname) {
+                let field = format!("spec.hostAliases[{index}].hostnames[{position}]");
+                add(is_warning, field, problem);
+            }
+        }
+    }
     let Some(dind) = &policy.dind else {
         return hints;
     };
-    let mut hint = |field: String, text: &str| {
-        hints.push(format!("JobPodPolicy \"{}\": {field}: {text}", policy.name))
-    };
     let size_limit = &dind.client_certs.size_limit;
     if quantity::bytes(size_limit).is_some_and(|bytes| bytes < MIN_SIZE_LIMIT) {
-        hint(
+        add(
+            false,
             "spec.dind.clientCerts.sizeLimit".to_owned(),
-            &format!(
+            format!(
                 "{size_limit} is too small for dind's certificates, which take about 20 KiB; use 1Mi"
             ),
         );
@@ -28,11 +68,35 @@ pub fn hints(policy: &Policy) -> Vec<String> {
         let is_cgroup = volume.source.is_host_path()
             && volume.source.identity.as_deref() == Some("/sys/fs/cgroup");
         if is_cgroup {
-            hint(
+            add(
+                false,
                 format!("spec.dind.volumes[{index}]"),
-                "the cgroup tree of the node moves inner containers out of the pod's limits and leaks their cgroups on cgroup v1, and a privileged pod has it without a volume on v2; remove the volume unless dind fails without it",
+                "the cgroup tree of the node moves inner containers out of the pod's limits and leaks their cgroups on cgroup v1, and a privileged pod has it without a volume on v2; remove the volume unless dind fails without it".to_owned(),
             );
         }
     }
     hints
+}
+
+/// Returns a problem of a hostname, and whether it is a warning.
+fn about_hostname(hostname: &str) -> Option<(bool, String)> {
+    // The names of the loopback addresses in the hosts file that the kubelet writes, and RFC 6761.
+    let is_loopback = ["localhost", "ip6-localhost", "ip6-loopback"].contains(&hostname)
+        || hostname.ends_with(".localhost");
+    if is_loopback {
+        let problem = format!(
+            "{hostname} is the pod itself; with another address, containers of the job cannot reach each other by it; remove it"
+        );
+        return Some((true, problem));
+    }
+    if hostname == "docker" {
+        let problem = "docker is the name of the service docker:dind: a job with that service keeps its own address, every other job gets the policy's; remove it unless jobs share a daemon there";
+        return Some((false, problem.to_owned()));
+    }
+    (!hostname.contains('.')).then(|| {
+        let problem = format!(
+            "{hostname} has no dot, as the names of services of a job: a job with a service of that name keeps its own address; write the full name if there is one"
+        );
+        (false, problem)
+    })
 }
