@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is ignored.
-            let _ = writeln!(stderr, "drydock: {error:#}");
+            let _ = writeln!(stderr, "error: {error:#}");
             Exit::Error.into()
         }
     }

@@ -6,12 +6,13 @@ use super::Exit;
 use super::explain::explain;
 use super::input::{self, SourceAddress};
 use crate::core::admission::{self, Context};
-use crate::core::crd::format;
+use crate::core::crd::{self, format};
 use crate::core::document::{self, type_name};
 use crate::core::pod::Pod;
 use crate::core::policy::set::Namespace;
-use crate::core::policy::{Address, Mode, PolicySet, Source};
-use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
+use crate::core::policy::{Mode, Policy, PolicySet};
+use crate::core::quote::quote;
+use crate::core::verdict::{self, AuditReason, Outcome, Scope, SkipReason, Verdict};
 use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -48,10 +49,17 @@ pub(super) struct Mutate {
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = labels)]
     namespace_labels: Option<BTreeMap<String, String>>,
 
-    /// Address of a live source (from:), as in ingress/cicd/gitlab-registry=10.0.0.232. Can be
-    /// repeated
-    #[arg(long = "address", value_name = "KIND/NAMESPACE/NAME=ADDRESS")]
+    /// Address of a live source (from:), as in ingress/cicd/gitlab-registry=10.0.0.232; of an
+    /// Ingress whose rules name the hostnames, these too. Can be repeated
+    #[arg(
+        long = "address",
+        value_name = "KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]"
+    )]
     addresses: Vec<SourceAddress>,
+
+    /// Exit 1 if a pod is changed, or would be without audit
+    #[arg(long)]
+    exit_code: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -108,6 +116,7 @@ impl Mutate {
             printer,
             stderr,
             exit: Exit::Good,
+            patches: Vec::new(),
         };
         for input in pods {
             match input.text {
@@ -115,6 +124,7 @@ impl Mutate {
                 Err(error) => run.error(&format!("{error:#}"))?,
             }
         }
+        run.name_patches()?;
         Ok(run.exit)
     }
 
@@ -123,7 +133,7 @@ impl Mutate {
         &self,
         inputs: Vec<input::Input>,
         stderr: &mut impl Write,
-    ) -> anyhow::Result<PolicySet> {
+    ) -> anyhow::Result<Policies> {
         let mut texts = Vec::new();
         let mut errors = 0;
         for input in inputs {
@@ -131,7 +141,7 @@ impl Mutate {
                 Ok(text) => texts.push((input.name, text)),
                 Err(error) => {
                     errors += 1;
-                    writeln!(stderr, "{error:#}")?;
+                    writeln!(stderr, "error: {error:#}")?;
                 }
             }
         }
@@ -141,41 +151,78 @@ impl Mutate {
         let read = input::policies(&texts);
         errors += read.errors.len();
         for error in &read.errors {
-            writeln!(stderr, "{error}")?;
+            writeln!(stderr, "error: {error}")?;
         }
         match errors {
             0 => {}
             1 => bail!("the policies have an error; nothing was done"),
             errors => bail!("the policies have {errors} errors; nothing was done"),
         }
-        let live = input::live_addresses(&self.addresses);
-        let set = PolicySet::new(read.policies, &live);
-        for source in live.keys().filter(|source| !is_used(&set, source)) {
-            let why = "no policy has an address from it, so it changes nothing";
-            writeln!(stderr, "--address {source}: {why}")?;
+        if self.policies.is_empty() {
+            let note = "note: the sample policy is used, with its own addresses; \
+                        give yours by --policy, or see it by `drydock print policy`";
+            writeln!(stderr, "{note}")?;
         }
-        Ok(set)
+        let live = input::live_addresses(&self.addresses);
+        let audit = read
+            .policies
+            .iter()
+            .filter(|policy| policy.mode == Mode::Audit);
+        let enforced = audit.cloned().map(|policy| Policy {
+            mode: Mode::Enforce,
+            ..policy
+        });
+        let policies = Policies {
+            audit: PolicySet::new(enforced.collect(), &live),
+            all: PolicySet::new(read.policies, &live),
+        };
+        for note in input::address_notes(&policies.all, &live) {
+            writeln!(stderr, "note: {note}")?;
+        }
+        Ok(policies)
     }
 }
 
-fn is_used(set: &PolicySet, source: &Source) -> bool {
-    let mut aliases = set.policies().flat_map(|policy| &policy.host_aliases);
-    aliases.any(|alias| matches!(&alias.address, Address::Live(live) if live == source))
+struct Policies {
+    all: PolicySet,
+    /// Those in Audit mode, as if they were in Enforce mode.
+    audit: PolicySet,
 }
 
 /// One run over the inputs. It handles every object that can be read; the worst exit code counts.
 struct Run<'r, O, E> {
-    policies: &'r PolicySet,
+    policies: &'r Policies,
     options: &'r Mutate,
     printer: Printer<'r, O>,
     stderr: &'r mut E,
     exit: Exit,
+    /// The object of each patch.
+    patches: Vec<String>,
 }
 
 impl<O: Write, E: Write> Run<'_, O, E> {
     fn error(&mut self, message: &str) -> anyhow::Result<()> {
         self.exit = Exit::Error;
-        writeln!(self.stderr, "{message}").context("stderr")
+        self.say(&format!("error: {message}"))
+    }
+
+    fn note(&mut self, message: &str) -> anyhow::Result<()> {
+        self.say(&format!("note: {message}"))
+    }
+
+    fn say(&mut self, line: &str) -> anyhow::Result<()> {
+        writeln!(self.stderr, "{line}").context("stderr")
+    }
+
+    /// Says which patch is of which object if there are several: a patch does not name it.
+    fn name_patches(&mut self) -> anyhow::Result<()> {
+        if self.patches.len() > 1 {
+            self.printer.out.flush()?;
+            for (index, object) in std::mem::take(&mut self.patches).iter().enumerate() {
+                self.say(&format!("patch {}: {object}", index + 1))?;
+            }
+        }
+        Ok(())
     }
 
     fn file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
@@ -209,7 +256,7 @@ impl<O: Write, E: Write> Run<'_, O, E> {
                 // The API server omits the kind of the items of a PodList.
                 "PodList" => return self.list(object, place, Some("Pod")),
                 "AdmissionReview" => return self.review(object, place),
-                _ => return self.printer.object(object, object, "[]"),
+                kind => return self.other(kind, object, place),
             },
             Some(other) => format!("{}, not a string", type_name(other)),
         };
@@ -238,6 +285,30 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         Ok(())
     }
 
+    /// Passes an object of another kind on.
+    fn other(&mut self, kind: &str, object: &Value, place: &str) -> anyhow::Result<()> {
+        if let Some(advice) = advice(kind) {
+            let kind = quote(kind);
+            self.note(&format!("{place}: {kind} is passed on unchanged; {advice}"))?;
+        }
+        let title = quote(kind).to_string();
+        self.print(&title, place, object, object, "[]")
+    }
+
+    fn print(
+        &mut self,
+        title: &str,
+        place: &str,
+        before: &Value,
+        after: &Value,
+        patch: &str,
+    ) -> anyhow::Result<()> {
+        if matches!(self.options.output, Output::Patch) {
+            self.patches.push(format!("{place}: {title}"));
+        }
+        self.printer.object(before, after, patch)
+    }
+
     fn pod(&mut self, object: &Value, place: &str) -> anyhow::Result<()> {
         let text = object.to_string();
         let pod = match Pod::from_json(&text) {
@@ -249,21 +320,25 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         };
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let title = title(&namespace, pod.name());
-        let verdict = verdict::judge(pod, self.policies, self.scope(&namespace))?;
+        let verdict = verdict::judge(pod, &self.policies.all, self.scope(&namespace))?;
+        self.count(verdict.outcome);
         if let (Outcome::Denied, Some(denial)) = (verdict.outcome, &verdict.enforced.denial) {
             self.refused(&title, &denial.with_rule())?;
         }
-        if matches!(self.options.output, Output::Explain) {
-            return self.explain(&title, &verdict);
-        }
         let patch = verdict.patch.as_deref().unwrap_or("[]");
-        self.printer.object(object, &patched(object, patch)?, patch)
+        match self.options.output {
+            Output::Explain => self.explain(&title, &verdict),
+            Output::Diff => self.diff(&title, &namespace, object),
+            // It would be created by `drydock mutate … | kubectl apply -f -`.
+            Output::Yaml if verdict.outcome == Outcome::Denied => Ok(()),
+            _ => self.print(&title, place, object, &patched(object, patch)?, patch),
+        }
     }
 
     fn review(&mut self, object: &Value, place: &str) -> anyhow::Result<()> {
         let labels = self.options.namespace_labels.as_ref();
         let context = Context {
-            policies: self.policies,
+            policies: &self.policies.all,
             mode: self.options.mode,
             namespace_labels: labels,
             own_namespace: "",
@@ -276,17 +351,20 @@ impl<O: Write, E: Write> Run<'_, O, E> {
             serde_json::from_slice(&answer.body).context("the answer is not JSON")?;
         let record = &answer.record;
         let title = title(&record.namespace, &record.pod);
+        self.count(record.outcome);
         if record.outcome == Outcome::Denied {
             let message = response.pointer("/response/status/message");
             self.refused(&title, message.and_then(Value::as_str).unwrap_or_default())?;
         }
         let patch = answer.patch.as_deref().unwrap_or("[]");
         let pod = object.pointer("/request/object").unwrap_or(&Value::Null);
+        let creates_pod = record.outcome != Outcome::Skipped(SkipReason::NotPodCreation);
         match self.options.output {
             Output::Yaml | Output::Json | Output::Patch => {
-                self.printer.object(object, &response, patch)
+                self.print(&title, place, object, &response, patch)
             }
-            Output::Diff => self.printer.object(pod, &patched(pod, patch)?, patch),
+            Output::Diff if creates_pod => self.diff(&title, &record.namespace, pod),
+            Output::Diff => Ok(()),
             Output::Explain => {
                 let text = pod.to_string();
                 let verdict = match record.outcome {
@@ -295,12 +373,57 @@ impl<O: Write, E: Write> Run<'_, O, E> {
                     }
                     _ => {
                         let scope = self.scope(&record.namespace);
-                        verdict::judge(Pod::from_json(&text)?, self.policies, scope)?
+                        verdict::judge(Pod::from_json(&text)?, &self.policies.all, scope)?
                     }
                 };
                 self.explain(&title, &verdict)
             }
         }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        let is_changed = matches!(
+            outcome,
+            Outcome::Mutated | Outcome::Audited(AuditReason::WouldMutate)
+        );
+        if is_changed && self.options.exit_code {
+            self.exit = self.exit.max(Exit::Findings);
+        }
+    }
+
+    /// Prints the changes of a pod and, in a diff of its own, those that policies in Audit mode would
+    /// make to the result. In a namespace in audit, all of them are not made.
+    fn diff(&mut self, title: &str, namespace: &str, before: &Value) -> anyhow::Result<()> {
+        let (done, not_done) = ("repaired", "audit: not done");
+        let is_audit = self.options.mode == Mode::Audit;
+        let suffix = if is_audit { not_done } else { done };
+        let after = self.enforced(title, &self.policies.all, namespace, before, is_audit)?;
+        self.printer.diff(before, &after, ("", suffix))?;
+        let audited = self.enforced(title, &self.policies.audit, namespace, &after, true)?;
+        let suffix_before = if *before == after { "" } else { suffix };
+        self.printer
+            .diff(&after, &audited, (suffix_before, not_done))
+    }
+
+    /// Returns a pod as some policies make it, in a namespace in enforce.
+    fn enforced(
+        &mut self,
+        title: &str,
+        policies: &PolicySet,
+        namespace: &str,
+        pod: &Value,
+        is_audit: bool,
+    ) -> anyhow::Result<Value> {
+        let text = pod.to_string();
+        let scope = Scope {
+            mode: Mode::Enforce,
+            ..self.scope(namespace)
+        };
+        let verdict = verdict::judge(Pod::from_json(&text)?, policies, scope)?;
+        if let (true, Some(denial)) = (is_audit, &verdict.enforced.denial) {
+            self.say(&format!("{title} would be refused: {}", denial.with_rule()))?;
+        }
+        patched(pod, verdict.patch.as_deref().unwrap_or("[]"))
     }
 
     fn scope<'s>(&'s self, namespace: &'s str) -> Scope<'s> {
@@ -323,6 +446,32 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         let text = explain(title, verdict, self.options.mode);
         self.printer.document("\n", &text)
     }
+}
+
+/// Returns what to do about an object that is not changed although its author may expect it.
+fn advice(kind: &str) -> Option<String> {
+    const OF_PODS: [&str; 8] = [
+        "CronJob",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "PodTemplate",
+        "ReplicaSet",
+        "ReplicationController",
+        "StatefulSet",
+    ];
+    const READ: [&str; 4] = ["Pod", "List", "PodList", "AdmissionReview"];
+    if OF_PODS.contains(&kind) {
+        let advice =
+            "drydock changes only pods that GitLab Runner creates, and no other has its labels";
+        return Some(advice.to_owned());
+    }
+    if kind == crd::KIND {
+        return Some("give policies by --policy".to_owned());
+    }
+    let mut read = READ.iter();
+    let meant = read.find(|read| read.eq_ignore_ascii_case(kind))?;
+    Some(format!("the kind is written {meant}"))
 }
 
 /// Removes the position from an error: it counts in the JSON that the object was converted to.

@@ -53,7 +53,7 @@ fn a_file_that_is_there_stays_unless_forced(#[case] name: &str) {
     assert_eq!(
         ran.talk,
         format!(
-            "drydock: certs/{name} exists; take another directory with --out, or overwrite it with --force\n"
+            "error: certs/{name} exists; take another directory with --out, or overwrite it with --force\n"
         )
     );
     assert_eq!(
@@ -92,7 +92,7 @@ fn a_directory_that_cannot_be_made_is_named() {
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
     assert!(
         ran.talk
-            .starts_with("drydock: pod.yaml/certs cannot be created: "),
+            .starts_with("error: pod.yaml/certs cannot be created: "),
         "{ran}"
     );
 }

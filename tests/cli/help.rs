@@ -36,6 +36,22 @@ fn help_of_serve_names_the_variable_of_each_flag() {
     assert_eq!(help.matches("[env: DRYDOCK_").count(), flags, "{help}");
 }
 
+/// clap takes the width of the terminal, or of this variable.
+#[rstest]
+#[case::of_the_program("--help")]
+#[case::of_serve("serve --help")]
+#[case::of_mutate("mutate --help")]
+fn help_wraps_to_the_terminal(#[case] args: &str) {
+    let output = assert_cmd::cargo::cargo_bin_cmd!("drydock")
+        .args(args.split(' '))
+        .env("COLUMNS", "80")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let too_long = help.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(too_long, None, "{help}");
+}
+
 #[test]
 fn version_is_the_package_s_with_the_commit_of_the_build() {
     let ran = Desk::new().run("--version").went_well();

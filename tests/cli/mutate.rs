@@ -112,7 +112,14 @@ fn a_list_comes_out_object_by_object() {
     assert_eq!(kinds(&ran), ["Pod", "Service", "Pod"]);
     let repaired = json_lines(&desk.mutate("pod.yaml", "json"));
     assert_eq!([&ran.json()[0], &ran.json()[2]], [&repaired[0]; 2]);
-    let patches = json_lines(&desk.mutate("list.json", "patch"));
+    let patches = desk.run("mutate -f list.json -p aliases.yaml -o patch");
+    assert_eq!(
+        patches.talk,
+        "patch 1: list.json: document 1, items[0]: pod ci/runner-1\n\
+         patch 2: list.json: document 1, items[1]: Service\n\
+         patch 3: list.json: document 1, items[2], items[0]: pod ci/runner-1\n"
+    );
+    let patches = patches.json();
     assert_eq!(patches[0], patches[2]);
     assert_eq!(patches[1], json!([]));
     assert_eq!(
@@ -337,7 +344,11 @@ fn without_a_policy_the_sample_policy_holds() {
     let desk = desk();
     let sample = desk.run("print policy").went_well().out;
     desk.write("sample.yaml", sample);
-    let without = desk.run("mutate -f dind.yaml -o json").went_well();
+    let without = desk.run("mutate -f dind.yaml -o json");
+    assert_eq!(
+        without.talk,
+        "note: the sample policy is used, with its own addresses; give yours by --policy, or see it by `drydock print policy`\n"
+    );
     let with = desk
         .run("mutate -f dind.yaml -p sample.yaml -o json")
         .went_well();
@@ -370,7 +381,7 @@ fn stdin_is_read_once() {
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
         assert_eq!(
             ran.talk,
-            "drydock: - (stdin) is named twice; it can be read once\n"
+            "error: - (stdin) is named twice; it can be read once\n"
         );
     }
 }

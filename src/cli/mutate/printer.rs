@@ -29,7 +29,7 @@ impl<O: Write> Printer<'_, O> {
             Output::Json => format!("{after}\n"),
             Output::Patch => format!("{patch}\n"),
             Output::Yaml => return self.document("---\n", &yaml(after)?),
-            Output::Diff => diff(before, after)?,
+            Output::Diff => return self.diff(before, after, ("", "")),
             Output::Explain => {
                 let kind = before
                     .get("kind")
@@ -39,6 +39,30 @@ impl<O: Write> Printer<'_, O> {
             }
         };
         Ok(self.out.write_all(text.as_bytes())?)
+    }
+
+    /// Prints a unified diff of two states of a pod; `states` are added to its name in brackets.
+    pub(super) fn diff(
+        &mut self,
+        before: &Value,
+        after: &Value,
+        states: (&str, &str),
+    ) -> anyhow::Result<()> {
+        let names = ["/metadata/name", "/metadata/generateName"];
+        let name = names.iter().find_map(|pointer| before.pointer(pointer));
+        let name = name.and_then(Value::as_str).unwrap_or("object");
+        let name = quote(name).at_most(MAX_NAME);
+        let heading = |state: &str| match state {
+            "" => name.to_string(),
+            state => format!("{name} ({state})"),
+        };
+        let (before, after) = (yaml(before)?, yaml(after)?);
+        let diff = similar::TextDiff::from_lines(&before, &after);
+        let mut diff = diff.unified_diff();
+        let diff = diff
+            .context_radius(3)
+            .header(&heading(states.0), &heading(states.1));
+        Ok(write!(self.out, "{diff}")?)
     }
 
     /// Prints a document, after a separator unless it is the first.
@@ -57,20 +81,6 @@ pub(super) fn title(namespace: &str, name: &str) -> String {
     } else {
         format!("pod {}/{name}", quote(namespace))
     }
-}
-
-fn diff(before: &Value, after: &Value) -> anyhow::Result<String> {
-    let (before_text, after_text) = (yaml(before)?, yaml(after)?);
-    let names = ["/metadata/name", "/metadata/generateName"];
-    let name = names.iter().find_map(|pointer| before.pointer(pointer));
-    let name = name.and_then(Value::as_str).unwrap_or("object");
-    let name = quote(name).at_most(MAX_NAME).to_string();
-    let diff = similar::TextDiff::from_lines(&before_text, &after_text);
-    let mut diff = diff.unified_diff();
-    let diff = diff
-        .context_radius(3)
-        .header(&name, &format!("{name} (repaired)"));
-    Ok(diff.to_string())
 }
 
 fn yaml(value: &Value) -> anyhow::Result<String> {

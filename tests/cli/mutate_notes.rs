@@ -1,0 +1,163 @@
+//! `drydock mutate` as people use it: what stays away from `kubectl apply`, what audit would change,
+//! and notes about what has no effect.
+
+use super::desk::{ALIASES, DIND_POD, Desk, POD, policy};
+use rstest::rstest;
+use serde_json::json;
+
+const PAGES: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: pages, hostnameSuffixes: [pages.mylab.com]}}}]";
+
+#[test]
+fn a_refused_pod_does_not_reach_kubectl() {
+    let desk = Desk::new();
+    desk.write("pods.yaml", format!("{DIND_POD}---\n{POD}"));
+    let ran = desk.run("mutate -f pods.yaml -p deny.yaml");
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.talk.starts_with("pod ci/runner-2 refused: "), "{ran}");
+    assert!(
+        ran.out.contains("runner-1") && !ran.out.contains("runner-2"),
+        "{ran}"
+    );
+    assert!(!ran.out.contains("---"), "one document: {ran}");
+}
+
+#[test]
+fn hostnames_of_an_ingress_are_given_with_its_address() {
+    let desk = Desk::new();
+    desk.write("live.yaml", policy("live", PAGES));
+    let ran = desk.run("mutate -f pod.yaml -p live.yaml -o json --address ingress/cicd/pages=10.0.0.240,fd00::240,docs.pages.mylab.com,pages.mylab.com").went_well();
+    let hostnames = json!(["docs.pages.mylab.com", "pages.mylab.com"]);
+    assert_eq!(
+        ran.json()[0]["spec"]["hostAliases"],
+        json!([
+            {"ip": "10.0.0.216", "hostnames": ["gitlab.mylab.com"]},
+            {"ip": "10.0.0.240", "hostnames": hostnames},
+            {"ip": "fd00::240", "hostnames": hostnames},
+        ])
+    );
+}
+
+#[rstest]
+#[case::no_hostname(
+    "--address ingress/cicd/pages=10.0.0.240",
+    "note: policy \"live\" takes the hostnames of ingress/cicd/pages from its rules; list them: --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
+)]
+#[case::nothing(
+    "",
+    "note: ingress/cicd/pages of policy \"live\" has no address without a cluster; give --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
+)]
+#[case::another_domain(
+    "--address ingress/cicd/pages=10.0.0.240,github.com",
+    "note: --address ingress/cicd/pages: github.com is in none of the hostnameSuffixes of policy \"live\", so it is not taken\n"
+)]
+fn an_address_without_effect_is_told(#[case] flags: &str, #[case] told: &str) {
+    let desk = Desk::new();
+    desk.write("live.yaml", policy("live", PAGES));
+    let ran = desk.run(&format!("mutate -f pod.yaml -p live.yaml -o patch {flags}"));
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.talk.as_str()),
+        (0, "[]\n", told)
+    );
+}
+
+#[test]
+fn one_address_of_a_service_serves_both_kinds() {
+    let spec = "hostAliases: [{from: {service: {namespace: a, name: b, address: ClusterIP}}, hostnames: [x.y]}]";
+    let desk = Desk::new();
+    desk.write("live.yaml", policy("live", spec));
+    desk.run("mutate -f pod.yaml -p live.yaml -o patch --address service/a/b=10.0.0.1")
+        .went_well();
+}
+
+#[rstest]
+#[case::deployment("Deployment", "drydock changes only pods that GitLab Runner creates")]
+#[case::job("Job", "drydock changes only pods that GitLab Runner creates")]
+#[case::lower_case("pod", "the kind is written Pod")]
+#[case::list("podlist", "the kind is written PodList")]
+#[case::policy("JobPodPolicy", "give policies by --policy")]
+fn an_object_that_people_expect_to_change_gets_a_note(#[case] kind: &str, #[case] told: &str) {
+    let desk = Desk::new();
+    desk.write(
+        "object.yaml",
+        format!("{{kind: {kind}, metadata: {{name: a}}}}"),
+    );
+    let ran = desk.run("mutate -f object.yaml -p aliases.yaml -o patch");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "[]\n"), "{ran}");
+    let note = format!("note: object.yaml: document 1: {kind} is passed on unchanged; {told}");
+    assert!(ran.talk.starts_with(&note), "{ran}");
+}
+
+#[test]
+fn a_diff_shows_what_audit_would_change() {
+    let desk = Desk::new();
+    let of_namespace = desk
+        .run("mutate -f pod.yaml -p aliases.yaml --mode audit -o diff")
+        .went_well();
+    let enforced = desk.mutate("pod.yaml", "diff");
+    assert_eq!(
+        of_namespace.out,
+        enforced.replace("(repaired)", "(audit: not done)")
+    );
+    let quiet = "mode: Audit, hostAliases: [{ip: 10.0.0.5, hostnames: [minio.mylab.com]}]";
+    desk.write("quiet.yaml", policy("quiet", quiet));
+    let of_policy = desk
+        .run("mutate -f pod.yaml -p aliases.yaml -p quiet.yaml -o diff")
+        .went_well();
+    insta::assert_snapshot!(of_policy);
+}
+
+#[test]
+fn a_diff_says_what_audit_would_refuse() {
+    let ran = Desk::new().run("mutate -f dind.yaml -p deny.yaml --mode audit -o diff");
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran}");
+    assert!(
+        ran.talk
+            .starts_with("pod ci/runner-2 would be refused: container \"build\""),
+        "{ran}"
+    );
+}
+
+#[rstest]
+#[case::changed("pod.yaml", "", 1)]
+#[case::audited("pod.yaml", "--mode audit", 1)]
+#[case::unchanged("right.yaml", "", 0)]
+#[case::other("other.yaml", "", 0)]
+fn the_exit_code_says_whether_a_pod_is_changed_if_asked(
+    #[case] file: &str,
+    #[case] flags: &str,
+    #[case] code: i32,
+) {
+    let desk = Desk::new();
+    desk.write("right.yaml", desk.mutate("pod.yaml", "yaml"));
+    desk.write("other.yaml", super::desk::SERVICE);
+    for output in ["yaml", "diff", "explain"] {
+        let args = format!("mutate -f {file} -p aliases.yaml {flags} -o {output}");
+        assert_eq!(
+            desk.run(&format!("{args} --exit-code")).code,
+            code,
+            "{output}"
+        );
+        assert_eq!(desk.run(&args).code, 0, "{output}");
+    }
+}
+
+#[test]
+fn an_explanation_has_a_block_for_each_policy() {
+    let desk = Desk::new();
+    let quiet = "mode: Audit, priority: 5, dind: {scheduling: {nodeSelector: {role: ci}}}";
+    desk.write("quiet.yaml", policy("quiet", quiet));
+    desk.write("idle.yaml", policy("idle", ""));
+    desk.write(
+        "far.yaml",
+        policy(
+            "far",
+            &format!("podSelector: {{matchLabels: {{a: b}}}}, {ALIASES}"),
+        ),
+    );
+    let ran = desk
+        .run(
+            "mutate -f dind.yaml -p aliases.yaml -p quiet.yaml -p idle.yaml -p far.yaml -o explain",
+        )
+        .went_well();
+    insta::assert_snapshot!(ran);
+}
