@@ -3,6 +3,7 @@
 use crate::cluster::client;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
@@ -19,11 +20,19 @@ pub(super) struct ConnectionFlags {
     kubeconfig: Option<PathBuf>,
 }
 
+/// A context of the kubeconfig.
+struct Context {
+    name: String,
+    user: Option<String>,
+}
+
 /// A client, and what it talks to.
 pub(super) struct Connection {
     pub(super) client: Client,
     /// The API server's URL, and the context where there is one.
     pub(super) server: String,
+    /// The user of the context; none in a pod.
+    pub(super) user: Option<String>,
     /// The namespace of the context.
     pub(super) namespace: String,
 }
@@ -36,12 +45,13 @@ impl ConnectionFlags {
 
     /// Finds the API server. Nothing is asked of it yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
-        let (config, context) = self.config().await?;
+        let (mut config, context) = self.config().await?;
+        respect_no_proxy(&mut config);
         let url = config.cluster_url.to_string();
         let url = url.trim_end_matches('/');
-        let server = match context {
-            Some(context) => format!("{url} (context {context})"),
-            None => url.to_owned(),
+        let (server, user) = match context {
+            Some(Context { name, user }) => (format!("{url} (context {name})"), user),
+            None => (url.to_owned(), None),
         };
         let namespace = config.default_namespace.clone();
         let client = client::client(config)
@@ -49,11 +59,12 @@ impl ConnectionFlags {
         Ok(Connection {
             client,
             server,
+            user,
             namespace,
         })
     }
 
-    async fn config(&self) -> anyhow::Result<(Config, Option<String>)> {
+    async fn config(&self) -> anyhow::Result<(Config, Option<Context>)> {
         let options = KubeConfigOptions {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
@@ -65,10 +76,14 @@ impl ConnectionFlags {
         };
         match file {
             Ok(file) => {
-                let context = options
+                let name = options
                     .context
                     .clone()
                     .or_else(|| file.current_context.clone());
+                let context = name.map(|name| Context {
+                    user: user(&file, &name),
+                    name,
+                });
                 let config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| {
                     anyhow!("the kubeconfig has no API server to ask: {error}; see kubectl config get-contexts")
                 })?;
@@ -83,5 +98,28 @@ impl ConnectionFlags {
                     )
                 }),
         }
+    }
+}
+
+fn user(file: &Kubeconfig, context: &str) -> Option<String> {
+    let mut contexts = file.contexts.iter();
+    let named = contexts.find(|named| named.name == context)?;
+    named.context.as_ref()?.user.clone()
+}
+
+/// Takes the proxy of the environment away if `NO_PROXY` names the API server. kube compares
+/// `NO_PROXY` with the proxy instead (kube-client 5, `ConfigLoader::proxy_url`).
+fn respect_no_proxy(config: &mut Config) {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let either = |upper, lower| variable(upper).or_else(|| variable(lower));
+    let proxy = either("HTTPS_PROXY", "https_proxy").and_then(|proxy| proxy.parse().ok());
+    // A proxy-url of the kubeconfig is used in any case, as by kubectl.
+    if proxy.is_none() || config.proxy_url != proxy {
+        return;
+    }
+    let no_proxy = either("NO_PROXY", "no_proxy").unwrap_or_default();
+    let proxies = Matcher::builder().all("http://proxy").no(no_proxy).build();
+    if proxies.intercept(&config.cluster_url).is_none() {
+        config.proxy_url = None;
     }
 }

@@ -17,8 +17,8 @@ use crate::pki::tls::server_config;
 use crate::server::{self, State};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, LevelSwitch};
-use anyhow::Context;
-use banner::Example;
+use anyhow::{Context, bail};
+use banner::{Banner, Example};
 use futures::FutureExt as _;
 use futures::future::{join, ready};
 use jiff::Timestamp;
@@ -57,7 +57,10 @@ impl Serve {
     ) -> anyhow::Result<()> {
         let limits = self.limits()?;
         let connected = match self.policy.cluster {
-            true => Some(cluster::connect(&metrics).await?),
+            true => Some(cluster::connect(&self.connection, &metrics).await?),
+            false if !self.connection.is_default() => {
+                bail!("--kubeconfig and --context choose the cluster to join; add --cluster")
+            }
             false => None,
         };
         let certificate = certificate::open(&self, connected.as_ref(), &metrics)?;
@@ -102,14 +105,14 @@ impl Serve {
         let ca = certificate.development_ca.as_ref();
         // In a cluster the API server is the only client.
         let example = (!self.policy.cluster).then(|| Example::write(ca));
-        banner::write(
-            stderr,
-            webhook_address,
-            ops_address,
-            &policies.in_force,
+        let banner = Banner {
+            webhook: webhook_address,
+            ops: ops_address,
+            policies: &policies.in_force,
             ca,
-            example.as_ref(),
-        );
+            example: example.as_ref(),
+        };
+        banner.write(self.logging.log_format, stderr);
         // Without a cluster no Service has to learn that the server stops.
         let default_drain = match self.policy.cluster {
             true => DRAIN,

@@ -35,6 +35,11 @@ pub enum CertificateError {
     /// The key file has no private key.
     #[error("the key file has no unencrypted PEM private key (BEGIN PRIVATE KEY)")]
     Key(#[source] pem::Error),
+    /// The private key is encrypted.
+    #[error(
+        "the key is encrypted, and drydock has no passphrase; decrypt it: openssl pkey -in FILE -out tls.key"
+    )]
+    EncryptedKey,
     /// The certificate is not X.509.
     #[error("the certificate is not X.509")]
     NotX509(#[source] x509_cert::der::Error),
@@ -52,6 +57,14 @@ pub enum CertificateError {
     NotAName(String, #[source] InvalidDnsNameError),
 }
 
+/// Whether a PEM file has a key of PKCS #8 or of OpenSSL that needs a passphrase.
+fn is_encrypted(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"]
+        .iter()
+        .any(|mark| text.contains(mark))
+}
+
 impl Certificate {
     /// Reads a chain, the server's own certificate first, and its key, both PEM.
     ///
@@ -61,7 +74,10 @@ impl Certificate {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
             .map_err(CertificateError::Certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(CertificateError::Key);
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match is_encrypted(key) {
+            true => CertificateError::EncryptedKey,
+            false => CertificateError::Key(error),
+        });
         // An empty certificate file is reported before a bad key.
         if chain.is_empty() {
             return Err(CertificateError::NoCertificate);

@@ -14,10 +14,10 @@ use tempfile::TempDir;
 const DROPPED: &str = "drydock_log_lines_dropped_total";
 
 /// A server whose log goes to `stderr`.
-fn logging_to(stderr: impl Into<Stdio>) -> Server {
+fn logging_to(stderr: impl Into<Stdio>, format: &str) -> Server {
     let directory = TempDir::new().unwrap();
     let ca = directory.path().join("ca.crt");
-    let mut command = drydock(&["serve", "--log-format", "json", "--drain-seconds", "0"]);
+    let mut command = drydock(&["serve", "--log-format", format, "--drain-seconds", "0"]);
     command.args(FREE_PORTS).arg("--write-ca").arg(&ca);
     Server::spawn_unheard(command, stderr.into(), directory, &ca)
 }
@@ -41,7 +41,7 @@ fn end(server: &mut Server) {
     assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
 }
 
-/// Sends reviews whose log lines are all lost.
+/// Sends reviews whose log lines are all lost. In the text format the banner is no log line.
 #[track_caller]
 fn lose_every_line(mut server: Server) {
     review(&server, 20);
@@ -64,13 +64,13 @@ fn with_a_long_line() -> Vec<u8> {
 #[test]
 fn log_lines_that_a_full_disk_does_not_take_are_counted_and_the_reviews_are_answered() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    lose_every_line(logging_to(full));
+    lose_every_line(logging_to(full, "text"));
 }
 
 #[test]
 fn log_lines_for_which_there_is_no_reader_any_more_are_counted_and_the_reviews_are_answered() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let server = logging_to(writer);
+    let server = logging_to(writer, "text");
     drop(reader);
     lose_every_line(server);
 }
@@ -78,7 +78,7 @@ fn log_lines_for_which_there_is_no_reader_any_more_are_counted_and_the_reviews_a
 #[test]
 fn a_reader_of_the_log_that_stops_holds_neither_reviews_nor_the_end() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut server = logging_to(writer);
+    let mut server = logging_to(writer, "json");
     eventually("the pipe is full", || {
         review(&server, 10);
         server.metrics().value(DROPPED) > 0.0
@@ -92,7 +92,7 @@ fn a_reader_of_the_log_that_stops_holds_neither_reviews_nor_the_end() {
 #[test]
 fn every_log_line_is_whole_when_its_reader_goes_on() {
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let mut server = logging_to(writer);
+    let mut server = logging_to(writer, "json");
     let long = with_a_long_line();
     let mut connection = server.connect();
     let mut sent = 0.0;

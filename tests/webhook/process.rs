@@ -1,4 +1,4 @@
-//! The real binary: started on free ports that its own banner names, stopped when the test that
+//! The real binary: started on free ports that the kernel names, stopped when the test that
 //! started it ends.
 
 use crate::cgroup::Cgroup;
@@ -165,21 +165,20 @@ impl Server {
             .spawn()
             .unwrap();
         let stderr = Lines::of(child.stderr.take().unwrap());
-        let banner = stderr.wait_for("the banner", |lines| {
-            lines.iter().any(|line| line.starts_with("curl "))
-        });
-        let Some(banner) = banner else {
-            let _ = child.kill();
-            let status = child.wait().unwrap();
-            panic!("drydock did not start ({status}): {}", stderr.text());
+        let deadline = Instant::now() + PATIENCE;
+        // With few log lines there is no banner.
+        let (webhook, ops) = loop {
+            if let [webhook, ops] = *listeners(child.id()) {
+                break (webhook, ops);
+            }
+            let ended = child.try_wait().unwrap();
+            if ended.is_some() || Instant::now() > deadline {
+                let _ = child.kill();
+                let status = child.wait().unwrap();
+                panic!("drydock did not start ({status}): {}", stderr.text());
+            }
+            thread::sleep(Duration::from_millis(2));
         };
-        let address = |scheme: &str| -> SocketAddr {
-            let line = banner.iter().find_map(|line| line.split_once(scheme));
-            let (_, rest) = line.expect("the banner names both ports");
-            let end = rest.find('/').unwrap_or(rest.len());
-            rest[..end].trim().parse().unwrap()
-        };
-        let (webhook, ops) = (address("https://"), address("http://"));
         let client = Client::trusting(&fs::read_to_string(ca).unwrap());
         Self {
             child,
@@ -325,9 +324,12 @@ impl Server {
 
     /// The `curl` line of its banner.
     pub(crate) fn curl_line(&self) -> String {
-        let text = self.stderr();
-        let line = text.lines().find(|line| line.starts_with("curl "));
-        line.expect("spawn() waited for it").to_owned()
+        let is_curl = |line: &&String| line.starts_with("curl ");
+        let lines = self.stderr.wait_for("the curl line", |lines| {
+            lines.iter().any(|line| is_curl(&line))
+        });
+        let lines = lines.unwrap_or_default();
+        lines.iter().find(is_curl).unwrap().clone()
     }
 
     /// Sends a signal as the kubelet does.

@@ -1,13 +1,14 @@
 //! The start: flags that cannot work are refused with the reason, and the banner is to be believed.
 
 use crate::client::Answer;
+use crate::lines::Lines;
 use crate::mount::Mount;
 use crate::process::{FREE_PORTS, Server, drydock, run};
 use crate::reviews::{addresses, assert_repaired, patched, policy, runner};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Starts with flags that cannot work: it ends with 2, and what it says has these words.
@@ -139,6 +140,117 @@ fn values_that_make_no_sense_are_refused_with_their_flag() {
     let (one, all) = ("--max-body-bytes", "--max-body-memory-bytes");
     refused(&[one, "2000", all, "1000"], &[one, "2000", all, "1000"]);
     refused(&["--polcy", "x"], &["--polcy", "--policy"]);
+}
+
+#[test]
+fn an_address_is_refused_with_the_right_form() {
+    for (value, right) in [
+        ("8443", "127.0.0.1:8443 for this machine only, or [::]:8443"),
+        (
+            ":8443",
+            "127.0.0.1:8443 for this machine only, or [::]:8443",
+        ),
+        (
+            "localhost:8443",
+            "names are not looked up: give 127.0.0.1:8443",
+        ),
+        ("*:8443", "give [::]:8443"),
+        ("127.0.0.1", "the port is missing, as in 127.0.0.1:8443"),
+        ("::1", "the port is missing, as in [::1]:8443"),
+        (
+            "webhook",
+            "give an IP address and a port, as in 127.0.0.1:8443",
+        ),
+        ("127.0.0.1:99999", "give an IP address and a port"),
+    ] {
+        refused(&["--listen", value], &["--listen", value, right]);
+    }
+    let (code, said) = run(drydock(&["serve", "--ops-listen", "9090"]));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("127.0.0.1:9090 for this machine"), "{said}");
+}
+
+#[test]
+fn an_encrypted_key_is_refused_with_a_way_to_decrypt_it() {
+    let pair = crate::certificates::Authority::new().sign(2030);
+    for key in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+    ] {
+        let mount = Mount::new(&[("tls.crt", &pair.certificate), ("tls.key", key)]);
+        let (certificate, key) = (mount.text("tls.crt"), mount.text("tls.key"));
+        let flags = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+        refused(
+            &flags,
+            &["--tls-key-file", "tls.key", "encrypted", "openssl pkey"],
+        );
+    }
+}
+
+#[test]
+fn the_flags_of_a_kubeconfig_need_a_cluster() {
+    for flag in ["--kubeconfig", "--context"] {
+        refused(&[flag, "x"], &[flag, "--cluster"]);
+    }
+    refused(
+        &["--cluster", "--kubeconfig", "/nowhere/config"],
+        &[
+            "--cluster finds no API server",
+            "/nowhere/config",
+            "cannot be read",
+        ],
+    );
+}
+
+/// A laptop must not join production unnoticed.
+#[test]
+fn the_banner_names_the_api_server_the_context_and_the_user() {
+    let kubeconfig = "
+apiVersion: v1
+kind: Config
+current-context: lab
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]
+users: [{name: admin, user: {token: t}}]
+contexts:
+- {name: lab, context: {cluster: c, user: nobody}}
+- {name: prod, context: {cluster: c, user: admin}}
+";
+    let mount = Mount::new(&[("config", kubeconfig)]);
+    let config = mount.text("config");
+    let mut command = drydock(&["serve", "--cluster", "--kubeconfig", &config]);
+    command.args(["--context", "prod"]).args(FREE_PORTS);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = Lines::of(child.stderr.take().unwrap());
+    let named = "policies in force: the JobPodPolicy objects of http://127.0.0.1:9 (context prod), read as user admin";
+    let said = lines.wait_for("the banner", |lines| lines.iter().any(|line| line == named));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.is_some(), "{}", lines.text());
+}
+
+#[test]
+fn the_first_lines_obey_the_log_format_and_the_log_level() {
+    let server = Server::start(&["--log-level", "warn"]);
+    assert_eq!(server.get("/readyz").0, 200);
+    assert_eq!(server.last_words(), "");
+
+    let server = Server::start(&["--log-format", "json"]);
+    let said = server.last_words();
+    let lines: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect();
+    let first = &lines[0];
+    let message = first["message"].as_str().unwrap();
+    assert!(
+        message.contains("answers AdmissionReviews at https://"),
+        "{said}"
+    );
+    assert_eq!(first["policies"], "\"gitlab\" (built-in sample policy)");
+    assert!(
+        first["curl"].as_str().unwrap().starts_with("curl -sS"),
+        "{said}"
+    );
 }
 
 #[test]

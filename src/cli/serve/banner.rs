@@ -2,6 +2,7 @@
 //! is.
 
 use super::certificate::DevelopmentCa;
+use crate::telemetry::LogFormat;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -38,29 +39,49 @@ impl Example {
     }
 }
 
-/// Writes the banner. The server runs even if it cannot be written.
-pub(super) fn write(
-    stderr: &mut impl Write,
-    webhook: SocketAddr,
-    ops: SocketAddr,
-    policies: &[String],
-    ca: Option<&DevelopmentCa>,
-    example: Option<&Example>,
-) {
-    let policies = match policies {
-        [] => "none".to_owned(),
-        policies => policies.join(", "),
-    };
-    let curl = example.map(|example| curl_line(webhook, ca, example));
-    let text = format!(
-        "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}\n\
-         policies in force: {policies}\n{curl}",
-        version = env!("CARGO_PKG_VERSION"),
-        curl = curl.unwrap_or_default(),
-    );
-    let _ = stderr
-        .write_all(text.as_bytes())
-        .and_then(|()| stderr.flush());
+pub(super) struct Banner<'b> {
+    pub(super) webhook: SocketAddr,
+    pub(super) ops: SocketAddr,
+    pub(super) policies: &'b [String],
+    pub(super) ca: Option<&'b DevelopmentCa>,
+    pub(super) example: Option<&'b Example>,
+}
+
+impl Banner<'_> {
+    /// Writes the banner if the log level includes it, in the log format. The server runs even if it
+    /// cannot be written.
+    pub(super) fn write(&self, format: LogFormat, stderr: &mut impl Write) {
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
+        let Self {
+            webhook,
+            ops,
+            policies,
+            ca,
+            example,
+        } = *self;
+        let policies = match policies {
+            [] => "none".to_owned(),
+            policies => policies.join(", "),
+        };
+        let curl = example.map(|example| curl_line(webhook, ca, example));
+        let version = env!("CARGO_PKG_VERSION");
+        let first = format!(
+            "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}"
+        );
+        if format == LogFormat::Json {
+            tracing::info!(policies, curl, "{first}");
+            return;
+        }
+        let curl = curl.map_or_else(String::new, |curl| {
+            format!("try it on the pod of a real runner:\n{curl}\n")
+        });
+        let text = format!("{first}\npolicies in force: {policies}\n{curl}");
+        let _ = stderr
+            .write_all(text.as_bytes())
+            .and_then(|()| stderr.flush());
+    }
 }
 
 fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example) -> String {
@@ -76,10 +97,7 @@ fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example)
         "https://{}/mutate",
         SocketAddr::new(reachable(webhook.ip()), webhook.port())
     );
-    format!(
-        "try it on the pod of a real runner:\n\
-         curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}\n"
-    )
+    format!("curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}")
 }
 
 /// Returns an address to call if the server listens on every address.

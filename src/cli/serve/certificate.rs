@@ -86,7 +86,9 @@ fn open_files(
         };
         let usable = usable(chain, private_key, &names).map_err(|error| {
             let problem = match error {
-                CertificateError::Key(_) => problem(KEY, &key, error),
+                CertificateError::Key(_) | CertificateError::EncryptedKey => {
+                    problem(KEY, &key, error)
+                }
                 _ => problem(CERTIFICATE, &certificate, error),
             };
             match &*current.borrow() {

@@ -2,7 +2,7 @@
 
 use super::Serve;
 use super::policies::PolicySource;
-use crate::cli::connection::ConnectionFlags;
+use crate::cli::connection::{Connection, ConnectionFlags};
 use crate::cluster;
 use crate::cluster::client::timed;
 use crate::cluster::clock::{Clock, Now};
@@ -49,21 +49,43 @@ impl OptInFlags {
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) clock: Clock,
+    /// The API server and the user, so that a replica joins no cluster unnoticed.
+    name: String,
 }
 
 /// Finds the API server as every client does: a kubeconfig, or the ServiceAccount of the pod.
 /// Nothing is asked of it yet.
-pub(super) async fn connect(metrics: &Arc<Metrics>) -> anyhow::Result<Connected> {
-    let found = ConnectionFlags::default().connect().await;
-    let client = found.context("--cluster")?.client;
+pub(super) async fn connect(
+    flags: &ConnectionFlags,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Connected> {
+    let Connection {
+        client,
+        server,
+        user,
+        ..
+    } = flags.connect().await.context("--cluster")?;
+    let user = match user {
+        Some(user) => format!("user {user}"),
+        None => "the ServiceAccount of this pod".to_owned(),
+    };
+    let name = format!("{server}, read as {user}");
     let clock = Clock::new(Now::here, metrics.clone());
     let client = timed(client, &clock);
-    Ok(Connected { client, clock })
+    Ok(Connected {
+        client,
+        clock,
+        name,
+    })
 }
 
 /// Starts the cluster side, and joins it with the server.
 pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>) -> PolicySource {
-    let Connected { client, clock } = connected;
+    let Connected {
+        client,
+        clock,
+        name,
+    } = connected;
     let (published, policies) = watch::channel(None);
     let (opted_in, namespaces) = watch::channel(Namespaces::new());
     let events = Events::new(namespaces.clone(), flags.opt_in.enforced(), metrics.clone());
@@ -78,7 +100,7 @@ pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>)
     let client = client.clone();
     PolicySource {
         set: policies,
-        in_force: vec!["those of the cluster".to_owned()],
+        in_force: vec![format!("the JobPodPolicy objects of {name}")],
         reloaders: Vec::new(),
         cluster: Some(server::Cluster {
             namespaces,

@@ -5,6 +5,7 @@ use super::client_ca::ClientFlags;
 use super::cluster::OptInFlags;
 use super::managed::ManagedFlags;
 use super::open_files;
+use crate::cli::connection::ConnectionFlags;
 use crate::server::limits::{Limits, positive_seconds, seconds};
 use crate::telemetry::{LogFormat, LogLevel};
 use anyhow::bail;
@@ -25,6 +26,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(super) policy: PolicyFlags,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionFlags,
 
     #[command(flatten)]
     pub(super) files: CertificateFlags,
@@ -49,11 +53,11 @@ pub(crate) struct Serve {
 #[command(next_help_heading = "Listening")]
 pub(super) struct ListeningFlags {
     /// Address of the webhook: POST /mutate and POST /audit over TLS
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443", value_parser = address)]
     pub(super) listen: SocketAddr,
 
     /// Address of /livez, /readyz and /metrics, in plain HTTP
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
     pub(super) ops_listen: SocketAddr,
 
     /// Number of threads that answer; one is enough for thousands of reviews a second
@@ -149,4 +153,30 @@ impl Serve {
             ..self.limits
         })
     }
+}
+
+/// Parses an address with a port. Names are not looked up: one may have several addresses.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    const ALL: &str = "every address of this machine";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse() {
+        let with_port = SocketAddr::new(ip, 8443);
+        return Err(format!("the port is missing, as in {with_port}"));
+    }
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    Err(match text.rsplit_once(':') {
+        None | Some(("", _)) if is_port(text.trim_start_matches(':')) => {
+            let port = text.trim_start_matches(':');
+            format!(
+                "the address is missing: give 127.0.0.1:{port} for this machine only, or [::]:{port} for {ALL}"
+            )
+        }
+        Some(("localhost", port)) if is_port(port) => {
+            format!("names are not looked up: give 127.0.0.1:{port} or [::1]:{port}")
+        }
+        Some(("*", port)) if is_port(port) => format!("give [::]:{port} for {ALL}"),
+        _ => format!("give an IP address and a port, as in 127.0.0.1:8443, or [::]:8443 for {ALL}"),
+    })
 }

@@ -76,7 +76,7 @@ fn times(text: &str, unit: f64, what: &str) -> Result<Duration, String> {
 /// Reconciles the certificate; each new one is used through `current`.
 pub(super) fn run(
     flags: &Serve,
-    Connected { client, clock }: Connected,
+    Connected { client, clock, .. }: Connected,
     metrics: Arc<Metrics>,
     current: watch::Sender<Option<Certificate>>,
 ) -> anyhow::Result<BoxFuture<'static, ()>> {
