@@ -124,6 +124,10 @@ fn read(paths: &[(PathBuf, bool)]) -> anyhow::Result<Vec<Input>> {
 }
 
 fn read_file(path: &Path) -> anyhow::Result<String> {
+    if path.is_dir() {
+        let path = path.display();
+        bail!("{path} is a folder; name the files in it, as in {path}/*.yaml");
+    }
     let bytes =
         std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", path.display()))

@@ -462,8 +462,7 @@ fn advice(kind: &str) -> Option<String> {
     ];
     const READ: [&str; 4] = ["Pod", "List", "PodList", "AdmissionReview"];
     if OF_PODS.contains(&kind) {
-        let advice =
-            "drydock changes only pods that GitLab Runner creates, and no other has its labels";
+        let advice = "drydock changes only pods that GitLab Runner creates";
         return Some(advice.to_owned());
     }
     if kind == crd::KIND {

@@ -48,7 +48,10 @@ impl Print {
             } => write_files(&folder)?,
             What::Policy => write!(out, "{SAMPLE_POLICY}")?,
             What::Completions { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "drydock", out)
+                // The generator panics where it cannot write.
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "drydock", &mut script);
+                out.write_all(&script)?;
             }
         }
         Ok(Exit::Good)

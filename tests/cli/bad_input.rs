@@ -273,6 +273,32 @@ fn whoever_stops_reading_is_told_of_no_error() {
     assert_eq!((talk.as_str(), child.wait().unwrap().code()), ("", Some(0)));
 }
 
+/// `drydock print completions bash | head -1`.
+#[test]
+fn a_generated_script_needs_no_reader_of_its_end() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("drydock"))
+        .args(["print", "completions", "bash"])
+        .stdout(writer)
+        .output()
+        .unwrap();
+    let talk = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((talk.as_str(), output.status.code()), ("", Some(0)));
+}
+
+#[test]
+fn a_folder_is_no_file_of_pods() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("pods")).unwrap();
+    let ran = desk.run("mutate -f pods -p aliases.yaml");
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    assert_eq!(
+        ran.talk,
+        "error: pods is a folder; name the files in it, as in pods/*.yaml\n"
+    );
+}
+
 /// A full disk is an error, unlike a reader who has seen enough.
 #[test]
 fn an_answer_that_cannot_be_written_is_an_error() {

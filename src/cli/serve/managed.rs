@@ -24,7 +24,8 @@ const RECONCILIATIONS_OF_A_LEAF: u32 = 12;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Self-managed certificates")]
 pub(super) struct ManagedFlags {
-    /// DNS name or address that the certificate must have beside the Service's. Repeats
+    /// DNS name or address that the certificate must have, also one from files: with --cluster
+    /// beside the Service's name, without it beside localhost. Repeats
     #[arg(long = "tls-name", value_name = "NAME", value_delimiter = ',')]
     pub(super) names: Vec<String>,
 
