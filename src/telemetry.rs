@@ -35,7 +35,7 @@ pub struct LevelSwitch(reload::Handle<Targets, Registry>);
 impl LevelSwitch {
     /// Logs the change, at every level, and makes it.
     pub fn set(&self, level: LogLevel) {
-        tracing::warn!(target: LEVEL_CHANGES, level = level.name(), "the log level is changed");
+        tracing::warn!(target: LEVEL_CHANGES, level = level.name(), "log level changed");
         // It fails only after logging has ended.
         let _ = self.0.reload(own_events(level));
     }

@@ -24,7 +24,7 @@ pub(super) struct Certs {
     #[arg(short, long, value_name = "DIR", default_value = "certs")]
     out: PathBuf,
 
-    /// DNS name or IP address of the certificate. Repeats
+    /// DNS name or IP address of the certificate. Can be repeated
     #[arg(long = "name", value_name = "NAME", value_parser = server_name, default_values_t = default_names())]
     names: Vec<String>,
 

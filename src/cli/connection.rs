@@ -1,4 +1,4 @@
-//! Which API server a command asks, and as whom.
+//! Selects the API server and the credentials of a command.
 
 use crate::cluster::client;
 use anyhow::{Context as _, anyhow};

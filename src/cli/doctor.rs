@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How long to wait between two looks.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The first question is whether the API server is there at all.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ pub(super) struct Doctor {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Look again until no × is left, at most so long, as in 90s or 5m
+    /// Repeat until there are no errors, at most this long, as in 90s or 5m
     #[arg(long, value_name = "TIME", value_parser = time)]
     wait: Option<Duration>,
 

@@ -13,7 +13,7 @@ const DOCUMENT: &str = include_str!("../../docs/rules.md");
 /// Without CODE, lists code and title of every rule.
 #[derive(Args, Debug)]
 pub(super) struct Rules {
-    /// Code of a rule, such as D7 or d7. Repeats
+    /// Code of a rule, such as D7 or d7. Can be repeated
     #[arg(value_name = "CODE")]
     codes: Vec<String>,
 }

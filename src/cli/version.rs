@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// replicas.
 #[derive(Args, Debug)]
 pub(super) struct Version {
-    /// Only of this program: ask no API server
+    /// Print only the version of this program
     #[arg(long)]
     client: bool,
 
@@ -49,7 +49,7 @@ impl Version {
         match versions.replicas {
             Ok(replicas) if replicas.is_empty() => {
                 writeln!(out, "server:     not found")?;
-                writeln!(talk, "drydock doctor says more")?;
+                writeln!(talk, "run drydock doctor to see why")?;
             }
             Ok(replicas) => {
                 let replicas: Vec<String> = replicas.into_iter().collect();

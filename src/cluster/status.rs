@@ -75,7 +75,7 @@ fn status(
     }
 }
 
-/// The hostnames of an Ingress' rules, for an entry of a policy that lists none.
+/// Hostnames of an Ingress's rules, for a `hostAliases` entry without `hostnames`.
 struct OfRules<'a> {
     source: &'a Source,
     hostnames: IngressHostnames<'a>,

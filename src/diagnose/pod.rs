@@ -162,7 +162,7 @@ impl Context<'_> {
             .map(|change| format!("{}: {change} ({})", change.name(), change.rule()))
             .take(MOST_DETAILS);
         let explain = format!(
-            "kubectl -n {} get pod {} -o yaml | drydock mutate -f - -o explain",
+            "kubectl -n {} get pod {} -o yaml | drydock mutate -f - -p <(kubectl get jpp -o yaml) -o explain",
             self.asked.namespace, self.asked.name
         );
         match verdict.outcome {

@@ -79,7 +79,7 @@ messages! {
         "import that: kubectl -n {namespace} get configmap {map} -o yaml | drydock import -";
     too_many_aliases(count) Error: "its aliases stand for more than {count} values", "write them out";
     too_deep(depth) Error: "is nested more than {depth} deep", "";
-    twice(key, line) Error: "the key {key} is here and in line {line}", "keep one of them";
+    twice(key, line) Error: "duplicate key {key}, first set in line {line}", "keep one of them";
     tab() Error: "a tab in the indentation", "YAML takes spaces only: replace it with two";
     no_yaml(why) Error: "is not valid YAML{why}", "";
     no_toml(why) Error: "is not valid TOML{why}", "";

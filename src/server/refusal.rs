@@ -112,20 +112,21 @@ impl Refusal {
 
     /// Logs and counts the refusal, and makes the response.
     pub(super) fn respond(&self, state: &State, reason: Reason) -> Response {
-        let name = match reason {
+        let (outcome, name) = match reason {
             Reason::Failed(name) => {
                 state.metrics.failed(name);
-                name
+                (Some("failed"), name)
             }
             Reason::Other(other) => {
                 state.metrics.other_request(other);
-                other.name()
+                (None, other.name())
             }
         };
         let status = self.status();
         tracing::warn!(
-            status = status.as_u16(),
+            outcome,
             reason = name,
+            status = status.as_u16(),
             "request refused: {self}"
         );
         let mut response = (status, format!("{self}\n")).into_response();

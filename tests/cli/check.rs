@@ -2,12 +2,32 @@
 //! are right; exit codes.
 
 use super::desk::{Desk, policy};
+use std::fs;
+use std::path::Path;
 
 #[test]
 fn a_right_policy_has_no_findings() {
     let ran = Desk::new().run("check aliases.yaml deny.yaml");
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran}");
     assert_eq!(ran.talk, "2 policies are valid, 0 errors\n");
+}
+
+/// A reader copies them.
+#[test]
+fn the_policies_of_the_documents_are_right() {
+    let desk = Desk::new();
+    for document in ["README.md", "docs/policy.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+        let text = fs::read_to_string(path).unwrap();
+        let mut policies = 0;
+        for block in text.split("```yaml\n").skip(1) {
+            desk.write("policy.yaml", block.split("```").next().unwrap());
+            let ran = desk.run("check policy.yaml");
+            assert_eq!(ran.code, 0, "{document}: {ran}");
+            policies += 1;
+        }
+        assert_eq!(policies, 1, "{document}");
+    }
 }
 
 /// Wrong types, unknown fields, missing ones and wrong values side by side; nothing follows from

@@ -15,6 +15,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/limits.md",
     "docs/metrics.md",
     "docs/operations.md",
+    "docs/policy.md",
     "docs/rules.md",
     "docs/runbook.md",
     "docs/slo.md",

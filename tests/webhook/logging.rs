@@ -171,7 +171,7 @@ fn a_change_of_the_log_level_is_logged_at_every_level() {
     let said = server.last_words();
     let changes = said
         .lines()
-        .filter(|line| line.contains("the log level is changed"));
+        .filter(|line| line.contains("log level changed"));
     let told: Vec<&str> = changes
         .map(|line| line.rsplit("level=").next().unwrap().trim_matches('"'))
         .collect();

@@ -226,7 +226,7 @@ async fn probes(reader: &Reader, namespaces: Vec<String>, view: &View<'_>) -> Ve
     sent.concat().await
 }
 
-/// What this computer makes of the hostnames that policies give addresses to.
+/// Resolves on this computer the hostnames to which policies give addresses.
 async fn resolved(view: &View<'_>) -> BTreeMap<String, Vec<IpAddr>> {
     let hostnames = view.policies().flat_map(fixed_hostnames);
     let hostnames: BTreeSet<String> = hostnames.map(|(name, _)| name).collect();

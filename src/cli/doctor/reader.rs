@@ -64,8 +64,7 @@ impl Reader {
                 "the API server accepts connections, or loses them, and has not answered within {} s",
                 limit.as_secs()
             )),
-            Ok(Err(error)) => Err(anyhow!("{}", words(&error)))
-                .context("the API server did not answer GET /version"),
+            Ok(Err(error)) => Err(anyhow!("{}", words(&error))).context("GET /version failed"),
             Ok(Ok(info)) => Ok(info.git_version),
         }
     }
@@ -135,7 +134,7 @@ impl Reader {
         self.ask(question, api.get_opt(name)).await
     }
 
-    /// Reads a text, as metrics are.
+    /// Reads a plain-text response, such as `/metrics`.
     pub(super) async fn text(&self, question: Question<'_>, path: &str) -> Read<String> {
         match get(path) {
             Ok(request) => self.ask(question, self.client.request_text(request)).await,

@@ -82,7 +82,7 @@ fn open_files(
     let files = vec![(CERTIFICATE, certificate.clone()), (KEY, key.clone())];
     let apply = move |content: &[Vec<u8>]| {
         let [chain, private_key] = content else {
-            return Err("two files are read".to_owned());
+            return Err("expected a certificate file and a key file".to_owned());
         };
         let usable = usable(chain, private_key, &names).map_err(|error| {
             let problem = match error {

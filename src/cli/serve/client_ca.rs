@@ -19,7 +19,7 @@ pub(super) struct ClientFlags {
     #[arg(long, value_name = "FILE")]
     client_ca_file: Option<PathBuf>,
 
-    /// Common name or DNS name that a client's certificate must have. Repeats
+    /// Common name or DNS name that a client's certificate must have. Can be repeated
     #[arg(long = "client-name", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(), requires = "client_ca_file")]
     client_names: Vec<String>,
 }

@@ -25,7 +25,7 @@ const RECONCILIATIONS_OF_A_LEAF: u32 = 12;
 #[command(next_help_heading = "Self-managed certificates")]
 pub(super) struct ManagedFlags {
     /// DNS name or address that the certificate must have, also one from files: with --cluster
-    /// beside the Service's name, without it beside localhost. Repeats
+    /// beside the Service's name, without it beside localhost. Can be repeated
     #[arg(long = "tls-name", value_name = "NAME", value_delimiter = ',')]
     pub(super) names: Vec<String>,
 

@@ -157,7 +157,7 @@ impl CaSecret {
         is_previous.then(|| date.min(certificate.expires()))
     }
 
-    /// Whether a previous authority can go: its date has come, or it has expired.
+    /// Whether a previous authority can be removed: its date has come, or it has expired.
     pub(super) fn is_over(&self, previous: &CaCertificate, now: Timestamp) -> bool {
         self.previous_until.is_some_and(|until| until <= now) || has_expired(previous, now)
     }

@@ -8,7 +8,7 @@
 //! # Why
 //! dind generates the client's certificates when it starts. If a Secret, a ConfigMap or another
 //! volume that cannot be written is mounted there, images since 2023 exit with status 1, and older
-//! ones run without TLS on 0.0.0.0:2375 (seed 004).
+//! ones run without TLS on 0.0.0.0:2375 (incident 004 in `tests/seeds.rs`).
 //! If each container has its own volume there, the client never reads the certificates.
 //!
 //! # Example

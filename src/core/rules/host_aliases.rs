@@ -6,7 +6,7 @@
 //!
 //! # Why
 //! The `host_aliases` of a runner are static: when the address of a load balancer changes, every
-//! job of every runner uses the old one (seed 003). An additional entry is not enough: `/etc/hosts`
+//! job of every runner uses the old one (incident 003 in `tests/seeds.rs`). An additional entry is not enough: `/etc/hosts`
 //! is read from the top, and some resolvers return both addresses.
 //!
 //! # Example

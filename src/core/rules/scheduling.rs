@@ -5,7 +5,7 @@
 //!
 //! # Why
 //! dind is privileged, and ignores the pod's limits on cgroup v1. Platform teams keep it apart from
-//! other work (seed 002, §7.3).
+//! other work (incident 002 in `tests/seeds.rs`).
 //!
 //! # Example
 //! `nodeSelector: {role: ci}` on a pod without a `role` ─► the pod runs on nodes with `role=ci`.

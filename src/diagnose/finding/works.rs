@@ -66,7 +66,7 @@ findings! {
         "Jobs fail because of {webhook}, with or without drydock, if it treats them like this pod.",
         "kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations";
     other_no_dry_run(pod, webhook) = "refused-other-no-dry-run" Warning,
-        "{pod} is refused: another webhook takes no dry runs",
+        "{pod} is refused: another webhook does not support dry run",
         "Real jobs may pass; it cannot be tried here. The sideEffects of {webhook} would have to be None or NoneOnDryRun.",
         "kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations";
     pod_security(pod, namespace) = "refused-pod-security" Error,

@@ -217,7 +217,7 @@ fn connections_that_have_carried_a_request_outlive_a_flood_unless_they_are_the_f
         .collect();
     assert!(kept.iter().all(|stays| stays.evicted().is_none()));
     assert_eq!(begun.iter().filter(|it| it.evicted().is_none()).count(), 2);
-    // Half of all connections, and no more.
+    // At most half of the connections are kept as idle.
     let third = kept_alive(10);
     let last = waiting(&port, Phase::Handshake, 0);
     assert_eq!(kept[0].evicted(), Some(Evicted::Connections));

@@ -313,7 +313,7 @@ fn f6_notes_have_an_end() {
     );
 }
 
-/// One message, whichever reader came to the bound, and its own reason.
+/// Both parsers report a bound with the same message and reason.
 #[test]
 fn f6_a_pod_over_a_bound_is_an_error_that_names_it() {
     let setup = Setup::default();
