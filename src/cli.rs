@@ -59,7 +59,7 @@ enum Command {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Exit {
     /// No findings.
-    Good,
+    Success,
     /// Findings: a policy has an error, a pod was refused.
     Findings,
     /// The command, or a part of it, failed.
@@ -69,7 +69,7 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
-            Exit::Good => Self::SUCCESS,
+            Exit::Success => Self::SUCCESS,
             Exit::Findings => Self::from(1),
             Exit::Error => Self::from(2),
         }

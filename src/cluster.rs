@@ -3,6 +3,7 @@
 //! It runs beside the webhook, and no review waits for it. It hands its results over through
 //! channels that `cli::serve` joins; an outage of the API server takes nothing of them back (F4).
 
+mod address_source;
 pub mod ca;
 pub mod client;
 pub mod clock;
@@ -10,7 +11,6 @@ mod error;
 pub mod events;
 pub mod namespaces;
 pub mod policies;
-mod source;
 mod status;
 mod status_writer;
 mod store;

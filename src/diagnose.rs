@@ -15,19 +15,18 @@
 //! A check is one line; a finding also says what it means for a job, and which command to run next.
 //! `finding` has their texts.
 
-pub mod admission;
+pub mod dry_run_pods;
 pub mod facts;
 pub mod finding;
 pub mod installation;
 mod installed;
-mod labels;
+mod label_selector;
 mod namespaces;
-mod others;
+mod other_webhooks;
 mod pod;
 mod pod_security;
 mod policies;
 pub mod policy_set;
-pub mod probe;
 mod quotas;
 mod refusal;
 mod replicas;
@@ -39,8 +38,9 @@ mod runners;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod view;
-mod words;
+pub mod webhook_metrics;
 mod works;
 
 pub use facts::Facts;
@@ -59,7 +59,7 @@ pub fn diagnose(facts: &Facts) -> Report {
     }
     let mut installed = installed::checks(&view);
     installed.extend(replicas::checks(&view));
-    installed.extend(admission::checks(&view));
+    installed.extend(webhook_metrics::checks(&view));
     let mut namespaces = namespaces::checks(&view);
     namespaces.extend(quotas::checks(&view));
     let mut sections = vec![
@@ -68,7 +68,7 @@ pub fn diagnose(facts: &Facts) -> Report {
         Section::new("Namespaces", namespaces),
         Section::new("Runners", runners::checks(&view)),
         Section::new("Policies", policies::checks(&view)),
-        Section::new("Other webhooks", others::checks(&view)),
+        Section::new("Other webhooks", other_webhooks::checks(&view)),
     ];
     sections.retain(|section| !section.checks.is_empty());
     Report { sections }

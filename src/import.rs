@@ -19,11 +19,10 @@ mod certificates;
 mod chart;
 mod compose;
 mod diff;
+mod discovery;
 mod docker;
-mod finder;
 mod finding;
 mod located;
-mod manager;
 mod messages;
 mod patches;
 mod policy;
@@ -31,25 +30,26 @@ mod printable;
 mod registries;
 mod report;
 mod runner;
+mod runner_manager;
 mod scheduling;
 mod schema;
 mod template;
 mod text;
 mod toml;
-mod understand;
+mod validate;
 mod volumes;
 mod yaml;
 
 pub use report::{Report, ReportFormat};
 
-use finder::{Reading, Source};
+use discovery::{Reading, Source};
 use finding::{Finding, Group, Want};
 use located::{Node, Span};
 use printable::{Kind, Printable, Sentence, say};
 use runner::Runner;
 use std::collections::BTreeSet;
 use text::Encoding;
-use understand::Understood;
+use validate::Understood;
 
 /// A file to import.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let mut stderr = io::stderr();
     let result = Cli::of_process(&mut out)
         .map_err(Into::into)
-        .and_then(|cli| cli.map_or(Ok(Exit::Good), |cli| cli.run(&mut out, &mut stderr)))
+        .and_then(|cli| cli.map_or(Ok(Exit::Success), |cli| cli.run(&mut out, &mut stderr)))
         .and_then(|exit| {
             out.flush()?;
             Ok(exit)

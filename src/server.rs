@@ -27,7 +27,7 @@ pub use listener::{bind, listen, listen_with_certificate};
 pub use ops::router as ops_router;
 pub use webhook::router as webhook_router;
 
-use crate::core::admission::{self, Answer, AuthorNotes, Context, ReviewError};
+use crate::core::admission::{self, Answer, AuthorFindings, Context, ReviewError};
 use crate::core::object_name::NamespaceName;
 use crate::core::policy::set::Labels;
 use crate::core::policy::{PolicySet, UnreadablePolicy};
@@ -68,7 +68,7 @@ pub type ReadLabels =
     Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, LabelsError>> + Send + Sync>;
 
 /// Takes notes for the author of a job, without waiting.
-pub type NotifyAuthor = Arc<dyn Fn(AuthorNotes) + Send + Sync>;
+pub type NotifyAuthor = Arc<dyn Fn(AuthorFindings) + Send + Sync>;
 
 /// The parts of a response that need a cluster.
 #[derive(Clone)]

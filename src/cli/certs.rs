@@ -88,7 +88,7 @@ impl Certs {
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             writeln!(out, "{}", path.display())?;
         }
-        Ok(Exit::Good)
+        Ok(Exit::Success)
     }
 }
 

@@ -191,7 +191,7 @@ impl Check {
                 errors: 0,
                 warnings: 0,
                 ..
-            } => Exit::Good,
+            } => Exit::Success,
             _ => Exit::Findings,
         })
     }

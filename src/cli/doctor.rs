@@ -154,7 +154,7 @@ impl Doctor {
             Output::Json => print::json(out, &report, &heading).context("stdout")?,
         }
         Ok(match report.worst() {
-            Level::Good => Exit::Good,
+            Level::Good => Exit::Success,
             Level::Warning | Level::Error => Exit::Findings,
         })
     }

@@ -54,7 +54,7 @@ enum Format {
 impl Import {
     pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         let mut read = Vec::new();
-        let mut exit = Exit::Good;
+        let mut exit = Exit::Success;
         if self.from_cluster {
             let objects =
                 from_cluster::objects(self.context.as_deref(), self.namespace.as_deref())?;
@@ -93,7 +93,7 @@ impl Import {
             return Ok(Exit::Error);
         }
         out.write_all(outcome.policies.as_bytes())?;
-        Ok(Exit::Good)
+        Ok(Exit::Success)
     }
 }
 

@@ -115,7 +115,7 @@ impl Mutate {
             options: &self,
             printer,
             stderr,
-            exit: Exit::Good,
+            exit: Exit::Success,
             patches: Vec::new(),
         };
         for input in pods {

@@ -54,7 +54,7 @@ impl Print {
                 out.write_all(&script)?;
             }
         }
-        Ok(Exit::Good)
+        Ok(Exit::Success)
     }
 }
 

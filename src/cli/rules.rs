@@ -25,7 +25,7 @@ impl Rules {
             for Rule { code, title, .. } in &rules {
                 writeln!(out, "{code}  {title}")?;
             }
-            return Ok(Exit::Good);
+            return Ok(Exit::Success);
         }
         // Fails before it prints anything.
         let found: Vec<&Rule<'_>> = self
@@ -39,7 +39,7 @@ impl Rules {
             }
             writeln!(out, "{}", rule.section)?;
         }
-        Ok(Exit::Good)
+        Ok(Exit::Success)
     }
 }
 

@@ -46,7 +46,7 @@ impl Serve {
         let served = runtime.block_on(self.serve(metrics, level, stderr));
         // A review on a blocking thread has no client any more.
         runtime.shutdown_background();
-        served.map(|()| Exit::Good)
+        served.map(|()| Exit::Success)
     }
 
     async fn serve(

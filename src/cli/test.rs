@@ -45,7 +45,7 @@ struct Ran {
 
 impl Test {
     pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
-        let mut exit = Exit::Good;
+        let mut exit = Exit::Success;
         let mut all = Vec::new();
         for path in files(&self.files)? {
             let file = match TestFile::read(&path) {

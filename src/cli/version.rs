@@ -27,7 +27,7 @@ impl Version {
         // It is printed whatever becomes of the rest.
         out.flush()?;
         if self.client {
-            return Ok(Exit::Good);
+            return Ok(Exit::Success);
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -43,7 +43,7 @@ impl Version {
         runtime.shutdown_background();
         let Some(versions) = versions? else {
             writeln!(talk, "no kubeconfig is found, so no server is asked")?;
-            return Ok(Exit::Good);
+            return Ok(Exit::Success);
         };
         writeln!(out, "Kubernetes: {}", versions.kubernetes)?;
         match versions.replicas {
@@ -60,6 +60,6 @@ impl Version {
                 writeln!(talk, "{why}")?;
             }
         }
-        Ok(Exit::Good)
+        Ok(Exit::Success)
     }
 }

@@ -19,11 +19,11 @@
 //! While the API server is away, or trusts a new authority for less than the overlap, leaf
 //! certificates are renewed by their own authority; everything else waits.
 
+mod ca_bundle;
 mod leaf;
 mod plan;
 mod reconcile;
 mod secret;
-mod webhook;
 
 pub use plan::Lifetimes;
 pub use reconcile::leftover;

@@ -11,7 +11,7 @@ mod outbox;
 use super::client::within;
 use super::error::{LogOnce, describe};
 use super::namespaces::Namespaces;
-use crate::core::admission::AuthorNotes;
+use crate::core::admission::AuthorFindings;
 use crate::core::object_name::NamespaceName;
 use crate::names::{Enforced, OPT_IN_LABEL};
 use crate::telemetry::metrics::{EventDrop, EventOutcome, Metrics};
@@ -63,7 +63,7 @@ impl Events {
     }
 
     /// Takes the notes about a pod, without waiting; dropped ones are counted.
-    pub fn add(&self, notes: &AuthorNotes) {
+    pub fn add(&self, notes: &AuthorFindings) {
         if let Err(reason) = self.may_write_to(&notes.namespace) {
             let count = notes.notes.len().min(MOST_PER_POD);
             self.metrics.events_dropped(reason, count);

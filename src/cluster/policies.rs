@@ -6,8 +6,8 @@
 //!  (one object each)               └────► status, to the API server
 //! ```
 
+use super::address_source::{self, Observed};
 use super::clock::Clock;
-use super::source::{self, Observed};
 use super::status::{self, Statuses};
 use super::status_writer::{self, resource};
 use super::store::{Effect, Store};
@@ -269,7 +269,7 @@ fn follow(
     watches: &Arc<Watches>,
     source: Source,
 ) -> impl Stream<Item = (Source, Observed)> + Send + use<> {
-    let resource = source::resource(source.kind);
+    let resource = address_source::resource(source.kind);
     let api = |client| Api::namespaced_with(client, &source.namespace, &resource);
     let only = Config::default().fields(&format!("metadata.name={}", source.name));
     let events = watches.watch::<DynamicObject>(client, source.kind.into(), only, api);
@@ -285,7 +285,7 @@ fn follow(
             }
             Watched::Event(Event::InitApply(object) | Event::Apply(object)) => {
                 is_listed = true;
-                Some(source::read(source.kind, &object.data))
+                Some(address_source::read(source.kind, &object.data))
             }
             Watched::Event(Event::InitDone) if is_listed => None,
             Watched::Event(Event::InitDone | Event::Delete(_)) => Some(Observed::Missing),

@@ -3,8 +3,8 @@
 //! A policy that becomes invalid stays in force in its last good version (F3); a source that goes
 //! away keeps its last known addresses (H7).
 
+use super::address_source::Observed;
 use super::distinct;
-use super::source::Observed;
 use crate::core::crd::{self, JobPodPolicyStatus, format};
 use crate::core::policy::{
     self, Address, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses, Source,

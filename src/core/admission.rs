@@ -75,12 +75,12 @@ pub struct Record {
     /// The notes for the platform team, separated by semicolons.
     pub notes: String,
     /// The notes for the author of the job, if the pod has a name to find their Events by (T2).
-    pub author_notes: Option<AuthorNotes>,
+    pub author_notes: Option<AuthorFindings>,
 }
 
 /// Notes for the author of a job, which the runner prints in the job log if the job fails.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AuthorNotes {
+pub struct AuthorFindings {
     /// The namespace of the request.
     pub namespace: NamespaceName,
     /// The name of the pod.
@@ -173,7 +173,7 @@ fn author_notes(
     verdict: &Verdict<'_>,
     namespace: NamespaceName,
     pod: PodName,
-) -> Option<AuthorNotes> {
+) -> Option<AuthorFindings> {
     if !matches!(verdict.outcome, Outcome::Mutated | Outcome::Unchanged) {
         return None;
     }
@@ -181,7 +181,7 @@ fn author_notes(
     findings.retain(|(_, mode)| *mode == Mode::Enforce);
     let sentence = |finding: &Finding<'_>, _| cut(finding.for_author(), MAX_AUTHOR_NOTE_BYTES);
     let notes = render(&findings, MAX_AUTHOR_NOTES, "", sentence);
-    (!notes.is_empty()).then_some(AuthorNotes {
+    (!notes.is_empty()).then_some(AuthorFindings {
         namespace,
         pod,
         notes,

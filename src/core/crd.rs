@@ -11,17 +11,17 @@
     reason = "docs of fields are texts of `kubectl explain`, and brackets in them are YAML"
 )]
 
+mod cel_rules;
 pub(crate) mod constraints;
 mod dind;
 pub mod format;
-mod rules;
 mod status;
 
+pub(crate) use cel_rules::{MAX_HOSTNAMES, MAX_INGRESS_HOSTNAMES, VOLUME_SOURCES};
 pub use dind::{
     ClientCerts, ConfigMapKey, Dind, DindVolume, OnConflict, RegistryCa, Scheduling,
     VolumeContainers,
 };
-pub(crate) use rules::{MAX_HOSTNAMES, MAX_INGRESS_HOSTNAMES, VOLUME_SOURCES};
 pub use status::{JobPodPolicyStatus, ResolvedSource};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -214,7 +214,7 @@ pub fn definition() -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
         let schema = version.schema.as_mut();
         if let Some(schema) = schema.and_then(|schema| schema.open_api_v3_schema.as_mut()) {
-            rules::complete(schema);
+            cel_rules::complete(schema);
         }
     }
     definition

@@ -1,11 +1,11 @@
 //! What is known about a cluster, as it was read. Nothing here is a conclusion.
 
-use super::admission::AdmissionMetrics;
+use super::dry_run_pods::Probed;
 use super::finding::unread as finding;
-use super::probe::Probed;
 use super::report::Check;
 use super::rights::Right;
-use super::words::of_namespace;
+use super::text::of_namespace;
+use super::webhook_metrics::AdmissionMetrics;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota, Service};

@@ -1,6 +1,6 @@
 //! Which webhooks are drydock's: known by their names, so that namespace and Service may have any.
 
-use super::labels::{Labels, selects};
+use super::label_selector::{Labels, selects};
 use crate::names::OPT_IN_LABEL;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Namespace;

@@ -3,10 +3,10 @@
 use super::facts::Facts;
 use super::finding::installed as finding;
 use super::installation::{Installation, NamespaceMode, labels_of, mode_of, opt_in_value, prefix};
-use super::labels::selects;
+use super::label_selector::selects;
 use super::report::Check;
+use super::text::{lasting, list};
 use super::view::View;
-use super::words::{lasting, list};
 use crate::core::crd;
 use crate::names::OPT_IN_LABEL;
 use crate::pki::authority::CaCertificate;

@@ -3,8 +3,8 @@
 use super::finding::jobs as finding;
 use super::pod_security::enforced;
 use super::report::Check;
+use super::text::list;
 use super::view::{OptedIn, View, label};
-use super::words::list;
 use crate::names::OPT_IN_LABEL;
 use k8s_openapi::api::core::v1::Namespace;
 

@@ -5,8 +5,8 @@ use super::finding::jobs as finding;
 use super::pod_security::refuses_privileged;
 use super::policy_set::{Stored, claims_of, fixed_hostnames};
 use super::report::{Check, Level};
+use super::text::{count, list, plural};
 use super::view::{OptedIn, View};
-use super::words::{count, list, plural};
 use crate::core::policy::{Mode, Policy};
 
 /// Lines that list single objects.

@@ -3,8 +3,8 @@
 
 use super::finding::jobs as finding;
 use super::report::Check;
+use super::text::list;
 use super::view::{OptedIn, View};
-use super::words::list;
 use crate::core::policy::{DOCKER_ROOT, Policy};
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

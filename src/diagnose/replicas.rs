@@ -4,10 +4,10 @@
 use super::facts::{Replicas, Unread};
 use super::finding::installed as finding;
 use super::installation::ServiceName;
-use super::labels::{Labels, has_all, selects};
+use super::label_selector::{Labels, has_all, selects};
 use super::report::Check;
+use super::text::{count, lasting, list, plural};
 use super::view::View;
-use super::words::{count, lasting, list, plural};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerState, Pod, Service};
 use std::collections::BTreeSet;

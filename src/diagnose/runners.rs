@@ -6,8 +6,8 @@ use super::installation::prefix;
 use super::report::Check;
 use super::rights::{Need, Right};
 use super::runner::{Runner, Settings, Version, runners};
+use super::text::{count, list};
 use super::view::View;
-use super::words::{count, list};
 use crate::names::OPT_IN_LABEL;
 use std::collections::BTreeMap;
 

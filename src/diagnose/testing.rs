@@ -1,11 +1,11 @@
 //! A cluster in which nothing is wrong, for tests that put one thing wrong.
 
-use super::admission::AdmissionMetrics;
+use super::dry_run_pods::{Answer, Kind, Probed};
 use super::facts::{Facts, Handshake, Reason, ReplicaMetrics, Replicas, Unread};
-use super::probe::{Answer, Kind, Probed};
 use super::report::{Check, Level, Report};
 use super::rights::needed;
 use super::runner::{Settings, Version};
+use super::webhook_metrics::AdmissionMetrics;
 use crate::core::crd;
 use crate::pki::authority::Authority;
 use jiff::Timestamp;

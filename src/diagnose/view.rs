@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::installation::{
     Installation, NamespaceMode, ServiceName, installations, labels_of, opt_in_values,
 };
-use super::labels::Labels;
+use super::label_selector::Labels;
 use super::policy_set::Stored;
 use crate::core::policy::Policy;
 use crate::names::OPT_IN_LABEL;

@@ -1,14 +1,14 @@
 //! Whether a job pod that is created now is repaired: by a dry run, which takes every step of the
 //! real way.
 
+use super::dry_run_pods::{Answer, Kind, Probed};
 use super::finding::works as finding;
 use super::installation::NamespaceMode;
 use super::policy_set::policy_set;
-use super::probe::{Answer, Kind, Probed};
 use super::refusal::explain;
 use super::report::Check;
+use super::text::{count, list};
 use super::view::View;
-use super::words::{count, list};
 use crate::core::pod::Pod;
 use crate::core::policy::set::Namespace;
 use crate::core::policy::{Mode, PolicySet};

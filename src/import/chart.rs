@@ -1,7 +1,7 @@
 //! What the chart's values say beside the TOML in them: settings of the manager, and keys that the
 //! chart does not have any more.
 
-use super::finder::Source;
+use super::discovery::Source;
 use super::finding::{Field, Finding, Item, Place, Want};
 use super::located::Node;
 use super::messages;

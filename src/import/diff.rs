@@ -4,7 +4,7 @@
 //! of the right form. Where a line to remove, or the text of its comment, is anything else, there
 //! is no diff for it but words.
 
-use super::finder::File;
+use super::discovery::File;
 use super::finding::Removal;
 use super::located::{Span, large};
 use super::printable::{Kind, Printable};

@@ -1,6 +1,6 @@
 //! What a runner says about Docker: variables of its jobs, services, and whose daemon they call.
 
-use super::finder::host;
+use super::discovery::host;
 use super::located::Node;
 use super::printable::{Kind, Printable};
 use crate::core::mount_path::clean;

@@ -1,7 +1,7 @@
 //! What one runner asks for: its aliases, its volumes and where its pods run.
 
+use super::discovery::{Source, host};
 use super::docker::Facts;
-use super::finder::{Source, host};
 use super::finding::{Comment, Field, Finding, Item, Place, Removal, Want};
 use super::located::{Entry, Node, Value};
 use super::printable::{Kind, Printable, Sentence, say};

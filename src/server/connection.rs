@@ -85,10 +85,10 @@ pub(super) struct Port {
 #[derive(Default)]
 struct Table {
     next_id: u64,
-    open: HashMap<u64, Status>,
+    open: HashMap<u64, ConnectionState>,
 }
 
-struct Status {
+struct ConnectionState {
     phase: Phase,
     since: Instant,
     evicted: Option<Evicted>,
@@ -111,7 +111,7 @@ pub(super) struct Connection {
 impl Table {
     /// Returns the bytes of bodies and unsent responses.
     fn held(&self) -> usize {
-        self.open.values().map(Status::holds).sum()
+        self.open.values().map(ConnectionState::holds).sum()
     }
 }
 
@@ -157,7 +157,7 @@ impl Port {
         } else {
             Phase::Idle
         };
-        table.open.insert(id, Status::new(phase));
+        table.open.insert(id, ConnectionState::new(phase));
         let port = self.clone();
         Ok(Arc::new(Connection { id, port }))
     }
@@ -174,8 +174,8 @@ impl Port {
             .values_mut()
             .filter(|status| status.is_evictable())
             .max_by(|one, other| {
-                let is_spared = |it: &Status| spares_kept_alive && it.is_kept_alive();
-                let part = |it: &Status| it.part_of_time(&self.limits);
+                let is_spared = |it: &ConnectionState| spares_kept_alive && it.is_kept_alive();
+                let part = |it: &ConnectionState| it.used_part_of_time(&self.limits);
                 is_spared(other)
                     .cmp(&is_spared(one))
                     .then(part(one).total_cmp(&part(other)))
@@ -198,7 +198,7 @@ impl Port {
         }
     }
 
-    fn evict(&self, status: &mut Status, reason: Evicted) {
+    fn evict(&self, status: &mut ConnectionState, reason: Evicted) {
         tracing::debug!(%reason, phase = ?status.phase, "connection evicted");
         status.evicted = Some(reason);
         match status.phase {
@@ -216,7 +216,7 @@ impl Port {
     }
 }
 
-impl Status {
+impl ConnectionState {
     fn new(phase: Phase) -> Self {
         Self {
             phase,
@@ -247,7 +247,7 @@ impl Status {
         self.body + self.unsent
     }
 
-    fn part_of_time(&self, limits: &Limits) -> f64 {
+    fn used_part_of_time(&self, limits: &Limits) -> f64 {
         let limit = match self.phase {
             Phase::Handshake => limits.handshake_time,
             Phase::Idle => limits.idle_time,
@@ -261,7 +261,7 @@ impl Status {
 
 impl Connection {
     /// The status is there until the connection is dropped.
-    fn with<T: Default>(&self, act: impl FnOnce(&mut Status) -> T) -> T {
+    fn with<T: Default>(&self, act: impl FnOnce(&mut ConnectionState) -> T) -> T {
         let mut table = self.port.table();
         let status = table.open.get_mut(&self.id);
         status.map_or_else(T::default, act)
@@ -307,7 +307,7 @@ impl Connection {
         self.port.draining.load(Ordering::Relaxed) || self.evicted().is_some()
     }
 
-    fn hold(&self, count: impl FnOnce(&mut Status)) {
+    fn hold(&self, count: impl FnOnce(&mut ConnectionState)) {
         let mut table = self.port.table();
         if let Some(status) = table.open.get_mut(&self.id) {
             count(status);

@@ -1,8 +1,8 @@
 //! Sends job pods with `dryRun=All`: every step of an admission, and nothing is stored.
 
 use super::reader::{Question, Reader, words};
+use crate::diagnose::dry_run_pods::{Answer, Kind, Probed};
 use crate::diagnose::facts::Reason;
-use crate::diagnose::probe::{Answer, Kind, Probed};
 use axum::http::Request;
 use axum::http::header::CONTENT_TYPE;
 use kube::Error;

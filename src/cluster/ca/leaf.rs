@@ -1,8 +1,8 @@
 //! The leaf certificate that this replica serves: when another is due, and who signs it.
 
+use super::ca_bundle::TrustHistory;
 use super::plan::{Lifetimes, after};
 use super::secret::CaSecret;
-use super::webhook::TrustHistory;
 use crate::pki::authority::{Authority, BEFORE_NOW};
 use crate::pki::leaf::Leaf;
 use jiff::Timestamp;

@@ -11,8 +11,8 @@
 //! Every replica decides for itself: the resourceVersion of the Secret lets one of them write, and
 //! the others read it again.
 
+use super::ca_bundle::{TrustHistory, WebhookBundles};
 use super::secret::{CaSecret, MOST_AUTHORITIES, has_expired};
-use super::webhook::{TrustHistory, WebhookBundles};
 use crate::pki::authority::{Authority, AuthorityError, CaCertificate};
 use crate::telemetry::metrics::CertificateEvent;
 use jiff::Timestamp;

@@ -2,10 +2,10 @@
 //! signs the leaf.
 
 use super::Settings;
+use super::ca_bundle::{TrustHistory, WebhookBundles};
 use super::leaf::signer;
 use super::plan::{Evidence, Observed, Step, plan};
 use super::secret::{CaSecret, Data, MOST_AUTHORITIES};
-use super::webhook::{TrustHistory, WebhookBundles};
 use crate::cluster::client::NoAnswer;
 use crate::cluster::error::{LogOnce, describe};
 use crate::names::FIELD_MANAGER;

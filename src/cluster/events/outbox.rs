@@ -10,7 +10,7 @@
 //! The budget of a namespace drops, the budget of all delays. When all queues together are full,
 //! the longest loses its last Event.
 
-use crate::core::admission::AuthorNotes;
+use crate::core::admission::AuthorFindings;
 use crate::core::object_name::{NamespaceName, PodName};
 use crate::telemetry::metrics::EventDrop;
 use std::collections::{BTreeMap, VecDeque};
@@ -95,7 +95,7 @@ impl Outbox {
     /// Takes the notes about a pod of a namespace that opted in; returns how many were dropped.
     pub(super) fn put(
         &mut self,
-        notes: &AuthorNotes,
+        notes: &AuthorFindings,
         most: usize,
         now: Instant,
     ) -> BTreeMap<EventDrop, usize> {

@@ -4,7 +4,7 @@ use super::{Events, LONGEST_MESSAGE, event};
 use crate::cluster::events::outbox::Waiting;
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::testing::{Recorder, Reply, list};
-use crate::core::admission::AuthorNotes;
+use crate::core::admission::AuthorFindings;
 use crate::names::{ENFORCE, Enforced};
 use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
@@ -127,7 +127,7 @@ impl Cluster {
     }
 
     fn add(&self, namespace: &str, pod: usize) {
-        self.events.add(&AuthorNotes {
+        self.events.add(&AuthorFindings {
             namespace: namespace.parse().unwrap(),
             pod: format!("runner-{pod}").parse().unwrap(),
             notes: vec!["a Secret made room".to_owned()],

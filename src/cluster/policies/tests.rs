@@ -3,8 +3,8 @@
 mod replicas;
 
 use super::{Controller, Effect, run};
+use crate::cluster::address_source::Observed;
 use crate::cluster::clock::{Clock, Now};
-use crate::cluster::source::Observed;
 use crate::cluster::testing::{Recorder, Reply, client_of, list as of};
 use crate::cluster::watch::Watched;
 use crate::telemetry::metrics::Metrics;

@@ -9,7 +9,7 @@
 mod stored;
 
 use super::{Effect, Store};
-use crate::cluster::source::Observed;
+use crate::cluster::address_source::Observed;
 use crate::cluster::status::differences;
 use crate::core::crd::JobPodPolicyStatus;
 use crate::core::policy::{ResolvedAddresses, Source};

@@ -44,7 +44,7 @@ use crate::core::policy::set::DesiredDind;
 use crate::core::policy::{ClientCerts, OnConflict, Policy};
 use directory::Directory;
 use mounts::{DirectoryMount, Relation, VolumeUses};
-use shared::Shared;
+use shared::SharedVolume;
 use std::collections::{BTreeSet, HashSet};
 
 pub(super) fn plan<'a>(
@@ -138,7 +138,8 @@ impl<'a> Repair<'_, '_, 'a> {
         {
             return self.report(FindingKind::AncestorServes(path.clone(), volume));
         }
-        let shared = Shared::choose(self.planner.pod, self.certs, directory, &valid, &self.uses);
+        let shared =
+            SharedVolume::choose(self.planner.pod, self.certs, directory, &valid, &self.uses);
         let is_conflict = |mount: &&DirectoryMount<'a>| shared.conflicts_with(directory, mount);
         let conflicts: Vec<&DirectoryMount<'a>> = valid.into_iter().filter(is_conflict).collect();
         let lacking = lacking(directory, mounts, &conflicts);

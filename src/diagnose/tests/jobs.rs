@@ -1,7 +1,7 @@
 //! Faults of namespaces, runners and other webhooks.
 
+use crate::diagnose::dry_run_pods::{Answer, Kind};
 use crate::diagnose::facts::Reason;
-use crate::diagnose::probe::{Answer, Kind};
 use crate::diagnose::rights::{Need, needed};
 use crate::diagnose::runner::{Settings, Version};
 use crate::diagnose::testing::{
@@ -269,7 +269,7 @@ pub(super) fn another_webhook_is_placed_before_or_after_drydock() {
                 )),
                 object(configuration(name, &json!([other]))),
             ]);
-            reports = crate::diagnose::others::checks(&View::of(facts));
+            reports = crate::diagnose::other_webhooks::checks(&View::of(facts));
         });
         (reports.remove(0).text, findings)
     };

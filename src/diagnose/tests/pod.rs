@@ -1,8 +1,8 @@
 //! One pod that exists.
 
 use crate::diagnose::diagnose;
+use crate::diagnose::dry_run_pods::Kind;
 use crate::diagnose::facts::{AskedPod, Facts, Read, Reason};
-use crate::diagnose::probe::Kind;
 use crate::diagnose::report::Check;
 use crate::diagnose::testing::{healthy, namespace, note, object, policy, unread};
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use super::{AT_ONCE, handshake};
 use crate::cli::doctor::reader::{Question, Reader};
-use crate::diagnose::admission::{label_of, value_of};
 use crate::diagnose::facts::{Read, ReplicaMetrics, Replicas};
 use crate::diagnose::installation::ServiceName;
+use crate::diagnose::webhook_metrics::{label_of, value_of};
 use futures::StreamExt as _;
 use futures::stream;
 use k8s_openapi::api::core::v1::{Pod, Service};

@@ -1,4 +1,4 @@
-use super::super::webhook::WebhookBundles;
+use super::super::ca_bundle::WebhookBundles;
 use super::*;
 use crate::names::ENFORCE_WEBHOOK;
 use k8s_openapi::ByteString;

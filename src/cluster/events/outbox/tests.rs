@@ -1,14 +1,14 @@
 //! No namespace uses up what others need (F8).
 
 use super::{Next, OF_A_NAMESPACE, OF_ALL, Outbox, WAITING, WAITING_OF_A_NAMESPACE};
-use crate::core::admission::AuthorNotes;
+use crate::core::admission::AuthorFindings;
 use crate::telemetry::metrics::EventDrop;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-fn notes(namespace: &str, notes: usize) -> AuthorNotes {
-    AuthorNotes {
+fn notes(namespace: &str, notes: usize) -> AuthorFindings {
+    AuthorFindings {
         namespace: namespace.parse().unwrap(),
         pod: "runner-1".parse().unwrap(),
         notes: (0..notes).map(|number| format!("note {number}")).collect(),

@@ -4,7 +4,7 @@
 use super::Repair;
 use super::directory::Directory;
 use super::mounts::{DirectoryMount, Relation};
-use super::shared::Shared;
+use super::shared::SharedVolume;
 use crate::core::mount_path;
 use crate::core::pod::{Container, ContainerId, Text, VolumeMount};
 use crate::core::policy::OnConflict;
@@ -30,7 +30,7 @@ impl<'a> Repair<'_, '_, 'a> {
     pub(super) fn displaced(
         &self,
         conflicts: &[&DirectoryMount<'a>],
-        shared: &Shared<'a>,
+        shared: &SharedVolume<'a>,
     ) -> Vec<Displaced<'a>> {
         let pod = &*self.planner.pod;
         let mut lost: BTreeMap<usize, Vec<&DirectoryMount<'a>>> = BTreeMap::new();

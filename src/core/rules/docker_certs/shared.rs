@@ -12,7 +12,7 @@ use std::collections::HashMap;
 const NEW_VOLUME: &str = "drydock-docker-certs";
 
 /// The shared volume.
-pub(super) enum Shared<'a> {
+pub(super) enum SharedVolume<'a> {
     /// A volume of the pod stays as it is. All containers mount the same path in it, as this mount
     /// does.
     Kept(VolumeMount<'a>),
@@ -22,7 +22,7 @@ pub(super) enum Shared<'a> {
     New,
 }
 
-impl<'a> Shared<'a> {
+impl<'a> SharedVolume<'a> {
     /// Chooses the emptyDir that dind has there, writable or in memory; else the first conflicting
     /// volume without other mounts; else a new one. With Relocate a conflicting volume keeps its
     /// source. `mounts` are the valid ones.
@@ -78,11 +78,15 @@ impl<'a> Shared<'a> {
 
 impl<'a> Repair<'_, '_, 'a> {
     /// Swaps or adds the volume; returns its mount at the directory.
-    pub(super) fn provide(&mut self, shared: Shared<'a>, directory: &Directory) -> NewMount<'a> {
+    pub(super) fn provide(
+        &mut self,
+        shared: SharedVolume<'a>,
+        directory: &Directory,
+    ) -> NewMount<'a> {
         let certs = self.certs;
         let (name, sub_path) = match shared {
-            Shared::Kept(kept) => (kept.name, kept.sub_path),
-            Shared::Swapped { name, index } => {
+            SharedVolume::Kept(kept) => (kept.name, kept.sub_path),
+            SharedVolume::Swapped { name, index } => {
                 let volume = self.planner.pod.volumes().get(index);
                 let action = Action::SwapVolume(
                     index,
@@ -94,7 +98,7 @@ impl<'a> Repair<'_, '_, 'a> {
                 self.planner.change(self.policy, action);
                 (name, Text::default())
             }
-            Shared::New => {
+            SharedVolume::New => {
                 let purpose = format!(
                     " (in memory, {}) for the client certificates of dind",
                     certs.size_limit

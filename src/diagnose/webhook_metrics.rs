@@ -5,8 +5,8 @@ use super::facts::Reason;
 use super::finding::installed as finding;
 use super::installation::is_drydocks;
 use super::report::Check;
+use super::text::count;
 use super::view::View;
-use super::words::count;
 
 /// Sums over drydock's webhooks, since that API server started. With several API servers it is one
 /// of them.

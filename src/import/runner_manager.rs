@@ -1,7 +1,7 @@
 //! Pods of a runner's manager: their aliases are not for jobs, and what they mount says where the
 //! configuration is.
 
-use super::finder::Source;
+use super::discovery::Source;
 use super::finding::Finding;
 use super::located::Node;
 use super::messages;

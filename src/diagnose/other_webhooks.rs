@@ -5,14 +5,14 @@
 //! Source:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy>
 
+use super::dry_run_pods::Kind;
 use super::finding::jobs as finding;
 use super::installation::{Installation, is_drydocks, labels_of};
 use super::installed::covers_pods;
-use super::labels::{Labels, selects};
-use super::probe::Kind;
+use super::label_selector::{Labels, selects};
 use super::report::Check;
+use super::text::list;
 use super::view::View;
-use super::words::list;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 
 const NAME: &str = "other-webhook";

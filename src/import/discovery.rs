@@ -2,8 +2,8 @@
 
 use super::finding::{Finding, Group};
 use super::located::{Lines, Node, Origin, Span};
-use super::manager::Manager;
 use super::printable::{Kind, Printable};
+use super::runner_manager::Manager;
 use super::template::{self, Masks};
 use super::text::{self, Encoding, Format};
 use super::{Input, messages, toml, yaml};
