@@ -4,8 +4,8 @@
 //!
 //! `cargo bench --bench apiserver` starts the API server of the tests, creates the job pod of
 //! GitLab Runner 19.3 as a dry run, and prints the table of `benches/README.md`. The variants take
-//! turns in one run. Nothing here judges but the effect of each variant: machines are noisy, so only
-//! the ratios of one run mean something.
+//! turns in one run. Nothing here judges but the effect of each variant: machines are noisy, so
+//! only the ratios of one run mean something.
 
 #![allow(
     clippy::unwrap_used,

@@ -30,7 +30,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// is wrong; 1: findings; 2: the API server could not be asked.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
-    /// Namespace of jobs to look at; repeats. Without it, all
+    /// Namespace of jobs. Can be repeated [default: all namespaces]
     #[arg(
         short,
         long = "namespace",
@@ -39,7 +39,7 @@ pub(super) struct Doctor {
     )]
     namespaces: Vec<String>,
 
-    /// One pod that exists, of the namespace: what drydock did with it, and why not
+    /// Existing pod to explain: what drydock did with it, or why it did nothing
     #[arg(long, value_name = "NAME")]
     pod: Option<String>,
 

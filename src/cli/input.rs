@@ -34,8 +34,8 @@ pub(super) fn read_all<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::
     read(&paths)
 }
 
-/// Reads files, and of a folder the YAML and JSON files in the order of their names; if `recursive`,
-/// of the folders in it, too.
+/// Reads files, and of a folder the YAML and JSON files in the order of their names; if
+/// `recursive`, of the folders in it, too.
 ///
 /// # Errors
 /// As [`read_all`], or if a folder cannot be read or has no such file.
@@ -189,8 +189,8 @@ pub(super) fn sample_policy() -> (String, String) {
     (SAMPLE_POLICY_NAME.to_owned(), SAMPLE_POLICY.to_owned())
 }
 
-/// `--address KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]`: the addresses of a source, and the hostnames
-/// of the rules of an Ingress.
+/// `--address KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]`: the addresses of a source, and the
+/// hostnames of the rules of an Ingress.
 #[derive(Clone, Debug)]
 pub(super) struct SourceAddress {
     pub(super) source: Source,
@@ -261,8 +261,8 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
     live
 }
 
-/// Returns notes about `--address`: one that no policy uses, one that is missing, and hostnames that
-/// are missing or not taken.
+/// Returns notes about `--address`: one that no policy uses, one that is missing, and hostnames
+/// that are missing or not taken.
 pub(super) fn address_notes(set: &PolicySet, live: &LiveAddresses) -> Vec<String> {
     let aliases = || {
         set.policies()

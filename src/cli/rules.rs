@@ -27,7 +27,7 @@ impl Rules {
             }
             return Ok(Exit::Success);
         }
-        // Fails before it prints anything.
+        // Look up all codes first, so that an unknown one prints nothing.
         let found: Vec<&Rule<'_>> = self
             .codes
             .iter()

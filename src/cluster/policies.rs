@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Time that the first set of policies waits for the addresses of their sources.
 const FIRST_ADDRESSES: Duration = Duration::from_secs(5);
-/// Time from an event to the set of policies that it affects: later events share the batch.
+/// Delay from an event to the new set of policies; events within it share one set.
 const BATCH: Duration = Duration::from_millis(100);
 
 type Published = channel::Sender<Option<Arc<PolicySet>>>;

@@ -109,7 +109,7 @@ messages! {
     no_map(name, is) NotTaken: "{name} is {is}, the runner wants a map and ignores it", "";
     unknown_key(key) NotTaken: "the runner does not know the key {key} here and ignores it", "";
     two_spellings(name, line) NotTaken:
-        "the key {name} is here and in line {line}, in other letters: which one counts is left to chance",
+        "the key {name} is here and in line {line}, with other upper and lower case; the runner may use either",
         "keep one of them";
 }
 

@@ -58,7 +58,8 @@ pub(super) fn read(facts: &Facts<'_>, volume: &Volume<'_>, read: &mut Read) {
     }
 }
 
-/// The files of a volume; one without a name where it does not name them.
+/// Returns the files that the volume puts below `certs.d`. If neither its path, `items` nor
+/// `subPath` names one, `file` is empty.
 fn brought(volume: &Volume<'_>) -> Vec<Brought> {
     let base = DIRECTORIES.iter().find(|path| volume.at_or_below(path));
     let below = volume

@@ -15,7 +15,7 @@ use clap::ValueEnum as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Maximum size of a log level's name with white space, in bytes.
+/// Maximum size of the body of `PUT /log-level`, in bytes.
 const LONGEST_LEVEL: usize = 64;
 
 /// Makes the router.

@@ -31,7 +31,7 @@ pub(super) enum Refusal {
     Review(#[from] ReviewError),
     /// Apart from [`ReviewError::NamespaceNotRead`], because any caller can cause it.
     #[error(
-        "drydock does not know namespace \"{0}\", and a policy selects by labels of namespaces; create the pod again"
+        "drydock could not look up the labels of namespace \"{0}\", by which a policy selects; retry the job"
     )]
     UnknownNamespace(NamespaceName),
     #[error("drydock is overloaded: {0}; try again in a few seconds")]

@@ -1,5 +1,5 @@
-//! `drydock mutate` as people use it: what stays away from `kubectl apply`, what audit would change,
-//! and notes about what has no effect.
+//! `drydock mutate` as people use it: what stays away from `kubectl apply`, what audit would
+//! change, and notes about what has no effect.
 
 use super::desk::{ALIASES, DIND_POD, Desk, POD, policy};
 use rstest::rstest;

@@ -204,8 +204,8 @@ fn is_repaired(pod: &Value) -> bool {
 
 /// A rollback to 174a963, an upgrade, and a policy of the next version.
 ///
-/// The rollback is one of the definition. It is one of the program, too, where `DRYDOCK_PREVIOUS` is
-/// the path of that version's binary.
+/// The rollback is one of the definition. It is one of the program, too, where `DRYDOCK_PREVIOUS`
+/// is the path of that version's binary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired() {
     let mut disturbed = Disturbed::start().await;

@@ -30,7 +30,8 @@ async fn a_kind_that_the_api_server_does_not_know_is_named_as_one_of_which_nothi
     assert_eq!(server.get("/readyz"), (503, reason));
     install(&api).await;
     server.ready().await;
-    assert_eq!(server.lines_with("policies can be watched again").len(), 1);
+    let again = async || server.lines_with("policies can be watched again").len();
+    eventually("it says so", PATIENCE, again, |count| *count == 1).await;
 }
 
 /// The API server quotes its own error in the job log.

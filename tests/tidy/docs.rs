@@ -7,6 +7,7 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
+    "benches/README.md",
     "certs/README.md",
     "docs/ARCHITECTURE.md",
     "docs/doctor.md",
@@ -70,6 +71,13 @@ fn source_files_that_documents_name_exist() {
     }
     assert!(named > 60, "the documents name {named} files");
     assert_none(&missing, "name the file that is there now");
+}
+
+#[test]
+fn no_document_has_a_placeholder() {
+    let is_unfinished = |document: &&&str| read(document).contains("@@");
+    let unfinished: Vec<&&str> = DOCUMENTS.iter().filter(is_unfinished).collect();
+    assert!(unfinished.is_empty(), "{unfinished:?}");
 }
 
 #[test]

@@ -173,11 +173,14 @@ fn an_address_is_refused_with_the_right_form() {
 #[test]
 fn an_encrypted_key_is_refused_with_a_way_to_decrypt_it() {
     let pair = crate::certificates::Authority::new().sign(2030);
+    let pem = |kind: &str, header: &str| {
+        format!("-----BEGIN {kind} KEY-----\n{header}AAAA\n-----END {kind} KEY-----\n")
+    };
     for key in [
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+        pem("ENCRYPTED PRIVATE", ""),
+        pem("EC PRIVATE", "Proc-Type: 4,ENCRYPTED\n\n"),
     ] {
-        let mount = Mount::new(&[("tls.crt", &pair.certificate), ("tls.key", key)]);
+        let mount = Mount::new(&[("tls.crt", &pair.certificate), ("tls.key", &key)]);
         let (certificate, key) = (mount.text("tls.crt"), mount.text("tls.key"));
         let flags = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
         refused(

@@ -48,8 +48,8 @@ pub(super) struct Banner<'b> {
 }
 
 impl Banner<'_> {
-    /// Writes the banner if the log level includes it, in the log format. The server runs even if it
-    /// cannot be written.
+    /// Writes the banner if the log level includes it, in the log format. The server runs even if
+    /// it cannot be written.
     pub(super) fn write(&self, format: LogFormat, stderr: &mut impl Write) {
         if !tracing::enabled!(tracing::Level::INFO) {
             return;

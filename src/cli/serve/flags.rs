@@ -73,8 +73,8 @@ pub(super) struct ListeningFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Policies")]
 pub(super) struct PolicyFlags {
-    /// File with JobPodPolicy objects, read again when its content changes. Can be repeated. Without it,
-    /// the built-in sample policy
+    /// File with JobPodPolicy objects, read again when its content changes. Can be repeated.
+    /// Without it, the built-in sample policy
     #[arg(long = "policy", value_name = "FILE", value_delimiter = ',')]
     pub(super) policies: Vec<PathBuf>,
 

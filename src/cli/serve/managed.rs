@@ -24,8 +24,8 @@ const RECONCILIATIONS_OF_A_LEAF: u32 = 12;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Self-managed certificates")]
 pub(super) struct ManagedFlags {
-    /// DNS name or address that the certificate must have, also one from files: with --cluster
-    /// beside the Service's name, without it beside localhost. Can be repeated
+    /// Additional DNS name or IP address of the certificate, besides the Service's name (with
+    /// --cluster) or localhost. A certificate from files must have it too. Can be repeated
     #[arg(long = "tls-name", value_name = "NAME", value_delimiter = ',')]
     pub(super) names: Vec<String>,
 

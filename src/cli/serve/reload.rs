@@ -68,10 +68,10 @@ impl Reloader {
         metrics.reloaded(self.what, applied.is_ok());
         let what = self.what.name();
         match applied {
-            Ok(()) => tracing::info!(what, "a changed file is in force"),
+            Ok(()) => tracing::info!(what, "changed file loaded"),
             Err(problem) => tracing::error!(
                 what,
-                "a changed file cannot be used, the last good version stays in force: {problem}"
+                "changed file cannot be used; the last good version stays in force: {problem}"
             ),
         }
     }

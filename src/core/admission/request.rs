@@ -52,7 +52,7 @@ pub enum ReviewError {
     PatchTooLarge(#[from] PatchTooLarge),
     /// A policy selects by labels of this namespace, and the API server did not return them.
     #[error(
-        "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; create the pod again"
+        "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; retry the job"
     )]
     NamespaceNotRead(NamespaceName),
     /// A policy that was accepted, and that this version cannot read, may match the pod (F3).

@@ -112,7 +112,8 @@ fn targets<'a>(
     targets
 }
 
-/// Adds the volume, or one for each daemon that has its data there, and mounts it.
+/// Adds and mounts the policy's volume. Daemons whose data is at its path do not share one: each
+/// gets its own volume.
 fn add<'a>(
     planner: &mut Planner<'_, 'a>,
     Requested {

@@ -6,8 +6,8 @@
 //!
 //! # Why
 //! The `host_aliases` of a runner are static: when the address of a load balancer changes, every
-//! job of every runner uses the old one (incident 003 in `tests/seeds.rs`). An additional entry is not enough: `/etc/hosts`
-//! is read from the top, and some resolvers return both addresses.
+//! job of every runner uses the old one (incident 003 in `tests/seeds.rs`). An additional entry is
+//! not enough: `/etc/hosts` is read from the top, and some resolvers return both addresses.
 //!
 //! # Example
 //! Policy: `10.0.0.232 gitlab.mylab.com registry.mylab.com`.

@@ -5,9 +5,9 @@
 //! file `ca.crt` in each dind container.
 //!
 //! # Why
-//! The CA of a registry belongs there, and not to `/certs/client`, where people put it (incident 004 in `tests/seeds.rs`).
-//! The mount is a directory without subPath: it follows changes, and a missing ConfigMap leaves an
-//! empty directory, so the job starts.
+//! The CA of a registry belongs there, and not to `/certs/client`, where people put it (incident
+//! 004 in `tests/seeds.rs`). The mount is a directory without subPath: it follows changes, and a
+//! missing ConfigMap leaves an empty directory, so the job starts.
 //!
 //! # Example
 //! `registry.mylab.com:5000` ─► `/etc/docker/certs.d/registry.mylab.com:5000/ca.crt`; in rootless

@@ -121,7 +121,7 @@ findings! {
         "{logs}";
 
     fail_open(pods) = "fail-open" Warning,
-        "{pods} went by unrepaired (failurePolicy: Ignore)",
+        "{pods} created unrepaired, because a call to drydock failed (failurePolicy: Ignore)",
         "Since the API server started, that many calls to drydock failed, and these jobs ran without what their policies ask for.",
         "kubectl get --raw /metrics | grep -E 'webhook_fail_open.*drydock'";
     calls_failed(calls) = "calls-failed" Warning,

@@ -91,8 +91,8 @@ findings! {
         "Jobs resolve these hostnames as without drydock.",
         "kubectl describe jobpodpolicy {policy}";
     policy_conflict(policy) = "policy-conflict" Warning,
-        "{policy}: a policy of higher rank wins over it",
-        "Jobs that both match get the other policy's.",
+        "{policy}: a higher-ranked policy overrides it",
+        "Jobs that match both policies get the settings of the other one.",
         "kubectl describe jobpodpolicy {policy}";
     policy_selects_nothing(policy) = "policy-selects-nothing" Warning,
         "{policy}: its namespaceSelector selects no namespace that opted in",

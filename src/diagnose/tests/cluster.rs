@@ -318,7 +318,9 @@ pub(super) fn calls_that_failed_are_found() {
     let fail_open = with(|facts| facts.admission.as_mut().unwrap().fail_open = 2);
     assert_eq!(
         fail_open,
-        ["warning fail-open: 2 pods went by unrepaired (failurePolicy: Ignore)"]
+        [
+            "warning fail-open: 2 pods created unrepaired, because a call to drydock failed (failurePolicy: Ignore)"
+        ]
     );
     let failed = with(|facts| facts.admission.as_mut().unwrap().failed = 1);
     assert_eq!(

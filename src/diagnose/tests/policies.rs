@@ -40,7 +40,7 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
         (
             "Conflicting",
             "True",
-            "warning policy-conflict: p: a policy of higher rank wins over it",
+            "warning policy-conflict: p: a higher-ranked policy overrides it",
         ),
     ] {
         let findings = with_policy(&spec, |policy, _| {

@@ -84,7 +84,8 @@ struct Nesting {
 }
 
 impl Nesting {
-    /// Scans a block; returns the length up to the end of the container, if it ends there.
+    /// Scans a block. Returns the length up to the end of the JSON array or object, if it ends in
+    /// the block.
     #[inline]
     fn end(&mut self, block: &[u8; BLOCK]) -> Option<usize> {
         let bytes = u8x64::from(*block);

@@ -1,0 +1,316 @@
+//! One run of `drydock mutate` over its inputs: each object by its kind, and the exit code.
+
+use super::printer::{Printer, title};
+use super::{Mutate, Output, patched};
+use crate::cli::Exit;
+use crate::cli::explain::explain;
+use crate::core::admission::{self, Context};
+use crate::core::crd;
+use crate::core::document::{self, type_name};
+use crate::core::pod::Pod;
+use crate::core::policy::set::Namespace;
+use crate::core::policy::{Mode, PolicySet};
+use crate::core::quote::quote;
+use crate::core::verdict::{self, AuditReason, Outcome, Scope, SkipReason, Verdict};
+use anyhow::Context as _;
+use serde_json::Value;
+use std::io::Write;
+
+/// The policies of a run.
+pub(super) struct Policies {
+    pub(super) all: PolicySet,
+    /// Those in Audit mode, as if they were in Enforce mode.
+    pub(super) audit: PolicySet,
+}
+
+/// One run over the inputs. It handles every object that can be read; the worst exit code counts.
+pub(super) struct Run<'r, O, E> {
+    pub(super) policies: &'r Policies,
+    pub(super) options: &'r Mutate,
+    pub(super) printer: Printer<'r, O>,
+    pub(super) stderr: &'r mut E,
+    pub(super) exit: Exit,
+    /// The object of each patch.
+    pub(super) patches: Vec<String>,
+}
+
+impl<O: Write, E: Write> Run<'_, O, E> {
+    pub(super) fn error(&mut self, message: &str) -> anyhow::Result<()> {
+        self.exit = Exit::Error;
+        self.say(&format!("error: {message}"))
+    }
+
+    fn note(&mut self, message: &str) -> anyhow::Result<()> {
+        self.say(&format!("note: {message}"))
+    }
+
+    fn say(&mut self, line: &str) -> anyhow::Result<()> {
+        writeln!(self.stderr, "{line}").context("stderr")
+    }
+
+    /// Says which patch is of which object if there are several: a patch does not name it.
+    pub(super) fn name_patches(&mut self) -> anyhow::Result<()> {
+        if self.patches.len() > 1 {
+            self.printer.out.flush()?;
+            for (index, object) in std::mem::take(&mut self.patches).iter().enumerate() {
+                self.say(&format!("patch {}: {object}", index + 1))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
+        let documents = document::split(text);
+        if documents.is_empty() {
+            self.error(&format!("{name}: the file has no object"))?;
+        }
+        for document in documents {
+            let place = format!("{name}: document {}", document.number);
+            match document.content {
+                Ok(object) => self.object(&object, &place, None)?,
+                Err(error) => self.error(&format!("{place}: {error}"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles an object. `default_kind` is the kind of an object without one.
+    fn object(
+        &mut self,
+        object: &Value,
+        place: &str,
+        default_kind: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let problem = match object.get("kind") {
+            None if default_kind == Some("Pod") => return self.pod(object, place),
+            None | Some(Value::Null) => "missing".to_owned(),
+            Some(Value::String(kind)) => match kind.as_str() {
+                "Pod" => return self.pod(object, place),
+                "List" => return self.list(object, place, None),
+                // The API server omits the kind of the items of a PodList.
+                "PodList" => return self.list(object, place, Some("Pod")),
+                "AdmissionReview" => return self.review(object, place),
+                kind => return self.other(kind, object, place),
+            },
+            Some(other) => format!("{}, not a string", type_name(other)),
+        };
+        let advice = "give a Pod, a List or an AdmissionReview";
+        self.error(&format!("{place}: kind is {problem}; {advice}"))
+    }
+
+    fn list(&mut self, list: &Value, place: &str, item_kind: Option<&str>) -> anyhow::Result<()> {
+        let items = match list.get("items") {
+            None | Some(Value::Null) => return Ok(()),
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                let found = type_name(other);
+                return self.error(&format!("{place}: items is {found}, not a list"));
+            }
+        };
+        for (index, item) in items.iter().enumerate() {
+            let place = format!("{place}, items[{index}]");
+            if item.is_object() {
+                self.object(item, &place, item_kind)?;
+            } else {
+                let found = type_name(item);
+                self.error(&format!("{place}: it is {found}, not an object"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes an object of another kind on.
+    fn other(&mut self, kind: &str, object: &Value, place: &str) -> anyhow::Result<()> {
+        if let Some(advice) = advice(kind) {
+            let kind = quote(kind);
+            self.note(&format!("{place}: {kind} is passed on unchanged; {advice}"))?;
+        }
+        let title = quote(kind).to_string();
+        self.print(&title, place, object, object, "[]")
+    }
+
+    fn print(
+        &mut self,
+        title: &str,
+        place: &str,
+        before: &Value,
+        after: &Value,
+        patch: &str,
+    ) -> anyhow::Result<()> {
+        if matches!(self.options.output, Output::Patch) {
+            self.patches.push(format!("{place}: {title}"));
+        }
+        self.printer.object(before, after, patch)
+    }
+
+    fn pod(&mut self, object: &Value, place: &str) -> anyhow::Result<()> {
+        let text = object.to_string();
+        let pod = match Pod::from_json(&text) {
+            Ok(pod) => pod,
+            Err(error) => {
+                let error = error.to_string();
+                return self.error(&format!("{place}: {}", without_position(&error)));
+            }
+        };
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let title = title(&namespace, pod.name());
+        let verdict = verdict::judge(pod, &self.policies.all, self.scope(&namespace))?;
+        self.count(verdict.outcome);
+        if let (Outcome::Denied, Some(denial)) = (verdict.outcome, &verdict.enforced.denial) {
+            self.refused(&title, &denial.with_rule())?;
+        }
+        let patch = verdict.patch.as_deref().unwrap_or("[]");
+        match self.options.output {
+            Output::Explain => self.explain(&title, &verdict),
+            Output::Diff => self.diff(&title, &namespace, object),
+            // It would be created by `drydock mutate … | kubectl apply -f -`.
+            Output::Yaml if verdict.outcome == Outcome::Denied => Ok(()),
+            _ => self.print(&title, place, object, &patched(object, patch)?, patch),
+        }
+    }
+
+    fn review(&mut self, object: &Value, place: &str) -> anyhow::Result<()> {
+        let labels = self.options.namespace_labels.as_ref();
+        let context = Context {
+            policies: &self.policies.all,
+            mode: self.options.mode,
+            namespace_labels: labels,
+            own_namespace: "",
+        };
+        let answer = match admission::review(object.to_string().as_bytes(), context) {
+            Ok(answer) => answer,
+            Err(error) => return self.error(&format!("{place}: {error}")),
+        };
+        let response: Value =
+            serde_json::from_slice(&answer.body).context("the answer is not JSON")?;
+        let record = &answer.record;
+        let title = title(&record.namespace, &record.pod);
+        self.count(record.outcome);
+        if record.outcome == Outcome::Denied {
+            let message = response.pointer("/response/status/message");
+            self.refused(&title, message.and_then(Value::as_str).unwrap_or_default())?;
+        }
+        let patch = answer.patch.as_deref().unwrap_or("[]");
+        let pod = object.pointer("/request/object").unwrap_or(&Value::Null);
+        let creates_pod = record.outcome != Outcome::Skipped(SkipReason::NotPodCreation);
+        match self.options.output {
+            Output::Yaml | Output::Json | Output::Patch => {
+                self.print(&title, place, object, &response, patch)
+            }
+            Output::Diff if creates_pod => self.diff(&title, &record.namespace, pod),
+            Output::Diff => Ok(()),
+            Output::Explain => {
+                let text = pod.to_string();
+                let verdict = match record.outcome {
+                    Outcome::Skipped(reason @ SkipReason::NotPodCreation) => {
+                        Verdict::skipped(reason)
+                    }
+                    _ => {
+                        let scope = self.scope(&record.namespace);
+                        verdict::judge(Pod::from_json(&text)?, &self.policies.all, scope)?
+                    }
+                };
+                self.explain(&title, &verdict)
+            }
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        let is_changed = matches!(
+            outcome,
+            Outcome::Mutated | Outcome::Audited(AuditReason::WouldMutate)
+        );
+        if is_changed && self.options.exit_code {
+            self.exit = self.exit.max(Exit::Findings);
+        }
+    }
+
+    /// Prints the changes of a pod and, in a diff of its own, those that policies in Audit mode
+    /// would make to the result. In a namespace in audit, all of them are not made.
+    fn diff(&mut self, title: &str, namespace: &str, before: &Value) -> anyhow::Result<()> {
+        let (done, not_done) = ("repaired", "audit: not done");
+        let is_audit = self.options.mode == Mode::Audit;
+        let suffix = if is_audit { not_done } else { done };
+        let after = self.enforced(title, &self.policies.all, namespace, before, is_audit)?;
+        self.printer.diff(before, &after, ("", suffix))?;
+        let audited = self.enforced(title, &self.policies.audit, namespace, &after, true)?;
+        let suffix_before = if *before == after { "" } else { suffix };
+        self.printer
+            .diff(&after, &audited, (suffix_before, not_done))
+    }
+
+    /// Returns a pod as some policies make it, in a namespace in enforce.
+    fn enforced(
+        &mut self,
+        title: &str,
+        policies: &PolicySet,
+        namespace: &str,
+        pod: &Value,
+        is_audit: bool,
+    ) -> anyhow::Result<Value> {
+        let text = pod.to_string();
+        let scope = Scope {
+            mode: Mode::Enforce,
+            ..self.scope(namespace)
+        };
+        let verdict = verdict::judge(Pod::from_json(&text)?, policies, scope)?;
+        if let (true, Some(denial)) = (is_audit, &verdict.enforced.denial) {
+            self.say(&format!("{title} would be refused: {}", denial.with_rule()))?;
+        }
+        patched(pod, verdict.patch.as_deref().unwrap_or("[]"))
+    }
+
+    fn scope<'s>(&'s self, namespace: &'s str) -> Scope<'s> {
+        Scope {
+            namespace: Namespace {
+                name: namespace,
+                labels: self.options.namespace_labels.as_ref(),
+            },
+            mode: self.options.mode,
+            own_namespace: "",
+        }
+    }
+
+    fn refused(&mut self, title: &str, why: &str) -> anyhow::Result<()> {
+        self.exit = self.exit.max(Exit::Findings);
+        writeln!(self.stderr, "{title} refused: {why}").context("stderr")
+    }
+
+    fn explain(&mut self, title: &str, verdict: &Verdict<'_>) -> anyhow::Result<()> {
+        let text = explain(title, verdict, self.options.mode);
+        self.printer.document("\n", &text)
+    }
+}
+
+/// Returns what to do about an object that is not changed although its author may expect it.
+fn advice(kind: &str) -> Option<String> {
+    const OF_PODS: [&str; 8] = [
+        "CronJob",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "PodTemplate",
+        "ReplicaSet",
+        "ReplicationController",
+        "StatefulSet",
+    ];
+    const READ: [&str; 4] = ["Pod", "List", "PodList", "AdmissionReview"];
+    if OF_PODS.contains(&kind) {
+        let advice = "drydock changes only pods that GitLab Runner creates";
+        return Some(advice.to_owned());
+    }
+    if kind == crd::KIND {
+        return Some("give policies by --policy".to_owned());
+    }
+    let mut read = READ.iter();
+    let meant = read.find(|read| read.eq_ignore_ascii_case(kind))?;
+    Some(format!("the kind is written {meant}"))
+}
+
+/// Removes the position from an error: it counts in the JSON that the object was converted to.
+fn without_position(error: &str) -> &str {
+    match error.rsplit_once(" at line ") {
+        Some((rest, position)) if position.contains(" column ") => rest,
+        _ => error,
+    }
+}
