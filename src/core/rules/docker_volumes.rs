@@ -33,7 +33,7 @@ use crate::core::mount_path;
 use crate::core::pod::{ContainerId, ContainerList, Text};
 use crate::core::policy::set::{DesiredDind, Requested};
 use crate::core::policy::{DOCKER_ROOT, DindVolume, VolumeContainers};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn plan<'a>(
     planner: &mut Planner<'_, 'a>,
@@ -41,7 +41,8 @@ pub(super) fn plan<'a>(
     dinds: &[DindContainer<'a>],
 ) {
     let tls = dinds.iter().map(|dind| &dind.tls);
-    let directories: Vec<_> = tls.filter_map(DaemonTls::client_directory).collect();
+    // Most daemons have the same one.
+    let directories: BTreeSet<_> = tls.filter_map(DaemonTls::client_directory).collect();
     for asked in &desired.volumes {
         let targets = targets(planner, *asked, dinds, &directories);
         add(planner, *asked, dinds, targets);
@@ -66,7 +67,7 @@ fn targets<'a>(
         value: what,
     }: Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
-    directories: &[Text<'static>],
+    directories: &BTreeSet<Text<'static>>,
 ) -> Vec<Target<'a>> {
     let volume = what.name.as_str();
     let mut targets = Vec::new();
@@ -168,7 +169,7 @@ fn limits_ephemeral_storage(planner: &Planner<'_, '_>) -> bool {
 fn hidden_by(
     volume: &DindVolume,
     path: &str,
-    directories: &[Text<'static>],
+    directories: &BTreeSet<Text<'static>>,
 ) -> Option<Text<'static>> {
     let is_unwritable = volume.read_only || volume.source.is_read_only();
     let hides = |directory: &&Text<'static>| {

@@ -97,6 +97,10 @@ impl Directory {
         self.build.into_iter().chain(self.dinds.iter().copied())
     }
 
+    pub(super) fn is_used_by(&self, id: ContainerId) -> bool {
+        self.build == Some(id) || self.is_written_by(id)
+    }
+
     pub(super) fn is_written_by(&self, id: ContainerId) -> bool {
         self.dinds.binary_search(&id).is_ok()
     }

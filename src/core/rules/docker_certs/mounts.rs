@@ -152,7 +152,7 @@ impl<'a> VolumeUses<'a> {
             let mounts = container.mounts().iter().enumerate();
             let inside = mounts.filter_map(|(index, mount)| Some((index, relation(mount)?)));
             let mut found: Vec<(usize, Relation)> = inside.collect();
-            if directory.users().any(|user| user == id) {
+            if directory.is_used_by(id) {
                 let above = unwritable_ancestors(pod, directory, (id, container), self);
                 found.extend(above.map(|index| (index, Relation::UnwritableAncestor)));
                 found.sort_by_key(|(index, _)| *index);
