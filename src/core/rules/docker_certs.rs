@@ -119,13 +119,14 @@ impl<'a> Repair<'_, '_, 'a> {
         let path = &directory.path;
         for mount in mounts.iter().filter(|mount| mount.is_invalid) {
             let MountId {
+                container,
                 container_name,
                 path,
                 ..
-            } = mount.id.clone();
-            let key = (mount.id.container, path.clone());
-            if self.reported_invalid.insert(key) {
-                self.report(FindingKind::InvalidMount(container_name, path));
+            } = &mount.id;
+            if self.reported_invalid.insert((*container, path.clone())) {
+                let (name, path) = (container_name.clone(), path.clone());
+                self.report(FindingKind::InvalidMount(name, path));
             }
         }
         let is_valid = |mount: &&DirectoryMount<'a>| !mount.is_invalid;

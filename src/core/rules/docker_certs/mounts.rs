@@ -163,8 +163,8 @@ impl<'a> VolumeUses<'a> {
                 };
                 let path = mount.written_path();
                 // Only a mount that is to be removed would make the pod valid.
-                let is_repeated =
-                    relation != Relation::At && self.is_repeated((id, container), &path);
+                let is_invalid = self.index(&mount.name).is_none()
+                    || (relation != Relation::At && self.is_repeated((id, container), &path));
                 related.push(DirectoryMount {
                     id: MountId {
                         container: id,
@@ -174,7 +174,7 @@ impl<'a> VolumeUses<'a> {
                     },
                     mount: mount.clone(),
                     relation,
-                    is_invalid: is_repeated || self.index(&mount.name).is_none(),
+                    is_invalid,
                 });
             }
         }
