@@ -3,7 +3,6 @@
 use crate::cluster::client;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
@@ -45,8 +44,7 @@ impl ConnectionFlags {
 
     /// Finds the API server. Nothing is asked of it yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
-        let (mut config, context) = self.config().await?;
-        respect_no_proxy(&mut config);
+        let (config, context) = self.config().await?;
         let url = config.cluster_url.to_string();
         let url = url.trim_end_matches('/');
         let (server, user) = match context {
@@ -105,21 +103,4 @@ fn user(file: &Kubeconfig, context: &str) -> Option<String> {
     let mut contexts = file.contexts.iter();
     let named = contexts.find(|named| named.name == context)?;
     named.context.as_ref()?.user.clone()
-}
-
-/// Takes the proxy of the environment away if `NO_PROXY` names the API server. kube compares
-/// `NO_PROXY` with the proxy instead (kube-client 5, `ConfigLoader::proxy_url`).
-fn respect_no_proxy(config: &mut Config) {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let either = |upper, lower| variable(upper).or_else(|| variable(lower));
-    let proxy = either("HTTPS_PROXY", "https_proxy").and_then(|proxy| proxy.parse().ok());
-    // A proxy-url of the kubeconfig is used in any case, as by kubectl.
-    if proxy.is_none() || config.proxy_url != proxy {
-        return;
-    }
-    let no_proxy = either("NO_PROXY", "no_proxy").unwrap_or_default();
-    let proxies = Matcher::builder().all("http://proxy").no(no_proxy).build();
-    if proxies.intercept(&config.cluster_url).is_none() {
-        config.proxy_url = None;
-    }
 }
