@@ -121,13 +121,16 @@ impl Store {
         let is_same = !is_new && before.generation == generation && before.spec == spec;
         let records_more = before.recorded.as_ref().is_some_and(|it| *it != recorded);
         if is_same && !records_more {
-            let is_changed = before.status != status;
+            let (is_changed, was_unreadable) = (before.status != status, before.is_unreadable());
             before.status = status;
-            self.policies.insert(name, before);
-            return match is_changed {
+            let effect = match is_changed {
+                // Another version has accepted it since, or no longer does (F3).
+                true if before.is_unreadable() != was_unreadable => Effect::Policies,
                 true => Effect::Status,
                 false => Effect::None,
             };
+            self.policies.insert(name, before);
+            return effect;
         }
         let object = json!({
             "apiVersion": crd::API_VERSION, "kind": crd::KIND,

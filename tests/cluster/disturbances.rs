@@ -9,7 +9,9 @@ use crate::registration::{at_url, committed, register};
 use crate::serve::{Drydock, PROGRAM};
 use crate::setup::{in_cluster, in_cluster_by, install};
 use crate::stream::{Stream, Tally};
-use crate::versions::{definition_of_the_next_version, install_definition, write_accepted};
+use crate::versions::{
+    definition_of_the_next_version, install_definition, write_accepted_after_ours,
+};
 use crate::wait::{PATIENCE, eventually};
 use drydock::names::ENFORCE;
 use kube::Client;
@@ -237,7 +239,7 @@ async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired
     install_definition(api, admin, &definition_of_the_next_version()).await;
     let aliases = json!([{"ip": "10.0.0.233", "hostnames": ["gitlab.mylab.com"]}]);
     let spec = json!({"hostAliases": aliases, "dind": {}, "future": "x"});
-    write_accepted(admin, "gitlab", &spec).await;
+    write_accepted_after_ours(admin, "gitlab", &spec).await;
     let held_up = in_cluster(api, &["--tls-name", "127.0.0.1", "--instance", "held-up"]);
     disturbed.servers.balancer.add(held_up.webhook, held_up.ops);
     let readiness = async || held_up.get("/readyz");

@@ -12,7 +12,6 @@ use axum::http::Method;
 use drydock::core::policy::{RecordedHostnames, read_stored};
 use kube::Client;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const POLICIES: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
 const REVIEW: &str = "tests/fixtures/reviews/runner/19.3.0-secret-certs.json";
@@ -26,13 +25,11 @@ fn policy(name: &str, spec: &Value) -> Value {
     })
 }
 
-/// Stores a policy with the status that the version has written that accepted it.
+/// Stores a policy with the status of another version that accepted it. No server may be running.
 pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> Value {
     let path = format!("{POLICIES}/{name}");
-    let stored = call::apply(admin, &path, &policy(name, spec))
-        .await
-        .object();
-    let generation = stored["metadata"]["generation"].clone();
+    let stored = call::apply(admin, &path, &policy(name, spec)).await;
+    let generation = stored.object()["metadata"]["generation"].clone();
     let mut accepted = policy(name, spec);
     accepted["status"] = json!({
         "observedGeneration": generation,
@@ -41,18 +38,23 @@ pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> 
             "observedGeneration": generation, "lastTransitionTime": "2026-11-21T12:00:00Z",
         }],
     });
-    // A replica of this version that runs may have a write on its way.
-    let write = async || {
-        call::apply(admin, &format!("{path}/status"), &accepted)
-            .await
-            .object();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        call::get(admin, &path).await.object()
-    };
-    eventually("it is accepted", PATIENCE, write, |stored| {
-        stored["status"]["conditions"][0]["status"] == "True"
+    let path = format!("{path}/status");
+    call::apply(admin, &path, &accepted).await.object()
+}
+
+/// The same while a server of this version runs: it writes its own status of the spec first, and
+/// then leaves that of the other version alone.
+pub(crate) async fn write_accepted_after_ours(admin: &Client, name: &str, spec: &Value) -> Value {
+    let path = format!("{POLICIES}/{name}");
+    call::apply(admin, &path, &policy(name, spec))
+        .await
+        .object();
+    let stored = async || call::get(admin, &path).await.object();
+    eventually("its own status is written", PATIENCE, stored, |stored| {
+        stored["status"]["observedGeneration"] == stored["metadata"]["generation"]
     })
-    .await
+    .await;
+    write_accepted(admin, name, spec).await
 }
 
 async fn delete(admin: &Client, name: &str) {
@@ -136,10 +138,10 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     assert_eq!(stored["status"], accepted["status"], "it is left alone");
 
     // A pod that it does not select is judged by the others.
-    write_accepted(admin, "other", &json!({"hostAliases": aliases})).await;
+    write_accepted_after_ours(admin, "other", &json!({"hostAliases": aliases})).await;
     let selects =
         json!({"hostAliases": aliases, "future": "x", "podSelector": {"matchLabels": {"a": "b"}}});
-    write_accepted(admin, "next", &selects).await;
+    write_accepted_after_ours(admin, "next", &selects).await;
     let job = std::fs::read_to_string(REVIEW).unwrap();
     let answered = async || review(&server, &certificate, &job).await;
     eventually(
@@ -154,7 +156,7 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     // A replica that was ready goes on with the version that it could read.
     delete(admin, "next").await;
     server.ready().await;
-    write_accepted(
+    write_accepted_after_ours(
         admin,
         "other",
         &json!({"hostAliases": aliases, "future": "x"}),

@@ -128,6 +128,23 @@ fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
 }
 
 #[test]
+fn f3_a_policy_that_another_version_accepts_after_this_one_read_it_is_unreadable_from_then_on() {
+    let mut store = Store::default();
+    let mut object = object("a", "u", 1, r#"{"hostAliases": [], "future": "x"}"#);
+    assert_eq!(store.put(object.clone()), Effect::Policies);
+    assert!(store.unreadable().is_empty(), "it may never have been good");
+    for (status, count) in [("True", 1), ("False", 0)] {
+        object["status"] = json!({"conditions": [{
+            "type": "Accepted", "status": status, "reason": "r", "message": "m",
+            "observedGeneration": 1, "lastTransitionTime": "2026-11-21T12:00:00Z",
+        }]});
+        assert_eq!(store.put(object.clone()), Effect::Policies);
+        assert_eq!(store.unreadable().len(), count);
+        assert_eq!(store.put(object.clone()), Effect::None);
+    }
+}
+
+#[test]
 fn f3_a_policy_that_was_deleted_and_created_has_no_last_good_version() {
     let mut store = Store::default();
     store.put(object("a", "u", 1, FIXED));
