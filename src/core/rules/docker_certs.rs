@@ -34,7 +34,7 @@ mod relocate;
 mod shared;
 
 use super::Planner;
-use super::change::{Action, MountId, NewMount};
+use super::change::{Action, NewMount};
 use super::finding::{Conflict, Finding, FindingKind};
 use crate::core::job_pod::dind::DindContainer;
 use crate::core::job_pod::docker_host::DockerHost;
@@ -43,7 +43,7 @@ use crate::core::pod::{ContainerId, Text, VolumeMount};
 use crate::core::policy::set::DesiredDind;
 use crate::core::policy::{ClientCerts, OnConflict, Policy};
 use directory::Directory;
-use mounts::{DirectoryMount, Relation, VolumeUses};
+use mounts::{DirectoryMount, MountPosition, Relation, VolumeUses};
 use shared::SharedVolume;
 use std::collections::{BTreeSet, HashSet};
 
@@ -66,29 +66,31 @@ pub(super) fn plan<'a>(
     };
     for directory in &directories {
         let path = &directory.path;
-        let mounts = repair.uses.mounts_of(repair.planner.pod, directory);
-        let is_mounted = mounts.iter().any(|mount| !mount.is_invalid);
         let others = directories.iter().map(|other| &other.path);
         let outer = others.filter(|other| mount_path::is_below(path, other));
         let kind = if let Some(outer) = outer.min_by_key(|outer| outer.len()) {
             FindingKind::DirectoryNested(path.clone(), outer.clone())
         } else if let Some(container) = directory.own_pki(repair.planner.pod, &mut repair.uses) {
             FindingKind::OwnPki(path.clone(), container)
-        } else if matches!(docker_host, DockerHost::NoAlias { .. })
-            || (is_mounted && directory.has_direct_daemon)
-        {
-            // Reported elsewhere: the missing alias (R2), or the other daemon (D2).
-            continue;
-        } else if *docker_host == DockerHost::Remote {
-            FindingKind::RemoteDaemon(path.clone(), is_mounted)
-        } else if is_mounted
-            && directory.falls_back_to_plaintext
-            && docker_host.is_plaintext_in_pod()
-        {
-            FindingKind::FallsBackToPlaintext(path.clone())
         } else {
-            repair.free(directory, &mounts);
-            continue;
+            let mounts = repair.uses.mounts_of(repair.planner.pod, directory);
+            let is_mounted = mounts.iter().any(|mount| !mount.is_invalid);
+            if matches!(docker_host, DockerHost::NoAlias { .. })
+                || (is_mounted && directory.has_direct_daemon)
+            {
+                // Reported elsewhere: the missing alias (R2), or the other daemon (D2).
+                continue;
+            } else if *docker_host == DockerHost::Remote {
+                FindingKind::RemoteDaemon(path.clone(), is_mounted)
+            } else if is_mounted
+                && directory.falls_back_to_plaintext
+                && docker_host.is_plaintext_in_pod()
+            {
+                FindingKind::FallsBackToPlaintext(path.clone())
+            } else {
+                repair.free(directory, &mounts);
+                continue;
+            }
         };
         repair.planner.report(policy, kind);
     }
@@ -115,25 +117,23 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 
     /// Makes one directory writable and shared, unless it already is or the policy only reports.
-    fn free(&mut self, directory: &Directory, mounts: &[DirectoryMount<'a>]) {
+    fn free(&mut self, directory: &Directory, positions: &[MountPosition]) {
         let path = &directory.path;
-        for mount in mounts.iter().filter(|mount| mount.is_invalid) {
-            let MountId {
-                container,
-                container_name,
-                path,
-                ..
-            } = &mount.id;
-            if self.reported_invalid.insert((*container, path.clone())) {
-                let (name, path) = (container_name.clone(), path.clone());
-                self.report(FindingKind::InvalidMount(name, path));
+        for position in positions.iter().filter(|mount| mount.is_invalid) {
+            if let Some((container, mount)) = position.find(self.planner.pod) {
+                let (name, path) = (container.name.clone(), mount.written_path());
+                let key = (position.container, path.clone());
+                if self.reported_invalid.insert(key) {
+                    self.report(FindingKind::InvalidMount(name, path));
+                }
             }
         }
-        let is_valid = |mount: &&DirectoryMount<'a>| !mount.is_invalid;
-        let valid: Vec<&DirectoryMount<'a>> = mounts.iter().filter(is_valid).collect();
+        let valid = positions.iter().filter(|mount| !mount.is_invalid);
+        let valid = valid.filter_map(|position| DirectoryMount::of(self.planner.pod, position));
+        let valid: Vec<DirectoryMount<'a>> = valid.collect();
         // An ancestor serves the directory, unless there is a mount on top of it.
         let is_ancestor =
-            |mount: &&DirectoryMount<'_>| mount.relation == Relation::UnwritableAncestor;
+            |mount: &DirectoryMount<'_>| mount.relation == Relation::UnwritableAncestor;
         if valid.iter().all(is_ancestor)
             && let Some(volume) = directory.serving_ancestor(self.planner.pod)
         {
@@ -142,8 +142,8 @@ impl<'a> Repair<'_, '_, 'a> {
         let shared =
             SharedVolume::choose(self.planner.pod, self.certs, directory, &valid, &self.uses);
         let is_conflict = |mount: &&DirectoryMount<'a>| shared.conflicts_with(directory, mount);
-        let conflicts: Vec<&DirectoryMount<'a>> = valid.into_iter().filter(is_conflict).collect();
-        let lacking = lacking(directory, mounts, &conflicts);
+        let conflicts: Vec<&DirectoryMount<'a>> = valid.iter().filter(is_conflict).collect();
+        let lacking = lacking(directory, positions, &conflicts);
         let Some(first) = conflicts.first() else {
             if lacking.is_empty() {
                 return self.report(FindingKind::CertificatesCorrect(path.clone()));
@@ -258,15 +258,18 @@ fn restrictions(mount: &VolumeMount<'_>) -> Vec<&'static str> {
 /// containers that lose a mount.
 fn lacking(
     directory: &Directory,
-    mounts: &[DirectoryMount<'_>],
+    positions: &[MountPosition],
     conflicts: &[&DirectoryMount<'_>],
 ) -> BTreeSet<ContainerId> {
     let losers = conflicts.iter().filter(|mount| !mount.is_at_directory());
     let losers = losers.map(|mount| mount.id.container);
     let mut lacking: BTreeSet<ContainerId> = directory.users().chain(losers).collect();
     // Invalid mounts count, too.
-    for mount in mounts.iter().filter(|mount| mount.is_at_directory()) {
-        lacking.remove(&mount.id.container);
+    let at_directory = positions
+        .iter()
+        .filter(|mount| mount.relation == Relation::At);
+    for mount in at_directory {
+        lacking.remove(&mount.container);
     }
     lacking
 }

@@ -19,17 +19,51 @@ pub(super) enum Relation {
     UnwritableAncestor,
 }
 
-/// A mount that concerns a directory.
-#[derive(Clone, Debug)]
-pub(super) struct DirectoryMount<'a> {
-    pub(super) id: MountId<'a>,
-    pub(super) mount: VolumeMount<'a>,
+/// The position of a mount that concerns a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MountPosition {
+    pub(super) container: ContainerId,
+    /// Its index in `volumeMounts`.
+    pub(super) index: usize,
     pub(super) relation: Relation,
     /// The API server refuses the mount. A repair would make an invalid pod valid (A4).
     pub(super) is_invalid: bool,
 }
 
+impl MountPosition {
+    /// Returns the mount and its container.
+    pub(super) fn find<'p, 'a>(
+        &self,
+        pod: &'p Pod<'a>,
+    ) -> Option<(&'p Container<'a>, &'p VolumeMount<'a>)> {
+        let container = pod.container(self.container)?;
+        Some((container, container.mounts().get(self.index)?))
+    }
+}
+
+/// A valid mount that concerns a directory, copied because a repair changes the pod.
+#[derive(Clone, Debug)]
+pub(super) struct DirectoryMount<'a> {
+    pub(super) id: MountId<'a>,
+    pub(super) mount: VolumeMount<'a>,
+    pub(super) relation: Relation,
+}
+
 impl<'a> DirectoryMount<'a> {
+    pub(super) fn of(pod: &Pod<'a>, position: &MountPosition) -> Option<Self> {
+        let (container, mount) = position.find(pod)?;
+        Some(Self {
+            id: MountId {
+                container: position.container,
+                container_name: container.name.clone(),
+                index: position.index,
+                path: mount.written_path(),
+            },
+            mount: mount.clone(),
+            relation: position.relation,
+        })
+    }
+
     pub(super) fn is_at_directory(&self) -> bool {
         self.relation == Relation::At
     }
@@ -43,12 +77,12 @@ impl<'a> DirectoryMount<'a> {
 /// (D4): the nearest mounted ancestor, and each one that its removal reveals. The kubelet creates
 /// mount points inside the volumes that it fills, so in `build` such a volume stays and the
 /// directory is mounted on top (D7).
-fn unwritable_ancestors<'a>(
-    pod: &Pod<'a>,
+fn unwritable_ancestors<'p, 'a>(
+    pod: &'p Pod<'a>,
     directory: &Directory,
-    (id, container): (ContainerId, &Container<'a>),
+    (id, container): (ContainerId, &'p Container<'a>),
     uses: &VolumeUses<'a>,
-) -> impl Iterator<Item = usize> {
+) -> impl Iterator<Item = (usize, &'p VolumeMount<'a>)> {
     let mounts = container.mounts().iter().enumerate();
     let is_above = |(_, mount): &(usize, &VolumeMount<'a>)| {
         mount_path::is_below(&directory.path, mount.path())
@@ -56,14 +90,13 @@ fn unwritable_ancestors<'a>(
     let mut above: Vec<(usize, &VolumeMount<'a>)> = mounts.filter(is_above).collect();
     // The nearest first; of several at one path the last one.
     above.sort_by_key(|(index, mount)| Reverse((mount.path().len(), *index)));
-    let in_the_way = above.into_iter().take_while(move |(_, mount)| {
+    above.into_iter().take_while(move |(_, mount)| {
         let volume = uses.volume(pod, &mount.name);
         let can_have_mount_points =
             volume.is_some_and(Volume::is_filled_by_kubelet) && !directory.is_written_by(id);
         let is_unwritable = mount.is_read_only() || volume.is_some_and(Volume::is_read_only);
         is_unwritable && !can_have_mount_points
-    });
-    in_the_way.map(|(index, _)| index)
+    })
 }
 
 /// The uses of each volume name.
@@ -71,9 +104,9 @@ pub(super) struct VolumeUses<'a> {
     uses: HashMap<Text<'a>, Uses>,
     /// The paths of the items of a volume. Read for volumes at the server certificates.
     items: HashMap<Text<'a>, SortedPaths>,
-    /// The paths, as written, at which a container has several mounts. Read for containers that
-    /// lose one.
-    repeated_paths: HashMap<ContainerId, HashSet<Text<'a>>>,
+    /// The paths, as written, at which a container has several mounts. Collected when the first
+    /// mount would be removed.
+    repeated_paths: Option<HashSet<(ContainerId, Text<'a>)>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,7 +149,7 @@ impl<'a> VolumeUses<'a> {
         Self {
             uses,
             items: HashMap::new(),
-            repeated_paths: HashMap::new(),
+            repeated_paths: None,
         }
     }
 
@@ -134,12 +167,8 @@ impl<'a> VolumeUses<'a> {
         pod.volumes().get(self.index(name)?)
     }
 
-    /// Returns the mounts that concern a directory, in the pod's order.
-    pub(super) fn mounts_of(
-        &mut self,
-        pod: &Pod<'a>,
-        directory: &Directory,
-    ) -> Vec<DirectoryMount<'a>> {
+    /// Returns the positions of the mounts that concern a directory, in the pod's order.
+    pub(super) fn mounts_of(&mut self, pod: &Pod<'a>, directory: &Directory) -> Vec<MountPosition> {
         let relation = |mount: &VolumeMount<'a>| {
             let path = mount.path();
             if path == &*directory.path {
@@ -147,48 +176,43 @@ impl<'a> VolumeUses<'a> {
             }
             mount_path::is_below(path, &directory.path).then_some(Relation::Below)
         };
-        let mut related = Vec::new();
+        let mut positions = Vec::new();
         for (id, container) in pod.containers() {
             let mounts = container.mounts().iter().enumerate();
-            let inside = mounts.filter_map(|(index, mount)| Some((index, relation(mount)?)));
-            let mut found: Vec<(usize, Relation)> = inside.collect();
+            let inside = mounts.filter_map(|(index, mount)| Some((index, mount, relation(mount)?)));
+            let mut found: Vec<(usize, &VolumeMount<'a>, Relation)> = inside.collect();
             if directory.is_used_by(id) {
                 let above = unwritable_ancestors(pod, directory, (id, container), self);
-                found.extend(above.map(|index| (index, Relation::UnwritableAncestor)));
-                found.sort_by_key(|(index, _)| *index);
+                let above =
+                    above.map(|(index, mount)| (index, mount, Relation::UnwritableAncestor));
+                found.extend(above);
+                found.sort_by_key(|(index, ..)| *index);
             }
-            for (index, relation) in found {
-                let Some(mount) = container.mounts().get(index) else {
-                    continue;
-                };
-                let path = mount.written_path();
+            positions.extend(found.into_iter().map(|(index, mount, relation)| {
                 // Only a mount that is to be removed would make the pod valid.
-                let is_invalid = self.index(&mount.name).is_none()
-                    || (relation != Relation::At && self.is_repeated((id, container), &path));
-                related.push(DirectoryMount {
-                    id: MountId {
-                        container: id,
-                        container_name: container.name.clone(),
-                        index,
-                        path,
-                    },
-                    mount: mount.clone(),
+                let is_repeated = relation != Relation::At && self.is_repeated(pod, id, mount);
+                MountPosition {
+                    container: id,
+                    index,
                     relation,
-                    is_invalid,
-                });
-            }
+                    is_invalid: is_repeated || self.index(&mount.name).is_none(),
+                }
+            }));
         }
-        related
+        positions
     }
 
-    /// Whether a container has several mounts at one path as written.
-    fn is_repeated(&mut self, (id, container): (ContainerId, &Container<'a>), path: &str) -> bool {
-        let repeated = self.repeated_paths.entry(id).or_insert_with(|| {
+    /// Whether a container has another mount at the same path as written.
+    fn is_repeated(&mut self, pod: &Pod<'a>, id: ContainerId, mount: &VolumeMount<'a>) -> bool {
+        let repeated = self.repeated_paths.get_or_insert_with(|| {
+            let paths = pod.containers().flat_map(|(id, container)| {
+                let mounts = container.mounts().iter();
+                mounts.map(move |mount| (id, mount.written_path()))
+            });
             let mut seen = HashSet::new();
-            let paths = container.mounts().iter().map(VolumeMount::written_path);
             paths.filter(|path| !seen.insert(path.clone())).collect()
         });
-        repeated.contains(path)
+        repeated.contains(&(id, mount.written_path()))
     }
 
     /// Returns the number of mounts of a volume now.

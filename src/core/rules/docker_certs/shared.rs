@@ -30,7 +30,7 @@ impl<'a> SharedVolume<'a> {
         pod: &Pod<'a>,
         certs: &ClientCerts,
         directory: &Directory,
-        mounts: &[&DirectoryMount<'a>],
+        mounts: &[DirectoryMount<'a>],
         uses: &VolumeUses<'a>,
     ) -> Self {
         if let Some(of_dind) = of_dind(pod, directory, mounts, uses) {
@@ -121,15 +121,10 @@ impl<'a> Repair<'_, '_, 'a> {
 fn of_dind<'m, 'a>(
     pod: &Pod<'a>,
     directory: &Directory,
-    mounts: &[&'m DirectoryMount<'a>],
+    mounts: &'m [DirectoryMount<'a>],
     uses: &VolumeUses<'a>,
 ) -> Option<&'m DirectoryMount<'a>> {
-    let at_directory = || {
-        mounts
-            .iter()
-            .copied()
-            .filter(|mount| mount.is_at_directory())
-    };
+    let at_directory = || mounts.iter().filter(|mount| mount.is_at_directory());
     let candidates = || {
         at_directory().filter(|mount| {
             directory.is_written_by(mount.id.container)
@@ -149,7 +144,7 @@ fn of_dind<'m, 'a>(
 /// changed or added for it.
 fn common_mount<'a>(
     directory: &Directory,
-    mounts: &[&DirectoryMount<'a>],
+    mounts: &[DirectoryMount<'a>],
     of_dind: &DirectoryMount<'a>,
 ) -> VolumeMount<'a> {
     let at_directory = || mounts.iter().filter(|mount| mount.is_at_directory());
