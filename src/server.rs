@@ -67,7 +67,7 @@ pub enum LabelsError {
 pub type ReadLabels =
     Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, LabelsError>> + Send + Sync>;
 
-/// Takes notes for the author of a job, without waiting.
+/// Takes the findings for the author of a job; does not wait.
 pub type NotifyAuthor = Arc<dyn Fn(AuthorFindings) + Send + Sync>;
 
 /// The parts of a response that need a cluster.
@@ -77,7 +77,7 @@ pub struct Cluster {
     pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
     /// Reads the labels of another namespace.
     pub read_labels: ReadLabels,
-    /// Takes notes for authors of jobs.
+    /// Takes the findings for authors of jobs.
     pub notify_author: NotifyAuthor,
 }
 

@@ -58,7 +58,7 @@ pub(crate) struct Judged {
     /// The names of the changes that Audit policies would make to the result.
     pub(crate) audit_changes: Vec<&'static str>,
     /// Rule, sentence and audience of all there is to say.
-    pub(crate) notes: Vec<(&'static str, String, Audience)>,
+    pub(crate) findings: Vec<(&'static str, String, Audience)>,
     /// The rule and sentence of each change.
     pub(crate) sentences: Vec<(&'static str, String)>,
     /// Who has no say about what, in sentences.
@@ -165,9 +165,9 @@ impl Setup<'_> {
                 patch,
                 changes: names(&verdict.enforced),
                 audit_changes: names(&verdict.audited),
-                notes: verdict
+                findings: verdict
                     .findings(Audience::Explain)
-                    .map(|(note, _)| (note.rule(), note.to_string(), note.audience()))
+                    .map(|(finding, _)| (finding.rule(), finding.to_string(), finding.audience()))
                     .collect(),
                 sentences: changes
                     .map(|change| (change.rule(), change.to_string()))
@@ -203,8 +203,8 @@ impl Judged {
 
     /// What was told about a rule to someone who asks why.
     pub(crate) fn told(&self, rule: &str) -> Vec<&str> {
-        let notes = self.notes.iter().filter(|(known, ..)| *known == rule);
-        notes.map(|(_, sentence, _)| sentence.as_str()).collect()
+        let findings = self.findings.iter().filter(|(known, ..)| *known == rule);
+        findings.map(|(_, sentence, _)| sentence.as_str()).collect()
     }
 
     /// Whether the job's author is told about a rule, in words that hold a text.
@@ -218,7 +218,7 @@ impl Judged {
     }
 
     fn tells(&self, rule: &str, text: &str, fits: impl Fn(Audience) -> bool) -> bool {
-        self.notes.iter().any(|(known, sentence, audience)| {
+        self.findings.iter().any(|(known, sentence, audience)| {
             *known == rule && sentence.contains(text) && fits(*audience)
         })
     }

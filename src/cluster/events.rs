@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// Notes of one pod that become Events: an author reads a few lines.
+/// Maximum number of Events for one pod: an author reads a few lines.
 const MOST_PER_POD: usize = 8;
 /// The API server takes 1,024 bytes.
 const LONGEST_MESSAGE: usize = 1000;
@@ -36,7 +36,7 @@ const LONGEST_NAME: usize = 253;
 /// Time for one Event.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Takes notes for authors; [`Events::write`] writes them as Events.
+/// Takes findings for authors; [`Events::write`] writes them as Events.
 pub struct Events {
     outbox: Mutex<Outbox>,
     filled: Notify,
@@ -62,14 +62,14 @@ impl Events {
         }
     }
 
-    /// Takes the notes about a pod, without waiting; dropped ones are counted.
-    pub fn add(&self, notes: &AuthorFindings) {
-        if let Err(reason) = self.may_write_to(&notes.namespace) {
-            let count = notes.notes.len().min(MOST_PER_POD);
+    /// Takes the findings about a pod, without waiting; dropped ones are counted.
+    pub fn add(&self, findings: &AuthorFindings) {
+        if let Err(reason) = self.may_write_to(&findings.namespace) {
+            let count = findings.sentences.len().min(MOST_PER_POD);
             self.metrics.events_dropped(reason, count);
             return;
         }
-        let dropped = self.outbox().put(notes, MOST_PER_POD, Instant::now());
+        let dropped = self.outbox().put(findings, MOST_PER_POD, Instant::now());
         for (reason, count) in dropped {
             self.metrics.events_dropped(reason, count);
         }
@@ -145,12 +145,12 @@ fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
     let Waiting {
         namespace,
         pod,
-        note,
+        message,
     } = waiting;
     let time = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
     Event {
         metadata: ObjectMeta {
-            name: Some(name(pod, note)),
+            name: Some(name(pod, message)),
             namespace: Some(namespace.to_string()),
             ..ObjectMeta::default()
         },
@@ -164,7 +164,7 @@ fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
         type_: Some("Warning".to_owned()),
         reason: Some("JobPodRepair".to_owned()),
         action: Some("Admission".to_owned()),
-        message: Some(cut(note)),
+        message: Some(cut(message)),
         count: Some(1),
         event_time: Some(MicroTime(now)),
         first_timestamp: Some(time.clone()),
@@ -180,17 +180,17 @@ fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
 }
 
 /// A pod's name may be as long as an Event's; the hash covers the part that is cut off.
-fn name(pod: &str, note: &str) -> String {
+fn name(pod: &str, message: &str) -> String {
     let mut hasher = DefaultHasher::new();
-    (pod, note).hash(&mut hasher);
+    (pod, message).hash(&mut hasher);
     let hash = format!(".{:016x}", hasher.finish());
     let pod: String = pod.chars().take(LONGEST_NAME - hash.len()).collect();
     // Before a dot there must be a letter or digit.
     format!("{}{hash}", pod.trim_end_matches(['.', '-']))
 }
 
-fn cut(note: &str) -> String {
-    let mut message = format!("drydock: {note}");
+fn cut(message: &str) -> String {
+    let mut message = format!("drydock: {message}");
     if message.len() > LONGEST_MESSAGE {
         let end = (0..=LONGEST_MESSAGE).rfind(|end| message.is_char_boundary(*end));
         message.truncate(end.unwrap_or_default());

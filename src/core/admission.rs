@@ -21,12 +21,12 @@ use crate::core::quote::{BoundedList, quote};
 use crate::core::rules::{Audience, Change, Finding, Plan};
 use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
 
-/// The greatest length of all notes, or of all policies, in a log line or audit annotation, bytes.
+/// The greatest length of all findings, or of all policies, in a log line or audit annotation, bytes.
 const MAX_FIELD_BYTES: usize = 4096;
-/// The greatest number of notes for an author.
-const MAX_AUTHOR_NOTES: usize = 8;
-/// The greatest length of a note for an author, bytes: about the limit of an Event.
-const MAX_AUTHOR_NOTE_BYTES: usize = 1000;
+/// The greatest number of findings for an author.
+const MAX_AUTHOR_FINDINGS: usize = 8;
+/// The greatest length of a finding for an author, bytes: about the limit of an Event.
+const MAX_AUTHOR_FINDING_BYTES: usize = 1000;
 /// The greatest length of the name of an object, characters.
 const MAX_NAME_CHARS: usize = 253;
 
@@ -72,21 +72,21 @@ pub struct Record {
     pub changes: Vec<&'static str>,
     /// The name of each change that Audit policies would make.
     pub audit_changes: Vec<&'static str>,
-    /// The notes for the platform team, separated by semicolons.
-    pub notes: String,
-    /// The notes for the author of the job, if the pod has a name to find their Events by (T2).
-    pub author_notes: Option<AuthorFindings>,
+    /// The findings for the platform team, separated by semicolons.
+    pub findings: String,
+    /// The findings for the author of the job; `None` if the pod has no name for their Events (T2).
+    pub author_findings: Option<AuthorFindings>,
 }
 
-/// Notes for the author of a job, which the runner prints in the job log if the job fails.
+/// Findings for the author of a job: the runner prints their Events in the log of a failed job.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorFindings {
     /// The namespace of the request.
     pub namespace: NamespaceName,
     /// The name of the pod.
     pub pod: PodName,
-    /// The notes: content that was displaced, names that are shadowed, what stays broken.
-    pub notes: Vec<String>,
+    /// A sentence for each finding.
+    pub sentences: Vec<String>,
 }
 
 /// Answers a review.
@@ -120,9 +120,9 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
         return Err(ReviewError::PolicyUnreadable(policy.name.clone()));
     }
     let mut record = record(&verdict, uid, namespace_name, name);
-    record.author_notes = namespace
+    record.author_findings = namespace
         .zip(created)
-        .and_then(|(namespace, pod)| author_notes(&verdict, namespace, pod));
+        .and_then(|(namespace, pod)| author_findings(&verdict, namespace, pod));
     Ok(Answer {
         body: response::render(&verdict, &record),
         patch: verdict.patch,
@@ -143,16 +143,16 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
     for policy in enforce.policies.iter().chain(&audit.policies) {
         policies.add(&policy.label);
     }
-    let mut notes = BoundedList::new("; ", MAX_FIELD_BYTES);
-    for (note, mode) in verdict.findings(Audience::Team) {
+    let mut findings = BoundedList::new("; ", MAX_FIELD_BYTES);
+    for (finding, mode) in verdict.findings(Audience::Team) {
         let mode = match mode {
             Mode::Enforce => "",
             Mode::Audit => ", audit",
         };
-        notes.add(format_args!("{note} ({}{mode})", note.rule()));
+        findings.add(format_args!("{finding} ({}{mode})", finding.rule()));
     }
     if let Some(claims) = &verdict.existing_annotations {
-        notes.add(format_args!("{claims} (A5)"));
+        findings.add(format_args!("{claims} (A5)"));
     }
     Record {
         outcome: verdict.outcome,
@@ -162,14 +162,14 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         policies: policies.finish(),
         changes,
         audit_changes,
-        notes: notes.finish(),
-        author_notes: None,
+        findings: findings.finish(),
+        author_findings: None,
     }
 }
 
-/// An audit does not change the pod, so it has no notes for the author. The message of a denial has
+/// An audit does not change the pod, so it has no findings for the author. The message of a denial has
 /// its own reason.
-fn author_notes(
+fn author_findings(
     verdict: &Verdict<'_>,
     namespace: NamespaceName,
     pod: PodName,
@@ -179,12 +179,12 @@ fn author_notes(
     }
     let mut findings: Vec<_> = verdict.findings(Audience::Author).collect();
     findings.retain(|(_, mode)| *mode == Mode::Enforce);
-    let sentence = |finding: &Finding<'_>, _| cut(finding.for_author(), MAX_AUTHOR_NOTE_BYTES);
-    let notes = render(&findings, MAX_AUTHOR_NOTES, "", sentence);
-    (!notes.is_empty()).then_some(AuthorFindings {
+    let sentence = |finding: &Finding<'_>, _| cut(finding.for_author(), MAX_AUTHOR_FINDING_BYTES);
+    let sentences = render(&findings, MAX_AUTHOR_FINDINGS, "", sentence);
+    (!sentences.is_empty()).then_some(AuthorFindings {
         namespace,
         pod,
-        notes,
+        sentences,
     })
 }
 
@@ -202,7 +202,7 @@ fn render(
     let mut rendered: Vec<String> = sentences.take(shown).collect();
     if findings.len() > max {
         let more = findings.len() - shown;
-        rendered.push(format!("{prefix}and {more} more notes on this pod"));
+        rendered.push(format!("{prefix}and {more} more findings for this pod"));
     }
     rendered
 }

@@ -80,8 +80,8 @@ async fn review(state: &State, request: dispatch::Request) -> Result<Response, R
     drop(request);
     state.metrics.answered(&answer.record, began.elapsed());
     log(&answer, began);
-    if let (Some(cluster), Some(notes)) = (&state.cluster, answer.record.author_notes) {
-        (cluster.notify_author)(notes);
+    if let (Some(cluster), Some(findings)) = (&state.cluster, answer.record.author_findings) {
+        (cluster.notify_author)(findings);
     }
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     Ok((content_type, answer.body).into_response())
@@ -97,7 +97,7 @@ fn log(answer: &Answer, began: Instant) {
         policies = record.policies,
         changes = admission::distinct(&record.changes),
         would_change = admission::distinct(&record.audit_changes),
-        notes = record.notes,
+        findings = record.findings,
         microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
         uid = record.uid,
         "review"

@@ -85,7 +85,7 @@ fn a6_the_audit_path_changes_nothing_and_says_everything() {
     assert_eq!(told["outcome"], "audited");
     assert_eq!(told["reason"], "would-mutate");
     assert_eq!(told["policies"], "gitlab");
-    assert!(told["notes"].as_str().unwrap().contains("mylab-ca-pem"));
+    assert!(told["findings"].as_str().unwrap().contains("mylab-ca-pem"));
     assert!(audited["warnings"][0].as_str().unwrap().contains("audit"));
     // Everything that the other path does is said here.
     let done = response(&connection.review("/mutate", RUNNER).unwrap());

@@ -112,7 +112,7 @@ pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>)
                 })
                 .boxed()
             }),
-            notify_author: Arc::new(move |notes| events.add(&notes)),
+            notify_author: Arc::new(move |findings| events.add(&findings)),
         }),
         work: Box::pin(async move {
             // An older one does not have the kind, which the watches could only call unknown.

@@ -118,7 +118,7 @@ pub(super) struct TrustHistory(Vec<(CaCertificate, Instant, Instant)>);
 
 impl TrustHistory {
     /// Takes the present bundles. The time of an authority that was missing starts from zero.
-    pub(super) fn note(&mut self, bundles: &WebhookBundles, now: Instant) {
+    pub(super) fn record(&mut self, bundles: &WebhookBundles, now: Instant) {
         let trusted = bundles.trusted_by_all().into_iter();
         let noted = trusted.map(|certificate| {
             let since = self.entry(&certificate).map_or(now, |(_, since, _)| *since);

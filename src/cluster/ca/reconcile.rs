@@ -126,7 +126,7 @@ impl Reconciler {
         let bundles = WebhookBundles::of(configuration.as_ref());
         let secret = self.secrets.get_opt(&self.settings.secret).await;
         let secret = secret.map_err(failed("read", &self.secret_name()))?;
-        self.trust.note(&bundles, self.settings.clock.now().steady);
+        self.trust.record(&bundles, self.settings.clock.now().steady);
         let (wrote_secret, problem) = self.reconcile_secret(secret, &bundles).await?;
         let wrote_bundle = self.reconcile_bundle(&bundles).await?;
         problem.map_or(Ok(wrote_secret || wrote_bundle), Err)
@@ -326,7 +326,7 @@ impl Reconciler {
         let refused = |error| self.refused(WrittenObject::Webhook, &configuration, error);
         let written = written.map_err(refused)?;
         let now = self.settings.clock.now().steady;
-        self.trust.note(&WebhookBundles::of(Some(&written)), now);
+        self.trust.record(&WebhookBundles::of(Some(&written)), now);
         let metrics = &self.metrics;
         metrics.certificate_event(CertificateEvent::BundleWritten);
         tracing::info!("the caBundle of the webhooks is written");

@@ -3,8 +3,8 @@
 //! A caller of the webhook can name any namespace, so no namespace may use up the share of others:
 //!
 //! ```text
-//! notes ─► opted in? ─► budget of the namespace ─► queue of the namespace
-//!                                                     └─ in turns ─► budget of all ─► written
+//! findings ─► opted in? ─► budget of the namespace ─► queue of the namespace
+//!                                                       └─ in turns ─► budget of all ─► written
 //! ```
 //!
 //! The budget of a namespace drops, the budget of all delays. When all queues together are full,
@@ -24,7 +24,7 @@ pub(super) struct Rate {
     pub(super) every: Duration,
 }
 
-/// A job pod has one to three notes: this is enough for two pods a second without end.
+/// A job pod has one to three findings: this is enough for two pods a second without end.
 pub(super) const OF_A_NAMESPACE: Rate = Rate {
     burst: 100,
     every: Duration::from_millis(200),
@@ -57,7 +57,7 @@ impl Rate {
 pub(super) struct Waiting {
     pub(super) namespace: NamespaceName,
     pub(super) pod: PodName,
-    pub(super) note: String,
+    pub(super) message: String,
 }
 
 #[derive(Debug)]
@@ -92,20 +92,20 @@ impl Outbox {
         }
     }
 
-    /// Takes the notes about a pod of a namespace that opted in; returns how many were dropped.
+    /// Takes the findings about a pod of a namespace that opted in; returns how many were dropped.
     pub(super) fn put(
         &mut self,
-        notes: &AuthorFindings,
+        findings: &AuthorFindings,
         most: usize,
         now: Instant,
     ) -> BTreeMap<EventDrop, usize> {
         let mut dropped = BTreeMap::new();
         self.budgets.retain(|_, full_at| now < *full_at);
-        for note in notes.notes.iter().take(most) {
+        for message in findings.sentences.iter().take(most) {
             let event = Waiting {
-                namespace: notes.namespace.clone(),
-                pod: notes.pod.clone(),
-                note: note.clone(),
+                namespace: findings.namespace.clone(),
+                pod: findings.pod.clone(),
+                message: message.clone(),
             };
             if let Err(reason) = self.put_one(event, now) {
                 *dropped.entry(reason).or_default() += 1;

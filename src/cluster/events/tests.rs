@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-fn waiting(pod: &str, note: &str) -> Waiting {
+fn waiting(pod: &str, message: &str) -> Waiting {
     Waiting {
         namespace: "ci".parse().unwrap(),
         pod: pod.parse().unwrap(),
-        note: note.to_owned(),
+        message: message.to_owned(),
     }
 }
 
-fn name(pod: &str, note: &str, second: i64) -> String {
+fn name(pod: &str, message: &str, second: i64) -> String {
     let now = Timestamp::from_second(second).unwrap();
-    event(&waiting(pod, note), "one", now)
+    event(&waiting(pod, message), "one", now)
         .metadata
         .name
         .unwrap()
@@ -44,13 +44,13 @@ fn t2_the_event_is_one_that_a_runner_prints() {
 
 #[test]
 fn t2_the_name_is_the_same_for_the_same_note_and_another_for_another() {
-    assert_eq!(name("pod", "note", 1), name("pod", "note", 2));
-    assert_ne!(name("pod", "note", 1), name("pod", "another", 1));
-    assert_ne!(name("pod", "note", 1), name("other", "note", 1));
+    assert_eq!(name("pod", "message", 1), name("pod", "message", 2));
+    assert_ne!(name("pod", "message", 1), name("pod", "another", 1));
+    assert_ne!(name("pod", "message", 1), name("other", "message", 1));
     let long = "p".repeat(252);
     assert_ne!(
-        name(&format!("{long}a"), "note", 1),
-        name(&format!("{long}b"), "note", 1)
+        name(&format!("{long}a"), "message", 1),
+        name(&format!("{long}b"), "message", 1)
     );
 }
 
@@ -60,7 +60,7 @@ fn t2_names_and_messages_are_such_that_the_api_server_takes_them() {
         "p".repeat(253),
         format!("{}-{}", "p".repeat(235), "q".repeat(17)),
     ] {
-        let name = name(&pod, "note", 1);
+        let name = name(&pod, "message", 1);
         assert!(name.len() <= 253, "{name}");
         assert!(!name.contains("-."), "{name}");
     }
@@ -130,7 +130,7 @@ impl Cluster {
         self.events.add(&AuthorFindings {
             namespace: namespace.parse().unwrap(),
             pod: format!("runner-{pod}").parse().unwrap(),
-            notes: vec!["a Secret made room".to_owned()],
+            sentences: vec!["a Secret made room".to_owned()],
         });
     }
 

@@ -46,7 +46,7 @@ struct AuditAnnotations<'a> {
     #[serde(skip_serializing_if = "String::is_empty")]
     changes: String,
     #[serde(skip_serializing_if = "str::is_empty")]
-    notes: &'a str,
+    findings: &'a str,
     outcome: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     policies: &'a str,
@@ -60,7 +60,7 @@ impl<'a> AuditAnnotations<'a> {
     fn of(record: &'a Record) -> Self {
         Self {
             changes: distinct(&record.changes),
-            notes: &record.notes,
+            findings: &record.findings,
             outcome: record.outcome.name(),
             policies: &record.policies,
             reason: record.outcome.reason(),
@@ -89,10 +89,10 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
         response: Response {
             uid: &record.uid,
             allowed: denial.is_none(),
-            status: denial.map(|note| Status {
+            status: denial.map(|denial| Status {
                 code: 403,
                 reason: "Forbidden",
-                message: format!("{} ({})", note.for_author(), note.rule()),
+                message: format!("{} ({})", denial.for_author(), denial.rule()),
             }),
             warnings: warnings(verdict),
             audit_annotations: AuditAnnotations::of(record),

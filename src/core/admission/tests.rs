@@ -229,13 +229,13 @@ fn t1_the_record_and_the_audit_annotations_say_what_happened() {
     assert_eq!(record.policies, "test@3");
     assert_eq!(record.changes, ["swap-volume"]);
     assert!(record.audit_changes.is_empty());
-    assert!(record.notes.starts_with("secret volume \"ca\""));
-    assert!(record.notes.contains(" (D7); "), "{}", record.notes);
+    assert!(record.findings.starts_with("secret volume \"ca\""));
+    assert!(record.findings.contains(" (D7); "), "{}", record.findings);
     let annotations = &response["auditAnnotations"];
     assert_eq!(annotations["outcome"], "mutated");
     assert_eq!(annotations["policies"], "test@3");
     assert_eq!(annotations["changes"], "swap-volume");
-    assert_eq!(annotations["notes"], record.notes);
+    assert_eq!(annotations["findings"], record.findings);
 }
 
 #[test]
@@ -295,9 +295,9 @@ fn t3_what_only_concerns_the_platform_team_is_no_warning() {
     let pod = testing::pod("containers: [{name: build}, {name: svc-0, image: docker:20.10.24}]");
     let (answer, response) = answer(CERTS_ONLY, Mode::Enforce, &request(&pod));
     assert!(
-        answer.record.notes.ends_with(" (D1)"),
+        answer.record.findings.ends_with(" (D1)"),
         "{}",
-        answer.record.notes
+        answer.record.findings
     );
     assert_eq!(response["warnings"], Value::Null);
 }
@@ -331,7 +331,7 @@ fn t4_no_value_of_a_variable_is_ever_in_an_answer_or_a_record(#[case] on_conflic
     );
     for mode in [Mode::Enforce, Mode::Audit] {
         let (answer, response) = answer(&policy, mode, &request(&talkative_pod()));
-        assert!(answer.record.notes.len() >= 4, "{:#?}", answer.record.notes);
+        assert!(answer.record.findings.len() >= 4, "{:#?}", answer.record.findings);
         assert!(!response.to_string().contains("s3cr3t"), "{response:#}");
         let record = format!("{:?}", answer.record);
         assert!(!record.contains("s3cr3t"), "{record}");
@@ -372,16 +372,16 @@ fn displacing(name: &str, dry_run: bool) -> Value {
 #[test]
 fn t2_the_author_is_reported_what_was_displaced() {
     let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &displacing("runner-1", false));
-    let reported = answer.record.author_notes.expect("something to report");
+    let reported = answer.record.author_findings.expect("something to report");
     assert_eq!(
         (reported.namespace.as_str(), reported.pod.as_str()),
         ("ci", "runner-1")
     );
     assert!(
         reported
-            .notes
+            .sentences
             .iter()
-            .any(|note| note.contains("/certs/client")),
+            .any(|finding| finding.contains("/certs/client")),
         "{reported:?}"
     );
 }
@@ -404,7 +404,7 @@ fn t2_there_is_no_event_where(
     #[case] dry_run: bool,
 ) {
     let (answer, _) = answer(policy, mode, &displacing(name, dry_run));
-    assert_eq!(answer.record.author_notes, None);
+    assert_eq!(answer.record.author_findings, None);
 }
 
 #[rstest]

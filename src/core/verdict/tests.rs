@@ -226,7 +226,7 @@ fn a6_a_namespace_in_audit_says_everything() {
     }
     .judge();
     assert_eq!(enforced.changes, audited.changes);
-    assert_eq!(enforced.notes, audited.notes);
+    assert_eq!(enforced.findings, audited.findings);
     assert_eq!(audited.audit_changes, ["add-host-alias"]);
 }
 

@@ -76,13 +76,13 @@ fn an_authority_is_trusted_since_all_webhooks_have_it() {
     let mut trust = TrustHistory::default();
     assert_eq!(trust.how_long(&one), None);
     let start = Instant::now();
-    trust.note(
+    trust.record(
         &configuration(&[(ENFORCE_WEBHOOK, &two), (AUDIT_WEBHOOK, one.pem())]),
         start,
     );
     assert_eq!(trust.how_long(&one), Some(Duration::ZERO));
     assert_eq!(trust.how_long(&other), None);
-    trust.note(&both(&two), start + SECOND * 5);
+    trust.record(&both(&two), start + SECOND * 5);
     assert_eq!(trust.how_long(&one), Some(SECOND * 5));
     assert_eq!(trust.how_long(&other), Some(Duration::ZERO));
 }
@@ -92,13 +92,13 @@ fn an_authority_that_was_removed_starts_from_zero() {
     let one = authority();
     let mut trust = TrustHistory::default();
     let start = Instant::now();
-    trust.note(&both(one.pem()), start);
-    trust.note(&both(""), start + SECOND);
+    trust.record(&both(one.pem()), start);
+    trust.record(&both(""), start + SECOND);
     assert_eq!(trust.how_long(&one), None);
-    trust.note(&both(one.pem()), start + SECOND * 2);
-    trust.note(&both(one.pem()), start + SECOND * 5);
+    trust.record(&both(one.pem()), start + SECOND * 2);
+    trust.record(&both(one.pem()), start + SECOND * 5);
     assert_eq!(trust.how_long(&one), Some(SECOND * 3));
-    trust.note(&WebhookBundles::default(), start + SECOND * 6);
+    trust.record(&WebhookBundles::default(), start + SECOND * 6);
     assert_eq!(trust.how_long(&one), None);
 }
 

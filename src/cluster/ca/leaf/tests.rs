@@ -38,8 +38,8 @@ fn trusted_of(authorities: &[&Authority], time: Duration) -> TrustHistory {
     }]});
     let live = WebhookBundles::of(Some(&serde_json::from_value(configuration).unwrap()));
     let (mut trust, start) = (TrustHistory::default(), Instant::now());
-    trust.note(&live, start);
-    trust.note(&live, start + time);
+    trust.record(&live, start);
+    trust.record(&live, start + time);
     trust
 }
 

@@ -34,8 +34,8 @@ fn trust(authority: &Authority, time: Duration) -> TrustHistory {
     let configuration = json!({"webhooks": [webhook(ENFORCE_WEBHOOK), webhook(AUDIT_WEBHOOK)]});
     let live = WebhookBundles::of(Some(&serde_json::from_value(configuration).unwrap()));
     let (mut trust, start) = (TrustHistory::default(), Instant::now());
-    trust.note(&live, start);
-    trust.note(&live, start + time);
+    trust.record(&live, start);
+    trust.record(&live, start + time);
     trust
 }
 

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-fn notes(namespace: &str, notes: usize) -> AuthorFindings {
+fn findings(namespace: &str, count: usize) -> AuthorFindings {
     AuthorFindings {
         namespace: namespace.parse().unwrap(),
         pod: "runner-1".parse().unwrap(),
-        notes: (0..notes).map(|number| format!("note {number}")).collect(),
+        sentences: (0..count).map(|number| format!("message {number}")).collect(),
     }
 }
 
 fn put(outbox: &mut Outbox, namespace: &str, now: Instant) -> Option<EventDrop> {
-    let dropped = outbox.put(&notes(namespace, 1), 8, now);
+    let dropped = outbox.put(&findings(namespace, 1), 8, now);
     dropped.into_keys().next()
 }
 
@@ -101,6 +101,6 @@ fn f8_where_all_queues_are_full_the_longest_gives_way() {
 fn of_one_pod_only_the_first_notes_are_taken() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
-    assert!(outbox.put(&notes("ci", 50), 8, now).is_empty());
+    assert!(outbox.put(&findings("ci", 50), 8, now).is_empty());
     assert_eq!(outbox.waiting, 8);
 }

@@ -187,15 +187,15 @@ fn assert_answer_is_harmless(answer: &Answer) {
     for text in [&record.namespace, &record.pod, &record.uid] {
         assert_harmless(text, 600);
     }
-    for text in [&record.notes, &record.policies] {
+    for text in [&record.findings, &record.policies] {
         assert_harmless(text, 4200);
     }
-    for note in record
-        .author_notes
+    for finding in record
+        .author_findings
         .iter()
-        .flat_map(|reported| &reported.notes)
+        .flat_map(|reported| &reported.sentences)
     {
-        assert_harmless(note, 1100);
+        assert_harmless(finding, 1100);
     }
     let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
     let response = &body["response"];
@@ -237,7 +237,7 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
                 review(review_of(&pod).to_string().as_bytes(), context).expect("an answer");
             assert_answer_is_harmless(&answer);
             for part in ["the pod came with drydock.dev/policies=", " (A5)"] {
-                assert!(answer.record.notes.contains(part));
+                assert!(answer.record.findings.contains(part));
             }
             if !outcomes.contains(&answer.record.outcome) {
                 outcomes.push(answer.record.outcome);
@@ -253,9 +253,9 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
             };
             let pod = Pod::from_json(&text).expect("a pod");
             let verdict = verdict::judge(pod, policies, scope).expect("the patch is written");
-            for (note, _) in verdict.findings(Audience::Explain) {
-                rules.insert(note.rule());
-                assert_harmless(&note.to_string(), 3000);
+            for (finding, _) in verdict.findings(Audience::Explain) {
+                rules.insert(finding.rule());
+                assert_harmless(&finding.to_string(), 3000);
             }
             for change in verdict
                 .enforced
@@ -301,14 +301,14 @@ fn f6_notes_have_an_end() {
     let answer = review(review_of(&pod).to_string().as_bytes(), context).expect("an answer");
     assert_answer_is_harmless(&answer);
     assert!(
-        answer.record.notes.ends_with(" more"),
+        answer.record.findings.ends_with(" more"),
         "{}",
-        answer.record.notes
+        answer.record.findings
     );
-    let reported = answer.record.author_notes.expect("something to report");
-    assert_eq!(reported.notes.len(), 8);
+    let reported = answer.record.author_findings.expect("something to report");
+    assert_eq!(reported.sentences.len(), 8);
     assert!(
-        reported.notes[7].ends_with("more notes on this pod"),
+        reported.sentences[7].ends_with("more findings for this pod"),
         "{reported:?}"
     );
 }

@@ -21,7 +21,7 @@ fn f7_there_is_no_event_for_a_pod_without_one_name(
         request["request"]["object"]["metadata"]["name"] = json!(of_pod);
     }
     let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &request);
-    assert_eq!(answer.record.author_notes, None);
+    assert_eq!(answer.record.author_findings, None);
 }
 
 #[rstest]
@@ -70,6 +70,6 @@ fn f7_only_the_namespace_of_the_request_counts_for_events() {
     let mut request = displacing("runner-1", false);
     request["request"]["object"]["metadata"]["namespace"] = json!("victim");
     let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &request);
-    let reported = answer.record.author_notes.expect("something to report");
+    let reported = answer.record.author_findings.expect("something to report");
     assert_eq!(reported.namespace.as_str(), "ci");
 }

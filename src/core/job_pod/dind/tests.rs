@@ -186,7 +186,7 @@ fn d1_an_image_with_dind_in_its_name_or_tag_is_undecided(
     );
     assert_eq!(judged.tells_team("D1", &line), undecided);
     let says_none = judged
-        .notes
+        .findings
         .iter()
         .any(|(_, text, _)| text.contains("no container runs"));
     assert_eq!(says_none, !undecided);

@@ -337,6 +337,6 @@ fn a4_a_mount_that_is_left_invalid_is_reported_once() {
         "volumes: [{name: s, hostPath: {path: /s}}]
 containers: [{name: build, volumeMounts: [{name: gone, mountPath: /certs, readOnly: true}]}, {name: one, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/one}]}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/two}]}]",
     );
-    let reported = judged.notes.iter().filter(|(rule, ..)| *rule == "A4");
-    assert_eq!(reported.count(), 1, "{:?}", judged.notes);
+    let reported = judged.findings.iter().filter(|(rule, ..)| *rule == "A4");
+    assert_eq!(reported.count(), 1, "{:?}", judged.findings);
 }
