@@ -21,26 +21,26 @@
 
 #[path = "../tests/cluster/api_server.rs"]
 mod api_server;
-#[path = "../tests/cluster/call.rs"]
-mod call;
+#[path = "../tests/cluster/binaries.rs"]
+mod binaries;
+#[path = "../tests/cluster/child_process.rs"]
+mod child_process;
+#[path = "../tests/cluster/drydock_process.rs"]
+mod drydock_process;
 #[path = "apiserver/floor.rs"]
 mod floor;
-#[path = "../tests/cluster/guarded.rs"]
-mod guarded;
 #[path = "../tests/cluster/identity.rs"]
 mod identity;
-#[path = "../tests/webhook/lines.rs"]
-mod lines;
 #[path = "load/machine.rs"]
 mod machine;
 #[path = "apiserver/measure.rs"]
 mod measure;
-#[path = "../tests/cluster/parts.rs"]
-mod parts;
-#[path = "../tests/cluster/pods.rs"]
-mod pods;
-#[path = "../tests/cluster/serve.rs"]
-mod serve;
+#[path = "../tests/webhook/output_lines.rs"]
+mod output_lines;
+#[path = "../tests/cluster/raw_requests.rs"]
+mod raw_requests;
+#[path = "../tests/cluster/runner_pods.rs"]
+mod runner_pods;
 #[path = "apiserver/shapes.rs"]
 mod shapes;
 #[path = "apiserver/variant.rs"]
@@ -56,9 +56,9 @@ mod cpus {
 }
 
 use api_server::ApiServer;
+use drydock_process::Certificate;
 use floor::Floor;
 use measure::{Figures, in_turns};
-use serve::Certificate;
 use variant::{Cluster, Policy, Variant};
 
 const ROUNDS: usize = 5;

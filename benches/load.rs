@@ -35,6 +35,8 @@ mod floor;
 mod handshake;
 #[path = "load/hostile.rs"]
 mod hostile;
+#[path = "../tests/webhook/hostile_reviews.rs"]
+mod hostile_reviews;
 #[path = "load/machine.rs"]
 mod machine;
 #[path = "load/memory.rs"]
@@ -49,8 +51,6 @@ mod rates;
 mod saturated;
 #[path = "load/server.rs"]
 mod server;
-#[path = "../tests/webhook/shapes.rs"]
-mod shapes;
 #[path = "load/start.rs"]
 mod start;
 #[path = "load/target.rs"]

@@ -82,7 +82,7 @@ pub struct Cluster {
 }
 
 /// Answers a review: [`admission::review`], except in tests.
-pub type Review = fn(&[u8], Context<'_>) -> Result<Answer, ReviewError>;
+pub type ReviewFn = fn(&[u8], Context<'_>) -> Result<Answer, ReviewError>;
 
 /// The shared state of request handlers.
 #[derive(Clone)]
@@ -106,7 +106,7 @@ pub struct State {
     /// Whether the server is draining.
     pub draining: Arc<AtomicBool>,
     /// Answers reviews.
-    pub review: Review,
+    pub review: ReviewFn,
     pub(crate) slots: Slots,
     pub(crate) watchdog: Arc<Watchdog>,
 }
@@ -144,7 +144,8 @@ impl State {
         match &*self.policies.borrow() {
             None => return Some("the policies have not been read yet".to_owned()),
             Some(policies) => {
-                if let Some(UnreadablePolicy { name, problem, .. }) = policies.holds_up() {
+                if let Some(UnreadablePolicy { name, problem, .. }) = policies.blocking_readiness()
+                {
                     return Some(format!(
                         "policy \"{name}\" was accepted by another version and cannot be read by this one: {problem}"
                     ));

@@ -12,7 +12,7 @@ pub(crate) mod mangle;
 
 use crate::core::pod::Pod;
 use crate::core::policy::set::{Namespace, PolicySet};
-use crate::core::policy::{LiveAddresses, Mode};
+use crate::core::policy::{AddressesBySource, Mode};
 use crate::core::rules::{Audience, Plan};
 use crate::core::verdict::{self, Outcome, Scope, Verdict};
 use serde_json::{Map, Value, json};
@@ -123,7 +123,7 @@ impl Setup<'_> {
     #[track_caller]
     pub(crate) fn policy_set(&self) -> PolicySet {
         let policies = self.policies.iter().map(|(name, spec)| policy(name, spec));
-        let live: LiveAddresses = self
+        let live: AddressesBySource = self
             .live
             .iter()
             .map(|(source, addresses)| {

@@ -1,6 +1,6 @@
 //! The floor: a webhook that answers a constant for each path, and does nothing else.
 
-use crate::serve::Certificate;
+use crate::drydock_process::Certificate;
 use axum::Router;
 use axum::extract::Path;
 use axum_server::tls_rustls::RustlsConfig;

@@ -1,11 +1,11 @@
 //! The variants: a namespace each, and the webhook or policy that its job pods meet.
 
 use crate::api_server::ApiServer;
-use crate::call;
+use crate::drydock_process::{Certificate, Drydock};
 use crate::floor::{Floor, slug};
 use crate::identity::Identity;
-use crate::pods::fixture;
-use crate::serve::{Certificate, Drydock};
+use crate::raw_requests;
+use crate::runner_pods::fixture;
 use crate::wait::{PATIENCE, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -93,7 +93,9 @@ impl<'a> Cluster<'a> {
         let object =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let path = format!("/api/v1/namespaces/{namespace}");
-        call::apply(&self.admin, &path, &object).await.object();
+        raw_requests::apply(&self.admin, &path, &object)
+            .await
+            .object();
         Variant {
             name,
             namespace,
@@ -103,7 +105,10 @@ impl<'a> Cluster<'a> {
 
     /// The webhook of the committed configuration for `enforce` namespaces, at a URL.
     pub(crate) fn webhook(&self, url: &str, authority: &str) -> Value {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/webhook.yaml");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/manifests/mutating-webhook-configuration.yaml"
+        );
         let committed: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         let webhooks = committed["webhooks"].as_array().unwrap();
         let mut webhook = webhooks
@@ -136,7 +141,7 @@ impl<'a> Cluster<'a> {
             "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}",
             variant.namespace
         );
-        call::apply(&self.admin, &path, &configuration)
+        raw_requests::apply(&self.admin, &path, &configuration)
             .await
             .object();
         variant
@@ -171,7 +176,9 @@ impl<'a> Cluster<'a> {
                 "/apis/admissionregistration.k8s.io/v1/{plural}/{}",
                 object["metadata"]["name"].as_str().unwrap()
             );
-            call::apply(&self.admin, &path, &object).await.object();
+            raw_requests::apply(&self.admin, &path, &object)
+                .await
+                .object();
         }
         variant
     }

@@ -10,7 +10,7 @@ pub(crate) mod growth;
 
 use bodies::fixture;
 use drydock::core::admission::{self, Context, ReviewError};
-use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
+use drydock::core::policy::{self, AddressesBySource, Mode, PolicySet};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -158,7 +158,7 @@ fn set(policies: &[Value]) -> PolicySet {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": policies});
     let file = policy::read("bench", &list.to_string());
     assert!(file.errors.is_empty(), "{:?}", file.errors);
-    PolicySet::new(file.policies, &LiveAddresses::new())
+    PolicySet::new(file.policies, &AddressesBySource::new())
 }
 
 /// The sample policy for the fixtures' pods, among others of its size that are for other pods.

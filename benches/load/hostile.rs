@@ -6,8 +6,8 @@
 
 use crate::bounds::AT_BOUNDS;
 use crate::client;
+use crate::hostile_reviews::{SHAPES, long_name};
 use crate::server::Server;
-use crate::shapes::{SHAPES, long_name};
 use crate::{bodies, target::verdict};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};

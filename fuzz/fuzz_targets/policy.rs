@@ -4,7 +4,7 @@
 #[cfg(not(fuzzing))]
 mod replay;
 
-use drydock::core::policy::{self, LiveAddresses, PolicySet};
+use drydock::core::policy::{self, AddressesBySource, PolicySet};
 
 #[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target(bytes));
@@ -22,5 +22,5 @@ fn target(bytes: &[u8]) {
     for error in &file.errors {
         assert!(error.to_string().starts_with("policy.yaml"));
     }
-    let _ = PolicySet::new(file.policies, &LiveAddresses::new());
+    let _ = PolicySet::new(file.policies, &AddressesBySource::new());
 }

@@ -5,7 +5,7 @@
 mod replay;
 
 use drydock::core::admission::{Context, review};
-use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
+use drydock::core::policy::{self, AddressesBySource, Mode, PolicySet};
 use serde_json::Value;
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     let sample = include_str!("../corpus/policy/sample.yaml");
     PolicySet::new(
         policy::read("sample.yaml", sample).policies,
-        &LiveAddresses::new(),
+        &AddressesBySource::new(),
     )
 });
 

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::input::{self, Input};
-use crate::core::policy::{self, LiveAddresses, PolicyError, PolicySet};
+use crate::core::policy::{self, AddressesBySource, PolicyError, PolicySet};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -144,7 +144,7 @@ impl Check {
         }
         let ignored = read.ignored.into_iter();
         findings.extend(ignored.map(|error| Finding::new(Severity::Warning, error)));
-        let set = PolicySet::new(read.policies, &LiveAddresses::new());
+        let set = PolicySet::new(read.policies, &AddressesBySource::new());
         for overridden in set.overrides() {
             let message = format!("where both match, {overridden}");
             findings.push(Finding {

@@ -3,8 +3,8 @@
 use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
 use crate::core::crd::format;
 use crate::core::policy::{
-    self, Address, HostAlias, LiveAddresses, Policy, PolicyError, PolicySet, Source, SourceKind,
-    fixed_address,
+    self, Address, AddressSource, AddressSourceKind, AddressesBySource, HostAlias, Policy,
+    PolicyError, PolicySet, fixed_address,
 };
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
@@ -193,7 +193,7 @@ pub(super) fn sample_policy() -> (String, String) {
 /// hostnames of the rules of an Ingress.
 #[derive(Clone, Debug)]
 pub(super) struct SourceAddress {
-    pub(super) source: Source,
+    pub(super) source: AddressSource,
     addresses: Vec<IpAddr>,
     hostnames: Vec<String>,
 }
@@ -205,7 +205,7 @@ impl std::str::FromStr for SourceAddress {
         let (source, values) = text
             .split_once('=')
             .ok_or_else(|| format!("\"{text}\" is not KIND/NAMESPACE/NAME=ADDRESS, as in ingress/cicd/gitlab-registry=10.0.0.232"))?;
-        let source: Source = source.parse()?;
+        let source: AddressSource = source.parse()?;
         let (mut addresses, mut hostnames) = (Vec::new(), Vec::new());
         for value in values.split(',') {
             let is_address =
@@ -216,7 +216,7 @@ impl std::str::FromStr for SourceAddress {
                 addresses.push(ip);
                 continue;
             }
-            if source.kind != SourceKind::Ingress {
+            if source.kind != AddressSourceKind::Ingress {
                 return Err(format!(
                     "\"{value}\" is a hostname, and only an Ingress has hostnames; the policy lists those of {source}"
                 ));
@@ -235,8 +235,8 @@ impl std::str::FromStr for SourceAddress {
 }
 
 /// Collects the values of `--address`; of each family the first applies.
-pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
-    let mut live = LiveAddresses::new();
+pub(super) fn live_addresses(given: &[SourceAddress]) -> AddressesBySource {
+    let mut live = AddressesBySource::new();
     for SourceAddress {
         source,
         addresses,
@@ -245,11 +245,14 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
     {
         // The address applies whichever address of the Service a policy uses.
         let kinds = match source.kind {
-            SourceKind::Service => vec![SourceKind::Service, SourceKind::ServiceClusterIp],
+            AddressSourceKind::Service => vec![
+                AddressSourceKind::Service,
+                AddressSourceKind::ServiceClusterIp,
+            ],
             kind => vec![kind],
         };
         for kind in kinds {
-            let source = Source {
+            let source = AddressSource {
                 kind,
                 ..source.clone()
             };
@@ -263,24 +266,24 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> LiveAddresses {
 
 /// Returns notes about `--address`: one that no policy uses, one that is missing, and hostnames
 /// that are missing or not taken.
-pub(super) fn address_notes(set: &PolicySet, live: &LiveAddresses) -> Vec<String> {
+pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<String> {
     let aliases = || {
         set.policies()
             .flat_map(|policy| policy.host_aliases.iter().map(move |alias| (policy, alias)))
     };
-    let uses = |alias: &HostAlias, source: &Source| matches!(&alias.address, Address::Live(live) if live == source);
+    let uses = |alias: &HostAlias, source: &AddressSource| matches!(&alias.address, Address::Live(live) if live == source);
     let unused = live.keys().filter(|source| {
         // Of a Service one of both kinds is enough.
-        let twin = |kind| Source {
+        let twin = |kind| AddressSource {
             kind,
             ..(*source).clone()
         };
         let kinds = match source.kind {
-            SourceKind::Service => vec![
-                twin(SourceKind::Service),
-                twin(SourceKind::ServiceClusterIp),
+            AddressSourceKind::Service => vec![
+                twin(AddressSourceKind::Service),
+                twin(AddressSourceKind::ServiceClusterIp),
             ],
-            SourceKind::ServiceClusterIp => return false,
+            AddressSourceKind::ServiceClusterIp => return false,
             kind => vec![twin(kind)],
         };
         !aliases().any(|(_, alias)| kinds.iter().any(|source| uses(alias, source)))

@@ -85,7 +85,7 @@ impl Serve {
         let ops_address = ops.local_addr()?;
         // Clients are API servers: they verify the certificate by their clock.
         let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> = match connected {
-            Some(connected) => Arc::new(move || connected.clock.of_api_server()),
+            Some(connected) => Arc::new(move || connected.clock.api_server_time()),
             None => Arc::new(Timestamp::now),
         };
         let state = State {

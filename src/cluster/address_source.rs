@@ -5,7 +5,7 @@
 //! nothing is looked up in DNS.
 
 use crate::core::crd::format;
-use crate::core::policy::{ResolvedAddresses, SourceKind, fixed_address};
+use crate::core::policy::{AddressSourceKind, ResolvedAddresses, fixed_address};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 /// The state of a source.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Observed {
+pub(super) enum SourceObservation {
     /// It has addresses.
     Resolved(ResolvedAddresses),
     /// It has none: the hostnames of its rules, and the problem with its addresses.
@@ -25,32 +25,34 @@ pub(super) enum Observed {
 }
 
 /// Returns the resource of a kind of source.
-pub(super) fn resource(kind: SourceKind) -> ApiResource {
+pub(super) fn resource(kind: AddressSourceKind) -> ApiResource {
     let (group, version, kind, plural) = match kind {
-        SourceKind::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
-        SourceKind::Service | SourceKind::ServiceClusterIp => ("", "v1", "Service", "services"),
-        SourceKind::Gateway => ("gateway.networking.k8s.io", "v1", "Gateway", "gateways"),
+        AddressSourceKind::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+        AddressSourceKind::Service | AddressSourceKind::ServiceClusterIp => {
+            ("", "v1", "Service", "services")
+        }
+        AddressSourceKind::Gateway => ("gateway.networking.k8s.io", "v1", "Gateway", "gateways"),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 /// Reads an object of a kind: `object` holds its `spec` and `status`.
-pub(super) fn read(kind: SourceKind, object: &Value) -> Observed {
+pub(super) fn read(kind: AddressSourceKind, object: &Value) -> SourceObservation {
     let (pointer, fields, none): (_, &[&str], _) = match kind {
-        SourceKind::Ingress | SourceKind::Service => (
+        AddressSourceKind::Ingress | AddressSourceKind::Service => (
             "/status/loadBalancer/ingress",
             &["ip", "hostname"],
             "has no address yet",
         ),
-        SourceKind::Gateway => ("/status/addresses", &["value"], "has no address yet"),
-        SourceKind::ServiceClusterIp => (
+        AddressSourceKind::Gateway => ("/status/addresses", &["value"], "has no address yet"),
+        AddressSourceKind::ServiceClusterIp => (
             "/spec/clusterIPs",
             &[],
             "has no cluster address (it is headless)",
         ),
     };
     let hostnames = match kind {
-        SourceKind::Ingress => hosts_of_rules(object),
+        AddressSourceKind::Ingress => hosts_of_rules(object),
         _ => Vec::new(),
     };
     let (mut addresses, mut problem) = (Vec::new(), None);
@@ -62,8 +64,8 @@ pub(super) fn read(kind: SourceKind, object: &Value) -> Observed {
         }
     }
     match addresses.is_empty() {
-        true => Observed::NoAddress(hostnames, problem.unwrap_or_else(|| none.to_owned())),
-        false => Observed::Resolved(ResolvedAddresses {
+        true => SourceObservation::NoAddress(hostnames, problem.unwrap_or_else(|| none.to_owned())),
+        false => SourceObservation::Resolved(ResolvedAddresses {
             addresses,
             hostnames,
         }),

@@ -46,7 +46,7 @@ use std::time::Duration;
 use tokio::sync::watch::Sender;
 
 /// The longest time between two reconciliations while there is no certificate to serve.
-const WITHOUT_CERTIFICATE: Duration = Duration::from_secs(3);
+const INTERVAL_WITHOUT_CERTIFICATE: Duration = Duration::from_secs(3);
 
 /// Settings of self-managed certificates.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ pub async fn run(
         // Without a certificate the replica is not ready.
         let longest = match reconciler.is_serving() {
             true => Duration::MAX,
-            false => WITHOUT_CERTIFICATE,
+            false => INTERVAL_WITHOUT_CERTIFICATE,
         };
         let (least, most) = (least.min(longest), most.min(longest));
         let change = async {

@@ -1,10 +1,10 @@
 //! Limits of each call to the API server: kube's client has none but for the events of a watch.
 //!
 //! ```text
-//! LIST, GET, PATCH, POST   headers and body within the limit; a body of at most LARGEST bytes
+//! LIST, GET, PATCH, POST   headers and body within the limit; a body of at most MAX_BODY_BYTES bytes
 //! WATCH                    headers within the limit; kube limits the wait for events
-//!                          (timeoutSeconds and a margin); an event of at most LARGEST bytes;
-//!                          it ends no sooner than SHORTEST_WATCH after it began
+//!                          (timeoutSeconds and a margin); an event of at most MAX_BODY_BYTES bytes;
+//!                          it ends no sooner than MIN_WATCH_TIME after it began
 //! ```
 //!
 //! The limits are a layer around the client, so that no call can be made without them.
@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tower::service_fn;
 
 /// Time for a call; an API server under load may take that long for a page of a list.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The API server accepted a call and did not answer it in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -35,16 +35,16 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 pub struct NoAnswer(pub(super) Duration);
 
 /// Bytes of an answer, and of one event of a watch.
-pub const LARGEST: usize = 16 << 20;
+pub const MAX_BODY_BYTES: usize = 16 << 20;
 /// Objects of a page of a list.
-pub(super) const PAGE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 
 /// The client opens a watch that has ended again at once, as often as the API server answers.
-pub const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+pub const MIN_WATCH_TIME: Duration = Duration::from_secs(1);
 
-/// The API server's answer exceeds [`LARGEST`].
+/// The API server's answer exceeds [`MAX_BODY_BYTES`].
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the API server's answer is larger than {} MiB", LARGEST >> 20)]
+#[error("the API server's answer is larger than {} MiB", MAX_BODY_BYTES >> 20)]
 pub struct TooLarge;
 
 /// Returns a client with these limits.
@@ -56,7 +56,7 @@ pub fn client(mut config: Config) -> Result<Client, String> {
     config.default_retry = false;
     respect_no_proxy(&mut config);
     let client = Client::try_from(config).map_err(|error| describe(&error))?;
-    Ok(limited(client, LIMIT))
+    Ok(limited(client, CALL_TIMEOUT))
 }
 
 /// Takes the proxy of the environment away if `NO_PROXY` names the API server. kube compares
@@ -99,7 +99,7 @@ pub(super) fn reporting(
     layered(client, None, Arc::new(report))
 }
 
-/// Makes a call that ends with [`NoAnswer`] at a limit below [`LIMIT`].
+/// Makes a call that ends with [`NoAnswer`] at a limit below [`CALL_TIMEOUT`].
 pub(super) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = kube::Result<T>>,
@@ -163,7 +163,7 @@ async fn call(
 }
 
 async fn whole(body: Body) -> Result<Body, BoxError> {
-    let whole = Limited::new(body, LARGEST).collect().await;
+    let whole = Limited::new(body, MAX_BODY_BYTES).collect().await;
     let whole = whole.map_err(|error| match error.is::<LengthLimitError>() {
         true => TooLarge.into(),
         false => error,
@@ -183,12 +183,12 @@ fn events<E: Into<BoxError>>(
             Some(end) => data.len() - end - 1,
             None => unread + data.len(),
         };
-        match unread > LARGEST {
+        match unread > MAX_BODY_BYTES {
             true => Err(TooLarge.into()),
             false => Ok(data),
         }
     });
-    let end = stream::once(sleep_until(Instant::now() + SHORTEST_WATCH));
+    let end = stream::once(sleep_until(Instant::now() + MIN_WATCH_TIME));
     events.chain(end.filter_map(|()| ready(None)))
 }
 

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// From this offset on the clocks disagree. An answer may take [`LIMIT`](super::client::LIMIT).
+/// From this offset on the clocks disagree. An answer may take [`CALL_TIMEOUT`](super::client::CALL_TIMEOUT).
 pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The present time.
@@ -20,7 +20,7 @@ pub struct Now {
     /// The wall clock: certificates expire by it. It may be put forward and back.
     pub wall: Timestamp,
     /// The monotonic clock: it measures durations.
-    pub steady: Instant,
+    pub monotonic: Instant,
 }
 
 impl Now {
@@ -28,7 +28,7 @@ impl Now {
     pub fn here() -> Self {
         Self {
             wall: Timestamp::now(),
-            steady: Instant::now(),
+            monotonic: Instant::now(),
         }
     }
 }
@@ -88,7 +88,7 @@ impl Clock {
     /// Returns the time by which the API server verifies certificates: that of this node unless the
     /// clocks disagree.
     #[must_use]
-    pub fn of_api_server(&self) -> Timestamp {
+    pub fn api_server_time(&self) -> Timestamp {
         let wall = self.now().wall;
         let offset = self.offset().filter(|offset| disagrees(*offset));
         let time = wall.checked_sub(offset.unwrap_or_default());

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 /// Characters of a word of the API server: names are shorter, and encoded Secret data is longer.
-const LONGEST_WORD: usize = 60;
+const MAX_WORD_BYTES: usize = 60;
 
 /// Returns the API server's own words, or why it gave no answer, with each cause once.
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
@@ -50,7 +50,7 @@ fn words(status: &Status) -> String {
         message => message,
     };
     let words = message.split_whitespace();
-    let short = words.map(|word| match word.len() <= LONGEST_WORD {
+    let short = words.map(|word| match word.len() <= MAX_WORD_BYTES {
         true => word,
         false => "…",
     });

@@ -28,13 +28,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// Maximum number of Events for one pod: an author reads a few lines.
-const MOST_PER_POD: usize = 8;
+const MAX_PER_POD: usize = 8;
 /// The API server takes 1,024 bytes.
-const LONGEST_MESSAGE: usize = 1000;
+const MAX_MESSAGE_BYTES: usize = 1000;
 /// The API server takes 253 characters.
-const LONGEST_NAME: usize = 253;
+const MAX_NAME_CHARS: usize = 253;
 /// Time for one Event.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes findings for authors; [`Events::write`] writes them as Events.
 pub struct Events {
@@ -65,11 +65,11 @@ impl Events {
     /// Takes the findings about a pod, without waiting; dropped ones are counted.
     pub fn add(&self, findings: &AuthorFindings) {
         if let Err(reason) = self.may_write_to(&findings.namespace) {
-            let count = findings.sentences.len().min(MOST_PER_POD);
+            let count = findings.sentences.len().min(MAX_PER_POD);
             self.metrics.events_dropped(reason, count);
             return;
         }
-        let dropped = self.outbox().put(findings, MOST_PER_POD, Instant::now());
+        let dropped = self.outbox().put(findings, MAX_PER_POD, Instant::now());
         for (reason, count) in dropped {
             self.metrics.events_dropped(reason, count);
         }
@@ -125,7 +125,7 @@ impl Events {
         let event = event(waiting, instance, Timestamp::now());
         let params = PostParams::default();
         let created = api.create(&params, &event);
-        let (outcome, problem) = match within(PATIENCE, created).await {
+        let (outcome, problem) = match within(TIMEOUT, created).await {
             Ok(_) => (EventOutcome::Written, None),
             // A second admission of the pod, perhaps by another replica.
             Err(kube::Error::Api(answer)) if answer.code == 409 => (EventOutcome::Duplicate, None),
@@ -184,15 +184,15 @@ fn name(pod: &str, message: &str) -> String {
     let mut hasher = DefaultHasher::new();
     (pod, message).hash(&mut hasher);
     let hash = format!(".{:016x}", hasher.finish());
-    let pod: String = pod.chars().take(LONGEST_NAME - hash.len()).collect();
+    let pod: String = pod.chars().take(MAX_NAME_CHARS - hash.len()).collect();
     // Before a dot there must be a letter or digit.
     format!("{}{hash}", pod.trim_end_matches(['.', '-']))
 }
 
 fn cut(message: &str) -> String {
     let mut message = format!("drydock: {message}");
-    if message.len() > LONGEST_MESSAGE {
-        let end = (0..=LONGEST_MESSAGE).rfind(|end| message.is_char_boundary(*end));
+    if message.len() > MAX_MESSAGE_BYTES {
+        let end = (0..=MAX_MESSAGE_BYTES).rfind(|end| message.is_char_boundary(*end));
         message.truncate(end.unwrap_or_default());
         message.push('…');
     }

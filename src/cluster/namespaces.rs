@@ -23,7 +23,7 @@ use tokio::sync::watch::Sender;
 
 /// Bytes of the labels of one namespace, many times those in use: a user who may label a namespace
 /// must not fill the memory of a replica. A review that needs larger ones is an error (F1).
-const LARGEST_LABELS: usize = 16 << 10;
+const MAX_LABEL_BYTES: usize = 16 << 10;
 
 /// Maximum number of changes that are published at once.
 const BATCH_SIZE: usize = 100;
@@ -71,8 +71,8 @@ fn strip(namespace: &mut PartialObjectMeta<Namespace>) {
 fn bounded(labels: Labels) -> Result<Labels, String> {
     let sizes = labels.iter().map(|(key, value)| key.len() + value.len());
     match sizes.sum::<usize>() {
-        bytes if bytes > LARGEST_LABELS => Err(format!(
-            "its labels have {bytes} bytes, which is more than {LARGEST_LABELS}"
+        bytes if bytes > MAX_LABEL_BYTES => Err(format!(
+            "its labels have {bytes} bytes, which is more than {MAX_LABEL_BYTES}"
         )),
         _ => Ok(labels),
     }

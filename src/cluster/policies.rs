@@ -6,13 +6,13 @@
 //!  (one object each)               └────► status, to the API server
 //! ```
 
-use super::address_source::{self, Observed};
+use super::address_source::{self, SourceObservation};
 use super::clock::Clock;
 use super::status::{self, Statuses};
 use super::status_writer::{self, resource};
 use super::store::{Effect, Store};
 use super::watch::{Watched, Watches};
-use crate::core::policy::{PolicySet, Source};
+use crate::core::policy::{AddressSource, PolicySet};
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::StreamExt as _;
 use futures::future::ready;
@@ -27,9 +27,9 @@ use tokio::sync::watch as channel;
 use tokio::time::{Instant, sleep_until};
 
 /// Time that the first set of policies waits for the addresses of their sources.
-const FIRST_ADDRESSES: Duration = Duration::from_secs(5);
+const FIRST_ADDRESSES_TIMEOUT: Duration = Duration::from_secs(5);
 /// Delay from an event to the new set of policies; events within it share one set.
-const BATCH: Duration = Duration::from_millis(100);
+const BATCH_DELAY: Duration = Duration::from_millis(100);
 
 type Published = channel::Sender<Option<Arc<PolicySet>>>;
 
@@ -48,8 +48,8 @@ struct Controller {
     store: Store,
     watches: Arc<Watches>,
     /// A watch of each source.
-    followed: BTreeMap<Source, AbortHandle>,
-    observations: SelectAll<BoxStream<'static, (Source, Observed)>>,
+    followed: BTreeMap<AddressSource, AbortHandle>,
+    observations: SelectAll<BoxStream<'static, (AddressSource, SourceObservation)>>,
     published: Published,
     statuses: channel::Sender<Statuses>,
     metrics: Arc<Metrics>,
@@ -130,7 +130,7 @@ impl Controller {
                     return effect;
                 }
                 // The policies of the list are published once their sources were observed.
-                self.due = Instant::now() + FIRST_ADDRESSES;
+                self.due = Instant::now() + FIRST_ADDRESSES_TIMEOUT;
                 Effect::Policies
             }
             Event::Apply(object) => self.apply_policy(object),
@@ -179,9 +179,9 @@ impl Controller {
         effect
     }
 
-    fn observe(&mut self, source: &Source, observed: Observed) -> Effect {
+    fn observe(&mut self, source: &AddressSource, observed: SourceObservation) -> Effect {
         // An outage and its end are logged once for each kind of source.
-        let is_outage = matches!(observed, Observed::Unreadable(_));
+        let is_outage = matches!(observed, SourceObservation::Unreadable(_));
         let before = self.store.source(source).map(|stored| stored.live.clone());
         let effect = self.store.observe(source, observed, self.clock.now().wall);
         if let Some(stored) = self.store.source(source).filter(|_| effect > Effect::None) {
@@ -212,7 +212,7 @@ impl Controller {
                 self.due = Instant::now();
             }
         } else if self.effect == Effect::None {
-            self.due = Instant::now() + BATCH;
+            self.due = Instant::now() + BATCH_DELAY;
         }
         self.effect = self.effect.max(effect);
     }
@@ -220,7 +220,7 @@ impl Controller {
     /// Publishes the policies in force if a batch affects them, and the differences of all
     /// statuses one batch later: other replicas write some of them meanwhile.
     fn publish(&mut self) {
-        self.due = Instant::now() + BATCH;
+        self.due = Instant::now() + BATCH_DELAY;
         if self.effect == Effect::Policies {
             self.effect = Effect::Status;
             self.follow_sources();
@@ -267,8 +267,8 @@ impl Controller {
 fn follow(
     client: &Client,
     watches: &Arc<Watches>,
-    source: Source,
-) -> impl Stream<Item = (Source, Observed)> + Send + use<> {
+    source: AddressSource,
+) -> impl Stream<Item = (AddressSource, SourceObservation)> + Send + use<> {
     let resource = address_source::resource(source.kind);
     let api = |client| Api::namespaced_with(client, &source.namespace, &resource);
     let only = Config::default().fields(&format!("metadata.name={}", source.name));
@@ -276,7 +276,7 @@ fn follow(
     let mut is_listed = false;
     events.filter_map(move |event| {
         let observed = match event {
-            Watched::Outage(problem) => Some(Observed::Unreadable(format!(
+            Watched::Outage(problem) => Some(SourceObservation::Unreadable(format!(
                 "cannot be watched ({problem})"
             ))),
             Watched::Event(Event::Init) => {
@@ -288,7 +288,7 @@ fn follow(
                 Some(address_source::read(source.kind, &object.data))
             }
             Watched::Event(Event::InitDone) if is_listed => None,
-            Watched::Event(Event::InitDone | Event::Delete(_)) => Some(Observed::Missing),
+            Watched::Event(Event::InitDone | Event::Delete(_)) => Some(SourceObservation::Missing),
         };
         ready(observed.map(|observed| (source.clone(), observed)))
     })

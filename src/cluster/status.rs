@@ -6,13 +6,13 @@ use super::distinct;
 use super::store::{Store, StoredPolicy, StoredSource, sources_of};
 use crate::core::crd::{JobPodPolicyStatus, ResolvedSource};
 use crate::core::policy::set::Override;
-use crate::core::policy::{Address, IngressHostnames, Policy, Source};
+use crate::core::policy::{Address, AddressSource, IngressHostnames, Policy};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};
 
 /// The API server takes 32,768 characters.
-const LONGEST_MESSAGE: usize = 2000;
+const MAX_MESSAGE_CHARS: usize = 2000;
 
 /// The statuses to write, by policy.
 pub(super) type Statuses = BTreeMap<String, JobPodPolicyStatus>;
@@ -48,7 +48,7 @@ fn status(
 ) -> JobPodPolicyStatus {
     let in_force = policy.in_force.as_ref().map(|(policy, _)| policy);
     let sources = in_force.map(sources_of).unwrap_or_default();
-    let sources: Vec<(&Source, Option<&StoredSource>)> = sources
+    let sources: Vec<(&AddressSource, Option<&StoredSource>)> = sources
         .into_iter()
         .map(|source| (source, store.source(source)))
         .collect();
@@ -77,7 +77,7 @@ fn status(
 
 /// Hostnames of an Ingress's rules, for a `hostAliases` entry without `hostnames`.
 struct OfRules<'a> {
-    source: &'a Source,
+    source: &'a AddressSource,
     hostnames: IngressHostnames<'a>,
     lacks_suffixes: bool,
 }
@@ -104,7 +104,7 @@ type State = (bool, &'static str, String);
 
 fn condition(type_: &str, state: State, policy: &StoredPolicy, now: &Time) -> Condition {
     let (is_true, reason, mut message) = state;
-    if let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
+    if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
         message.truncate(end);
         message.push('…');
     }
@@ -137,7 +137,10 @@ fn accepted(policy: &StoredPolicy) -> State {
     (false, "Invalid", format!("{effect}, because {problems}"))
 }
 
-fn resolved(in_force: Option<&Policy>, sources: &[(&Source, Option<&StoredSource>)]) -> State {
+fn resolved(
+    in_force: Option<&Policy>,
+    sources: &[(&AddressSource, Option<&StoredSource>)],
+) -> State {
     if in_force.is_none() {
         let message = "nothing of the policy is in force";
         return (false, "NotInForce", message.to_owned());
@@ -248,7 +251,7 @@ fn conflicting(overrides: &[&Override<'_>]) -> State {
 
 fn address(
     policy: &StoredPolicy,
-    source: &Source,
+    source: &AddressSource,
     taken: &[OfRules<'_>],
     stored: Option<&StoredSource>,
     now: &Time,

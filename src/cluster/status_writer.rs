@@ -19,9 +19,9 @@ use tokio::time::{Instant, timeout};
 
 /// Time until a failed write is retried, and until a status that another client changed is
 /// written again. Two versions that do not agree, as in a rollout, write at most this often.
-const RETRY: Duration = Duration::from_secs(30);
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// Time for one status.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the resource of policies.
 pub(super) fn resource() -> ApiResource {
@@ -45,7 +45,7 @@ pub(super) async fn run(
         // What is still wanted after a write failed, or another client has changed it.
         let time = match wanted.borrow().is_empty() {
             true => Duration::MAX,
-            false => RETRY,
+            false => RETRY_INTERVAL,
         };
         if let Ok(Err(_)) = timeout(time, wanted.changed()).await {
             return;
@@ -64,7 +64,8 @@ struct Writer {
 
 impl Writer {
     async fn write_all(&mut self, wanted: &mut watch::Receiver<Statuses>) {
-        self.tried.retain(|_, (_, at)| at.elapsed() < RETRY);
+        self.tried
+            .retain(|_, (_, at)| at.elapsed() < RETRY_INTERVAL);
         let names: Vec<String> = wanted.borrow_and_update().keys().cloned().collect();
         let (mut refused, mut no_answer) = (None, None);
         for name in names {
@@ -119,7 +120,7 @@ impl Writer {
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&object);
-        match within(PATIENCE, self.api.patch_status(name, &params, &patch)).await {
+        match within(TIMEOUT, self.api.patch_status(name, &params, &patch)).await {
             // The policy was deleted.
             Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
             written => written.map(drop),

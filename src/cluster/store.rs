@@ -3,12 +3,12 @@
 //! A policy that becomes invalid stays in force in its last good version (F3); a source that goes
 //! away keeps its last known addresses (H7).
 
-use super::address_source::Observed;
+use super::address_source::SourceObservation;
 use super::distinct;
 use crate::core::crd::{self, JobPodPolicyStatus, format};
 use crate::core::policy::{
-    self, Address, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses, Source,
-    UnreadablePolicy,
+    self, Address, AddressSource, AddressesBySource, Policy, PolicySet, RecordedHostnames,
+    ResolvedAddresses, UnreadablePolicy,
 };
 use crate::telemetry::metrics::{PolicyState, SourceState};
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Store {
     policies: BTreeMap<String, StoredPolicy>,
-    sources: BTreeMap<Source, StoredSource>,
+    sources: BTreeMap<AddressSource, StoredSource>,
 }
 
 /// A policy object.
@@ -182,14 +182,15 @@ impl Store {
     }
 
     /// Returns a source that a policy names.
-    pub(super) fn source(&self, source: &Source) -> Option<&StoredSource> {
+    pub(super) fn source(&self, source: &AddressSource) -> Option<&StoredSource> {
         self.sources.get(source)
     }
 
     /// Adds the sources that policies name, and forgets others. A new one has the addresses of the
     /// policies' status, so that a restart while the object is away loses none. Returns all.
-    pub(super) fn follow_policies(&mut self) -> BTreeSet<Source> {
-        let needed: BTreeSet<Source> = self.in_force().flat_map(sources_of).cloned().collect();
+    pub(super) fn follow_policies(&mut self) -> BTreeSet<AddressSource> {
+        let needed: BTreeSet<AddressSource> =
+            self.in_force().flat_map(sources_of).cloned().collect();
         self.sources.retain(|source, _| needed.contains(source));
         for source in &needed {
             if !self.sources.contains_key(source) {
@@ -200,7 +201,7 @@ impl Store {
         needed
     }
 
-    fn recorded(&self, source: &Source) -> StoredSource {
+    fn recorded(&self, source: &AddressSource) -> StoredSource {
         let name = source.to_string();
         let all = self.policies.values();
         let entries = all.flat_map(|stored| &stored.status.addresses);
@@ -230,8 +231,8 @@ impl Store {
     /// Takes an observation of a source.
     pub(super) fn observe(
         &mut self,
-        source: &Source,
-        observed: Observed,
+        source: &AddressSource,
+        observed: SourceObservation,
         now: Timestamp,
     ) -> Effect {
         let Some(stored) = self.sources.get_mut(source) else {
@@ -239,16 +240,16 @@ impl Store {
         };
         let mut live = stored.live.clone();
         let problem = match observed {
-            Observed::Resolved(present) => {
+            SourceObservation::Resolved(present) => {
                 live = present;
                 None
             }
-            Observed::NoAddress(hostnames, problem) => {
+            SourceObservation::NoAddress(hostnames, problem) => {
                 live.hostnames = hostnames;
                 Some(problem)
             }
-            Observed::Missing => Some("does not exist".to_owned()),
-            Observed::Unreadable(problem) => Some(problem),
+            SourceObservation::Missing => Some("does not exist".to_owned()),
+            SourceObservation::Unreadable(problem) => Some(problem),
         };
         let is_same = stored.is_observed && stored.live == live && stored.problem == problem;
         if stored.live.addresses != live.addresses {
@@ -268,7 +269,7 @@ impl Store {
     /// Returns the policies in force, with the addresses of their sources.
     pub(super) fn set(&self) -> PolicySet {
         let sources = self.sources.iter();
-        let live: LiveAddresses = sources
+        let live: AddressesBySource = sources
             .map(|(source, stored)| (source.clone(), stored.live.clone()))
             .collect();
         PolicySet::new(self.in_force().cloned().collect(), &live)
@@ -354,7 +355,7 @@ fn lacks_suffixes(policy: &Policy) -> bool {
 }
 
 /// Returns the live sources of a policy, each once.
-pub(super) fn sources_of(policy: &Policy) -> Vec<&Source> {
+pub(super) fn sources_of(policy: &Policy) -> Vec<&AddressSource> {
     let aliases = policy.host_aliases.iter();
     distinct(aliases.filter_map(|alias| match &alias.address {
         Address::Live(source) => Some(source),

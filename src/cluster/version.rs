@@ -7,11 +7,11 @@ use kube::Client;
 use std::time::Duration;
 
 /// The oldest version that takes the definition.
-const OLDEST: (u32, u32) = (1, 30);
+const MIN_VERSION: (u32, u32) = (1, 30);
 /// An API server that does not answer is the watches' affair.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long until an old API server is asked again; a control plane is upgraded in place.
-const PAUSE: Duration = Duration::from_secs(60);
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Returns once the API server is new enough, or does not say. Logs one line where it is too old.
 pub async fn wait_until_supported(client: &Client) {
@@ -21,19 +21,19 @@ pub async fn wait_until_supported(client: &Client) {
             tracing::error!("{problem}");
             is_logged = true;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
 async fn too_old(client: &Client) -> Option<String> {
-    let asked = tokio::time::timeout(PATIENCE, client.apiserver_version()).await;
+    let asked = tokio::time::timeout(TIMEOUT, client.apiserver_version()).await;
     let version = asked.ok()?.ok()?;
-    let is_old = parse(&version.major, &version.minor)? < OLDEST;
+    let is_old = parse(&version.major, &version.minor)? < MIN_VERSION;
     is_old.then(|| too_old_message(&version.git_version))
 }
 
 fn too_old_message(version: &str) -> String {
-    let (major, minor) = OLDEST;
+    let (major, minor) = MIN_VERSION;
     let version = crate::core::quote::escape(version);
     format!(
         "Kubernetes {version} is too old for drydock's CRD; {major}.{minor} or later is needed, so no policy is read"

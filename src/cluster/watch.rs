@@ -6,7 +6,7 @@
 
 use super::client::{self, Contact};
 use super::error::{describe, status_of};
-use crate::core::policy::SourceKind;
+use crate::core::policy::AddressSourceKind;
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
@@ -23,11 +23,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// A single failure is ordinary: a watch expires, a connection ends. This many are an outage.
-const FAILURES_OF_AN_OUTAGE: u32 = 3;
-const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const OUTAGE_FAILURES: u32 = 3;
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Time between two lists of a watch that does not fail.
-const RELIST: Duration = Duration::from_secs(600);
+const RELIST_INTERVAL: Duration = Duration::from_secs(600);
 
 /// All watches of a replica: when each last heard from the API server, and which of them fail.
 /// One line is logged for an outage of a kind, however many watches of the kind there are.
@@ -69,12 +69,12 @@ impl Watches {
                 notify.notify_one();
             }
         });
-        let (api, config) = (api(client), config.page_size(client::PAGE));
+        let (api, config) = (api(client), config.page_size(client::PAGE_SIZE));
         let list = move || watcher(api.clone(), config.clone()).boxed();
         let watch = Watch {
             events: list(),
             list: Box::new(list),
-            next_list: Instant::now() + RELIST,
+            next_list: Instant::now() + RELIST_INTERVAL,
             version: 0,
             is_listed: false,
             opened,
@@ -223,7 +223,7 @@ impl<K: Resource> Watch<K> {
 
     fn list_again(&mut self) {
         self.events = (self.list)();
-        self.next_list = Instant::now() + RELIST;
+        self.next_list = Instant::now() + RELIST_INTERVAL;
         self.version = 0;
     }
 
@@ -242,7 +242,7 @@ impl<K: Resource> Watch<K> {
     }
 
     fn recovered(&mut self) {
-        if self.failures >= FAILURES_OF_AN_OUTAGE && self.health.set_out(false) {
+        if self.failures >= OUTAGE_FAILURES && self.health.set_out(false) {
             tracing::info!("{} can be watched again", self.kind_name());
         }
         self.failures = 0;
@@ -255,18 +255,18 @@ impl<K: Resource> Watch<K> {
         // The API server has forgotten the resourceVersion; the watcher itself lists again.
         if code(error) == Some(410) {
             tracing::debug!("watching {what}: {problem}");
-            self.wait = Some(SHORTEST_WAIT);
+            self.wait = Some(MIN_BACKOFF);
             return None;
         }
         self.failures += 1;
         // A refusal is repeated, and an API server that does not answer has had its time.
         let is_refused = matches!(code(error), Some(401 | 403 | 404));
         if is_refused || client::is_no_answer(error) {
-            self.failures = self.failures.max(FAILURES_OF_AN_OUTAGE);
+            self.failures = self.failures.max(OUTAGE_FAILURES);
         }
         self.wait = Some(wait_after(self.failures));
         self.list_again();
-        if self.failures < FAILURES_OF_AN_OUTAGE {
+        if self.failures < OUTAGE_FAILURES {
             tracing::debug!("watching {what}: {problem}");
             return None;
         }
@@ -284,7 +284,7 @@ impl<K: Resource> Watch<K> {
 /// The wait doubles, up to a limit that keeps an API server that is back from being noticed late.
 fn wait_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    (SHORTEST_WAIT * 2_u32.pow(doublings)).min(LONGEST_WAIT)
+    (MIN_BACKOFF * 2_u32.pow(doublings)).min(MAX_BACKOFF)
 }
 
 fn code(error: &Error) -> Option<u16> {
@@ -309,12 +309,12 @@ fn problem(error: &Error) -> String {
     }
 }
 
-impl From<SourceKind> for WatchKind {
-    fn from(kind: SourceKind) -> Self {
+impl From<AddressSourceKind> for WatchKind {
+    fn from(kind: AddressSourceKind) -> Self {
         match kind {
-            SourceKind::Ingress => Self::Ingresses,
-            SourceKind::Service | SourceKind::ServiceClusterIp => Self::Services,
-            SourceKind::Gateway => Self::Gateways,
+            AddressSourceKind::Ingress => Self::Ingresses,
+            AddressSourceKind::Service | AddressSourceKind::ServiceClusterIp => Self::Services,
+            AddressSourceKind::Gateway => Self::Gateways,
         }
     }
 }

@@ -77,14 +77,14 @@ pub enum Address {
     /// Neither a loopback nor the unspecified address.
     Fixed(IpAddr),
     /// Watched in a cluster; `--address` sets it offline.
-    Live(Source),
+    Live(AddressSource),
 }
 
 /// An object with addresses: `ingress/cicd/gitlab-registry`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Source {
+pub struct AddressSource {
     /// The kind.
-    pub kind: SourceKind,
+    pub kind: AddressSourceKind,
     /// The namespace.
     pub namespace: String,
     /// The name.
@@ -93,7 +93,7 @@ pub struct Source {
 
 /// The kinds of objects with addresses.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum SourceKind {
+pub enum AddressSourceKind {
     /// `networking.k8s.io` Ingress.
     Ingress,
     /// Service, with the address of its load balancer.
@@ -104,7 +104,7 @@ pub enum SourceKind {
     Gateway,
 }
 
-impl SourceKind {
+impl AddressSourceKind {
     /// Returns the name in `from:` and `--address`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -116,17 +116,17 @@ impl SourceKind {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for AddressSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.kind.name(), self.namespace, self.name)?;
         match self.kind {
-            SourceKind::ServiceClusterIp => f.write_str(" (ClusterIP)"),
+            AddressSourceKind::ServiceClusterIp => f.write_str(" (ClusterIP)"),
             _ => Ok(()),
         }
     }
 }
 
-impl std::str::FromStr for Source {
+impl std::str::FromStr for AddressSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -137,9 +137,9 @@ impl std::str::FromStr for Source {
             ));
         };
         let kinds = [
-            SourceKind::Ingress,
-            SourceKind::Service,
-            SourceKind::Gateway,
+            AddressSourceKind::Ingress,
+            AddressSourceKind::Service,
+            AddressSourceKind::Gateway,
         ];
         let Some(kind) = kinds.into_iter().find(|known| known.name() == kind) else {
             return Err(format!(
@@ -158,7 +158,7 @@ impl std::str::FromStr for Source {
 }
 
 /// The addresses of sources now.
-pub type LiveAddresses = BTreeMap<Source, ResolvedAddresses>;
+pub type AddressesBySource = BTreeMap<AddressSource, ResolvedAddresses>;
 
 /// The addresses of a source: the current ones, or the last known ones.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -262,7 +262,7 @@ pub struct RegistryCa {
 }
 
 /// Returns the fields that make two tolerations equal, with the defaults of the API.
-pub(crate) fn terms(toleration: &Toleration) -> ([&str; 4], Option<i64>) {
+pub(crate) fn toleration_fields(toleration: &Toleration) -> ([&str; 4], Option<i64>) {
     let Toleration {
         key,
         operator,

@@ -173,7 +173,7 @@ impl BoundedList {
 pub const MAX_NAMES: usize = 20;
 
 /// Joins names, at most [`MAX_NAMES`]; further ones are counted.
-pub fn list<T: fmt::Display>(names: &[T], separator: &'static str) -> String {
+pub fn join_names<T: fmt::Display>(names: &[T], separator: &'static str) -> String {
     let mut text = String::new();
     for name in names.iter().take(MAX_NAMES) {
         let separator = if text.is_empty() { "" } else { separator };
@@ -256,9 +256,9 @@ mod tests {
 
     #[test]
     fn f7_a_list_of_names_is_cut() {
-        assert_eq!(list(&["a", "b"], ", "), "a, b");
+        assert_eq!(join_names(&["a", "b"], ", "), "a, b");
         let names = vec!["a"; MAX_NAMES + 3];
-        let listed = list(&names, ", ");
+        let listed = join_names(&names, ", ");
         assert!(listed.ends_with("a, 3 more"), "{listed}");
         assert_eq!(listed.matches('a').count(), MAX_NAMES);
     }

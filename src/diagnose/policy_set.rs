@@ -4,8 +4,8 @@ use super::facts::ObjectName;
 use super::view::View;
 use crate::core::crd::JobPodPolicyStatus;
 use crate::core::policy::{
-    Address, FieldError, LiveAddresses, Policy, PolicySet, RecordedHostnames, ResolvedAddresses,
-    Source, SourceKind, read_stored,
+    Address, AddressSource, AddressSourceKind, AddressesBySource, FieldError, Policy, PolicySet,
+    RecordedHostnames, ResolvedAddresses, read_stored,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +54,7 @@ impl Stored {
 #[must_use]
 pub fn policy_set(stored: &[Stored]) -> PolicySet {
     let policies = stored.iter().filter_map(|one| one.policy.clone().ok());
-    let mut live = LiveAddresses::new();
+    let mut live = AddressesBySource::new();
     for one in stored.iter().flat_map(|one| &one.status.addresses) {
         if let Some(source) = source(&one.source) {
             let addresses = one.addresses.iter().filter_map(|text| text.parse().ok());
@@ -81,11 +81,11 @@ fn recorded(status: &JobPodPolicyStatus) -> RecordedHostnames {
 }
 
 /// Reads a source as the status writes it, `service/a/b (ClusterIP)` among them.
-fn source(text: &str) -> Option<Source> {
+fn source(text: &str) -> Option<AddressSource> {
     let cluster_ip = text.strip_suffix(" (ClusterIP)");
-    let mut source: Source = cluster_ip.unwrap_or(text).parse().ok()?;
+    let mut source: AddressSource = cluster_ip.unwrap_or(text).parse().ok()?;
     if cluster_ip.is_some() {
-        source.kind = SourceKind::ServiceClusterIp;
+        source.kind = AddressSourceKind::ServiceClusterIp;
     }
     Some(source)
 }

@@ -24,7 +24,7 @@ use x509_cert::ext::pkix::{self, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
 /// Time by which a certificate is valid before it is signed, because clocks differ.
-pub const BEFORE_NOW: SignedDuration = SignedDuration::from_hours(1);
+pub const BACKDATING: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why an authority cannot be read or used.
 #[derive(Debug, thiserror::Error)]
@@ -118,12 +118,12 @@ impl CaCertificate {
     }
 
     /// Returns whether it is valid at a time.
-    pub fn is_good(&self, now: Timestamp) -> bool {
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
     }
 
     /// Returns how long it is still valid; zero after its end.
-    pub fn rest(&self, now: Timestamp) -> Duration {
+    pub fn remaining(&self, now: Timestamp) -> Duration {
         self.until
             .duration_since(now)
             .try_into()
@@ -147,7 +147,7 @@ impl PartialEq for Authority {
 impl Eq for Authority {}
 
 impl Authority {
-    /// Makes a CA that is valid from [`BEFORE_NOW`] on. Its subject has a part of its key's hash,
+    /// Makes a CA that is valid from [`BACKDATING`] on. Its subject has a part of its key's hash,
     /// so that CAs of one name have different subjects.
     ///
     /// # Errors
@@ -260,7 +260,7 @@ fn end(now: Timestamp, lifetime: Duration) -> Timestamp {
 }
 
 fn begin(now: Timestamp) -> Timestamp {
-    now.checked_sub(BEFORE_NOW).unwrap_or(Timestamp::MIN)
+    now.checked_sub(BACKDATING).unwrap_or(Timestamp::MIN)
 }
 
 /// Reads a subject so that it is encoded again byte for byte: verifiers compare names as bytes.

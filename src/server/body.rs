@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 /// First allocation for a body, in bytes. Most reviews fit, and a client that only announces a
 /// large body gets no more.
-const FIRST: usize = 64 << 10;
+const INITIAL_CAPACITY: usize = 64 << 10;
 
 /// Reads a body of at most `max` bytes, and counts the limit that it exceeds.
 pub(super) async fn read(
@@ -80,7 +80,7 @@ async fn collect(
 fn reserve(whole: &mut Vec<u8>, frame: usize, announced: Option<usize>) {
     if whole.capacity() - whole.len() < frame {
         let left = announced.map_or(usize::MAX, |length| length.saturating_sub(whole.len()));
-        let more = whole.len().max(FIRST).min(left);
+        let more = whole.len().max(INITIAL_CAPACITY).min(left);
         whole.reserve_exact(more.max(frame));
     }
 }
@@ -97,7 +97,7 @@ mod tests {
             for length in 1..=ANNOUNCED {
                 reserve(&mut whole, 1, announced);
                 whole.push(b' ');
-                let most = (2 * length).max(FIRST);
+                let most = (2 * length).max(INITIAL_CAPACITY);
                 assert!(
                     whole.capacity() <= most,
                     "{} for {length}",
@@ -113,6 +113,6 @@ mod tests {
     fn f2_a_body_that_is_only_announced_takes_little() {
         let mut whole = Vec::new();
         reserve(&mut whole, 1, Some(8 << 20));
-        assert!(whole.capacity() <= FIRST);
+        assert!(whole.capacity() <= INITIAL_CAPACITY);
     }
 }

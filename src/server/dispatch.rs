@@ -26,13 +26,13 @@ use tokio::time::timeout;
 
 /// Size of a body above which a review is large, in bytes. Reviews of real job pods have 30 to
 /// 60 kB. At the bounds, a review of twice this size took a tenth of a second.
-const LARGE: usize = 96 << 10;
+const LARGE_BYTES: usize = 96 << 10;
 
 /// Time that a large review waits for its slot. The API server waits 5 s in all.
-const SLOT_TIME: Duration = Duration::from_secs(2);
+const SLOT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time for the labels of a namespace.
-const LABELS_TIME: Duration = Duration::from_secs(2);
+const LABELS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One of this many connections may wait for the labels of a namespace.
 const CONNECTIONS_PER_LABEL_READ: usize = 8;
@@ -51,7 +51,7 @@ impl Slots {
         Self {
             large: Arc::new(Semaphore::new(1)),
             label_reads: Arc::new(Semaphore::new(label_reads)),
-            time: SLOT_TIME,
+            time: SLOT_TIMEOUT,
         }
     }
 }
@@ -68,13 +68,13 @@ pub(super) struct Request {
 pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Refusal> {
     let policies = state.policies.borrow().clone();
     let policies = policies.ok_or(Refusal::NotReady)?;
-    let labels = if policies.asks_for_namespace_labels() {
+    let labels = if policies.needs_namespace_labels() {
         labels(state, request).await?
     } else {
         None
     };
     let Request { mode, body, .. } = request;
-    if body.len() <= LARGE {
+    if body.len() <= LARGE_BYTES {
         return judge_now(state, &policies, *mode, body, labels.as_ref());
     }
     let slot = timeout(state.slots.time, state.slots.large.clone().acquire_owned());
@@ -138,12 +138,12 @@ async fn labels(state: &State, request: &Request) -> Result<Option<Labels>, Refu
         let problem = "too many reviews wait for labels".to_owned();
         return Err(not_read(&LabelsError::Refused(problem)));
     };
-    let read = timeout(LABELS_TIME, (cluster.read_labels)(namespace.clone()));
+    let read = timeout(LABELS_TIMEOUT, (cluster.read_labels)(namespace.clone()));
     match wait_for(request, read).await? {
         Ok(Ok(labels)) => Ok(Some(labels)),
         Ok(Err(error)) => Err(not_read(&error)),
         Err(_) => {
-            let problem = format!("no answer within {} s", LABELS_TIME.as_secs());
+            let problem = format!("no answer within {} s", LABELS_TIMEOUT.as_secs());
             Err(not_read(&LabelsError::ApiServer(problem)))
         }
     }

@@ -53,7 +53,7 @@ impl Default for Limits {
 }
 
 /// A longer time is most likely a wrong unit.
-const LONGEST: f64 = 24.0 * 60.0 * 60.0;
+const MAX_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 
 /// Reads a time from a flag.
 ///
@@ -61,7 +61,9 @@ const LONGEST: f64 = 24.0 * 60.0 * 60.0;
 /// If it is not a number of seconds: a sentence.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Ok(seconds) if (0.0..=MAX_SECONDS).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
         _ => Err("give a number of seconds between 0 and 86400, as in 5 or 0.5".to_owned()),
     }
 }

@@ -29,10 +29,10 @@ use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 /// Time for the responses that are in progress when a server stops.
-const LAST_RESPONSES: Duration = Duration::from_secs(2);
+const LAST_RESPONSES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause after an error that is not of one connection, such as a lack of open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Maximum number of connections that the kernel completes before they are accepted.
 const BACKLOG: u32 = 1024;
@@ -125,7 +125,7 @@ pub(super) async fn serve(
         connection.set_task(task.abort_handle());
     }
     drop(listener);
-    let _ = timeout(LAST_RESPONSES, graceful.shutdown()).await;
+    let _ = timeout(LAST_RESPONSES_TIMEOUT, graceful.shutdown()).await;
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
@@ -134,7 +134,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => return stream,
             Err(error) => {
                 tracing::debug!(%error, "connection not accepted");
-                sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }

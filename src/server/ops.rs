@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Maximum size of the body of `PUT /log-level`, in bytes.
-const LONGEST_LEVEL: usize = 64;
+const MAX_LEVEL_BYTES: usize = 64;
 
 /// Makes the router.
 pub fn router(state: State) -> Router {
@@ -72,7 +72,7 @@ async fn log_level(
     let connection = connection
         .as_ref()
         .map(|Extension(connection)| &**connection);
-    let body = match body::read(&state, connection, &headers, body, LONGEST_LEVEL).await {
+    let body = match body::read(&state, connection, &headers, body, MAX_LEVEL_BYTES).await {
         Ok(body) => body,
         Err(refusal) => return (refusal.status(), format!("{refusal}\n")),
     };

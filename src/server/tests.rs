@@ -1,7 +1,7 @@
 //! A webhook whose only thread is occupied by a review, seen from its two ports.
 
 use super::*;
-use crate::core::policy::LiveAddresses;
+use crate::core::policy::AddressesBySource;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::future::ready;
@@ -101,8 +101,8 @@ pub(super) fn certificate() -> (Certificate, Arc<ClientConfig>) {
     (certificate, Arc::new(client))
 }
 
-fn state(certificate: Certificate, review: Review) -> State {
-    let set = PolicySet::new(Vec::new(), &LiveAddresses::new());
+fn state(certificate: Certificate, review: ReviewFn) -> State {
+    let set = PolicySet::new(Vec::new(), &AddressesBySource::new());
     let policies = watch::channel(Some(Arc::new(set))).1;
     let certificate = watch::channel(Some(certificate)).1;
     let (metrics, limits) = (Arc::new(Metrics::new()), Limits::default());

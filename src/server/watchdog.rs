@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time without progress after which `/livez` fails.
-const STUCK: Duration = Duration::from_secs(60);
-const BEAT: Duration = Duration::from_secs(1);
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Watchdog(Mutex<Progress>);
@@ -36,7 +36,7 @@ impl Watchdog {
 
     /// Beats once a second on the runtime that polls it.
     pub(super) async fn beat_forever(&self) {
-        let mut interval = tokio::time::interval(BEAT);
+        let mut interval = tokio::time::interval(BEAT_INTERVAL);
         loop {
             interval.tick().await;
             self.beat(Instant::now());
@@ -55,7 +55,7 @@ impl Watchdog {
 
     /// Returns the part that is stuck.
     pub(super) fn stuck(&self, now: Instant) -> Option<&'static str> {
-        let is_stuck = |since| now.saturating_duration_since(since) > STUCK;
+        let is_stuck = |since| now.saturating_duration_since(since) > STUCK_AFTER;
         let progress = self.progress();
         if is_stuck(progress.last_beat) {
             Some("the webhook's runtime is stuck")

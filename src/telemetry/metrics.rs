@@ -1,15 +1,15 @@
 //! Metric families. Every label set exists from the start, at zero.
 
+mod custom;
 mod exposition;
 mod labels;
-mod late;
 
+pub use custom::{DroppedLines, TimeGauge};
 pub use exposition::Exposition;
 pub use labels::{
     CertificateEvent, EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, LogLevel,
     NamespaceRead, OtherRequest, PolicyState, Reloaded, SourceState, WatchKind, WrittenObject,
 };
-pub use late::{DroppedLines, TimeGauge};
 
 use crate::core::admission::Record;
 use labels::{LabelValues, Labels, with_labels};

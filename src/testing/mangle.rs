@@ -138,7 +138,7 @@ impl<'c> Mangler<'c> {
 #[cfg(test)]
 mod tests {
     use super::{Mangler, count};
-    use crate::core::policy::{self, LiveAddresses, PolicySet};
+    use crate::core::policy::{self, AddressesBySource, PolicySet};
 
     const POLICIES: [&[u8]; 2] = [
         include_bytes!("../../fuzz/corpus/policy/all.yaml"),
@@ -162,7 +162,7 @@ mod tests {
             }
             good += usize::from(!file.policies.is_empty());
             bad += usize::from(!file.errors.is_empty());
-            drop(PolicySet::new(file.policies, &LiveAddresses::new()));
+            drop(PolicySet::new(file.policies, &AddressesBySource::new()));
         }
         assert!(good > 100 && bad > 100, "{good} good, {bad} bad");
     }

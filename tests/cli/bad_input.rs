@@ -1,6 +1,6 @@
 //! What cannot be read is told with file, document and field, and hides nothing beside it.
 
-use super::desk::{Desk, POD, SERVICE, policy};
+use super::sandbox::{POD, SERVICE, Sandbox, policy};
 use rstest::rstest;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 /// Answers one bad file; the pod in the file after it is answered all the same.
 #[track_caller]
 fn complaint(content: impl AsRef<[u8]>) -> String {
-    let desk = Desk::new();
-    desk.write("bad", content);
-    let ran = desk.run("mutate -f bad -f pod.yaml -p aliases.yaml -o json");
+    let sandbox = Sandbox::new();
+    sandbox.write("bad", content);
+    let ran = sandbox.run("mutate -f bad -f pod.yaml -p aliases.yaml -o json");
     assert_eq!(ran.code, 2, "{ran}");
-    assert_eq!(ran.out, desk.mutate("pod.yaml", "json"), "{ran}");
-    let lines = ran.talk.lines().map(|line| {
+    assert_eq!(ran.stdout, sandbox.mutate("pod.yaml", "json"), "{ran}");
+    let lines = ran.stderr.lines().map(|line| {
         let told = line.strip_prefix("error: ");
         told.unwrap_or_else(|| panic!("{ran}")).to_owned() + "\n"
     });
@@ -129,26 +129,26 @@ fn a_yaml_bomb_is_refused() {
 
 #[test]
 fn readable_documents_beside_a_broken_one_are_answered() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "some.yaml",
         format!("{SERVICE}---\n{POD}---\nkind: Pod\n  bad: [\n---\n# none\n---\n{SERVICE}"),
     );
-    let ran = desk.run("mutate -f some.yaml -p aliases.yaml -o patch");
+    let ran = sandbox.run("mutate -f some.yaml -p aliases.yaml -o patch");
     insta::assert_snapshot!(ran);
 }
 
 #[test]
 fn a_broken_document_hides_no_flow_mapping_beside_it() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "some.yaml",
         format!("{SERVICE}---\nkind: [\n---\n{SERVICE}"),
     );
-    let ran = desk.run("mutate -f some.yaml -p aliases.yaml -o patch");
-    assert_eq!((ran.code, ran.out.as_str()), (2, "[]\n[]\n"), "{ran}");
+    let ran = sandbox.run("mutate -f some.yaml -p aliases.yaml -o patch");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, "[]\n[]\n"), "{ran}");
     assert!(
-        ran.talk.starts_with(
+        ran.stderr.starts_with(
             "error: some.yaml: document 2: not valid YAML: unclosed bracket '[' at line 3, column 7\n"
         ),
         "{ran}"
@@ -169,23 +169,23 @@ fn a_broken_document_hides_no_flow_mapping_beside_it() {
     "document 2: not valid JSON: expected value at line 1, column 22"
 )]
 fn a_broken_json_value_hides_none_that_begins_a_line(#[case] text: &str, #[case] told: &str) {
-    let desk = Desk::new();
-    desk.write("some.json", text);
-    let ran = desk.run("mutate -f some.json -p aliases.yaml -o json");
-    assert_eq!(ran.out, "{\"kind\":\"A\"}\n{\"kind\":\"B\"}\n", "{ran}");
+    let sandbox = Sandbox::new();
+    sandbox.write("some.json", text);
+    let ran = sandbox.run("mutate -f some.json -p aliases.yaml -o json");
+    assert_eq!(ran.stdout, "{\"kind\":\"A\"}\n{\"kind\":\"B\"}\n", "{ran}");
     assert_eq!(
-        (ran.code, ran.talk),
+        (ran.code, ran.stderr),
         (2, format!("error: some.json: {told}\n"))
     );
 }
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let ran = Desk::new().run("mutate -f none.yaml -f pod.yaml -p aliases.yaml -o patch");
+    let ran = Sandbox::new().run("mutate -f none.yaml -f pod.yaml -p aliases.yaml -o patch");
     assert_eq!(ran.code, 2);
-    assert_eq!(ran.out.lines().count(), 1, "{ran}");
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
     assert_eq!(
-        ran.talk,
+        ran.stderr,
         "error: none.yaml cannot be read: No such file or directory (os error 2)\n"
     );
 }
@@ -200,35 +200,35 @@ fn a_file_that_is_no_text_is_named() {
 
 #[test]
 fn a_byte_order_mark_is_no_content() {
-    let desk = Desk::new();
-    let printed = desk.mutate("pod.yaml", "json");
+    let sandbox = Sandbox::new();
+    let printed = sandbox.mutate("pod.yaml", "json");
     let windows = POD.replace('\n', "\r\n");
-    desk.write("windows.yaml", format!("\u{feff}{windows}"));
-    assert_eq!(desk.mutate("windows.yaml", "json"), printed);
-    desk.write("windows.json", format!("\u{feff}{printed}{printed}"));
-    assert_eq!(desk.mutate("windows.json", "json"), printed.repeat(2));
+    sandbox.write("windows.yaml", format!("\u{feff}{windows}"));
+    assert_eq!(sandbox.mutate("windows.yaml", "json"), printed);
+    sandbox.write("windows.json", format!("\u{feff}{printed}{printed}"));
+    assert_eq!(sandbox.mutate("windows.json", "json"), printed.repeat(2));
 }
 
 #[test]
 fn bad_policies_are_all_told_and_nothing_is_done() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "bad.yaml",
         policy("one", "priority: high")
             + &policy("two", "hostAliases: [{ip: 10.0.0, hostnames: [a]}]"),
     );
-    let ran = desk.run("mutate -f pod.yaml -p bad.yaml -p aliases.yaml -p none.yaml");
+    let ran = sandbox.run("mutate -f pod.yaml -p bad.yaml -p aliases.yaml -p none.yaml");
     insta::assert_snapshot!(ran);
 }
 
 #[test]
 fn a_policy_file_that_holds_none_is_an_error() {
-    let desk = Desk::new();
-    desk.write("none.yaml", "# none\n");
-    let ran = desk.run("mutate -f pod.yaml -p none.yaml");
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    let sandbox = Sandbox::new();
+    sandbox.write("none.yaml", "# none\n");
+    let ran = sandbox.run("mutate -f pod.yaml -p none.yaml");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(
-        ran.talk
+        ran.stderr
             .starts_with("error: none.yaml: document 1: the file holds no policy; "),
         "{ran}"
     );
@@ -237,8 +237,8 @@ fn a_policy_file_that_holds_none_is_an_error() {
 /// `drydock mutate … | head -1`.
 #[test]
 fn whoever_stops_reading_is_told_of_no_error() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "many.yaml",
         POD.to_owned() + &format!("---\n{POD}").repeat(2_000),
     );
@@ -252,7 +252,7 @@ fn whoever_stops_reading_is_told_of_no_error() {
             "-o",
             "json",
         ])
-        .current_dir(desk.folder())
+        .current_dir(sandbox.folder())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -263,14 +263,17 @@ fn whoever_stops_reading_is_told_of_no_error() {
         .read_line(&mut line)
         .unwrap();
     assert!(line.starts_with("{\"apiVersion\""));
-    let mut talk = String::new();
+    let mut stderr = String::new();
     child
         .stderr
         .take()
         .unwrap()
-        .read_to_string(&mut talk)
+        .read_to_string(&mut stderr)
         .unwrap();
-    assert_eq!((talk.as_str(), child.wait().unwrap().code()), ("", Some(0)));
+    assert_eq!(
+        (stderr.as_str(), child.wait().unwrap().code()),
+        ("", Some(0))
+    );
 }
 
 /// `drydock print completions bash | head -1`.
@@ -283,18 +286,18 @@ fn a_generated_script_needs_no_reader_of_its_end() {
         .stdout(writer)
         .output()
         .unwrap();
-    let talk = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((talk.as_str(), output.status.code()), ("", Some(0)));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((stderr.as_str(), output.status.code()), ("", Some(0)));
 }
 
 #[test]
 fn a_folder_is_no_file_of_pods() {
-    let desk = Desk::new();
-    std::fs::create_dir(desk.path("pods")).unwrap();
-    let ran = desk.run("mutate -f pods -p aliases.yaml");
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("pods")).unwrap();
+    let ran = sandbox.run("mutate -f pods -p aliases.yaml");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     assert_eq!(
-        ran.talk,
+        ran.stderr,
         "error: pods is a folder; name the files in it, as in pods/*.yaml\n"
     );
 }
@@ -302,12 +305,12 @@ fn a_folder_is_no_file_of_pods() {
 /// A full disk is an error, unlike a reader who has seen enough.
 #[test]
 fn an_answer_that_cannot_be_written_is_an_error() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
     let Ok(full) = full else { return };
     let output = Command::new(assert_cmd::cargo::cargo_bin!("drydock"))
         .args(["mutate", "-f", "pod.yaml"])
-        .current_dir(desk.folder())
+        .current_dir(sandbox.folder())
         .stdout(full)
         .output()
         .unwrap();

@@ -1,6 +1,6 @@
 //! `drydock certs`: three files that fit one another, and nothing lost that was there.
 
-use super::desk::{Desk, Ran};
+use super::sandbox::{Output, Sandbox};
 use rstest::rstest;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 #[test]
 fn certs_writes_three_files_and_the_key_for_its_owner_only() {
-    let desk = Desk::new();
-    let ran = desk.run("certs --out made/here").went_well();
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run("certs --out made/here").succeeded();
     assert_eq!(
-        ran.out,
+        ran.stdout,
         "made/here/ca.crt\nmade/here/tls.crt\nmade/here/tls.key\n"
     );
     let mode = |name: &str| {
-        std::fs::metadata(desk.path(name))
+        std::fs::metadata(sandbox.path(name))
             .unwrap()
             .permissions()
             .mode()
@@ -28,14 +28,16 @@ fn certs_writes_three_files_and_the_key_for_its_owner_only() {
     };
     assert_eq!(mode("made/here/tls.key"), 0o600);
     let begins = |name: &str, with: &str| {
-        std::fs::read_to_string(desk.path(name))
+        std::fs::read_to_string(sandbox.path(name))
             .unwrap()
             .starts_with(with)
     };
     assert!(begins("made/here/ca.crt", "-----BEGIN CERTIFICATE-----\n"));
     assert!(begins("made/here/tls.crt", "-----BEGIN CERTIFICATE-----\n"));
     assert_eq!(
-        std::fs::read_dir(desk.path("made/here")).unwrap().count(),
+        std::fs::read_dir(sandbox.path("made/here"))
+            .unwrap()
+            .count(),
         3
     );
 }
@@ -45,41 +47,41 @@ fn certs_writes_three_files_and_the_key_for_its_owner_only() {
 #[case("tls.crt")]
 #[case("tls.key")]
 fn a_file_that_is_there_stays_unless_forced(#[case] name: &str) {
-    let desk = Desk::new();
-    std::fs::create_dir(desk.path("certs")).unwrap();
-    desk.write(&format!("certs/{name}"), "precious");
-    let ran = desk.run("certs");
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("certs")).unwrap();
+    sandbox.write(&format!("certs/{name}"), "precious");
+    let ran = sandbox.run("certs");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert_eq!(
-        ran.talk,
+        ran.stderr,
         format!(
             "error: certs/{name} exists; take another directory with --out, or overwrite it with --force\n"
         )
     );
     assert_eq!(
-        std::fs::read_to_string(desk.path(&format!("certs/{name}"))).unwrap(),
+        std::fs::read_to_string(sandbox.path(&format!("certs/{name}"))).unwrap(),
         "precious"
     );
-    assert_eq!(std::fs::read_dir(desk.path("certs")).unwrap().count(), 1);
-    desk.run("certs --force").went_well();
+    assert_eq!(std::fs::read_dir(sandbox.path("certs")).unwrap().count(), 1);
+    sandbox.run("certs --force").succeeded();
     assert_ne!(
-        std::fs::read_to_string(desk.path(&format!("certs/{name}"))).unwrap(),
+        std::fs::read_to_string(sandbox.path(&format!("certs/{name}"))).unwrap(),
         "precious"
     );
 }
 
 #[test]
 fn a_forced_key_is_for_its_owner_only_whatever_was_there() {
-    let desk = Desk::new();
-    std::fs::create_dir(desk.path("certs")).unwrap();
-    desk.write("certs/tls.key", "");
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("certs")).unwrap();
+    sandbox.write("certs/tls.key", "");
     std::fs::set_permissions(
-        desk.path("certs/tls.key"),
+        sandbox.path("certs/tls.key"),
         std::fs::Permissions::from_mode(0o644),
     )
     .unwrap();
-    desk.run("certs --force").went_well();
-    let mode = std::fs::metadata(desk.path("certs/tls.key"))
+    sandbox.run("certs --force").succeeded();
+    let mode = std::fs::metadata(sandbox.path("certs/tls.key"))
         .unwrap()
         .permissions()
         .mode();
@@ -88,10 +90,10 @@ fn a_forced_key_is_for_its_owner_only_whatever_was_there() {
 
 #[test]
 fn a_directory_that_cannot_be_made_is_named() {
-    let ran = Desk::new().run("certs --out pod.yaml/certs");
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    let ran = Sandbox::new().run("certs --out pod.yaml/certs");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(
-        ran.talk
+        ran.stderr
             .starts_with("error: pod.yaml/certs cannot be created: "),
         "{ran}"
     );
@@ -103,16 +105,16 @@ fn a_directory_that_cannot_be_made_is_named() {
 #[case("a_b")]
 #[case("*")]
 fn a_name_that_no_client_can_call_is_refused(#[case] name: &str) {
-    let desk = Desk::new();
-    let ran = desk.run(&format!("certs --name localhost --name {name}"));
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&format!("certs --name localhost --name {name}"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(
-        ran.talk.contains(&format!(
+        ran.stderr.contains(&format!(
             "\"{name}\" is neither a DNS name nor an IP address"
         )),
         "{ran}"
     );
-    assert!(!desk.path("certs").exists());
+    assert!(!sandbox.path("certs").exists());
 }
 
 #[rstest]
@@ -130,31 +132,31 @@ fn serve_shows_the_certificate_for_the_names_given(
     #[case] name: &str,
     #[case] trusted: bool,
 ) {
-    let desk = Desk::new();
-    desk.run(&format!("certs {flags}")).went_well();
-    let server = Server::start(&desk);
-    let shaken = handshake(&desk, server.address, name);
+    let sandbox = Sandbox::new();
+    sandbox.run(&format!("certs {flags}")).succeeded();
+    let server = Server::start(&sandbox);
+    let shaken = handshake(&sandbox, server.address, name);
     assert_eq!(shaken.is_ok(), trusted, "{shaken:?}");
 }
 
 #[test]
 fn a_key_of_another_pair_is_refused_at_start() {
-    let desk = Desk::new();
-    desk.run("certs --out one").went_well();
-    desk.run("certs --out two").went_well();
-    let ran: Ran = desk.run("serve --listen 127.0.0.1:0 --ops-listen 127.0.0.1:0 --tls-cert-file one/tls.crt --tls-key-file two/tls.key");
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    let sandbox = Sandbox::new();
+    sandbox.run("certs --out one").succeeded();
+    sandbox.run("certs --out two").succeeded();
+    let ran: Output = sandbox.run("serve --listen 127.0.0.1:0 --ops-listen 127.0.0.1:0 --tls-cert-file one/tls.crt --tls-key-file two/tls.key");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     assert!(
-        ran.talk.contains("tls.key") || ran.talk.contains("tls.crt"),
+        ran.stderr.contains("tls.key") || ran.stderr.contains("tls.crt"),
         "{ran}"
     );
 }
 
 /// Trusts the authority in `certs/` and no other.
-fn handshake(desk: &Desk, address: SocketAddr, name: &str) -> std::io::Result<()> {
+fn handshake(sandbox: &Sandbox, address: SocketAddr, name: &str) -> std::io::Result<()> {
     let mut roots = RootCertStore::empty();
     roots
-        .add(CertificateDer::from_pem_file(desk.path("certs/ca.crt")).unwrap())
+        .add(CertificateDer::from_pem_file(sandbox.path("certs/ca.crt")).unwrap())
         .unwrap();
     let config =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -178,7 +180,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(desk: &Desk) -> Self {
+    fn start(sandbox: &Sandbox) -> Self {
         let mut child = Command::new(assert_cmd::cargo::cargo_bin!("drydock"))
             .args([
                 "serve",
@@ -193,7 +195,7 @@ impl Server {
                 "--tls-key-file",
                 "certs/tls.key",
             ])
-            .current_dir(desk.folder())
+            .current_dir(sandbox.folder())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,28 +1,28 @@
 //! `drydock check`: every error at once, with its place; what is worth knowing about policies that
 //! are right; exit codes.
 
-use super::desk::{Desk, policy};
+use super::sandbox::{Sandbox, policy};
 use std::fs;
 use std::path::Path;
 
 #[test]
 fn a_right_policy_has_no_findings() {
-    let ran = Desk::new().run("check aliases.yaml deny.yaml");
-    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran}");
-    assert_eq!(ran.talk, "2 policies are valid, 0 errors\n");
+    let ran = Sandbox::new().run("check aliases.yaml deny.yaml");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran}");
+    assert_eq!(ran.stderr, "2 policies are valid, 0 errors\n");
 }
 
 /// A reader copies them.
 #[test]
 fn the_policies_of_the_documents_are_right() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     for document in ["README.md", "docs/policy.md"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
         let text = fs::read_to_string(path).unwrap();
         let mut policies = 0;
         for block in text.split("```yaml\n").skip(1) {
-            desk.write("policy.yaml", block.split("```").next().unwrap());
-            let ran = desk.run("check policy.yaml");
+            sandbox.write("policy.yaml", block.split("```").next().unwrap());
+            let ran = sandbox.run("check policy.yaml");
             assert_eq!(ran.code, 0, "{document}: {ran}");
             policies += 1;
         }
@@ -34,8 +34,8 @@ fn the_policies_of_the_documents_are_right() {
 /// what was told already.
 #[test]
 fn every_error_of_a_file_is_told_at_once() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "bad.yaml",
         "\
 apiVersion: drydock.dev/v1alpha1
@@ -67,34 +67,34 @@ kind: JobPodPolicy
 foo: [
 ",
     );
-    insta::assert_snapshot!(desk.run("check bad.yaml"));
+    insta::assert_snapshot!(sandbox.run("check bad.yaml"));
 }
 
 #[test]
 fn a_bad_policy_hides_no_good_one() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "some.yaml",
         policy("good", "") + &policy("bad", "priority: high") + &policy("fine", ""),
     );
-    let ran = desk.run("check some.yaml");
+    let ran = sandbox.run("check some.yaml");
     assert_eq!(
-        (ran.code, ran.talk.as_str()),
+        (ran.code, ran.stderr.as_str()),
         (1, "2 policies are valid, 1 error\n"),
         "{ran}"
     );
     assert!(
-        ran.out.starts_with(
+        ran.stdout.starts_with(
             "error: some.yaml: document 2 (JobPodPolicy \"bad\"): spec.priority is \"high\""
         ),
         "{ran}"
     );
-    assert_eq!(ran.out.lines().count(), 1);
+    assert_eq!(ran.stdout.lines().count(), 1);
 }
 
 #[test]
 fn an_item_of_a_list_is_told_by_its_position() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let item = |name, spec| {
         format!(
             "{{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {{name: {name}}}, spec: {{{spec}}}}}"
@@ -105,51 +105,51 @@ fn an_item_of_a_list_is_told_by_its_position() {
         item("good", ""),
         item("bad", "mode: On")
     );
-    desk.write("list.yaml", format!("{}---\n{list}", policy("first", "")));
-    insta::assert_snapshot!(desk.run("check list.yaml"));
+    sandbox.write("list.yaml", format!("{}---\n{list}", policy("first", "")));
+    insta::assert_snapshot!(sandbox.run("check list.yaml"));
 }
 
 #[test]
 fn a_name_used_twice_is_told_with_the_place_of_both() {
-    let desk = Desk::new();
-    desk.write("a.yaml", policy("one", "") + &policy("one", ""));
-    desk.write("b.yaml", policy("two", "") + &policy("one", ""));
-    insta::assert_snapshot!(desk.run("check a.yaml b.yaml"));
+    let sandbox = Sandbox::new();
+    sandbox.write("a.yaml", policy("one", "") + &policy("one", ""));
+    sandbox.write("b.yaml", policy("two", "") + &policy("one", ""));
+    insta::assert_snapshot!(sandbox.run("check a.yaml b.yaml"));
 }
 
 /// M4: offline it cannot be known which pods a policy matches, so losers are told for pods that
 /// both match.
 #[test]
 fn what_a_policy_loses_to_another_is_told_and_no_finding() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "high.yaml",
         policy(
             "high",
             "priority: 10, hostAliases: [{ip: 10.0.0.1, hostnames: [a.b, c.d]}], dind: {}",
         ),
     );
-    desk.write("low.yaml", policy("low", "hostAliases: [{ip: 10.0.0.2, hostnames: [a.b]}], dind: {clientCerts: {onConflict: Report}, scheduling: {nodeSelector: {a: b}}}"));
-    insta::assert_snapshot!(desk.run("check low.yaml high.yaml"));
+    sandbox.write("low.yaml", policy("low", "hostAliases: [{ip: 10.0.0.2, hostnames: [a.b]}], dind: {clientCerts: {onConflict: Report}, scheduling: {nodeSelector: {a: b}}}"));
+    insta::assert_snapshot!(sandbox.run("check low.yaml high.yaml"));
 }
 
 #[test]
 fn hints_are_told_and_no_findings() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let volume = "{name: cgroup, mountPath: /sys/fs/cgroup, hostPath: {path: /sys/fs/cgroup/}}";
-    desk.write(
+    sandbox.write(
         "policy.yaml",
         policy(
             "old",
             &format!("dind: {{clientCerts: {{sizeLimit: 4Ki}}, volumes: [{volume}]}}"),
         ),
     );
-    insta::assert_snapshot!(desk.run("check policy.yaml"));
+    insta::assert_snapshot!(sandbox.run("check policy.yaml"));
 }
 
 #[test]
 fn a_size_limit_that_holds_the_certificates_needs_no_hint() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     for (limit, hints) in [
         ("32Ki", 0),
         ("31Ki", 1),
@@ -157,16 +157,16 @@ fn a_size_limit_that_holds_the_certificates_needs_no_hint() {
         ("0.5Mi", 0),
         ("20k", 1),
     ] {
-        desk.write(
+        sandbox.write(
             "policy.yaml",
             policy(
                 "one",
                 &format!("dind: {{clientCerts: {{sizeLimit: \"{limit}\"}}}}"),
             ),
         );
-        let ran = desk.run("check policy.yaml");
+        let ran = sandbox.run("check policy.yaml");
         assert_eq!(
-            (ran.code, ran.out.matches("hint: ").count()),
+            (ran.code, ran.stdout.matches("hint: ").count()),
             (0, hints),
             "{limit}: {ran}"
         );
@@ -175,19 +175,22 @@ fn a_size_limit_that_holds_the_certificates_needs_no_hint() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_an_error_and_the_others_are_checked() {
-    let desk = Desk::new();
-    desk.write("bad.yaml", policy("bad", "priority: high"));
-    desk.write("binary.yaml", b"\xff");
-    let ran = desk.run("check none.yaml bad.yaml binary.yaml aliases.yaml");
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.yaml", policy("bad", "priority: high"));
+    sandbox.write("binary.yaml", b"\xff");
+    let ran = sandbox.run("check none.yaml bad.yaml binary.yaml aliases.yaml");
     assert_eq!(ran.code, 2, "{ran}");
-    assert_eq!(ran.out.lines().count(), 1, "{ran}");
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
     assert!(
-        ran.talk.contains("error: none.yaml cannot be read"),
+        ran.stderr.contains("error: none.yaml cannot be read"),
         "{ran}"
     );
-    assert!(ran.talk.contains("binary.yaml is not UTF-8 text"), "{ran}");
     assert!(
-        ran.talk
+        ran.stderr.contains("binary.yaml is not UTF-8 text"),
+        "{ran}"
+    );
+    assert!(
+        ran.stderr
             .ends_with("\n1 policy is valid, 1 error, 2 files cannot be read\n"),
         "{ran}"
     );
@@ -195,29 +198,29 @@ fn a_file_that_cannot_be_read_is_an_error_and_the_others_are_checked() {
 
 #[test]
 fn policies_are_read_from_stdin() {
-    let ran = Desk::new().run_with("check -", &policy("one", "mode: 5"));
+    let ran = Sandbox::new().run_with("check -", &policy("one", "mode: 5"));
     assert_eq!(ran.code, 1);
     assert!(
-        ran.out.starts_with(
+        ran.stdout.starts_with(
             "error: stdin: document 1 (JobPodPolicy \"one\"): spec.mode is 5 (a number)"
         ),
         "{ran}"
     );
-    let twice = Desk::new().run_with("check - -", "");
-    assert_eq!((twice.code, twice.out.as_str()), (2, ""));
+    let twice = Sandbox::new().run_with("check - -", "");
+    assert_eq!((twice.code, twice.stdout.as_str()), (2, ""));
 }
 
 #[test]
 fn an_empty_list_is_right_and_an_empty_file_is_not() {
-    let desk = Desk::new();
-    desk.write("list.yaml", "{kind: List, items: []}");
-    desk.write("empty.yaml", "---\n# nothing\n");
-    assert_eq!(desk.run("check list.yaml").code, 0);
-    let empty = desk.run("check empty.yaml");
+    let sandbox = Sandbox::new();
+    sandbox.write("list.yaml", "{kind: List, items: []}");
+    sandbox.write("empty.yaml", "---\n# nothing\n");
+    assert_eq!(sandbox.run("check list.yaml").code, 0);
+    let empty = sandbox.run("check empty.yaml");
     assert_eq!(empty.code, 1);
     assert!(
         empty
-            .out
+            .stdout
             .contains("the file holds no policy; `drydock print policy` shows one"),
         "{empty}"
     );

@@ -1,43 +1,43 @@
 //! `drydock check`: folders, machines as readers, files that are no policies, and what is right but
 //! cannot be meant.
 
-use super::desk::{Desk, policy};
+use super::sandbox::{Sandbox, policy};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-fn folder() -> Desk {
-    let desk = Desk::new();
-    std::fs::create_dir_all(desk.path("all/deep")).unwrap();
-    desk.write("all/b.yml", policy("good", ""));
-    desk.write("all/a.json", "{\"kind\": \"ConfigMap\"}");
-    desk.write(
+fn folder() -> Sandbox {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("all/deep")).unwrap();
+    sandbox.write("all/b.yml", policy("good", ""));
+    sandbox.write("all/a.json", "{\"kind\": \"ConfigMap\"}");
+    sandbox.write(
         "all/c.yaml",
         "kind: Namespace\n".to_owned() + &policy("bad", "mode: On"),
     );
-    desk.write("all/README.md", "no policy");
-    desk.write("all/deep/d.yaml", policy("deep", ""));
-    desk
+    sandbox.write("all/README.md", "no policy");
+    sandbox.write("all/deep/d.yaml", policy("deep", ""));
+    sandbox
 }
 
 #[test]
 fn a_folder_stands_for_its_manifests_and_other_kinds_are_passed_over() {
-    let desk = folder();
+    let sandbox = folder();
     for args in ["check all", "check -f all"] {
-        let ran = desk.run(args);
+        let ran = sandbox.run(args);
         assert_eq!(
-            ran.talk,
+            ran.stderr,
             "1 policy is valid, 1 error, 2 objects of other kinds were passed over\n"
         );
         assert!(
-            ran.out
+            ran.stdout
                 .starts_with("error: all/c.yaml: document 2 (JobPodPolicy \"bad\"): spec.mode"),
             "{ran}"
         );
-        assert_eq!((ran.code, ran.out.lines().count()), (1, 1), "{ran}");
+        assert_eq!((ran.code, ran.stdout.lines().count()), (1, 1), "{ran}");
     }
-    let ran = desk.run("check -R all");
+    let ran = sandbox.run("check -R all");
     assert!(
-        ran.talk.starts_with("2 policies are valid, 1 error"),
+        ran.stderr.starts_with("2 policies are valid, 1 error"),
         "{ran}"
     );
 }
@@ -47,18 +47,19 @@ fn a_named_file_has_to_hold_policies() {
     let ran = folder().run("check all/a.json -f all/b.yml");
     assert_eq!(ran.code, 1, "{ran}");
     assert!(
-        ran.out.contains("kind is \"ConfigMap\", not JobPodPolicy"),
+        ran.stdout
+            .contains("kind is \"ConfigMap\", not JobPodPolicy"),
         "{ran}"
     );
 }
 
 #[test]
 fn a_folder_without_manifests_is_an_error_that_names_the_flag() {
-    let desk = folder();
-    std::fs::create_dir(desk.path("above")).unwrap();
-    let ran = desk.run("check above");
+    let sandbox = folder();
+    std::fs::create_dir(sandbox.path("above")).unwrap();
+    let ran = sandbox.run("check above");
     assert_eq!(
-        (ran.code, ran.talk.as_str()),
+        (ran.code, ran.stderr.as_str()),
         (
             2,
             "error: above: there is no .yaml, .yml or .json file in this folder; name a file, or read the folders in it too by -R\n"
@@ -68,8 +69,8 @@ fn a_folder_without_manifests_is_an_error_that_names_the_flag() {
 
 #[test]
 fn a_program_reads_findings_and_summary() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "policy.yaml",
         policy("one", "priority: high")
             + &policy(
@@ -77,9 +78,9 @@ fn a_program_reads_findings_and_summary() {
                 "hostAliases: [{ip: 10.0.0.1, hostnames: [localhost, docker]}]",
             ),
     );
-    let ran = desk.run("check policy.yaml gone.yaml -o json");
-    assert_eq!((ran.code, ran.talk.as_str()), (2, ""), "{ran}");
-    let whole: Value = serde_json::from_str(&ran.out).unwrap();
+    let ran = sandbox.run("check policy.yaml gone.yaml -o json");
+    assert_eq!((ran.code, ran.stderr.as_str()), (2, ""), "{ran}");
+    let whole: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(
         whole["summary"],
         json!({"valid": 1, "errors": 1, "warnings": 1, "unreadable_files": 1, "objects_of_other_kinds": 0})
@@ -102,8 +103,8 @@ fn a_program_reads_findings_and_summary() {
             .unwrap()
             .starts_with("spec.priority is \"high\"")
     );
-    let ran = desk.run("check aliases.yaml -o json").went_well();
-    let whole: Value = serde_json::from_str(&ran.out).unwrap();
+    let ran = sandbox.run("check aliases.yaml -o json").succeeded();
+    let whole: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(whole["findings"], json!([]));
 }
 
@@ -117,21 +118,21 @@ fn a_program_reads_findings_and_summary() {
     "kind: ConfigMap\napiVersion: v1\ndata:\n  config.template.toml: |\n    [[runners]]\n      name = \"a\"\n"
 )]
 fn the_configuration_of_a_runner_is_sent_to_import(#[case] content: &str) {
-    let desk = Desk::new();
-    desk.write("runner", content);
+    let sandbox = Sandbox::new();
+    sandbox.write("runner", content);
     let told = "it looks like the configuration of a runner; try `drydock import runner`\n";
-    let ran = desk.run("check runner");
+    let ran = sandbox.run("check runner");
     assert_eq!(ran.code, 1, "{ran}");
     assert!(
-        ran.out.starts_with("error: runner: ") && ran.out.ends_with(told),
+        ran.stdout.starts_with("error: runner: ") && ran.stdout.ends_with(told),
         "{ran}"
     );
-    assert_eq!(ran.out.lines().count(), 1, "{ran}");
-    let ran = desk.run("mutate -f pod.yaml -p runner");
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
-    assert!(ran.talk.contains(told), "{ran}");
-    let ran = desk.run_with("check -", content);
-    assert!(ran.out.contains("try `drydock import -`"), "{ran}");
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
+    let ran = sandbox.run("mutate -f pod.yaml -p runner");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
+    assert!(ran.stderr.contains(told), "{ran}");
+    let ran = sandbox.run_with("check -", content);
+    assert!(ran.stdout.contains("try `drydock import -`"), "{ran}");
 }
 
 #[rstest]
@@ -142,34 +143,34 @@ fn the_configuration_of_a_runner_is_sent_to_import(#[case] content: &str) {
 #[case::a_service("postgres", Some("hint"))]
 #[case::whole("localhost.mylab.com", None)]
 fn a_name_that_the_job_has_itself_is_told(#[case] hostname: &str, #[case] severity: Option<&str>) {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let spec = format!("hostAliases: [{{ip: 10.0.0.1, hostnames: [x.y, {hostname}]}}]");
-    desk.write("policy.yaml", policy("one", &spec));
-    let ran = desk.run("check policy.yaml");
+    sandbox.write("policy.yaml", policy("one", &spec));
+    let ran = sandbox.run("check policy.yaml");
     assert_eq!(ran.code, i32::from(severity == Some("warning")), "{ran}");
     let told = severity.map(|severity| {
         format!("{severity}: policy.yaml: document 1 (JobPodPolicy \"one\"): spec.hostAliases[0].hostnames[1]: {hostname} ")
     });
     match told {
-        Some(told) => assert!(ran.out.starts_with(&told), "{ran}"),
-        None => assert_eq!(ran.out, "", "{ran}"),
+        Some(told) => assert!(ran.stdout.starts_with(&told), "{ran}"),
+        None => assert_eq!(ran.stdout, "", "{ran}"),
     }
 }
 
 #[test]
 fn a_namespace_which_the_api_server_ignores_is_told() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "policy.yaml",
         policy("one", "").replace("{name: one}", "{name: one, namespace: ci}"),
     );
-    let ran = desk.run("check policy.yaml");
+    let ran = sandbox.run("check policy.yaml");
     assert_eq!(
-        ran.out,
+        ran.stdout,
         "warning: policy.yaml: document 1 (JobPodPolicy \"one\"): metadata.namespace is \"ci\", which is ignored: a JobPodPolicy has no namespace; select namespaces by spec.namespaceSelector\n"
     );
     assert_eq!(
-        (ran.code, ran.talk.as_str()),
+        (ran.code, ran.stderr.as_str()),
         (1, "1 policy is valid, 0 errors, 1 warning\n")
     );
 }

@@ -1,7 +1,7 @@
 //! Each thing that a policy can get wrong, one by one: refused with file, document, policy, field
 //! path, value and a way out.
 
-use super::desk::{Desk, policy};
+use super::sandbox::{Sandbox, policy};
 use super::table::{accepted, policy as object, refused};
 use rstest::rstest;
 
@@ -12,30 +12,30 @@ const LABEL_VALUE: &str = "not a label value: at most 63 letters, digits, '-', '
 #[test]
 fn a_policy_with_one_mistake_has_one_error_which_names_it() {
     let table = refused();
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     for (number, entry) in table.iter().enumerate() {
         let wrong = format!("---\n{}\n", object("ci", &entry.spec));
-        desk.write(&format!("{number}.yaml"), policy("first", "") + &wrong);
+        sandbox.write(&format!("{number}.yaml"), policy("first", "") + &wrong);
     }
     for (number, entry) in table.iter().enumerate() {
-        let ran = desk.run(&format!("check {number}.yaml"));
+        let ran = sandbox.run(&format!("check {number}.yaml"));
         let told = format!(
             "error: {number}.yaml: document 2 (JobPodPolicy \"ci\"): {}\n",
             entry.told
         );
-        assert_eq!((ran.code, &ran.out), (1, &told), "{ran}");
-        assert_eq!(ran.talk, "1 policy is valid, 1 error\n", "{ran}");
+        assert_eq!((ran.code, &ran.stdout), (1, &told), "{ran}");
+        assert_eq!(ran.stderr, "1 policy is valid, 1 error\n", "{ran}");
     }
 }
 
 #[test]
 fn a_policy_without_a_mistake_has_no_error() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     for spec in accepted() {
-        desk.write("policy.yaml", object("ci", &spec).to_string());
-        let ran = desk.run("check policy.yaml");
+        sandbox.write("policy.yaml", object("ci", &spec).to_string());
+        let ran = sandbox.run("check policy.yaml");
         assert_eq!(
-            (ran.code, ran.talk.as_str()),
+            (ran.code, ran.stderr.as_str()),
             (0, "1 policy is valid, 0 errors\n"),
             "{ran}"
         );
@@ -45,15 +45,15 @@ fn a_policy_without_a_mistake_has_no_error() {
 /// A line for each error, whatever stands in the policy.
 #[test]
 fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "policy.yaml",
         policy("ci", r#"dind: {images: ["a@\nerror: b"]}"#),
     );
-    let ran = desk.run("check policy.yaml");
-    assert_eq!(ran.out.lines().count(), 1, "{ran}");
+    let ran = sandbox.run("check policy.yaml");
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
     assert!(
-        ran.out.contains(r#"is "a@\nerror: b", with a digest"#),
+        ran.stdout.contains(r#"is "a@\nerror: b", with a digest"#),
         "{ran}"
     );
 }
@@ -107,11 +107,11 @@ fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
 #[case::text("hello", ": it is a string, not an object with apiVersion and kind")]
 #[case::items("{kind: List, items: 5}", ": items is a number, not a list")]
 fn an_object_that_is_no_policy(#[case] object: &str, #[case] expected: &str) {
-    let desk = Desk::new();
-    desk.write("policy.yaml", object);
-    let ran = desk.run("check policy.yaml");
+    let sandbox = Sandbox::new();
+    sandbox.write("policy.yaml", object);
+    let ran = sandbox.run("check policy.yaml");
     assert_eq!(
-        (ran.code, ran.out),
+        (ran.code, ran.stdout),
         (1, format!("error: policy.yaml: document 1{expected}\n"))
     );
 }

@@ -1,6 +1,6 @@
 //! `--help`, `--version` and what clap refuses.
 
-use super::desk::Desk;
+use super::sandbox::Sandbox;
 use drydock::telemetry::metrics::{COMMIT, Metrics};
 use rstest::rstest;
 
@@ -15,14 +15,14 @@ use rstest::rstest;
 #[case::of_rules("rules --help")]
 #[case::of_certs("certs --help")]
 fn help_fits_a_screen(#[case] args: &str) {
-    let ran = Desk::new().run(args).went_well();
-    assert!(ran.out.lines().count() <= 50, "{ran}");
+    let ran = Sandbox::new().run(args).succeeded();
+    assert!(ran.stdout.lines().count() <= 50, "{ran}");
     insta::assert_snapshot!(args.replace(" --", "_").replace("--", ""), ran);
 }
 
 #[test]
 fn help_of_serve_names_the_variable_of_each_flag() {
-    let help = Desk::new().run("serve --help").went_well().out;
+    let help = Sandbox::new().run("serve --help").succeeded().stdout;
     assert!(
         help.contains("With no flags it runs on the built-in sample policy"),
         "{help}"
@@ -54,9 +54,9 @@ fn help_wraps_to_the_terminal(#[case] args: &str) {
 
 #[test]
 fn version_is_the_package_s_with_the_commit_of_the_build() {
-    let ran = Desk::new().run("--version").went_well();
+    let ran = Sandbox::new().run("--version").succeeded();
     let (version, commit) = (env!("CARGO_PKG_VERSION"), COMMIT);
-    assert_eq!(ran.out, format!("drydock {version} (commit {commit})\n"));
+    assert_eq!(ran.stdout, format!("drydock {version} (commit {commit})\n"));
     let build = Metrics::new().encode();
     let sample = format!("drydock_build_info{{version=\"{version}\",commit=\"{commit}\"}} 1");
     assert!(build.lines().any(|line| line == sample), "{build}");
@@ -76,7 +76,7 @@ fn version_is_the_package_s_with_the_commit_of_the_build() {
 #[case::no_policy("check", "<FILE>...")]
 #[case::file_without_flag("mutate pod.yaml", "unexpected argument 'pod.yaml'")]
 fn what_is_not_known_exits_2_and_says_so_on_stderr(#[case] args: &str, #[case] told: &str) {
-    let ran = Desk::new().run(args);
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
-    assert!(ran.talk.contains(told), "{ran}");
+    let ran = Sandbox::new().run(args);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
+    assert!(ran.stderr.contains(told), "{ran}");
 }

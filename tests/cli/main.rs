@@ -14,7 +14,7 @@
     reason = "the modules of a test are nobody's library"
 )]
 
-mod desk;
+mod sandbox;
 #[path = "../policies/table.rs"]
 #[allow(
     dead_code,

@@ -1,6 +1,6 @@
 //! `drydock mutate`: what goes in, and how it comes out.
 
-use super::desk::{Desk, OTHER_POD, POD, Ran, SERVICE, json_lines, policy};
+use super::sandbox::{OTHER_POD, Output, POD, SERVICE, Sandbox, json_lines, policy};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -20,18 +20,18 @@ fn review(operation: &str, pod: &Value) -> Value {
     })
 }
 
-fn pod_as_json(desk: &Desk) -> Value {
-    let ran = desk.run("mutate -f pod.yaml -p none.yaml -o json");
+fn pod_as_json(sandbox: &Sandbox) -> Value {
+    let ran = sandbox.run("mutate -f pod.yaml -p none.yaml -o json");
     ran.json()[0].clone()
 }
 
-fn desk() -> Desk {
-    let desk = Desk::new();
-    desk.write("none.yaml", "{kind: List, items: []}");
-    desk
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("none.yaml", "{kind: List, items: []}");
+    sandbox
 }
 
-fn kinds(ran: &Ran) -> Vec<Value> {
+fn kinds(ran: &Output) -> Vec<Value> {
     ran.json()
         .iter()
         .map(|object| object["kind"].clone())
@@ -40,81 +40,83 @@ fn kinds(ran: &Ran) -> Vec<Value> {
 
 #[test]
 fn a_pod_comes_out_as_yaml_unless_asked_otherwise() {
-    let ran = desk().run("mutate -f pod.yaml -p aliases.yaml").went_well();
+    let ran = sandbox()
+        .run("mutate -f pod.yaml -p aliases.yaml")
+        .succeeded();
     insta::assert_snapshot!(ran);
 }
 
 #[test]
 fn a_pod_comes_out_as_one_line_of_json() {
-    let ran = desk()
+    let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml -o json")
-        .went_well();
+        .succeeded();
     insta::assert_snapshot!(ran);
 }
 
 #[test]
 fn a_patch_is_one_line() {
-    let ran = desk()
+    let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml -o patch")
-        .went_well();
+        .succeeded();
     insta::assert_snapshot!(ran);
 }
 
 #[test]
 fn a_diff_is_a_unified_one() {
-    let ran = desk()
+    let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml -o diff")
-        .went_well();
+        .succeeded();
     insta::assert_snapshot!(ran);
 }
 
 #[test]
 fn an_explanation_names_rules_policy_and_what_was_done() {
-    let ran = desk()
+    let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml -o explain")
-        .went_well();
+        .succeeded();
     insta::assert_snapshot!(ran);
 }
 
 #[test]
 fn the_patch_makes_the_printed_pod_of_the_given_one() {
-    let desk = desk();
-    let mut pod = pod_as_json(&desk);
-    let text = desk.mutate("pod.yaml", "patch");
+    let sandbox = sandbox();
+    let mut pod = pod_as_json(&sandbox);
+    let text = sandbox.mutate("pod.yaml", "patch");
     let patch: json_patch::Patch = serde_json::from_str(&text).unwrap();
     json_patch::patch(&mut pod, &patch).unwrap();
-    assert_eq!(json_lines(&desk.mutate("pod.yaml", "json")), [pod]);
+    assert_eq!(json_lines(&sandbox.mutate("pod.yaml", "json")), [pod]);
 }
 
 #[test]
 fn a_pod_that_needs_nothing_gives_an_empty_patch_and_no_diff() {
-    let desk = desk();
-    desk.write("right.json", desk.mutate("pod.yaml", "json"));
-    assert_eq!(desk.mutate("right.json", "patch"), "[]\n");
-    assert_eq!(desk.mutate("right.json", "diff"), "");
+    let sandbox = sandbox();
+    sandbox.write("right.json", sandbox.mutate("pod.yaml", "json"));
+    assert_eq!(sandbox.mutate("right.json", "patch"), "[]\n");
+    assert_eq!(sandbox.mutate("right.json", "diff"), "");
     assert_eq!(
-        desk.mutate("right.json", "json"),
-        desk.mutate("pod.yaml", "json")
+        sandbox.mutate("right.json", "json"),
+        sandbox.mutate("pod.yaml", "json")
     );
 }
 
 #[test]
 fn a_list_comes_out_object_by_object() {
-    let desk = desk();
-    let pod = pod_as_json(&desk);
+    let sandbox = sandbox();
+    let pod = pod_as_json(&sandbox);
     let inner = json!({"kind": "List", "items": [pod]});
     let list =
         json!({"apiVersion": "v1", "kind": "List", "items": [pod, {"kind": "Service"}, inner]});
-    desk.write("list.json", list.to_string());
-    let ran = desk
+    sandbox.write("list.json", list.to_string());
+    let ran = sandbox
         .run("mutate -f list.json -p aliases.yaml -o json")
-        .went_well();
+        .succeeded();
     assert_eq!(kinds(&ran), ["Pod", "Service", "Pod"]);
-    let repaired = json_lines(&desk.mutate("pod.yaml", "json"));
+    let repaired = json_lines(&sandbox.mutate("pod.yaml", "json"));
     assert_eq!([&ran.json()[0], &ran.json()[2]], [&repaired[0]; 2]);
-    let patches = desk.run("mutate -f list.json -p aliases.yaml -o patch");
+    let patches = sandbox.run("mutate -f list.json -p aliases.yaml -o patch");
     assert_eq!(
-        patches.talk,
+        patches.stderr,
         "patch 1: list.json: document 1, items[0]: pod ci/runner-1\n\
          patch 2: list.json: document 1, items[1]: Service\n\
          patch 3: list.json: document 1, items[2], items[0]: pod ci/runner-1\n"
@@ -123,55 +125,58 @@ fn a_list_comes_out_object_by_object() {
     assert_eq!(patches[0], patches[2]);
     assert_eq!(patches[1], json!([]));
     assert_eq!(
-        desk.mutate("list.json", "yaml").matches("\n---\n").count(),
+        sandbox
+            .mutate("list.json", "yaml")
+            .matches("\n---\n")
+            .count(),
         2
     );
 }
 
 #[test]
 fn items_of_a_pod_list_need_no_kind_and_get_none() {
-    let desk = desk();
-    let mut pod = pod_as_json(&desk);
+    let sandbox = sandbox();
+    let mut pod = pod_as_json(&sandbox);
     pod.as_object_mut()
         .unwrap()
         .retain(|field, _| field != "kind" && field != "apiVersion");
-    desk.write(
+    sandbox.write(
         "pods.json",
         json!({"apiVersion": "v1", "kind": "PodList", "items": [pod]}).to_string(),
     );
-    let printed = json_lines(&desk.mutate("pods.json", "json"));
+    let printed = json_lines(&sandbox.mutate("pods.json", "json"));
     assert_eq!(
         printed[0]["spec"]["hostAliases"],
         json!([{"ip": "10.0.0.232", "hostnames": ["gitlab.mylab.com"]}])
     );
     assert_eq!(printed[0].get("kind"), None);
     assert_eq!(
-        desk.mutate("pods.json", "patch"),
-        desk.mutate("pod.yaml", "patch")
+        sandbox.mutate("pods.json", "patch"),
+        sandbox.mutate("pod.yaml", "patch")
     );
 }
 
 #[test]
 fn a_list_without_items_answers_nothing() {
-    let desk = desk();
+    let sandbox = sandbox();
     for list in [
         "{kind: List}",
         "{kind: List, items: []}",
         "{kind: PodList, items: null}",
     ] {
-        desk.write("list.yaml", list);
-        assert_eq!(desk.mutate("list.yaml", "yaml"), "", "{list}");
+        sandbox.write("list.yaml", list);
+        assert_eq!(sandbox.mutate("list.yaml", "yaml"), "", "{list}");
     }
 }
 
 #[test]
 fn a_review_comes_out_as_the_server_would_answer_it() {
-    let desk = desk();
-    desk.write(
+    let sandbox = sandbox();
+    sandbox.write(
         "review.json",
-        review("CREATE", &pod_as_json(&desk)).to_string(),
+        review("CREATE", &pod_as_json(&sandbox)).to_string(),
     );
-    let answer = json_lines(&desk.mutate("review.json", "json")).remove(0);
+    let answer = json_lines(&sandbox.mutate("review.json", "json")).remove(0);
     let fields: Vec<&String> = answer.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["apiVersion", "kind", "response"]);
     assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
@@ -183,27 +188,27 @@ fn a_review_comes_out_as_the_server_would_answer_it() {
         .unwrap();
     assert_eq!(
         String::from_utf8(patch).unwrap() + "\n",
-        desk.mutate("review.json", "patch")
+        sandbox.mutate("review.json", "patch")
     );
     assert_eq!(
-        desk.mutate("review.json", "patch"),
-        desk.mutate("pod.yaml", "patch")
+        sandbox.mutate("review.json", "patch"),
+        sandbox.mutate("pod.yaml", "patch")
     );
-    let yaml: Value = serde_saphyr::from_str(&desk.mutate("review.json", "yaml")).unwrap();
+    let yaml: Value = serde_saphyr::from_str(&sandbox.mutate("review.json", "yaml")).unwrap();
     assert_eq!(yaml, answer);
 }
 
 #[test]
 fn a_review_is_shown_to_people_as_its_pod() {
-    let desk = desk();
-    desk.write(
+    let sandbox = sandbox();
+    sandbox.write(
         "review.json",
-        review("CREATE", &pod_as_json(&desk)).to_string(),
+        review("CREATE", &pod_as_json(&sandbox)).to_string(),
     );
     for output in ["diff", "explain"] {
         let (of_review, of_pod) = (
-            desk.mutate("review.json", output),
-            desk.mutate("pod.yaml", output),
+            sandbox.mutate("review.json", output),
+            sandbox.mutate("pod.yaml", output),
         );
         assert_eq!(of_review, of_pod);
         assert!(!of_pod.is_empty());
@@ -212,13 +217,13 @@ fn a_review_is_shown_to_people_as_its_pod() {
 
 #[test]
 fn a_review_that_creates_no_pod_is_allowed_as_it_is() {
-    let desk = desk();
-    desk.write("review.json", review("DELETE", &Value::Null).to_string());
-    let answer = json_lines(&desk.mutate("review.json", "json")).remove(0);
+    let sandbox = sandbox();
+    sandbox.write("review.json", review("DELETE", &Value::Null).to_string());
+    let answer = json_lines(&sandbox.mutate("review.json", "json")).remove(0);
     assert_eq!(answer["response"]["allowed"], true);
     assert_eq!(answer["response"].get("patch"), None);
-    assert_eq!(desk.mutate("review.json", "patch"), "[]\n");
-    let explanation = desk.mutate("review.json", "explain");
+    assert_eq!(sandbox.mutate("review.json", "patch"), "[]\n");
+    let explanation = sandbox.mutate("review.json", "explain");
     assert!(
         explanation.contains("skipped, the request does not create a pod"),
         "{explanation}"
@@ -227,26 +232,26 @@ fn a_review_that_creates_no_pod_is_allowed_as_it_is() {
 
 #[test]
 fn other_kinds_pass_through_unchanged() {
-    let desk = desk();
+    let sandbox = sandbox();
     let text = r#"{"kind":"ConfigMap","data":{"z":"1","a":"on"},"spec":{"hostAliases":5}}"#;
-    desk.write("other.json", text);
-    assert_eq!(desk.mutate("other.json", "json"), format!("{text}\n"));
-    assert_eq!(desk.mutate("other.json", "patch"), "[]\n");
-    assert_eq!(desk.mutate("other.json", "diff"), "");
+    sandbox.write("other.json", text);
+    assert_eq!(sandbox.mutate("other.json", "json"), format!("{text}\n"));
+    assert_eq!(sandbox.mutate("other.json", "patch"), "[]\n");
+    assert_eq!(sandbox.mutate("other.json", "diff"), "");
     assert_eq!(
-        desk.mutate("other.json", "explain"),
+        sandbox.mutate("other.json", "explain"),
         "ConfigMap: not a pod, passed on unchanged\n"
     );
-    let yaml: Value = serde_saphyr::from_str(&desk.mutate("other.json", "yaml")).unwrap();
+    let yaml: Value = serde_saphyr::from_str(&sandbox.mutate("other.json", "yaml")).unwrap();
     assert_eq!(yaml.to_string(), text);
 }
 
 #[test]
 fn a_pod_of_nobodys_job_passes_through_and_explain_says_why() {
-    let desk = desk();
-    desk.write("web.yaml", OTHER_POD);
-    assert_eq!(desk.mutate("web.yaml", "patch"), "[]\n");
-    let explanation = desk.mutate("web.yaml", "explain");
+    let sandbox = sandbox();
+    sandbox.write("web.yaml", OTHER_POD);
+    assert_eq!(sandbox.mutate("web.yaml", "patch"), "[]\n");
+    let explanation = sandbox.mutate("web.yaml", "explain");
     assert!(
         explanation.starts_with("pod web: skipped, it is not a GitLab Runner job pod"),
         "{explanation}"
@@ -255,32 +260,35 @@ fn a_pod_of_nobodys_job_passes_through_and_explain_says_why() {
 
 #[test]
 fn documents_of_a_yaml_file_are_answered_one_by_one() {
-    let desk = desk();
-    desk.write(
+    let sandbox = sandbox();
+    sandbox.write(
         "all.yaml",
         format!("# first\n---\n{POD}---\n# nothing here\n---\n{SERVICE}--- # again\n{POD}...\n"),
     );
-    let ran = desk
+    let ran = sandbox
         .run("mutate -f all.yaml -p aliases.yaml -o json")
-        .went_well();
+        .succeeded();
     assert_eq!(kinds(&ran), ["Pod", "Service", "Pod"]);
-    let yaml = desk.mutate("all.yaml", "yaml");
-    desk.write("again.yaml", &yaml);
-    assert_eq!(desk.mutate("again.yaml", "json"), ran.out);
+    let yaml = sandbox.mutate("all.yaml", "yaml");
+    sandbox.write("again.yaml", &yaml);
+    assert_eq!(sandbox.mutate("again.yaml", "json"), ran.stdout);
     assert_eq!(
-        desk.mutate("all.yaml", "explain").matches("\n\n").count(),
+        sandbox
+            .mutate("all.yaml", "explain")
+            .matches("\n\n")
+            .count(),
         1
     );
 }
 
 #[test]
 fn a_line_of_dashes_inside_a_text_parts_nothing() {
-    let desk = desk();
-    desk.write(
+    let sandbox = sandbox();
+    sandbox.write(
         "script.yaml",
         "kind: ConfigMap\ndata:\n  a: |\n    one\n    ---\n    two\n  b: --- not a marker\n",
     );
-    let printed = json_lines(&desk.mutate("script.yaml", "json"));
+    let printed = json_lines(&sandbox.mutate("script.yaml", "json"));
     assert_eq!(
         printed,
         [json!({"kind": "ConfigMap", "data": {"a": "one\n---\ntwo\n", "b": "--- not a marker"}})]
@@ -289,8 +297,8 @@ fn a_line_of_dashes_inside_a_text_parts_nothing() {
 
 #[test]
 fn json_values_of_a_file_are_answered_one_by_one() {
-    let desk = desk();
-    let pod = pod_as_json(&desk);
+    let sandbox = sandbox();
+    let pod = pod_as_json(&sandbox);
     let pretty = serde_json::to_string_pretty(&pod).unwrap();
     for text in [
         format!("{pod}{pod}"),
@@ -298,61 +306,65 @@ fn json_values_of_a_file_are_answered_one_by_one() {
         format!("{pretty}\n{pretty}"),
         format!("{pod}\n---\n{pod}\n"),
     ] {
-        desk.write("pods.json", &text);
-        let printed = desk.mutate("pods.json", "json");
-        assert_eq!(printed, desk.mutate("pod.yaml", "json").repeat(2), "{text}");
+        sandbox.write("pods.json", &text);
+        let printed = sandbox.mutate("pods.json", "json");
+        assert_eq!(
+            printed,
+            sandbox.mutate("pod.yaml", "json").repeat(2),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn what_is_printed_as_json_or_yaml_can_be_read_again() {
-    let desk = desk();
-    desk.write("all.yaml", format!("{POD}---\n{SERVICE}---\n{POD}"));
+    let sandbox = sandbox();
+    sandbox.write("all.yaml", format!("{POD}---\n{SERVICE}---\n{POD}"));
     for output in ["json", "yaml"] {
-        desk.write("again", desk.mutate("all.yaml", output));
+        sandbox.write("again", sandbox.mutate("all.yaml", output));
         assert_eq!(
-            desk.mutate("again", output),
-            desk.mutate("all.yaml", output)
+            sandbox.mutate("again", output),
+            sandbox.mutate("all.yaml", output)
         );
     }
 }
 
 #[test]
 fn files_are_answered_in_the_order_given() {
-    let desk = desk();
-    desk.write("service.yaml", SERVICE);
-    let ran = desk
+    let sandbox = sandbox();
+    sandbox.write("service.yaml", SERVICE);
+    let ran = sandbox
         .run("mutate -f service.yaml -f pod.yaml -f service.yaml -p aliases.yaml -o json")
-        .went_well();
+        .succeeded();
     assert_eq!(kinds(&ran), ["Service", "Pod", "Service"]);
 }
 
 #[test]
 fn policies_of_several_files_hold_together() {
-    let desk = desk();
+    let sandbox = sandbox();
     let spec = "hostAliases: [{ip: 10.0.0.7, hostnames: [minio.mylab.com]}]";
-    desk.write("minio.yaml", policy("minio", spec));
-    let ran = desk
+    sandbox.write("minio.yaml", policy("minio", spec));
+    let ran = sandbox
         .run("mutate -f pod.yaml -p aliases.yaml -p minio.yaml -o json")
-        .went_well();
+        .succeeded();
     let annotation = &ran.json()[0]["metadata"]["annotations"]["drydock.dev/policies"];
     assert_eq!(annotation, "aliases,minio");
 }
 
 #[test]
 fn without_a_policy_the_sample_policy_holds() {
-    let desk = desk();
-    let sample = desk.run("print policy").went_well().out;
-    desk.write("sample.yaml", sample);
-    let without = desk.run("mutate -f dind.yaml -o json");
+    let sandbox = sandbox();
+    let sample = sandbox.run("print policy").succeeded().stdout;
+    sandbox.write("sample.yaml", sample);
+    let without = sandbox.run("mutate -f dind.yaml -o json");
     assert_eq!(
-        without.talk,
+        without.stderr,
         "note: the sample policy is used, with its own addresses; give yours by --policy, or see it by `drydock print policy`\n"
     );
-    let with = desk
+    let with = sandbox
         .run("mutate -f dind.yaml -p sample.yaml -o json")
-        .went_well();
-    assert_eq!(without.out, with.out);
+        .succeeded();
+    assert_eq!(without.stdout, with.stdout);
     assert_eq!(
         without.json()[0]["metadata"]["annotations"]["drydock.dev/policies"],
         "gitlab"
@@ -361,26 +373,26 @@ fn without_a_policy_the_sample_policy_holds() {
 
 #[test]
 fn stdin_is_a_dash() {
-    let desk = desk();
-    let pods = desk
+    let sandbox = sandbox();
+    let pods = sandbox
         .run_with("mutate -f - -p aliases.yaml -o json", POD)
-        .went_well();
-    assert_eq!(pods.out, desk.mutate("pod.yaml", "json"));
-    let policies = policy("aliases", super::desk::ALIASES);
-    let policies = desk
+        .succeeded();
+    assert_eq!(pods.stdout, sandbox.mutate("pod.yaml", "json"));
+    let policies = policy("aliases", super::sandbox::ALIASES);
+    let policies = sandbox
         .run_with("mutate -f pod.yaml -p - -o json", &policies)
-        .went_well();
-    assert_eq!(policies.out, pods.out);
+        .succeeded();
+    assert_eq!(policies.stdout, pods.stdout);
 }
 
 #[test]
 fn stdin_is_read_once() {
-    let desk = desk();
+    let sandbox = sandbox();
     for args in ["-f - -f -", "-f - -p -", "-f pod.yaml -p - -p -"] {
-        let ran = desk.run_with(&format!("mutate {args}"), POD);
-        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+        let ran = sandbox.run_with(&format!("mutate {args}"), POD);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
         assert_eq!(
-            ran.talk,
+            ran.stderr,
             "error: - (stdin) is named twice; it can be read once\n"
         );
     }

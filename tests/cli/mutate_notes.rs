@@ -1,7 +1,7 @@
 //! `drydock mutate` as people use it: what stays away from `kubectl apply`, what audit would
 //! change, and notes about what has no effect.
 
-use super::desk::{ALIASES, DIND_POD, Desk, POD, policy};
+use super::sandbox::{ALIASES, DIND_POD, POD, Sandbox, policy};
 use rstest::rstest;
 use serde_json::json;
 
@@ -9,23 +9,23 @@ const PAGES: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: page
 
 #[test]
 fn a_refused_pod_does_not_reach_kubectl() {
-    let desk = Desk::new();
-    desk.write("pods.yaml", format!("{DIND_POD}---\n{POD}"));
-    let ran = desk.run("mutate -f pods.yaml -p deny.yaml");
+    let sandbox = Sandbox::new();
+    sandbox.write("pods.yaml", format!("{DIND_POD}---\n{POD}"));
+    let ran = sandbox.run("mutate -f pods.yaml -p deny.yaml");
     assert_eq!(ran.code, 1, "{ran}");
-    assert!(ran.talk.starts_with("pod ci/runner-2 refused: "), "{ran}");
+    assert!(ran.stderr.starts_with("pod ci/runner-2 refused: "), "{ran}");
     assert!(
-        ran.out.contains("runner-1") && !ran.out.contains("runner-2"),
+        ran.stdout.contains("runner-1") && !ran.stdout.contains("runner-2"),
         "{ran}"
     );
-    assert!(!ran.out.contains("---"), "one document: {ran}");
+    assert!(!ran.stdout.contains("---"), "one document: {ran}");
 }
 
 #[test]
 fn hostnames_of_an_ingress_are_given_with_its_address() {
-    let desk = Desk::new();
-    desk.write("live.yaml", policy("live", PAGES));
-    let ran = desk.run("mutate -f pod.yaml -p live.yaml -o json --address ingress/cicd/pages=10.0.0.240,fd00::240,docs.pages.mylab.com,pages.mylab.com").went_well();
+    let sandbox = Sandbox::new();
+    sandbox.write("live.yaml", policy("live", PAGES));
+    let ran = sandbox.run("mutate -f pod.yaml -p live.yaml -o json --address ingress/cicd/pages=10.0.0.240,fd00::240,docs.pages.mylab.com,pages.mylab.com").succeeded();
     let hostnames = json!(["docs.pages.mylab.com", "pages.mylab.com"]);
     assert_eq!(
         ran.json()[0]["spec"]["hostAliases"],
@@ -51,11 +51,11 @@ fn hostnames_of_an_ingress_are_given_with_its_address() {
     "note: --address ingress/cicd/pages: github.com is in none of the hostnameSuffixes of policy \"live\", so it is not taken\n"
 )]
 fn an_address_without_effect_is_told(#[case] flags: &str, #[case] told: &str) {
-    let desk = Desk::new();
-    desk.write("live.yaml", policy("live", PAGES));
-    let ran = desk.run(&format!("mutate -f pod.yaml -p live.yaml -o patch {flags}"));
+    let sandbox = Sandbox::new();
+    sandbox.write("live.yaml", policy("live", PAGES));
+    let ran = sandbox.run(&format!("mutate -f pod.yaml -p live.yaml -o patch {flags}"));
     assert_eq!(
-        (ran.code, ran.out.as_str(), ran.talk.as_str()),
+        (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
         (0, "[]\n", told)
     );
 }
@@ -63,10 +63,11 @@ fn an_address_without_effect_is_told(#[case] flags: &str, #[case] told: &str) {
 #[test]
 fn one_address_of_a_service_serves_both_kinds() {
     let spec = "hostAliases: [{from: {service: {namespace: a, name: b, address: ClusterIP}}, hostnames: [x.y]}]";
-    let desk = Desk::new();
-    desk.write("live.yaml", policy("live", spec));
-    desk.run("mutate -f pod.yaml -p live.yaml -o patch --address service/a/b=10.0.0.1")
-        .went_well();
+    let sandbox = Sandbox::new();
+    sandbox.write("live.yaml", policy("live", spec));
+    sandbox
+        .run("mutate -f pod.yaml -p live.yaml -o patch --address service/a/b=10.0.0.1")
+        .succeeded();
 }
 
 #[rstest]
@@ -76,42 +77,42 @@ fn one_address_of_a_service_serves_both_kinds() {
 #[case::list("podlist", "the kind is written PodList")]
 #[case::policy("JobPodPolicy", "give policies by --policy")]
 fn an_object_that_people_expect_to_change_gets_a_note(#[case] kind: &str, #[case] told: &str) {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "object.yaml",
         format!("{{kind: {kind}, metadata: {{name: a}}}}"),
     );
-    let ran = desk.run("mutate -f object.yaml -p aliases.yaml -o patch");
-    assert_eq!((ran.code, ran.out.as_str()), (0, "[]\n"), "{ran}");
+    let ran = sandbox.run("mutate -f object.yaml -p aliases.yaml -o patch");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "[]\n"), "{ran}");
     let note = format!("note: object.yaml: document 1: {kind} is passed on unchanged; {told}");
-    assert!(ran.talk.starts_with(&note), "{ran}");
+    assert!(ran.stderr.starts_with(&note), "{ran}");
 }
 
 #[test]
 fn a_diff_shows_what_audit_would_change() {
-    let desk = Desk::new();
-    let of_namespace = desk
+    let sandbox = Sandbox::new();
+    let of_namespace = sandbox
         .run("mutate -f pod.yaml -p aliases.yaml --mode audit -o diff")
-        .went_well();
-    let enforced = desk.mutate("pod.yaml", "diff");
+        .succeeded();
+    let enforced = sandbox.mutate("pod.yaml", "diff");
     assert_eq!(
-        of_namespace.out,
+        of_namespace.stdout,
         enforced.replace("(repaired)", "(audit: not done)")
     );
     let quiet = "mode: Audit, hostAliases: [{ip: 10.0.0.5, hostnames: [minio.mylab.com]}]";
-    desk.write("quiet.yaml", policy("quiet", quiet));
-    let of_policy = desk
+    sandbox.write("quiet.yaml", policy("quiet", quiet));
+    let of_policy = sandbox
         .run("mutate -f pod.yaml -p aliases.yaml -p quiet.yaml -o diff")
-        .went_well();
+        .succeeded();
     insta::assert_snapshot!(of_policy);
 }
 
 #[test]
 fn a_diff_says_what_audit_would_refuse() {
-    let ran = Desk::new().run("mutate -f dind.yaml -p deny.yaml --mode audit -o diff");
-    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran}");
+    let ran = Sandbox::new().run("mutate -f dind.yaml -p deny.yaml --mode audit -o diff");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran}");
     assert!(
-        ran.talk
+        ran.stderr
             .starts_with("pod ci/runner-2 would be refused: container \"build\""),
         "{ran}"
     );
@@ -127,37 +128,37 @@ fn the_exit_code_says_whether_a_pod_is_changed_if_asked(
     #[case] flags: &str,
     #[case] code: i32,
 ) {
-    let desk = Desk::new();
-    desk.write("right.yaml", desk.mutate("pod.yaml", "yaml"));
-    desk.write("other.yaml", super::desk::SERVICE);
+    let sandbox = Sandbox::new();
+    sandbox.write("right.yaml", sandbox.mutate("pod.yaml", "yaml"));
+    sandbox.write("other.yaml", super::sandbox::SERVICE);
     for output in ["yaml", "diff", "explain"] {
         let args = format!("mutate -f {file} -p aliases.yaml {flags} -o {output}");
         assert_eq!(
-            desk.run(&format!("{args} --exit-code")).code,
+            sandbox.run(&format!("{args} --exit-code")).code,
             code,
             "{output}"
         );
-        assert_eq!(desk.run(&args).code, 0, "{output}");
+        assert_eq!(sandbox.run(&args).code, 0, "{output}");
     }
 }
 
 #[test]
 fn an_explanation_has_a_block_for_each_policy() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let quiet = "mode: Audit, priority: 5, dind: {scheduling: {nodeSelector: {role: ci}}}";
-    desk.write("quiet.yaml", policy("quiet", quiet));
-    desk.write("idle.yaml", policy("idle", ""));
-    desk.write(
+    sandbox.write("quiet.yaml", policy("quiet", quiet));
+    sandbox.write("idle.yaml", policy("idle", ""));
+    sandbox.write(
         "far.yaml",
         policy(
             "far",
             &format!("podSelector: {{matchLabels: {{a: b}}}}, {ALIASES}"),
         ),
     );
-    let ran = desk
+    let ran = sandbox
         .run(
             "mutate -f dind.yaml -p aliases.yaml -p quiet.yaml -p idle.yaml -p far.yaml -o explain",
         )
-        .went_well();
+        .succeeded();
     insta::assert_snapshot!(ran);
 }

@@ -1,6 +1,6 @@
 //! `drydock mutate`: refusals, exit codes, and what is not known offline and so given by flags.
 
-use super::desk::{Desk, POD, Ran, policy};
+use super::sandbox::{Output, POD, Sandbox, policy};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -11,9 +11,9 @@ const LABELLED: &str = "namespaceSelector: {matchLabels: {team: a}}, hostAliases
 /// has.
 #[track_caller]
 fn aliases(spec: &str, flags: &str) -> Value {
-    let desk = Desk::new();
-    desk.write("policy.yaml", policy("one", spec));
-    let ran = desk.run(&format!(
+    let sandbox = Sandbox::new();
+    sandbox.write("policy.yaml", policy("one", spec));
+    let ran = sandbox.run(&format!(
         "mutate -f pod.yaml -p policy.yaml -o json {flags}"
     ));
     assert_eq!(ran.code, 0, "{ran}");
@@ -26,55 +26,55 @@ fn alias(ip: &str) -> Value {
 
 #[test]
 fn a_refused_pod_comes_out_as_it_came_and_stderr_says_why() {
-    let desk = Desk::new();
-    desk.write("none.yaml", "{kind: List, items: []}");
-    let ran = desk.run("mutate -f dind.yaml -p deny.yaml -o json");
-    let as_it_came = desk
+    let sandbox = Sandbox::new();
+    sandbox.write("none.yaml", "{kind: List, items: []}");
+    let ran = sandbox.run("mutate -f dind.yaml -p deny.yaml -o json");
+    let as_it_came = sandbox
         .run("mutate -f dind.yaml -p none.yaml -o json")
-        .went_well();
-    assert_eq!((ran.code, &ran.out), (1, &as_it_came.out), "{ran}");
-    insta::assert_snapshot!(desk.run("mutate -f dind.yaml -p deny.yaml -o patch"));
+        .succeeded();
+    assert_eq!((ran.code, &ran.stdout), (1, &as_it_came.stdout), "{ran}");
+    insta::assert_snapshot!(sandbox.run("mutate -f dind.yaml -p deny.yaml -o patch"));
 }
 
 #[test]
 fn a_refused_pod_has_no_diff_and_an_explanation() {
-    let desk = Desk::new();
-    let diff = desk.run("mutate -f dind.yaml -p deny.yaml -o diff");
-    assert_eq!((diff.code, diff.out.as_str()), (1, ""), "{diff}");
-    let explained = desk.run("mutate -f dind.yaml -p deny.yaml -o explain");
+    let sandbox = Sandbox::new();
+    let diff = sandbox.run("mutate -f dind.yaml -p deny.yaml -o diff");
+    assert_eq!((diff.code, diff.stdout.as_str()), (1, ""), "{diff}");
+    let explained = sandbox.run("mutate -f dind.yaml -p deny.yaml -o explain");
     assert_eq!(explained.code, 1);
     assert!(
-        explained.out.starts_with("pod ci/runner-2: denied\n"),
+        explained.stdout.starts_with("pod ci/runner-2: denied\n"),
         "{explained}"
     );
     assert!(
         explained
-            .out
+            .stdout
             .contains("ask the platform team to remove that volume")
-            && explained.out.contains(" (D8)\n"),
+            && explained.stdout.contains(" (D8)\n"),
         "{explained}"
     );
 }
 
 #[test]
 fn a_refused_pod_without_namespace_is_named_without_one() {
-    let desk = Desk::new();
-    desk.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "pod.yaml",
-        super::desk::DIND_POD.replace("  namespace: ci\n", ""),
+        super::sandbox::DIND_POD.replace("  namespace: ci\n", ""),
     );
-    let ran = desk.run("mutate -f pod.yaml -p deny.yaml -o patch");
+    let ran = sandbox.run("mutate -f pod.yaml -p deny.yaml -o patch");
     assert!(
-        ran.talk
+        ran.stderr
             .starts_with("pod runner-2 refused: container \"build\""),
         "{ran}"
     );
 }
 
-fn refused_review(output: &str) -> Ran {
-    let desk = Desk::new();
-    desk.write("none.yaml", "{kind: List, items: []}");
-    let pod = desk
+fn refused_review(output: &str) -> Output {
+    let sandbox = Sandbox::new();
+    sandbox.write("none.yaml", "{kind: List, items: []}");
+    let pod = sandbox
         .run("mutate -f dind.yaml -p none.yaml -o json")
         .json()
         .remove(0);
@@ -83,8 +83,8 @@ fn refused_review(output: &str) -> Ran {
         "kind": "AdmissionReview",
         "request": {"uid": "u", "operation": "CREATE", "namespace": "ci", "resource": {"group": "", "resource": "pods"}, "object": pod},
     });
-    desk.write("review.json", review.to_string());
-    desk.run(&format!("mutate -f review.json -p deny.yaml -o {output}"))
+    sandbox.write("review.json", review.to_string());
+    sandbox.run(&format!("mutate -f review.json -p deny.yaml -o {output}"))
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_refused_review_says_why_on_stderr_whatever_the_output(#[case] output: &str)
     let ran = refused_review(output);
     assert_eq!(ran.code, 1);
     assert!(
-        ran.talk.starts_with(
+        ran.stderr.starts_with(
             "pod ci/runner-2 refused: container \"build\" mounts secret volume \"ca\""
         ),
         "{ran}"
@@ -133,12 +133,12 @@ fn the_worst_of_several_inputs_is_the_exit_code(
     #[case] code: i32,
     #[case] answers: usize,
 ) {
-    let desk = Desk::new();
-    desk.write("broken.yaml", "kind: [\n");
+    let sandbox = Sandbox::new();
+    sandbox.write("broken.yaml", "kind: [\n");
     let files: String = files.split(' ').map(|file| format!(" -f {file}")).collect();
-    let ran = desk.run(&format!("mutate -p deny.yaml -o patch{files}"));
+    let ran = sandbox.run(&format!("mutate -p deny.yaml -o patch{files}"));
     assert_eq!(
-        (ran.code, ran.out.lines().count()),
+        (ran.code, ran.stdout.lines().count()),
         (code, answers),
         "{ran}"
     );
@@ -146,29 +146,31 @@ fn the_worst_of_several_inputs_is_the_exit_code(
 
 #[test]
 fn an_audited_namespace_changes_nothing_and_says_everything() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     assert_eq!(
-        desk.run("mutate -f pod.yaml -p aliases.yaml --mode audit -o patch")
-            .went_well()
-            .out,
+        sandbox
+            .run("mutate -f pod.yaml -p aliases.yaml --mode audit -o patch")
+            .succeeded()
+            .stdout,
         "[]\n"
     );
-    let sample = desk.run("print policy").went_well().out;
-    desk.write("sample.yaml", sample);
+    let sample = sandbox.run("print policy").succeeded().stdout;
+    sandbox.write("sample.yaml", sample);
     insta::assert_snapshot!(
-        desk.run("mutate -f dind.yaml -p sample.yaml --mode audit -o explain")
-            .went_well()
+        sandbox
+            .run("mutate -f dind.yaml -p sample.yaml --mode audit -o explain")
+            .succeeded()
     );
 }
 
 #[test]
 fn an_audited_namespace_refuses_nothing() {
-    let desk = Desk::new();
-    let ran = desk
+    let sandbox = Sandbox::new();
+    let ran = sandbox
         .run("mutate -f dind.yaml -p deny.yaml --mode audit -o explain")
-        .went_well();
+        .succeeded();
     assert!(
-        ran.out
+        ran.stdout
             .contains("audited (the namespace is in audit), it would have been refused"),
         "{ran}"
     );
@@ -176,15 +178,15 @@ fn an_audited_namespace_refuses_nothing() {
 
 #[test]
 fn an_audit_policy_changes_nothing_and_says_everything() {
-    let spec = format!("mode: Audit, {}", super::desk::ALIASES);
+    let spec = format!("mode: Audit, {}", super::sandbox::ALIASES);
     assert_eq!(aliases(&spec, ""), json!([alias("10.0.0.216")]));
-    let desk = Desk::new();
-    desk.write("audit.yaml", policy("quiet", &spec));
-    let ran = desk
+    let sandbox = Sandbox::new();
+    sandbox.write("audit.yaml", policy("quiet", &spec));
+    let ran = sandbox
         .run("mutate -f pod.yaml -p audit.yaml -o explain")
-        .went_well();
+        .succeeded();
     assert!(
-        ran.out.contains("    would remove the hostAliases"),
+        ran.stdout.contains("    would remove the hostAliases"),
         "{ran}"
     );
 }
@@ -202,21 +204,24 @@ fn a_namespace_selector_matches_the_labels_given(#[case] flags: &str, #[case] ip
 fn a_namespace_is_known_by_its_name_without_labels() {
     let selector = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ci}}";
     assert_eq!(
-        aliases(&format!("{selector}, {}", super::desk::ALIASES), ""),
+        aliases(&format!("{selector}, {}", super::sandbox::ALIASES), ""),
         json!([alias("10.0.0.232")])
     );
 }
 
 #[test]
 fn explain_names_the_flag_for_labels_that_are_not_known() {
-    let desk = Desk::new();
-    desk.write("policy.yaml", policy("picky", LABELLED));
-    let ran = desk
+    let sandbox = Sandbox::new();
+    sandbox.write("policy.yaml", policy("picky", LABELLED));
+    let ran = sandbox
         .run("mutate -f pod.yaml -p policy.yaml -o explain")
-        .went_well();
-    assert!(ran.out.contains("policy \"picky\" does not match"), "{ran}");
+        .succeeded();
     assert!(
-        ran.out.contains("give them with --namespace-labels"),
+        ran.stdout.contains("policy \"picky\" does not match"),
+        "{ran}"
+    );
+    assert!(
+        ran.stdout.contains("give them with --namespace-labels"),
         "{ran}"
     );
 }
@@ -232,17 +237,17 @@ fn a_live_source_has_the_address_given(#[case] flags: &str, #[case] expected: Va
 
 #[test]
 fn a_live_source_without_address_is_told() {
-    let desk = Desk::new();
-    desk.write("live.yaml", policy("live", LIVE));
-    let ran = desk.run("mutate -f pod.yaml -p live.yaml -o explain");
+    let sandbox = Sandbox::new();
+    sandbox.write("live.yaml", policy("live", LIVE));
+    let ran = sandbox.run("mutate -f pod.yaml -p live.yaml -o explain");
     assert!(
-        ran.out.contains(
+        ran.stdout.contains(
             "  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is unchanged (H7)\n"
         ),
         "{ran}"
     );
     assert_eq!(
-        (ran.code, ran.talk.as_str()),
+        (ran.code, ran.stderr.as_str()),
         (
             0,
             "note: ingress/cicd/gitlab of policy \"live\" has no address without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
@@ -252,13 +257,13 @@ fn a_live_source_without_address_is_told() {
 
 #[test]
 fn an_address_that_no_policy_asks_for_is_told() {
-    let desk = Desk::new();
-    desk.write("live.yaml", policy("live", LIVE));
-    let ran =
-        desk.run("mutate -f pod.yaml -p live.yaml -o patch --address ingress/cicd/gitlap=10.1.1.1");
-    assert_eq!((ran.code, ran.out.as_str()), (0, "[]\n"));
+    let sandbox = Sandbox::new();
+    sandbox.write("live.yaml", policy("live", LIVE));
+    let ran = sandbox
+        .run("mutate -f pod.yaml -p live.yaml -o patch --address ingress/cicd/gitlap=10.1.1.1");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "[]\n"));
     assert_eq!(
-        ran.talk,
+        ran.stderr,
         "note: --address ingress/cicd/gitlap: no policy has an address from it, so it changes nothing\n\
          note: ingress/cicd/gitlab of policy \"live\" has no address without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
     );
@@ -315,30 +320,30 @@ fn an_address_that_no_policy_asks_for_is_told() {
 #[case::mode("--mode off", "[possible values: enforce, audit]")]
 #[case::output("-o table", "[possible values: yaml, json, patch, diff, explain]")]
 fn a_flag_that_cannot_work_is_refused_with_its_value(#[case] flags: &str, #[case] told: &str) {
-    let ran = Desk::new().run(&format!("mutate -f pod.yaml -p aliases.yaml {flags}"));
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
-    assert!(ran.talk.contains(told), "{ran}");
+    let ran = Sandbox::new().run(&format!("mutate -f pod.yaml -p aliases.yaml {flags}"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
+    assert!(ran.stderr.contains(told), "{ran}");
 }
 
 #[test]
 fn an_empty_list_of_policies_changes_nothing() {
-    let desk = Desk::new();
-    desk.write("none.yaml", "apiVersion: v1\nkind: List\nitems: []\n");
-    let ran = desk
+    let sandbox = Sandbox::new();
+    sandbox.write("none.yaml", "apiVersion: v1\nkind: List\nitems: []\n");
+    let ran = sandbox
         .run("mutate -f dind.yaml -p none.yaml -o patch")
-        .went_well();
-    assert_eq!(ran.out, "[]\n");
-    let ran = desk
+        .succeeded();
+    assert_eq!(ran.stdout, "[]\n");
+    let ran = sandbox
         .run("mutate -f pod.yaml -p none.yaml -o yaml")
-        .went_well();
-    let printed: Value = serde_saphyr::from_str(&ran.out).unwrap();
+        .succeeded();
+    let printed: Value = serde_saphyr::from_str(&ran.stdout).unwrap();
     assert_eq!(printed, serde_saphyr::from_str::<Value>(POD).unwrap());
 }
 
 #[test]
 fn a_name_that_two_policy_files_use_is_told_with_both() {
-    let desk = Desk::new();
-    desk.write("more.yaml", policy("other", "") + &policy("aliases", ""));
-    let ran = desk.run("mutate -f pod.yaml -p aliases.yaml -p more.yaml");
+    let sandbox = Sandbox::new();
+    sandbox.write("more.yaml", policy("other", "") + &policy("aliases", ""));
+    let ran = sandbox.run("mutate -f pod.yaml -p aliases.yaml -p more.yaml");
     insta::assert_snapshot!(ran);
 }

@@ -1,11 +1,11 @@
 //! `drydock print`: the definition as Kubernetes wants it, the sample policy, completions.
 
-use super::desk::Desk;
+use super::sandbox::Sandbox;
 use rstest::rstest;
 use serde_json::Value;
 
 fn crd() -> Value {
-    serde_saphyr::from_str(&Desk::new().run("print crd").went_well().out).unwrap()
+    serde_saphyr::from_str(&Sandbox::new().run("print crd").succeeded().stdout).unwrap()
 }
 
 /// Calls `visit` with each schema of a tree and its path, in order.
@@ -194,13 +194,17 @@ fn the_definition_is_cluster_scoped_and_has_its_names() {
 
 #[test]
 fn the_sample_policy_is_the_committed_one_and_right() {
-    let desk = Desk::new();
-    let sample = desk.run("print policy").went_well().out;
+    let sandbox = Sandbox::new();
+    let sample = sandbox.run("print policy").succeeded().stdout;
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/sample-policy.yaml");
     assert_eq!(sample, std::fs::read_to_string(committed).unwrap());
-    let checked = desk.run_with("check -", &sample);
+    let checked = sandbox.run_with("check -", &sample);
     assert_eq!(
-        (checked.code, checked.out.as_str(), checked.talk.as_str()),
+        (
+            checked.code,
+            checked.stdout.as_str(),
+            checked.stderr.as_str()
+        ),
         (0, "", "1 policy is valid, 0 errors\n")
     );
 }
@@ -209,10 +213,10 @@ fn the_sample_policy_is_the_committed_one_and_right() {
 fn completions_know_the_commands(
     #[values("bash", "elvish", "fish", "powershell", "zsh")] shell: &str,
 ) {
-    let completions = Desk::new()
+    let completions = Sandbox::new()
         .run(&format!("print completions {shell}"))
-        .went_well()
-        .out;
+        .succeeded()
+        .stdout;
     for word in [
         "drydock",
         "serve",
@@ -235,7 +239,7 @@ fn nothing_else_is_printed() {
         "print completions",
         "print completions cmd",
     ] {
-        let ran = Desk::new().run(args);
-        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+        let ran = Sandbox::new().run(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     }
 }

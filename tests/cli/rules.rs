@@ -1,6 +1,6 @@
 //! `drydock rules`: the list, one rule, several, and a code that is no rule.
 
-use super::desk::Desk;
+use super::sandbox::Sandbox;
 use rstest::rstest;
 
 const DOCUMENT: &str = include_str!("../../docs/rules.md");
@@ -15,7 +15,7 @@ fn headings() -> Vec<(&'static str, &'static str)> {
 
 #[test]
 fn without_a_code_every_rule_is_a_line() {
-    let listed = Desk::new().run("rules").went_well().out;
+    let listed = Sandbox::new().run("rules").succeeded().stdout;
     let lines = headings().into_iter();
     let expected: String = lines
         .map(|(code, title)| format!("{code}  {title}\n"))
@@ -28,7 +28,7 @@ fn without_a_code_every_rule_is_a_line() {
 #[case::upper_case("rules D7")]
 #[case::lower_case("rules d7")]
 fn a_code_prints_its_section(#[case] args: &str) {
-    let printed = Desk::new().run(args).went_well().out;
+    let printed = Sandbox::new().run(args).succeeded().stdout;
     let (first, rest) = printed.split_once('\n').unwrap();
     let (_, title) = headings()
         .into_iter()
@@ -42,15 +42,15 @@ fn a_code_prints_its_section(#[case] args: &str) {
 
 #[test]
 fn the_last_rule_of_a_chapter_ends_before_the_next_chapter() {
-    let printed = Desk::new().run("rules H8").went_well().out;
+    let printed = Sandbox::new().run("rules H8").succeeded().stdout;
     assert!(printed.contains("hostNetwork"), "{printed}");
     assert!(!printed.contains("## The certificates"), "{printed}");
 }
 
 #[test]
 fn several_codes_are_printed_in_the_order_given() {
-    let desk = Desk::new();
-    let one = |code: &str| desk.run(&format!("rules {code}")).went_well().out;
+    let sandbox = Sandbox::new();
+    let one = |code: &str| sandbox.run(&format!("rules {code}")).succeeded().stdout;
     let both = format!("{}\n{}", one("V5"), one("H1"));
     assert_eq!(one("V5 h1"), both);
 }
@@ -62,10 +62,10 @@ fn several_codes_are_printed_in_the_order_given() {
 #[case::no_code("swap-volume", "the nearest are S1, ")]
 fn a_code_that_is_no_rule_exits_2_and_names_the_nearest(#[case] code: &str, #[case] told: &str) {
     // The good one before it is not printed either.
-    let ran = Desk::new().run(&format!("rules D7 {code}"));
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran}");
+    let ran = Sandbox::new().run(&format!("rules D7 {code}"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     let problem = format!("there is no rule \"{code}\"");
     for words in [problem.as_str(), told, "`drydock rules`"] {
-        assert!(ran.talk.contains(words), "{words}: {ran}");
+        assert!(ran.stderr.contains(words), "{words}: {ran}");
     }
 }

@@ -1,21 +1,21 @@
 //! `drydock test`: what passes, what fails and why, what cannot be used.
 
-use super::desk::{DENY, DIND_POD, Desk, OTHER_POD, POD, policy};
+use super::sandbox::{DENY, DIND_POD, OTHER_POD, POD, Sandbox, policy};
 use rstest::rstest;
 
 /// A folder with a file of one case, whose pod and expectation are YAML in one line.
-fn desk(pod: &str, expect: &str) -> Desk {
-    let desk = Desk::new();
-    desk.write("aliases.yaml", policy("aliases", super::desk::ALIASES));
-    desk.write("deny.yaml", policy("deny", DENY));
-    desk.write("job.yaml", POD);
-    desk.write("dind.yaml", DIND_POD);
-    desk.write("other.yaml", OTHER_POD);
+fn sandbox(pod: &str, expect: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("aliases.yaml", policy("aliases", super::sandbox::ALIASES));
+    sandbox.write("deny.yaml", policy("deny", DENY));
+    sandbox.write("job.yaml", POD);
+    sandbox.write("dind.yaml", DIND_POD);
+    sandbox.write("other.yaml", OTHER_POD);
     let test = format!(
         "policies: [aliases.yaml, deny.yaml]\ncases:\n- name: the case\n  pod: {pod}\n  expect: {expect}\n"
     );
-    desk.write("drydock-test.yaml", &test);
-    desk
+    sandbox.write("drydock-test.yaml", &test);
+    sandbox
 }
 
 #[rstest]
@@ -28,9 +28,11 @@ fn desk(pod: &str, expect: &str) -> Desk {
 )]
 #[case::says_not("job.yaml", "{saysNot: [certificate]}")]
 fn a_case_that_is_as_expected_passes(#[case] pod: &str, #[case] expect: &str) {
-    let ran = desk(pod, expect).run("test drydock-test.yaml").went_well();
-    assert!(ran.out.contains("✔ the case\n"), "{ran}");
-    assert!(ran.out.ends_with("1 passed, 0 failed\n"), "{ran}");
+    let ran = sandbox(pod, expect)
+        .run("test drydock-test.yaml")
+        .succeeded();
+    assert!(ran.stdout.contains("✔ the case\n"), "{ran}");
+    assert!(ran.stdout.ends_with("1 passed, 0 failed\n"), "{ran}");
 }
 
 #[rstest]
@@ -58,31 +60,31 @@ fn a_case_that_is_not_fails_and_says_why(
     #[case] expect: &str,
     #[case] why: &str,
 ) {
-    let ran = desk(pod, expect).run("test drydock-test.yaml");
+    let ran = sandbox(pod, expect).run("test drydock-test.yaml");
     assert_eq!(ran.code, 1, "{ran}");
-    assert!(ran.out.contains("× the case\n"), "{ran}");
-    assert!(ran.out.contains(why), "{ran}");
-    assert!(ran.out.contains("    $ drydock mutate -f "), "{ran}");
-    assert!(ran.out.ends_with("0 passed, 1 failed\n"), "{ran}");
+    assert!(ran.stdout.contains("× the case\n"), "{ran}");
+    assert!(ran.stdout.contains(why), "{ran}");
+    assert!(ran.stdout.contains("    $ drydock mutate -f "), "{ran}");
+    assert!(ran.stdout.ends_with("0 passed, 1 failed\n"), "{ran}");
 }
 
 /// The pod of `-o yaml` is what a test expects, with or without drydock's annotations.
 #[test]
 fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
-    let desk = desk("job.yaml", "{pod: wanted.yaml}");
-    let wanted = desk
+    let sandbox = sandbox("job.yaml", "{pod: wanted.yaml}");
+    let wanted = sandbox
         .run("mutate -f job.yaml -p aliases.yaml -p deny.yaml")
-        .went_well()
-        .out;
-    desk.write("wanted.yaml", &wanted);
-    desk.run("test drydock-test.yaml").went_well();
+        .succeeded()
+        .stdout;
+    sandbox.write("wanted.yaml", &wanted);
+    sandbox.run("test drydock-test.yaml").succeeded();
     let without: Vec<&str> = wanted
         .lines()
         .filter(|line| !line.contains("drydock.dev/"))
         .collect();
     let without = without.join("\n").replace("  annotations:\n", "");
-    desk.write("wanted.yaml", &without);
-    desk.run("test drydock-test.yaml").went_well();
+    sandbox.write("wanted.yaml", &without);
+    sandbox.run("test drydock-test.yaml").succeeded();
 }
 
 #[rstest]
@@ -113,28 +115,28 @@ fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
     "addresses: "
 )]
 fn what_cannot_be_used_is_an_error_that_names_it(#[case] file: &str, #[case] told: &str) {
-    let desk = desk("job.yaml", "{unchanged: true}");
-    desk.write("drydock-test.yaml", file);
-    let ran = desk.run("test drydock-test.yaml");
+    let sandbox = sandbox("job.yaml", "{unchanged: true}");
+    sandbox.write("drydock-test.yaml", file);
+    let ran = sandbox.run("test drydock-test.yaml");
     assert_eq!(ran.code, 2, "{ran}");
     assert!(
-        ran.talk.contains(told) && ran.talk.contains("drydock-test.yaml"),
+        ran.stderr.contains(told) && ran.stderr.contains("drydock-test.yaml"),
         "{ran}"
     );
 }
 
 #[test]
 fn a_folder_stands_for_its_files_and_gitlab_reads_the_results() {
-    let desk = desk("job.yaml", "{unchanged: true}");
-    let ran = desk.run("test . -o junit");
+    let sandbox = sandbox("job.yaml", "{unchanged: true}");
+    let ran = sandbox.run("test . -o junit");
     assert_eq!(ran.code, 1, "{ran}");
-    assert!(ran.out.contains(r#"tests="1" failures="1""#), "{ran}");
-    assert!(ran.out.contains(r#"name="the case"><failure"#), "{ran}");
-    std::fs::create_dir(desk.path("empty")).unwrap();
-    let ran = desk.run("test empty");
+    assert!(ran.stdout.contains(r#"tests="1" failures="1""#), "{ran}");
+    assert!(ran.stdout.contains(r#"name="the case"><failure"#), "{ran}");
+    std::fs::create_dir(sandbox.path("empty")).unwrap();
+    let ran = sandbox.run("test empty");
     assert_eq!(ran.code, 2, "{ran}");
     assert!(
-        ran.talk
+        ran.stderr
             .contains("there is no drydock-test.yaml in this folder"),
         "{ran}"
     );
@@ -143,6 +145,6 @@ fn a_folder_stands_for_its_files_and_gitlab_reads_the_results() {
 #[test]
 fn pods_from_public_reports_come_out_as_expected() {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/field");
-    let ran = Desk::new().run(&format!("test {fixtures}")).went_well();
-    assert!(ran.out.ends_with("14 passed, 0 failed\n"), "{ran}");
+    let ran = Sandbox::new().run(&format!("test {fixtures}")).succeeded();
+    assert!(ran.stdout.ends_with("14 passed, 0 failed\n"), "{ran}");
 }

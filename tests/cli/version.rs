@@ -1,21 +1,21 @@
 //! `drydock version` without a cluster, and drydock as a plugin of kubectl. With a cluster:
 //! `tests/cluster/doctor.rs`.
 
-use super::desk::Desk;
+use super::sandbox::Sandbox;
 use assert_cmd::cargo::cargo_bin;
 use std::process::Command;
 
 #[test]
 fn without_a_cluster_it_is_the_programs_own() {
-    let ran = Desk::new().run("version --client").went_well();
+    let ran = Sandbox::new().run("version --client").succeeded();
     assert_eq!(
-        ran.out,
+        ran.stdout,
         format!("client:     {}\n", env!("CARGO_PKG_VERSION"))
     );
-    let ran = Desk::new().run("version --kubeconfig gone");
+    let ran = Sandbox::new().run("version --kubeconfig gone");
     assert_eq!(ran.code, 2, "{ran}");
     assert!(
-        ran.out.starts_with("client: ") && ran.talk.contains("--kubeconfig gone"),
+        ran.stdout.starts_with("client: ") && ran.stderr.contains("--kubeconfig gone"),
         "{ran}"
     );
 }

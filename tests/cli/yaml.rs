@@ -1,19 +1,19 @@
 //! What `-o yaml` prints reads back as the same object: here, and where YAML 1.1 is read (kubectl).
 
-use super::desk::{Desk, json_lines};
+use super::sandbox::{Sandbox, json_lines};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 /// Puts a text into an object, prints it as YAML, reads that again, and returns the YAML line.
 #[track_caller]
 fn round_trip(text: &str) -> String {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let object = json!({"kind": "Other", "data": {"key": text, text: "value", "list": [text, {text: [text]}]}, "tail": "end"});
-    desk.write("object.json", object.to_string());
-    let yaml = desk.mutate("object.json", "yaml");
-    desk.write("object.yaml", &yaml);
+    sandbox.write("object.json", object.to_string());
+    let yaml = sandbox.mutate("object.json", "yaml");
+    sandbox.write("object.yaml", &yaml);
     assert_eq!(
-        json_lines(&desk.mutate("object.yaml", "json")),
+        json_lines(&sandbox.mutate("object.yaml", "json")),
         [object],
         "{yaml}"
     );
@@ -126,37 +126,37 @@ fn a_long_text_comes_back(#[case] text: &str) {
 
 #[test]
 fn numbers_nulls_and_empty_things_come_back() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let object = json!({
         "kind": "Other", "integer": -7, "largest": u64::MAX, "smallest": i64::MIN, "float": 1.5, "large": 1e30, "small": 1e-7,
         "null": null, "true": true, "empty": {}, "none": [], "nested": [[1, [2, []]], [{}], [{"a": [{"b": 1, "c": null}]}]],
     });
-    desk.write("object.json", object.to_string());
-    desk.write("object.yaml", desk.mutate("object.json", "yaml"));
-    assert_eq!(json_lines(&desk.mutate("object.yaml", "json")), [object]);
+    sandbox.write("object.json", object.to_string());
+    sandbox.write("object.yaml", sandbox.mutate("object.json", "yaml"));
+    assert_eq!(json_lines(&sandbox.mutate("object.yaml", "json")), [object]);
 }
 
 #[test]
 fn fields_keep_their_order() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let text = r#"{"kind":"Other","z":1,"a":2,"m":{"y":1,"b":2}}"#;
-    desk.write("object.json", text);
-    desk.write("object.yaml", desk.mutate("object.json", "yaml"));
-    assert_eq!(desk.mutate("object.yaml", "json"), format!("{text}\n"));
+    sandbox.write("object.json", text);
+    sandbox.write("object.yaml", sandbox.mutate("object.json", "yaml"));
+    assert_eq!(sandbox.mutate("object.yaml", "json"), format!("{text}\n"));
 }
 
 /// A pod with what pods really hold: the printed YAML is the printed JSON.
 #[test]
 fn a_real_pod_comes_back() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let fixture = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/fixtures/reviews/runner/19.3.0-secret-certs.json"
     );
     let review: Value = serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
-    desk.write("pod.json", review["request"]["object"].to_string());
-    let yaml = desk.mutate("pod.json", "yaml");
+    sandbox.write("pod.json", review["request"]["object"].to_string());
+    let yaml = sandbox.mutate("pod.json", "yaml");
     assert!(yaml.lines().count() > 1_000);
     let read: Value = serde_saphyr::from_str(&yaml).unwrap();
-    assert_eq!(json_lines(&desk.mutate("pod.json", "json")), [read]);
+    assert_eq!(json_lines(&sandbox.mutate("pod.json", "json")), [read]);
 }

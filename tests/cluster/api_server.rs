@@ -4,11 +4,11 @@
 //! stay, and a Service has no endpoints. The ServiceAccount admission plugin is off, so that a
 //! namespace can be used at once.
 
-use crate::call::{self, Answer};
-use crate::guarded::{Guarded, guarded};
+use crate::binaries::{Binaries, binaries};
+use crate::child_process::{ChildProcess, child_command};
+use crate::drydock_process::certs;
 use crate::identity::{Identity, runner_role};
-use crate::parts::{Parts, parts};
-use crate::serve::certs;
+use crate::raw_requests::{self, Answer};
 use crate::wait::{A_MOMENT, PATIENCE};
 use axum::http::Method;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -27,11 +27,11 @@ use tokio::sync::OnceCell;
 /// A running API server. Everything of it goes when it is dropped, and when the test process ends.
 pub(crate) struct ApiServer {
     // In the order in which they end.
-    server: Option<Guarded>,
+    server: Option<ChildProcess>,
     /// An etcd that was started after the first one had ended.
-    later_etcd: Option<Guarded>,
+    later_etcd: Option<ChildProcess>,
     /// The first etcd; the directory goes with it.
-    etcd: Guarded,
+    etcd: ChildProcess,
     directory: TempDir,
     port: u16,
     etcd_port: u16,
@@ -81,7 +81,7 @@ impl ApiServer {
     /// directory, which goes with the server.
     pub(crate) async fn of_ones_own_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         // Before anything is there that would have to go again.
-        let parts = parts();
+        let parts = binaries();
         let directory = TempDir::with_prefix("drydock-apiserver-").unwrap();
         let [port, etcd_port, peer_port] = std::array::from_fn(|_| free_port());
         let etcd = etcd(parts, directory.path(), etcd_port, peer_port, true);
@@ -100,7 +100,7 @@ impl ApiServer {
         new.start().await;
         let admin = new.client(Identity::Admin).await;
         for (path, object) in runner_role() {
-            call::apply(&admin, path, &object).await.object();
+            raw_requests::apply(&admin, path, &object).await.object();
         }
         new
     }
@@ -122,7 +122,7 @@ impl ApiServer {
     pub(crate) async fn start(&mut self) {
         let flag = |name: &str, file: &str| format!("--{name}={}", self.path(file).display());
         let log = File::create(self.path("kube-apiserver.log")).unwrap();
-        let mut command = guarded(&parts().kube_apiserver, None);
+        let mut command = child_command(&binaries().kube_apiserver, None);
         command
             .arg(format!(
                 "--etcd-servers=http://127.0.0.1:{}",
@@ -145,12 +145,12 @@ impl ApiServer {
             ])
             .args(&self.flags)
             .stderr(log);
-        let server = self.server.insert(Guarded::spawn(command));
+        let server = self.server.insert(ChildProcess::spawn(command));
         let deadline = Instant::now() + 2 * PATIENCE;
         let client = client(self.directory.path(), Identity::Admin).await;
         loop {
             let ended = server.end();
-            let answer = call::try_call(&client, Method::GET, "/readyz", None).await;
+            let answer = raw_requests::try_call(&client, Method::GET, "/readyz", None).await;
             if matches!(answer, Ok(Answer { status: 200, .. })) {
                 return;
             }
@@ -218,7 +218,7 @@ impl ApiServer {
             .current_dir(self.directory.path());
         assert!(shell.status().unwrap().success(), "{script}");
         let (directory, ports) = (self.directory.path(), (self.etcd_port, self.peer_port));
-        self.later_etcd = Some(etcd(parts(), directory, ports.0, ports.1, false));
+        self.later_etcd = Some(etcd(binaries(), directory, ports.0, ports.1, false));
         self.start().await;
     }
 
@@ -253,7 +253,7 @@ impl ApiServer {
 
     /// Runs `kubectl` to its end.
     pub(crate) fn kubectl_as(&self, identity: Identity, arguments: &[&str]) -> Kubectl {
-        let output = Command::new(&parts().kubectl)
+        let output = Command::new(&binaries().kubectl)
             .args(arguments)
             .env("KUBECONFIG", self.kubeconfig(identity))
             // Its cache and preferences.
@@ -283,10 +283,16 @@ async fn client(directory: &Path, identity: Identity) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16, is_first: bool) -> Guarded {
+fn etcd(
+    parts: &Binaries,
+    directory: &Path,
+    port: u16,
+    peer_port: u16,
+    is_first: bool,
+) -> ChildProcess {
     let client_url = format!("http://127.0.0.1:{port}");
     let peer_url = format!("http://127.0.0.1:{peer_port}");
-    let mut command = guarded(&parts.etcd, is_first.then_some(directory));
+    let mut command = child_command(&parts.etcd, is_first.then_some(directory));
     command
         .arg("--data-dir")
         .arg(directory.join("etcd"))
@@ -298,7 +304,7 @@ fn etcd(parts: &Parts, directory: &Path, port: u16, peer_port: u16, is_first: bo
         // The data are of no use to anybody after a crash of the machine.
         .args(["--unsafe-no-fsync", "--log-level", "error"]);
     command.stderr(File::create(directory.join("etcd.log")).unwrap());
-    Guarded::spawn(command)
+    ChildProcess::spawn(command)
 }
 
 /// A free port outside the kernel's range for clients, so that it stays free during a restart.

@@ -5,11 +5,11 @@
 //! a cluster, so these tests have an API server of their own and take turns.
 
 use crate::api_server::ApiServer;
-use crate::call;
+use crate::drydock_process::Certificate;
 use crate::identity::Identity;
+use crate::installation::{in_cluster_with, install};
+use crate::raw_requests;
 use crate::replica::{Replica, Throughout, admit, bundles, certificates, handshake, lifetimes};
-use crate::serve::Certificate;
-use crate::setup::{in_cluster_with, install};
 use crate::wait::{PATIENCE, eventually};
 use drydock::cluster::ca::Lifetimes;
 use drydock::names::{AUDIT_WEBHOOK, CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE, OPT_IN_LABEL};
@@ -59,7 +59,7 @@ async fn ground() -> Ground {
 async fn furnished() -> ApiServer {
     let api = ApiServer::of_ones_own().await;
     // With the guard, so that what drydock writes is what the guard lets pass.
-    for file in ["namespace", "access", "guard"] {
+    for file in ["namespace", "rbac", "validating-admission-policy"] {
         let file = format!("manifests/{file}.yaml");
         api.kubectl(&["apply", "-f", &file]).printed();
     }
@@ -69,7 +69,7 @@ async fn furnished() -> ApiServer {
     });
     let admin = api.client(Identity::Admin).await;
     let path = format!("/api/v1/namespaces/{JOBS}");
-    call::apply(&admin, &path, &jobs).await.object();
+    raw_requests::apply(&admin, &path, &jobs).await.object();
     api
 }
 
@@ -80,7 +80,8 @@ impl Ground {
 
     /// The committed configuration, which calls a replica by its address.
     fn configuration(&self, address: SocketAddr) -> Value {
-        let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+        let committed =
+            std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
         let mut configuration: Value = serde_saphyr::from_str(&committed).unwrap();
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
             let path = &webhook["clientConfig"]["service"]["path"];
@@ -91,7 +92,7 @@ impl Ground {
     }
 
     async fn configure(&self, configuration: &Value) {
-        let applied = call::apply(&self.admin, CONFIGURATION, configuration).await;
+        let applied = raw_requests::apply(&self.admin, CONFIGURATION, configuration).await;
         applied.object();
     }
 
@@ -268,7 +269,9 @@ async fn a_changed_ca_bundle_is_healed_in_place_and_nothing_else_is_touched() {
     let bundle = ground.field("ca.crt").await.unwrap();
     ground.wait_for_bundle(&bundle).await;
     let as_it_was = async || {
-        let mut live = call::get(&ground.admin, CONFIGURATION).await.object();
+        let mut live = raw_requests::get(&ground.admin, CONFIGURATION)
+            .await
+            .object();
         live["metadata"] = Value::Null;
         live
     };
@@ -369,7 +372,9 @@ async fn the_configuration_may_be_applied_again_and_keeps_its_ca_bundle() {
     ground.configure(&configuration).await;
     assert_eq!(ground.bundles().await, bundles);
     // drydock is the only manager of the field, and manages no other.
-    let live = call::get(&ground.admin, CONFIGURATION).await.object();
+    let live = raw_requests::get(&ground.admin, CONFIGURATION)
+        .await
+        .object();
     for entry in live["metadata"]["managedFields"].as_array().unwrap() {
         let fields = entry["fieldsV1"].to_string();
         if entry["manager"] == NAME {
@@ -519,9 +524,10 @@ async fn f5_an_authority_that_a_restored_etcd_does_not_know_is_trusted_again() {
     let admin = api.client(Identity::Admin).await;
     let adopting = lifetimes(3600.0, 600.0, 2.0);
     let replica = Replica::start(&api, "drydock-a", adopting).await;
-    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let committed =
+        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
     let committed: Value = serde_saphyr::from_str(&committed).unwrap();
-    let configured = call::apply(&admin, CONFIGURATION, &committed).await;
+    let configured = raw_requests::apply(&admin, CONFIGURATION, &committed).await;
     configured.object();
     let first = replica.ready().await.authority;
     api.back_up().await;
@@ -551,7 +557,7 @@ async fn f5_an_authority_that_a_restored_etcd_does_not_know_is_trusted_again() {
             .all(|bundle| handshake(replica.address, bundle).is_ok())
     };
     eventually("it is trusted", PATIENCE, shakes, |it| *it).await;
-    crate::figures::say(&format!("trusted {:?} after the restore", back.elapsed()));
+    crate::measurements::print_figure(&format!("trusted {:?} after the restore", back.elapsed()));
     // It goes on with the authority of the Secret, and no handshake fails any more.
     let handshakes = Throughout::handshakes(&admin, &[&replica]);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -580,9 +586,10 @@ async fn f4_an_api_server_that_is_away_stops_neither_serving_nor_renewal() {
     let admin = api.client(Identity::Admin).await;
     let short = lifetimes(600.0, 6.0, 1.5);
     let replica = Replica::start(&api, "drydock-a", short).await;
-    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let committed =
+        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
     let committed: Value = serde_saphyr::from_str(&committed).unwrap();
-    call::apply(&admin, CONFIGURATION, &committed)
+    raw_requests::apply(&admin, CONFIGURATION, &committed)
         .await
         .object();
     replica.ready().await;

@@ -8,8 +8,8 @@ mod rendering;
 mod values;
 
 use crate::api_server::{ApiServer, Kubectl};
+use crate::binaries::helm;
 use crate::identity::Identity;
-use crate::parts::helm;
 use drydock::core::document;
 use serde_json::Value;
 use std::process::{Command, Stdio};

@@ -2,8 +2,8 @@
 //! them is answered.
 
 use crate::api_server::{ApiServer, free_port, shared};
+use crate::drydock_process::{Certificate, Drydock};
 use crate::registration::Registration;
-use crate::serve::{Certificate, Drydock};
 use crate::wait::{PATIENCE, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,12 +1,12 @@
 //! Replicas on nodes whose clock is wrong, beside one whose clock is right.
 
 use crate::api_server::ApiServer;
-use crate::call;
-use crate::dates::Dates;
+use crate::date_proxy::DateProxy;
+use crate::drydock_process::Certificate;
 use crate::identity::Identity;
+use crate::installation::install;
+use crate::raw_requests;
 use crate::replica::{Replica, bundles, handshake, lifetimes};
-use crate::serve::Certificate;
-use crate::setup::install;
 use crate::wait::{A_MOMENT, PATIENCE, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -54,18 +54,21 @@ async fn ground() -> (ApiServer, Client) {
 
 /// Writes the committed webhook configuration, with a `caBundle`.
 async fn register(admin: &Client, bundle: &str) {
-    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let committed =
+        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
     let mut configuration: Value = serde_saphyr::from_str(&committed).unwrap();
     for webhook in configuration["webhooks"].as_array_mut().unwrap() {
         webhook["clientConfig"]["caBundle"] = STANDARD.encode(bundle).into();
     }
     let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
-    call::apply(admin, path, &configuration).await.object();
+    raw_requests::apply(admin, path, &configuration)
+        .await
+        .object();
 }
 
 async fn secret(admin: &Client) -> Value {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{CA_SECRET}");
-    call::get(admin, &path).await.body
+    raw_requests::get(admin, &path).await.body
 }
 
 fn offset(replica: &Replica) -> i64 {
@@ -174,7 +177,7 @@ async fn f5_a_clock_that_disagrees_is_logged_once_and_measured_and_keeps_a_repli
         (-40 * 60 - 30, "0 d 0 h 40 min behind the API server's"),
         (2 * 3600, "0 d 2 h 0 min ahead of the API server's"),
     ] {
-        let dates = Dates::start(&api, SignedDuration::from_secs(-ahead)).await;
+        let dates = DateProxy::start(&api, SignedDuration::from_secs(-ahead)).await;
         let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
         let warning = format!("this node's clock is {sentence}; correct the clock of the node");
         let warnings = async || server.lines_with(&warning).len();
@@ -202,7 +205,7 @@ async fn f5_a_clock_that_disagrees_is_logged_once_and_measured_and_keeps_a_repli
         assert_eq!(agrees.len(), 1, "{}", server.stderr());
         assert_eq!(server.metric("drydock_ready ").to_string(), "1");
         let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{CA_SECRET}");
-        let deleted = call::call(&admin, axum::http::Method::DELETE, &path, None);
+        let deleted = raw_requests::call(&admin, axum::http::Method::DELETE, &path, None);
         drop(server);
         deleted.await.object();
         register(&admin, "").await;
@@ -224,9 +227,9 @@ async fn f5_readiness_goes_by_the_api_servers_clock() {
         "metadata": {"name": CA_SECRET, "namespace": NAMESPACE},
         "stringData": {"ca.crt": bundle, "ca.key": authority.key_pem()},
     });
-    call::apply(&admin, &path, &object).await.object();
+    raw_requests::apply(&admin, &path, &object).await.object();
     register(&admin, bundle).await;
-    let dates = Dates::start(&api, SignedDuration::from_mins(DAY)).await;
+    let dates = DateProxy::start(&api, SignedDuration::from_mins(DAY)).await;
     let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
     server.ready().await;
 

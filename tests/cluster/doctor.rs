@@ -6,9 +6,9 @@ mod faults;
 mod kubelet;
 
 use crate::api_server::ApiServer;
-use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
-use crate::pods::broken_job;
+use crate::raw_requests::{DryRun, create_pod};
+use crate::runner_pods::broken_job;
 use cluster::{Cluster, doctor, namespace, run_as, version};
 pub(crate) use cluster::{endpoints, own_address, replica};
 use serde_json::{Value, json};

@@ -2,13 +2,13 @@
 //! the cluster has.
 
 use crate::api_server::{ApiServer, shared};
-use crate::call::{Answer, DryRun, call, create_pod};
 use crate::doctor::{endpoints, own_address, replica};
+use crate::drydock_process::{drydock, run};
 use crate::identity::Identity;
 use crate::install::install;
-use crate::pods::{broken_job, changes};
-use crate::serve::{drydock, run};
-use crate::setup::in_cluster;
+use crate::installation::in_cluster;
+use crate::raw_requests::{Answer, DryRun, call, create_pod};
+use crate::runner_pods::{broken_job, changes};
 use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
 use drydock::names::{AUDIT, ENFORCE};

@@ -1,9 +1,9 @@
 //! Installing and uninstalling with `kubectl apply -k` and `kubectl delete -k`.
 
 use crate::api_server::ApiServer;
-use crate::call::{self, DryRun, create_pod};
+use crate::drydock_process::drydock;
 use crate::identity::Identity;
-use crate::serve::drydock;
+use crate::raw_requests::{self, DryRun, create_pod};
 use crate::wait::{PATIENCE, eventually};
 use kube::Client;
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ fn path(object: &Value) -> String {
 /// The controller manager, which is missing here, would delete the objects of the namespace, the
 /// Secret of the authority among them.
 async fn is_gone(admin: &Client, path: &str) {
-    let look = async || call::call(admin, axum::http::Method::GET, path, None).await;
+    let look = async || raw_requests::call(admin, axum::http::Method::GET, path, None).await;
     eventually(path, PATIENCE, look, |answer| {
         let ends = answer.body["metadata"]["deletionTimestamp"].is_string();
         answer.status == 404 || (path == "/api/v1/namespaces/drydock" && ends)
@@ -151,7 +151,7 @@ async fn is_gone(admin: &Client, path: &str) {
 
 /// The Deployment's pods, which no controller creates here, pass the Pod Security level.
 async fn assert_pods_are_let_in(admin: &Client) {
-    let deployment = call::get(admin, DEPLOYMENT).await.object();
+    let deployment = raw_requests::get(admin, DEPLOYMENT).await.object();
     let mut pod = deployment["spec"]["template"].clone();
     pod["apiVersion"] = "v1".into();
     pod["kind"] = "Pod".into();
@@ -169,7 +169,7 @@ async fn components_change_what_they_say_and_go_again() {
     assert_pods_are_let_in(&admin).await;
     let services = async || {
         let drydock = api.client(Identity::Drydock).await;
-        call::get(&drydock, "/api/v1/services").await.status
+        raw_requests::get(&drydock, "/api/v1/services").await.status
     };
     assert_eq!(services().await, 403);
     for name in [
@@ -181,9 +181,9 @@ async fn components_change_what_they_say_and_go_again() {
     ] {
         let overlay = Overlay::with(&[name]);
         api.kubectl(&["apply", "-k", &overlay.path()]).printed();
-        let configuration = call::get(&admin, CONFIGURATION).await.object();
+        let configuration = raw_requests::get(&admin, CONFIGURATION).await.object();
         let webhooks = &configuration["webhooks"];
-        let deployment = call::get(&admin, DEPLOYMENT).await.object();
+        let deployment = raw_requests::get(&admin, DEPLOYMENT).await.object();
         let pod = &deployment["spec"]["template"]["spec"];
         let is = |component: &str| name == component;
         let policy = if is("fail-open") { "Ignore" } else { "Fail" };
@@ -203,7 +203,7 @@ async fn components_change_what_they_say_and_go_again() {
             let added = overlay
                 .0
                 .path()
-                .join("manifests/components/live-addresses/live-addresses.yaml");
+                .join("manifests/components/live-addresses/live-addresses-role-binding.yaml");
             let delete = ["delete", "-f", added.to_str().unwrap()];
             api.kubectl(&delete).printed();
         }
@@ -214,7 +214,7 @@ async fn components_change_what_they_say_and_go_again() {
 /// The objects of the base with components, as kubectl builds them.
 pub(crate) fn built(components: &[&str]) -> Vec<Value> {
     let overlay = Overlay::with(components);
-    let kubectl = &crate::parts::parts().kubectl;
+    let kubectl = &crate::binaries::binaries().kubectl;
     let output = std::process::Command::new(kubectl)
         .args(["kustomize", &overlay.path()])
         .output()

@@ -1,12 +1,12 @@
 //! The pods of real runners as the API server stores them, in namespaces that opted in or did not.
 
 use crate::api_server::shared;
-use crate::call::{self, DryRun, create_pod};
+use crate::drydock_process::{Certificate, Drydock, drydock};
 use crate::identity::Identity;
-use crate::pods::{broken_job, changes, essence, fixtures};
+use crate::isolation::Scope;
+use crate::raw_requests::{self, DryRun, create_pod};
 use crate::registration::Registration;
-use crate::scope::Scope;
-use crate::serve::{Certificate, Drydock, drydock};
+use crate::runner_pods::{broken_job, changes, essence, fixtures};
 use drydock::names::{AUDIT, ENFORCE};
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ async fn a_dry_run_shows_the_repaired_pod_and_stores_nothing() {
     assert!(changes(&shown).is_some(), "{shown}");
     let name = pod["metadata"]["name"].as_str().unwrap();
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-    assert_eq!(call::get(&runner, &path).await.status, 404);
+    assert_eq!(raw_requests::get(&runner, &path).await.status, 404);
     let stored = create_pod(&runner, &namespace, &pod, DryRun::No).await;
     assert_eq!(essence(&stored.object()), essence(&shown));
 }

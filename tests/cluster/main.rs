@@ -1,7 +1,7 @@
 //! drydock in a cluster: the real binary at a real kube-apiserver.
 //!
 //! All tests share one API server, each in its own namespaces; those that stop it have their own.
-//! `cluster/parts.rs` says where its programs come from.
+//! `cluster/binaries.rs` says where its programs come from.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,52 +11,52 @@
 )]
 
 mod api_server;
-mod balancer;
-mod call;
-mod dates;
-mod figures;
-mod guarded;
+mod binaries;
+mod child_process;
+mod date_proxy;
+mod drydock_process;
 mod identity;
-#[path = "../webhook/lines.rs"]
-mod lines;
+mod installation;
+mod isolation;
+mod load_balancer;
+mod measurements;
 mod other_webhook;
-mod parts;
-mod pods;
+#[path = "../webhook/output_lines.rs"]
+mod output_lines;
+mod pod_creations;
 #[path = "../policies/random.rs"]
 mod random;
+mod raw_requests;
 mod registration;
 mod replica;
-mod scope;
-mod serve;
-mod setup;
-mod stream;
+mod runner_pods;
 #[path = "../policies/table.rs"]
 mod table;
 mod wait;
 
-mod called_for;
 mod certificates;
 mod chart;
 mod client_ca;
 mod clocks;
-mod definition;
-mod deputy;
-mod disturbances;
+mod crd;
+mod disruptions;
 mod doctor;
-mod ground;
-mod guard;
+mod environment;
+mod forged_reviews;
+mod http_proxy;
 mod import;
+mod in_cluster;
 mod install;
-mod installed;
 mod job_pods;
 mod messages;
 mod outage;
 mod policies;
-mod proxy;
 mod rbac;
 mod recovery;
-mod refused;
+mod refused_writes;
 mod reinvocation;
 mod upgrade;
+mod validating_admission_policy;
 mod versions;
-mod watching;
+mod watches;
+mod webhook_selectors;

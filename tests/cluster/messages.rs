@@ -1,10 +1,10 @@
 //! What the log and the job's author read where something is missing.
 
 use crate::api_server::{ApiServer, shared};
+use crate::drydock_process::Certificate;
 use crate::identity::Identity;
+use crate::installation::{in_cluster, in_cluster_with, install};
 use crate::registration::Registration;
-use crate::serve::Certificate;
-use crate::setup::{in_cluster, in_cluster_with, install};
 use crate::wait::{PATIENCE, eventually};
 use serde_json::{Value, json};
 use std::process::Command;

@@ -1,11 +1,11 @@
 //! Another mutating webhook, which the API server calls after drydock.
 
-use crate::call::{DryRun, create_pod};
+use crate::drydock_process::Certificate;
 use crate::identity::Identity;
-use crate::pods::broken_job;
+use crate::isolation::{SCOPE_LABEL, Scope};
+use crate::raw_requests::{DryRun, create_pod};
 use crate::registration::register;
-use crate::scope::{SCOPE_LABEL, Scope};
-use crate::serve::Certificate;
+use crate::runner_pods::broken_job;
 use crate::wait::{PATIENCE, eventually};
 use axum::Router;
 use axum_server::tls_rustls::RustlsConfig;

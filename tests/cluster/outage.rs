@@ -2,12 +2,12 @@
 //! two, and the job's author reads only the API server's message.
 
 use crate::api_server::{free_port, shared};
-use crate::call::{Answer, DryRun, create_pod};
+use crate::drydock_process::{Certificate, Drydock};
 use crate::identity::Identity;
-use crate::pods::{broken_job, changes};
+use crate::isolation::Scope;
+use crate::raw_requests::{Answer, DryRun, create_pod};
 use crate::registration::Registration;
-use crate::scope::Scope;
-use crate::serve::{Certificate, Drydock};
+use crate::runner_pods::{broken_job, changes};
 use drydock::names::{AUDIT, ENFORCE};
 use serde_json::Value;
 use std::fs;

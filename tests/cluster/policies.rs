@@ -1,10 +1,10 @@
 //! What is refused when a policy is written: what `drydock check` refuses, and nothing else.
 
 use crate::api_server::shared;
-use crate::call::{Answer, DryRun, call, create_pod};
-use crate::definition::defined;
+use crate::crd::defined;
 use crate::identity::Identity;
 use crate::random;
+use crate::raw_requests::{Answer, DryRun, call, create_pod};
 use crate::table::{accepted, policy, refused};
 use axum::http::Method;
 use futures::StreamExt as _;

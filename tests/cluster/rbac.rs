@@ -1,10 +1,10 @@
 //! The committed roles, by calls of the ServiceAccount: the needed rights and no others.
 
 use crate::api_server::ApiServer;
-use crate::call::call;
+use crate::drydock_process::Certificate;
 use crate::identity::Identity;
 use crate::install::install;
-use crate::serve::Certificate;
+use crate::raw_requests::call;
 use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
 use base64::Engine as _;
@@ -158,7 +158,7 @@ async fn its_own_webhook_configuration_can_be_healed_and_not_made() {
 
     call(&admin, Method::DELETE, &own, None).await.object();
     // A part of one is invalid; a whole one is forbidden.
-    let committed = include_str!("../../manifests/webhook.yaml");
+    let committed = include_str!("../../manifests/mutating-webhook-configuration.yaml");
     let whole: Value = serde_saphyr::from_str(committed).unwrap();
     let again = status(&drydock, Method::PATCH, &applied(&own), Some(&whole)).await;
     assert_eq!(again, 403);

@@ -1,12 +1,12 @@
 //! After an outage of the API server, a restored etcd, and writes that are refused.
 
 use crate::api_server::ApiServer;
-use crate::call::{self, DryRun, create_pod};
+use crate::drydock_process::{Certificate, Drydock};
 use crate::identity::Identity;
-use crate::pods::fixture;
+use crate::installation::{in_cluster, in_cluster_with, install, review};
+use crate::raw_requests::{self, DryRun, create_pod};
 use crate::registration::Registration;
-use crate::serve::{Certificate, Drydock};
-use crate::setup::{in_cluster, in_cluster_with, install, review};
+use crate::runner_pods::fixture;
 use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
 use base64::Engine as _;
@@ -28,7 +28,7 @@ async fn write_policy(admin: &Client, name: &str, spec: Value) {
         "metadata": {"name": name},
         "spec": spec,
     });
-    let applied = call::apply(admin, &format!("{POLICIES}/{name}"), &object).await;
+    let applied = raw_requests::apply(admin, &format!("{POLICIES}/{name}"), &object).await;
     applied.object();
 }
 
@@ -69,7 +69,11 @@ async fn f4_an_etcd_that_was_restored_is_read_anew() {
     // Generation 2 was another spec before the restore.
     write_policy(&admin, "a", alias("10.0.0.2")).await;
     has_address(&server, &certificate, "10.0.0.2").await;
-    let stored = async || call::get(&admin, &format!("{POLICIES}/a")).await.object();
+    let stored = async || {
+        raw_requests::get(&admin, &format!("{POLICIES}/a"))
+            .await
+            .object()
+    };
     let is_current =
         |stored: &Value| stored["status"]["observedGeneration"] == stored["metadata"]["generation"];
     eventually("its status is current", PATIENCE, stored, is_current).await;
@@ -93,9 +97,9 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
         });
-        call::apply(&admin, &path, &service).await.object();
+        raw_requests::apply(&admin, &path, &service).await.object();
         service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}});
-        let status = call::apply(&admin, &format!("{path}/status"), &service).await;
+        let status = raw_requests::apply(&admin, &format!("{path}/status"), &service).await;
         status.object();
         let from = json!({"service": {"namespace": namespace, "name": name}});
         aliases.push(json!({"from": from, "hostnames": [format!("{name}.lab.com")]}));
@@ -135,7 +139,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     let took = back.elapsed();
     assert!(took < Duration::from_secs(15), "{took:?}");
     let resolved = async || {
-        let stored = call::get(&admin, &format!("{POLICIES}/live"))
+        let stored = raw_requests::get(&admin, &format!("{POLICIES}/live"))
             .await
             .object();
         let conditions = stored["status"]["conditions"].as_array().cloned();
@@ -165,9 +169,10 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
 
 /// Registers drydock's webhooks as they are committed.
 async fn register(admin: &Client) {
-    let committed = std::fs::read_to_string("manifests/webhook.yaml").unwrap();
+    let committed =
+        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
     let configuration: Value = serde_saphyr::from_str(&committed).unwrap();
-    call::apply(admin, CONFIGURATION, &configuration)
+    raw_requests::apply(admin, CONFIGURATION, &configuration)
         .await
         .object();
 }
@@ -201,12 +206,14 @@ async fn t2_events_that_are_refused_are_told_once_in_the_api_servers_words() {
     let scope = api.scope("events").await;
     write_policy(&scope.admin, "a", json!({"dind": {}})).await;
     let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/drydock";
-    let role = call::get(&scope.admin, path).await.object();
+    let role = raw_requests::get(&scope.admin, path).await.object();
     let rules = role["rules"].as_array().unwrap();
     let of_events = |rule: &Value| rule["resources"] == json!(["events"]);
     let index = rules.iter().position(of_events).unwrap();
     let remove = json!([{"op": "remove", "path": format!("/rules/{index}")}]);
-    call::patch(&scope.admin, path, &remove).await.object();
+    raw_requests::patch(&scope.admin, path, &remove)
+        .await
+        .object();
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
     server.ready().await;
@@ -256,7 +263,7 @@ async fn f6_many_policies_that_are_made_one_by_one_are_compiled_together() {
     let made = published().await;
     for number in 0..COUNT {
         let path = format!("{POLICIES}/a-{number}");
-        call::call(&admin, Method::DELETE, &path, None)
+        raw_requests::call(&admin, Method::DELETE, &path, None)
             .await
             .object();
     }
@@ -265,7 +272,7 @@ async fn f6_many_policies_that_are_made_one_by_one_are_compiled_together() {
     })
     .await;
     let deleted = published().await - made;
-    crate::figures::say(&format!(
+    crate::measurements::print_figure(&format!(
         "{COUNT} policies made: {made} sets, deleted: {deleted} sets"
     ));
     assert!(made < 200.0 && deleted < 200.0, "{made}, {deleted}");

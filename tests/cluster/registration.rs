@@ -1,9 +1,9 @@
 //! drydock's registration at the API server: the committed one, changed for the server of a test.
 
-use crate::call::{self, Answer, DryRun, create_pod};
 use crate::identity::Identity;
-use crate::pods::{broken_job, changes};
-use crate::scope::{SCOPE_LABEL, Scope};
+use crate::isolation::{SCOPE_LABEL, Scope};
+use crate::raw_requests::{self, Answer, DryRun, create_pod};
+use crate::runner_pods::{broken_job, changes};
 use crate::wait::{PATIENCE, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -93,13 +93,16 @@ pub(crate) async fn register(scope: &Scope<'_>, configuration: Value) {
     let name = configuration["metadata"]["name"].as_str().unwrap();
     let path =
         format!("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}");
-    let answer = call::apply(&scope.admin, &path, &configuration).await;
+    let answer = raw_requests::apply(&scope.admin, &path, &configuration).await;
     assert_eq!(answer.warnings, Vec::<String>::new());
     answer.object();
 }
 
 /// The configuration that is installed in a cluster.
 pub(crate) fn committed() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/webhook.yaml");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/manifests/mutating-webhook-configuration.yaml"
+    );
     serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }

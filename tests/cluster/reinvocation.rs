@@ -2,12 +2,12 @@
 //! (`reinvocationPolicy: IfNeeded`).
 
 use crate::api_server::shared;
-use crate::call::{DryRun, create_pod};
+use crate::drydock_process::drydock;
 use crate::identity::Identity;
 use crate::job_pods::{POLICY, registered};
 use crate::other_webhook::OtherWebhook;
-use crate::pods::{broken_job, changes, essence, resubmitted};
-use crate::serve::drydock;
+use crate::raw_requests::{DryRun, create_pod};
+use crate::runner_pods::{broken_job, changes, essence, resubmitted};
 use drydock::names::ENFORCE;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! A replica of drydock in this process, with short-lived certificates, and continuous callers.
 
 use crate::api_server::ApiServer;
-use crate::call::{DryRun, create_pod};
 use crate::identity::Identity;
+use crate::raw_requests::{DryRun, create_pod};
 use drydock::cluster::ca::{self, Lifetimes, Settings};
 use drydock::cluster::client::timed;
 use drydock::cluster::clock::{Clock, Now};
@@ -121,7 +121,7 @@ async fn serve(
     metrics: Arc<Metrics>,
 ) {
     let (certificates, certificate) = watch::channel(None);
-    let set = PolicySet::new(Vec::new(), &drydock::core::policy::LiveAddresses::new());
+    let set = PolicySet::new(Vec::new(), &drydock::core::policy::AddressesBySource::new());
     let (_policies, policies) = watch::channel(Some(Arc::new(set)));
     let limits = Limits::default();
     let state = State::new(policies, certificate.clone(), metrics, NAMESPACE, limits);

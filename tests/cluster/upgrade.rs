@@ -1,9 +1,9 @@
 //! Objects that an earlier version of drydock and its definition accepted.
 
 use crate::api_server::ApiServer;
-use crate::call;
-use crate::serve::Certificate;
-use crate::setup::{in_cluster_with, install, install_without_rules, review};
+use crate::drydock_process::Certificate;
+use crate::installation::{in_cluster_with, install, install_without_rules, review};
+use crate::raw_requests;
 use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
 use base64::Engine as _;
@@ -40,9 +40,9 @@ async fn write_ingress(admin: &Client, namespace: &str, hosts: &[&str]) {
         "metadata": {"name": "web", "namespace": namespace},
         "spec": {"rules": rules.collect::<Vec<_>>()},
     });
-    call::apply(admin, &path, &object).await.object();
+    raw_requests::apply(admin, &path, &object).await.object();
     object["status"] = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.216"}]}});
-    let written = call::apply(admin, &format!("{path}/status"), &object).await;
+    let written = raw_requests::apply(admin, &format!("{path}/status"), &object).await;
     written.object();
 }
 
@@ -65,7 +65,7 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
     let cicd = scope.namespace("cicd", None).await;
     write_ingress(admin, &cicd, &["gitlab.old.com"]).await;
     let (name, path) = (&scope.name, format!("{POLICIES}/{}", scope.name));
-    let stored = call::apply(admin, &path, &policy(name, &cicd, &[])).await;
+    let stored = raw_requests::apply(admin, &path, &policy(name, &cicd, &[])).await;
     let mut status = policy(name, &cicd, &[]);
     stored.object();
     status["status"]["addresses"] = json!([{
@@ -73,7 +73,7 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
         "addresses": ["10.0.0.216"],
         "hostnames": ["gitlab.old.com"],
     }]);
-    let written = call::apply(admin, &format!("{path}/status"), &status).await;
+    let written = raw_requests::apply(admin, &format!("{path}/status"), &status).await;
     written.object();
 
     install(&api).await;
@@ -81,7 +81,7 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
     let refused = async || {
         let body = policy("another", &cicd, &[]);
         let path = format!("{another}&fieldManager=tests");
-        call::call(admin, Method::PATCH, &path, Some(&body)).await
+        raw_requests::call(admin, Method::PATCH, &path, Some(&body)).await
     };
     let answer = eventually("new ones are refused", PATIENCE, refused, |answer| {
         answer.status == 422
@@ -94,7 +94,7 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
     let server = in_cluster_with(&api, &certificate);
     server.ready().await;
     write_ingress(admin, &cicd, &["github.com", "gitlab.old.com"]).await;
-    let look = async || taken(&call::get(admin, &path).await.object());
+    let look = async || taken(&raw_requests::get(admin, &path).await.object());
     let names_github = |(_, condition): &(Value, Value)| {
         let message = condition["message"].as_str().unwrap_or_default();
         condition["status"] == "False" && message.contains("github.com")
@@ -112,13 +112,13 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
 
     // Its other fields can be edited, and what was missing be added.
     let edit = json!([{"op": "add", "path": "/spec/priority", "value": 7}]);
-    call::patch(admin, &path, &edit).await.object();
-    let of_edit = async || taken(&call::get(admin, &path).await.object()).1;
+    raw_requests::patch(admin, &path, &edit).await.object();
+    let of_edit = async || taken(&raw_requests::get(admin, &path).await.object()).1;
     let is_seen = |condition: &Value| condition["observedGeneration"] == 2;
     let condition = eventually("the edit is in force", PATIENCE, of_edit, is_seen).await;
     assert_eq!(condition["reason"], "NoSuffixes");
     let complete = policy(name, &cicd, &["old.com", "github.com"]);
-    call::apply(admin, &path, &complete).await.object();
+    raw_requests::apply(admin, &path, &complete).await.object();
     let is_complete = |(_, condition): &(Value, Value)| condition["status"] == "True";
     let (hostnames, _) = eventually("all are taken", PATIENCE, look, is_complete).await;
     assert_eq!(hostnames, json!(["github.com", "gitlab.old.com"]));

@@ -3,10 +3,10 @@
 //! `tests/versions/` has the definition and a set of policies of each version.
 
 use crate::api_server::ApiServer;
-use crate::call;
+use crate::drydock_process::{Certificate, Drydock};
+use crate::installation::{in_cluster_with, install, install_without_rules, review};
+use crate::raw_requests;
 use crate::registration::Registration;
-use crate::serve::{Certificate, Drydock};
-use crate::setup::{in_cluster_with, install, install_without_rules, review};
 use crate::wait::{PATIENCE, eventually};
 use axum::http::Method;
 use drydock::core::policy::{RecordedHostnames, read_stored};
@@ -28,7 +28,7 @@ fn policy(name: &str, spec: &Value) -> Value {
 /// Stores a policy with the status of another version that accepted it. No server may be running.
 pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> Value {
     let path = format!("{POLICIES}/{name}");
-    let stored = call::apply(admin, &path, &policy(name, spec)).await;
+    let stored = raw_requests::apply(admin, &path, &policy(name, spec)).await;
     let generation = stored.object()["metadata"]["generation"].clone();
     let mut accepted = policy(name, spec);
     accepted["status"] = json!({
@@ -39,17 +39,17 @@ pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> 
         }],
     });
     let path = format!("{path}/status");
-    call::apply(admin, &path, &accepted).await.object()
+    raw_requests::apply(admin, &path, &accepted).await.object()
 }
 
 /// The same while a server of this version runs: it writes its own status of the spec first, and
 /// then leaves that of the other version alone.
 pub(crate) async fn write_accepted_after_ours(admin: &Client, name: &str, spec: &Value) -> Value {
     let path = format!("{POLICIES}/{name}");
-    call::apply(admin, &path, &policy(name, spec))
+    raw_requests::apply(admin, &path, &policy(name, spec))
         .await
         .object();
-    let stored = async || call::get(admin, &path).await.object();
+    let stored = async || raw_requests::get(admin, &path).await.object();
     eventually("its own status is written", PATIENCE, stored, |stored| {
         stored["status"]["observedGeneration"] == stored["metadata"]["generation"]
     })
@@ -59,7 +59,7 @@ pub(crate) async fn write_accepted_after_ours(admin: &Client, name: &str, spec: 
 
 async fn delete(admin: &Client, name: &str) {
     let path = format!("{POLICIES}/{name}");
-    let deleted = call::call(admin, Method::DELETE, &path, None).await;
+    let deleted = raw_requests::call(admin, Method::DELETE, &path, None).await;
     deleted.object();
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn definition_of_the_next_version() -> Value {
 /// Installs a definition, and waits until the API server stores policies by it.
 pub(crate) async fn install_definition(api: &ApiServer, admin: &Client, definition: &Value) {
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobpodpolicies.drydock.dev";
-    call::apply(admin, path, definition).await.object();
+    raw_requests::apply(admin, path, definition).await.object();
     let fields = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
         ["spec"]["properties"]
         .as_object()
@@ -134,7 +134,9 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     assert!(refused.refusal().contains(sentence), "{refused:?}");
     let failed = "drydock_reviews_total{outcome=\"failed\",reason=\"policy-unreadable\"} ";
     assert!(server.metric(failed) >= 1.0);
-    let stored = call::get(admin, &format!("{POLICIES}/next")).await.object();
+    let stored = raw_requests::get(admin, &format!("{POLICIES}/next"))
+        .await
+        .object();
     assert_eq!(stored["status"], accepted["status"], "it is left alone");
 
     // A pod that it does not select is judged by the others.
@@ -191,7 +193,7 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     // An edit that this version can read.
     let edited = policy("one", &json!({"hostAliases": aliases("one")}));
     let path = format!("{POLICIES}/one");
-    call::apply(admin, &path, &edited).await.object();
+    raw_requests::apply(admin, &path, &edited).await.object();
     is_held_up_by(&server, "two").await;
     assert_eq!(server.metric(unreadable), 1.0);
     // The definition of this version prunes the field.
@@ -207,7 +209,7 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     // What it has said of policies that it can read is its own.
     for name in ["one", "two"] {
         let stored = async || {
-            call::get(admin, &format!("{POLICIES}/{name}"))
+            raw_requests::get(admin, &format!("{POLICIES}/{name}"))
                 .await
                 .object()
         };
@@ -228,7 +230,7 @@ async fn f3_an_accepted_policy_that_this_version_refuses_is_not_no_policy_and_on
     let admin = &scope.admin;
     let bad = json!({"hostAliases": [{"ip": "10.0.0", "hostnames": ["a.lab.com"]}]});
     let path = format!("{POLICIES}/never-good");
-    call::apply(admin, &path, &policy("never-good", &bad))
+    raw_requests::apply(admin, &path, &policy("never-good", &bad))
         .await
         .object();
     let certificate = Certificate::new();
@@ -276,7 +278,7 @@ async fn f5_policies_of_174a963_are_read_under_both_definitions() {
         write_accepted(admin, &name, spec).await;
         let server = in_cluster_with(&api, &certificate);
         is_held_up_by(&server, &name).await;
-        crate::figures::say(&format!("{name}: {errors:?}"));
+        crate::measurements::print_figure(&format!("{name}: {errors:?}"));
         delete(admin, &name).await;
     }
 }

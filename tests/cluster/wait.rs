@@ -1,6 +1,6 @@
 //! Waiting for another process, by polling.
 
-pub(crate) use crate::lines::PATIENCE;
+pub(crate) use crate::output_lines::PATIENCE;
 use std::fmt::Debug;
 use std::panic::Location;
 use std::time::{Duration, Instant};

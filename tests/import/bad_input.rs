@@ -1,6 +1,6 @@
 //! Files that cannot be read: file, line, and what to try; nothing on stdout.
 
-use crate::desk::{imported, one};
+use crate::run::{imported, one};
 use rstest::rstest;
 
 #[rstest]

@@ -1,7 +1,7 @@
 //! The published configurations of `tests/fixtures/config`: policy, findings with their lines, and
 //! text that is never printed.
 
-use crate::desk::{Imported, imported};
+use crate::run::{Imported, imported};
 
 const CERTS: &str = "clientCerts: {onConflict: Replace, sizeLimit: 1Mi}";
 

@@ -1,6 +1,6 @@
 //! The diff: `patch` applies it, line ends stay, and it shows no line with another value.
 
-use crate::desk::{imported, one};
+use crate::run::{imported, one};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 

@@ -1,9 +1,9 @@
 //! The policy of an import, applied to the pod that this config makes, gives the pod that the
 //! hand-made fix makes.
 
-use crate::desk::one;
-use crate::judged::{judge, patched};
-use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
+use crate::run::one;
+use crate::verdict::{judge, patched};
+use drydock::core::policy::{self, AddressesBySource, Mode, PolicySet};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -224,7 +224,7 @@ fn repaired(pod: &Value, policies: &str) -> Value {
     }
     let read = policy::read("imported", policies);
     assert!(read.errors.is_empty(), "{:?}", read.errors);
-    let set = PolicySet::new(read.policies, &LiveAddresses::new());
+    let set = PolicySet::new(read.policies, &AddressesBySource::new());
     let patch = judge(pod, &set, Mode::Enforce, |verdict| verdict.patch.clone());
     patched(pod, patch.as_deref())
 }

@@ -15,11 +15,11 @@
 mod bad_input;
 mod cases;
 mod command;
-mod desk;
 mod diffs;
 mod faithful;
-#[path = "../laws/judged.rs"]
-mod judged;
 mod places;
 mod rules;
+mod run;
 mod secrecy;
+#[path = "../laws/verdict.rs"]
+mod verdict;

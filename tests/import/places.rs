@@ -1,6 +1,6 @@
 //! Where configurations are: wrappers, embedded texts, and lines of the given file in each of them.
 
-use crate::desk::one;
+use crate::run::one;
 use rstest::rstest;
 
 const TOML: &str = "[[runners]]\n  [runners.kubernetes]\n    [[runners.kubernetes.host_aliases]]\n      ip = \"10.0.0.1\"\n      hostnames = [\"a.example\"]\n";

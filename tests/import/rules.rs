@@ -1,6 +1,6 @@
 //! Single statements about what is imported: paths, volumes, aliases, selectors, templates.
 
-use crate::desk::{Imported, imported, one};
+use crate::run::{Imported, imported, one};
 use rstest::rstest;
 
 const CERTS: &str = "clientCerts: {onConflict: Replace, sizeLimit: 1Mi}";

@@ -1,6 +1,6 @@
 //! No output ever holds a value that may not be printed, in any mode, whatever the file.
 
-use crate::desk::{Imported, imported};
+use crate::run::{Imported, imported};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;

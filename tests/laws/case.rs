@@ -1,8 +1,8 @@
 //! One generated case, and drydock's result for it.
 
-use super::judged::{self, patched};
+use super::verdict::{self, patched};
 use drydock::core::pod::Pod;
-use drydock::core::policy::{self, LiveAddresses, Mode, PolicySet};
+use drydock::core::policy::{self, AddressesBySource, Mode, PolicySet};
 use drydock::core::rules;
 use drydock::core::verdict::Verdict;
 use serde_json::{Value, json};
@@ -51,15 +51,15 @@ impl Case {
         let mut case = self.clone();
         // By V2 a mount above or below does not count. Whether one of the two then has its mount
         // point is not said; the image's own volume at dind's data needs one, too.
-        let containers = super::facts::containers(&self.pod, &[]);
+        let containers = super::pod_model::containers(&self.pod, &[]);
         let mounts: Vec<String> = containers
             .iter()
             .flat_map(|container| container.mounts())
-            .map(super::facts::path)
+            .map(super::pod_model::path)
             .collect();
         let is_contested = |path: &str| {
             let mut others = mounts.iter().filter(|mount| *mount != path);
-            others.any(|mount| super::facts::overlap(mount, path))
+            others.any(|mount| super::pod_model::overlap(mount, path))
         };
         for policy in &mut case.policies {
             let has_defaults = policy
@@ -95,7 +95,7 @@ impl Case {
             "a right policy is refused: {:?}",
             read.errors
         );
-        let live: LiveAddresses = self
+        let live: AddressesBySource = self
             .live
             .iter()
             .map(|(source, addresses)| {
@@ -108,7 +108,7 @@ impl Case {
 
     /// Judges `pod` and passes the verdict on.
     pub fn judge<T>(&self, pod: &Value, read: impl FnOnce(&Verdict<'_>) -> T) -> T {
-        judged::judge(pod, &self.policy_set(), self.namespace_mode, read)
+        verdict::judge(pod, &self.policy_set(), self.namespace_mode, read)
     }
 
     /// Runs drydock on the case's pod.
@@ -141,7 +141,7 @@ impl Case {
     pub fn picture(&self) -> Vec<String> {
         let (set, text) = (self.policy_set(), self.pod.to_string());
         let mut pod = Pod::from_json(&text).unwrap();
-        let scope = judged::scope(self.namespace_mode);
+        let scope = verdict::scope(self.namespace_mode);
         let matching = set.matching(|key| pod.label(key), scope.namespace);
         let _ = rules::plan(&mut pod, &matching.enforce);
         picture(&pod)

@@ -2,7 +2,7 @@
 //!
 //! `cargo test --test laws` draws the same cases each time. To look further: `PROPTEST_CASES=100000
 //! PROPTEST_RNG_SEED=7 cargo test --test laws`. A failure prints the policies and the pod as YAML;
-//! put the pair into `laws/found.rs`.
+//! put the pair into `laws/regressions.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -18,34 +18,34 @@
 mod case;
 #[path = "../../src/testing/cases.rs"]
 mod cases;
-mod certs;
-mod directories;
-mod effects;
-mod facts;
-mod found;
-mod frame;
-mod hosts;
-mod judged;
-mod meeting;
-mod mounts;
-mod pods;
-mod policies;
-mod setups;
-mod start;
-mod volumes;
-mod wanted;
+mod certificate_directories;
+mod client_certs;
+mod container_start;
+mod desired;
+mod docker_connection;
+mod docker_setups;
+mod generated_pods;
+mod generated_policies;
+mod generated_volumes;
+mod host_aliases;
+mod mount_changes;
+mod mount_effects;
+mod pod_model;
+mod regressions;
+mod unchanged_fields;
+mod verdict;
 
 use case::{Case, Run};
+use desired::{Desired, desired};
 use drydock::core::pod::Pod;
 use drydock::core::policy::Mode;
 use drydock::core::rules::Audience;
-use facts::Answer;
-use mounts::View;
+use mount_changes::View;
+use pod_model::Answer;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::collections::BTreeSet;
-use wanted::{Wanted, wanted};
 
 type Law = Result<(), TestCaseError>;
 
@@ -58,10 +58,10 @@ fn config() -> Config {
 
 prop_compose! {
     fn case()(
-        policies in policies::policies(),
-        live in policies::live(),
+        policies in generated_policies::policies(),
+        live in generated_policies::live(),
         audits in proptest::bool::weighted(0.05),
-        pod in pods::pod(),
+        pod in generated_pods::pod(),
     ) -> Case {
         let namespace_mode = if audits { Mode::Audit } else { Mode::Enforce };
         Case { policies, live, namespace_mode, pod }
@@ -70,16 +70,16 @@ prop_compose! {
 
 /// Whether the API server refuses the pod anyway, for a reason that makes its mounts ambiguous.
 fn is_faulty(case: &Case) -> bool {
-    !frame::faults(&case.pod).is_empty()
+    !unchanged_fields::faults(&case.pod).is_empty()
 }
 
 /// Checks a law on the mounts of a changed pod, if the contract defines the result.
 fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
     let run = case.run();
-    let wanted = wanted(case);
-    let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
+    let desired = desired(case);
+    let dind = desired.as_ref().and_then(|desired| desired.dind.as_ref());
     let directories = dind
-        .map(|dind| directories::directories(&case.pod, dind))
+        .map(|dind| certificate_directories::directories(&case.pod, dind))
         .unwrap_or_default();
     let is_open = is_faulty(case) || directories.iter().any(|directory| directory.overlaps);
     if run.outcome == "denied" || is_open {
@@ -88,23 +88,23 @@ fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
     law(&View::new(&case.pod, &run, dind, &directories)?)
 }
 
-fn hosts_law(case: &Case, run: &Run, wanted: &Wanted<'_>) -> Law {
+fn hosts_law(case: &Case, run: &Run, desired: &Desired<'_>) -> Law {
     if run.outcome == "denied" {
         return Ok(());
     }
-    hosts::owned_hostnames_resolve(run, wanted)?;
-    let movers = hosts::all_else_stays(case, run, wanted)?;
-    hosts::shadowed_hostnames_are_told(case, run, wanted)?;
-    frame::annotations_say_it(case, run, Some(wanted), &movers)
+    host_aliases::owned_hostnames_resolve(run, desired)?;
+    let movers = host_aliases::all_else_stays(case, run, desired)?;
+    host_aliases::shadowed_hostnames_are_told(case, run, desired)?;
+    unchanged_fields::annotations_say_it(case, run, Some(desired), &movers)
 }
 
 /// Enough of the generated pods work for the law about working pods to be meaningful.
 #[test]
 fn many_generated_pods_work() {
-    let (mut runner, pods) = (TestRunner::new(config()), pods::pod());
+    let (mut runner, pods) = (TestRunner::new(config()), generated_pods::pod());
     let drawn = (0..1000).map(|_| pods.new_tree(&mut runner).unwrap().current());
-    let answers: Vec<Answer> = drawn.map(|pod| meeting::meets(&pod)).collect();
-    let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+    let answers: Vec<Answer> = drawn.map(|pod| docker_connection::meets(&pod)).collect();
+    let count = |desired| answers.iter().filter(|answer| **answer == desired).count();
     let (yes, no) = (count(Answer::Yes), count(Answer::No));
     assert!(yes >= 100 && no >= 100, "{yes} work, {no} do not");
 }
@@ -133,7 +133,7 @@ proptest! {
     #[test]
     fn the_patch_applies_and_does_what_was_planned(case in case()) {
         let run = case.run();
-        frame::the_patch_is_plain(&case, &run)?;
+        unchanged_fields::the_patch_is_plain(&case, &run)?;
         if run.patch.is_some() {
             let text = run.output.to_string();
             let read = Pod::from_json(&text).unwrap();
@@ -144,23 +144,23 @@ proptest! {
     /// H1 to H7, A5.
     #[test]
     fn owned_hostnames_resolve_as_the_policies_say(case in case()) {
-        let (run, wanted) = (case.run(), wanted(&case));
-        match &wanted {
-            Some(wanted) => hosts_law(&case, &run, wanted)?,
-            None => frame::annotations_say_it(&case, &run, None, &BTreeSet::new())?,
+        let (run, desired) = (case.run(), desired(&case));
+        match &desired {
+            Some(desired) => hosts_law(&case, &run, desired)?,
+            None => unchanged_fields::annotations_say_it(&case, &run, None, &BTreeSet::new())?,
         }
     }
 
     /// D3, D5, D7, D9, and D2, D6, D8 where they leave a directory alone.
     #[test]
     fn the_certificate_directory_is_shared_and_writable(case in case()) {
-        let (run, wanted) = (case.run(), wanted(&case));
-        if let Some(dind) = wanted.and_then(|wanted| wanted.dind) && !is_faulty(&case) {
-            let directories = directories::directories(&case.pod, &dind);
-            certs::denied_where_it_conflicts(&run, &dind, &directories)?;
+        let (run, desired) = (case.run(), desired(&case));
+        if let Some(dind) = desired.and_then(|desired| desired.dind) && !is_faulty(&case) {
+            let directories = certificate_directories::directories(&case.pod, &dind);
+            client_certs::denied_where_it_conflicts(&run, &dind, &directories)?;
             for directory in directories.iter().filter(|_| run.outcome != "denied") {
-                certs::directory_is_shared(&case.pod, &run, &dind, directory)?;
-                certs::left_alone_is_left(&case.pod, &run, &dind, directory)?;
+                client_certs::directory_is_shared(&case.pod, &run, &dind, directory)?;
+                client_certs::left_alone_is_left(&case.pod, &run, &dind, directory)?;
             }
         }
     }
@@ -187,36 +187,36 @@ proptest! {
     /// A1: frame.
     #[test]
     fn everything_else_is_as_it_was(case in case()) {
-        let (run, wanted) = (case.run(), wanted(&case));
-        frame::all_else_is_as_it_was(&case, &run)?;
+        let (run, desired) = (case.run(), desired(&case));
+        unchanged_fields::all_else_is_as_it_was(&case, &run)?;
         if run.outcome != "denied" {
-            let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
-            frame::scheduling_is_added(&case, &run, dind)?;
+            let dind = desired.as_ref().and_then(|desired| desired.dind.as_ref());
+            unchanged_fields::scheduling_is_added(&case, &run, dind)?;
         }
         with_mounts(&case, |view| view.every_new_mount_has_a_reason())?;
     }
 
-    /// Kubelet, dind and client still work in the changed pod (see `laws/meeting.rs`).
+    /// Kubelet, dind and client still work in the changed pod (see `laws/docker_connection.rs`).
     #[test]
     fn a_pod_that_works_is_not_made_to_fail(case in case()) {
         let case = case.with_sensible_volumes();
         let run = case.run();
         if run.outcome != "denied" && !is_faulty(&case) {
-            let (before, after) = (meeting::daemons_up(&case.pod), meeting::daemons_up(&run.output));
+            let (before, after) = (docker_connection::daemons_up(&case.pod), docker_connection::daemons_up(&run.output));
             let is_contested = before > 0 && after > before;
             // D2: each of two daemons with one directory overwrites the other's CA; this is
             // reported.
-            let wanted = wanted(&case);
-            let dind = wanted.as_ref().and_then(|wanted| wanted.dind.as_ref());
+            let desired = desired(&case);
+            let dind = desired.as_ref().and_then(|desired| desired.dind.as_ref());
             let is_shared = dind.is_some_and(|dind| {
-                let directories = directories::directories(&case.pod, dind);
+                let directories = certificate_directories::directories(&case.pod, dind);
                 directories.iter().any(|directory| directory.dinds.len() > 1)
             });
-            if meeting::meets(&case.pod) == Answer::Yes && !is_contested && !is_shared {
-                prop_assert_eq!(meeting::meets(&run.output), Answer::Yes, "client and daemon met before");
+            if docker_connection::meets(&case.pod) == Answer::Yes && !is_contested && !is_shared {
+                prop_assert_eq!(docker_connection::meets(&run.output), Answer::Yes, "client and daemon met before");
             }
-            for kept in meeting::kept::files(&case.pod) {
-                let is_readable = meeting::kept::is_readable(&case.pod, &run.output, &kept);
+            for kept in docker_connection::kept::files(&case.pod) {
+                let is_readable = docker_connection::kept::is_readable(&case.pod, &run.output, &kept);
                 prop_assert!(is_readable, "{:?} is not readable any more", kept);
             }
         }
@@ -225,7 +225,7 @@ proptest! {
     /// A4: validity.
     #[test]
     fn the_pod_is_no_less_valid_than_it_came(case in case()) {
-        frame::no_less_valid(&case, &case.run())?;
+        unchanged_fields::no_less_valid(&case, &case.run())?;
     }
 
     /// M1, M5: the order of the files and Audit policies make no difference to the pod.

@@ -14,9 +14,9 @@
     reason = "the modules of a test are nobody's library"
 )]
 
-mod access;
 mod deployment;
 mod files;
 mod monitoring;
 mod objects;
+mod rbac;
 mod webhook;

@@ -3,17 +3,17 @@
 //! Their expressions over time are tested with promtool.
 
 use crate::client::{JSON, post, request, tcp};
+use crate::hostile_reviews::SHAPES;
 use crate::metrics::{Metrics, failed, handshake_failure};
 use crate::process::{Server, eventually};
 use crate::reviews::{RUNNER, runner};
-use crate::shapes::SHAPES;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::Shutdown;
 
 /// The expression of an alert, as it is installed.
 fn expression(alert: &str) -> String {
-    let text = include_str!("../../manifests/components/monitoring/rules.yaml");
+    let text = include_str!("../../manifests/components/monitoring/prometheus-rule.yaml");
     let rules: Value = serde_saphyr::from_str(text).unwrap();
     let rules = rules["spec"]["groups"][0]["rules"].as_array().unwrap();
     let found = rules.iter().find(|it| it["alert"] == alert);

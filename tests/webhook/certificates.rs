@@ -1,8 +1,8 @@
 //! Certificate files that change under a running server: rotation loses no admission (F5).
 
 use crate::client::Client;
+use crate::kubelet_mount::Mount;
 use crate::metrics::handshake_failure;
-use crate::mount::Mount;
 use crate::process::{EndOnDrop, Server, eventually};
 use crate::reviews::{RUNNER, assert_answers_runner};
 use crate::start::refused;

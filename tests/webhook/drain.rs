@@ -3,7 +3,7 @@
 
 use crate::certificates::Authority;
 use crate::client::{Client, Plain, Tls, post, request};
-use crate::mount::Mount;
+use crate::kubelet_mount::Mount;
 use crate::process::{EndOnDrop, Server, eventually};
 use crate::reviews::{RUNNER, assert_answers_runner};
 use std::net::{SocketAddr, TcpStream};

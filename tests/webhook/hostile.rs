@@ -2,11 +2,11 @@
 
 use crate::bounds::{self, AT_BOUNDS};
 use crate::cgroup::Cgroup;
+use crate::hostile_reviews::{SHAPES, long_name};
 use crate::metrics::failed;
 use crate::process::Server;
 use crate::refusals::assert_is_for_a_jobs_author;
 use crate::reviews::{RUNNER, assert_answers_runner, patch, response};
-use crate::shapes::{SHAPES, long_name};
 use std::thread;
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! Policy files that change under a running server: a bad one never hides a good one (F3), and no
 //! edit loses an admission (F5).
 
-use crate::mount::Mount;
+use crate::kubelet_mount::Mount;
 use crate::process::{EndOnDrop, Server, eventually};
 use crate::reviews::{RUNNER, addresses, patch, patched, policy, response, runner};
 use std::fs;

@@ -3,10 +3,10 @@
 
 use crate::cgroup::Cgroup;
 use crate::client::{Client, JSON, Plain, Tls, request};
-use crate::lines::{Lines, PATIENCE};
+use crate::listening_addresses::listeners;
 use crate::metrics::Metrics;
+use crate::output_lines::{Lines, PATIENCE};
 use crate::reviews::RUNNER;
-use crate::sockets::listeners;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The start: flags that cannot work are refused with the reason, and the banner is to be believed.
 
 use crate::client::Answer;
-use crate::lines::Lines;
-use crate::mount::Mount;
+use crate::kubelet_mount::Mount;
+use crate::output_lines::Lines;
 use crate::process::{FREE_PORTS, Server, drydock, run};
 use crate::reviews::{addresses, assert_repaired, patched, policy, runner};
 use serde_json::Value;

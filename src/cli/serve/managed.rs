@@ -19,7 +19,7 @@ use tokio::sync::watch;
 /// The longest time between two reconciliations of Secret, configuration and certificate.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Reconciliations in the life of a short-lived certificate; it is renewed with a third of it left.
-const RECONCILIATIONS_OF_A_LEAF: u32 = 12;
+const RECONCILIATIONS_PER_LEAF: u32 = 12;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Self-managed certificates")]
@@ -100,7 +100,7 @@ pub(super) fn run(
         names: managed.names.clone(),
         replica: flags.policy.instance.clone(),
         lifetimes,
-        interval: INTERVAL.min(managed.certificate_hours / RECONCILIATIONS_OF_A_LEAF),
+        interval: INTERVAL.min(managed.certificate_hours / RECONCILIATIONS_PER_LEAF),
         clock,
     };
     let (sender, mut issued) = watch::channel(None);

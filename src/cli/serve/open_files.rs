@@ -7,13 +7,13 @@ use rustix::process::{Resource, getrlimit};
 
 /// Open files that are not connections of the webhook port: the ops port, listeners, files that are
 /// read, and evicted connections that are still open.
-const OTHERS: usize = 256;
+const OTHER_FILES: usize = 256;
 
 /// Returns the number of connections to allow, with a warning if it is less than wanted.
 pub(super) fn connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     let open_files = limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
-    let possible = open_files - OTHERS.min(open_files / 2);
+    let possible = open_files - OTHER_FILES.min(open_files / 2);
     if wanted > possible {
         tracing::warn!(
             "--max-connections is {possible} instead of {wanted}: the process can have {open_files} open files (ulimit -n)"

@@ -2,7 +2,7 @@
 
 use super::reload::Reloader;
 use crate::cli::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
-use crate::core::policy::{self, LiveAddresses, Policy, PolicyError, PolicyFile, PolicySet};
+use crate::core::policy::{self, AddressesBySource, Policy, PolicyError, PolicyFile, PolicySet};
 use crate::server;
 use crate::telemetry::metrics::{Metrics, PolicyState, Reloaded};
 use anyhow::bail;
@@ -157,7 +157,7 @@ impl Files {
                 "without a cluster a namespace has only the label kubernetes.io/metadata.name, so a namespaceSelector on other labels matches nothing"
             );
         }
-        let set = PolicySet::new(policies, &LiveAddresses::new());
+        let set = PolicySet::new(policies, &AddressesBySource::new());
         self.set.send_replace(Some(Arc::new(set)));
     }
 

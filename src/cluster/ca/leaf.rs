@@ -3,7 +3,7 @@
 use super::ca_bundle::TrustHistory;
 use super::plan::{Lifetimes, after};
 use super::secret::CaSecret;
-use crate::pki::authority::{Authority, BEFORE_NOW};
+use crate::pki::authority::{Authority, BACKDATING};
 use crate::pki::leaf::Leaf;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn is_renewal_due(leaf: &Leaf, until: Timestamp, now: Timestamp) -> bool {
     // A leaf that expires with the trust cannot be prolonged; one from the future was signed
     // before the clock was put back.
     let gains = leaf.expires.as_second() < until.as_second();
-    let begins = leaf.signed.checked_sub(BEFORE_NOW);
+    let begins = leaf.signed.checked_sub(BACKDATING);
     (gains && renewal(leaf) <= now) || begins.is_ok_and(|begins| now < begins)
 }
 
@@ -33,7 +33,7 @@ fn is_renewal_due(leaf: &Leaf, until: Timestamp, now: Timestamp) -> bool {
 fn signs_until(leaf: &Leaf, secret: &CaSecret, now: Timestamp) -> Option<Timestamp> {
     let ca = leaf.authority.certificate();
     let until = secret.trusted_until(ca)?;
-    (ca.is_good(now) && now < until).then_some(until)
+    (ca.is_valid_at(now) && now < until).then_some(until)
 }
 
 /// Returns the authority that is to sign a leaf now, if one is due, and the lifetime of the leaf.
@@ -49,15 +49,15 @@ pub(super) fn signer<'a>(
     now: Timestamp,
     lifetimes: Lifetimes,
 ) -> Option<(&'a Authority, Duration)> {
-    let is_good = |authority: &&Authority| authority.certificate().is_good(now);
+    let is_valid = |authority: &&Authority| authority.certificate().is_valid_at(now);
     let trusted_for = |authority: &Authority| trust.how_long(authority.certificate());
     let Some(serving) = serving else {
         let authorities = [&secret.next, &secret.current].into_iter().flatten();
-        let good = authorities.filter(|it| is_good(it) && trusted_for(it).is_some());
+        let good = authorities.filter(|it| is_valid(it) && trusted_for(it).is_some());
         let end = |it: &&Authority| after(now, lifetimes.leaf).min(it.certificate().expires());
         return good.max_by_key(end).map(|it| (it, lifetimes.leaf));
     };
-    let current = secret.current.as_ref().filter(is_good);
+    let current = secret.current.as_ref().filter(is_valid);
     let own_until = signs_until(serving, secret, now);
     let takes_over = |current: &&Authority| {
         let Some(time) = trusted_for(current).filter(|_| serving.authority != **current) else {

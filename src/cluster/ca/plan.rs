@@ -12,7 +12,7 @@
 //! the others read it again.
 
 use super::ca_bundle::{TrustHistory, WebhookBundles};
-use super::secret::{CaSecret, MOST_AUTHORITIES, has_expired};
+use super::secret::{CaSecret, MAX_AUTHORITIES, has_expired};
 use crate::pki::authority::{Authority, AuthorityError, CaCertificate};
 use crate::telemetry::metrics::CertificateEvent;
 use jiff::Timestamp;
@@ -102,7 +102,7 @@ impl Evidence<'_> {
 
 /// The observations beside the content of the Secret.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Observed<'a> {
+pub(super) struct Observations<'a> {
     /// By the wall clock: certificates expire by it.
     pub(super) now: Timestamp,
     /// The authorities whose leaf certificates may be in use.
@@ -143,7 +143,7 @@ impl Step {
 }
 
 /// More steps than there are kinds would go in circles.
-const MOST_STEPS: usize = 8;
+const MAX_STEPS: usize = 8;
 
 /// Takes steps until none is due; returns the content then, and the steps.
 ///
@@ -151,10 +151,10 @@ const MOST_STEPS: usize = 8;
 /// Where no authority can be made.
 pub(super) fn plan(
     mut secret: CaSecret,
-    observed: &Observed<'_>,
+    observed: &Observations<'_>,
 ) -> Result<(CaSecret, Vec<Step>), AuthorityError> {
     let mut steps = Vec::new();
-    while let Some(step) = next_step(&secret, observed).filter(|_| steps.len() < MOST_STEPS) {
+    while let Some(step) = next_step(&secret, observed).filter(|_| steps.len() < MAX_STEPS) {
         secret = take(secret, &step, observed)?;
         steps.push(step);
     }
@@ -162,13 +162,13 @@ pub(super) fn plan(
 }
 
 /// Returns the step that is due first.
-pub(super) fn next_step(secret: &CaSecret, observed: &Observed<'_>) -> Option<Step> {
-    let Observed { now, lifetimes, .. } = *observed;
-    let is_good = |authority: &&Authority| authority.certificate().is_good(now);
+pub(super) fn next_step(secret: &CaSecret, observed: &Observations<'_>) -> Option<Step> {
+    let Observations { now, lifetimes, .. } = *observed;
+    let is_valid = |authority: &&Authority| authority.certificate().is_valid_at(now);
     let next = secret.next.as_ref();
     // One that is not valid yet is as useless as one that has expired.
-    let Some(current) = secret.current.as_ref().filter(is_good) else {
-        return Some(match next.filter(is_good) {
+    let Some(current) = secret.current.as_ref().filter(is_valid) else {
+        return Some(match next.filter(is_valid) {
             Some(_) => Step::Promote,
             None => Step::Create,
         });
@@ -180,7 +180,7 @@ pub(super) fn next_step(secret: &CaSecret, observed: &Observed<'_>) -> Option<St
         .cloned();
     // Beyond the bound only the authority of the replica's own leaf.
     let (mut keep, others): (Vec<_>, Vec<_>) = lost.partition(|it| Some(it) == observed.own);
-    let free = MOST_AUTHORITIES.saturating_sub(trusted.len());
+    let free = MAX_AUTHORITIES.saturating_sub(trusted.len());
     keep.extend(others.into_iter().take(free));
     let is_early = |until| until < after(now, lifetimes.leaf);
     let is_date_wrong =
@@ -191,20 +191,20 @@ pub(super) fn next_step(secret: &CaSecret, observed: &Observed<'_>) -> Option<St
     let trusted_for = next.and_then(|next| observed.trust.how_long(next.certificate()));
     let is_over = |it: &CaCertificate| secret.is_over(it, now);
     match next {
-        Some(next) if !is_good(&next) => Some(Step::Publish),
+        Some(next) if !is_valid(&next) => Some(Step::Publish),
         Some(_) if trusted_for.is_some_and(|time| time >= lifetimes.overlap) => Some(Step::Promote),
-        None if current.certificate().rest(now) <= lifetimes.ca / 3 => Some(Step::Publish),
+        None if current.certificate().remaining(now) <= lifetimes.ca / 3 => Some(Step::Publish),
         _ if secret.previous.iter().any(is_over) => Some(Step::Discard),
-        _ => (trusted.len() > MOST_AUTHORITIES).then_some(Step::Discard),
+        _ => (trusted.len() > MAX_AUTHORITIES).then_some(Step::Discard),
     }
 }
 
 fn take(
     mut secret: CaSecret,
     step: &Step,
-    observed: &Observed<'_>,
+    observed: &Observations<'_>,
 ) -> Result<CaSecret, AuthorityError> {
-    let Observed { now, lifetimes, .. } = *observed;
+    let Observations { now, lifetimes, .. } = *observed;
     let make = || Authority::make("drydock CA", now, lifetimes.ca);
     let until = Some(after(now, lifetimes.leaf));
     match step {

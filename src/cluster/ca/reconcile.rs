@@ -4,8 +4,8 @@
 use super::Settings;
 use super::ca_bundle::{TrustHistory, WebhookBundles};
 use super::leaf::signer;
-use super::plan::{Evidence, Observed, Step, plan};
-use super::secret::{CaSecret, Data, MOST_AUTHORITIES};
+use super::plan::{Evidence, Observations, Step, plan};
+use super::secret::{CaSecret, Data, MAX_AUTHORITIES};
 use crate::cluster::client::NoAnswer;
 use crate::cluster::error::{LogOnce, describe};
 use crate::names::FIELD_MANAGER;
@@ -22,9 +22,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Time for the calls of one reconciliation.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Time without a foreign change of the bundle, after which the problem is resolved.
-const QUIET: Duration = Duration::from_secs(10 * 60);
+const RESOLVED_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// The result of a reconciliation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,9 +92,9 @@ impl Reconciler {
     /// Reconciles once. A failure is logged and leaves the rest as it was; a leaf that is due is
     /// signed in any case.
     pub(super) async fn reconcile(&mut self) -> Outcome {
-        let reconciled = timeout(PATIENCE, self.reconcile_objects()).await;
+        let reconciled = timeout(TIMEOUT, self.reconcile_objects()).await;
         let reconciled =
-            reconciled.unwrap_or_else(|_| Err(Problem::Failed(NoAnswer(PATIENCE).to_string())));
+            reconciled.unwrap_or_else(|_| Err(Problem::Failed(NoAnswer(TIMEOUT).to_string())));
         let signed = self.renew_leaf().map_err(Problem::from);
         self.withdraw_invalid_leaf();
         match reconciled.and_then(|wrote| signed.map(|()| wrote)) {
@@ -126,7 +126,8 @@ impl Reconciler {
         let bundles = WebhookBundles::of(configuration.as_ref());
         let secret = self.secrets.get_opt(&self.settings.secret).await;
         let secret = secret.map_err(failed("read", &self.secret_name()))?;
-        self.trust.record(&bundles, self.settings.clock.now().steady);
+        self.trust
+            .record(&bundles, self.settings.clock.now().monotonic);
         let (wrote_secret, problem) = self.reconcile_secret(secret, &bundles).await?;
         let wrote_bundle = self.reconcile_bundle(&bundles).await?;
         problem.map_or(Ok(wrote_secret || wrote_bundle), Err)
@@ -156,7 +157,7 @@ impl Reconciler {
         bundles: &WebhookBundles,
     ) -> Result<(bool, Option<Problem>), Problem> {
         let read = secret.as_ref().map(|secret| self.read(secret));
-        let now = self.settings.clock.of_api_server();
+        let now = self.settings.clock.api_server_time();
         let own = self.serving.as_ref();
         let own = own.map(|leaf| leaf.authority.certificate());
         let evidence = Evidence {
@@ -165,7 +166,7 @@ impl Reconciler {
             own,
             bundles,
         };
-        let observed = Observed {
+        let observed = Observations {
             now,
             in_use: &evidence.in_use(now),
             own,
@@ -230,9 +231,9 @@ impl Reconciler {
             self.metrics.ca_expiry_timestamp.set(expires.as_second());
         }
         let problem = format!(
-            "{MOST_AUTHORITIES} authorities are trusted, which is the most that are kept; compare the clocks of the nodes"
+            "{MAX_AUTHORITIES} authorities are trusted, which is the most that are kept; compare the clocks of the nodes"
         );
-        let is_crowded = trusted.len() >= MOST_AUTHORITIES;
+        let is_crowded = trusted.len() >= MAX_AUTHORITIES;
         self.log.set("crowded", is_crowded.then_some(problem));
     }
 
@@ -305,10 +306,10 @@ impl Reconciler {
         let Some(bundle) = bundle.filter(|_| !bundles.is_empty()) else {
             return Ok(false);
         };
-        let now = self.settings.clock.now().steady;
+        let now = self.settings.clock.now().monotonic;
         if !bundles.differs_from(&bundle) {
             self.in_place = Some(bundle);
-            let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= QUIET;
+            let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= RESOLVED_AFTER;
             if self.overwritten_at.take_if(is_over).is_some() {
                 self.log.set("overwritten", None);
             }
@@ -325,7 +326,7 @@ impl Reconciler {
             .await;
         let refused = |error| self.refused(WrittenObject::Webhook, &configuration, error);
         let written = written.map_err(refused)?;
-        let now = self.settings.clock.now().steady;
+        let now = self.settings.clock.now().monotonic;
         self.trust.record(&WebhookBundles::of(Some(&written)), now);
         let metrics = &self.metrics;
         metrics.certificate_event(CertificateEvent::BundleWritten);
@@ -351,10 +352,10 @@ impl Reconciler {
         };
         // Valid by both clocks: the API server verifies the leaf by its own.
         let (clock, lifetimes) = (&self.settings.clock, self.settings.lifetimes);
-        let verified = clock.of_api_server();
+        let verified = clock.api_server_time();
         let now = clock.now().wall.max(verified);
         let signer = signer(self.serving.as_ref(), last, &self.trust, now, lifetimes);
-        let signer = signer.filter(|(authority, _)| authority.certificate().is_good(verified));
+        let signer = signer.filter(|(authority, _)| authority.certificate().is_valid_at(verified));
         let Some((authority, lifetime)) = signer else {
             return Ok(());
         };
@@ -372,8 +373,9 @@ impl Reconciler {
         let Some(leaf) = &self.serving else {
             return;
         };
-        let verified = self.settings.clock.of_api_server();
-        let is_valid = leaf.authority.certificate().is_good(verified) && verified < leaf.expires;
+        let verified = self.settings.clock.api_server_time();
+        let is_valid =
+            leaf.authority.certificate().is_valid_at(verified) && verified < leaf.expires;
         if is_valid != self.is_serving() && self.settings.clock.disagreement().is_some() {
             self.issued.send_replace(is_valid.then(|| leaf.clone()));
         }

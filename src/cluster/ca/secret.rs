@@ -16,7 +16,7 @@
 
 use super::plan::after;
 use crate::cluster::distinct;
-use crate::pki::authority::{Authority, BEFORE_NOW, CaCertificate};
+use crate::pki::authority::{Authority, BACKDATING, CaCertificate};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ const PREVIOUS_UNTIL: &str = "previous-until";
 const CHANGED: &str = "changed";
 
 /// Authorities that are trusted at most. A rotation needs three.
-pub(super) const MOST_AUTHORITIES: usize = 16;
+pub(super) const MAX_AUTHORITIES: usize = 16;
 
 /// The least difference between two times of change: clocks differ.
 const TICK: Duration = Duration::from_millis(1);
@@ -166,10 +166,10 @@ impl CaSecret {
     /// then the oldest. `kept` stays.
     pub(super) fn drop_excess(&mut self, kept: Option<&CaCertificate>, now: Timestamp) {
         // Counted once: a Secret can hold more than a thousand.
-        let mut excess = self.trusted().len().saturating_sub(MOST_AUTHORITIES);
+        let mut excess = self.trusted().len().saturating_sub(MAX_AUTHORITIES);
         for even_good in [false, true] {
             self.previous.retain(|it| {
-                let may_go = Some(it) != kept && (even_good || !it.is_good(now));
+                let may_go = Some(it) != kept && (even_good || !it.is_valid_at(now));
                 let goes = excess > 0 && may_go;
                 excess -= usize::from(goes);
                 !goes
@@ -187,7 +187,7 @@ impl CaSecret {
 /// Whether an authority has expired by any clock: one that is ahead takes it from no replica that
 /// still serves a leaf of it.
 pub(super) fn has_expired(certificate: &CaCertificate, now: Timestamp) -> bool {
-    let end = certificate.expires().checked_add(BEFORE_NOW);
+    let end = certificate.expires().checked_add(BACKDATING);
     end.is_ok_and(|end| end <= now)
 }
 

@@ -1,6 +1,6 @@
 //! An API server that accepts a call and says nothing, or too much, or what is no answer.
 
-use super::{LARGEST, LIMIT, client, is_no_answer, limited, reporting};
+use super::{CALL_TIMEOUT, MAX_BODY_BYTES, client, is_no_answer, limited, reporting};
 use crate::cluster::testing::{Recorder, Reply, config_of, list};
 use axum::Router;
 use axum::body::Bytes;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_call_ends_if_the_api_server_does_not_answer() {
-    let client = limited(Recorder::default().client(|_| Reply::Silence), LIMIT);
+    let client = limited(Recorder::default().client(|_| Reply::Silence), CALL_TIMEOUT);
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let secrets: Api<Secret> = Api::default_namespaced(client);
     let apply = Patch::Apply(json!({}));
@@ -33,7 +33,7 @@ async fn every_kind_of_call_ends_if_the_api_server_does_not_answer() {
     for error in errors {
         assert!(is_no_answer(&error.unwrap()));
     }
-    assert_eq!(began.elapsed(), LIMIT);
+    assert_eq!(began.elapsed(), CALL_TIMEOUT);
 }
 
 /// The headers of a list come, and its body does not.
@@ -41,20 +41,20 @@ async fn every_kind_of_call_ends_if_the_api_server_does_not_answer() {
 async fn a_body_that_does_not_come_ends_too_and_that_of_a_watch_does_not() {
     let client = limited(
         Recorder::default().client(|_| Reply::Events(Vec::new())),
-        LIMIT,
+        CALL_TIMEOUT,
     );
     let namespaces: Api<Namespace> = Api::all(client);
     let began = Instant::now();
     let error = namespaces.list(&ListParams::default()).await.unwrap_err();
     assert!(is_no_answer(&error), "{error:?}");
-    assert_eq!(began.elapsed(), LIMIT);
+    assert_eq!(began.elapsed(), CALL_TIMEOUT);
     let watched = namespaces
         .watch(&WatchParams::default(), "7")
         .await
         .unwrap();
     let mut watched = std::pin::pin!(watched);
     let item = futures::StreamExt::next(&mut watched);
-    let waited = tokio::time::timeout(LIMIT * 100, item).await;
+    let waited = tokio::time::timeout(CALL_TIMEOUT * 100, item).await;
     waited.expect_err("a quiet watch is no failure");
 }
 
@@ -92,13 +92,13 @@ async fn headers_and_each_part_of_a_body_are_contact_and_silence_is_none() {
 /// A chunk of a megabyte, and so many of them that a body is too large.
 fn endless() -> Vec<Bytes> {
     let chunk = Bytes::from(vec![b' '; 1 << 20]);
-    vec![chunk; (LARGEST >> 20) + 1]
+    vec![chunk; (MAX_BODY_BYTES >> 20) + 1]
 }
 
 #[tokio::test]
 async fn f4_a_body_without_end_is_not_read_to_its_end() {
     let client = Recorder::default().client(|_| Reply::Chunks(endless()));
-    let namespaces: Api<Namespace> = Api::all(limited(client, LIMIT));
+    let namespaces: Api<Namespace> = Api::all(limited(client, CALL_TIMEOUT));
     let listed = namespaces.list(&ListParams::default()).await;
     let error = format!("{:?}", listed.unwrap_err());
     assert!(error.contains("TooLarge"), "{error}");
@@ -108,11 +108,11 @@ async fn f4_a_body_without_end_is_not_read_to_its_end() {
 async fn f4_an_event_without_end_is_not_read_to_its_end_and_many_events_are() {
     let bookmark = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"resourceVersion": "8", "annotations": {"a": "x".repeat(1 << 20)}}});
     let line = format!("{}\n", json!({"type": "BOOKMARK", "object": bookmark}));
-    let many = vec![Bytes::from(line); (LARGEST >> 20) + 1];
+    let many = vec![Bytes::from(line); (MAX_BODY_BYTES >> 20) + 1];
     let count = many.len();
     let lines = [many, endless()].concat();
     let client = Recorder::default().client(move |_| Reply::Chunks(lines.clone()));
-    let namespaces: Api<Namespace> = Api::all(limited(client, LIMIT));
+    let namespaces: Api<Namespace> = Api::all(limited(client, CALL_TIMEOUT));
     let watched = namespaces.watch(&WatchParams::default(), "7").await;
     let items: Vec<_> = watched.unwrap().collect().await;
     let good = items.iter().take_while(|item| item.is_ok()).count();

@@ -15,8 +15,8 @@ fn ahead_by(hours: i64, date: &'static str) -> (Clock, Arc<Metrics>) {
     let wall = "2026-11-21T12:00:00Z".parse::<jiff::Timestamp>().unwrap();
     let wall = wall + SignedDuration::from_hours(hours);
     let metrics = Arc::new(Metrics::new());
-    let steady = Instant::now();
-    let clock = Clock::new(move || Now { wall, steady }, metrics.clone());
+    let monotonic = Instant::now();
+    let clock = Clock::new(move || Now { wall, monotonic }, metrics.clone());
     let headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static(date))]);
     clock.observe(&headers);
     (clock, metrics)
@@ -36,7 +36,7 @@ fn the_offset_is_that_between_the_node_and_the_date_of_an_answer() {
     ] {
         let (clock, metrics) = ahead_by(hours, DATED);
         assert_eq!(clock.disagreement().as_deref(), Some(sentence));
-        assert_eq!(clock.of_api_server().to_string(), "2026-11-21T12:00:00Z");
+        assert_eq!(clock.api_server_time().to_string(), "2026-11-21T12:00:00Z");
         let sample = format!("drydock_clock_offset_seconds {}\n", hours * 3600);
         assert!(metrics.encode().contains(&sample));
     }
@@ -49,6 +49,6 @@ fn clocks_that_agree_and_answers_without_a_date_change_nothing() {
     for date in ["", "yesterday"] {
         let (clock, _) = ahead_by(30, date);
         assert_eq!(clock.disagreement(), None);
-        assert_eq!(clock.of_api_server(), clock.now().wall);
+        assert_eq!(clock.api_server_time(), clock.now().wall);
     }
 }

@@ -25,18 +25,18 @@ pub(super) struct Rate {
 }
 
 /// A job pod has one to three findings: this is enough for two pods a second without end.
-pub(super) const OF_A_NAMESPACE: Rate = Rate {
+pub(super) const NAMESPACE_RATE: Rate = Rate {
     burst: 100,
     every: Duration::from_millis(200),
 };
-pub(super) const OF_ALL: Rate = Rate {
+pub(super) const TOTAL_RATE: Rate = Rate {
     burst: 200,
     every: Duration::from_millis(50),
 };
 /// Events of one namespace that may wait.
-pub(super) const WAITING_OF_A_NAMESPACE: usize = 100;
+pub(super) const MAX_WAITING_PER_NAMESPACE: usize = 100;
 /// Events that may wait in all.
-pub(super) const WAITING: usize = 1000;
+pub(super) const MAX_WAITING: usize = 1000;
 
 impl Rate {
     /// Takes a token of a bucket, kept as the time at which it is full again; otherwise returns
@@ -117,14 +117,14 @@ impl Outbox {
     fn put_one(&mut self, event: Waiting, now: Instant) -> Result<(), EventDrop> {
         let name = event.namespace.clone();
         let own = self.queues.get(&name).map_or(0, VecDeque::len);
-        if own >= WAITING_OF_A_NAMESPACE {
+        if own >= MAX_WAITING_PER_NAMESPACE {
             return Err(EventDrop::Queue);
         }
         let budget = self.budgets.entry(name.clone()).or_insert(now);
-        OF_A_NAMESPACE
+        NAMESPACE_RATE
             .take(budget, now)
             .map_err(|_| EventDrop::Budget)?;
-        let is_full = self.waiting >= WAITING;
+        let is_full = self.waiting >= MAX_WAITING;
         if is_full {
             let longest = self.queues.values_mut().max_by_key(|queue| queue.len());
             let longest = longest.filter(|queue| queue.len() > own + 1);
@@ -149,7 +149,7 @@ impl Outbox {
         let Some(namespace) = self.turns.front().cloned() else {
             return Next::Idle;
         };
-        if let Err(wait) = OF_ALL.take(&mut self.of_all, now) {
+        if let Err(wait) = TOTAL_RATE.take(&mut self.of_all, now) {
             return Next::Wait(wait);
         }
         self.turns.pop_front();

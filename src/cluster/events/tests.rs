@@ -1,6 +1,6 @@
 //! Rules T2 and F8.
 
-use super::{Events, LONGEST_MESSAGE, event};
+use super::{Events, MAX_MESSAGE_BYTES, event};
 use crate::cluster::events::outbox::Waiting;
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::testing::{Recorder, Reply, list};
@@ -68,7 +68,7 @@ fn t2_names_and_messages_are_such_that_the_api_server_takes_them() {
     let message = event(&waiting("pod", &"ü".repeat(2000)), "one", now)
         .message
         .unwrap();
-    assert!(message.len() <= LONGEST_MESSAGE + 5, "{}", message.len());
+    assert!(message.len() <= MAX_MESSAGE_BYTES + 5, "{}", message.len());
 }
 
 fn namespace(name: &str, mode: &str) -> Value {

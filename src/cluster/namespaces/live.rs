@@ -22,13 +22,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Reads that may run at a time.
-const RUNNING: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 /// Answers that are kept.
-const KEPT: usize = 256;
-/// The time from the beginning of a read for which its answer is kept; longer than [`PATIENCE`].
-const KEPT_FOR: Duration = Duration::from_secs(3);
+const MAX_CACHED: usize = 256;
+/// The time from the beginning of a read for which its answer is kept; longer than [`TIMEOUT`].
+const CACHE_TIME: Duration = Duration::from_secs(3);
 /// Time for a read: the API server waits five seconds for the whole review.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads namespaces of a cluster.
 #[derive(Clone)]
@@ -51,7 +51,9 @@ pub enum Unread {
     #[error("there is no such namespace")]
     NotFound,
     /// Too many reads are running, so the API server was not asked.
-    #[error("{RUNNING} other namespaces are being read, which is the most at one time; try again")]
+    #[error(
+        "{MAX_CONCURRENT} other namespaces are being read, which is the most at one time; try again"
+    )]
     TooMany,
     /// The API server did not answer, or its answer cannot be used.
     #[error("{0}")]
@@ -64,7 +66,7 @@ impl LiveReads {
         Self {
             client,
             metrics,
-            running: Arc::new(Semaphore::new(RUNNING)),
+            running: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             reads: Arc::default(),
         }
     }
@@ -73,8 +75,9 @@ impl LiveReads {
     pub fn read(&self, name: &NamespaceName) -> BoxFuture<'static, Answer> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         // An answer that is `None` is a failure, and not kept.
-        let is_kept =
-            |(read, began): &Read| began.elapsed() < KEPT_FOR && !matches!(read.peek(), Some(None));
+        let is_kept = |(read, began): &Read| {
+            began.elapsed() < CACHE_TIME && !matches!(read.peek(), Some(None))
+        };
         let kept = reads.get(name).filter(|read| is_kept(read));
         let read = match kept {
             Some((read, _)) => read.clone(),
@@ -90,10 +93,10 @@ impl LiveReads {
                     reader.ask(&of).await
                 });
                 let read = task.map(|answer| answer.ok().flatten()).boxed().shared();
-                if reads.len() >= KEPT {
+                if reads.len() >= MAX_CACHED {
                     reads.retain(|_, read| is_kept(read));
                 }
-                if reads.len() >= KEPT
+                if reads.len() >= MAX_CACHED
                     && let Some(oldest) = reads.iter().min_by_key(|(_, (_, began))| *began)
                 {
                     let oldest = oldest.0.clone();
@@ -113,7 +116,7 @@ impl LiveReads {
     /// Asks the API server; `None` where its answer is not worth keeping.
     async fn ask(&self, name: &NamespaceName) -> Option<Answer> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let (result, answer) = match within(PATIENCE, api.get_metadata(name)).await {
+        let (result, answer) = match within(TIMEOUT, api.get_metadata(name)).await {
             Ok(namespace) => {
                 let labels = bounded(namespace.metadata.labels.unwrap_or_default());
                 (NamespaceRead::Found, Ok(labels.map_err(Unread::Failed)))

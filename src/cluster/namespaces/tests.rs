@@ -1,6 +1,6 @@
 //! Namespaces whose labels would fill the memory of a replica.
 
-use super::{LARGEST_LABELS, Namespaces, run};
+use super::{MAX_LABEL_BYTES, Namespaces, run};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
@@ -25,11 +25,11 @@ pub(super) fn namespace(name: &str, bytes: usize) -> Value {
 async fn f6_a_namespace_whose_labels_are_too_large_is_left_out_and_others_are_not() {
     let answer = |line: &str| match line.contains("watch=true") {
         true => Reply::Events(vec![
-            json!({"type": "MODIFIED", "object": namespace("grows", LARGEST_LABELS + 64)}),
+            json!({"type": "MODIFIED", "object": namespace("grows", MAX_LABEL_BYTES + 64)}),
             json!({"type": "MODIFIED", "object": namespace("last", 64)}),
         ]),
         false => {
-            let large = namespace("large", LARGEST_LABELS + 64);
+            let large = namespace("large", MAX_LABEL_BYTES + 64);
             list(
                 "Namespace",
                 &[large, namespace("ci", 1024), namespace("grows", 64)],

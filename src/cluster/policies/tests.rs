@@ -3,7 +3,7 @@
 mod replicas;
 
 use super::{Controller, Effect, run};
-use crate::cluster::address_source::Observed;
+use crate::cluster::address_source::SourceObservation;
 use crate::cluster::clock::{Clock, Now};
 use crate::cluster::testing::{Recorder, Reply, client_of, list as of};
 use crate::cluster::watch::Watched;
@@ -106,8 +106,8 @@ fn list(policy: &Value) -> [Watched<DynamicObject>; 3] {
     [Event::Init, Event::InitApply(policy), Event::InitDone].map(Watched::Event)
 }
 
-fn unreadable(problem: &str) -> Observed {
-    Observed::Unreadable(format!("cannot be watched ({problem})"))
+fn unreadable(problem: &str) -> SourceObservation {
+    SourceObservation::Unreadable(format!("cannot be watched ({problem})"))
 }
 
 /// Publishes; returns whether an effect leads to a comparison of statuses.
@@ -120,7 +120,7 @@ fn compares(controller: &mut Controller, effect: Effect) -> bool {
     compares
 }
 
-fn observe(controller: &mut Controller, observed: Observed) -> bool {
+fn observe(controller: &mut Controller, observed: SourceObservation) -> bool {
     let effect = controller.observe(&"ingress/cicd/web".parse().unwrap(), observed);
     compares(controller, effect)
 }
@@ -147,7 +147,7 @@ async fn repeated_failures_and_equal_lists_lead_to_no_comparison_of_statuses() {
 async fn every_input_of_a_status_leads_to_a_comparison() {
     let mut controller = controller(&policy()).await;
     assert!(observe(&mut controller, unreadable("forbidden")));
-    assert!(observe(&mut controller, Observed::Missing));
+    assert!(observe(&mut controller, SourceObservation::Missing));
     let mut changed = policy();
     changed["status"]["addresses"][0]["stale"] = true.into();
     let by_somebody = serde_json::from_value(changed.clone()).unwrap();

@@ -9,10 +9,10 @@
 mod stored;
 
 use super::{Effect, Store};
-use crate::cluster::address_source::Observed;
+use crate::cluster::address_source::SourceObservation;
 use crate::cluster::status::differences;
 use crate::core::crd::JobPodPolicyStatus;
-use crate::core::policy::{ResolvedAddresses, Source};
+use crate::core::policy::{AddressSource, ResolvedAddresses};
 use crate::telemetry::metrics::{PolicyState, SourceState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -42,13 +42,13 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn web() -> Source {
+fn web() -> AddressSource {
     "ingress/cicd/web".parse().unwrap()
 }
 
-fn has(addresses: &[&str]) -> Observed {
+fn has(addresses: &[&str]) -> SourceObservation {
     let live: ResolvedAddresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-    Observed::Resolved(live)
+    SourceObservation::Resolved(live)
 }
 
 /// The labels of the policies in force.
@@ -198,7 +198,7 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     assert_eq!(status["addresses"], expected);
 
     assert_eq!(
-        store.observe(&web(), Observed::Missing, at(9)),
+        store.observe(&web(), SourceObservation::Missing, at(9)),
         Effect::Policies
     );
     let status = differences(&store, at(10)).remove("a").unwrap();
@@ -216,7 +216,7 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     let mut after = Store::default();
     after.put(objects["a"].clone());
     after.follow_policies();
-    after.observe(&web(), Observed::Missing, at(20));
+    after.observe(&web(), SourceObservation::Missing, at(20));
     assert_eq!(
         differences(&after, at(21)),
         BTreeMap::new(),
@@ -240,7 +240,7 @@ fn h7_a_source_without_any_address_leaves_its_hostnames_alone() {
     let problem = "has only the hostname lb.example.com";
     store.observe(
         &web(),
-        Observed::NoAddress(Vec::new(), problem.to_owned()),
+        SourceObservation::NoAddress(Vec::new(), problem.to_owned()),
         at(0),
     );
     let status = differences(&store, at(0)).remove("a").unwrap();
@@ -259,7 +259,7 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
     store.put(object("a", "u", 1, OF_RULES));
     store.follow_policies();
     let seen = |hostname: &str| {
-        Observed::Resolved(ResolvedAddresses {
+        SourceObservation::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: vec![hostname.to_owned()],
         })
@@ -295,7 +295,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
     store.put(object("a", "u", 1, OF_RULES));
     store.follow_policies();
     let seen = |hostnames: &[&str]| {
-        Observed::Resolved(ResolvedAddresses {
+        SourceObservation::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: hostnames.iter().map(ToString::to_string).collect(),
         })
@@ -344,7 +344,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
 #[test]
 fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy_lists_its_own() {
     let seen = || {
-        Observed::Resolved(ResolvedAddresses {
+        SourceObservation::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             hostnames: vec!["b.lab.com".to_owned()],
         })
@@ -364,7 +364,7 @@ fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy
     };
     let mut before = know(&objects, seen());
     assert_eq!(write(&mut before, &mut objects, at(1)), 2);
-    let after = know(&objects, Observed::Missing);
+    let after = know(&objects, SourceObservation::Missing);
     let live = &after.source(&web()).unwrap().live;
     assert_eq!(live.hostnames, ["b.lab.com"]);
 }

@@ -1,8 +1,8 @@
 //! Calls to an API server that does not answer as it should. The clock is paused: it advances when
 //! every task is idle.
 
-use super::{LONGEST_WAIT, RELIST, SHORTEST_WAIT, Watched, Watches, wait_after};
-use crate::cluster::client::{LIMIT, SHORTEST_WATCH, limited};
+use super::{MAX_BACKOFF, MIN_BACKOFF, RELIST_INTERVAL, Watched, Watches, wait_after};
+use crate::cluster::client::{CALL_TIMEOUT, MIN_WATCH_TIME, limited};
 use crate::cluster::testing::{Recorder, Reply, list, refusal};
 use crate::telemetry::metrics::{Metrics, WatchKind};
 use futures::{Stream, StreamExt as _};
@@ -21,7 +21,7 @@ fn services(
     recorder: &Recorder,
     answer: impl FnMut(&str) -> Reply + Send + 'static,
 ) -> impl Stream<Item = Watched<Service>> {
-    let client = limited(recorder.client(answer), LIMIT);
+    let client = limited(recorder.client(answer), CALL_TIMEOUT);
     let watches = Watches::new(Arc::new(Metrics::new()));
     watches.watch(&client, WatchKind::Services, Config::default(), Api::all)
 }
@@ -59,7 +59,7 @@ fn waits_double_up_to_a_few_seconds() {
         .map(|failures| wait_after(failures).as_millis())
         .collect();
     assert_eq!(waits, [200, 400, 800, 1600, 3200, 5000, 5000]);
-    assert_eq!(wait_after(u32::MAX), LONGEST_WAIT);
+    assert_eq!(wait_after(u32::MAX), MAX_BACKOFF);
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +80,7 @@ async fn f4_an_api_server_that_does_not_answer_at_the_start_is_an_outage_and_is_
         problem.contains("has not answered within 30 s"),
         "{problem}"
     );
-    assert_eq!(began.elapsed(), LIMIT, "once is enough to tell it");
+    assert_eq!(began.elapsed(), CALL_TIMEOUT, "once is enough to tell it");
     outage(&mut watched).await;
     let mut events = Vec::new();
     while !matches!(events.last(), Some(Watched::Event(Event::InitDone))) {
@@ -110,7 +110,7 @@ async fn f4_an_api_server_that_does_not_answer_after_a_410_is_an_outage_and_is_a
     let began = Instant::now();
     let problem = outage(&mut watched).await;
     assert!(problem.contains("has not answered"), "{problem}");
-    assert_eq!(began.elapsed(), SHORTEST_WAIT + LIMIT);
+    assert_eq!(began.elapsed(), MIN_BACKOFF + CALL_TIMEOUT);
     let mut is_listed = false;
     while !is_listed {
         is_listed = matches!(watched.next().await, Some(Watched::Event(Event::InitDone)));
@@ -129,7 +129,7 @@ async fn f4_a_watch_without_headers_is_an_outage_and_is_asked_again() {
     let mut watched: Watching<'_> = pin!(services(&recorder, lists_only));
     let began = Instant::now();
     outage(&mut watched).await;
-    assert_eq!(began.elapsed(), LIMIT);
+    assert_eq!(began.elapsed(), CALL_TIMEOUT);
     outage(&mut watched).await;
     let requests = recorder.requests();
     let watches = requests.iter().filter(|line| line.contains("watch=true"));
@@ -182,7 +182,7 @@ async fn f4_watches_that_end_at_once_are_asked_for_once_a_second() {
     };
     let mut watched: Watching<'_> = pin!(services(&recorder, ends));
     let rest = async { while watched.next().await.is_some() {} };
-    let over = tokio::time::timeout(10 * SHORTEST_WATCH, rest).await;
+    let over = tokio::time::timeout(10 * MIN_WATCH_TIME, rest).await;
     over.expect_err("it goes on");
     let requests = recorder.requests();
     let watches = requests.iter().filter(|line| line.contains("watch=true"));
@@ -223,11 +223,11 @@ async fn f4_a_watch_that_does_not_fail_is_listed_anew_every_ten_minutes() {
     for number in 1..=3 {
         listed(&mut watched).await;
         assert_eq!(lists(&recorder), 1 + number);
-        let expected = RELIST * u32::try_from(number).unwrap();
+        let expected = RELIST_INTERVAL * u32::try_from(number).unwrap();
         let late = began.elapsed().checked_sub(expected).unwrap();
-        assert!(late < SHORTEST_WATCH, "{late:?}");
+        assert!(late < MIN_WATCH_TIME, "{late:?}");
     }
-    assert_eq!(RELIST, Duration::from_secs(10 * 60));
+    assert_eq!(RELIST_INTERVAL, Duration::from_secs(10 * 60));
 }
 
 /// An etcd that was restored goes back, and may do so while the watch stays open.
@@ -259,5 +259,5 @@ async fn f4_a_resource_version_that_goes_back_in_an_open_watch_is_listed_anew_at
     // Nothing of before the second LIST is said after it, and its own events follow.
     assert_eq!(versions, ["7", "40", "41", "7", "13"]);
     assert_eq!(lists(&recorder), 2);
-    assert!(began.elapsed() < SHORTEST_WAIT, "{:?}", began.elapsed());
+    assert!(began.elapsed() < MIN_BACKOFF, "{:?}", began.elapsed());
 }

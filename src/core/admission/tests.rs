@@ -331,7 +331,11 @@ fn t4_no_value_of_a_variable_is_ever_in_an_answer_or_a_record(#[case] on_conflic
     );
     for mode in [Mode::Enforce, Mode::Audit] {
         let (answer, response) = answer(&policy, mode, &request(&talkative_pod()));
-        assert!(answer.record.findings.len() >= 4, "{:#?}", answer.record.findings);
+        assert!(
+            answer.record.findings.len() >= 4,
+            "{:#?}",
+            answer.record.findings
+        );
         assert!(!response.to_string().contains("s3cr3t"), "{response:#}");
         let record = format!("{:?}", answer.record);
         assert!(!record.contains("s3cr3t"), "{record}");
@@ -431,7 +435,7 @@ fn a_policy_selects_by_the_labels_of_the_namespace(
         };
         let body = request(&testing::pod("")).to_string();
         let answer = review(body.as_bytes(), context).expect("an answer");
-        (policies.asks_for_namespace_labels(), answer.record.outcome)
+        (policies.needs_namespace_labels(), answer.record.outcome)
     };
     assert_eq!(outcome(selects), (true, expected));
     assert_eq!(outcome(ALIAS), (false, Outcome::Mutated));

@@ -288,7 +288,7 @@ fn read_with(
     };
     // Without errors that only follow from what the schema check removed.
     let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
-    let follows = |error: &FieldError| known.iter().any(|it| schema::concerns(it, &error.field));
+    let follows = |error: &FieldError| known.iter().any(|it| schema::overlap(it, &error.field));
     errors
         .0
         .extend(found.0.into_iter().filter(|error| !follows(error)));

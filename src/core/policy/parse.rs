@@ -5,7 +5,10 @@ mod dind;
 
 use super::schema::format_error;
 use super::selector::{Requirement, Selector};
-use super::{Address, HostAlias, HostnameSuffixes, Policy, RecordedHostnames, Source, SourceKind};
+use super::{
+    Address, AddressSource, AddressSourceKind, HostAlias, HostnameSuffixes, Policy,
+    RecordedHostnames,
+};
 use crate::core::crd::format::{self, Format};
 use crate::core::crd::{self, ServiceAddress};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -135,7 +138,7 @@ fn host_aliases(
         };
         let mut suffixes = HostnameSuffixes::Domains(Vec::new());
         match &address {
-            Address::Live(source) if source.kind == SourceKind::Ingress => {
+            Address::Live(source) if source.kind == AddressSourceKind::Ingress => {
                 suffixes = self::suffixes(alias, source, recorded, &path, errors);
             }
             _ if alias.hostnames.is_empty() => errors.add(
@@ -165,7 +168,7 @@ fn host_aliases(
 
 fn suffixes(
     alias: &crd::HostAlias,
-    source: &Source,
+    source: &AddressSource,
     recorded: Option<&RecordedHostnames>,
     path: &str,
     errors: &mut Errors,
@@ -222,20 +225,20 @@ pub fn fixed_address(text: &str) -> Result<IpAddr, &'static str> {
     text.parse().map_err(|_| "not an IP address")
 }
 
-fn source(from: &crd::AddressSource) -> Option<Source> {
+fn source(from: &crd::AddressSource) -> Option<AddressSource> {
     let (kind, namespace, name) = match (&from.ingress, &from.service, &from.gateway) {
-        (Some(it), None, None) => (SourceKind::Ingress, &it.namespace, &it.name),
+        (Some(it), None, None) => (AddressSourceKind::Ingress, &it.namespace, &it.name),
         (None, Some(it), None) => {
             let kind = match it.address {
-                ServiceAddress::LoadBalancer => SourceKind::Service,
-                ServiceAddress::ClusterIP => SourceKind::ServiceClusterIp,
+                ServiceAddress::LoadBalancer => AddressSourceKind::Service,
+                ServiceAddress::ClusterIP => AddressSourceKind::ServiceClusterIp,
             };
             (kind, &it.namespace, &it.name)
         }
-        (None, None, Some(it)) => (SourceKind::Gateway, &it.namespace, &it.name),
+        (None, None, Some(it)) => (AddressSourceKind::Gateway, &it.namespace, &it.name),
         _ => return None,
     };
-    Some(Source {
+    Some(AddressSource {
         kind,
         namespace: namespace.clone(),
         name: name.clone(),

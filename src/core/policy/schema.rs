@@ -29,7 +29,7 @@ static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
 });
 
 /// Checks a policy against the schema. Removes what does not fit and fills in what is missing, so
-/// that parsing can go on and find other errors; [`concerns`] finds the errors caused by that.
+/// that parsing can go on and find other errors; [`overlap`] finds the errors caused by that.
 /// A null of a known field is an absent field, as in the API.
 pub(super) fn check(policy: &mut Value, errors: &mut Errors) {
     let Some(fields) = policy.as_object_mut() else {
@@ -52,12 +52,12 @@ pub(super) fn check(policy: &mut Value, errors: &mut Errors) {
     } else if path.check(spec, &SPEC, errors) {
         return;
     }
-    *spec = stand_in(&SPEC);
+    *spec = placeholder(&SPEC);
 }
 
 /// Whether one field is the other or contains it, as `spec.hostAliases[0]` contains
 /// `spec.hostAliases[0].ip`.
-pub(super) fn concerns(one: &str, other: &str) -> bool {
+pub(super) fn overlap(one: &str, other: &str) -> bool {
     let (outer, inner) = if one.len() < other.len() {
         (one, other)
     } else {
@@ -106,7 +106,7 @@ impl FieldPath {
                     for (index, item) in items.iter_mut().enumerate() {
                         // Removing the item would shift the positions in later messages.
                         if !self.element(index, "[]").check(item, schema, errors) {
-                            *item = stand_in(schema);
+                            *item = placeholder(schema);
                         }
                     }
                 }
@@ -175,7 +175,7 @@ impl FieldPath {
 }
 
 /// Returns a value of the schema's type, in place of one that is missing or does not fit.
-fn stand_in(schema: &JSONSchemaProps) -> Value {
+fn placeholder(schema: &JSONSchemaProps) -> Value {
     if let Some(allowed) = schema.enum_.as_deref().and_then(<[_]>::first) {
         return allowed.0.clone();
     }
@@ -198,7 +198,7 @@ fn fill_in(fields: &mut Map<String, Value>, schema: &JSONSchemaProps) {
     for name in schema.required.iter().flatten() {
         let property = schema.properties.as_ref().and_then(|all| all.get(name));
         if let (Some(property), false) = (property, fields.contains_key(name)) {
-            fields.insert(name.clone(), stand_in(property));
+            fields.insert(name.clone(), placeholder(property));
         }
     }
 }

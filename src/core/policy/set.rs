@@ -8,7 +8,9 @@ mod index;
 
 pub use desired::{Desired, DesiredDind, Override, Requested};
 
-use super::{Address, LiveAddresses, Mode, Policy, ResolvedAddresses, Source, UnreadablePolicy};
+use super::{
+    Address, AddressSource, AddressesBySource, Mode, Policy, ResolvedAddresses, UnreadablePolicy,
+};
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -21,7 +23,7 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub struct PolicySet {
     ranked: Vec<Ranked>,
     index: Index,
-    asks_for_namespace_labels: bool,
+    needs_namespace_labels: bool,
     unreadable: Vec<UnreadablePolicy>,
     is_incomplete: bool,
 }
@@ -31,7 +33,7 @@ struct Ranked {
     policy: Policy,
     hosts: Vec<Host>,
     /// Ingresses that supply the hostnames and have none now.
-    hostnames_from: Vec<Source>,
+    hostnames_from: Vec<AddressSource>,
 }
 
 /// A hostname and its addresses.
@@ -43,7 +45,7 @@ pub struct Host {
     pub addresses: Vec<IpAddr>,
     /// Sources without an address now. With any of them the addresses of the hostname are unknown
     /// (H7).
-    pub unresolved: Vec<Source>,
+    pub unresolved: Vec<AddressSource>,
 }
 
 /// The labels of an object.
@@ -90,7 +92,7 @@ impl<'s> Matching<'s> {
 impl PolicySet {
     /// Ranks policies and resolves their hostnames.
     #[must_use]
-    pub fn new(policies: Vec<Policy>, live: &LiveAddresses) -> Self {
+    pub fn new(policies: Vec<Policy>, live: &AddressesBySource) -> Self {
         let mut ranked: Vec<Ranked> = policies
             .into_iter()
             .map(|policy| Ranked::new(policy, live))
@@ -103,7 +105,7 @@ impl PolicySet {
         });
         Self {
             index: Index::new(&ranked),
-            asks_for_namespace_labels: ranked.iter().any(|ranked| asks_for_labels(&ranked.policy)),
+            needs_namespace_labels: ranked.iter().any(|ranked| needs_labels(&ranked.policy)),
             ranked,
             unreadable: Vec::new(),
             is_incomplete: false,
@@ -119,7 +121,7 @@ impl PolicySet {
         is_incomplete: bool,
     ) -> Self {
         let mut all = unreadable.iter();
-        self.asks_for_namespace_labels |= all.any(UnreadablePolicy::asks_for_namespace_labels);
+        self.needs_namespace_labels |= all.any(UnreadablePolicy::needs_namespace_labels);
         self.unreadable = unreadable;
         self.is_incomplete = is_incomplete;
         self
@@ -127,7 +129,7 @@ impl PolicySet {
 
     /// Returns the policy that keeps a replica with this set from being ready, if there is one.
     #[must_use]
-    pub fn holds_up(&self) -> Option<&UnreadablePolicy> {
+    pub fn blocking_readiness(&self) -> Option<&UnreadablePolicy> {
         self.unreadable.first().filter(|_| self.is_incomplete)
     }
 
@@ -138,8 +140,8 @@ impl PolicySet {
 
     /// Whether a policy selects namespaces by other labels than the name.
     #[must_use]
-    pub fn asks_for_namespace_labels(&self) -> bool {
-        self.asks_for_namespace_labels
+    pub fn needs_namespace_labels(&self) -> bool {
+        self.needs_namespace_labels
     }
 
     /// Returns the policies that match a pod, folded by mode; `label` looks up a label of the pod.
@@ -191,7 +193,7 @@ impl PolicySet {
 }
 
 impl Ranked {
-    fn new(policy: Policy, live: &LiveAddresses) -> Self {
+    fn new(policy: Policy, live: &AddressesBySource) -> Self {
         let mut hosts: Vec<Host> = Vec::new();
         let mut positions: BTreeMap<String, usize> = BTreeMap::new();
         let mut hostnames_from = Vec::new();
@@ -237,7 +239,7 @@ impl Ranked {
 
 impl Host {
     /// Adds the first address of each family that the hostname lacks (H7).
-    fn add(&mut self, addresses: &[IpAddr], source: Option<&Source>) {
+    fn add(&mut self, addresses: &[IpAddr], source: Option<&AddressSource>) {
         for address in addresses {
             if !self
                 .addresses
@@ -256,7 +258,7 @@ impl Namespace<'_> {
     /// Whether the namespaceSelector of a policy matches; `None` if it needs unknown labels.
     fn is_selected_by(&self, policy: &Policy) -> Option<bool> {
         let selector = &policy.namespace_selector;
-        if self.labels.is_none() && asks_for_labels(policy) {
+        if self.labels.is_none() && needs_labels(policy) {
             return None;
         }
         Some(selector.matches(|key| self.label(key)))
@@ -272,7 +274,7 @@ impl Namespace<'_> {
 }
 
 /// Whether the namespaceSelector of a policy reads other labels than the name.
-fn asks_for_labels(policy: &Policy) -> bool {
+fn needs_labels(policy: &Policy) -> bool {
     policy
         .namespace_selector
         .keys()

@@ -1,12 +1,12 @@
 //! Selects hostnames from the rules of an Ingress (H7). Whoever can edit the Ingress controls its
 //! rules, and every job resolves the selected hostnames.
 
-use super::Source;
+use super::AddressSource;
 use crate::core::crd::MAX_INGRESS_HOSTNAMES;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The hostnames from the rules of each Ingress, as the status of a policy records them.
-pub type RecordedHostnames = BTreeMap<Source, BTreeSet<String>>;
+pub type RecordedHostnames = BTreeMap<AddressSource, BTreeSet<String>>;
 
 /// The hostnames that an entry accepts from the rules of an Ingress.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -57,7 +57,7 @@ impl UnreadablePolicy {
         (namespace.labels.is_none() || is_selected) && self.pod_selector.matches(label)
     }
 
-    pub(super) fn asks_for_namespace_labels(&self) -> bool {
+    pub(super) fn needs_namespace_labels(&self) -> bool {
         self.namespace_selector.keys().next().is_some()
     }
 }

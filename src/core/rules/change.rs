@@ -5,8 +5,8 @@
 mod apply;
 
 use crate::core::pod::{ContainerId, Text};
-use crate::core::policy::{ClientCerts, Policy, VolumeSource, terms};
-use crate::core::quote::list;
+use crate::core::policy::{ClientCerts, Policy, VolumeSource, toleration_fields};
+use crate::core::quote::join_names;
 use k8s_openapi::api::core::v1::Toleration;
 use serde::Serialize;
 use std::fmt;
@@ -65,17 +65,17 @@ enum Action<'a> {
     /// of the entry has it, or removes the entry.
     DropHostnames(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>, kept: Option<Vec<Text<'a>>>) => "drop-stale-hostname", "H2",
         ("removed {} from the hostAliases entry {ip}, which is not the policy's address",
-          list(dropped, ", "));
+          join_names(dropped, ", "));
     ExtendHostAlias(entry: usize, ip: Text<'a>, hostnames: Vec<&'a str>)
         => "extend-host-alias", "H5",
-        ("added {} to the hostAliases entry {ip}", list(hostnames, ", "));
+        ("added {} to the hostAliases entry {ip}", join_names(hostnames, ", "));
     AddHostAlias(ip: IpAddr, hostnames: Vec<&'a str>) => "add-host-alias", "H5",
-        ("added the hostAliases entry {ip} ({})", list(hostnames, ", "));
+        ("added the hostAliases entry {ip} ({})", join_names(hostnames, ", "));
     /// Removes an entry whose hostnames are all stale.
     RemoveHostAlias(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>)
         => "remove-host-alias", "H2",
         ("removed the hostAliases entry {ip} ({}), which is not the policy's address",
-          list(dropped, ", "));
+          join_names(dropped, ", "));
     /// Replaces the source of a volume, in the field `was`, by a memory-backed emptyDir.
     SwapVolume(
         index: usize, name: Text<'a>, was: Text<'a>,
@@ -111,7 +111,7 @@ enum Action<'a> {
 
 /// As in `dedicated=ci:NoSchedule`.
 fn describe(toleration: &Toleration) -> String {
-    let ([key, operator, value, effect], _) = terms(toleration);
+    let ([key, operator, value, effect], _) = toleration_fields(toleration);
     let taint = match (key, operator) {
         ("", _) => "every taint".to_owned(),
         (key, "Exists") => key.to_owned(),

@@ -8,7 +8,7 @@
 //! # Why
 //! dind generates the client's certificates when it starts. If a Secret, a ConfigMap or another
 //! volume that cannot be written is mounted there, images since 2023 exit with status 1, and older
-//! ones run without TLS on 0.0.0.0:2375 (incident 004 in `tests/seeds.rs`).
+//! ones run without TLS on 0.0.0.0:2375 (incident 004 in `tests/incidents.rs`).
 //! If each container has its own volume there, the client never reads the certificates.
 //!
 //! # Example
@@ -117,7 +117,7 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 
     /// Makes one directory writable and shared, unless it already is or the policy only reports.
-    fn free(&mut self, directory: &Directory, positions: &[MountPosition]) {
+    fn repair(&mut self, directory: &Directory, positions: &[MountPosition]) {
         let path = &directory.path;
         for position in positions.iter().filter(|mount| mount.is_invalid) {
             if let Some((container, mount)) = position.find(self.planner.pod) {
@@ -143,7 +143,7 @@ impl<'a> Repair<'_, '_, 'a> {
             SharedVolume::choose(self.planner.pod, self.certs, directory, &valid, &self.uses);
         let is_conflict = |mount: &&DirectoryMount<'a>| shared.conflicts_with(directory, mount);
         let conflicts: Vec<&DirectoryMount<'a>> = valid.iter().filter(is_conflict).collect();
-        let lacking = lacking(directory, positions, &conflicts);
+        let lacking = containers_without_mount(directory, positions, &conflicts);
         let Some(first) = conflicts.first() else {
             if lacking.is_empty() {
                 return self.report(FindingKind::CertificatesCorrect(path.clone()));
@@ -171,8 +171,8 @@ impl<'a> Repair<'_, '_, 'a> {
         let displaced = self.displaced(&conflicts, &shared);
         let mount = self.provide(shared, directory);
         let is_reported = displaced.iter().any(|entry| entry.volume == mount.name);
-        self.repoint(&conflicts, &mount, is_reported);
-        self.remove(&conflicts);
+        self.point_mounts(&conflicts, &mount, is_reported);
+        self.remove_mounts(&conflicts);
         self.mount(lacking, &mount);
         self.report_displaced(directory, displaced);
     }
@@ -190,7 +190,7 @@ impl<'a> Repair<'_, '_, 'a> {
 
     /// Points mounts at the directory to the shared volume. `is_reported`: that volume is reported
     /// as displaced.
-    fn repoint(
+    fn point_mounts(
         &mut self,
         conflicts: &[&DirectoryMount<'a>],
         wanted: &NewMount<'a>,
@@ -220,7 +220,7 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 
     /// Removes mounts below the directory and ancestors that cannot be written.
-    fn remove(&mut self, conflicts: &[&DirectoryMount<'a>]) {
+    fn remove_mounts(&mut self, conflicts: &[&DirectoryMount<'a>]) {
         // From the last to the first, so that each index is valid when its turn comes.
         for conflict in conflicts.iter().rev() {
             if !conflict.is_at_directory() {
@@ -233,7 +233,7 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 
     /// Adds the mount of the shared volume to containers.
-    fn mount(&mut self, containers: BTreeSet<ContainerId>, mount: &NewMount<'a>) {
+    fn add_mounts(&mut self, containers: BTreeSet<ContainerId>, mount: &NewMount<'a>) {
         for id in containers {
             self.planner.add_mount(self.policy, "D3", id, mount.clone());
             self.uses.add(&mount.name);
@@ -256,7 +256,7 @@ fn restrictions(mount: &VolumeMount<'_>) -> Vec<&'static str> {
 
 /// Returns the containers that need the directory and have no mount there: dind, `build`, and
 /// containers that lose a mount.
-fn lacking(
+fn containers_without_mount(
     directory: &Directory,
     positions: &[MountPosition],
     conflicts: &[&DirectoryMount<'_>],

@@ -2,8 +2,8 @@
 //! volume it displaced.
 
 use crate::core::pod::Text;
-use crate::core::policy::{Policy, Source};
-use crate::core::quote::list;
+use crate::core::policy::{AddressSource, Policy};
+use crate::core::quote::join_names;
 use Audience::{Author, Explain, Team};
 use std::fmt::{self, Write as _};
 
@@ -83,9 +83,9 @@ enum FindingKind<'a> {
         ("{hostname} is mapped to the job itself, as the runner does for services, so the \
           policy's address is not used"),
         short: ("{hostname} is a service of this job, so the policy's address is not used");
-    SourceWithoutAddress(hostname: &'a str, source: &'a Source) => "H7", Team,
+    SourceWithoutAddress(hostname: &'a str, source: &'a AddressSource) => "H7", Team,
         ("{source} has no address now, so {hostname} is unchanged");
-    SourceWithoutHostnames(source: &'a Source) => "H7", Team,
+    SourceWithoutHostnames(source: &'a AddressSource) => "H7", Team,
         ("the hostnames of {source} come from its rules, and none is available: drydock has not \
           read it, or its rules name no host");
 
@@ -339,5 +339,5 @@ fn relocated_to(path: &Option<Text<'_>>) -> String {
 
 fn quoted(names: &[Text<'_>]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-    list(&names, " and ")
+    join_names(&names, " and ")
 }

@@ -6,7 +6,7 @@
 //!
 //! # Why
 //! The `host_aliases` of a runner are static: when the address of a load balancer changes, every
-//! job of every runner uses the old one (incident 003 in `tests/seeds.rs`). An additional entry is
+//! job of every runner uses the old one (incident 003 in `tests/incidents.rs`). An additional entry is
 //! not enough: `/etc/hosts` is read from the top, and some resolvers return both addresses.
 //!
 //! # Example
@@ -41,9 +41,9 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     let Some(first) = first.filter(|_| !desired.hosts.is_empty()) else {
         return;
     };
-    let mut observed = Observed::new(&desired.hosts);
-    observed.read(planner.pod.host_aliases());
-    for host in &observed.hosts {
+    let mut comparison = Comparison::new(&desired.hosts);
+    comparison.read(planner.pod.host_aliases());
+    for host in &comparison.hosts {
         let Requested {
             policy,
             value: what,
@@ -56,10 +56,16 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
         }
     }
     let before = planner.plan.changes.len();
-    let missing = observed.missing();
-    let emptied = drop_stale(planner, &observed, &missing);
+    let missing = comparison.missing();
+    let emptied = drop_stale(planner, &comparison, &missing);
     for ((ip, policy), hostnames) in missing {
-        add(planner, policy, &mut observed.first_entries, ip, hostnames);
+        add(
+            planner,
+            policy,
+            &mut comparison.first_entries,
+            ip,
+            hostnames,
+        );
     }
     // From the last to the first, so that the indices stay valid. One entry remains at least: a
     // hostname that was stale has been added to another one.
@@ -73,9 +79,9 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
 
 /// The pod's entries compared with the hostnames of the policies, in one pass: policies may have a
 /// thousand hostnames, and a pod thousands.
-struct Observed<'a> {
+struct Comparison<'a> {
     /// In the order of the policies.
-    hosts: Vec<ObservedHost<'a>>,
+    hosts: Vec<ComparedHost<'a>>,
     /// Indices in `hosts`.
     by_hostname: BTreeMap<&'a str, usize>,
     /// The first entry with each address.
@@ -84,7 +90,7 @@ struct Observed<'a> {
     suspects: Vec<(usize, Option<IpAddr>)>,
 }
 
-struct ObservedHost<'a> {
+struct ComparedHost<'a> {
     asked: Requested<'a, Host>,
     /// Whether a loopback entry has the hostname (H3).
     is_shadowed: bool,
@@ -92,21 +98,21 @@ struct ObservedHost<'a> {
     found: Vec<IpAddr>,
 }
 
-impl ObservedHost<'_> {
+impl ComparedHost<'_> {
     /// Whether the hostname must resolve to the policy's addresses.
     fn is_owned(&self) -> bool {
         self.asked.value.unresolved.is_empty() && !self.is_shadowed
     }
 }
 
-impl<'a> Observed<'a> {
+impl<'a> Comparison<'a> {
     fn new(hosts: &[Requested<'a, Host>]) -> Self {
         let names = hosts.iter().map(|asked| asked.value.hostname.as_str());
         Self {
             by_hostname: names.zip(0..).collect(),
             hosts: hosts
                 .iter()
-                .map(|asked| ObservedHost {
+                .map(|asked| ComparedHost {
                     asked: *asked,
                     is_shadowed: false,
                     found: Vec::new(),
@@ -180,15 +186,15 @@ impl<'a> Observed<'a> {
 /// Removes stale hostnames; returns the removals of entries without any other, in their order.
 fn drop_stale<'a>(
     planner: &mut Planner<'_, 'a>,
-    observed: &Observed<'a>,
+    comparison: &Comparison<'a>,
     missing: &[((IpAddr, &'a Policy), Vec<&'a str>)],
 ) -> Vec<(&'a Policy, Action<'a>)> {
     let extended = missing
         .iter()
-        .filter_map(|((ip, _), _)| observed.first_entries.get(ip));
+        .filter_map(|((ip, _), _)| comparison.first_entries.get(ip));
     let extended: BTreeSet<usize> = extended.copied().collect();
     let mut emptied = Vec::new();
-    for (entry, address) in &observed.suspects {
+    for (entry, address) in &comparison.suspects {
         let entry = *entry;
         let Some(alias) = planner.pod.host_aliases().get(entry) else {
             continue;
@@ -197,7 +203,7 @@ fn drop_stale<'a>(
         let mut kept = Vec::new();
         let mut stale = Vec::new();
         for name in alias.hostnames.iter().flatten() {
-            match observed.owner_if_stale(name, *address) {
+            match comparison.owner_if_stale(name, *address) {
                 Some(policy) => stale.push((((), policy), name.clone())),
                 None => kept.push(name.clone()),
             }

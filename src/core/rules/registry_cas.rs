@@ -6,7 +6,7 @@
 //!
 //! # Why
 //! The CA of a registry belongs there, and not to `/certs/client`, where people put it (incident
-//! 004 in `tests/seeds.rs`). The mount is a directory without subPath: it follows changes, and a
+//! 004 in `tests/incidents.rs`). The mount is a directory without subPath: it follows changes, and a
 //! missing ConfigMap leaves an empty directory, so the job starts.
 //!
 //! # Example

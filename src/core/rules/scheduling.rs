@@ -5,7 +5,7 @@
 //!
 //! # Why
 //! dind is privileged, and ignores the pod's limits on cgroup v1. Platform teams keep it apart from
-//! other work (incident 002 in `tests/seeds.rs`).
+//! other work (incident 002 in `tests/incidents.rs`).
 //!
 //! # Example
 //! `nodeSelector: {role: ci}` on a pod without a `role` ─► the pod runs on nodes with `role=ci`.
@@ -18,7 +18,7 @@ use super::change::Action;
 use super::finding::FindingKind;
 use crate::core::pod::{Text, Toleration, text};
 use crate::core::policy::set::DesiredDind;
-use crate::core::policy::terms;
+use crate::core::policy::toleration_fields;
 use std::collections::BTreeSet;
 
 pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>) {
@@ -40,9 +40,9 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>)
     }
     if !desired.tolerations.is_empty() {
         let theirs = planner.pod.spec.tolerations.iter().flatten();
-        let theirs: BTreeSet<Terms<'_>> = theirs.map(terms_of_pod).collect();
+        let theirs: BTreeSet<TolerationFields<'_>> = theirs.map(fields_of_pod).collect();
         let asked = desired.tolerations.iter();
-        let missing = asked.filter(|asked| !theirs.contains(&terms(asked.value)));
+        let missing = asked.filter(|asked| !theirs.contains(&toleration_fields(asked.value)));
         for asked in missing.collect::<Vec<_>>() {
             planner.change(asked.policy, Action::AddToleration(asked.value));
         }
@@ -55,9 +55,9 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>)
 }
 
 /// Key, operator, value and effect of a toleration, and its seconds.
-type Terms<'t> = ([&'t str; 4], Option<i64>);
+type TolerationFields<'t> = ([&'t str; 4], Option<i64>);
 
-fn terms_of_pod<'t>(toleration: &'t Toleration<'_>) -> Terms<'t> {
+fn fields_of_pod<'t>(toleration: &'t Toleration<'_>) -> TolerationFields<'t> {
     let operator = match text(&toleration.operator) {
         // The API server's default.
         "" => "Equal",

@@ -70,8 +70,8 @@ fn a_leaf_is_good_from_an_hour_before_it_is_signed_to_its_end_exactly() {
     assert_eq!(leaf.expires, now() + DAY);
     let second = Duration::from_secs(1);
     let at = |time| verify(authority.certificate(), &leaf, "a", time);
-    at(now() - BEFORE_NOW).unwrap();
-    at(now() - BEFORE_NOW - second).unwrap_err();
+    at(now() - BACKDATING).unwrap();
+    at(now() - BACKDATING - second).unwrap_err();
     at(leaf.expires - second).unwrap();
     at(leaf.expires + second).unwrap_err();
 }
@@ -91,14 +91,14 @@ fn an_authority_is_good_from_an_hour_before_it_is_made_up_to_but_not_at_its_end(
     let authority = authority();
     let certificate = authority.certificate();
     let second = Duration::from_secs(1);
-    assert!(certificate.is_good(now() - BEFORE_NOW));
-    assert!(!certificate.is_good(now() - BEFORE_NOW - second));
+    assert!(certificate.is_valid_at(now() - BACKDATING));
+    assert!(!certificate.is_valid_at(now() - BACKDATING - second));
     let end = now() + DAY * 30;
     assert_eq!(certificate.expires(), end);
-    assert!(certificate.is_good(end - second));
-    assert!(!certificate.is_good(end));
-    assert_eq!(certificate.rest(end - second), second);
-    assert_eq!(certificate.rest(end + second), Duration::ZERO);
+    assert!(certificate.is_valid_at(end - second));
+    assert!(!certificate.is_valid_at(end));
+    assert_eq!(certificate.remaining(end - second), second);
+    assert_eq!(certificate.remaining(end + second), Duration::ZERO);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::admission::Context;
-use crate::core::policy::LiveAddresses;
+use crate::core::policy::AddressesBySource;
 use crate::server::tests::Gate;
 use crate::server::{Cluster, LabelsError, State};
 use crate::telemetry::metrics::Metrics;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 type Judged = Result<Answer, ReviewError>;
 
 fn state(limits: Limits, review: crate::server::Review) -> State {
-    let set = PolicySet::new(Vec::new(), &LiveAddresses::new());
+    let set = PolicySet::new(Vec::new(), &AddressesBySource::new());
     let policies = watch::channel(Some(Arc::new(set))).1;
     let certificate = watch::channel(None).1;
     let metrics = Arc::new(Metrics::new());
@@ -43,13 +43,13 @@ fn is_judged(judged: &Result<Answer, Refusal>) -> bool {
 async fn a_large_review_does_not_keep_a_small_one_waiting() {
     static GATE: Gate = Gate::closed();
     fn review(body: &[u8], context: Context<'_>) -> Judged {
-        if body.len() > LARGE {
+        if body.len() > LARGE_BYTES {
             GATE.pass();
         }
         missing(body, context)
     }
     let state = state(Limits::default(), review);
-    let (small, large) = (of_size(LARGE), of_size(LARGE + 1));
+    let (small, large) = (of_size(LARGE_BYTES), of_size(LARGE_BYTES + 1));
     let mut judging = std::pin::pin!(judge(&state, &large));
     assert!(judging.as_mut().now_or_never().is_none());
     assert!(is_judged(&judge(&state, &small).await));
@@ -71,7 +71,7 @@ async fn large_reviews_are_judged_one_at_a_time() {
         missing(body, context)
     }
     let state = state(Limits::default(), review);
-    let reviews: Vec<Request> = (0..8).map(|_| of_size(LARGE + 1)).collect();
+    let reviews: Vec<Request> = (0..8).map(|_| of_size(LARGE_BYTES + 1)).collect();
     let judged = join_all(reviews.iter().map(|request| judge(&state, request))).await;
     assert!(judged.iter().all(is_judged));
     assert_eq!(MOST.load(Ordering::SeqCst), 1);
@@ -82,14 +82,14 @@ async fn a_large_review_that_gets_no_slot_in_time_is_refused_and_counted() {
     let mut state = state(Limits::default(), missing);
     state.slots.time = Duration::ZERO;
     let slot = state.slots.large.clone().acquire_owned().await.unwrap();
-    let judged = judge(&state, &of_size(LARGE + 1)).await;
+    let judged = judge(&state, &of_size(LARGE_BYTES + 1)).await;
     assert!(matches!(judged, Err(Refusal::NoSlot)));
     let counted = "drydock_limit_hits_total{limit=\"review-queue\"} 1\n";
     assert!(state.metrics.encode().contains(counted));
-    assert!(is_judged(&judge(&state, &of_size(LARGE)).await));
+    assert!(is_judged(&judge(&state, &of_size(LARGE_BYTES)).await));
     drop(slot);
-    state.slots.time = SLOT_TIME;
-    assert!(is_judged(&judge(&state, &of_size(LARGE + 1)).await));
+    state.slots.time = SLOT_TIMEOUT;
+    assert!(is_judged(&judge(&state, &of_size(LARGE_BYTES + 1)).await));
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_bug_in_a_large_review_costs_neither_the_slot_nor_the_process() {
     }
     let state = state(Limits::default(), review);
     for _ in 0..3 {
-        let judged = judge(&state, &of_size(LARGE + 1)).await;
+        let judged = judge(&state, &of_size(LARGE_BYTES + 1)).await;
         assert!(matches!(judged, Err(Refusal::Bug)));
     }
 }
@@ -124,8 +124,8 @@ metadata: {name: asks}
 spec: {namespaceSelector: {matchLabels: {team: blue}}}
 ";
     let policies = crate::core::policy::read("policy.yaml", policy).policies;
-    let set = PolicySet::new(policies, &LiveAddresses::new());
-    assert!(set.asks_for_namespace_labels());
+    let set = PolicySet::new(policies, &AddressesBySource::new());
+    assert!(set.needs_namespace_labels());
     State {
         policies: watch::channel(Some(Arc::new(set))).1,
         ..state(limits, missing)
@@ -146,7 +146,7 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
         }),
         ..asking(16)
     };
-    let requests: Vec<Request> = (0..20).map(|_| of_size(LARGE)).collect();
+    let requests: Vec<Request> = (0..20).map(|_| of_size(LARGE_BYTES)).collect();
     let mut waiting: Vec<_> = requests
         .iter()
         .map(|request| Box::pin(judge(&state, request)))
@@ -164,7 +164,7 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
     assert!(state.metrics.encode().contains(counted));
     // The place of one that ends is free for the next.
     drop(waiting.remove(0));
-    let next = of_size(LARGE);
+    let next = of_size(LARGE_BYTES);
     assert!(judge(&state, &next).now_or_never().is_none());
     assert_eq!(READS.load(Ordering::SeqCst), 3);
 }
@@ -183,7 +183,7 @@ async fn a_large_review_finds_the_labels_that_are_known_and_reads_no_others() {
         }),
         ..asking(16)
     };
-    for size in [LARGE, LARGE + 1] {
+    for size in [LARGE_BYTES, LARGE_BYTES + 1] {
         assert!(is_judged(&judge(&state, &of_size(size)).await));
     }
 }

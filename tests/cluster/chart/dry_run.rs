@@ -4,8 +4,8 @@
 use super::rendered;
 use super::rendering::COMPONENTS;
 use crate::api_server::ApiServer;
-use crate::call;
 use crate::identity::Identity;
+use crate::raw_requests;
 use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
@@ -36,7 +36,9 @@ pub(super) async fn define_foreign_kinds(api: &ApiServer) {
             },
         });
         let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-        call::apply(&admin, &path, &definition).await.object();
+        raw_requests::apply(&admin, &path, &definition)
+            .await
+            .object();
         established(api, &name);
     }
 }

@@ -3,9 +3,9 @@
 
 use super::{CHART, Said, run};
 use crate::api_server::ApiServer;
-use crate::call::{self, get};
+use crate::drydock_process::Drydock;
 use crate::identity::Identity;
-use crate::serve::Drydock;
+use crate::raw_requests::{self, get};
 use kube::Client;
 use serde_json::{Value, json};
 use std::fs;
@@ -160,7 +160,9 @@ impl<'a> Release<'a> {
     async fn apply(&self, root: &str, plural: &str, name: &str, object: &Value) {
         let namespace = self.namespace;
         let path = format!("/{root}/namespaces/{namespace}/{plural}/{name}");
-        call::apply(&self.admin, &path, object).await.object();
+        raw_requests::apply(&self.admin, &path, object)
+            .await
+            .object();
     }
 
     /// Takes the endpoints away that [`Release::route_to`] made; a controller would.

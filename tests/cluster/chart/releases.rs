@@ -4,11 +4,11 @@ use super::dry_run::define_foreign_kinds;
 use super::release::{Release, api_server};
 use super::template;
 use crate::api_server::ApiServer;
-use crate::call::{Answer, DryRun, apply, create_pod, get};
+use crate::binaries::binaries;
 use crate::identity::Identity;
-use crate::parts::parts;
-use crate::pods::{broken_job, changes};
+use crate::raw_requests::{Answer, DryRun, apply, create_pod, get};
 use crate::replica::Throughout;
+use crate::runner_pods::{broken_job, changes};
 use crate::wait::{PATIENCE, eventually};
 use kube::Client;
 use serde_json::{Value, json};
@@ -235,7 +235,7 @@ async fn the_test_of_the_chart_succeeds_only_where_drydock_answers() {
         .collect();
     let kubeconfig = release.kubeconfig(pod["spec"]["serviceAccountName"].as_str().unwrap());
     let test = || {
-        let mut command = Command::new(&parts().kubectl);
+        let mut command = Command::new(&binaries().kubectl);
         let command = command.args(&arguments).env("KUBECONFIG", &kubeconfig);
         let output = command.env("HOME", directory.path()).output().unwrap();
         (

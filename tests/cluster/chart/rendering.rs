@@ -1,8 +1,8 @@
 //! The chart is the one definition: the kustomize base and its components are what it renders.
 
 use super::{one, parse, rendered, run, template};
+use crate::binaries::helm;
 use crate::install::built;
-use crate::parts::helm;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

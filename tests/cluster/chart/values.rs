@@ -272,7 +272,7 @@ fn settings_reach_the_objects_that_they_are_about() {
 #[test]
 fn an_own_certificate_comes_with_its_authority() {
     let directory = tempfile::TempDir::new().unwrap();
-    crate::serve::certs(directory.path(), &["drydock.drydock.svc"]);
+    crate::drydock_process::certs(directory.path(), &["drydock.drydock.svc"]);
     let file = directory.path().join("ca.crt");
     let setting = format!("certificates.caBundle={}", file.display());
     let said = run(

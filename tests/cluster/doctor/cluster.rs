@@ -2,12 +2,12 @@
 
 use super::kubelet::Kubelet;
 use crate::api_server::ApiServer;
-use crate::call::{Answer, DryRun, apply, create_pod, get};
+use crate::drydock_process::{Drydock, run};
 use crate::identity::Identity;
 use crate::install::install;
-use crate::pods::{broken_job, changes};
-use crate::serve::{Drydock, run};
-use crate::setup::in_cluster;
+use crate::installation::in_cluster;
+use crate::raw_requests::{Answer, DryRun, apply, create_pod, get};
+use crate::runner_pods::{broken_job, changes};
 use crate::wait::{PATIENCE, eventually};
 use drydock::names::OPT_IN_LABEL;
 use kube::Client;

@@ -5,8 +5,8 @@ mod stopped;
 
 use super::cluster::{Cluster, Ran, run_as};
 use crate::api_server::ApiServer;
-use crate::call::{apply, call, get, merge, patch};
 use crate::identity::Identity;
+use crate::raw_requests::{apply, call, get, merge, patch};
 use crate::wait::{A_MOMENT, PATIENCE};
 use axum::http::Method;
 use drydock::diagnose::finding;

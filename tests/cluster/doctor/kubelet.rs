@@ -1,8 +1,8 @@
 //! As much of a kubelet as a port-forward needs: the API server connects to it by the addresses of
 //! its Node, and hands the client's WebSocket on (subprotocol `v4.channel.k8s.io`).
 
-use crate::call::apply;
-use crate::serve::Certificate;
+use crate::drydock_process::Certificate;
+use crate::raw_requests::apply;
 use futures::{SinkExt as _, StreamExt as _};
 use kube::Client;
 use rustls::ServerConfig;

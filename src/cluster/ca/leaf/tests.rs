@@ -193,8 +193,8 @@ fn a_leaf_that_is_not_good_yet_by_a_clock_that_was_put_back_is_replaced() {
     let ca = Authority::make("a CA", now() - DAY * 10, DAY * 90).unwrap();
     let serving = serving(&ca);
     let due = |at| is_due_at(Some(&serving), &ca, &TrustHistory::default(), at);
-    assert!(!due(now() - BEFORE_NOW));
-    assert!(due(now() - BEFORE_NOW - SECOND));
+    assert!(!due(now() - BACKDATING));
+    assert!(due(now() - BACKDATING - SECOND));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn settled_with(
     in_use: &[CaCertificate],
     trust: &TrustHistory,
 ) -> (CaSecret, Vec<Step>) {
-    let observed = Observed {
+    let observed = Observations {
         now,
         in_use,
         own: None,
@@ -194,7 +194,7 @@ fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
     assert_eq!(steps, [Step::Create]);
     assert_eq!(content.previous, [current.certificate().clone()]);
     assert_eq!(content.previous_until, Some(back + DAY));
-    assert!(content.current.unwrap().certificate().is_good(back));
+    assert!(content.current.unwrap().certificate().is_valid_at(back));
     // Within the hour that clocks may differ, nothing is done.
     assert_eq!(settled(with(&current), now() - HOUR).1, []);
 }
@@ -245,7 +245,7 @@ fn the_authority_of_a_leaf_in_use_is_kept_after_another_client_removed_it() {
 #[test]
 fn a_restored_authority_is_trusted_for_the_life_of_a_leaf_despite_its_date() {
     let (current, previous) = (authority(now()), authority(now()));
-    let observed = Observed {
+    let observed = Observations {
         now: now(),
         in_use: &[],
         own: None,
@@ -281,10 +281,10 @@ fn a_clock_that_jumps_back_and_forth_settles_each_time_and_loses_no_authority_in
         let then = now() + jiff::SignedDuration::from_hours(24 * days);
         content = settled_with(content, then, &in_use, &TrustHistory::default()).0;
         let is_trusted = content.trusted().contains(&own.certificate());
-        let has_expired = own.certificate().rest(then).is_zero();
+        let has_expired = own.certificate().remaining(then).is_zero();
         assert!(is_trusted || has_expired, "day {days}");
         let current = content.current.clone().unwrap();
-        assert!(current.certificate().is_good(then), "day {days}");
+        assert!(current.certificate().is_valid_at(then), "day {days}");
     }
 }
 
@@ -310,7 +310,7 @@ fn so_many_authorities_are_kept_and_no_more_whatever_made_them() {
     };
     let (content, steps) = settled(content, now());
     assert_eq!(steps, [Step::Discard]);
-    assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
+    assert_eq!(content.trusted().len(), MAX_AUTHORITIES);
     // Those that have not begun are dropped first, then the oldest.
     let kept: Vec<&CaCertificate> = crowd.iter().step_by(2).skip(5).collect();
     assert_eq!(content.previous.iter().collect::<Vec<_>>(), kept);
@@ -323,7 +323,7 @@ fn the_authority_of_ones_own_leaf_is_kept_where_others_are_dropped_and_others_do
     let (own, crowd) = (authority(now()), crowd(40));
     let mut in_use = vec![own.certificate().clone()];
     in_use.extend(crowd);
-    let observed = Observed {
+    let observed = Observations {
         now: now(),
         in_use: &in_use,
         own: in_use.first(),
@@ -332,7 +332,7 @@ fn the_authority_of_ones_own_leaf_is_kept_where_others_are_dropped_and_others_do
         lifetimes: lifetimes(),
     };
     let (content, _) = plan(with(&current), &observed).unwrap();
-    assert_eq!(content.trusted().len(), MOST_AUTHORITIES);
+    assert_eq!(content.trusted().len(), MAX_AUTHORITIES);
     assert!(content.trusted().contains(&own.certificate()));
     assert_eq!(next_step(&content, &observed), None, "it comes to rest");
 }

@@ -70,7 +70,7 @@ impl World {
     pub(super) fn now(&self) -> Now {
         Now {
             wall: self.begin.0 + self.passed,
-            steady: self.begin.1 + self.passed,
+            monotonic: self.begin.1 + self.passed,
         }
     }
 

@@ -1,6 +1,6 @@
 //! No namespace uses up what others need (F8).
 
-use super::{Next, OF_A_NAMESPACE, OF_ALL, Outbox, WAITING, WAITING_OF_A_NAMESPACE};
+use super::{MAX_WAITING, MAX_WAITING_PER_NAMESPACE, NAMESPACE_RATE, Next, Outbox, TOTAL_RATE};
 use crate::core::admission::AuthorFindings;
 use crate::telemetry::metrics::EventDrop;
 use std::collections::BTreeMap;
@@ -11,7 +11,9 @@ fn findings(namespace: &str, count: usize) -> AuthorFindings {
     AuthorFindings {
         namespace: namespace.parse().unwrap(),
         pod: "runner-1".parse().unwrap(),
-        sentences: (0..count).map(|number| format!("message {number}")).collect(),
+        sentences: (0..count)
+            .map(|number| format!("message {number}"))
+            .collect(),
     }
 }
 
@@ -36,7 +38,7 @@ fn f8_a_namespace_with_many_pods_leaves_room_for_another() {
     let dropped: Vec<EventDrop> = (0..1200)
         .filter_map(|_| put(&mut outbox, "noisy", now))
         .collect();
-    assert_eq!(dropped.len(), 1200 - WAITING_OF_A_NAMESPACE);
+    assert_eq!(dropped.len(), 1200 - MAX_WAITING_PER_NAMESPACE);
     assert_eq!(put(&mut outbox, "quiet", now), None);
     let second = [outbox.next(now), outbox.next(now)];
     assert!(
@@ -50,13 +52,13 @@ fn f8_the_budget_of_a_namespace_fills_again_with_time() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
     let mut later = now;
-    for _ in 0..OF_A_NAMESPACE.burst {
+    for _ in 0..NAMESPACE_RATE.burst {
         assert_eq!(put(&mut outbox, "ci", now), None);
         outbox.next(later);
-        later += OF_ALL.every;
+        later += TOTAL_RATE.every;
     }
     assert_eq!(put(&mut outbox, "ci", now), Some(EventDrop::Budget));
-    let soon = now + OF_A_NAMESPACE.every;
+    let soon = now + NAMESPACE_RATE.every;
     assert_eq!(put(&mut outbox, "ci", soon), None);
     assert_eq!(put(&mut outbox, "ci", soon), Some(EventDrop::Budget));
 }
@@ -66,19 +68,19 @@ fn f8_the_budget_of_all_delays_and_takes_turns() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
     for number in 0..4 {
-        for _ in 0..WAITING_OF_A_NAMESPACE {
+        for _ in 0..MAX_WAITING_PER_NAMESPACE {
             assert_eq!(put(&mut outbox, &format!("ci-{number}"), now), None);
         }
     }
     let first = written(&mut outbox, now);
-    let share = OF_ALL.burst as usize / 4;
+    let share = TOTAL_RATE.burst as usize / 4;
     assert!(first.values().all(|count| *count == share), "{first:?}");
-    assert_eq!(outbox.next(now), Next::Wait(OF_ALL.every));
-    let later = now + OF_ALL.every;
+    assert_eq!(outbox.next(now), Next::Wait(TOTAL_RATE.every));
+    let later = now + TOTAL_RATE.every;
     assert!(matches!(outbox.next(later), Next::Write(_)));
     let whole = now + Duration::from_secs(3600);
     let rest = written(&mut outbox, whole);
-    assert_eq!(rest.values().sum::<usize>(), OF_ALL.burst as usize - 1);
+    assert_eq!(rest.values().sum::<usize>(), TOTAL_RATE.burst as usize - 1);
     assert_eq!(outbox.next(whole), Next::Idle);
 }
 
@@ -86,14 +88,14 @@ fn f8_the_budget_of_all_delays_and_takes_turns() {
 fn f8_where_all_queues_are_full_the_longest_gives_way() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
-    for number in 0..WAITING / WAITING_OF_A_NAMESPACE {
-        for _ in 0..WAITING_OF_A_NAMESPACE {
+    for number in 0..MAX_WAITING / MAX_WAITING_PER_NAMESPACE {
+        for _ in 0..MAX_WAITING_PER_NAMESPACE {
             put(&mut outbox, &format!("noisy-{number}"), now);
         }
     }
-    assert_eq!(outbox.waiting, WAITING);
+    assert_eq!(outbox.waiting, MAX_WAITING);
     assert_eq!(put(&mut outbox, "quiet", now), Some(EventDrop::Queue));
-    assert_eq!(outbox.waiting, WAITING);
+    assert_eq!(outbox.waiting, MAX_WAITING);
     assert_eq!(outbox.queues["quiet"].len(), 1, "it took another's place");
 }
 

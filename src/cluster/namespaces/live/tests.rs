@@ -1,6 +1,6 @@
 //! Reviews of unknown namespaces (F8).
 
-use super::{KEPT, KEPT_FOR, LiveReads, PATIENCE, RUNNING, Unread};
+use super::{CACHE_TIME, LiveReads, MAX_CACHED, MAX_CONCURRENT, TIMEOUT, Unread};
 use crate::cluster::testing::{Recorder, Reply, refusal};
 use crate::core::object_name::NamespaceName;
 use crate::telemetry::metrics::Metrics;
@@ -49,20 +49,20 @@ async fn two_hundred_reviews_of_two_hundred_namespaces_are_a_few_reads() {
     });
     let ended = join_all(refused).await;
     let at_once = ended.iter().filter(|(_, after)| after.is_zero());
-    assert_eq!(at_once.count(), 200 - RUNNING);
-    assert!(ended.iter().all(|(_, after)| *after <= PATIENCE));
+    assert_eq!(at_once.count(), 200 - MAX_CONCURRENT);
+    assert!(ended.iter().all(|(_, after)| *after <= TIMEOUT));
     assert!(
-        ended[RUNNING]
+        ended[MAX_CONCURRENT]
             .0
             .contains("8 other namespaces are being read"),
         "{}",
-        ended[RUNNING].0
+        ended[MAX_CONCURRENT].0
     );
-    assert_eq!(recorder.requests().len(), RUNNING);
+    assert_eq!(recorder.requests().len(), MAX_CONCURRENT);
     // There is room again.
     let again = reads.read(&name("ci-199")).await.unwrap_err().to_string();
     assert!(again.contains("does not say"), "{again}");
-    assert_eq!(recorder.requests().len(), RUNNING + 1);
+    assert_eq!(recorder.requests().len(), MAX_CONCURRENT + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ async fn an_answer_is_kept_for_a_moment_also_that_there_is_none() {
         assert!(matches!(problem, Unread::NotFound), "{problem}");
     }
     assert_eq!(recorder.requests().len(), 2);
-    tokio::time::advance(KEPT_FOR).await;
+    tokio::time::advance(CACHE_TIME).await;
     reads.read(&name("ci")).await.unwrap();
     reads.read(&name("gone")).await.unwrap_err();
     assert_eq!(recorder.requests().len(), 4);
@@ -112,16 +112,16 @@ async fn a_read_continues_after_the_review_that_began_it_is_dropped() {
 async fn the_number_of_kept_answers_is_bounded() {
     let recorder = Recorder::default();
     let reads = reads(&recorder, found);
-    for number in 0..2 * KEPT {
+    for number in 0..2 * MAX_CACHED {
         reads.read(&name(&format!("ci-{number}"))).await.unwrap();
     }
-    assert_eq!(reads.reads.lock().unwrap().len(), KEPT);
+    assert_eq!(reads.reads.lock().unwrap().len(), MAX_CACHED);
 }
 
 #[tokio::test(start_paused = true)]
 async fn f6_labels_that_are_too_large_are_no_answer_that_a_review_is_judged_by() {
     let recorder = Recorder::default();
-    let large = super::super::tests::namespace("ci", super::super::LARGEST_LABELS + 64);
+    let large = super::super::tests::namespace("ci", super::super::MAX_LABEL_BYTES + 64);
     let reads = reads(&recorder, move |_| Reply::Json(200, large.clone()));
     for _ in 0..3 {
         let problem = reads.read(&name("ci")).await.unwrap_err().to_string();

@@ -103,7 +103,7 @@ async fn replicas_with_different_clocks_agree_about_the_status_of_policies() {
     for wrong_by in [0, 3600] {
         let now = move || Now {
             wall: began.1 + began.0.elapsed() + Duration::from_secs(wrong_by),
-            steady: std::time::Instant::now(),
+            monotonic: std::time::Instant::now(),
         };
         let metrics = Arc::new(Metrics::new());
         let clock = Clock::new(now, metrics.clone());

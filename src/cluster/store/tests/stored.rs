@@ -13,8 +13,8 @@ fn without_suffixes(recorded: &[&str]) -> Value {
     object
 }
 
-fn rules(hostnames: &[&str]) -> Observed {
-    Observed::Resolved(ResolvedAddresses {
+fn rules(hostnames: &[&str]) -> SourceObservation {
+    SourceObservation::Resolved(ResolvedAddresses {
         addresses: vec!["10.0.0.1".parse().unwrap()],
         hostnames: hostnames.iter().map(ToString::to_string).collect(),
     })

@@ -3,7 +3,7 @@
 use super::Errors;
 use crate::core::crd::VOLUME_SOURCES;
 use crate::core::policy::{
-    ClientCerts, Dind, DindVolume, Glob, OnConflict, RegistryCa, VolumeSource, terms,
+    ClientCerts, Dind, DindVolume, Glob, OnConflict, RegistryCa, VolumeSource, toleration_fields,
 };
 use crate::core::{crd, mount_path};
 use k8s_openapi::api::core::v1::Toleration;
@@ -77,7 +77,7 @@ fn check_tolerations(specs: &[Toleration], errors: &mut Errors) {
             let path = format!("spec.dind.scheduling.tolerations[{index}].{field}");
             errors.add(path, problem);
         };
-        let ([_, operator, value, effect], seconds) = terms(spec);
+        let ([_, operator, value, effect], seconds) = toleration_fields(spec);
         let exists = operator == "Exists";
         if exists && !value.is_empty() {
             let problem = format!("is \"{value}\", but must be left out with operator Exists");

@@ -1,7 +1,9 @@
 //! The requests of several policies, folded (M1 to M4).
 
 use super::{Host, Ranked};
-use crate::core::policy::{ClientCerts, Dind, DindVolume, Glob, Policy, RegistryCa, Source, terms};
+use crate::core::policy::{
+    AddressSource, ClientCerts, Dind, DindVolume, Glob, Policy, RegistryCa, toleration_fields,
+};
 use k8s_openapi::api::core::v1::Toleration;
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +31,7 @@ pub struct Desired<'s> {
     /// Hostnames, each with the policy that owns it (M2).
     pub hosts: Vec<Requested<'s, Host>>,
     /// Ingresses whose rules would name further hostnames.
-    pub(crate) hostnames_from: Vec<Requested<'s, Source>>,
+    pub(crate) hostnames_from: Vec<Requested<'s, AddressSource>>,
     /// For pods with a dind container; `None` if no policy has `dind`.
     pub dind: Option<DesiredDind<'s>>,
     /// Requests that a policy of higher rank overrides.
@@ -178,8 +180,9 @@ impl<'s> Desired<'s> {
             overrides,
         );
         for toleration in &dind.tolerations {
-            let is_same =
-                |other: &Requested<'s, Toleration>| terms(other.value) == terms(toleration);
+            let is_same = |other: &Requested<'s, Toleration>| {
+                toleration_fields(other.value) == toleration_fields(toleration)
+            };
             if !desired.tolerations.iter().any(is_same) {
                 let value = toleration;
                 desired.tolerations.push(Requested { policy, value });

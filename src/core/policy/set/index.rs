@@ -3,7 +3,7 @@
 //! The key of a policy is the first label that its podSelector requires to have one of some values,
 //! else one of its namespaceSelector. A policy without such a label is always a candidate.
 
-use super::{Namespace, Ranked, asks_for_labels};
+use super::{Namespace, Ranked, needs_labels};
 use crate::core::policy::selector::Selector;
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ impl Index {
             }
             if !index.by_namespace.add(namespace, rank) {
                 index.always.push(rank);
-            } else if asks_for_labels(policy) {
+            } else if needs_labels(policy) {
                 index.by_unknown_labels.push(rank);
             }
         }

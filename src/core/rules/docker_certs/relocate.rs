@@ -1,4 +1,4 @@
-//! Displaced volumes (rules D7 and D8): each is reported, and with Relocate mounted read-only at
+//! DisplacedVolume volumes (rules D7 and D8): each is reported, and with Relocate mounted read-only at
 //! another path.
 
 use super::Repair;
@@ -13,7 +13,7 @@ use crate::core::rules::finding::FindingKind;
 use std::collections::{BTreeMap, HashSet};
 
 /// A volume that lost mounts.
-pub(super) struct Displaced<'a> {
+pub(super) struct DisplacedVolume<'a> {
     pub(super) volume: Text<'a>,
     kind: Text<'a>,
     /// The path of a lost mount, as written.
@@ -31,7 +31,7 @@ impl<'a> Repair<'_, '_, 'a> {
         &self,
         conflicts: &[&DirectoryMount<'a>],
         shared: &SharedVolume<'a>,
-    ) -> Vec<Displaced<'a>> {
+    ) -> Vec<DisplacedVolume<'a>> {
         let pod = &*self.planner.pod;
         let mut lost: BTreeMap<usize, Vec<&DirectoryMount<'a>>> = BTreeMap::new();
         for mount in conflicts {
@@ -51,7 +51,7 @@ impl<'a> Repair<'_, '_, 'a> {
                 .iter()
                 .filter(|mount| !shared.keeps(mount.volume()) && seen.insert(mount.id.container))
                 .map(|mount| (mount.id.container, mount.mount.clone()));
-            Some(Displaced {
+            Some(DisplacedVolume {
                 volume: first.volume().clone(),
                 kind: pod.volumes().get(index)?.kind.clone(),
                 path: first.id.path.clone(),
@@ -66,9 +66,9 @@ impl<'a> Repair<'_, '_, 'a> {
     pub(super) fn report_displaced(
         &mut self,
         directory: &Directory,
-        displaced: Vec<Displaced<'a>>,
+        displaced: Vec<DisplacedVolume<'a>>,
     ) {
-        for Displaced {
+        for DisplacedVolume {
             volume,
             kind,
             path,

@@ -78,7 +78,7 @@ impl<'a> SharedVolume<'a> {
 
 impl<'a> Repair<'_, '_, 'a> {
     /// Swaps or adds the volume; returns its mount at the directory.
-    pub(super) fn provide(
+    pub(super) fn provide_volume(
         &mut self,
         shared: SharedVolume<'a>,
         directory: &Directory,

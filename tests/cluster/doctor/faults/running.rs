@@ -1,12 +1,12 @@
 //! Faults of a cluster in which drydock runs.
 
 use super::{Fault, Seen};
-use crate::call::{apply, get};
 use crate::doctor::cluster::{CONFIGURATION, Cluster, POLICY, own_address};
 use crate::doctor::kubelet::acceptor;
+use crate::drydock_process::Certificate;
 use crate::identity::Identity;
-use crate::pods::broken_job;
-use crate::serve::Certificate;
+use crate::raw_requests::{apply, get};
+use crate::runner_pods::broken_job;
 use drydock::names::OPT_IN_LABEL;
 use drydock::pki::authority::Authority;
 use jiff::Timestamp;

@@ -2,9 +2,9 @@
 
 use super::running::serve;
 use super::{Seen, names};
-use crate::call::{apply, call, get, merge, patch};
 use crate::doctor::cluster::{CONFIGURATION, Cluster, POLICY, SLICE, own_address, run_as};
 use crate::identity::Identity;
+use crate::raw_requests::{apply, call, get, merge, patch};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,0 +1,132 @@
+//! The test environment: the expected API server, which keeps its objects and ends with the tests.
+
+use crate::api_server::{ApiServer, shared};
+use crate::binaries::binaries;
+use crate::child_process::{ChildProcess, child_command};
+use crate::identity::Identity;
+use crate::raw_requests::{self, DryRun, create_pod, try_call};
+use crate::wait::{PATIENCE, eventually};
+use axum::http::Method;
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+#[tokio::test]
+async fn the_api_server_is_of_the_version_that_go_mod_names() {
+    let api = shared().await;
+    let admin = api.client(Identity::Admin).await;
+    let answer = raw_requests::get(&admin, "/version").await.object();
+    let version = answer["gitVersion"].as_str().unwrap();
+    let output = Command::new(&binaries().kube_apiserver)
+        .arg("--version")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said.trim(), format!("Kubernetes {version}"));
+    let minor = version.split('.').nth(1).unwrap();
+    assert_eq!(answer["minor"], minor, "clients read it: {answer}");
+    // Another's parts have the version that they chose.
+    if let Some(wanted) = &binaries().version {
+        assert_eq!(version, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_api_server_has_its_address_and_its_objects() {
+    let mut api = ApiServer::of_ones_own().await;
+    let namespace = api
+        .scope("restart")
+        .await
+        .namespace("kept", Some("enforce"))
+        .await;
+    let admin = api.client(Identity::Admin).await;
+    let path = format!("/api/v1/namespaces/{namespace}");
+    api.stop();
+    let answer = try_call(&admin, Method::GET, &path, None).await;
+    answer.expect_err("nobody answers");
+    api.start().await;
+    let kept = raw_requests::get(&admin, &path).await.object();
+    assert_eq!(
+        kept["metadata"]["labels"]["drydock.dev/job-pods"],
+        "enforce"
+    );
+}
+
+#[tokio::test]
+async fn each_identity_may_do_what_its_roles_say() {
+    let api = shared().await;
+    let scope = api.scope("identities").await;
+    let namespace = scope.namespace("jobs", None).await;
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "job"},
+        "spec": {"containers": [{"name": "build", "image": "alpine"}]},
+    });
+    for (identity, status) in [
+        (Identity::Admin, 201),
+        (Identity::Runner, 201),
+        (Identity::Nobody, 403),
+    ] {
+        let client = api.client(identity).await;
+        let answer = create_pod(&client, &namespace, &pod, DryRun::Yes).await;
+        assert_eq!(answer.status, status, "{identity:?}: {answer:?}");
+        let user = api
+            .kubectl_as(
+                identity,
+                &[
+                    "auth",
+                    "whoami",
+                    "-o",
+                    "jsonpath={.status.userInfo.username}",
+                ],
+            )
+            .printed();
+        assert_eq!(user, identity.user());
+    }
+}
+
+/// The directory that the test below looks at; set only where it runs the other one.
+const HELD: &str = "DRYDOCK_TESTS_HELD_DIRECTORY";
+
+#[test]
+#[ignore = "it waits to be killed by the test below"]
+fn holds_a_process_until_it_is_killed() {
+    let Ok(directory) = std::env::var(HELD) else {
+        return;
+    };
+    let mut command = child_command("sh", Some(Path::new(&directory)));
+    command
+        .args(["-c", "echo $$ >pid.new; mv pid.new pid; exec sleep 1000"])
+        .current_dir(&directory);
+    let _held = ChildProcess::spawn(command);
+    loop {
+        std::thread::park();
+    }
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_test_process_that_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let mut killed = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact"])
+        .arg("environment::holds_a_process_until_it_is_killed")
+        .env(HELD, directory.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid_file = directory.path().join("pid");
+    let read = async || fs::read_to_string(&pid_file).ok();
+    let pid = eventually("it runs", PATIENCE, read, Option::is_some).await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let script = format!("kill -0 {}", pid.unwrap());
+    let left = async || {
+        let runs = Command::new("sh").args(["-c", &script]).output().unwrap();
+        (runs.status.success(), directory.path().exists())
+    };
+    let is_gone = |left: &(bool, bool)| *left == (false, false);
+    eventually("process and directory are gone", PATIENCE, left, is_gone).await;
+}

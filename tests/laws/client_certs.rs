@@ -1,0 +1,239 @@
+//! The state of the docker client's certificate directories after D3 and D5 to D9.
+
+use super::case::Run;
+use super::certificate_directories::Directory;
+use super::desired::Dind;
+use super::docker_connection::files::{Place, is_projection, nearest, place};
+use super::pod_model::{self, Answer, is_below, is_unwritable, list, parent, path, text};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// D3, D5: the conditions for a directory. The error names the condition that fails.
+fn holds(pod: &Value, desired: &Dind<'_>, directory: &Directory) -> Result<(), String> {
+    let mut shared = None;
+    for container in pod_model::containers(pod, &desired.images) {
+        let mut mounts = container.mounts().iter();
+        if let Some(mount) = mounts.find(|mount| is_below(&path(mount), &directory.path)) {
+            return Err(format!("{} has {mount} below it", container.name));
+        }
+        let has_own = container
+            .mounts()
+            .iter()
+            .any(|mount| path(mount) == directory.path);
+        if !has_own && !directory.concerns(&container) {
+            continue;
+        }
+        let is_dind = directory.dinds.contains(&container.place);
+        let found = place(container.json, &directory.path);
+        let Place::Volume { name, .. } = &found else {
+            return Err(format!("{} has nothing there", container.name));
+        };
+        let volume = pod_model::volume(pod, name);
+        if volume.is_none_or(|volume| pod_model::source_of(volume) != "emptyDir") {
+            return Err(format!("{} has {volume:?} there", container.name));
+        }
+        if is_dind && nearest(container.json, &directory.path).is_some_and(pod_model::is_read_only)
+        {
+            return Err(format!("{} cannot write there", container.name));
+        }
+        if let Some(above) = nearest(container.json, &parent(&directory.path)) {
+            let volume = pod_model::volume(pod, text(above, "name"));
+            let is_build = directory.concerns(&container);
+            let is_in_the_way = is_dind || is_build && has_own && !is_projection(volume);
+            if is_in_the_way && is_unwritable(above, volume) == Answer::Yes {
+                return Err(format!(
+                    "{} has {above} above it, which cannot be written",
+                    container.name
+                ));
+            }
+        }
+        if *shared.get_or_insert(found.clone()) != found {
+            return Err(format!("it is {shared:?} and {found:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// D3, D5, D7, D9: after Replace, Relocate and, where nothing conflicts, Deny.
+pub fn directory_is_shared(
+    pod: &Value,
+    run: &Run,
+    desired: &Dind<'_>,
+    directory: &Directory,
+) -> Result<(), TestCaseError> {
+    if !directory.is_settled() || desired.on_conflict == "Report" {
+        return Ok(());
+    }
+    let after = holds(&run.output, desired, directory);
+    prop_assert!(
+        after.is_ok(),
+        "D3: {} is not shared and writable: {:?}",
+        directory.path,
+        after
+    );
+    if directory.conflict == Answer::No && holds(pod, desired, directory).is_ok() {
+        prop_assert_eq!(
+            mounts_around(pod, directory),
+            mounts_around(&run.output, directory),
+            "A1: {} was right",
+            directory.path
+        );
+    }
+    let names = |pod: &Value, place: &(&str, usize)| -> Vec<String> {
+        let mounts = list(&pod["spec"][place.0][place.1], "volumeMounts").to_vec();
+        let there = mounts.iter().filter(|mount| path(mount) == directory.path);
+        there.map(|mount| text(mount, "name").to_owned()).collect()
+    };
+    let Some(shared) = directory
+        .dinds
+        .first()
+        .and_then(|dind| names(&run.output, dind).pop())
+    else {
+        return Ok(());
+    };
+    let had = directory.dinds.iter().flat_map(|dind| names(pod, dind));
+    let had: BTreeSet<String> = had
+        .filter(|name| pod_model::volume(pod, name).is_some_and(is_empty_dir))
+        .collect();
+    if had.len() == 1 && plain_there(pod, directory) {
+        prop_assert!(
+            had.contains(&shared),
+            "D7: dind has {:?} there, yet {} is shared",
+            had,
+            shared
+        );
+    }
+    let now = pod_model::volume(&run.output, &shared).unwrap();
+    if pod_model::volume(pod, &shared) != Some(now) {
+        let memory = json!({"medium": "Memory", "sizeLimit": desired.size_limit});
+        prop_assert_eq!(&now["emptyDir"], &memory, "D9: {} is drydock's", shared);
+    }
+    // Only mounted at the directory, and not dind's volume: one of these is swapped, so that no new
+    // volume is needed.
+    let could_be_swapped = list(&pod["spec"], "volumes").iter().any(|volume| {
+        let name = text(volume, "name");
+        let mounts = all_mounts(pod)
+            .filter(|mount| text(mount, "name") == name)
+            .map(path)
+            .collect::<Vec<_>>();
+        !is_empty_dir(volume) && !mounts.is_empty() && mounts.iter().all(|at| *at == directory.path)
+    });
+    if could_be_swapped && had.is_empty() && desired.on_conflict == "Replace" {
+        prop_assert!(
+            pod_model::volume(pod, &shared).is_some(),
+            "D7: {} is new, though one could be swapped",
+            shared
+        );
+    }
+    Ok(())
+}
+
+fn is_empty_dir(volume: &Value) -> bool {
+    pod_model::source_of(volume) == "emptyDir"
+}
+
+/// Whether every dind has its mount there without read-only or subPath.
+fn plain_there(pod: &Value, directory: &Directory) -> bool {
+    let mounts = directory
+        .dinds
+        .iter()
+        .flat_map(|(place, index)| list(&pod["spec"][place][index], "volumeMounts"));
+    let mut there = mounts.filter(|mount| path(mount) == directory.path);
+    there.all(|mount| !pod_model::is_read_only(mount) && !pod_model::has_sub_path(mount))
+}
+
+fn all_mounts(pod: &Value) -> impl Iterator<Item = &Value> {
+    let containers = pod_model::containers(pod, &[]);
+    containers
+        .into_iter()
+        .flat_map(|container| container.mounts())
+}
+
+/// Each container's mounts at, below and above a directory.
+fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usize), Value)> {
+    let mut around = Vec::new();
+    for container in pod_model::containers(pod, &[]) {
+        for mount in container.mounts() {
+            let at = path(mount);
+            if pod_model::overlap(&at, &directory.path) {
+                around.push((container.place, mount.clone()));
+            }
+        }
+    }
+    around
+}
+
+/// D2, D6 and D8's Report: an unchanged directory keeps its mounts and their volumes, and this is
+/// reported.
+pub fn left_alone_is_left(
+    pod: &Value,
+    run: &Run,
+    desired: &Dind<'_>,
+    directory: &Directory,
+) -> Result<(), TestCaseError> {
+    let reports = desired.on_conflict == "Report"
+        && directory.is_settled()
+        && directory.conflict == Answer::Yes;
+    if directory.overlaps || !(reports || directory.is_left()) {
+        return Ok(());
+    }
+    let before = mounts_around(pod, directory);
+    let mut after = mounts_around(&run.output, directory);
+    if !reports {
+        // If nothing is mounted there, dind may get the directory.
+        after.retain(|(container, mount)| before.contains(&(*container, mount.clone())));
+    }
+    prop_assert_eq!(
+        &before,
+        &after,
+        "D3, D6, D8: {} is left alone",
+        directory.path
+    );
+    for (_, mount) in &before {
+        let name = text(mount, "name");
+        prop_assert_eq!(
+            pod_model::volume(pod, name),
+            pod_model::volume(&run.output, name),
+            "D3, D6, D8: so is what is there"
+        );
+    }
+    if reports {
+        prop_assert!(!run.told.is_empty(), "D8: Report tells");
+    }
+    Ok(())
+}
+
+/// D8: the pod is refused where something conflicts, and nowhere else.
+pub fn denied_where_it_conflicts(
+    run: &Run,
+    desired: &Dind<'_>,
+    directories: &[Directory],
+) -> Result<(), TestCaseError> {
+    let settled = directories
+        .iter()
+        .filter(|directory| directory.is_settled());
+    let conflicts = settled
+        .clone()
+        .any(|directory| directory.conflict == Answer::Yes);
+    if desired.on_conflict != "Deny" {
+        prop_assert_ne!(run.outcome, "denied", "D8: no policy says Deny");
+    } else if conflicts {
+        prop_assert_eq!(run.outcome, "denied", "D8: {:?}", directories);
+        let names_it = |note: &String| {
+            note.starts_with("D8")
+                && directories
+                    .iter()
+                    .any(|directory| note.contains(&directory.path))
+        };
+        prop_assert!(
+            run.told.iter().any(names_it),
+            "D8: the message names the path: {:?}",
+            run.told
+        );
+    } else if settled.count() == directories.len() {
+        prop_assert_ne!(run.outcome, "denied", "D8: nothing conflicts");
+    }
+    Ok(())
+}

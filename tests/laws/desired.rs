@@ -1,0 +1,191 @@
+//! The wishes of a case's policies, folded by the rules M1 to M5.
+
+use super::case::Case;
+use super::pod_model::{self, clean, list, text};
+use drydock::core::policy::Mode;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// A thing asked for, with the name of the policy that asks.
+pub type Asked<'c, T> = (&'c str, T);
+
+/// The folded wishes of Enforce policies.
+pub struct Desired<'c> {
+    /// Names, in rank, as the pod's annotation writes them.
+    pub labels: Vec<(&'c str, String)>,
+    /// Hostname → its addresses; none where its live source has none (H7).
+    pub hosts: BTreeMap<&'c str, Asked<'c, BTreeSet<IpAddr>>>,
+    /// `None` where no policy has `dind`.
+    pub dind: Option<Dind<'c>>,
+}
+
+pub struct Dind<'c> {
+    pub images: Vec<&'c str>,
+    pub on_conflict: &'c str,
+    pub size_limit: &'c str,
+    /// Clean.
+    pub relocate_to: String,
+    /// Clean mount path → volume.
+    pub volumes: BTreeMap<String, Asked<'c, Value>>,
+    pub registry_cas: BTreeMap<&'c str, Asked<'c, &'c Value>>,
+    pub node_selector: BTreeMap<&'c str, Asked<'c, &'c str>>,
+    pub tolerations: Vec<Asked<'c, &'c Value>>,
+}
+
+/// Folds the case's Enforce policies; `None` where drydock must leave the pod alone.
+pub fn desired(case: &Case) -> Option<Desired<'_>> {
+    if case.namespace_mode == Mode::Audit || !is_job_pod(&case.pod) {
+        return None;
+    }
+    let labels = &case.pod["metadata"]["labels"];
+    let mut policies: Vec<&Value> = case.policies.iter().collect();
+    policies.retain(|policy| {
+        let selector = policy
+            .pointer("/spec/podSelector/matchLabels")
+            .and_then(Value::as_object);
+        let matches = selector
+            .into_iter()
+            .flatten()
+            .all(|(key, value)| labels.get(key) == Some(value));
+        matches && text(&policy["spec"], "mode") != "Audit"
+    });
+    policies.sort_by_key(|policy| {
+        (
+            -policy["spec"]["priority"].as_i64().unwrap_or(0),
+            name(policy),
+        )
+    });
+    if policies.is_empty() {
+        return None;
+    }
+    let mut hosts = BTreeMap::new();
+    for policy in &policies {
+        for (hostname, addresses) in hosts_of(policy, case) {
+            hosts.entry(hostname).or_insert((name(policy), addresses));
+        }
+    }
+    Some(Desired {
+        labels: policies
+            .iter()
+            .map(|policy| (name(policy), label(policy)))
+            .collect(),
+        hosts,
+        dind: dind(&policies),
+    })
+}
+
+fn name(policy: &Value) -> &str {
+    text(&policy["metadata"], "name")
+}
+
+fn label(policy: &Value) -> String {
+    match policy["metadata"]["generation"].as_i64() {
+        Some(generation) => format!("{}@{generation}", name(policy)),
+        None => name(policy).to_owned(),
+    }
+}
+
+/// P2 and P3, as far as the generator needs them.
+fn is_job_pod(pod: &Value) -> bool {
+    let metadata = &pod["metadata"];
+    let owners = list(metadata, "ownerReferences");
+    let has = |map: &str, key: &str| metadata[map].get(key).is_some();
+    !owners.iter().any(|owner| owner["controller"] == true)
+        && (has("labels", "job.runner.gitlab.com/pod")
+            || has("annotations", "job.runner.gitlab.com/id")
+            || has("labels", "pod"))
+}
+
+fn hosts_of<'c>(policy: &'c Value, case: &Case) -> BTreeMap<&'c str, BTreeSet<IpAddr>> {
+    let mut hosts: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
+    for entry in list(&policy["spec"], "hostAliases") {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        if let Some((kind, object)) = entry["from"]
+            .as_object()
+            .and_then(|from| from.iter().next())
+        {
+            let source = format!(
+                "{kind}/{}/{}",
+                text(object, "namespace"),
+                text(object, "name")
+            );
+            for address in case.live.get(&source).into_iter().flatten() {
+                let address: IpAddr = address.parse().unwrap();
+                if !addresses
+                    .iter()
+                    .any(|other| other.is_ipv4() == address.is_ipv4())
+                {
+                    addresses.push(address);
+                }
+            }
+        } else {
+            addresses.push(text(entry, "ip").parse().unwrap());
+        }
+        for hostname in list(entry, "hostnames") {
+            hosts
+                .entry(hostname.as_str().unwrap())
+                .or_default()
+                .extend(&addresses);
+        }
+    }
+    hosts
+}
+
+fn dind<'c>(policies: &[&'c Value]) -> Option<Dind<'c>> {
+    let mut speaking = policies
+        .iter()
+        .filter_map(|policy| Some((name(policy), policy["spec"].get("dind")?)))
+        .peekable();
+    let (_, first) = *speaking.peek()?;
+    let certs = &first["clientCerts"];
+    let or = |value: &'c str, default| if value.is_empty() { default } else { value };
+    let mut folded = Dind {
+        images: Vec::new(),
+        on_conflict: or(text(certs, "onConflict"), "Replace"),
+        size_limit: or(text(certs, "sizeLimit"), "1Mi"),
+        relocate_to: clean(or(text(certs, "relocateTo"), "/certs/displaced")),
+        volumes: BTreeMap::new(),
+        registry_cas: BTreeMap::new(),
+        node_selector: BTreeMap::new(),
+        tolerations: Vec::new(),
+    };
+    for (name, dind) in speaking {
+        folded
+            .images
+            .extend(list(dind, "images").iter().filter_map(Value::as_str));
+        let volumes = dind.get("volumes").cloned().unwrap_or_else(default_volumes);
+        for volume in volumes.as_array().unwrap() {
+            folded
+                .volumes
+                .entry(pod_model::path(volume))
+                .or_insert_with(|| (name, volume.clone()));
+        }
+        for ca in list(dind, "registryCAs") {
+            folded
+                .registry_cas
+                .entry(text(ca, "host"))
+                .or_insert((name, ca));
+        }
+        let scheduling = &dind["scheduling"];
+        for (key, value) in scheduling["nodeSelector"].as_object().into_iter().flatten() {
+            folded
+                .node_selector
+                .entry(key)
+                .or_insert((name, value.as_str().unwrap()));
+        }
+        for toleration in list(scheduling, "tolerations") {
+            folded.tolerations.push((name, toleration));
+        }
+    }
+    Some(folded)
+}
+
+/// The volumes of a policy without `dind.volumes`: the schema's default.
+fn default_volumes() -> Value {
+    json!([
+        {"name": "dind-storage", "mountPath": "/var/lib/docker", "emptyDir": {}},
+        {"name": "dind-modules", "mountPath": "/lib/modules", "readOnly": true,
+            "hostPath": {"path": "/lib/modules", "type": "DirectoryOrCreate"}}
+    ])
+}

@@ -1,0 +1,277 @@
+//! Pods written by hand, and the answers that the model must give.
+
+use super::meets;
+use super::other_files;
+use crate::pod_model::Answer::{self, No, Open, Yes};
+use rstest::rstest;
+use serde_json::Value;
+
+fn read(yaml: &str) -> Value {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+/// A field case before any change.
+fn field(name: &str) -> Value {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let path = format!("{root}/tests/fixtures/field/{name}/pod.yaml");
+    read(&std::fs::read_to_string(path).unwrap())
+}
+
+/// A pod whose client is set up for TLS at a directory; `build` and `docker` continue the
+/// containers.
+fn pod(build: &str, docker: &str, volumes: &str) -> Value {
+    read(&format!(
+        "
+spec:
+  hostAliases: [{{ip: 127.0.0.1, hostnames: [docker]}}]
+  containers:
+  - name: build
+    env:
+    - {{name: DOCKER_HOST, value: 'tcp://docker:2376'}}
+    - {{name: DOCKER_TLS_VERIFY, value: '1'}}
+    - {{name: DOCKER_CERT_PATH, value: /certs/client}}
+    volumeMounts: [{build}]
+  - {{name: helper}}
+  - name: docker
+    image: docker:28-dind
+    securityContext: {{privileged: true}}
+    volumeMounts: [{docker}]
+  volumes: [{volumes}]
+"
+    ))
+}
+
+const CLIENT: &str = "{name: certs, mountPath: /certs/client}";
+const PARENT: &str = "{name: certs, mountPath: /certs}";
+const DISK: &str = "{name: certs, emptyDir: {}}";
+const SECRET: &str = "{name: certs, secret: {secretName: s}}";
+
+/// Two volumes, one of which is a Secret one level up.
+const BOTH: &str = "{name: certs, emptyDir: {}}, {name: ca, secret: {secretName: ca}}";
+
+#[rstest]
+#[case::one_empty_dir(CLIENT, CLIENT, DISK, Yes)]
+#[case::above(PARENT, PARENT, DISK, Yes)]
+#[case::above_and_read_only_in_build(
+    "{name: certs, mountPath: /certs, readOnly: true}",
+    PARENT,
+    DISK,
+    Yes
+)]
+#[case::read_only_in_dind(
+    CLIENT,
+    "{name: certs, mountPath: /certs/client, readOnly: true}",
+    DISK,
+    No
+)]
+#[case::one_has_it(CLIENT, "", DISK, No)]
+#[case::a_secret(CLIENT, CLIENT, SECRET, No)]
+#[case::a_secret_above(PARENT, PARENT, SECRET, No)]
+#[case::spelled_otherwise("{name: certs, mountPath: certs//client/}", CLIENT, DISK, Yes)]
+#[case::one_sub_path(
+    "{name: certs, mountPath: /certs/client, subPath: a}",
+    "{name: certs, mountPath: /certs/client, subPath: a}",
+    DISK,
+    Yes
+)]
+#[case::other_sub_paths(
+    CLIENT,
+    "{name: certs, mountPath: /certs/client, subPath: a}",
+    DISK,
+    No
+)]
+#[case::sub_path_of_the_parent(
+    "{name: certs, mountPath: /certs/client, subPath: client}",
+    PARENT,
+    DISK,
+    Yes
+)]
+#[case::a_file_below(
+    CLIENT,
+    "{name: certs, mountPath: /certs/client}, {name: ca, mountPath: /certs/client/ca.pem, subPath: ca.pem}",
+    BOTH,
+    No
+)]
+#[case::below_a_secret_in_build(
+    "{name: ca, mountPath: /certs}, {name: certs, mountPath: /certs/client}",
+    CLIENT,
+    BOTH,
+    Yes
+)]
+#[case::below_a_secret_in_dind(
+    CLIENT,
+    "{name: ca, mountPath: /certs}, {name: certs, mountPath: /certs/client}",
+    BOTH,
+    No
+)]
+#[case::an_empty_dir_for_the_server(CLIENT, "{name: certs, mountPath: /certs/server}", DISK, No)]
+#[case::below_what_is_read_only(
+    "{name: certs, mountPath: /certs, readOnly: true}, {name: other, mountPath: /certs/client}",
+    "{name: other, mountPath: /certs/client}",
+    "{name: certs, emptyDir: {}}, {name: other, emptyDir: {}}",
+    No
+)]
+#[case::own_pki(
+    "{name: ca, mountPath: /certs/client}",
+    "{name: ca, mountPath: /certs/server}",
+    BOTH,
+    Yes
+)]
+#[case::read_only_data(
+    CLIENT,
+    "{name: certs, mountPath: /certs/client}, {name: ca, mountPath: /var/lib/docker}",
+    BOTH,
+    No
+)]
+fn mounts_decide(
+    #[case] build: &str,
+    #[case] docker: &str,
+    #[case] volumes: &str,
+    #[case] meet: Answer,
+) {
+    assert_eq!(meets(&pod(build, docker, volumes)), meet);
+}
+
+/// Whether the cases from public reports work as they come.
+#[rstest]
+#[case("03-dockerd-direct-own-tls", Yes)]
+#[case("05-env-u-docker-host", No)]
+#[case("07-client-reads-root-docker", Yes)]
+#[case("08-certdir-on-builds", Yes)]
+// Without DOCKER_TLS_VERIFY the client speaks no TLS; the host is another machine.
+#[case("09-proxy-image-no-alias", Yes)]
+#[case("10-pinned-18.09", Yes)]
+#[case("11-ephemeral-storage-limits", No)]
+#[case("12-own-etc-hosts", No)]
+#[case("16-dind-image-other-name", Open)]
+#[case("23-rootless-tls-off", No)]
+#[case("24-emptydir-at-certs-server", No)]
+#[case("26-remote-daemon-global-dind", Yes)]
+#[case("30-secret-at-certs-read-by-build", No)]
+#[case("32-no-docker-host", No)]
+fn public_cases(#[case] name: &str, #[case] meet: Answer) {
+    let mut pod = field(name);
+    // The alias that the runner writes for a service called docker.
+    if name.starts_with("10") {
+        pod["spec"]["hostAliases"] =
+            serde_json::json!([{"ip": "127.0.0.1", "hostnames": ["docker"]}]);
+    }
+    assert_eq!(meets(&pod), meet);
+}
+
+/// The cases whose client is not set up in variables meet once it is, as the job's script does, and
+/// the repair is made by hand.
+#[rstest]
+#[case::swapped(
+    "05-env-u-docker-host",
+    "/spec/volumes/0",
+    "{name: ca, emptyDir: {medium: Memory}}"
+)]
+#[case::shared(
+    "24-emptydir-at-certs-server",
+    "/spec/containers/0/volumeMounts",
+    "[{name: certs, mountPath: /certs/client, subPath: c}]"
+)]
+fn a_repair_by_hand_makes_them_meet(#[case] name: &str, #[case] at: &str, #[case] value: &str) {
+    let mut pod = field(name);
+    pod["spec"]["hostAliases"] = serde_json::json!([{"ip": "127.0.0.1", "hostnames": ["docker"]}]);
+    pod["spec"]["containers"][0]["env"] = read(
+        "[{name: DOCKER_HOST, value: 'tcp://docker:2376'}, {name: DOCKER_TLS_VERIFY, value: '1'},
+        {name: DOCKER_CERT_PATH, value: /certs/client}]",
+    );
+    assert_eq!(meets(&pod), No);
+    *pod.pointer_mut(at).unwrap() = read(value);
+    if name.starts_with("24") {
+        let dind = read(
+            "[{name: certs, mountPath: /certs/server, subPath: s}, {name: certs, mountPath: /certs/client, subPath: c}]",
+        );
+        pod["spec"]["containers"][2]["volumeMounts"] = dind;
+    }
+    assert_eq!(meets(&pod), Yes);
+}
+
+/// The pods that the repair before issue 11 made of working pods.
+#[rstest]
+#[case::secret_emptied(
+    "03-dockerd-direct-own-tls",
+    "/spec/volumes/1",
+    "{name: client, emptyDir: {medium: Memory}}"
+)]
+#[case::dind_moved(
+    "07-client-reads-root-docker",
+    "/spec/containers/2/volumeMounts/0",
+    "{name: other, mountPath: /certs/client}"
+)]
+#[case::farm_emptied(
+    "26-remote-daemon-global-dind",
+    "/spec/volumes/0",
+    "{name: farm, emptyDir: {medium: Memory}}"
+)]
+fn a_wrong_repair_is_seen(#[case] name: &str, #[case] at: &str, #[case] value: &str) {
+    let mut pod = field(name);
+    if name.starts_with("26") {
+        let verify = serde_json::json!({"name": "DOCKER_TLS_VERIFY", "value": "1"});
+        pod["spec"]["containers"][0]["env"]
+            .as_array_mut()
+            .unwrap()
+            .push(verify);
+    }
+    assert_eq!(meets(&pod), Yes);
+    *pod.pointer_mut(at).unwrap() = read(value);
+    let other = serde_json::json!({"name": "other", "emptyDir": {}});
+    pod["spec"]["volumes"].as_array_mut().unwrap().push(other);
+    assert_eq!(meets(&pod), No);
+}
+
+/// Layers in an emptyDir count against a limit; rootless 20.10 writes beside a mount's parents.
+#[rstest]
+#[case::counted(
+    "11-ephemeral-storage-limits",
+    "[{name: x, mountPath: /var/lib/docker}]",
+    Open
+)]
+#[case::parents_are_roots(
+    "23-rootless-tls-off",
+    "[{name: x, mountPath: /home/rootless/.config/docker/certs.d/r}]",
+    No
+)]
+#[case::home_first(
+    "23-rootless-tls-off",
+    "[{name: x, mountPath: /home/rootless/.config/docker}, {name: y, mountPath: /home/rootless/.config/docker/certs.d/r}]",
+    Yes
+)]
+fn a_mount_has_side_effects(#[case] name: &str, #[case] mounts: &str, #[case] meet: Answer) {
+    let mut pod = field(name);
+    let off = |host: &str| {
+        read(&format!(
+            "[{{name: DOCKER_HOST, value: 'tcp://{host}:2375'}}, {{name: DOCKER_TLS_CERTDIR}}]"
+        ))
+    };
+    pod["spec"]["containers"][0]["env"] = off("localhost");
+    pod["spec"]["containers"][2]["env"] = off("localhost");
+    assert_eq!(meets(&pod), Yes, "without the mount");
+    pod["spec"]["containers"][2]["volumeMounts"] = read(mounts);
+    pod["spec"]["volumes"] = read("[{name: x, emptyDir: {}}, {name: y, configMap: {name: y}}]");
+    assert_eq!(meets(&pod), meet);
+}
+
+#[test]
+fn what_build_reads_of_a_secret_above_the_directory_is_kept() {
+    let before = field("30-secret-at-certs-read-by-build");
+    let kept = other_files::files(&before);
+    let [ca] = &kept[..] else { panic!("{kept:?}") };
+    assert_eq!(
+        (ca.container, ca.file.as_str()),
+        (("containers", 0), "/certs/some-key.crt")
+    );
+    assert!(other_files::is_readable(&before, &before, ca));
+    let mut after = before.clone();
+    after["spec"]["containers"][0]["volumeMounts"] =
+        read("[{name: new, mountPath: /certs/client}]");
+    assert!(!other_files::is_readable(&before, &after, ca));
+    after["spec"]["containers"][0]["volumeMounts"] =
+        read("[{name: ca, mountPath: /certs}, {name: new, mountPath: /certs/client}]");
+    assert!(other_files::is_readable(&before, &after, ca));
+    after["spec"]["volumes"][0] = read("{name: ca, emptyDir: {}}");
+    assert!(!other_files::is_readable(&before, &after, ca));
+}

@@ -1,0 +1,353 @@
+//! The frame of volumes and mounts: each change must have a reason in the rules.
+
+use super::case::Run;
+use super::certificate_directories::Directory;
+use super::desired::Dind;
+use super::docker_connection::files::is_projection;
+use super::pod_model::{self, Answer, Container, clean, is_below, list, path, text};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub const DATA: &str = "/var/lib/docker";
+const ROOTLESS_DATA: &str = "/home/rootless/.local/share/docker";
+
+/// Where rootless dockerd has its configuration.
+pub const ROOTLESS_HOME: &str = "/home/rootless/.config/docker";
+
+/// The mounts of one container before and after.
+#[derive(Debug, Default)]
+pub struct Moves<'p> {
+    /// Displaced from a certificate directory.
+    pub displaced: Vec<&'p Value>,
+    pub added: Vec<&'p Value>,
+}
+
+/// The input of the laws below.
+pub struct View<'v> {
+    pub before: &'v Value,
+    pub after: &'v Value,
+    pub told: &'v [String],
+    pub told_team: &'v [String],
+    pub desired: Option<&'v Dind<'v>>,
+    pub directories: &'v [Directory],
+    pub containers: Vec<Container<'v>>,
+    pub moves: BTreeMap<(&'static str, usize), Moves<'v>>,
+}
+
+impl<'v> View<'v> {
+    /// Lines the mounts of input and output up.
+    ///
+    /// # Errors
+    /// Where a mount or volume went, moved or changed without a rule that says so.
+    pub fn new(
+        before: &'v Value,
+        run: &'v Run,
+        desired: Option<&'v Dind<'v>>,
+        directories: &'v [Directory],
+    ) -> Result<Self, TestCaseError> {
+        let images = desired.map_or(&[][..], |desired| &desired.images);
+        let mut view = Self {
+            before,
+            after: &run.output,
+            told: &run.told,
+            told_team: &run.told_team,
+            desired,
+            directories,
+            containers: pod_model::containers(before, images),
+            moves: BTreeMap::new(),
+        };
+        for container in &view.containers {
+            let moves = view.moves_of(container)?;
+            view.moves.insert(container.place, moves);
+        }
+        view.volumes_stay()?;
+        Ok(view)
+    }
+
+    fn moves_of(&self, container: &Container<'v>) -> Result<Moves<'v>, TestCaseError> {
+        let (place, index) = container.place;
+        let json = &self.after["spec"][place][index];
+        let mut rest = list(json, "volumeMounts").iter().peekable();
+        let mut moves = Moves::default();
+        for mount in container.mounts() {
+            let directories = self
+                .directories
+                .iter()
+                .filter(|directory| !directory.is_left());
+            let (is_at, may_go) = directories.fold((false, false), |(is_at, may_go), directory| {
+                let (at, volume) = (
+                    path(mount),
+                    pod_model::volume(self.before, text(mount, "name")),
+                );
+                // A volume that the kubelet fills, and in which it creates mount points, is removed
+                // from dind only (D7).
+                let must_write = container.is_dind
+                    || container.is_build
+                        && (!is_projection(volume) || pod_model::has_sub_path(mount));
+                let is_blocked = is_below(&directory.path, &at)
+                    && must_write
+                    && pod_model::is_unwritable(mount, volume) != Answer::No;
+                (
+                    is_at || at == directory.path,
+                    may_go || is_below(&at, &directory.path) || is_blocked,
+                )
+            });
+            match rest.peek() {
+                Some(next) if *next == mount => drop(rest.next()),
+                Some(next) if is_at && is_repointed(mount, next) => {
+                    moves.displaced.push(mount);
+                    rest.next();
+                }
+                _ if may_go => moves.displaced.push(mount),
+                next => prop_assert!(
+                    false,
+                    "A1: {}: {} changed, moved or went; here is {:?}",
+                    container.name,
+                    mount,
+                    next
+                ),
+            }
+        }
+        moves.added = rest.collect();
+        if moves.displaced.is_empty() && moves.added.is_empty() {
+            prop_assert_eq!(
+                container.json,
+                json,
+                "A1: {} has nothing to change",
+                container.name
+            );
+        }
+        Ok(moves)
+    }
+
+    /// A1, D7, V4: volumes keep their place and content, but for one that is swapped; new names are
+    /// new.
+    fn volumes_stay(&self) -> Result<(), TestCaseError> {
+        let (before, after) = (
+            list(&self.before["spec"], "volumes"),
+            list(&self.after["spec"], "volumes"),
+        );
+        prop_assert!(before.len() <= after.len(), "D7: volumes stay");
+        let names: BTreeSet<&str> = before.iter().map(|volume| text(volume, "name")).collect();
+        for (old, new) in before.iter().zip(after) {
+            if old == new {
+                continue;
+            }
+            let name = text(old, "name");
+            let mut swapped = old.clone();
+            swapped
+                .as_object_mut()
+                .unwrap()
+                .remove(pod_model::source_of(old));
+            swapped["emptyDir"] = new["emptyDir"].clone();
+            prop_assert_eq!(new, &swapped, "D7: only the source is replaced");
+            let on_conflict = self.desired.map(|desired| desired.on_conflict);
+            prop_assert!(
+                on_conflict != Some("Relocate"),
+                "D8: what is displaced keeps its source: {}",
+                name
+            );
+            for container in &self.containers {
+                for mount in container
+                    .mounts()
+                    .iter()
+                    .filter(|mount| text(mount, "name") == name)
+                {
+                    let displaced = &self.moves[&container.place].displaced;
+                    let is_at = self
+                        .directories
+                        .iter()
+                        .any(|directory| directory.path == path(mount));
+                    prop_assert!(
+                        is_at || displaced.contains(&mount),
+                        "D7: {} serves {} too",
+                        name,
+                        mount
+                    );
+                }
+            }
+        }
+        for new in &after[before.len()..] {
+            let name = text(new, "name");
+            prop_assert!(!names.contains(name), "V4: {} is the pod's", name);
+            prop_assert!(
+                name.len() <= 63 && !name.is_empty(),
+                "A4: {} is no label",
+                name
+            );
+            let is_used = self
+                .moves
+                .values()
+                .any(|moves| moves.added.iter().any(|mount| text(mount, "name") == name));
+            let is_used = is_used
+                || pod_model::containers(self.after, &[])
+                    .iter()
+                    .any(|container| {
+                        container
+                            .mounts()
+                            .iter()
+                            .any(|mount| text(mount, "name") == name)
+                    });
+            prop_assert!(is_used, "A1: {} is mounted nowhere", name);
+        }
+        Ok(())
+    }
+
+    /// The volume of the output, if it is a new one.
+    fn new_volume(&self, name: &str) -> Option<&'v Value> {
+        let known = list(&self.before["spec"], "volumes").len();
+        let mut new = list(&self.after["spec"], "volumes").iter().skip(known);
+        new.find(|volume| text(volume, "name") == name)
+    }
+
+    /// A1, D1: every mount that was added is one that some rule asks for, and none is asked for
+    /// twice.
+    pub fn every_new_mount_has_a_reason(&self) -> Result<(), TestCaseError> {
+        for container in &self.containers {
+            let mut reasons = BTreeSet::new();
+            for mount in &self.moves[&container.place].added {
+                let reason = self.reason(container, mount);
+                prop_assert!(
+                    reason.is_some(),
+                    "A1: {}: nothing asks for {}",
+                    container.name,
+                    mount
+                );
+                let reason = reason.unwrap_or_default();
+                prop_assert!(
+                    reasons.insert(reason.clone()),
+                    "A1: {}: twice for {}",
+                    container.name,
+                    reason
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn reason(&self, container: &Container<'v>, mount: &Value) -> Option<String> {
+        let desired = self.desired?;
+        let (at, name) = (path(mount), text(mount, "name"));
+        let was_there = container.mounts().iter().any(|mount| path(mount) == at);
+        let displaced = &self.moves[&container.place].displaced;
+        let is_relocated =
+            is_target(&desired.relocate_to, &at, name) && desired.on_conflict == "Relocate";
+        if is_relocated
+            && !was_there
+            && pod_model::is_read_only(mount)
+            && displaced.iter().any(|old| text(old, "name") == name)
+        {
+            return Some(format!("Relocate {at}"));
+        }
+        if was_there {
+            // V2, D3: a container that has something there keeps it, or has it pointed elsewhere in
+            // place.
+            return None;
+        }
+        let directory = self
+            .directories
+            .iter()
+            .find(|directory| directory.path == at);
+        if directory.is_some_and(|directory| directory.own_ca != Answer::Yes) && is_whole(mount) {
+            let lost = !displaced.is_empty();
+            return (container.is_dind || container.is_build || lost)
+                .then(|| format!("the directory {at}"));
+        }
+        let volume = self.new_volume(name)?;
+        let is_home = at == ROOTLESS_HOME && container.is_dind && container.is_rootless();
+        if is_home && pod_model::source_of(volume) == "emptyDir" && is_whole(mount) {
+            // R1: a mount below makes its missing parents root's.
+            let is_free = container.mounts().iter().all(|mount| path(mount) != at);
+            return is_free.then(|| "the home of rootless dind".to_owned());
+        }
+        for (asked, (_, spec)) in &desired.volumes {
+            if at == volume_path(asked, container) && is_of(volume, spec) && gets(container, spec) {
+                let privileged = spec.get("hostPath").is_none() || container.is_privileged();
+                let is_right = pod_model::is_read_only(mount) == pod_model::is_read_only(spec)
+                    && !pod_model::has_sub_path(mount);
+                return (privileged && is_right).then(|| format!("volume {asked}"));
+            }
+        }
+        for (host, (_, ca)) in &desired.registry_cas {
+            let items = json!([{"key": ca["configMap"]["key"], "path": "ca.crt"}]);
+            let source = json!({"name": ca["configMap"]["name"], "items": items, "optional": true});
+            let is_it = at == ca_path(host, container)
+                && volume["configMap"] == source
+                && container.is_dind;
+            if is_it && pod_model::is_read_only(mount) && !pod_model::has_sub_path(mount) {
+                return Some(format!("the CA of {host}"));
+            }
+        }
+        None
+    }
+}
+
+/// A mount that points at another volume now, with nothing that would keep it from being written.
+fn is_repointed(before: &Value, after: &Value) -> bool {
+    let without = |mount: &Value, fields: &[&str]| -> Map<String, Value> {
+        let mut mount = mount.as_object().unwrap().clone();
+        mount.retain(|field, _| !fields.contains(&field.as_str()));
+        mount
+    };
+    let gone = [
+        "name",
+        "readOnly",
+        "recursiveReadOnly",
+        "subPath",
+        "subPathExpr",
+        "mountPropagation",
+    ];
+    // A mount without other fields may stay.
+    let says_nothing =
+        |value: &Value| *value == json!(null) || *value == json!(false) || *value == json!("");
+    let mut rest = without(after, &["name", "subPath"]);
+    rest.retain(|field, value| !(gone.contains(&field.as_str()) && says_nothing(value)));
+    without(before, &gone) == rest
+}
+
+/// Whether a mount has no field but its volume, or its directory in dind's volume (D3).
+fn is_whole(mount: &Value) -> bool {
+    let mut fields = mount.as_object().into_iter().flatten();
+    fields.all(|(name, _)| matches!(name.as_str(), "name" | "mountPath" | "subPath"))
+}
+
+/// D8: where Relocate mounts a volume.
+pub fn is_target(target: &str, at: &str, name: &str) -> bool {
+    at == target || at == clean(&format!("{target}-{name}"))
+}
+
+/// V1.
+pub fn gets(container: &Container<'_>, spec: &Value) -> bool {
+    container.is_dind || text(spec, "containers") == "All" && container.runs_along
+}
+
+/// V6.
+pub fn volume_path(asked: &str, container: &Container<'_>) -> String {
+    let is_moved = asked == DATA && container.is_dind && container.is_rootless();
+    if is_moved { ROOTLESS_DATA } else { asked }.to_owned()
+}
+
+/// R1, V6.
+pub fn ca_path(host: &str, container: &Container<'_>) -> String {
+    let root = if container.is_rootless() {
+        ROOTLESS_HOME
+    } else {
+        "/etc/docker"
+    };
+    format!("{root}/certs.d/{host}")
+}
+
+/// Whether a volume has the source that a policy's volume has; one in memory may have got a limit
+/// (D9).
+fn is_of(volume: &Value, spec: &Value) -> bool {
+    let source = pod_model::source_of(volume);
+    let mut found = volume[source].clone();
+    if found["medium"] == "Memory"
+        && let Some(fields) = found.as_object_mut()
+    {
+        fields.remove("sizeLimit");
+    }
+    spec.get(source) == Some(&found)
+}

@@ -1,0 +1,119 @@
+//! What drydock may do: what it needs, by name where that is possible, and nothing more.
+
+use crate::objects::{base, component, list, one, texts};
+use drydock::names::{CA_SECRET, NAME, NAMESPACE};
+use serde_json::{Value, json};
+
+fn roles(objects: &[Value]) -> Vec<&Value> {
+    let is_role = |object: &&Value| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"));
+    objects.iter().filter(is_role).collect()
+}
+
+#[test]
+fn no_role_says_everything() {
+    for role in roles(&base()) {
+        for rule in list(&role["rules"]) {
+            for field in ["apiGroups", "resources", "verbs"] {
+                assert!(!texts(&rule[field]).is_empty(), "{rule}");
+                assert!(!texts(&rule[field]).contains(&"*"), "{rule}");
+            }
+        }
+    }
+}
+
+#[test]
+fn secrets_and_webhook_configurations_are_named() {
+    let objects = base();
+    let mut seen = Vec::new();
+    for role in roles(&objects) {
+        for rule in list(&role["rules"]) {
+            for resource in texts(&rule["resources"]) {
+                let name = match resource {
+                    "secrets" => CA_SECRET,
+                    "mutatingwebhookconfigurations" => NAME,
+                    _ => continue,
+                };
+                assert_eq!(texts(&rule["resourceNames"]), [name]);
+                seen.push((role["kind"].as_str().unwrap(), resource));
+            }
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            ("ClusterRole", "mutatingwebhookconfigurations"),
+            ("Role", "secrets")
+        ]
+    );
+}
+
+/// Whoever deletes the configuration wants it gone: what heals the caBundle cannot make it again.
+#[test]
+fn a_deleted_webhook_configuration_stays_deleted() {
+    let objects = base();
+    let role = one(&objects, "ClusterRole", "drydock-certificates");
+    let verbs = texts(&role["rules"][0]["verbs"]);
+    assert_eq!(verbs, ["get", "list", "watch", "patch"]);
+}
+
+#[test]
+fn every_binding_gives_an_existing_role_to_drydock_alone() {
+    let objects = [base(), component("live-addresses")].concat();
+    let mut bound = Vec::new();
+    for object in &objects {
+        let kind = object["kind"].as_str().unwrap();
+        if !kind.ends_with("RoleBinding") {
+            continue;
+        }
+        let role = &object["roleRef"];
+        one(
+            &objects,
+            role["kind"].as_str().unwrap(),
+            role["name"].as_str().unwrap(),
+        );
+        let subjects = list(&object["subjects"]);
+        assert_eq!(subjects.len(), 1);
+        assert_eq!(subjects[0]["kind"], "ServiceAccount");
+        assert_eq!(subjects[0]["name"], NAME);
+        assert_eq!(subjects[0]["namespace"], NAMESPACE);
+        bound.push(role["name"].as_str().unwrap());
+    }
+    one(&objects, "ServiceAccount", NAME);
+    assert_eq!(
+        bound,
+        [
+            "drydock",
+            "drydock-certificates",
+            "drydock-certificates",
+            "drydock-address-sources"
+        ]
+    );
+}
+
+/// A policy that takes no address from an object needs no right to read any.
+#[test]
+fn nothing_of_the_base_may_read_address_sources() {
+    let objects = base();
+    one(&objects, "ClusterRole", "drydock-address-sources");
+    for object in &objects {
+        assert_ne!(object["roleRef"]["name"], "drydock-address-sources");
+    }
+}
+
+/// RBAC names the object that may be patched and no field of it. What the policy refuses is proved
+/// in `tests/cluster/validating_admission_policy.rs`.
+#[test]
+fn the_account_that_may_patch_the_configuration_is_held_to_the_ca_bundle() {
+    let objects = base();
+    let binding = one(
+        &objects,
+        "ValidatingAdmissionPolicyBinding",
+        "drydock-ca-bundle-only",
+    );
+    assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]));
+    let policy = binding["spec"]["policyName"].as_str().unwrap();
+    let spec = &one(&objects, "ValidatingAdmissionPolicy", policy)["spec"];
+    assert_eq!(spec["failurePolicy"], "Fail");
+    let who = spec["matchConditions"][0]["expression"].as_str().unwrap();
+    assert!(who.ends_with(&format!("'system:serviceaccount:{NAMESPACE}:{NAME}'")));
+}
