@@ -1,7 +1,7 @@
 //! The cluster side of `serve --cluster`: reads from the API server and writes to it.
 //!
-//! It runs beside the webhook, and no review waits for it. It hands its results over through
-//! channels that `cli::serve` joins; an outage of the API server takes nothing of them back (F4).
+//! It runs beside the webhook, and no review waits for it. Channels, which `cli::serve` connects,
+//! carry its results to the webhook; an outage of the API server removes none of them (F4).
 
 mod address_source;
 pub mod ca;

@@ -1,17 +1,16 @@
-//! The webhook over TLS, and health and metrics in plain HTTP on the ops port.
+//! Serves the webhook over TLS, and health and metrics in plain HTTP on the ops port.
 //!
 //! ```text
 //! listener (bind, accept, TLS) ─► connection (time limits, eviction) ─► webhook (router)
 //!     ─► dispatch (thread, slots) ─► admission::review
 //! ```
 //!
-//! Health, metrics and the shutdown signal have their own thread, so none of them waits for a
-//! review.
+//! Health, metrics and the shutdown signal have their own thread, so they never wait for a review.
 //!
-//! Policies arrive through a `watch` channel and certificates through a resolver: both change under
-//! a running server. The server speaks HTTP/1.1 only. The API server uses it for Services, and
-//! `Connection: close` in every response is the only measured way to end without a lost admission
-//! (kubernetes/kubernetes#127335); HTTP/2 has no such header.
+//! Policies arrive through a `watch` channel and certificates through a resolver, so both can
+//! change while the server runs. The server speaks HTTP/1.1 only. The API server uses HTTP/1.1 for
+//! Services, and `Connection: close` in every response was the only way to stop without a lost
+//! admission in tests (kubernetes/kubernetes#127335); HTTP/2 has no equivalent.
 
 mod body;
 mod connection;
@@ -51,11 +50,11 @@ use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 use watchdog::Watchdog;
 
-/// Why the labels of a namespace were not read: a sentence.
+/// Why the labels of a namespace are unknown, as a sentence.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LabelsError {
-    /// There is no such namespace, or too many others are being read. Any caller can cause it, so
-    /// it is not counted as a fault of drydock or of the API server.
+    /// The namespace does not exist, or too many reads are running. Any caller can cause this
+    /// error, so it does not count as a failure of drydock or of the API server.
     #[error("{0}")]
     Refused(String),
     /// The API server did not answer.
@@ -70,10 +69,10 @@ pub type ReadLabels =
 /// Takes the findings for the author of a job; does not wait.
 pub type NotifyAuthor = Arc<dyn Fn(AuthorFindings) + Send + Sync>;
 
-/// The parts of a response that need a cluster.
+/// The connections between reviews and the cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    /// Labels of the namespaces that are watched.
+    /// The labels of the watched namespaces.
     pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
     /// Reads the labels of another namespace.
     pub read_labels: ReadLabels,
@@ -81,23 +80,23 @@ pub struct Cluster {
     pub notify_author: NotifyAuthor,
 }
 
-/// Answers a review: [`admission::review`], except in tests.
+/// A function that answers a review: [`admission::review`], except in tests.
 pub type ReviewFn = fn(&[u8], Context<'_>) -> Result<Answer, ReviewError>;
 
 /// The shared state of request handlers.
 #[derive(Clone)]
 pub struct State {
-    /// The policies in force; none before they have been read once (rule F4).
+    /// The policies in force; `None` before they have been read once (rule F4).
     pub policies: watch::Receiver<Option<Arc<PolicySet>>>,
-    /// The certificate in use; none before there is one.
+    /// The certificate in use; `None` before there is one.
     pub certificate: watch::Receiver<Option<Certificate>>,
     /// The clock by which clients verify the certificate.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// None without a cluster.
+    /// `None` without a cluster.
     pub cluster: Option<Cluster>,
     /// The metrics of the process.
     pub metrics: Arc<Metrics>,
-    /// Changes the log level, where `PUT /log-level` is allowed.
+    /// Changes the log level; `None` if `PUT /log-level` is not allowed.
     pub log_level: Option<LevelSwitch>,
     /// drydock's own namespace, whose pods are never changed.
     pub own_namespace: Arc<str>,
@@ -136,7 +135,7 @@ impl State {
         }
     }
 
-    /// Returns why no review should be sent to this server now.
+    /// Returns why this server is not ready for reviews; `None` if it is ready.
     fn not_ready(&self) -> Option<String> {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining".to_owned());
@@ -162,9 +161,9 @@ impl State {
 /// Serves until `shutdown` ends, and then drains: readiness fails, and for `drain` every request,
 /// on old and new connections, gets a response with `Connection: close`.
 ///
-/// `webhook` is the webhook port once it listens, as [`listen_with_certificate`]. The ops port and
-/// `shutdown` have a thread and a runtime of their own: reviews can occupy every thread of the
-/// runtime that serves the webhook.
+/// `webhook` returns the listener of the webhook port, as [`listen_with_certificate`] does. The ops
+/// port and `shutdown` have their own thread and runtime, because reviews can occupy every thread
+/// of the runtime that serves the webhook.
 ///
 /// # Errors
 /// If a port or a runtime cannot be used.
@@ -214,8 +213,8 @@ pub async fn run(
             });
             let _ = ended.send(served);
         })?;
-    // The runtime needs open files, which connections could use up. If it cannot be made,
-    // `ops_ended` has the reason.
+    // Waits for the runtime of the ops port before connections can use up the open files that it
+    // needs. If the runtime cannot be created, `ops_ended` has the reason.
     let _ = ops_started.await;
     let ops = async {
         let served = ops_ended.await;

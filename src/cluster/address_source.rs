@@ -1,8 +1,8 @@
 //! Reads the addresses of an Ingress, Service or Gateway. Pure.
 //!
-//! It reads `status.loadBalancer`, `status.addresses`, `spec.clusterIPs` if a policy asks for it,
-//! and the hosts of an Ingress' rules. A load balancer that has only a hostname has no address:
-//! nothing is looked up in DNS.
+//! It reads `status.loadBalancer`, `status.addresses`, `spec.clusterIPs` if a policy uses it, and
+//! the hosts in the rules of an Ingress. A load balancer with only a hostname has no address,
+//! because drydock makes no DNS queries.
 
 use crate::core::crd::format;
 use crate::core::policy::{AddressSourceKind, ResolvedAddresses, fixed_address};
@@ -11,16 +11,16 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-/// The state of a source.
+/// The observed state of a source.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum SourceObservation {
-    /// It has addresses.
+    /// The source has addresses.
     Resolved(ResolvedAddresses),
-    /// It has none: the hostnames of its rules, and the problem with its addresses.
+    /// The source has no address. Has the hostnames of its rules, and the problem.
     NoAddress(Vec<String>, String),
-    /// It does not exist.
+    /// The source does not exist.
     Missing,
-    /// It cannot be watched, and why.
+    /// The source cannot be watched. Has the problem.
     Unreadable(String),
 }
 
@@ -36,7 +36,7 @@ pub(super) fn resource(kind: AddressSourceKind) -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
-/// Reads an object of a kind: `object` holds its `spec` and `status`.
+/// Reads an object of a kind; `object` has its `spec` and `status`.
 pub(super) fn read(kind: AddressSourceKind, object: &Value) -> SourceObservation {
     let (pointer, fields, none): (_, &[&str], _) = match kind {
         AddressSourceKind::Ingress | AddressSourceKind::Service => (
@@ -72,7 +72,7 @@ pub(super) fn read(kind: AddressSourceKind, object: &Value) -> SourceObservation
     }
 }
 
-/// Reads an address; the error says why the text is none that a hostname may resolve to.
+/// Reads an address; `None` for an empty one. The error says why it cannot be used.
 fn address(text: &str) -> Result<Option<IpAddr>, String> {
     match fixed_address(text) {
         _ if matches!(text, "" | "None") => Ok(None),
@@ -84,7 +84,7 @@ fn address(text: &str) -> Result<Option<IpAddr>, String> {
     }
 }
 
-/// Hosts of the rules, each once. `/etc/hosts` cannot hold a wildcard.
+/// Returns the hosts of the rules, each once, without wildcards: `/etc/hosts` has none.
 fn hosts_of_rules(ingress: &Value) -> Vec<String> {
     let mut taken = HashSet::new();
     let hosts = list(ingress, "/spec/rules").filter_map(|rule| text(rule, "host"));

@@ -1,5 +1,5 @@
-//! Self-managed certificates: an authority in a Secret that all replicas share, and a short-lived
-//! leaf certificate that each replica signs for itself.
+//! Self-managed certificates: the replicas share an authority in a Secret, and each replica signs a
+//! short-lived leaf certificate for itself.
 //!
 //! ```text
 //! Secret ──► CaSecret ── plan ──► Secret                one replica writes, the others read again
@@ -8,16 +8,16 @@
 //!               └── current ──► leaf, once the caBundle trusts it ──► the server
 //! ```
 //!
-//! One rule keeps every admission: *no leaf is served whose authority is not in the `caBundle`, and
-//! no authority leaves the `caBundle` while a leaf of it is served*. Each reconciliation reads both
-//! objects anew; watches only start one. A write therefore never rests on old reads, and no leader
-//! is needed: the API server lets one of two writers win, and the other reconciles again.
+//! One rule prevents lost admissions: *a leaf is served only while the `caBundle` contains its
+//! authority*. Each reconciliation reads both objects again; a watch only triggers it. So a write
+//! is never based on old reads, and no leader is needed: of two writers the API server accepts one,
+//! and the other reconciles again.
 //!
-//! When another client deletes, empties, replaces or restores the Secret, the first replica to
-//! reconcile keeps every authority that may still have a live leaf, for the lifetime of a leaf.
+//! If another client deletes, empties, replaces or restores the Secret, the first replica that
+//! reconciles keeps every authority that may have a leaf in use, for the lifetime of a leaf.
 //!
-//! While the API server is away, or trusts a new authority for less than the overlap, leaf
-//! certificates are renewed by their own authority; everything else waits.
+//! During an outage of the API server, and until a new authority has been trusted for the overlap,
+//! the authority of a leaf renews it; everything else waits.
 
 mod ca_bundle;
 mod leaf;
@@ -61,7 +61,7 @@ pub struct Settings {
     pub service: String,
     /// Further DNS names and IP addresses of the server.
     pub names: Vec<String>,
-    /// The name of this replica's pod, at most 128 characters: it is the field manager of a Secret.
+    /// The name of this replica's pod, at most 128 characters: the field manager of the Secret.
     pub replica: String,
     /// Lifetimes of authorities and leaf certificates.
     pub lifetimes: Lifetimes,
@@ -72,7 +72,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns all names of the server; the API server asks for the first.
+    /// Returns all names of the server; the API server verifies the first.
     fn server_names(&self) -> Vec<String> {
         let own = format!("{}.{}", self.service, self.namespace);
         let of_service = ["svc", "svc.cluster.local"].map(|suffix| format!("{own}.{suffix}"));
@@ -81,10 +81,9 @@ impl Settings {
     }
 }
 
-/// Reconciles authority, `caBundle` and leaf for as long as it is polled.
+/// Reconciles authority, `caBundle` and leaf until the future is dropped.
 ///
-/// `issued` holds nothing until there is a leaf that the webhook configuration trusts, and a good
-/// one from then on.
+/// `issued` is `None` until there is a leaf that the webhook configuration trusts.
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -93,7 +92,7 @@ pub async fn run(
 ) -> Infallible {
     let watches = Watches::new(metrics.clone());
     let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
-    // Only metadata are watched: a reconciliation reads the objects.
+    // Only metadata is watched: a reconciliation reads the objects.
     type Metadata<K> = PartialObjectMeta<K>;
     let secrets = |client| Api::<Metadata<Secret>>::namespaced(client, &settings.namespace);
     let of_secret = only(&settings.secret);
@@ -123,8 +122,8 @@ pub async fn run(
     }
 }
 
-/// The time between reconciliations grows with each write or failure, so that neither an API server
-/// in trouble nor another writer of the same fields causes a flood.
+/// Increases the time between reconciliations with each write or failure, so that an overloaded API
+/// server or another writer of the same fields causes no flood of requests.
 #[derive(Debug)]
 struct Backoff {
     interval: Duration,
@@ -139,10 +138,10 @@ impl Backoff {
         Self { interval, least }
     }
 
-    /// Returns how long to wait at least, even if something changes, and at most, if nothing does.
+    /// Returns the minimum time to wait, even if an object changes, and the maximum time.
     ///
-    /// A write adds more than the next quiet reconciliation takes back, so two alternate writers
-    /// slow down, too.
+    /// A write increases the time by more than a reconciliation without changes decreases it, so
+    /// two writers that overwrite each other slow down, too.
     fn after(&mut self, outcome: Outcome) -> (Duration, Duration) {
         let grown = (self.least * 4).clamp(Self::FIRST.min(self.interval), self.interval);
         self.least = match outcome {

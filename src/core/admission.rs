@@ -1,9 +1,9 @@
-//! From the AdmissionReview of a request to that of the response (admission.k8s.io/v1).
+//! Answers an AdmissionReview request with an AdmissionReview response (admission.k8s.io/v1).
 //! Synchronous, without I/O.
 //!
 //! Source:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#webhook-request-and-response>.
-//! A request that cannot be read is an HTTP error (F1): the `failurePolicy` of the cluster decides
+//! An unreadable request gets an HTTP error (F1): the `failurePolicy` of the webhook decides
 //! whether the pod is admitted, and the API server quotes the message in the job log.
 
 mod request;
@@ -21,24 +21,24 @@ use crate::core::quote::{BoundedList, quote};
 use crate::core::rules::{Audience, Change, Finding, Plan};
 use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
 
-/// The greatest length of all findings, or of all policies, in a log line or audit annotation, bytes.
+/// Maximum length of all findings, or of all policies, in a log line or audit annotation, bytes.
 const MAX_FIELD_BYTES: usize = 4096;
-/// The greatest number of findings for an author.
+/// Maximum number of findings for an author.
 const MAX_AUTHOR_FINDINGS: usize = 8;
-/// The greatest length of a finding for an author, bytes: about the limit of an Event.
+/// Maximum length of a finding for an author, bytes: about the limit of an Event.
 const MAX_AUTHOR_FINDING_BYTES: usize = 1000;
-/// The greatest length of the name of an object, characters.
+/// Maximum length of the name of an object, characters.
 const MAX_NAME_CHARS: usize = 253;
 
-/// The state that a review is answered from.
+/// The inputs of a review, besides its body.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The policies in force.
     pub policies: &'a PolicySet,
     /// The mode of the namespace.
     pub mode: Mode,
-    /// The labels of the pod's namespace, which a review does not carry. Without them, policies
-    /// that select namespaces by labels are undecided.
+    /// The labels of the pod's namespace; an AdmissionReview does not contain them. Without them,
+    /// policies that select namespaces by labels are undecided.
     pub namespace_labels: Option<&'a Labels>,
     /// drydock's own namespace; empty if it has none.
     pub own_namespace: &'a str,
@@ -49,7 +49,7 @@ pub struct Context<'a> {
 pub struct Answer {
     /// The AdmissionReview with the response, JSON.
     pub body: Vec<u8>,
-    /// The patch in it, before base64.
+    /// The patch of the response, before base64.
     pub patch: Option<String>,
     /// For logs and metrics.
     pub record: Record,
@@ -92,7 +92,7 @@ pub struct AuthorFindings {
 /// Answers a review.
 ///
 /// # Errors
-/// If the body is no AdmissionReview of version v1 with a readable pod.
+/// If the body is not an AdmissionReview of version v1 with a readable pod.
 pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> {
     let request = request::read(body)?;
     let namespace = request.namespace()?;
@@ -167,8 +167,8 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
     }
 }
 
-/// An audit does not change the pod, so it has no findings for the author. The message of a denial has
-/// its own reason.
+/// Returns the findings for the author. An audit does not change the pod, so it has none. A denial
+/// has none either: its message contains the reason.
 fn author_findings(
     verdict: &Verdict<'_>,
     namespace: NamespaceName,
@@ -188,7 +188,7 @@ fn author_findings(
     })
 }
 
-/// Renders findings, at most `max`: instead of the last one, the others are counted.
+/// Renders at most `max` sentences. If there are more findings, the last sentence counts the rest.
 fn render(
     findings: &[(&Finding<'_>, Mode)],
     max: usize,

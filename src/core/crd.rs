@@ -1,10 +1,10 @@
 //! The custom resource `JobPodPolicy`: types, defaults and schema.
 //!
 //! The doc comments of the fields are the texts of `kubectl explain jobpodpolicy.spec`. serde and
-//! schemars derive types and defaults. `constraints` adds formats and limits of single fields,
-//! and `rules` CEL rules over several fields, so that the API server rejects an invalid policy when
-//! it is written. [`crate::core::policy`] parses these types, and checks policy files with the same
-//! schema.
+//! schemars derive the schema with its defaults. `constraints` adds formats and limits of single
+//! fields, and `cel_rules` adds CEL rules over several fields, so that the API server rejects an
+//! invalid policy when it is written. [`crate::core::policy`] parses these types, and checks policy
+//! files with the same schema.
 
 #![allow(
     rustdoc::broken_intra_doc_links,

@@ -1,7 +1,7 @@
 //! Reads objects from YAML (several documents) or JSON (one or several values), with document
 //! numbers and positions.
 //!
-//! An invalid document does not hide the others: each is a value or an error of its own. As in
+//! Each document is a value or an error, so an invalid document does not hide the others. As in
 //! kubectl, a line that begins with `---` starts a document.
 
 use serde_json::Value;
@@ -93,8 +93,8 @@ fn yaml_documents(chunks: &[(usize, &str)]) -> Vec<Document> {
     documents
 }
 
-/// Returns the chunks of a YAML stream, each with the number of lines before it, without those that
-/// contain only comments.
+/// Returns the chunks of a YAML stream, each with the number of lines before it. Chunks with only
+/// comments are left out.
 fn yaml_chunks(text: &str) -> Vec<(usize, &str)> {
     let mut chunks = Vec::new();
     let (mut start, mut start_line, mut offset) = (0, 0, 0);
@@ -117,7 +117,7 @@ fn yaml_chunks(text: &str) -> Vec<(usize, &str)> {
     chunks
 }
 
-/// Raises the limits of the library that a long List of real pods exceeds; the others stay.
+/// Raises the limits of the library that a long List of real pods exceeds.
 fn yaml_options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {

@@ -1,7 +1,8 @@
-//! Job pods: which pods GitLab Runner created, in the versions 13.12 to 19 (rules P2 and P3).
+//! Recognises the pods that GitLab Runner 13.12 to 19 creates for jobs (rules P2 and P3).
 //!
-//! No mark is common to all versions, so the marks are tried from the strongest to the weakest; the
-//! first match decides. None is a security boundary: a user who may create pods can forge them.
+//! The versions have no mark in common, so marks are tried from the strongest to the weakest, and
+//! the first match decides. No mark is a security boundary: a user who may create pods can forge
+//! each of them.
 //! Source: GitLab Runner `executors/kubernetes/kubernetes.go` (`buildLabels`, `setupBuildPod`), in
 //! the versions named below.
 
@@ -25,7 +26,7 @@ pub enum JobPodMark {
 }
 
 impl JobPodMark {
-    /// Returns the mark in words, after "it has".
+    /// Returns a description of the mark, to follow "it has".
     pub fn description(self) -> &'static str {
         match self {
             Self::Label => "the label job.runner.gitlab.com/pod (GitLab Runner 17.9 or later)",
@@ -165,8 +166,8 @@ fn has_bootstrap(pod: &Pod<'_>) -> bool {
     containers.any(|container| &*container.name == "init-steps-bootstrap")
 }
 
-/// Up to 16.1 the API server generates the name from the label, without a dash between them. From
-/// 16.2 the runner generates it from the first 54 characters of the label.
+/// Up to runner 16.1 the API server appends random characters to the label, without a dash. From
+/// 16.2 the runner generates the name from the first 54 characters of the label.
 fn is_named_after(pod: &Pod<'_>, label: &str) -> bool {
     let prefix = label.get(..54).unwrap_or(label);
     let rest = text(&pod.metadata.name).strip_prefix(prefix);
@@ -179,7 +180,7 @@ static UNIQUE_NAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(pattern).expect("a test compiles it")
 });
 
-/// Whether a label is such a name, which is cut at 63 characters, maybe in its end.
+/// Whether a label is a unique name of the runner, which may be cut at 63 characters.
 fn is_unique_name(label: &str) -> bool {
     const CONCURRENT: &str = "-concurrent-0";
     let is_cut = || {

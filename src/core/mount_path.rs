@@ -1,7 +1,7 @@
 //! Mount paths as the kubelet resolves them.
 //!
-//! The API server compares `mountPath` as text: `/certs/client/`, `//certs//client`,
-//! `/a/../certs/client` and `certs/client` are four paths to it. In the container they are one
+//! The API server compares `mountPath` as text, so `/certs/client/`, `//certs//client`,
+//! `/a/../certs/client` and `certs/client` are four different paths. In the container they are one
 //! path, and the last mount wins.
 
 use std::borrow::Cow;
@@ -27,7 +27,7 @@ pub fn clean(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("/{}", parts.join("/")))
 }
 
-/// Whether a path is certainly clean, as nearly all are. A fast check on the review path.
+/// Whether a path is certainly clean; nearly all paths are. A fast check on the review path.
 fn is_certainly_clean(path: &str) -> bool {
     let bytes = path.as_bytes();
     let following = bytes.get(1..).unwrap_or_default();
@@ -58,7 +58,7 @@ pub fn overlap(a: &str, b: &str) -> bool {
     a == b || is_below(a, b) || is_below(b, a)
 }
 
-/// Returns the parent of a clean path; that of `/` is `/`.
+/// Returns the parent of a clean path. The parent of `/` is `/`.
 #[must_use]
 pub fn parent(path: &str) -> &str {
     match path.rsplit_once('/') {
@@ -77,7 +77,7 @@ pub fn join(path: &str, rest: &str) -> String {
     }
 }
 
-/// Sorted paths, with look-up of the paths below another in log n.
+/// Sorted paths. Looking up a path below another takes logarithmic time.
 #[derive(Debug)]
 pub struct SortedPaths(Vec<String>);
 
@@ -90,7 +90,7 @@ impl SortedPaths {
         Self(sorted)
     }
 
-    /// Whether one of them is strictly below a clean path.
+    /// Whether one of the paths is strictly below a clean path.
     #[must_use]
     pub fn has_below(&self, path: &str) -> bool {
         let after = self.0.partition_point(|known| order(known, path).is_le());

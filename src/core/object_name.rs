@@ -1,7 +1,7 @@
 //! Names of namespaces and pods, parsed once where a request is read (F7).
 //!
-//! A name of a request becomes part of API paths and of Events. A name with a slash or a question
-//! mark would make the path of another object. Code that needs a name takes one of these types.
+//! Names from requests become part of API paths and of Events. A name with a slash or a question
+//! mark would lead to the path of another object. Code that needs a name takes one of these types.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
 

@@ -1,8 +1,8 @@
 //! A pod with the fields that rules read, borrowed from the text of the request.
 //!
-//! Other fields are skipped, so that fields of a newer Kubernetes cost nothing and are kept:
-//! changes are patch operations, and a pod is never serialised again. Every list may be absent or
-//! null, and every string may be absent: the API server calls before it validates the pod.
+//! Other fields are skipped. They stay in the pod, also fields of a newer Kubernetes: changes are
+//! patch operations, and a pod is never serialised. Every list may be absent or null, and every
+//! string may be absent: the API server calls webhooks before it validates the pod.
 
 mod bounds;
 mod env;
@@ -56,12 +56,12 @@ pub struct Metadata<'a> {
     pub name: Option<Text<'a>>,
     /// The prefix of a generated name.
     pub generate_name: Option<Text<'a>>,
-    /// May be absent during admission.
+    /// Can be absent during admission.
     pub namespace: Option<Text<'a>>,
     /// Labels.
     #[serde(default, deserialize_with = "bounds::labels")]
     pub labels: Option<Map<'a>>,
-    /// Annotations; `None` if there is no object to add one to.
+    /// Annotations; `None` if the pod has no `annotations` object.
     #[serde(default, deserialize_with = "bounds::annotations")]
     pub annotations: Option<Map<'a>>,
     /// `metadata.ownerReferences`.
@@ -129,7 +129,7 @@ pub struct HostAlias<'a> {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Container<'a> {
-    /// `build` and `helper` are the runner's; services are named by alias or `svc-N`.
+    /// `build` and `helper` belong to the runner; a service has its alias or `svc-N`.
     #[serde(default, deserialize_with = "bounds::name")]
     pub name: Text<'a>,
     /// The image reference.
@@ -175,7 +175,7 @@ pub struct Resources {
 /// The limits of a container that rules read.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Limits {
-    /// The limit of local storage; rules ignore the quantity.
+    /// The limit of local storage. Rules only read whether it is set.
     #[serde(rename = "ephemeral-storage")]
     pub ephemeral_storage: Option<IgnoredAny>,
 }
@@ -394,7 +394,7 @@ impl<'a> Container<'a> {
     }
 }
 
-/// Returns a string; the empty one if it is absent.
+/// Returns a string, or the empty string if it is absent.
 pub(crate) fn text<'t>(text: &'t Option<Text<'_>>) -> &'t str {
     text.as_ref().map(Text::as_str).unwrap_or_default()
 }

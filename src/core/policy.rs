@@ -1,4 +1,4 @@
-//! Policies as the rules use them. A [`Policy`] is only made by parsing, so it is valid.
+//! Parsed policies. Only parsing creates a [`Policy`], so it is always valid.
 //!
 //! ```text
 //! text ─► document::split ─► schema::check ─► parse ─► Policy ─► set::PolicySet ─► Desired
@@ -33,8 +33,8 @@ use std::net::IpAddr;
 
 pub use crate::core::crd::{Mode, OnConflict, VolumeContainers};
 
-/// The directory to which dind writes the certificates of the docker client, unless
-/// `DOCKER_TLS_CERTDIR` is set.
+/// The directory to which dind writes the certificates of the docker client if
+/// `DOCKER_TLS_CERTDIR` is not set.
 pub const CLIENT_CERT_DIRECTORY: &str = "/certs/client";
 /// The data directory of dockerd.
 pub const DOCKER_ROOT: &str = "/var/lib/docker";
@@ -44,7 +44,7 @@ pub const DOCKER_ROOT: &str = "/var/lib/docker";
 pub struct Policy {
     /// `metadata.name`.
     pub name: String,
-    /// `name@generation`, or the name without a generation (a file), for the annotation of the pod.
+    /// `name@generation` for the annotation of the pod; only the name for a policy from a file.
     pub label: String,
     /// The higher priority wins.
     pub priority: i32,
@@ -56,7 +56,7 @@ pub struct Policy {
     pub namespace_selector: Selector,
     /// Hostnames and the sources of their addresses, in the order of the policy.
     pub host_aliases: Vec<HostAlias>,
-    /// For pods with a dind container; `None` changes nothing about docker.
+    /// The changes of pods with a dind container; `None` changes nothing about docker.
     pub dind: Option<Dind>,
 }
 
@@ -65,7 +65,7 @@ pub struct Policy {
 pub struct HostAlias {
     /// The address, or its source.
     pub address: Address,
-    /// RFC 1123 subdomains, lower case. If empty, those of the rules of an Ingress.
+    /// RFC 1123 subdomains, lower case. Empty: the hostnames come from the rules of an Ingress.
     pub hostnames: Vec<String>,
     /// The hostnames to accept from the rules of an Ingress, if `hostnames` is empty.
     pub suffixes: HostnameSuffixes,
@@ -157,10 +157,10 @@ impl std::str::FromStr for AddressSource {
     }
 }
 
-/// The addresses of sources now.
+/// The current addresses of each source.
 pub type AddressesBySource = BTreeMap<AddressSource, ResolvedAddresses>;
 
-/// The addresses of a source: the current ones, or the last known ones.
+/// The current addresses of a source, or the last known addresses.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ResolvedAddresses {
     /// In the order of the source.
@@ -230,18 +230,19 @@ pub struct VolumeSource {
     pub field: &'static str,
     /// The source.
     pub json: Value,
-    /// The claim, path or export, if every volume with this source is the same directory.
+    /// The claim, path or export: volumes with the same one share a directory. `None` for other
+    /// sources.
     pub identity: Option<String>,
 }
 
 impl VolumeSource {
-    /// Whether it is a directory on the node.
+    /// Whether the source is a directory on the node.
     #[must_use]
     pub fn is_host_path(&self) -> bool {
         self.field == "hostPath"
     }
 
-    /// Whether it is read-only, whatever the mount says.
+    /// Whether the source is read-only, also in a writable mount.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(self.field, "configMap" | "secret")
@@ -261,7 +262,8 @@ pub struct RegistryCa {
     pub source: VolumeSource,
 }
 
-/// Returns the fields that make two tolerations equal, with the defaults of the API.
+/// Returns the fields by which tolerations are compared, with the defaults of the API: key,
+/// operator, value, effect and seconds.
 pub(crate) fn toleration_fields(toleration: &Toleration) -> ([&str; 4], Option<i64>) {
     let Toleration {
         key,
@@ -275,7 +277,7 @@ pub(crate) fn toleration_fields(toleration: &Toleration) -> ([&str; 4], Option<i
     ([key, operator, value, effect], *toleration_seconds)
 }
 
-/// A pattern in which `*` stands for any characters, also none and also `/`.
+/// A pattern in which `*` matches any text, including `/` and the empty text.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Glob(String);
 
@@ -303,7 +305,7 @@ impl Glob {
         };
         let mut parts: Vec<&str> = rest.split('*').collect();
         let last = parts.pop().unwrap_or_default();
-        // The leftmost match of each part leaves the longest rest for the other parts.
+        // The leftmost match of each part leaves the most text for the following parts.
         for part in parts {
             let Some(at) = remaining.find(part) else {
                 return false;

@@ -112,13 +112,13 @@ impl fmt::Display for Escaped {
     }
 }
 
-/// Whether a character is printable and ends neither a word nor a quotation.
+/// Whether a character is printable and no white space, quotation mark or backslash.
 fn is_plain(char: char) -> bool {
     // `escape_debug` escapes unprintable characters: control, format and combining characters.
     !char.is_whitespace() && !matches!(char, '\'' | '"' | '\\') && char.escape_debug().len() == 1
 }
 
-/// A list as text with a maximum length; further items are counted: "and 7 more".
+/// Text of a list with a maximum length. Items that do not fit are counted: "and 7 more".
 #[derive(Debug)]
 pub struct BoundedList {
     text: String,

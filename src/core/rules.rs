@@ -6,9 +6,9 @@
 //!                            └─► JSON Patch (RFC 6902), names (metrics, annotation)
 //! ```
 //!
-//! Each rule reads the pod as the rules before it left it. A change is applied to the pod when it
-//! is recorded, so its indices are valid when the API server applies its patch operations. A rule
-//! never fails: a malformed pod gets fewer changes.
+//! A change is applied to the pod when it is recorded. So each rule reads the result of the
+//! previous rules, and the indices in a change are valid when the API server applies its patch
+//! operations. A rule never fails: a malformed pod gets fewer changes.
 
 mod advice;
 pub(crate) mod annotations;
@@ -42,7 +42,7 @@ pub struct Plan<'a> {
     pub changes: Vec<Change<'a>>,
     /// The findings.
     pub findings: Vec<Finding<'a>>,
-    /// The reason to refuse the pod. Then there are no changes.
+    /// The reason to refuse the pod. A refused pod has no changes.
     pub denial: Option<Finding<'a>>,
 }
 
@@ -85,7 +85,7 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
     plan
 }
 
-/// The pod as the rules so far leave it, and their plan.
+/// The pod with the changes so far, and the plan.
 struct Planner<'p, 'a> {
     pod: &'p mut Pod<'a>,
     plan: Plan<'a>,
@@ -103,8 +103,8 @@ impl<'a> Planner<'_, 'a> {
         });
     }
 
-    /// Adds a volume; returns its name, which is the preferred one if that is free (V4). `purpose`
-    /// ends the sentence of the change.
+    /// Adds a volume; returns its name: the preferred name if it is free (V4). `purpose` is the end
+    /// of the sentence of the change.
     fn add_volume(
         &mut self,
         policy: &'a Policy,

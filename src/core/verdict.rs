@@ -1,5 +1,4 @@
-//! The verdict on one pod: whether it is a job pod, the plan, and one outcome of a closed set (rule
-//! P4).
+//! The verdict on one pod: whether it is a job pod, the planned changes, and one outcome (rule P4).
 //!
 //! The webhook, `drydock mutate` and the tests all call [`judge`].
 
@@ -14,7 +13,7 @@ use crate::core::rules::{self, Audience, Finding, PatchTooLarge, Plan, annotatio
 pub struct Scope<'a> {
     /// The namespace of the pod.
     pub namespace: Namespace<'a>,
-    /// The mode of the namespace. In a cluster it is the path of the webhook.
+    /// The mode of the namespace. In a cluster, the path of the request decides it.
     pub mode: Mode,
     /// drydock's own namespace, which it never changes (P1); empty if it has none.
     pub own_namespace: &'a str,
@@ -25,13 +24,13 @@ pub struct Scope<'a> {
 pub struct Verdict<'a> {
     /// The outcome.
     pub outcome: Outcome,
-    /// The mark that identifies the job pod, if it is one.
+    /// The mark by which the job pod was recognised; `None` for other pods.
     pub mark: Option<JobPodMark>,
-    /// The policies that match it.
+    /// The policies that match the pod.
     pub matching: Matching<'a>,
     /// The plan of Enforce policies. It is not applied if the namespace is in audit.
     pub enforced: Plan<'a>,
-    /// The plan of Audit policies for the result.
+    /// The plan of Audit policies, made after the enforced plan.
     pub audited: Plan<'a>,
     /// The JSON Patch, if the pod is changed.
     pub patch: Option<String>,
@@ -39,7 +38,7 @@ pub struct Verdict<'a> {
     pub existing_annotations: Option<String>,
 }
 
-/// The outcome of a review. Metrics, logs, annotations and `explain` use the same names.
+/// The outcome of a review, with one name in metrics, logs, annotations and `explain`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Outcome {
     /// The pod was changed.
@@ -62,7 +61,7 @@ pub enum SkipReason {
     NotPodCreation,
     /// The namespace is kube-system or drydock's own.
     ExcludedNamespace,
-    /// The pod is no job pod.
+    /// The pod is not a job pod.
     NotJobPod(NotJobPod),
     /// No policy matches.
     NoPolicy,
@@ -115,8 +114,8 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// Returns the findings for an audience, each with the mode in which its rule ran. Those of
-    /// Enforce policies are first.
+    /// Returns the findings for an audience, each with the mode in which its rule ran; findings of
+    /// Enforce policies first.
     pub fn findings(&self, audience: Audience) -> impl Iterator<Item = (&Finding<'a>, Mode)> {
         let enforced = match self.outcome {
             Outcome::Audited(_) => Mode::Audit,

@@ -10,11 +10,11 @@ use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-/// First allocation for a body, in bytes. Most reviews fit, and a client that only announces a
-/// large body gets no more.
+/// Initial buffer size for a body, in bytes. Most reviews fit, and a client that only announces a
+/// large body uses no more memory.
 const INITIAL_CAPACITY: usize = 64 << 10;
 
-/// Reads a body of at most `max` bytes, and counts the limit that it exceeds.
+/// Reads a body of at most `max` bytes. Counts an exceeded limit.
 pub(super) async fn read(
     state: &State,
     connection: Option<&Connection>,
@@ -41,8 +41,8 @@ pub(super) async fn read(
     result
 }
 
-/// Copies the frames together as they arrive: a frame of one byte would keep the whole buffer that
-/// it was read into.
+/// Copies the frames into one buffer: keeping a frame of one byte would keep the whole read buffer
+/// of the HTTP library.
 async fn collect(
     connection: Option<&Connection>,
     headers: &HeaderMap,
@@ -76,7 +76,8 @@ async fn collect(
     Ok(whole.into())
 }
 
-/// Makes room for the next frame: never more than announced, nor more than twice the bytes so far.
+/// Reserves memory for the next frame: at most the announced size, and at most as much again as
+/// has been read.
 fn reserve(whole: &mut Vec<u8>, frame: usize, announced: Option<usize>) {
     if whole.capacity() - whole.len() < frame {
         let left = announced.map_or(usize::MAX, |length| length.saturating_sub(whole.len()));

@@ -1,4 +1,4 @@
-//! The connections of one port: their phases, their memory, and eviction at the limits.
+//! The connections of one port: phases, memory, and eviction at the limits.
 //!
 //! ```text
 //! Handshake ─► Idle ─► Header ─► Body ─► Answering ─► Idle ─► …
@@ -7,17 +7,17 @@
 //! ```
 //!
 //! Eviction: which connection is closed at a limit. A connection whose request is being answered is
-//! never evicted. Of the others:
+//! never evicted. Among the others, it is
 //!
-//! - At `max_connections`, the connection that has used the largest part of its phase's time limit.
-//!   A client that drips a body goes long before the API server's idle connection. Idle connections
-//!   that have carried a request stay while they are at most half of all connections, so a flood of
-//!   new connections closes none of the API server's.
-//! - At `body_memory`, the connection that holds most: an incomplete body, a complete body whose
-//!   request waits, or a response that its client does not read.
+//! - at `max_connections`, the connection that has used the largest part of its phase's time limit.
+//!   A slow body is evicted long before an idle connection of the API server. Idle connections that
+//!   have carried a request are spared while they are at most half of all connections, so a flood
+//!   of new connections closes no connection of the API server;
+//! - at `body_memory`, the connection that holds most memory: an incomplete body, a complete body
+//!   whose request waits, or a response that the client does not read.
 //!
 //! A request that is evicted while its body arrives or while it waits gets HTTP 500 with
-//! `Retry-After`, which the API server retries.
+//! `Retry-After`, and the API server retries it.
 
 mod timed_stream;
 
@@ -40,8 +40,8 @@ use tokio::time::Instant;
 /// each is an open file that the webhook port cannot use.
 const OPS_CONNECTIONS: (usize, usize) = (16, 64);
 
-/// Time after which a waiting request is as close to eviction as a connection at its time limit.
-/// The limit of the wait itself is set where the request waits.
+/// Time limit of the phase `Waiting` for the choice of the evicted connection. The wait itself has
+/// its own timeouts.
 const WAITING_TIME: Duration = Duration::from_secs(4);
 
 /// Why a connection was evicted.
@@ -55,7 +55,7 @@ pub(super) enum Evicted {
     BodyMemory,
 }
 
-/// What a connection waits for.
+/// The phase of a connection, by what it waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     /// The end of the TLS handshake.
@@ -76,7 +76,7 @@ pub(super) enum Phase {
 pub(super) struct Port {
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
-    /// The metrics of connections are those of the webhook port.
+    /// Metrics count connections of the webhook port only.
     pub(super) is_webhook: bool,
     draining: Arc<AtomicBool>,
     table: Mutex<Table>,
@@ -97,7 +97,7 @@ struct ConnectionState {
     body: usize,
     /// Bytes of responses that are not sent yet.
     unsent: usize,
-    /// Wakes a request that waits for its body or for a slot.
+    /// Wakes the request while it waits for its body or for a slot.
     waker: Option<Waker>,
     task: Option<AbortHandle>,
 }
@@ -238,7 +238,7 @@ impl ConnectionState {
         self.phase != Phase::Answering && self.evicted.is_none()
     }
 
-    /// Whether it has carried a request and waits for the next one.
+    /// Whether the connection has carried a request and waits for the next one.
     fn is_kept_alive(&self) -> bool {
         self.phase == Phase::Idle && self.has_answered && self.evicted.is_none()
     }
@@ -260,14 +260,14 @@ impl ConnectionState {
 }
 
 impl Connection {
-    /// The status is there until the connection is dropped.
+    /// Accesses the state of the connection, which exists until the connection is dropped.
     fn with<T: Default>(&self, act: impl FnOnce(&mut ConnectionState) -> T) -> T {
         let mut table = self.port.table();
         let status = table.open.get_mut(&self.id);
         status.map_or_else(T::default, act)
     }
 
-    /// Sets the task to abort when the connection is evicted without a request.
+    /// Sets the task of the connection; eviction aborts it if there is no request to answer.
     pub(super) fn set_task(&self, task: AbortHandle) {
         self.with(|status| status.task = Some(task));
     }
@@ -276,7 +276,7 @@ impl Connection {
         self.with(|status| status.enter(phase));
     }
 
-    /// Decrypted bytes have arrived.
+    /// Records that decrypted bytes have arrived.
     fn received(&self) {
         self.with(|status| {
             if status.phase == Phase::Idle {
@@ -285,18 +285,18 @@ impl Connection {
         });
     }
 
-    /// Everything has been sent.
+    /// Records that all response bytes have been sent.
     fn sent(&self) {
         self.with(|status| status.unsent = 0);
     }
 
-    /// Counts bytes of the request's body against the memory limit. This can evict any connection.
+    /// Counts bytes of the request's body against the memory limit. Can evict any connection.
     pub(super) fn hold_body(&self, bytes: usize) {
         self.hold(|status| status.body += bytes);
     }
 
-    /// The response is ready. Its bytes count against the memory limit until they are sent.
-    /// Returns whether the client must open another connection for its next request.
+    /// Records that the response is ready. Its bytes count against the memory limit until they are
+    /// sent. Returns whether the client must open another connection for its next request.
     pub(super) fn answered(&self, bytes: usize) -> bool {
         self.hold(|status| {
             status.enter(Phase::Idle);
@@ -337,7 +337,7 @@ impl Connection {
                 status.evicted
             });
             match (ready, evicted) {
-                // The bytes of its body are not counted any more.
+                // The memory of the body is already given to others.
                 (_, Some(Evicted::BodyMemory)) => Poll::Ready(Err(Evicted::BodyMemory)),
                 (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
                 (Poll::Pending, Some(reason)) => Poll::Ready(Err(reason)),
@@ -349,14 +349,14 @@ impl Connection {
         waited
     }
 
-    /// Returns when the client has to have sent or read something, and the limit.
+    /// Returns the time by which the client must send or read, and the limit.
     fn deadline(&self) -> Option<(Instant, Limit)> {
         let limits = &self.port.limits;
         self.with(|status| {
             let (time, limit) = match status.phase {
                 Phase::Idle => (limits.idle_time, Limit::IdleTime),
                 Phase::Header => (limits.header_time, Limit::HeaderTime),
-                // Timed where the handshake, the body or the slot is awaited.
+                // The other phases have timeouts of their own.
                 _ => return None,
             };
             Some((status.since + time, limit))

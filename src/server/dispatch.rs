@@ -1,12 +1,11 @@
-//! Dispatch: on which thread a review is judged, how many at a time, and how long it waits before.
+//! Dispatch: decides on which thread a review is judged, and limits concurrent large reviews.
 //!
-//! A small review takes microseconds, less than a switch of threads, so it is judged on the thread
-//! that serves its connection. A large one is judged on a blocking thread, while handshakes and
-//! small reviews go on. Large reviews are judged one at a time: the memory that one takes for its
-//! structures, plan and response is a multiple of its body. Two at a time would gain nothing on the
-//! one CPU that a webhook has.
+//! A small review takes microseconds, less than a thread switch, so it is judged on the thread of
+//! its connection. A large review is judged on a blocking thread, so that handshakes and small
+//! reviews continue. Large reviews are judged one at a time: each takes several times the memory of
+//! its body, and the Deployment has one CPU.
 //!
-//! A review that waits for its slot, or for the labels of its namespace, can be evicted.
+//! A review that waits for a slot, or for the labels of its namespace, can be evicted.
 
 use super::connection::{Connection, Evicted, Phase};
 use super::limits::Limits;
@@ -24,11 +23,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Size of a body above which a review is large, in bytes. Reviews of real job pods have 30 to
-/// 60 kB. At the bounds, a review of twice this size took a tenth of a second.
+/// Above this size of its body a review is large, in bytes. Reviews of real job pods have 30 to
+/// 60 kB. The slowest possible review of twice this size took a tenth of a second.
 const LARGE_BYTES: usize = 96 << 10;
 
-/// Time that a large review waits for its slot. The API server waits 5 s in all.
+/// Time that a large review waits for its slot. The API server waits 5 s for the response.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time for the labels of a namespace.
@@ -37,7 +36,7 @@ const LABELS_TIMEOUT: Duration = Duration::from_secs(2);
 /// One of this many connections may wait for the labels of a namespace.
 const CONNECTIONS_PER_LABEL_READ: usize = 8;
 
-/// Limits of the reviews that are judged on a blocking thread, or that wait for labels.
+/// Limits of concurrent reviews on the blocking thread, and of concurrent reads of labels.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     large: Arc<Semaphore>,
@@ -60,7 +59,7 @@ impl Slots {
 pub(super) struct Request {
     pub(super) mode: Mode,
     pub(super) body: Bytes,
-    /// None in tests of the router.
+    /// `None` in tests of the router.
     pub(super) connection: Option<Arc<Connection>>,
 }
 
@@ -84,7 +83,7 @@ pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, Re
     };
     let (state, mode, body) = (state.clone(), *mode, body.clone());
     let judged = tokio::task::spawn_blocking(move || {
-        // The slot is free when the work ends, even if the client has gone by then.
+        // Keeps the slot until the work ends, even if the client has closed the connection.
         let _slot = slot;
         let _running = state.watchdog.review_started(Instant::now());
         judge_now(&state, &policies, mode, &body, labels.as_ref())

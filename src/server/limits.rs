@@ -1,4 +1,4 @@
-//! Limits for clients: the flags of `drydock serve`.
+//! Limits for clients, as flags of `drydock serve`.
 
 use clap::Args;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    // The API server accepts 3 MiB, and adds managedFields and the old object.
+    // The API server accepts objects of 3 MiB, and a review contains managedFields, too.
     /// Maximum size of a request's body
     #[arg(long = "max-body-bytes", value_name = "BYTES", default_value_t = 8 << 20, value_parser = at_least_one)]
     pub body: usize,
@@ -52,7 +52,7 @@ impl Default for Limits {
     }
 }
 
-/// A longer time is most likely a wrong unit.
+/// Maximum of a time, in seconds: a longer time is probably in the wrong unit.
 const MAX_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 
 /// Reads a time from a flag.

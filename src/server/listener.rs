@@ -1,4 +1,4 @@
-//! A listening socket, and its connections from the TLS handshake to the last response.
+//! Listens, and serves each connection from the TLS handshake to the last response.
 
 use super::connection::{Connection, Phase, Port, TimedStream};
 use crate::pki::tls::Certificate;
@@ -28,21 +28,21 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
-/// Time for the responses that are in progress when a server stops.
+/// Time for responses that are in progress when the server stops.
 const LAST_RESPONSES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pause after an error that is not of one connection, such as a lack of open files.
+/// Delay after an error that concerns all connections, such as a lack of open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Maximum number of connections that the kernel completes before they are accepted.
+/// Maximum number of established connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Maximum size of a request's headers, and of what the HTTP library reads ahead, in bytes. The API
-/// server's headers have about 300.
+/// Maximum size of a request's headers and of the read buffer, in bytes. The headers of the API
+/// server have about 300.
 const READ_BUFFER: usize = 16 << 10;
 
-/// Binds a socket that refuses connections until it listens. `[::]` is every address of both
-/// families, whatever `net.ipv6.bindv6only` says, or every IPv4 address on a kernel without IPv6.
+/// Binds a socket that refuses connections until it listens. `[::]` binds every address of both
+/// families, independent of `net.ipv6.bindv6only`; without IPv6 in the kernel, every IPv4 address.
 ///
 /// # Errors
 /// If the address cannot be bound.
@@ -78,16 +78,16 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 /// Listens on a bound socket.
 ///
 /// # Errors
-/// If another process has taken the address since.
+/// If another process has taken the address in the meantime.
 pub fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Listens once there is a certificate. Until then the port refuses connections, and the API server
-/// tries another replica.
+/// Listens as soon as there is a certificate. Until then the port refuses connections, and the API
+/// server tries another replica.
 ///
 /// # Errors
-/// If another process has taken the address since.
+/// If another process has taken the address in the meantime.
 pub async fn listen_with_certificate(
     socket: TcpSocket,
     mut certificate: watch::Receiver<Option<Certificate>>,
@@ -112,7 +112,7 @@ pub(super) async fn serve(
             stream = accept(&listener) => stream,
             () = &mut stop => break,
         };
-        // At the limit, and every connection is answering: the API server tries again.
+        // Without an evictable connection the new one is closed, and the API server retries.
         let connection = match port.admit() {
             Ok(connection) => connection,
             Err(reason) => {
@@ -147,7 +147,7 @@ async fn handle(
     connection: Arc<Connection>,
     watcher: Watcher,
 ) {
-    // A response is written at once and must not wait for the client's acknowledgement.
+    // A response must not wait for the acknowledgement of earlier bytes.
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -173,7 +173,8 @@ async fn handle(
     connection.port.metrics.handshake_failed(failure);
 }
 
-/// Does the handshake. A client has seen a certificate only after its ClientHello.
+/// Does the TLS handshake. Before the ClientHello the client has not seen the certificate, so an
+/// error there cannot mean that the client does not trust it.
 async fn handshake(
     stream: TcpStream,
     tls: Arc<ServerConfig>,
@@ -209,7 +210,7 @@ async fn serve_http(
     }
 }
 
-/// Responds to a request, with `Connection: close` where the next one must go elsewhere.
+/// Responds to a request, with `Connection: close` if the client must use another connection next.
 async fn respond(
     mut router: Router,
     connection: Arc<Connection>,
@@ -226,8 +227,8 @@ async fn respond(
     Ok(response)
 }
 
-/// Names why a handshake failed. Everyone who reaches the port can make it fail, so only a client
-/// that sends an alert about the certificate counts as one that does not trust it.
+/// Classifies a handshake failure. Anyone who reaches the port can make a handshake fail, so only
+/// an alert about the certificate counts as a client that does not trust it.
 fn handshake_failure(error: &io::Error) -> HandshakeFailure {
     match error.kind() {
         io::ErrorKind::UnexpectedEof

@@ -28,7 +28,7 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// Fails only where a restart helps.
+/// Fails only if a restart would help.
 async fn livez(extract::State(state): extract::State<State>) -> (StatusCode, String) {
     match state.watchdog.stuck(Instant::now()) {
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
@@ -61,8 +61,8 @@ async fn metrics(
     )
 }
 
-/// Changes the log level until the process ends, where a flag allows it. No level logs the content
-/// of a pod (rule T4).
+/// Changes the log level until the process ends, if a flag allows it. No level logs the content of
+/// a pod (rule T4).
 async fn log_level(
     extract::State(state): extract::State<State>,
     connection: Option<Extension<Arc<Connection>>>,

@@ -1,5 +1,5 @@
-//! Refusals: requests that get an HTTP error. The body is a sentence for the job's author: the API
-//! server quotes it in the job log (rule F1).
+//! Refusals: requests that get an HTTP error. The body of the response is a sentence for the author
+//! of the job, because the API server quotes it in the job log (rule F1).
 
 use super::State;
 use super::connection::Evicted;
@@ -29,7 +29,7 @@ pub(super) enum Refusal {
     NotReady,
     #[error(transparent)]
     Review(#[from] ReviewError),
-    /// Apart from [`ReviewError::NamespaceNotRead`], because any caller can cause it.
+    /// Unlike [`ReviewError::NamespaceNotRead`], any caller can cause this.
     #[error(
         "drydock could not look up the labels of namespace \"{0}\", by which a policy selects; retry the job"
     )]
@@ -54,7 +54,7 @@ pub(super) enum Reason {
     Other(OtherRequest),
 }
 
-/// Says which requests are answered.
+/// Returns a sentence about the requests that drydock answers.
 fn request_for(other: OtherRequest) -> &'static str {
     match other {
         OtherRequest::Path => {
@@ -76,7 +76,7 @@ impl Refusal {
             Self::Review(ReviewError::OverBound(_) | ReviewError::PatchTooLarge(_)) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            // The API server quotes the body of a 500 to the job's author, but not that of a 503.
+            // The API server quotes the body of a 500 in its error, but not the body of a 503.
             Self::Review(ReviewError::NamespaceNotRead(_) | ReviewError::PolicyUnreadable(_))
             | Self::NotReady
             | Self::UnknownNamespace(_)
@@ -92,8 +92,8 @@ impl Refusal {
         let failure = match self {
             Self::Other(other) => return Reason::Other(*other),
             Self::Review(ReviewError::NotJson(_)) => return Reason::Other(OtherRequest::NotJson),
-            // An AdmissionReview of another version comes from an API server with a wrong webhook
-            // configuration.
+            // Only an API server with a wrong webhook configuration sends an AdmissionReview of
+            // another version.
             Self::Review(ReviewError::WrongKind { kind, .. }) if kind != "AdmissionReview" => {
                 return Reason::Other(OtherRequest::WrongKind);
             }
@@ -135,12 +135,11 @@ impl Refusal {
             response.headers_mut().insert(name, value);
         };
         if let Self::BodyTooLarge(_) | Self::BodyTooSlow(_) | Self::BodyCut = self {
-            // Part of the request may still arrive, and must not be taken for the next request.
+            // Bytes of this request that arrive later must not be parsed as the next request.
             set(header::CONNECTION, "close");
         }
         if let Self::BodyEvicted(_) | Self::Evicted(_) | Self::NoSlot = self {
-            // The API server then tries again within the webhook's timeout (client-go,
-            // with_retry.go).
+            // The API server then retries within the webhook's timeout (client-go, with_retry.go).
             set(header::RETRY_AFTER, "1");
         }
         response

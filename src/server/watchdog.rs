@@ -1,9 +1,9 @@
-//! Watchdog for `/livez`: whether reviews make progress.
+//! Watchdog for `/livez`: checks that reviews make progress.
 //!
-//! The ops port has its own thread, so a response there proves nothing about reviews. Two things
-//! can hang: the runtime that serves reviews, which beats every second, and the review on the
-//! blocking thread. No review within the bounds takes as long as the limit; only a bug does, and a
-//! restart helps.
+//! The ops port has its own thread, so `/livez` would answer while reviews hang. The watchdog
+//! checks the runtime that serves reviews, by a heartbeat every second, and the review on the
+//! blocking thread. A review within the bounds never takes as long as the limit; only a bug can,
+//! and then a restart helps.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub(crate) struct Watchdog(Mutex<Progress>);
 #[derive(Debug)]
 struct Progress {
     last_beat: Instant,
-    /// Since when a review runs on the blocking thread.
+    /// The start of the review on the blocking thread; `None` if there is none.
     review_since: Option<Instant>,
 }
 
@@ -34,7 +34,7 @@ impl Watchdog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Beats once a second on the runtime that polls it.
+    /// Records a heartbeat every second, on the runtime that polls the future.
     pub(super) async fn beat_forever(&self) {
         let mut interval = tokio::time::interval(BEAT_INTERVAL);
         loop {
@@ -53,7 +53,7 @@ impl Watchdog {
         RunningReview(self)
     }
 
-    /// Returns the part that is stuck.
+    /// Returns a sentence if something is stuck.
     pub(super) fn stuck(&self, now: Instant) -> Option<&'static str> {
         let is_stuck = |since| now.saturating_duration_since(since) > STUCK_AFTER;
         let progress = self.progress();

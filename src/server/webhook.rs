@@ -41,7 +41,7 @@ async fn handle(
         target => target,
     };
     let connection = parts.extensions.get::<Arc<Connection>>().cloned();
-    // The body of a request that is not a review is read too, so that the connection can be kept.
+    // The body is read also if the request is not a review, so that the connection stays usable.
     let body = body::read(
         state,
         connection.as_deref(),

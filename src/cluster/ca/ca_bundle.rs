@@ -1,4 +1,4 @@
-//! The `caBundle` of drydock's webhooks as it is, and since when it has held which authority.
+//! The current `caBundle` of drydock's webhooks, and since when it has contained each authority.
 
 use crate::cluster::distinct;
 use crate::names::{FIELD_MANAGER, WEBHOOKS};
@@ -41,7 +41,7 @@ impl WebhookBundles {
         }
     }
 
-    /// Names the other writers of a bundle.
+    /// Returns the names of the other writers, for a message.
     pub(super) fn other_writers(&self) -> String {
         let names = self.other_writers.iter().take(3);
         let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
@@ -51,12 +51,12 @@ impl WebhookBundles {
         }
     }
 
-    /// Whether the configuration has no webhook of drydock's.
+    /// Whether the configuration has none of drydock's webhooks.
     pub(super) fn is_empty(&self) -> bool {
         self.webhooks.is_empty()
     }
 
-    /// Whether a webhook has another bundle.
+    /// Whether a webhook has a different bundle.
     pub(super) fn differs_from(&self, bundle: &str) -> bool {
         let mut webhooks = self.webhooks.iter();
         webhooks.any(|(_, own)| own != bundle.as_bytes())
@@ -81,11 +81,11 @@ impl WebhookBundles {
         bundles.map(|bundle| CaCertificate::all_from_pem(&String::from_utf8_lossy(bundle)).0)
     }
 
-    /// Returns the server-side apply that gives every present webhook the bundle, and nothing else.
+    /// Returns the server-side apply that sets the bundle of every existing webhook of drydock.
     ///
-    /// It names all of them: drydock would give up the field of one that is left out. It names no
-    /// other: the API server would add it, without its required fields. The resourceVersion keeps
-    /// it from being applied to a configuration that has changed since it was read.
+    /// It names every existing one, because drydock would give up the field of a webhook that is
+    /// left out. It names no missing one, because the API server would try to add it. The
+    /// resourceVersion prevents the apply to a configuration that has changed since it was read.
     pub(super) fn patch(&self, bundle: &str) -> Value {
         let bundle = STANDARD.encode(bundle);
         let webhooks = self.webhooks.iter();
@@ -111,13 +111,13 @@ fn other_writers(configuration: &MutatingWebhookConfiguration) -> BTreeSet<Strin
     names.filter(|name| name != FIELD_MANAGER).collect()
 }
 
-/// Since when all webhooks have trusted each authority, as far as this replica has observed: the
-/// clock of the overlap. It is monotonic, and ends with the last observation.
+/// For each authority, the first and the last time at which this replica has observed that all
+/// webhooks trust it, by the monotonic clock. Measures the overlap.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TrustHistory(Vec<(CaCertificate, Instant, Instant)>);
 
 impl TrustHistory {
-    /// Takes the present bundles. The time of an authority that was missing starts from zero.
+    /// Records the current bundles. The history of an authority that they lack is forgotten.
     pub(super) fn record(&mut self, bundles: &WebhookBundles, now: Instant) {
         let trusted = bundles.trusted_by_all().into_iter();
         let noted = trusted.map(|certificate| {
@@ -127,7 +127,7 @@ impl TrustHistory {
         self.0 = noted.collect();
     }
 
-    /// Returns for how long an authority has been trusted; `None` if it is not.
+    /// Returns for how long an authority has been trusted; `None` if it is not trusted.
     pub(super) fn how_long(&self, certificate: &CaCertificate) -> Option<Duration> {
         let (_, since, last) = self.entry(certificate)?;
         Some(last.saturating_duration_since(*since))

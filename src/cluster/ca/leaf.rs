@@ -1,4 +1,4 @@
-//! The leaf certificate that this replica serves: when another is due, and who signs it.
+//! Decides when this replica needs a new leaf certificate, and which authority signs it.
 
 use super::ca_bundle::TrustHistory;
 use super::plan::{Lifetimes, after};
@@ -8,40 +8,41 @@ use crate::pki::leaf::Leaf;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// After 60% to two thirds of its life, so that replicas that started together do not renew
-/// together.
+/// Returns when a leaf is renewed: after 60% to two thirds of its life, so that replicas that
+/// started at the same time do not renew at the same time.
 fn renewal(leaf: &Leaf) -> Timestamp {
     let life = leaf.expires.duration_since(leaf.signed);
     let life = Duration::try_from(life).unwrap_or_default();
-    // The certificate's own bytes are random enough, and do not change.
+    // The bytes of the certificate are random enough, and do not change.
     let bytes = leaf.certificate().iter();
     let draw: u32 = bytes.map(|&byte| u32::from(byte)).sum();
     let part = 2.0 / 3.0 - f64::from(draw % 256) / 256.0 / 15.0;
     after(leaf.signed, life.mul_f64(part))
 }
 
-/// Whether its authority, which is trusted until then, is to sign another.
+/// Whether the authority of a leaf, which is trusted until `until`, should sign a new one.
 fn is_renewal_due(leaf: &Leaf, until: Timestamp, now: Timestamp) -> bool {
-    // A leaf that expires with the trust cannot be prolonged; one from the future was signed
-    // before the clock was put back.
+    // A new leaf gains nothing if this one expires with the trust. A leaf from the future was
+    // signed before the clock was set back, and is replaced.
     let gains = leaf.expires.as_second() < until.as_second();
     let begins = leaf.signed.checked_sub(BACKDATING);
     (gains && renewal(leaf) <= now) || begins.is_ok_and(|begins| now < begins)
 }
 
-/// Returns until when its authority can sign trusted certificates; `None` if it cannot.
+/// Returns until when certificates of the leaf's authority are trusted; `None` if it cannot sign.
 fn signs_until(leaf: &Leaf, secret: &CaSecret, now: Timestamp) -> Option<Timestamp> {
     let ca = leaf.authority.certificate();
     let until = secret.trusted_until(ca)?;
     (ca.is_valid_at(now) && now < until).then_some(until)
 }
 
-/// Returns the authority that is to sign a leaf now, if one is due, and the lifetime of the leaf.
+/// Returns the authority that signs a leaf now, and the lifetime of the leaf; `None` if no leaf is
+/// due.
 ///
-/// A first leaf is signed once the current authority is trusted at all, or the next one if the
-/// current is about to expire. While another one can sign, the current authority waits until every
-/// API server trusts it. That may be long, if no replica can reach the API server. One that expires
-/// before the leaf does not take over.
+/// The first leaf is signed by the trusted authority whose leaf lasts longest. Later, the authority
+/// of the leaf renews it until the current authority has been trusted for the overlap, so that
+/// every API server trusts the new leaf. That may take long if no replica can reach the API server.
+/// A current authority that expires before the leaf does not replace its authority.
 pub(super) fn signer<'a>(
     serving: Option<&'a Leaf>,
     secret: &'a CaSecret,

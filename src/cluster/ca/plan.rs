@@ -1,4 +1,4 @@
-//! The next steps with the authorities, decided from observations. Pure.
+//! Decides the next steps of the rotation of authorities, from observations. Pure.
 //!
 //! ```text
 //!          two thirds of its life        trusted everywhere for the overlap
@@ -8,8 +8,8 @@
 //!                                                                   └─ Discard ──► only current
 //! ```
 //!
-//! Every replica decides for itself: the resourceVersion of the Secret lets one of them write, and
-//! the others read it again.
+//! Every replica decides on its own. By the resourceVersion of the Secret, the API server accepts
+//! the write of one replica, and the others read the Secret again.
 
 use super::ca_bundle::{TrustHistory, WebhookBundles};
 use super::secret::{CaSecret, MAX_AUTHORITIES, has_expired};
@@ -18,7 +18,7 @@ use crate::telemetry::metrics::CertificateEvent;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Lifetimes that fit together.
+/// Valid lifetimes, and the overlap: the time for which a new authority is trusted before it signs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Lifetimes {
     pub(super) ca: Duration,
@@ -27,11 +27,11 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// Combines lifetimes.
+    /// Checks and combines lifetimes.
     ///
     /// # Errors
-    /// Where a third of one, at which renewal begins, is not longer than the overlap: a certificate
-    /// could expire while its successor waits. A sentence.
+    /// If a third of a lifetime is not longer than the overlap. Renewal begins when a third is
+    /// left, so a certificate could expire while its successor waits. The error is a sentence.
     pub fn new(ca: Duration, leaf: Duration, overlap: Duration) -> Result<Self, String> {
         for (what, life) in [("an authority", ca), ("a certificate", leaf)] {
             if life / 3 <= overlap {
@@ -44,21 +44,21 @@ impl Lifetimes {
     }
 }
 
-/// Returns the time after a duration, or the last one that can be represented.
+/// Adds a duration to a time. The result is at most the maximum timestamp.
 pub(super) fn after(now: Timestamp, time: Duration) -> Timestamp {
     now.checked_add(time).unwrap_or(Timestamp::MAX)
 }
 
-/// The observations that reveal which authorities have leaf certificates in use.
+/// The observations that show which authorities have leaf certificates in use.
 ///
-/// Replicas do not observe the same at the same time: one serves a leaf of a new authority while
-/// another still serves one of the authority before. A replica that considered its own leaf only
-/// would take the authority of the other from the `caBundle` when the Secret is replaced.
+/// Replicas observe a rotation at different times: one serves a leaf of the new authority while
+/// another still serves a leaf of the old one. If a replica considered only its own leaf, it would
+/// remove the authority of the other replica from the `caBundle` after the Secret is replaced.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
     /// The content of the Secret; `None` if there is none.
     pub(super) secret: Option<&'a CaSecret>,
-    /// Its content when it was last read or written; `None` at the start.
+    /// The content of the Secret when it was last read or written; `None` at the start.
     pub(super) last: Option<&'a CaSecret>,
     /// The authority of the replica's own leaf.
     pub(super) own: Option<&'a CaCertificate>,
@@ -68,8 +68,8 @@ pub(super) struct Evidence<'a> {
 impl Evidence<'_> {
     /// Returns the authorities whose leaf certificates may be in use.
     ///
-    /// A Secret that only replicas have written is authoritative: an authority that it lacks was
-    /// discarded. Otherwise every authority of the last Secret or of the webhooks counts.
+    /// If only replicas have written the Secret, an authority that is not in it was discarded. If
+    /// another client has changed it, all authorities of the last Secret and of the webhooks count.
     pub(super) fn in_use(&self, now: Timestamp) -> Vec<CaCertificate> {
         let own = self.own.into_iter().cloned();
         if self.secret.is_some() && !self.is_changed_by_others() {
@@ -90,7 +90,7 @@ impl Evidence<'_> {
         match (self.secret, self.last) {
             (None, _) => false,
             (Some(secret), Some(last)) => secret.changed < last.changed,
-            // A replica that has just started can only compare it with the webhooks.
+            // A replica that has just started can only compare the Secret with the webhooks.
             (Some(secret), None) => {
                 let trusted = secret.trusted();
                 let bundles = self.bundles.trusted_by_any();
@@ -100,16 +100,16 @@ impl Evidence<'_> {
     }
 }
 
-/// The observations beside the content of the Secret.
+/// The inputs of a plan besides the content of the Secret.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observations<'a> {
-    /// By the wall clock: certificates expire by it.
+    /// The wall-clock time, by which certificates expire.
     pub(super) now: Timestamp,
     /// The authorities whose leaf certificates may be in use.
     pub(super) in_use: &'a [CaCertificate],
     /// The authority of the replica's own leaf.
     pub(super) own: Option<&'a CaCertificate>,
-    /// Whether another client has changed the content: then its date does not count.
+    /// Whether another client has changed the content. Its `previous-until` is then not reliable.
     pub(super) is_changed_by_others: bool,
     pub(super) trust: &'a TrustHistory,
     pub(super) lifetimes: Lifetimes,
@@ -118,13 +118,14 @@ pub(super) struct Observations<'a> {
 /// A change of the content.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Step {
-    /// Create an authority and use it at once: there is no usable one.
+    /// Create an authority and use it immediately, because there is no usable one.
     Create,
     /// Publish the next authority.
     Publish,
-    /// Let the next authority sign.
+    /// Make the next authority the current one, which signs.
     Promote,
-    /// Trust authorities in use that another client removed or gave another date.
+    /// Trust these authorities again, and extend `previous-until`: they are in use, and another
+    /// client has removed them or changed the date.
     Keep(Vec<CaCertificate>),
     /// Stop trusting authorities without leaf certificates in use.
     Discard,
@@ -142,13 +143,13 @@ impl Step {
     }
 }
 
-/// More steps than there are kinds would go in circles.
+/// Maximum number of steps of one plan; more would repeat themselves.
 const MAX_STEPS: usize = 8;
 
-/// Takes steps until none is due; returns the content then, and the steps.
+/// Takes steps until none is due. Returns the new content and the steps.
 ///
 /// # Errors
-/// Where no authority can be made.
+/// If an authority cannot be created.
 pub(super) fn plan(
     mut secret: CaSecret,
     observed: &Observations<'_>,
@@ -161,12 +162,12 @@ pub(super) fn plan(
     Ok((secret, steps))
 }
 
-/// Returns the step that is due first.
+/// Returns the next step that is due.
 pub(super) fn next_step(secret: &CaSecret, observed: &Observations<'_>) -> Option<Step> {
     let Observations { now, lifetimes, .. } = *observed;
     let is_valid = |authority: &&Authority| authority.certificate().is_valid_at(now);
     let next = secret.next.as_ref();
-    // One that is not valid yet is as useless as one that has expired.
+    // An authority that is not valid yet is as unusable as an expired one.
     let Some(current) = secret.current.as_ref().filter(is_valid) else {
         return Some(match next.filter(is_valid) {
             Some(_) => Step::Promote,
@@ -178,7 +179,7 @@ pub(super) fn next_step(secret: &CaSecret, observed: &Observations<'_>) -> Optio
     let lost = lost
         .filter(|it| !has_expired(it, now) && !trusted.contains(it))
         .cloned();
-    // Beyond the bound only the authority of the replica's own leaf.
+    // If there are too many, only the authority of the replica's own leaf is kept.
     let (mut keep, others): (Vec<_>, Vec<_>) = lost.partition(|it| Some(it) == observed.own);
     let free = MAX_AUTHORITIES.saturating_sub(trusted.len());
     keep.extend(others.into_iter().take(free));

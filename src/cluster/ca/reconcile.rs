@@ -1,4 +1,4 @@
-//! Reconciles Secret, `caBundle` and leaf: reads both objects, writes the steps that are due, and
+//! Reconciles Secret, `caBundle` and leaf: reads both objects, writes the changes that are due, and
 //! signs the leaf.
 
 use super::Settings;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 /// Time for the calls of one reconciliation.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Time without a foreign change of the bundle, after which the problem is resolved.
+/// If no other client has changed the bundle for this time, the problem is resolved.
 const RESOLVED_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// The result of a reconciliation.
@@ -53,15 +53,16 @@ pub(super) struct Reconciler {
     settings: Settings,
     metrics: Arc<Metrics>,
     issued: watch::Sender<Option<Leaf>>,
-    /// The Secret as it was last read or written: it is restored from this, and its authorities
-    /// sign while the API server is away.
+    /// The last content of the Secret that was read or written. A deleted Secret is restored from
+    /// it, and its authorities sign during an outage of the API server.
     last: Option<CaSecret>,
-    /// What was read at the start and cannot be written as is due. It signs; the bundle stays.
+    /// The content that was read, if the write that is due fails. Its authorities sign; the bundle
+    /// is unchanged.
     unwritten: Option<CaSecret>,
     trust: TrustHistory,
     serving: Option<Leaf>,
     log: LogOnce,
-    /// The bundle that was last in place.
+    /// The last bundle that the webhooks had.
     in_place: Option<String>,
     overwritten_at: Option<Instant>,
 }
@@ -89,8 +90,7 @@ impl Reconciler {
         }
     }
 
-    /// Reconciles once. A failure is logged and leaves the rest as it was; a leaf that is due is
-    /// signed in any case.
+    /// Reconciles once. A failure is logged; a leaf that is due is signed in any case.
     pub(super) async fn reconcile(&mut self) -> Outcome {
         let reconciled = timeout(TIMEOUT, self.reconcile_objects()).await;
         let reconciled =
@@ -116,10 +116,10 @@ impl Reconciler {
         }
     }
 
-    /// Returns whether something was written.
+    /// Reconciles Secret and bundle; returns whether one was written.
     async fn reconcile_objects(&mut self) -> Result<bool, Problem> {
-        // The configuration is read first, so the Secret is at least as new as the bundle. A
-        // bundle is applied only to the configuration read here, so it never replaces a newer one.
+        // The configuration is read first, so that the Secret is at least as new as the bundle. The
+        // write below applies only to this version of the configuration.
         let name = &self.settings.configuration;
         let configuration = self.configurations.get_opt(name).await;
         let configuration = configuration.map_err(failed("read", &self.configuration_name()))?;
@@ -150,7 +150,8 @@ impl Reconciler {
         format!("mutatingwebhookconfiguration {name}")
     }
 
-    /// Returns whether the Secret was written, and why not if only a rotation has to wait.
+    /// Reconciles the Secret; returns whether it was written. If only a step of a rotation cannot
+    /// be written, returns the problem, and reconciliation continues.
     async fn reconcile_secret(
         &mut self,
         secret: Option<Secret>,
@@ -193,7 +194,7 @@ impl Reconciler {
                 self.last = Some(content);
                 Ok((is_write_due, None))
             }
-            // The authorities that were read sign, whether or not the next step can be written.
+            // Without the step, the authorities that were read stay in use.
             (Err(problem), Some(read)) if steps.iter().all(is_rotation) => {
                 self.report(&read, &[]);
                 self.last = Some(read);
@@ -237,11 +238,11 @@ impl Reconciler {
         self.log.set("crowded", is_crowded.then_some(problem));
     }
 
-    /// Writes the Secret, unless it has changed since it was read: the resourceVersion says so.
+    /// Writes the Secret, unless its resourceVersion has changed since it was read.
     ///
-    /// Creates it where there is none, unless another replica has created one: an apply without
-    /// force, by a manager that no other replica is, conflicts then. (RBAC cannot permit POST by
-    /// name.)
+    /// A missing Secret is created by server-side apply, because RBAC cannot permit POST by name.
+    /// If another replica has created it, the apply conflicts: each replica is another field
+    /// manager, and does not force.
     async fn write(&self, found: Option<Secret>, content: &CaSecret) -> Result<(), Problem> {
         self.may_write()?;
         let Settings {
@@ -276,7 +277,7 @@ impl Reconciler {
         written.map(drop).map_err(refused)
     }
 
-    /// A node whose clock is wrong judges authorities wrongly, so its replica writes none.
+    /// Fails if the node's clock is wrong: the replica could mistake valid authorities for expired.
     fn may_write(&self) -> Result<(), Problem> {
         let disagreement = self.settings.clock.disagreement();
         disagreement.map_or(Ok(()), |disagreement| {
@@ -286,7 +287,7 @@ impl Reconciler {
         })
     }
 
-    /// Returns the problem that an object could not be written, and counts it.
+    /// Returns the problem of a failed write, and counts it.
     fn refused(&self, object: WrittenObject, name: &str, error: kube::Error) -> Problem {
         let problem = failed("written", name)(error);
         if let Problem::Failed(_) = problem {
@@ -315,7 +316,7 @@ impl Reconciler {
             }
             return Ok(false);
         }
-        // With the bundle that was in place before, no replica had a reason to change it.
+        // No replica replaces the bundle that the Secret still contains, so another client did.
         let is_overwritten = self.in_place.as_ref() == Some(&bundle);
         self.may_write()?;
         let apply = Patch::Apply(bundles.patch(&bundle));
@@ -345,12 +346,12 @@ impl Reconciler {
         Ok(true)
     }
 
-    /// Signs a leaf if one is due, by the Secret as it was last: this needs no API server.
+    /// Signs a leaf if one is due, with the last content of the Secret. Needs no API server.
     fn renew_leaf(&mut self) -> Result<(), AuthorityError> {
         let Some(last) = self.last.as_ref().or(self.unwritten.as_ref()) else {
             return Ok(());
         };
-        // Valid by both clocks: the API server verifies the leaf by its own.
+        // The leaf must be valid by both clocks: the API server verifies it by its own.
         let (clock, lifetimes) = (&self.settings.clock, self.settings.lifetimes);
         let verified = clock.api_server_time();
         let now = clock.now().wall.max(verified);
@@ -368,7 +369,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Withdraws a leaf that is not valid by the API server's clock; issues it again when it is.
+    /// Withdraws a leaf that is not valid by the API server's clock; issues it again if it becomes
+    /// valid.
     fn withdraw_invalid_leaf(&mut self) {
         let Some(leaf) = &self.serving else {
             return;
@@ -393,12 +395,11 @@ fn failed(verb: &str, object: &str) -> impl FnOnce(kube::Error) -> Problem {
     }
 }
 
-/// Returns a note about the Secret of a self-managed authority that is not used any more, because
-/// certificates come from files; `None` if there is none, or it holds no key, or drydock may not
-/// read it.
+/// Returns a sentence about the Secret of an earlier self-managed authority, if certificates now
+/// come from files; `None` if there is no Secret, it has no key, or drydock may not read it.
 ///
-/// Its key can sign for drydock's names while the `caBundle` trusts it. drydock does not delete it:
-/// replicas without files need it during a rollout, and after a rollback.
+/// The key can sign for drydock's names while the `caBundle` trusts the authority. drydock does not
+/// delete the Secret: replicas without certificate files need it during a rollout and a rollback.
 pub async fn leftover(
     client: &Client,
     namespace: &str,

@@ -2,17 +2,17 @@
 //! certificates of earlier ones.
 //!
 //! ```text
-//! ca.crt, ca.key      the current authority: it signs
-//! next.crt, next.key  the next one, while it is published: it is trusted and does not sign yet
-//! previous.crt        certificates of earlier ones: leaf certificates of theirs may be in use
-//! previous-until      when none is in use any more (RFC 3339); without it they are trusted until
+//! ca.crt, ca.key      the current authority, which signs
+//! next.crt, next.key  the next authority during a rotation: trusted, does not sign yet
+//! previous.crt        earlier authorities that may have leaf certificates in use
+//! previous-until      when the previous authorities are discarded (RFC 3339); without it, when
 //!                     they expire
-//! changed             when a replica changed the Secret last (RFC 3339): it reveals a Secret that
-//!                     another client has replaced or restored
+//! changed             when a replica last changed the Secret (RFC 3339): an earlier time shows
+//!                     that another client has replaced or restored it
 //! ```
 //!
-//! Fields that cannot be read are logged and left out: a damaged Secret costs a new authority, but
-//! no admission.
+//! Unreadable fields are logged and ignored: a damaged Secret leads to a new authority, but to no
+//! lost admission.
 
 use super::plan::after;
 use crate::cluster::distinct;
@@ -28,10 +28,10 @@ const PREVIOUS: &str = "previous.crt";
 const PREVIOUS_UNTIL: &str = "previous-until";
 const CHANGED: &str = "changed";
 
-/// Authorities that are trusted at most. A rotation needs three.
+/// Maximum number of trusted authorities. A rotation needs three.
 pub(super) const MAX_AUTHORITIES: usize = 16;
 
-/// The least difference between two times of change: clocks differ.
+/// Minimum difference between two values of `changed`, because clocks differ.
 const TICK: Duration = Duration::from_millis(1);
 
 /// The content of the Secret.
@@ -48,7 +48,7 @@ pub(super) struct CaSecret {
 pub(super) type Data = BTreeMap<String, ByteString>;
 
 impl CaSecret {
-    /// Reads the data of a Secret. The problems name a field and never quote it.
+    /// Reads the data of a Secret. The problems name fields and never contain their values.
     pub(super) fn read(data: &Data) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
         let mut text = |name: &str| {
@@ -60,7 +60,7 @@ impl CaSecret {
         };
         let pairs = [CURRENT, NEXT].map(|pair| (pair, pair.map(&mut text)));
         let [previous, until, changed] = [PREVIOUS, PREVIOUS_UNTIL, CHANGED].map(&mut text);
-        // Certificates of authorities whose keys are lost.
+        // Certificates of authorities without a readable key.
         let mut orphans = Vec::new();
         let mut authority = |([crt, key], pair): ([&str; 2], [Option<String>; 2])| {
             if pair == [None, None] {
@@ -108,14 +108,14 @@ impl CaSecret {
         }
     }
 
-    /// Notes a change now, later than the last one, and than another time of change.
+    /// Sets `changed` to now, or to a later time if the Secret or `last` has a later one.
     pub(super) fn change(&mut self, last: Option<Timestamp>, now: Timestamp) {
         let last = self.changed.max(last);
         let next = last.map(|last| after(last, TICK));
         self.changed = next.max(Some(now));
     }
 
-    /// Writes it to the data of a Secret, whose other fields stay.
+    /// Writes the content to the data of a Secret. Other fields stay.
     pub(super) fn write(&self, data: &mut Data) {
         let mut set = |name: &str, value: Option<String>| match value {
             Some(value) => drop(data.insert(name.to_owned(), ByteString(value.into_bytes()))),
@@ -146,7 +146,7 @@ impl CaSecret {
         distinct(previous.chain(authorities.map(Authority::certificate)))
     }
 
-    /// Returns until when leaf certificates of an authority are trusted; `None` if it is not.
+    /// Returns until when an authority is trusted; `None` if it is not trusted.
     pub(super) fn trusted_until(&self, certificate: &CaCertificate) -> Option<Timestamp> {
         let mut authorities = [&self.current, &self.next].into_iter().flatten();
         if authorities.any(|authority| authority.certificate() == certificate) {
@@ -157,15 +157,15 @@ impl CaSecret {
         is_previous.then(|| date.min(certificate.expires()))
     }
 
-    /// Whether a previous authority can be removed: its date has come, or it has expired.
+    /// Whether a previous authority can be removed: `previous-until` has passed, or it has expired.
     pub(super) fn is_over(&self, previous: &CaCertificate, now: Timestamp) -> bool {
         self.previous_until.is_some_and(|until| until <= now) || has_expired(previous, now)
     }
 
-    /// Drops previous authorities until there are few enough: first those that cannot be in use,
-    /// then the oldest. `kept` stays.
+    /// Drops previous authorities above the maximum: first invalid ones, then the oldest. `kept`
+    /// stays.
     pub(super) fn drop_excess(&mut self, kept: Option<&CaCertificate>, now: Timestamp) {
-        // Counted once: a Secret can hold more than a thousand.
+        // Counted once, because a Secret can have more than a thousand.
         let mut excess = self.trusted().len().saturating_sub(MAX_AUTHORITIES);
         for even_good in [false, true] {
             self.previous.retain(|it| {
@@ -184,8 +184,8 @@ impl CaSecret {
     }
 }
 
-/// Whether an authority has expired by any clock: one that is ahead takes it from no replica that
-/// still serves a leaf of it.
+/// Whether an authority has expired by every clock: a replica whose clock is ahead must not remove
+/// an authority that another replica still uses.
 pub(super) fn has_expired(certificate: &CaCertificate, now: Timestamp) -> bool {
     let end = certificate.expires().checked_add(BACKDATING);
     end.is_ok_and(|end| end <= now)

@@ -1,5 +1,4 @@
-//! Reading an AdmissionReview: borrowed, only the fields that are needed, with messages for other
-//! bodies.
+//! Parses an AdmissionReview request. Strings borrow from the body; unused fields are skipped.
 
 use super::skim;
 use crate::core::object_name::{NamespaceName, PodName};
@@ -20,7 +19,7 @@ pub enum ReviewError {
     /// The body is not JSON, or truncated.
     #[error("drydock cannot read the request: not valid JSON ({0})")]
     NotJson(serde_json::Error),
-    /// The body is another object.
+    /// The body is not an AdmissionReview of version v1.
     #[error("drydock answers AdmissionReview of admission.k8s.io/v1, not {kind} of {api_version}")]
     WrongKind {
         /// As in the body.
@@ -44,18 +43,20 @@ pub enum ReviewError {
     /// A field of the pod has an unexpected type. Has the path of the field and not its value (T4).
     #[error("drydock cannot read the pod: {0} has an unexpected JSON type")]
     WrongType(String),
-    /// The pod exceeds a limit.
+    /// The pod exceeds a limit of its size.
     #[error("drydock cannot read the pod: {0}")]
     OverBound(OverBound),
-    /// The patch exceeds a limit.
+    /// The patch exceeds its size limit.
     #[error("drydock cannot change the pod: {0}")]
     PatchTooLarge(#[from] PatchTooLarge),
-    /// A policy selects by labels of this namespace, and the API server did not return them.
+    /// A policy selects namespaces by labels, and the API server did not return the labels of this
+    /// one.
     #[error(
         "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; retry the job"
     )]
     NamespaceNotRead(NamespaceName),
-    /// A policy that was accepted, and that this version cannot read, may match the pod (F3).
+    /// The API server accepted this policy, this version cannot read it, and it may match the pod
+    /// (F3).
     #[error(
         "drydock cannot read policy \"{0}\", which may concern this pod and was written for another version of drydock; please tell the platform team"
     )]
@@ -141,7 +142,7 @@ pub(super) fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     }
 }
 
-/// Reads a body again after an error: it may be no review, or a review of another object.
+/// Reads a body again after an error, to find out whether it is a review, and of which object.
 fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     let review: Review<'_, IgnoredAny> = match serde_json::from_slice(body) {
         Ok(review) => review,
@@ -156,8 +157,8 @@ fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     }
 }
 
-/// Returns the namespace of a review without reading its object; `None` if there is none, or if the
-/// body is no review.
+/// Returns the namespace of a review without parsing the object; `None` if the review has none or
+/// the body is not a review.
 pub(crate) fn namespace(body: &[u8]) -> Option<NamespaceName> {
     let review = skim::read::<Review<'_, IgnoredAny>>(body);
     let review = review.or_else(|| serde_json::from_slice(body).ok())?;
@@ -237,8 +238,8 @@ impl<'a> Request<'a> {
         text(&self.0.uid)
     }
 
-    /// Returns the namespace of the request; `None` for an object outside of namespaces. The author
-    /// of the pod controls the namespace in its metadata.
+    /// Returns the namespace of the request; `None` for a cluster-scoped object. The namespace in
+    /// the pod's metadata is not used: the author of the pod controls it.
     pub(super) fn namespace(&self) -> Result<Option<NamespaceName>, ReviewError> {
         match text(&self.0.namespace) {
             "" if self.is_pod_creation() => Err(ReviewError::Missing("request.namespace")),
@@ -262,9 +263,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns the name of the stored pod. `None` with `generateName`, where the API server
-    /// generates it after admission; in a dry run, which stores nothing; and if request and pod
-    /// have different names, which the API server never sends.
+    /// Returns the name of the pod that will be stored. `None` with `generateName`, because the API
+    /// server generates the name after admission; in a dry run, because nothing is stored; and if
+    /// request and pod have different names, which the API server never sends.
     pub(super) fn created_pod(&self) -> Option<PodName> {
         let pod = self.0.object.as_ref()?;
         let mut names = [&self.0.name, &pod.metadata.name]

@@ -1,4 +1,4 @@
-//! Writing the AdmissionReview of the response.
+//! Writes the AdmissionReview response.
 //!
 //! The response type of kube writes the patch as a list of numbers (kube-rs/kube#1781); the
 //! documented form is base64. The API server rejects `patchType` without `patch`, so a response
@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-/// The API server drops warnings beyond 4096 characters in all; each has at most 120.
+/// The API server drops warnings after a total of 4096 characters; each has at most 120.
 const MAX_WARNINGS: usize = 20;
 
 /// About the length of a response without its patch, bytes.
@@ -107,7 +107,7 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
     answer
 }
 
-/// Appends the patch to a response: base64, the longest string in it, needs no JSON escaping.
+/// Appends the patch to a response. Base64 needs no JSON escaping, so serde_json need not scan it.
 fn add_patch(answer: &mut Vec<u8>, patch: &str) {
     const END: &[u8] = b"}}";
     answer.truncate(answer.len() - END.len());

@@ -1,20 +1,19 @@
 //! A serde deserializer that skips the values that a type does not read, 64 bytes at a time.
 //!
-//! More than half of a review is `managedFields`, which no rule reads. This reader handles plain
-//! JSON only: at an error, an unexpected type or a number that is no small integer it returns
-//! [`Fallback`], and serde_json reads the text and explains the error.
+//! More than half of a review is `managedFields`, which no rule reads. This deserializer handles
+//! plain JSON only. It returns [`Fallback`] for an error, an unexpected type or a number other than
+//! a small integer; then serde_json reads the text and explains the error.
 //!
 //! # Invariant
-//! For each text that this reader accepts, serde_json returns the same value after every skipped
-//! list and object is emptied. `skim::tests` checks it with mutated reviews.
+//! If every skipped list and object of an accepted text is emptied, serde_json reads the same
+//! value from it. `skim::tests` checks this with mutated reviews.
 //!
 //! # What it does not check
-//! The whole text is UTF-8. In a skipped list or object, strings end and brackets balance; the
-//! content is not parsed, so `{"managedFields":[1 2 flase}{]}` is accepted. serde_json would reject
-//! it, at five times the instructions per byte. Escapes in the value of a skipped variable are not
-//! checked either.
-//! Only the API server sends reviews, which it serialises from objects, and nothing of a skipped
-//! value is used or sent on.
+//! The whole text is checked to be UTF-8. In a skipped list or object, strings end and brackets
+//! balance, but the content is not parsed: `{"managedFields":[1 2 flase}{]}` is accepted.
+//! serde_json would reject it, at five times the instructions per byte. Escapes in the value of a
+//! skipped variable are not checked either. This is safe: the API server serialises reviews from
+//! objects, and drydock neither uses nor returns a skipped value.
 
 mod bytes;
 mod variables;
@@ -38,7 +37,7 @@ pub(super) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Option<T> {
 struct Skim<'de> {
     text: &'de str,
     at: usize,
-    /// The lists and objects that were skipped.
+    /// The skipped lists and objects.
     #[cfg(test)]
     skipped: Vec<std::ops::Range<usize>>,
 }
@@ -142,7 +141,7 @@ impl<'de> Skim<'de> {
         Ok(Cow::Borrowed(string))
     }
 
-    /// Reads the rest of a string whose text begins at `start`.
+    /// Reads a string with escapes. Its text begins at `start`.
     #[cold]
     fn escaped_string(&mut self, start: usize) -> Skimmed<String> {
         while self.byte()? == b'\\' {
@@ -152,7 +151,7 @@ impl<'de> Skim<'de> {
         with_serde_json(self.text.get(start - 1..self.at).ok_or(Fallback)?)
     }
 
-    /// Reads a number as written.
+    /// Returns the text of a number.
     fn number(&mut self) -> Skimmed<&'de str> {
         let rest = self.text.get(self.at..).ok_or(Fallback)?;
         let is_end = |byte: u8| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');

@@ -1,24 +1,24 @@
 //! CEL rules over several fields, which reject an invalid policy when it is written.
 //!
-//! `drydock check` rejects the same policies. [`super::constraints`] serves both; each rule here
-//! has a second implementation in `policy::parse`, which names positions. `tests/policies` has the
-//! table of policies that both are tested with. The API server estimates the cost of a rule from
-//! the constraints, and refuses a definition whose rules can exceed its limit.
+//! `drydock check` rejects the same policies. It shares [`super::constraints`]; each rule here has
+//! a second implementation in `policy::parse`, whose messages name positions. `tests/policies` has
+//! the table of policies that tests both. The API server estimates the cost of a rule from the
+//! constraints, and refuses a definition whose rules can exceed its limit.
 
 use super::constraints::{self, at, child};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, ValidationRule,
 };
 
-/// The greatest number of hostnames in `hostAliases`. Comparing each with each costs half the
-/// square of it, and the API server stops a rule at a cost of 1,000,000.
+/// Maximum number of hostnames in `hostAliases`. Comparing all pairs costs half its square, and the
+/// API server stops a rule at a cost of 1,000,000.
 pub(crate) const MAX_HOSTNAMES: usize = 1024;
 
-/// The greatest number of hostnames that an entry takes from the rules of an Ingress: as many as an
+/// Maximum number of hostnames that an entry takes from the rules of an Ingress: as many as an
 /// entry can list.
 pub(crate) const MAX_INGRESS_HOSTNAMES: usize = 64;
 
-/// The sources of a volume, of which each has exactly one.
+/// The sources of a volume. Each volume has exactly one.
 pub(crate) const VOLUME_SOURCES: [&str; 8] = [
     "emptyDir",
     "hostPath",
@@ -30,10 +30,10 @@ pub(crate) const VOLUME_SOURCES: [&str; 8] = [
     "nfs",
 ];
 
-/// Adds to the derived schema of a `JobPodPolicy` what its Rust types cannot express.
+/// Adds constraints to the derived schema of a `JobPodPolicy` that its Rust types cannot express.
 pub(super) fn complete(schema: &mut JSONSchemaProps) {
     each(schema, &mut |schema| {
-        // A null then means an absent field: the API server drops it and applies the default.
+        // The API server then drops a null, and applies the default.
         schema.nullable = None;
         join_lines(&mut schema.description);
     });
@@ -118,7 +118,8 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
     );
 }
 
-/// H6. Each pair of entries is compared once: the one with the lesser address, as text, compares.
+/// A hostname has one address of each family (H6). The entry with the lesser address, as text, is
+/// compared with the other one, so each pair is compared once.
 fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
     let fixed = |alias: &str| format!("has({alias}.ip) && has({alias}.hostnames)");
     let rivals = format!(
@@ -211,8 +212,8 @@ fn claim_metadata(metadata: &mut JSONSchemaProps) {
         Some("Labels and annotations of the claim. Example: {labels: {app: ci}}.".to_owned());
 }
 
-/// Adds a rule with a fixed message. `field` is the field to blame, as in `.hostnames`; empty for
-/// the value itself.
+/// Adds a rule with a fixed message. `field` is the field that the error names, as in `.hostnames`;
+/// empty for the value itself.
 fn refuse(schema: &mut JSONSchemaProps, unless: &str, field: &str, message: &str) {
     add(schema, unless, field, None, Some(message));
 }
@@ -243,7 +244,7 @@ fn add(
     rules.get_or_insert_default().push(rule);
 }
 
-/// Calls a function with a schema and all schemas in it.
+/// Calls a function with a schema and all its nested schemas.
 fn each(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaProps)) {
     change(schema);
     for property in schema.properties.iter_mut().flatten() {
@@ -256,8 +257,8 @@ fn each(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaPro
     }
 }
 
-/// Joins the lines of a doc comment, which `kubectl explain` wraps by itself. Sentences, paragraphs
-/// and points of a list keep their line breaks.
+/// Joins the lines of a doc comment, because `kubectl explain` wraps them. Line breaks after a
+/// sentence, between paragraphs and between items of a list stay.
 fn join_lines(description: &mut Option<String>) {
     let Some(text) = description else {
         return;

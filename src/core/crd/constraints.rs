@@ -20,29 +20,29 @@ use std::sync::LazyLock;
 enum Constraint {
     /// A string has a format.
     Format(&'static Format),
-    /// A quantity is a string with a format, or a number from a minimum.
+    /// A quantity is a string with a format, or a number that is at least a minimum.
     Quantity(&'static Format, f64),
     /// The keys of a map have a format.
     Keys(&'static Format),
-    /// A list has at least and at most so many items.
+    /// A list has a minimum and a maximum number of items.
     Items(Option<i64>, i64),
-    /// A map has at most so many entries.
+    /// A map has a maximum number of entries.
     MaxProperties(i64),
     /// A number lies in a range.
     Range(f64, f64),
-    /// A string is one of these.
+    /// A string has one of these values.
     OneOf(&'static [&'static str]),
-    /// An object has these fields, beside those without a default in Rust.
+    /// An object has these fields, in addition to the fields without a default in Rust.
     Required(&'static [&'static str]),
     /// A list is a map by this field of its items: no two items have the same value.
     ListMap(&'static str),
-    /// Merging two values by server-side apply makes no sense.
+    /// Server-side apply replaces the value and does not merge it.
     Atomic,
-    /// Constraints of fields in it.
+    /// The constraints of the fields of an object.
     Fields(Table),
 }
 
-/// Paths, relative to the schema that the table is about, and their constraints.
+/// Paths relative to the schema of the table, and their constraints.
 type Table = &'static [(&'static str, Constraint)];
 
 /// Defines tables: the path of each field and its constraint.
@@ -195,7 +195,7 @@ pub(crate) static FORMATS: LazyLock<BTreeMap<String, &'static Format>> = LazyLoc
     formats
 });
 
-/// Calls a function with each constraint of a table and of the tables in it.
+/// Calls a function with each constraint of a table and of its nested tables.
 fn each(table: Table, path: &str, visit: &mut impl FnMut(&str, &'static Constraint)) {
     for (step, constraint) in table {
         let between = if step.is_empty() || step.starts_with(['[', '{']) {

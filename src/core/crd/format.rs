@@ -1,8 +1,8 @@
 //! Formats: the syntax of names, addresses, paths and sizes in a policy.
 //!
-//! A [`Format`] is a list of regular expressions with messages. It becomes a CEL rule in the
-//! schema, so that the API server rejects other values, and `drydock check` runs the same
-//! expressions and prints the same messages. `super::constraints` assigns formats to fields.
+//! A [`Format`] is a list of regular expressions with messages. In the schema it is a CEL rule, so
+//! that the API server rejects other values; `drydock check` runs the same expressions and prints
+//! the same messages. `super::constraints` assigns formats to fields.
 //!
 //! The expressions use the syntax that RE2 (in CEL) and the `regex` crate share, and CEL functions
 //! of Kubernetes 1.30: its CEL library has no `isIP` and no `format` yet.
@@ -81,13 +81,13 @@ impl Format {
         ValidationRule {
             rule,
             message_expression: Some(message),
-            // The API server uses it where the value contains a line break.
+            // The API server uses this text if the message has a line break.
             message: self.checks.first().map(|check| check.message.to_owned()),
             ..ValidationRule::default()
         }
     }
 
-    /// Returns the expression of a format with one check, for fields that CEL cannot read.
+    /// Returns the expression of the first check, for fields that CEL cannot read.
     pub(super) fn pattern(&self) -> Option<String> {
         self.checks.first().map(|check| check.pattern.to_owned())
     }

@@ -25,8 +25,8 @@ pub(crate) struct DindContainer<'a> {
     pub(crate) name: Text<'a>,
     pub(crate) rootless: bool,
     pub(crate) tls: DaemonTls,
-    /// Whether `tls` follows from the variable or from the version of the tag, and not from the
-    /// default of an image of unknown version.
+    /// Whether `tls` follows from the variable or from the version in the tag. Otherwise it is the
+    /// default for an image of unknown version.
     pub(crate) is_tls_explicit: bool,
     /// Whether the entrypoint starts the daemon without TLS if it cannot write certificates.
     pub(crate) falls_back_to_plaintext: bool,
@@ -45,22 +45,22 @@ pub(crate) enum DaemonTls {
     Off,
     /// TLS is off by default in the version of the image, or not supported.
     OffByVersion,
-    /// `DOCKER_TLS_CERTDIR` is not available at admission, for this reason.
+    /// The value of `DOCKER_TLS_CERTDIR` is not available at admission; has the reason.
     Unknown(&'static str),
 }
 
-/// The containers of a pod that run a Docker daemon, or may.
+/// The containers of a pod that run a Docker daemon, and the undecided ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DindContainers<'a> {
     /// In the pod's order.
     pub(crate) dinds: Vec<DindContainer<'a>>,
-    /// Containers whose image or command does not show whether they run a daemon: name, image, and
-    /// image without digest.
+    /// Containers that may run a daemon: image and command do not show it. Name, image, and image
+    /// without digest.
     pub(crate) undecided: Vec<(Text<'a>, Text<'a>, Text<'a>)>,
 }
 
 impl<'a> DindContainers<'a> {
-    /// Finds the dind containers of a pod. `images` are the further images of the policies.
+    /// Finds the dind containers of a pod. `images` are the globs of `dind.images` in the policies.
     pub(crate) fn of(pod: &Pod<'a>, images: &[&Glob]) -> Self {
         let mut found = Self::default();
         for (id, container) in pod.containers() {
@@ -160,7 +160,8 @@ impl DaemonTls {
         }
     }
 
-    /// Returns the directory to which the client's certificates are written, if there is one.
+    /// Returns the directory to which the daemon writes the client's certificates; `None` if it
+    /// writes none.
     pub(crate) fn client_directory(&self) -> Option<Text<'static>> {
         match self {
             Self::Generated(certdir) => Some(client_directory(certdir)),
@@ -168,7 +169,7 @@ impl DaemonTls {
         }
     }
 
-    /// Whether the daemon listens with TLS, if that follows from its setup.
+    /// Whether the daemon listens with TLS; `None` if the setup does not show it.
     pub(crate) fn is_on(&self) -> Option<bool> {
         match self {
             Self::Generated(_) => Some(true),

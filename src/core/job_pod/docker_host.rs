@@ -13,20 +13,19 @@ const PLAINTEXT_PORT: &str = "2375";
 /// The daemon that `DOCKER_HOST` names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum DockerHost {
-    /// Without the variable the client calls the default socket.
+    /// The variable is not set: the client calls the default socket.
     Unset,
     /// The value is not available at admission.
     Unknown,
     Socket,
     /// A daemon of the pod: the host is a loopback address, or an alias in a loopback entry of
-    /// `hostAliases`. Other hosts are the value of a variable and never shown (T4), so only this
-    /// variant has one.
+    /// `hostAliases`. Only this variant has the host: values of variables are never shown (T4).
     InPod {
         host: String,
         /// The port as written, or empty.
         port: String,
     },
-    /// A host of one label that is no alias of the pod: probably a service without that alias.
+    /// A host without a dot, which is not an alias of the pod: probably a service without an alias.
     NoAlias {
         /// Whether it is `docker`, the name in most jobs.
         is_docker: bool,
@@ -37,8 +36,8 @@ pub(crate) enum DockerHost {
 }
 
 impl DockerHost {
-    /// Reads the variable of the `build` container. With `FF_CONCRETE` that one has no variables,
-    /// and the services have the job's.
+    /// Reads the variable of the `build` container. With `FF_CONCRETE` that container has no
+    /// variables, and the services have the variables of the job.
     pub(crate) fn of<'a>(pod: &Pod<'a>, dinds: &[DindContainer<'a>]) -> Self {
         let build = pod.build().map(|(_, build)| build);
         let service = dinds.first().filter(|_| super::has_bootstrap(pod));

@@ -1,9 +1,9 @@
 //! Limits on the size of a pod (F6), in one table.
 //!
-//! The API server calls before it validates, and three bytes of a list (`{},`) become a hundred
-//! bytes of a structure. So each list is counted while it is read, and reading stops at the first
-//! element over the limit. The limits are far above real job pods (about ten containers with ten
-//! mounts each); a pod at all limits takes a few megabytes and some milliseconds.
+//! The API server calls webhooks before it validates the pod, and three bytes of a list (`{},`)
+//! become a structure of a hundred bytes. So each list is counted while it is read, and reading
+//! stops at the first element over the limit. Real job pods stay far below (about ten containers
+//! with ten mounts each); a pod at all limits takes a few megabytes and some milliseconds.
 //!
 //! A test compares the table with `docs/limits.md`.
 
@@ -87,8 +87,8 @@ impl fmt::Display for OverBound {
 }
 
 impl OverBound {
-    /// Finds the limit in an error of serde, which carries only a text. No message of serde begins
-    /// like this one.
+    /// Finds the limit in an error of serde, which contains only text. No message of serde itself
+    /// begins with this text.
     #[must_use]
     pub fn found_in(error: &serde_json::Error) -> Option<Self> {
         let text = error.to_string();
@@ -97,9 +97,9 @@ impl OverBound {
     }
 }
 
-/// An element of a list. Lists in it may be limited over the whole list.
+/// An element of a list. The lists inside all elements may have a common limit.
 pub(super) trait Element {
-    /// Adds the lengths of lists in it.
+    /// Adds the lengths of the lists inside the element.
     fn count<E: Error>(&self, _: &mut Sums) -> Result<(), E> {
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Element for Volume<'_> {
     }
 }
 
-/// The limit of items applies to each projected source and to their sum.
+/// The limit of items applies to each projected source and to the sum over all of them.
 impl Element for Projection<'_> {
     fn count<E: Error>(&self, sums: &mut Sums) -> Result<(), E> {
         sums.add(Dimension::Items, self.item_count())
@@ -155,7 +155,7 @@ fn len<T>(list: &Option<Vec<T>>) -> usize {
     list.as_ref().map_or(0, Vec::len)
 }
 
-/// Reads a list with a limit on its elements and on the sums over lists in them.
+/// Reads a list. Limits the number of elements, and the sums over the lists inside them.
 struct Counted<T>(Dimension, PhantomData<T>);
 
 impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for Counted<T> {

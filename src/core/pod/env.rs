@@ -1,4 +1,4 @@
-//! The two environment variables that rules read, of about a hundred in each container.
+//! The two environment variables that rules read. A container of a job has about a hundred.
 
 use super::Text;
 use super::bounds;
@@ -9,8 +9,8 @@ use std::fmt;
 const DOCKER_HOST: &str = "DOCKER_HOST";
 const DOCKER_TLS_CERTDIR: &str = "DOCKER_TLS_CERTDIR";
 
-/// The environment variables that rules read. Of several with one name the last applies, as in the
-/// container.
+/// The environment variables that rules read. Of several variables with one name the last counts,
+/// as in the container.
 #[derive(Clone, Debug, Default)]
 pub struct Env<'a> {
     /// The directory for the certificates of dind.
@@ -22,7 +22,7 @@ pub struct Env<'a> {
 /// The value of an environment variable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EnvValue<'a> {
-    /// As written. Empty without `value`: the API server omits an empty one.
+    /// The text of `value`; empty if `value` is absent, because the API server omits empty strings.
     Literal(Text<'a>),
     /// `valueFrom`, which only the kubelet resolves.
     From,

@@ -16,8 +16,8 @@ pub(super) fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
 
 /// A string that borrows from the request if it contains no escapes.
 ///
-/// `Display` quotes it ([`crate::core::quote`]), so that untrusted text cannot reach a message in
-/// another form.
+/// `Display` quotes and escapes the string ([`crate::core::quote`]), so that messages contain no
+/// untrusted text as it is.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -68,13 +68,13 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// A map of strings (labels, annotations, a node selector), in the order of the text. A null value
-/// is an empty string.
+/// A map of strings (labels, annotations, a node selector), in the order of the request. A null
+/// value is an empty string.
 #[derive(Clone, Debug, Default)]
 pub struct Map<'a>(pub(super) Vec<(Text<'a>, Text<'a>)>);
 
 impl<'a> Map<'a> {
-    /// Returns the value of a key: of several the last.
+    /// Returns the value of a key. Of several values the last counts.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         let mut members = self.0.iter().rev();

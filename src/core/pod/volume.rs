@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The sources of Kubernetes 1.36, those of job pods first. Source:
+/// The volume sources of Kubernetes 1.36; the sources that job pods use are first. Source:
 /// <https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume/>.
 const SOURCES: [&str; 30] = [
     "configMap",
@@ -49,9 +49,9 @@ const SOURCES: [&str; 30] = [
 pub struct Volume<'a> {
     /// The name.
     pub name: Text<'a>,
-    /// The field of the source, as in `secret`; `emptyDir`, the default, if there is none.
+    /// The field of the source, as in `secret`. Without a source it is `emptyDir`, the default.
     pub kind: Text<'a>,
-    /// The number of sources: none means the default, and the API server rejects more than one.
+    /// The number of sources. The API server rejects more than one, and takes none as emptyDir.
     pub sources: usize,
     /// The source.
     pub source: SourceDetails<'a>,
@@ -129,19 +129,19 @@ impl<'a> Volume<'a> {
         }
     }
 
-    /// Whether it is an emptyDir, whatever its medium.
+    /// Whether the volume is an emptyDir, of any medium.
     #[must_use]
     pub fn is_empty_dir(&self) -> bool {
         &*self.kind == "emptyDir" && self.sources <= 1
     }
 
-    /// Whether it is an emptyDir in memory.
+    /// Whether the volume is an emptyDir in memory.
     #[must_use]
     pub fn is_memory(&self) -> bool {
         self.is_empty_dir() && text(&self.source.medium) == "Memory"
     }
 
-    /// Whether the source is read-only, whatever the mount says. An unknown source is writable.
+    /// Whether the source is read-only, also in a writable mount. An unknown source is writable.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(
@@ -150,8 +150,8 @@ impl<'a> Volume<'a> {
         ) || self.source.read_only == Some(true)
     }
 
-    /// Whether the kubelet fills it. The kubelet then creates mount points in it, although no
-    /// container can write to it.
+    /// Whether the kubelet fills the volume. The kubelet also creates mount points in it, although
+    /// no container can write to it.
     #[must_use]
     pub fn is_filled_by_kubelet(&self) -> bool {
         matches!(
@@ -160,7 +160,7 @@ impl<'a> Volume<'a> {
         )
     }
 
-    /// Returns the path on the node of a hostPath.
+    /// Returns the path of a hostPath volume on the node.
     #[must_use]
     pub fn host_path(&self) -> Option<&str> {
         (&*self.kind == "hostPath").then(|| text(&self.source.path))
@@ -172,8 +172,8 @@ impl<'a> Volume<'a> {
         (&*self.kind == "configMap").then(|| text(&self.source.name))
     }
 
-    /// Returns the name of a directory that other volumes may share: the claim, the path on the
-    /// node or the NFS export.
+    /// Returns the claim, the path on the node or the NFS export: volumes with the same one share a
+    /// directory.
     #[must_use]
     pub fn identity(&self) -> Option<Cow<'_, str>> {
         let (source, path) = (&self.source, text(&self.source.path));
@@ -192,7 +192,7 @@ impl<'a> Volume<'a> {
         own + projections.map(|it| 1 + it.item_count()).sum::<usize>()
     }
 
-    /// Returns the paths of the files that it projects.
+    /// Returns the paths of the projected files.
     pub fn item_paths(&self) -> impl Iterator<Item = &str> {
         let projections = self.source.sources.iter().flatten();
         let projected = projections.flat_map(Projection::items);
@@ -236,7 +236,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                             (volume.kind, volume.source) = (key, source);
                         }
                     } else if map.next_value::<Option<IgnoredAny>>()?.is_some() {
-                        // A field of a newer Kubernetes is a source only if there is no known one.
+                        // An unknown field is the source if the volume has no known source.
                         unknown += 1;
                         if volume.sources == 0 && unknown == 1 {
                             volume.kind = key;

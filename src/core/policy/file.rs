@@ -1,4 +1,4 @@
-//! The policies of a file: the valid ones, and every error of the others.
+//! Reads policy files: returns the valid policies, and every error of the invalid ones.
 
 use super::parse::{self, Errors, FieldError};
 use super::{Policy, RecordedHostnames, schema};
@@ -17,18 +17,18 @@ pub struct PolicyFile {
     pub policies: Vec<Policy>,
     /// The place of each valid policy, by its name, as in a [`PolicyError`].
     pub(crate) places: BTreeMap<String, String>,
-    /// The errors of the others.
+    /// The errors of the invalid policies.
     pub errors: Vec<PolicyError>,
     /// Fields of valid policies that the API server ignores.
     pub(crate) ignored: Vec<PolicyError>,
     /// The names of the invalid policies.
     pub(crate) refused: BTreeSet<String>,
-    /// Whether a document could not be read at all, and may contain policies of any name.
+    /// Whether a document is unreadable. It may contain policies of any name.
     pub(crate) unreadable: bool,
 }
 
 impl PolicyFile {
-    /// A file that cannot be read.
+    /// Returns the result for a file that cannot be read.
     pub(crate) fn unreadable(file: &str, problem: String) -> Self {
         let error = PolicyError {
             file: file.to_owned(),
@@ -44,9 +44,9 @@ impl PolicyFile {
         }
     }
 
-    /// Returns the policies to use after a file changed: the valid ones, and the last good version
-    /// of the invalid ones (F3). If a document cannot be read, missing policies may be in it, and
-    /// their last version stays too.
+    /// Returns the policies to use after a file has changed: the valid ones, and the last good
+    /// version of the invalid ones (F3). An unreadable document may contain the policies that are
+    /// missing, so their last good version stays, too.
     pub(crate) fn or_last_good(mut self, last: &[Policy]) -> Vec<Policy> {
         for old in last {
             let is_valid = self.policies.iter().any(|policy| policy.name == old.name);
@@ -58,7 +58,7 @@ impl PolicyFile {
     }
 }
 
-/// An error in a policy file, with its place.
+/// An error in a policy file, and its position.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PolicyError {
     /// The name of the file, or `stdin`.
@@ -84,7 +84,7 @@ impl fmt::Display for PolicyError {
 }
 
 /// Reads the policies of a text; `file` is its name in errors. Accepts `JobPodPolicy` objects and
-/// lists of them. An empty list is a set that changes nothing; a text without any object is an
+/// lists of them. An empty list is valid and changes nothing; a text without any object is an
 /// error.
 #[must_use]
 pub fn read(file: &str, text: &str) -> PolicyFile {
@@ -113,13 +113,13 @@ pub fn read(file: &str, text: &str) -> PolicyFile {
     reader.result
 }
 
-/// Whether a text is a `config.toml`, which as YAML is a string or a broken document.
+/// Whether a text is a `config.toml`. A YAML parser reads it as a string or reports an error.
 fn is_config_toml(text: &str) -> bool {
     text.lines().any(|line| line.trim_end() == "[[runners]]")
 }
 
-/// Whether an object has the values of the runner's Helm chart, alone or as a subchart's, or is a
-/// ConfigMap with a `config.toml`.
+/// Whether an object is a ConfigMap with a `config.toml`, or has values of the runner's Helm chart,
+/// also as a subchart.
 fn is_runner_config(object: &Value) -> bool {
     const CHART: [&str; 3] = ["gitlabUrl", "runnerToken", "runnerRegistrationToken"];
     let in_chart = |values: &Value| {
@@ -246,21 +246,21 @@ impl Reader<'_> {
     }
 }
 
-/// Reads a `JobPodPolicy` object that is about to be written.
+/// Reads a `JobPodPolicy` object before it is written to the API server.
 ///
 /// # Errors
-/// If it is invalid: every error, at least one.
+/// If the policy is invalid: every error, at least one.
 pub fn read_object(object: Value) -> Result<Policy, Vec<FieldError>> {
     read_with(object, None)
 }
 
-/// Reads a `JobPodPolicy` object that the API server stores. An older version may have accepted an
-/// entry with `from.ingress` and neither hostnames nor `hostnameSuffixes`. Such an entry takes
-/// exactly the `recorded` hostnames, so that an upgrade removes no hostname from job pods, and the
-/// owner of the Ingress can add none (F5, H7).
+/// Reads a `JobPodPolicy` object from the API server. An older version may have accepted an entry
+/// with `from.ingress` and neither hostnames nor `hostnameSuffixes`. The entry then has exactly the
+/// `recorded` hostnames: an upgrade removes no hostname from job pods, and the owner of the Ingress
+/// can add none (F5, H7).
 ///
 /// # Errors
-/// If it is invalid otherwise: every error, at least one.
+/// If the policy is invalid for another reason: every error, at least one.
 pub fn read_stored(object: Value, recorded: &RecordedHostnames) -> Result<Policy, Vec<FieldError>> {
     read_with(object, Some(recorded))
 }
@@ -286,7 +286,7 @@ fn read_with(
             None
         }
     };
-    // Without errors that only follow from what the schema check removed.
+    // Leaves out errors that are caused by values that the schema check has removed.
     let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
     let follows = |error: &FieldError| known.iter().any(|it| schema::overlap(it, &error.field));
     errors
@@ -298,8 +298,8 @@ fn read_with(
     }
 }
 
-/// Checks the object metadata, which the schema of a custom resource does not describe. Replaces
-/// what cannot be read, except for the name.
+/// Checks the object metadata, which the schema of a custom resource does not describe. Removes
+/// metadata that cannot be read, except for the name.
 fn check_metadata(object: &mut Value, errors: &mut Errors) {
     let Some(object) = object.as_object_mut() else {
         return;

@@ -15,7 +15,7 @@ pub struct Hint {
     pub(crate) field: String,
     /// The problem, and the alternative.
     pub(crate) problem: String,
-    /// Whether the field cannot be meant as it is.
+    /// Whether the value is probably a mistake.
     pub(crate) is_warning: bool,
 }
 

@@ -1,5 +1,5 @@
-//! From a `JobPodPolicy` to a [`Policy`]: checks what the schema cannot express, and collects every
-//! error.
+//! Parses a `JobPodPolicy` into a [`Policy`]. Checks the rules that the schema cannot express, and
+//! collects every error.
 
 mod dind;
 
@@ -55,8 +55,8 @@ impl Errors {
     }
 }
 
-/// Parses a policy; a stored one with the hostnames that its status `recorded`. The result is valid
-/// only if `errors` stays empty.
+/// Parses a policy. `recorded` are the hostnames in the status of a stored policy. The result is
+/// valid only if `errors` stays empty.
 pub(super) fn policy(
     resource: &crd::JobPodPolicy,
     recorded: Option<&RecordedHostnames>,
@@ -128,8 +128,8 @@ fn host_aliases(
         errors.add("spec.hostAliases", problem);
     }
     let mut parsed = Vec::new();
-    // The fixed address of each hostname and family, as written, and the entry that has it. Two
-    // notations of one address count as two addresses: the CEL rule compares strings.
+    // By hostname and family: the fixed address, as written, and the index of its entry. Two
+    // notations of one address are two addresses, because the CEL rule compares strings.
     let mut fixed: BTreeMap<(&str, bool), (&str, usize)> = BTreeMap::new();
     for (index, alias) in aliases.iter().enumerate() {
         let path = format!("spec.hostAliases[{index}]");
@@ -219,7 +219,7 @@ fn address(alias: &crd::HostAlias, path: &str, errors: &mut Errors) -> Option<Ad
 /// Parses an address that a hostname may resolve to.
 ///
 /// # Errors
-/// If it is no such address; the message follows `is "…",`.
+/// If a hostname may not resolve to the address; the message follows `is "…",`.
 pub fn fixed_address(text: &str) -> Result<IpAddr, &'static str> {
     format::ADDRESS.check(text)?;
     text.parse().map_err(|_| "not an IP address")

@@ -1,9 +1,9 @@
 //! Kubernetes quantities of bytes, for size limits.
 //!
 //! Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
-//! The crates that parse quantities depend on another version of k8s-openapi.
+//! Crates that parse quantities depend on another version of k8s-openapi.
 
-/// Returns the number of bytes of a quantity; `None` if it is no quantity.
+/// Returns the number of bytes of a quantity; `None` if the text is not a quantity.
 pub(super) fn bytes(quantity: &str) -> Option<f64> {
     let split = quantity
         .find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'))

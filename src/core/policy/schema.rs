@@ -1,9 +1,9 @@
 //! The structural check of a policy: types, sizes, formats and unknown fields, every error at once.
 //!
-//! The API server drops unknown fields of a custom resource or rejects them, as the client asks.
-//! drydock always rejects them: a misspelt field is a rule that does not apply.
-//! The check reads the schema that the API server gets, and [`FORMATS`] for the fields with a
-//! format, so it names no field.
+//! The API server drops unknown fields of a custom resource or rejects them, as the client
+//! requests. drydock always rejects them, because a setting with a misspelt name has no effect. The
+//! check interprets the schema of the custom resource, and [`FORMATS`] for fields with a format, so
+//! no field is named here.
 
 use super::parse::Errors;
 use crate::core::crd::constraints::FORMATS;
@@ -15,8 +15,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
-/// The schema of `spec`, from the committed custom resource, which a test compares with the derived
-/// one. Every server starts with this, and deriving it takes three times as long as the rest.
+/// The schema of `spec`, from the committed custom resource definition; a test compares it with the
+/// derived one. Deriving the schema would take three times as long as the rest of the start.
 static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     let committed = include_str!("../../../manifests/chart/crds/jobpodpolicies.yaml");
     let definition: CustomResourceDefinition =
@@ -28,9 +28,9 @@ static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     spec.expect("the schema of a JobPodPolicy has a spec")
 });
 
-/// Checks a policy against the schema. Removes what does not fit and fills in what is missing, so
-/// that parsing can go on and find other errors; [`overlap`] finds the errors caused by that.
-/// A null of a known field is an absent field, as in the API.
+/// Checks a policy against the schema. Removes invalid values and adds missing required fields, so
+/// that parsing can continue and find other errors; [`overlap`] finds errors that this causes. A
+/// null in a known field counts as an absent field, as in the API.
 pub(super) fn check(policy: &mut Value, errors: &mut Errors) {
     let Some(fields) = policy.as_object_mut() else {
         return;
@@ -90,7 +90,7 @@ impl FieldPath {
         }
     }
 
-    /// Checks a value; returns whether it can stay.
+    /// Checks a value; returns false if it must be removed.
     fn check(&self, value: &mut Value, schema: &JSONSchemaProps, errors: &mut Errors) -> bool {
         if let Err(problem) = check_type(value, schema) {
             errors.add(&self.path, problem);
@@ -116,7 +116,7 @@ impl FieldPath {
                 if allowed.clone().count() > 0 && !allowed.clone().any(|it| it.0 == *value) {
                     let names = alternatives(allowed);
                     errors.add(&self.path, format!("is {value}; use {names}"));
-                    // The enumerations in Rust have a default, which takes the place of the value.
+                    // Without the value, the enumeration in Rust has its default.
                     return schema.default.is_none();
                 }
             }
@@ -174,7 +174,7 @@ impl FieldPath {
     }
 }
 
-/// Returns a value of the schema's type, in place of one that is missing or does not fit.
+/// Returns a value of the schema's type, to replace a missing or invalid one.
 fn placeholder(schema: &JSONSchemaProps) -> Value {
     if let Some(allowed) = schema.enum_.as_deref().and_then(<[_]>::first) {
         return allowed.0.clone();
@@ -243,7 +243,7 @@ fn check_type(value: &Value, schema: &JSONSchemaProps) -> Result<(), String> {
     Err(format!("is {found}, not {name}{hint}"))
 }
 
-/// Returns how a value is too long, too short, too large or too small.
+/// Returns the error of a value that is too long, too short, too large or too small.
 fn size_problem(value: &Value, schema: &JSONSchemaProps) -> Option<String> {
     let (size, min, max, unit) = match value {
         Value::Array(items) => (items.len(), schema.min_items, schema.max_items, "items"),
@@ -267,8 +267,8 @@ fn size_problem(value: &Value, schema: &JSONSchemaProps) -> Option<String> {
     }
 }
 
-/// Returns the error in the format of a string, or of a number that stands for one. A string that
-/// is too long has its error already.
+/// Returns the error in the format of a string, or of a number in its place. A string that is too
+/// long has another error already.
 fn format_problem(value: &Value, format: &Format) -> Option<String> {
     match value {
         Value::String(text) if text.chars().count() <= format.max_length => {

@@ -12,8 +12,8 @@ pub(super) struct Requirement {
     key: String,
     /// `None` stands for any value.
     values: Option<Vec<String>>,
-    /// Whether the label must have one of the values (`In`, `Exists`) or must not (`NotIn`,
-    /// `DoesNotExist`).
+    /// True: the label must have one of the values (`In`, `Exists`). False: it must have none of
+    /// them (`NotIn`, `DoesNotExist`).
     must_match: bool,
 }
 
@@ -28,7 +28,7 @@ impl Requirement {
 }
 
 impl Selector {
-    /// Whether the labels that `value_of` looks up match.
+    /// Whether the selector matches the labels; `value_of` looks up a label.
     pub(crate) fn matches<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> bool {
         self.requirements.iter().all(|requirement| {
             let is_listed = value_of(&requirement.key).is_some_and(|value| {
@@ -39,13 +39,13 @@ impl Selector {
         })
     }
 
-    /// Returns the keys of the labels that it selects by.
+    /// Returns the keys of the requirements.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let requirements = self.requirements.iter();
         requirements.map(|requirement| requirement.key.as_str())
     }
 
-    /// Returns the first label that must have one of some values, and the values.
+    /// Returns the key and values of the first requirement that lists values to match.
     pub(crate) fn listed(&self) -> Option<(&str, &[String])> {
         let mut required = self.requirements.iter().filter(|it| it.must_match);
         required.find_map(|it| Some((it.key.as_str(), it.values.as_deref()?)))

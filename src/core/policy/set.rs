@@ -1,7 +1,8 @@
-//! The policies in force: selects those that match a pod, and folds them to the desired state.
+//! The set of policies in force: selects the policies that match a pod, and folds them to the
+//! desired state.
 //!
-//! Policies are ranked by priority, then by name (M1). For each subject the first in rank decides;
-//! the requests of the others are reported as [`Override`]es (M4).
+//! Policies are ranked by priority, then by name (M1). For each setting the first policy in rank
+//! decides; requests of the others are reported as [`Override`]s (M4).
 
 mod desired;
 mod index;
@@ -43,7 +44,7 @@ pub struct Host {
     pub hostname: String,
     /// At most one of each family.
     pub addresses: Vec<IpAddr>,
-    /// Sources without an address now. With any of them the addresses of the hostname are unknown
+    /// Sources without an address. If there are any, the addresses of the hostname are unknown
     /// (H7).
     pub unresolved: Vec<AddressSource>,
 }
@@ -67,7 +68,7 @@ pub struct Matching<'s> {
     pub enforce: Desired<'s>,
     /// The requests of Audit policies, folded.
     pub audit: Desired<'s>,
-    /// Policies whose namespaceSelector needs unknown labels.
+    /// Policies whose namespaceSelector reads labels that are unknown.
     pub undecided: Vec<&'s Policy>,
     /// An accepted policy that this version cannot read and that may match (F3).
     pub unreadable: Option<&'s UnreadablePolicy>,
@@ -112,8 +113,8 @@ impl PolicySet {
         }
     }
 
-    /// Adds accepted policies that this version cannot read. With `is_incomplete` a replica with
-    /// this set is not ready: it has never had a set without such policies.
+    /// Adds accepted policies that this version cannot read. With `is_incomplete` the replica is
+    /// not ready, because it never had a set without unreadable policies.
     #[must_use]
     pub fn with_unreadable(
         mut self,
@@ -127,7 +128,7 @@ impl PolicySet {
         self
     }
 
-    /// Returns the policy that keeps a replica with this set from being ready, if there is one.
+    /// Returns an unreadable policy because of which the replica is not ready.
     #[must_use]
     pub fn blocking_readiness(&self) -> Option<&UnreadablePolicy> {
         self.unreadable.first().filter(|_| self.is_incomplete)
@@ -177,7 +178,7 @@ impl PolicySet {
         matching
     }
 
-    /// Returns the overrides if all policies of a mode match one pod, for `drydock check`.
+    /// Returns the overrides for a pod that all policies of a mode match, for `drydock check`.
     #[must_use]
     pub fn overrides(&self) -> Vec<Override<'_>> {
         let of_mode = |mode| {
@@ -264,7 +265,7 @@ impl Namespace<'_> {
         Some(selector.matches(|key| self.label(key)))
     }
 
-    /// Returns the value of a label. The label with the name is always known.
+    /// Returns the value of a label. The label with the namespace's name is always known.
     pub(super) fn label(&self, key: &str) -> Option<&str> {
         let given = self.labels.and_then(|labels| labels.get(key));
         given

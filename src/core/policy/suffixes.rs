@@ -1,5 +1,5 @@
-//! Selects hostnames from the rules of an Ingress (H7). Whoever can edit the Ingress controls its
-//! rules, and every job resolves the selected hostnames.
+//! Selects hostnames from the rules of an Ingress (H7). Every job resolves the selected hostnames,
+//! and a user who can edit the Ingress controls its rules.
 
 use super::AddressSource;
 use crate::core::crd::MAX_INGRESS_HOSTNAMES;
@@ -13,7 +13,7 @@ pub type RecordedHostnames = BTreeMap<AddressSource, BTreeSet<String>>;
 pub enum HostnameSuffixes {
     /// Hostnames in one of these domains.
     Domains(Vec<String>),
-    /// Hostnames that the status records. Only for a stored policy without domains.
+    /// The hostnames in the status. Only for a stored policy without domains.
     Recorded(BTreeSet<String>),
 }
 
@@ -52,8 +52,8 @@ impl HostnameSuffixes {
         all
     }
 
-    /// Whether a hostname is a domain, or a subdomain of one: `evilmylab.com` is not in
-    /// `mylab.com`.
+    /// Whether a hostname is one of the domains, or a subdomain: `evilmylab.com` is not a subdomain
+    /// of `mylab.com`.
     fn include(&self, hostname: &str) -> bool {
         let domains = match self {
             Self::Domains(domains) => domains,

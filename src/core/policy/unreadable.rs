@@ -1,7 +1,7 @@
-//! Policies that were accepted and that this version cannot read (rule F3).
+//! Policies that the API server has accepted and that this version cannot read (rule F3).
 //!
-//! Such a policy is not "no policy": the review of a pod that it may match is an error, so that the
-//! cluster's `failurePolicy` decides about the pod (F1).
+//! An unreadable policy is not ignored: the review of a pod that it may match is an error, so that
+//! the webhook's `failurePolicy` decides about the pod (F1).
 
 use super::parse::{self, Errors};
 use super::selector::Selector;
@@ -25,8 +25,8 @@ pub struct UnreadablePolicy {
 }
 
 impl UnreadablePolicy {
-    /// Reads the selectors of a spec; one that cannot be read matches everything. `None` for an
-    /// Audit policy: it changes no pod.
+    /// Reads the selectors of a spec; an unreadable selector matches everything. Returns `None` for
+    /// an Audit policy, because it changes no pod.
     #[must_use]
     pub fn new(name: &str, spec: &Value, problem: String) -> Option<Self> {
         let selector = |field: &str| {
@@ -46,7 +46,7 @@ impl UnreadablePolicy {
         })
     }
 
-    /// Whether it may match a pod. Unknown labels of the namespace may be those that it selects.
+    /// Whether the policy may match a pod. Unknown labels of the namespace may match.
     pub(super) fn may_match<'l>(
         &self,
         label: impl Fn(&str) -> Option<&'l str>,

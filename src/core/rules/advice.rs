@@ -1,4 +1,4 @@
-//! Advice: mistakes that drydock reports and cannot repair (rule R2).
+//! Advice: reports mistakes that drydock cannot repair (rule R2).
 //!
 //! # What it does
 //! Reports dind without `privileged`, the node's Docker socket in a pod, a `DOCKER_HOST` that is
@@ -12,8 +12,8 @@
 //! dind listens on port 2376.
 //!
 //! # When it does nothing
-//! It never changes a pod. The port of a daemon with a listener of its own (`--host`, `--tls`) is
-//! not checked.
+//! It never changes a pod. It does not check the port of a daemon whose command line configures a
+//! listener (`--host`, `--tls`).
 
 use super::Planner;
 use super::finding::FindingKind;
@@ -68,7 +68,7 @@ pub(super) fn report_hosts_files<'a>(
     }
 }
 
-/// Finds mounted volumes that are the node's Docker socket ("docker out of docker").
+/// Finds mounted volumes with the node's Docker socket ("docker out of docker").
 fn host_sockets<'a>(planner: &Planner<'_, 'a>) -> Vec<FindingKind<'a>> {
     let is_socket = |path: &str| mount_path::clean(path).ends_with("/docker.sock");
     let volumes = planner.pod.volumes().iter();

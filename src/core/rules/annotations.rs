@@ -1,9 +1,9 @@
 //! The two annotations of a changed pod (rule A5): the policies that changed it, and the names of
 //! the changes.
 //!
-//! The API server may call the webhook again after another webhook changed the pod (reinvocation).
-//! The annotations of the first call are kept, but only values that drydock could have written: the
-//! author of the job can forge them.
+//! The API server may call the webhook again after another webhook has changed the pod
+//! (reinvocation). Values of the first call are kept, but only if drydock could have written them:
+//! the author of the job can forge annotations.
 
 use super::change::{Change, NAMES};
 use crate::core::pod::Pod;
@@ -14,12 +14,11 @@ use std::collections::BTreeSet;
 const POLICIES: &str = "drydock.dev/policies";
 const CHANGES: &str = "drydock.dev/changes";
 
-/// Returns the sentence that reports annotations of drydock in the original pod, if it has any.
+/// Returns a sentence about annotations of drydock in the original pod; `None` without them.
 ///
-/// drydock does not annotate an unchanged pod, so either an earlier review of this admission
-/// changed the pod, or its author wrote them. Without them the record of the first review would be
-/// lost, and their removal would change a pod that is correct or only audited. So they stay, and
-/// each review reports to the platform team that it did not write them.
+/// Either an earlier review of the same admission wrote the annotations, or the author of the pod.
+/// Removing them would lose the record of the first review, and would change a pod that is correct
+/// or only audited. So they stay, and the platform team reads that this review did not write them.
 pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
     let found = [POLICIES, CHANGES].into_iter().filter_map(|key| {
         let value = original.annotation(key)?;
@@ -31,7 +30,7 @@ pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
     (!found.is_empty()).then(|| format!("the pod came with {found}, {source}"))
 }
 
-/// Returns the annotations, key and value, that `changes` need.
+/// Returns the annotations that record `changes`: keys and values.
 pub(crate) fn render(
     original: &Pod<'_>,
     desired: &Desired<'_>,

@@ -1,4 +1,4 @@
-//! Changes: one step of a mutation, with a stable name, a sentence, and its effect on the pod.
+//! Changes: the steps of a mutation. Each has a stable name, a sentence, and an effect on the pod.
 //!
 //! The JSON Patch operations of a change are in [`super::patch`].
 
@@ -21,8 +21,8 @@ pub struct Change<'a> {
     pub(super) is_list_missing: bool,
 }
 
-/// Declares the actions. A row has the stable name for metrics, logs and annotations, the rule, and
-/// the sentence.
+/// Declares the actions. A row has the fields, the stable name for metrics, logs and annotations,
+/// the rule, and the sentence.
 macro_rules! actions {
     ($(#[$meta:meta])* enum $enum:ident<$life:lifetime> { $(
         $(#[$doc:meta])*
@@ -61,8 +61,8 @@ actions! {
 /// The effect of a change. Indices are valid after the changes before it.
 #[derive(Clone, Debug)]
 enum Action<'a> {
-    /// Removes stale hostnames from an entry that keeps others. `kept` is `None` if a later change
-    /// of the entry has it, or removes the entry.
+    /// Removes stale hostnames from an entry that keeps others. `kept` are the remaining hostnames;
+    /// `None` if a later change of the entry has them, or removes the entry.
     DropHostnames(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>, kept: Option<Vec<Text<'a>>>) => "drop-stale-hostname", "H2",
         ("removed {} from the hostAliases entry {ip}, which is not the policy's address",
           join_names(dropped, ", "));
@@ -87,8 +87,8 @@ enum Action<'a> {
     AddVolume(name: Text<'a>, source: &'a VolumeSource, rule: &'static str, purpose: String)
         => "add-volume", rule,
         ("added the {} volume \"{name}\"{purpose}", source.field);
-    /// Changes the volume of a mount, or removes `dropped` fields from it. `sub_path` is its new
-    /// subPath.
+    /// Changes the volume of a mount, or removes the fields `dropped`. `sub_path` is the new
+    /// subPath of the mount.
     PointMount(
         mount: MountId<'a>, was: Text<'a>, volume: Text<'a>, dropped: Vec<&'static str>,
         sub_path: Text<'a>
@@ -134,7 +134,7 @@ pub(super) struct MountId<'a> {
     pub(super) path: Text<'a>,
 }
 
-/// A mount that is added, as JSON has it.
+/// A mount to add, in the form of the API.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewMount<'a> {

@@ -6,10 +6,11 @@
 //! container, `build` and every other container with a mount there.
 //!
 //! # Why
-//! dind generates the client's certificates when it starts. If a Secret, a ConfigMap or another
-//! volume that cannot be written is mounted there, images since 2023 exit with status 1, and older
-//! ones run without TLS on 0.0.0.0:2375 (incident 004 in `tests/incidents.rs`).
-//! If each container has its own volume there, the client never reads the certificates.
+//! dind generates the client's certificates when it starts. If it cannot write them, because a
+//! Secret, a ConfigMap or another read-only volume is mounted at the directory, images since 2023
+//! exit with status 1, and older images run without TLS on 0.0.0.0:2375 (incident 004 in
+//! `tests/incidents.rs`). If each container has its own volume there, the client never reads the
+//! certificates.
 //!
 //! # Example
 //! ```text
@@ -17,15 +18,14 @@
 //! build:   mylab-ca-pem at /certs/client, readOnly ─►   mylab-ca-pem at /certs/client
 //! docker:  mylab-ca-pem at /certs/client, readOnly      mylab-ca-pem at /certs/client
 //! ```
-//! The volume is swapped in place: it keeps its name, so its mounts stay valid, also mounts that a
-//! build container binds again by name.
+//! The volume is swapped in place: it keeps its name, so all its mounts stay valid.
 //!
 //! # When it does nothing
 //! - dind generates no certificates: TLS is off, or `dockerd` is started directly (D2).
 //! - The directory is unknown (D2).
 //! - The client calls another daemon (D3).
-//! - A writable emptyDir at or above the directory already serves it (D3, D5).
-//! - dind gets its server certificates from a volume: it has its own CA (D6).
+//! - A writable emptyDir is mounted at or above the directory already (D3, D5).
+//! - A volume supplies the server certificates, so dind has its own CA (D6).
 //! - The policy says Report, or Deny (D8).
 
 mod directory;
@@ -104,10 +104,10 @@ struct Repair<'r, 'p, 'a> {
     uses: VolumeUses<'a>,
     /// The certificate directories of the pod.
     directories: &'r [Directory],
-    /// Whether a displaced volume has the policy's path. Each further one goes beside it, to a path
-    /// with its name.
+    /// Whether a displaced volume is mounted at `relocateTo`. Each further one is mounted beside
+    /// it, at a path that ends with its name.
     has_relocated: bool,
-    /// Invalid mounts that were reported: one may be in the way of several directories.
+    /// Reported invalid mounts. A mount may conflict with several directories and is reported once.
     reported_invalid: HashSet<(ContainerId, Text<'a>)>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Repair<'_, '_, 'a> {
         self.planner.report(self.policy, kind);
     }
 
-    /// Makes one directory writable and shared, unless it already is or the policy only reports.
+    /// Makes one directory writable and shared, unless it is already or the policy only reports.
     fn repair(&mut self, directory: &Directory, positions: &[MountPosition]) {
         let path = &directory.path;
         for position in positions.iter().filter(|mount| mount.is_invalid) {
@@ -131,7 +131,7 @@ impl<'a> Repair<'_, '_, 'a> {
         let valid = positions.iter().filter(|mount| !mount.is_invalid);
         let valid = valid.filter_map(|position| DirectoryMount::of(self.planner.pod, position));
         let valid: Vec<DirectoryMount<'a>> = valid.collect();
-        // An ancestor serves the directory, unless there is a mount on top of it.
+        // A mount at or below the directory would hide the ancestor's volume.
         let is_ancestor =
             |mount: &DirectoryMount<'_>| mount.relation == Relation::UnwritableAncestor;
         if valid.iter().all(is_ancestor)
@@ -188,8 +188,8 @@ impl<'a> Repair<'_, '_, 'a> {
         }
     }
 
-    /// Points mounts at the directory to the shared volume. `is_reported`: that volume is reported
-    /// as displaced.
+    /// Points the mounts at the directory to the shared volume. `is_reported`: the shared volume is
+    /// reported as displaced.
     fn point_mounts(
         &mut self,
         conflicts: &[&DirectoryMount<'a>],
@@ -219,9 +219,9 @@ impl<'a> Repair<'_, '_, 'a> {
         }
     }
 
-    /// Removes mounts below the directory and ancestors that cannot be written.
+    /// Removes mounts below the directory, and unwritable ancestors.
     fn remove_mounts(&mut self, conflicts: &[&DirectoryMount<'a>]) {
-        // From the last to the first, so that each index is valid when its turn comes.
+        // From the last to the first, so that the indices stay valid.
         for conflict in conflicts.iter().rev() {
             if !conflict.is_at_directory() {
                 let volume = conflict.volume().clone();
@@ -264,7 +264,7 @@ fn containers_without_mount(
     let losers = conflicts.iter().filter(|mount| !mount.is_at_directory());
     let losers = losers.map(|mount| mount.id.container);
     let mut lacking: BTreeSet<ContainerId> = directory.users().chain(losers).collect();
-    // Invalid mounts count, too.
+    // An invalid mount at the directory counts as a mount.
     let at_directory = positions
         .iter()
         .filter(|mount| mount.relation == Relation::At);

@@ -16,10 +16,10 @@
 //!
 //! # When it does nothing
 //! - The container has a mount at the path (V2).
-//! - A directory of the node and a container without `privileged`: it would be useless there, and
-//!   Pod Security could refuse the pod (V5).
-//! - An emptyDir for the data of a daemon, and a limit on ephemeral storage: the kubelet counts the
-//!   emptyDir against the limit, but not the volume of the image (V7).
+//! - A directory of the node in a container without `privileged`: the container could not use it,
+//!   and Pod Security could refuse the pod (V5).
+//! - An emptyDir for the data of a daemon in a pod with a limit on ephemeral storage: the kubelet
+//!   counts the emptyDir against the limit, but not the volume of the image (V7).
 //! - A volume that would hide the certificate directory (M6).
 //!
 //! Two daemons never get the same data directory: each gets its own volume. A claim, a directory of
@@ -41,7 +41,7 @@ pub(super) fn plan<'a>(
     dinds: &[DindContainer<'a>],
 ) {
     let tls = dinds.iter().map(|dind| &dind.tls);
-    // Most daemons have the same one.
+    // Most daemons have the same directory, so it is looked up once.
     let directories: BTreeSet<_> = tls.filter_map(DaemonTls::client_directory).collect();
     for asked in &desired.volumes {
         let targets = targets(planner, *asked, dinds, &directories);
@@ -72,7 +72,7 @@ fn targets<'a>(
     let volume = what.name.as_str();
     let mut targets = Vec::new();
     let mut kinds = Vec::new();
-    // This path contains image layers, in any container.
+    // This path contains image layers.
     let is_counted = what.path == DOCKER_ROOT
         && what.source.field == "emptyDir"
         && limits_ephemeral_storage(planner);
@@ -113,8 +113,8 @@ fn targets<'a>(
     targets
 }
 
-/// Adds and mounts the policy's volume. Daemons whose data is at its path do not share one: each
-/// gets its own volume.
+/// Adds and mounts the policy's volume. If it contains the data of daemons, each daemon gets its
+/// own volume.
 fn add<'a>(
     planner: &mut Planner<'_, 'a>,
     Requested {
@@ -132,7 +132,7 @@ fn add<'a>(
             })
         })
     });
-    // The volume that was added last, and whether a daemon has its data on it.
+    // The last added volume, and whether a daemon has its data there.
     let mut last: Option<(Text<'a>, bool)> = None;
     for target in targets {
         if target.is_data && identity.is_some() && is_data_taken {
@@ -155,17 +155,17 @@ fn add<'a>(
     }
 }
 
-/// Whether the kubelet limits the local storage of the pod: it adds up the limits of all
-/// containers, and evicts a pod that exceeds them, emptyDirs included
+/// Whether the kubelet limits the local storage of the pod. It adds up the limits of all
+/// containers, and evicts a pod whose containers and emptyDirs exceed the sum
 /// (`podEphemeralStorageLimitEviction`).
 fn limits_ephemeral_storage(planner: &Planner<'_, '_>) -> bool {
     let mut containers = planner.pod.containers();
     containers.any(|(_, container)| container.limits_ephemeral_storage())
 }
 
-/// Returns the certificate directory that a mount would hide: one at or above the mount, or one
-/// below a mount that cannot be written. A policy with such a mount for `/certs/client` is refused,
-/// but a job may use another directory.
+/// Returns a certificate directory that a mount would hide: a directory at or above the path of the
+/// mount, or below the path of an unwritable mount. Policies cannot mount anything near
+/// `/certs/client`, but a job may use another directory.
 fn hidden_by(
     volume: &DindVolume,
     path: &str,

@@ -1,5 +1,5 @@
-//! Findings: reports of a rule beside its changes, for example why it changed nothing, or which
-//! volume it displaced.
+//! Findings: the reports of a rule, for example why it changed nothing, or which volume it
+//! displaced.
 
 use crate::core::pod::Text;
 use crate::core::policy::{AddressSource, Policy};
@@ -7,7 +7,7 @@ use crate::core::quote::join_names;
 use Audience::{Author, Explain, Team};
 use std::fmt::{self, Write as _};
 
-/// Who receives a finding. Each audience also receives the findings of the next one.
+/// The audience of a finding. Each audience also receives the findings for the following ones.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Audience {
     /// Readers of `drydock mutate -o explain` only.
@@ -25,9 +25,9 @@ pub struct Finding<'a> {
     pub(crate) kind: FindingKind<'a>,
 }
 
-/// Declares the kinds of findings. A row has the rule, the audience, the sentence, the advice that
-/// only the platform team can follow and, if the sentence exceeds the length of an API warning, a
-/// shorter one.
+/// Declares the kinds of findings. A row has the fields, the rule, the audience, the sentence,
+/// advice that only the platform team can follow, and a shorter sentence if the sentence exceeds
+/// the length of an API warning.
 macro_rules! findings {
     ($(#[$meta:meta])* enum $enum:ident<$life:lifetime> { $(
         $(#[$doc:meta])*
@@ -133,12 +133,12 @@ enum FindingKind<'a> {
           that daemon");
     AncestorServes(directory: Text<'a>, volume: Text<'a>) => "D5", Explain,
         ("the writable emptyDir \"{volume}\" above {directory} contains it");
-    /// dind gets its server certificates from a volume.
+    /// A volume supplies the server certificates of dind.
     OwnPki(directory: Text<'a>, container: Text<'a>) => "D6", Team,
         ("dind container \"{container}\" gets its server certificates from a volume, so it has its \
           own CA and {directory} is unchanged");
-    /// `container` is the container that lost the volume, if others keep it. With Relocate the
-    /// volume is mounted at `now_at`.
+    /// `container` lost the volume; `None` if no other container keeps it. With Relocate the volume
+    /// is mounted at `now_at`.
     VolumeDisplaced(
         volume: Text<'a>, kind: Text<'a>, path: Text<'a>, container: Option<Text<'a>>,
         directory: Text<'a>, now_at: Option<Text<'a>>
@@ -184,7 +184,7 @@ enum FindingKind<'a> {
     EphemeralStorageLimited(volume: &'a str, container: Text<'a>) => "V7", Team,
         ("container \"{container}\" gets no emptyDir \"{volume}\": image layers in it would count \
           against the pod's ephemeral-storage limit, and the kubelet would evict the pod");
-    /// A policy's volume and a certificate directory that only the pod names.
+    /// A policy's volume would hide a certificate directory that only the pod names.
     HidesCertificates(volume: &'a str, container: Text<'a>, directory: Text<'a>) => "M6", Team,
         ("volume \"{volume}\" is not mounted in container \"{container}\": it would hide \
           {directory}, where dind writes its certificates");
@@ -205,8 +205,8 @@ enum FindingKind<'a> {
         ("volume \"{volume}\" is the node's Docker socket {path}: the job's images and containers \
           run beside the cluster, not in it"),
         short: ("the job uses the node's Docker daemon ({path})");
-    /// `tls`: whether dind listens with TLS. `is_default`: that follows from a default that the
-    /// image may change.
+    /// `tls`: whether dind listens with TLS. `is_default`: `tls` is a default, which the image may
+    /// change.
     WrongPort(host: Text<'a>, tls: bool, is_default: bool) => "R2",
         if *is_default { Team } else { Author },
         ("DOCKER_HOST names port {}, but dind listens{} {} TLS on port {}; set DOCKER_HOST to \
@@ -286,7 +286,7 @@ impl Finding<'_> {
     }
 }
 
-/// The sentence for the platform team.
+/// `Display` writes the sentence for the platform team.
 impl fmt::Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;

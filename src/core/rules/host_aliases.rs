@@ -5,9 +5,9 @@
 //! each address of the policy.
 //!
 //! # Why
-//! The `host_aliases` of a runner are static: when the address of a load balancer changes, every
-//! job of every runner uses the old one (incident 003 in `tests/incidents.rs`). An additional entry is
-//! not enough: `/etc/hosts` is read from the top, and some resolvers return both addresses.
+//! The `host_aliases` of a runner are static: after the address of a load balancer changes, every
+//! job of every runner uses the old address (incident 003 in `tests/incidents.rs`). Adding an entry
+//! is not enough: `/etc/hosts` is read from the top, and some resolvers return both addresses.
 //!
 //! # Example
 //! Policy: `10.0.0.232 gitlab.mylab.com registry.mylab.com`.
@@ -18,10 +18,9 @@
 //! ```
 //!
 //! # When it does nothing
-//! A hostname in a loopback entry is a service of the job: every entry of it stays. The same holds
-//! for a hostname whose live source has no address. Entries are compared by their parsed address,
-//! and their text stays. `hostNetwork` makes no difference: the kubelet appends the aliases to a
-//! copy of the node's file.
+//! All entries of a hostname stay if a loopback entry has it, because it is a service of the job,
+//! and if its live source has no address. Addresses are compared parsed, and stay as written.
+//! `hostNetwork` makes no difference: the kubelet appends the aliases to a copy of the node's file.
 
 use super::Planner;
 use super::change::Action;
@@ -67,8 +66,8 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
             hostnames,
         );
     }
-    // From the last to the first, so that the indices stay valid. One entry remains at least: a
-    // hostname that was stale has been added to another one.
+    // From the last to the first, so that the indices stay valid. At least one entry remains: the
+    // one to which the stale hostname was added.
     for (policy, action) in emptied.into_iter().rev() {
         planner.change(policy, action);
     }
@@ -78,7 +77,7 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
 }
 
 /// The pod's entries compared with the hostnames of the policies, in one pass: policies may have a
-/// thousand hostnames, and a pod thousands.
+/// thousand hostnames, and a pod may have thousands.
 struct Comparison<'a> {
     /// In the order of the policies.
     hosts: Vec<ComparedHost<'a>>,
@@ -94,7 +93,7 @@ struct ComparedHost<'a> {
     asked: Requested<'a, Host>,
     /// Whether a loopback entry has the hostname (H3).
     is_shadowed: bool,
-    /// The policy's addresses of which an entry has the hostname.
+    /// The policy's addresses that have an entry with the hostname.
     found: Vec<IpAddr>,
 }
 
@@ -125,7 +124,7 @@ impl<'a> Comparison<'a> {
 
     fn read(&mut self, aliases: &[HostAlias<'_>]) {
         for (entry, alias) in aliases.iter().enumerate() {
-            // An invalid address is no policy's address, so hostnames there are stale.
+            // No policy has an invalid address, so the hostnames of the entry are stale.
             let address: Option<IpAddr> = text(&alias.ip).parse().ok();
             if let Some(ip) = address {
                 self.first_entries.entry(ip).or_insert(entry);
@@ -152,7 +151,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Returns the index of a hostname of a pod. Its case does not count; policies have lower case.
+    /// Returns the index of a hostname of a pod, in any case. Policies have lower case.
     fn index_of(&self, name: &str) -> Option<usize> {
         let has_upper_case = name.bytes().any(|byte| byte.is_ascii_uppercase());
         let lower_case = has_upper_case.then(|| name.to_ascii_lowercase());
@@ -161,7 +160,7 @@ impl<'a> Comparison<'a> {
             .copied()
     }
 
-    /// Returns the policy that owns a hostname, unless an entry with this address may have it.
+    /// Returns the policy of a hostname if the hostname is stale in an entry with this address.
     fn owner_if_stale(&self, name: &str, address: Option<IpAddr>) -> Option<&'a Policy> {
         let host = self.hosts.get(self.index_of(name)?)?;
         let is_correct = address.is_some_and(|ip| host.asked.value.addresses.contains(&ip));
@@ -183,7 +182,8 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Removes stale hostnames; returns the removals of entries without any other, in their order.
+/// Removes stale hostnames. Returns the removals of entries that have only stale hostnames, in the
+/// order of the entries.
 fn drop_stale<'a>(
     planner: &mut Planner<'_, 'a>,
     comparison: &Comparison<'a>,
@@ -210,7 +210,7 @@ fn drop_stale<'a>(
         }
         let is_emptied = kept.is_empty() && !extended.contains(&entry);
         let mut stale = grouped(stale.into_iter());
-        // The last change has the hostnames that remain after all of them.
+        // The last change has the hostnames that remain after all changes of the entry.
         let last = stale.pop();
         for (((), policy), dropped) in stale {
             let (ip, kept) = (ip.clone(), None);
@@ -230,7 +230,7 @@ fn drop_stale<'a>(
     emptied
 }
 
-/// Groups values by key and policy, in the order in which each pair first occurs.
+/// Groups values by key and policy, in the order of the first value of each group.
 fn grouped<'a, K: Copy + Ord, V>(
     values: impl Iterator<Item = ((K, &'a Policy), V)>,
 ) -> Vec<((K, &'a Policy), Vec<V>)> {

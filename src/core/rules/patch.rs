@@ -1,9 +1,9 @@
-//! Changes → JSON Patch (RFC 6902).
+//! Renders changes as a JSON Patch (RFC 6902).
 //!
-//! The operations are written as text: comparing two documents would cost more than all the rules.
-//! A patch that does not apply refuses the pod even with `failurePolicy: Ignore`. So (rule A3) a
-//! missing list or object is added whole, `remove` names only what the pod has, and there is no
-//! `test`.
+//! The operations are written from the changes: comparing two documents would cost more than all
+//! the rules. If a patch cannot be applied, the API server refuses the pod, even with
+//! `failurePolicy: Ignore`. So (rule A3) a missing list or object is added whole, `remove` names
+//! only fields that exist, and there is no `test`.
 
 use super::change::{Action, Change};
 use crate::core::pod::Pod;
@@ -15,12 +15,12 @@ use std::fmt;
 use std::io::Write as _;
 use std::net::IpAddr;
 
-/// The largest patch, bytes. Kubernetes stores no object of that size: etcd's limit is 1.5 MiB by
-/// default.
+/// Maximum size of a patch, bytes. Kubernetes stores no object of this size: the default limit of
+/// etcd is 1.5 MiB.
 const MAX_BYTES: usize = 2 << 20;
 
-/// The patch exceeds its size limit. One text of a pod may be part of an operation for each of its
-/// mounts, so a small review can lead to a large patch.
+/// The patch exceeds its size limit. A small review can lead to a large patch, because the same
+/// text may be part of an operation for each mount.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "the changes of the pod take more than {MAX_BYTES} bytes as a JSON Patch; drydock writes at \
@@ -45,7 +45,7 @@ pub(crate) fn patch(
     patch.0.push(b'[');
     for change in changes {
         patch.change(change);
-        // After each change: until the end it could grow to many times the size of the review.
+        // Checked after each change: the patch can become many times as large as the review.
         patch.check()?;
     }
     let mut is_missing = original.metadata.annotations.is_none();

@@ -5,9 +5,9 @@
 //! file `ca.crt` in each dind container.
 //!
 //! # Why
-//! The CA of a registry belongs there, and not to `/certs/client`, where people put it (incident
-//! 004 in `tests/incidents.rs`). The mount is a directory without subPath: it follows changes, and a
-//! missing ConfigMap leaves an empty directory, so the job starts.
+//! Users mount the CA of a registry at `/certs/client`, where it does not belong (incident 004 in
+//! `tests/incidents.rs`). The mount is a directory without subPath, so changes of the ConfigMap
+//! arrive, and without the ConfigMap the directory is empty and the job starts.
 //!
 //! # Example
 //! `registry.mylab.com:5000` ─► `/etc/docker/certs.d/registry.mylab.com:5000/ca.crt`; in rootless
@@ -31,7 +31,7 @@ pub(super) fn plan<'a>(
     desired: &DesiredDind<'a>,
     dinds: &[DindContainer<'a>],
 ) {
-    // Rootless containers that got a writable configuration directory here.
+    // Rootless containers for which a writable configuration directory was added.
     let mut configured = HashSet::new();
     for Requested { policy, value: ca } in &desired.registry_cas {
         let mut volume: Option<Text<'a>> = None;

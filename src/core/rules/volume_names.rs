@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The names of the pod's volumes, and the next number for each preferred name.
 #[derive(Debug, Default)]
 pub(super) struct VolumeNames<'a> {
-    /// Collected when the first preferred name is taken.
+    /// Collected when a preferred name is taken for the first time.
     taken: Option<BTreeSet<Text<'a>>>,
-    /// The first number that may be free: a taken name stays taken.
+    /// The lowest number that may be free.
     next: BTreeMap<Text<'a>, usize>,
 }
 
 impl<'a> VolumeNames<'a> {
-    /// Returns a name that no volume or mount of the pod has, and marks it as taken: the preferred
-    /// one if possible. Mounts count, because a new volume must not repair a mount of a missing
-    /// volume: the API server refuses that pod.
+    /// Returns a name that no volume or mount of the pod has, the preferred name if possible, and
+    /// marks it as taken. Names of mounts count: the API server refuses a mount of a missing
+    /// volume, and a new volume must not repair it.
     pub(super) fn take(&mut self, pod: &Pod<'a>, preferred: Text<'a>) -> Text<'a> {
         if self.taken.is_none() && !names(pod).any(|name| *name == preferred) {
             return preferred;
@@ -38,7 +38,7 @@ impl<'a> VolumeNames<'a> {
     }
 }
 
-/// Returns the names of the volumes, and those that mounts and block devices have.
+/// Returns the names in volumes, mounts and block devices.
 fn names<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = &'p Text<'a>> {
     let volumes = pod.volumes().iter().map(|volume| &volume.name);
     volumes.chain(pod.containers().flat_map(|(_, container)| {

@@ -1,10 +1,10 @@
 //! A decrypted stream with a time limit for the next request and for its headers.
 //!
-//! The HTTP library has one timer for both. Here they differ: the API server keeps an idle
-//! connection for 90 s, but no client needs more than seconds for its headers.
+//! The HTTP library has one timer for both. Two are needed: the API server keeps an idle connection
+//! for 90 s, but no client needs more than some seconds for its headers.
 //!
-//! Part of a header that arrives in one packet with the end of the previous request is buffered in
-//! the HTTP library. It has the time of an idle connection until its next byte.
+//! If the first bytes of a request arrive in one packet with the end of the previous request, the
+//! HTTP library buffers them, and the connection counts as idle until its next byte.
 
 use super::Connection;
 use std::io;
@@ -30,7 +30,7 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// Fails once the client has used its time, or if the connection is evicted.
+    /// Fails when the deadline has passed or the connection is evicted.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some((deadline, limit)) = self.connection.deadline() else {
             return Poll::Pending;
@@ -93,7 +93,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            // TLS takes bytes that the socket does not.
+            // TLS buffers bytes that the socket does not accept.
             Poll::Pending => self.poll_deadline(cx),
             Poll::Ready(result) => {
                 self.connection.sent();
@@ -109,8 +109,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         }
     }
 
-    /// Without vectored writes the HTTP library buffers the responses of pipelined requests without
-    /// a bound, for a client that reads none.
+    /// Without vectored writes the HTTP library buffers responses of pipelined requests without a
+    /// bound if the client reads none.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }

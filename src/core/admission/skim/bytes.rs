@@ -51,7 +51,7 @@ pub(super) fn container_end(bytes: &[u8], start: usize) -> Option<usize> {
     matches!(brackets, (b'{', b'}') | (b'[', b']')).then_some(end)
 }
 
-/// Returns the end of the bracket that closes the one before `at`.
+/// Returns the end of the bracket that closes the bracket before `at`.
 fn end_of_nesting(bytes: &[u8], mut at: usize) -> Option<usize> {
     let mut nesting = Nesting::default();
     let (blocks, rest) = bytes.get(at..)?.as_chunks::<BLOCK>();
@@ -104,7 +104,7 @@ impl Nesting {
         self.brackets(opens ^ empty, closes ^ (empty << 1))
     }
 
-    /// Counts the brackets; visits each one only if the container may end in this block.
+    /// Counts the brackets, and visits them one by one only if the container may end in this block.
     #[inline]
     fn brackets(&mut self, opens: u64, closes: u64) -> Option<usize> {
         if closes.count_ones() <= self.depth {

@@ -1,5 +1,5 @@
-//! Skips environment variables that no rule reads. A job has about a hundred in each container, two
-//! fifths of a review.
+//! Skips environment variables that no rule reads. A container of a job has about a hundred, and
+//! they are two fifths of a review.
 
 use super::{Fallback, Members, Skimmed, bytes};
 use crate::core::pod::{Env, check_variables};
@@ -25,7 +25,7 @@ impl<'de> SeqAccess<'de> for Variables<'_, 'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Skimmed<Option<T::Value>> {
         while self.members.advance(b']')? {
-            // `Env` counts only the variables that it gets.
+            // `Env` counts only the variables that are not skipped.
             self.count += 1;
             check_variables(self.count)?;
             let skim = &mut *self.members.skim;

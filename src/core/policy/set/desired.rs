@@ -28,11 +28,11 @@ impl<T> Copy for Requested<'_, T> {}
 pub struct Desired<'s> {
     /// The policies, in rank.
     pub policies: Vec<&'s Policy>,
-    /// Hostnames, each with the policy that owns it (M2).
+    /// Hostnames, each with its policy (M2).
     pub hosts: Vec<Requested<'s, Host>>,
-    /// Ingresses whose rules would name further hostnames.
+    /// Ingresses whose rules supply hostnames, and supply none now.
     pub(crate) hostnames_from: Vec<Requested<'s, AddressSource>>,
-    /// For pods with a dind container; `None` if no policy has `dind`.
+    /// The requests for pods with a dind container; `None` if no policy has `dind`.
     pub dind: Option<DesiredDind<'s>>,
     /// Requests that a policy of higher rank overrides.
     pub(crate) overrides: Vec<Override<'s>>,
@@ -41,15 +41,15 @@ pub struct Desired<'s> {
 /// The requests for pods with a dind container, folded (M3).
 #[derive(Debug)]
 pub struct DesiredDind<'s> {
-    /// Of the first policy with `dind`.
+    /// From the first policy with `dind`.
     pub client_certs: Requested<'s, ClientCerts>,
     /// Of all policies.
     pub images: Vec<&'s Glob>,
-    /// Of each mount path the first in rank.
+    /// The first in rank for each mount path.
     pub volumes: Vec<Requested<'s, DindVolume>>,
-    /// Of each host the first in rank.
+    /// The first in rank for each host.
     pub registry_cas: Vec<Requested<'s, RegistryCa>>,
-    /// Of each key the first in rank.
+    /// The first in rank for each key.
     pub node_selector: Vec<Requested<'s, (String, String)>>,
     /// Of all policies.
     pub tolerations: Vec<Requested<'s, Toleration>>,
@@ -196,7 +196,7 @@ impl<'s> Desired<'s> {
     }
 }
 
-/// Adds requests. Of each subject the first request counts; another one is overridden.
+/// Adds requests. The first request for each subject counts; different later ones are overridden.
 fn fold<'s, T>(
     policy: &'s Policy,
     known: &mut Vec<Requested<'s, T>>,

@@ -1,7 +1,7 @@
 //! An index of policies by required label values, so that a review evaluates few selectors.
 //!
-//! The key of a policy is the first label that its podSelector requires to have one of some values,
-//! else one of its namespaceSelector. A policy without such a label is always a candidate.
+//! The key of a policy is the first label for which its podSelector lists values, or else its
+//! namespaceSelector. A policy without a listed label is always a candidate.
 
 use super::{Namespace, Ranked, needs_labels};
 use crate::core::policy::selector::Selector;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub(super) struct Index {
     by_pod: ByLabel,
     by_namespace: ByLabel,
-    /// Those of `by_namespace` that are candidates if the labels of the namespace are unknown.
+    /// Policies of `by_namespace` that are candidates if the namespace's labels are unknown.
     by_unknown_labels: Vec<usize>,
     always: Vec<usize>,
 }
@@ -34,7 +34,7 @@ impl Index {
         index
     }
 
-    /// Returns every policy that may match, in rank, and few others.
+    /// Returns a superset of the matching policies, in rank.
     pub(super) fn candidates<'l>(
         &self,
         label: impl Fn(&str) -> Option<&'l str>,
@@ -58,8 +58,8 @@ impl Index {
 struct ByLabel(BTreeMap<String, BTreeMap<String, Vec<usize>>>);
 
 impl ByLabel {
-    /// Adds a policy under each value that its selector lists for one key; returns whether there is
-    /// one.
+    /// Adds a policy under each value that its selector lists for one key; returns false if the
+    /// selector lists none.
     fn add(&mut self, selector: &Selector, rank: usize) -> bool {
         let Some((key, values)) = selector.listed() else {
             return false;

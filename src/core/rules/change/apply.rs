@@ -1,4 +1,4 @@
-//! The effect of a change on the pod, so that the next rule reads the pod as it will be.
+//! Applies a change to the pod, so that the next rule reads the changed pod.
 
 use super::Action;
 use crate::core::pod::{
@@ -6,7 +6,7 @@ use crate::core::pod::{
 };
 
 impl<'a> Action<'a> {
-    /// Applies the action; returns whether the pod lacked the list or object to which it adds.
+    /// Applies the action. Returns whether it adds to a list or object that the pod did not have.
     pub(in crate::core::rules) fn apply(&self, pod: &mut Pod<'a>) -> bool {
         let spec = &mut pod.spec;
         match self {
@@ -99,7 +99,7 @@ impl<'a> Action<'a> {
     }
 }
 
-/// Appends to a list; returns whether there was none.
+/// Appends to a list; returns whether the list was missing.
 fn push<T>(list: &mut Option<Vec<T>>, item: T) -> bool {
     let is_missing = list.is_none();
     list.get_or_insert_default().push(item);

@@ -13,22 +13,22 @@ use std::collections::HashSet;
 
 /// A directory to which dind writes the client's certificates.
 pub(super) struct Directory {
-    /// Clean, for example `/certs/client`.
+    /// A clean path, for example `/certs/client`.
     pub(super) path: Text<'static>,
     /// The dind containers that write to it, in the pod's order.
     pub(super) dinds: Vec<ContainerId>,
     /// The `build` container, if its client may read the directory (D3).
     pub(super) build: Option<ContainerId>,
-    /// Whether each of these dind containers starts without TLS if it cannot write here. If the
-    /// client uses no TLS, certificates would turn TLS on and lock the client out.
+    /// Whether each of these dind containers starts without TLS if it cannot write here. Writable
+    /// certificates would then turn TLS on, and a client without TLS could not connect any more.
     pub(super) falls_back_to_plaintext: bool,
-    /// Whether another daemon of the pod has the same directory and generates nothing: a volume
-    /// there may have the certificates for that daemon.
+    /// Whether another daemon of the pod has the same directory and generates nothing. A volume at
+    /// the directory may have the certificates for that daemon.
     pub(super) has_direct_daemon: bool,
 }
 
-/// Returns the certificate directories, each once. Reports directories that dind does not write or
-/// that are unknown.
+/// Returns the certificate directories, each once. Reports directories that are unknown or that
+/// dind does not write.
 pub(super) fn find<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
@@ -91,8 +91,7 @@ pub(super) fn find<'a>(
 }
 
 impl Directory {
-    /// Returns the containers that always get the directory: `build`, which reads, and dind, which
-    /// writes.
+    /// Returns the containers that always get the directory: `build` reads it, dind writes it.
     pub(super) fn users(&self) -> impl Iterator<Item = ContainerId> {
         self.build.into_iter().chain(self.dinds.iter().copied())
     }
@@ -105,8 +104,8 @@ impl Directory {
         self.dinds.binary_search(&id).is_ok()
     }
 
-    /// Returns the writable emptyDir that dind and `build` share at the nearest mounted ancestor:
-    /// it serves the directory as it is (D5). In `build`, which only reads, it may be read-only.
+    /// Returns the writable emptyDir that dind and `build` share at the nearest mounted ancestor;
+    /// then the directory needs no change (D5). In `build`, which only reads, it may be read-only.
     pub(super) fn serving_ancestor<'a>(&self, pod: &Pod<'a>) -> Option<Text<'a>> {
         // Of several mounts at one path the last one wins.
         let nearest = |id: ContainerId| {
@@ -128,8 +127,8 @@ impl Directory {
         is_shared.then(|| first.name.clone())
     }
 
-    /// Returns the dind container that gets its server certificates from a volume, if there is one
-    /// (D6): it has its own CA, and a client directory that cannot be written is intended.
+    /// Returns a dind container that gets its server certificates from a volume (D6). It has its
+    /// own CA, and its read-only client directory is intended.
     pub(super) fn own_pki<'a>(&self, pod: &Pod<'a>, uses: &mut VolumeUses<'a>) -> Option<Text<'a>> {
         let server = mount_path::join(mount_path::parent(&self.path), "server");
         let mut containers = self.dinds.iter().filter_map(|id| pod.container(*id));
@@ -141,7 +140,7 @@ impl Directory {
     }
 }
 
-/// Whether a mount puts files into a directory, or may.
+/// Whether a mount puts files into a directory, or may put files there.
 fn supplies<'a>(
     mount: &VolumeMount<'a>,
     directory: &str,

@@ -12,10 +12,10 @@ use std::collections::{HashMap, HashSet};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Relation {
     At,
-    /// For example a file by subPath.
+    /// For example a file that is mounted by subPath.
     Below,
-    /// The nearest mounted ancestor in dind or `build`, if it keeps the directory from being
-    /// written or mounted.
+    /// Above the directory in dind or `build`, and the directory cannot be written or mounted
+    /// because of it.
     UnwritableAncestor,
 }
 
@@ -26,7 +26,8 @@ pub(super) struct MountPosition {
     /// Its index in `volumeMounts`.
     pub(super) index: usize,
     pub(super) relation: Relation,
-    /// The API server refuses the mount. A repair would make an invalid pod valid (A4).
+    /// The API server refuses the mount. It is not repaired: that would make an invalid pod valid
+    /// (A4).
     pub(super) is_invalid: bool,
 }
 
@@ -41,7 +42,7 @@ impl MountPosition {
     }
 }
 
-/// A valid mount that concerns a directory, copied because a repair changes the pod.
+/// A valid mount that concerns a directory: a copy, because a repair changes the pod.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryMount<'a> {
     pub(super) id: MountId<'a>,
@@ -73,10 +74,10 @@ impl<'a> DirectoryMount<'a> {
     }
 }
 
-/// Returns the mounts of a container above a directory that keep it from being written or mounted
-/// (D4): the nearest mounted ancestor, and each one that its removal reveals. The kubelet creates
-/// mount points inside the volumes that it fills, so in `build` such a volume stays and the
-/// directory is mounted on top (D7).
+/// Returns the mounts above a directory because of which it cannot be written or mounted (D4): the
+/// nearest ancestor, and further ancestors that would take its place. The kubelet creates mount
+/// points inside the volumes that it fills. So in `build` these volumes stay, and the directory is
+/// mounted inside them (D7).
 fn unwritable_ancestors<'p, 'a>(
     pod: &'p Pod<'a>,
     directory: &Directory,
@@ -88,7 +89,7 @@ fn unwritable_ancestors<'p, 'a>(
         mount_path::is_below(&directory.path, mount.path())
     };
     let mut above: Vec<(usize, &VolumeMount<'a>)> = mounts.filter(is_above).collect();
-    // The nearest first; of several at one path the last one.
+    // The nearest first; of several mounts at one path the last one wins.
     above.sort_by_key(|(index, mount)| Reverse((mount.path().len(), *index)));
     above.into_iter().take_while(move |(_, mount)| {
         let volume = uses.volume(pod, &mount.name);
@@ -102,10 +103,10 @@ fn unwritable_ancestors<'p, 'a>(
 /// The uses of each volume name.
 pub(super) struct VolumeUses<'a> {
     uses: HashMap<Text<'a>, Uses>,
-    /// The paths of the items of a volume. Read for volumes at the server certificates.
+    /// The item paths of volumes that may supply server certificates.
     items: HashMap<Text<'a>, SortedPaths>,
-    /// The paths, as written, at which a container has several mounts. Collected when the first
-    /// mount would be removed.
+    /// The paths, as written, at which a container has several mounts. Collected when a mount may
+    /// be removed for the first time.
     repeated_paths: Option<HashSet<(ContainerId, Text<'a>)>>,
 }
 
@@ -189,7 +190,7 @@ impl<'a> VolumeUses<'a> {
                 found.sort_by_key(|(index, ..)| *index);
             }
             positions.extend(found.into_iter().map(|(index, mount, relation)| {
-                // Only a mount that is to be removed would make the pod valid.
+                // Only removing a repeated mount would make the pod valid.
                 let is_repeated = relation != Relation::At && self.is_repeated(pod, id, mount);
                 MountPosition {
                     container: id,
@@ -220,22 +221,23 @@ impl<'a> VolumeUses<'a> {
         self.of(name).mounts
     }
 
-    /// Whether a volume may have files when dind starts: an emptyDir has none, unless an init
+    /// Whether a volume may have files when dind starts. An emptyDir has files only if an init
     /// container writes them (D6).
     pub(super) fn may_have_files(&self, pod: &Pod<'a>, name: &str) -> bool {
         let volume = self.volume(pod, name);
         volume.is_none_or(|volume| !volume.is_empty_dir() || self.of(name).is_filled_by_init)
     }
 
-    /// Whether the only uses of a volume are so many conflicting mounts, so that its source can be
-    /// swapped. A volume that the API server refuses (two sources, a repeated name) stays (A4).
+    /// Whether the source of a volume can be swapped: it has no other uses than this number of
+    /// conflicting mounts. A volume that the API server refuses (two sources, a repeated name)
+    /// stays (A4).
     pub(super) fn is_swappable(&self, pod: &Pod<'a>, name: &str, conflicts: usize) -> bool {
         let uses = self.of(name);
         let sources = self.volume(pod, name).map_or(0, |volume| volume.sources);
         conflicts == uses.mounts && uses.volumes == 1 && sources <= 1 && !uses.is_block_device
     }
 
-    /// Whether a volume projects an item to a file below a clean path in the volume.
+    /// Whether a volume has an item below a clean path in the volume.
     pub(super) fn has_item_below(&mut self, volume: &Volume<'a>, path: &str) -> bool {
         let items = self.items.entry(volume.name.clone());
         let items = items.or_insert_with(|| SortedPaths::of(volume.item_paths()));
@@ -253,9 +255,10 @@ impl<'a> VolumeUses<'a> {
     }
 }
 
-/// The init containers of the runner mount every volume of its configuration and write to none
-/// (GitLab Runner `executors/kubernetes/kubernetes.go`: `init-permissions`, `init-logs`, …). A
-/// native sidecar runs beside dind.
+/// Whether an init container belongs to the runner or is a native sidecar. The runner's init
+/// containers mount every volume of its configuration and write to none (GitLab Runner
+/// `executors/kubernetes/kubernetes.go`: `init-permissions`, `init-logs`, …). A native sidecar runs
+/// beside dind.
 fn is_of_runner(container: &Container<'_>) -> bool {
     container.name.starts_with("init-") || is_native_sidecar(container)
 }

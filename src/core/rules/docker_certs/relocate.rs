@@ -1,5 +1,5 @@
-//! DisplacedVolume volumes (rules D7 and D8): each is reported, and with Relocate mounted read-only at
-//! another path.
+//! Displaced volumes (rules D7 and D8): reports each volume that lost its mount, and with Relocate
+//! mounts it read-only at another path.
 
 use super::Repair;
 use super::directory::Directory;
@@ -18,15 +18,15 @@ pub(super) struct DisplacedVolume<'a> {
     kind: Text<'a>,
     /// The path of a lost mount, as written.
     path: Text<'a>,
-    /// The container that lost the volume, if others keep it.
+    /// The container that lost the volume; `None` if no other container keeps it.
     container: Option<Text<'a>>,
-    /// The first lost mount of each container. Empty for the shared volume, which only lost mounts
-    /// below the directory.
+    /// The first lost mount of each container. Empty for the shared volume, which is still mounted
+    /// at the directory.
     mounts: Vec<(ContainerId, VolumeMount<'a>)>,
 }
 
 impl<'a> Repair<'_, '_, 'a> {
-    /// Returns the volumes that conflicts displace, in the pod's order. Nothing is changed yet.
+    /// Returns the volumes that a repair displaces, in the pod's order. Changes nothing.
     pub(super) fn displaced(
         &self,
         conflicts: &[&DirectoryMount<'a>],
@@ -41,7 +41,7 @@ impl<'a> Repair<'_, '_, 'a> {
             }
         }
         let displaced = lost.into_iter().filter_map(|(index, mut lost)| {
-            // A mount at the directory is reported rather than one below it.
+            // If there is a mount at the directory, it is reported, and not one below it.
             lost.sort_by_key(|mount| !mount.is_at_directory());
             let first = *lost.first()?;
             let is_ancestor = first.relation == Relation::UnwritableAncestor;
@@ -79,8 +79,8 @@ impl<'a> Repair<'_, '_, 'a> {
             let base = &self.certs.relocate_to;
             let now_at = match self.certs.on_conflict {
                 OnConflict::Relocate if !mounts.is_empty() => {
-                    // Nothing can be mounted below a read-only volume, so further volumes go beside
-                    // the first.
+                    // Nothing can be mounted below a read-only volume, so further volumes are
+                    // mounted beside the first.
                     let is_first = !std::mem::replace(&mut self.has_relocated, true);
                     let beside = || format!("{base}-{volume}");
                     Some(Text::from(if is_first { base.clone() } else { beside() }))

@@ -13,8 +13,8 @@ const NEW_VOLUME: &str = "drydock-docker-certs";
 
 /// The shared volume.
 pub(super) enum SharedVolume<'a> {
-    /// A volume of the pod stays as it is. All containers mount the same path in it, as this mount
-    /// does.
+    /// A volume of the pod is unchanged. All containers mount the same path of the volume as this
+    /// mount.
     Kept(VolumeMount<'a>),
     /// The source of a volume of the pod becomes a memory-backed emptyDir.
     Swapped { name: Text<'a>, index: usize },
@@ -23,9 +23,9 @@ pub(super) enum SharedVolume<'a> {
 }
 
 impl<'a> SharedVolume<'a> {
-    /// Chooses the emptyDir that dind has there, writable or in memory; else the first conflicting
-    /// volume without other mounts; else a new one. With Relocate a conflicting volume keeps its
-    /// source. `mounts` are the valid ones.
+    /// Chooses the emptyDir that dind mounts at the directory, writable or in memory; otherwise the
+    /// first conflicting volume without other mounts; otherwise a new volume. With Relocate a
+    /// conflicting volume keeps its source. `mounts` has only valid mounts.
     pub(super) fn choose(
         pod: &Pod<'a>,
         certs: &ClientCerts,
@@ -70,7 +70,7 @@ impl<'a> SharedVolume<'a> {
         }
     }
 
-    /// Whether the pod has this volume and it stays as it is.
+    /// Whether the shared volume is this volume of the pod, unchanged.
     pub(super) fn keeps(&self, volume: &Text<'_>) -> bool {
         matches!(self, Self::Kept(kept) if kept.name == *volume)
     }
@@ -116,8 +116,8 @@ impl<'a> Repair<'_, '_, 'a> {
 }
 
 /// Returns dind's mount of an emptyDir at the directory, if all containers can share it. Of several
-/// mounts at one path the last one wins; of several dind containers, one that shares it with
-/// `build`.
+/// mounts at one path the last one wins; of several dind containers, the one that shares a volume
+/// with `build`.
 fn of_dind<'m, 'a>(
     pod: &Pod<'a>,
     directory: &Directory,
@@ -139,9 +139,9 @@ fn of_dind<'m, 'a>(
         .or_else(|| candidates().next_back())
 }
 
-/// Returns a mount that shows the part of dind's volume that all containers mount. A `subPathExpr`
-/// needs variables that another container may not have, so it stays only if no mount needs to be
-/// changed or added for it.
+/// Returns a mount of the part of dind's volume that all containers can mount. A `subPathExpr`
+/// needs variables that another container may not have, so it stays only if all containers have it
+/// already.
 fn common_mount<'a>(
     directory: &Directory,
     mounts: &[DirectoryMount<'a>],
