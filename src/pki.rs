@@ -1,4 +1,4 @@
-//! Certificates without a cluster: the CA, its leaves, TLS, and the CA of clients.
+//! Certificates: the CA, leaf certificates, TLS configuration, and the CA of clients.
 
 pub mod authority;
 pub mod client_ca;

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, reload};
 
 /// Maximum number of log lines that wait for stderr; a line has at most about 12 kB. Further lines
-/// are dropped and counted, so that a reader that stops never delays a review.
+/// are dropped and counted, so that a blocked stderr never delays a review.
 const QUEUED_LINES: usize = 1024;
 
 /// Log format.
@@ -33,15 +33,15 @@ pub enum LogFormat {
 pub struct LevelSwitch(reload::Handle<Targets, Registry>);
 
 impl LevelSwitch {
-    /// Logs the change, at every level, and makes it.
+    /// Changes the level. The change is logged at every level.
     pub fn set(&self, level: LogLevel) {
         tracing::warn!(target: LEVEL_CHANGES, level = level.name(), "log level changed");
-        // It fails only after logging has ended.
+        // This fails only after logging has ended.
         let _ = self.0.reload(own_events(level));
     }
 }
 
-/// Starts logging to stderr. Dropping the guard writes the lines that are queued.
+/// Starts logging to stderr. Dropping the guard writes the queued lines.
 pub fn start_logging(
     format: LogFormat,
     level: LogLevel,
@@ -73,7 +73,7 @@ pub fn start_logging(
     (LevelSwitch(handle), guard)
 }
 
-/// Stderr that counts the lines it cannot write; the worker of the queue ignores errors.
+/// Stderr, with a counter of failed lines: the worker of the queue ignores errors.
 struct Stderr(DroppedLines);
 
 impl Write for Stderr {
@@ -89,10 +89,10 @@ impl Write for Stderr {
     }
 }
 
-/// The target of the event that reports a change of the level: logged at every level, also `off`.
+/// The target of log lines about a changed level. They are logged at every level, also `off`.
 const LEVEL_CHANGES: &str = "drydock::log_level";
 
-/// Only drydock's own events: those of a library could contain the content of a pod (rule T4).
+/// Logs only events of drydock: events of libraries could contain the content of a pod (rule T4).
 fn own_events(level: LogLevel) -> Targets {
     let level: LevelFilter = level.name().parse().expect("tracing has these levels");
     Targets::new()

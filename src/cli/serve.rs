@@ -1,4 +1,4 @@
-//! `drydock serve`: flags, policies, certificate and server joined together.
+//! `drydock serve`: connects flags, policies, certificate and server.
 
 mod banner;
 mod certificate;
@@ -31,7 +31,8 @@ use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Time in which a Service learns that a replica is not ready.
+/// Default drain time in a cluster: the time until no Service sends requests to a replica that is
+/// not ready.
 const DRAIN: Duration = Duration::from_secs(5);
 
 impl Serve {
@@ -44,7 +45,7 @@ impl Serve {
         let threads = self.listening.worker_threads;
         let runtime = runtime(threads).context("the runtime cannot be started")?;
         let served = runtime.block_on(self.serve(metrics, level, stderr));
-        // A review on a blocking thread has no client any more.
+        // Does not wait for a review on a blocking thread: its client is gone.
         runtime.shutdown_background();
         served.map(|()| Exit::Success)
     }
@@ -83,7 +84,7 @@ impl Serve {
         let ops = bind(self.listening.ops_listen, "--ops-listen")?;
         let ops = server::listen(ops)?.into_std()?;
         let ops_address = ops.local_addr()?;
-        // Clients are API servers: they verify the certificate by their clock.
+        // In a cluster the client is the API server, which verifies the certificate by its clock.
         let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> = match connected {
             Some(connected) => Arc::new(move || connected.clock.api_server_time()),
             None => Arc::new(Timestamp::now),
@@ -113,7 +114,7 @@ impl Serve {
             example: example.as_ref(),
         };
         banner.write(self.logging.log_format, stderr);
-        // Without a cluster no Service has to learn that the server stops.
+        // Without a cluster no Service sends requests.
         let default_drain = match self.policy.cluster {
             true => DRAIN,
             false => Duration::ZERO,
@@ -141,8 +142,8 @@ fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpSocket> {
         .with_context(|| format!("{flag} {address} cannot be used; give another address or port"))
 }
 
-/// Ends with the signal of this number, counted from 1: SIGTERM from the kubelet, SIGINT from
-/// Ctrl-C, or SIGHUP from a terminal that closes.
+/// Completes after this number of signals: SIGTERM from the kubelet, SIGINT from Ctrl-C, or SIGHUP
+/// from a terminal that closes.
 fn signals(number: usize) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let listen = |kind| signal(kind).context("signals cannot be listened for");
     let mut terminate = listen(SignalKind::terminate())?;

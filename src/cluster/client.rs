@@ -1,13 +1,13 @@
-//! Limits of each call to the API server: kube's client has none but for the events of a watch.
+//! Limits of each call to the API server. kube's client only limits the wait for events of a watch.
 //!
 //! ```text
-//! LIST, GET, PATCH, POST   headers and body within the limit; a body of at most MAX_BODY_BYTES bytes
-//! WATCH                    headers within the limit; kube limits the wait for events
-//!                          (timeoutSeconds and a margin); an event of at most MAX_BODY_BYTES bytes;
+//! LIST, GET, PATCH, POST   headers and body within CALL_TIMEOUT; at most MAX_BODY_BYTES of body
+//! WATCH                    headers within CALL_TIMEOUT; kube limits the wait for events
+//!                          (timeoutSeconds and a margin); at most MAX_BODY_BYTES for each event;
 //!                          it ends no sooner than MIN_WATCH_TIME after it began
 //! ```
 //!
-//! The limits are a layer around the client, so that no call can be made without them.
+//! The limits are a layer around the client, so they apply to every call.
 
 use super::clock::Clock;
 use super::error::describe;
@@ -26,20 +26,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::service_fn;
 
-/// Time for a call; an API server under load may take that long for a page of a list.
+/// Time for a call. An API server under load may take long for a page of a list.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The API server accepted a call and did not answer it in time.
+/// The API server did not answer a call in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the API server has not answered within {} s", .0.as_secs_f64())]
 pub struct NoAnswer(pub(super) Duration);
 
 /// Bytes of an answer, and of one event of a watch.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
-/// Objects of a page of a list.
+/// Number of objects in a page of a list.
 pub(super) const PAGE_SIZE: u32 = 100;
 
-/// The client opens a watch that has ended again at once, as often as the API server answers.
+/// Minimum time of a watch: the client reopens a watch that has ended immediately.
 pub const MIN_WATCH_TIME: Duration = Duration::from_secs(1);
 
 /// The API server's answer exceeds [`MAX_BODY_BYTES`].
@@ -47,25 +47,25 @@ pub const MIN_WATCH_TIME: Duration = Duration::from_secs(1);
 #[error("the API server's answer is larger than {} MiB", MAX_BODY_BYTES >> 20)]
 pub struct TooLarge;
 
-/// Returns a client with these limits.
+/// Creates a client with the limits.
 ///
 /// # Errors
-/// Where the configuration names credentials that cannot be used: a sentence.
+/// If the configuration has unusable credentials: a sentence.
 pub fn client(mut config: Config) -> Result<Client, String> {
-    // Callers retry and log it; kube would wait silently, for as long as a `Retry-After` says.
+    // Callers retry and log. kube would wait silently for the time in `Retry-After`.
     config.default_retry = false;
     respect_no_proxy(&mut config);
     let client = Client::try_from(config).map_err(|error| describe(&error))?;
     Ok(limited(client, CALL_TIMEOUT))
 }
 
-/// Takes the proxy of the environment away if `NO_PROXY` names the API server. kube compares
-/// `NO_PROXY` with the proxy instead (kube-client 5, `ConfigLoader::proxy_url`).
+/// Removes the proxy of the environment if `NO_PROXY` matches the API server. kube compares
+/// `NO_PROXY` with the address of the proxy instead (kube-client 5, `ConfigLoader::proxy_url`).
 fn respect_no_proxy(config: &mut Config) {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let either = |upper, lower| variable(upper).or_else(|| variable(lower));
     let proxy = either("HTTPS_PROXY", "https_proxy").and_then(|proxy| proxy.parse().ok());
-    // A proxy-url of the kubeconfig is used in any case, as by kubectl.
+    // A proxy-url of the kubeconfig is always used, as in kubectl.
     if proxy.is_none() || config.proxy_url != proxy {
         return;
     }
@@ -91,7 +91,7 @@ pub fn limited(client: Client, limit: Duration) -> Client {
     layered(client, Some(limit), Arc::new(|_| {}))
 }
 
-/// Returns a client that reports whenever the API server sends something.
+/// Returns a client that calls `report` whenever the API server sends something.
 pub(super) fn reporting(
     client: Client,
     report: impl Fn(Contact<'_>) + Send + Sync + 'static,
@@ -99,7 +99,7 @@ pub(super) fn reporting(
     layered(client, None, Arc::new(report))
 }
 
-/// Makes a call that ends with [`NoAnswer`] at a limit below [`CALL_TIMEOUT`].
+/// Makes a call with a shorter limit than [`CALL_TIMEOUT`]; it fails with [`NoAnswer`].
 pub(super) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = kube::Result<T>>,
@@ -111,7 +111,7 @@ pub(super) async fn within<T>(
 /// Something that the API server sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Contact<'a> {
-    /// The headers of a watch that is open from now on.
+    /// The headers of a watch, which is open now.
     WatchOpened(&'a HeaderMap),
     /// Other headers.
     Answered(&'a HeaderMap),
@@ -171,11 +171,12 @@ async fn whole(body: Body) -> Result<Body, BoxError> {
     Ok(whole?.to_bytes().into())
 }
 
-/// Limits the events of a watch, which are lines, and holds back the end of the watch.
+/// Limits the size of each event of a watch, and delays the end of a short watch. An event is a
+/// line.
 fn events<E: Into<BoxError>>(
     body: impl Stream<Item = Result<Bytes, E>>,
 ) -> impl Stream<Item = Result<Bytes, BoxError>> {
-    // The bytes of the line that has not ended.
+    // Number of bytes of the incomplete line.
     let mut unread = 0;
     let events = body.map(move |data| {
         let data = data.map_err(Into::into)?;

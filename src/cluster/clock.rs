@@ -1,7 +1,7 @@
-//! The clock of the API server beside that of this node.
+//! The clocks of this node and of the API server.
 //!
-//! The API server verifies drydock's certificate by its own clock, which every answer carries in
-//! its `Date` header. The offset is the difference: positive if this node is ahead.
+//! The API server verifies drydock's certificate by its own clock, and every answer has its time in
+//! the `Date` header. The offset is the difference: positive if this node is ahead.
 
 use crate::telemetry::metrics::Metrics;
 use axum::http::HeaderMap;
@@ -11,15 +11,16 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// From this offset on the clocks disagree. An answer may take [`CALL_TIMEOUT`](super::client::CALL_TIMEOUT).
+/// Minimum offset of clocks that disagree. An answer may take
+/// [`CALL_TIMEOUT`](super::client::CALL_TIMEOUT).
 pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The present time.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The wall clock: certificates expire by it. It may be put forward and back.
+    /// The wall clock, by which certificates expire. It can be set forward and back.
     pub wall: Timestamp,
-    /// The monotonic clock: it measures durations.
+    /// The monotonic clock, which measures durations.
     pub monotonic: Instant,
 }
 
@@ -43,7 +44,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Takes the clock of this node: [`Now::here`], except in tests.
+    /// Creates a clock; `now` is [`Now::here`], except in tests.
     pub fn new(now: impl Fn() -> Now + Send + Sync + 'static, metrics: Arc<Metrics>) -> Self {
         Self {
             now: Arc::new(now),
@@ -56,7 +57,7 @@ impl Clock {
         (self.now)()
     }
 
-    /// Takes the time of an answer. Logs when the clocks begin or cease to disagree.
+    /// Reads the time of an answer. Logs when the clocks start or stop to disagree.
     pub(super) fn observe(&self, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
@@ -78,15 +79,15 @@ impl Clock {
         }
     }
 
-    /// Returns how the clocks disagree, if they do, as a sentence.
+    /// Returns a sentence if the clocks disagree.
     pub(super) fn disagreement(&self) -> Option<String> {
         self.offset()
             .filter(|offset| disagrees(*offset))
             .map(describe)
     }
 
-    /// Returns the time by which the API server verifies certificates: that of this node unless the
-    /// clocks disagree.
+    /// Returns the time by which the API server verifies certificates: the time of this node if the
+    /// clocks agree.
     #[must_use]
     pub fn api_server_time(&self) -> Timestamp {
         let wall = self.now().wall;

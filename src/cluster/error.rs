@@ -1,4 +1,4 @@
-//! Failed calls to the API server, described in one line, and problems that are logged once.
+//! Describes failed calls to the API server in one line, and logs problems once.
 
 use super::client::NoAnswer;
 use crate::core::quote;
@@ -6,10 +6,11 @@ use kube::core::Status;
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// Characters of a word of the API server: names are shorter, and encoded Secret data is longer.
+/// Maximum length of a word in a message of the API server: names are shorter, and encoded Secret
+/// data is longer.
 const MAX_WORD_BYTES: usize = 60;
 
-/// Returns the API server's own words, or why it gave no answer, with each cause once.
+/// Returns the message of the API server, or else the error with each cause once.
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
@@ -20,7 +21,7 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
         if error.is::<NoAnswer>() {
             return error.to_string();
         }
-        // Some of kube's errors print their cause themselves.
+        // Some errors of kube already contain the text of their cause.
         let text = error.to_string();
         if let Some(outer) = texts.last_mut() {
             while let Some(begin) = outer.strip_suffix(&text) {
@@ -35,7 +36,7 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     quote::escape(&texts.join(": "))
 }
 
-/// Returns the answer that an error holds, if the API server gave one.
+/// Returns the answer of the API server in an error, if there is one.
 pub(super) fn status_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Status> {
     match error.downcast_ref() {
         Some(kube::Error::Api(status)) => Some(status),
@@ -43,7 +44,7 @@ pub(super) fn status_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Stat
     }
 }
 
-/// The message of an answer. It may quote what was sent, so long words are left out.
+/// Returns the message of an answer without long words: it may quote data that drydock has sent.
 fn words(status: &Status) -> String {
     let message = match status.message.trim() {
         "" => status.reason.as_str(),
@@ -57,12 +58,12 @@ fn words(status: &Status) -> String {
     quote::escape(&short.collect::<Vec<_>>().join(" "))
 }
 
-/// Logs a problem when it begins, when its text changes and when it ends, but not each time.
+/// Logs a problem when it begins, when its text changes and when it ends, and not at each retry.
 #[derive(Debug, Default)]
 pub(super) struct LogOnce(BTreeMap<&'static str, String>);
 
 impl LogOnce {
-    /// Notes the problem with a subject; `None` where there is none.
+    /// Sets the problem of a subject; `None` if it has none.
     pub(super) fn set(&mut self, subject: &'static str, problem: Option<String>) {
         let before = match &problem {
             Some(problem) => self.0.insert(subject, problem.clone()),

@@ -1,10 +1,10 @@
-//! Warning Events on pods: the author of a job reads them in the job log when the job fails (T2).
+//! Writes Warning Events on pods: the author of a job reads them in the log of a failed job (T2).
 //!
-//! GitLab Runner from 17.2 prints the Warning Events whose `involvedObject.name` is the pod's
-//! (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod has a name
-//! but no uid yet. Anyone in the cluster may call the webhook, so Events are written only to
+//! GitLab Runner from 17.2 prints the Warning Events whose `involvedObject.name` is the name of the
+//! pod (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod has a
+//! name but no uid. Anyone in the cluster may call the webhook, so Events are written only to
 //! namespaces that opted in to changes of their pods, and within the budgets of `outbox` (F8).
-//! Nothing waits for an Event: excess ones are dropped and counted.
+//! Nothing waits for an Event: excess Events are dropped and counted.
 
 mod outbox;
 
@@ -29,9 +29,9 @@ use tokio::time::Instant;
 
 /// Maximum number of Events for one pod: an author reads a few lines.
 const MAX_PER_POD: usize = 8;
-/// The API server takes 1,024 bytes.
+/// The API server accepts 1,024 bytes.
 const MAX_MESSAGE_BYTES: usize = 1000;
-/// The API server takes 253 characters.
+/// The API server accepts 253 characters.
 const MAX_NAME_CHARS: usize = 253;
 /// Time for one Event.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,8 +46,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Takes the namespaces that opted in, empty before the first list, and
-    /// which of them are enforced.
+    /// Creates a queue without Events. `namespaces` are the namespaces that opted in, empty before
+    /// the first list; `enforced` selects the namespaces whose pods are changed.
     pub fn new(
         namespaces: watch::Receiver<Namespaces>,
         enforced: Enforced,
@@ -76,7 +76,7 @@ impl Events {
         self.filled.notify_one();
     }
 
-    /// Writes the Events that wait, for as long as it is polled. `instance` names this process.
+    /// Writes queued Events until the future is dropped. `instance` is the name of this replica.
     pub async fn write(self: Arc<Self>, client: Client, instance: String) {
         let mut log = LogOnce::default();
         loop {
@@ -96,7 +96,8 @@ impl Events {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a namespace opted in to changes of its pods: an audit reports nothing to authors.
+    /// Checks that a namespace opted in to changes of its pods. An audit reports nothing to
+    /// authors.
     fn may_write_to(&self, namespace: &NamespaceName) -> Result<(), EventDrop> {
         let namespaces = self.namespaces.borrow();
         let labels = namespaces.get(namespace.as_str());
@@ -116,7 +117,7 @@ impl Events {
         waiting: &Waiting,
         instance: &str,
     ) -> Result<(), String> {
-        // The namespace may have lost its label meanwhile.
+        // The namespace may have lost its label since the Event was queued.
         if let Err(reason) = self.may_write_to(&waiting.namespace) {
             self.metrics.events_dropped(reason, 1);
             return Ok(());
@@ -179,13 +180,13 @@ fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
     }
 }
 
-/// A pod's name may be as long as an Event's; the hash covers the part that is cut off.
+/// Returns the name of an Event. The name of the pod may be cut; the hash covers all of it.
 fn name(pod: &str, message: &str) -> String {
     let mut hasher = DefaultHasher::new();
     (pod, message).hash(&mut hasher);
     let hash = format!(".{:016x}", hasher.finish());
     let pod: String = pod.chars().take(MAX_NAME_CHARS - hash.len()).collect();
-    // Before a dot there must be a letter or digit.
+    // The character before a dot must be a letter or digit.
     format!("{}{hash}", pod.trim_end_matches(['.', '-']))
 }
 

@@ -1,9 +1,9 @@
-//! The namespaces that opted in, and the labels of others.
+//! Watches the namespaces that opted in, and reads the labels of others.
 //!
-//! Namespaces with the opt-in label are watched, their metadata only: policies select by their
-//! labels, and Events are written to no others. A review in a namespace that is not among them
-//! reads its labels when a policy needs them ([`live`]): it may have been labelled a moment ago,
-//! and a guess would admit its pods unrepaired.
+//! Only metadata of namespaces with the opt-in label is watched: policies select by their labels,
+//! and Events are written only there. For a review in another namespace, the labels are read live
+//! if a policy needs them ([`live`]): the namespace may have got its label a moment ago, and
+//! without the read its pods would be admitted unchanged.
 
 pub mod live;
 
@@ -21,8 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch::Sender;
 
-/// Bytes of the labels of one namespace, many times those in use: a user who may label a namespace
-/// must not fill the memory of a replica. A review that needs larger ones is an error (F1).
+/// Maximum size of the labels of one namespace, many times the usual size: a user who may label
+/// namespaces must not fill the memory of a replica. A review that needs larger labels is an error
+/// (F1).
 const MAX_LABEL_BYTES: usize = 16 << 10;
 
 /// Maximum number of changes that are published at once.
@@ -53,7 +54,7 @@ pub async fn run(client: Client, namespaces: Sender<Namespaces>, metrics: Arc<Me
     }
 }
 
-/// Drops everything but name and labels, and labels that are too large.
+/// Keeps only name and labels; drops labels that are too large.
 fn strip(namespace: &mut PartialObjectMeta<Namespace>) {
     let metadata = std::mem::take(&mut namespace.metadata);
     let labels = bounded(metadata.labels.unwrap_or_default());
@@ -67,7 +68,7 @@ fn strip(namespace: &mut PartialObjectMeta<Namespace>) {
     namespace.metadata.labels = labels.ok();
 }
 
-/// Returns labels that are not too large; the error is a sentence.
+/// Checks the size of labels; the error is a sentence.
 fn bounded(labels: Labels) -> Result<Labels, String> {
     let sizes = labels.iter().map(|(key, value)| key.len() + value.len());
     match sizes.sum::<usize>() {

@@ -26,15 +26,15 @@ use std::time::Duration;
 use tokio::sync::watch as channel;
 use tokio::time::{Instant, sleep_until};
 
-/// Time that the first set of policies waits for the addresses of their sources.
+/// Time that the first set of policies waits for the addresses of all sources.
 const FIRST_ADDRESSES_TIMEOUT: Duration = Duration::from_secs(5);
-/// Delay from an event to the new set of policies; events within it share one set.
+/// Delay from an event to the new set of policies; events within this time share one set.
 const BATCH_DELAY: Duration = Duration::from_millis(100);
 
 type Published = channel::Sender<Option<Arc<PolicySet>>>;
 
-/// Watches until it is dropped. `published` has no set before the policies and each of their
-/// sources were read once.
+/// Watches until the future is dropped. `published` is `None` until the policies and each of their
+/// sources have been read once.
 pub async fn run(client: Client, clock: Clock, published: Published, metrics: Arc<Metrics>) {
     let (statuses, wanted) = channel::channel(Statuses::new());
     let writer = status_writer::run(client.clone(), wanted, metrics.clone());
@@ -53,11 +53,11 @@ struct Controller {
     published: Published,
     statuses: channel::Sender<Statuses>,
     metrics: Arc<Metrics>,
-    /// The names of a list that is being read.
+    /// The names in the current LIST so far.
     listed: BTreeSet<String>,
-    /// Whether the first list was read.
+    /// Whether the first LIST is complete.
     is_listed: bool,
-    /// Whether every accepted policy could be read once: until then the replica is not ready.
+    /// Whether there was a set without unreadable policies. Until then the replica is not ready.
     was_complete: bool,
     /// The effect of all events since the last batch.
     effect: Effect,
@@ -129,7 +129,7 @@ impl Controller {
                 if std::mem::replace(&mut self.is_listed, true) {
                     return effect;
                 }
-                // The policies of the list are published once their sources were observed.
+                // The policies are published as soon as all their sources have been observed.
                 self.due = Instant::now() + FIRST_ADDRESSES_TIMEOUT;
                 Effect::Policies
             }
@@ -180,7 +180,7 @@ impl Controller {
     }
 
     fn observe(&mut self, source: &AddressSource, observed: SourceObservation) -> Effect {
-        // An outage and its end are logged once for each kind of source.
+        // The watch logs an outage and its end, once for each kind of source.
         let is_outage = matches!(observed, SourceObservation::Unreadable(_));
         let before = self.store.source(source).map(|stored| stored.live.clone());
         let effect = self.store.observe(source, observed, self.clock.now().wall);
@@ -217,8 +217,8 @@ impl Controller {
         self.effect = self.effect.max(effect);
     }
 
-    /// Publishes the policies in force if a batch affects them, and the differences of all
-    /// statuses one batch later: other replicas write some of them meanwhile.
+    /// Publishes the policies in force if a batch affects them, and the statuses to write one batch
+    /// later: other replicas may have written them by then.
     fn publish(&mut self) {
         self.due = Instant::now() + BATCH_DELAY;
         if self.effect == Effect::Policies {

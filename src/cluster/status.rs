@@ -1,6 +1,7 @@
-//! The status of each policy: the same from every replica, for the same inputs. Pure.
+//! Computes the status of each policy. Every replica computes the same from the same inputs. Pure.
 //!
-//! Replicas do not share a clock, so a time that the API server has for the same state is kept.
+//! Replicas do not share a clock, so the times in the stored status stay while the state is the
+//! same.
 
 use super::distinct;
 use super::store::{Store, StoredPolicy, StoredSource, sources_of};
@@ -11,13 +12,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};
 
-/// The API server takes 32,768 characters.
+/// The API server accepts 32,768 characters.
 const MAX_MESSAGE_CHARS: usize = 2000;
 
 /// The statuses to write, by policy.
 pub(super) type Statuses = BTreeMap<String, JobPodPolicyStatus>;
 
-/// Returns the status of each policy whose object has another one.
+/// Returns the new status of each policy whose stored status differs.
 pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
     let set = store.set();
     let overrides = set.overrides();
@@ -28,7 +29,7 @@ pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
             .or_default()
             .push(overridden);
     }
-    // The status of an unreadable policy is that of the version that accepted it.
+    // The version that accepted an unreadable policy writes its status.
     let policies = store
         .policies()
         .filter(|(_, policy)| !policy.is_unreadable());
@@ -75,7 +76,7 @@ fn status(
     }
 }
 
-/// Hostnames of an Ingress's rules, for a `hostAliases` entry without `hostnames`.
+/// The hostnames in the rules of an Ingress, for a `hostAliases` entry without `hostnames`.
 struct OfRules<'a> {
     source: &'a AddressSource,
     hostnames: IngressHostnames<'a>,
@@ -171,7 +172,7 @@ fn resolved(
     true_unless(&problems, reason, resolved)
 }
 
-/// Returns a condition that is true without problems, with a reason and a message for that.
+/// Returns a condition that is true if there are no problems.
 fn true_unless(
     problems: &[String],
     reason: &'static str,
@@ -183,7 +184,7 @@ fn true_unless(
     }
 }
 
-/// H7; `None` if the policy takes no hostnames from rules.
+/// Returns the condition HostnamesTaken (H7); `None` if the policy takes no hostnames from rules.
 fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<State> {
     let mut problems = Vec::new();
     for of_rules in taken {
@@ -282,7 +283,7 @@ fn address(
     }
 }
 
-/// The API server's times have no fractions: with one, the stored time would always differ.
+/// Drops the fraction: the API server stores whole seconds, and the status would always differ.
 fn whole_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }

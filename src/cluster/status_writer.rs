@@ -1,4 +1,4 @@
-//! Writes the status of policies by server-side apply, beside all else; a failed write is retried.
+//! Writes the status of policies by server-side apply, in the background; retries failed writes.
 
 use super::client::within;
 use super::error::{LogOnce, describe};
@@ -17,10 +17,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// Time until a failed write is retried, and until a status that another client changed is
-/// written again. Two versions that do not agree, as in a rollout, write at most this often.
+/// Time until a failed write is retried, and until a status is written again that another client
+/// has changed. Two versions that overwrite each other in a rollout write at most this often.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
-/// Time for one status.
+/// Time for one write.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the resource of policies.
@@ -42,7 +42,7 @@ pub(super) async fn run(
         metrics,
     };
     loop {
-        // What is still wanted after a write failed, or another client has changed it.
+        // Statuses are left if a write failed or another client has changed one.
         let time = match wanted.borrow().is_empty() {
             true => Duration::MAX,
             false => RETRY_INTERVAL,
@@ -56,7 +56,7 @@ pub(super) async fn run(
 
 struct Writer {
     api: Api<DynamicObject>,
-    /// What was sent for each policy, and when, whether or not it was stored.
+    /// The last status that was sent for each policy, and when, also if the write failed.
     tried: BTreeMap<String, (JobPodPolicyStatus, Instant)>,
     log: LogOnce,
     metrics: Arc<Metrics>,
@@ -69,7 +69,7 @@ impl Writer {
         let names: Vec<String> = wanted.borrow_and_update().keys().cloned().collect();
         let (mut refused, mut no_answer) = (None, None);
         for name in names {
-            // Meanwhile another replica may have written it, or it may have changed.
+            // Another replica may have written it in the meantime, or it may have changed.
             let Some(status) = wanted.borrow().get(&name).cloned() else {
                 continue;
             };
@@ -97,7 +97,7 @@ impl Writer {
                     "the status of policy {name} is refused, others may be too; it is retried: {problem}"
                 ));
             } else {
-                // There would be no answer for others either.
+                // The API server would not answer other writes either.
                 no_answer = Some(format!(
                     "the status of policies cannot be written, it is retried: {problem}"
                 ));
@@ -128,7 +128,7 @@ impl Writer {
     }
 }
 
-/// A status without the times of its writer's clock, which change with no news.
+/// Returns a status without times: they depend on the clock of the writer.
 fn without_times(mut status: JobPodPolicyStatus) -> JobPodPolicyStatus {
     for condition in &mut status.conditions {
         condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);

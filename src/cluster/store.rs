@@ -1,7 +1,8 @@
-//! Policies and live sources as they were last observed; the policies in force follow. Pure.
+//! Stores the last observed policies and live sources, and makes the set of policies in force.
+//! Pure.
 //!
-//! A policy that becomes invalid stays in force in its last good version (F3); a source that goes
-//! away keeps its last known addresses (H7).
+//! If a policy becomes invalid, its last good version stays in force (F3). If a source disappears,
+//! its last known addresses stay in use (H7).
 
 use super::address_source::SourceObservation;
 use super::distinct;
@@ -29,28 +30,29 @@ pub(super) struct Store {
 pub(super) struct StoredPolicy {
     uid: Option<String>,
     pub(super) generation: Option<i64>,
-    /// An etcd that was restored may have another spec of the same generation.
+    /// Compared in addition to the generation: a restored etcd may have another spec with the same
+    /// generation.
     spec: Value,
-    /// The status that the API server has.
+    /// The stored status.
     pub(super) status: JobPodPolicyStatus,
     /// The last good version, with its generation.
     pub(super) in_force: Option<(Policy, Option<i64>)>,
-    /// The problems of the newest version; empty if it is in force.
+    /// The problems of the current version; empty if it is in force.
     pub(super) problems: Vec<String>,
-    /// The hostnames that a policy without `hostnameSuffixes` keeps; `None` if it needs none.
+    /// The hostnames of a policy without `hostnameSuffixes`; `None` for other policies.
     recorded: Option<RecordedHostnames>,
 }
 
 /// A live source.
 #[derive(Debug, Default)]
 pub(super) struct StoredSource {
-    /// Its addresses, or the last ones that it had.
+    /// The current addresses, or the last known ones.
     pub(super) live: ResolvedAddresses,
-    /// Since when it has had these addresses.
+    /// When drydock first observed these addresses.
     pub(super) since: Option<Timestamp>,
-    /// Why `live` is not its present state.
+    /// Why `live` is not the current state; `None` if it is.
     pub(super) problem: Option<String>,
-    /// Whether it has been observed since the start.
+    /// Whether the source has been observed since the start.
     is_observed: bool,
 }
 
@@ -63,26 +65,26 @@ impl StoredSource {
         }
     }
 
-    /// Whether its addresses are the last known ones and not the present ones.
+    /// Whether the addresses are the last known ones and not the current ones.
     pub(super) fn is_stale(&self) -> bool {
         self.state() == SourceState::Stale
     }
 
-    /// Returns its addresses, separated by commas.
+    /// Returns the addresses, separated by commas.
     pub(super) fn addresses(&self) -> String {
         let addresses = self.live.addresses.iter().map(ToString::to_string);
         addresses.collect::<Vec<_>>().join(", ")
     }
 }
 
-/// What an observation affects, from less to more.
+/// The effect of an observation, in increasing order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Effect {
     /// Nothing.
     None,
-    /// The status that the API server has of a policy.
+    /// The stored status of a policy has changed.
     Status,
-    /// Perhaps the policies in force.
+    /// The policies in force may have changed.
     Policies,
 }
 
@@ -96,7 +98,7 @@ impl Effect {
 }
 
 impl Store {
-    /// Takes a policy object.
+    /// Stores a policy object.
     pub(super) fn apply(&mut self, object: DynamicObject) -> Effect {
         let DynamicObject { metadata, data, .. } = object;
         let (Some(name), uid, generation) = (metadata.name, metadata.uid, metadata.generation)
@@ -111,8 +113,8 @@ impl Store {
         let is_new = before.is_none();
         let mut before = before.unwrap_or_default();
         let mut recorded = hostnames_of(&status);
-        // Never fewer: a status that was emptied takes no hostname with it, and replicas
-        // come to agree.
+        // Hostnames are only added, never removed: emptying the status removes none, and the
+        // replicas converge.
         for (source, hostnames) in before.recorded.iter().flatten() {
             let all = recorded.entry(source.clone()).or_default();
             let free = crd::MAX_HOSTNAMES.saturating_sub(all.len());
@@ -158,12 +160,12 @@ impl Store {
         Effect::Policies
     }
 
-    /// Forgets a policy.
+    /// Removes a policy.
     pub(super) fn delete(&mut self, name: &str) -> Effect {
         Effect::on_policies(self.policies.remove(name).is_some())
     }
 
-    /// Forgets the policies that a list does not have.
+    /// Removes the policies that are not in a LIST.
     pub(super) fn retain(&mut self, listed: &BTreeSet<String>) -> Effect {
         let before = self.policies.len();
         self.policies.retain(|name, _| listed.contains(name));
@@ -186,8 +188,9 @@ impl Store {
         self.sources.get(source)
     }
 
-    /// Adds the sources that policies name, and forgets others. A new one has the addresses of the
-    /// policies' status, so that a restart while the object is away loses none. Returns all.
+    /// Adds the sources that policies name, and removes others; returns all. A new source starts
+    /// with the addresses in the status of policies, so that a restart while the object is missing
+    /// loses no address.
     pub(super) fn follow_policies(&mut self) -> BTreeSet<AddressSource> {
         let needed: BTreeSet<AddressSource> =
             self.in_force().flat_map(sources_of).cloned().collect();
@@ -206,7 +209,7 @@ impl Store {
         let all = self.policies.values();
         let entries = all.flat_map(|stored| &stored.status.addresses);
         let entries: Vec<_> = entries.filter(|entry| entry.source == name).collect();
-        // Each policy records those hostnames of the rules that it takes.
+        // Each policy records the hostnames that it takes from the rules.
         let hostnames = entries.iter().flat_map(|entry| &entry.hostnames);
         let hostnames = hostnames.filter(|it| format::SUBDOMAIN.check(it).is_ok());
         let hostnames = distinct(hostnames.cloned());
@@ -228,7 +231,7 @@ impl Store {
         }
     }
 
-    /// Takes an observation of a source.
+    /// Stores an observation of a source.
     pub(super) fn observe(
         &mut self,
         source: &AddressSource,
@@ -301,7 +304,7 @@ impl Store {
         })
     }
 
-    /// Returns the accepted policies that this version cannot read and has no version of (F3).
+    /// Returns the accepted policies that this version cannot read and has no good version of (F3).
     pub(super) fn unreadable(&self) -> Vec<UnreadablePolicy> {
         let policies = self.policies.iter();
         let unreadable = policies.filter(|(_, it)| it.is_unreadable() && it.in_force.is_none());
@@ -317,7 +320,8 @@ impl Store {
 }
 
 impl StoredPolicy {
-    /// Whether another version has accepted this generation, and this one cannot read it (F3).
+    /// Whether another version of drydock has accepted this generation, and this one cannot read it
+    /// (F3).
     pub(super) fn is_unreadable(&self) -> bool {
         let mut conditions = self.status.conditions.iter();
         let is_accepted = conditions.any(|it| {
@@ -327,8 +331,8 @@ impl StoredPolicy {
         !self.problems.is_empty() && self.generation.is_some() && is_accepted
     }
 
-    /// Whether the policy in force was written before `hostnameSuffixes` was required, and keeps
-    /// the hostnames that it had then.
+    /// Whether the policy in force was written before `hostnameSuffixes` was required. It keeps the
+    /// hostnames that it had then.
     pub(super) fn lacks_suffixes(&self) -> bool {
         self.recorded.is_some()
     }
@@ -348,7 +352,7 @@ fn hostnames_of(status: &JobPodPolicyStatus) -> RecordedHostnames {
         .collect()
 }
 
-/// Whether a policy takes hostnames from rules and names no domains for them.
+/// Whether a policy takes hostnames from rules and has no `hostnameSuffixes`.
 fn lacks_suffixes(policy: &Policy) -> bool {
     let mut aliases = policy.host_aliases.iter();
     aliases.any(|alias| alias.suffixes.are_missing())

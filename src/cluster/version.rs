@@ -1,19 +1,20 @@
-//! The version of the API server: one that is too old for the CustomResourceDefinition is named.
+//! Checks the version of the API server, and logs if it is too old for the CRD.
 //!
-//! Kubernetes 1.29 refuses the definition: its CEL rules use the library `sets`, and the cost
-//! model, of 1.30. Without this check the log says only that the kind is unknown.
+//! Kubernetes 1.29 refuses the CRD, because its CEL rules use the library `sets` and the cost model
+//! of 1.30. Without this check the log would only say that the kind is unknown.
 
 use kube::Client;
 use std::time::Duration;
 
-/// The oldest version that takes the definition.
+/// The first version that accepts the CRD.
 const MIN_VERSION: (u32, u32) = (1, 30);
-/// An API server that does not answer is the watches' affair.
+/// Time for the answer. If there is none, the watches report the outage.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long until an old API server is asked again; a control plane is upgraded in place.
+/// Time until an old API server is asked again: it may be upgraded in place.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Returns once the API server is new enough, or does not say. Logs one line where it is too old.
+/// Returns when the API server is new enough, or its version is unknown. Logs one line if it is too
+/// old.
 pub async fn wait_until_supported(client: &Client) {
     let mut is_logged = false;
     while let Some(problem) = too_old(client).await {
@@ -40,7 +41,7 @@ fn too_old_message(version: &str) -> String {
     )
 }
 
-/// Reads major and minor; providers append to the latter, as in `29+`.
+/// Parses major and minor version. Providers append to the minor version, as in `29+`.
 fn parse(major: &str, minor: &str) -> Option<(u32, u32)> {
     let minor = minor.trim_end_matches(|last: char| !last.is_ascii_digit());
     Some((major.parse().ok()?, minor.parse().ok()?))

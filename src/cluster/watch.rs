@@ -1,8 +1,8 @@
-//! Watches: kept open, with a backoff after a failure, and listed again when events may be missing.
+//! Keeps watches open, with a backoff after a failure, and lists again if events may be missing.
 //!
 //! A watch begins with a LIST at the start, after each failure, every ten minutes, and when a
-//! resourceVersion is lower than one seen before: the API server may have an older etcd by then,
-//! whose events kube's watcher would wait for until the revision is reached again.
+//! resourceVersion goes back. A resourceVersion goes back if etcd was restored from a backup;
+//! kube's watcher would then wait for events until the old revision is reached.
 
 use super::client::{self, Contact};
 use super::error::{describe, status_of};
@@ -22,15 +22,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// A single failure is ordinary: a watch expires, a connection ends. This many are an outage.
+/// Number of failures in a row that are an outage. Single failures are normal: a watch expires, a
+/// connection ends.
 const OUTAGE_FAILURES: u32 = 3;
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Time between two lists of a watch that does not fail.
 const RELIST_INTERVAL: Duration = Duration::from_secs(600);
 
-/// All watches of a replica: when each last heard from the API server, and which of them fail.
-/// One line is logged for an outage of a kind, however many watches of the kind there are.
+/// All watches of a replica: the last contact of each, and whether it fails. An outage of several
+/// watches of one kind is logged in one line.
 pub(super) struct Watches {
     metrics: Arc<Metrics>,
     open: Mutex<BTreeMap<(WatchKind, u64), Health>>,
@@ -49,7 +50,8 @@ impl Watches {
         Arc::new(Self { metrics, open })
     }
 
-    /// Watches the objects of the API that `api` makes of a client, until the stream is dropped.
+    /// Watches the objects of the API that `api` creates from a client, until the stream is
+    /// dropped.
     pub(super) fn watch<K>(
         self: &Arc<Self>,
         client: &Client,
@@ -93,7 +95,7 @@ impl Watches {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Exports the oldest contact of a kind; 0 where no watch of it is open.
+    /// Exports the oldest last contact of a kind; 0 if it has no open watch.
     fn export(&self, open: &BTreeMap<(WatchKind, u64), Health>, kind: WatchKind) {
         let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
         let oldest = of_kind.map(|(_, health)| health.last_contact).min();
@@ -108,7 +110,7 @@ impl Watches {
     }
 }
 
-/// The health of one watch; the metric and the log forget it when it is dropped.
+/// The entry of one watch in [`Watches`]; dropping it removes the watch from metric and log.
 struct HealthEntry {
     all: Arc<Watches>,
     kind: WatchKind,
@@ -135,7 +137,8 @@ impl HealthEntry {
         self.all.export(&open, self.kind);
     }
 
-    /// Notes whether the watch is in an outage; returns whether that of its kind begins or ends.
+    /// Sets whether the watch is in an outage; returns whether an outage of its kind begins or
+    /// ends.
     fn set_out(&self, is_out: bool) -> bool {
         let before = self.all.outages(self.kind);
         self.change(|health| health.is_out = is_out);
@@ -155,7 +158,7 @@ impl Drop for HealthEntry {
 #[derive(Debug)]
 pub(super) enum Watched<K> {
     Event(Event<K>),
-    /// The objects cannot be watched, and why. A LIST follows when they can be again.
+    /// The objects cannot be watched. Has the problem; a LIST follows after the outage.
     Outage(String),
 }
 
@@ -163,19 +166,19 @@ type Events<K> = BoxStream<'static, Result<Event<K>, Error>>;
 
 struct Watch<K> {
     events: Events<K>,
-    /// Starts again, with a LIST.
+    /// Starts the watch again, with a LIST.
     list: Box<dyn Fn() -> Events<K> + Send>,
     next_list: Instant,
     /// The highest resourceVersion since the last LIST began.
     version: u64,
-    /// Whether a LIST was read since the start.
+    /// Whether a LIST was completed since the start.
     is_listed: bool,
     /// Notified when the API server has opened the watch.
     opened: Arc<Notify>,
     /// Failures since the watch was open.
     failures: u32,
-    /// The time until the next call. kube's watcher yields `Init` before it asks for a list, so
-    /// `WatchStreamExt::backoff` would start again with each failure.
+    /// The time until the next call. `WatchStreamExt::backoff` cannot be used: kube's watcher
+    /// yields `Init` before each LIST, which resets the backoff.
     wait: Option<Duration>,
     health: Arc<HealthEntry>,
 }
@@ -248,18 +251,19 @@ impl<K: Resource> Watch<K> {
         self.failures = 0;
     }
 
-    /// Notes a failure; returns the problem if it is an outage by now.
+    /// Counts a failure; returns the problem if the watch is in an outage.
     fn failed(&mut self, error: &Error) -> Option<String> {
         let what = self.kind_name();
         let problem = problem(error);
-        // The API server has forgotten the resourceVersion; the watcher itself lists again.
+        // The resourceVersion is too old; kube's watcher lists again.
         if code(error) == Some(410) {
             tracing::debug!("watching {what}: {problem}");
             self.wait = Some(MIN_BACKOFF);
             return None;
         }
         self.failures += 1;
-        // A refusal is repeated, and an API server that does not answer has had its time.
+        // These failures are an outage immediately: a refusal will repeat, and the call to an API
+        // server that does not answer has taken its whole timeout.
         let is_refused = matches!(code(error), Some(401 | 403 | 404));
         if is_refused || client::is_no_answer(error) {
             self.failures = self.failures.max(OUTAGE_FAILURES);
@@ -281,7 +285,7 @@ impl<K: Resource> Watch<K> {
     }
 }
 
-/// The wait doubles, up to a limit that keeps an API server that is back from being noticed late.
+/// Doubles the wait, up to a limit so that the end of an outage is noticed soon.
 fn wait_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (MIN_BACKOFF * 2_u32.pow(doublings)).min(MAX_BACKOFF)

@@ -188,7 +188,7 @@ pub fn join_names<T: fmt::Display>(names: &[T], separator: &'static str) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{BoundedList, MAX_CHARS, MAX_NAMES, escape, list, quote};
+    use super::{BoundedList, MAX_CHARS, MAX_NAMES, escape, join_names, quote};
     use rstest::rstest;
 
     #[rstest]

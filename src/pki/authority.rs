@@ -1,7 +1,7 @@
 //! A certificate authority (CA) in memory, ECDSA P-256, that signs server certificates.
 //!
-//! The time is an argument. [`crate::cluster::ca`] decides where the CA is stored and when it is
-//! replaced. There is no revocation: certificates are short-lived instead.
+//! The time is an argument. [`crate::cluster::ca`] stores and replaces the CA. There is no
+//! revocation, because certificates are short-lived.
 
 use super::leaf::Leaf;
 use super::timestamp;
@@ -23,7 +23,7 @@ use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::{self, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
-/// Time by which a certificate is valid before it is signed, because clocks differ.
+/// Certificates are valid from this time before the signature on, because clocks differ.
 pub const BACKDATING: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why an authority cannot be read or used.
@@ -38,7 +38,7 @@ pub enum AuthorityError {
     /// The certificate is not of a CA.
     #[error("the certificate is not of a CA (basic constraints with CA:TRUE)")]
     NotAuthority,
-    /// The subject has an encoding that the issuer of a leaf could not repeat byte for byte.
+    /// The encoding of the subject cannot be repeated byte for byte as the issuer of a leaf.
     #[error("the subject of the certificate has an encoding that is not supported")]
     Subject,
     /// The key is not PKCS #8 in PEM.
@@ -55,7 +55,7 @@ pub enum AuthorityError {
 /// The certificate of a CA, without its key.
 #[derive(Clone, Eq, PartialEq)]
 pub struct CaCertificate {
-    /// Encoded here, so that equal certificates have equal text.
+    /// Encoded by drydock, so that equal certificates have equal text.
     pem: Arc<str>,
     name: Arc<str>,
     from: Timestamp,
@@ -72,8 +72,8 @@ impl fmt::Debug for CaCertificate {
 }
 
 impl CaCertificate {
-    /// Reads all certificates of a PEM text, and counts those that cannot be read. Other PEM
-    /// sections are ignored.
+    /// Reads all certificates of a PEM text; returns them and the number of unreadable ones. Other
+    /// PEM sections are ignored.
     pub fn all_from_pem(text: &str) -> (Vec<Self>, usize) {
         let (mut good, mut unreadable) = (Vec::new(), 0);
         for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
@@ -102,7 +102,7 @@ impl CaCertificate {
         })
     }
 
-    /// Returns it as PEM.
+    /// Returns the certificate as PEM.
     pub fn pem(&self) -> &str {
         &self.pem
     }
@@ -117,12 +117,12 @@ impl CaCertificate {
         self.until
     }
 
-    /// Returns whether it is valid at a time.
+    /// Whether the certificate is valid at a time.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// Returns how long it is still valid; zero after its end.
+    /// Returns the time until the certificate expires; zero afterwards.
     pub fn remaining(&self, now: Timestamp) -> Duration {
         self.until
             .duration_since(now)
@@ -138,7 +138,7 @@ pub struct Authority {
     issuer: Arc<Issuer<'static, KeyPair>>,
 }
 
-/// CAs are equal if their certificates are.
+/// CAs are equal if their certificates are equal.
 impl PartialEq for Authority {
     fn eq(&self, other: &Self) -> bool {
         self.certificate == other.certificate
@@ -147,11 +147,11 @@ impl PartialEq for Authority {
 impl Eq for Authority {}
 
 impl Authority {
-    /// Makes a CA that is valid from [`BACKDATING`] on. Its subject has a part of its key's hash,
-    /// so that CAs of one name have different subjects.
+    /// Creates a CA that is valid since [`BACKDATING`] ago. Its subject ends with a part of the
+    /// hash of its key, so that CAs with the same name have different subjects.
     ///
     /// # Errors
-    /// If the lifetime ends in a year that certificates cannot have.
+    /// If the lifetime ends in a year that a certificate cannot express.
     pub fn make(name: &str, now: Timestamp, lifetime: Duration) -> Result<Self, AuthorityError> {
         let failed = |error| AuthorityError::Make(name.to_owned(), error);
         let key = KeyPair::generate().map_err(failed)?;
@@ -217,11 +217,10 @@ impl Authority {
         self.issuer.key().serialize_pem()
     }
 
-    /// Signs a server certificate for DNS names and addresses. It expires with the CA at the
-    /// latest.
+    /// Signs a server certificate for DNS names and addresses. It expires no later than the CA.
     ///
     /// # Errors
-    /// If a name is not one that a certificate can have.
+    /// If a certificate cannot contain a name.
     pub fn sign(
         &self,
         names: &[String],
@@ -232,7 +231,7 @@ impl Authority {
         let key = KeyPair::generate().map_err(failed)?;
         let mut server = CertificateParams::new(names).map_err(failed)?;
         let expires = end(now, lifetime).min(self.certificate.until);
-        // Whoever trusts the authority by now accepts its begin, whatever the clock here says.
+        // A client that accepts the CA now accepts the same begin, even if this clock is wrong.
         server.not_before = SystemTime::from(self.certificate.from).into();
         server.not_after = SystemTime::from(expires).into();
         server.distinguished_name = DistinguishedName::new();
@@ -263,7 +262,7 @@ fn begin(now: Timestamp) -> Timestamp {
     now.checked_sub(BACKDATING).unwrap_or(Timestamp::MIN)
 }
 
-/// Reads a subject so that it is encoded again byte for byte: verifiers compare names as bytes.
+/// Reads a subject so that encoding it gives the same bytes: verifiers compare names as bytes.
 fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
     let mut subject = DistinguishedName::new();
     for attributes in &name.0 {

@@ -1,7 +1,7 @@
-//! The CA of clients: only clients with a certificate of this CA, and of certain names, complete
-//! the TLS handshake.
+//! The CA of clients: only clients with a certificate of this CA, and with an allowed name,
+//! complete the TLS handshake.
 //!
-//! The CA can change under a running server. Open connections stay.
+//! The CA can change while the server runs. Open connections stay open.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -75,8 +75,7 @@ impl ClientCa {
         }
         let shown = names_of(certificate).map_err(|_| CertificateError::BadEncoding)?;
         let mut allowed = self.names.iter();
-        // DNS names have no case; common names that differ only in case are not worth a
-        // distinction.
+        // DNS names are compared without case; for common names this does no harm.
         Ok(allowed.any(|allowed| shown.iter().any(|name| name.eq_ignore_ascii_case(allowed))))
     }
 }
@@ -110,7 +109,7 @@ impl Verifier {
 }
 
 impl ClientCertVerifier for Verifier {
-    /// No hints: every client with a certificate sends it.
+    /// Sends no hints, so that every client with a certificate sends it.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub struct Leaf {
     pub(super) certificate: rcgen::Certificate,
     pub(super) key: Arc<KeyPair>,
-    /// The authority that has signed it, and can sign its successor.
+    /// The authority that has signed it.
     pub authority: Authority,
     /// When it was signed.
     pub signed: Timestamp,

@@ -1,4 +1,4 @@
-//! TLS of the server: its certificate and its clients' CA, both replaced while it runs.
+//! TLS configuration of the server. Its certificate and the CA of clients can change while it runs.
 
 use super::client_ca::{ClientCa, Verifier};
 use super::leaf::Leaf;
@@ -115,7 +115,7 @@ impl Certificate {
         self.expires
     }
 
-    /// Returns why the certificate is not valid at a time, or nothing.
+    /// Returns why the certificate is not valid at a time; `None` if it is valid.
     pub fn not_valid(&self, now: Timestamp) -> Option<String> {
         let Self {
             begins, expires, ..
@@ -129,11 +129,11 @@ impl Certificate {
         }
     }
 
-    /// Checks that the certificate has not expired, and is for the names that clients verify. By
-    /// the clock of clients it may be valid already, where it is not by that of this node.
+    /// Checks that the certificate has not expired, and is for the names that clients verify. It
+    /// may begin in the future: clients may have another clock.
     ///
     /// # Errors
-    /// If it has expired, or is not for a name.
+    /// If the certificate has expired, or is not for one of the names.
     pub fn check(&self, now: Timestamp, names: &[String]) -> Result<(), CertificateError> {
         if let Some(reason) = self.not_valid(now).filter(|_| now >= self.expires) {
             return Err(CertificateError::NotValid(reason));
@@ -161,8 +161,8 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// Makes a TLS 1.2 and 1.3 configuration whose certificate may change. With `clients`, only those
-/// complete the handshake.
+/// Creates a configuration for TLS 1.2 and 1.3 whose certificate may change. With `clients`, only
+/// clients with a certificate of this CA complete the handshake.
 pub fn server_config(
     certificates: watch::Receiver<Option<Certificate>>,
     clients: Option<watch::Receiver<ClientCa>>,
@@ -175,7 +175,7 @@ pub fn server_config(
     };
     let mut config = builder.with_cert_resolver(Arc::new(Resolver(certificates)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // The API server keeps no sessions, so no tickets are made.
+    // The API server resumes no sessions, so it needs no tickets.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Arc::new(config)

@@ -1,4 +1,4 @@
-//! Metric families. Every label set exists from the start, at zero.
+//! All metrics. Every label set exists from the start, at zero.
 
 mod custom;
 mod exposition;
@@ -28,7 +28,7 @@ pub const COMMIT: &str = match option_env!("DRYDOCK_COMMIT") {
     None => "unknown",
 };
 
-/// From 10 µs, which a review takes, to 10 s, after the API server's timeout.
+/// From 10 µs, the time of a small review, to 10 s, which exceeds the timeout of the API server.
 const BUCKETS: [f64; 13] = [
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3, 1.0, 10.0,
 ];
@@ -198,7 +198,7 @@ impl Metrics {
         self.events.get_or_create(&labels).inc();
     }
 
-    /// Counts Events that were dropped before the API server was asked.
+    /// Counts Events that were dropped before the call to the API server.
     pub fn events_dropped(&self, why: EventDrop, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let labels = labels::outcome("dropped", why.name());

@@ -3,7 +3,7 @@
 
 use super::container_start::{variable, version};
 use super::desired::Dind;
-use super::docker_connection::files::{Place, is_projection, nearest, place};
+use super::docker_connection::mounts::{Place, is_projection, nearest, place};
 use super::pod_model::{
     self, Answer, Container, clean, is_below, is_unwritable, list, parent, path, text,
 };

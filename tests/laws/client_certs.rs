@@ -3,7 +3,7 @@
 use super::case::Run;
 use super::certificate_directories::Directory;
 use super::desired::Dind;
-use super::docker_connection::files::{Place, is_projection, nearest, place};
+use super::docker_connection::mounts::{Place, is_projection, nearest, place};
 use super::pod_model::{self, Answer, is_below, is_unwritable, list, parent, path, text};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;

@@ -215,8 +215,8 @@ proptest! {
             if docker_connection::meets(&case.pod) == Answer::Yes && !is_contested && !is_shared {
                 prop_assert_eq!(docker_connection::meets(&run.output), Answer::Yes, "client and daemon met before");
             }
-            for kept in docker_connection::kept::files(&case.pod) {
-                let is_readable = docker_connection::kept::is_readable(&case.pod, &run.output, &kept);
+            for kept in docker_connection::other_files::files(&case.pod) {
+                let is_readable = docker_connection::other_files::is_readable(&case.pod, &run.output, &kept);
                 prop_assert!(is_readable, "{:?} is not readable any more", kept);
             }
         }

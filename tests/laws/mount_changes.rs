@@ -3,7 +3,7 @@
 use super::case::Run;
 use super::certificate_directories::Directory;
 use super::desired::Dind;
-use super::docker_connection::files::is_projection;
+use super::docker_connection::mounts::is_projection;
 use super::pod_model::{self, Answer, Container, clean, is_below, list, path, text};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;

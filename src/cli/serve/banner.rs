@@ -1,5 +1,5 @@
-//! The banner: where the server listens, the policies in force, and a curl line that works as it
-//! is.
+//! The banner: the addresses of the server, the policies in force, and a curl command that works
+//! unchanged.
 
 use super::certificate::DevelopmentCa;
 use crate::telemetry::LogFormat;
@@ -12,9 +12,9 @@ use tempfile::TempDir;
 const REVIEW: &[u8] =
     include_bytes!("../../../tests/fixtures/reviews/runner/19.3.0-secret-certs.json");
 
-/// Files for the curl line, removed when this is dropped.
+/// Files for the curl command. Dropping the value removes them.
 pub(super) struct Example {
-    /// None where the files cannot be written, as with a read-only root.
+    /// `None` if the files cannot be written, as with a read-only root file system.
     directory: Option<TempDir>,
 }
 
@@ -48,8 +48,8 @@ pub(super) struct Banner<'b> {
 }
 
 impl Banner<'_> {
-    /// Writes the banner if the log level includes it, in the log format. The server runs even if
-    /// it cannot be written.
+    /// Writes the banner in the log format, if the log level is at least info. A failed write is
+    /// ignored.
     pub(super) fn write(&self, format: LogFormat, stderr: &mut impl Write) {
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
@@ -85,7 +85,7 @@ impl Banner<'_> {
 }
 
 fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example) -> String {
-    // The CA of certificate files is unknown here.
+    // For certificate files the CA is unknown.
     let ca = ca.and_then(|ca| ca.file.clone().or_else(|| example.path("ca.crt")));
     let trust = ca.map_or("--insecure".to_owned(), |file| {
         format!("--cacert {}", quoted(&file))
@@ -100,7 +100,7 @@ fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example)
     format!("curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}")
 }
 
-/// Returns an address to call if the server listens on every address.
+/// Returns the address to call; a loopback address if the server listens on every address.
 fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! The server's certificate: from files, self-managed in a cluster, or made in memory.
+//! Chooses the certificate of the server: from files, self-managed in a cluster, or made in memory.
 
 use super::cluster::Connected;
 use super::reload::{Reloader, problem};
@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Where the certificate in use comes from.
+/// The certificate in use and its source.
 pub(super) struct CertificateSource {
     /// The certificate in use.
     pub(super) current: watch::Receiver<Option<Certificate>>,
     /// Reads certificate files again.
     pub(super) reloader: Option<Reloader>,
-    /// Runs beside the server, and ends only with the process.
+    /// Runs in the background until the process ends.
     pub(super) work: BoxFuture<'static, ()>,
     /// The CA of a certificate that was made in memory.
     pub(super) development_ca: Option<DevelopmentCa>,
@@ -106,7 +106,7 @@ fn open_files(
     Ok(reloader)
 }
 
-/// The names that a certificate from files must have.
+/// Returns the names that a certificate from files must have.
 fn names(flags: &Serve) -> Vec<String> {
     let mut names = flags.managed.names.clone();
     if flags.policy.cluster {
@@ -124,7 +124,7 @@ fn usable(chain: &[u8], key: &[u8], names: &[String]) -> Result<Certificate, Cer
     Ok(certificate)
 }
 
-/// Makes a certificate for this machine's names and the address of `--listen`.
+/// Creates a certificate for the names of this machine and the address of `--listen`.
 fn make(flags: &Serve) -> anyhow::Result<(DevelopmentCa, Certificate)> {
     let mut names = ["localhost", "127.0.0.1", "::1"]
         .map(str::to_owned)

@@ -1,4 +1,4 @@
-//! `serve --cluster`: joins the cluster side with the server, by channels.
+//! `serve --cluster`: connects the cluster side with the server by channels.
 
 use super::Serve;
 use super::policies::PolicySource;
@@ -44,17 +44,16 @@ impl OptInFlags {
     }
 }
 
-/// A client, and the clock of the API server that its answers carry.
+/// A client, and the clock of the API server, which is read from its answers.
 #[derive(Clone)]
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) clock: Clock,
-    /// The API server and the user, so that a replica joins no cluster unnoticed.
+    /// The API server and the user, for the banner: the user must notice a wrong cluster.
     name: String,
 }
 
-/// Finds the API server as every client does: a kubeconfig, or the ServiceAccount of the pod.
-/// Nothing is asked of it yet.
+/// Finds the API server by a kubeconfig or the ServiceAccount of the pod. Makes no call yet.
 pub(super) async fn connect(
     flags: &ConnectionFlags,
     metrics: &Arc<Metrics>,
@@ -79,7 +78,7 @@ pub(super) async fn connect(
     })
 }
 
-/// Starts the cluster side, and joins it with the server.
+/// Starts the cluster side, and connects it with the server.
 pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>) -> PolicySource {
     let Connected {
         client,
@@ -115,7 +114,8 @@ pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>)
             notify_author: Arc::new(move |findings| events.add(&findings)),
         }),
         work: Box::pin(async move {
-            // An older one does not have the kind, which the watches could only call unknown.
+            // In an older version the CRD does not exist, and the watches would report that the
+            // kind is unknown.
             cluster::version::wait_until_supported(&client).await;
             tokio::join!(policies_work, namespaces_work, events_work);
         }),

@@ -155,7 +155,8 @@ impl Serve {
     }
 }
 
-/// Parses an address with a port. Names are not looked up: one may have several addresses.
+/// Parses an address with a port. Names are not looked up, because a name may have several
+/// addresses.
 fn address(text: &str) -> Result<SocketAddr, String> {
     const ALL: &str = "every address of this machine";
     if let Ok(address) = text.parse() {

@@ -1,5 +1,4 @@
-//! The self-managed certificate of a cluster: an authority shared through a Secret, trusted through
-//! the `caBundle`.
+//! Runs the self-managed certificate: an authority in a Secret, trusted through the `caBundle`.
 
 use super::Serve;
 use super::cluster::Connected;
@@ -16,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The longest time between two reconciliations of Secret, configuration and certificate.
+/// Maximum time between two reconciliations of Secret, configuration and certificate.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Reconciliations in the life of a short-lived certificate; it is renewed with a third of it left.
+/// Minimum number of reconciliations in the life of a short-lived certificate, which is renewed
+/// when a third of it is left.
 const RECONCILIATIONS_PER_LEAF: u32 = 12;
 
 #[derive(Args, Debug)]
@@ -63,7 +63,7 @@ fn hours(text: &str) -> Result<Duration, String> {
     times(text, 60.0 * 60.0, "hours, as in 24 or 0.5")
 }
 
-/// Reads a number of some unit, of at most a hundred years.
+/// Parses a time in a unit, of at most a hundred years.
 fn times(text: &str, unit: f64, what: &str) -> Result<Duration, String> {
     const LONGEST: f64 = 100.0 * 365.0 * 24.0 * 60.0 * 60.0;
     match text.parse::<f64>().map(|number| number * unit) {
@@ -74,7 +74,7 @@ fn times(text: &str, unit: f64, what: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reconciles the certificate; each new one is used through `current`.
+/// Reconciles the certificate, and sends each new one to `current`.
 pub(super) fn run(
     flags: &Serve,
     Connected { client, clock, .. }: Connected,
@@ -124,7 +124,7 @@ pub(super) fn run(
     }))
 }
 
-/// Logs once that the Secret of an earlier self-managed authority is still there.
+/// Logs once if the Secret of an earlier self-managed authority still exists.
 pub(super) fn report_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
     let namespace = flags.policy.own_namespace.clone();
     let (secret, configuration) = (

@@ -1,12 +1,12 @@
 //! The limit of open files, which bounds the number of connections.
 //!
-//! Without an open file the server cannot accept a connection, and so cannot evict another one:
-//! idle clients would keep the API server out.
+//! At the limit of open files the server cannot accept a connection, so it could not evict an idle
+//! one for the API server.
 
 use rustix::process::{Resource, getrlimit};
 
-/// Open files that are not connections of the webhook port: the ops port, listeners, files that are
-/// read, and evicted connections that are still open.
+/// Open files that are not connections of the webhook port: the ops port, listeners, policy and
+/// certificate files, and evicted connections that are not closed yet.
 const OTHER_FILES: usize = 256;
 
 /// Returns the number of connections to allow, with a warning if it is less than wanted.

@@ -1,4 +1,4 @@
-//! Policy files, and the set of policies in force.
+//! Reads policy files, and makes the set of policies in force.
 
 use super::reload::Reloader;
 use crate::cli::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 const FLAG: &str = "--policy";
 
-/// Where the policies in force come from.
+/// The policies in force and their source.
 pub(super) struct PolicySource {
     /// The policies in force.
     pub(super) set: watch::Receiver<Option<Arc<PolicySet>>>,
@@ -22,9 +22,9 @@ pub(super) struct PolicySource {
     pub(super) in_force: Vec<String>,
     /// One for each file.
     pub(super) reloaders: Vec<Reloader>,
-    /// The parts of a response that need a cluster.
+    /// The connections between reviews and the cluster; `None` without a cluster.
     pub(super) cluster: Option<server::Cluster>,
-    /// Runs beside the server, and ends only with the process.
+    /// Runs in the background until the process ends.
     pub(super) work: BoxFuture<'static, ()>,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn open(paths: &[PathBuf], metrics: &Arc<Metrics>) -> anyhow::Result<
 }
 
 impl Files {
-    /// Takes the new content of a file. Returns its problems, also where some policies are good.
+    /// Applies the new content of a file. Returns its problems, also if some policies are valid.
     fn update(&mut self, index: usize, bytes: &[u8]) -> Result<(), String> {
         let Some(file) = self.files.get_mut(index) else {
             return Ok(());
@@ -123,8 +123,8 @@ impl Files {
         }
     }
 
-    /// Puts the policies of all files in force. Of several policies with one name the first counts,
-    /// so that no edit of one file takes the policy of another away.
+    /// Puts the policies of all files in force. Of several policies with one name the first is
+    /// used, so that an edit of one file cannot replace a policy of an earlier file.
     fn publish(&self) {
         let mut names = BTreeSet::new();
         let mut policies = Vec::new();
@@ -175,7 +175,7 @@ fn parse(name: &str, bytes: &[u8]) -> PolicyFile {
         Ok(text) => policy::read(name, text),
         Err(error) => PolicyFile::unreadable(name, format!("it is not UTF-8 text: {error}")),
     };
-    // A document without a name may be any of the policies that were good before.
+    // A policy without a name may be any of the policies that were valid before.
     read.unreadable |= read.errors.iter().any(|error| error.policy.is_none());
     read
 }

@@ -1,7 +1,7 @@
-//! Reload: files that are read again, and put in force when their content changes.
+//! Reads files again, and puts changed content in force.
 //!
-//! Content is compared, not times or events: a mounted ConfigMap or Secret changes by a symbolic
-//! link.
+//! It compares content and not times or events, because the kubelet changes a mounted ConfigMap or
+//! Secret by a symbolic link.
 
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ pub(super) type FlagFile = (&'static str, PathBuf);
 /// The content of each file, or why one cannot be read.
 type Content = Result<Vec<Vec<u8>>, String>;
 
-/// Puts content in force, or returns why it cannot be used.
+/// Puts content in force. The error says why it cannot be used.
 type Apply = Box<dyn Fn(&[Vec<u8>]) -> Result<(), String> + Send>;
 
 /// Files that are read together.
 pub(super) struct Reloader {
     what: Reloaded,
     files: Vec<FlagFile>,
-    /// The last content, good or not: one error is reported once.
+    /// The last content, valid or not, so that an error is reported once.
     last: Content,
     apply: Apply,
 }
@@ -54,7 +54,7 @@ impl Reloader {
         Ok((reloader, value))
     }
 
-    /// Reads the files again, and puts changed content in force before it is counted.
+    /// Reads the files again. Changed content is in force before it is counted.
     fn reload(&mut self, metrics: &Metrics) {
         let content = read(&self.files);
         if content == self.last {
@@ -85,12 +85,12 @@ fn read(files: &[FlagFile]) -> Content {
     files.iter().map(read).collect()
 }
 
-/// Says which file an error is about, with its causes.
+/// Returns a message with the file and the causes of an error.
 pub(super) fn problem(flag: &str, path: &Path, error: impl Into<anyhow::Error>) -> String {
     format!("{flag} {}: {:#}", path.display(), error.into())
 }
 
-/// Reads files again and again.
+/// Reads the files again periodically.
 pub(super) async fn run(mut reloaders: Vec<Reloader>, period: Duration, metrics: Arc<Metrics>) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

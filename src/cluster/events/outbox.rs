@@ -1,14 +1,14 @@
-//! The Events that wait to be written, and whose turn it is. Pure: the time is passed in.
+//! A fair queue of Events that wait to be written. Pure: the time is an argument.
 //!
-//! A caller of the webhook can name any namespace, so no namespace may use up the share of others:
+//! A caller of the webhook can name any namespace, so each namespace has its own budget and queue:
 //!
 //! ```text
 //! findings ─► opted in? ─► budget of the namespace ─► queue of the namespace
 //!                                                       └─ in turns ─► budget of all ─► written
 //! ```
 //!
-//! The budget of a namespace drops, the budget of all delays. When all queues together are full,
-//! the longest loses its last Event.
+//! Events beyond the budget of a namespace are dropped; Events beyond the budget of all wait. When
+//! all queues together are full, the longest queue drops its last Event.
 
 use crate::core::admission::AuthorFindings;
 use crate::core::object_name::{NamespaceName, PodName};
@@ -17,14 +17,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A token bucket: its size, and the time after which one more token is there.
+/// A token bucket: its size, and the time in which one token is added.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
     pub(super) burst: u32,
     pub(super) every: Duration,
 }
 
-/// A job pod has one to three findings: this is enough for two pods a second without end.
+/// A job pod has one to three findings, so this is enough for two pods a second.
 pub(super) const NAMESPACE_RATE: Rate = Rate {
     burst: 100,
     every: Duration::from_millis(200),
@@ -33,14 +33,14 @@ pub(super) const TOTAL_RATE: Rate = Rate {
     burst: 200,
     every: Duration::from_millis(50),
 };
-/// Events of one namespace that may wait.
+/// Maximum number of waiting Events of one namespace.
 pub(super) const MAX_WAITING_PER_NAMESPACE: usize = 100;
-/// Events that may wait in all.
+/// Maximum number of waiting Events of all namespaces.
 pub(super) const MAX_WAITING: usize = 1000;
 
 impl Rate {
-    /// Takes a token of a bucket, kept as the time at which it is full again; otherwise returns
-    /// how long until there is one.
+    /// Takes a token of a bucket. `full_at` is the time at which the bucket is full again. Without
+    /// a token, the error is the time until there is one.
     fn take(self, full_at: &mut Instant, now: Instant) -> Result<(), Duration> {
         let after = (*full_at).max(now) + self.every;
         let latest = now + self.every * self.burst;
@@ -52,7 +52,7 @@ impl Rate {
     }
 }
 
-/// An Event that is to be written.
+/// An Event to write.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Waiting {
     pub(super) namespace: NamespaceName,
@@ -62,21 +62,21 @@ pub(super) struct Waiting {
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// By namespace; none is empty.
+    /// By namespace. No queue is empty.
     queues: BTreeMap<NamespaceName, VecDeque<Waiting>>,
-    /// The namespaces of the queues; the next one in front.
+    /// The namespaces of the queues, in turn; the next one is first.
     turns: VecDeque<NamespaceName>,
     waiting: usize,
-    /// When the budget of a namespace is full again; only of those that are not.
+    /// When the budget of each namespace is full again. Full budgets are absent.
     budgets: BTreeMap<NamespaceName, Instant>,
     of_all: Instant,
 }
 
-/// What is to be done next.
+/// The next action.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Next {
     Write(Waiting),
-    /// The budget of all is used up for so long.
+    /// The budget of all namespaces is used up for this time.
     Wait(Duration),
     Idle,
 }
@@ -92,7 +92,8 @@ impl Outbox {
         }
     }
 
-    /// Takes the findings about a pod of a namespace that opted in; returns how many were dropped.
+    /// Adds the findings about a pod of a namespace that opted in; returns the dropped Events by
+    /// reason.
     pub(super) fn put(
         &mut self,
         findings: &AuthorFindings,
@@ -144,7 +145,7 @@ impl Outbox {
         }
     }
 
-    /// Takes out the Event that is to be written now.
+    /// Removes and returns the next Event to write.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         let Some(namespace) = self.turns.front().cloned() else {
             return Next::Idle;

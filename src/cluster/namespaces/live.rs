@@ -1,8 +1,8 @@
-//! Live reads of namespaces: any caller of the webhook port can cause one, so they are bounded.
+//! Live reads of namespaces. Any caller of the webhook port can cause one, so they are limited.
 //!
-//! Reviews of one namespace share one read, a few reads at most run at a time, and an answer
-//! (also that there is no such namespace) is kept for a moment. Beyond that a review is refused
-//! at once, without a call to the API server.
+//! Reviews of one namespace share one read, the number of concurrent reads is limited, and answers,
+//! also "not found", are cached for a short time. At the limit a review is refused immediately,
+//! without a call to the API server.
 
 use super::bounded;
 use crate::cluster::client::within;
@@ -21,13 +21,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Reads that may run at a time.
+/// Maximum number of concurrent reads.
 const MAX_CONCURRENT: usize = 8;
-/// Answers that are kept.
+/// Maximum number of cached answers.
 const MAX_CACHED: usize = 256;
-/// The time from the beginning of a read for which its answer is kept; longer than [`TIMEOUT`].
+/// Time for which an answer is cached, from the beginning of the read; longer than [`TIMEOUT`].
 const CACHE_TIME: Duration = Duration::from_secs(3);
-/// Time for a read: the API server waits five seconds for the whole review.
+/// Time for a read. The API server waits five seconds for the whole review.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads namespaces of a cluster.
@@ -44,10 +44,10 @@ type Read = (Shared<BoxFuture<'static, Option<Answer>>>, Instant);
 
 type Answer = Result<Labels, Unread>;
 
-/// Why the labels of a namespace were not read: a sentence.
+/// Why the labels of a namespace were not read, as a sentence.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unread {
-    /// There is no such namespace.
+    /// The namespace does not exist.
     #[error("there is no such namespace")]
     NotFound,
     /// Too many reads are running, so the API server was not asked.
@@ -61,7 +61,7 @@ pub enum Unread {
 }
 
 impl LiveReads {
-    /// Makes one that has read nothing.
+    /// Creates an empty cache.
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         Self {
             client,
@@ -71,10 +71,10 @@ impl LiveReads {
         }
     }
 
-    /// Reads the labels of one namespace, or returns the answer that is kept.
+    /// Reads the labels of one namespace, or returns the cached answer.
     pub fn read(&self, name: &NamespaceName) -> BoxFuture<'static, Answer> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        // An answer that is `None` is a failure, and not kept.
+        // `None` is a failure, and not cached.
         let is_kept = |(read, began): &Read| {
             began.elapsed() < CACHE_TIME && !matches!(read.peek(), Some(None))
         };
@@ -87,7 +87,7 @@ impl LiveReads {
                     return ready(Err(Unread::TooMany)).boxed();
                 };
                 let (reader, of) = (self.clone(), name.clone());
-                // A task, so that it ends even if no review waits for it any more.
+                // A task, so that the read completes even if no review waits for it any more.
                 let task = tokio::spawn(async move {
                     let _permit = permit;
                     reader.ask(&of).await
@@ -113,7 +113,7 @@ impl LiveReads {
         .boxed()
     }
 
-    /// Asks the API server; `None` where its answer is not worth keeping.
+    /// Reads from the API server; `None` for an answer that must not be cached.
     async fn ask(&self, name: &NamespaceName) -> Option<Answer> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let (result, answer) = match within(TIMEOUT, api.get_metadata(name)).await {

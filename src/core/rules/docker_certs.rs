@@ -88,7 +88,7 @@ pub(super) fn plan<'a>(
             {
                 FindingKind::FallsBackToPlaintext(path.clone())
             } else {
-                repair.free(directory, &mounts);
+                repair.repair(directory, &mounts);
                 continue;
             }
         };
@@ -148,8 +148,8 @@ impl<'a> Repair<'_, '_, 'a> {
             if lacking.is_empty() {
                 return self.report(FindingKind::CertificatesCorrect(path.clone()));
             }
-            let mount = self.provide(shared, directory);
-            return self.mount(lacking, &mount);
+            let mount = self.provide_volume(shared, directory);
+            return self.add_mounts(lacking, &mount);
         };
         match self.certs.on_conflict {
             OnConflict::Report => {
@@ -169,11 +169,11 @@ impl<'a> Repair<'_, '_, 'a> {
             OnConflict::Replace | OnConflict::Relocate => {}
         }
         let displaced = self.displaced(&conflicts, &shared);
-        let mount = self.provide(shared, directory);
+        let mount = self.provide_volume(shared, directory);
         let is_reported = displaced.iter().any(|entry| entry.volume == mount.name);
         self.point_mounts(&conflicts, &mount, is_reported);
         self.remove_mounts(&conflicts);
-        self.mount(lacking, &mount);
+        self.add_mounts(lacking, &mount);
         self.report_displaced(directory, displaced);
     }
 

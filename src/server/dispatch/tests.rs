@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 type Judged = Result<Answer, ReviewError>;
 
-fn state(limits: Limits, review: crate::server::Review) -> State {
+fn state(limits: Limits, review: crate::server::ReviewFn) -> State {
     let set = PolicySet::new(Vec::new(), &AddressesBySource::new());
     let policies = watch::channel(Some(Arc::new(set))).1;
     let certificate = watch::channel(None).1;

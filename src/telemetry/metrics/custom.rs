@@ -1,4 +1,5 @@
-//! Metrics whose value is not counted here, or unset at the start.
+//! Metrics that prometheus-client has no type for: a gauge without a value at the start, and a
+//! counter that reads its value from elsewhere.
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -37,9 +38,9 @@ pub struct DroppedLines(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Lines that found the queue full.
+    /// Counts lines that were dropped because the queue was full.
     queue: OnceLock<ErrorCounter>,
-    /// Lines that stderr did not take.
+    /// Number of lines that could not be written to stderr.
     failed: AtomicU64,
 }
 

@@ -28,7 +28,7 @@ impl Exposition {
     }
 }
 
-/// Rewrites OpenMetrics text in the format 0.0.4, which declares a counter by the name of its
+/// Converts OpenMetrics text to the format 0.0.4, which declares a counter by the name of its
 /// samples and has no type `info`, no units and no end marker.
 pub(super) fn text(open_metrics: &str) -> String {
     let (mut text, mut help) = (String::with_capacity(open_metrics.len()), "");

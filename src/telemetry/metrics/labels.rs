@@ -1,4 +1,4 @@
-//! The values of labels. They are closed sets, so that no client can make a family grow.
+//! The values of labels. They are closed sets, so that no client can add time series.
 
 use crate::core::admission::ReviewError;
 use crate::core::job_pod::NotJobPod;
@@ -75,7 +75,7 @@ label_values! {
         Off = "off",
         /// Failures
         Error = "error",
-        /// Failures, and what may fail next
+        /// Failures, and problems that may lead to failures
         Warn = "warn",
         /// One line for each review, and changes of policies and certificates
         #[default]
@@ -114,11 +114,11 @@ label_values! {
         BodyTime = "body-time",
         /// Its body ended early.
         BodyCut = "body-cut",
-        /// Its body had not arrived whole when it was evicted.
+        /// It was evicted before its whole body had arrived.
         BodyEvicted = "body-evicted",
         /// It was evicted, or waited too long for its slot.
         Overload = "overload",
-        /// Its namespace does not exist, or too many others were being read.
+        /// Its namespace does not exist, or too many reads of namespaces were running.
         NamespaceUnknown = "namespace-unknown",
         /// The policies have not been read yet.
         NotReady = "not-ready",
@@ -214,13 +214,13 @@ label_values! {
     CertificateEvent("event") {
         /// This replica signed its own certificate.
         LeafSigned = "leaf-signed",
-        /// A CA was created and used, because there was none.
+        /// A CA was created and used, because there was no usable one.
         CaCreated = "ca-created",
         /// The next CA was published.
         CaPublished = "ca-published",
-        /// The next CA became the one that signs.
+        /// The next CA became the current CA, which signs.
         CaPromoted = "ca-promoted",
-        /// A CA that had been removed was restored, because a certificate of it is in use.
+        /// A removed CA was restored, because a certificate of it is in use.
         CaKept = "ca-kept",
         /// CAs without a certificate in use were removed.
         CaDiscarded = "ca-discarded",
@@ -271,7 +271,7 @@ label_values! {
     }
 }
 
-/// `reason` is empty where the outcome needs none.
+/// `reason` is empty if the outcome has none.
 pub(super) fn outcome(outcome: &'static str, reason: &'static str) -> Labels {
     [("outcome", outcome), ("reason", reason)]
 }
