@@ -157,10 +157,6 @@ impl Check {
             });
         }
         for hint in set.policies().flat_map(policy::hints) {
-            let severity = match hint.is_warning {
-                true => Severity::Warning,
-                false => Severity::Hint,
-            };
             let (file, place) = read.places.get(&hint.policy).cloned().unwrap_or_default();
             let error = PolicyError {
                 file,
@@ -169,7 +165,7 @@ impl Check {
                 problem: format!("{}: {}", hint.field, hint.problem),
                 is_of_another_kind: false,
             };
-            findings.push(Finding::new(severity, error));
+            findings.push(Finding::new(Severity::Hint, error));
         }
         summary.valid = set.policies().count();
         let is_warning = |finding: &&Finding| finding.severity == Severity::Warning;

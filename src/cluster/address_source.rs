@@ -89,7 +89,7 @@ fn hosts_of_rules(ingress: &Value) -> Vec<String> {
     let mut taken = HashSet::new();
     let hosts = list(ingress, "/spec/rules").filter_map(|rule| text(rule, "host"));
     hosts
-        .filter(|host| taken.insert(*host) && format::SUBDOMAIN.check(host).is_ok())
+        .filter(|host| taken.insert(*host) && format::HOSTNAME.check(host).is_ok())
         .map(ToOwned::to_owned)
         .collect()
 }

@@ -211,7 +211,7 @@ impl Store {
         let entries: Vec<_> = entries.filter(|entry| entry.source == name).collect();
         // Each policy records the hostnames that it takes from the rules.
         let hostnames = entries.iter().flat_map(|entry| &entry.hostnames);
-        let hostnames = hostnames.filter(|it| format::SUBDOMAIN.check(it).is_ok());
+        let hostnames = hostnames.filter(|it| format::HOSTNAME.check(it).is_ok());
         let hostnames = distinct(hostnames.cloned());
         let entry = entries
             .into_iter()

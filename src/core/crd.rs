@@ -124,8 +124,8 @@ pub struct HostAlias {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<AddressSource>,
 
-    /// The hostnames, in lower case and without wildcards; at most 64. Example: [gitlab.mylab.com,
-    /// registry.mylab.com].
+    /// The hostnames, in lower case and without wildcards; at most 64. Not localhost or another
+    /// name of the pod itself. Example: [gitlab.mylab.com, registry.mylab.com].
     /// With from.ingress it can be absent: then the hostnames are those in the rules of the Ingress
     /// that match its hostnameSuffixes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

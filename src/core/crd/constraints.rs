@@ -59,7 +59,7 @@ tables! {
         "hostAliases" => Items(None, 32),
         "hostAliases[].ip" => Of(&format::ADDRESS),
         "hostAliases[].hostnames" => Items(None, 64),
-        "hostAliases[].hostnames[]" => Of(&format::SUBDOMAIN),
+        "hostAliases[].hostnames[]" => Of(&format::HOSTNAME),
         "hostAliases[].from.ingress" => Fields(REFERENCE),
         "hostAliases[].from.ingress" => Fields(SUFFIXES),
         "hostAliases[].from.service" => Fields(REFERENCE),

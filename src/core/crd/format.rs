@@ -174,6 +174,11 @@ macro_rules! suffix {
     };
 }
 
+/// The API server limits the whole name, not each part to the 63 characters of DNS.
+const SUBDOMAIN_CHECK: Check = must(
+    concat!("^", subdomain!(), "$"),
+    "not an RFC 1123 subdomain: lower-case letters, digits, '-' and '.', each part beginning and ending with a letter or digit, at most 253 characters",
+);
 const ABSOLUTE: Check = must("^/", "not an absolute path; begin it with /");
 const WITHOUT_COLON: Check = must_not(":", "with a ':', which a mount path must not contain");
 /// CEL has no function that cleans a path, and clean paths can be compared as strings.
@@ -197,12 +202,15 @@ macro_rules! formats {
 }
 
 formats! {
-    /// An RFC 1123 subdomain: a hostname of `hostAliases`, or the name of most objects.
-    /// The API server limits the whole name, not each part to the 63 characters of DNS.
-    SUBDOMAIN(253): [must(
-        concat!("^", subdomain!(), "$"),
-        "not an RFC 1123 subdomain: lower-case letters, digits, '-' and '.', each part beginning and ending with a letter or digit, at most 253 characters"
-    )];
+    /// An RFC 1123 subdomain: the name of most objects.
+    SUBDOMAIN(253): [SUBDOMAIN_CHECK];
+
+    /// A hostname of `hostAliases`.
+    HOSTNAME(253): [
+        SUBDOMAIN_CHECK,
+        // The kubelet's hosts file has these names, and RFC 6761 reserves the domain.
+        must_not(r"^(.*\.localhost|localhost|ip6-localhost|ip6-loopback)$", "a name of the pod itself; containers of the job would no longer reach each other by it"),
+    ];
 
     /// An RFC 1123 label: the name of a volume or a namespace.
     LABEL(63): [must(

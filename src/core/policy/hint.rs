@@ -15,8 +15,6 @@ pub struct Hint {
     pub(crate) field: String,
     /// The problem, and the alternative.
     pub(crate) problem: String,
-    /// Whether the value is probably a mistake.
-    pub(crate) is_warning: bool,
 }
 
 impl fmt::Display for Hint {
@@ -25,7 +23,6 @@ impl fmt::Display for Hint {
             policy,
             field,
             problem,
-            ..
         } = self;
         write!(f, "JobPodPolicy \"{policy}\": {field}: {problem}")
     }
@@ -35,19 +32,18 @@ impl fmt::Display for Hint {
 #[must_use]
 pub fn hints(policy: &Policy) -> Vec<Hint> {
     let mut hints = Vec::new();
-    let mut add = |is_warning, field: String, problem: String| {
+    let mut add = |field: String, problem: String| {
         hints.push(Hint {
             policy: policy.name.clone(),
             field,
             problem,
-            is_warning,
         });
     };
     for (index, alias) in policy.host_aliases.iter().enumerate() {
         for (position, hostname) in alias.hostnames.iter().enumerate() {
-            if let Some((is_warning, problem)) = about_hostname(hostname) {
+            if let Some(problem) = about_hostname(hostname) {
                 let field = format!("spec.hostAliases[{index}].hostnames[{position}]");
-                add(is_warning, field, problem);
+                add(field, problem);
             }
         }
     }
@@ -57,7 +53,6 @@ pub fn hints(policy: &Policy) -> Vec<Hint> {
     let size_limit = &dind.client_certs.size_limit;
     if quantity::bytes(size_limit).is_some_and(|bytes| bytes < MIN_SIZE_LIMIT) {
         add(
-            false,
             "spec.dind.clientCerts.sizeLimit".to_owned(),
             format!(
                 "{size_limit} is too small for dind's certificates, which take about 20 KiB; use 1Mi"
@@ -69,7 +64,6 @@ pub fn hints(policy: &Policy) -> Vec<Hint> {
             && volume.source.identity.as_deref() == Some("/sys/fs/cgroup");
         if is_cgroup {
             add(
-                false,
                 format!("spec.dind.volumes[{index}]"),
                 "the cgroup tree of the node moves inner containers out of the pod's limits and leaks their cgroups on cgroup v1, and a privileged pod has it without a volume on v2; remove the volume unless dind fails without it".to_owned(),
             );
@@ -78,25 +72,15 @@ pub fn hints(policy: &Policy) -> Vec<Hint> {
     hints
 }
 
-/// Returns a problem of a hostname, and whether it is a warning.
-fn about_hostname(hostname: &str) -> Option<(bool, String)> {
-    // The names of the loopback addresses in the hosts file that the kubelet writes, and RFC 6761.
-    let is_loopback = ["localhost", "ip6-localhost", "ip6-loopback"].contains(&hostname)
-        || hostname.ends_with(".localhost");
-    if is_loopback {
-        let problem = format!(
-            "{hostname} is the pod itself; with another address, containers of the job cannot reach each other by it; remove it"
-        );
-        return Some((true, problem));
-    }
+/// Returns a problem of a hostname that a service of a job may have too.
+fn about_hostname(hostname: &str) -> Option<String> {
     if hostname == "docker" {
         let problem = "docker is the name of the service docker:dind: a job with that service keeps its own address, every other job gets the policy's; remove it unless jobs share a daemon there";
-        return Some((false, problem.to_owned()));
+        return Some(problem.to_owned());
     }
     (!hostname.contains('.')).then(|| {
-        let problem = format!(
+        format!(
             "{hostname} has no dot, as the names of services of a job: a job with a service of that name keeps its own address; write the full name if there is one"
-        );
-        (false, problem)
+        )
     })
 }

@@ -79,6 +79,7 @@ fn a_format_accepts_valid_texts_only(
 
 #[rstest]
 #[case(&SUBDOMAIN, 253)]
+#[case(&HOSTNAME, 253)]
 #[case(&LABEL, 63)]
 #[case(&LABEL_VALUE, 63)]
 #[case(&REGISTRY_HOST, 253)]
