@@ -13,6 +13,7 @@ mod plugin;
 mod print;
 mod rules;
 mod serve;
+mod terminal;
 mod test;
 mod version;
 

@@ -1,19 +1,18 @@
-//! Findings about a cluster, computed from facts. Pure: `cli::doctor` reads the facts from the API
-//! server.
+//! The diagnosis of `drydock doctor`: findings, computed from facts about a cluster. Pure:
+//! `cli::doctor` reads the facts from the API server.
 //!
 //! ```text
-//! Facts ─► view                              what follows at once: installation, namespaces
-//!       ─► installed, replicas, admission    is drydock there, does it answer
-//!       ─► works                             is a job pod repaired, now
-//!       ─► namespaces, runners, policies     is there something to repair, by which policy
-//!       ─► others                            who else changes job pods
-//!       ─► pod                               one pod that exists
-//!                                          ─► Report
+//! Facts ─► View ─► installed, replicas, webhook_metrics    is drydock installed and reachable?
+//!               ─► works                                   is a job pod repaired?
+//!               ─► namespaces, quotas                      which namespaces have opted in?
+//!               ─► runners, policies                       which jobs are repaired, and how?
+//!               ─► other_webhooks                          what else changes job pods?
+//!               ─► pod                                     why is this pod as it is?
+//!                                                       ─► Report
 //! ```
 //!
-//! A fact that could not be read is a finding of its own.
-//! A check is one line; a finding also says what it means for a job, and which command to run next.
-//! `finding` has their texts.
+//! A fact that could not be read is a finding too. A check is one line; a finding also has its
+//! meaning for a job and the commands to run next. The texts are in `finding`.
 
 pub mod dry_run_pods;
 pub mod facts;
@@ -49,7 +48,7 @@ pub use view::View;
 
 use report::Section;
 
-/// Returns what is right and what is wrong with a cluster.
+/// Checks a cluster, or the pod of `--pod`.
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Report {
     let view = View::of(facts);

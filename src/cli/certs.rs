@@ -14,9 +14,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Make a CA and a server certificate for development.
+/// Create a CA and a server certificate for development.
 ///
-/// Writes ca.crt, tls.crt and tls.key. The key of the CA is not kept. The certificates expire in a
+/// Writes ca.crt, tls.crt and tls.key, and discards the key of the CA. The certificates expire in a
 /// year; nothing renews them.
 #[derive(Args, Debug)]
 pub(super) struct Certs {
@@ -33,14 +33,14 @@ pub(super) struct Certs {
     force: bool,
 }
 
-/// Names of this machine, and of the Service of the manifests.
+/// The names of this machine and of the Service in the manifests.
 fn default_names() -> Vec<String> {
     ["localhost", "127.0.0.1", "::1", "drydock.drydock.svc"]
         .map(str::to_owned)
         .to_vec()
 }
 
-/// A certificate can have any text as a name, but clients only verify these.
+/// Clients verify only DNS names and IP addresses.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
     if text.parse::<IpAddr>().is_ok() || format::SUBDOMAIN.check(&host).is_ok() {
@@ -52,10 +52,10 @@ fn server_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Lifetime of the CA and of the server certificate.
+/// The lifetime of both certificates.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Makes a CA and a server certificate that nothing renews.
+/// Creates a CA and a server certificate.
 pub(super) fn development(names: &[String]) -> Result<(Authority, Leaf), AuthorityError> {
     let now = Timestamp::now();
     let authority = Authority::make("drydock development CA", now, LIFETIME)?;

@@ -1,7 +1,7 @@
 //! `drydock check`: reports every error of policy files, overrides between policies, and hints.
 
-use super::Exit;
 use super::input::{self, Input};
+use super::{Exit, terminal};
 use crate::core::policy::{self, AddressesBySource, PolicyError, PolicySet};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -11,20 +11,20 @@ use std::path::PathBuf;
 
 /// Check policy files: exit 1 on findings.
 ///
-/// Errors, which the API server refuses too, and warnings are findings. Hints and overrides between
-/// policies are none. Of a folder the files *.yaml, *.yml and *.json are read, and objects of other
-/// kinds are passed over.
+/// Errors and warnings are findings; the API server refuses a policy with errors too. Hints, and
+/// notes about policies that override others, are not findings. In a folder, the files *.yaml,
+/// *.yml and *.json are read, and objects of other kinds are ignored.
 #[derive(Args, Debug)]
 pub(super) struct Check {
     /// File with JobPodPolicy objects, or a folder; - is stdin
     #[arg(value_name = "FILE", required_unless_present = "filenames")]
     files: Vec<PathBuf>,
 
-    /// FILE, as kubectl takes it. Can be repeated
+    /// The same as FILE, for users of kubectl. Can be repeated
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     filenames: Vec<PathBuf>,
 
-    /// Read the folders in a folder too
+    /// Read subfolders too
     #[arg(short = 'R', long)]
     recursive: bool,
 
@@ -193,7 +193,7 @@ impl Check {
     }
 }
 
-/// Prints findings to `out`, but files that cannot be read, and the summary, to `stderr`.
+/// Prints the findings to `out`. Files that cannot be read, and the summary, go to `stderr`.
 fn print(
     findings: &[Finding],
     summary: &Summary,
@@ -212,10 +212,10 @@ fn print(
         let line = format!("{}: {line}\n", severity.name());
         match is_file {
             true => stderr.write_all(line.as_bytes())?,
-            false => out.write_all(line.as_bytes())?,
+            false => out.write_all(terminal::fit(&line, 2).as_bytes())?,
         }
     }
-    // The summary is the last line of a terminal.
+    // On a terminal, the summary is the last line.
     out.flush()?;
     let Summary {
         valid,
@@ -238,8 +238,8 @@ fn print(
         ),
         (
             objects_of_other_kinds,
-            "object of another kind was passed over",
-            "objects of other kinds were passed over",
+            "object of another kind was ignored",
+            "objects of other kinds were ignored",
         ),
     ] {
         if number > 0 {

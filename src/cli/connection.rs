@@ -1,13 +1,13 @@
 //! Selects the API server and the credentials of a command.
 
 use crate::cluster::client;
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
 
-/// Flags as `kubectl` has them.
+/// The flags of kubectl.
 #[derive(Args, Debug, Default)]
 pub(super) struct ConnectionFlags {
     /// Context of the kubeconfig; without it, the current one
@@ -25,24 +25,24 @@ struct Context {
     user: Option<String>,
 }
 
-/// A client, and what it talks to.
+/// A client, and the API server that it uses.
 pub(super) struct Connection {
     pub(super) client: Client,
-    /// The API server's URL, and the context where there is one.
+    /// The URL of the API server and, with a kubeconfig, the context.
     pub(super) server: String,
-    /// The user of the context; none in a pod.
+    /// The user of the context; `None` in a pod.
     pub(super) user: Option<String>,
     /// The namespace of the context.
     pub(super) namespace: String,
 }
 
 impl ConnectionFlags {
-    /// Whether nothing was given.
+    /// Whether no flag is set.
     pub(super) fn is_default(&self) -> bool {
         self.context.is_none() && self.kubeconfig.is_none()
     }
 
-    /// Finds the API server. Nothing is asked of it yet.
+    /// Creates a client. Sends no request.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
         let (config, context) = self.config().await?;
         let url = config.cluster_url.to_string();
@@ -67,10 +67,12 @@ impl ConnectionFlags {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
         };
+        // The text of these errors has the causes too.
         let file = match &self.kubeconfig {
-            Some(file) => Kubeconfig::read_from(file)
-                .with_context(|| format!("--kubeconfig {} cannot be read", file.display())),
-            None => Kubeconfig::read().context("no kubeconfig can be read"),
+            Some(file) => Kubeconfig::read_from(file).map_err(|error| {
+                anyhow!("--kubeconfig {} cannot be read: {error}", file.display())
+            }),
+            None => Kubeconfig::read().map_err(|error| anyhow!("{error}")),
         };
         match file {
             Ok(file) => {
@@ -83,7 +85,7 @@ impl ConnectionFlags {
                     name,
                 });
                 let config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| {
-                    anyhow!("the kubeconfig has no API server to ask: {error}; see kubectl config get-contexts")
+                    anyhow!("the kubeconfig cannot be used: {error}; see kubectl config get-contexts")
                 })?;
                 Ok((config, context))
             }
@@ -92,7 +94,7 @@ impl ConnectionFlags {
                 .map(|config| (config, None))
                 .map_err(|_| {
                     error.context(
-                        "there is no API server to ask; set KUBECONFIG, or run in a pod with a ServiceAccount",
+                        "no API server is configured; set KUBECONFIG, or run in a pod with a ServiceAccount",
                     )
                 }),
         }

@@ -1,9 +1,9 @@
-//! `drydock doctor`: why jobs are not repaired. It gathers facts with the user's rights, and
-//! [`crate::diagnose`] finds what is wrong.
+//! `drydock doctor`: gathers facts about a cluster with the rights of the user, and prints the
+//! findings of [`crate::diagnose`].
 
+mod dry_run;
 mod gather;
 mod print;
-mod probe;
 mod reader;
 
 use super::Exit;
@@ -12,22 +12,22 @@ use crate::diagnose::report::Level;
 use crate::diagnose::{self, Report};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use gather::{Asked, gather};
-use print::Heading;
+use gather::{Scope, gather};
+use print::{Heading, TextStyle};
 use reader::Reader;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Time between two attempts.
-const PAUSE: Duration = Duration::from_secs(2);
-/// The first question is whether the API server is there at all.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// Time between two runs with `--wait`.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// The time limit of the first request, which shows whether the API server responds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Find out why jobs are not repaired: look at a cluster.
+/// Check a cluster: find out why jobs are not repaired.
 ///
-/// Reads what you may read and changes nothing: job pods are created as a dry run. Exit 0: nothing
-/// is wrong; 1: findings; 2: the API server could not be asked.
+/// Uses your rights and changes nothing: job pods are created as a server-side dry run. Exit 0: no
+/// findings; 1: findings; 2: the API server did not respond.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
     /// Namespace of jobs. Can be repeated [default: all namespaces]
@@ -39,21 +39,25 @@ pub(super) struct Doctor {
     )]
     namespaces: Vec<String>,
 
-    /// Existing pod to explain: what drydock did with it, or why it did nothing
+    /// Existing pod to explain: what drydock changed, or why it changed nothing
     #[arg(long, value_name = "NAME")]
     pod: Option<String>,
 
-    /// What to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Repeat until there are no errors, at most this long, as in 90s or 5m
+    /// Repeat until there are no errors, for at most this time, as in 90s or 5m
     #[arg(long, value_name = "TIME", value_parser = time)]
     wait: Option<Duration>,
 
-    /// How long the API server may take for all answers of one look
+    /// Time limit for all requests to the API server of one run
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     time_limit: Duration,
+
+    /// Also print the details of passed checks, such as the rights of a runner
+    #[arg(short, long)]
+    verbose: bool,
 
     #[command(flatten)]
     connection: ConnectionFlags,
@@ -61,15 +65,16 @@ pub(super) struct Doctor {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 enum Output {
-    /// For people; in colour on a terminal
+    /// Lines of text, in colour on a terminal
     #[default]
     Text,
-    /// For scripts: the same findings
+    /// JSON, with all details
     Json,
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no time; give seconds or minutes, as in 30s or 5m");
+    let wrong =
+        || format!("\"{text}\" is not a duration; give seconds or minutes, as in 30s or 5m");
     let (number, unit) = match text.strip_suffix('m') {
         Some(minutes) => (minutes, 60),
         None => (text.strip_suffix('s').unwrap_or(text), 1),
@@ -80,10 +85,10 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What runs in a cluster.
+/// The versions in a cluster.
 pub(super) struct ServerVersions {
     pub(super) kubernetes: String,
-    /// Of the replicas; or why they are not known.
+    /// The versions of the replicas, or why they are unknown.
     pub(super) replicas: Result<BTreeSet<String>, String>,
 }
 
@@ -93,11 +98,11 @@ pub(super) async fn server_versions(
     limit: Duration,
 ) -> anyhow::Result<ServerVersions> {
     let reader = Reader::new(&connection.client, limit);
-    let not_asked = || format!("{} could not be asked", connection.server);
-    let kubernetes = reader.server_version(limit).await.with_context(not_asked)?;
+    let kubernetes = reader.server_version(limit).await;
+    let kubernetes = kubernetes.with_context(|| connection.server.clone())?;
     let replicas = gather::versions(&reader)
         .await
-        .map_err(|unread| unread.to_string());
+        .map_err(|error| error.to_string());
     Ok(ServerVersions {
         kubernetes,
         replicas,
@@ -105,29 +110,29 @@ pub(super) async fn server_versions(
 }
 
 impl Doctor {
-    pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let result = runtime.block_on(self.look(out, talk));
-        // A look-up of a name cannot be ended; nobody waits for it.
+        let result = runtime.block_on(self.check(out, stderr));
+        // A name lookup cannot be cancelled, so do not wait for it.
         runtime.shutdown_background();
         result
     }
 
-    async fn look(&self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+    async fn check(&self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         let connection = self.connection.connect().await?;
-        let asked = Asked {
+        let scope = Scope {
             namespaces: self.namespaces(&connection.namespace),
             pod: self.pod.clone(),
         };
         let begin = Instant::now();
         let (report, heading) = loop {
             let reader = Reader::new(&connection.client, self.time_limit);
-            let first = FIRST_ANSWER.min(self.time_limit);
+            let first = CONNECT_TIMEOUT.min(self.time_limit);
             let found = match reader.server_version(first).await {
                 Ok(version) => {
-                    let facts = gather(&reader, &asked).await;
+                    let facts = gather(&reader, &scope).await;
                     let heading = Heading {
                         server: connection.server.clone(),
                         version,
@@ -136,26 +141,31 @@ impl Doctor {
                 }
                 Err(error) => Err(error),
             };
-            let is_over = self.wait.is_none_or(|wait| begin.elapsed() + PAUSE > wait);
+            let is_over = self
+                .wait
+                .is_none_or(|wait| begin.elapsed() + RETRY_INTERVAL > wait);
             match found {
                 Ok((report, heading)) if is_over || report.worst() < Level::Error => {
                     break (report, heading);
                 }
-                Ok((report, _)) => writeln!(talk, "waiting: {}", first_error(&report))?,
+                Ok((report, _)) => writeln!(stderr, "waiting: {}", first_error(&report))?,
                 Err(error) if is_over => {
-                    return Err(error.context(format!("{} could not be asked", connection.server)));
+                    return Err(error.context(connection.server));
                 }
-                Err(error) => writeln!(talk, "waiting: {error:#}")?,
+                Err(error) => writeln!(stderr, "waiting: {error:#}")?,
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         };
         match self.output {
-            Output::Text => print::text(out, &report, &heading, is_coloured())?,
+            Output::Text => {
+                let style = TextStyle::of_terminal(is_coloured(), self.verbose);
+                print::text(out, &report, &heading, style)?;
+            }
             Output::Json => print::json(out, &report, &heading).context("stdout")?,
         }
-        Ok(match report.worst() {
-            Level::Good => Exit::Success,
-            Level::Warning | Level::Error => Exit::Findings,
+        Ok(match report.worst().is_finding() {
+            true => Exit::Findings,
+            false => Exit::Success,
         })
     }
 
@@ -172,7 +182,7 @@ fn first_error(report: &Report) -> &str {
     errors.next().map_or("", |check| &check.text)
 }
 
-/// On a terminal, unless `NO_COLOR` or `TERM=dumb` say otherwise.
+/// Whether stdout is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set.
 fn is_coloured() -> bool {
     let choice = anstream::AutoStream::choice(&std::io::stdout());
     choice != anstream::ColorChoice::Never

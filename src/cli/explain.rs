@@ -86,7 +86,7 @@ impl Lines {
         self.heading(depth, format_args!("{sentence} ({rule})"));
     }
 
-    /// Adds a block with what one of several policies does; `is_done` unless it only audits.
+    /// Adds a block with the changes and findings of one policy. `is_done` is false in audit.
     fn add_policy(
         &mut self,
         policy: &Policy,
@@ -149,22 +149,22 @@ impl Lines {
             if number == 0 {
                 self.heading(2, "for the platform team:");
             }
-            // The others are true whether or not the pod is changed.
+            // The other findings do not depend on changes.
             let is_of_change = matches!(finding.kind, FindingKind::VolumeDisplaced { .. });
             let condition = if is_of_change && !is_done {
-                "if it were done: "
+                "if enforced: "
             } else {
                 ""
             };
             self.add(3, format_args!("{condition}{finding}"), finding.rule());
         }
         if self.0.len() == length {
-            self.heading(2, "it asks nothing of this pod");
+            self.heading(2, "no changes for this pod");
         }
     }
 }
 
-/// Returns the sentence of a change that is not made: "would add …" for "added …".
+/// Returns the sentence of a change in audit: "would add …" for "added …".
 fn would(change: &Change<'_>) -> String {
     let sentence = change.to_string();
     let (verb, rest) = sentence.split_once(' ').unwrap_or((&sentence, ""));

@@ -21,11 +21,11 @@ pub(super) struct Input {
     pub(super) name: String,
     /// The content, or the error.
     pub(super) text: anyhow::Result<String>,
-    /// Whether it was found in a folder rather than named.
+    /// Whether a folder was named that contains it.
     pub(super) is_in_folder: bool,
 }
 
-/// Reads files in the given order; `-` is stdin.
+/// Reads files in order; `-` is stdin.
 ///
 /// # Errors
 /// If stdin is named twice: it can be read once.
@@ -34,8 +34,8 @@ pub(super) fn read_all<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::
     read(&paths)
 }
 
-/// Reads files, and of a folder the YAML and JSON files in the order of their names; if
-/// `recursive`, of the folders in it, too.
+/// Reads files. For a folder, reads its YAML and JSON files in the order of their names; if
+/// `recursive`, also those of its subfolders.
 ///
 /// # Errors
 /// As [`read_all`], or if a folder cannot be read or has no such file.
@@ -55,10 +55,10 @@ pub(super) fn read_with_folders<'p>(
             let advice = if recursive {
                 "name a file"
             } else {
-                "name a file, or read the folders in it too by -R"
+                "name a file, or use -R to read subfolders too"
             };
             bail!(
-                "{}: there is no .yaml, .yml or .json file in this folder; {advice}",
+                "{}: no .yaml, .yml or .json file in this folder; {advice}",
                 path.display()
             );
         }
@@ -67,7 +67,7 @@ pub(super) fn read_with_folders<'p>(
     read(&all)
 }
 
-/// Whether kubectl reads a file of a folder.
+/// Whether kubectl would read the file if its folder were named.
 fn is_manifest(path: &Path) -> bool {
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     suffix.is_some_and(|suffix| ["yaml", "yml", "json"].contains(&suffix))
@@ -85,7 +85,7 @@ pub(super) fn search(
     entries.sort_by_key(std::fs::DirEntry::path);
     for entry in entries {
         let path = entry.path();
-        // A link may lead in circles.
+        // Links to folders are not followed: they may form a cycle.
         if entry.file_type()?.is_dir() {
             if recursive {
                 search(&path, recursive, is_wanted, found)?;
@@ -148,9 +148,9 @@ pub(super) struct Policies {
     pub(super) policies: Vec<Policy>,
     /// The errors, file by file.
     pub(super) errors: Vec<PolicyError>,
-    /// Fields that the API server ignores.
+    /// Warnings about fields that the API server ignores.
     pub(super) ignored: Vec<PolicyError>,
-    /// File and place of each valid policy, by its name.
+    /// The file of each valid policy, and the place in it, by the name of the policy.
     pub(super) places: BTreeMap<String, (String, String)>,
 }
 
@@ -221,7 +221,7 @@ impl std::str::FromStr for SourceAddress {
                     "\"{value}\" is a hostname, and only an Ingress has hostnames; the policy lists those of {source}"
                 ));
             }
-            format::SUBDOMAIN
+            format::HOSTNAME
                 .check(value)
                 .map_err(|problem| format!("\"{value}\" is {problem}"))?;
             hostnames.push(value.to_owned());
@@ -243,7 +243,7 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> AddressesBySource {
         hostnames,
     } in given
     {
-        // The address applies whichever address of the Service a policy uses.
+        // A policy may use either address of a Service.
         let kinds = match source.kind {
             AddressSourceKind::Service => vec![
                 AddressSourceKind::Service,
@@ -264,8 +264,8 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> AddressesBySource {
     live
 }
 
-/// Returns notes about `--address`: one that no policy uses, one that is missing, and hostnames
-/// that are missing or not taken.
+/// Returns notes about `--address`: addresses that no policy uses, missing addresses, and hostnames
+/// that are missing or ignored.
 pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<String> {
     let aliases = || {
         set.policies()
@@ -273,7 +273,7 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
     };
     let uses = |alias: &HostAlias, source: &AddressSource| matches!(&alias.address, Address::Live(live) if live == source);
     let unused = live.keys().filter(|source| {
-        // Of a Service one of both kinds is enough.
+        // Of a Service, it is enough if one kind is used.
         let twin = |kind| AddressSource {
             kind,
             ..(*source).clone()
@@ -289,9 +289,7 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
         !aliases().any(|(_, alias)| kinds.iter().any(|source| uses(alias, source)))
     });
     let mut notes: Vec<String> = unused
-        .map(|source| {
-            format!("--address {source}: no policy has an address from it, so it changes nothing")
-        })
+        .map(|source| format!("--address {source}: no policy uses it"))
         .collect();
     for (policy, alias) in aliases() {
         let Address::Live(source) = &alias.address else {
@@ -307,7 +305,7 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
                 ""
             };
             notes.push(format!(
-                "{source} of policy \"{name}\" has no address without a cluster; give {flag}=ADDRESS{hostnames}"
+                "the address of {source} in policy \"{name}\" is unknown without a cluster; give {flag}=ADDRESS{hostnames}"
             ));
             continue;
         };
@@ -316,13 +314,13 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
         }
         if resolved.hostnames.is_empty() {
             notes.push(format!(
-                "policy \"{name}\" takes the hostnames of {source} from its rules; list them: {flag}=ADDRESS,HOSTNAME"
+                "policy \"{name}\" takes hostnames from the rules of {source}; give {flag}=ADDRESS,HOSTNAME"
             ));
         }
         let selected = alias.suffixes.select(&resolved.hostnames);
         for hostname in selected.outside_domains {
             notes.push(format!(
-                "{flag}: {hostname} is in none of the hostnameSuffixes of policy \"{name}\", so it is not taken"
+                "{flag}: {hostname} is in none of the hostnameSuffixes of policy \"{name}\", so it is ignored"
             ));
         }
     }

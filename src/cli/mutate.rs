@@ -36,7 +36,7 @@ pub(super) struct Mutate {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Mode of the namespace, which its label drydock.dev/job-pods has in a cluster
+    /// Mode of the namespace: the value of its label drydock.dev/job-pods
     #[arg(long, default_value = "enforce", value_parser = mode_parser())]
     mode: Mode,
 
@@ -44,15 +44,15 @@ pub(super) struct Mutate {
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = labels)]
     namespace_labels: Option<BTreeMap<String, String>>,
 
-    /// Address of a live source (from:), as in ingress/cicd/gitlab-registry=10.0.0.232; of an
-    /// Ingress whose rules name the hostnames, these too. Can be repeated
+    /// Address of a live source (from:), as in ingress/cicd/gitlab-registry=10.0.0.232. For an
+    /// Ingress, add the hostnames of its rules. Can be repeated
     #[arg(
         long = "address",
         value_name = "KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]"
     )]
     addresses: Vec<SourceAddress>,
 
-    /// Exit 1 if a pod is changed, or would be without audit
+    /// Exit 1 if a pod is changed or, in audit, would be changed
     #[arg(long)]
     exit_code: bool,
 }
@@ -123,7 +123,7 @@ impl Mutate {
         Ok(run.exit)
     }
 
-    /// Reads the policies. All errors of all files are printed before the command fails.
+    /// Reads the policies. Prints the errors of all files before it fails.
     fn policy_set(
         &self,
         inputs: Vec<input::Input>,
@@ -154,8 +154,8 @@ impl Mutate {
             errors => bail!("the policies have {errors} errors; nothing was done"),
         }
         if self.policies.is_empty() {
-            let note = "note: the sample policy is used, with its own addresses; \
-                        give yours by --policy, or see it by `drydock print policy`";
+            let note = "note: the built-in sample policy and its addresses are used; \
+                        give yours with --policy; `drydock print policy` shows the sample";
             writeln!(stderr, "{note}")?;
         }
         let live = input::live_addresses(&self.addresses);
@@ -177,7 +177,8 @@ impl Mutate {
         Ok(policies)
     }
 }
-/// Applies a patch as the API server will.
+
+/// Applies a patch as the API server does.
 pub(super) fn patched(object: &Value, patch: &str) -> anyhow::Result<Value> {
     let patch: json_patch::Patch =
         serde_json::from_str(patch).context("the patch is not RFC 6902")?;

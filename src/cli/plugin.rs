@@ -1,5 +1,5 @@
-//! drydock as a plugin of kubectl: a link named `kubectl-drydock` to the program makes `kubectl
-//! drydock …` work, and a second one named `kubectl_complete-drydock` completes it.
+//! drydock as a plugin of kubectl. With a link named `kubectl-drydock` to the program, kubectl runs
+//! `kubectl drydock …`; with a second link, `kubectl_complete-drydock`, it completes arguments.
 //!
 //! Source: <https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>
 
@@ -11,16 +11,16 @@ use std::path::Path;
 /// How the program was called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Called {
-    /// By its own name, or another that means nothing.
+    /// By its own name, or any other name.
     Directly,
     /// `kubectl drydock …`
     ByKubectl,
-    /// By kubectl's completion: the rest of the command line so far.
+    /// By kubectl, to complete a command line.
     ForCompletion,
 }
 
 impl Called {
-    /// Finds out by the name of the program, the first argument of the process.
+    /// Returns it by the name of the program, the first argument of the process.
     pub(super) fn by(program: Option<&OsStr>) -> Self {
         let name = program.map(Path::new).and_then(Path::file_stem);
         match name.and_then(OsStr::to_str) {
@@ -31,13 +31,13 @@ impl Called {
     }
 }
 
-/// Prints what may come next, as kubectl reads it: one word a line, then a directive.
+/// Prints completions in the format of kubectl: one word per line, then a directive.
 pub(super) fn complete(
     command: &Command,
     words: &[OsString],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    /// Of Cobra's `ShellCompDirective`: let the shell complete files, too, or not.
+    /// Values of Cobra's `ShellCompDirective`: whether the shell completes file names too.
     const FILES: u8 = 0;
     const NO_FILES: u8 = 4;
     let words: Vec<&str> = words

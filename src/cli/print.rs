@@ -29,7 +29,7 @@ enum What {
         #[arg(long, value_name = "FOLDER")]
         write: Option<PathBuf>,
     },
-    /// The sample policy, which is also the built-in one
+    /// The built-in sample policy
     Policy,
     /// Completions for a shell
     Completions {
@@ -48,7 +48,7 @@ impl Print {
             } => write_files(&folder)?,
             What::Policy => write!(out, "{SAMPLE_POLICY}")?,
             What::Completions { shell } => {
-                // The generator panics where it cannot write.
+                // The generator panics if it cannot write.
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "drydock", &mut script);
                 out.write_all(&script)?;
@@ -70,7 +70,7 @@ fn print_crd(out: &mut impl Write) -> anyhow::Result<()> {
 
 fn print_base(out: &mut impl Write) -> anyhow::Result<()> {
     for (_, text) in BASE {
-        // What Helm renders begins with the separator.
+        // Files that Helm rendered begin with the separator.
         if !text.starts_with("---\n") {
             writeln!(out, "---")?;
         }
@@ -79,7 +79,7 @@ fn print_base(out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files under `manifests/`. Replaces files of the same names and touches no other.
+/// Writes the files under `manifests/`, and overwrites files of the same names.
 fn write_files(folder: &Path) -> anyhow::Result<()> {
     for (path, text) in [BASE, OTHERS].concat() {
         let path = folder.join(path);

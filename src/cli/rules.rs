@@ -1,6 +1,6 @@
 //! `drydock rules`: prints rules of `docs/rules.md` by their code, offline.
 
-use super::Exit;
+use super::{Exit, terminal};
 use anyhow::anyhow;
 use clap::Args;
 use std::io::Write;
@@ -8,9 +8,9 @@ use std::io::Write;
 /// The document, with one section for each rule: `### D7: title`.
 const DOCUMENT: &str = include_str!("../../docs/rules.md");
 
-/// Print the rules that logs, refusals and `mutate -o explain` name by their code.
+/// Explain the rules whose codes are in logs, refusals and `mutate -o explain`.
 ///
-/// Without CODE, lists code and title of every rule.
+/// Without CODE, prints the code and the title of every rule.
 #[derive(Args, Debug)]
 pub(super) struct Rules {
     /// Code of a rule, such as D7 or d7. Can be repeated
@@ -23,11 +23,11 @@ impl Rules {
         let rules = parse(DOCUMENT);
         if self.codes.is_empty() {
             for Rule { code, title, .. } in &rules {
-                writeln!(out, "{code}  {title}")?;
+                write!(out, "{}", terminal::fit(&format!("{code}  {title}\n"), 4))?;
             }
             return Ok(Exit::Success);
         }
-        // Look up all codes first, so that an unknown one prints nothing.
+        // Look up all codes first: if one is unknown, print none.
         let found: Vec<&Rule<'_>> = self
             .codes
             .iter()
@@ -37,10 +37,25 @@ impl Rules {
             if position > 0 {
                 writeln!(out)?;
             }
-            writeln!(out, "{}", rule.section)?;
+            write_section(out, rule.section)?;
         }
         Ok(Exit::Success)
     }
+}
+
+/// Prints a section. Breaks long lines, but not in code blocks and tables.
+fn write_section(out: &mut impl Write, section: &str) -> std::io::Result<()> {
+    let mut is_code = false;
+    for line in section.lines() {
+        is_code ^= line.starts_with("```");
+        if is_code || line.starts_with('|') {
+            writeln!(out, "{line}")?;
+        } else {
+            let hanging = if line.starts_with("- ") { 2 } else { 0 };
+            write!(out, "{}", terminal::fit(&format!("{line}\n"), hanging))?;
+        }
+    }
+    Ok(())
 }
 
 /// A rule of the document.

@@ -1,4 +1,4 @@
-//! `drydock test`: pods, policies and what is expected of them, as tests in somebody's own CI.
+//! `drydock test`: test cases for policies, which users run in their own CI.
 
 mod case;
 mod print;
@@ -9,34 +9,34 @@ use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// How a file is called that a folder is searched for.
+/// The name of test files in a folder.
 const FILE_NAME: &str = "drydock-test.yaml";
 
-/// Test policies: run cases of a pod, policies and what is expected.
+/// Test policies: compare what they do to pods with what you expect.
 ///
-/// `docs/testing-policies.md` says how a file of cases is written. Exit 0: all cases pass; 1: some
-/// fail; 2: a file cannot be used.
+/// `docs/testing-policies.md` describes test files. Exit 0: all cases pass; 1: a case fails; 2: a
+/// file cannot be used.
 #[derive(Args, Debug)]
 pub(super) struct Test {
-    /// File of cases, or a folder in which every drydock-test.yaml is run
+    /// Test file, or a folder whose files named drydock-test.yaml are run
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// What to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Output {
-    /// A line for each case, and what is wrong with those that fail
+    /// A line for each case, and the differences of those that fail
     #[default]
     Text,
     /// JUnit XML, which GitLab shows in merge requests
     Junit,
 }
 
-/// A case that was run.
+/// The result of a case.
 struct Ran {
     file: String,
     name: String,
@@ -44,7 +44,7 @@ struct Ran {
 }
 
 impl Test {
-    pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         let mut exit = Exit::Success;
         let mut all = Vec::new();
         for path in files(&self.files)? {
@@ -52,7 +52,7 @@ impl Test {
                 Ok(file) => file,
                 Err(error) => {
                     exit = Exit::Error;
-                    writeln!(talk, "error: {error:#}")?;
+                    writeln!(stderr, "error: {error:#}")?;
                     continue;
                 }
             };
@@ -71,7 +71,7 @@ impl Test {
                     Err(error) => {
                         exit = Exit::Error;
                         writeln!(
-                            talk,
+                            stderr,
                             "error: {}: {}: {error:#}",
                             path.display(),
                             case.title()
@@ -88,7 +88,7 @@ impl Test {
     }
 }
 
-/// Folders stand for the files below them, in the order of their names.
+/// Replaces folders by the test files in them and their subfolders, in the order of their names.
 fn files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in given {
@@ -98,7 +98,7 @@ fn files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             input::search(path, true, &is_cases, &mut all)?;
             if all.len() == before {
                 anyhow::bail!(
-                    "{}: there is no {FILE_NAME} in this folder; name the file of cases",
+                    "{}: no {FILE_NAME} in this folder; name the test file",
                     path.display()
                 );
             }

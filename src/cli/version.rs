@@ -1,4 +1,4 @@
-//! `drydock version`: of this program, and of what runs in a cluster.
+//! `drydock version`: the versions of this program, the API server and drydock's replicas.
 
 use super::Exit;
 use super::connection::ConnectionFlags;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Print the version of this program and, with a cluster, of its API server and of drydock's
+/// Print the versions of this program and, with a cluster, of the API server and drydock's
 /// replicas.
 #[derive(Args, Debug)]
 pub(super) struct Version {
@@ -22,9 +22,9 @@ pub(super) struct Version {
 }
 
 impl Version {
-    pub(super) fn run(self, out: &mut impl Write, talk: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
         writeln!(out, "client:     {}", env!("CARGO_PKG_VERSION"))?;
-        // It is printed whatever becomes of the rest.
+        // Print it even if the rest fails.
         out.flush()?;
         if self.client {
             return Ok(Exit::Success);
@@ -35,29 +35,32 @@ impl Version {
         let versions = runtime.block_on(async {
             match self.connection.connect().await {
                 Ok(connection) => server_versions(&connection, LIMIT).await.map(Some),
-                // Nobody asked for a cluster.
+                // Without flags, a cluster is optional.
                 Err(_) if self.connection.is_default() => Ok(None),
                 Err(error) => Err(error),
             }
         });
         runtime.shutdown_background();
         let Some(versions) = versions? else {
-            writeln!(talk, "no kubeconfig is found, so no server is asked")?;
+            writeln!(
+                stderr,
+                "note: there is no kubeconfig, so the other versions are unknown"
+            )?;
             return Ok(Exit::Success);
         };
         writeln!(out, "Kubernetes: {}", versions.kubernetes)?;
         match versions.replicas {
             Ok(replicas) if replicas.is_empty() => {
                 writeln!(out, "server:     not found")?;
-                writeln!(talk, "run drydock doctor to see why")?;
+                writeln!(stderr, "note: `drydock doctor` shows why")?;
             }
             Ok(replicas) => {
                 let replicas: Vec<String> = replicas.into_iter().collect();
                 writeln!(out, "server:     {}", replicas.join(", "))?;
             }
             Err(why) => {
-                writeln!(out, "server:     not known")?;
-                writeln!(talk, "{why}")?;
+                writeln!(out, "server:     unknown")?;
+                writeln!(stderr, "note: {why}")?;
             }
         }
         Ok(Exit::Success)

@@ -1,63 +1,61 @@
-//! Job pods that are sent with `dryRun=All`: one of each generation of GitLab Runner, and what
-//! comes back.
+//! The job pods that `drydock doctor` creates with `dryRun=All`: one for each generation of GitLab
+//! Runner. The API server runs the whole admission, with all webhooks, and stores nothing.
 //!
-//! The API server runs every step of an admission, webhooks among them, and stores nothing. They
-//! meet the strictest Pod Security level and name small resources, so that a refusal is about
-//! drydock and not about them; only the one with a Docker daemon is privileged, because such pods
-//! are.
+//! The pods meet the strictest Pod Security level and request few resources, so that a namespace
+//! rarely refuses them. Only the pod with dind is privileged.
 
-use super::facts::Unread;
+use super::facts::ReadError;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The kinds of pods that are sent.
+/// A kind of pod.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Kind {
-    /// Runner 17.9 and later: known by a label.
+pub enum PodKind {
+    /// Of GitLab Runner 17.9 and later, recognised by a label.
     Label,
-    /// Runner 15.9 to 17.8: known by annotations.
+    /// Of GitLab Runner 15.9 to 17.8, recognised by annotations.
     Annotations,
-    /// Earlier runners: known by their shape.
+    /// Of older runners, recognised by the shape of the pod.
     Shape,
-    /// Runner 17.9 and later, with a Docker daemon whose certificates a Secret displaces.
+    /// Of GitLab Runner 17.9 and later, with dind and a Secret mounted at `/certs/client`.
     Dind,
-    /// No job pod: it says how long a creation takes without drydock.
+    /// Not a job pod: shows how long the creation takes without drydock.
     Other,
 }
 
-/// What became of a pod that was sent.
+/// The dry run of one pod.
 #[derive(Clone, Debug)]
-pub struct Probed {
+pub struct DryRun {
     /// The namespace.
     pub namespace: String,
-    /// What was sent.
-    pub kind: Kind,
-    /// How long it took.
+    /// The kind of pod.
+    pub kind: PodKind,
+    /// The duration of the request.
     pub took: Duration,
-    /// What came back.
-    pub answer: Answer,
+    /// The result.
+    pub result: DryRunResult,
 }
 
-/// What came back.
+/// The result of a dry run.
 #[derive(Clone, Debug)]
-pub enum Answer {
-    /// The pod as it would be stored.
+pub enum DryRunResult {
+    /// The pod as the API server would store it.
     Pod(Box<Value>),
-    /// The API server's refusal.
+    /// The message with which the API server refused the pod.
     Refused(String),
-    /// It could not be sent.
-    Unread(Unread),
+    /// The request failed.
+    Failed(ReadError),
 }
 
 const LABEL: &str = "runner-drydock-project-0-concurrent-0";
-/// Never pulled: nothing is stored. `.invalid` has no addresses (RFC 6761).
+/// It is never pulled. `.invalid` is a reserved domain (RFC 6761).
 const IMAGE: &str = "drydock.invalid/doctor:1";
 
-impl Kind {
-    /// Those of job pods, without a Docker daemon.
+impl PodKind {
+    /// The generations of job pods, without dind.
     pub const GENERATIONS: [Self; 3] = [Self::Label, Self::Annotations, Self::Shape];
 
-    /// Returns who makes such pods.
+    /// Returns the description of such pods.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -65,7 +63,7 @@ impl Kind {
             Self::Annotations => "GitLab Runner 15.9 to 17.8",
             Self::Shape => "GitLab Runner before 15.9",
             Self::Dind => "a job with dind",
-            Self::Other => "a pod that is no job pod",
+            Self::Other => "a pod that is not a job pod",
         }
     }
 
@@ -118,7 +116,7 @@ fn resources() -> Value {
     json!({"requests": small, "limits": small})
 }
 
-/// A container that the Pod Security level `restricted` lets in.
+/// A container that meets the Pod Security level `restricted`.
 fn restricted(name: &str) -> Value {
     json!({
         "name": name,
@@ -161,18 +159,18 @@ fn dind() -> Value {
     })
 }
 
-impl Probed {
-    /// Returns the changes that the pod came back with, in drydock's own names.
+impl DryRun {
+    /// Returns drydock's annotation with the names of its changes.
     #[must_use]
     pub fn changes(&self) -> Option<&str> {
-        let Answer::Pod(pod) = &self.answer else {
+        let DryRunResult::Pod(pod) = &self.result else {
             return None;
         };
         let annotations = pod.pointer("/metadata/annotations")?;
         annotations.get("drydock.dev/changes")?.as_str()
     }
 
-    /// Whether it came back changed by drydock.
+    /// Whether drydock changed the pod.
     #[must_use]
     pub fn is_repaired(&self) -> bool {
         self.changes().is_some()

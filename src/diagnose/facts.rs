@@ -1,10 +1,10 @@
-//! What is known about a cluster, as it was read. Nothing here is a conclusion.
+//! Facts about a cluster, as the API server returned them. Conclusions are made elsewhere.
 
-use super::dry_run_pods::Probed;
-use super::finding::unread as finding;
+use super::dry_run_pods::DryRun;
+use super::finding::read_error as finding;
 use super::report::Check;
-use super::rights::Right;
-use super::text::of_namespace;
+use super::rights::RightReview;
+use super::text::in_namespace;
 use super::webhook_metrics::AdmissionMetrics;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -15,73 +15,73 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Everything that was read from a cluster.
+/// The facts about a cluster.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The version of this binary.
     pub version: String,
-    /// Seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub now: i64,
-    /// The namespaces that were asked for; empty for all.
+    /// The namespaces of `--namespace`; empty for all.
     pub selected: Vec<String>,
-    /// All webhooks that change objects.
+    /// All mutating webhooks.
     pub configurations: Read<Vec<MutatingWebhookConfiguration>>,
-    /// The definition of `JobPodPolicy`; `None` where there is none.
+    /// The CRD of `JobPodPolicy`; `None` if it does not exist.
     pub definition: Read<Option<CustomResourceDefinition>>,
-    /// Namespaces: those that were asked for, or all.
+    /// The namespaces of `--namespace`, or all.
     pub namespaces: Read<Vec<Namespace>>,
     /// `JobPodPolicy` objects.
     pub policies: Read<Vec<Value>>,
-    /// Deployments, among which are runners.
+    /// Deployments; some of them are runners.
     pub deployments: Read<Vec<Deployment>>,
-    /// StatefulSets, among which are runners.
+    /// StatefulSets; some of them are runners.
     pub stateful_sets: Read<Vec<StatefulSet>>,
     /// ResourceQuotas.
     pub quotas: Read<Vec<ResourceQuota>>,
     /// LimitRanges.
     pub limit_ranges: Read<Vec<LimitRange>>,
-    /// What the API server counted about drydock's webhooks.
+    /// The API server's metrics about drydock's webhooks.
     pub admission: Read<AdmissionMetrics>,
-    /// What stands behind the webhooks; `None` where none is registered.
+    /// The Service of the webhooks and its replicas; `None` if no webhook is registered.
     pub replicas: Option<Replicas>,
-    /// The ConfigMaps that somebody refers to, by namespace and name: the keys, never the values;
-    /// `None` where there is none.
+    /// The keys of the ConfigMaps that policies mount; `None` if the ConfigMap does not exist.
     pub config_maps: BTreeMap<ObjectName, Read<Option<Vec<String>>>>,
-    /// Whether each PersistentVolumeClaim exists that a policy mounts.
+    /// Whether the PersistentVolumeClaims that policies mount exist.
     pub claims: BTreeMap<ObjectName, Read<bool>>,
-    /// Configuration of runners, by the runner's [`super::runner::Runner::object`].
-    pub runner_settings: BTreeMap<String, Read<super::runner::Settings>>,
-    /// Whether each right is granted to the ServiceAccount of a runner, by the runner's object.
-    pub rights: BTreeMap<String, Vec<(Right, Read<bool>)>>,
-    /// Job pods that were sent with `dryRun=All`.
-    pub probes: Vec<Probed>,
-    /// The addresses that hostnames of policies have here; empty where they have none.
+    /// The settings of each runner, by [`super::runner::Runner::title`].
+    pub runner_settings: BTreeMap<String, Read<super::runner::RunnerSettings>>,
+    /// The rights of the ServiceAccount of each runner, by [`super::runner::Runner::title`].
+    pub rights: BTreeMap<String, Vec<RightReview>>,
+    /// The results of creating job pods with `dryRun=All`.
+    pub dry_runs: Vec<DryRun>,
+    /// The addresses to which this computer resolves the hostnames of policies; empty if it
+    /// cannot.
     pub resolved: BTreeMap<String, Vec<std::net::IpAddr>>,
-    /// The pod that was asked for.
-    pub pod: Option<AskedPod>,
+    /// The pod of `--pod`.
+    pub pod: Option<InspectedPod>,
 }
 
-/// Namespace and name.
+/// The namespace and the name of an object.
 pub type ObjectName = (String, String);
 
-/// The Service that the API server calls, and what answers there.
+/// The Service that the API server calls, and the replicas that it selects.
 #[derive(Clone, Debug)]
 pub struct Replicas {
-    /// The Service; `None` where there is none of its name.
+    /// The Service; `None` if it does not exist.
     pub service: Read<Option<Service>>,
-    /// Deployments of its namespace.
+    /// The Deployments of its namespace.
     pub deployments: Read<Vec<Deployment>>,
-    /// Pods of its namespace that the Service selects.
+    /// The pods that the Service selects.
     pub pods: Read<Vec<Pod>>,
-    /// Disruption budgets of its namespace.
+    /// The PodDisruptionBudgets of its namespace.
     pub budgets: Read<Vec<PodDisruptionBudget>>,
-    /// What a replica says of itself in its metrics, by pod.
+    /// The metrics of each replica, by pod.
     pub metrics: BTreeMap<String, Read<ReplicaMetrics>>,
-    /// What a replica serves in a TLS handshake, by pod.
+    /// The TLS handshake with each replica, by pod.
     pub handshakes: BTreeMap<String, Read<Handshake>>,
 }
 
-/// What a replica says of itself.
+/// The metrics of a replica that are checked.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ReplicaMetrics {
     /// Its version.
@@ -90,64 +90,64 @@ pub struct ReplicaMetrics {
     pub certificate_expiry: Option<i64>,
 }
 
-/// What a replica served in a TLS handshake.
+/// The certificate that a replica served in a TLS handshake.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Handshake {
-    /// When its certificate expires, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     pub expires: i64,
-    /// Why the API server refuses it, by the `caBundle` and the Service's name; `None` if it does
-    /// not.
+    /// Why the API server rejects it, which verifies it by the `caBundle` and the name of the
+    /// Service; `None` if it accepts it.
     pub refused: Option<String>,
 }
 
-/// A pod that exists, with what is told about it.
+/// The pod of `--pod`.
 #[derive(Clone, Debug)]
-pub struct AskedPod {
+pub struct InspectedPod {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The object; `None` where there is none.
+    /// The object; `None` if it does not exist.
     pub object: Read<Option<Value>>,
     /// Its Events.
     pub events: Read<Vec<Event>>,
 }
 
-/// An answer of the API server, or why there is none.
-pub type Read<T> = Result<T, Unread>;
+/// A response of the API server, or why there is none.
+pub type Read<T> = Result<T, ReadError>;
 
-/// A question that was not answered.
+/// A request to the API server that failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Unread {
-    /// The verb as `kubectl auth can-i` has it.
+pub struct ReadError {
+    /// The verb, as in `kubectl auth can-i`.
     pub verb: &'static str,
     /// The resource as `kubectl` names it, as in `deployments.apps`.
     pub resource: String,
-    /// The namespace; `None` for all, and for what has none.
+    /// The namespace; `None` for all namespaces and for cluster-scoped resources.
     pub namespace: Option<String>,
-    /// Why.
+    /// Why it failed.
     pub reason: Reason,
 }
 
-/// Why a question was not answered.
+/// Why a request failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Reason {
-    /// The user has no right to ask.
+    /// RBAC denies it to the user.
     Forbidden,
-    /// The time was over.
+    /// There was no response within the time limit.
     NoAnswer,
-    /// Something else, in the words of the API server or of the client.
+    /// Another error: the message of the API server or of the client.
     Failed(String),
 }
 
-impl fmt::Display for Unread {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.check("").text)
     }
 }
 
-impl Unread {
-    /// Returns the finding; `unknown` completes "It is not known …".
+impl ReadError {
+    /// Returns the finding; `unknown` completes "drydock doctor cannot tell …".
     #[must_use]
     pub fn check(&self, unknown: &str) -> Check {
         let Self {
@@ -158,18 +158,18 @@ impl Unread {
         } = self;
         let option = namespace.as_ref().map(|name| format!(" -n {name}"));
         let option = option.as_deref().unwrap_or_default();
-        let question = format!("{verb} {resource}{}", of_namespace(namespace.as_deref()));
+        let request = format!("{verb} {resource}{}", in_namespace(namespace.as_deref()));
         let command = match (reason, resource.split('/').next()) {
             (Reason::Forbidden, _) => format!("kubectl auth can-i {verb} {resource}{option}"),
-            // A path, and no resource.
+            // It is a path such as /metrics.
             (_, None | Some("")) => format!("kubectl get --raw {resource}"),
             (_, Some(object)) => format!("kubectl get {object}{option}"),
         };
         match reason {
-            Reason::Forbidden => finding::not_allowed(question, unknown, command),
-            Reason::NoAnswer => finding::no_answer(question, unknown, command),
-            Reason::Failed(words) => {
-                finding::not_read(question, unknown, command).details([words.clone()])
+            Reason::Forbidden => finding::not_allowed(request, unknown, command),
+            Reason::NoAnswer => finding::no_answer(request, unknown, command),
+            Reason::Failed(message) => {
+                finding::not_read(request, unknown, command).details([message.clone()])
             }
         }
     }

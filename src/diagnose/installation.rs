@@ -1,21 +1,22 @@
-//! Which webhooks are drydock's: known by their names, so that namespace and Service may have any.
+//! The webhooks of drydock. Their names identify them, so that an installation can choose the names
+//! of its namespace and Service.
 
 use super::label_selector::{Labels, selects};
 use crate::names::OPT_IN_LABEL;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Namespace;
 
-/// How the names of drydock's webhooks end.
+/// The suffix of the names of drydock's webhooks.
 pub const WEBHOOK_SUFFIX: &str = "job-pods.drydock.dev";
 
 /// A configuration that registers drydock.
 #[derive(Clone, Debug)]
 pub struct Installation<'a> {
-    /// The configuration's name.
+    /// The name of the configuration.
     pub configuration: &'a str,
-    /// The whole configuration.
+    /// The configuration.
     pub object: &'a MutatingWebhookConfiguration,
-    /// Those of its webhooks that are drydock's; at least one.
+    /// Its webhooks that are drydock's; at least one.
     pub webhooks: Vec<&'a MutatingWebhook>,
 }
 
@@ -30,12 +31,12 @@ pub struct ServiceName {
     pub port: i32,
 }
 
-/// What becomes of the pods of a namespace.
+/// The mode of a namespace that opted in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum NamespaceMode {
-    /// They are changed.
+    /// Job pods are changed.
     Enforce,
-    /// They are only looked at.
+    /// drydock only reports what it would change.
     Audit,
 }
 
@@ -64,7 +65,7 @@ pub fn is_drydocks(webhook: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Returns what a webhook is for: drydock's path for audits says so.
+/// Returns the mode of a webhook, by the path that it calls.
 #[must_use]
 pub fn mode_of(webhook: &MutatingWebhook) -> NamespaceMode {
     let how = &webhook.client_config;
@@ -80,8 +81,7 @@ pub fn mode_of(webhook: &MutatingWebhook) -> NamespaceMode {
     }
 }
 
-/// Returns the value of the label by which namespaces opt in to a webhook, where it selects by that
-/// label.
+/// Returns the value of the opt-in label that a webhook selects, if it selects by that label.
 #[must_use]
 pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     let selector = webhook.namespace_selector.as_ref()?;
@@ -94,10 +94,9 @@ pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     listed.values.as_ref()?.first().map(String::as_str)
 }
 
-/// Returns the beginning of the names of the namespaces that a webhook is called for, where it asks
-/// for one.
+/// Returns the prefix of the names of the namespaces that a webhook selects, if it selects by name.
 #[must_use]
-pub fn prefix(webhook: &MutatingWebhook) -> Option<&str> {
+pub fn namespace_prefix(webhook: &MutatingWebhook) -> Option<&str> {
     const BEFORE: &str = "request.namespace.startsWith('";
     let mut conditions = webhook.match_conditions.iter().flatten();
     conditions.find_map(|condition| {
@@ -106,8 +105,8 @@ pub fn prefix(webhook: &MutatingWebhook) -> Option<&str> {
     })
 }
 
-/// Returns the values of the label, each with what it opts in to; those that ship where the
-/// webhooks are not known.
+/// Returns the values of the opt-in label and the mode of each; those that ship if the webhooks are
+/// unknown.
 #[must_use]
 pub fn opt_in_values(installations: &[Installation<'_>]) -> Vec<(String, NamespaceMode)> {
     let webhooks = installations.iter().flat_map(|one| &one.webhooks);
@@ -123,7 +122,7 @@ pub fn opt_in_values(installations: &[Installation<'_>]) -> Vec<(String, Namespa
 }
 
 impl ServiceName {
-    /// Returns the command that prints drydock's log; its Deployment is named like its Service.
+    /// Returns the command that prints drydock's log. The Deployment has the name of the Service.
     pub(super) fn logs(&self) -> String {
         format!(
             "kubectl -n {} logs deployment/{}",
@@ -133,12 +132,12 @@ impl ServiceName {
 }
 
 impl Installation<'_> {
-    /// Returns its configuration as `kubectl` names it.
+    /// Returns the name of its configuration for `kubectl`.
     pub(super) fn title(&self) -> String {
         format!("mutatingwebhookconfiguration/{}", self.configuration)
     }
 
-    /// Returns a command that shows more: drydock's log, or the configuration of a URL.
+    /// Returns the command that prints drydock's log or, for a URL, the configuration.
     pub(super) fn logs(&self) -> String {
         let service = self.service();
         service.map_or_else(
@@ -147,7 +146,7 @@ impl Installation<'_> {
         )
     }
 
-    /// Returns the first `caBundle` that is not empty.
+    /// Returns its first `caBundle` that is not empty.
     #[must_use]
     pub fn bundle(&self) -> Option<String> {
         let webhooks = self.webhooks.iter();
@@ -155,7 +154,7 @@ impl Installation<'_> {
         bundles.find(|bundle| !bundle.trim().is_empty())
     }
 
-    /// Returns the Service that it names; nothing where it names a URL.
+    /// Returns the Service of its webhooks; `None` if they have a URL.
     #[must_use]
     pub fn service(&self) -> Option<ServiceName> {
         let mut services = self
@@ -169,20 +168,20 @@ impl Installation<'_> {
         })
     }
 
-    /// Returns what becomes of the pods of a namespace; nothing where no webhook selects it.
+    /// Returns the mode of a namespace; `None` if no webhook selects it.
     #[must_use]
     pub fn mode_in(&self, namespace: &Namespace) -> Option<NamespaceMode> {
         let labels = labels_of(namespace);
         let name = namespace.metadata.name.as_deref().unwrap_or_default();
         let selecting = self.webhooks.iter().filter(|webhook| {
             selects(webhook.namespace_selector.as_ref(), &labels)
-                && prefix(webhook).is_none_or(|prefix| name.starts_with(prefix))
+                && namespace_prefix(webhook).is_none_or(|prefix| name.starts_with(prefix))
         });
         selecting.map(|webhook| mode_of(webhook)).min()
     }
 }
 
-/// Returns the labels of a namespace, with the one that every API server adds.
+/// Returns the labels of a namespace, with the name label that the API server adds.
 #[must_use]
 pub fn labels_of(namespace: &Namespace) -> Labels {
     let mut labels = namespace.metadata.labels.clone().unwrap_or_default();
@@ -195,7 +194,7 @@ pub fn labels_of(namespace: &Namespace) -> Labels {
 }
 
 impl NamespaceMode {
-    /// Returns the value of the label that namespaces opt in by.
+    /// Returns the default value of the opt-in label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,13 @@
-//! Whether drydock is registered as it ships: definition, webhooks, selectors, `caBundle`.
+//! Whether the CRD, the webhooks, their selectors and their `caBundle` are as they ship.
 
 use super::facts::Facts;
 use super::finding::installed as finding;
-use super::installation::{Installation, NamespaceMode, labels_of, mode_of, opt_in_value, prefix};
+use super::installation::{
+    Installation, NamespaceMode, labels_of, mode_of, namespace_prefix, opt_in_value,
+};
 use super::label_selector::selects;
 use super::report::Check;
-use super::text::{lasting, list};
+use super::text::{duration, list};
 use super::view::View;
 use crate::core::crd;
 use crate::names::OPT_IN_LABEL;
@@ -16,14 +18,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-/// drydock renews its own authority four months before its end; cert-manager a third of the life
-/// before.
-const SOON: i64 = 30 * 24 * 60 * 60;
+/// drydock renews its CA four months before its expiry, cert-manager after two thirds of the
+/// lifetime.
+const RENEWAL_OVERDUE: i64 = 30 * 24 * 60 * 60;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let mut checks = vec![definition(view.facts)];
-    if let Err(unread) = &view.facts.configurations {
-        checks.push(unread.check("whether the API server calls drydock at all"));
+    if let Err(error) = &view.facts.configurations {
+        checks.push(error.check("whether the API server calls drydock at all"));
         return checks;
     }
     checks.push(registered(&view.installations));
@@ -41,8 +43,8 @@ fn definition(facts: &Facts) -> Check {
     let definition = match &facts.definition {
         Ok(Some(definition)) => definition,
         Ok(None) => return finding::definition_missing(),
-        Err(unread) => {
-            return unread.check("whether the definition is the one of this version");
+        Err(error) => {
+            return error.check("whether the CRD is that of this version");
         }
     };
     if !is_established(definition) {
@@ -50,7 +52,7 @@ fn definition(facts: &Facts) -> Check {
     } else if schema(definition) != schema(&crd::definition()) {
         finding::definition_differs()
     } else {
-        let text = "JobPodPolicy is defined as in this version of drydock";
+        let text = "the CRD of JobPodPolicy is that of this version of drydock";
         Check::good("definition", text)
     }
 }
@@ -83,10 +85,11 @@ fn registered(installations: &[Installation<'_>]) -> Check {
         return finding::only_audit(one.title()).about(one.title());
     }
     let names = list(modes.map(NamespaceMode::name));
-    Check::good("registered", format!("webhooks are registered for {names}")).about(one.title())
+    let text = format!("webhooks for {names} are registered");
+    Check::good("registered", text).about(one.title())
 }
 
-/// A namespace that exists nowhere, with the label as it is given.
+/// Returns a namespace, to see which selectors select it. `value` is that of the opt-in label.
 fn namespace(name: &str, value: Option<&str>) -> Namespace {
     let labels = value.map(|value| (OPT_IN_LABEL.to_owned(), value.to_owned()));
     Namespace {
@@ -99,13 +102,13 @@ fn namespace(name: &str, value: Option<&str>) -> Namespace {
     }
 }
 
-/// The selectors are compared by what they select, not by how they are written.
+/// Selectors may differ from those that ship if they select the same objects.
 fn of_webhook(installation: &Installation<'_>, webhook: &MutatingWebhook) -> Vec<Check> {
     let (name, object) = (&webhook.name, installation.title());
     let selected =
         |namespace: &Namespace| selects(webhook.namespace_selector.as_ref(), &labels_of(namespace));
     let own = opt_in_value(webhook);
-    let is_by_label = prefix(webhook).is_none();
+    let is_by_label = namespace_prefix(webhook).is_none();
     let mut checks = Vec::new();
     if !webhook.rules.iter().flatten().any(covers_pods) {
         checks.push(finding::not_for_pods(name, &object));
@@ -147,7 +150,7 @@ pub(super) fn covers_pods(rule: &RuleWithOperations) -> bool {
         && has(&rule.resources, &["pods", "*", "*/*"])
 }
 
-/// By the label that every runner sets.
+/// Whether the objectSelector selects the label that every runner sets.
 fn selects_job_pods(webhook: &MutatingWebhook) -> bool {
     let label = ("pod", "runner-a-project-1-concurrent-0");
     let labels = [(label.0.to_owned(), label.1.to_owned())].into();
@@ -161,13 +164,13 @@ fn failure_policy(webhook: &MutatingWebhook) -> Option<Check> {
         (NamespaceMode::Audit, true) => return None,
         (NamespaceMode::Audit, false) => return Some(finding::audit_stops_jobs(name)),
         (NamespaceMode::Enforce, true) => {
-            format!("{name} is fail-open: without drydock job pods are created unrepaired")
+            format!("{name} is fail-open: while drydock is down, job pods are created unrepaired")
         }
         (NamespaceMode::Enforce, false) => {
-            format!("{name} is fail-closed: without drydock no job pod is created")
+            format!("{name} is fail-closed: while drydock is down, no job pod is created")
         }
     };
-    Some(Check::good("failure-policy", text))
+    Some(Check::info("failure-policy", text))
 }
 
 fn ca_bundle(installation: &Installation<'_>, now: i64) -> Check {
@@ -190,20 +193,21 @@ fn ca_bundle(installation: &Installation<'_>, now: i64) -> Check {
         first_to_expire = Some(first.min(last.as_second()));
     }
     let Some(expires) = first_to_expire else {
-        let text = "the API server calls a URL and trusts its own authorities";
-        return Check::good("ca-bundle", text);
+        let text =
+            "the webhooks have a URL and no caBundle: the API server uses its own trust roots";
+        return Check::info("ca-bundle", text);
     };
     match expires - now {
-        left if left <= 0 => finding::ca_bundle_expired(lasting(-left), logs),
-        left if left < SOON => finding::ca_bundle_expires(lasting(left), logs),
+        left if left <= 0 => finding::ca_bundle_expired(duration(-left), logs),
+        left if left < RENEWAL_OVERDUE => finding::ca_bundle_expires(duration(left), logs),
         left => Check::good(
             "ca-bundle",
-            format!("the caBundle is good for {}", lasting(left)),
+            format!("the caBundle is valid for {}", duration(left)),
         ),
     }
 }
 
-/// Returns the `caBundle` of a webhook; empty without one.
+/// Returns the `caBundle` of a webhook, or an empty string.
 pub(super) fn bundle(webhook: &MutatingWebhook) -> String {
     let bytes = webhook.client_config.ca_bundle.as_ref();
     bytes.map_or_else(String::new, |bytes| {

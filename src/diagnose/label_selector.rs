@@ -1,4 +1,4 @@
-//! Label selectors of Kubernetes, on labels that are known.
+//! Label selectors of Kubernetes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Labels of an object.
 pub(super) type Labels = BTreeMap<String, String>;
 
-/// Whether a selector selects labels. An absent and an empty one select all.
+/// Whether a selector selects labels. Without a selector, or with an empty one, it does.
 pub(super) fn selects(selector: Option<&LabelSelector>, labels: &Labels) -> bool {
     let Some(selector) = selector else {
         return true;
@@ -19,8 +19,7 @@ pub(super) fn selects(selector: Option<&LabelSelector>, labels: &Labels) -> bool
         && expressions.into_iter().all(|one| holds(one, labels))
 }
 
-/// Whether all labels of a Service's selector, or of another map, are there. An empty map selects
-/// nothing.
+/// Whether labels contain all labels of the selector of a Service. An empty one selects nothing.
 pub(super) fn has_all(labels: &Labels, wanted: &Labels) -> bool {
     !wanted.is_empty()
         && wanted

@@ -1,4 +1,4 @@
-//! Which namespaces have opted in, and by a value that means something.
+//! Which namespaces have opted in, and which have a wrong label.
 
 use super::finding::jobs as finding;
 use super::pod_security::enforced;
@@ -9,10 +9,14 @@ use crate::names::OPT_IN_LABEL;
 use k8s_openapi::api::core::v1::Namespace;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
-    if let Err(unread) = &view.facts.namespaces {
-        return vec![unread.check("which namespaces have opted in")];
+    if let Err(error) = &view.facts.namespaces {
+        return vec![error.check("which namespaces have opted in")];
     }
-    let mut checks: Vec<Check> = view.opted_in.iter().map(|one| good(view, one)).collect();
+    let mut checks: Vec<Check> = view
+        .opted_in
+        .iter()
+        .map(|one| opted_in(view, one))
+        .collect();
     for namespace in view.namespaces() {
         let name = namespace.metadata.name.as_deref().unwrap_or_default();
         let is_deleted = namespace.metadata.deletion_timestamp.is_some();
@@ -30,14 +34,18 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     checks
 }
 
-fn good(view: &View<'_>, one: &OptedIn<'_>) -> Check {
+fn opted_in(view: &View<'_>, one: &OptedIn<'_>) -> Check {
     let mode = one.mode.name();
     let is_by_label =
         label(one.object).and_then(|value| view.mode_of_value(value)) == Some(one.mode);
-    let how = if is_by_label { "" } else { ", by its name" };
+    let how = if is_by_label { "" } else { " by its name" };
     let level = enforced(one.object).map(|level| format!(", Pod Security {level}"));
-    let text = format!("{}: {mode}{how}{}", one.name, level.unwrap_or_default());
-    Check::good("opted-in", text).about(format!("namespace/{}", one.name))
+    let text = format!(
+        "{} has opted in{how}: {mode}{}",
+        one.name,
+        level.unwrap_or_default()
+    );
+    Check::info("opted-in", text).about(format!("namespace/{}", one.name))
 }
 
 fn not_opted_in(view: &View<'_>, namespace: &Namespace, name: &str) -> Option<Check> {

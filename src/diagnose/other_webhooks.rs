@@ -1,11 +1,11 @@
-//! Other webhooks that change job pods, and whether they see a pod before or after drydock.
+//! Other webhooks that change job pods, and whether they are called before or after drydock.
 //!
-//! The API server calls configurations by name, and the webhooks of one in its order. A webhook
-//! with `reinvocationPolicy: IfNeeded` is called once more when one after it has changed the pod.
+//! The API server calls the configurations in the order of their names. It calls a webhook with
+//! `reinvocationPolicy: IfNeeded` again if a later webhook has changed the pod.
 //! Source:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy>
 
-use super::dry_run_pods::Kind;
+use super::dry_run_pods::PodKind;
 use super::finding::jobs as finding;
 use super::installation::{Installation, is_drydocks, labels_of};
 use super::installed::covers_pods;
@@ -31,8 +31,8 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
         .filter_map(|(configuration, webhook)| other(view, own, configuration, webhook))
         .collect();
     if checks.is_empty() {
-        let text = "no other webhook changes job pods of these namespaces";
-        checks.push(Check::good(NAME, text));
+        let text = "no other webhook changes job pods";
+        checks.push(Check::info(NAME, text));
     }
     checks
 }
@@ -63,23 +63,23 @@ fn other(
     let check = match (comes_first, is_called_again) {
         (true, _) => {
             let text =
-                format!("{other} ({seen}) is called before drydock, which sees what it changed");
-            Check::good(NAME, text)
+                format!("{other} (in {seen}) is called before drydock, which sees its changes");
+            Check::info(NAME, text)
         }
         (false, true) => {
             let text = format!(
-                "{other} ({seen}) is called after drydock, which is called again if it changes the pod"
+                "{other} (in {seen}) is called after drydock; if it changes the pod, drydock is called again"
             );
-            Check::good(NAME, text)
+            Check::info(NAME, text)
         }
         (false, false) => finding::other_webhook_last(other, seen, own.title()),
     };
     Some(check.about(format!("mutatingwebhookconfiguration/{name}")))
 }
 
-/// By its objectSelector, some generation of job pods.
+/// Whether the objectSelector selects job pods of at least one generation.
 fn selects_a_job_pod(webhook: &MutatingWebhook) -> bool {
-    Kind::GENERATIONS.iter().any(|kind| {
+    PodKind::GENERATIONS.iter().any(|kind| {
         let pod = kind.pod();
         let labels = pod.pointer("/metadata/labels").cloned().unwrap_or_default();
         let labels: Labels = serde_json::from_value(labels).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! One pod that exists: whether drydock saw it, what it did, what it would do now, and why not.
+//! The pod of `--pod`: what drydock changed, what it would change now, and why it did not.
 
-use super::facts::AskedPod;
+use super::facts::InspectedPod;
 use super::finding::jobs as finding;
 use super::installation::NamespaceMode;
 use super::policy_set::policy_set;
 use super::report::Check;
-use super::text::lasting;
+use super::text::duration;
 use super::view::View;
 use crate::core::job_pod::recognise;
 use crate::core::pod::Pod;
@@ -18,11 +18,11 @@ use crate::names::OPT_IN_LABEL;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::Value;
 
-/// Sentences of one check; a pod has some ten changes.
-const MOST_DETAILS: usize = 20;
+/// The maximum number of lines below a check. A job pod needs some ten changes.
+const MAX_DETAILS: usize = 20;
 
-pub(super) fn checks(view: &View<'_>, asked: &AskedPod) -> Vec<Check> {
-    let AskedPod {
+pub(super) fn checks(view: &View<'_>, asked: &InspectedPod) -> Vec<Check> {
+    let InspectedPod {
         namespace, name, ..
     } = asked;
     let checks = match &asked.object {
@@ -39,7 +39,7 @@ pub(super) fn checks(view: &View<'_>, asked: &AskedPod) -> Vec<Check> {
             }
         }
         Ok(None) => vec![finding::no_pod(name, namespace)],
-        Err(unread) => vec![unread.check("what became of the pod")],
+        Err(error) => vec![error.check("what drydock did with the pod")],
     };
     let about = format!("pod/{name}");
     checks
@@ -50,14 +50,14 @@ pub(super) fn checks(view: &View<'_>, asked: &AskedPod) -> Vec<Check> {
 
 struct Context<'a> {
     view: &'a View<'a>,
-    asked: &'a AskedPod,
+    asked: &'a InspectedPod,
     object: &'a Value,
 }
 
 impl Context<'_> {
     fn checks<'p>(&self, pod: Pod<'p>, policies: &'p PolicySet) -> Vec<Check> {
         let recognised = match recognise(&pod) {
-            Ok(recognised) => format!("it is a job pod: it has {}", recognised.description()),
+            Ok(recognised) => format!("the pod is a job pod: it has {}", recognised.description()),
             Err(reason) => return vec![finding::pod_not_of_a_job(reason.sentence())],
         };
         let mode = self
@@ -68,20 +68,20 @@ impl Context<'_> {
             Check::good("pod-recognised", recognised),
             self.namespace(mode),
         ];
-        checks.push(self.did());
+        checks.push(self.changed());
         match &self.view.facts.policies {
-            Ok(_) => checks.extend(self.would(pod, policies, mode)),
-            Err(unread) => checks.push(unread.check("what drydock would change now")),
+            Ok(_) => checks.extend(self.would_change(pod, policies, mode)),
+            Err(error) => checks.push(error.check("what drydock would change now")),
         }
         checks.extend(self.events());
         checks
     }
 
-    /// Whether the API server shows pods of its namespace to drydock.
+    /// Whether a webhook selects its namespace.
     fn namespace(&self, mode: Option<NamespaceMode>) -> Check {
         let name = &self.asked.namespace;
         match (&self.view.facts.namespaces, mode) {
-            (Err(unread), _) => unread.check(&format!("whether namespace {name} has opted in")),
+            (Err(error), _) => error.check(&format!("whether namespace {name} has opted in")),
             (_, None) => finding::pod_not_opted_in(name, OPT_IN_LABEL, self.view.enforce()),
             (_, Some(mode)) => {
                 let text = format!("namespace {name} has opted in: {}", mode.name());
@@ -97,26 +97,26 @@ impl Context<'_> {
             .as_str()
     }
 
-    /// What its annotations say: only a changed pod has them.
-    fn did(&self) -> Check {
+    /// By its annotations, which only a changed pod has.
+    fn changed(&self) -> Check {
         const NAME: &str = "pod-changed";
         match (
             self.annotation("drydock.dev/changes"),
             self.annotation("drydock.dev/policies"),
         ) {
             (Some(changes), policies) => {
-                let by = policies.map(|policies| format!(", by {}", quote(policies)));
+                let by = policies.map(|policies| format!(" by policy {}", quote(policies)));
                 let text = format!(
-                    "drydock changed it when it was created{}",
+                    "drydock changed the pod when it was created{}",
                     by.unwrap_or_default()
                 );
-                Check::good(NAME, text).details([format!("{}", quote(changes))])
+                Check::info(NAME, text).details([quote(changes).to_string()])
             }
-            (None, _) => Check::good(NAME, "drydock did not change it when it was created"),
+            (None, _) => Check::info(NAME, "drydock did not change the pod when it was created"),
         }
     }
 
-    fn would<'p>(
+    fn would_change<'p>(
         &self,
         pod: Pod<'p>,
         policies: &'p PolicySet,
@@ -148,8 +148,8 @@ impl Context<'_> {
             .map(|(note, _)| format!("{note} ({})", note.rule()))
             .peekable();
         if notes.peek().is_some() {
-            let check = Check::good("pod-notes", "what drydock says about it");
-            checks.push(check.details(notes.take(MOST_DETAILS)));
+            let check = Check::info("pod-notes", "drydock reports about the pod:");
+            checks.push(check.details(notes.take(MAX_DETAILS)));
         }
         checks
     }
@@ -160,7 +160,7 @@ impl Context<'_> {
         let changes = plans.iter().flat_map(|plan| &plan.changes);
         let changes = changes
             .map(|change| format!("{}: {change} ({})", change.name(), change.rule()))
-            .take(MOST_DETAILS);
+            .take(MAX_DETAILS);
         let explain = format!(
             "kubectl -n {} get pod {} -o yaml | drydock mutate -f - -p <(kubectl get jpp -o yaml) -o explain",
             self.asked.namespace, self.asked.name
@@ -169,12 +169,12 @@ impl Context<'_> {
             Outcome::Skipped(SkipReason::NoPolicy) => finding::pod_without_policy(),
             Outcome::Skipped(_) => {
                 let reason = verdict.outcome.reason();
-                Check::good(NAME, format!("drydock leaves it alone: {reason}"))
+                Check::info(NAME, format!("drydock does not change the pod: {reason}"))
             }
-            Outcome::Unchanged => Check::good(NAME, "it is as the policies want it"),
+            Outcome::Unchanged => Check::good(NAME, "the pod needs no change by the policies"),
             Outcome::Audited(_) => {
-                let text = "in audit nothing is changed; in enforce drydock would";
-                Check::good(NAME, text).details(changes)
+                let text = "drydock only audits; in enforce mode it would have made these changes:";
+                Check::info(NAME, text).details(changes)
             }
             Outcome::Denied => {
                 let why = verdict.enforced.denial.iter().map(ToString::to_string);
@@ -186,37 +186,37 @@ impl Context<'_> {
         }
     }
 
-    /// It was created without drydock, before the policy, or by another version.
+    /// Returns why drydock did not make the changes that the policies ask for.
     fn why_not(&self, mode: Option<NamespaceMode>) -> String {
         let is_changed = self.annotation("drydock.dev/changes").is_some();
-        self.earlier_than().unwrap_or_else(|| match mode {
+        self.too_early().unwrap_or_else(|| match mode {
             None => "Its namespace has not opted in.".to_owned(),
             Some(_) if is_changed => {
-                "The policies have changed since, or something changed the pod after drydock.".to_owned()
+                "The policies were changed later, or something changed the pod after drydock.".to_owned()
             }
             Some(_) => "The API server did not call drydock for it, or the call failed and the failurePolicy is Ignore.".to_owned(),
         })
     }
 
-    /// What is younger than the pod.
-    fn earlier_than(&self) -> Option<String> {
+    /// Returns which precondition was met only after the creation of the pod.
+    fn too_early(&self) -> Option<String> {
         let created = self.object.pointer("/metadata/creationTimestamp")?.clone();
         let created: Time = serde_json::from_value(created).ok()?;
-        let span = |later: &Time| lasting(later.0.as_second() - created.0.as_second());
+        let span = |later: &Time| duration(later.0.as_second() - created.0.as_second());
         for installation in &self.view.installations {
             let registered = installation.object.metadata.creation_timestamp.as_ref()?;
             if registered.0 > created.0 {
                 return Some(format!(
-                    "drydock was registered {} after it was created.",
+                    "The webhook was registered {} after the pod was created.",
                     span(registered)
                 ));
             }
         }
         let namespace = self.view.namespace(&self.asked.namespace);
-        let labelled = namespace.and_then(|one| labelled(&one.metadata));
+        let labelled = namespace.and_then(|one| labelled_at(&one.metadata));
         if let Some(labelled) = labelled.filter(|labelled| labelled.0 > created.0) {
             return Some(format!(
-                "Its namespace opted in {} after it was created.",
+                "Its namespace opted in {} after the pod was created.",
                 span(&labelled)
             ));
         }
@@ -230,7 +230,7 @@ impl Context<'_> {
                     .and_then(Value::as_str)
                     .unwrap_or_default();
                 return Some(format!(
-                    "Policy {name} was made {} after it was created.",
+                    "Policy {name} was created {} after the pod.",
                     span(&made)
                 ));
             }
@@ -241,7 +241,7 @@ impl Context<'_> {
     fn events(&self) -> Option<Check> {
         let events = match &self.asked.events {
             Ok(events) => events,
-            Err(unread) => return Some(unread.check("what drydock told its author")),
+            Err(error) => return Some(error.check("which Events drydock wrote about the pod")),
         };
         let own = events.iter().filter(|event| {
             let source = event
@@ -252,14 +252,17 @@ impl Context<'_> {
         });
         let messages: Vec<String> = own.filter_map(|event| event.message.clone()).collect();
         (!messages.is_empty()).then(|| {
-            Check::good("pod-events", "the author of the job was told, by Events")
-                .details(messages.into_iter().take(MOST_DETAILS))
+            Check::info(
+                "pod-events",
+                "drydock wrote Events for the author of the job:",
+            )
+            .details(messages.into_iter().take(MAX_DETAILS))
         })
     }
 }
 
-/// When the opt-in label was last written, as `managedFields` has it.
-fn labelled(metadata: &ObjectMeta) -> Option<Time> {
+/// Returns when the opt-in label was last written, by `managedFields`.
+fn labelled_at(metadata: &ObjectMeta) -> Option<Time> {
     let key = format!("f:{OPT_IN_LABEL}");
     let fields = metadata.managed_fields.iter().flatten();
     let times = fields.filter_map(|entry| {

@@ -1,20 +1,19 @@
-//! The policies: in force, selecting something, and finding what they mount in the namespaces that
-//! they select.
+//! Whether the policies are in force, select a namespace, and refer to objects that exist.
 
 use super::finding::jobs as finding;
 use super::pod_security::refuses_privileged;
-use super::policy_set::{Stored, claims_of, fixed_hostnames};
+use super::policy_set::{StoredPolicy, claims_of, fixed_hostnames};
 use super::report::{Check, Level};
 use super::text::{count, list, plural};
 use super::view::{OptedIn, View};
 use crate::core::policy::{Mode, Policy};
 
-/// Lines that list single objects.
-const MOST_DETAILS: usize = 5;
+/// The maximum number of lines for single objects.
+const MAX_DETAILS: usize = 5;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
-    if let Err(unread) = &view.facts.policies {
-        return vec![unread.check("what job pods should get")];
+    if let Err(error) = &view.facts.policies {
+        return vec![error.check("which changes job pods need")];
     }
     if view.stored.is_empty() {
         return vec![finding::no_policy()];
@@ -23,7 +22,7 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     policies.flat_map(|one| of_policy(view, one)).collect()
 }
 
-fn of_policy(view: &View<'_>, stored: &Stored) -> Vec<Check> {
+fn of_policy(view: &View<'_>, stored: &StoredPolicy) -> Vec<Check> {
     let mut checks = status(stored);
     if let Ok(policy) = &stored.policy {
         let selected: Vec<&OptedIn<'_>> = view.selected_by(policy).collect();
@@ -52,37 +51,40 @@ fn selects_nothing(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) 
 
 fn config_maps(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> Vec<Check> {
     let mut missing = Vec::new();
-    let mut unread = None;
+    let mut read_error = None;
     for authority in policy.dind.iter().flat_map(|dind| &dind.registry_cas) {
         for namespace in selected {
             let key = (namespace.name.to_owned(), authority.config_map.clone());
             let place = format!("{} in namespace {}", authority.config_map, namespace.name);
             match view.facts.config_maps.get(&key) {
                 Some(Ok(None)) => {
-                    let what = format!("there is no ConfigMap {place}, for {}", authority.host);
+                    let what = format!("there is no ConfigMap {place} (CA of {})", authority.host);
                     missing.push((what, namespace.name));
                 }
                 Some(Ok(Some(keys))) if !keys.contains(&authority.key) => {
-                    let what = format!("there is no key {} of ConfigMap {place}", authority.key);
+                    let what = format!("ConfigMap {place} has no key {}", authority.key);
                     missing.push((what, namespace.name));
                 }
-                Some(Err(error)) => unread = unread.or(Some(error)),
+                Some(Err(error)) => read_error = read_error.or(Some(error)),
                 _ => {}
             }
         }
     }
-    let unread = unread.map(|error| error.check("whether dind finds the registries' authorities"));
-    let mut checks: Vec<Check> = unread.into_iter().collect();
+    let unknown = "whether the ConfigMaps with registry CAs exist";
+    let mut checks: Vec<Check> = read_error
+        .map(|error| error.check(unknown))
+        .into_iter()
+        .collect();
     checks.extend(match missing.as_slice() {
         [] => None,
         [(what, place)] => Some(finding::registry_ca_missing(&policy.name, what, place)),
         [(_, place), ..] => {
             let what = format!(
-                "{} ConfigMaps or keys of registryCAs are missing",
+                "{} ConfigMaps of registryCAs, or keys in them, are missing",
                 missing.len()
             );
             let check = finding::registry_ca_missing(&policy.name, what, place);
-            let details = missing.iter().take(MOST_DETAILS);
+            let details = missing.iter().take(MAX_DETAILS);
             Some(check.details(details.map(|(what, _)| what.clone())))
         }
     });
@@ -91,7 +93,7 @@ fn config_maps(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> V
 
 fn claims(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> Vec<Check> {
     let mut checks = Vec::new();
-    let mut unread = None;
+    let mut read_error = None;
     for claim in claims_of(policy) {
         for namespace in selected {
             let key = (namespace.name.to_owned(), claim.to_owned());
@@ -99,12 +101,13 @@ fn claims(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> Vec<Ch
                 Some(Ok(false)) => {
                     checks.push(finding::claim_missing(&policy.name, claim, namespace.name));
                 }
-                Some(Err(error)) => unread = unread.or(Some(error)),
+                Some(Err(error)) => read_error = read_error.or(Some(error)),
                 _ => {}
             }
         }
     }
-    checks.extend(unread.map(|error| error.check("whether the claims of dind.volumes are there")));
+    let unknown = "whether the PersistentVolumeClaims of dind.volumes exist";
+    checks.extend(read_error.map(|error| error.check(unknown)));
     checks
 }
 
@@ -131,7 +134,13 @@ fn resolves_elsewhere(view: &View<'_>, policy: &Policy) -> Option<Check> {
     let differing = fixed.filter_map(|(hostname, wanted)| {
         let here = view.facts.resolved.get(&hostname)?;
         let is_same = here.is_empty() || here.iter().any(|address| wanted.contains(address));
-        (!is_same).then(|| format!("{hostname}: {} here, {} in jobs", list(here), list(&wanted)))
+        (!is_same).then(|| {
+            format!(
+                "{hostname}: {} here, {} in job pods",
+                list(here),
+                list(&wanted)
+            )
+        })
     });
     let differing: Vec<String> = differing.collect();
     let number = differing.len();
@@ -139,12 +148,12 @@ fn resolves_elsewhere(view: &View<'_>, policy: &Policy) -> Option<Check> {
     let hostnames = format!("{} {verb}", count(number, "hostname"));
     (number > 0).then(|| {
         let check = finding::hostname_elsewhere(&policy.name, hostnames);
-        check.details(differing.into_iter().take(MOST_DETAILS))
+        check.details(differing.into_iter().take(MAX_DETAILS))
     })
 }
 
-/// What the replicas say in the status.
-fn status(stored: &Stored) -> Vec<Check> {
+/// Checks the status, which the replicas write.
+fn status(stored: &StoredPolicy) -> Vec<Check> {
     let name = &stored.name;
     let mut checks = Vec::new();
     if stored.status.observed_generation.is_none() {
@@ -155,9 +164,9 @@ fn status(stored: &Stored) -> Vec<Check> {
     let accepted = stored.condition("Accepted");
     if let (Err(errors), None | Some((true, _))) = (&stored.policy, accepted) {
         let errors = errors.iter().map(ToString::to_string);
-        checks.push(finding::policy_unreadable(name).details(errors.take(MOST_DETAILS)));
+        checks.push(finding::policy_unreadable(name).details(errors.take(MAX_DETAILS)));
     }
-    // The type of a condition, and the value that is good.
+    // The type of each condition, and the value that it should have.
     for (type_, good) in [
         ("Accepted", true),
         ("AddressesResolved", true),
@@ -180,12 +189,12 @@ fn status(stored: &Stored) -> Vec<Check> {
     checks
 }
 
-fn good(stored: &Stored) -> Check {
+fn good(stored: &StoredPolicy) -> Check {
     let name = &stored.name;
     let Ok(policy) = &stored.policy else {
         return Check::good(
             "policy",
-            format!("{name}: its last good version is in force"),
+            format!("{name}: its last valid version is in force"),
         );
     };
     let aliases = policy.host_aliases.iter();
@@ -203,12 +212,12 @@ fn good(stored: &Stored) -> Check {
         .into_iter()
         .chain(dind);
     let asks = match list(parts) {
-        nothing if nothing.is_empty() => "asks for nothing".to_owned(),
+        nothing if nothing.is_empty() => "without any change".to_owned(),
         parts => parts,
     };
     let mode = match policy.mode {
         Mode::Enforce => "in force",
-        Mode::Audit => "in audit",
+        Mode::Audit => "in force, but only audits",
     };
     Check::good("policy", format!("{name}: {mode}, {asks}"))
 }

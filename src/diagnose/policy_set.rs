@@ -1,4 +1,4 @@
-//! The policies in force, as far as their objects say: what job pods should get.
+//! The policies of the cluster, and the policy set that follows from their objects.
 
 use super::facts::ObjectName;
 use super::view::View;
@@ -11,21 +11,21 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A policy object, read.
+/// A parsed policy object.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredPolicy {
     /// Its name.
     pub name: String,
     /// `metadata.generation`.
     pub generation: Option<i64>,
-    /// What the replicas make of it.
+    /// The status, which the replicas write.
     pub status: JobPodPolicyStatus,
-    /// The policy, or what is wrong with it.
+    /// The policy, or its errors.
     pub policy: Result<Policy, Vec<FieldError>>,
 }
 
-impl Stored {
-    /// Reads an object of the API server.
+impl StoredPolicy {
+    /// Parses an object of the API server.
     #[must_use]
     pub fn read(object: &Value) -> Self {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
@@ -41,7 +41,7 @@ impl Stored {
         }
     }
 
-    /// Returns a condition of the status: whether it holds, and its message.
+    /// Returns a condition of the status: whether it is true, and its message.
     #[must_use]
     pub fn condition(&self, type_: &str) -> Option<(bool, &str)> {
         let mut conditions = self.status.conditions.iter();
@@ -50,9 +50,9 @@ impl Stored {
     }
 }
 
-/// Returns the policies that can be read, with the addresses that their status has.
+/// Returns the set of the policies that can be parsed, with the addresses in their status.
 #[must_use]
-pub fn policy_set(stored: &[Stored]) -> PolicySet {
+pub fn policy_set(stored: &[StoredPolicy]) -> PolicySet {
     let policies = stored.iter().filter_map(|one| one.policy.clone().ok());
     let mut live = AddressesBySource::new();
     for one in stored.iter().flat_map(|one| &one.status.addresses) {
@@ -80,7 +80,7 @@ fn recorded(status: &JobPodPolicyStatus) -> RecordedHostnames {
     with_hostnames.filter_map(pair).collect()
 }
 
-/// Reads a source as the status writes it, `service/a/b (ClusterIP)` among them.
+/// Parses a source of the status, such as `service/a/b (ClusterIP)`.
 fn source(text: &str) -> Option<AddressSource> {
     let cluster_ip = text.strip_suffix(" (ClusterIP)");
     let mut source: AddressSource = cluster_ip.unwrap_or(text).parse().ok()?;
@@ -90,7 +90,7 @@ fn source(text: &str) -> Option<AddressSource> {
     Some(source)
 }
 
-/// Returns the hostnames that a policy lists with fixed addresses, each with its addresses.
+/// Returns the hostnames with fixed addresses, and the addresses of each.
 #[must_use]
 pub fn fixed_hostnames(policy: &Policy) -> BTreeMap<String, Vec<IpAddr>> {
     let mut hostnames: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();

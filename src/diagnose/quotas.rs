@@ -1,4 +1,4 @@
-//! Quotas and ranges of a namespace that a repaired pod meets: used up, or about volumes that
+//! ResourceQuotas that are used up, and ResourceQuotas and LimitRanges that affect the volumes that
 //! policies add.
 
 use super::finding::jobs as finding;
@@ -9,7 +9,7 @@ use crate::core::policy::{DOCKER_ROOT, Policy};
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// What a volume of kind `ephemeral` takes from a quota.
+/// The resources that an `ephemeral` volume takes from a quota.
 const OF_CLAIMS: [&str; 3] = [
     "persistentvolumeclaims",
     "count/persistentvolumeclaims",
@@ -27,14 +27,14 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
             let check = quota_check(view, quota, place(&quota.metadata)?)?;
             Some(check.about(format!("resourcequota/{}", name_of(&quota.metadata))))
         })),
-        Err(unread) => checks.push(unread.check("whether a quota keeps jobs from starting")),
+        Err(error) => checks.push(error.check("whether a ResourceQuota refuses job pods")),
     }
     match &view.facts.limit_ranges {
         Ok(ranges) => checks.extend(ranges.iter().filter_map(|range| {
             let check = range_check(view, range, place(&range.metadata)?)?;
             Some(check.about(format!("limitrange/{}", name_of(&range.metadata))))
         })),
-        Err(unread) => checks.push(unread.check("whether containers get limits by default")),
+        Err(error) => checks.push(error.check("whether a LimitRange limits ephemeral storage")),
     }
     checks
 }
@@ -69,7 +69,7 @@ fn quota_check(view: &View<'_>, quota: &ResourceQuota, namespace: &OptedIn<'_>) 
     ))
 }
 
-/// A default limit on ephemeral storage reaches every container before drydock sees the pod (V7).
+/// The API server adds the default limits of a LimitRange before it calls drydock (rule V7).
 fn range_check(view: &View<'_>, range: &LimitRange, namespace: &OptedIn<'_>) -> Option<Check> {
     let limits = range.spec.as_ref()?.limits.iter();
     let mut by_default = limits
@@ -87,8 +87,8 @@ fn range_check(view: &View<'_>, range: &LimitRange, namespace: &OptedIn<'_>) -> 
     ))
 }
 
-/// A policy that selects a namespace and has such a volume, by the field of its source and its
-/// path.
+/// Returns a policy that selects the namespace and has a volume for which `is_it` holds. Its
+/// arguments are the field of the volume's source, and the mount path.
 fn policy_with<'v>(
     view: &'v View<'_>,
     namespace: &OptedIn<'_>,

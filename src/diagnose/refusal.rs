@@ -1,29 +1,32 @@
-//! What a refusal of the API server means, by its own words.
+//! The meaning of the API server's message when it refuses a pod.
 
 use super::finding::works as finding;
 use super::installation::{ServiceName, is_drydocks};
 use super::report::Check;
 
-/// Finds out what stands behind a refusal of `pod`, which is sent to `namespace`.
+/// Returns the finding for a message. `pod` describes the pod that was sent to `namespace`.
 pub(super) fn explain(
-    words: &str,
+    message: &str,
     pod: &str,
     namespace: &str,
     service: Option<&ServiceName>,
 ) -> Check {
-    let has = |text: &str| words.contains(text);
-    if let Some(webhook) = quoted_after(words, "failed calling webhook ") {
+    let has = |text: &str| message.contains(text);
+    if let Some(webhook) = quoted_after(message, "failed calling webhook ", '"') {
         return match is_drydocks(webhook) {
-            true => failed_call(words, pod, service),
+            true => failed_call(message, pod, service),
             false => finding::other_fails(pod, webhook),
         };
     }
-    if let Some(webhook) = quoted_after(words, "admission webhook ") {
+    if let Some(webhook) = quoted_after(message, "admission webhook ", '"') {
         return match is_drydocks(webhook) {
             _ if has("does not support dry run") => finding::other_no_dry_run(pod, webhook),
             true => finding::policy_denies(pod),
-            false => finding::other_denies(pod, webhook),
+            false => finding::other_denies(pod, format!("webhook {webhook}")),
         };
+    }
+    if let Some(policy) = quoted_after(message, "ValidatingAdmissionPolicy ", '\'') {
+        return finding::other_denies(pod, format!("ValidatingAdmissionPolicy {policy}"));
     }
     if has("violates PodSecurity") {
         finding::pod_security(pod, namespace)
@@ -41,8 +44,8 @@ pub(super) fn explain(
     }
 }
 
-/// The first text that the words have says why.
-fn failed_call(words: &str, pod: &str, service: Option<&ServiceName>) -> Check {
+/// Returns the finding for a failed call of drydock's webhook, by the first text in the message.
+fn failed_call(message: &str, pod: &str, service: Option<&ServiceName>) -> Check {
     let all = "kubectl get mutatingwebhookconfigurations -o yaml".to_owned();
     let (objects, logs) = service.map_or((all.clone(), all), |service| {
         let objects = format!(
@@ -51,38 +54,35 @@ fn failed_call(words: &str, pod: &str, service: Option<&ServiceName>) -> Check {
         );
         (objects, service.logs())
     });
-    let has = |text: &str| words.contains(text);
-    let mut check = if has("no endpoints available") {
-        finding::no_endpoints(pod, objects, logs)
-    } else if has("signed by unknown authority") {
-        finding::unknown_authority(pod, objects, logs)
-    } else if has("certificate has expired") {
-        finding::expired(pod, objects, logs)
-    } else if has("x509: certificate is valid for") {
-        finding::other_name(pod, objects, logs)
-    } else if has("x509: ") {
-        finding::bad_certificate(pod, objects, logs)
-    } else if has("connection refused") {
-        finding::connection_refused(pod, objects, logs)
-    } else if has("context deadline exceeded") || has("i/o timeout") {
-        finding::timeout(pod, objects, logs)
-    } else if has("no route to host") {
-        finding::no_route(pod, objects, logs)
-    } else if has("lookup ") {
-        finding::no_address(pod, objects, logs)
-    } else if has("not found") {
-        finding::service_not_found(pod, objects, logs)
-    } else {
-        finding::answered_with_error(pod, objects, logs)
-    };
+    type Finding<'p> = fn(&'p str, String, String) -> Check;
+    let findings: [(&str, Finding<'_>); 11] = [
+        ("no endpoints available", finding::no_endpoints),
+        ("signed by unknown authority", finding::unknown_authority),
+        ("certificate has expired", finding::expired),
+        ("x509: certificate is valid for", finding::other_name),
+        ("x509: ", finding::bad_certificate),
+        ("connection refused", finding::connection_refused),
+        ("context deadline exceeded", finding::timeout),
+        ("i/o timeout", finding::timeout),
+        ("no route to host", finding::no_route),
+        ("lookup ", finding::no_address),
+        ("not found", finding::service_not_found),
+    ];
+    let mut found = findings
+        .into_iter()
+        .filter(|(text, _)| message.contains(text));
+    let finding = found
+        .next()
+        .map_or(finding::answered_with_error as Finding<'_>, |(_, it)| it);
+    let mut check = finding(pod, objects, logs);
     check.next.dedup();
     check
 }
 
-/// Returns the text between the quotes that follow some words.
-fn quoted_after<'t>(text: &'t str, words: &str) -> Option<&'t str> {
+/// Returns the quoted text after some words; `quote` is the quotation mark.
+fn quoted_after<'t>(text: &'t str, words: &str, quote: char) -> Option<&'t str> {
     let (_, rest) = text.split_once(words)?;
-    rest.strip_prefix('"')?.split('"').next()
+    rest.strip_prefix(quote)?.split(quote).next()
 }
 
 #[cfg(test)]
@@ -91,25 +91,25 @@ pub(super) mod tests {
     use crate::diagnose::report::Level;
     use crate::diagnose::testing::note;
 
-    fn found(words: &str) -> (&'static str, Level) {
+    fn found(message: &str) -> (&'static str, Level) {
         let service = ServiceName {
             namespace: "drydock".to_owned(),
             name: "drydock".to_owned(),
             port: 443,
         };
-        let check = explain(words, "a job pod", "ci", Some(&service));
+        let check = explain(message, "a job pod", "ci", Some(&service));
         note(&check);
         (check.name, check.level)
     }
 
     #[test]
-    pub(in crate::diagnose) fn the_words_of_the_api_server_are_understood() {
+    pub(in crate::diagnose) fn each_message_of_the_api_server_has_its_finding() {
         let failed = |rest: &str| {
             format!(
                 "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: Post \"https://drydock.drydock.svc:443/mutate?timeout=5s\": {rest}"
             )
         };
-        for (words, wanted) in [
+        for (message, wanted) in [
             (failed("no endpoints available for service \"drydock\""), "refused-no-endpoints"),
             (failed("tls: failed to verify certificate: x509: certificate signed by unknown authority"), "refused-unknown-authority"),
             (failed("tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-28T00:00:00Z is after 2026-11-27T00:00:00Z"), "refused-expired"),
@@ -124,13 +124,14 @@ pub(super) mod tests {
             (failed("an error on the server (\"drydock is not ready\") has prevented the request from succeeding"), "refused-error"),
             ("Internal error occurred: failed calling webhook \"a.example.com\": context deadline exceeded".to_owned(), "refused-other-fails"),
             ("admission webhook \"a.example.com\" denied the request: no".to_owned(), "refused-other-denies"),
+            ("pods \"a\" is forbidden: ValidatingAdmissionPolicy 'no-pods' with binding 'no-pods' denied request: no".to_owned(), "refused-other-denies"),
             ("pods \"a\" is forbidden: violates PodSecurity \"baseline:latest\": privileged".to_owned(), "refused-pod-security"),
             ("error looking up service account ci/default: serviceaccount \"default\" not found".to_owned(), "refused-no-service-account"),
             ("something new".to_owned(), "refused"),
         ] {
-            assert_eq!(found(&words), (wanted, Level::Error), "{words}");
+            assert_eq!(found(&message), (wanted, Level::Error), "{message}");
         }
-        for (words, wanted) in [
+        for (message, wanted) in [
             (
                 "admission webhook \"a.example.com\" does not support dry run",
                 "refused-other-no-dry-run",
@@ -152,7 +153,7 @@ pub(super) mod tests {
                 "refused-terminating",
             ),
         ] {
-            assert_eq!(found(words), (wanted, Level::Warning), "{words}");
+            assert_eq!(found(message), (wanted, Level::Warning), "{message}");
         }
     }
 }

@@ -1,19 +1,18 @@
-//! What answers behind the Service: replicas, where they run, which version, and the certificates
-//! that they serve.
+//! The replicas behind the Service: their number, nodes, versions and certificates.
 
-use super::facts::{Replicas, Unread};
+use super::facts::{ReadError, Replicas};
 use super::finding::installed as finding;
 use super::installation::ServiceName;
 use super::label_selector::{Labels, has_all, selects};
 use super::report::Check;
-use super::text::{count, lasting, list, plural};
+use super::text::{count, duration, list, plural};
 use super::view::View;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerState, Pod, Service};
 use std::collections::BTreeSet;
 
-/// A self-managed certificate lives for 24 h and is renewed 8 h before its end.
-const SOON: i64 = 4 * 60 * 60;
+/// A self-managed certificate is valid for 24 h and renewed 8 h before its expiry.
+const RENEWAL_OVERDUE: i64 = 4 * 60 * 60;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let (Some(name), Some(replicas)) = (view.service(), &view.facts.replicas) else {
@@ -22,7 +21,7 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let service = match &replicas.service {
         Ok(Some(service)) => service,
         Ok(None) => return vec![finding::no_service(&name.name, &name.namespace)],
-        Err(unread) => return vec![unread.check("what stands behind the webhooks")],
+        Err(error) => return vec![error.check("whether the Service of the webhooks exists")],
     };
     let mut checks = deployment(replicas, &name, &selector(service));
     checks.push(ready(replicas, &name, &selector(service)));
@@ -41,11 +40,11 @@ fn selector(service: &Service) -> Labels {
     selector.unwrap_or_default()
 }
 
-/// The Deployment whose pods the Service selects, and its disruption budget.
+/// Checks the Deployment whose pods the Service selects, and its PodDisruptionBudget.
 fn deployment(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Vec<Check> {
     let deployments = match &replicas.deployments {
         Ok(deployments) => deployments,
-        Err(unread) => return vec![unread.check("how many replicas there should be")],
+        Err(error) => return vec![error.check("how many replicas the Deployment has")],
     };
     let mut all = deployments.iter();
     let Some(deployment) = all.find(|one| has_all(&pod_labels(one), selector)) else {
@@ -60,12 +59,12 @@ fn deployment(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Vec
         checks.push(finding::few_replicas(&object, wanted, &name.namespace));
     }
     checks.push(match &replicas.budgets {
-        Err(unread) => unread.check("whether a drain leaves a replica"),
+        Err(error) => error.check("whether a drain can evict all replicas"),
         Ok(budgets) => {
             let labels = pod_labels(deployment);
             let mut specs = budgets.iter().filter_map(|budget| budget.spec.as_ref());
             if specs.any(|spec| selects(spec.selector.as_ref(), &labels)) {
-                let text = "a PodDisruptionBudget keeps a replica during a drain";
+                let text = "a PodDisruptionBudget keeps a replica running during drains";
                 Check::good("disruption-budget", text)
             } else {
                 finding::no_disruption_budget(&name.namespace)
@@ -81,7 +80,7 @@ fn deployment(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Vec
 fn ready(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Check {
     let pods = match &replicas.pods {
         Ok(pods) => pods,
-        Err(unread) => return unread.check("whether a replica is ready"),
+        Err(error) => return error.check("whether a replica is ready"),
     };
     let alive = pods
         .iter()
@@ -123,21 +122,24 @@ fn versions(replicas: &Replicas, name: &ServiceName, own: &str) -> Option<Check>
     } else if only != own {
         finding::version_differs(only, own)
     } else {
-        Check::good("versions", format!("replicas run {only}, as this command"))
+        Check::good(
+            "versions",
+            format!("the replicas run the version of this command, {only}"),
+        )
     })
 }
 
-/// By a handshake of this command with each replica; when the certificates expire, the replicas'
-/// metrics say too.
+/// Checks the certificate that each replica served in a handshake. Its expiry is also in the
+/// metrics of the replica.
 fn certificates(replicas: &Replicas, name: &ServiceName, now: i64) -> Vec<Check> {
     let logs = name.logs();
     let mut checks = Vec::new();
-    let mut unread: Option<&Unread> = None;
+    let mut handshake_error: Option<&ReadError> = None;
     let mut trusted = 0;
     for (pod, read) in &replicas.handshakes {
         match read {
             Ok(served) => match &served.refused {
-                // What follows says it better.
+                // Another finding reports the expiry.
                 Some(_) if served.expires <= now => {}
                 Some(why) => {
                     let refused = finding::certificate_refused(pod, &logs);
@@ -145,54 +147,53 @@ fn certificates(replicas: &Replicas, name: &ServiceName, now: i64) -> Vec<Check>
                 }
                 None => trusted += 1,
             },
-            Err(error) => unread = unread.or(Some(error)),
+            Err(error) => handshake_error = handshake_error.or(Some(error)),
         }
     }
     let served = replicas.handshakes.iter();
     let served = served.filter_map(|(pod, read)| Some((pod, read.as_ref().ok()?.expires)));
-    let told = replicas.metrics.iter();
-    let told = told.filter_map(|(pod, read)| Some((pod, read.as_ref().ok()?.certificate_expiry?)));
-    let first = served.chain(told).min_by_key(|(_, expires)| *expires);
+    let reported = replicas.metrics.iter();
+    let reported =
+        reported.filter_map(|(pod, read)| Some((pod, read.as_ref().ok()?.certificate_expiry?)));
+    let first = served.chain(reported).min_by_key(|(_, expires)| *expires);
     let left = first.map(|(pod, expires)| (pod, expires - now));
     match left {
         Some((pod, left)) if left <= 0 => {
-            checks.push(finding::certificate_expired(pod, lasting(-left), logs));
+            checks.push(finding::certificate_expired(pod, duration(-left), logs));
         }
-        Some((pod, left)) if left < SOON => {
-            checks.push(finding::certificate_expires(pod, lasting(left), logs));
+        Some((pod, left)) if left < RENEWAL_OVERDUE => {
+            checks.push(finding::certificate_expires(pod, duration(left), logs));
         }
         Some((_, left)) if checks.is_empty() => {
             let text = match trusted {
-                0 => format!("certificates are good for {}", lasting(left)),
+                0 => format!("the certificates are valid for {}", duration(left)),
                 number => format!(
-                    "the caBundle trusts the {} that {} {}, good for {}",
+                    "the caBundle trusts the {} of {}, valid for {}",
                     plural(number, "certificate", "certificates"),
                     count(number, "replica"),
-                    plural(number, "serves", "serve"),
-                    lasting(left)
+                    duration(left)
                 ),
             };
             checks.push(Check::good("certificates", text));
         }
         _ => {}
     }
-    checks.extend(unread.map(|unread| {
-        unread.check("whether the caBundle trusts the certificates that the replicas serve")
-    }));
-    let mut told = replicas.metrics.values();
-    let told = told.find_map(|read| read.as_ref().err());
-    checks.extend(told.map(|unread| unread.check("which version the replicas say they run")));
+    let unknown = "whether the caBundle trusts the certificates of the replicas";
+    checks.extend(handshake_error.map(|error| error.check(unknown)));
+    let mut metrics = replicas.metrics.values();
+    let metrics_error = metrics.find_map(|read| read.as_ref().err());
+    checks.extend(metrics_error.map(|error| error.check("which version the replicas run")));
     checks
 }
 
 impl Replicas {
-    /// Returns the versions that run, as the replicas say or else the tags of their image.
+    /// Returns the versions of the replicas, by their metrics or else by the tags of their images.
     #[must_use]
     pub fn versions(&self) -> BTreeSet<String> {
-        let told = self.metrics.values().flatten();
-        let told: BTreeSet<String> = told.filter_map(|metrics| metrics.version.clone()).collect();
-        if !told.is_empty() {
-            return told;
+        let metrics = self.metrics.values().flatten();
+        let versions: BTreeSet<String> = metrics.filter_map(|one| one.version.clone()).collect();
+        if !versions.is_empty() {
+            return versions;
         }
         let pods = self.pods.iter().flatten();
         pods.filter_map(image_version).collect()
@@ -221,7 +222,7 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// One line: the pod, and the first reason that its status has.
+/// Returns one line: the pod, and the first reason in its status.
 fn why_not_ready(pod: &Pod) -> String {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let Some(status) = &pod.status else {
@@ -246,7 +247,7 @@ fn reason(state: &ContainerState) -> Option<String> {
     waiting.or(ended).flatten()
 }
 
-/// The tag of the image, where it is a version.
+/// Returns the tag of the image, if it is a version.
 fn image_version(pod: &Pod) -> Option<String> {
     let containers = &pod.spec.as_ref()?.containers;
     let (_, tag) = super::runner::name_and_tag(containers.first()?.image.as_deref()?);

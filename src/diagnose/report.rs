@@ -1,39 +1,42 @@
-//! What is found: sections of checks, each with its level.
+//! The report: sections of checks, each with its level.
 
 use serde::Serialize;
 
-/// All checks, in the order in which they are read.
+/// The result of a diagnosis.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Sections that have checks.
+    /// The sections, in the order in which they are printed.
     pub sections: Vec<Section>,
 }
 
-/// Checks of one topic.
+/// The checks of one topic.
 #[derive(Clone, Debug, Serialize)]
 pub struct Section {
-    /// Its heading.
+    /// The heading.
     pub title: &'static str,
-    /// Its checks; at least one.
+    /// At least one check.
     pub checks: Vec<Check>,
 }
 
-/// One thing that was looked at.
+/// One check: a fact, a passed check, or a finding.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// A stable name, for scripts.
     pub name: &'static str,
-    /// How it is.
+    /// The result.
     pub level: Level,
-    /// The object it is about, as `kubectl` names it.
+    /// The object that was checked, as `kubectl` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
     /// One line.
     pub text: String,
-    /// Lines that belong to it and are not wrapped: a table, a text of the API server.
+    /// Rows of cells below the line; the first row has the headings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub table: Vec<Vec<String>>,
+    /// Further lines, such as an error message of the API server.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
-    /// What it means for a job.
+    /// What the finding means for a job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meaning: Option<String>,
     /// Commands to run next.
@@ -41,31 +44,41 @@ pub struct Check {
     pub next: Vec<String>,
 }
 
-/// How a check ended. The worst of several counts.
+/// The result of a check, from the best to the worst.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// A fact that is neither right nor wrong.
+    Info,
+    /// The check passed.
     Good,
-    /// Jobs run, but not all is as it should be, or it could not be read.
+    /// Jobs run, but something is wrong or could not be checked.
     Warning,
-    /// Jobs fail, or are not repaired.
+    /// Jobs fail or are not repaired.
     Error,
 }
 
+impl Level {
+    /// Whether the check is a finding.
+    #[must_use]
+    pub fn is_finding(self) -> bool {
+        self >= Self::Warning
+    }
+}
+
 impl Report {
-    /// Returns all checks.
+    /// Returns the checks of all sections.
     pub fn checks(&self) -> impl Iterator<Item = &Check> {
         self.sections.iter().flat_map(|section| &section.checks)
     }
 
-    /// Returns how many checks ended so.
+    /// Returns the number of checks of a level.
     #[must_use]
     pub fn count(&self, level: Level) -> usize {
         self.checks().filter(|check| check.level == level).count()
     }
 
-    /// Returns the worst level.
+    /// Returns the worst level of all checks.
     #[must_use]
     pub fn worst(&self) -> Level {
         let levels = self.checks().map(|check| check.level);
@@ -74,7 +87,7 @@ impl Report {
 }
 
 impl Section {
-    /// Makes one.
+    /// Creates a section.
     #[must_use]
     pub fn new(title: &'static str, checks: Vec<Check>) -> Self {
         Self { title, checks }
@@ -82,35 +95,53 @@ impl Section {
 }
 
 impl Check {
-    /// Makes a check that ended well.
+    /// Creates a check that passed.
     #[must_use]
     pub fn good(name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(name, Level::Good, text)
+    }
+
+    /// Creates a fact.
+    #[must_use]
+    pub fn info(name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(name, Level::Info, text)
+    }
+
+    pub(super) fn new(name: &'static str, level: Level, text: impl Into<String>) -> Self {
         Self {
             name,
-            level: Level::Good,
+            level,
             object: None,
             text: text.into(),
+            table: Vec::new(),
             details: Vec::new(),
             meaning: None,
             next: Vec::new(),
         }
     }
 
-    /// Adds lines that are not wrapped.
+    /// Sets the table.
+    #[must_use]
+    pub fn table(mut self, rows: Vec<Vec<String>>) -> Self {
+        self.table = rows;
+        self
+    }
+
+    /// Adds further lines.
     #[must_use]
     pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(lines);
         self
     }
 
-    /// Says which object it is about, unless that is said.
+    /// Sets the object that was checked, unless it is set.
     #[must_use]
     pub fn about(mut self, object: impl Into<String>) -> Self {
         self.object.get_or_insert_with(|| object.into());
         self
     }
 
-    /// Adds advice to a check that ended well.
+    /// Adds advice to a fact or a passed check.
     #[must_use]
     pub fn advice(mut self, text: impl Into<String>) -> Self {
         self.meaning = Some(text.into());

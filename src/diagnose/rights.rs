@@ -3,21 +3,35 @@
 //! Source: GitLab Runner's `docs/executors/kubernetes/_index.md`, "Configure runner API
 //! permissions", and its code at the versions named below.
 
+use super::facts::Read;
 use super::runner::Version;
+use super::text::list;
+use std::collections::BTreeMap;
 
-/// A right to be asked for.
+/// A right that a runner needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Right {
     /// The verb.
     pub verb: &'static str,
-    /// The resource, with its subresource, as in `pods/exec`; all are of the core group.
+    /// The resource of the core group and its subresource, as in `pods/exec`.
     pub resource: &'static str,
-    /// What it is for.
+    /// The purpose.
     pub need: Need,
 }
 
-/// What a runner needs a right for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The result of a SubjectAccessReview for the ServiceAccount of a runner.
+#[derive(Clone, Debug)]
+pub struct RightReview {
+    /// The right.
+    pub right: Right,
+    /// The namespace of jobs; `None` for all.
+    pub namespace: Option<String>,
+    /// Whether the ServiceAccount has the right.
+    pub allowed: Read<bool>,
+}
+
+/// The purpose of a right.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Need {
     /// Every job.
     Jobs,
@@ -25,37 +39,46 @@ pub enum Need {
     Credentials,
     /// Jobs whose services have ports.
     Services,
-    /// Reading the Events that drydock writes for the author of a job.
+    /// The Events that drydock writes for the author of a job.
     Events,
-    /// Being told of changes of pods, instead of asking again and again.
+    /// Watching pods in place of polling them.
     Informer,
     /// A namespace for each job.
     Namespaces,
 }
 
 impl Need {
-    /// Returns what becomes of jobs without it.
-    #[must_use]
-    pub fn without(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Self::Jobs => "every job fails",
-            Self::Credentials => "jobs with registry credentials fail: \"secrets is forbidden\"",
-            Self::Services => "jobs whose services have ports fail",
-            Self::Events => "authors never read what drydock says",
-            Self::Informer => "the runner asks again and again instead",
-            Self::Namespaces => "no namespace can be made for a job",
+            Self::Jobs => "every job",
+            Self::Credentials => "registry credentials",
+            Self::Services => "services with ports",
+            Self::Events => "drydock's Events",
+            Self::Informer => "watching pods",
+            Self::Namespaces => "a namespace per job",
         }
     }
 
-    /// Whether jobs fail without it.
-    #[must_use]
-    pub fn is_vital(self) -> bool {
+    /// Returns what happens without the right, as a sentence.
+    pub(super) fn consequence(self) -> &'static str {
+        match self {
+            Self::Jobs => "Every job fails.",
+            Self::Credentials => "Jobs with registry credentials fail: \"secrets is forbidden\".",
+            Self::Services => "Jobs whose services have ports fail.",
+            Self::Events => "The log of a failed job does not show drydock's Events.",
+            Self::Informer => "The runner polls its pods in place of watching them.",
+            Self::Namespaces => "The runner cannot create a namespace for a job.",
+        }
+    }
+
+    /// Whether all jobs, or most of them, fail without the right.
+    pub(super) fn fails_jobs(self) -> bool {
         matches!(self, Self::Jobs | Self::Credentials | Self::Namespaces)
     }
 }
 
-/// A resource, its verbs, what they are for, and the versions that use them: from the first, before
-/// the second.
+/// A resource, its verbs, their purpose, and the range of versions that use them; the second
+/// version is excluded.
 type Row = (&'static str, &'static str, Need, Version, Version);
 
 const FIRST: Version = Version(0, 0);
@@ -63,11 +86,11 @@ const LAST: Version = Version(u32::MAX, 0);
 
 const ROWS: [Row; 10] = [
     ("pods", "create get delete", Need::Jobs, FIRST, LAST),
-    // Attaching is the default since 14.0; before, and for terminals, it is exec.
+    // Runners attach since 14.0; older ones, and terminals, use exec.
     ("pods/attach", "create", Need::Jobs, Version(14, 0), LAST),
     ("pods/exec", "create", Need::Jobs, FIRST, LAST),
     ("pods/log", "get", Need::Jobs, Version(14, 0), LAST),
-    // The scripts of a job were a ConfigMap until 15.7.
+    // Up to 15.7, the scripts of a job are in a ConfigMap.
     (
         "configmaps",
         "create update delete",
@@ -88,7 +111,7 @@ const ROWS: [Row; 10] = [
     ("events", "list", Need::Events, Version(17, 2), LAST),
 ];
 
-/// Returns the rights that a version needs; for an unknown one, those of today's.
+/// Returns the rights that a version needs; without a version, those of the newest.
 #[must_use]
 pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Right> {
     let version = version.unwrap_or(Version(u32::MAX - 1, 0));
@@ -106,12 +129,63 @@ pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Right> {
         .collect();
     if namespace_per_job {
         let need = Need::Namespaces;
-        let of = |verb| Right {
+        let right = |verb| Right {
             verb,
             resource: "namespaces",
             need,
         };
-        rights.extend(["create", "delete"].map(of));
+        rights.extend(["create", "delete"].map(right));
+    }
+    rights
+}
+
+/// Returns a row for each resource, with its verbs and whether the ServiceAccount has them.
+pub(super) fn table(reviews: &[RightReview]) -> Vec<Vec<String>> {
+    let mut rows: BTreeMap<(&str, Need, String), Vec<&str>> = BTreeMap::new();
+    for one in by_right(reviews) {
+        let granted = match one.denied_in.len() {
+            0 => "yes".to_owned(),
+            denied if denied == one.reviews => "no".to_owned(),
+            _ => format!("not in {}", list(&one.denied_in)),
+        };
+        let row = (one.right.resource, one.right.need, granted);
+        rows.entry(row).or_default().push(one.right.verb);
+    }
+    let headings = ["RESOURCE", "VERBS", "GRANTED", "NEEDED FOR"].map(str::to_owned);
+    let rows = rows.into_iter().map(|((resource, need, granted), verbs)| {
+        let verbs = verbs.join(", ");
+        vec![resource.to_owned(), verbs, granted, need.name().to_owned()]
+    });
+    [headings.into()].into_iter().chain(rows).collect()
+}
+
+/// A right, with the number of its reviews and the namespaces in which it is denied.
+pub(super) struct ReviewedRight<'r> {
+    pub(super) right: Right,
+    reviews: usize,
+    pub(super) denied_in: Vec<&'r str>,
+}
+
+/// Groups reviews by right.
+pub(super) fn by_right(reviews: &[RightReview]) -> Vec<ReviewedRight<'_>> {
+    let mut rights: Vec<ReviewedRight<'_>> = Vec::new();
+    for RightReview {
+        right,
+        namespace,
+        allowed,
+    } in reviews
+    {
+        let denied = (allowed == &Ok(false)).then(|| namespace.as_deref().unwrap_or_default());
+        if let Some(known) = rights.iter_mut().find(|known| known.right == *right) {
+            known.reviews += 1;
+            known.denied_in.extend(denied);
+            continue;
+        }
+        rights.push(ReviewedRight {
+            right: *right,
+            reviews: 1,
+            denied_in: denied.into_iter().collect(),
+        });
     }
     rights
 }
@@ -143,5 +217,44 @@ mod tests {
         }
         assert_eq!(names(None), new);
         assert_eq!(needed(None, true).len(), new.len() + 2);
+    }
+
+    #[test]
+    fn a_row_has_the_verbs_that_are_granted_alike() {
+        let namespaces = ["ci", "mobile"].map(str::to_owned);
+        let reviews: Vec<RightReview> = namespaces
+            .into_iter()
+            .flat_map(|namespace| {
+                needed(Some(Version(17, 11)), false)
+                    .into_iter()
+                    .map(move |right| RightReview {
+                        right,
+                        allowed: Ok(match right.need {
+                            Need::Events => false,
+                            Need::Credentials => right.verb != "delete" || namespace == "ci",
+                            _ => true,
+                        }),
+                        namespace: Some(namespace.clone()),
+                    })
+            })
+            .collect();
+        let rows = table(&reviews);
+        let lines: Vec<String> = rows.iter().map(|row| row.join(" | ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "RESOURCE | VERBS | GRANTED | NEEDED FOR",
+                "events | list | no | drydock's Events",
+                "pods | create, get, delete | yes | every job",
+                "pods | list, watch | yes | watching pods",
+                "pods/attach | create | yes | every job",
+                "pods/exec | create | yes | every job",
+                "pods/log | get | yes | every job",
+                "secrets | delete | not in mobile | registry credentials",
+                "secrets | create, get, update | yes | registry credentials",
+                "serviceaccounts | get | yes | every job",
+                "services | create, get | yes | services with ports",
+            ]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! GitLab Runners in the cluster, and as much of their configuration as says where their jobs run.
+//! GitLab Runners in the cluster, and the settings that say where their jobs run.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Volume};
@@ -8,21 +8,21 @@ use std::fmt;
 /// A Deployment or StatefulSet that runs GitLab Runner.
 #[derive(Clone, Debug)]
 pub struct Runner {
-    /// As `kubectl` names it, as in `deployment/gitlab-runner`.
+    /// The name for `kubectl`, as in `deployment/gitlab-runner`.
     pub object: String,
     /// Its namespace.
     pub namespace: String,
-    /// Its version, where the image's tag says it.
+    /// The version in the image's tag.
     pub version: Option<Version>,
     /// The ServiceAccount that creates job pods.
     pub service_account: String,
-    /// The ConfigMaps that it mounts, among which is its configuration.
+    /// The ConfigMaps that it mounts; one of them has its configuration.
     pub config_maps: Vec<String>,
-    /// The namespace of its jobs, where its environment says it.
+    /// The value of `KUBERNETES_NAMESPACE`, the namespace of its jobs.
     pub namespace_in_env: Option<String>,
 }
 
-/// Major and minor version: behaviour never changes within them.
+/// Major and minor version; the patch version does not matter here.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Version(pub u32, pub u32);
 
@@ -32,18 +32,18 @@ impl fmt::Display for Version {
     }
 }
 
-/// What a runner's configuration says about where its jobs run.
+/// The settings of a runner that are checked.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Settings {
+pub struct RunnerSettings {
     /// `namespace` of each `[runners.kubernetes]`.
     pub namespaces: Vec<String>,
-    /// Whether a namespace is made for each job.
+    /// Whether the runner creates a namespace for each job.
     pub namespace_per_job: bool,
-    /// Whether a failed call of a webhook is tried again.
+    /// Whether the runner retries when a webhook fails.
     pub retries_webhooks: bool,
 }
 
-/// Returns the runners among workloads: by image, or by the labels of GitLab's chart.
+/// Returns the runners among workloads, which it finds by image or by the labels of GitLab's chart.
 #[must_use]
 pub fn runners(deployments: &[Deployment], stateful_sets: &[StatefulSet]) -> Vec<Runner> {
     let deployments = deployments.iter().filter_map(|one| {
@@ -110,8 +110,7 @@ fn config_maps(volume: &Volume) -> Vec<String> {
     own.chain(projected).collect()
 }
 
-/// `registry.gitlab.com/gitlab-org/gitlab-runner:alpine-v17.11.0` and copies of it under other
-/// prefixes.
+/// Whether it is `registry.gitlab.com/gitlab-org/gitlab-runner:…` or a copy in another registry.
 fn is_runner(image: &str) -> bool {
     let (name, _) = name_and_tag(image);
     matches!(
@@ -120,14 +119,14 @@ fn is_runner(image: &str) -> bool {
     )
 }
 
-/// The last part of the path, and the tag; nothing of a digest.
+/// Returns the last part of the path, and the tag. Ignores the digest.
 pub(super) fn name_and_tag(image: &str) -> (&str, &str) {
     let (image, _) = image.split_once('@').unwrap_or((image, ""));
     let (_, last) = image.rsplit_once('/').unwrap_or(("", image));
     last.split_once(':').unwrap_or((last, ""))
 }
 
-/// Reads `alpine-v17.11.0`, `v17.11.0`, `17.11.0`.
+/// Parses the tag of an image: `alpine-v17.11.0`, `v17.11.0` or `17.11.0`.
 fn version(image: &str) -> Option<Version> {
     let (_, tag) = name_and_tag(image);
     let mut words = tag.split('-').filter_map(|word| {
@@ -135,13 +134,13 @@ fn version(image: &str) -> Option<Version> {
         let (major, minor) = (numbers.next()?, numbers.next()?);
         Some(Version(major.parse().ok()?, minor.parse().ok()?))
     });
-    // alpine3.19-v17.11.0 has two.
+    // alpine3.19-v17.11.0 contains two versions.
     words.find(|version| version.0 >= 10)
 }
 
-impl Settings {
-    /// Reads a `config.toml`, or the template that GitLab's chart puts into a ConfigMap. Only three
-    /// settings are read, and the template need not be valid by itself, so it is read line by line.
+impl RunnerSettings {
+    /// Parses a `config.toml`, or the template of one that GitLab's chart puts into a ConfigMap.
+    /// The template need not be valid TOML, so it is parsed line by line.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut settings = Self::default();
@@ -179,7 +178,7 @@ impl Settings {
         settings
     }
 
-    /// Returns the settings of several files together.
+    /// Merges the settings of two files.
     #[must_use]
     pub fn merged(mut self, other: Self) -> Self {
         self.namespaces.extend(other.namespaces);
@@ -190,9 +189,9 @@ impl Settings {
 }
 
 impl Runner {
-    /// Returns the namespaces of its jobs, and whether that is only its default.
+    /// Returns the namespaces of its jobs, and whether they are only the default.
     #[must_use]
-    pub fn job_namespaces(&self, settings: Option<&Settings>) -> (Vec<String>, bool) {
+    pub fn job_namespaces(&self, settings: Option<&RunnerSettings>) -> (Vec<String>, bool) {
         let mut configured: Vec<String> = settings
             .map(|settings| settings.namespaces.clone())
             .unwrap_or_default();
@@ -201,7 +200,7 @@ impl Runner {
         }
         configured.sort();
         configured.dedup();
-        // What GitLab's chart writes where nothing is said.
+        // The default of GitLab's chart.
         let is_default = configured.is_empty();
         if is_default {
             configured.push(self.namespace.clone());
@@ -209,7 +208,7 @@ impl Runner {
         (configured, is_default)
     }
 
-    /// Returns what `kubectl --as` takes for its ServiceAccount.
+    /// Returns the user name of its ServiceAccount.
     #[must_use]
     pub fn user(&self) -> String {
         format!(
@@ -218,7 +217,7 @@ impl Runner {
         )
     }
 
-    /// Returns its name in sentences.
+    /// Returns its name in messages: namespace, kind and name.
     #[must_use]
     pub fn title(&self) -> String {
         format!("{}/{}", self.namespace, self.object)
@@ -266,12 +265,15 @@ mod tests {
     [runners.kubernetes.retry_limits]
       "failed calling webhook" = 10
 "#;
-        let wanted = Settings {
+        let wanted = RunnerSettings {
             namespaces: vec!["ci".to_owned()],
             namespace_per_job: true,
             retries_webhooks: true,
         };
-        assert_eq!(Settings::parse(text), wanted);
-        assert_eq!(Settings::parse("concurrent = 4\n"), Settings::default());
+        assert_eq!(RunnerSettings::parse(text), wanted);
+        assert_eq!(
+            RunnerSettings::parse("concurrent = 4\n"),
+            RunnerSettings::default()
+        );
     }
 }

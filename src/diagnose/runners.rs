@@ -1,28 +1,28 @@
-//! The runners: whether their jobs run in a namespace that opted in, and whether their
-//! ServiceAccount may do what they do.
+//! Whether the jobs of each runner run in a namespace that opted in, and whether its ServiceAccount
+//! has the rights that it needs.
 
 use super::finding::jobs as finding;
-use super::installation::prefix;
+use super::installation::namespace_prefix;
 use super::report::Check;
-use super::rights::{Need, Right};
-use super::runner::{Runner, Settings, Version, runners};
+use super::rights::{Need, ReviewedRight, by_right, table};
+use super::runner::{Runner, RunnerSettings, Version, runners};
 use super::text::{count, list};
 use super::view::View;
 use crate::names::OPT_IN_LABEL;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-/// Settings of one's own are compared with the API server's text since then.
+/// The first version that compares the keys of `retry_limits` with the API server's message.
 const RETRY_LIMITS: Version = Version(17, 1);
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let facts = view.facts;
-    let unread = [
+    let errors = [
         facts.deployments.as_ref().err(),
         facts.stateful_sets.as_ref().err(),
     ];
-    let unread = unread.into_iter().flatten();
-    let mut checks: Vec<Check> = unread
-        .map(|unread| unread.check("where GitLab Runners are and where their jobs run"))
+    let errors = errors.into_iter().flatten();
+    let mut checks: Vec<Check> = errors
+        .map(|error| error.check("which GitLab Runners exist and where their jobs run"))
         .collect();
     let deployments = facts.deployments.as_deref().unwrap_or_default();
     let stateful_sets = facts.stateful_sets.as_deref().unwrap_or_default();
@@ -31,9 +31,9 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
         checks.extend(own.map(|check| check.about(runner.object.clone())));
     }
     if checks.is_empty() {
-        let check = Check::good("runners", "no GitLab Runner is found in the cluster");
+        let check = Check::info("runners", "the cluster has no GitLab Runner");
         checks.push(check.advice(
-            "A runner outside of the cluster is not seen here, nor are the rights of its account.",
+            "drydock doctor does not see runners outside of the cluster, nor the rights of their accounts.",
         ));
     }
     checks
@@ -43,123 +43,138 @@ fn of_runner(view: &View<'_>, runner: &Runner) -> Vec<Check> {
     let mut checks = Vec::new();
     let settings = match view.facts.runner_settings.get(&runner.title()) {
         Some(Ok(settings)) => Some(settings),
-        Some(Err(unread)) => {
+        Some(Err(error)) => {
             let unknown = format!("in which namespaces the jobs of {} run", runner.title());
-            checks.push(unread.check(&unknown));
+            checks.push(error.check(&unknown));
             None
         }
         None => None,
     };
     let (namespaces, is_default) = runner.job_namespaces(settings);
-    let version = runner.version.map_or_else(
-        || "version unknown".to_owned(),
-        |version| version.to_string(),
-    );
-    if settings.is_some_and(|settings| settings.namespace_per_job) {
-        checks.extend(namespace_per_job(view, runner, &version));
+    let per_job = settings.is_some_and(|settings| settings.namespace_per_job);
+    if per_job {
+        checks.extend(namespace_per_job(view, runner));
     } else {
-        let places = namespaces.iter();
-        checks.extend(places.map(|place| jobs_in(view, runner, &version, place, is_default)));
+        let namespaces = namespaces.iter();
+        checks.extend(namespaces.map(|namespace| jobs_in(view, runner, namespace, is_default)));
     }
-    checks.extend(rights(view, runner, &version, &namespaces));
+    let places = match per_job {
+        true => "all namespaces".to_owned(),
+        false => list(&namespaces),
+    };
+    checks.extend(rights(view, runner, &places));
     checks.extend(settings.and_then(|settings| retries(runner, settings)));
     checks
 }
 
-fn jobs_in(
-    view: &View<'_>,
-    runner: &Runner,
-    version: &str,
-    namespace: &str,
-    is_default: bool,
-) -> Check {
-    let title = runner.title();
+/// Returns the runner and its version.
+fn versioned(runner: &Runner) -> String {
+    match runner.version {
+        Some(version) => format!("{} ({version})", runner.title()),
+        None => format!("{} (version unknown)", runner.title()),
+    }
+}
+
+fn jobs_in(view: &View<'_>, runner: &Runner, namespace: &str, is_default: bool) -> Check {
+    let runner = versioned(runner);
+    const NAME: &str = "runner-namespace";
     let guess = match is_default {
-        true => " (its own; its configuration names no other)",
+        true => " (its own namespace: its configuration sets none)",
         false => "",
     };
-    let is_out_of_sight = !view.facts.selected.is_empty() && view.namespace(namespace).is_none();
-    let is_known = view.facts.namespaces.is_ok() && !is_out_of_sight;
-    if is_known && view.opted_in(namespace).is_none() {
-        let (label, value) = (OPT_IN_LABEL, view.enforce());
-        return finding::runner_not_opted_in(title, version, namespace, guess, label, value);
+    let is_unselected = !view.facts.selected.is_empty() && view.namespace(namespace).is_none();
+    if view.facts.namespaces.is_err() || is_unselected {
+        Check::info(NAME, format!("{runner} runs jobs in {namespace}{guess}"))
+    } else if view.opted_in(namespace).is_none() {
+        finding::runner_not_opted_in(runner, namespace, guess, OPT_IN_LABEL, view.enforce())
+    } else {
+        let text = format!("{runner} runs jobs in {namespace}{guess}, which has opted in");
+        Check::good(NAME, text)
     }
-    let text = format!("{title} ({version}): jobs run in {namespace}{guess}");
-    Check::good("runner-namespace", text)
 }
 
-/// The namespaces of jobs have no labels, so no label can opt them in.
-fn namespace_per_job(view: &View<'_>, runner: &Runner, version: &str) -> Option<Check> {
+/// A namespace that the runner creates has no labels, so a webhook must select it by its name.
+fn namespace_per_job(view: &View<'_>, runner: &Runner) -> Option<Check> {
     view.facts.configurations.as_ref().ok()?;
     let mut webhooks = view.installations.iter().flat_map(|one| &one.webhooks);
-    let title = runner.title();
-    Some(match webhooks.find_map(|webhook| prefix(webhook)) {
-        None => finding::runner_namespace_per_job(title, version),
-        Some(prefix) => {
-            let text = format!(
-                "{title} ({version}): a namespace for each job; drydock is called for {prefix}*"
-            );
-            Check::good("runner-namespace", text)
-        }
-    })
+    let runner = versioned(runner);
+    Some(
+        match webhooks.find_map(|webhook| namespace_prefix(webhook)) {
+            None => finding::runner_namespace_per_job(runner),
+            Some(prefix) => {
+                let text = format!(
+                    "{runner} creates a namespace for each job; a webhook selects namespaces named {prefix}*"
+                );
+                Check::good("runner-namespace", text)
+            }
+        },
+    )
 }
 
-fn rights(view: &View<'_>, runner: &Runner, version: &str, namespaces: &[String]) -> Option<Check> {
-    let asked = view.facts.rights.get(&runner.title())?;
-    if let Some(unread) = asked.iter().find_map(|(_, answer)| answer.as_ref().err()) {
+fn rights(view: &View<'_>, runner: &Runner, places: &str) -> Option<Check> {
+    let reviews = view.facts.rights.get(&runner.title())?;
+    let mut errors = reviews
+        .iter()
+        .filter_map(|review| review.allowed.as_ref().err());
+    if let Some(error) = errors.next() {
         let user = runner.user();
-        return Some(unread.check(&format!(
-            "whether {user} has the rights that its runner needs"
+        return Some(error.check(&format!(
+            "whether {user} has the rights that the runner needs"
         )));
     }
-    let missing = asked.iter().filter(|(_, answer)| answer == &Ok(false));
-    let missing: Vec<Right> = missing.map(|(right, _)| *right).collect();
     let account = format!(
         "ServiceAccount {}/{}",
         runner.namespace, runner.service_account
     );
-    let (all, places) = (count(asked.len(), "right"), list(namespaces));
-    let Some(first) = missing.first() else {
-        let text = format!("{account} has the {all} that {version} needs in {places}");
-        return Some(Check::good("runner-rights", text));
+    let rights = by_right(reviews);
+    let missing = rights.iter().filter(|one| !one.denied_in.is_empty());
+    let missing: Vec<&ReviewedRight<'_>> = missing.collect();
+    let version = match runner.version {
+        Some(version) => format!("GitLab Runner {version}"),
+        None => "the newest GitLab Runner".to_owned(),
     };
+    let needed = format!(
+        "{} that {version} needs in {places}",
+        count(rights.len(), "right")
+    );
+    let Some(first) = missing.first() else {
+        let text = format!("{account} has the {needed}");
+        let check = Check::good("runner-rights", text);
+        return Some(check.table(table(reviews)));
+    };
+    let namespace = first
+        .denied_in
+        .first()
+        .copied()
+        .filter(|name| !name.is_empty());
     let command = format!(
-        "kubectl auth can-i {} {} -n {} --as={}",
-        first.verb,
-        first.resource,
-        namespaces.first()?,
+        "kubectl auth can-i {} {}{} --as={}",
+        first.right.verb,
+        first.right.resource,
+        namespace.map_or_else(String::new, |name| format!(" -n {name}")),
         runner.user()
     );
+    let needs: BTreeSet<Need> = missing.iter().map(|one| one.right.need).collect();
+    let consequences: Vec<&str> = needs.iter().map(|need| need.consequence()).collect();
+    let consequences = consequences.join(" ");
     let number = missing.len();
-    let check = match missing.iter().any(|right| right.need.is_vital()) {
-        true => finding::runner_rights(account, number, all, version, places, command),
-        false => finding::runner_rights_minor(account, number, all, version, places, command),
+    let check = match needs.iter().any(|need| need.fails_jobs()) {
+        true => finding::runner_rights(account, number, needed, consequences, command),
+        false => finding::runner_rights_minor(account, number, needed, consequences, command),
     };
-    Some(check.details(table(&missing)))
+    Some(check.table(table(reviews)))
 }
 
-/// One line for each resource and need.
-fn table(missing: &[Right]) -> Vec<String> {
-    let mut rows: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for right in missing {
-        let row = (right.resource, Need::without(right.need));
-        rows.entry(row).or_default().push(right.verb);
-    }
-    let rows = rows.into_iter();
-    rows.map(|((resource, without), verbs)| format!("{resource}: {} ({without})", verbs.join(", ")))
-        .collect()
-}
-
-fn retries(runner: &Runner, settings: &Settings) -> Option<Check> {
+fn retries(runner: &Runner, settings: &RunnerSettings) -> Option<Check> {
     const NAME: &str = "runner-retries";
     if runner.version.is_some_and(|version| version < RETRY_LIMITS) {
         return None;
     }
     let title = runner.title();
     Some(match settings.retries_webhooks {
-        true => Check::good(NAME, format!("{title} tries again when a webhook fails")),
-        false => Check::good(NAME, format!("{title} does not try again when a webhook fails")).advice(
-            "A job whose pod is created while drydock restarts then fails at once. In config.toml: [runners.kubernetes.retry_limits] \"failed calling webhook\" = 10",
+        true => Check::good(NAME, format!("{title} retries when a webhook fails")),
+        false => Check::info(NAME, format!("{title} does not retry when a webhook fails")).advice(
+            "A job whose pod is created while drydock restarts fails at once. To retry, set in config.toml: [runners.kubernetes.retry_limits] \"failed calling webhook\" = 10",
         ),
     })
 }

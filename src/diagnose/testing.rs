@@ -1,10 +1,10 @@
-//! A cluster in which nothing is wrong, for tests that put one thing wrong.
+//! The facts of a healthy cluster, to which tests add a fault.
 
-use super::dry_run_pods::{Answer, Kind, Probed};
-use super::facts::{Facts, Handshake, Reason, ReplicaMetrics, Replicas, Unread};
+use super::dry_run_pods::{DryRun, DryRunResult, PodKind};
+use super::facts::{Facts, Handshake, ReadError, Reason, ReplicaMetrics, Replicas};
 use super::report::{Check, Level, Report};
-use super::rights::needed;
-use super::runner::{Settings, Version};
+use super::rights::{RightReview, needed};
+use super::runner::{RunnerSettings, Version};
 use super::webhook_metrics::AdmissionMetrics;
 use crate::core::crd;
 use crate::pki::authority::Authority;
@@ -18,13 +18,13 @@ use std::time::Duration;
 pub(super) const NOW: i64 = 1_800_000_000;
 pub(super) const DAY: i64 = 24 * 60 * 60;
 
-/// Reads an object as the API server writes it.
+/// Parses an object.
 #[track_caller]
 pub(super) fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-/// A `caBundle` whose authority lives so many days from now.
+/// Returns a `caBundle` whose CA expires in some days.
 pub(super) fn bundle(days: u64) -> String {
     use base64::Engine as _;
     let now = Timestamp::from_second(NOW).unwrap();
@@ -100,26 +100,26 @@ pub(super) fn runner(image: &str) -> Value {
     })
 }
 
-/// A pod that was sent and came back, changed or not.
-pub(super) fn probed(kind: Kind, is_changed: bool) -> Probed {
+/// Returns the dry run of a pod that drydock changed, or did not change.
+pub(super) fn dry_run(kind: PodKind, is_changed: bool) -> DryRun {
     let mut pod = kind.pod();
     if is_changed {
         pod["metadata"]["annotations"]["drydock.dev/changes"] = "add-host-alias".into();
     }
-    answered(kind, Answer::Pod(Box::new(pod)))
+    answered(kind, DryRunResult::Pod(Box::new(pod)))
 }
 
-pub(super) fn answered(kind: Kind, answer: Answer) -> Probed {
-    Probed {
+pub(super) fn answered(kind: PodKind, result: DryRunResult) -> DryRun {
+    DryRun {
         namespace: "ci".to_owned(),
         kind,
-        took: Duration::from_millis(if kind == Kind::Other { 2 } else { 4 }),
-        answer,
+        took: Duration::from_millis(if kind == PodKind::Other { 2 } else { 4 }),
+        result,
     }
 }
 
-pub(super) fn unread(verb: &'static str, resource: &str, reason: Reason) -> Unread {
-    Unread {
+pub(super) fn read_error(verb: &'static str, resource: &str, reason: Reason) -> ReadError {
+    ReadError {
         verb,
         resource: resource.to_owned(),
         namespace: None,
@@ -127,7 +127,7 @@ pub(super) fn unread(verb: &'static str, resource: &str, reason: Reason) -> Unre
     }
 }
 
-/// A definition that the API server serves.
+/// Returns the CRD, served by the API server.
 pub(super) fn definition() -> Value {
     let mut definition = serde_json::to_value(crd::definition()).unwrap();
     definition["status"] = json!({
@@ -138,7 +138,7 @@ pub(super) fn definition() -> Value {
     definition
 }
 
-/// One policy, one namespace `ci`, one runner, two replicas.
+/// Returns the facts: one policy, one namespace `ci`, one runner, two replicas.
 pub(super) fn healthy() -> Facts {
     let labels = json!({"app.kubernetes.io/name": "drydock"});
     let spec = json!({"hostAliases": [{"ip": "10.0.0.232", "hostnames": ["gitlab.mylab.com"]}]});
@@ -147,8 +147,13 @@ pub(super) fn healthy() -> Facts {
         certificate_expiry: Some(NOW + DAY),
     };
     let rights = needed(Some(Version(17, 11)), false).into_iter();
-    let mut probes = vec![probed(Kind::Other, false)];
-    probes.extend(Kind::GENERATIONS.map(|kind| probed(kind, true)));
+    let rights = rights.map(|right| RightReview {
+        right,
+        namespace: Some("ci".to_owned()),
+        allowed: Ok(true),
+    });
+    let mut dry_runs = vec![dry_run(PodKind::Other, false)];
+    dry_runs.extend(PodKind::GENERATIONS.map(|kind| dry_run(kind, true)));
     Facts {
         version: "0.1.0".to_owned(),
         now: NOW,
@@ -208,19 +213,19 @@ pub(super) fn healthy() -> Facts {
         claims: BTreeMap::new(),
         runner_settings: [(
             "gitlab/deployment/gitlab-runner".to_owned(),
-            Ok(Settings {
+            Ok(RunnerSettings {
                 namespaces: vec!["ci".to_owned()],
                 retries_webhooks: true,
-                ..Settings::default()
+                ..RunnerSettings::default()
             }),
         )]
         .into(),
         rights: [(
             "gitlab/deployment/gitlab-runner".to_owned(),
-            rights.map(|right| (right, Ok(true))).collect(),
+            rights.collect(),
         )]
         .into(),
-        probes,
+        dry_runs,
         resolved: [(
             "gitlab.mylab.com".to_owned(),
             vec!["10.0.0.232".parse().unwrap()],
@@ -232,40 +237,34 @@ pub(super) fn healthy() -> Facts {
 
 /// Returns the findings, each as `level name: text`.
 pub(super) fn findings(report: &Report) -> Vec<String> {
-    let found = report.checks().filter(|check| check.level != Level::Good);
+    let found = report.checks().filter(|check| check.level.is_finding());
     found.map(line).collect()
 }
 
 fn line(check: &Check) -> String {
     note(check);
     let level = match check.level {
-        Level::Good => "good",
+        Level::Info | Level::Good => "no finding",
         Level::Warning => "warning",
         Level::Error => "error",
     };
     // Every finding says what it means for a job, and what to do next.
-    assert!(
-        check.level == Level::Good || check.meaning.is_some(),
-        "{check:?}"
-    );
-    assert!(
-        check.level == Level::Good || !check.next.is_empty(),
-        "{check:?}"
-    );
+    assert!(check.meaning.is_some(), "{check:?}");
+    assert!(!check.next.is_empty(), "{check:?}");
     format!("{level} {}: {}", check.name, check.text)
 }
 
 thread_local! {
-    /// The names of the findings that tests of this thread have seen.
+    /// The names of the findings of this thread's tests.
     static SEEN: RefCell<BTreeSet<&'static str>> = RefCell::default();
 }
 
-/// Notes a finding for [`seen`].
+/// Records a finding for [`seen`].
 pub(super) fn note(check: &Check) {
     SEEN.with_borrow_mut(|seen| seen.insert(check.name));
 }
 
-/// Returns the names of the findings that the tests make, which it runs once more.
+/// Runs tests again, and returns the names of their findings.
 pub(super) fn seen(tests: &[fn()]) -> BTreeSet<&'static str> {
     for test in tests {
         test();

@@ -1,4 +1,4 @@
-//! One fault after the other in a healthy cluster, and the findings.
+//! The findings of each fault in a healthy cluster.
 
 mod cluster;
 mod jobs;
@@ -10,7 +10,7 @@ use super::finding;
 use super::testing::{findings, healthy, seen};
 use crate::diagnose::facts::{Facts, Reason};
 use crate::diagnose::report::Level;
-use crate::diagnose::testing::unread;
+use crate::diagnose::testing::read_error;
 use std::collections::BTreeSet;
 
 #[test]
@@ -37,10 +37,10 @@ fn a_healthy_cluster_has_no_findings() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
-/// Whatever is not readable, is said; nothing panics, and nothing is claimed in its place.
+/// Each failed request is a finding, and no check passes without its facts.
 #[test]
 fn without_rights_everything_is_a_finding() {
-    let forbidden = |resource: &str| unread("list", resource, Reason::Forbidden);
+    let forbidden = |resource: &str| read_error("list", resource, Reason::Forbidden);
     let facts = Facts {
         configurations: Err(forbidden("mutatingwebhookconfigurations")),
         definition: Err(forbidden("customresourcedefinitions")),
@@ -53,16 +53,17 @@ fn without_rights_everything_is_a_finding() {
         admission: Err(forbidden("/metrics")),
         replicas: None,
         rights: [].into(),
-        probes: Vec::new(),
+        dry_runs: Vec::new(),
         ..healthy()
     };
     let report = diagnose(&facts);
     assert_eq!(report.count(Level::Good), 0, "{report:#?}");
+    assert_eq!(report.count(Level::Info), 0, "{report:#?}");
     assert_eq!(report.count(Level::Error), 0, "{report:#?}");
     insta::assert_snapshot!(findings(&report).join("\n"));
 }
 
-/// A test that is not in this list makes its findings unseen, and one of them fails here.
+/// Runs the tests in the list, which must include each test that makes a finding.
 #[test]
 fn every_finding_is_made_by_a_test() {
     let tests: &[fn()] = &[
@@ -97,7 +98,7 @@ fn every_finding_is_made_by_a_test() {
         pod::a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not,
         pod::a_pod_outside_says_so,
         pod::a_pod_that_is_larger_than_drydock_reads_says_so,
-        super::refusal::tests::the_words_of_the_api_server_are_understood,
+        super::refusal::tests::each_message_of_the_api_server_has_its_finding,
     ];
     let seen = seen(tests);
     let unseen: Vec<&str> = finding::all()

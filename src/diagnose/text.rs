@@ -1,8 +1,8 @@
-//! Counts, times and names in sentences.
+//! Counts, durations and lists in sentences.
 
 use std::fmt::Display;
 
-/// Returns a count with the word for it: `1 replica`, `2 replicas`.
+/// Returns a count and its noun: `1 replica`, `2 replicas`.
 pub(super) fn count(number: impl TryInto<u64>, one: &str) -> String {
     match number.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {one}"),
@@ -10,13 +10,13 @@ pub(super) fn count(number: impl TryInto<u64>, one: &str) -> String {
     }
 }
 
-/// Returns the word for one or for several.
+/// Returns the singular or the plural.
 pub(super) fn plural<'w>(number: usize, one: &'w str, many: &'w str) -> &'w str {
     if number == 1 { one } else { many }
 }
 
-/// Returns a time span as people say it.
-pub(super) fn lasting(seconds: i64) -> String {
+/// Returns a duration in words, in the largest unit of which there are at least two.
+pub(super) fn duration(seconds: i64) -> String {
     let (minute, hour, day) = (60, 60 * 60, 24 * 60 * 60);
     let seconds = seconds.max(0);
     match seconds {
@@ -27,20 +27,20 @@ pub(super) fn lasting(seconds: i64) -> String {
 }
 
 /// Returns ` in namespace NAME`, or nothing.
-pub(super) fn of_namespace(namespace: Option<&str>) -> String {
+pub(super) fn in_namespace(namespace: Option<&str>) -> String {
     namespace.map_or_else(String::new, |name| format!(" in namespace {name}"))
 }
 
-/// Returns a list with commas and `and`; at most six are named.
+/// Returns a list with commas and `and`. From the seventh item on, only their number is given.
 pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
-    const MOST: usize = 6;
+    const MAX: usize = 6;
     let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     match all.as_slice() {
         [] => String::new(),
         [one] => one.clone(),
-        many if many.len() > MOST => {
-            let named: Vec<&str> = many.iter().take(MOST).map(String::as_str).collect();
-            format!("{} and {} more", named.join(", "), many.len() - MOST)
+        many if many.len() > MAX => {
+            let named: Vec<&str> = many.iter().take(MAX).map(String::as_str).collect();
+            format!("{} and {} more", named.join(", "), many.len() - MAX)
         }
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_said_in_the_largest_unit_of_which_there_are_two() {
+    fn a_duration_is_in_the_largest_unit_of_which_there_are_two() {
         for (seconds, said) in [
             (-5, "0 minutes"),
             (60, "1 minute"),
@@ -60,12 +60,12 @@ mod tests {
             (172_799, "47 hours"),
             (172_800, "2 days"),
         ] {
-            assert_eq!(lasting(seconds), said);
+            assert_eq!(duration(seconds), said);
         }
     }
 
     #[test]
-    fn long_lists_are_cut() {
+    fn a_long_list_ends_with_the_number_of_the_others() {
         assert_eq!(list([""; 0]), "");
         assert_eq!(list(["a"]), "a");
         assert_eq!(list(["a", "b", "c"]), "a, b and c");

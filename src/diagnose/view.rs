@@ -1,43 +1,43 @@
-//! What several sections need of the facts, computed once.
+//! Facts and conclusions that several sections use.
 
 use super::facts::Facts;
 use super::installation::{
     Installation, NamespaceMode, ServiceName, installations, labels_of, opt_in_values,
 };
 use super::label_selector::Labels;
-use super::policy_set::Stored;
+use super::policy_set::StoredPolicy;
 use crate::core::policy::Policy;
 use crate::names::OPT_IN_LABEL;
 use k8s_openapi::api::core::v1::Namespace;
 
-/// The facts, with what follows from them at once.
+/// The facts, and the conclusions that several sections use.
 #[derive(Debug)]
 pub struct View<'a> {
-    /// As they were read.
+    /// The facts.
     pub facts: &'a Facts,
-    /// The configurations that register drydock; empty where they could not be read.
+    /// The configurations that register drydock; empty if they could not be read.
     pub installations: Vec<Installation<'a>>,
     /// The namespaces that opted in.
     pub opted_in: Vec<OptedIn<'a>>,
-    /// The policies, readable or not.
-    pub stored: Vec<Stored>,
-    /// The values of the label, each with what it opts in to.
+    /// The policies, including those that cannot be parsed.
+    pub stored: Vec<StoredPolicy>,
+    /// The values of the opt-in label, and the mode of each.
     values: Vec<(String, NamespaceMode)>,
 }
 
-/// A namespace whose job pods the API server shows to drydock.
+/// A namespace that a webhook of drydock selects.
 #[derive(Clone, Debug)]
 pub struct OptedIn<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What becomes of its job pods.
+    /// Whether its job pods are changed or only audited.
     pub mode: NamespaceMode,
-    /// The whole object.
+    /// The object.
     pub object: &'a Namespace,
 }
 
 impl<'a> View<'a> {
-    /// Looks at facts.
+    /// Computes the conclusions.
     #[must_use]
     pub fn of(facts: &'a Facts) -> Self {
         let configurations = facts.configurations.as_deref().unwrap_or_default();
@@ -47,7 +47,12 @@ impl<'a> View<'a> {
             facts,
             installations,
             opted_in: Vec::new(),
-            stored: facts.policies.iter().flatten().map(Stored::read).collect(),
+            stored: facts
+                .policies
+                .iter()
+                .flatten()
+                .map(StoredPolicy::read)
+                .collect(),
             values,
         };
         let alive = view.namespaces().iter();
@@ -62,7 +67,7 @@ impl<'a> View<'a> {
         view
     }
 
-    /// Those that the webhooks select; where the webhooks are not known, those with the label.
+    /// By the selectors of the webhooks; by the label if the webhooks are unknown.
     fn mode_in(&self, namespace: &Namespace) -> Option<NamespaceMode> {
         if self.installations.is_empty() {
             return self.mode_of_value(label(namespace)?);
@@ -71,7 +76,7 @@ impl<'a> View<'a> {
         all.filter_map(|one| one.mode_in(namespace)).min()
     }
 
-    /// Returns the namespaces; none where they could not be read.
+    /// Returns the namespaces; none if they could not be read.
     #[must_use]
     pub fn namespaces(&self) -> &'a [Namespace] {
         self.facts.namespaces.as_deref().unwrap_or_default()
@@ -90,7 +95,7 @@ impl<'a> View<'a> {
         self.opted_in.iter().find(|one| one.name == name)
     }
 
-    /// Returns what a value of the label opts in to.
+    /// Returns the mode of a value of the opt-in label.
     pub(super) fn mode_of_value(&self, value: &str) -> Option<NamespaceMode> {
         let mut found = self.values.iter().filter(|(known, _)| known == value);
         found.next().map(|(_, mode)| *mode)
@@ -100,7 +105,7 @@ impl<'a> View<'a> {
         self.values.iter().map(|(value, _)| value.as_str())
     }
 
-    /// Returns the value by which a namespace opts in to changes.
+    /// Returns the value of the opt-in label for enforce.
     pub(super) fn enforce(&self) -> &str {
         let mut all = self.values.iter();
         let own = all.find(|(_, mode)| *mode == NamespaceMode::Enforce);
@@ -113,14 +118,14 @@ impl<'a> View<'a> {
         self.installations.first()?.service()
     }
 
-    /// Returns the policies that can be read.
+    /// Returns the policies that can be parsed.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.stored
             .iter()
             .filter_map(|one| one.policy.as_ref().ok())
     }
 
-    /// Returns the namespaces that a policy selects, among those that opted in.
+    /// Returns the namespaces that opted in and that a policy selects.
     pub fn selected_by(&self, policy: &Policy) -> impl Iterator<Item = &OptedIn<'a>> {
         self.opted_in.iter().filter(|namespace| {
             let labels = labels_of(namespace.object);
@@ -130,7 +135,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Returns the value of the label by which a namespace opts in.
+/// Returns the value of the opt-in label of a namespace.
 pub(super) fn label(namespace: &Namespace) -> Option<&str> {
     let labels = namespace.metadata.labels.as_ref()?;
     labels.get(OPT_IN_LABEL).map(String::as_str)

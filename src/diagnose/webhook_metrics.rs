@@ -1,5 +1,5 @@
-//! What the API server itself counted about drydock's webhooks: the only witness of calls that
-//! never arrived.
+//! The API server's own metrics about drydock's webhooks. Only they count calls that did not reach
+//! drydock.
 
 use super::facts::Reason;
 use super::finding::installed as finding;
@@ -8,25 +8,25 @@ use super::report::Check;
 use super::text::count;
 use super::view::View;
 
-/// Sums over drydock's webhooks, since that API server started. With several API servers it is one
-/// of them.
+/// Sums over drydock's webhooks since the start of the API server; if there are several, of one of
+/// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AdmissionMetrics {
-    /// Calls.
+    /// The number of calls.
     pub calls: u64,
-    /// Seconds that they took together.
+    /// The total duration of the calls in seconds.
     pub seconds: f64,
-    /// Calls that failed: no connection, no trust, no answer in time, an HTTP error.
+    /// The number of failed calls: connection, certificate, timeout or HTTP error.
     pub failed: u64,
-    /// Pods that went by because the call failed and the failurePolicy is Ignore.
+    /// The number of pods that were admitted because the call failed and failurePolicy is Ignore.
     pub fail_open: u64,
 }
 
-/// A slow call holds up the creation of a pod; drydock itself takes some microseconds.
+/// Seconds. drydock itself takes some microseconds.
 const SLOW: f64 = 0.1;
 
 impl AdmissionMetrics {
-    /// Reads the text of `/metrics`.
+    /// Parses the text of `/metrics`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut sums = Self::default();
@@ -42,7 +42,7 @@ impl AdmissionMetrics {
                     sums.seconds += value;
                 }
                 "apiserver_admission_webhook_fail_open_count" => sums.fail_open += whole(value),
-                // A refusal by onConflict: Deny is an answer like any other.
+                // A denial by onConflict: Deny is not a failure.
                 "apiserver_admission_webhook_rejection_count"
                     if label(labels, "error_type") != Some("no_error") =>
                 {
@@ -55,7 +55,7 @@ impl AdmissionMetrics {
     }
 }
 
-/// Returns the value of a metric of a replica whose name and labels begin so.
+/// Returns the value of the first sample of a metric.
 #[must_use]
 pub fn value_of(text: &str, family: &str) -> Option<f64> {
     text.lines()
@@ -63,7 +63,7 @@ pub fn value_of(text: &str, family: &str) -> Option<f64> {
         .find_map(|(name, _, value)| (name == family).then_some(value))
 }
 
-/// Returns a label's value of the first sample of a family.
+/// Returns the value of a label of the first sample of a metric.
 #[must_use]
 pub fn label_of<'t>(text: &'t str, family: &str, key: &str) -> Option<&'t str> {
     text.lines()
@@ -71,7 +71,7 @@ pub fn label_of<'t>(text: &'t str, family: &str, key: &str) -> Option<&'t str> {
         .find_map(|(name, labels, _)| (name == family).then(|| label(labels, key)).flatten())
 }
 
-/// `family{labels} value`, as Prometheus and OpenMetrics have it.
+/// Parses `family{labels} value`, a line of the Prometheus or OpenMetrics format.
 fn sample(line: &str) -> Option<(&str, &str, f64)> {
     if line.starts_with('#') {
         return None;
@@ -102,15 +102,20 @@ fn whole(value: f64) -> u64 {
 }
 
 pub(super) fn checks(view: &View<'_>) -> Option<Check> {
+    const NAME: &str = "calls";
     view.installations.first()?;
     let metrics = match &view.facts.admission {
         Ok(metrics) => metrics,
-        // Few may read them, and the section Works says whether calls arrive.
-        Err(unread) if unread.reason == Reason::Forbidden => return None,
-        Err(unread) => return Some(unread.check("how many calls failed")),
+        // Few users may read them, and the section Works shows whether calls succeed.
+        Err(error) if error.reason == Reason::Forbidden => return None,
+        Err(error) => return Some(error.check("how many calls to drydock failed")),
     };
+    if metrics.calls == 0 {
+        let text = "the API server has not called drydock since it started";
+        return Some(Check::info(NAME, text));
+    }
     #[allow(clippy::cast_precision_loss, reason = "an average for people")]
-    let average = metrics.seconds / metrics.calls.max(1) as f64;
+    let average = metrics.seconds / metrics.calls as f64;
     let took = format!("{:.1} ms each", average * 1000.0);
     let times = match metrics.calls {
         1 => "once".to_owned(),
@@ -123,11 +128,8 @@ pub(super) fn checks(view: &View<'_>) -> Option<Check> {
     } else if average > SLOW {
         finding::calls_slow(times, took)
     } else {
-        let text = match metrics.calls {
-            0 => "the API server has not called drydock since it started".to_owned(),
-            _ => format!("the API server called drydock {times}, {took}, none failed"),
-        };
-        Check::good("calls", text)
+        let text = format!("the API server called drydock {times}, {took}, and no call failed");
+        Check::good(NAME, text)
     })
 }
 

@@ -1,13 +1,12 @@
-//! Whether a job pod that is created now is repaired: by a dry run, which takes every step of the
-//! real way.
+//! Whether a job pod that is created now is repaired, by the results of the dry runs.
 
-use super::dry_run_pods::{Answer, Kind, Probed};
+use super::dry_run_pods::{DryRun, DryRunResult, PodKind};
 use super::finding::works as finding;
 use super::installation::NamespaceMode;
 use super::policy_set::policy_set;
 use super::refusal::explain;
 use super::report::Check;
-use super::text::{count, list};
+use super::text::{count, list, plural};
 use super::view::View;
 use crate::core::pod::Pod;
 use crate::core::policy::set::Namespace;
@@ -17,48 +16,48 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const NAME: &str = "dry-run";
-/// The refusals of one namespace that are shown, each with its meaning.
-const MOST_REFUSALS: usize = 3;
+/// The maximum number of refusals that are reported for a namespace.
+const MAX_REFUSALS: usize = 3;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
-    let mut by_namespace: BTreeMap<&str, Vec<&Probed>> = BTreeMap::new();
-    for probed in &view.facts.probes {
+    let mut by_namespace: BTreeMap<&str, Vec<&DryRun>> = BTreeMap::new();
+    for dry_run in &view.facts.dry_runs {
         by_namespace
-            .entry(&probed.namespace)
+            .entry(&dry_run.namespace)
             .or_default()
-            .push(probed);
+            .push(dry_run);
     }
-    // Without the policies nothing is expected.
+    // If the policies could not be read, no change is expected.
     let policies = view
         .facts
         .policies
         .is_ok()
         .then(|| policy_set(&view.stored));
     let mut checks = Vec::new();
-    let mut unsent = Vec::new();
-    for (namespace, probes) in &by_namespace {
-        let first_unsent = probes.iter().find_map(|probed| match &probed.answer {
-            Answer::Unread(unread) => Some(unread),
+    let mut failed = Vec::new();
+    for (namespace, dry_runs) in &by_namespace {
+        let first_error = dry_runs.iter().find_map(|dry_run| match &dry_run.result {
+            DryRunResult::Failed(error) => Some(error),
             _ => None,
         });
-        match first_unsent {
-            Some(unread) => unsent.push((*namespace, unread)),
-            None => checks.extend(in_namespace(view, policies.as_ref(), namespace, probes)),
+        match first_error {
+            Some(error) => failed.push((*namespace, error)),
+            None => checks.extend(in_namespace(view, policies.as_ref(), namespace, dry_runs)),
         }
     }
-    if let Some((_, unread)) = unsent.first() {
-        let mut check = unread.check("whether a job pod is repaired now");
-        if unsent.len() > 1 {
-            let names = list(unsent.iter().map(|(namespace, _)| namespace));
-            check.text = format!("you may not create pods in {names}, not even as a dry run");
+    if let Some((_, error)) = failed.first() {
+        let mut check = error.check("whether a job pod is repaired now");
+        if failed.len() > 1 {
+            let names = list(failed.iter().map(|(namespace, _)| namespace));
+            check.text = format!("you are not allowed to create pods in {names}");
         }
         checks.push(check);
     }
-    // Where many namespaces have opted in, not all are tried.
-    let (tried, all) = (by_namespace.len(), view.opted_in.len());
-    if tried > 0 && tried < all {
-        let check = Check::good(NAME, format!("{tried} of {all} namespaces were tried"));
-        checks.push(check.advice("To try another one: drydock doctor -n NAMESPACE"));
+    // There is a limit for the number of namespaces.
+    let (tested, all) = (by_namespace.len(), view.opted_in.len());
+    if tested > 0 && tested < all {
+        let check = Check::info(NAME, format!("{tested} of {all} namespaces were tested"));
+        checks.push(check.advice("To test another one: drydock doctor -n NAMESPACE"));
     }
     checks
 }
@@ -67,22 +66,22 @@ fn in_namespace(
     view: &View<'_>,
     policies: Option<&PolicySet>,
     name: &str,
-    probes: &[&Probed],
+    dry_runs: &[&DryRun],
 ) -> Vec<Check> {
     let about = format!("namespace/{name}");
-    let (sent, without): (Vec<&Probed>, Vec<&Probed>) = probes
+    let (sent, without): (Vec<&DryRun>, Vec<&DryRun>) = dry_runs
         .iter()
         .copied()
-        .partition(|probed| probed.kind != Kind::Other);
-    // Where no pod at all is let in, that is the finding.
-    let is_refused = |probed: &&Probed| matches!(probed.answer, Answer::Refused(_));
+        .partition(|dry_run| dry_run.kind != PodKind::Other);
+    // If the namespace refuses every pod, drydock is not the cause.
+    let is_refused = |dry_run: &&DryRun| matches!(dry_run.result, DryRunResult::Refused(_));
     let refusals = refusals(if without.iter().any(is_refused) {
         &without
     } else {
         &sent
     });
     if !refusals.is_empty() {
-        let refusals = refusals.iter().take(MOST_REFUSALS);
+        let refusals = refusals.iter().take(MAX_REFUSALS);
         return refusals
             .map(|(words, kinds)| refused(view, name, words, kinds).about(&about))
             .collect();
@@ -90,38 +89,39 @@ fn in_namespace(
     let mode = view
         .opted_in(name)
         .map_or(NamespaceMode::Enforce, |one| one.mode);
-    let is_wanted = |probed: &&&Probed| {
-        let changes = |policies| is_changed(view, policies, name, probed.kind);
+    let is_wanted = |dry_run: &&&DryRun| {
+        let changes = |policies| is_changed(view, policies, name, dry_run.kind);
         mode == NamespaceMode::Enforce && policies.is_some_and(changes)
     };
-    let wanted: Vec<&&Probed> = sent.iter().filter(is_wanted).collect();
-    let missed = wanted.iter().filter(|probed| !probed.is_repaired());
-    let missed: Vec<Kind> = missed.map(|probed| probed.kind).collect();
+    let wanted: Vec<&&DryRun> = sent.iter().filter(is_wanted).collect();
+    let missed = wanted.iter().filter(|dry_run| !dry_run.is_repaired());
+    let missed: Vec<PodKind> = missed.map(|dry_run| dry_run.kind).collect();
     let took = match (average(&sent), average(&without)) {
         (Some(with), Some(without)) => {
             let (with, without) = (with.as_millis(), without.as_millis());
-            format!(", {with} ms ({without} without drydock)")
+            format!(", in {with} ms ({without} ms without drydock)")
         }
         _ => String::new(),
     };
-    let is_repaired = sent.iter().any(|probed| probed.is_repaired());
+    let is_repaired = sent.iter().any(|dry_run| dry_run.is_repaired());
     let text = if !missed.is_empty() {
         return vec![not_repaired(view, name, &missed, wanted.len()).about(about)];
     } else if mode == NamespaceMode::Audit {
-        format!("{name}: job pods pass as they are, in audit{took}")
+        format!("{name}: job pods are admitted unchanged, because it is in audit{took}")
     } else if wanted.is_empty() && !is_repaired {
-        format!("{name}: job pods pass; no policy asks for a change{took}")
+        format!("{name}: job pods are admitted; no policy changes them{took}")
     } else {
         format!(
-            "{name}: {} of job pods are repaired{took}",
-            count(sent.len(), "kind")
+            "{name}: {} of job pods {} repaired{took}",
+            count(sent.len(), "kind"),
+            plural(sent.len(), "is", "are")
         )
     };
     vec![Check::good(NAME, text).about(about)]
 }
 
-/// Whether the policies, as they are read here, change such a pod.
-fn is_changed(view: &View<'_>, policies: &PolicySet, name: &str, kind: Kind) -> bool {
+/// Whether the policies change such a pod.
+fn is_changed(view: &View<'_>, policies: &PolicySet, name: &str, kind: PodKind) -> bool {
     let text = kind.pod().to_string();
     let Ok(pod) = Pod::from_json(&text) else {
         return false;
@@ -138,7 +138,7 @@ fn is_changed(view: &View<'_>, policies: &PolicySet, name: &str, kind: Kind) -> 
     judge(pod, policies, scope).is_ok_and(|verdict| verdict.outcome == Outcome::Mutated)
 }
 
-fn not_repaired(view: &View<'_>, name: &str, missed: &[Kind], wanted: usize) -> Check {
+fn not_repaired(view: &View<'_>, name: &str, missed: &[PodKind], wanted: usize) -> Check {
     let kinds = missed
         .iter()
         .map(|kind| format!("not repaired: {}", kind.title()));
@@ -153,8 +153,8 @@ fn not_repaired(view: &View<'_>, name: &str, missed: &[Kind], wanted: usize) -> 
     finding::not_repaired(place, logs).details(kinds)
 }
 
-fn refused(view: &View<'_>, name: &str, words: &str, kinds: &[Kind]) -> Check {
-    let which = match kinds.len() >= Kind::GENERATIONS.len() {
+fn refused(view: &View<'_>, name: &str, words: &str, kinds: &[PodKind]) -> Check {
+    let which = match kinds.len() >= PodKind::GENERATIONS.len() {
         true => "a job pod".to_owned(),
         false => list(kinds.iter().map(|kind| kind.title())),
     };
@@ -162,20 +162,20 @@ fn refused(view: &View<'_>, name: &str, words: &str, kinds: &[Kind]) -> Check {
     explain(words, &pod, name, view.service().as_ref()).details([words.to_owned()])
 }
 
-/// The texts of refusals, each with the kinds of pods that were refused so.
-fn refusals<'a>(probes: &[&'a Probed]) -> Vec<(&'a str, Vec<Kind>)> {
-    let mut found: Vec<(&str, Vec<Kind>)> = Vec::new();
-    for probed in probes {
-        let Answer::Refused(words) = &probed.answer else {
+/// Returns the messages of refusals, each with the kinds of pods that it is about.
+fn refusals<'a>(dry_runs: &[&'a DryRun]) -> Vec<(&'a str, Vec<PodKind>)> {
+    let mut found: Vec<(&str, Vec<PodKind>)> = Vec::new();
+    for dry_run in dry_runs {
+        let DryRunResult::Refused(words) = &dry_run.result else {
             continue;
         };
-        // The pod's name, which differs from kind to kind, is no difference.
+        // Messages of different kinds contain different pod names.
         match found
             .iter_mut()
             .find(|(known, _)| same_but_for_names(known, words))
         {
-            Some((_, kinds)) => kinds.push(probed.kind),
-            None => found.push((words, vec![probed.kind])),
+            Some((_, kinds)) => kinds.push(dry_run.kind),
+            None => found.push((words, vec![dry_run.kind])),
         }
     }
     found
@@ -191,10 +191,10 @@ fn same_but_for_names(one: &str, other: &str) -> bool {
     rest(one) == rest(other)
 }
 
-fn average(probes: &[&Probed]) -> Option<Duration> {
-    let number = u32::try_from(probes.len())
+fn average(dry_runs: &[&DryRun]) -> Option<Duration> {
+    let number = u32::try_from(dry_runs.len())
         .ok()
         .filter(|number| *number > 0)?;
-    let sum: Duration = probes.iter().map(|probed| probed.took).sum();
+    let sum: Duration = dry_runs.iter().map(|dry_run| dry_run.took).sum();
     Some(sum / number)
 }

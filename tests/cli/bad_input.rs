@@ -1,11 +1,11 @@
-//! What cannot be read is told with file, document and field, and hides nothing beside it.
+//! Input that cannot be read: the error names file, document and field, and the rest is processed.
 
 use super::sandbox::{POD, SERVICE, Sandbox, policy};
 use rstest::rstest;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
-/// Answers one bad file; the pod in the file after it is answered all the same.
+/// Returns the errors about a bad file. The pod in the next file must be processed.
 #[track_caller]
 fn complaint(content: impl AsRef<[u8]>) -> String {
     let sandbox = Sandbox::new();
@@ -112,7 +112,7 @@ fn broken_text_is_told_on_one_line_with_its_position(#[case] content: &str, #[ca
     assert_eq!(complaint(content), format!("bad: document 1: {told}\n"));
 }
 
-/// A few references can stand for more than any machine holds.
+/// A few aliases can expand to more than fits into memory.
 #[test]
 fn a_yaml_bomb_is_refused() {
     let mut bomb = "a0: &a0 [1]\n".to_owned();
@@ -258,7 +258,7 @@ fn whoever_stops_reading_is_told_of_no_error() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    // The reader goes with the statement; what it holds is far less than what is still to come.
+    // The pipe is closed after the first line, with most of the output still to come.
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
@@ -302,7 +302,7 @@ fn a_folder_is_no_file_of_pods() {
     );
 }
 
-/// A full disk is an error, unlike a reader who has seen enough.
+/// A full disk is an error, unlike a closed pipe.
 #[test]
 fn an_answer_that_cannot_be_written_is_an_error() {
     let sandbox = Sandbox::new();

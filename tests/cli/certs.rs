@@ -1,4 +1,4 @@
-//! `drydock certs`: three files that fit one another, and nothing lost that was there.
+//! `drydock certs`: the files match each other, and existing files are not lost.
 
 use super::sandbox::{Output, Sandbox};
 use rstest::rstest;
@@ -152,7 +152,7 @@ fn a_key_of_another_pair_is_refused_at_start() {
     );
 }
 
-/// Trusts the authority in `certs/` and no other.
+/// Returns a TLS client that trusts only the CA in `certs/`.
 fn handshake(sandbox: &Sandbox, address: SocketAddr, name: &str) -> std::io::Result<()> {
     let mut roots = RootCertStore::empty();
     roots
@@ -173,7 +173,7 @@ fn handshake(sandbox: &Sandbox, address: SocketAddr, name: &str) -> std::io::Res
     Ok(())
 }
 
-/// `drydock serve` with the files of `certs/`, on free ports. It ends with the test.
+/// Runs `drydock serve` with the files of `certs/`, on free ports, until it is dropped.
 struct Server {
     child: Child,
     address: SocketAddr,

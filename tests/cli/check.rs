@@ -1,5 +1,4 @@
-//! `drydock check`: every error at once, with its place; what is worth knowing about policies that
-//! are right; exit codes.
+//! `drydock check`: errors and their places, hints and notes about valid policies, exit codes.
 
 use super::sandbox::{Sandbox, policy};
 use std::fs;
@@ -12,7 +11,7 @@ fn a_right_policy_has_no_findings() {
     assert_eq!(ran.stderr, "2 policies are valid, 0 errors\n");
 }
 
-/// A reader copies them.
+/// Readers copy these policies.
 #[test]
 fn the_policies_of_the_documents_are_right() {
     let sandbox = Sandbox::new();
@@ -30,8 +29,8 @@ fn the_policies_of_the_documents_are_right() {
     }
 }
 
-/// Wrong types, unknown fields, missing ones and wrong values side by side; nothing follows from
-/// what was told already.
+/// Wrong types, unknown fields, missing fields and wrong values in one file. No error is a
+/// consequence of another.
 #[test]
 fn every_error_of_a_file_is_told_at_once() {
     let sandbox = Sandbox::new();
@@ -117,8 +116,7 @@ fn a_name_used_twice_is_told_with_the_place_of_both() {
     insta::assert_snapshot!(sandbox.run("check a.yaml b.yaml"));
 }
 
-/// M4: offline it cannot be known which pods a policy matches, so losers are told for pods that
-/// both match.
+/// M4: which pods a policy matches is unknown offline, so the note is about pods that both match.
 #[test]
 fn what_a_policy_loses_to_another_is_told_and_no_finding() {
     let sandbox = Sandbox::new();

@@ -26,7 +26,7 @@ fn a_folder_stands_for_its_manifests_and_other_kinds_are_ignored() {
         let ran = sandbox.run(args);
         assert_eq!(
             ran.stderr,
-            "1 policy is valid, 1 error, 2 objects of other kinds were passed over\n"
+            "1 policy is valid, 1 error, 2 objects of other kinds were ignored\n"
         );
         assert!(
             ran.stdout
@@ -62,7 +62,7 @@ fn a_folder_without_manifests_is_an_error_that_names_the_flag() {
         (ran.code, ran.stderr.as_str()),
         (
             2,
-            "error: above: there is no .yaml, .yml or .json file in this folder; name a file, or read the folders in it too by -R\n"
+            "error: above: no .yaml, .yml or .json file in this folder; name a file, or use -R to read subfolders too\n"
         )
     );
 }

@@ -1,24 +1,22 @@
-//! The command line as people and scripts meet it: the real binary, files in a folder of the test's
-//! own, exit codes, both streams.
-//!
-//! What is to be read as a whole is a snapshot beside the test, `tests/cli/snapshots/`.
+//! The command line: runs the real binary in a temporary folder, and checks stdout, stderr and exit
+//! code. Longer outputs are snapshots in `tests/cli/snapshots/`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "a test fails by panicking"
 )]
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "the modules of a test are nobody's library"
+    reason = "the modules of a test have no users"
 )]
 
 mod sandbox;
 #[path = "../policies/table.rs"]
 #[allow(
     dead_code,
-    reason = "what the API server says is compared in tests/cluster/main.rs"
+    reason = "tests/cluster/main.rs uses the messages of the API server"
 )]
 mod table;
 

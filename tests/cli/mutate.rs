@@ -1,11 +1,11 @@
-//! `drydock mutate`: what goes in, and how it comes out.
+//! `drydock mutate`: inputs and output formats.
 
 use super::sandbox::{OTHER_POD, Output, POD, SERVICE, Sandbox, json_lines, policy};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// A review of [`POD`], as far as it is read.
+/// Returns an AdmissionReview with the fields that drydock reads.
 fn review(operation: &str, pod: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -240,7 +240,7 @@ fn other_kinds_pass_through_unchanged() {
     assert_eq!(sandbox.mutate("other.json", "diff"), "");
     assert_eq!(
         sandbox.mutate("other.json", "explain"),
-        "ConfigMap: not a pod, passed on unchanged\n"
+        "ConfigMap: not a pod, unchanged\n"
     );
     let yaml: Value = serde_saphyr::from_str(&sandbox.mutate("other.json", "yaml")).unwrap();
     assert_eq!(yaml.to_string(), text);
@@ -359,7 +359,7 @@ fn without_a_policy_the_sample_policy_holds() {
     let without = sandbox.run("mutate -f dind.yaml -o json");
     assert_eq!(
         without.stderr,
-        "note: the sample policy is used, with its own addresses; give yours by --policy, or see it by `drydock print policy`\n"
+        "note: the built-in sample policy and its addresses are used; give yours with --policy; `drydock print policy` shows the sample\n"
     );
     let with = sandbox
         .run("mutate -f dind.yaml -p sample.yaml -o json")

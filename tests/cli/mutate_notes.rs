@@ -1,5 +1,5 @@
-//! `drydock mutate` as people use it: what stays away from `kubectl apply`, what audit would
-//! change, and notes about what has no effect.
+//! `drydock mutate`: refused pods are not printed, diffs of audits, and notes about input without
+//! effect.
 
 use super::sandbox::{ALIASES, DIND_POD, POD, Sandbox, policy};
 use rstest::rstest;
@@ -40,15 +40,15 @@ fn hostnames_of_an_ingress_are_given_with_its_address() {
 #[rstest]
 #[case::no_hostname(
     "--address ingress/cicd/pages=10.0.0.240",
-    "note: policy \"live\" takes the hostnames of ingress/cicd/pages from its rules; list them: --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
+    "note: policy \"live\" takes hostnames from the rules of ingress/cicd/pages; give --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
 )]
 #[case::nothing(
     "",
-    "note: ingress/cicd/pages of policy \"live\" has no address without a cluster; give --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
+    "note: the address of ingress/cicd/pages in policy \"live\" is unknown without a cluster; give --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
 )]
 #[case::another_domain(
     "--address ingress/cicd/pages=10.0.0.240,github.com",
-    "note: --address ingress/cicd/pages: github.com is in none of the hostnameSuffixes of policy \"live\", so it is not taken\n"
+    "note: --address ingress/cicd/pages: github.com is in none of the hostnameSuffixes of policy \"live\", so it is ignored\n"
 )]
 fn an_address_without_effect_is_told(#[case] flags: &str, #[case] told: &str) {
     let sandbox = Sandbox::new();
@@ -84,7 +84,7 @@ fn an_object_that_people_expect_to_change_gets_a_note(#[case] kind: &str, #[case
     );
     let ran = sandbox.run("mutate -f object.yaml -p aliases.yaml -o patch");
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "[]\n"), "{ran}");
-    let note = format!("note: object.yaml: document 1: {kind} is passed on unchanged; {told}");
+    let note = format!("note: object.yaml: document 1: {kind} is unchanged; {told}");
     assert!(ran.stderr.starts_with(&note), "{ran}");
 }
 
@@ -140,6 +140,26 @@ fn the_exit_code_says_whether_a_pod_is_changed_if_asked(
         );
         assert_eq!(sandbox.run(&args).code, 0, "{output}");
     }
+}
+
+/// Piped output keeps its lines; with a terminal or $COLUMNS they are broken.
+#[test]
+fn an_explanation_fits_the_terminal() {
+    let sandbox = Sandbox::new();
+    let explain = |columns: Option<&str>| {
+        let mut command = assert_cmd::cargo::cargo_bin_cmd!("drydock");
+        command
+            .args("mutate -f dind.yaml -o explain".split(' '))
+            .current_dir(sandbox.folder())
+            .env_remove("COLUMNS")
+            .envs(columns.map(|columns| ("COLUMNS", columns)));
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let (piped, narrow) = (explain(None), explain(Some("80")));
+    assert!(piped.lines().any(|line| line.len() > 80), "{piped}");
+    assert!(narrow.lines().all(|line| line.len() <= 80), "{narrow}");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(&piped), words(&narrow));
 }
 
 #[test]

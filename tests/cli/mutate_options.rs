@@ -1,4 +1,4 @@
-//! `drydock mutate`: refusals, exit codes, and what is not known offline and so given by flags.
+//! `drydock mutate`: refusals, exit codes, and flags for facts that are unknown offline.
 
 use super::sandbox::{Output, POD, Sandbox, policy};
 use rstest::rstest;
@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 const LIVE: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: gitlab}}, hostnames: [gitlab.mylab.com]}]";
 const LABELLED: &str = "namespaceSelector: {matchLabels: {team: a}}, hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}]";
 
-/// Runs with a policy on a pod whose one alias is 10.0.0.216, and returns the aliases that it then
-/// has.
+/// Runs with a policy on a pod whose only alias is 10.0.0.216, and returns the new aliases.
 #[track_caller]
 fn aliases(spec: &str, flags: &str) -> Value {
     let sandbox = Sandbox::new();
@@ -250,7 +249,7 @@ fn a_live_source_without_address_is_told() {
         (ran.code, ran.stderr.as_str()),
         (
             0,
-            "note: ingress/cicd/gitlab of policy \"live\" has no address without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
+            "note: the address of ingress/cicd/gitlab in policy \"live\" is unknown without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
         )
     );
 }
@@ -264,8 +263,8 @@ fn an_address_that_no_policy_asks_for_is_told() {
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "[]\n"));
     assert_eq!(
         ran.stderr,
-        "note: --address ingress/cicd/gitlap: no policy has an address from it, so it changes nothing\n\
-         note: ingress/cicd/gitlab of policy \"live\" has no address without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
+        "note: --address ingress/cicd/gitlap: no policy uses it\n\
+         note: the address of ingress/cicd/gitlab in policy \"live\" is unknown without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
     );
 }
 

@@ -1,4 +1,4 @@
-//! `drydock print`: the definition as Kubernetes wants it, the sample policy, completions.
+//! `drydock print`: the CRD, the sample policy, completions.
 
 use super::sandbox::Sandbox;
 use rstest::rstest;
@@ -68,8 +68,7 @@ fn the_schema_is_structural() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `kubectl explain` prints them. Items of lists and values of maps are described with the field
-/// that holds them.
+/// `kubectl explain` prints the descriptions. The description of a list or map covers its items.
 #[test]
 fn every_field_is_described() {
     let mut silent = Vec::new();
@@ -86,7 +85,7 @@ fn every_field_is_described() {
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
-/// Only so does the API server drop it and put the default in its place.
+/// If a field is not nullable, the API server replaces null by the default.
 #[test]
 fn a_null_is_an_absent_field() {
     walk(&schema(), "", &mut |path, schema| {
@@ -94,8 +93,8 @@ fn a_null_is_an_absent_field() {
     });
 }
 
-/// A rule without words of its own is shown as its expression. What is no longer than so many
-/// characters or items has a cost that can be estimated.
+/// Without a message, the API server prints the expression of a rule. Without a maximum length, it
+/// cannot estimate the cost of a rule.
 #[test]
 fn every_rule_says_what_is_wrong_and_is_about_something_bounded() {
     let mut rules = 0;
@@ -122,7 +121,7 @@ fn every_rule_says_what_is_wrong_and_is_about_something_bounded() {
     assert!(rules > 50, "{rules}");
 }
 
-/// What `kubectl get jpp` shows; what is of less use only with `-o wide`.
+/// The columns of `kubectl get jpp`, and those of `-o wide`.
 #[test]
 fn the_columns_tell_whether_a_policy_is_in_force() {
     let crd = crd();
@@ -153,7 +152,7 @@ fn the_columns_tell_whether_a_policy_is_in_force() {
     );
 }
 
-/// `kubectl get -o yaml` shows what an absent field means.
+/// `kubectl get -o yaml` shows the default of a field that is absent.
 #[test]
 fn defaults_are_written_into_the_schema() {
     let schema = schema();

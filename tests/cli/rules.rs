@@ -1,4 +1,4 @@
-//! `drydock rules`: the list, one rule, several, and a code that is no rule.
+//! `drydock rules`: the list, one rule, several rules, and an unknown code.
 
 use super::sandbox::Sandbox;
 use rstest::rstest;
@@ -61,7 +61,7 @@ fn several_codes_are_printed_in_the_order_given() {
 #[case::other_letter("X3", "the nearest are P3, M3, H3;")]
 #[case::no_code("swap-volume", "the nearest are S1, ")]
 fn a_code_that_is_no_rule_exits_2_and_names_the_nearest(#[case] code: &str, #[case] told: &str) {
-    // The good one before it is not printed either.
+    // The known code before it is not printed either.
     let ran = Sandbox::new().run(&format!("rules D7 {code}"));
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     let problem = format!("there is no rule \"{code}\"");

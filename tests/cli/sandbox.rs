@@ -1,4 +1,4 @@
-//! A folder with files, and the binary run in it.
+//! A folder with files, in which the binary runs.
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A job pod with a stale alias (seed 003).
+/// A job pod with a stale alias.
 pub const POD: &str = "\
 apiVersion: v1
 kind: Pod
@@ -22,7 +22,7 @@ spec:
   - {name: build, image: alpine}
 ";
 
-/// A job pod with dind and a Secret where dind writes its certificates (seed 004).
+/// A job pod with dind and a Secret at the directory for dind's certificates.
 pub const DIND_POD: &str = "\
 apiVersion: v1
 kind: Pod
@@ -43,31 +43,30 @@ spec:
   - {name: ca, secret: {secretName: registry-ca}}
 ";
 
-/// A pod that is no job's.
+/// A pod that is not a job pod.
 pub const OTHER_POD: &str =
     "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: []}}\n";
 
-/// Something that is no pod.
+/// An object that is not a pod.
 pub const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: web}}\n";
 
-/// Owns one hostname, and says nothing about docker.
+/// The spec of a policy with one hostname and no settings for dind.
 pub const ALIASES: &str = "hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}]";
 
-/// Refuses pods like [`DIND_POD`].
+/// The spec of a policy that denies pods like [`DIND_POD`].
 pub const DENY: &str = "dind: {clientCerts: {onConflict: Deny}, volumes: []}";
 
-/// Writes a policy; `spec` is YAML in one line.
+/// Returns a policy; `spec` is YAML in one line.
 pub fn policy(name: &str, spec: &str) -> String {
     format!(
         "---\napiVersion: drydock.dev/v1alpha1\nkind: JobPodPolicy\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
     )
 }
 
-/// A folder of the test's own, in which the binary runs, so that messages name files as the test
-/// does.
+/// A temporary folder in which the binary runs, so that messages contain the names of its files.
 pub struct Sandbox(TempDir);
 
-/// What a run left: snapshots show it as a terminal would, the streams apart.
+/// The result of a run. Snapshots show both streams and the exit code.
 pub struct Output {
     args: String,
     pub stdout: String,
@@ -76,7 +75,7 @@ pub struct Output {
 }
 
 impl Sandbox {
-    /// A folder with a job pod, a dind pod and two policies.
+    /// Creates a folder with a job pod, a dind pod and two policies.
     pub fn new() -> Self {
         let sandbox = Self(TempDir::new().unwrap());
         sandbox.write("pod.yaml", POD);
@@ -98,12 +97,12 @@ impl Sandbox {
         self.0.path()
     }
 
-    /// Runs the binary; `args` are words.
+    /// Runs the binary; spaces separate arguments.
     pub fn run(&self, args: &str) -> Output {
         self.run_with(args, "")
     }
 
-    /// Runs the binary with something on stdin.
+    /// Runs the binary with a text on stdin.
     pub fn run_with(&self, args: &str, stdin: &str) -> Output {
         let output = cargo_bin_cmd!("drydock")
             .args(args.split_whitespace())
@@ -120,8 +119,7 @@ impl Sandbox {
         }
     }
 
-    /// Runs `drydock mutate` on one file, with the policy that owns a hostname; nothing may go
-    /// wrong.
+    /// Runs `drydock mutate` on a file with the policy of [`ALIASES`]; it must succeed.
     #[track_caller]
     pub fn mutate(&self, file: &str, output: &str) -> String {
         let ran = self.run(&format!("mutate -f {file} -p aliases.yaml -o {output}"));
@@ -130,21 +128,21 @@ impl Sandbox {
 }
 
 impl Output {
-    /// Asserts that it went well and nothing was said.
+    /// Asserts that the exit code is 0 and stderr is empty.
     #[track_caller]
     pub fn succeeded(self) -> Self {
         assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{self}");
         self
     }
 
-    /// Returns the JSON documents of the answer, one a line.
+    /// Returns the JSON documents on stdout, one per line.
     #[track_caller]
     pub fn json(&self) -> Vec<Value> {
         json_lines(&self.stdout)
     }
 }
 
-/// Reads JSON documents, one a line.
+/// Parses JSON documents, one per line.
 #[track_caller]
 pub fn json_lines(text: &str) -> Vec<Value> {
     text.lines()

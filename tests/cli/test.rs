@@ -1,9 +1,9 @@
-//! `drydock test`: what passes, what fails and why, what cannot be used.
+//! `drydock test`: cases that pass, cases that fail, and files that cannot be used.
 
 use super::sandbox::{DENY, DIND_POD, OTHER_POD, POD, Sandbox, policy};
 use rstest::rstest;
 
-/// A folder with a file of one case, whose pod and expectation are YAML in one line.
+/// Creates a test file with one case; `pod` and `expect` are YAML in one line.
 fn sandbox(pod: &str, expect: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("aliases.yaml", policy("aliases", super::sandbox::ALIASES));
@@ -52,7 +52,7 @@ fn a_case_that_is_as_expected_passes(#[case] pod: &str, #[case] expect: &str) {
 #[case::says(
     "job.yaml",
     "{says: [no such words]}",
-    "expected to be told \"no such words\""
+    "expected a message with \"no such words\""
 )]
 #[case::pod("job.yaml", "{pod: job.yaml}", "+    ip: \"10.0.0.232\"")]
 fn a_case_that_is_not_fails_and_says_why(
@@ -68,7 +68,7 @@ fn a_case_that_is_not_fails_and_says_why(
     assert!(ran.stdout.ends_with("0 passed, 1 failed\n"), "{ran}");
 }
 
-/// The pod of `-o yaml` is what a test expects, with or without drydock's annotations.
+/// A case can expect the pod of `-o yaml`, with or without drydock's annotations.
 #[test]
 fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
     let sandbox = sandbox("job.yaml", "{pod: wanted.yaml}");
@@ -96,11 +96,11 @@ fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
 )]
 #[case::unknown_change(
     "cases: [{name: a, pod: job.yaml, expect: {changes: [swap]}}]\n",
-    "there is no change \"swap\"; there are "
+    "unknown change \"swap\"; the changes are "
 )]
 #[case::no_policies(
     "cases: [{name: a, pod: job.yaml, expect: {unchanged: true}}]\n",
-    "it has no policies"
+    "there are no policies"
 )]
 #[case::no_pod(
     "policies: [deny.yaml]\ncases: [{name: a, pod: gone.yaml, expect: {unchanged: true}}]\n",
@@ -136,8 +136,7 @@ fn a_folder_stands_for_its_files_and_gitlab_reads_the_results() {
     let ran = sandbox.run("test empty");
     assert_eq!(ran.code, 2, "{ran}");
     assert!(
-        ran.stderr
-            .contains("there is no drydock-test.yaml in this folder"),
+        ran.stderr.contains("no drydock-test.yaml in this folder"),
         "{ran}"
     );
 }

@@ -1,10 +1,10 @@
-//! What `-o yaml` prints reads back as the same object: here, and where YAML 1.1 is read (kubectl).
+//! `-o yaml` can be parsed as the same object, by YAML 1.2 and by YAML 1.1 (kubectl).
 
 use super::sandbox::{Sandbox, json_lines};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Puts a text into an object, prints it as YAML, reads that again, and returns the YAML line.
+/// Prints an object with a text as YAML, parses it again, and returns the line of the text.
 #[track_caller]
 fn round_trip(text: &str) -> String {
     let sandbox = Sandbox::new();
@@ -20,7 +20,7 @@ fn round_trip(text: &str) -> String {
     yaml
 }
 
-/// YAML 1.1 gives these another type where they are not in quotes, and kubectl reads YAML 1.1.
+/// Without quotes, these have another type in YAML 1.1, which kubectl reads.
 #[rstest]
 fn a_text_that_looks_like_something_else_is_quoted(
     #[values(
@@ -145,7 +145,7 @@ fn fields_keep_their_order() {
     assert_eq!(sandbox.mutate("object.yaml", "json"), format!("{text}\n"));
 }
 
-/// A pod with what pods really hold: the printed YAML is the printed JSON.
+/// The YAML and the JSON of a real pod are the same object.
 #[test]
 fn a_real_pod_comes_back() {
     let sandbox = Sandbox::new();

@@ -1,5 +1,5 @@
-//! `drydock doctor` at a real API server: a healthy cluster, each fault, no rights, nothing
-//! installed, no answer.
+//! `drydock doctor` with a real API server: a healthy cluster, each fault, no rights, nothing
+//! installed, no response.
 
 mod cluster;
 mod faults;
@@ -31,6 +31,14 @@ async fn a_healthy_cluster_has_no_findings() {
         (parsed["errors"].as_u64(), parsed["warnings"].as_u64()),
         (Some(0), Some(0))
     );
+    let verbose = cluster.doctor(&["--verbose"]);
+    for row in [
+        "    RESOURCE         VERBS                        GRANTED  NEEDED FOR\n",
+        "    events           list                         yes      drydock's Events\n",
+        "    secrets          create, get, update, delete  yes      registry credentials\n",
+    ] {
+        assert!(verbose.out.contains(row), "{}", verbose.out);
+    }
     let told = version(&cluster.api);
     assert!(
         told.contains(&format!("server:     {}\n", env!("CARGO_PKG_VERSION"))),
@@ -38,9 +46,9 @@ async fn a_healthy_cluster_has_no_findings() {
     );
 }
 
-/// A job pod that was made before its namespace opted in, and one that drydock repaired.
+/// A job pod that was created before its namespace opted in, and one that drydock repaired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_says_what_became_of_it() {
+async fn a_pod_is_explained() {
     let cluster = Cluster::start().await;
     let admin = &cluster.admin;
     let repaired = create_pod(admin, "ci", &broken_job(), DryRun::No)
@@ -51,7 +59,7 @@ async fn a_pod_says_what_became_of_it() {
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     assert!(
         ran.out
-            .contains("drydock changed it when it was created, by gitlab@1"),
+            .contains("drydock changed the pod when it was created by policy gitlab@1"),
         "{}",
         ran.out
     );
@@ -62,7 +70,7 @@ async fn a_pod_says_what_became_of_it() {
     let name = missed["metadata"]["name"].as_str().unwrap();
     let ran = cluster.doctor(&["-n", "late", "--pod", name]);
     ran.finds("namespace late has not opted in");
-    ran.finds("it is not as the policies want it");
+    ran.finds("the pod is not as the policies ask");
     let stable = ran.stable().replace(name, "JOB");
     insta::assert_snapshot!("pod", stable);
     let none = cluster.doctor(&["-n", "ci", "--pod", "nothing"]);
@@ -81,7 +89,7 @@ async fn without_rights_and_without_drydock() {
     let json = run_as(&api, Identity::Nobody, &["-o", "json"]);
     let parsed: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(parsed["good"], 0, "{parsed:#}");
-    // It waits for what never comes, and says for what.
+    // Nothing is installed within the time, so it ends with the findings.
     let waited = run_as(&api, Identity::Admin, &["--wait", "1s"]);
     assert_eq!(waited.code, Some(1), "{waited:?}");
     let told = version(&api);
@@ -89,7 +97,7 @@ async fn without_rights_and_without_drydock() {
 }
 
 #[test]
-fn an_api_server_that_hangs_or_is_away_ends_with_2_and_words() {
+fn an_api_server_that_does_not_respond_is_an_error() {
     let directory = tempfile::TempDir::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -105,11 +113,11 @@ fn an_api_server_that_hangs_or_is_away_ends_with_2_and_words() {
         });
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
     };
-    // The kernel accepts, and nobody answers.
+    // The kernel accepts the connection, and nothing responds.
     write(format!("http://{address}"));
     let (code, out, err) = doctor(&kubeconfig, &["--time-limit", "1s"]);
     assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
-    assert!(err.contains("has not answered within 1 s"), "{err}");
+    assert!(err.contains("did not respond within 1 s"), "{err}");
     assert!(err.contains(&address.to_string()), "{err}");
     drop(listener);
     let (code, out, err) = doctor(&kubeconfig, &["--time-limit", "1s"]);

@@ -33,8 +33,24 @@ impl Drop for OtherWebhook {
 }
 
 impl OtherWebhook {
-    /// Starts one that answers each pod with JSON Patch operations.
+    /// Starts one that changes each pod by JSON Patch operations.
     pub(crate) async fn start(patch: fn(&Value) -> Vec<Value>) -> Self {
+        Self::responding(move |pod| {
+            let mut response = json!({"allowed": true});
+            let patch = patch(pod);
+            if !patch.is_empty() {
+                response["patchType"] = "JSONPatch".into();
+                response["patch"] = STANDARD.encode(Value::from(patch).to_string()).into();
+            }
+            response
+        })
+        .await
+    }
+
+    /// Starts one with a response for each pod, which needs no `uid`.
+    pub(crate) async fn responding(
+        respond: impl Fn(&Value) -> Value + Clone + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -47,7 +63,7 @@ impl OtherWebhook {
         let counter = calls.clone();
         let router = Router::new().fallback(async move |review: String| {
             counter.fetch_add(1, Ordering::Relaxed);
-            answer(&review, patch)
+            answer(&review, &respond)
         });
         let server = axum_server::from_tcp_rustls(listener, tls).unwrap();
         let server = tokio::spawn(async move {
@@ -75,6 +91,22 @@ impl OtherWebhook {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Returns its entry of a webhook configuration.
+    pub(crate) fn webhook(&self, namespace_selector: &Value) -> Value {
+        json!({
+            "name": "other.example.com",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {
+                "url": format!("https://{}/", self.address),
+                "caBundle": STANDARD.encode(&self.certificate.authority),
+            },
+            "failurePolicy": "Fail",
+            "namespaceSelector": namespace_selector,
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+            "sideEffects": "None",
+        })
+    }
+
     /// Registers it for the namespaces of a scope, after drydock, and waits until it is called.
     pub(crate) async fn register(&self, scope: &Scope<'_>) {
         let configuration = json!({
@@ -82,18 +114,7 @@ impl OtherWebhook {
             "kind": "MutatingWebhookConfiguration",
             // Configurations are called in the order of their names.
             "metadata": {"name": format!("{}-after", scope.name)},
-            "webhooks": [{
-                "name": "other.example.com",
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {
-                    "url": format!("https://{}/", self.address),
-                    "caBundle": STANDARD.encode(&self.certificate.authority),
-                },
-                "failurePolicy": "Fail",
-                "namespaceSelector": {"matchLabels": {SCOPE_LABEL: scope.name}},
-                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
-                "sideEffects": "None",
-            }],
+            "webhooks": [self.webhook(&json!({"matchLabels": {SCOPE_LABEL: scope.name}}))],
         });
         register(scope, configuration).await;
         let namespace = scope.namespace("other", Some(ENFORCE)).await;
@@ -109,16 +130,12 @@ impl OtherWebhook {
 
 fn answer(
     review: &str,
-    patch: fn(&Value) -> Vec<Value>,
+    respond: &impl Fn(&Value) -> Value,
 ) -> ([(&'static str, &'static str); 1], String) {
     let review: Value = serde_json::from_str(review).unwrap();
     let request = &review["request"];
-    let mut response = json!({"uid": request["uid"], "allowed": true});
-    let patch = patch(&request["object"]);
-    if !patch.is_empty() {
-        response["patchType"] = "JSONPatch".into();
-        response["patch"] = STANDARD.encode(Value::from(patch).to_string()).into();
-    }
+    let mut response = respond(&request["object"]);
+    response["uid"] = request["uid"].clone();
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

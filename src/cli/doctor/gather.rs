@@ -1,14 +1,14 @@
-//! Reads the facts: first what stands by itself, side by side; then what that names.
+//! Reads the facts: first lists of objects, then the objects to which they refer.
 
 mod handshake;
 mod replicas;
 mod runners;
 
-use super::probe;
-use super::reader::{Question, Reader};
+use super::dry_run;
+use super::reader::{ApiCall, Reader};
 use crate::diagnose::View;
-use crate::diagnose::dry_run_pods::{Kind, Probed};
-use crate::diagnose::facts::{AskedPod, Facts, ObjectName, Read, Replicas};
+use crate::diagnose::dry_run_pods::{DryRun, PodKind};
+use crate::diagnose::facts::{Facts, InspectedPod, ObjectName, Read, Replicas};
 use crate::diagnose::installation::{Installation, installations};
 use crate::diagnose::policy_set::fixed_hostnames;
 use crate::diagnose::webhook_metrics::AdmissionMetrics;
@@ -24,25 +24,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Questions of one sort that are under way at a time.
-pub(super) const AT_ONCE: usize = 8;
-/// Namespaces that job pods are sent to, where none was asked for.
-const MOST_NAMESPACES: usize = 32;
-/// Hostnames that are looked up.
-const MOST_HOSTNAMES: usize = 64;
-/// How long the resolver of this computer may take for one.
-const LOOK_UP: Duration = Duration::from_secs(3);
+/// The number of concurrent requests of one kind.
+pub(super) const CONCURRENCY: usize = 8;
+/// The maximum number of namespaces for dry runs, unless `--namespace` names them.
+const MAX_NAMESPACES: usize = 32;
+/// The maximum number of hostnames that are resolved.
+const MAX_HOSTNAMES: usize = 64;
+/// The time limit for resolving a hostname.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 const POLICIES: &str = "jobpodpolicies.drydock.dev";
 
-/// What the user wants to know about.
-pub(super) struct Asked {
-    /// Empty for all.
+/// What to check.
+pub(super) struct Scope {
+    /// The namespaces; empty for all.
     pub(super) namespaces: Vec<String>,
     pub(super) pod: Option<String>,
 }
 
-pub(super) async fn gather(reader: &Reader, asked: &Asked) -> Facts {
-    let selected = &asked.namespaces;
+pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
+    let selected = &scope.namespaces;
     let (configurations, definition, namespaces, policies) = tokio::join!(
         configurations(reader),
         definition(reader),
@@ -67,99 +67,97 @@ pub(super) async fn gather(reader: &Reader, asked: &Asked) -> Facts {
         claims: BTreeMap::new(),
         runner_settings: BTreeMap::new(),
         rights: BTreeMap::new(),
-        probes: Vec::new(),
+        dry_runs: Vec::new(),
         resolved: BTreeMap::new(),
         pod: None,
     };
-    if let (Some(name), [namespace, ..]) = (&asked.pod, selected.as_slice()) {
+    if let (Some(name), [namespace, ..]) = (&scope.pod, selected.as_slice()) {
         facts.pod = Some(pod(reader, namespace, name).await);
         return facts;
     }
-    // Runners may stand in other namespaces than their jobs.
+    // A runner may run in another namespace than its jobs.
     let everywhere: &[String] = &[];
-    let (deployments, stateful_sets, quotas, limit_ranges, admission) = tokio::join!(
+    (
+        facts.deployments,
+        facts.stateful_sets,
+        facts.quotas,
+        facts.limit_ranges,
+        facts.admission,
+    ) = tokio::join!(
         reader.list("deployments.apps", everywhere),
         reader.list("statefulsets.apps", everywhere),
         reader.list("resourcequotas", selected),
         reader.list("limitranges", selected),
         admission(reader),
     );
-    facts.deployments = deployments;
-    facts.stateful_sets = stateful_sets;
-    facts.quotas = quotas;
-    facts.limit_ranges = limit_ranges;
-    facts.admission = admission;
     let view = View::of(&facts);
-    let places = view.opted_in.iter().map(|one| one.name.to_owned());
-    let most = if selected.is_empty() {
-        MOST_NAMESPACES
-    } else {
-        usize::MAX
+    let opted_in = view.opted_in.iter().map(|one| one.name.to_owned());
+    let max = match selected.as_slice() {
+        [] => MAX_NAMESPACES,
+        selected => selected.len(),
     };
-    let places: Vec<String> = places.take(most).collect();
-    let (replicas, config_maps, claims, runners, probes, resolved) = tokio::join!(
+    let opted_in: Vec<String> = opted_in.take(max).collect();
+    (
+        facts.replicas,
+        facts.config_maps,
+        facts.claims,
+        (facts.runner_settings, facts.rights),
+        facts.dry_runs,
+        facts.resolved,
+    ) = tokio::join!(
         replicas(reader, view.installations.first()),
         config_maps(reader, view.wanted_config_maps()),
         claims(reader, view.wanted_claims()),
         runners::read(reader, &facts),
-        probes(reader, places, &view),
-        resolved(&view),
+        dry_runs(reader, opted_in, &view),
+        resolve(&view),
     );
-    facts.replicas = replicas;
-    facts.config_maps = config_maps;
-    facts.claims = claims;
-    facts.runner_settings = runners.settings;
-    facts.rights = runners.rights;
-    facts.probes = probes;
-    facts.resolved = resolved;
     facts
 }
 
 async fn configurations(reader: &Reader) -> Read<Vec<MutatingWebhookConfiguration>> {
-    let question = Question::of("list", "mutatingwebhookconfigurations", None);
-    reader
-        .pages(question, Api::all(reader.client.clone()))
-        .await
+    let call = ApiCall::of("list", "mutatingwebhookconfigurations", None);
+    reader.pages(call, Api::all(reader.client.clone())).await
 }
 
 async fn definition(reader: &Reader) -> Read<Option<CustomResourceDefinition>> {
-    let question = Question::of("get", "customresourcedefinitions", None);
+    let call = ApiCall::of("get", "customresourcedefinitions", None);
     let api = Api::all(reader.client.clone());
-    reader.get(question, api, POLICIES).await
+    reader.get(call, api, POLICIES).await
 }
 
-/// Who may not list namespaces may still read one.
+/// A user without the right to list namespaces may have the right to read one.
 async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>> {
     let api: Api<Namespace> = Api::all(reader.client.clone());
     if selected.is_empty() {
-        let question = Question::of("list", "namespaces", None);
-        return reader.pages(question, api).await;
+        let call = ApiCall::of("list", "namespaces", None);
+        return reader.pages(call, api).await;
     }
     let mut all = Vec::new();
     for name in selected {
-        let question = Question::of("get", "namespaces", Some(name));
-        all.extend(reader.get(question, api.clone(), name).await?);
+        let call = ApiCall::of("get", "namespaces", Some(name));
+        all.extend(reader.get(call, api.clone(), name).await?);
     }
     Ok(all)
 }
 
-/// As JSON: an object that this version cannot read hides no other.
+/// As JSON, so that one object that cannot be parsed does not hide the others.
 async fn policies(reader: &Reader) -> Read<Vec<Value>> {
-    let question = Question::of("list", POLICIES, None);
+    let call = ApiCall::of("list", POLICIES, None);
     let path = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
-    let list = reader.json(question, path).await?;
+    let list = reader.json(call, path).await?;
     let items = list.as_ref().and_then(|list| list.get("items"));
     let items = items.and_then(Value::as_array);
     Ok(items.cloned().unwrap_or_default())
 }
 
 async fn admission(reader: &Reader) -> Read<AdmissionMetrics> {
-    let question = Question::of("get", "/metrics", None);
-    let text = reader.text(question, "/metrics").await?;
+    let call = ApiCall::of("get", "/metrics", None);
+    let text = reader.text(call, "/metrics").await?;
     Ok(AdmissionMetrics::parse(&text))
 }
 
-/// Returns the versions of the replicas; none where drydock is not registered.
+/// Returns the versions of the replicas; none if drydock is not registered.
 pub(super) async fn versions(reader: &Reader) -> Read<BTreeSet<String>> {
     let configurations = configurations(reader).await?;
     let installations = installations(&configurations);
@@ -168,7 +166,7 @@ pub(super) async fn versions(reader: &Reader) -> Read<BTreeSet<String>> {
     };
     let versions = replicas.versions();
     match replicas.pods {
-        Err(unread) if versions.is_empty() => Err(unread),
+        Err(error) if versions.is_empty() => Err(error),
         _ => Ok(versions),
     }
 }
@@ -185,9 +183,9 @@ async fn config_maps(
     wanted: BTreeSet<ObjectName>,
 ) -> BTreeMap<ObjectName, Read<Option<Vec<String>>>> {
     let keys = async |(namespace, name): ObjectName| {
-        let question = Question::of("get", "configmaps", Some(&namespace));
+        let call = ApiCall::of("get", "configmaps", Some(&namespace));
         let api: Api<ConfigMap> = Api::namespaced(reader.client.clone(), &namespace);
-        let found = reader.get(question, api, &name).await;
+        let found = reader.get(call, api, &name).await;
         let keys = |map: ConfigMap| {
             let texts = map.data.into_iter().flatten().map(|(key, _)| key);
             let bytes = map.binary_data.into_iter().flatten().map(|(key, _)| key);
@@ -197,60 +195,62 @@ async fn config_maps(
     };
     stream::iter(wanted)
         .map(keys)
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENCY)
         .collect()
         .await
 }
 
 async fn claims(reader: &Reader, wanted: BTreeSet<ObjectName>) -> BTreeMap<ObjectName, Read<bool>> {
     let is_there = async |(namespace, name): ObjectName| {
-        let question = Question::of("get", "persistentvolumeclaims", Some(&namespace));
+        let call = ApiCall::of("get", "persistentvolumeclaims", Some(&namespace));
         let api: Api<PersistentVolumeClaim> = Api::namespaced(reader.client.clone(), &namespace);
-        let found = reader.get(question, api, &name).await;
+        let found = reader.get(call, api, &name).await;
         ((namespace, name), found.map(|claim| claim.is_some()))
     };
     stream::iter(wanted)
         .map(is_there)
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENCY)
         .collect()
         .await
 }
 
-async fn probes(reader: &Reader, namespaces: Vec<String>, view: &View<'_>) -> Vec<Probed> {
+async fn dry_runs(reader: &Reader, namespaces: Vec<String>, view: &View<'_>) -> Vec<DryRun> {
     let has_dind = view.policies().any(|policy| policy.dind.is_some());
-    let mut kinds = vec![Kind::Other];
-    kinds.extend(Kind::GENERATIONS);
-    kinds.extend(has_dind.then_some(Kind::Dind));
-    let send = |namespace| probe::send(reader, namespace, kinds.clone());
-    let sent = stream::iter(namespaces).map(send).buffered(AT_ONCE);
+    let mut kinds = vec![PodKind::Other];
+    kinds.extend(PodKind::GENERATIONS);
+    kinds.extend(has_dind.then_some(PodKind::Dind));
+    let send = |namespace| dry_run::send(reader, namespace, kinds.clone());
+    let sent = stream::iter(namespaces).map(send).buffered(CONCURRENCY);
     sent.concat().await
 }
 
-/// Resolves on this computer the hostnames to which policies give addresses.
-async fn resolved(view: &View<'_>) -> BTreeMap<String, Vec<IpAddr>> {
+/// Resolves the hostnames of the policies on this computer.
+async fn resolve(view: &View<'_>) -> BTreeMap<String, Vec<IpAddr>> {
     let hostnames = view.policies().flat_map(fixed_hostnames);
     let hostnames: BTreeSet<String> = hostnames.map(|(name, _)| name).collect();
     let look_up = async |hostname: String| {
-        let found =
-            tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((hostname.as_str(), 443)));
+        let found = tokio::time::timeout(
+            RESOLVE_TIMEOUT,
+            tokio::net::lookup_host((hostname.as_str(), 443)),
+        );
         let addresses = match found.await {
             Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
             _ => Vec::new(),
         };
         (hostname, addresses)
     };
-    let some = hostnames.into_iter().take(MOST_HOSTNAMES);
+    let some = hostnames.into_iter().take(MAX_HOSTNAMES);
     stream::iter(some)
         .map(look_up)
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENCY)
         .collect()
         .await
 }
 
-async fn pod(reader: &Reader, namespace: &str, name: &str) -> AskedPod {
+async fn pod(reader: &Reader, namespace: &str, name: &str) -> InspectedPod {
     let place = Some(namespace);
-    let of_pod = Question::of("get", "pods", place);
-    let of_events = Question::of("list", "events", place);
+    let of_pod = ApiCall::of("get", "pods", place);
+    let of_events = ApiCall::of("list", "events", place);
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let events: Api<Event> = Api::namespaced(reader.client.clone(), namespace);
     let params = ListParams::default().fields(&format!("involvedObject.name={name}"));
@@ -258,7 +258,7 @@ async fn pod(reader: &Reader, namespace: &str, name: &str) -> AskedPod {
         reader.json(of_pod, &path),
         reader.ask(of_events, events.list(&params)),
     );
-    AskedPod {
+    InspectedPod {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         object,

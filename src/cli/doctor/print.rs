@@ -1,45 +1,63 @@
-//! A report for people, at most 80 columns wide, and for scripts.
+//! Prints a report as text, at most 80 columns wide, or as JSON.
 
+use crate::cli::terminal::{self, wrap};
 use crate::diagnose::Report;
 use crate::diagnose::report::{Check, Level};
 use anstyle::{AnsiColor, Style};
-use serde::Serialize;
+use serde_json::json;
 use std::io::{self, Write};
 
-const WIDTH: usize = 80;
-/// What stands before the lines below a check.
+/// Longer lines are hard to read; a terminal may be narrower.
+const MAX_WIDTH: usize = 80;
+const MIN_WIDTH: usize = 40;
+/// The indentation of the lines below a check.
 const INDENT: &str = "    ";
-/// What to do about findings that only say that something may not be read.
-const RIGHTS: &str =
-    "Without these rights part of the cluster is not seen. docs/doctor.md lists them;
-a cluster administrator has them all.";
+/// Advice for findings about missing rights.
+const RIGHTS: &str = "Without these rights drydock doctor checks only a part of the cluster. docs/doctor.md lists the rights; a cluster administrator has all of them.";
 
-/// What was looked at.
-#[derive(Serialize)]
+/// The API server.
 pub(super) struct Heading {
     pub(super) server: String,
-    /// The API server's.
     pub(super) version: String,
 }
 
-pub(super) fn json(out: &mut impl Write, report: &Report, heading: &Heading) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Whole<'a> {
-        #[serde(flatten)]
-        heading: &'a Heading,
-        #[serde(flatten)]
-        report: &'a Report,
-        good: usize,
-        warnings: usize,
-        errors: usize,
+/// How text is printed.
+#[derive(Clone, Copy)]
+pub(super) struct TextStyle {
+    pub(super) is_coloured: bool,
+    /// Whether tables and details of passed checks are printed too.
+    pub(super) is_verbose: bool,
+    width: usize,
+}
+
+impl TextStyle {
+    pub(super) fn of_terminal(is_coloured: bool, is_verbose: bool) -> Self {
+        let width = terminal::columns().unwrap_or(MAX_WIDTH);
+        Self {
+            is_coloured,
+            is_verbose,
+            width: width.clamp(MIN_WIDTH, MAX_WIDTH),
+        }
     }
-    let whole = Whole {
-        heading,
-        report,
-        good: report.count(Level::Good),
-        warnings: report.count(Level::Warning),
-        errors: report.count(Level::Error),
-    };
+
+    fn paint(self, style: Style, text: &str) -> String {
+        if self.is_coloured {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+pub(super) fn json(out: &mut impl Write, report: &Report, heading: &Heading) -> io::Result<()> {
+    let whole = json!({
+        "server": heading.server,
+        "version": heading.version,
+        "sections": report.sections,
+        "good": report.count(Level::Good),
+        "warnings": report.count(Level::Warning),
+        "errors": report.count(Level::Error),
+    });
     serde_json::to_writer_pretty(&mut *out, &whole)?;
     writeln!(out)
 }
@@ -48,19 +66,18 @@ pub(super) fn text(
     out: &mut impl Write,
     report: &Report,
     heading: &Heading,
-    is_coloured: bool,
+    style: TextStyle,
 ) -> io::Result<()> {
-    let paint = Paint(is_coloured);
     writeln!(out, "Kubernetes {} at {}", heading.version, heading.server)?;
     for section in &report.sections {
-        writeln!(out, "\n{}", paint.with(Style::new().bold(), section.title))?;
+        writeln!(out, "\n{}", style.paint(Style::new().bold(), section.title))?;
         for check in &section.checks {
-            write_check(out, check, paint)?;
+            write_check(out, check, style)?;
         }
     }
     writeln!(out, "\n{}", summary(report))?;
     if report.checks().any(|check| check.name == "not-allowed") {
-        writeln!(out, "{RIGHTS}")?;
+        writeln!(out, "{}", wrap(RIGHTS, style.width).join("\n"))?;
     }
     Ok(())
 }
@@ -71,96 +88,69 @@ fn summary(report: &Report) -> String {
         let many = if number == 1 { "" } else { "s" };
         format!("{number} {one}{many}")
     };
-    let good = count(Level::Good, "good check");
-    match report.worst() {
-        Level::Good => format!("Nothing is wrong: {good}."),
-        _ => {
-            let errors = count(Level::Error, "error");
-            let warnings = count(Level::Warning, "warning");
-            format!("{errors}, {warnings}, {good}.")
-        }
+    let good = format!("{} passed", count(Level::Good, "check"));
+    if report.worst().is_finding() {
+        let errors = count(Level::Error, "error");
+        let warnings = count(Level::Warning, "warning");
+        format!("{errors}, {warnings}, {good}.")
+    } else {
+        format!("No problems found: {good}.")
     }
 }
 
-fn write_check(out: &mut impl Write, check: &Check, paint: Paint) -> io::Result<()> {
+fn write_check(out: &mut impl Write, check: &Check, style: TextStyle) -> io::Result<()> {
     let (sign, colour) = match check.level {
-        Level::Good => ("✔", AnsiColor::Green),
-        Level::Warning => ("‼", AnsiColor::Yellow),
-        Level::Error => ("×", AnsiColor::Red),
+        Level::Info => ("·", None),
+        Level::Good => ("✔", Some(AnsiColor::Green)),
+        Level::Warning => ("‼", Some(AnsiColor::Yellow)),
+        Level::Error => ("×", Some(AnsiColor::Red)),
     };
-    let sign = paint.with(Style::new().fg_color(Some(colour.into())), sign);
-    let mut lines = wrapped(&check.text, WIDTH - 2).into_iter();
-    writeln!(out, "{sign} {}", lines.next().unwrap_or_default())?;
-    for line in lines {
-        writeln!(out, "  {line}")?;
+    let sign = style.paint(Style::new().fg_color(colour.map(Into::into)), sign);
+    for (index, line) in wrap(&check.text, style.width - 2).iter().enumerate() {
+        let sign = if index == 0 { &*sign } else { " " };
+        writeln!(out, "{sign} {line}")?;
     }
-    for detail in &check.details {
-        for (index, line) in wrapped(detail, WIDTH - INDENT.len() - 2)
-            .into_iter()
-            .enumerate()
-        {
-            let bullet = if index == 0 { "- " } else { "  " };
-            writeln!(
-                out,
-                "{INDENT}{}",
-                paint.with(Style::new().dimmed(), &format!("{bullet}{line}"))
-            )?;
+    let mut below =
+        |line: &str, line_style: Style| writeln!(out, "{INDENT}{}", style.paint(line_style, line));
+    let width = style.width - INDENT.len();
+    if check.level != Level::Good || style.is_verbose {
+        for row in aligned(&check.table) {
+            below(&row, Style::new())?;
+        }
+        for detail in &check.details {
+            for (index, line) in wrap(detail, width - 2).iter().enumerate() {
+                let bullet = if index == 0 { '-' } else { ' ' };
+                below(&format!("{bullet} {line}"), Style::new().dimmed())?;
+            }
         }
     }
-    for line in check
-        .meaning
-        .iter()
-        .flat_map(|text| wrapped(text, WIDTH - INDENT.len()))
-    {
-        writeln!(out, "{INDENT}{line}")?;
+    for line in check.meaning.iter().flat_map(|text| wrap(text, width)) {
+        below(&line, Style::new())?;
     }
-    // A command is one line, to be copied.
+    // A command is not broken, so that it can be copied.
     for command in &check.next {
-        writeln!(
-            out,
-            "{INDENT}{}",
-            paint.with(Style::new().bold(), &format!("$ {command}"))
-        )?;
+        below(&format!("$ {command}"), Style::new().bold())?;
     }
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-struct Paint(bool);
-
-impl Paint {
-    fn with(self, style: Style, text: &str) -> String {
-        if self.0 {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.to_owned()
-        }
-    }
-}
-
-/// Breaks a text between words; a longer word has a line of its own. Control characters, which
-/// texts of others may have, go.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+/// Returns the rows of a table with aligned columns.
+fn aligned(table: &[Vec<String>]) -> Vec<String> {
+    let columns = table.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = table.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
         .collect();
-    for word in clean.split_whitespace() {
-        let Some(line) = lines.last_mut() else {
-            break;
-        };
-        let fits = line.chars().count() + 1 + word.chars().count() <= width;
-        if line.is_empty() {
-            line.push_str(word);
-        } else if fits {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    table.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -168,44 +158,59 @@ mod tests {
     use super::*;
     use crate::diagnose::report::Section;
 
-    fn printed(is_coloured: bool) -> String {
-        let long = "It is a long sentence about what becomes of jobs, and it has to be broken somewhere before the eightieth column.";
+    fn printed(is_coloured: bool, is_verbose: bool) -> String {
+        let long = "It is a long sentence about the effect on jobs, and it has to be broken somewhere before the eightieth column.";
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let checks = vec![
+            Check::info("a", "a fact"),
+            Check::good("b", "all is well").table(vec![
+                row(["RESOURCE", "VERBS", "GRANTED"]),
+                row(["pods", "create, get", "yes"]),
+            ]),
+            Check {
+                level: Level::Warning,
+                next: vec!["kubectl get pods".to_owned()],
+                ..Check::good("not-allowed", "not all is well").advice(long)
+            }
+            .details(["in \u{1b}[31mother\u{7} words".to_owned()]),
+            Check {
+                level: Level::Error,
+                ..Check::good("c", long).advice("Jobs fail.")
+            },
+        ];
         let report = Report {
-            sections: vec![Section::new(
-                "Installed",
-                vec![
-                    Check::good("a", "all is well"),
-                    Check {
-                        level: Level::Warning,
-                        next: vec!["kubectl get pods".to_owned()],
-                        ..Check::good("not-allowed", "not all is well").advice(long)
-                    }
-                    .details(["in \u{1b}[31mother\u{7} words".to_owned()]),
-                    Check {
-                        level: Level::Error,
-                        ..Check::good("c", long).advice("Jobs fail.")
-                    },
-                ],
-            )],
+            sections: vec![Section::new("Installed", checks)],
         };
         let heading = Heading {
             server: "https://a".to_owned(),
             version: "v1.36.0".to_owned(),
         };
+        let style = TextStyle {
+            is_coloured,
+            is_verbose,
+            width: MAX_WIDTH,
+        };
         let mut out = Vec::new();
-        text(&mut out, &report, &heading, is_coloured).unwrap();
+        text(&mut out, &report, &heading, style).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn lines_end_before_the_eightieth_column() {
-        insta::assert_snapshot!(printed(false));
+        insta::assert_snapshot!(printed(false, false));
+    }
+
+    #[test]
+    fn details_of_passed_checks_are_for_verbose_output() {
+        let table = "    RESOURCE  VERBS        GRANTED\n    pods      create, get  yes\n";
+        assert!(printed(false, true).contains(table));
+        assert!(!printed(false, false).contains(table));
     }
 
     #[test]
     fn colours_change_nothing_else() {
-        let plain = printed(false);
-        let coloured = printed(true);
+        let plain = printed(false, false);
+        let coloured = printed(true, false);
         assert_ne!(plain, coloured);
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
     }

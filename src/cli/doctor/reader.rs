@@ -1,7 +1,6 @@
-//! Questions to the API server within one time limit; an answer that does not come is a fact like
-//! any other.
+//! Requests to the API server within one time limit. A failed request is a fact too.
 
-use crate::diagnose::facts::{Read, Reason, Unread};
+use crate::diagnose::facts::{Read, ReadError, Reason};
 use anyhow::{Context as _, anyhow};
 use axum::http::Request;
 use kube::api::{Api, ListParams};
@@ -13,7 +12,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Objects of a page; a page that is never the last would be read until the time is over.
+/// The number of objects of a page.
 const PAGE: u32 = 250;
 
 #[derive(Clone)]
@@ -22,15 +21,15 @@ pub(super) struct Reader {
     deadline: Instant,
 }
 
-/// A question, for whoever reads that it was not answered.
+/// A request, for the error if it fails.
 #[derive(Clone, Copy)]
-pub(super) struct Question<'q> {
+pub(super) struct ApiCall<'q> {
     pub(super) verb: &'static str,
     pub(super) resource: &'q str,
     pub(super) namespace: Option<&'q str>,
 }
 
-impl<'q> Question<'q> {
+impl<'q> ApiCall<'q> {
     pub(super) fn of(verb: &'static str, resource: &'q str, namespace: Option<&'q str>) -> Self {
         Self {
             verb,
@@ -39,8 +38,8 @@ impl<'q> Question<'q> {
         }
     }
 
-    pub(super) fn unread(self, reason: Reason) -> Unread {
-        Unread {
+    pub(super) fn read_error(self, reason: Reason) -> ReadError {
+        ReadError {
             verb: self.verb,
             resource: self.resource.to_owned(),
             namespace: self.namespace.map(str::to_owned),
@@ -57,32 +56,32 @@ impl Reader {
         }
     }
 
-    /// Asks whether the API server is there, and who it takes the user for.
+    /// Returns the version of the API server, if it responds.
     pub(super) async fn server_version(&self, limit: Duration) -> anyhow::Result<String> {
         match timeout(limit, self.client.apiserver_version()).await {
             Err(_) => Err(anyhow!(
-                "the API server accepts connections, or loses them, and has not answered within {} s",
+                "the API server did not respond within {} s",
                 limit.as_secs()
             )),
-            Ok(Err(error)) => Err(anyhow!("{}", words(&error))).context("GET /version failed"),
+            Ok(Err(error)) => Err(anyhow!("{}", message(&error))).context("GET /version failed"),
             Ok(Ok(info)) => Ok(info.git_version),
         }
     }
 
-    /// Waits for an answer.
+    /// Waits for the response to a request.
     pub(super) async fn ask<T>(
         &self,
-        question: Question<'_>,
+        call: ApiCall<'_>,
         answer: impl Future<Output = kube::Result<T>>,
     ) -> Read<T> {
         match timeout_at(self.deadline, answer).await {
-            Err(_) => Err(question.unread(Reason::NoAnswer)),
+            Err(_) => Err(call.read_error(Reason::NoAnswer)),
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(question.unread(reason(&error))),
+            Ok(Err(error)) => Err(call.read_error(reason(&error))),
         }
     }
 
-    /// Reads all objects of a kind, of the cluster or of some namespaces.
+    /// Lists the objects of a kind, in all namespaces or in some.
     pub(super) async fn list<K>(&self, resource: &str, namespaces: &[String]) -> Read<Vec<K>>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
@@ -91,28 +90,26 @@ impl Reader {
             + DeserializeOwned,
     {
         if namespaces.is_empty() {
-            let question = Question::of("list", resource, None);
-            return self
-                .pages(question, Api::<K>::all(self.client.clone()))
-                .await;
+            let call = ApiCall::of("list", resource, None);
+            return self.pages(call, Api::<K>::all(self.client.clone())).await;
         }
         let mut all = Vec::new();
         for namespace in namespaces {
-            let question = Question::of("list", resource, Some(namespace));
+            let call = ApiCall::of("list", resource, Some(namespace));
             let api = Api::<K>::namespaced(self.client.clone(), namespace);
-            all.extend(self.pages(question, api).await?);
+            all.extend(self.pages(call, api).await?);
         }
         Ok(all)
     }
 
-    pub(super) async fn pages<K>(&self, question: Question<'_>, api: Api<K>) -> Read<Vec<K>>
+    pub(super) async fn pages<K>(&self, call: ApiCall<'_>, api: Api<K>) -> Read<Vec<K>>
     where
         K: Clone + Debug + DeserializeOwned,
     {
         let mut all = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = self.ask(question, api.list(&params)).await?;
+            let page = self.ask(call, api.list(&params)).await?;
             all.extend(page.items);
             match page.metadata.continue_ {
                 Some(token) if !token.is_empty() => params = params.continue_token(&token),
@@ -121,30 +118,25 @@ impl Reader {
         }
     }
 
-    /// Reads an object that may not be there.
-    pub(super) async fn get<K>(
-        &self,
-        question: Question<'_>,
-        api: Api<K>,
-        name: &str,
-    ) -> Read<Option<K>>
+    /// Reads an object; `None` if it does not exist.
+    pub(super) async fn get<K>(&self, call: ApiCall<'_>, api: Api<K>, name: &str) -> Read<Option<K>>
     where
         K: Clone + Debug + DeserializeOwned,
     {
-        self.ask(question, api.get_opt(name)).await
+        self.ask(call, api.get_opt(name)).await
     }
 
-    /// Reads a plain-text response, such as `/metrics`.
-    pub(super) async fn text(&self, question: Question<'_>, path: &str) -> Read<String> {
+    /// Reads a response that is plain text, such as `/metrics`.
+    pub(super) async fn text(&self, call: ApiCall<'_>, path: &str) -> Read<String> {
         match get(path) {
-            Ok(request) => self.ask(question, self.client.request_text(request)).await,
-            Err(reason) => Err(question.unread(reason)),
+            Ok(request) => self.ask(call, self.client.request_text(request)).await,
+            Err(reason) => Err(call.read_error(reason)),
         }
     }
 
-    /// Reads JSON; `None` where there is nothing at that path.
-    pub(super) async fn json(&self, question: Question<'_>, path: &str) -> Read<Option<Value>> {
-        let request = get(path).map_err(|reason| question.unread(reason))?;
+    /// Reads a response that is JSON; `None` if the path does not exist.
+    pub(super) async fn json(&self, call: ApiCall<'_>, path: &str) -> Read<Option<Value>> {
+        let request = get(path).map_err(|reason| call.read_error(reason))?;
         let answer = self.client.request::<Value>(request);
         let answer = async {
             match answer.await {
@@ -153,7 +145,7 @@ impl Reader {
                 Err(error) => Err(error),
             }
         };
-        self.ask(question, answer).await
+        self.ask(call, answer).await
     }
 }
 
@@ -165,12 +157,12 @@ fn get(path: &str) -> Result<Request<Vec<u8>>, Reason> {
 fn reason(error: &Error) -> Reason {
     match error {
         Error::Api(status) if status.code == 403 => Reason::Forbidden,
-        error => Reason::Failed(words(error)),
+        error => Reason::Failed(message(error)),
     }
 }
 
-/// The API server's own words where it has some.
-pub(super) fn words(error: &Error) -> String {
+/// Returns the message of the API server, or that of the client with its causes.
+pub(super) fn message(error: &Error) -> String {
     match error {
         Error::Api(status) if status.code == 401 => {
             format!("{} (401): the credentials are not accepted", status.message)

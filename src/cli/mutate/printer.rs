@@ -13,12 +13,12 @@ const MAX_NAME: usize = 253;
 pub(super) struct Printer<'o, O> {
     pub(super) out: &'o mut O,
     pub(super) output: Output,
-    /// The number of documents so far: a separator goes between two.
+    /// The number of documents that were printed.
     pub(super) documents: usize,
 }
 
 impl<O: Write> Printer<'_, O> {
-    /// Prints an object, and the patch that changed it.
+    /// Prints an object and its patch.
     pub(super) fn object(
         &mut self,
         before: &Value,
@@ -35,13 +35,13 @@ impl<O: Write> Printer<'_, O> {
                     .get("kind")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
-                format!("{}: not a pod, passed on unchanged\n", quote(kind))
+                format!("{}: not a pod, unchanged\n", quote(kind))
             }
         };
         Ok(self.out.write_all(text.as_bytes())?)
     }
 
-    /// Prints a unified diff of two states of a pod; `states` are added to its name in brackets.
+    /// Prints a unified diff of two states of a pod. The headings have its name and `states`.
     pub(super) fn diff(
         &mut self,
         before: &Value,
@@ -65,7 +65,7 @@ impl<O: Write> Printer<'_, O> {
         Ok(write!(self.out, "{diff}")?)
     }
 
-    /// Prints a document, after a separator unless it is the first.
+    /// Prints a document, with a separator before it unless it is the first.
     pub(super) fn document(&mut self, separator: &str, text: &str) -> anyhow::Result<()> {
         let separator = if self.documents > 0 { separator } else { "" };
         self.documents += 1;

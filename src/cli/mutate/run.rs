@@ -4,6 +4,7 @@ use super::printer::{Printer, title};
 use super::{Mutate, Output, patched};
 use crate::cli::Exit;
 use crate::cli::explain::explain;
+use crate::cli::terminal;
 use crate::core::admission::{self, Context};
 use crate::core::crd;
 use crate::core::document::{self, type_name};
@@ -19,7 +20,7 @@ use std::io::Write;
 /// The policies of a run.
 pub(super) struct Policies {
     pub(super) all: PolicySet,
-    /// Those in Audit mode, as if they were in Enforce mode.
+    /// The policies in Audit mode, changed to Enforce mode.
     pub(super) audit: PolicySet,
 }
 
@@ -48,7 +49,7 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         writeln!(self.stderr, "{line}").context("stderr")
     }
 
-    /// Says which patch is of which object if there are several: a patch does not name it.
+    /// Prints the object of each patch, if there are several patches.
     pub(super) fn name_patches(&mut self) -> anyhow::Result<()> {
         if self.patches.len() > 1 {
             self.printer.out.flush()?;
@@ -119,11 +120,11 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         Ok(())
     }
 
-    /// Passes an object of another kind on.
+    /// Prints an object of another kind unchanged.
     fn other(&mut self, kind: &str, object: &Value, place: &str) -> anyhow::Result<()> {
         if let Some(advice) = advice(kind) {
             let kind = quote(kind);
-            self.note(&format!("{place}: {kind} is passed on unchanged; {advice}"))?;
+            self.note(&format!("{place}: {kind} is unchanged; {advice}"))?;
         }
         let title = quote(kind).to_string();
         self.print(&title, place, object, object, "[]")
@@ -163,7 +164,7 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         match self.options.output {
             Output::Explain => self.explain(&title, &verdict),
             Output::Diff => self.diff(&title, &namespace, object),
-            // It would be created by `drydock mutate … | kubectl apply -f -`.
+            // `drydock mutate … | kubectl apply -f -` must not create it.
             Output::Yaml if verdict.outcome == Outcome::Denied => Ok(()),
             _ => self.print(&title, place, object, &patched(object, patch)?, patch),
         }
@@ -225,8 +226,8 @@ impl<O: Write, E: Write> Run<'_, O, E> {
         }
     }
 
-    /// Prints the changes of a pod and, in a diff of its own, those that policies in Audit mode
-    /// would make to the result. In a namespace in audit, all of them are not made.
+    /// Prints a diff of the changes of a pod and, if policies are in Audit mode, a second one of
+    /// the changes that they would make to the result.
     fn diff(&mut self, title: &str, namespace: &str, before: &Value) -> anyhow::Result<()> {
         let (done, not_done) = ("repaired", "audit: not done");
         let is_audit = self.options.mode == Mode::Audit;
@@ -239,7 +240,7 @@ impl<O: Write, E: Write> Run<'_, O, E> {
             .diff(&after, &audited, (suffix_before, not_done))
     }
 
-    /// Returns a pod as some policies make it, in a namespace in enforce.
+    /// Returns a pod with the changes of some policies, as in a namespace in enforce.
     fn enforced(
         &mut self,
         title: &str,
@@ -278,11 +279,11 @@ impl<O: Write, E: Write> Run<'_, O, E> {
 
     fn explain(&mut self, title: &str, verdict: &Verdict<'_>) -> anyhow::Result<()> {
         let text = explain(title, verdict, self.options.mode);
-        self.printer.document("\n", &text)
+        self.printer.document("\n", &terminal::fit(&text, 2))
     }
 }
 
-/// Returns what to do about an object that is not changed although its author may expect it.
+/// Returns advice for a kind that users may expect to be changed.
 fn advice(kind: &str) -> Option<String> {
     const OF_PODS: [&str; 8] = [
         "CronJob",
@@ -307,7 +308,7 @@ fn advice(kind: &str) -> Option<String> {
     Some(format!("the kind is written {meant}"))
 }
 
-/// Removes the position from an error: it counts in the JSON that the object was converted to.
+/// Removes the position from an error: it is a position in JSON that the user has not written.
 fn without_position(error: &str) -> &str {
     match error.rsplit_once(" at line ") {
         Some((rest, position)) if position.contains(" column ") => rest,

@@ -1,6 +1,6 @@
-//! The files under `manifests/`, which are part of the program.
+//! The files under `manifests/`, which the binary contains.
 
-/// A file: its path below `manifests/`, and its text.
+/// The path of a file below `manifests/`, and its text.
 pub(super) type File = (&'static str, &'static str);
 
 macro_rules! files {
@@ -9,7 +9,7 @@ macro_rules! files {
     };
 }
 
-/// The objects of an installation without components, in the order in which they are to be made.
+/// The objects of an installation without components, in the order in which they are applied.
 pub(super) const BASE: &[File] = files![
     "namespace.yaml",
     "chart/crds/jobpodpolicies.yaml",
@@ -24,7 +24,7 @@ pub(super) const BASE: &[File] = files![
     "mutating-webhook-configuration.yaml",
 ];
 
-/// Everything else: kustomizations, components, the chart, the sample policy.
+/// The other files: kustomizations, components, the chart, the sample policy.
 pub(super) const OTHERS: &[File] = files![
     "chart/.helmignore",
     "chart/Chart.yaml",

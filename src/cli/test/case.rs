@@ -1,4 +1,4 @@
-//! A file of cases, and what one of them comes to.
+//! A test file, and the result of a case.
 
 use crate::cli::input::{self, SourceAddress};
 use crate::core::document;
@@ -13,14 +13,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Policies, and cases that are judged by them.
+/// A test file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct TestFile {
-    /// Where the file lies: the paths in it are relative to that folder.
+    /// The folder of the file. Paths in the file are relative to it.
     #[serde(skip)]
     folder: PathBuf,
-    /// Of each case that names none.
+    /// The policy files of cases that list none.
     #[serde(default)]
     policies: Vec<PathBuf>,
     pub(super) cases: Vec<Case>,
@@ -30,14 +30,14 @@ pub(super) struct TestFile {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Case {
     name: String,
-    /// A file, or the pod itself.
+    /// The pod, or its file.
     pod: FileOrObject,
     policies: Option<Vec<PathBuf>>,
-    /// What the namespace has opted in to.
+    /// The mode of the namespace.
     #[serde(default)]
     mode: CaseMode,
     namespace_labels: Option<BTreeMap<String, String>>,
-    /// What live sources have, as `--address` has it.
+    /// The addresses of live sources, in the syntax of `--address`.
     #[serde(default)]
     addresses: Vec<String>,
     expect: Expectation,
@@ -58,34 +58,34 @@ enum CaseMode {
     Audit,
 }
 
-/// Everything that is given must hold.
+/// What is expected. All fields that are set must hold.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Expectation {
-    /// The pod stays as it is.
+    /// The pod is not changed.
     unchanged: Option<bool>,
     /// The names of all changes, in any order.
     changes: Option<Vec<String>>,
-    /// The pod as it is stored; drydock's annotations count only where they are given.
+    /// The changed pod. drydock's annotations are compared only if it has any.
     pod: Option<FileOrObject>,
-    /// A part of the text with which it is refused.
+    /// A part of the message with which the pod is refused.
     refused: Option<String>,
-    /// Why it is left alone, as in `not-a-job-pod`.
+    /// The reason for which the pod is skipped, as in `not-a-job-pod`.
     skipped: Option<String>,
-    /// Parts of sentences, each of which somebody is told.
+    /// Parts of messages; each must be in a message.
     #[serde(default)]
     says: Vec<String>,
-    /// Parts of sentences that nobody is told.
+    /// Parts of messages; none may be in a message.
     #[serde(default)]
     says_not: Vec<String>,
 }
 
-/// What a case comes to.
+/// The result of a case.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// What is not as expected; empty where the case passes.
+    /// The differences from what is expected; empty if the case passes.
     pub(super) differences: Vec<String>,
-    /// The command that shows why.
+    /// The command that explains the result.
     pub(super) explain: Option<String>,
 }
 
@@ -119,7 +119,7 @@ impl TestFile {
     /// Runs one case.
     ///
     /// # Errors
-    /// Where a file of the case cannot be used.
+    /// If a file of the case cannot be used.
     pub(super) fn run(&self, case: &Case) -> anyhow::Result<Outcome> {
         let policies = self.policy_set(case)?;
         let before = self.object(&case.pod)?;
@@ -164,7 +164,9 @@ impl TestFile {
     fn policy_set(&self, case: &Case) -> anyhow::Result<PolicySet> {
         let paths = self.policy_paths(case);
         if paths.is_empty() {
-            bail!("it has no policies; name the files under policies, of the case or of the file");
+            bail!(
+                "there are no policies; list policy files in `policies` of the case or of the test file"
+            );
         }
         let mut texts = Vec::new();
         for path in paths {
@@ -201,7 +203,7 @@ impl TestFile {
         }
     }
 
-    /// Only for a pod that is a file.
+    /// Returns the command that explains the result, if the pod is a file.
     fn explain(&self, case: &Case) -> Option<String> {
         let FileOrObject::File(pod) = &case.pod else {
             return None;
@@ -221,9 +223,9 @@ fn only_document(text: &str) -> anyhow::Result<Value> {
     let mut documents = document::split(text).into_iter();
     match (documents.next(), documents.next()) {
         (Some(one), None) => one.content.map_err(|error| anyhow!("{error}")),
-        (None, _) => bail!("the file holds no object"),
+        (None, _) => bail!("the file has no object"),
         (Some(_), Some(_)) => {
-            bail!("the file holds several documents; give each a file of its own")
+            bail!("the file has several documents; put each into its own file")
         }
     }
 }
@@ -233,7 +235,7 @@ impl Case {
         &self.name
     }
 
-    /// A case that expects nothing would always pass.
+    /// Refuses a case that expects nothing, because it would always pass.
     fn check(&self) -> anyhow::Result<()> {
         let Expectation {
             unchanged,
@@ -266,7 +268,7 @@ impl Case {
             .find(|name| !known.contains(&name.as_str()))
         {
             bail!(
-                "expect.changes: there is no change \"{name}\"; there are {}",
+                "expect.changes: unknown change \"{name}\"; the changes are {}",
                 known.join(", ")
             );
         }
@@ -324,23 +326,27 @@ impl Expectation {
         if let Some(wanted) = wanted {
             found.extend(difference(wanted, after));
         }
-        let said: Vec<String> = verdict
+        let messages: Vec<String> = verdict
             .findings(Audience::Explain)
             .map(|(note, _)| note.to_string())
             .collect();
-        let is_said = |part: &String| said.iter().any(|sentence| sentence.contains(part));
-        for part in self.says.iter().filter(|part| !is_said(part)) {
-            found.push(format!("expected to be told \"{part}\""));
-            found.extend(said.iter().map(|sentence| format!("told: {sentence}")));
+        let is_there = |part: &String| messages.iter().any(|message| message.contains(part));
+        for part in self.says.iter().filter(|part| !is_there(part)) {
+            found.push(format!("expected a message with \"{part}\""));
+            found.extend(
+                messages
+                    .iter()
+                    .map(|sentence| format!("message: {sentence}")),
+            );
         }
-        for part in self.says_not.iter().filter(|part| is_said(part)) {
-            found.push(format!("expected nobody to be told \"{part}\""));
+        for part in self.says_not.iter().filter(|part| is_there(part)) {
+            found.push(format!("expected no message with \"{part}\""));
         }
         found
     }
 }
 
-/// The names of the changes that are made, or would be in audit.
+/// Returns the names of the changes; in audit, of those that would be made.
 fn names(verdict: &Verdict<'_>) -> Vec<String> {
     let plans = [&verdict.enforced, &verdict.audited];
     let changes = plans.iter().flat_map(|plan| &plan.changes);

@@ -1,4 +1,4 @@
-//! The results of cases, for people and for GitLab.
+//! Prints the results of cases as text or as JUnit XML.
 
 use super::Ran;
 use std::io::{self, Write};
@@ -53,7 +53,7 @@ pub(super) fn junit(out: &mut impl Write, all: &[Ran]) -> io::Result<()> {
     writeln!(out, "</testsuite></testsuites>")
 }
 
-/// XML has no way to write most control characters.
+/// Escapes a text for XML, which cannot contain most control characters.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

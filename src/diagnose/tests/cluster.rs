@@ -2,7 +2,7 @@
 
 use crate::diagnose::facts::{Facts, Handshake, Reason, Replicas};
 use crate::diagnose::testing::{
-    NOW, bundle, configuration, definition, object, replica, unread, webhook, with,
+    NOW, bundle, configuration, definition, object, read_error, replica, webhook, with,
 };
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(super) fn a_missing_or_other_definition_is_found() {
     let none = with(|facts| facts.definition = Ok(None));
     assert_eq!(
         none,
-        ["error definition-missing: JobPodPolicy is not defined"]
+        ["error definition-missing: the CRD of JobPodPolicy does not exist"]
     );
     let other = with(|facts| {
         let mut other = definition();
@@ -34,7 +34,9 @@ pub(super) fn a_missing_or_other_definition_is_found() {
     });
     assert_eq!(
         other,
-        ["warning definition-differs: JobPodPolicy is defined as in another version of drydock"]
+        [
+            "warning definition-differs: the CRD of JobPodPolicy is that of another version of drydock"
+        ]
     );
     let unserved = with(|facts| {
         let mut unserved = definition();
@@ -59,7 +61,7 @@ pub(super) fn webhooks_that_are_missing_or_twice_there_are_found() {
         facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
     });
     assert!(
-        audit_only[0].contains("has no webhook that changes pods"),
+        audit_only[0].contains("has no webhook for enforce"),
         "{audit_only:?}"
     );
     let twice = with(|facts| {
@@ -84,17 +86,17 @@ pub(super) fn selectors_are_held_to_what_they_select() {
         (
             "namespaceSelector",
             json!({"matchLabels": {"a": "b"}}),
-            "error selects-no-namespaces: enforce.job-pods.drydock.dev selects no namespaces by the label drydock.dev/job-pods",
+            "error selects-no-namespaces: enforce.job-pods.drydock.dev does not select namespaces by the label drydock.dev/job-pods",
         ),
         (
             "objectSelector",
             json!({"matchLabels": {"a": "b"}}),
-            "error selects-no-job-pods: enforce.job-pods.drydock.dev has an objectSelector that does not select job pods",
+            "error selects-no-job-pods: the objectSelector of enforce.job-pods.drydock.dev does not select job pods",
         ),
         (
             "sideEffects",
             json!("Some"),
-            "warning has-side-effects: enforce.job-pods.drydock.dev has sideEffects Some",
+            "warning has-side-effects: enforce.job-pods.drydock.dev has sideEffects: Some",
         ),
         (
             "namespaceSelector",
@@ -113,7 +115,7 @@ pub(super) fn selectors_are_held_to_what_they_select() {
             "{found}: {findings:#?}"
         );
     }
-    // Written otherwise, and the same.
+    // Other selectors that select the same objects.
     let same = with_webhook(|webhook| {
         webhook["rules"][0]["operations"] = json!(["*"]);
         webhook["objectSelector"] = json!({});
@@ -133,7 +135,7 @@ pub(super) fn an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault() {
     });
     assert_eq!(
         closed,
-        ["warning audit-stops-jobs: audit.job-pods.drydock.dev has failurePolicy Fail"]
+        ["warning audit-stops-jobs: audit.job-pods.drydock.dev has failurePolicy: Fail"]
     );
 }
 
@@ -175,7 +177,10 @@ pub(super) fn replicas_that_are_away_are_found() {
         ["warning replica-not-ready: 1 of 2 replicas are ready"]
     );
     let none = with(|facts| replicas(facts).pods = Ok(vec![object(replica("a", "n", false))]));
-    assert_eq!(none, ["error no-replica-ready: no replica is ready, of 1"]);
+    assert_eq!(
+        none,
+        ["error no-replica-ready: no replica is ready: 0 of 1"]
+    );
     let together = with(|facts| {
         replicas(facts).pods = Ok(["a", "b"]
             .map(|name| object(replica(name, "n", true)))
@@ -196,7 +201,7 @@ pub(super) fn replicas_that_are_away_are_found() {
     let no_budget = with(|facts| replicas(facts).budgets = Ok(Vec::new()));
     assert_eq!(
         no_budget,
-        ["warning no-disruption-budget: no PodDisruptionBudget covers the replicas"]
+        ["warning no-disruption-budget: no PodDisruptionBudget selects the replicas"]
     );
     let no_service = with(|facts| replicas(facts).service = Ok(None));
     assert_eq!(
@@ -213,21 +218,21 @@ pub(super) fn versions_that_differ_are_found() {
     });
     assert_eq!(
         mixed,
-        ["warning versions-mixed: replicas run different versions: 0.1.0 and 0.2.0"]
+        ["warning versions-mixed: the replicas run different versions: 0.1.0 and 0.2.0"]
     );
     let other = with(|facts| facts.version = "0.2.0".to_owned());
     assert_eq!(
         other,
-        ["warning version-differs: replicas run 0.1.0, this is 0.2.0"]
+        ["warning version-differs: the replicas run version 0.1.0, this command is version 0.2.0"]
     );
-    // Without metrics the image's tag says it.
+    // Without metrics, the version is the tag of the image.
     let by_tag = with(|facts| {
         replicas(facts).metrics.clear();
         facts.version = "0.2.0".to_owned();
     });
     assert_eq!(
         by_tag,
-        ["warning version-differs: replicas run 0.1.0, this is 0.2.0"]
+        ["warning version-differs: the replicas run version 0.1.0, this command is version 0.2.0"]
     );
 }
 
@@ -254,9 +259,9 @@ pub(super) fn certificates_that_end_are_found() {
         expired,
         ["error certificate-expired: the certificate of pod b expired 3 hours ago"]
     );
-    // Without handshakes the replicas' metrics say it.
+    // Without handshakes, the expiry is in the metrics.
     let told = with(|facts| {
-        let forbidden = unread("create", "pods/portforward", Reason::Forbidden);
+        let forbidden = read_error("create", "pods/portforward", Reason::Forbidden);
         replicas(facts).handshakes = [("b".to_owned(), Err(forbidden))].into();
         let metrics = replicas(facts).metrics.get_mut("b").unwrap();
         metrics.as_mut().unwrap().certificate_expiry = Some(NOW + 60 * 60);
@@ -265,7 +270,7 @@ pub(super) fn certificates_that_end_are_found() {
         told,
         [
             "error certificate-expires: the certificate of pod b expires in 60 minutes and was not renewed",
-            "warning not-allowed: you may not create pods/portforward"
+            "warning not-allowed: you are not allowed to create pods/portforward"
         ]
     );
 }
@@ -283,32 +288,32 @@ pub(super) fn certificates_that_the_bundle_does_not_trust_are_found() {
 pub(super) fn what_may_not_be_read_of_replicas_is_a_finding() {
     let findings = with(|facts| {
         let replicas = replicas(facts);
-        let forbidden = |resource| unread("get", resource, Reason::Forbidden);
+        let forbidden = |resource| read_error("get", resource, Reason::Forbidden);
         replicas.metrics = [("a".to_owned(), Err(forbidden("pods/proxy")))].into();
         replicas.handshakes = [("a".to_owned(), Err(forbidden("pods/portforward")))].into();
     });
     assert_eq!(
         findings,
         [
-            "warning not-allowed: you may not get pods/portforward",
-            "warning not-allowed: you may not get pods/proxy",
+            "warning not-allowed: you are not allowed to get pods/portforward",
+            "warning not-allowed: you are not allowed to get pods/proxy",
         ]
     );
     let failed = with(|facts| {
-        let failed = unread(
+        let failed = read_error(
             "create",
             "pods/portforward",
             Reason::Failed("no route".to_owned()),
         );
-        let silent = unread("get", "/metrics", Reason::NoAnswer);
+        let silent = read_error("get", "/metrics", Reason::NoAnswer);
         replicas(facts).handshakes = [("a".to_owned(), Err(failed))].into();
         facts.admission = Err(silent);
     });
     assert_eq!(
         failed,
         [
-            "warning not-read: cannot create pods/portforward",
-            "warning no-answer: no answer in time to get /metrics",
+            "warning not-read: the request to create pods/portforward failed",
+            "warning no-answer: no response in time to the request to get /metrics",
         ]
     );
 }
@@ -325,15 +330,15 @@ pub(super) fn calls_that_failed_are_found() {
     let failed = with(|facts| facts.admission.as_mut().unwrap().failed = 1);
     assert_eq!(
         failed,
-        ["warning calls-failed: 1 call of the API server to drydock failed"]
+        ["warning calls-failed: 1 call from the API server to drydock failed"]
     );
     let slow = with(|facts| facts.admission.as_mut().unwrap().seconds = 9.0);
     assert_eq!(
         slow,
         ["warning calls-slow: the API server called drydock 9 times, 1000.0 ms each"]
     );
-    // Few may read them.
+    // Few users may read the metrics.
     let forbidden =
-        with(|facts| facts.admission = Err(unread("get", "/metrics", Reason::Forbidden)));
+        with(|facts| facts.admission = Err(read_error("get", "/metrics", Reason::Forbidden)));
     assert_eq!(forbidden, [""; 0]);
 }

@@ -1,11 +1,11 @@
 //! Faults of namespaces, runners and other webhooks.
 
-use crate::diagnose::dry_run_pods::{Answer, Kind};
+use crate::diagnose::dry_run_pods::{DryRunResult, PodKind};
 use crate::diagnose::facts::Reason;
-use crate::diagnose::rights::{Need, needed};
-use crate::diagnose::runner::{Settings, Version};
+use crate::diagnose::rights::Need;
+use crate::diagnose::runner::RunnerSettings;
 use crate::diagnose::testing::{
-    answered, configuration, namespace, object, probed, runner, unread, webhook, with,
+    answered, configuration, dry_run, namespace, object, read_error, runner, webhook, with,
 };
 use crate::diagnose::view::View;
 use serde_json::{Value, json};
@@ -14,9 +14,9 @@ const RUNNER: &str = "gitlab/deployment/gitlab-runner";
 
 fn refusals(words: &str) -> Vec<String> {
     with(|facts| {
-        facts.probes = vec![probed(Kind::Other, false)];
-        let refused = |kind| answered(kind, Answer::Refused(words.to_owned()));
-        facts.probes.extend(Kind::GENERATIONS.map(refused));
+        facts.dry_runs = vec![dry_run(PodKind::Other, false)];
+        let refused = |kind| answered(kind, DryRunResult::Refused(words.to_owned()));
+        facts.dry_runs.extend(PodKind::GENERATIONS.map(refused));
     })
 }
 
@@ -30,30 +30,33 @@ pub(super) fn a_pod_that_is_refused_or_not_repaired_is_found() {
         ["error refused-no-endpoints: ci: a job pod is refused: no replica is ready"]
     );
     let as_they_came = with(|facts| {
-        facts.probes = vec![probed(Kind::Other, false)];
+        facts.dry_runs = vec![dry_run(PodKind::Other, false)];
         facts
-            .probes
-            .extend(Kind::GENERATIONS.map(|kind| probed(kind, false)));
+            .dry_runs
+            .extend(PodKind::GENERATIONS.map(|kind| dry_run(kind, false)));
     });
     assert_eq!(
         as_they_came,
-        ["error not-repaired: ci: job pods come back as they were sent"]
+        ["error not-repaired: ci: job pods are not repaired"]
     );
     let one_generation = with(|facts| {
         facts
-            .probes
-            .retain(|probed| probed.kind != Kind::Annotations);
-        facts.probes.push(probed(Kind::Annotations, false));
+            .dry_runs
+            .retain(|dry_run| dry_run.kind != PodKind::Annotations);
+        facts.dry_runs.push(dry_run(PodKind::Annotations, false));
     });
     assert_eq!(
         one_generation,
-        ["error not-repaired: ci: 1 of 3 kinds of job pods come back as they were sent"]
+        ["error not-repaired: ci: 1 of 3 kinds of job pods are not repaired"]
     );
     let forbidden = with(|facts| {
-        let unread = unread("create", "pods", Reason::Forbidden);
-        facts.probes = vec![answered(Kind::Other, Answer::Unread(unread))];
+        let error = read_error("create", "pods", Reason::Forbidden);
+        facts.dry_runs = vec![answered(PodKind::Other, DryRunResult::Failed(error))];
     });
-    assert_eq!(forbidden, ["warning not-allowed: you may not create pods"]);
+    assert_eq!(
+        forbidden,
+        ["warning not-allowed: you are not allowed to create pods"]
+    );
 }
 
 /// Where no pod at all is let in, drydock is not to blame.
@@ -61,12 +64,12 @@ pub(super) fn a_pod_that_is_refused_or_not_repaired_is_found() {
 pub(super) fn a_pod_that_is_no_job_pod_and_refused_is_the_finding() {
     let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1";
     let findings = with(|facts| {
-        let refused = |kind| answered(kind, Answer::Refused(quota.to_owned()));
-        facts.probes = [Kind::Other, Kind::Label].map(refused).into();
+        let refused = |kind| answered(kind, DryRunResult::Refused(quota.to_owned()));
+        facts.dry_runs = [PodKind::Other, PodKind::Label].map(refused).into();
     });
     assert_eq!(
         findings,
-        ["warning refused-quota: ci: a pod that is no job pod is refused: ResourceQuota"]
+        ["warning refused-quota: ci: a pod that is not a job pod is refused: a ResourceQuota"]
     );
 }
 
@@ -77,7 +80,7 @@ pub(super) fn in_audit_pods_pass_as_they_are() {
             "ci",
             &json!({"drydock.dev/job-pods": "audit"}),
         ))]);
-        facts.probes = Kind::GENERATIONS.map(|kind| probed(kind, false)).into();
+        facts.dry_runs = PodKind::GENERATIONS.map(|kind| dry_run(kind, false)).into();
     });
     assert_eq!(findings, [""; 0]);
 }
@@ -94,20 +97,18 @@ pub(super) fn labels_that_mean_nothing_are_found() {
     for value in ["true", "enabled", "Enforce", ""] {
         assert_eq!(
             of(json!({"drydock.dev/job-pods": value}), json!({})),
-            [
-                "error label-value: ci2: the label drydock.dev/job-pods has a value that means nothing"
-            ]
+            ["error label-value: ci2: the label drydock.dev/job-pods has an unknown value"]
         );
     }
     assert_eq!(
         of(json!({}), json!({"drydock.dev/job-pods": "enforce"})),
         [
-            "error label-is-annotation: ci2: drydock.dev/job-pods is an annotation there, and must be a label"
+            "error label-is-annotation: ci2: drydock.dev/job-pods is an annotation and must be a label"
         ]
     );
     assert_eq!(
         of(json!({"drydock.dev/job-pod": "enforce"}), json!({})),
-        ["error label-misspelt: ci2: the label drydock.dev/job-pod means nothing"]
+        ["error label-misspelt: ci2: the label drydock.dev/job-pod is unknown"]
     );
     assert_eq!(of(json!({"team": "mobile"}), json!({})), [""; 0]);
     let own = with(|facts| {
@@ -116,7 +117,9 @@ pub(super) fn labels_that_mean_nothing_are_found() {
     });
     assert_eq!(
         own,
-        ["warning label-unused: drydock: it has the label, and no webhook selects it"]
+        [
+            "warning label-unused: drydock has the label drydock.dev/job-pods, but no webhook selects it"
+        ]
     );
 }
 
@@ -126,19 +129,19 @@ pub(super) fn what_was_asked_for_and_has_not_opted_in_is_found() {
     assert_eq!(
         findings,
         [
-            "error not-opted-in: default: has not opted in",
+            "error not-opted-in: default has not opted in",
             "error no-namespace: there is no namespace gone",
         ]
     );
     let none = with(|facts| {
         facts.namespaces = Ok(vec![object(namespace("ci", &json!({})))]);
-        facts.probes.clear();
+        facts.dry_runs.clear();
     });
     assert_eq!(
         none,
         [
             "warning none-opted-in: no namespace has opted in",
-            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11): jobs run in ci, which has not opted in",
+            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11) runs jobs in ci, which has not opted in",
         ]
     );
 }
@@ -146,9 +149,9 @@ pub(super) fn what_was_asked_for_and_has_not_opted_in_is_found() {
 #[test]
 pub(super) fn runners_whose_jobs_drydock_never_sees_are_found() {
     let elsewhere = with(|facts| {
-        let settings = Settings {
+        let settings = RunnerSettings {
             namespaces: vec!["default".to_owned()],
-            ..Settings::default()
+            ..RunnerSettings::default()
         };
         facts
             .runner_settings
@@ -157,13 +160,13 @@ pub(super) fn runners_whose_jobs_drydock_never_sees_are_found() {
     assert_eq!(
         elsewhere,
         [
-            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11): jobs run in default, which has not opted in"
+            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11) runs jobs in default, which has not opted in"
         ]
     );
     let per_job = with(|facts| {
-        let settings = Settings {
+        let settings = RunnerSettings {
             namespace_per_job: true,
-            ..Settings::default()
+            ..RunnerSettings::default()
         };
         facts
             .runner_settings
@@ -172,7 +175,7 @@ pub(super) fn runners_whose_jobs_drydock_never_sees_are_found() {
     assert_eq!(
         per_job,
         [
-            "warning runner-namespace-per-job: gitlab/deployment/gitlab-runner (17.11) makes a namespace for each job, which never opts in"
+            "warning runner-namespace-per-job: gitlab/deployment/gitlab-runner (17.11) creates a namespace for each job, and no webhook selects these namespaces"
         ]
     );
 }
@@ -194,9 +197,9 @@ pub(super) fn an_installation_may_have_values_and_prefixes_of_its_own() {
             object(namespace("ci-job-7", &json!({}))),
             object(namespace("default", &json!({}))),
         ]);
-        let settings = Settings {
+        let settings = RunnerSettings {
             namespace_per_job: true,
-            ..Settings::default()
+            ..RunnerSettings::default()
         };
         facts
             .runner_settings
@@ -211,13 +214,13 @@ pub(super) fn an_installation_may_have_values_and_prefixes_of_its_own() {
 #[test]
 pub(super) fn a_configuration_that_may_not_be_read_is_a_finding() {
     let findings = with(|facts| {
-        let forbidden = unread("get", "configmaps", Reason::Forbidden);
+        let forbidden = read_error("get", "configmaps", Reason::Forbidden);
         let settings = [(RUNNER.to_owned(), Err(forbidden))];
         facts.runner_settings = settings.into();
     });
     assert_eq!(
         findings,
-        ["warning not-allowed: you may not get configmaps"]
+        ["warning not-allowed: you are not allowed to get configmaps"]
     );
 }
 
@@ -225,23 +228,22 @@ pub(super) fn a_configuration_that_may_not_be_read_is_a_finding() {
 pub(super) fn rights_that_a_runner_lacks_are_found() {
     let lacking = |need: Need| {
         with(move |facts| {
-            let rights = needed(Some(Version(17, 11)), false).into_iter();
-            let rights = rights
-                .map(|right| (right, Ok(right.need != need)))
-                .collect();
-            facts.rights.insert(RUNNER.to_owned(), rights);
+            let reviews = facts.rights.get_mut(RUNNER).unwrap();
+            for review in reviews {
+                review.allowed = Ok(review.right.need != need);
+            }
         })
     };
     assert_eq!(
         lacking(Need::Credentials),
         [
-            "error runner-rights: ServiceAccount gitlab/runner lacks 4 of 16 rights that 17.11 needs in ci"
+            "error runner-rights: ServiceAccount gitlab/runner lacks 4 of the 16 rights that GitLab Runner 17.11 needs in ci"
         ]
     );
     assert_eq!(
         lacking(Need::Events),
         [
-            "warning runner-rights-minor: ServiceAccount gitlab/runner lacks 1 of 16 rights that 17.11 needs in ci"
+            "warning runner-rights-minor: ServiceAccount gitlab/runner lacks 1 of the 16 rights that GitLab Runner 17.11 needs in ci"
         ]
     );
     let old = with(|facts| {
@@ -276,19 +278,19 @@ pub(super) fn another_webhook_is_placed_before_or_after_drydock() {
     let (before, findings) = other("a-sidecar", "IfNeeded");
     assert_eq!(
         before,
-        "sidecar.example.com (ci) is called before drydock, which sees what it changed"
+        "sidecar.example.com (in ci) is called before drydock, which sees its changes"
     );
     assert_eq!(findings, [""; 0]);
     let (after, findings) = other("sidecar", "IfNeeded");
     assert_eq!(
         after,
-        "sidecar.example.com (ci) is called after drydock, which is called again if it changes the pod"
+        "sidecar.example.com (in ci) is called after drydock; if it changes the pod, drydock is called again"
     );
     assert_eq!(findings, [""; 0]);
     let (never_again, findings) = other("sidecar", "Never");
     assert_eq!(
         never_again,
-        "sidecar.example.com (ci) is called after drydock, which is not called again"
+        "sidecar.example.com (in ci) is called after drydock, and drydock is not called again"
     );
     assert_eq!(findings.len(), 1);
 }

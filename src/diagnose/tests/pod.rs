@@ -1,15 +1,15 @@
 //! One pod that exists.
 
 use crate::diagnose::diagnose;
-use crate::diagnose::dry_run_pods::Kind;
-use crate::diagnose::facts::{AskedPod, Facts, Read, Reason};
+use crate::diagnose::dry_run_pods::PodKind;
+use crate::diagnose::facts::{Facts, InspectedPod, Read, Reason};
 use crate::diagnose::report::Check;
-use crate::diagnose::testing::{healthy, namespace, note, object, policy, unread};
+use crate::diagnose::testing::{healthy, namespace, note, object, policy, read_error};
 use serde_json::{Value, json};
 
 fn checks(object: Read<Option<Value>>, fault: impl FnOnce(&mut Facts)) -> Vec<Check> {
     let mut facts = healthy();
-    facts.pod = Some(AskedPod {
+    facts.pod = Some(InspectedPod {
         namespace: "ci".to_owned(),
         name: "job".to_owned(),
         object,
@@ -25,7 +25,7 @@ fn checks(object: Read<Option<Value>>, fault: impl FnOnce(&mut Facts)) -> Vec<Ch
 }
 
 fn stored(created: &str) -> Value {
-    let mut pod = Kind::Label.pod();
+    let mut pod = PodKind::Label.pod();
     pod["metadata"]["creationTimestamp"] = created.into();
     pod
 }
@@ -52,7 +52,7 @@ pub(super) fn a_repaired_pod_says_by_what() {
     assert!(changed.text.contains("gitlab@1"), "{changed:?}");
     assert_eq!(
         find(&checks, "pod-now").text,
-        "it is as the policies want it"
+        "the pod needs no change by the policies"
     );
 }
 
@@ -69,7 +69,7 @@ pub(super) fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not
     assert!(late.contains("did not call drydock"), "{late}");
     let early = of("2025-12-31T00:00:00Z", |_| ());
     assert!(
-        early.contains("drydock was registered 24 hours after"),
+        early.contains("The webhook was registered 24 hours after"),
         "{early}"
     );
     let before_policy = of("2026-06-01T00:00:00Z", |facts| {
@@ -77,7 +77,7 @@ pub(super) fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not
         policies[0]["metadata"]["creationTimestamp"] = "2026-06-03T00:00:00Z".into();
     });
     assert!(
-        before_policy.contains("Policy gitlab was made 2 days after"),
+        before_policy.contains("Policy gitlab was created 2 days after"),
         "{before_policy}"
     );
     let before_label = of("2026-06-01T00:00:00Z", |facts| {
@@ -98,10 +98,10 @@ pub(super) fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not
 pub(super) fn a_pod_outside_says_so() {
     let gone = checks(Ok(None), |_| ());
     assert_eq!(gone[0].text, "there is no pod job in namespace ci");
-    let forbidden = checks(Err(unread("get", "pods", Reason::Forbidden)), |_| ());
-    assert_eq!(forbidden[0].text, "you may not get pods");
-    let other = checks(Ok(Some(Kind::Other.pod())), |_| ());
-    assert_eq!(other[0].text, "it is no job pod");
+    let forbidden = checks(Err(read_error("get", "pods", Reason::Forbidden)), |_| ());
+    assert_eq!(forbidden[0].text, "you are not allowed to get pods");
+    let other = checks(Ok(Some(PodKind::Other.pod())), |_| ());
+    assert_eq!(other[0].text, "the pod is not a job pod");
     let not_opted_in = checks(Ok(Some(stored("2026-06-01T00:00:00Z"))), |facts| {
         facts.namespaces = Ok(vec![object(namespace("ci", &json!({})))]);
     });
@@ -114,7 +114,7 @@ pub(super) fn a_pod_outside_says_so() {
     });
     assert_eq!(
         find(&no_policy, "pod-without-policy").text,
-        "no policy matches it"
+        "no policy matches the pod"
     );
     let denied = checks(Ok(Some(with_certificates())), |facts| {
         let spec = json!({"dind": {"clientCerts": {"onConflict": "Deny"}}});
@@ -122,13 +122,13 @@ pub(super) fn a_pod_outside_says_so() {
     });
     assert_eq!(
         find(&denied, "pod-denied").text,
-        "a policy would refuse it now (onConflict: Deny)"
+        "a policy would deny the pod now (onConflict: Deny)"
     );
 }
 
 /// A job with dind whose certificate directory is a Secret.
 fn with_certificates() -> Value {
-    let mut pod = Kind::Dind.pod();
+    let mut pod = PodKind::Dind.pod();
     pod["metadata"]["creationTimestamp"] = "2026-06-01T00:00:00Z".into();
     pod
 }

@@ -9,7 +9,7 @@ fn with_policy(spec: &Value, change: impl FnOnce(&mut Value, &mut Facts)) -> Vec
         let mut policy = policy("p", spec);
         change(&mut policy, facts);
         facts.policies = Ok(vec![policy]);
-        facts.probes.clear();
+        facts.dry_runs.clear();
     })
 }
 
@@ -17,7 +17,7 @@ fn with_policy(spec: &Value, change: impl FnOnce(&mut Value, &mut Facts)) -> Vec
 pub(super) fn policies_that_are_not_in_force_are_found() {
     let none = with(|facts| {
         facts.policies = Ok(Vec::new());
-        facts.probes.clear();
+        facts.dry_runs.clear();
     });
     assert_eq!(none, ["error no-policy: there is no JobPodPolicy"]);
     let spec = json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a.example.com"]}]});
@@ -25,7 +25,7 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
         (
             "Accepted",
             "False",
-            "error policy-not-accepted: p: it is not in force as it is written",
+            "error policy-not-accepted: p: the replicas do not accept it",
         ),
         (
             "AddressesResolved",
@@ -35,7 +35,7 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
         (
             "HostnamesTaken",
             "False",
-            "warning policy-hostnames: p: hostnames of an Ingress are not taken",
+            "warning policy-hostnames: p: it does not take all hostnames of an Ingress",
         ),
         (
             "Conflicting",
@@ -53,7 +53,7 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
     });
     assert_eq!(
         behind,
-        ["warning policy-behind: p: the last change is not read yet"]
+        ["warning policy-behind: p: no replica of drydock has read its last change"]
     );
     let unread = with_policy(&spec, |policy, _| policy["status"] = json!({}));
     assert_eq!(
@@ -66,7 +66,7 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
     );
     assert_eq!(
         bad,
-        ["error policy-unreadable: p: this version of drydock cannot read it"]
+        ["error policy-unreadable: p: this version of drydock cannot parse it"]
     );
 }
 
@@ -84,7 +84,7 @@ pub(super) fn what_policies_mount_and_namespaces_lack_is_found() {
     assert_eq!(
         found,
         [
-            "warning registry-ca-missing: p: there is no ConfigMap ca in namespace ci, for registry.corp",
+            "warning registry-ca-missing: p: there is no ConfigMap ca in namespace ci (CA of registry.corp)",
             "error claim-missing: p: there is no PersistentVolumeClaim cache in namespace ci",
         ]
     );
@@ -96,7 +96,7 @@ pub(super) fn what_policies_mount_and_namespaces_lack_is_found() {
     });
     assert_eq!(
         other_key,
-        ["warning registry-ca-missing: p: there is no key ca.crt of ConfigMap ca in namespace ci"]
+        ["warning registry-ca-missing: p: ConfigMap ca in namespace ci has no key ca.crt"]
     );
 }
 
@@ -109,7 +109,9 @@ pub(super) fn a_level_of_pod_security_without_dind_is_found() {
     });
     assert_eq!(
         findings,
-        ["warning pod-security: p: Pod Security of ci refuses privileged pods and hostPath"]
+        [
+            "warning pod-security: p: Pod Security of ci refuses privileged pods and hostPath volumes"
+        ]
     );
 }
 
@@ -119,7 +121,7 @@ pub(super) fn a_policy_that_selects_nothing_is_found() {
     assert_eq!(
         with_policy(&spec, |_, _| ()),
         [
-            "warning policy-selects-nothing: p: its namespaceSelector selects no namespace that opted in"
+            "warning policy-selects-nothing: p: its namespaceSelector selects no namespace that has opted in"
         ]
     );
 }
@@ -132,7 +134,9 @@ pub(super) fn hostnames_that_resolve_elsewhere_are_found() {
     });
     assert_eq!(
         findings,
-        ["warning hostname-elsewhere: gitlab: 1 hostname resolves elsewhere from here"]
+        [
+            "warning hostname-elsewhere: gitlab: 1 hostname resolves to another address on this computer"
+        ]
     );
     let nowhere = with(|facts| {
         facts
@@ -167,7 +171,7 @@ pub(super) fn quotas_and_ranges_that_a_job_meets_are_found() {
     assert_eq!(
         counted,
         [
-            "warning quota-counts-claims: ci: ResourceQuota q counts persistentvolumeclaims, which jobs with dind use"
+            "warning quota-counts-claims: ci: ResourceQuota q limits persistentvolumeclaims, which jobs with dind use"
         ]
     );
     let range = with_policy(&json!({"dind": {}}), |_, facts| {
@@ -179,7 +183,7 @@ pub(super) fn quotas_and_ranges_that_a_job_meets_are_found() {
     assert_eq!(
         range,
         [
-            "warning limits-ephemeral-storage: ci: LimitRange r limits ephemeral-storage of every container"
+            "warning limits-ephemeral-storage: ci: LimitRange r limits the ephemeral-storage of every container"
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! A cluster with drydock as `drydock doctor` meets it, and what a run of it says.
+//! A cluster in which drydock runs, and a run of `drydock doctor`.
 
 use super::kubelet::Kubelet;
 use crate::api_server::ApiServer;
@@ -22,7 +22,7 @@ pub(super) const POLICY: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies/gitla
 pub(super) const SLICE: &str =
     "/apis/discovery.k8s.io/v1/namespaces/drydock/endpointslices/drydock-tests";
 
-/// What a run said.
+/// The result of a run.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
@@ -31,7 +31,7 @@ pub(super) struct Ran {
 }
 
 impl Ran {
-    /// The findings, each with sign and text.
+    /// Returns the findings: sign and text.
     pub(super) fn findings(&self) -> Vec<&str> {
         let signs = ["‼ ", "× "];
         let lines = self.out.lines();
@@ -49,7 +49,7 @@ impl Ran {
         );
     }
 
-    /// Without what differs from run to run.
+    /// Returns the text without what differs between runs.
     pub(super) fn stable(&self) -> String {
         let mut text = self.out.clone();
         for (pattern, instead) in [
@@ -57,7 +57,7 @@ impl Ran {
             (r"v1\.\d+\.\d+", "v1.X.Y"),
             (r"\d+(\.\d+)? ms", "N ms"),
             (r"called drydock (once|\d+ times)", "called drydock N times"),
-            (r"\(\d+ without", "(N without"),
+            (r"\(\d+ ms without", "(N ms without"),
             (r"\d+ (days|hours)", "N $1"),
         ] {
             text = Regex::new(pattern)
@@ -84,16 +84,15 @@ pub(super) fn doctor(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, Str
     run(kubeconfig, &[&["doctor"], arguments].concat())
 }
 
-/// An address of this machine that an EndpointSlice may have, which no loopback address is.
+/// Returns an address of this machine for an EndpointSlice, which refuses loopback addresses.
 pub(crate) fn own_address() -> IpAddr {
-    // Nothing is sent: connecting a datagram socket chooses the address.
+    // This sends nothing: connecting a datagram socket chooses the address.
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").unwrap();
     socket.local_addr().unwrap().ip()
 }
 
-/// An installation that answers behind its Service, two replicas as far as the API server can see,
-/// a policy, a runner, a namespace.
+/// An installation with its Service, two pods of replicas, a policy, a runner and a namespace.
 pub(super) struct Cluster {
     pub(super) api: ApiServer,
     pub(super) admin: Client,
@@ -103,7 +102,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) async fn start() -> Self {
-        // Services lead to the addresses of their EndpointSlices, without kube-proxy.
+        // Without kube-proxy, the API server connects to the addresses of EndpointSlices.
         let flags = |_: &Path| vec!["--enable-aggregator-routing=true".to_owned()];
         let api = ApiServer::of_ones_own_with(flags).await;
         install(&api);
@@ -170,7 +169,7 @@ pub(crate) async fn endpoints(admin: &Client, address: SocketAddr) {
     apply(admin, SLICE, &slice).await.object();
 }
 
-/// A pod as the Deployment would have it, and as its kubelet would describe it.
+/// Creates a pod of the Deployment, with the status that a kubelet would write.
 pub(crate) async fn replica(admin: &Client, name: &str, node: &str, ops: SocketAddr) {
     let deployment = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
     let deployment = get(admin, deployment).await.object();
@@ -180,7 +179,7 @@ pub(crate) async fn replica(admin: &Client, name: &str, node: &str, ops: SocketA
     pod["metadata"]["name"] = name.into();
     pod["spec"]["nodeName"] = node.into();
     let ports = &mut pod["spec"]["containers"][0]["ports"];
-    // The kubelet of these tests leads to the webhook, whatever the number.
+    // The kubelet of these tests ignores the port number of a port-forward.
     *ports = json!([
         {"name": "ops", "containerPort": ops.port()},
         {"name": "webhook", "containerPort": 8443},
@@ -218,8 +217,7 @@ pub(super) async fn namespace(admin: &Client, name: &str, labels: Value) {
         .object();
 }
 
-/// A runner as GitLab's chart makes one; the ServiceAccount is the one of [`Identity::Runner`],
-/// with all rights.
+/// Creates a runner as GitLab's chart does. Its ServiceAccount is that of [`Identity::Runner`].
 pub(super) async fn runner(admin: &Client) {
     namespace(admin, "gitlab-runner", json!({})).await;
     let config = "[[runners]]\n[runners.kubernetes]\nnamespace = \"ci\"\n[runners.kubernetes.retry_limits]\n\"failed calling webhook\" = 10\n";

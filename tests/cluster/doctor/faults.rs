@@ -1,5 +1,6 @@
-//! Every finding that can be provoked at a real API server, one fault after the other.
+//! Faults in a real cluster, one after the other, for every finding that can be provoked there.
 
+mod other_webhooks;
 mod running;
 mod stopped;
 
@@ -15,8 +16,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// Findings that no test provokes at an API server, and why; those of `src/diagnose/tests` do.
-const ELSEWHERE: [(&str, &str); 15] = [
+/// Findings that only the tests in `src/diagnose/tests` provoke, and why.
+const ELSEWHERE: [(&str, &str); 12] = [
     (
         "calls-slow",
         "a call that is as slow and does not fail needs a slow network",
@@ -39,10 +40,6 @@ const ELSEWHERE: [(&str, &str); 15] = [
         "the API server refuses such a policy by the definition's rules",
     ),
     (
-        "refused",
-        "stands for words that are not known; the others' are",
-    ),
-    (
         "refused-certificate",
         "needs a certificate that is wrong in a way of its own",
     ),
@@ -56,10 +53,6 @@ const ELSEWHERE: [(&str, &str); 15] = [
         "the API servers of the tests have no ServiceAccounts",
     ),
     (
-        "refused-other-denies",
-        "no other webhook of the tests denies",
-    ),
-    (
         "refused-other-no-dry-run",
         "the API server refuses such a webhook in admissionregistration.k8s.io/v1",
     ),
@@ -67,13 +60,9 @@ const ELSEWHERE: [(&str, &str); 15] = [
         "refused-terminating",
         "a namespace that is being deleted is left out",
     ),
-    (
-        "runner-rights-minor",
-        "the roles of the tests are the chart's, which grant more",
-    ),
 ];
 
-/// What is wrong, and what `drydock doctor` says then.
+/// A fault, and the findings of `drydock doctor` about it.
 struct Fault {
     finds: &'static [&'static str],
     arguments: &'static [&'static str],
@@ -86,7 +75,7 @@ enum Change {
     /// A JSON Merge Patch.
     Merge(Value),
     MergeOnly(Value),
-    /// An object that was not there, or another content of it.
+    /// A new object, or new content of an object.
     Apply(Value),
     Delete,
 }
@@ -118,7 +107,7 @@ impl Fault {
         self.change(path, Change::Merge(change))
     }
 
-    /// Of an object that the fault makes itself, so that nothing is to be restored.
+    /// Changes an object that the fault creates, so that it needs no restoring.
     fn merge_only(self, path: &str, change: Value) -> Self {
         self.change(path, Change::MergeOnly(change))
     }
@@ -132,7 +121,7 @@ impl Fault {
     }
 }
 
-/// What was found, and which faults were not.
+/// The findings, and the faults that were not found.
 #[derive(Default)]
 struct Seen {
     names: BTreeSet<String>,
@@ -140,7 +129,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Runs it until all these findings are made, and prints what people read.
+    /// Runs `drydock doctor` until it has all these findings, and prints the text.
     async fn look(&mut self, api: &ApiServer, who: Identity, arguments: &[&str], wanted: &[&str]) {
         let json = [arguments, &["-o", "json"]].concat();
         let deadline = Instant::now() + PATIENCE;
@@ -168,13 +157,13 @@ fn names(ran: &Ran) -> BTreeSet<String> {
     let report: Value = serde_json::from_str(&ran.out).unwrap_or_default();
     let sections = report["sections"].as_array().into_iter().flatten();
     let checks = sections.flat_map(|section| section["checks"].as_array().unwrap());
-    let findings = checks.filter(|check| check["level"] != "good");
+    let findings = checks.filter(|check| check["level"] == "warning" || check["level"] == "error");
     findings
         .map(|check| check["name"].as_str().unwrap().to_owned())
         .collect()
 }
 
-/// Injects a fault, looks for its findings, and makes it undone.
+/// Injects a fault, waits for its findings, and undoes it.
 async fn provoke(cluster: &Cluster, fault: Fault, seen: &mut Seen) {
     let admin = &cluster.admin;
     let mut originals = Vec::new();
@@ -199,7 +188,7 @@ async fn provoke(cluster: &Cluster, fault: Fault, seen: &mut Seen) {
     }
 }
 
-/// What people read, for `--nocapture`.
+/// Prints the text, for `--nocapture`.
 #[allow(clippy::print_stderr, reason = "output of a test")]
 fn show(found: &[&str], ran: &Ran) {
     eprintln!("### {}\n{}", found.join(", "), ran.stable());
@@ -236,7 +225,8 @@ async fn every_fault_is_found_and_every_finding_is_provoked() {
         provoke(&cluster, fault, &mut seen).await;
     }
     running::certificates(&cluster, &mut seen).await;
-    // Each fault is undone; the API server remembers the calls that failed.
+    other_webhooks::provoke_all(&cluster, &mut seen).await;
+    // Every fault is undone, but the API server still counts the failed calls.
     let left = names(&cluster.doctor(&["-o", "json"]));
     assert_eq!(left, ["calls-failed".to_owned()].into());
     let (api, nobody) = (&cluster.api, Identity::Nobody);

@@ -1,5 +1,5 @@
-//! As much of a kubelet as a port-forward needs: the API server connects to it by the addresses of
-//! its Node, and hands the client's WebSocket on (subprotocol `v4.channel.k8s.io`).
+//! The part of a kubelet that a port-forward needs. The API server connects to the address of its
+//! Node and forwards the client's WebSocket (subprotocol `v4.channel.k8s.io`).
 
 use crate::drydock_process::Certificate;
 use crate::raw_requests::apply;
@@ -65,7 +65,7 @@ impl Kubelet {
         }
     }
 
-    /// Makes a Node whose kubelet it is.
+    /// Creates a Node with this kubelet.
     pub(crate) async fn has_node(&self, admin: &Client, name: &str) {
         let path = format!("/api/v1/nodes/{name}");
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
@@ -80,13 +80,13 @@ impl Kubelet {
             .object();
     }
 
-    /// Leads every port of a pod to an address.
+    /// Forwards every port of a pod to an address.
     pub(crate) fn leads(&self, pod: &str, target: SocketAddr) {
         self.targets.lock().unwrap().insert(pod.to_owned(), target);
     }
 }
 
-/// Accepts TLS with the pair of these files.
+/// Returns a TLS acceptor with the certificate and the key of two files.
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
     let chain = CertificateDer::pem_file_iter(certificate).unwrap();
     let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();

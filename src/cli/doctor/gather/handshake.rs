@@ -1,7 +1,7 @@
-//! A TLS handshake with a replica through a port-forward, as the API server makes one: by the
-//! `caBundle`, for the name of the Service.
+//! A TLS handshake with a replica through a port-forward. It verifies the certificate as the API
+//! server does: by the `caBundle` and the name of the Service.
 
-use crate::cli::doctor::reader::{Question, Reader};
+use crate::cli::doctor::reader::{ApiCall, Reader};
 use crate::diagnose::facts::{Handshake, Read, Reason};
 use crate::diagnose::installation::ServiceName;
 use k8s_openapi::api::core::v1::Pod;
@@ -17,10 +17,10 @@ use std::time::Duration;
 use tokio_rustls::TlsConnector;
 use x509_cert::der::Decode as _;
 
-/// How long one replica may take: the others are still asked.
+/// The time limit for one replica.
 const LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) struct Handshaker<'a> {
+pub(super) struct Client<'a> {
     reader: &'a Reader,
     namespace: &'a str,
     /// The name that the API server verifies.
@@ -28,7 +28,7 @@ pub(super) struct Handshaker<'a> {
     roots: Arc<RootCertStore>,
 }
 
-impl<'a> Handshaker<'a> {
+impl<'a> Client<'a> {
     pub(super) fn new(reader: &'a Reader, service: &'a ServiceName, bundle: &str) -> Self {
         let mut roots = RootCertStore::empty();
         let certificates = CertificateDer::pem_slice_iter(bundle.as_bytes());
@@ -41,26 +41,23 @@ impl<'a> Handshaker<'a> {
         }
     }
 
-    pub(super) async fn read(&self, pod: String, port: u16) -> (String, Read<Handshake>) {
-        let question = Question::of("create", "pods/portforward", Some(self.namespace));
-        let shaken = tokio::time::timeout(LIMIT, self.shake(question, &pod, port)).await;
-        let read = shaken.unwrap_or_else(|_| Err(question.unread(Reason::NoAnswer)));
+    pub(super) async fn handshake(&self, pod: String, port: u16) -> (String, Read<Handshake>) {
+        let call = ApiCall::of("create", "pods/portforward", Some(self.namespace));
+        let read = tokio::time::timeout(LIMIT, self.read(call, &pod, port)).await;
+        let read = read.unwrap_or_else(|_| Err(call.read_error(Reason::NoAnswer)));
         (pod, read)
     }
 
-    async fn shake(&self, question: Question<'_>, pod: &str, port: u16) -> Read<Handshake> {
+    async fn read(&self, call: ApiCall<'_>, pod: &str, port: u16) -> Read<Handshake> {
         let failed = |text: String| {
-            question.unread(Reason::Failed(format!("pod {pod}, port {port}: {text}")))
+            call.read_error(Reason::Failed(format!("pod {pod}, port {port}: {text}")))
         };
         let api: Api<Pod> = Api::namespaced(self.reader.client.clone(), self.namespace);
-        let mut forwarder = self
-            .reader
-            .ask(question, api.portforward(pod, &[port]))
-            .await?;
+        let mut forwarder = self.reader.ask(call, api.portforward(pod, &[port])).await?;
         let stream = forwarder.take_stream(port);
         let stream = stream.ok_or_else(|| failed("no stream".to_owned()))?;
         let error = forwarder.take_error(port);
-        let verifier = Arc::new(Witness::new(&self.roots));
+        let verifier = Arc::new(RecordingVerifier::new(&self.roots));
         let config = ClientConfig::builder_with_provider(verifier.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(error.to_string()))?
@@ -70,18 +67,20 @@ impl<'a> Handshaker<'a> {
         let name = ServerName::try_from(self.server.clone());
         let name = name.map_err(|error| failed(error.to_string()))?;
         let connector = TlsConnector::from(Arc::new(config));
-        let shaken = connector.connect(name, stream).await;
-        let seen = verifier.seen.lock().ok().and_then(|mut seen| seen.take());
-        let read = match (seen, shaken) {
-            // drydock may want a certificate of the client; its own was seen all the same.
-            (Some(seen), _) => seen.map_err(failed),
-            (None, shaken) => {
-                let told = match error {
+        let connected = connector.connect(name, stream).await;
+        let served = verifier.served.lock().ok();
+        let served = served.and_then(|mut served| served.take());
+        let read = match served {
+            // The handshake may fail later, because drydock requires a client certificate.
+            Some(served) => served.map_err(failed),
+            None => {
+                let of_port_forward = match error {
                     Some(error) => error.await,
                     None => None,
                 };
-                let shaken = shaken.err().map(|error| error.to_string());
-                Err(failed(told.or(shaken).unwrap_or_default()))
+                let of_handshake = connected.err().map(|error| error.to_string());
+                let text = of_port_forward.or(of_handshake).unwrap_or_default();
+                Err(failed(text))
             }
         };
         forwarder.abort();
@@ -89,28 +88,28 @@ impl<'a> Handshaker<'a> {
     }
 }
 
-/// Accepts every certificate, and keeps what the API server would say of it.
+/// Accepts every certificate, and records whether the API server would accept it.
 #[derive(Debug)]
-struct Witness {
+struct RecordingVerifier {
     provider: Arc<CryptoProvider>,
-    /// As the API server has it; or why nothing can be verified.
+    /// Verifies as the API server does; or why no certificate can be verified.
     inner: Result<Arc<WebPkiServerVerifier>, String>,
-    seen: Mutex<Option<Result<Handshake, String>>>,
+    served: Mutex<Option<Result<Handshake, String>>>,
 }
 
-impl Witness {
+impl RecordingVerifier {
     fn new(roots: &Arc<RootCertStore>) -> Self {
         let provider = Arc::new(ring::default_provider());
         let inner = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
         Self {
             provider,
             inner: inner.build().map_err(|error| error.to_string()),
-            seen: Mutex::new(None),
+            served: Mutex::new(None),
         }
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -127,7 +126,7 @@ impl ServerCertVerifier for Witness {
             Err(error) => Some(error.clone()),
         };
         let parsed = x509_cert::Certificate::from_der(end_entity);
-        let seen = parsed.map_err(|error| error.to_string()).map(|parsed| {
+        let served = parsed.map_err(|error| error.to_string()).map(|parsed| {
             let end = parsed.tbs_certificate.validity.not_after;
             Handshake {
                 expires: end
@@ -138,8 +137,8 @@ impl ServerCertVerifier for Witness {
                 refused,
             }
         });
-        if let Ok(mut slot) = self.seen.lock() {
-            *slot = Some(seen);
+        if let Ok(mut slot) = self.served.lock() {
+            *slot = Some(served);
         }
         Ok(ServerCertVerified::assertion())
     }

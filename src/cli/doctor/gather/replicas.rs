@@ -1,7 +1,7 @@
-//! What stands behind the Service that the API server calls.
+//! The Service that the API server calls, and its replicas.
 
-use super::{AT_ONCE, handshake};
-use crate::cli::doctor::reader::{Question, Reader};
+use super::{CONCURRENCY, handshake};
+use crate::cli::doctor::reader::{ApiCall, Reader};
 use crate::diagnose::facts::{Read, ReplicaMetrics, Replicas};
 use crate::diagnose::installation::ServiceName;
 use crate::diagnose::webhook_metrics::{label_of, value_of};
@@ -11,15 +11,15 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, ListParams};
 
-/// The port of health and metrics, by the name that it ships with.
+/// The name of the port for health and metrics.
 const OPS_PORT: &str = "ops";
 
 pub(super) async fn read(reader: &Reader, name: &ServiceName, bundle: Option<&str>) -> Replicas {
     let own = std::slice::from_ref(&name.namespace);
-    let question = Question::of("get", "services", Some(&name.namespace));
+    let call = ApiCall::of("get", "services", Some(&name.namespace));
     let services: Api<Service> = Api::namespaced(reader.client.clone(), &name.namespace);
     let (service, deployments, budgets) = tokio::join!(
-        reader.get(question, services, &name.name),
+        reader.get(call, services, &name.name),
         reader.list("deployments.apps", own),
         reader.list("poddisruptionbudgets.policy", own),
     );
@@ -34,20 +34,20 @@ pub(super) async fn read(reader: &Reader, name: &ServiceName, bundle: Option<&st
         .filter_map(|pod| port_of(pod, &named(OPS_PORT)));
     let metrics = stream::iter(ops.collect::<Vec<_>>())
         .map(|(pod, port)| metrics(reader, &name.namespace, pod, port))
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENCY)
         .collect();
     let target = service
         .iter()
         .flatten()
         .find_map(|service| target_port(service, name.port));
     let target = target.unwrap_or(IntOrString::Int(name.port));
-    // Without a bundle nothing is trusted, which is a finding of its own.
-    let asked = running.iter().filter(|_| bundle.is_some());
-    let webhook = asked.filter_map(|pod| port_of(pod, &target));
-    let shake = handshake::Handshaker::new(reader, name, bundle.unwrap_or_default());
+    // Another finding reports that there is no caBundle.
+    let verifiable = running.iter().filter(|_| bundle.is_some());
+    let webhook = verifiable.filter_map(|pod| port_of(pod, &target));
+    let client = handshake::Client::new(reader, name, bundle.unwrap_or_default());
     let handshakes = stream::iter(webhook.collect::<Vec<_>>())
-        .map(|(pod, port)| shake.read(pod, port))
-        .buffer_unordered(AT_ONCE)
+        .map(|(pod, port)| client.handshake(pod, port))
+        .buffer_unordered(CONCURRENCY)
         .collect();
     let (metrics, handshakes) = tokio::join!(metrics, handshakes);
     Replicas {
@@ -72,7 +72,7 @@ fn is_running(pod: &Pod) -> bool {
     phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// The port of the pods that a port of the Service leads to.
+/// Returns the target port of a port of the Service.
 fn target_port(service: &Service, port: i32) -> Option<IntOrString> {
     let mut ports = service.spec.as_ref()?.ports.iter().flatten();
     ports.find(|one| one.port == port)?.target_port.clone()
@@ -89,14 +89,14 @@ async fn pods(reader: &Reader, namespace: &str, service: &Service) -> Read<Vec<P
     if labels.is_empty() {
         return Ok(Vec::new());
     }
-    let question = Question::of("list", "pods", Some(namespace));
+    let call = ApiCall::of("list", "pods", Some(namespace));
     let api: Api<Pod> = Api::namespaced(reader.client.clone(), namespace);
     let params = ListParams::default().labels(&labels.join(","));
-    let list = reader.ask(question, api.list(&params)).await?;
+    let list = reader.ask(call, api.list(&params)).await?;
     Ok(list.items)
 }
 
-/// The pod's name, and the number of one of its ports.
+/// Returns the name of a pod and the number of one of its ports.
 fn port_of(pod: &Pod, port: &IntOrString) -> Option<(String, u16)> {
     let number = match port {
         IntOrString::Int(number) => *number,
@@ -118,9 +118,9 @@ async fn metrics(
     pod: String,
     port: u16,
 ) -> (String, Read<ReplicaMetrics>) {
-    let question = Question::of("get", "pods/proxy", Some(namespace));
+    let call = ApiCall::of("get", "pods/proxy", Some(namespace));
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
-    let text = reader.text(question, &path).await;
+    let text = reader.text(call, &path).await;
     let read = text.map(|text| ReplicaMetrics {
         version: label_of(&text, "drydock_build_info", "version").map(str::to_owned),
         certificate_expiry: value_of(&text, "drydock_certificate_expiry_timestamp_seconds")

@@ -1,10 +1,10 @@
-//! The configuration of runners, and the rights of their ServiceAccounts.
+//! The settings of runners, and the rights of their ServiceAccounts.
 
-use super::AT_ONCE;
-use crate::cli::doctor::reader::{Question, Reader};
+use super::CONCURRENCY;
+use crate::cli::doctor::reader::{ApiCall, Reader};
 use crate::diagnose::facts::{Facts, Read};
-use crate::diagnose::rights::{Right, needed};
-use crate::diagnose::runner::{Runner, Settings, runners};
+use crate::diagnose::rights::{Right, RightReview, needed};
+use crate::diagnose::runner::{Runner, RunnerSettings, runners};
 use futures::StreamExt as _;
 use futures::stream;
 use k8s_openapi::api::authorization::v1::{
@@ -14,17 +14,14 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, PostParams};
 use std::collections::BTreeMap;
 
-/// By the runner's title.
-#[derive(Default)]
-pub(super) struct OfRunners {
-    pub(super) settings: BTreeMap<String, Read<Settings>>,
-    pub(super) rights: BTreeMap<String, Vec<(Right, Read<bool>)>>,
-}
+type SettingsByTitle = BTreeMap<String, Read<RunnerSettings>>;
+type RightsByTitle = BTreeMap<String, Vec<RightReview>>;
 
-pub(super) async fn read(reader: &Reader, facts: &Facts) -> OfRunners {
+/// Reads settings and rights of all runners, by [`Runner::title`].
+pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, RightsByTitle) {
     let deployments = facts.deployments.as_deref().unwrap_or_default();
     let stateful_sets = facts.stateful_sets.as_deref().unwrap_or_default();
-    let mut all = OfRunners::default();
+    let (mut all_settings, mut all_rights) = (BTreeMap::new(), BTreeMap::new());
     for runner in runners(deployments, stateful_sets) {
         let settings = settings(reader, &runner).await;
         let known = settings.as_ref().ok();
@@ -36,24 +33,24 @@ pub(super) async fn read(reader: &Reader, facts: &Facts) -> OfRunners {
         if is_selected {
             let per_job = known.is_some_and(|settings| settings.namespace_per_job);
             let rights = rights(reader, &runner, &namespaces, per_job).await;
-            all.rights.insert(runner.title(), rights);
+            all_rights.insert(runner.title(), rights);
         }
-        all.settings.insert(runner.title(), settings);
+        all_settings.insert(runner.title(), settings);
     }
-    all
+    (all_settings, all_rights)
 }
 
-/// Only the settings that are asked for leave this function: a configuration has tokens.
-async fn settings(reader: &Reader, runner: &Runner) -> Read<Settings> {
-    let mut settings = Settings::default();
+/// Returns only the settings: the configuration also contains tokens.
+async fn settings(reader: &Reader, runner: &Runner) -> Read<RunnerSettings> {
+    let mut settings = RunnerSettings::default();
     for name in &runner.config_maps {
         let namespace = &runner.namespace;
-        let question = Question::of("get", "configmaps", Some(namespace));
+        let call = ApiCall::of("get", "configmaps", Some(namespace));
         let api: Api<ConfigMap> = Api::namespaced(reader.client.clone(), namespace);
-        let map = reader.get(question, api, name).await?;
+        let map = reader.get(call, api, name).await?;
         for (key, text) in map.into_iter().flat_map(|map| map.data).flatten() {
             if key.ends_with(".toml") {
-                settings = settings.merged(Settings::parse(&text));
+                settings = settings.merged(RunnerSettings::parse(&text));
             }
         }
     }
@@ -65,25 +62,30 @@ async fn rights(
     runner: &Runner,
     namespaces: &[String],
     per_job: bool,
-) -> Vec<(Right, Read<bool>)> {
-    let asked = namespaces.iter().flat_map(|namespace| {
-        let rights = needed(runner.version, per_job).into_iter();
-        rights.map(move |right| (right, namespace.clone()))
-    });
-    let asked: Vec<(Right, String)> = asked.collect();
-    let answer = async |(right, namespace): (Right, String)| {
-        let of_cluster = right.resource == "namespaces";
-        let namespace = (!of_cluster).then_some(namespace);
-        (right, may(reader, runner, right, namespace).await)
+) -> Vec<RightReview> {
+    // The names of namespaces that a runner creates are not known.
+    let namespaces: Vec<Option<String>> = match per_job {
+        true => vec![None],
+        false => namespaces.iter().cloned().map(Some).collect(),
     };
-    stream::iter(asked)
-        .map(answer)
-        .buffered(AT_ONCE)
+    let needed = needed(runner.version, per_job);
+    let reviews = namespaces.iter().flat_map(|namespace| {
+        let rights = needed.iter();
+        rights.map(|right| (*right, namespace.clone()))
+    });
+    let review = async |(right, namespace): (Right, Option<String>)| RightReview {
+        right,
+        allowed: is_allowed(reader, runner, right, namespace.clone()).await,
+        namespace,
+    };
+    stream::iter(reviews.collect::<Vec<_>>())
+        .map(review)
+        .buffered(CONCURRENCY)
         .collect()
         .await
 }
 
-async fn may(
+async fn is_allowed(
     reader: &Reader,
     runner: &Runner,
     right: Right,
@@ -112,9 +114,9 @@ async fn may(
         },
         ..SubjectAccessReview::default()
     };
-    let question = Question::of("create", "subjectaccessreviews.authorization.k8s.io", None);
+    let call = ApiCall::of("create", "subjectaccessreviews.authorization.k8s.io", None);
     let api: Api<SubjectAccessReview> = Api::all(reader.client.clone());
     let params = PostParams::default();
-    let answer = reader.ask(question, api.create(&params, &review)).await?;
+    let answer = reader.ask(call, api.create(&params, &review)).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
 }

@@ -43,11 +43,11 @@ fn labelled(name: &str, labels: &Value, annotations: &Value) -> Value {
     })
 }
 
-/// What does not answer, and what answers as an older drydock would on its ops port.
+/// Two addresses: one does not respond, the other responds as the ops port of an older drydock.
 async fn listeners() -> (SocketAddr, SocketAddr) {
     let silent = TcpListener::bind((own_address(), 0)).unwrap();
     let address = silent.local_addr().unwrap();
-    // It accepts until the end of the process.
+    // The kernel accepts connections until the end of the process.
     std::mem::forget(silent);
     let old = tokio::net::TcpListener::bind((own_address(), 0))
         .await
@@ -66,7 +66,7 @@ async fn listeners() -> (SocketAddr, SocketAddr) {
     (address, old_address)
 }
 
-/// A third replica, whose metrics are at a port.
+/// A third replica with the ops port at an address.
 fn third(fault: Fault, template: &Value, ops: SocketAddr) -> Fault {
     let mut pod = template.clone();
     pod["apiVersion"] = "v1".into();
@@ -222,7 +222,7 @@ fn replicas(template: &Value, [ops, silent, old]: [SocketAddr; 3]) -> Vec<Fault>
 
 fn namespaces() -> Vec<Fault> {
     let none = json!({});
-    // Without its controller a namespace that is deleted stays, so each fault has its own.
+    // Without a namespace controller, deleted namespaces stay, so each fault has its own namespace.
     let other = |name: &str, finds, labels: Value, annotations: Value| {
         let path = format!("/api/v1/namespaces/{name}");
         Fault::new(finds).apply(&path, labelled(name, &labels, &annotations))
@@ -298,6 +298,10 @@ fn runners() -> Vec<Fault> {
         Fault::new(&["runner-not-opted-in"]).merge(map, config("namespace = \"default\"")),
         Fault::new(&["runner-namespace-per-job"]).merge(map, config("namespace_per_job = true")),
         Fault::new(&["runner-rights"]).delete(&format!("{RBAC}/clusterrolebindings/runner-edits")),
+        Fault::new(&["runner-rights-minor"]).merge(
+            &format!("{RBAC}/clusterroles/gitlab-runner"),
+            json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]}]}),
+        ),
     ]
 }
 
@@ -340,7 +344,7 @@ async fn pods(cluster: &Cluster) -> Vec<Fault> {
         let path = "/api/v1/namespaces/late";
         (fault, path, namespace)
     };
-    // Namespaces are never gone without their controller, so this one stays.
+    // Without a namespace controller, deleted namespaces stay.
     let (_, path, namespace) = late(&[]);
     apply(&cluster.admin, path, &namespace).await.object();
     let mut other = job.clone();
@@ -364,7 +368,7 @@ async fn pods(cluster: &Cluster) -> Vec<Fault> {
     ]
 }
 
-/// What a replica serves is not what the caBundle trusts, or ends.
+/// A replica serves a certificate that the caBundle does not trust, or that expires.
 pub(super) async fn certificates(cluster: &Cluster, seen: &mut Seen) {
     let own = cluster.server.webhook;
     let hours = |number: u64| Duration::from_secs(number * 60 * 60);
@@ -388,14 +392,14 @@ pub(super) async fn certificates(cluster: &Cluster, seen: &mut Seen) {
     cluster.kubelet.leads("drydock-1", own);
 }
 
-/// A TLS server with a certificate of this time for drydock's Service.
+/// Starts a TLS server with a certificate for drydock's Service.
 async fn serving(signed: Timestamp, lifetime: Duration) -> SocketAddr {
     let years = Duration::from_secs(2 * 365 * 24 * 60 * 60);
     let authority = Authority::make("test", signed, years).unwrap();
     serve(&authority, "drydock.drydock.svc", signed, lifetime).await
 }
 
-/// A TLS server with a certificate of an authority, which answers nothing that is HTTP.
+/// Starts a TLS server with a certificate of a CA. It answers every request with an HTTP error.
 pub(super) async fn serve(
     authority: &Authority,
     name: &str,

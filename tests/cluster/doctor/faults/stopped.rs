@@ -1,4 +1,4 @@
-//! Faults of a cluster in which drydock does not run: nothing writes its `caBundle` again.
+//! Faults of a cluster in which drydock does not run, so that nothing restores its `caBundle`.
 
 use super::running::serve;
 use super::{Seen, names};
@@ -33,7 +33,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     look(&["refused-connection"]).await;
     look(&["calls-failed"]).await;
 
-    // The bundle, and what stands behind the Service.
+    // The caBundle, and the address to which the Service forwards.
     let bundle = async |value: Value| {
         let path = "/webhooks/0/clientConfig/caBundle";
         let change = json!([{"op": "add", "path": path, "value": value}]);
@@ -44,7 +44,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
         let change = json!([{"op": "replace", "path": "/ports/0/port", "value": address.port()}]);
         patch(&admin, SLICE, &change).await.object();
     };
-    // It accepts in the kernel, and answers nothing.
+    // The kernel accepts the connection, and nothing responds.
     let silent = TcpListener::bind((own_address(), 0)).unwrap();
     let second = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1}]);
     patch(&admin, CONFIGURATION, &second).await.object();
@@ -83,7 +83,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     call(&admin, Method::DELETE, SLICE, None).await.object();
     look(&["refused-no-endpoints"]).await;
 
-    // Policies that no replica reads, and what a replica would say of one.
+    // Policies that no replica reads, and conditions that a replica could write.
     let spec = json!({"hostAliases": [{"ip": "10.0.0.9", "hostnames": ["new.mylab.com"]}]});
     let fresh = json!({"apiVersion": "drydock.dev/v1alpha1", "kind": "JobPodPolicy", "metadata": {"name": "new"}, "spec": spec});
     apply(
@@ -121,7 +121,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     look(&["definition-missing", "not-registered"]).await;
     let gone = get(&admin, POLICY).await;
     assert_eq!(gone.status, 404, "{gone:?}");
-    // Namespaces still have the label, and what it opts in to is not known.
+    // Namespaces still have the label.
     let ran = run_as(&api, Identity::Admin, &["-o", "json"]);
     assert!(names(&ran).contains("no-policy"), "{ran:?}");
 }
