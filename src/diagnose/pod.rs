@@ -105,12 +105,12 @@ impl Context<'_> {
             self.annotation("drydock.dev/policies"),
         ) {
             (Some(changes), policies) => {
-                let by = policies.map(|policies| format!(" by policy {}", quote(policies)));
+                let by = policies.map(|policies| format!(" (policies: {})", quote(policies)));
                 let text = format!(
                     "drydock changed the pod when it was created{}",
                     by.unwrap_or_default()
                 );
-                Check::info(NAME, text).details([quote(changes).to_string()])
+                Check::info(NAME, text).details([quote(&changes.replace(',', ", ")).to_string()])
             }
             (None, _) => Check::info(NAME, "drydock did not change the pod when it was created"),
         }

@@ -59,7 +59,7 @@ async fn a_pod_is_explained() {
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     assert!(
         ran.out
-            .contains("drydock changed the pod when it was created by policy gitlab@1"),
+            .contains("drydock changed the pod when it was created (policies: gitlab@1)"),
         "{}",
         ran.out
     );
