@@ -1,18 +1,17 @@
-//! `drydock import`: the configuration of runners → policies, and a report of what is in them, what
-//! is not, and why.
+//! `drydock import`: the configuration of runners becomes policies and a report.
 //!
-//! One reading of a file into located values, one list of runners, one list of findings, and their
-//! renderings:
+//! A file is parsed once, into nodes with positions. The nodes become one list of runners; these
+//! become policies and one list of findings.
 //!
 //! ```text
-//! bytes ─► text ─► yaml, toml (template masks) ─► located values
-//! located values ─► finder ─► understand (schema) ─► runners
+//! bytes ─► text ─► yaml, toml (templates masked) ─► nodes
+//! nodes ─► discovery ─► validate (schema) ─► runners
 //! runners ─► aliases, volumes, scheduling, patches ─► compose ─► policy (YAML)
 //!                                                            └─► findings ─► report, diff
 //! ```
 //!
-//! It renders no template, looks nothing up in a cluster, and never reads a Secret. Nothing of a
-//! file is printed but what `printable` lets through; what is said of it is in `messages`.
+//! An import renders no template, asks no cluster, and never reads a Secret. Of a file it prints
+//! only what `safe_text` permits. `messages` has the text of every finding.
 
 mod aliases;
 mod certificates;
@@ -22,15 +21,15 @@ mod diff;
 mod discovery;
 mod docker;
 mod finding;
-mod located;
 mod messages;
+mod node;
 mod patches;
 mod policy;
-mod printable;
 mod registries;
 mod report;
 mod runner;
 mod runner_manager;
+mod safe_text;
 mod scheduling;
 mod schema;
 mod template;
@@ -43,38 +42,37 @@ mod yaml;
 pub use report::{Report, ReportFormat};
 
 use discovery::{Reading, Source};
-use finding::{Finding, Group, Want};
-use located::{Node, Span};
-use printable::{Kind, Printable, Sentence, say};
-use runner::Runner;
+use finding::{Finding, Group, Setting};
+use node::Span;
+use runner::{Outside, Runner};
+use safe_text::{Kind, Message, SafeText, message};
 use std::collections::BTreeSet;
 use text::Encoding;
-use validate::Understood;
+use validate::Validated;
 
 /// A file to import.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'i> {
-    /// What the report calls it.
+    /// The file name for the report.
     pub name: &'i str,
-    /// Its content.
+    /// The content of the file.
     pub bytes: &'i [u8],
-    /// Whether it came by a pipe, so that there is no file to change.
+    /// Whether the content comes from a pipe: then there is no file to change.
     pub is_stdin: bool,
 }
 
-/// What comes of an import.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Policies as a YAML stream; empty where there is nothing to import, or a file could not be
-    /// read.
+    /// Policies as a YAML stream. Empty if there is nothing to import or a file cannot be read.
     pub policies: String,
-    /// What to say about it.
+    /// The migration report.
     pub report: Report,
     /// Whether every file was read.
     pub is_complete: bool,
 }
 
-/// Imports files. Where one cannot be read there are no policies at all, so that nobody applies
+/// Imports files. If one file cannot be read, there are no policies at all, so that nobody applies
 /// half of them.
 #[must_use]
 pub fn import(inputs: &[Input<'_>]) -> Outcome {
@@ -86,11 +84,11 @@ pub fn import(inputs: &[Input<'_>]) -> Outcome {
     let mut diffs = diff::Diffs::of(&reading.files);
     let documents = compose::compose(&runners, &mut diffs, &mut findings);
     let mut policies = policy::render(&documents);
-    // Whatever a file holds, `drydock check` takes what comes out.
+    // A policy that `drydock check` refuses is a bug, and is not written.
     let checked = (!policies.is_empty()).then(|| crate::core::policy::read("", &policies));
     for error in checked.into_iter().flat_map(|checked| checked.errors) {
         let field = error.problem.split(' ').next().unwrap_or_default();
-        let field = Printable::or_hidden(Kind::Key, field);
+        let field = SafeText::or_hidden(Kind::Key, field);
         findings.push(messages::refused_policy(field).at(Span::file(0)));
     }
     let mut report = Report {
@@ -102,10 +100,12 @@ pub fn import(inputs: &[Input<'_>]) -> Outcome {
         policies.clear();
         findings.retain(|finding| finding.group == Group::Error);
     } else if policies.is_empty() {
-        let asks = runners.iter().any(|runner| !runner.read.wants.is_empty());
+        let asks = runners
+            .iter()
+            .any(|runner| !runner.collected.settings.is_empty());
         report.summary = match asks {
             true => "nothing to import: no policy can select the pods of these runners",
-            false => "nothing to import: no runner here asks for what a policy can do",
+            false => "nothing to import: no runner has a setting that a policy can replace",
         };
     } else {
         report.diff = diffs.render();
@@ -131,79 +131,58 @@ fn runners(reading: &Reading, findings: &mut Vec<Finding>) -> Vec<Runner> {
         let Some(config) = &source.config else {
             continue;
         };
-        let understood = Understood::of(config, false);
-        let nodes = understood.node.items_at("runners");
-        if !understood.refused.is_empty() {
-            findings.extend(understood.refused);
+        let validated = Validated::of(config, false);
+        let nodes = validated.node.items_at("runners");
+        if !validated.refused.is_empty() {
+            findings.extend(validated.refused);
             findings.push(messages::refused().at(Span::file(source.file)));
             continue;
         }
-        match nodes.get(1) {
-            Some(second) if source.is_template => {
+        match nodes {
+            [] => findings.push(messages::no_runner().at(Span::file(source.file))),
+            [_, second, ..] if source.is_template => {
                 findings.push(messages::two_runners().at(second.span));
-            }
-            _ if nodes.is_empty() => {
-                findings.push(messages::no_runner().at(Span::file(source.file)));
             }
             _ => {}
         }
-        let has_slips = !understood.ignored.is_empty();
-        let meant = has_slips.then(|| Understood::of(config, true).node);
-        let meant = meant.as_ref().map(|meant| meant.items_at("runners"));
-        findings.extend(understood.ignored);
-        let manager = reading
-            .managers
-            .iter()
-            .find(|manager| manager.mounts(source));
-        let variable = |name: &str| manager.and_then(|manager| manager.variable(name));
-        let values = source.values.as_ref();
-        let stable = values
-            .and_then(chart::stable_name)
-            .or_else(|| variable("RUNNER_NAME"));
+        findings.extend(validated.ignored);
+        let meant = Validated::of(config, true).node;
+        let mut managers = reading.managers.iter();
+        let manager = managers.find(|manager| manager.mounts(source));
+        let outside = Outside { source, manager };
+        let file = reading.files.get(source.file);
+        let is_stdin = file.is_some_and(|file| file.is_stdin);
         for (number, node) in nodes.iter().enumerate() {
-            let meant = meant.and_then(|meant| meant.get(number));
-            let Some(mut runner) = runner::read(source, node, meant, stable, findings) else {
-                continue;
-            };
-            runner.source = index;
-            let is_stdin = reading
-                .files
-                .get(source.file)
-                .is_some_and(|file| file.is_stdin);
-            runner.is_generated |= is_stdin || !source.lasts();
-            // The file decides, then the manager's variable, then the release.
-            let namespace = node.find(&["kubernetes", "namespace"]);
-            // A template that decides it is most often the release's.
-            runner.has_other_namespaces |= namespace.is_some_and(Node::is_unknown);
-            if namespace.is_none_or(Node::is_unknown) {
-                let name = variable("KUBERNETES_NAMESPACE");
-                let name = name.and_then(|name| Printable::new(Kind::Object, name));
-                let release = source.namespace.clone().filter(|_| source.is_template);
-                runner.namespace = name.or(release);
+            let meant = meant.items_at("runners").get(number);
+            if let Some(mut runner) = runner::read(&outside, node, meant, findings) {
+                runner.source = index;
+                runner.is_generated |= is_stdin || !source.lasts();
+                runners.push(runner);
             }
-            runners.push(runner);
         }
     }
     runners
 }
 
-/// Says what values of charts and pods of managers have that is not for jobs.
+/// Reports values of charts and fields of manager pods that jobs do not have.
 fn charts(reading: &Reading, runners: &[Runner], findings: &mut Vec<Finding>) {
-    let wants = |is_it: &dyn Fn(&Runner) -> bool| -> Vec<&Want> {
-        let runners = runners.iter().filter(|runner| is_it(runner));
-        runners.flat_map(|runner| &runner.read.wants).collect()
-    };
     for (index, source) in reading.sources.iter().enumerate() {
-        chart::read(source, &wants(&|runner| runner.source == index), findings);
+        let own = runners.iter().filter(|runner| runner.source == index);
+        let settings: Vec<&Setting> = own.flat_map(|runner| &runner.collected.settings).collect();
+        chart::read(source, &settings, findings);
     }
+    let settings: Vec<&Setting> = runners
+        .iter()
+        .flat_map(|runner| &runner.collected.settings)
+        .collect();
     for manager in &reading.managers {
         if let Some(aliases) = manager.spec.at("hostAliases") {
-            chart::manager_aliases(aliases, aliases.into(), &wants(&|_| true), findings);
+            chart::manager_aliases(aliases, aliases.into(), &settings, findings);
         }
     }
 }
 
-/// Adds what concerns whole files, and what depends on a condition of a template.
+/// Adds findings about whole files, and marks findings that depend on a condition of a template.
 fn files(reading: &Reading, findings: &mut Vec<Finding>) {
     for finding in findings.iter_mut() {
         let is_within = |span: Span| reading.conditional.iter().any(|lines| lines.has(span));
@@ -220,19 +199,19 @@ fn files(reading: &Reading, findings: &mut Vec<Finding>) {
         }
         match file.encoding {
             Encoding::Utf8 => {}
-            Encoding::Marked => findings.push(messages::byte_order_mark().at(whole)),
+            Encoding::Utf8Bom => findings.push(messages::byte_order_mark().at(whole)),
             Encoding::Utf16 => findings.push(messages::utf16().at(whole)),
         }
         let of_file = |source: &&Source| source.file == index;
         let lines = credentials(reading.sources.iter().filter(of_file));
         if !lines.is_empty() {
-            findings.push(messages::credentials(Sentence::list(lines)).at(whole));
+            findings.push(messages::credentials(Message::list(lines)).at(whole));
         }
     }
 }
 
-/// Lines that have a credential.
-fn credentials<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeSet<u32> {
+/// Returns the lines with a credential.
+fn credentials<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeSet<usize> {
     const KEYS: &str = "token bearer_token runnertoken runnerregistrationtoken accesskey secretkey sentry_dsn accountkey";
     let mut lines = BTreeSet::new();
     for node in sources.flat_map(|source| source.config.iter().chain(&source.values)) {
@@ -248,38 +227,28 @@ fn credentials<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeSet<u32> {
     lines
 }
 
-/// Check, apply and label, in this order.
-fn commands(runners: &[Runner]) -> Vec<Sentence> {
+/// The commands that put the policies in force, in order.
+fn commands(runners: &[Runner]) -> Vec<Message> {
     let mut commands = vec![
-        say!("drydock check imported.yaml        # the policies on stdout, saved"),
-        say!("kubectl apply -f imported.yaml"),
+        message!("drydock check imported.yaml        # stdout, saved to this file"),
+        message!("kubectl apply -f imported.yaml"),
     ];
-    let names: BTreeSet<&Printable> = runners
-        .iter()
-        .filter_map(|it| it.namespace.as_ref())
-        .collect();
+    let namespaces = runners.iter().filter_map(|it| it.namespace.as_ref());
+    let namespaces: BTreeSet<&SafeText> = namespaces.collect();
+    let namespaces = namespaces.into_iter().map(|name| (name.clone(), ""));
     let is_unknown = |it: &Runner| it.namespace.is_none() && !it.is_namespace_per_job;
-    let has_others = runners
-        .iter()
-        .any(|it| is_unknown(it) || it.has_other_namespaces);
-    let other = has_others.then(|| say!("NAMESPACE"));
-    let names = names.into_iter().map(|name| say!("{}", name)).chain(other);
-    for name in names {
-        let why = match name.as_str() {
-            "NAMESPACE" => {
-                "        # every other namespace that has job pods: KUBERNETES_NAMESPACE, the release's, or default"
-            }
-            _ => "",
-        };
-        commands.push(say!(
-            "kubectl label namespace {} drydock.dev/job-pods=audit{}",
-            name,
-            why
-        ));
-        commands.push(say!("kubectl label namespace {} drydock.dev/job-pods=enforce --overwrite        # once audit says what you expect", name));
+    let mut others = runners.iter();
+    let others = others.any(|it| is_unknown(it) || it.has_other_namespaces);
+    let others = others.then(|| (SafeText::own("NAMESPACE"), "        # each other namespace of job pods: KUBERNETES_NAMESPACE of the manager, the release's, or default"));
+    for (name, why) in namespaces.chain(others) {
+        commands.extend([
+            message!("kubectl label namespace {} drydock.dev/job-pods=audit{}", name, why),
+            message!("kubectl label namespace {} drydock.dev/job-pods=enforce --overwrite        # when the audit shows what you expect", name),
+            message!("drydock doctor -n {}", name),
+        ]);
     }
     if runners.iter().any(|it| it.is_namespace_per_job) {
-        commands.push(say!("# namespaces that the runner makes for each job have no labels: components/namespace-per-job selects them by a name prefix (docs/install.md)"));
+        commands.push(message!("# a namespace of one job has no label: components/namespace-per-job selects it by a name prefix (docs/install.md)"));
     }
     commands
 }

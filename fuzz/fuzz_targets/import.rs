@@ -1,4 +1,4 @@
-//! Any bytes as a file import to policies that `drydock check` takes, or to none.
+//! Any file is imported to policies that `drydock check` accepts, or to none.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(not(fuzzing))]

@@ -1,9 +1,9 @@
-//! `drydock import`: from what runners have today to policies on stdout, and a migration report on
-//! stderr.
+//! `drydock import`: writes policies to stdout and a migration report to stderr.
 
 mod from_cluster;
 
 use super::Exit;
+use super::connection::ConnectionFlags;
 use crate::import::{Input, ReportFormat, import};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -11,23 +11,24 @@ use std::fs::File;
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
-/// What is read of a file at most: one byte more than the importer takes, so that it says so.
+/// The bytes that are read of a file: one more than the importer accepts, so that it refuses the
+/// file.
 const LARGEST: u64 = (8 << 20) + 1;
 
-/// Make policies of the configuration of runners
+/// Make policies from the configuration of runners
 ///
 /// Reads config.toml of GitLab Runner, values of its Helm chart (alone, below gitlab-runner:, in a
-/// HelmRelease, an Application or a HelmChart), and Kubernetes objects that hold them. The policies
-/// go to stdout, for `drydock check` and `kubectl apply`; a migration report goes to stderr. No
-/// token or other secret of a file is printed. Exit 2, and nothing on stdout, where a file cannot
-/// be read or has no runner.
+/// HelmRelease, an Application or a HelmChart), and Kubernetes objects that contain them. Policies
+/// go to stdout, for `drydock check` and `kubectl apply`. A migration report goes to stderr. No
+/// token or other secret of a file is printed. If a file cannot be read or has no runner, the exit
+/// code is 2 and nothing is on stdout.
 #[derive(Args, Debug)]
 pub(super) struct Import {
     /// File with the configuration of runners; - is stdin
     #[arg(value_name = "FILE", required_unless_present = "from_cluster")]
     files: Vec<PathBuf>,
 
-    /// How the report is written
+    /// Format of the report
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     report: Format,
 
@@ -35,13 +36,12 @@ pub(super) struct Import {
     #[arg(long, conflicts_with = "files")]
     from_cluster: bool,
 
-    /// Context of the kubeconfig
-    #[arg(long, value_name = "NAME", requires = "from_cluster")]
-    context: Option<String>,
-
     /// Only this namespace
     #[arg(long, short, value_name = "NAME", requires = "from_cluster")]
     namespace: Option<String>,
+
+    #[command(flatten)]
+    connection: ConnectionFlags,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -56,9 +56,10 @@ impl Import {
         let mut read = Vec::new();
         let mut exit = Exit::Success;
         if self.from_cluster {
-            let objects =
-                from_cluster::objects(self.context.as_deref(), self.namespace.as_deref())?;
+            let objects = from_cluster::objects(&self.connection, self.namespace.as_deref())?;
             read.push(("cluster".to_owned(), objects, true));
+        } else if !self.connection.is_default() {
+            bail!("--kubeconfig and --context choose a cluster to read from; add --from-cluster");
         }
         for (index, path) in self.files.iter().enumerate() {
             let is_stdin = path.as_os_str() == "-";

@@ -1,38 +1,38 @@
-//! `host_aliases` of a runner: which of them a policy for the whole cluster may own.
+//! `host_aliases` of a runner: which of them go into a policy, which applies to the whole cluster.
 
 use super::docker::Facts;
-use super::finding::{Item, Place, Removal, Want};
-use super::located::Node;
+use super::finding::{Item, Place, Removal, Setting};
 use super::messages;
-use super::printable::{Kind, Printable, Sentence, say};
-use super::runner::Read;
+use super::node::Node;
+use super::runner::Collected;
+use super::safe_text::{Kind, Message, SafeText, message};
 use crate::core::crd::format;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Hostnames that no policy may have: whether a name, with the names of the file's services, is
-/// one, and why not.
+/// A reason to refuse a hostname: the test, which also gets the names of the file's services, and
+/// the message.
 type Refusal = (fn(&str, &[String]) -> bool, &'static str);
 const REFUSED: [Refusal; 7] = [
     (
         |name, services| services.iter().any(|service| service == name),
-        "the name of a service of this file's jobs",
+        "a service of these jobs has this name",
     ),
     (
         |name, _| name.contains('*'),
-        "a wildcard, which hostAliases cannot have",
+        "a wildcard, which hostAliases do not support",
     ),
     (
         |name, _| name.ends_with(|last: char| last.is_ascii_digit()) && name.contains(':'),
-        "a name with a port, which hostAliases cannot have",
+        "a hostname with a port, which hostAliases do not support",
     ),
     (
         |name, _| format::SUBDOMAIN.check(name).is_err(),
-        "no hostname: the API server refuses every pod of this runner for it",
+        "not a hostname: the API server refuses every pod of this runner for it",
     ),
     (
         |name, _| name.starts_with("localhost") || name.ends_with(".localhost"),
-        "a name of the job's own loopback, never a policy's",
+        "a name of the loopback address, never in a policy",
     ),
     (
         |name, _| {
@@ -40,39 +40,42 @@ const REFUSED: [Refusal; 7] = [
             let is_inside = name.ends_with(".svc") || name.ends_with(".svc.cluster.local");
             name.starts_with("kubernetes") || is_inside && !is_service
         },
-        "a name inside the cluster, never a policy's",
+        "a name inside the cluster, never in a policy",
     ),
     (
         |name, _| !name.contains('.'),
-        "a name without a dot, which jobs give their services",
+        "a name without a dot, as jobs give to their services",
     ),
 ];
 
-const LOOPBACK: &str = "a loopback address: those are the names of the job's own services";
+const SERVICE: &str =
+    "a Service of the cluster, whose address may change; the policy can follow the Service";
+const LINK_LOCAL: &str = "a link-local address, which is a different host on every node";
+const LOOPBACK: &str = "a loopback address, which the services of a job have";
 const LEADING_ZEROS: &str =
-    "an address with leading zeros, which some read as octal: write it without them";
-const PORT: &str = "an address with a port, which hostAliases cannot have: the API server refuses every pod of this runner for it";
+    "an address with leading zeros, which some programs read as octal: write it without them";
+const PORT: &str = "an address with a port, which hostAliases do not support: the API server refuses every pod of this runner for it";
 
-pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
-    // A hostname in a family → its first address, and the place.
+pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
+    // The first address of a hostname in an address family, and its place.
     let mut first: BTreeMap<(String, bool), (IpAddr, Place)> = BTreeMap::new();
     for entry in facts.kubernetes.items_at("host_aliases") {
         let (address, problem) = address(entry.at("ip"));
         let mut items = Vec::new();
         let mut kept = Vec::new();
-        let mut left: BTreeMap<&'static str, Vec<Printable>> = BTreeMap::new();
+        let mut left: BTreeMap<&'static str, Vec<SafeText>> = BTreeMap::new();
         for name in entry.items_at("hostnames") {
             let hostname = name.as_text().map(|text| text.trim().to_lowercase());
             let shown =
-                Printable::or_hidden(Kind::Hostname, hostname.as_deref().unwrap_or_default());
+                SafeText::or_hidden(Kind::Hostname, hostname.as_deref().unwrap_or_default());
             if let (Some(hostname), Some(address)) = (&hostname, address) {
                 let slot = (hostname.clone(), address.is_ipv4());
                 let first = first.entry(slot);
                 let (earlier, place) = first.or_insert_with(|| (address, name.into()));
                 if *earlier != address {
-                    let [one, other] = [*earlier, address].map(Printable::own);
+                    let [one, other] = [*earlier, address].map(SafeText::own);
                     let message = messages::two_addresses(&shown, one, other);
-                    read.findings.push(message.at(place.clone()).at(name));
+                    out.findings.push(message.at(place.clone()).at(name));
                     kept.push(name.span);
                     continue;
                 }
@@ -83,18 +86,18 @@ pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
                 names.extend(hostname.iter().map(|_| shown.clone()));
             };
             let Some(hostname) = &hostname else {
-                leave("a template or a variable decides the hostname");
+                leave("a template or a variable sets the hostname");
                 continue;
             };
             let refused = REFUSED
                 .iter()
                 .find(|(is_it, _)| is_it(hostname, &facts.service_names));
             let problem = problem.or(refused.map(|(_, why)| *why));
-            match (problem, address, Printable::new(Kind::Hostname, hostname)) {
+            match (problem, address, SafeText::new(Kind::Hostname, hostname)) {
                 (None, Some(address), Some(hostname)) => match comment(&hostname, address) {
                     Some((why, item)) => {
                         leave(why);
-                        read.comment(say!("line {}: {}", name.span.line, why), item);
+                        out.comment(message!("line {}: {}", name.span.line, why), item);
                     }
                     None => items.push(Item::alias(hostname, address)),
                 },
@@ -105,41 +108,47 @@ pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
             left.insert(problem.unwrap_or("the entry has no hostnames"), Vec::new());
         }
         let ip = entry.text_at("ip").map(str::trim).unwrap_or_default();
-        let ip = Printable::new(Kind::Address, ip);
+        let ip = SafeText::new(Kind::Address, ip);
         for (why, names) in left {
             let is_daemon = names.iter().any(|name| name.as_str() == "docker");
             let what = match (names.is_empty(), &ip) {
-                (true, None) => say!("{}", why),
-                (true, Some(ip)) => say!("{} ({})", why, ip),
-                (false, None) => say!("{}: {}", Sentence::list(&names), why),
-                (false, Some(ip)) => say!("{} ({}): {}", Sentence::list(&names), ip, why),
+                (true, None) => message!("{}", why),
+                (true, Some(ip)) => message!("{} ({})", why, ip),
+                (false, None) => message!("{}: {}", Message::list(&names), why),
+                (false, Some(ip)) => message!("{} ({}): {}", Message::list(&names), ip, why),
             };
             let message = match facts.dind_service.filter(|_| is_daemon) {
                 Some((service, _)) => messages::alias_of_dind(what, service.span.line),
                 None if why.starts_with("a template") => messages::unknown_alias(what),
+                None if why.contains("API server refuses")
+                    || why.starts_with("the entry has no") =>
+                {
+                    messages::wrong_alias(what)
+                }
+                None if [SERVICE, LINK_LOCAL].contains(&why) => messages::commented_alias(what),
                 None => messages::alias(what),
             };
-            read.find(entry, message);
+            out.report(entry, message);
         }
         let list = entry.at("hostnames").map(Node::extent).unwrap_or_default();
         if !items.is_empty() {
-            read.wants.push(Want {
+            out.settings.push(Setting {
                 items,
                 place: entry.into(),
-                remark: Sentence::default(),
+                remark: Message::default(),
                 removal: Removal::Except { list, kept },
             });
         }
     }
 }
 
-/// Reads an address, and says why a policy cannot have it.
+/// Parses an address, and returns the reason if a policy cannot have it.
 fn address(node: Option<&Node>) -> (Option<IpAddr>, Option<&'static str>) {
     let Some(node) = node else {
         return (None, Some("the entry has no address"));
     };
     let Some(text) = node.as_text().map(str::trim) else {
-        return (None, Some("a template or a variable decides the address"));
+        return (None, Some("a template or a variable sets the address"));
     };
     let parts: Vec<&str> = text.split('.').collect();
     let is_number = |part: &&str| {
@@ -153,36 +162,28 @@ fn address(node: Option<&Node>) -> (Option<IpAddr>, Option<&'static str>) {
     let problem = match address {
         Some(it) if format::ADDRESS.check(&it.to_string()).is_ok() => return (address, None),
         Some(it) if it.is_loopback() => LOOPBACK,
-        Some(it) if it.is_unspecified() => "the unspecified address, which is no host's",
-        Some(_) => "an IPv6 address that begins with zeros, which no host has",
+        Some(it) if it.is_unspecified() => "the unspecified address, which no host has",
+        Some(_) => "an IPv6 address that starts with zeros, which no host has",
         None if has_zeros => LEADING_ZEROS,
         None if has_port => PORT,
-        None => "no IP address: the API server refuses every pod of this runner for it",
+        None => "not an IP address: the API server refuses every pod of this runner for it",
     };
     (address, Some(problem))
 }
 
-/// What a policy may have for a hostname if a person decides so.
-fn comment(hostname: &Printable, address: IpAddr) -> Option<(&'static str, Item)> {
+/// The commented entry of a policy for a hostname about which a person has to decide.
+fn comment(hostname: &SafeText, address: IpAddr) -> Option<(&'static str, Item)> {
     let parts: Vec<&str> = hostname.as_str().split('.').collect();
     if let [service, namespace, "svc", "cluster", "local"] = parts.as_slice() {
         let [service, namespace] =
-            [*service, *namespace].map(|it| Printable::or_hidden(Kind::Name, it));
+            [*service, *namespace].map(|it| SafeText::or_hidden(Kind::Name, it));
         let item = Item::service(hostname.clone(), &namespace, &service);
-        return Some((
-            "a Service of the cluster, whose address may change: a policy can follow it",
-            item,
-        ));
+        return Some((SERVICE, item));
     }
     let is_link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
     let item = || Item::alias(hostname.clone(), address);
-    is_link_local.then(|| {
-        (
-            "a link-local address, which is another host on every node",
-            item(),
-        )
-    })
+    is_link_local.then(|| (LINK_LOCAL, item()))
 }

@@ -1,81 +1,91 @@
-//! Runners to policies: what all of a cluster share, what each has for itself, how its pods are
-//! selected, and what of its file becomes redundant.
+//! Runners to policies: what all runners of a cluster share, what each has for itself, and which
+//! lines of a file become redundant.
 
 use super::diff::Diffs;
-use super::finding::{Field, Finding, Group, Item, Removal, Want};
+use super::finding::{Field, Finding, Group, Item, Removal, Setting};
 use super::messages;
 use super::policy::Document;
-use super::printable::{Kind, Printable, Sentence, say};
 use super::runner::Runner;
+use super::safe_text::{Kind, Message, SafeText, message};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The label by which a runner's pods are known, from GitLab Runner 17.9.
+/// The label with a runner's name, which GitLab Runner 17.9 and later give to their pods.
 const NAME_LABEL: &str = "manager.runner.gitlab.com/name";
 
 /// The runners of one cluster.
 struct Cluster<'r> {
-    runners: Vec<Member<'r>>,
-    /// What all of them have, and the name of its policy.
+    members: Vec<Member<'r>>,
+    /// The items that all of them have, and the name of the policy with these items.
     shared: Vec<&'r Item>,
-    name: Printable,
-    /// Hostnames, paths, hosts and keys with two values.
-    conflicting: BTreeSet<(Field, Printable, bool)>,
+    name: SafeText,
 }
 
 struct Member<'r> {
     runner: &'r Runner,
-    /// What selects its pods among those of the others, or why nothing does.
-    selector: Result<(Printable, Printable), Sentence>,
-    /// The name of its own policy, if it needs one.
-    policy: Option<Printable>,
+    /// The policy for the items that other runners do not have, or why no policy can select the
+    /// pods.
+    own: Result<OwnPolicy, Message>,
 }
 
-/// Where an item of a runner goes: the policy, and whether it is its own.
-type Fate<'c> = Result<(&'c Printable, bool), &'c Sentence>;
+struct OwnPolicy {
+    name: SafeText,
+    selector: (SafeText, SafeText),
+}
 
-/// Composes policies, and says what is in them and what is not.
+/// The policy that has an item of a runner, and whether the runner has this policy for itself; or
+/// why no policy has the item.
+type Target<'c> = Result<(&'c SafeText, bool), &'c Message>;
+
+/// A key of a policy that can have only one value: see [`Item::slot`].
+type Slot = (Field, SafeText, bool);
+
+/// Composes policies, and reports what is in a policy and what is not.
 pub(super) fn compose(
     runners: &[Runner],
     diffs: &mut Diffs<'_>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Document> {
-    let mut clusters: Vec<&str> = Vec::new();
+    let mut clusters: Vec<(&str, Vec<&Runner>)> = Vec::new();
     for runner in runners {
-        if !clusters.contains(&runner.cluster.as_str()) {
-            clusters.push(&runner.cluster);
+        match clusters
+            .iter_mut()
+            .find(|(name, _)| *name == runner.cluster)
+        {
+            Some((_, members)) => members.push(runner),
+            None => clusters.push((&runner.cluster, vec![runner])),
         }
     }
     let mut names = BTreeSet::new();
     let mut documents = Vec::new();
-    for (index, cluster) in clusters.iter().enumerate() {
+    for (index, (name, members)) in clusters.iter().enumerate() {
         let base = match index {
             0 => "imported".to_owned(),
-            _ => format!("imported-{}", slug(cluster)),
+            _ => format!("imported-{}", slug(name)),
         };
-        let head = (clusters.len() > 1).then(|| match *cluster {
-            "" => say!("for the cluster that the manager itself is in"),
+        let head = (clusters.len() > 1).then(|| match *name {
+            "" => message!("for the cluster in which the manager runs"),
             name => {
-                let name = Printable::or_hidden(Kind::Hostname, name);
-                say!("for the cluster {} only: apply it there", name)
+                let name = SafeText::or_hidden(Kind::Hostname, name);
+                message!("only for the cluster {}: apply this policy there", name)
             }
         });
-        let members = runners.iter().filter(|runner| runner.cluster == **cluster);
-        let mut cluster = Cluster::of(&members.collect::<Vec<_>>(), &base, &mut names);
-        cluster.conflicts(findings);
+        let cluster = Cluster::of(members, &base, &mut names);
+        let conflicting = cluster.conflicts(findings);
         documents.extend(cluster.documents(head.as_ref()));
-        cluster.taken(diffs, findings);
+        cluster.taken(&conflicting, diffs, findings);
     }
     documents
 }
 
 impl<'r> Cluster<'r> {
     fn of(runners: &[&'r Runner], base: &str, names: &mut BTreeSet<String>) -> Self {
-        let has = |runner: &Runner, item: &Item| runner.read.items().any(|it| it.is_same(item));
+        let has =
+            |runner: &Runner, item: &Item| runner.collected.items().any(|it| it.is_same(item));
         let mut shared: Vec<&Item> = Vec::new();
         for item in runners
             .first()
             .into_iter()
-            .flat_map(|runner| runner.read.items())
+            .flat_map(|runner| runner.collected.items())
         {
             let is_known = shared.iter().any(|known| known.is_same(item));
             if !is_known && runners.iter().all(|runner| has(runner, item)) {
@@ -83,32 +93,28 @@ impl<'r> Cluster<'r> {
             }
         }
         let name = unique(base, names);
-        let member = |runner: &&'r Runner| {
-            let others = runners
-                .iter()
-                .filter(|other| !std::ptr::eq(**other, *runner));
-            let selector = selector(runner, &others.copied().collect::<Vec<_>>());
-            let is_shared = |item: &Item| shared.iter().any(|it| it.is_same(item));
-            let has_own = !runner.read.items().all(is_shared);
-            let policy = selector
-                .as_ref()
-                .ok()
-                .filter(|_| has_own)
-                .map(|(_, value)| {
-                    let name = runner.name.as_deref().unwrap_or(value.as_str());
-                    unique(&format!("{base}-{}", slug(name)), names)
-                });
-            Member {
-                runner,
-                selector,
-                policy,
-            }
+        let mut member = |runner: &'r Runner| {
+            let others = runners.iter().copied();
+            let others = others.filter(|other| !std::ptr::eq(*other, runner));
+            let mut items = runner.collected.items();
+            let has_own = items.any(|item| !shared.iter().any(|it| it.is_same(item)));
+            let own = selector(runner, &others.collect::<Vec<_>>()).map(|selector| {
+                let name = runner.name.as_deref().unwrap_or(selector.1.as_str());
+                let name = format!("{base}-{}", slug(name));
+                let name = if has_own {
+                    unique(&name, names)
+                } else {
+                    SafeText::own(name)
+                };
+                OwnPolicy { name, selector }
+            });
+            Member { runner, own }
         };
+        let members = runners.iter().map(|runner| member(runner)).collect();
         Self {
-            runners: runners.iter().map(member).collect(),
+            members,
             shared,
             name,
-            conflicting: BTreeSet::new(),
         }
     }
 
@@ -116,17 +122,17 @@ impl<'r> Cluster<'r> {
         self.shared.iter().any(|shared| shared.is_same(item))
     }
 
-    fn fate<'c>(&'c self, member: &'c Member<'_>, item: &Item) -> Fate<'c> {
-        match (&member.policy, &member.selector) {
+    fn target<'c>(&'c self, member: &'c Member<'_>, item: &Item) -> Target<'c> {
+        match &member.own {
             _ if self.is_shared(item) => Ok((&self.name, false)),
-            (_, Err(why)) => Err(why),
-            (policy, Ok(_)) => Ok((policy.as_ref().unwrap_or(&self.name), true)),
+            Ok(own) => Ok((&own.name, true)),
+            Err(why) => Err(why),
         }
     }
 
-    fn documents(&self, head: Option<&Sentence>) -> Vec<Document> {
+    fn documents(&self, head: Option<&Message>) -> Vec<Document> {
         let mut documents = Vec::new();
-        let document = |name: &Printable, items: Vec<Item>| Document {
+        let document = |name: &SafeText, items: Vec<Item>| Document {
             name: name.as_str().to_owned(),
             selector: None,
             items,
@@ -134,40 +140,43 @@ impl<'r> Cluster<'r> {
             head: head.into_iter().cloned().collect(),
         };
         if !self.shared.is_empty() {
-            documents.push(document(
-                &self.name,
-                self.shared.iter().copied().cloned().collect(),
-            ));
+            let items = self.shared.iter().copied().cloned();
+            documents.push(document(&self.name, items.collect()));
         }
-        for member in &self.runners {
-            let (Some(policy), Ok(selector)) = (&member.policy, &member.selector) else {
+        for Member { runner, own } in &self.members {
+            let all = || runner.collected.items();
+            let mut owned = all().filter(|item| !self.is_shared(item)).peekable();
+            let (Ok(own), Some(_)) = (own, owned.peek()) else {
                 continue;
             };
-            let all = || member.runner.read.items();
-            let own: Vec<&Item> = all().filter(|item| !self.is_shared(item)).collect();
-            // A hostname belongs to one policy with all its addresses (M2), clientCerts comes whole
-            // from one (M3).
+            let owned: Vec<&Item> = owned.collect();
+            // One policy has all addresses of a hostname (M2), and one policy has all fields of
+            // clientCerts (M3).
             let goes_along = |item: &Item| match item.field {
-                Field::Alias => own
-                    .iter()
-                    .any(|it| it.field == Field::Alias && it.key == item.key),
-                Field::Dind => own.iter().any(|it| it.field != Field::Alias),
+                Field::Alias => {
+                    let is_it = |it: &&Item| it.field == Field::Alias && it.key == item.key;
+                    owned.iter().any(is_it)
+                }
+                Field::Dind => owned.iter().any(|it| it.field != Field::Alias),
                 _ => false,
             };
             let items = all().filter(|item| !self.is_shared(item) || goes_along(item));
-            let mut document = document(policy, items.cloned().collect());
-            let (label, shared) = (&member.runner.label, &self.name);
-            document.head.push(say!("only for {}; what other runners merely lack may be shared: move it to the policy {}", label, shared));
-            if selector.0.as_str() == NAME_LABEL {
-                document.head.push(say!("selects job pods of GitLab Runner 17.9 and later; older ones do not have the label"));
+            let mut document = document(&own.name, items.cloned().collect());
+            document.head.push(message!(
+                "only for {}; an entry that the other runners only lack may move to the policy {}",
+                runner.label,
+                self.name
+            ));
+            if own.is_by_name() {
+                document.head.push(message!("selects job pods of GitLab Runner 17.9 and later: earlier ones do not have the label"));
+            } else if runner.can_change_labels {
+                document.head.push(message!("pod_labels_overwrite_allowed: a job can change the label that this policy selects"));
             }
-            document.selector = Some(selector.clone());
+            document.selector = Some(own.selector.clone());
             documents.push(document);
         }
-        let comments = self
-            .runners
-            .iter()
-            .flat_map(|member| &member.runner.read.comments);
+        let comments = self.members.iter();
+        let comments = comments.flat_map(|member| &member.runner.collected.comments);
         if let Some(first) = documents.first_mut() {
             for comment in comments {
                 if !first.comments.contains(comment) {
@@ -178,184 +187,175 @@ impl<'r> Cluster<'r> {
         documents
     }
 
-    /// Tells of every hostname, path, host or key that has two values.
-    fn conflicts(&mut self, findings: &mut Vec<Finding>) {
-        let mut slots: BTreeMap<_, Vec<(&Member<'_>, &Want, &Item)>> = BTreeMap::new();
-        for member in &self.runners {
-            for want in &member.runner.read.wants {
-                for item in &want.items {
+    /// Reports every hostname, path, host and key that has two values, and returns them.
+    fn conflicts(&self, findings: &mut Vec<Finding>) -> BTreeSet<Slot> {
+        let mut slots: BTreeMap<Slot, Vec<(&Member<'_>, &Setting, &Item)>> = BTreeMap::new();
+        for member in &self.members {
+            for setting in &member.runner.collected.settings {
+                for item in &setting.items {
                     if !matches!(item.field, Field::Dind | Field::Toleration) {
                         slots
                             .entry(item.slot())
                             .or_default()
-                            .push((member, want, item));
+                            .push((member, setting, item));
                     }
                 }
             }
         }
-        slots.retain(|_, items| {
-            let first = items.first().map(|(.., item)| *item);
-            !items
-                .iter()
-                .all(|(.., item)| first.is_some_and(|first| first.is_same(item)))
-        });
-        for items in slots.values() {
-            let value = |(member, _, item): &(&Member<'_>, &Want, &Item)| {
-                say!("{} for {}", item.shown, member.runner.label)
-            };
-            let todo = |(member, _, item): &(&Member<'_>, &Want, &Item)| {
-                let label = &member.runner.label;
-                match self.fate(member, item) {
-                    Ok((policy, true)) if member.is_by_name() => say!(
-                        "{} has it from policy {} (GitLab Runner 17.9 and later; keep the lines on older ones)",
-                        label,
-                        policy
-                    ),
-                    Ok((policy, _)) => say!("{} has it from policy {}", label, policy),
-                    Err(why) => say!(
-                        "{} has it from no policy: {}, or leave its lines",
-                        label,
-                        why
-                    ),
-                }
-            };
-            let Some((_, _, first)) = items.first() else {
+        let mut conflicting = BTreeSet::new();
+        for (slot, items) in slots {
+            let [(_, _, first), others @ ..] = items.as_slice() else {
                 continue;
             };
-            let values = Sentence::list(items.iter().map(value));
-            let todo = Sentence::joined(items.iter().map(todo), "; ");
+            if others.iter().all(|(.., item)| item.is_same(first)) {
+                continue;
+            }
+            let value = |(member, _, item): &(&Member<'_>, &Setting, &Item)| {
+                message!("{} for {}", item.shown, member.runner.label)
+            };
+            let todo = |(member, _, item): &(&Member<'_>, &Setting, &Item)| {
+                let label = &member.runner.label;
+                match (self.target(member, item), &member.own) {
+                    (Ok((policy, true)), Ok(own)) if own.is_by_name() => message!(
+                        "policy {} has it for {} (GitLab Runner 17.9 and later; keep the lines on earlier ones)",
+                        policy,
+                        label
+                    ),
+                    (Ok((policy, _)), _) => message!("policy {} has it for {}", policy, label),
+                    (Err(why), _) => {
+                        message!("no policy has it for {}: {}, or keep its lines", label, why)
+                    }
+                }
+            };
+            let values = Message::list(items.iter().map(value));
+            let todo = Message::joined(items.iter().map(todo), "; ");
             let finding = messages::two_values(first.subject(), values).with_todo(todo);
-            let places = items.iter().map(|(_, want, _)| want.place.clone());
+            let places = items.iter().map(|(_, setting, _)| setting.place.clone());
             findings.push(places.fold(finding, Finding::at));
+            conflicting.insert(slot);
         }
-        self.conflicting = slots.into_keys().collect();
+        conflicting
     }
 
-    /// Says what is in the policies, and what of it can go from its file.
-    fn taken(&self, diffs: &mut Diffs<'_>, findings: &mut Vec<Finding>) {
-        for member in &self.runners {
-            let Runner { label, read, .. } = member.runner;
-            for want in &read.wants {
-                let fates = want
-                    .items
-                    .iter()
-                    .map(|item| (item, self.fate(member, item)));
-                let fates: Vec<(&Item, Fate<'_>)> = fates.collect();
-                let is_told = |item: &Item| self.conflicting.contains(&item.slot());
-                for (item, fate) in fates.iter().filter(|(item, _)| !is_told(item)) {
-                    if let Err(why) = fate {
-                        let what = told(&[item], &Sentence::default());
-                        let message = messages::not_selectable(what, label, why);
-                        findings.push(message.at(want.place.clone()));
+    /// Reports what is in the policies, and which lines of a file become redundant.
+    fn taken(
+        &self,
+        conflicting: &BTreeSet<Slot>,
+        diffs: &mut Diffs<'_>,
+        findings: &mut Vec<Finding>,
+    ) {
+        for member in &self.members {
+            for setting in &member.runner.collected.settings {
+                let mut taken = Vec::new();
+                let mut policies = BTreeSet::new();
+                let (mut is_own, mut has_own, mut is_whole) = (false, false, true);
+                for item in &setting.items {
+                    let target = self.target(member, item);
+                    is_whole &= target.is_ok();
+                    has_own |= matches!(target, Ok((_, true)));
+                    // A conflict is reported once.
+                    match target {
+                        _ if conflicting.contains(&item.slot()) => {}
+                        Ok((policy, own)) => {
+                            taken.push(item);
+                            policies.insert(policy);
+                            is_own |= own;
+                        }
+                        Err(why) => {
+                            let what = described(&[item], &Message::default());
+                            let message = messages::not_selectable(what, &member.runner.label, why);
+                            findings.push(message.at(setting.place.clone()));
+                        }
                     }
                 }
-                let good = fates
-                    .iter()
-                    .filter(|(item, fate)| fate.is_ok() && !is_told(item));
-                let good: Vec<&(&Item, Fate<'_>)> = good.collect();
-                // One finding in one group: a danger or a conflict is not told a second time.
+                // Lines that are dangerous or in conflict are reported there only.
                 let is_elsewhere = |finding: &Finding| {
-                    finding.group <= Group::Conflict && finding.places == [want.place.clone()]
+                    finding.group <= Group::Conflict && finding.places == [setting.place.clone()]
                 };
-                if good.is_empty() || findings.iter().any(is_elsewhere) {
+                if taken.is_empty() || findings.iter().any(is_elsewhere) {
                     continue;
                 }
-                let is_part = fates.iter().any(|(_, fate)| fate.is_err());
-                let is_own = good.iter().any(|(_, fate)| matches!(fate, Ok((_, true))));
-                let has_own = fates.iter().any(|(_, fate)| matches!(fate, Ok((_, true))));
-                let by_name = has_own && member.is_by_name();
-                let todo = match &want.removal {
+                let by_name = has_own && member.own.as_ref().is_ok_and(OwnPolicy::is_by_name);
+                let todo = match &setting.removal {
                     Removal::Keep(why) => why.clone(),
-                    _ if member.runner.is_generated => say!("{}", messages::GENERATED),
-                    _ if by_name => say!("{}", messages::BY_NAME),
-                    removal if !is_part && diffs.remove(want.place.span, removal) => {
-                        say!("{}", messages::IN_DIFF)
+                    _ if member.runner.is_generated => message!("{}", messages::GENERATED),
+                    _ if by_name => message!("{}", messages::BY_NAME),
+                    removal if is_whole && diffs.remove(setting.place.span, removal) => {
+                        message!("{}", messages::IN_DIFF)
                     }
-                    _ => say!("{}", messages::BY_HAND),
+                    _ => message!("{}", messages::BY_HAND),
                 };
-                let items: Vec<&Item> = good.iter().map(|(item, _)| *item).collect();
-                let policies = good.iter().filter_map(|(_, fate)| fate.as_ref().ok());
-                let policies: BTreeSet<&Printable> = policies.map(|(policy, _)| *policy).collect();
                 let word = if policies.len() > 1 {
                     "policies"
                 } else {
                     "policy"
                 };
-                let shared = match is_own && self.runners.len() > 1 {
-                    true => {
-                        "; other runners do not have it, and the policy may be shared with them by taking out its podSelector"
-                    }
-                    false => "",
+                let policies = message!("{} {}", word, Message::list(policies));
+                let what = described(&taken, &setting.remark);
+                let message = match is_own && self.members.len() > 1 {
+                    true => messages::taken_for_one(what, policies),
+                    false => messages::taken(what, policies),
                 };
-                let what = told(&items, &want.remark);
-                let message = messages::taken(what, word, Sentence::list(policies), shared);
-                findings.push(message.with_todo(todo).at(want.place.clone()));
+                findings.push(message.with_todo(todo).at(setting.place.clone()));
             }
         }
     }
 }
 
-impl Member<'_> {
-    /// Whether only newer runners have the label that selects its pods.
+impl OwnPolicy {
+    /// Whether the selector is the runner's name, a label that earlier runners do not write.
     fn is_by_name(&self) -> bool {
-        let selector = self.selector.as_ref();
-        selector.is_ok_and(|(key, _)| key.as_str() == NAME_LABEL)
+        self.selector.0.as_str() == NAME_LABEL
     }
 }
 
-/// Items of one place in a sentence.
-fn told(items: &[&Item], remark: &Sentence) -> Sentence {
-    let parts = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| match item.field {
-            // All names of a place have its one address.
-            Field::Alias if index > 0 => item.subject(),
-            Field::Alias => say!("hostAliases {}: {}", item.shown, item.key),
-            Field::Volume | Field::RegistryCa => say!("{} ({})", item.subject(), item.shown),
-            _ => item.subject(),
-        });
-    let parts = Sentence::list(parts);
+/// Describes the items of one place.
+fn described(items: &[&Item], remark: &Message) -> Message {
+    let parts = items.iter().enumerate();
+    let parts = parts.map(|(index, item)| match item.field {
+        // All hostnames of a place have one address.
+        Field::Alias if index > 0 => item.subject(),
+        Field::Alias => message!("hostAliases {}: {}", item.shown, item.key),
+        Field::Volume | Field::RegistryCa => message!("{} ({})", item.subject(), item.shown),
+        _ => item.subject(),
+    });
+    let parts = Message::list(parts);
     match remark.is_empty() {
         true => parts,
-        false => say!("{} ({})", parts, remark),
+        false => message!("{} ({})", parts, remark),
     }
 }
 
-/// What selects the pods of one runner among those of others: a label of its own, else its name.
-fn selector(runner: &Runner, others: &[&Runner]) -> Result<(Printable, Printable), Sentence> {
-    let is_other = |other: &&Runner, key: &str, value: &str| {
-        other.pod_labels.get(key).is_none_or(|known| known != value)
-    };
+/// The label that selects the pods of one runner and of no other: one of `pod_labels`, else the
+/// runner's name.
+fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText), Message> {
     for (key, value) in &runner.pod_labels {
-        let differs = others.iter().all(|other| is_other(other, key, value));
-        let label = Printable::new(Kind::Key, key).zip(Printable::new(Kind::LabelValue, value));
+        let mut known = others.iter().map(|other| other.pod_labels.get(key));
+        let differs = known.all(|known| known != Some(value));
+        let label = SafeText::new(Kind::Key, key).zip(SafeText::new(Kind::LabelValue, value));
         if let Some(label) = label.filter(|_| differs) {
             return Ok(label);
         }
     }
     let name = runner.name.as_ref().map_err(Clone::clone)?;
     if others.iter().any(|other| other.name.as_ref() == Ok(name)) {
-        return Err(say!(
+        return Err(message!(
             "another runner has the same name as a label value: give each a name of its own"
         ));
     }
-    let value = Printable::new(Kind::LabelValue, name);
-    let value = value.ok_or_else(|| say!("its name is no label value: give it another one"))?;
-    Ok((Printable::own(NAME_LABEL), value))
+    let value = SafeText::new(Kind::LabelValue, name);
+    let value = value.ok_or_else(|| message!("its name is no label value: give it another one"))?;
+    Ok((SafeText::own(NAME_LABEL), value))
 }
 
-fn unique(name: &str, names: &mut BTreeSet<String>) -> Printable {
-    let mut candidate = name.to_owned();
-    let mut number = 2;
-    while !names.insert(candidate.clone()) {
-        candidate = format!("{name}-{number}");
-        number += 1;
-    }
-    Printable::own(candidate)
+fn unique(name: &str, names: &mut BTreeSet<String>) -> SafeText {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
+    let free = candidates.find(|candidate| names.insert(candidate.clone()));
+    SafeText::own(free.unwrap_or_default())
 }
 
-/// A part of an object's name (RFC 1123).
+/// Makes a part of an object's name (RFC 1123).
 fn slug(text: &str) -> String {
     let lower = text.to_lowercase();
     let parts = lower.split(|char: char| !char.is_ascii_alphanumeric());

@@ -1,38 +1,46 @@
-//! Finds the configurations of a file: a TOML, or a YAML with objects and values that hold them.
+//! Finds the configurations in a file: TOML, or YAML that has TOML in objects or chart values.
 
 use super::finding::{Finding, Group};
-use super::located::{Lines, Node, Origin, Span};
-use super::printable::{Kind, Printable};
+use super::node::{Lines, Node, Origin, Span};
 use super::runner_manager::Manager;
+use super::safe_text::{Kind, SafeText};
 use super::template::{self, Masks};
 use super::text::{self, Encoding, Format};
 use super::{Input, messages, toml, yaml};
 
-/// What the text of a string holds.
+/// The content of a string.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Holds {
+enum Content {
     Toml,
     Values,
 }
 
-/// Strings that hold a configuration: by the kind of their object (none is any), and the end of
-/// their key. Values that are no string are found wherever they are.
-const TEXTS: [(&str, &str, Holds); 5] = [
-    ("ConfigMap", ".toml", Holds::Toml),
-    ("ConfigMap", ".yaml", Holds::Values),
-    ("ConfigMap", ".yml", Holds::Values),
+/// Strings with a configuration: the kind of the object (empty for any) and the end of the key.
+/// Chart values that are not in a string are found at any place.
+const TEXTS: [(&str, &str, Content); 5] = [
+    ("ConfigMap", ".toml", Content::Toml),
+    ("ConfigMap", ".yaml", Content::Values),
+    ("ConfigMap", ".yml", Content::Values),
     // Application and ApplicationSet.
-    ("", "values", Holds::Values),
+    ("", "values", Content::Values),
     // HelmChart and HelmChartConfig.
-    ("", "valuesContent", Holds::Values),
+    ("", "valuesContent", Content::Values),
 ];
 
-/// Where objects say the namespace and the cluster that is meant.
-const NAMESPACES: [&[&str]; 4] = [
+/// Fields with the namespace and the cluster of a release.
+const NAMESPACES: [&[&str]; 5] = [
     &["spec", "targetNamespace"],
     &["spec", "destination", "namespace"],
     &["spec", "template", "spec", "destination", "namespace"],
+    &["spec", "forProvider", "namespace"],
     &["metadata", "namespace"],
+];
+/// Objects in a namespace of their own, which is not that of the release.
+const APART: [&str; 4] = [
+    "Application",
+    "ApplicationSet",
+    "HelmChart",
+    "HelmChartConfig",
 ];
 const CLUSTERS: [&[&str]; 6] = [
     &["spec", "destination", "server"],
@@ -42,61 +50,61 @@ const CLUSTERS: [&[&str]; 6] = [
     &["spec", "kubeConfig", "secretRef", "name"],
     &["spec", "providerConfigRef", "name"],
 ];
-/// How objects name the cluster that they are in.
+/// Names of the cluster that has the object itself.
 const OWN_CLUSTER: [&str; 2] = ["https://kubernetes.default.svc", "in-cluster"];
-/// Objects that have pods of a runner's manager.
+/// Objects whose pods may be those of a runner manager.
 const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Pod"];
-/// What marks values of the runner's chart.
+/// Keys by which values of the runner's chart are recognized.
 const CHART_KEYS: &str = "runners gitlabUrl runnerToken runnerRegistrationToken";
-/// How deep values may lie in objects and in values of other charts and tools.
+/// The maximum depth at which chart values are searched.
 const DEEPEST: usize = 24;
 
 /// A reader of one of the formats.
 type Read<T> = fn(&str, Origin, &Masks<'_>) -> Result<T, Vec<Finding>>;
 
-/// One configuration that was found.
+/// A configuration of runners, and its surroundings.
 #[derive(Clone, Default)]
 pub(super) struct Source {
     pub(super) file: usize,
-    /// The TOML: a table with `runners`.
+    /// The root table of the TOML.
     pub(super) config: Option<Node>,
     /// Whether it is a registration template rather than a `config.toml` in force.
     pub(super) is_template: bool,
-    /// Values of the chart around it.
+    /// The chart values that contain the TOML.
     pub(super) values: Option<Node>,
-    pub(super) cluster: Option<Printable>,
-    pub(super) namespace: Option<Printable>,
-    /// The ConfigMap that it is in.
+    pub(super) cluster: Option<SafeText>,
+    pub(super) namespace: Option<SafeText>,
+    /// The name of the ConfigMap that contains the TOML.
     pub(super) config_map: Option<String>,
     kind: String,
 }
 
 /// One of the given files.
 pub(super) struct File {
-    pub(super) name: Printable,
+    pub(super) name: SafeText,
     pub(super) text: String,
     pub(super) encoding: Encoding,
     pub(super) is_stdin: bool,
 }
 
-/// What was read of all files.
+/// The content of all files.
 #[derive(Default)]
 pub(super) struct Reading {
     pub(super) files: Vec<File>,
     pub(super) sources: Vec<Source>,
     pub(super) managers: Vec<Manager>,
     pub(super) findings: Vec<Finding>,
-    /// Lines of templates that were not read, and those that count only if a condition holds.
+    /// Template lines that are skipped, and template lines that apply only if a condition holds.
     pub(super) skipped: Vec<Span>,
     pub(super) conditional: Vec<Span>,
 }
 
 impl Reading {
-    /// Reads one more file.
+    /// Reads a file.
     pub(super) fn read(&mut self, input: &Input<'_>) {
         let file = self.files.len();
         let mut read = File {
-            name: Printable::own(input.name),
+            name: SafeText::own(input.name),
             text: String::new(),
             encoding: Encoding::Utf8,
             is_stdin: input.is_stdin,
@@ -160,15 +168,23 @@ impl Reading {
 
     fn add(&mut self, source: Source, config: Option<Node>) {
         let is_runners = |key: &str| key.eq_ignore_ascii_case("runners");
-        // The chart renders a config.toml without runners beside the template.
+        // Beside the template, the chart renders a config.toml without runners.
         let has_runners = |node: &Node| node.entries().iter().any(|it| is_runners(&it.key));
         let config = config.filter(has_runners);
-        if config.is_some() || source.values.is_some() {
-            self.sources.push(Source { config, ..source });
+        let source = Source { config, ..source };
+        // An anchor and its aliases are one configuration; one with chart values says more.
+        let start = |source: &Source| Some(source.config.as_ref()?.entries().first()?.key_span);
+        let is_same =
+            |other: &&mut Source| start(&source).is_some() && start(other) == start(&source);
+        match self.sources.iter_mut().find(is_same) {
+            Some(other) if other.values.is_none() => *other = source,
+            Some(_) => {}
+            None if source.config.is_some() || source.values.is_some() => self.sources.push(source),
+            None => {}
         }
     }
 
-    /// Reads a text; where it is a template, masked.
+    /// Parses a text. If that fails and the text is a template, parses the masked template.
     fn parse<T>(&mut self, text: &str, origin: Origin, read: Read<T>) -> Option<T> {
         let errors = match read(text, origin, &Masks::default()) {
             Ok(read) => return Some(read),
@@ -198,7 +214,7 @@ impl Reading {
         None
     }
 
-    /// Finds configurations in a value, wherever objects and values of charts have them.
+    /// Finds configurations in a node and below.
     fn walk(&mut self, node: &Node, around: &Source, depth: usize) {
         let Some(deeper) = depth.checked_sub(1) else {
             return;
@@ -227,25 +243,26 @@ impl Reading {
             self.walk(item, &source, deeper);
         }
         for entry in node.entries() {
-            let is_it = |(kind, end, _): &&(&str, &str, Holds)| match *kind {
+            let is_it = |(kind, end, _): &&(&str, &str, Content)| match *kind {
                 "" => entry.key == *end,
                 kind => source.kind == kind && entry.key.ends_with(end),
             };
             let holds = TEXTS.iter().find(is_it).map(|(.., holds)| *holds);
-            // Other tools have it under keys of their own.
-            let text = entry.node.as_text().unwrap_or_default().trim_start();
-            let is_config = text.starts_with("[[runners]]");
-            let holds = holds.or(is_config.then_some(Holds::Toml));
+            // Other tools have the TOML under keys of their own.
+            let text = entry.node.as_text().unwrap_or_default();
+            let is_config = text.contains("[[runners]]")
+                && matches!(text::format(0, "", text, false), Ok(Format::Toml));
+            let holds = holds.or(is_config.then_some(Content::Toml));
             let at = origin(&entry.node);
             match (holds, entry.node.as_text()) {
-                (Some(Holds::Values), Some(text)) => {
+                (Some(Content::Values), Some(text)) => {
                     let mut source = source.clone();
                     source.kind.clear();
                     for document in self.parse(text, at, yaml::read).unwrap_or_default() {
                         self.walk(&document, &source, deeper);
                     }
                 }
-                (Some(Holds::Toml), Some(text)) => {
+                (Some(Content::Toml), Some(text)) => {
                     let mut source = source.clone();
                     let is_map = source.kind == "ConfigMap";
                     source.is_template = !is_map || entry.key.contains("template");
@@ -254,14 +271,14 @@ impl Reading {
                         self.add(source, Some(config));
                     }
                 }
-                // What kubectl keeps of an object is a second copy of it.
+                // The annotation last-applied-configuration is a second copy of the object.
                 _ if entry.key != "annotations" => self.walk(&entry.node, &source, deeper),
                 _ => {}
             }
         }
     }
 
-    /// Values of the runner's chart.
+    /// Reads values of the runner's chart.
     fn chart(&mut self, values: &Node, source: Source) {
         let config = values.find(&["runners", "config"]);
         let errors = self.findings.len();
@@ -294,16 +311,17 @@ impl Reading {
 }
 
 impl Source {
-    /// The same within an object.
+    /// The surroundings of what is in an object.
     fn within(&self, object: &Node, kind: &str) -> Self {
-        let name = |path: &&[&str]| Printable::new(Kind::Name, object.find(path)?.as_text()?);
-        let is_own = |name: &Printable| OWN_CLUSTER.contains(&name.as_str());
+        let name = |path: &&[&str]| SafeText::new(Kind::Name, object.find(path)?.as_text()?);
+        let is_own = |name: &SafeText| OWN_CLUSTER.contains(&name.as_str());
         let cluster = CLUSTERS.iter().find_map(name).filter(|name| !is_own(name));
-        let host = |name: Printable| Printable::or_hidden(Kind::Hostname, host(name.as_str()));
+        let host = |name: SafeText| SafeText::or_hidden(Kind::Hostname, host(name.as_str()));
         let config_map = object.find(&["metadata", "name"]).and_then(Node::as_text);
         Self {
             namespace: NAMESPACES
                 .iter()
+                .filter(|path| path.first() == Some(&"spec") || !APART.contains(&kind))
                 .find_map(name)
                 .or_else(|| self.namespace.clone()),
             cluster: cluster.map(host).or_else(|| self.cluster.clone()),
@@ -315,13 +333,13 @@ impl Source {
         }
     }
 
-    /// Whether a chart or a person keeps the file, so that a change of it lasts.
+    /// Whether a change of the file lasts, because no program generates the file.
     pub(super) fn lasts(&self) -> bool {
         self.values.is_some() || !self.is_template || self.config_map.is_none()
     }
 }
 
-/// The host of a URL, without what may stand before it (a user with a password) and behind it.
+/// The host and port of a URL, without user, password and path.
 pub(super) fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -340,7 +358,7 @@ fn origin(node: &Node) -> Origin {
     node.text.unwrap_or(Origin::Inline(node.span))
 }
 
-/// The keys of a TOML that has no lines of its own begin with those that lead to it.
+/// Writes key paths into a TOML that has no lines of its own in the file.
 fn inherit(config: &mut Node, at: &Node) {
     if let Some(path) = &at.path {
         config.write_paths(path);

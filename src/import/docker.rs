@@ -1,25 +1,33 @@
-//! What a runner says about Docker: variables of its jobs, services, and whose daemon they call.
+//! Settings of a runner about Docker: variables of jobs, services, and the daemon that jobs call.
 
 use super::discovery::host;
-use super::located::Node;
-use super::printable::{Kind, Printable};
+use super::node::Node;
+use super::runner::Outside;
+use super::safe_text::{Kind, SafeText};
 use crate::core::mount_path::clean;
 use std::collections::BTreeMap;
 
-/// A runner, and what it has about Docker beside its volumes.
+/// A runner with its settings about Docker, except volumes.
 #[derive(Clone)]
 pub(super) struct Facts<'n> {
     pub(super) node: &'n Node,
     pub(super) kubernetes: &'n Node,
     /// Variables of its jobs and of its dind service.
     variables: BTreeMap<&'n str, &'n str>,
-    /// Names of services, as jobs resolve them.
+    /// Hostnames under which jobs reach the services.
     pub(super) service_names: Vec<String>,
-    /// A service that runs dind, and whether drydock takes its image for dind by itself.
+    /// A service that runs dind, and whether drydock recognizes its image as dind.
     pub(super) dind_service: Option<(&'n Node, bool)>,
-    /// Whether containers are privileged; none where a template decides.
+    /// Whether containers are privileged; none if a template sets it.
     pub(super) is_privileged: Option<bool>,
+    /// The namespace of its pods, if it is known.
+    pub(super) namespace: Option<SafeText>,
 }
+
+/// Variables with which a client calls a daemon. `DOCKER_AUTH_CONFIG` and `DOCKER_CONFIG` are not
+/// among them: they have credentials for registries.
+const VARIABLES: &str =
+    "DOCKER_HOST DOCKER_TLS_CERTDIR DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_DRIVER";
 
 /// Security contexts that make a container of a job privileged.
 const CONTEXTS: [&str; 2] = [
@@ -28,13 +36,16 @@ const CONTEXTS: [&str; 2] = [
 ];
 
 impl<'n> Facts<'n> {
-    pub(super) fn of(node: &'n Node, kubernetes: &'n Node) -> Self {
+    pub(super) fn of(node: &'n Node, kubernetes: &'n Node, outside: &Outside<'_>) -> Self {
         let in_context = CONTEXTS.iter().any(|context| {
             let privileged = kubernetes.find(&[context, "privileged"]);
             privileged.is_some_and(Node::is_true)
         });
+        // The runner reads this variable when it is registered.
+        let in_variable =
+            outside.source.is_template && outside.variable("KUBERNETES_PRIVILEGED") == Some("true");
         let privileged = kubernetes.at("privileged");
-        let is_privileged = privileged.is_some_and(Node::is_true) || in_context;
+        let is_privileged = privileged.map_or(in_variable, Node::is_true) || in_context;
         let is_unknown = privileged.is_some_and(Node::is_unknown) && !in_context;
         let mut facts = Self {
             node,
@@ -43,6 +54,7 @@ impl<'n> Facts<'n> {
             service_names: Vec::new(),
             dind_service: None,
             is_privileged: (!is_unknown).then_some(is_privileged),
+            namespace: outside.namespace(kubernetes),
         };
         for service in kubernetes.items_at("services") {
             facts.service(service);
@@ -58,7 +70,7 @@ impl<'n> Facts<'n> {
             _ => (without_digest, ""),
         };
         let last = path.rsplit('/').next().unwrap_or_default();
-        // Without the port of the registry, as the runner does.
+        // The runner omits the port of the registry from the hostname.
         let parts = path
             .split('/')
             .map(|part| part.split(':').next().unwrap_or_default());
@@ -82,7 +94,7 @@ impl<'n> Facts<'n> {
         self.service_names.extend(aliases);
     }
 
-    /// The same with slips of its keys repaired.
+    /// The same runner with corrected keys.
     pub(super) fn corrected<'m>(&self, kubernetes: &'m Node) -> Facts<'m>
     where
         'n: 'm,
@@ -97,34 +109,47 @@ impl<'n> Facts<'n> {
         self.variables.get(name).copied()
     }
 
-    /// The directory that dind writes to, where the runner's variables say another one than
-    /// `/certs/client`; none with TLS off.
+    /// The directory to which dind writes the client's certificates, by `DOCKER_TLS_CERTDIR`; none
+    /// if TLS is off.
     pub(super) fn certificates(&self) -> Option<String> {
         let parent = self.variable("DOCKER_TLS_CERTDIR").unwrap_or("/certs");
         (!parent.is_empty()).then(|| clean(&format!("{parent}/client")).into_owned())
     }
 
-    /// Whether dind is told not to make certificates.
+    /// Whether a variable switches off TLS in dind.
     pub(super) fn is_tls_off(&self) -> bool {
         self.variable("DOCKER_TLS_CERTDIR") == Some("")
     }
 
-    /// The daemon that jobs call, where it is not one of the pod's.
-    pub(super) fn remote_daemon(&self) -> Option<Printable> {
-        let url = self.variable("DOCKER_HOST")?;
-        let name = host(url.strip_prefix("tcp://")?);
+    /// The daemon that jobs call, if it is neither in the pod nor on the node.
+    pub(super) fn remote_daemon(&self) -> Option<SafeText> {
+        let (scheme, _) = self.variable("DOCKER_HOST")?.split_once("://")?;
+        let name = host(self.variable("DOCKER_HOST")?);
         let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
-        let is_local = !name.contains('.')
+        let is_local = scheme == "unix"
+            || !name.contains('.')
             || name.starts_with("127.")
             || self.service_names.iter().any(|service| service == name);
-        (!is_local).then(|| Printable::or_hidden(Kind::Hostname, name))
+        (!is_local).then(|| SafeText::or_hidden(Kind::Hostname, name))
     }
 
-    /// Whether the variables of jobs speak of Docker.
-    pub(super) fn speaks_of_docker(&self) -> bool {
-        // Credentials of registries are the runner's, not those of a daemon.
-        let is_it = |name: &&'n str| name.starts_with("DOCKER_") && *name != "DOCKER_AUTH_CONFIG";
-        self.variables.keys().any(is_it)
+    /// Whether jobs have variables with which a client calls a daemon.
+    pub(super) fn has_docker_variables(&self) -> bool {
+        let mut names = VARIABLES.split(' ');
+        names.any(|name| self.variables.contains_key(name))
+    }
+
+    /// Whether jobs have variables for a daemon in the pod.
+    pub(super) fn calls_dind(&self) -> bool {
+        let url = self.variable("DOCKER_HOST").unwrap_or_default();
+        let is_elsewhere = url.starts_with("unix://") || self.remote_daemon().is_some();
+        self.has_docker_variables() && !is_elsewhere
+    }
+
+    /// The namespace of the pods for a command, or a placeholder.
+    pub(super) fn namespace(&self) -> SafeText {
+        let namespace = self.namespace.clone();
+        namespace.unwrap_or_else(|| SafeText::own("NAMESPACE"))
     }
 
     /// Whether dind listens without TLS.
@@ -139,7 +164,7 @@ impl<'n> Facts<'n> {
     }
 }
 
-/// Variables with their values, which are known where no template or shell decides them.
+/// Variables whose values no template or shell sets.
 fn variables(node: &Node) -> impl Iterator<Item = (&str, &str)> {
     let items = node.items_at("environment").iter();
     let texts = items.filter_map(|item| item.as_text()?.split_once('='));

@@ -1,8 +1,7 @@
-//! What an import finds: lines of the report, and entries of a policy with the lines that ask for
-//! them today.
+//! Findings of the report, and items of a policy with the lines of the file that they replace.
 
-use super::located::{Node, Span};
-use super::printable::{Printable, Sentence, say};
+use super::node::{Node, Span};
+use super::safe_text::{Message, SafeText, message};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -10,13 +9,13 @@ use std::rc::Rc;
 /// The groups of the report; a finding is in the first one that fits.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Group {
-    /// Why a file cannot be read.
+    /// The file cannot be read.
     Error,
     Dangerous,
     Conflict,
     NotTaken,
     Taken,
-    /// What is worth knowing about a file as a whole.
+    /// A remark about a whole file.
     Note,
 }
 
@@ -34,7 +33,7 @@ impl From<Span> for Place {
 }
 
 impl From<&Node> for Place {
-    /// The place of a value and of all that is in it.
+    /// The place of a value with everything in it.
     fn from(node: &Node) -> Self {
         Self {
             span: node.extent(),
@@ -46,12 +45,12 @@ impl From<&Node> for Place {
 /// One entry of the report.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Finding {
-    /// Where it is; of a conflict all places.
+    /// The place; a conflict has several.
     pub(super) places: Vec<Place>,
     pub(super) group: Group,
-    pub(super) what: Sentence,
-    /// What to do about it.
-    pub(super) todo: Sentence,
+    pub(super) what: Message,
+    /// What to do.
+    pub(super) todo: Message,
 }
 
 impl Finding {
@@ -61,18 +60,18 @@ impl Finding {
         self
     }
 
-    pub(super) fn with_todo(self, todo: Sentence) -> Self {
+    pub(super) fn with_todo(self, todo: Message) -> Self {
         Self { todo, ..self }
     }
 }
 
-/// The lists of a policy that entries go to.
+/// The fields of a policy that have items.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Field {
     Alias,
-    /// That dind is used, with its `clientCerts`.
+    /// `dind` with `clientCerts`.
     Dind,
-    /// A further image of dind.
+    /// An entry of `dind.images`.
     Image,
     Volume,
     RegistryCa,
@@ -84,63 +83,58 @@ pub(super) enum Field {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     pub(super) field: Field,
-    /// What it is about: a hostname, a path, a registry or the key of a label.
-    pub(super) key: Printable,
-    /// As a policy has it; of a volume without the name.
+    /// A hostname, a path, the host of a registry, or the key of a label.
+    pub(super) key: SafeText,
+    /// The entry in the policy. For a volume, without its name.
     pub(super) value: Value,
     /// The name of a volume.
-    pub(super) name: Printable,
-    /// The value in a sentence, without values of labels.
-    pub(super) shown: Sentence,
+    pub(super) name: SafeText,
+    /// The value for a message. Label values are not shown.
+    pub(super) shown: Message,
 }
 
 impl Item {
-    fn new(field: Field, key: Printable, value: Value, shown: Sentence) -> Self {
+    fn new(field: Field, key: SafeText, value: Value, shown: Message) -> Self {
         Self {
             field,
             key,
             value,
-            name: Printable::default(),
+            name: SafeText::default(),
             shown,
         }
     }
 
-    pub(super) fn alias(hostname: Printable, address: IpAddr) -> Self {
-        let address = Printable::own(address);
+    pub(super) fn alias(hostname: SafeText, address: IpAddr) -> Self {
+        let address = SafeText::own(address);
         let value = json!({"ip": address.as_str()});
-        Self::new(Field::Alias, hostname, value, say!("{}", address))
+        Self::new(Field::Alias, hostname, value, message!("{}", address))
     }
 
-    /// An alias that follows the address of a Service.
-    pub(super) fn service(hostname: Printable, namespace: &Printable, name: &Printable) -> Self {
-        let [namespace, name] = [namespace, name].map(Printable::as_str);
+    /// An alias with the current address of a Service.
+    pub(super) fn service(hostname: SafeText, namespace: &SafeText, name: &SafeText) -> Self {
+        let [namespace, name] = [namespace, name].map(SafeText::as_str);
         let service = json!({"namespace": namespace, "name": name, "address": "ClusterIP"});
         let value = json!({"from": {"service": service}});
-        Self::new(Field::Alias, hostname, value, Sentence::default())
+        Self::new(Field::Alias, hostname, value, Message::default())
     }
 
-    /// With `leave`, what is at the certificate directory stays there.
+    /// With `leave`, volumes at the certificate directory stay.
     pub(super) fn dind(leave: bool) -> Self {
         let on_conflict = if leave { "Report" } else { "Replace" };
         let value = json!({"onConflict": on_conflict, "sizeLimit": "1Mi"});
-        Self::new(
-            Field::Dind,
-            Printable::default(),
-            value,
-            Sentence::default(),
-        )
+        Self::new(Field::Dind, SafeText::default(), value, Message::default())
     }
 
-    pub(super) fn image(image: Printable) -> Self {
+    pub(super) fn image(image: SafeText) -> Self {
         let value = image.as_str().into();
-        Self::new(Field::Image, image, value, Sentence::default())
+        Self::new(Field::Image, image, value, Message::default())
     }
 
     pub(super) fn volume(
-        path: Printable,
-        name: Printable,
+        path: SafeText,
+        name: SafeText,
         read_only: bool,
-        (kind, source, shown): (&str, Value, Sentence),
+        (kind, source, shown): (&str, Value, Message),
     ) -> Self {
         let mut value = json!({"mountPath": path.as_str()});
         if let Some(fields) = value.as_object_mut() {
@@ -155,19 +149,19 @@ impl Item {
         }
     }
 
-    pub(super) fn registry_ca(host: Printable, config_map: &Printable, key: &Printable) -> Self {
-        let [map, of] = [config_map, key].map(Printable::as_str);
+    pub(super) fn registry_ca(host: SafeText, config_map: &SafeText, key: &SafeText) -> Self {
+        let [map, of] = [config_map, key].map(SafeText::as_str);
         let value = json!({"host": host.as_str(), "configMap": {"name": map, "key": of}});
-        let shown = say!("key {} of ConfigMap {}", key, config_map);
+        let shown = message!("key {} of ConfigMap {}", key, config_map);
         Self::new(Field::RegistryCa, host, value, shown)
     }
 
-    pub(super) fn node_selector(key: Printable, value: &Printable) -> Self {
+    pub(super) fn node_selector(key: SafeText, value: &SafeText) -> Self {
         let value = value.as_str().into();
-        Self::new(Field::NodeSelector, key, value, say!("another one"))
+        Self::new(Field::NodeSelector, key, value, message!("another one"))
     }
 
-    pub(super) fn toleration(key: Printable, value: Option<&Printable>, effect: &str) -> Self {
+    pub(super) fn toleration(key: SafeText, value: Option<&SafeText>, effect: &str) -> Self {
         let operator = if value.is_some() { "Equal" } else { "Exists" };
         let mut toleration = json!({"key": key.as_str(), "operator": operator});
         if let Some(fields) = toleration.as_object_mut() {
@@ -178,66 +172,66 @@ impl Item {
                 fields.insert("effect".to_owned(), effect.into());
             }
         }
-        Self::new(Field::Toleration, key, toleration, say!("another one"))
+        Self::new(Field::Toleration, key, toleration, message!("another one"))
     }
 
-    /// The address of an alias that has one.
+    /// The address of an alias.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.value.get("ip")?.as_str()?.parse().ok()
     }
 
-    /// What can have only one value in a policy: a hostname in a family, a path, a host, the key of
-    /// a label.
-    pub(super) fn slot(&self) -> (Field, Printable, bool) {
+    /// The key that has only one value in a policy: a hostname in an address family, a path, the
+    /// host of a registry, or the key of a label.
+    pub(super) fn slot(&self) -> (Field, SafeText, bool) {
         let is_ipv6 = self.address().is_some_and(|address| address.is_ipv6());
         (self.field, self.key.clone(), is_ipv6)
     }
 
-    /// Whether two items ask for the same. The name of a volume does not count.
+    /// Whether two items are equal. The names of volumes may differ.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.field, &self.key, &self.value) == (other.field, &other.key, &other.value)
     }
 
-    /// What it is about, in a sentence.
-    pub(super) fn subject(&self) -> Sentence {
+    /// The name of the item in a message.
+    pub(super) fn subject(&self) -> Message {
         match self.field {
-            Field::Alias => say!("{}", self.key),
-            Field::Dind => say!("clientCerts"),
-            Field::Image => say!("the image {}", self.key),
-            Field::Volume => say!("the volume at {}", self.key),
-            Field::RegistryCa => say!("the authority of {}", self.key),
-            Field::NodeSelector => say!("node_selector {}", self.key),
-            Field::Toleration => say!("a toleration of {}", self.key),
+            Field::Alias => message!("{}", self.key),
+            Field::Dind => message!("clientCerts"),
+            Field::Image => message!("the image {}", self.key),
+            Field::Volume => message!("the volume at {}", self.key),
+            Field::RegistryCa => message!("the CA of {}", self.key),
+            Field::NodeSelector => message!("node_selector {}", self.key),
+            Field::Toleration => message!("a toleration of {}", self.key),
         }
     }
 }
 
-/// Items that a runner has, with the lines that ask for them today.
+/// Items of a runner, and the lines of its file that have them today.
 #[derive(Clone, Debug)]
-pub(super) struct Want {
+pub(super) struct Setting {
     pub(super) items: Vec<Item>,
     pub(super) place: Place,
-    /// What is worth knowing about it.
-    pub(super) remark: Sentence,
+    /// A remark about these lines.
+    pub(super) remark: Message,
     pub(super) removal: Removal,
 }
 
-/// What becomes of the lines of a want once the policy is in force.
+/// Which lines are removed once the policy is in force.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Removal {
-    /// They all go.
+    /// All lines.
     All,
-    /// Of a list these items stay; without any they all go.
+    /// The list keeps these items. If there are none, all lines are removed.
     Except { list: Span, kept: Vec<Span> },
-    /// They stay, for this reason.
-    Keep(Sentence),
-    /// A finding of its own says what becomes of them.
+    /// No line, for this reason.
+    Keep(Message),
+    /// Another finding says what to do with the lines.
     Told,
 }
 
-/// An entry that a policy has as a comment, below a reason.
+/// An item that is a comment in the policy, with the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Comment {
-    pub(super) why: Sentence,
+    pub(super) why: Message,
     pub(super) item: Item,
 }

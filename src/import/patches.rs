@@ -1,12 +1,12 @@
-//! `pod_spec` patches of a runner: opaque, but for hostAliases, mounts at the certificate
-//! directory, and hostNetwork.
+//! `pod_spec` patches of a runner. Only hostAliases, hostNetwork, and mounts at the certificate
+//! directory are read.
 
 use super::docker::Facts;
-use super::finding::{Field, Want};
-use super::located::{Node, Origin};
+use super::finding::{Field, Setting};
 use super::messages;
-use super::printable::{Kind, Printable, say};
-use super::runner::Read;
+use super::node::{Node, Origin};
+use super::runner::Collected;
+use super::safe_text::{Kind, SafeText, message};
 use super::template::Masks;
 use super::yaml;
 use crate::core::mount_path::clean;
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 const FLAG: &str = "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION";
 
-pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
+pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
     let mut flags = facts.node.entries_at("feature_flags").iter();
     let flag = flags.find(|entry| entry.key.eq_ignore_ascii_case(FLAG));
     let in_environment = facts
@@ -26,10 +26,10 @@ pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
         None => matches!(in_environment.as_str(), "true" | "1" | "on"),
     };
     for patch in facts.kubernetes.items_at("pod_spec") {
-        let name = patch.text_at("name").unwrap_or("without a name");
-        let name = Printable::or_hidden(Kind::Name, name);
+        let name = patch.text_at("name").unwrap_or("(unnamed)");
+        let name = SafeText::or_hidden(Kind::Name, name);
         if !is_on {
-            read.find(patch, messages::patch_without_flag(&name, FLAG));
+            out.report(patch, messages::patch_without_flag(&name, FLAG));
             continue;
         }
         let at = patch.at("patch").unwrap_or(patch);
@@ -43,50 +43,53 @@ pub(super) fn read(facts: &Facts<'_>, read: &mut Read) {
         let certificates = facts.certificates();
         let is_there = |path: &String| Some(clean(path).as_ref()) == certificates.as_deref();
         let more = if patch.text_at("patch_path").is_some() {
-            say!("; it is in a file of the manager")
-        } else if text.is_empty() {
-            say!("; it is empty")
+            message!("; it is in a file of the manager")
+        } else if text.is_empty() && !at.is_unknown() {
+            message!("; it is empty")
         } else if effects.mounts.iter().any(is_there) {
-            say!(
-                "; it mounts something at the certificate directory, which drydock repairs in pods with dind"
+            message!(
+                "; it mounts a volume at the certificate directory, which drydock repairs in pods with dind"
             )
         } else {
-            say!("")
+            message!("")
         };
         for (hostname, address) in &effects.aliases {
             if let Ok(address) = address.trim().parse() {
-                alias(at, hostname, address, read);
+                alias(at, hostname, address, out);
             }
         }
         if effects.host_network {
-            read.find(at, messages::host_network(&name));
+            out.report(at, messages::host_network(&name));
         }
-        read.find(patch, messages::patch(&name, FLAG, more));
+        out.report(patch, messages::patch(&name, FLAG, more));
     }
 }
 
-/// An alias of a patch, against those of `host_aliases`.
-fn alias(at: &Node, hostname: &str, address: IpAddr, read: &mut Read) {
+/// Compares an alias of a patch with those of `host_aliases`.
+fn alias(at: &Node, hostname: &str, address: IpAddr, out: &mut Collected) {
     let hostname = hostname.trim().to_lowercase();
-    let name = Printable::or_hidden(Kind::Hostname, &hostname);
-    let shown = Printable::own(address);
-    let other = |want: &Want| {
-        let mut items = want.items.iter().filter(|item| item.field == Field::Alias);
+    let name = SafeText::or_hidden(Kind::Hostname, &hostname);
+    let shown = SafeText::own(address);
+    let other = |setting: &Setting| {
+        let mut items = setting
+            .items
+            .iter()
+            .filter(|item| item.field == Field::Alias);
         let item = items.find(|item| {
             item.key.as_str() == hostname
                 && item
                     .address()
                     .is_some_and(|it| it.is_ipv4() == address.is_ipv4())
         });
-        Some((item?.address()?, want.place.clone()))
+        Some((item?.address()?, setting.place.clone()))
     };
-    match read.wants.iter().find_map(other) {
+    match out.settings.iter().find_map(other) {
         Some((other, _)) if other == address => {}
         Some((other, place)) => {
-            let message = messages::patched_alias(name, Printable::own(other), shown);
-            read.findings.push(message.at(place).at(at));
+            let message = messages::patched_alias(name, SafeText::own(other), shown);
+            out.findings.push(message.at(place).at(at));
         }
-        None => read.find(at, messages::alias_in_patch(name, shown)),
+        None => out.report(at, messages::alias_in_patch(name, shown)),
     }
 }
 
@@ -98,7 +101,7 @@ struct Effects {
 }
 
 impl Effects {
-    /// Looks into a patch of any type: objects with these keys, and operations with these paths.
+    /// Reads a patch of any type: a merge patch has these keys, a JSON patch has these paths.
     fn of(&mut self, node: &Node) {
         node.items().iter().for_each(|item| self.of(item));
         let path = node.text_at("path").unwrap_or_default();

@@ -1,25 +1,25 @@
-//! Policies as YAML, commented where something was decided.
+//! Policies as YAML, with comments about decisions.
 
 use super::finding::{Comment, Field, Item};
-use super::printable::{Printable, Sentence};
+use super::safe_text::{Message, SafeText};
 use serde_json::{Map, Value, json};
 
-/// What the schema allows in one policy.
+/// The limits of one policy in the schema.
 const ENTRIES: usize = 32;
 const PER_ENTRY: usize = 64;
 const MAX_HOSTNAMES: usize = crate::core::crd::MAX_HOSTNAMES;
 
 const NO_VOLUMES: &str = "    # no volumes, as today; without this line drydock adds an emptyDir at /var/lib/docker and the node's /lib/modules\n";
 const LEFT: &str =
-    "    # what sits at the certificate directory is right there, so it is only reported\n";
+    "    # the volume at the certificate directory is right, so drydock only reports it\n";
 
 /// A policy that is to be written.
 pub(super) struct Document {
     pub(super) name: String,
-    pub(super) selector: Option<(Printable, Printable)>,
+    pub(super) selector: Option<(SafeText, SafeText)>,
     pub(super) items: Vec<Item>,
     pub(super) comments: Vec<Comment>,
-    pub(super) head: Vec<Sentence>,
+    pub(super) head: Vec<Message>,
 }
 
 /// Writes the policies as a YAML stream.
@@ -29,7 +29,7 @@ pub(super) fn render(documents: &[Document]) -> String {
 }
 
 impl Document {
-    /// The policy, and more of them where it has more hostnames than one may have.
+    /// The policy, or several if it has more hostnames than one policy can have.
     fn pages(&self) -> Vec<String> {
         let (aliases, others): (Vec<&Item>, Vec<&Item>) =
             (self.items.iter()).partition(|item| item.field == Field::Alias);
@@ -107,7 +107,7 @@ fn yaml(value: &Value) -> String {
     serde_saphyr::to_string(value).unwrap_or_default()
 }
 
-/// Hostnames by address, in the order in which they were found.
+/// Groups hostnames by address, in the order of the file.
 fn entries(aliases: &[&Item]) -> Vec<Value> {
     let mut entries: Vec<(&Value, Vec<&str>)> = Vec::new();
     for item in aliases {
@@ -127,7 +127,7 @@ fn entries(aliases: &[&Item]) -> Vec<Value> {
     entries.into_iter().map(entry).collect()
 }
 
-/// The block of dind; of a whole policy with a list of volumes, though it be empty.
+/// The field `dind`. A whole policy always has the list of volumes, even if it is empty.
 fn dind(items: &[&Item], is_whole: bool) -> Value {
     let of = |field: Field| items.iter().filter(move |item| item.field == field);
     let list = |field| of(field).map(|it| it.value.clone()).collect::<Vec<Value>>();

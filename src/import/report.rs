@@ -1,11 +1,11 @@
 //! The report, as text, Markdown or JSON.
 
 use super::finding::{Finding, Group, Place};
-use super::printable::{Printable, Sentence};
+use super::safe_text::{Message, SafeText};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// How a report is written.
+/// The form of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReportFormat {
     /// For a terminal.
@@ -17,22 +17,53 @@ pub enum ReportFormat {
 }
 
 /// The groups in the order of the report, with their headings and their keys in JSON.
-const GROUPS: [(Group, &str, &str); 4] = [
+const GROUPS: [(Group, &str, &str); 6] = [
+    (Group::Error, "Errors", "errors"),
     (Group::Taken, "Taken over", "takenOver"),
     (Group::Conflict, "Conflicts", "conflicts"),
     (Group::NotTaken, "Not taken over", "notTakenOver"),
     (Group::Dangerous, "Dangerous", "dangerous"),
+    (Group::Note, "Notes", "notes"),
 ];
 
-/// What an import says: the findings, or why there are none.
+/// What surrounds the parts of a report for people.
+struct Style {
+    heading: [&'static str; 2],
+    finding: &'static str,
+    todo: &'static str,
+    /// For commands.
+    line: &'static str,
+    fence: &'static str,
+    escape: fn(&str) -> String,
+}
+
+const TEXT: Style = Style {
+    heading: ["", "\n"],
+    finding: "  ",
+    todo: "      ",
+    line: "  ",
+    fence: "",
+    escape: str::to_owned,
+};
+
+const MARKDOWN: Style = Style {
+    heading: ["## ", "\n\n"],
+    finding: "- ",
+    todo: "  - ",
+    line: "",
+    fence: "```",
+    escape: escaped,
+};
+
+/// The findings of an import, and what to do next.
 #[derive(Debug, Default)]
 pub struct Report {
-    pub(super) files: Vec<Printable>,
+    pub(super) files: Vec<SafeText>,
     pub(super) findings: Vec<Finding>,
     pub(super) diff: String,
     /// Commands, in order.
-    pub(super) next: Vec<Sentence>,
-    /// What the import came to.
+    pub(super) next: Vec<Message>,
+    /// Why there is nothing to import.
     pub(super) summary: &'static str,
 }
 
@@ -41,8 +72,8 @@ impl Report {
     #[must_use]
     pub fn render(&self, format: ReportFormat) -> String {
         match format {
-            ReportFormat::Text => self.text(),
-            ReportFormat::Markdown => self.markdown(),
+            ReportFormat::Text => self.written(&TEXT),
+            ReportFormat::Markdown => format!("# Migration report\n\n{}", self.written(&MARKDOWN)),
             ReportFormat::Json => format!("{:#}\n", Value::from(self.json())),
         }
     }
@@ -76,70 +107,43 @@ impl Report {
         places.join(", ")
     }
 
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for finding in self.of(Group::Error) {
-            let (places, what) = (self.places(finding), &finding.what);
-            let hint = if finding.todo.is_empty() { "" } else { "; " };
-            let _ = writeln!(text, "error: {places}: {what}{hint}{}", finding.todo);
-        }
+    fn written(&self, style: &Style) -> String {
+        let [before, after] = style.heading;
+        let block = |title: &str, language: &str, text: &str| match style.fence {
+            "" => format!("{before}{title}{after}{text}"),
+            fence => format!("{before}{title}{after}{fence}{language}\n{text}{fence}\n"),
+        };
+        let mut parts = Vec::new();
         for (group, title, _) in GROUPS {
-            let count = self.of(group).count();
-            if count > 0 {
-                let _ = writeln!(text, "{} ({count})", title.to_lowercase());
-                self.list(group, ["  ", "      "], str::to_owned, &mut text);
-                text.push('\n');
+            let mut text = String::new();
+            for finding in self.of(group) {
+                let line = format!("{}: {}", self.places(finding), finding.what);
+                let _ = writeln!(text, "{}{}", style.finding, (style.escape)(&line));
+                if !finding.todo.is_empty() {
+                    let todo = (style.escape)(finding.todo.as_str());
+                    let _ = writeln!(text, "{}{todo}", style.todo);
+                }
             }
-        }
-        self.list(Group::Note, ["note: ", "      "], str::to_owned, &mut text);
-        if !self.diff.is_empty() {
-            let head =
-                "lines to remove once the namespace is labelled enforce (patch -p0 applies this):";
-            let _ = writeln!(text, "{head}\n\n{}", self.diff);
-        }
-        if !self.next.is_empty() {
-            let next: Vec<String> = self.next.iter().map(|line| format!("  {line}\n")).collect();
-            let _ = write!(text, "next:\n{}", next.concat());
-        }
-        if !self.summary.is_empty() {
-            let _ = writeln!(text, "{}", self.summary);
-        }
-        text
-    }
-
-    fn markdown(&self) -> String {
-        let mut text = String::from("# Migration report\n");
-        let (errors, notes) = ((Group::Error, "Errors", ""), (Group::Note, "Notes", ""));
-        for (group, title, _) in [errors].into_iter().chain(GROUPS).chain([notes]) {
-            if self.of(group).next().is_some() {
-                let _ = write!(text, "\n## {title}\n\n");
-                self.list(group, ["- ", "  - "], escaped, &mut text);
+            if !text.is_empty() {
+                parts.push(format!("{before}{title}{after}{text}"));
             }
         }
         if !self.diff.is_empty() {
-            let head = "\n## Lines to remove\n\nOnce the namespace is labelled `enforce`:\n";
-            let _ = write!(text, "{head}\n```diff\n{}```\n", self.diff);
+            let title = "Lines to remove once the namespace is labelled enforce (patch -p1)";
+            parts.push(block(title, "diff", &self.diff));
         }
         if !self.next.is_empty() {
-            let next: Vec<String> = self.next.iter().map(|line| format!("{line}\n")).collect();
-            let _ = write!(text, "\n## Next\n\n```sh\n{}```\n", next.concat());
+            let lines = self
+                .next
+                .iter()
+                .map(|line| format!("{}{line}\n", style.line));
+            let lines: String = lines.collect();
+            parts.push(block("Next", "sh", &lines));
         }
         if !self.summary.is_empty() {
-            let _ = write!(text, "\n{}\n", self.summary);
+            parts.push(format!("{}\n", self.summary));
         }
-        text
-    }
-
-    /// Lists the findings of a group, with a mark before each and before what to do.
-    fn list(&self, group: Group, marks: [&str; 2], shown: fn(&str) -> String, text: &mut String) {
-        let [mark, before_todo] = marks;
-        for finding in self.of(group) {
-            let line = format!("{}: {}", self.places(finding), finding.what);
-            let _ = writeln!(text, "{mark}{}", shown(&line));
-            if !finding.todo.is_empty() {
-                let _ = writeln!(text, "{before_todo}{}", shown(finding.todo.as_str()));
-            }
-        }
+        parts.join("\n")
     }
 
     fn json(&self) -> Map<String, Value> {
@@ -151,41 +155,19 @@ impl Report {
             let places: Vec<Value> = finding.places.iter().map(place).collect();
             json!({"places": places, "what": finding.what.as_str(), "todo": finding.todo.as_str()})
         };
-        // One place, whose fields are those of the object.
-        let at_one_place = |finding: &Finding| {
-            let mut object = finding.places.first().map(place).unwrap_or_default();
-            if let Some(fields) = object.as_object_mut() {
-                fields.insert("what".to_owned(), finding.what.as_str().into());
-                fields.insert("todo".to_owned(), finding.todo.as_str().into());
-            }
-            object
-        };
-        let groups = GROUPS.into_iter().map(|(group, _, key)| {
-            (
-                key.to_owned(),
-                self.of(group).map(finding).collect::<Value>(),
-            )
-        });
-        let mut report: Map<String, Value> = groups.collect();
-        let next: Vec<&str> = self.next.iter().map(Sentence::as_str).collect();
-        report.extend([
-            (
-                "notes".to_owned(),
-                self.of(Group::Note).map(at_one_place).collect(),
-            ),
-            ("diff".to_owned(), self.diff.as_str().into()),
-            ("next".to_owned(), next.into()),
-            (
-                "errors".to_owned(),
-                self.of(Group::Error).map(at_one_place).collect(),
-            ),
-            ("summary".to_owned(), self.summary.into()),
-        ]);
+        let mut report = Map::new();
+        for (group, _, key) in GROUPS {
+            report.insert(key.to_owned(), self.of(group).map(finding).collect());
+        }
+        let next: Value = self.next.iter().map(Message::as_str).collect();
+        report.insert("diff".to_owned(), self.diff.as_str().into());
+        report.insert("next".to_owned(), next);
+        report.insert("summary".to_owned(), self.summary.into());
         report
     }
 }
 
-/// The keys that lead to a value, where each of them may be printed.
+/// The keys that lead to a value, if all of them may be printed.
 fn path(place: &Place) -> Option<&str> {
     let is_good = |char: char| char.is_ascii_alphanumeric() || "._-/[]".contains(char);
     let path = place.path.as_deref()?;

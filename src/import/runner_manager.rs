@@ -1,21 +1,21 @@
-//! Pods of a runner's manager: their aliases are not for jobs, and what they mount says where the
-//! configuration is.
+//! Pods of runner managers. Jobs do not have the aliases of these pods. The volumes of such a pod
+//! show where the configuration of its runner is.
 
 use super::discovery::Source;
 use super::finding::Finding;
-use super::located::Node;
 use super::messages;
-use super::printable::{Kind, Printable};
+use super::node::Node;
+use super::safe_text::{Kind, SafeText};
 
-/// A pod of a manager.
+/// A pod of a runner manager.
 pub(super) struct Manager {
     pub(super) spec: Node,
     kind: &'static str,
-    name: Printable,
-    namespace: Printable,
+    name: SafeText,
+    namespace: SafeText,
 }
 
-/// What a pod mounts: the source, its name, the volume and where it is.
+/// A ConfigMap or Secret that a pod mounts.
 struct Mounted<'n> {
     is_secret: bool,
     name: &'n str,
@@ -24,7 +24,7 @@ struct Mounted<'n> {
 }
 
 impl Manager {
-    /// The manager of an object with pods, if it is one.
+    /// Reads an object with pods; none if the pods are not those of a runner manager.
     pub(super) fn of(object: &Node, kind: &'static str, source: &Source) -> Option<Self> {
         let spec = match kind {
             "Pod" => object.at("spec"),
@@ -42,8 +42,8 @@ impl Manager {
         is_manager.then(|| Self {
             spec: spec.clone(),
             kind,
-            name: Printable::or_hidden(Kind::Name, name),
-            namespace: namespace.unwrap_or_else(|| Printable::own("NAMESPACE")),
+            name: SafeText::or_hidden(Kind::Name, name),
+            namespace: namespace.unwrap_or_else(|| SafeText::own("NAMESPACE")),
         })
     }
 
@@ -72,14 +72,14 @@ impl Manager {
         found
     }
 
-    /// Whether its pod mounts the ConfigMap that a source is in.
+    /// Whether the pod mounts the ConfigMap of a source.
     pub(super) fn mounts(&self, source: &Source) -> bool {
         let is_it =
             |it: &Mounted<'_>| !it.is_secret && source.config_map.as_deref() == Some(it.name);
         self.mounted().iter().any(is_it)
     }
 
-    /// A variable of its containers.
+    /// Returns the value of a variable of its containers.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         let containers = self.spec.items_at("containers").iter();
         let mut variables = containers.flat_map(|container| container.items_at("env"));
@@ -87,7 +87,7 @@ impl Manager {
         variable?.text_at("value")
     }
 
-    /// What to do with a file that has only it.
+    /// The finding for a file that has only this manager.
     pub(super) fn seen(&self) -> Finding {
         let mut mounted = self.mounted();
         mounted.sort_by_key(|it| it.is_secret);
@@ -96,8 +96,10 @@ impl Manager {
         };
         let (manager, namespace) = (&self.name, &self.namespace);
         let [object, volume] =
-            [it.name, it.volume].map(|text| Printable::or_hidden(Kind::Name, text));
-        let path = Printable::or_hidden(Kind::Path, it.path.unwrap_or("/etc/gitlab-runner"));
+            [it.name, it.volume].map(|text| SafeText::or_hidden(Kind::Name, text));
+        let path = it.path.unwrap_or("/etc/gitlab-runner");
+        let path = path.strip_suffix("/config.toml").unwrap_or(path);
+        let path = SafeText::or_hidden(Kind::Path, path);
         if it.is_secret {
             messages::manager_with_secret(self.kind, manager, namespace, object, volume, path)
         } else {

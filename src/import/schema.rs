@@ -1,14 +1,13 @@
-//! The keys of `config.toml` with the types that the runner gives them, and what it does with
-//! others.
+//! The keys of `config.toml` and their types.
 //!
-//! The runner matches keys without regard to case, ignores those that it does not know, ignores
-//! what is no table where it has a map, and refuses the whole file for every other wrong type.
+//! The runner matches keys without regard to case. It ignores keys that it does not know, and a
+//! value that is not a table if it expects a map. It refuses the whole file for every other wrong
+//! type.
 //!
-//! Source: `common/config.go` of GitLab Runner 13.12 to 19.3, tried with these versions.
+//! Source: `common/config.go` of GitLab Runner 13.12 to 19.3; verified with these versions.
 
-/// Tables by name, and their keys with types: s string, b boolean, i integer, S list of strings, O
-/// string or list of strings, M map of strings, * anything, {t} the table t, [t] a list of tables
-/// t.
+/// Tables with their keys and types: s string, b boolean, i integer, S list of strings, O string or
+/// list of strings, M map of strings, * anything, {t} the table t, [t] a list of tables t.
 const TABLES: &[(&str, &str)] = &[
     (
         "config",
@@ -97,7 +96,7 @@ const TABLES: &[(&str, &str)] = &[
 /// Keys of `[runners.docker]` that people write into `[runners.kubernetes]`.
 pub(super) const DOCKER: &str = "tls_verify extra_hosts disable_entrypoint_overwrite oom_kill_disable disable_cache shm_size network_mode volumes_from";
 
-/// Tables in which a key may have been meant, and how the runner calls them.
+/// Tables to which a misplaced key may belong, and their names in messages.
 pub(super) const ELSEWHERE: [(&str, &str); 3] = [
     ("config", "the top of the file"),
     ("runner", "[[runners]]"),
@@ -116,7 +115,7 @@ pub(super) fn field(table: &str, key: &str) -> Option<(&'static str, &'static st
     fields(table).find(|(name, _)| name.eq_ignore_ascii_case(key))
 }
 
-/// Whether a key is a slip for a known one: other separators, or one or two letters.
+/// Whether a key is a misspelling of a known one: other separators, or one or two letters.
 pub(super) fn is_near(known: &str, key: &str) -> bool {
     let letters = |text: &str| text.replace(['_', '-', '.', ' '], "").to_ascii_lowercase();
     let (known, key) = (letters(known), letters(key));

@@ -1,28 +1,27 @@
-//! Go templates around a TOML or a YAML: made readable without being rendered.
+//! Masks Go templates, so that TOML and YAML with templates can be parsed without rendering.
 //!
-//! What an expression stands for is masked by digits, which are a key, a value and a part of a
-//! string alike, so that every other character keeps its place. A line of actions only is blank.
-//! The body of `if` and `with` is read as if its condition held, that of `range` and of `else` is
-//! not.
+//! Digits replace an expression: they are valid as a key, as a value and in a string, and all other
+//! characters keep their positions. Blanks replace a line that has only actions. The body of `if`
+//! and `with` stays; the body of `range` and `else` becomes blank.
 
-use super::located::{Lines, Origin, Span};
+use super::node::{Lines, Origin, Span};
 use std::ops::Range;
 
-/// What a template decides in a text.
+/// The masked parts of a text.
 #[derive(Debug, Default)]
 pub(super) struct Masks<'t> {
-    /// The text with its expressions; empty where none is masked.
+    /// The original text; empty if nothing is masked.
     pub(super) text: &'t str,
-    /// Bytes that stand for an expression, in order.
+    /// The bytes of masked expressions, in order.
     masked: Vec<Range<usize>>,
-    /// Lines that were not read.
+    /// The lines that became blank.
     pub(super) skipped: Vec<Span>,
-    /// Lines that count only if a condition holds.
+    /// The lines that apply only if a condition holds.
     pub(super) conditional: Vec<Span>,
 }
 
 impl Masks<'_> {
-    /// Whether an expression is in some bytes.
+    /// Whether a range has a masked expression.
     pub(super) fn cover(&self, range: Range<usize>) -> bool {
         let after = self.masked.partition_point(|mask| mask.end <= range.start);
         let mask = self.masked.get(after);
@@ -39,16 +38,16 @@ enum Word {
     Plain,
 }
 
-/// A block that is open.
+/// A block whose `end` is not reached yet.
 struct Block {
     start: usize,
-    /// Whether it is a part of a value, so that all of it stands for an expression.
+    /// Whether the block is a part of a value: then all of it is masked as one expression.
     is_value: bool,
-    /// Where a part of it that is not read began.
+    /// The start of a part that becomes blank.
     unread: Option<usize>,
 }
 
-/// Masks the actions of a text. An action without an end is the offset of the error.
+/// Masks the actions of a text. Errors with the offset of an action that is not closed.
 pub(super) fn mask(text: &str, origin: Origin) -> Result<(String, Masks<'_>), usize> {
     let actions = actions(text)?;
     let lines = Lines::of(text);
@@ -65,7 +64,7 @@ pub(super) fn mask(text: &str, origin: Origin) -> Result<(String, Masks<'_>), us
         }
         bytes
     };
-    // Whether nothing but actions and blanks is on the lines of a range, outside of it.
+    // Whether the lines of a range have only actions and blanks outside of the range.
     let is_alone = |range: &Range<usize>| {
         let whole = lines.whole(range.clone());
         let around = [whole.start..range.start, range.end..whole.end];
@@ -84,7 +83,7 @@ pub(super) fn mask(text: &str, origin: Origin) -> Result<(String, Masks<'_>), us
             _ => range.clone(),
         };
         let is_own = is_alone(range) || is_alone(&of_block);
-        // The parts of a block that has its lines for itself are its own too.
+        // `else` and `end` belong to a block with lines of its own.
         let is_part = matches!(word, Word::Else | Word::End);
         if (is_own || is_part) && !within {
             fill(&mut bytes, range.clone(), b' ');
@@ -126,7 +125,7 @@ pub(super) fn mask(text: &str, origin: Origin) -> Result<(String, Masks<'_>), us
         }
     }
     masks.masked.sort_by_key(|mask| mask.start);
-    // Filling may have cut a character of several bytes only as a whole.
+    // All ranges end at characters, so the bytes are still UTF-8.
     let text = String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to())?;
     Ok((text, masks))
 }
@@ -139,7 +138,7 @@ fn fill(bytes: &mut [u8], range: Range<usize>, with: u8) {
     }
 }
 
-/// The offset behind the block that some actions begin with.
+/// The offset after the block that starts with the first of these actions.
 fn end_of(actions: &[(Range<usize>, Word)]) -> usize {
     let mut depth = 0_usize;
     for (range, word) in actions {
@@ -177,7 +176,7 @@ fn actions(text: &str) -> Result<Vec<(Range<usize>, Word)>, usize> {
     Ok(actions)
 }
 
-/// The offset behind the `}}` of an action: not one in a string or a comment of it.
+/// The offset after the `}}` of an action. A `}}` in a string or comment does not close it.
 fn end(text: &str, from: usize) -> Option<usize> {
     let inner = text.get(from..).unwrap_or_default();
     if inner.trim_start_matches(['-', ' ']).starts_with("/*") {

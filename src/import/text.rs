@@ -1,19 +1,18 @@
-//! Bytes to text, and what a text is before it is read: TOML, YAML, or something else that is
-//! refused by its name.
+//! Decodes a file and recognizes its format: TOML, YAML, or one that is refused.
 
 use super::finding::Finding;
-use super::located::{Lines, Origin, Span, small};
 use super::messages;
+use super::node::{Lines, Origin, Span};
 
-/// Nothing that configures a runner is larger, and an object of Kubernetes has at most one MiB.
+/// The maximum size of a file. A Kubernetes object has at most about one MiB.
 const LARGEST: usize = 8 << 20;
 
-/// How a file is encoded.
+/// The encoding of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Encoding {
     Utf8,
     /// UTF-8 with a byte order mark.
-    Marked,
+    Utf8Bom,
     Utf16,
 }
 
@@ -37,7 +36,7 @@ pub(super) fn decode(file: usize, bytes: &[u8]) -> Result<(String, Encoding), Fi
         };
     }
     let (bytes, encoding) = match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => (rest, Encoding::Marked),
+        [0xef, 0xbb, 0xbf, rest @ ..] => (rest, Encoding::Utf8Bom),
         _ => (bytes, Encoding::Utf8),
     };
     let zero = bytes.iter().position(|byte| *byte == 0);
@@ -52,14 +51,14 @@ pub(super) fn decode(file: usize, bytes: &[u8]) -> Result<(String, Encoding), Fi
     Err(message.at(Origin::file(file).place(span)))
 }
 
-/// How a text is read.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Format {
     Toml,
     Yaml,
 }
 
-/// Files that are refused by their names or by the beginning of one of their lines.
+/// Formats that are refused: the ends of file names, and the beginnings of lines.
 const OTHERS: [(&str, &str, &str); 3] = [
     (
         "Terraform (HCL)",
@@ -69,10 +68,10 @@ const OTHERS: [(&str, &str, &str); 3] = [
     ("Markdown", ".md .markdown", "```"),
     ("a shell script", ".sh .bash", "#!/"),
 ];
-/// Commands that a script begins with.
+/// Commands at the beginning of a script.
 const COMMANDS: &str = "helm kubectl gitlab-runner docker cat export set sudo curl apt-get";
 
-/// Says how a text is read; `name` is that of its file.
+/// Recognizes the format of a text; `name` is the file name.
 pub(super) fn format(
     file: usize,
     name: &str,
@@ -91,7 +90,7 @@ pub(super) fn format(
     let name = name.to_ascii_lowercase();
     let has_end = |ends: &str| ends.split(' ').any(|end| name.ends_with(end));
     let lines = || text.lines().map(str::trim);
-    // A script or a fence inside a block of YAML is no beginning of the file's own lines.
+    // Lines of a script within YAML are indented and do not count.
     let begins = |words: &str| {
         let mut words = words.split(' ').map(|word| word.replace('_', " "));
         words.any(|word| text.lines().any(|line| line.starts_with(&word)))
@@ -99,18 +98,14 @@ pub(super) fn format(
     for (word, ends, beginnings) in OTHERS {
         if has_end(ends) || begins(beginnings) {
             return refused(match word {
-                "Terraform (HCL)" => messages::terraform_code(word),
+                "Terraform (HCL)" => messages::terraform_code(),
                 "Markdown" => messages::markdown(),
                 _ => messages::other_file(word),
             });
         }
     }
     if let Some(index) = lines().position(is_directive) {
-        let span = Span {
-            line: small(index + 1),
-            column: 1,
-            ..Span::file(file)
-        };
+        let span = Origin::file(file).place(Span::at(index + 1, 1));
         return Err(messages::terraform_directive().at(span));
     }
     let is_content = |line: &&str| {
@@ -148,8 +143,8 @@ pub(super) fn format(
     }
 }
 
-/// Whether a line has a directive of a Terraform template, and not the format of a command
-/// (`%{http_code}`).
+/// Whether a line has a directive of a Terraform template. `%{http_code}` is the format of a
+/// command.
 fn is_directive(line: &str) -> bool {
     line.split("%{").skip(1).any(|rest| {
         let rest = rest.trim_start_matches(['~', ' ']);

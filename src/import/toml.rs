@@ -1,15 +1,14 @@
-//! TOML to located values.
+//! Parses TOML into nodes.
 
 use super::finding::Finding;
-use super::located::{Entry, Lines, Node, Origin, Span, Value};
 use super::messages;
-use super::printable::{Kind, Printable, Sentence};
+use super::node::{Entry, Lines, Node, Origin, Span, Value};
+use super::safe_text::{Kind, Message, SafeText};
 use super::template::Masks;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Reads a TOML whose lines are at an origin. What the masks cover, and strings with an expression
-/// of a template or shell in them, are unknown.
+/// Parses TOML. Masked values are unknown, and so are strings with `{{` or `${`.
 pub(super) fn read(text: &str, origin: Origin, masks: &Masks<'_>) -> Result<Node, Vec<Finding>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let reader = Reader {
@@ -25,9 +24,7 @@ pub(super) fn read(text: &str, origin: Origin, masks: &Masks<'_>) -> Result<Node
         return Ok(node);
     }
     let errors = errors.iter();
-    let mut findings: Vec<Finding> = errors
-        .map(|error| reader.error(text, table.get_ref(), error))
-        .collect();
+    let mut findings: Vec<Finding> = errors.map(|error| reader.error(text, error)).collect();
     let line = |finding: &mut Finding| finding.places.first().map(|place| place.span.line);
     findings.dedup_by_key(line);
     Err(findings)
@@ -77,54 +74,48 @@ impl Reader<'_> {
         self.origin.place(self.lines.span(range))
     }
 
-    fn error(&self, text: &str, table: &DeTable<'_>, error: &toml::de::Error) -> Finding {
+    fn error(&self, text: &str, error: &toml::de::Error) -> Finding {
         let range = error.span().unwrap_or_default();
-        let whole = self.lines.whole(range.clone());
-        let line = text.get(whole.clone()).unwrap_or_default();
-        let line = line.lines().next().unwrap_or_default();
-        if error.message().starts_with("duplicate key") {
-            let found = text.get(range.clone()).unwrap_or_default();
-            let key = found.trim_matches(['"', '\'']);
-            let mut earlier = None;
-            last_key(table, key, range.start, &mut earlier);
-            // Of a table that is there twice only the second is left; the first one has the same
-            // header.
-            let header = || text.get(..whole.start)?.rfind(line.trim());
-            if let Some(first) = earlier.or_else(header) {
-                let first = self.span(first..first + 1);
-                let key = Printable::or_hidden(Kind::Key, key);
-                return messages::twice(key, first.line).at(self.span(range));
-            }
-        }
-        let key = line.split('=').next().unwrap_or_default().trim();
-        if key.contains('/') && !key.contains(['"', '\'', '[', ' ', '#', '{', '$']) {
-            let at = whole.start + line.find('/').unwrap_or_default();
-            let key = Printable::or_hidden(Kind::Key, key);
-            return messages::bare_label(key).at(self.span(at..at + 1));
-        }
-        if line.contains("${") {
-            return messages::terraform_variable().at(self.span(range));
-        }
-        messages::no_toml(Sentence::library(error.message())).at(self.span(range))
+        let at = self.lines.span(range.clone());
+        let line = self.lines.line(at.line);
+        let key = key(line);
+        let (message, at) = if error.message().starts_with("duplicate key") {
+            let found = text.get(range).unwrap_or_default();
+            let found = found.trim_matches(['"', '\'']);
+            let first = self.origin.place(Span::at(self.earlier(at.line, found), 1));
+            let shown = SafeText::or_hidden(Kind::Key, found);
+            (messages::twice(shown, first.line), at)
+        } else if key.contains('/') && !key.contains(['"', '\'', '[', ' ', '#', '{', '$']) {
+            let before = line.split('/').next().unwrap_or_default();
+            let shown = SafeText::or_hidden(Kind::Key, key);
+            let slash = Span::at(at.line, before.chars().count() + 1);
+            (messages::bare_label(shown), slash)
+        } else if line.contains("${") {
+            (messages::terraform_variable(), at)
+        } else {
+            (messages::no_toml(Message::library(error.message())), at)
+        };
+        message.at(self.origin.place(at))
+    }
+
+    /// Returns an earlier line that sets the same key or starts the same table, or the line itself.
+    fn earlier(&self, line: usize, found: &str) -> usize {
+        let text = self.lines.line(line).trim();
+        let header = text.strip_prefix('[').and(text.rfind(']'));
+        let header = header.and_then(|end| text.get(..=end));
+        let above = (1..line)
+            .rev()
+            .map(|line| (line, self.lines.line(line).trim()));
+        let mut above = above.take_while(|(_, it)| header.is_some() || !it.starts_with('['));
+        let earlier = above.find(|(_, it)| match header {
+            Some(header) => it.starts_with(header) || key(it) == found,
+            None => key(it) == key(text),
+        });
+        earlier.map_or(line, |(earlier, _)| earlier)
     }
 }
 
-/// The last offset of a key before an offset.
-fn last_key(table: &DeTable<'_>, name: &str, before: usize, found: &mut Option<usize>) {
-    for (key, value) in table {
-        if key.get_ref() == name && key.span().start < before {
-            *found = (*found).max(Some(key.span().start));
-        }
-        below(value, name, before, found);
-    }
-}
-
-fn below(value: &Spanned<DeValue<'_>>, name: &str, before: usize, found: &mut Option<usize>) {
-    match value.get_ref() {
-        DeValue::Table(table) => last_key(table, name, before, found),
-        DeValue::Array(items) => {
-            (items.iter()).for_each(|item| below(item, name, before, found));
-        }
-        _ => {}
-    }
+/// The part of a line before `=`.
+fn key(line: &str) -> &str {
+    line.split('=').next().unwrap_or_default().trim()
 }

@@ -1,15 +1,15 @@
-//! A `config.toml` as the runner understands it: what is in force, what it ignores without a word,
-//! what it refuses.
+//! Reads a `config.toml` as the runner does: settings in effect, settings that the runner ignores,
+//! and settings for which it refuses the file.
 
 use super::finding::Finding;
-use super::located::{Entry, Node, Value};
 use super::messages;
-use super::printable::{Kind, Printable, Sentence, say};
+use super::node::{Entry, Node, Value};
+use super::safe_text::{Kind, Message, SafeText, message};
 use super::schema::{DOCKER, ELSEWHERE, field, fields, is_near};
 
-/// Types of the schema, what the runner wants of them, and how to write it.
+/// Types of the schema, their names in messages, and how to write them.
 const WANTED: [(char, &str, &str); 6] = [
-    ('{', "a table", ""),
+    ('{', "a table", "write its header in single brackets"),
     ('[', "a list of tables", ""),
     ('S', "a list of strings", "put it in brackets: [\"…\"]"),
     ('b', "true or false", "write it without quotes"),
@@ -17,29 +17,28 @@ const WANTED: [(char, &str, &str); 6] = [
     ('s', "a string", "put it in quotes"),
 ];
 
-/// A file as the runner understands it.
-pub(super) struct Understood {
-    /// What is in force: known keys in lower case.
+/// A `config.toml` as the runner reads it.
+pub(super) struct Validated {
+    /// The settings in effect, with known keys in lower case.
     pub(super) node: Node,
-    /// What the runner takes without a word and ignores.
+    /// Settings that the runner ignores without a warning.
     pub(super) ignored: Vec<Finding>,
     pub(super) refused: Vec<Finding>,
-    /// Whether misspelt keys are what was meant by them.
-    is_repaired: bool,
+    /// Whether misspelt keys are corrected.
+    is_corrected: bool,
 }
 
-impl Understood {
-    /// Reads a `config.toml` as the runner does; with `is_repaired` misspelt keys are what was
-    /// meant by them.
-    pub(super) fn of(config: &Node, is_repaired: bool) -> Self {
-        let mut understood = Self {
+impl Validated {
+    /// Reads a `config.toml` as the runner does. With `is_corrected`, misspelt keys are corrected.
+    pub(super) fn of(config: &Node, is_corrected: bool) -> Self {
+        let mut validated = Self {
             node: config.clone(),
             ignored: Vec::new(),
             refused: Vec::new(),
-            is_repaired,
+            is_corrected,
         };
-        understood.node = understood.table(config, "config");
-        understood
+        validated.node = validated.table(config, "config");
+        validated
     }
 
     fn table(&mut self, node: &Node, table: &str) -> Node {
@@ -57,7 +56,7 @@ impl Understood {
                 node: self.value(&entry.node, name, kind),
             };
             match earlier {
-                // Two spellings of one key: the runner takes either, as it happens.
+                // The key has two spellings, and the runner may use either.
                 Some(earlier) if known.is_some() => {
                     let line = earlier.key_span.line;
                     (self.ignored).push(messages::two_spellings(name, line).at(entry.key_span));
@@ -74,7 +73,7 @@ impl Understood {
         node.with(Value::Table(entries))
     }
 
-    /// Says that a key is not known, and which one was meant; that one counts only for a repair.
+    /// Reports an unknown key. Returns the key that was meant, if misspelt keys are corrected.
     fn meant(&mut self, entry: &Entry, table: &str) -> Option<(&'static str, &'static str)> {
         let near = fields(table).find(|(name, _)| is_near(name, &entry.key));
         let joined = |child: &Entry| field(table, &format!("{}_{}", entry.key, child.key));
@@ -83,19 +82,19 @@ impl Understood {
             elsewhere.find_map(|(name, words)| Some((*name, *words, field(name, &entry.key)?)));
         let is_key = |key: &str| key.eq_ignore_ascii_case(&entry.key);
         let is_docker = DOCKER.split(' ').any(is_key);
-        let key = Printable::or_hidden(Kind::Key, &entry.key);
+        let key = SafeText::or_hidden(Kind::Key, &entry.key);
         let todo = match (near, elsewhere) {
-            (Some((name, _)), _) => say!("did you mean {}?", name),
+            (Some((name, _)), _) => message!("did you mean {}?", name),
             (None, Some(("kubernetes", _, (name, kind)))) if kind.starts_with(['{', '[', 'M']) => {
-                say!("did you mean [runners.kubernetes.{}]?", name)
+                message!("did you mean [runners.kubernetes.{}]?", name)
             }
             (None, Some((_, words, _))) => {
-                say!("it belongs to {}, and does nothing here", words)
+                message!("it belongs to {} and has no effect here", words)
             }
-            _ if is_docker => say!("it belongs to [runners.docker], and does nothing here"),
+            _ if is_docker => message!("it belongs to [runners.docker] and has no effect here"),
             _ => match entry.node.entries().iter().find_map(joined) {
-                Some((name, _)) => say!("did you mean {}?", name),
-                None => say!("take it out, or look it up in the runner's documentation"),
+                Some((name, _)) => message!("did you mean {}?", name),
+                None => message!("remove it, or see the runner's documentation"),
             },
         };
         let place = Node {
@@ -107,7 +106,7 @@ impl Understood {
             .push(messages::unknown_key(key).with_todo(todo).at(&place));
         let moved = elsewhere.filter(|(name, ..)| table == "runner" && *name == "kubernetes");
         let moved = moved.map(|(.., field)| field);
-        near.or(moved).filter(|_| self.is_repaired)
+        near.or(moved).filter(|_| self.is_corrected)
     }
 
     fn value(&mut self, node: &Node, name: &'static str, kind: &'static str) -> Node {
@@ -125,7 +124,7 @@ impl Understood {
             }
             ("M", Value::Table(entries)) => {
                 for entry in entries {
-                    let key = Printable::or_hidden(Kind::Key, &entry.key);
+                    let key = SafeText::or_hidden(Kind::Key, &entry.key);
                     let message = match &entry.node.value {
                         Value::Text(_) | Value::Unknown => continue,
                         Value::Table(_) => messages::dotted_key(name, key),
@@ -141,16 +140,17 @@ impl Understood {
                     }
                 }
             }
-            // Whatever is no table is nothing to the runner where it has a map.
+            // Instead of a map, the runner ignores every value that is not a table.
             ("M", value) if !matches!(value, Value::Unknown) => {
+                let meant: Vec<Entry> = as_map(node, name).collect();
                 let todo = match name {
-                    "node_tolerations" => tolerations(node),
-                    _ => say!("write it as a table: \"KEY\" = \"PATH\""),
+                    "node_tolerations" => tolerations(&meant),
+                    _ => message!("write it as a table: \"KEY\" = \"PATH\""),
                 };
-                let ignored = messages::no_map(name, is).with_todo(todo);
-                self.ignored.push(ignored.at(node));
-                let map = as_map(node, name).filter(|_| self.is_repaired);
-                return node.with(Value::Table(map.collect()));
+                let message = messages::no_map(name, is).with_todo(todo);
+                self.ignored.push(message.at(node));
+                let entries = if self.is_corrected { meant } else { Vec::new() };
+                return node.with(Value::Table(entries));
             }
             (_, Value::Unknown)
             | ("*", _)
@@ -162,7 +162,7 @@ impl Understood {
                 let (_, wanted, todo) = wanted.next().unwrap_or(&('s', "a string", ""));
                 let mut message = messages::wrong_type(name, is, *wanted, *todo);
                 if kind.starts_with('[') {
-                    message.todo = say!("write it as [[…{}]]", name);
+                    message.todo = message!("write it as [[…{}]]", name);
                 }
                 return self.refuse(node, message);
             }
@@ -176,7 +176,7 @@ impl Understood {
     }
 }
 
-/// Adds an entry to a table; what is in a list or a table twice comes together.
+/// Adds an entry to a table. Two lists or tables with the same key are joined.
 fn add(entries: &mut Vec<Entry>, entry: Entry) {
     let earlier = entries.iter_mut().find(|earlier| earlier.key == entry.key);
     match (earlier.map(|it| &mut it.node.value), entry.node.value) {
@@ -206,7 +206,7 @@ fn called(node: &Node) -> &'static str {
     }
 }
 
-/// A list as people write it in Kubernetes, as the map that the runner has for it.
+/// Converts a list as in a Kubernetes manifest to the map that the runner expects.
 fn as_map<'n>(node: &'n Node, name: &str) -> impl Iterator<Item = Entry> + use<'n> {
     let is_toleration = name == "node_tolerations";
     node.items().iter().filter_map(move |item| {
@@ -226,21 +226,24 @@ fn as_map<'n>(node: &'n Node, name: &str) -> impl Iterator<Item = Entry> + use<'
 }
 
 /// How to write tolerations, without their values.
-fn tolerations(node: &Node) -> Sentence {
-    let written = node.items().iter().filter_map(|item| {
-        let key = Printable::new(Kind::Key, item.text_at("key")?)?;
-        let value = item.text_at("value").map_or("", |_| "=…");
+fn tolerations(entries: &[Entry]) -> Message {
+    let written = entries.iter().filter_map(|entry| {
+        let (key, value) = match entry.key.split_once('=') {
+            Some((key, _)) => (key, "=…"),
+            None => (entry.key.as_str(), ""),
+        };
         let mut effects = super::scheduling::EFFECTS.into_iter();
-        let effect = effects.find(|effect| item.text_at("effect") == Some(*effect));
-        Some(say!(
+        let effect = effects.find(|effect| entry.node.as_text() == Some(*effect));
+        let key = SafeText::new(Kind::Key, key)?;
+        Some(message!(
             "\"{}{}\" = \"{}\"",
             key,
             value,
             effect.unwrap_or_default()
         ))
     });
-    let written = Sentence::list(written);
-    say!(
+    let written = Message::list(written);
+    message!(
         "write [runners.kubernetes.node_tolerations] and below it {}",
         written
     )

@@ -1,19 +1,19 @@
-//! YAML and JSON to located values, with the parser of `drydock check`.
+//! Parses YAML and JSON into nodes, with the parser of `drydock check`.
 
 use super::finding::Finding;
-use super::located::{Entry, Lines, Node, Origin, Span, Value, large, small};
 use super::messages;
-use super::printable::{Kind, Printable, Sentence};
+use super::node::{Entry, Lines, Node, Origin, Span, Value};
+use super::safe_text::{Kind, Message, SafeText};
 use super::template::Masks;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as Mark, StrInput};
 use std::collections::HashMap;
 
-/// Nodes that aliases may copy, in all.
+/// The maximum number of nodes that aliases may copy.
 const MOST_COPIES: usize = 200_000;
 const DEEPEST: usize = 64;
 
-/// Reads the documents of a text. Empty ones are left out. What the masks cover is unknown; blocks
-/// get back their text, which is masked again when it is read.
+/// Parses the documents of a text, without empty ones. Masked scalars are unknown. Block scalars
+/// get their original text, because TOML in them is masked when it is parsed.
 pub(super) fn read(
     text: &str,
     origin: Origin,
@@ -56,7 +56,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// The next document.
+    /// Returns the next document.
     fn next(&mut self) -> Result<Option<Node>, Finding> {
         while let Some((event, mark)) = self.event()? {
             if let Some(node) = self.node(event, &mark, DEEPEST)? {
@@ -66,20 +66,21 @@ impl<'t> Reader<'t> {
         Ok(None)
     }
 
-    /// The value that begins with an event; none where the event begins none.
+    /// Reads the value that starts with an event; none if the event starts no value.
     fn node(
         &mut self,
         event: Event<'t>,
         mark: &Mark,
         depth: usize,
     ) -> Result<Option<Node>, Finding> {
-        let span = self.origin.place(span(mark));
+        let at = span(mark);
+        let span = self.origin.place(at);
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();
-                let mut node = Node::new(self.scalar(&text, is_plain, mark), span);
+                let mut node = Node::new(self.scalar(&text, is_plain, at), span);
                 if style == ScalarStyle::Literal {
-                    self.block(&text, mark, &mut node);
+                    self.block(&text, at, &mut node);
                 }
                 return Ok(Some(self.known(node, anchor)));
             }
@@ -106,7 +107,7 @@ impl<'t> Reader<'t> {
         node
     }
 
-    /// The values until the end of a collection.
+    /// Reads values until the end of a collection.
     fn items(&mut self, span: Span, depth: usize) -> Result<Vec<Node>, Finding> {
         let Some(deeper) = depth.checked_sub(1) else {
             return Err(messages::too_deep(DEEPEST).at(span));
@@ -122,7 +123,7 @@ impl<'t> Reader<'t> {
     }
 
     fn entries(&mut self, span: Span, depth: usize) -> Result<Vec<Entry>, Finding> {
-        let mut keys: HashMap<String, u32> = HashMap::new();
+        let mut keys: HashMap<String, usize> = HashMap::new();
         let mut entries: Vec<Entry> = Vec::new();
         let mut bases: Vec<Node> = Vec::new();
         let mut items = self.items(span, depth)?.into_iter();
@@ -135,7 +136,7 @@ impl<'t> Reader<'t> {
             }
             let first = keys.insert(key.clone(), key_span.line);
             if let Some(first) = first.filter(|_| !key.is_empty()) {
-                let key = Printable::or_hidden(Kind::Key, &key);
+                let key = SafeText::or_hidden(Kind::Key, &key);
                 return Err(messages::twice(key, first).at(key_span));
             }
             entries.push(Entry {
@@ -144,7 +145,7 @@ impl<'t> Reader<'t> {
                 node,
             });
         }
-        // Keys that are written out win over those of the tables of `<<`.
+        // Keys of the table itself override keys of merged tables.
         let tables = bases
             .iter()
             .flat_map(|base| std::iter::once(base).chain(base.items()));
@@ -156,8 +157,7 @@ impl<'t> Reader<'t> {
         Ok(entries)
     }
 
-    fn scalar(&self, text: &str, is_plain: bool, mark: &Mark) -> Value {
-        let at = span(mark);
+    fn scalar(&self, text: &str, is_plain: bool, at: Span) -> Value {
         let end = self.lines.offset(at.last, at.last_column) + 1;
         if self.masks.cover(self.lines.offset(at.line, at.column)..end) {
             return Value::Unknown;
@@ -172,82 +172,56 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Says where the lines of a literal block are in the file.
-    fn block(&self, text: &str, mark: &Mark, node: &mut Node) {
+    /// Sets the position of a block scalar, and restores its original text.
+    fn block(&self, text: &str, at: Span, node: &mut Node) {
         let Origin::Lines { file, line, column } = self.origin else {
             return;
         };
-        let at = span(mark);
-        let rest = self.lines.rest(at.line, at.column);
-        let first = if rest.starts_with('|') {
-            at.line
-        } else {
-            at.line - 1
-        };
-        let mut content = text.lines().enumerate();
-        let content = content.find(|(_, line)| !line.trim().is_empty());
-        let (index, content) = content.unwrap_or_default();
+        // The parser reports a block at its `|` or at its first line.
+        let is_header = self.lines.line(at.line).chars().nth(at.column - 1) == Some('|');
+        let header = at.line - usize::from(!is_header);
         let spaces = |text: &str| text.len() - text.trim_start_matches(' ').len();
-        let line_of = self.lines.rest(first + 1 + small(index), 1);
-        let indent = spaces(line_of).saturating_sub(spaces(content));
-        let original = self
-            .masks
-            .text
-            .lines()
-            .skip(large(first))
-            .take(text.lines().count());
-        let unindented =
-            original.map(|line| line.get(indent.min(spaces(line))..).unwrap_or_default());
-        node.value = match self.masks.text {
-            "" => Value::Text(text.to_owned()),
-            _ => Value::Text(unindented.collect::<Vec<_>>().join("\n")),
-        };
+        let mut filled = text.lines().enumerate();
+        let filled = filled.find(|(_, line)| !line.trim().is_empty());
+        let (index, content) = filled.unwrap_or_default();
+        let written = self.lines.line(header + 1 + index);
+        let indent = spaces(written).saturating_sub(spaces(content));
+        if !self.masks.text.is_empty() {
+            let lines = self.masks.text.lines().skip(header);
+            let lines = lines.take(text.lines().count());
+            let lines = lines.map(|line| line.get(indent.min(spaces(line))..).unwrap_or_default());
+            node.value = Value::Text(lines.collect::<Vec<_>>().join("\n"));
+        }
         node.text = Some(Origin::Lines {
             file,
-            line: line + first,
-            column: column + small(indent),
+            line: line + header,
+            column: column + indent,
         });
     }
 
     fn error(&self, line: usize, column: usize, info: &str) -> Finding {
-        // A tab in the indentation of the line, or of the last one that is not blank.
-        let near = (1..=small(line))
-            .rev()
-            .map(|line| (line, self.lines.rest(line, 1)));
-        let near = near.map(|(line, rest)| (line, rest.lines().next().unwrap_or_default()));
-        let mut filled = near.filter(|(_, text)| !text.trim().is_empty());
-        let (tab_line, text) = filled.next().unwrap_or_default();
+        // A tab in the indentation of this line, or of the last line above it that is not blank.
+        let mut above = (1..=line).rev().map(|line| (line, self.lines.line(line)));
+        let filled = above.find(|(_, text)| !text.trim().is_empty());
+        let (filled, text) = filled.unwrap_or_default();
         let indentation = text.len() - text.trim_start().len();
         let tab = text.get(..indentation).and_then(|blank| blank.find('\t'));
         let (message, line, column) = match tab {
-            Some(at) => (messages::tab(), tab_line, small(at + 1)),
-            None if text.contains("${") => {
-                (messages::terraform_variable(), small(line), small(column))
-            }
-            None => (
-                messages::no_yaml(Sentence::library(info)),
-                small(line),
-                small(column),
-            ),
+            Some(at) => (messages::tab(), filled, at + 1),
+            None if text.contains("${") => (messages::terraform_variable(), line, column),
+            None => (messages::no_yaml(Message::library(info)), line, column),
         };
-        let at = Span {
-            line,
-            column,
-            last: line,
-            last_column: column,
-            file: 0,
-        };
-        message.at(self.origin.place(at))
+        message.at(self.origin.place(Span::at(line, column)))
     }
 }
 
 fn span(mark: &Mark) -> Span {
     Span {
         file: 0,
-        line: small(mark.start.line().max(1)),
-        column: small(mark.start.col() + 1),
-        last: small(mark.end.line().max(1)),
-        last_column: small(mark.end.col().max(1)),
+        line: mark.start.line().max(1),
+        column: mark.start.col() + 1,
+        last: mark.end.line().max(1),
+        last_column: mark.end.col().max(1),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `drydock import` at a real API server: from a chart's values to a repaired pod, and from what
-//! the cluster has.
+//! `drydock import` with a real API server: from chart values to a repaired pod, and
+//! `--from-cluster`.
 
 use crate::api_server::{ApiServer, shared};
 use crate::doctor::{endpoints, own_address, replica};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-/// The values of seed 004 with its mistake: a Secret where dind writes its certificates.
+/// Chart values with a mistake: a Secret where dind writes its certificates.
 const VALUES: &str = r#"image: gitlab/gitlab-runner:latest
 gitlabUrl: "https://gitlab.mylab.com"
 runnerRegistrationToken: "EXAMPLE-registration"
@@ -67,8 +67,8 @@ fn mounted<'p>(pod: &'p Value, container: &str, path: &str) -> Option<&'p Value>
         .find(|volume| volume["name"] == mount["name"])
 }
 
-/// The commands of the README, in its order: install, import, check, apply, label, doctor; between
-/// the last two a runner creates a job pod.
+/// The commands of the README in their order: install, import, check, apply, label, doctor. Before
+/// doctor, a runner creates a job pod.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_charts_values_become_the_policy_that_repairs_a_runners_pod() {
     // Services lead to the addresses of their EndpointSlices, without kube-proxy.

@@ -1,6 +1,6 @@
-//! Files that cannot be read: file, line, and what to try; nothing on stdout.
+//! Files that cannot be read: the error has a place and a next step, and there are no policies.
 
-use crate::run::{imported, one};
+use crate::imported::{imported, one};
 use rstest::rstest;
 
 #[rstest]
@@ -36,7 +36,7 @@ fn a_file_that_cannot_be_read_is_refused_with_its_place(
 #[case::latin1(b"[[runners]]\nname = \"M\xfcnchen\"\n", 2, &["UTF-8", "iconv"])]
 #[case::binary(b"\x1f\x8b\x08\x00abc", 1, &["binary"])]
 #[case::broken_utf16(b"\xff\xfea", 0, &["UTF-16"])]
-fn bytes_that_are_no_text_are_refused(
+fn bytes_that_are_not_text_are_refused(
     #[case] bytes: &[u8],
     #[case] line: u64,
     #[case] words: &[&str],
@@ -51,7 +51,7 @@ fn a_file_of_ten_megabytes_is_refused_at_once() {
 }
 
 #[test]
-fn utf16_with_its_mark_is_read() {
+fn utf16_with_a_byte_order_mark_is_read() {
     let text = "\u{feff}[[runners]]\nname = \"a\"\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n";
     let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -66,9 +66,9 @@ fn utf16_with_its_mark_is_read() {
     }
 }
 
-/// A bad file hides neither the other files' errors nor lets their policies out.
+/// With one bad file, errors of the other files are reported, and their policies are not written.
 #[test]
-fn one_bad_file_keeps_every_policy_back() {
+fn one_bad_file_suppresses_all_policies() {
     let good = b"[[runners]]\nname = \"a\"\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n";
     let it = imported(&[
         ("good.toml", good),
@@ -79,9 +79,9 @@ fn one_bad_file_keeps_every_policy_back() {
     it.assert_refused(2, &["name is an integer"]);
 }
 
-/// `a: &a [*b, *b…]` nine times is a gigabyte once it is written out.
+/// Nine levels of `a: &a [*b, *b…]` expand to a gigabyte.
 #[test]
-fn aliases_that_multiply_are_refused() {
+fn aliases_that_expand_too_much_are_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let items = vec![format!("*a{}", level - 1); 10].join(", ");
@@ -91,7 +91,7 @@ fn aliases_that_multiply_are_refused() {
 }
 
 #[test]
-fn a_value_that_is_nested_too_deep_is_refused() {
+fn values_nested_too_deep_are_refused() {
     one("values.yaml", &format!("a: {}", "[".repeat(5000))).assert_refused(1, &["recursion limit"]);
     let toml = format!("[[runners]]\na = {}", "[".repeat(5000));
     assert!(!one("config.toml", &toml).is_complete);

@@ -1,7 +1,7 @@
-//! The published configurations of `tests/fixtures/config`: policy, findings with their lines, and
-//! text that is never printed.
+//! The published configurations in `tests/fixtures/config`: the policy, the findings with their
+//! lines, and text that is never printed.
 
-use crate::run::{Imported, imported};
+use crate::imported::{Imported, imported};
 
 const CERTS: &str = "clientCerts: {onConflict: Replace, sizeLimit: 1Mi}";
 
@@ -33,7 +33,7 @@ fn case(name: &str, files: &[&str]) -> Imported {
 }
 
 #[test]
-fn c01_aliases_of_the_manager_are_not_those_of_jobs() {
+fn c01_jobs_do_not_have_the_aliases_of_the_manager() {
     let it = case("01-helm-manager-aliases", &["values.yaml"]);
     it.assert_policies(&[("imported", "hostAliases: [{ip: 10.20.0.32, hostnames: [gitlab.corp.example, minio.corp.example, registry.corp.example]}]")]);
     it.assert_finding(
@@ -54,7 +54,7 @@ fn c01_aliases_of_the_manager_are_not_those_of_jobs() {
 }
 
 #[test]
-fn c02_the_documented_recipe_is_client_certs_and_never_a_volume() {
+fn c02_the_documented_volume_becomes_client_certs() {
     let it = case("02-gitlab-recipe-tls", &["values.yaml"]);
     it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: []"))]);
     it.assert_finding("takenOver", 19, &["clientCerts"]);
@@ -70,7 +70,7 @@ fn c02_the_documented_recipe_is_client_certs_and_never_a_volume() {
 }
 
 #[test]
-fn c03_a_config_map_below_certs_d_is_a_registry_authority() {
+fn c03_a_config_map_below_certs_d_becomes_a_registry_ca() {
     let it = case("03-registry-ca-configmap", &["config.toml"]);
     it.assert_policies(&[(
         "imported",
@@ -99,7 +99,7 @@ fn c03_a_config_map_below_certs_d_is_a_registry_authority() {
 }
 
 #[test]
-fn c05_an_authority_in_the_way_of_dind_is_a_conflict_and_its_host_a_guess() {
+fn c05_a_ca_in_the_way_of_dind_is_a_conflict_with_a_guessed_host() {
     let it = case("05-secret-at-certs-client", &["values.yaml"]);
     it.assert_policies(&[(
         "imported",
@@ -143,7 +143,7 @@ fn c06_certificates_for_a_remote_daemon_are_right() {
 }
 
 #[test]
-fn c10_a_runtime_socket_and_a_kubeconfig_are_dangers() {
+fn c10_a_runtime_socket_and_a_kubeconfig_are_dangerous() {
     let it = case("10-containerd-sock-kubeconfig", &["values.yaml"]);
     it.assert_policies(&[(
         "imported",
@@ -158,7 +158,7 @@ fn c10_a_runtime_socket_and_a_kubeconfig_are_dangers() {
 }
 
 #[test]
-fn c12_scheduling_is_dinds_where_every_pod_is_a_dind_pod() {
+fn c12_scheduling_is_taken_over_if_every_pod_is_a_dind_pod() {
     let it = case("12-tolerations-map", &["config.toml"]);
     it.assert_policies(&[(
         "imported",
@@ -177,7 +177,7 @@ fn c12_scheduling_is_dinds_where_every_pod_is_a_dind_pod() {
 }
 
 #[test]
-fn c13_a_list_where_a_map_is_wanted_was_never_in_force() {
+fn c13_a_list_in_place_of_a_map_has_no_effect() {
     let it = case("13-configmap-tolerations-array", &["configmap.yaml"]);
     it.assert_policies(&[(
         "imported",
@@ -205,7 +205,7 @@ fn c13_a_list_where_a_map_is_wanted_was_never_in_force() {
 }
 
 #[test]
-fn c15_runners_share_one_policy_and_have_their_own() {
+fn c15_runners_have_a_shared_policy_and_their_own() {
     let it = case("15-three-runners-conflict", &["config.toml"]);
     it.assert_policies(&[
         ("imported", &format!("hostAliases: [{{ip: 10.80.0.1, hostnames: [gitlab.corp.example]}}]\ndind:\n  {CERTS}\n  volumes: []")),
@@ -231,7 +231,7 @@ fn c15_runners_share_one_policy_and_have_their_own() {
 }
 
 #[test]
-fn c17_the_name_of_a_template_selects_nothing() {
+fn c17_the_name_in_a_template_is_no_selector() {
     let it = case(
         "17-two-releases-name",
         &["values-team-a.yaml", "values-team-b.yaml"],
@@ -286,7 +286,7 @@ fn c20_the_umbrella_charts_template_is_read() {
 }
 
 #[test]
-fn c23_nothing_that_is_misspelt_is_in_force() {
+fn c23_misspelt_keys_have_no_effect() {
     let it = case("23-misspelt-keys", &["config.toml"]);
     it.assert_policies(&[]);
     for (line, words) in [
@@ -313,7 +313,7 @@ fn c23_nothing_that_is_misspelt_is_in_force() {
 }
 
 #[test]
-fn c24_keys_have_no_case_and_a_byte_order_mark_is_read() {
+fn c24_keys_match_without_case_after_a_byte_order_mark() {
     let it = case("24-bom-crlf-capitals", &["config.toml"]);
     it.assert_policies(&[("imported", &format!("hostAliases: [{{ip: 10.20.0.32, hostnames: [gitlab.corp.example]}}]\ndind:\n  {CERTS}\n  volumes: []"))]);
     it.assert_finding("takenOver", 10, &["gitlab.corp.example"]);
@@ -322,7 +322,7 @@ fn c24_keys_have_no_case_and_a_byte_order_mark_is_read() {
 }
 
 #[test]
-fn c28_a_storage_limit_keeps_the_data_volume() {
+fn c28_a_storage_limit_keeps_the_lines_of_the_data_volume() {
     let it = case("28-builds-cache-memory", &["values.yaml"]);
     it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: [{{name: dind-storage, mountPath: /var/lib/docker, emptyDir: {{sizeLimit: 20Gi}}}}]"))]);
     it.assert_finding("takenOver", 14, &["clientCerts"]);
@@ -340,7 +340,7 @@ fn c28_a_storage_limit_keeps_the_data_volume() {
 }
 
 #[test]
-fn c29_names_of_services_never_become_the_clusters() {
+fn c29_names_of_services_are_never_in_a_policy() {
     let it = case("29-loopback-and-docker-alias", &["config.toml"]);
     // The dind service is evidence of Docker, so that the policy has dind.clientCerts too.
     it.assert_policies(&[("imported", &format!("hostAliases: [{{ip: 10.20.0.32, hostnames: [gitlab.corp.example]}}]\ndind:\n  {CERTS}\n  volumes: []"))]);
@@ -372,7 +372,7 @@ fn c29_names_of_services_never_become_the_clusters() {
 }
 
 #[test]
-fn c34_a_patch_is_opaque_but_for_aliases() {
+fn c34_only_aliases_of_a_patch_are_reported() {
     let it = case("34-pod-spec-patches", &["config.toml"]);
     it.assert_policies(&[(
         "imported",
@@ -423,7 +423,7 @@ fn c43_a_deployment_is_refused_with_the_command_to_run() {
 }
 
 #[test]
-fn c45_an_empty_file_is_never_a_success() {
+fn c45_an_empty_file_is_an_error() {
     case("45-bad-empty", &["config.toml"]).assert_refused(0, &["is empty", "config.toml"]);
     case("45-bad-empty", &["values.yaml"]).assert_refused(0, &["only comments"]);
     case("45-bad-empty", &["blank.yaml"]).assert_refused(0, &["only blanks"]);
@@ -431,7 +431,7 @@ fn c45_an_empty_file_is_never_a_success() {
 }
 
 #[test]
-fn c49_what_the_runner_refuses_is_refused_all_at_once() {
+fn c49_all_values_that_the_runner_refuses_are_reported() {
     let it = case("49-bad-types-runner-refuses", &["config.toml"]);
     it.assert_refused(6, &["environment is a table", "list of strings"]);
     it.assert_refused(8, &["privileged is a string", "true or false"]);
@@ -445,7 +445,7 @@ fn c49_what_the_runner_refuses_is_refused_all_at_once() {
 }
 
 #[test]
-fn c53_the_name_of_a_registered_config_is_a_pods() {
+fn c53_a_registered_config_has_the_name_of_a_pod() {
     let it = case("53-registered-config-pod-name", &["config.toml"]);
     it.assert_policies(&[("imported", &format!("hostAliases: [{{ip: 10.20.0.32, hostnames: [gitlab.corp.example]}}]\ndind:\n  {CERTS}\n  volumes: []"))]);
     it.assert_finding("takenOver", 66, &["gitlab.corp.example", "runners.config"]);

@@ -1,4 +1,4 @@
-//! The command: streams, exit codes, and what `drydock check` says of its policies.
+//! The command: streams, exit codes, and `drydock check` on its policies.
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin_cmd;
@@ -67,7 +67,7 @@ fn stdin_and_several_files_are_read() {
 }
 
 #[test]
-fn nothing_to_import_is_good_and_says_so() {
+fn nothing_to_import_is_a_success_with_a_message() {
     let it = ran(drydock()
         .arg("import")
         .arg(fixture("23-misspelt-keys/config.toml")));
@@ -76,7 +76,7 @@ fn nothing_to_import_is_good_and_says_so() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error_with_nothing_on_stdout() {
+fn a_file_that_cannot_be_read_is_an_error_without_output() {
     let good = fixture("06-remote-daemon-certs/config.toml");
     let folder = fixture("06-remote-daemon-certs");
     for (path, words) in [

@@ -1,11 +1,10 @@
-//! The diff: `patch` applies it, line ends stay, and it shows no line with another value.
+//! The diff: `patch` applies it, it keeps line ends, and it shows no line with another value.
 
-use crate::run::{imported, one};
+use crate::imported::{imported, one};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// The text after a unified diff of it, applied as `patch` does: by its line numbers, each line
-/// checked.
+/// Applies a unified diff by its line numbers, and checks every line of context.
 pub fn applied(text: &str, diff: &str) -> String {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     let mut moved: isize = 0;
@@ -16,7 +15,7 @@ pub fn applied(text: &str, diff: &str) -> String {
         }
         if let Some(header) = line.strip_prefix("@@ -") {
             let (old, rest) = header.split_once(' ').unwrap();
-            let (start, count) = old.split_once(',').unwrap();
+            let (start, count) = old.split_once(',').unwrap_or((old, "1"));
             let start: isize = start.parse().unwrap();
             at = usize::try_from(start + moved - isize::from(count != "0")).unwrap();
             assert!(rest.starts_with('+'));
@@ -79,18 +78,18 @@ fn patch_applies_the_diff_and_keeps_line_ends() {
             text.starts_with('\u{feff}'),
             "{case}"
         );
-        // What is redundant is gone, so nothing of it is taken over a second time.
+        // The redundant lines are gone, so a second import has no diff.
         let again = imported(&[(file, reduced.as_bytes())]);
         assert!(
             again.is_complete && again.report["diff"] == "",
             "{case}: {}",
             again.text
         );
-        // The real program, where there is one.
+        // The real program, if it is installed.
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(file), &bytes).unwrap();
         let patch = Command::new("patch")
-            .args(["--binary", "-p0"])
+            .args(["--binary", "-p1"])
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,7 +112,7 @@ fn patch_applies_the_diff_and_keeps_line_ends() {
 }
 
 #[test]
-fn a_line_with_another_value_gets_words_and_no_diff() {
+fn lines_with_another_value_are_not_in_the_diff() {
     for more in [
         "      unknown = \"s3cret-EXAMPLE\"\n",
         "      # token s3cret-EXAMPLE1\n",
@@ -130,7 +129,7 @@ fn a_line_with_another_value_gets_words_and_no_diff() {
 }
 
 #[test]
-fn context_ends_where_a_line_may_not_be_shown() {
+fn context_has_no_line_with_another_value() {
     let text = "[[runners]]\n  token = \"EXAMPLE-secret\"\n  [runners.kubernetes]\n    [[runners.kubernetes.host_aliases]]\n      ip = \"10.0.0.1\"\n      hostnames = [\"a.example\"]\n    [runners.kubernetes.pod_annotations]\n      a = \"EXAMPLE-secret\"\n";
     let it = one("config.toml", text);
     let diff = it.report["diff"].as_str().unwrap();

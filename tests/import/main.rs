@@ -1,5 +1,4 @@
-//! `drydock import`: published configurations with what is right for each, two properties, and
-//! files that cannot be read.
+//! `drydock import`: published configurations, rules, properties, and files that cannot be read.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,10 +15,11 @@ mod bad_input;
 mod cases;
 mod command;
 mod diffs;
-mod faithful;
-mod places;
+mod equivalence;
+mod imported;
 mod rules;
-mod run;
-mod secrecy;
+mod secrets;
+mod surroundings;
 #[path = "../laws/verdict.rs"]
 mod verdict;
+mod wrappers;

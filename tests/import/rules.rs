@@ -1,6 +1,6 @@
-//! Single statements about what is imported: paths, volumes, aliases, selectors, templates.
+//! Single rules of the import: paths, volumes, aliases, selectors, templates.
 
-use crate::run::{Imported, imported, one};
+use crate::imported::{Imported, imported, one};
 use rstest::rstest;
 
 const CERTS: &str = "clientCerts: {onConflict: Replace, sizeLimit: 1Mi}";
@@ -28,7 +28,7 @@ fn volume(kind: &str, path: &str, more: &str) -> Imported {
 #[case("certs/client")]
 #[case("/a/../certs/./client")]
 #[case("/certs")]
-fn an_empty_dir_at_the_certificates_is_client_certs_however_it_is_spelt(#[case] path: &str) {
+fn every_spelling_of_the_certificate_directory_becomes_client_certs(#[case] path: &str) {
     let it = volume("empty_dir", path, "medium = \"Memory\"");
     it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: []"))]);
     it.assert_finding("takenOver", 6, &["clientCerts", "see the diff"]);
@@ -48,7 +48,7 @@ fn an_empty_dir_at_the_certificates_is_client_certs_however_it_is_spelt(#[case] 
 #[case::no_quantity("/var/lib/docker", "size_limit = \"5 GB\"", "emptyDir: {}")]
 #[case::empty_limit("/var/lib/docker", "size_limit = \"\"", "emptyDir: {}")]
 #[case::template("/var/lib/docker", "size_limit = \"${size}\"", "emptyDir: {}")]
-fn the_data_volume_keeps_its_limit_if_it_is_one(
+fn the_data_volume_keeps_a_valid_limit(
     #[case] path: &str,
     #[case] more: &str,
     #[case] source: &str,
@@ -74,7 +74,7 @@ fn the_data_volume_keeps_its_limit_if_it_is_one(
 #[case::node_data("host_path", "/var/lib/docker", "", "shared")]
 #[case::hosts("host_path", "/etc/hosts", "", "alias")]
 #[case::kubeconfig("secret", "/root/.kube", "", "kubeconfig")]
-fn a_dangerous_volume_is_in_no_policy(
+fn a_dangerous_volume_is_not_in_the_policy(
     #[case] kind: &str,
     #[case] path: &str,
     #[case] more: &str,
@@ -90,7 +90,7 @@ fn a_dangerous_volume_is_in_no_policy(
 #[case::sub_path("empty_dir", "/var/lib/docker", "sub_path = \"a\"")]
 #[case::of_the_build("empty_dir", "/builds", "")]
 #[case::below_root("host_path", "/root/.m2", "")]
-fn a_volume_that_is_not_dinds_stays_in_the_file(
+fn a_volume_that_does_not_belong_to_dind_stays_in_the_file(
     #[case] kind: &str,
     #[case] path: &str,
     #[case] more: &str,
@@ -101,7 +101,7 @@ fn a_volume_that_is_not_dinds_stays_in_the_file(
 }
 
 #[test]
-fn modules_are_taken_without_a_type() {
+fn modules_have_no_host_path_type() {
     let it = volume("host_path", "/lib/modules", "read_only = true");
     it.assert_policies(&[("imported", &format!("dind:\n  {CERTS}\n  volumes: [{{name: v, mountPath: /lib/modules, readOnly: true, hostPath: {{path: /lib/modules}}}}]"))]);
 }
@@ -123,7 +123,7 @@ fn a_secret_below_certs_d_is_a_comment_with_the_command() {
 }
 
 #[test]
-fn several_hosts_of_one_config_map_are_several_authorities() {
+fn a_config_map_with_several_hosts_becomes_several_registry_cas() {
     let it = volume(
         "config_map",
         "/etc/docker/certs.d",
@@ -140,7 +140,7 @@ fn several_hosts_of_one_config_map_are_several_authorities() {
 )]
 #[case::tls_off("", "DOCKER_TLS_CERTDIR=")]
 #[case::remote("", "DOCKER_HOST=tcp://dockerd.example:2376")]
-fn a_secret_that_is_rightly_at_the_certificates_has_no_advice(
+fn a_secret_that_is_right_at_the_certificate_directory_has_no_advice(
     #[case] more: &str,
     #[case] variable: &str,
 ) {
@@ -173,7 +173,7 @@ fn a_secret_that_is_rightly_at_the_certificates_has_no_advice(
 #[case::link_local("fe80::1", "a.example", None)]
 #[case::shell("${IP}", "a.example", None)]
 #[case::expression("10.0.0.1", "a.{{ .Values.domain }}", None)]
-fn an_alias_is_taken_only_if_every_job_may_have_it(
+fn an_alias_is_taken_over_only_if_every_job_may_have_it(
     #[case] ip: &str,
     #[case] hostname: &str,
     #[case] expected: Option<&str>,
@@ -209,7 +209,7 @@ fn two(first: &str, second: &str) -> Imported {
 }
 
 #[test]
-fn pod_labels_select_before_names_do() {
+fn pod_labels_have_precedence_over_names_as_selectors() {
     let it = two(
         "pod_labels = { team = \"a\" }\n",
         "pod_labels = { team = \"b\" }\n",
@@ -250,7 +250,7 @@ fn runners_of_two_clusters_are_not_compared() {
 }
 
 #[test]
-fn a_name_that_two_runners_have_selects_neither() {
+fn a_name_of_two_runners_is_no_selector() {
     let file = |ip: &str| {
         format!(
             "[[runners]]\nname = \"same\"\n[runners.kubernetes]\n[[runners.kubernetes.host_aliases]]\nip = \"{ip}\"\nhostnames = [\"a.example\"]\n"
@@ -268,7 +268,7 @@ fn a_name_that_two_runners_have_selects_neither() {
     );
 }
 
-/// Of two families the policy with the higher rank has the hostname alone (M2), so it needs both.
+/// Only the policy with the higher rank counts for a hostname (M2), so it needs both families.
 #[test]
 fn a_hostname_goes_to_one_policy_with_all_its_addresses() {
     let both =
@@ -290,7 +290,7 @@ fn a_hostname_goes_to_one_policy_with_all_its_addresses() {
 }
 
 #[test]
-fn bodies_of_conditions_are_read_and_those_of_loops_are_not() {
+fn the_body_of_a_condition_is_read_and_the_body_of_a_loop_is_not() {
     let alias = |ip: &str, name: &str| {
         format!(
             "    [[runners.kubernetes.host_aliases]]\n      ip = \"{ip}\"\n      hostnames = [\"{name}\"]\n"
@@ -321,7 +321,7 @@ fn windows_runners_are_named_and_skipped() {
 }
 
 #[test]
-fn a_daemon_without_tls_is_a_danger() {
+fn a_daemon_without_tls_is_dangerous() {
     let it = one(
         "config.toml",
         "[[runners]]\nname = \"r\"\nenvironment = [\"DOCKER_TLS_CERTDIR=\", \"DOCKER_HOST=tcp://docker:2375\"]\n[runners.kubernetes]\nprivileged = true\n[[runners.kubernetes.services]]\nname = \"docker:27-dind\"\n",
@@ -330,7 +330,7 @@ fn a_daemon_without_tls_is_a_danger() {
 }
 
 #[test]
-fn more_hostnames_than_a_policy_may_have_are_several_policies() {
+fn too_many_hostnames_become_several_policies() {
     let names: Vec<String> = (0..1500)
         .map(|number| format!("\"h{number}.example\""))
         .collect();
@@ -354,7 +354,7 @@ fn more_hostnames_than_a_policy_may_have_are_several_policies() {
 #[case::other_name("registry.example/ci/dind:1", "", false)]
 #[case::in_words("ghcr.io/acme/docker-in-docker", "", false)]
 #[case::by_alias("registry.example/daemon:1", "docker", false)]
-fn an_image_that_drydock_does_not_take_for_dind_is_told_with_the_line_that_does(
+fn an_image_that_drydock_does_not_recognize_as_dind_is_reported(
     #[case] image: &str,
     #[case] alias: &str,
     #[case] is_known: bool,
@@ -376,7 +376,7 @@ fn an_image_that_drydock_does_not_take_for_dind_is_told_with_the_line_that_does(
 #[case::postgres("postgres:16", "db")]
 #[case::client("docker:20.10", "")]
 #[case::command_line("docker:27-cli", "")]
-fn other_services_are_no_evidence_of_docker(#[case] image: &str, #[case] alias: &str) {
+fn other_services_are_not_evidence_of_docker(#[case] image: &str, #[case] alias: &str) {
     let it = runner(&format!(
         "[[runners.kubernetes.services]]\nname = \"{image}\"\nalias = \"{alias}\"\n"
     ));
@@ -384,7 +384,7 @@ fn other_services_are_no_evidence_of_docker(#[case] image: &str, #[case] alias: 
 }
 
 #[test]
-fn a_condition_within_a_line_is_read_as_one_of_its_own() {
+fn a_condition_within_a_line_is_read() {
     let text = "runners:\n  config: |\n    [[runners]]\n      {{ if .Values.a }}executor = \"kubernetes\"{{ end }}\n      [runners.kubernetes]\n        [[runners.kubernetes.host_aliases]]\n          ip = \"10.0.0.1\"\n          {{ if .Values.b }}hostnames = [\"a.example\"]{{ else }}hostnames = [\"b.example\"]{{ end }}\n";
     let it = one("values.yaml", text);
     it.assert_policies(&[(
@@ -394,7 +394,7 @@ fn a_condition_within_a_line_is_read_as_one_of_its_own() {
 }
 
 #[test]
-fn a_pod_label_selects_by_the_value_that_the_runner_writes() {
+fn a_selector_has_the_label_value_that_the_runner_writes() {
     let it = two(
         "pod_labels = { team = \"web / shop\", pod = \"x\" }\n",
         "pod_labels = { team = \"$TEAM\" }\n",
@@ -406,7 +406,7 @@ fn a_pod_label_selects_by_the_value_that_the_runner_writes() {
 #[rstest]
 #[case::below_runners("[runners.host_aliases]")]
 #[case::other_separator("[[runners.kubernetes.host-aliases]]")]
-fn a_misplaced_table_is_a_comment_of_the_policy(#[case] header: &str) {
+fn a_misplaced_table_becomes_a_comment_in_the_policy(#[case] header: &str) {
     let header = header.replace("[runners.host_aliases]", "[[runners.host_aliases]]");
     let text = format!(
         "[[runners]]\nname = \"r\"\n[runners.kubernetes]\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n{header}\nip = \"10.0.0.2\"\nhostnames = [\"b.example\"]\n"
@@ -421,7 +421,7 @@ fn a_misplaced_table_is_a_comment_of_the_policy(#[case] header: &str) {
 }
 
 #[test]
-fn a_build_of_windows_is_a_windows_runner() {
+fn a_selector_of_a_windows_build_marks_a_windows_runner() {
     let it = runner(
         "node_selector = { \"node.kubernetes.io/windows-build\" = \"10.0.20348\" }\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n",
     );

@@ -179,6 +179,7 @@ const PURE_PACKAGES: &[&str] = &[
     "serde_json",
     "serde_path_to_error",
     "serde_saphyr",
+    "similar",
     "simdutf8",
     "thiserror",
     "strsim",

@@ -1,42 +1,42 @@
-//! Which text of a file may be printed: hostnames, addresses, names, paths, images and label keys.
+//! The text of a file that may be printed: hostnames, addresses, names, paths, images, label keys.
 //!
-//! Everything that the report or the policy says is a [`Sentence`] or a [`Printable`], and a
-//! sentence takes only fixed text, numbers and [`Printable`]s. There is no way from another value
-//! of a file (a token, a variable, a patch) into one.
+//! The report and the policy consist of [`Message`]s and [`SafeText`]s. A [`Message`] has only
+//! fixed text, numbers and [`SafeText`]s, so no other value of a file (a token, a variable, a
+//! patch) gets into it.
 
 use crate::core::crd::format;
 use crate::core::quote::quote;
 use std::fmt;
 
-/// What a text of a file is, which decides the form that it must have to be printed.
+/// The kinds of text that may be printed. Each has a form that the text must have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Hostname,
     Address,
     /// The name of an object or a runner.
     Name,
-    /// The name of an object of the API.
+    /// The name of a Kubernetes object (RFC 1123).
     Object,
     Path,
-    /// An absolute path without variables, as a policy takes it.
+    /// An absolute path that a policy accepts.
     MountPath,
     Image,
     /// A key of a label, of a ConfigMap, or of the file itself.
     Key,
     /// The value of a label, for the selectors and tolerations of a policy.
     LabelValue,
-    /// A size that is more than nothing, as in `30Gi`.
+    /// A size above zero, as in `30Gi`.
     Size,
 }
 
 /// A text of a file that may be printed.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Printable(String);
+pub(super) struct SafeText(String);
 
-/// How credentials begin, wherever somebody pasted one.
+/// Prefixes of credentials, which are hidden in text of every kind.
 const CREDENTIALS: &str = "glrt- glpat- gldt- glcbt- glrtr- gr1348941 squ_ sqp_ ghp_ github_pat_ akia eyj xoxb- hvs. -----begin t3_";
 
-impl Printable {
+impl SafeText {
     /// Returns the text if it has the form of its kind and does not look like a credential.
     pub(super) fn new(kind: Kind, text: &str) -> Option<Self> {
         let only = |others: &str, longest: usize| {
@@ -65,12 +65,12 @@ impl Printable {
         (has_form && !is_credential).then(|| Self(text.to_owned()))
     }
 
-    /// The same, with words in place of what may not be printed.
+    /// Returns the text, or a placeholder if it may not be printed.
     pub(super) fn or_hidden(kind: Kind, text: &str) -> Self {
         Self::new(kind, text).unwrap_or_else(|| Self("(hidden)".to_owned()))
     }
 
-    /// A text that is none of a file: an address that was parsed, or an argument of the user.
+    /// Wraps a text that does not come from a file: a parsed address, or an argument of the user.
     pub(super) fn own(text: impl fmt::Display) -> Self {
         Self(text.to_string())
     }
@@ -80,54 +80,56 @@ impl Printable {
     }
 }
 
-impl fmt::Display for Printable {
+impl fmt::Display for SafeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         quote(&self.0).at_most(256).fmt(f)
     }
 }
 
-/// What a sentence may be made of.
-pub(super) trait Say: fmt::Display {}
+/// A part of a [`Message`].
+pub(super) trait MessagePart: fmt::Display {}
 
-impl Say for &'static str {}
-impl Say for u32 {}
-impl Say for usize {}
-impl Say for Printable {}
-impl Say for Sentence {}
-impl<T: Say> Say for &T {}
+impl MessagePart for &'static str {}
+impl MessagePart for usize {}
+impl MessagePart for SafeText {}
+impl MessagePart for Message {}
+impl<T: MessagePart> MessagePart for &T {}
 
-/// A part of a sentence, for the macro below.
-pub(super) fn said<T: Say>(part: &T) -> &T {
+/// Checks a part of a sentence, for the macro below.
+pub(super) fn part<T: MessagePart>(part: &T) -> &T {
     part
 }
 
-/// Text for people, of fixed words and what may be printed.
+/// Text for people, which has only fixed words and text that may be printed.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Sentence(String);
+pub(super) struct Message(String);
 
-impl fmt::Display for Sentence {
+impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Sentence {
-    /// For macros, whose arguments are all [`Say`].
+impl Message {
+    /// Formats arguments that are all [`MessagePart`], which only the macros ensure.
     pub(super) fn of(text: fmt::Arguments<'_>) -> Self {
         Self(text.to_string())
     }
 
-    /// Parts with commas between them.
-    pub(super) fn list<T: Say>(parts: impl IntoIterator<Item = T>) -> Self {
+    /// Joins parts with commas.
+    pub(super) fn list<T: MessagePart>(parts: impl IntoIterator<Item = T>) -> Self {
         Self::joined(parts, ", ")
     }
 
-    pub(super) fn joined<T: Say>(parts: impl IntoIterator<Item = T>, with: &'static str) -> Self {
+    pub(super) fn joined<T: MessagePart>(
+        parts: impl IntoIterator<Item = T>,
+        with: &'static str,
+    ) -> Self {
         let parts: Vec<String> = parts.into_iter().map(|part| part.to_string()).collect();
         Self(parts.join(with))
     }
 
-    pub(super) fn and(self, part: &impl Say) -> Self {
+    pub(super) fn and(self, part: &impl MessagePart) -> Self {
         Self(format!("{}{part}", self.0))
     }
 
@@ -139,8 +141,8 @@ impl Sentence {
         self.0.is_empty()
     }
 
-    /// What a library says of a syntax error, with `: ` before it; nothing where it quotes more
-    /// than a few characters, which may be a value.
+    /// Returns the message of a parser after `: `. Empty if the message quotes more than a few
+    /// characters, which may be a value.
     pub(super) fn library(text: &str) -> Self {
         let quoted = text.split(['`', '\'', '"']).skip(1).step_by(2);
         let quotes_little = quoted.map(str::len).all(|length| length <= 4);
@@ -153,10 +155,10 @@ impl Sentence {
     }
 }
 
-/// Makes a [`Sentence`]: as `format!`, but its arguments can only be what may be printed.
-macro_rules! say {
+/// Makes a [`Message`], as `format!` makes a string. The arguments must be [`MessagePart`].
+macro_rules! message {
     ($words:literal $(, $part:expr)* $(,)?) => {
-        $crate::import::printable::Sentence::of(format_args!($words $(, $crate::import::printable::said(&$part))*))
+        $crate::import::safe_text::Message::of(format_args!($words $(, $crate::import::safe_text::part(&$part))*))
     };
 }
-pub(super) use say;
+pub(super) use message;

@@ -1,19 +1,19 @@
-//! The policy of an import, applied to the pod that this config makes, gives the pod that the
-//! hand-made fix makes.
+//! An imported policy, applied to the pod of a broken configuration, makes the pod of the corrected
+//! configuration.
 
-use crate::run::one;
+use crate::imported::one;
 use crate::verdict::{judge, patched};
 use drydock::core::policy::{self, AddressesBySource, Mode, PolicySet};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What is at the certificate directory of a generated configuration.
+/// The volume at the certificate directory of a generated configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Certs {
     Nothing,
     EmptyDir,
-    /// The mistake that is corrected by hand: a Secret in the way of dind.
+    /// The mistake: a Secret where dind writes its certificates.
     Secret,
 }
 
@@ -62,7 +62,7 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 impl Config {
-    /// The file as a person has it today.
+    /// The `config.toml`.
     fn toml(&self) -> String {
         let mut text = "[[runners]]\n  name = \"r\"\n  executor = \"kubernetes\"\n  token = \"t\"\n  [runners.kubernetes]\n    namespace = \"ci\"\n    privileged = true\n".to_owned();
         if self.storage_limit {
@@ -118,8 +118,7 @@ impl Config {
         volumes
     }
 
-    /// What a person would write in its place: the emptyDir of GitLab's documentation where the
-    /// Secret was.
+    /// The configuration after a person replaces the Secret by the documented emptyDir.
     fn fixed(&self) -> Self {
         let certs = if self.certs == Certs::Secret {
             Certs::EmptyDir
@@ -134,8 +133,8 @@ impl Config {
     }
 }
 
-/// The pod that a runner makes of a configuration for a job with dind: every volume in every
-/// container, its own alias first.
+/// The pod that a runner creates for a job with dind: every container mounts every volume, and the
+/// runner's own alias comes first.
 fn pod(text: &str, storage_limit: bool) -> Value {
     let table: Vec<&str> = text.lines().collect();
     let (mut volumes, mut mounts, mut aliases) = (
@@ -229,7 +228,7 @@ fn repaired(pod: &Value, policies: &str) -> Value {
     patched(pod, patch.as_deref())
 }
 
-/// What a job notices: where names lead, and what dind and build have at the paths that count.
+/// What a job can observe: the addresses of hostnames, and the volumes of dind and build.
 fn effect(pod: &Value) -> BTreeMap<String, String> {
     let mut effect = BTreeMap::new();
     for alias in pod["spec"]["hostAliases"].as_array().into_iter().flatten() {
@@ -254,7 +253,7 @@ fn effect(pod: &Value) -> BTreeMap<String, String> {
             let mut source = volume.clone();
             source.as_object_mut().unwrap().remove("name");
             if path == "/certs/client" {
-                // A limit is what drydock adds to what a person writes (D9).
+                // drydock adds a size limit (D9), a person does not.
                 source["emptyDir"]
                     .as_object_mut()
                     .map(|source| source.remove("sizeLimit"));
@@ -275,7 +274,7 @@ proptest! {
         failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_policy_of_an_import_makes_the_pod_of_the_hand_made_fix(config in config()) {
+    fn an_imported_policy_makes_the_pod_of_the_corrected_configuration(config in config()) {
         let text = config.toml();
         let it = one("config.toml", &text);
         let fixed = config.fixed();
@@ -283,16 +282,16 @@ proptest! {
         let by_policy = repaired(&pod(&text, config.storage_limit), &it.policies);
         let mut expected = effect(&by_hand);
         if config.certs == Certs::Nothing && (config.data.is_some() || config.modules) {
-            // Docker is used, so the policy also has what this file forgot.
+            // Jobs use Docker, so the policy adds the certificate volume that the file lacks.
             expected.insert("docker /certs/client".to_owned(), "{\"emptyDir\":{\"medium\":\"Memory\"}} false".to_owned());
             expected.insert("build /certs/client".to_owned(), "{\"emptyDir\":{\"medium\":\"Memory\"}} false".to_owned());
         }
         prop_assert_eq!(effect(&by_policy), expected, "{}\n{}", text, it.policies);
     }
 
-    /// The lines that the report calls redundant are: without them the policy makes the same pod.
+    /// Lines of the diff are redundant: without them the policy makes the same pod.
     #[test]
-    fn without_the_lines_of_the_diff_the_pod_is_the_same(config in config()) {
+    fn lines_of_the_diff_do_not_change_the_pod(config in config()) {
         let text = config.toml();
         let it = one("config.toml", &text);
         let reduced = crate::diffs::applied(&text, it.report["diff"].as_str().unwrap());

@@ -1,21 +1,20 @@
-//! One reading of a file: values with their lines, whether they were written in YAML, JSON or TOML,
-//! or in a TOML inside of a YAML.
+//! Values with their positions in a file, for YAML, JSON, TOML, and TOML within YAML.
 
 use std::rc::Rc;
 
-/// Lines and columns of one of the given files, from 1. Line 0 is the file as a whole.
+/// Lines and columns of a file, which count from 1. Line 0 is the whole file.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Span {
     /// The index of the file.
     pub(super) file: usize,
-    pub(super) line: u32,
-    pub(super) column: u32,
-    pub(super) last: u32,
-    pub(super) last_column: u32,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) last: usize,
+    pub(super) last_column: usize,
 }
 
 impl Span {
-    /// A file as a whole.
+    /// A whole file.
     pub(super) fn file(file: usize) -> Self {
         Self {
             file,
@@ -23,7 +22,18 @@ impl Span {
         }
     }
 
-    /// The smallest span around both.
+    /// One character of a text.
+    pub(super) fn at(line: usize, column: usize) -> Self {
+        Self {
+            file: 0,
+            line,
+            column,
+            last: line,
+            last_column: column,
+        }
+    }
+
+    /// The smallest span that contains both.
     pub(super) fn with(self, other: Self) -> Self {
         let (line, column) = (self.line, self.column).min((other.line, other.column));
         let (last, last_column) =
@@ -37,18 +47,22 @@ impl Span {
         }
     }
 
-    /// Whether all of another span's lines are among its own.
+    /// Whether this span has all lines of another one.
     pub(super) fn has(self, other: Self) -> bool {
         self.file == other.file && self.line <= other.line && other.last <= self.last
     }
 }
 
-/// Where the lines of a text are.
+/// The position of a text in a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
-    /// Line for line in a file, so many lines and columns further.
-    Lines { file: usize, line: u32, column: u32 },
-    /// All of it is here: a string with escapes, or a folded one.
+    /// Each line of the text is a line of the file, at this offset.
+    Lines {
+        file: usize,
+        line: usize,
+        column: usize,
+    },
+    /// The whole text has this position, because its lines are escaped or folded.
     Inline(Span),
 }
 
@@ -62,7 +76,7 @@ impl Origin {
         }
     }
 
-    /// Returns the place in the file of a place in the text, which counts from 1.
+    /// Converts a position in the text to a position in the file.
     pub(super) fn place(self, at: Span) -> Span {
         match self {
             Self::Lines { file, line, column } => Span {
@@ -77,14 +91,14 @@ impl Origin {
     }
 }
 
-/// A value with its place.
+/// A value with its position.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) span: Span,
-    /// Where the text of a string is, line for line.
+    /// The position of the lines of a block scalar.
     pub(super) text: Option<Origin>,
-    /// Where it is by its keys: only where lines do not say it.
+    /// The path of keys, if lines do not identify the value.
     pub(super) path: Option<Rc<str>>,
 }
 
@@ -96,13 +110,13 @@ pub(super) enum Value {
     /// A float or a date.
     Other,
     Text(String),
-    /// What a template or a shell decides.
+    /// A template or a shell sets the value.
     Unknown,
     List(Vec<Node>),
     Table(Vec<Entry>),
 }
 
-/// A key with its value.
+/// A key and its value.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -120,7 +134,7 @@ impl Node {
         }
     }
 
-    /// Another value at the same place.
+    /// Another value at the same position.
     pub(super) fn with(&self, value: Value) -> Self {
         Self {
             value,
@@ -137,7 +151,7 @@ impl Node {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// Returns the value at the end of some keys.
+    /// Returns the value at a path of keys.
     pub(super) fn find(&self, keys: &[&str]) -> Option<&Self> {
         keys.iter().try_fold(self, |node, key| node.at(key))
     }
@@ -173,7 +187,7 @@ impl Node {
         }
     }
 
-    /// Returns the text of a key of a table, where it is there and not empty.
+    /// Returns the text at a key, unless it is empty.
     pub(super) fn text_at(&self, key: &str) -> Option<&str> {
         self.at(key)
             .and_then(Self::as_text)
@@ -192,7 +206,7 @@ impl Node {
         matches!(self.value, Value::Bool(true))
     }
 
-    /// Whether it says anything: nothing empty, and not `false`.
+    /// Whether the value is neither empty nor `false`.
     pub(super) fn is_set(&self) -> bool {
         match &self.value {
             Value::Null | Value::Bool(false) => false,
@@ -203,7 +217,7 @@ impl Node {
         }
     }
 
-    /// Returns the lines of the value and of all that is in it.
+    /// Returns the span of the value and of everything in it.
     pub(super) fn extent(&self) -> Span {
         let mut span = self.span;
         for item in self.items() {
@@ -215,7 +229,7 @@ impl Node {
         span
     }
 
-    /// Calls a function with every entry of the tables in it.
+    /// Calls a function for every entry of every table.
     pub(super) fn each_entry(&self, call: &mut impl FnMut(&Entry)) {
         self.items().iter().for_each(|item| item.each_entry(call));
         for entry in self.entries() {
@@ -224,7 +238,7 @@ impl Node {
         }
     }
 
-    /// Writes the keys that lead to each value into it.
+    /// Sets the path of keys of every value.
     pub(super) fn write_paths(&mut self, path: &str) {
         self.path = Some(path.into());
         match &mut self.value {
@@ -245,7 +259,7 @@ impl Node {
     }
 }
 
-/// Line starts of a text, to turn offsets of bytes into lines and columns of characters.
+/// Converts offsets in bytes to lines and columns in characters.
 pub(super) struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
@@ -261,10 +275,10 @@ impl<'t> Lines<'t> {
     }
 
     /// Returns line and column of an offset, both from 1.
-    fn position(&self, offset: usize) -> (u32, u32) {
+    fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= offset);
         let before = self.text.get(self.start(line)..offset).unwrap_or_default();
-        (small(line), small(before.chars().count() + 1))
+        (line, before.chars().count() + 1)
     }
 
     /// Returns the offset of a line, from 1.
@@ -274,24 +288,21 @@ impl<'t> Lines<'t> {
     }
 
     /// Returns the offset of a line and a column, both from 1.
-    pub(super) fn offset(&self, line: u32, column: u32) -> usize {
-        let [line, column] = [line, column].map(large);
-        let start = self.start(line);
-        let rest = self.text.get(start..).unwrap_or_default();
-        let before = rest.chars().take(column.saturating_sub(1));
-        start + before.map(char::len_utf8).sum::<usize>()
+    pub(super) fn offset(&self, line: usize, column: usize) -> usize {
+        let before = self.line(line).chars().take(column.saturating_sub(1));
+        self.start(line) + before.map(char::len_utf8).sum::<usize>()
     }
 
-    /// Returns the text from a line and a column on.
-    pub(super) fn rest(&self, line: u32, column: u32) -> &'t str {
-        let offset = self.offset(line, column);
-        self.text.get(offset..).unwrap_or_default()
+    /// Returns a line, which counts from 1.
+    pub(super) fn line(&self, line: usize) -> &'t str {
+        let rest = self.text.get(self.start(line)..).unwrap_or_default();
+        rest.lines().next().unwrap_or_default()
     }
 
-    /// Returns the offsets of the whole lines that a range is in.
+    /// Extends a range to whole lines.
     pub(super) fn whole(&self, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
         let span = self.span(range);
-        self.start(large(span.line))..self.start(large(span.last) + 1)
+        self.start(span.line)..self.start(span.last + 1)
     }
 
     pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
@@ -305,13 +316,4 @@ impl<'t> Lines<'t> {
             last_column,
         }
     }
-}
-
-/// A count of lines or characters of a text of at most some MiB.
-pub(super) fn small(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-pub(super) fn large(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }

@@ -1,6 +1,6 @@
-//! Where configurations are: wrappers, embedded texts, and lines of the given file in each of them.
+//! Files that wrap a configuration: it is found, and positions are those of the file.
 
-use crate::run::one;
+use crate::imported::one;
 use rstest::rstest;
 
 const TOML: &str = "[[runners]]\n  [runners.kubernetes]\n    [[runners.kubernetes.host_aliases]]\n      ip = \"10.0.0.1\"\n      hostnames = [\"a.example\"]\n";
@@ -38,7 +38,7 @@ fn values(spaces: usize) -> String {
 #[case::kustomize(format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nhelmCharts:\n- name: gitlab-runner\n  valuesInline:\n{}", values(4)))]
 #[case::application_set(format!("apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec:\n  template:\n    spec:\n      sources:\n      - helm:\n          values: |\n{}", values(12)))]
 #[case::plain(TOML.to_owned())]
-fn a_configuration_is_found_with_its_lines(#[case] text: String) {
+fn a_configuration_is_found_in_its_wrapper(#[case] text: String) {
     let is_toml = text.starts_with("[[");
     let it = one(if is_toml { "config.toml" } else { "-" }, &text);
     it.assert_policies(&[(
@@ -60,7 +60,7 @@ fn a_configuration_is_found_with_its_lines(#[case] text: String) {
 }
 
 #[test]
-fn a_text_on_one_line_is_named_by_its_keys() {
+fn a_value_in_a_file_of_one_line_has_its_key_path() {
     let object = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ci"}, "data": {"config.toml": TOML}});
     let it = one("-", &object.to_string());
     it.assert_policies(&[(
@@ -76,7 +76,7 @@ fn a_text_on_one_line_is_named_by_its_keys() {
 }
 
 #[test]
-fn a_config_map_with_its_deployment_has_name_and_namespace_of_the_manager() {
+fn a_deployment_gives_its_config_map_name_and_namespace() {
     let text = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: runner, namespace: ci}}\ndata:\n  config.template.toml: |\n{}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: gitlab-runner, namespace: ci}}\nspec:\n  template:\n    spec:\n      hostAliases: [{{ip: 10.0.0.9, hostnames: [a.example, b.example]}}]\n      containers:\n      - name: gitlab-runner\n        env:\n        - {{name: RUNNER_NAME, value: stable}}\n        - {{name: KUBERNETES_NAMESPACE, value: jobs}}\n      volumes:\n      - name: all\n        projected: {{sources: [{{configMap: {{name: runner}}}}]}}\n",
         indented(TOML, 4)
@@ -108,4 +108,5 @@ fn anchors_and_merge_keys_are_read() {
         "hostAliases: [{ip: 10.0.0.1, hostnames: [a.example]}]",
     )]);
     it.assert_finding("takenOver", 5, &["a.example"]);
+    assert_eq!(it.count("takenOver"), 1, "{}", it.text);
 }

@@ -1,12 +1,11 @@
-//! No output ever holds a value that may not be printed, in any mode, whatever the file.
+//! No output has a value that may not be printed, in any format and for any file.
 
-use crate::run::{Imported, imported};
+use crate::imported::{Imported, imported};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
 
-/// Keys whose values are hostnames, addresses, names, paths, images or label keys, or decide how a
-/// runner is read.
+/// Keys whose values may be printed, or decide how a runner is read.
 const PRINTED: [&str; 30] = [
     "ip",
     "hostnames",
@@ -62,7 +61,8 @@ fn fixtures() -> Vec<(String, String)> {
     read
 }
 
-/// The file with a secret as the end of every string that may not be printed, and of every comment.
+/// Appends a secret to every comment and to every string that may not be printed. Also returns
+/// their number.
 fn with_secret(text: &str, secret: &str) -> (String, usize) {
     let mut key = String::new();
     let mut changed = 0;
@@ -117,9 +117,9 @@ proptest! {
         prop_assert!(changed > 80, "{changed}");
     }
 
-    /// Every string of a generated runner, with secrets wherever none of the allowed kinds is.
+    /// A runner with secrets in every string that may not be printed.
     #[test]
-    fn a_runner_full_of_secrets_tells_none(secret in "[a-z]{3}[0-9][A-Za-z0-9]{12,30}", is_on in any::<bool>()) {
+    fn no_secret_of_a_runner_is_printed(secret in "[a-z]{3}[0-9][A-Za-z0-9]{12,30}", is_on in any::<bool>()) {
         let text = full_of(&secret, is_on);
         let it = imported(&[("config.toml", text.as_bytes())]);
         prop_assert!(it.is_complete, "{}", it.text);
@@ -127,16 +127,16 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_as_a_file_are_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_imported_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         for name in ["config.toml", "values.yaml", "-"] {
             let it = imported(&[(name, &bytes)]);
             prop_assert!(it.is_complete || it.policies.is_empty());
         }
     }
 
-    /// Pieces of real files in any order.
+    /// Lines of real files in any order.
     #[test]
-    fn any_mixture_of_lines_is_an_answer(picks in proptest::collection::vec(any::<proptest::sample::Index>(), 1..60), cut in any::<proptest::sample::Index>()) {
+    fn any_mixture_of_lines_is_imported_or_refused(picks in proptest::collection::vec(any::<proptest::sample::Index>(), 1..60), cut in any::<proptest::sample::Index>()) {
         let all: Vec<String> = fixtures().into_iter().flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         let mut text: String = picks.iter().map(|pick| format!("{}\n", pick.get(&all))).collect();
         let at = cut.index(text.len());

@@ -1,10 +1,10 @@
-//! An import with everything that it prints, and what may be asserted of it.
+//! The result of an import, with everything that it prints, and assertions about it.
 
 use drydock::core::policy;
 use drydock::import::{Input, ReportFormat, import};
 use serde_json::Value;
 
-/// What an import gave.
+/// The result of an import.
 pub struct Imported {
     pub policies: String,
     pub report: Value,
@@ -13,7 +13,7 @@ pub struct Imported {
     pub is_complete: bool,
 }
 
-/// Imports files of the given names.
+/// Imports files, given by name and content.
 pub fn imported(files: &[(&str, &[u8])]) -> Imported {
     let inputs: Vec<Input<'_>> = files
         .iter()
@@ -39,7 +39,7 @@ pub fn one(name: &str, text: &str) -> Imported {
 }
 
 impl Imported {
-    /// Names and specs of the policies, which `drydock check` takes; without the mode.
+    /// Names and specs (without the mode) of the policies, which `drydock check` must accept.
     #[track_caller]
     pub fn specs(&self) -> Vec<(String, Value)> {
         assert!(self.is_complete, "{}", self.text);
@@ -77,8 +77,7 @@ impl Imported {
         assert_eq!(specs, expected, "\n{}\n{}", self.policies, self.text);
     }
 
-    /// Asserts that a group has a finding at a line (of the first file, if none is named) with
-    /// these words.
+    /// Asserts that a group has a finding at a line with these words.
     #[track_caller]
     pub fn assert_finding(&self, group: &str, line: u64, words: &[&str]) {
         let findings = self.report[group].as_array().unwrap();
@@ -102,7 +101,7 @@ impl Imported {
         );
     }
 
-    /// How many findings a group has.
+    /// The number of findings in a group.
     pub fn count(&self, group: &str) -> usize {
         self.report[group].as_array().unwrap().len()
     }
@@ -118,7 +117,7 @@ impl Imported {
         }
     }
 
-    /// Everything that was printed.
+    /// Everything that is printed, in all formats.
     pub fn output(&self) -> String {
         format!(
             "{}{}{}{}",
@@ -134,7 +133,7 @@ impl Imported {
         }
     }
 
-    /// Asserts that nothing was imported, for one reason with a place and these words.
+    /// Asserts that nothing is imported, with an error at a line with these words.
     #[track_caller]
     pub fn assert_refused(&self, line: u64, words: &[&str]) {
         assert!(
@@ -149,7 +148,7 @@ impl Imported {
                 error["what"].as_str().unwrap(),
                 error["todo"].as_str().unwrap()
             );
-            error["line"] == line && words.iter().all(|word| said.contains(word))
+            error["places"][0]["line"] == line && words.iter().all(|word| said.contains(word))
         };
         assert!(
             errors.iter().any(|error| fits(&error)),
