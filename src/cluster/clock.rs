@@ -88,7 +88,6 @@ impl Clock {
 
     /// Returns the time by which the API server verifies certificates: the time of this node if the
     /// clocks agree.
-    #[must_use]
     pub fn api_server_time(&self) -> Timestamp {
         let wall = self.now().wall;
         let offset = self.offset().filter(|offset| disagrees(*offset));

@@ -13,6 +13,7 @@ use super::error::{LogOnce, describe};
 use super::namespaces::Namespaces;
 use crate::core::admission::AuthorFindings;
 use crate::core::object_name::NamespaceName;
+use crate::core::quote::truncate;
 use crate::names::{Enforced, OPT_IN_LABEL};
 use crate::telemetry::metrics::{EventDrop, EventOutcome, Metrics};
 use jiff::Timestamp;
@@ -143,11 +144,8 @@ impl Events {
 
 /// Makes an Event. Its name follows from its content, so the API server refuses a duplicate.
 fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
-    let Waiting {
-        namespace,
-        pod,
-        message,
-    } = waiting;
+    let (namespace, pod) = (&waiting.namespace, &waiting.pod);
+    let message = &waiting.message;
     let time = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
     Event {
         metadata: ObjectMeta {
@@ -165,7 +163,7 @@ fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
         type_: Some("Warning".to_owned()),
         reason: Some("JobPodRepair".to_owned()),
         action: Some("Admission".to_owned()),
-        message: Some(cut(message)),
+        message: Some(truncate(format!("drydock: {message}"), MAX_MESSAGE_BYTES)),
         count: Some(1),
         event_time: Some(MicroTime(now)),
         first_timestamp: Some(time.clone()),
@@ -188,16 +186,6 @@ fn name(pod: &str, message: &str) -> String {
     let pod: String = pod.chars().take(MAX_NAME_CHARS - hash.len()).collect();
     // The character before a dot must be a letter or digit.
     format!("{}{hash}", pod.trim_end_matches(['.', '-']))
-}
-
-fn cut(message: &str) -> String {
-    let mut message = format!("drydock: {message}");
-    if message.len() > MAX_MESSAGE_BYTES {
-        let end = (0..=MAX_MESSAGE_BYTES).rfind(|end| message.is_char_boundary(*end));
-        message.truncate(end.unwrap_or_default());
-        message.push('…');
-    }
-    message
 }
 
 #[cfg(test)]

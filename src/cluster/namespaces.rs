@@ -61,7 +61,7 @@ fn strip(namespace: &mut PartialObjectMeta<Namespace>) {
     if let Err(problem) = &labels {
         tracing::warn!(
             namespace = metadata.name,
-            "the namespace is left out: {problem}"
+            "the namespace is ignored: {problem}"
         );
     }
     namespace.metadata.name = metadata.name;

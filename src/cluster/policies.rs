@@ -160,7 +160,7 @@ impl Controller {
                     "another version accepted it: reviews of pods that it may match are errors"
                 }
                 Some(_) => "its last good version stays in force",
-                None => "nothing of it is in force",
+                None => "no version of it is in force",
             };
             tracing::error!(
                 policy = name,
@@ -171,7 +171,7 @@ impl Controller {
             tracing::warn!(
                 policy = name,
                 generation,
-                "the policy is in force, but takes no new hostname of an Ingress' rules; add hostnameSuffixes under from.ingress"
+                "the policy is in force, but takes no new hostnames from the rules of an Ingress; add hostnameSuffixes to from.ingress"
             );
         } else {
             tracing::info!(policy = name, generation, "the policy is in force");

@@ -132,7 +132,7 @@ fn accepted(policy: &StoredPolicy) -> State {
     let effect = match &policy.in_force {
         Some((_, Some(generation))) => format!("generation {generation} stays in force"),
         Some((_, None)) => "the last good version stays in force".to_owned(),
-        None => "nothing of it is in force".to_owned(),
+        None => "no version of it is in force".to_owned(),
     };
     let problems = policy.problems.join("; ");
     (false, "Invalid", format!("{effect}, because {problems}"))
@@ -143,11 +143,11 @@ fn resolved(
     sources: &[(&AddressSource, Option<&StoredSource>)],
 ) -> State {
     if in_force.is_none() {
-        let message = "nothing of the policy is in force";
+        let message = "no version of the policy is in force";
         return (false, "NotInForce", message.to_owned());
     }
     if sources.is_empty() {
-        let message = "every address is written in the policy";
+        let message = "all addresses are fixed in the policy";
         return (true, "NoLiveSources", message.to_owned());
     }
     let (mut problems, mut is_any_unresolved) = (Vec::new(), false);
@@ -161,7 +161,7 @@ fn resolved(
                 "{source} {problem}; its last known address stays in use: {}",
                 stored.addresses()
             ),
-            false => format!("{source} {problem}; its hostnames are left alone"),
+            false => format!("{source} {problem}; its hostnames are unchanged"),
         });
     }
     let reason = match is_any_unresolved {
@@ -192,16 +192,15 @@ fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<State> {
         let mut outside = "belong to none of its hostnameSuffixes";
         if of_rules.lacks_suffixes {
             problems.push(format!(
-                "from.ingress of {source} has no hostnameSuffixes, so only hostnames are taken that were taken before; add it"
+                "from.ingress of {source} has no hostnameSuffixes, so no new hostnames are taken; add it"
             ));
             outside = "were not taken before";
         }
-        let IngressHostnames {
-            outside_domains: not_taken,
-            over_limit: too_many,
-            ..
-        } = &of_rules.hostnames;
-        for (hostnames, reason) in [(not_taken, outside), (too_many, "are too many")] {
+        let of_ingress = &of_rules.hostnames;
+        for (hostnames, reason) in [
+            (&of_ingress.outside_domains, outside),
+            (&of_ingress.over_limit, "exceed the limit"),
+        ] {
             if !hostnames.is_empty() {
                 problems.push(format!(
                     "hostnames of the rules of {source} are not taken, because they {reason}: {}",
@@ -230,23 +229,18 @@ fn first_of(hostnames: &[&str]) -> String {
 
 fn conflicting(overrides: &[&Override<'_>]) -> State {
     if overrides.is_empty() {
-        let message = "no policy of higher rank decides what this one asks for";
+        let message = "no policy of higher rank overrides a setting of this one";
         return (false, "NoConflict", message.to_owned());
     }
-    let overrides = overrides.iter().map(|overridden| {
-        let Override {
-            by: winner,
-            subject: what,
-            ..
-        } = overridden;
-        let Policy { name, priority, .. } = winner;
-        format!("policy \"{name}\" (priority {priority}) decides {what}")
+    let overrides = overrides.iter().map(|Override { by, subject, .. }| {
+        let Policy { name, priority, .. } = by;
+        format!("policy \"{name}\" (priority {priority}) decides {subject}")
     });
     let overrides = overrides.collect::<Vec<_>>().join("; ");
     (
         true,
         "HigherRank",
-        format!("where both match a pod, {overrides}"),
+        format!("for pods that both match, {overrides}"),
     )
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::ApiResource;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the resource of policies.
 pub(super) fn resource() -> ApiResource {
-    let gvk = GroupVersionKind::gvk(crd::GROUP, crd::VERSION, crd::KIND);
-    ApiResource::from_gvk_with_plural(&gvk, crd::PLURAL)
+    ApiResource::erase::<crd::JobPodPolicy>(&())
 }
 
 /// Writes until the sender is dropped.

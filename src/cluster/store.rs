@@ -293,12 +293,8 @@ impl Store {
 
     /// Counts sources by state.
     pub(super) fn source_counts(&self) -> [(SourceState, usize); 3] {
-        [
-            SourceState::Resolved,
-            SourceState::Stale,
-            SourceState::Unresolved,
-        ]
-        .map(|state| {
+        use SourceState::{Resolved, Stale, Unresolved};
+        [Resolved, Stale, Unresolved].map(|state| {
             let sources = self.sources.values();
             (state, sources.filter(|it| it.state() == state).count())
         })

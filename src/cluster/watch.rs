@@ -277,7 +277,7 @@ impl<K: Resource> Watch<K> {
         if self.health.set_out(true) {
             let effect = match self.is_listed {
                 true => "the last known state stays in force",
-                false => "nothing is known of them yet",
+                false => "they have not been read yet",
             };
             tracing::warn!("{what} cannot be watched, {effect}: {problem}");
         }

@@ -17,7 +17,7 @@ use crate::core::object_name::{NamespaceName, PodName};
 use crate::core::policy::Mode;
 use crate::core::policy::PolicySet;
 use crate::core::policy::set::{Labels, Matching, Namespace};
-use crate::core::quote::{BoundedList, quote};
+use crate::core::quote::{BoundedList, quote, truncate};
 use crate::core::rules::{Audience, Change, Finding, Plan};
 use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
 
@@ -179,7 +179,8 @@ fn author_findings(
     }
     let mut findings: Vec<_> = verdict.findings(Audience::Author).collect();
     findings.retain(|(_, mode)| *mode == Mode::Enforce);
-    let sentence = |finding: &Finding<'_>, _| cut(finding.for_author(), MAX_AUTHOR_FINDING_BYTES);
+    let sentence =
+        |finding: &Finding<'_>, _| truncate(finding.for_author(), MAX_AUTHOR_FINDING_BYTES);
     let sentences = render(&findings, MAX_AUTHOR_FINDINGS, "", sentence);
     (!sentences.is_empty()).then_some(AuthorFindings {
         namespace,
@@ -205,16 +206,6 @@ fn render(
         rendered.push(format!("{prefix}and {more} more findings for this pod"));
     }
     rendered
-}
-
-fn cut(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        let mut ends = (0..=max).rev();
-        let end = ends.find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        text.push('…');
-    }
-    text
 }
 
 /// Joins the names of changes, each once, in the order of the changes.

@@ -30,10 +30,7 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) const GROUP: &str = "drydock.dev";
 pub(crate) const VERSION: &str = "v1alpha1";
-/// The plural of [`JobPodPolicy`] in URLs.
-pub(crate) const PLURAL: &str = "jobpodpolicies";
 pub(crate) const API_VERSION: &str = "drydock.dev/v1alpha1";
 pub(crate) const KIND: &str = "JobPodPolicy";
 
@@ -208,7 +205,6 @@ pub enum ServiceAddress {
 }
 
 /// Returns the CustomResourceDefinition, as `drydock print crd` prints it.
-#[must_use]
 pub fn definition() -> CustomResourceDefinition {
     let mut definition = JobPodPolicy::crd();
     for version in &mut definition.spec.versions {

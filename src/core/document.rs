@@ -30,7 +30,6 @@ pub enum DocumentError {
 }
 
 /// Splits a text into its documents, without empty ones.
-#[must_use]
 pub fn split(text: &str) -> Vec<Document> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let chunks = yaml_chunks(text);
@@ -99,10 +98,9 @@ fn yaml_chunks(text: &str) -> Vec<(usize, &str)> {
     let mut chunks = Vec::new();
     let (mut start, mut start_line, mut offset) = (0, 0, 0);
     for (number, line) in text.split_inclusive('\n').enumerate() {
-        let marker = line
-            .strip_prefix("---")
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
-        if marker && offset > start {
+        let rest = line.strip_prefix("---");
+        let is_start = rest.is_some_and(|it| it.is_empty() || it.starts_with(char::is_whitespace));
+        if is_start && offset > start {
             chunks.push((start_line, text.get(start..offset).unwrap_or_default()));
             (start, start_line) = (offset, number);
         }
@@ -164,7 +162,6 @@ fn object(value: Value) -> Result<Value, DocumentError> {
 }
 
 /// Returns the name of a JSON type for an error.
-#[must_use]
 pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -9,7 +9,6 @@ use std::cmp::Ordering;
 
 /// Returns the absolute path without `.`, `..`, empty parts and a trailing slash. Lexical, as
 /// `path.Clean("/" + path)` in Go: symbolic links of the image are unknown at admission.
-#[must_use]
 pub fn clean(path: &str) -> Cow<'_, str> {
     if is_certainly_clean(path) {
         return Cow::Borrowed(path);
@@ -43,7 +42,6 @@ fn is_certainly_clean(path: &str) -> bool {
 }
 
 /// Whether a clean path is strictly below another.
-#[must_use]
 pub fn is_below(path: &str, ancestor: &str) -> bool {
     if ancestor == "/" {
         return path != "/";
@@ -53,13 +51,11 @@ pub fn is_below(path: &str, ancestor: &str) -> bool {
 }
 
 /// Whether two clean paths are equal or one is below the other.
-#[must_use]
 pub fn overlap(a: &str, b: &str) -> bool {
     a == b || is_below(a, b) || is_below(b, a)
 }
 
 /// Returns the parent of a clean path. The parent of `/` is `/`.
-#[must_use]
 pub fn parent(path: &str) -> &str {
     match path.rsplit_once('/') {
         Some(("", _)) | None => "/",
@@ -68,7 +64,6 @@ pub fn parent(path: &str) -> &str {
 }
 
 /// Appends a relative path to a clean one.
-#[must_use]
 pub fn join(path: &str, rest: &str) -> String {
     if path == "/" {
         format!("/{rest}")
@@ -91,7 +86,6 @@ impl SortedPaths {
     }
 
     /// Whether one of the paths is strictly below a clean path.
-    #[must_use]
     pub fn has_below(&self, path: &str) -> bool {
         let after = self.0.partition_point(|known| order(known, path).is_le());
         let next = self.0.get(after);

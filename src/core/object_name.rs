@@ -28,7 +28,6 @@ macro_rules! name {
 
         impl $name {
             /// Returns the name.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -216,7 +216,6 @@ pub enum ContainerList {
 
 impl ContainerList {
     /// Returns the name of the field.
-    #[must_use]
     pub fn field(self) -> &'static str {
         match self {
             Self::Containers => "containers",
@@ -280,7 +279,6 @@ impl<'a> Pod<'a> {
     }
 
     /// Returns a container.
-    #[must_use]
     pub fn container(&self, id: ContainerId) -> Option<&Container<'a>> {
         let list = match id.list {
             ContainerList::Containers => &self.spec.containers,
@@ -290,7 +288,6 @@ impl<'a> Pod<'a> {
     }
 
     /// Returns the `build` container, which runs the script of the job.
-    #[must_use]
     pub fn build(&self) -> Option<(ContainerId, &Container<'a>)> {
         let mut containers = ContainerList::Containers.places(&self.spec.containers);
         containers.find(|(_, container)| &*container.name == "build")
@@ -306,45 +303,37 @@ impl<'a> Pod<'a> {
     }
 
     /// Returns the volumes.
-    #[must_use]
     pub fn volumes(&self) -> &[Volume<'a>] {
         self.spec.volumes.as_deref().unwrap_or_default()
     }
 
     /// Returns the first volume with a name.
-    #[must_use]
     pub fn volume(&self, name: &str) -> Option<&Volume<'a>> {
         let mut volumes = self.volumes().iter();
         volumes.find(|volume| &*volume.name == name)
     }
 
     /// Returns the entries of `/etc/hosts`.
-    #[must_use]
     pub fn host_aliases(&self) -> &[HostAlias<'a>] {
         self.spec.host_aliases.as_deref().unwrap_or_default()
     }
 
     /// Returns the value of a label.
-    #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         self.metadata.labels.as_ref()?.get(key)
     }
 
     /// Returns the value of an annotation.
-    #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(key)
     }
 
     /// Returns the name, or the prefix of a generated one; empty if the pod has neither.
-    #[must_use]
     pub fn name(&self) -> &str {
-        [&self.metadata.name, &self.metadata.generate_name]
-            .into_iter()
-            .flatten()
-            .map(Text::as_str)
-            .find(|name| !name.is_empty())
-            .unwrap_or_default()
+        match text(&self.metadata.name) {
+            "" => text(&self.metadata.generate_name),
+            name => name,
+        }
     }
 }
 
@@ -366,29 +355,23 @@ pub enum PodError {
 
 impl<'a> Container<'a> {
     /// Returns the mounts.
-    #[must_use]
     pub fn mounts(&self) -> &[VolumeMount<'a>] {
         self.volume_mounts.as_deref().unwrap_or_default()
     }
 
     /// Whether the container is privileged.
-    #[must_use]
     pub fn is_privileged(&self) -> bool {
-        self.security_context
-            .as_ref()
-            .and_then(|context| context.privileged)
-            == Some(true)
+        let context = self.security_context.as_ref();
+        context.and_then(|context| context.privileged) == Some(true)
     }
 
     /// Whether a limit of local storage is set.
-    #[must_use]
     pub fn limits_ephemeral_storage(&self) -> bool {
         let limits = self.resources.as_ref().and_then(|it| it.limits.as_ref());
         limits.is_some_and(|limits| limits.ephemeral_storage.is_some())
     }
 
     /// Whether something is mounted at a clean path.
-    #[must_use]
     pub fn mounts_at(&self, path: &str) -> bool {
         self.mounts().iter().any(|mount| mount.path() == path)
     }

@@ -106,7 +106,6 @@ pub enum AddressSourceKind {
 
 impl AddressSourceKind {
     /// Returns the name in `from:` and `--address`.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
@@ -237,13 +236,11 @@ pub struct VolumeSource {
 
 impl VolumeSource {
     /// Whether the source is a directory on the node.
-    #[must_use]
     pub fn is_host_path(&self) -> bool {
         self.field == "hostPath"
     }
 
     /// Whether the source is read-only, also in a writable mount.
-    #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(self.field, "configMap" | "secret")
     }
@@ -265,16 +262,13 @@ pub struct RegistryCa {
 /// Returns the fields by which tolerations are compared, with the defaults of the API: key,
 /// operator, value, effect and seconds.
 pub(crate) fn toleration_fields(toleration: &Toleration) -> ([&str; 4], Option<i64>) {
-    let Toleration {
-        key,
-        operator,
-        value,
-        effect,
-        toleration_seconds,
-    } = toleration;
-    let [key, value, effect] = [key, value, effect].map(|it| it.as_deref().unwrap_or_default());
-    let operator = operator.as_deref().unwrap_or("Equal");
-    ([key, operator, value, effect], *toleration_seconds)
+    let [key, value, effect] = [&toleration.key, &toleration.value, &toleration.effect]
+        .map(|field| field.as_deref().unwrap_or_default());
+    let operator = toleration.operator.as_deref().unwrap_or("Equal");
+    (
+        [key, operator, value, effect],
+        toleration.toleration_seconds,
+    )
 }
 
 /// A pattern in which `*` matches any text, including `/` and the empty text.
@@ -283,19 +277,11 @@ pub struct Glob(String);
 
 impl Glob {
     /// Creates a glob from a pattern that is not empty.
-    #[must_use]
     pub fn new(pattern: &str) -> Self {
         Self(pattern.to_owned())
     }
 
-    /// Returns the pattern as written.
-    #[must_use]
-    pub fn pattern(&self) -> &str {
-        &self.0
-    }
-
     /// Whether the whole text matches the pattern.
-    #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else {
             return self.0 == text;

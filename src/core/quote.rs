@@ -17,7 +17,6 @@ pub const MAX_CHARS: usize = 128;
 const MAX_ESCAPED_BYTES: usize = 512;
 
 /// Quotes a text.
-#[must_use]
 pub fn quote(text: &str) -> Quoted<'_> {
     Quoted {
         text,
@@ -34,7 +33,6 @@ pub struct Quoted<'t> {
 
 impl Quoted<'_> {
     /// Sets the maximum number of characters.
-    #[must_use]
     pub fn at_most(self, max_chars: usize) -> Self {
         Self { max_chars, ..self }
     }
@@ -47,42 +45,27 @@ impl fmt::Display for Quoted<'_> {
         if self.text.len() <= self.max_chars && self.text.bytes().all(is_graphic) {
             return f.write_str(self.text);
         }
-        let (kept, is_truncated) = self.kept();
-        let is_plain = kept.chars().all(is_plain);
-        if !is_plain {
-            f.write_char('\'')?;
+        let (mut kept, mut remaining, mut all_plain) = (String::new(), self.max_chars, true);
+        for char in self.text.chars() {
+            let escaped = match is_plain(char) || matches!(char, ' ' | '"') {
+                true => char.to_string(),
+                false => char.escape_debug().to_string(),
+            };
+            // Escaped characters count.
+            let Some(rest) = remaining.checked_sub(escaped.chars().count()) else {
+                kept.push('…');
+                break;
+            };
+            (remaining, all_plain) = (rest, all_plain && is_plain(char));
+            kept += &escaped;
         }
-        for char in kept.chars() {
-            write!(f, "{}", Escaped(char))?;
-        }
-        if is_truncated {
-            f.write_char('…')?;
-        }
-        if !is_plain {
-            f.write_char('\'')?;
-        }
-        Ok(())
-    }
-}
-
-impl<'t> Quoted<'t> {
-    /// Returns the text up to the maximum, and whether it is truncated. Counts escaped characters.
-    fn kept(&self) -> (&'t str, bool) {
-        let mut remaining = self.max_chars;
-        for (at, char) in self.text.char_indices() {
-            let length = Escaped(char).to_string().chars().count();
-            if length > remaining {
-                return (self.text.get(..at).unwrap_or_default(), true);
-            }
-            remaining -= length;
-        }
-        (self.text, false)
+        let quote = if all_plain { "" } else { "'" };
+        write!(f, "{quote}{kept}{quote}")
     }
 }
 
 /// Escapes and truncates a message of a library, which may contain untrusted text. Keeps spaces and
 /// quotation marks.
-#[must_use]
 pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for char in text.chars() {
@@ -99,17 +82,14 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// A character, escaped if it is unprintable or ends a quotation.
-struct Escaped(char);
-
-impl fmt::Display for Escaped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_plain(self.0) || matches!(self.0, ' ' | '"') {
-            f.write_char(self.0)
-        } else {
-            self.0.escape_debug().fmt(f)
-        }
+/// Truncates a text to a maximum number of bytes, and appends `…`.
+pub(crate) fn truncate(mut text: String, max_bytes: usize) -> String {
+    if text.len() > max_bytes {
+        let end = (0..=max_bytes).rfind(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
     }
+    text
 }
 
 /// Whether a character is printable and no white space, quotation mark or backslash.
@@ -129,7 +109,6 @@ pub struct BoundedList {
 
 impl BoundedList {
     /// Creates an empty list.
-    #[must_use]
     pub fn new(separator: &'static str, max_bytes: usize) -> Self {
         Self {
             text: String::new(),
@@ -157,7 +136,6 @@ impl BoundedList {
     }
 
     /// Returns the text.
-    #[must_use]
     pub fn finish(mut self) -> String {
         if self.omitted > 0 {
             let (separator, count) = (self.separator, self.omitted);

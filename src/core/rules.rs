@@ -59,7 +59,7 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
     host_aliases::plan(&mut planner, desired);
     let mut docker_host = None;
     if let Some(wanted) = &desired.dind {
-        let policy = wanted.client_certs.policy;
+        let policy = wanted.client_certs.0;
         let DindContainers { dinds, undecided } = DindContainers::of(planner.pod, &wanted.images);
         let docker_host = docker_host.insert(DockerHost::of(planner.pod, &dinds));
         if dinds.is_empty() && undecided.is_empty() {

@@ -64,10 +64,7 @@ pub struct CaCertificate {
 
 impl fmt::Debug for CaCertificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name, from, until, ..
-        } = self;
-        write!(formatter, "{name} ({from} to {until})")
+        write!(formatter, "{} ({} to {})", self.name, self.from, self.until)
     }
 }
 
@@ -124,10 +121,8 @@ impl CaCertificate {
 
     /// Returns the time until the certificate expires; zero afterwards.
     pub fn remaining(&self, now: Timestamp) -> Duration {
-        self.until
-            .duration_since(now)
-            .try_into()
-            .unwrap_or_default()
+        let remaining = self.until.duration_since(now);
+        remaining.try_into().unwrap_or_default()
     }
 }
 
@@ -273,15 +268,15 @@ fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
         let kind = DnType::from_oid(&kind);
         let value = &attribute.value;
         let value = match value.tag() {
-            Tag::Utf8String => value
-                .decode_as::<Utf8StringRef<'_>>()
-                .ok()
-                .map(|text| DnValue::Utf8String(text.as_str().to_owned())),
-            Tag::PrintableString => value
-                .decode_as::<PrintableStringRef<'_>>()
-                .ok()
-                .and_then(|text| PrintableString::try_from(text.as_str()).ok())
-                .map(DnValue::PrintableString),
+            Tag::Utf8String => {
+                let text = value.decode_as::<Utf8StringRef<'_>>().ok();
+                text.map(|text| DnValue::Utf8String(text.as_str().to_owned()))
+            }
+            Tag::PrintableString => {
+                let text = value.decode_as::<PrintableStringRef<'_>>().ok();
+                let text = text.and_then(|text| PrintableString::try_from(text.as_str()).ok());
+                text.map(DnValue::PrintableString)
+            }
             _ => None,
         };
         // A second attribute of a kind would replace the first.

@@ -117,12 +117,10 @@ impl Certificate {
 
     /// Returns why the certificate is not valid at a time; `None` if it is valid.
     pub fn not_valid(&self, now: Timestamp) -> Option<String> {
-        let Self {
-            begins, expires, ..
-        } = self;
-        if now < *begins {
+        let (begins, expires) = (self.begins, self.expires);
+        if now < begins {
             Some(format!("the certificate is not valid before {begins}"))
-        } else if now >= *expires {
+        } else if now >= expires {
             Some(format!("the certificate expired at {expires}"))
         } else {
             None

@@ -3,7 +3,6 @@
 use super::State;
 use super::body;
 use super::connection::Connection;
-use crate::telemetry::metrics::Exposition;
 use crate::telemetry::{LevelSwitch, LogLevel};
 use axum::body::Body;
 use axum::extract;
@@ -30,15 +29,16 @@ pub fn router(state: State) -> Router {
 
 /// Fails only if a restart would help.
 async fn livez(extract::State(state): extract::State<State>) -> (StatusCode, String) {
-    match state.watchdog.stuck(Instant::now()) {
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
-        None => (StatusCode::OK, "ok\n".to_owned()),
-    }
+    health(state.watchdog.stuck(Instant::now()).map(str::to_owned))
 }
 
 async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, String) {
-    match state.not_ready() {
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    health(state.not_ready())
+}
+
+fn health(problem: Option<String>) -> (StatusCode, String) {
+    match problem {
+        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
         None => (StatusCode::OK, "ok\n".to_owned()),
     }
 }
@@ -54,11 +54,9 @@ async fn metrics(
     }
     state.metrics.ready.set(state.not_ready().is_none().into());
     let accept = headers.get_all(header::ACCEPT).iter();
-    let exposition = Exposition::accepted(accept.filter_map(|value| value.to_str().ok()));
-    (
-        [(header::CONTENT_TYPE, exposition.content_type())],
-        state.metrics.encode_as(exposition),
-    )
+    let accept = accept.filter_map(|value| value.to_str().ok());
+    let (content_type, text) = state.metrics.encode_for(accept);
+    ([(header::CONTENT_TYPE, content_type)], text)
 }
 
 /// Changes the log level until the process ends, if a flag allows it. No level logs the content of

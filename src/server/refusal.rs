@@ -41,7 +41,7 @@ pub(super) enum Refusal {
     )]
     NoSlot,
     #[error(
-        "drydock failed on this pod because of a bug of its own; please tell the platform team"
+        "drydock failed on this pod because of a bug in drydock; please tell the platform team"
     )]
     Bug,
 }

@@ -42,14 +42,9 @@ async fn handle(
     };
     let connection = parts.extensions.get::<Arc<Connection>>().cloned();
     // The body is read also if the request is not a review, so that the connection stays usable.
-    let body = body::read(
-        state,
-        connection.as_deref(),
-        &parts.headers,
-        body,
-        state.limits.body,
-    );
-    let response = match (target, body.await) {
+    let (max, on) = (state.limits.body, connection.as_deref());
+    let body = body::read(state, on, &parts.headers, body, max).await;
+    let response = match (target, body) {
         (Ok(mode), Ok(body)) => {
             let request = dispatch::Request {
                 mode,
@@ -66,12 +61,10 @@ async fn handle(
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/json")
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next());
+    media_type.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
 }
 
 async fn review(state: &State, request: dispatch::Request) -> Result<Response, Refusal> {

@@ -5,7 +5,6 @@ mod exposition;
 mod labels;
 
 pub use custom::{DroppedLines, TimeGauge};
-pub use exposition::Exposition;
 pub use labels::{
     CertificateEvent, EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, LogLevel,
     NamespaceRead, OtherRequest, PolicyState, Reloaded, SourceState, WatchKind, WrittenObject,
@@ -218,12 +217,10 @@ impl Metrics {
         text
     }
 
-    /// Writes all metrics in a text format.
-    pub fn encode_as(&self, exposition: Exposition) -> String {
-        match exposition {
-            Exposition::OpenMetrics => self.encode(),
-            Exposition::Text => exposition::text(&self.encode()),
-        }
+    /// Writes all metrics in a format that a client accepts. Returns the value of `Content-Type`
+    /// and the text.
+    pub fn encode_for<'a>(&self, accept: impl Iterator<Item = &'a str>) -> (&'static str, String) {
+        exposition::render(self.encode(), accept)
     }
 }
 

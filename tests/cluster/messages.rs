@@ -18,7 +18,7 @@ async fn a_kind_that_the_api_server_does_not_know_is_named_as_one_of_which_nothi
     api.kubectl(&delete).printed();
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
-    let sentence = "policies cannot be watched, nothing is known of them yet: \
+    let sentence = "policies cannot be watched, they have not been read yet: \
                     the API server does not know this kind of object";
     let lines = async || server.lines_with(sentence).len();
     eventually("it says so", PATIENCE, lines, |count| *count > 0).await;

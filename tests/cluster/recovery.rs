@@ -190,7 +190,7 @@ async fn f4_a_replica_that_starts_during_an_outage_is_ready_soon_after_it() {
     // By now the time between two attempts would be half a minute.
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(server.get("/readyz").0, 503);
-    let unknown = server.lines_with("policies cannot be watched, nothing is known of them yet");
+    let unknown = server.lines_with("policies cannot be watched, they have not been read yet");
     assert_eq!(unknown.len(), 1, "{}", server.stderr());
     api.start().await;
     let back = Instant::now();

@@ -377,7 +377,7 @@ async fn h7_a_service_gives_its_cluster_address_only_when_asked() {
     let (reason, message) = replicas.condition("a", "AddressesResolved", "False").await;
     assert_eq!(reason, "NoAddress");
     assert!(
-        message.contains("has no address yet; its hostnames are left alone"),
+        message.contains("has no address yet; its hostnames are unchanged"),
         "{message}"
     );
     let mut balanced = service;

@@ -54,18 +54,14 @@ impl Banner<'_> {
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
         }
-        let Self {
-            webhook,
-            ops,
-            policies,
-            ca,
-            example,
-        } = *self;
-        let policies = match policies {
+        let (webhook, ops) = (self.webhook, self.ops);
+        let policies = match self.policies {
             [] => "none".to_owned(),
             policies => policies.join(", "),
         };
-        let curl = example.map(|example| curl_line(webhook, ca, example));
+        let curl = self
+            .example
+            .map(|example| curl_line(webhook, self.ca, example));
         let version = env!("CARGO_PKG_VERSION");
         let first = format!(
             "drydock {version} answers AdmissionReviews at https://{webhook}/mutate and /audit; health and metrics at http://{ops}"

@@ -137,19 +137,14 @@ fn with_variable(flag: Arg) -> Arg {
 
 impl Serve {
     pub(super) fn limits(&self) -> anyhow::Result<Limits> {
-        let Limits {
-            body,
-            body_memory,
-            connections,
-            ..
-        } = self.limits;
+        let (body, body_memory) = (self.limits.body, self.limits.body_memory);
         if body > body_memory {
             bail!(
                 "--max-body-bytes {body} is more than --max-body-memory-bytes {body_memory}, the limit of all bodies; lower the first or raise the second"
             );
         }
         Ok(Limits {
-            connections: open_files::connections(connections),
+            connections: open_files::connections(self.limits.connections),
             ..self.limits
         })
     }

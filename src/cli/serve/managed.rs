@@ -89,7 +89,7 @@ pub(super) fn run(
     )
     .map_err(|problem| {
         anyhow!(
-            "--ca-days, --certificate-hours and --ca-overlap-seconds do not fit together: {problem}"
+            "--ca-days, --certificate-hours and --ca-overlap-seconds are inconsistent: {problem}"
         )
     })?;
     let settings = Settings {

@@ -139,10 +139,10 @@ impl Reconciler {
     }
 
     fn secret_name(&self) -> String {
-        let Settings {
-            namespace, secret, ..
-        } = &self.settings;
-        format!("secret {namespace}/{secret}")
+        format!(
+            "secret {}/{}",
+            self.settings.namespace, self.settings.secret
+        )
     }
 
     fn configuration_name(&self) -> String {
@@ -224,7 +224,7 @@ impl Reconciler {
             tracing::info!(
                 change = step.event().name(),
                 ?trusted,
-                "the authorities have changed"
+                "authorities changed"
             );
         }
         if let Some(current) = &content.current {
@@ -232,7 +232,7 @@ impl Reconciler {
             self.metrics.ca_expiry_timestamp.set(expires.as_second());
         }
         let problem = format!(
-            "{MAX_AUTHORITIES} authorities are trusted, which is the most that are kept; compare the clocks of the nodes"
+            "{MAX_AUTHORITIES} authorities are trusted, the maximum; compare the clocks of the nodes"
         );
         let is_crowded = trusted.len() >= MAX_AUTHORITIES;
         self.log.set("crowded", is_crowded.then_some(problem));
@@ -245,17 +245,12 @@ impl Reconciler {
     /// manager, and does not force.
     async fn write(&self, found: Option<Secret>, content: &CaSecret) -> Result<(), Problem> {
         self.may_write()?;
-        let Settings {
-            namespace,
-            secret: name,
-            replica,
-            ..
-        } = &self.settings;
+        let (name, replica) = (&self.settings.secret, &self.settings.replica);
         let is_new = found.is_none();
         let mut secret = found.unwrap_or_else(|| Secret {
             metadata: ObjectMeta {
                 name: Some(name.clone()),
-                namespace: Some(namespace.clone()),
+                namespace: Some(self.settings.namespace.clone()),
                 ..ObjectMeta::default()
             },
             type_: Some("Opaque".to_owned()),
@@ -299,7 +294,7 @@ impl Reconciler {
     async fn reconcile_bundle(&mut self, bundles: &WebhookBundles) -> Result<bool, Problem> {
         let configuration = self.configuration_name();
         let problem = format!(
-            "waiting for {configuration} with drydock's webhooks; nothing calls drydock without it"
+            "waiting for {configuration} with drydock's webhooks; without it the API server does not call drydock"
         );
         self.log
             .set("waiting", bundles.is_empty().then_some(problem));
@@ -331,14 +326,14 @@ impl Reconciler {
         self.trust.record(&WebhookBundles::of(Some(&written)), now);
         let metrics = &self.metrics;
         metrics.certificate_event(CertificateEvent::BundleWritten);
-        tracing::info!("the caBundle of the webhooks is written");
+        tracing::info!("caBundle of the webhooks written");
         self.in_place = Some(bundle);
         if is_overwritten {
             metrics.certificate_event(CertificateEvent::BundleOverwritten);
             self.overwritten_at = Some(now);
             let problem = format!(
                 "the caBundle of {configuration} was changed by {}, and is written again; \
-                 two writers take the trust from each other's certificates, so stop one of them",
+                 each writer removes the authority of the other, so stop one of them",
                 bundles.other_writers()
             );
             self.log.set("overwritten", Some(problem));
@@ -362,7 +357,7 @@ impl Reconciler {
         };
         let leaf = authority.sign(&self.settings.server_names(), now, lifetime)?;
         let authority = authority.certificate().name();
-        tracing::info!(authority, expires = %leaf.expires, "a server certificate is signed");
+        tracing::info!(authority, expires = %leaf.expires, "server certificate signed");
         self.metrics.certificate_event(CertificateEvent::LeafSigned);
         self.issued.send_replace(Some(leaf.clone()));
         self.serving = Some(leaf);
@@ -428,7 +423,7 @@ pub async fn leftover(
         false => "the caBundle does not trust it any more: once every replica uses files, ",
     };
     Some(format!(
-        "secret {namespace}/{name} still holds the key of the authority that drydock kept itself, and the certificate comes from files; \
+        "secret {namespace}/{name} still contains the key of the self-managed authority, but the certificate comes from files; \
          {first}run kubectl -n {namespace} delete secret {name}"
     ))
 }

@@ -51,9 +51,7 @@ pub enum Unread {
     #[error("there is no such namespace")]
     NotFound,
     /// Too many reads are running, so the API server was not asked.
-    #[error(
-        "{MAX_CONCURRENT} other namespaces are being read, which is the most at one time; try again"
-    )]
+    #[error("{MAX_CONCURRENT} other namespaces are being read, the maximum; try again")]
     TooMany,
     /// The API server did not answer, or its answer cannot be used.
     #[error("{0}")]

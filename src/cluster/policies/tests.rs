@@ -42,7 +42,7 @@ fn policy() -> Value {
             "conditions": [
                 condition("Accepted", "True", "InForce", "the policy is in force as it is written"),
                 condition("AddressesResolved", "True", "AllResolved", "every live source has an address"),
-                condition("Conflicting", "False", "NoConflict", "no policy of higher rank decides what this one asks for"),
+                condition("Conflicting", "False", "NoConflict", "no policy of higher rank overrides a setting of this one"),
             ],
             "addresses": [{"source": "ingress/cicd/web", "addresses": ["10.0.0.1"], "since": "2027-01-15T08:00:00Z", "stale": false}],
         },

@@ -153,7 +153,7 @@ fn f3_a_policy_that_was_deleted_and_created_has_no_last_good_version() {
     let status = differences(&store, at(0)).remove("a").unwrap();
     let (_, _, message) = condition(&status, "Accepted");
     assert!(
-        message.starts_with("nothing of it is in force, because "),
+        message.starts_with("no version of it is in force, because "),
         "{message}"
     );
 }
@@ -245,7 +245,7 @@ fn h7_a_source_without_any_address_leaves_its_hostnames_alone() {
     );
     let status = differences(&store, at(0)).remove("a").unwrap();
     let message =
-        "ingress/cicd/web has only the hostname lb.example.com; its hostnames are left alone";
+        "ingress/cicd/web has only the hostname lb.example.com; its hostnames are unchanged";
     assert_eq!(
         condition(&status, "AddressesResolved"),
         state("False", "NoAddress", message)
@@ -284,7 +284,7 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
         .enforce
         .hosts
         .iter()
-        .map(|host| host.value.hostname.as_str())
+        .map(|(_, host)| host.hostname.as_str())
         .collect();
     assert_eq!(hosts, ["b.lab.com"]);
 }
@@ -324,14 +324,14 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
         .enforce
         .hosts
         .iter()
-        .map(|host| host.value.hostname.as_str());
+        .map(|(_, host)| host.hostname.as_str());
     assert_eq!(hosts.collect::<Vec<_>>(), ["a.lab.com"]);
     let many: Vec<String> = (0..70).map(|number| format!("h{number}.lab.com")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     store.observe(&web(), seen(&many), at(0));
     let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames.len(), 64);
-    let message = "hostnames of the rules of ingress/cicd/web are not taken, because they are too many: h64.lab.com, h65.lab.com, h66.lab.com, h67.lab.com, h68.lab.com and 1 more";
+    let message = "hostnames of the rules of ingress/cicd/web are not taken, because they exceed the limit: h64.lab.com, h65.lab.com, h66.lab.com, h67.lab.com, h68.lab.com and 1 more";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         state("False", "Refused", message)
@@ -393,7 +393,7 @@ fn m4_the_status_of_the_loser_names_the_policy_that_decides() {
     let spec = FIXED.replace("10.0.0.1", "10.0.0.2");
     store.put(object("b", "v", 1, &spec));
     let statuses = differences(&store, at(0));
-    let message = "where both match a pod, policy \"a\" (priority 7) decides hostname a.lab.com";
+    let message = "for pods that both match, policy \"a\" (priority 7) decides hostname a.lab.com";
     assert_eq!(
         condition(&statuses["b"], "Conflicting"),
         state("True", "HigherRank", message)

@@ -78,7 +78,6 @@ impl ReviewError {
     ];
 
     /// Returns the name in metrics and logs.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::NotJson(_) => "not-json",
@@ -223,11 +222,8 @@ fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
     if text(&request.operation).is_empty() {
         return Err(ReviewError::Missing("request.operation"));
     }
-    if request
-        .resource
-        .as_ref()
-        .is_none_or(|resource| text(&resource.resource).is_empty())
-    {
+    let resource = request.resource.as_ref();
+    if resource.is_none_or(|resource| text(&resource.resource).is_empty()) {
         return Err(ReviewError::Missing("request.resource"));
     }
     Ok(request)
@@ -268,10 +264,8 @@ impl<'a> Request<'a> {
     /// request and pod have different names, which the API server never sends.
     pub(super) fn created_pod(&self) -> Option<PodName> {
         let pod = self.0.object.as_ref()?;
-        let mut names = [&self.0.name, &pod.metadata.name]
-            .into_iter()
-            .map(text)
-            .filter(|name| !name.is_empty());
+        let names = [&self.0.name, &pod.metadata.name].map(text).into_iter();
+        let mut names = names.filter(|name| !name.is_empty());
         let name = names.next()?;
         let is_stored = self.0.dry_run != Some(true) && names.all(|other| other == name);
         name.parse().ok().filter(|_| is_stored)
@@ -282,10 +276,8 @@ impl<'a> Request<'a> {
         if !self.is_pod_creation() {
             return Ok(None);
         }
-        self.0
-            .object
-            .map(Some)
-            .ok_or(ReviewError::Missing("request.object"))
+        let object = self.0.object.map(Some);
+        object.ok_or(ReviewError::Missing("request.object"))
     }
 
     fn is_pod_creation(&self) -> bool {

@@ -78,11 +78,8 @@ struct Status {
 
 /// Renders the response.
 pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
-    let denial = verdict
-        .enforced
-        .denial
-        .as_ref()
-        .filter(|_| verdict.outcome == Outcome::Denied);
+    let denial = verdict.enforced.denial.as_ref();
+    let denial = denial.filter(|_| verdict.outcome == Outcome::Denied);
     let review = Review {
         api_version: "admission.k8s.io/v1",
         kind: "AdmissionReview",

@@ -123,7 +123,8 @@ tables! {
         "emptyDir.medium" => Of(&format::MEDIUM),
         "emptyDir.sizeLimit" => Quantity(&format::QUANTITY, 0.0),
         "hostPath.path" => Of(&format::HOST_PATH),
-        "hostPath.type" => OneOf(HOST_PATH_TYPES),
+        "hostPath.type" => OneOf(&["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket",
+            "CharDevice", "BlockDevice"]),
         "persistentVolumeClaim.claimName" => Of(&format::SUBDOMAIN),
         "ephemeral" => Required(&["volumeClaimTemplate"]),
         "ephemeral.volumeClaimTemplate.metadata.labels" => Fields(LABELS),
@@ -151,7 +152,8 @@ tables! {
     CLAIM {
         "" => Required(&["accessModes", "resources"]),
         "accessModes" => Items(Some(1), 4),
-        "accessModes[]" => OneOf(ACCESS_MODES),
+        "accessModes[]" => OneOf(&["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany",
+            "ReadWriteOncePod"]),
         "resources" => Required(&["requests"]),
         "resources.requests" => MaxProperties(8),
         "resources.requests{}" => Quantity(&format::QUANTITY, 0.0),
@@ -160,24 +162,6 @@ tables! {
         "storageClassName" => Of(&format::SUBDOMAIN),
     }
 }
-
-static HOST_PATH_TYPES: &[&str] = &[
-    "",
-    "DirectoryOrCreate",
-    "Directory",
-    "FileOrCreate",
-    "File",
-    "Socket",
-    "CharDevice",
-    "BlockDevice",
-];
-
-static ACCESS_MODES: &[&str] = &[
-    "ReadWriteOnce",
-    "ReadOnlyMany",
-    "ReadWriteMany",
-    "ReadWriteOncePod",
-];
 
 /// The formats of a policy's fields by path, as in `spec.hostAliases[].ip`. The format of the keys
 /// of a map has the path of the map and `{key}`.
@@ -198,12 +182,9 @@ pub(crate) static FORMATS: LazyLock<BTreeMap<String, &'static Format>> = LazyLoc
 /// Calls a function with each constraint of a table and of its nested tables.
 fn each(table: Table, path: &str, visit: &mut impl FnMut(&str, &'static Constraint)) {
     for (step, constraint) in table {
-        let between = if step.is_empty() || step.starts_with(['[', '{']) {
-            ""
-        } else {
-            "."
-        };
-        let path = format!("{path}{between}{step}");
+        let is_inside = step.is_empty() || step.starts_with(['[', '{']);
+        let separator = if is_inside { "" } else { "." };
+        let path = format!("{path}{separator}{step}");
         match constraint {
             Fields(table) => each(table, &path, visit),
             constraint => visit(&path, constraint),

@@ -89,7 +89,6 @@ impl fmt::Display for OverBound {
 impl OverBound {
     /// Finds the limit in an error of serde, which contains only text. No message of serde itself
     /// begins with this text.
-    #[must_use]
     pub fn found_in(error: &serde_json::Error) -> Option<Self> {
         let text = error.to_string();
         let mut all = Dimension::ALL.iter().copied().map(Self);

@@ -65,26 +65,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for MountPath<'a> {
 
 impl<'a> VolumeMount<'a> {
     /// Returns the absolute, clean path.
-    #[must_use]
     pub fn path(&self) -> &str {
         self.mount_path.as_ref().map_or("/", MountPath::clean)
     }
 
     /// Returns the path as written; empty if there is none.
-    #[must_use]
     pub fn written_path(&self) -> Text<'a> {
         let path = self.mount_path.as_ref();
         path.map(|path| path.written.clone()).unwrap_or_default()
     }
 
     /// Whether the mount is read-only.
-    #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.read_only == Some(true)
     }
 
     /// Returns `subPath` and `subPathExpr`; empty if they are not set.
-    #[must_use]
     pub fn sub_paths(&self) -> (&str, &str) {
         (&self.sub_path, &self.sub_path_expr)
     }

@@ -24,7 +24,6 @@ pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Text<'_> {
     /// Returns the string.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -75,7 +74,6 @@ pub struct Map<'a>(pub(super) Vec<(Text<'a>, Text<'a>)>);
 
 impl<'a> Map<'a> {
     /// Returns the value of a key. Of several values the last counts.
-    #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         let mut members = self.0.iter().rev();
         let member = members.find(|(name, _)| name == key);

@@ -119,7 +119,6 @@ impl<'a> Projection<'a> {
 
 impl<'a> Volume<'a> {
     /// A volume with a valid source.
-    #[must_use]
     pub fn new(name: Text<'a>, kind: &'a str, source: &'a Value) -> Self {
         Self {
             name,
@@ -130,19 +129,16 @@ impl<'a> Volume<'a> {
     }
 
     /// Whether the volume is an emptyDir, of any medium.
-    #[must_use]
     pub fn is_empty_dir(&self) -> bool {
         &*self.kind == "emptyDir" && self.sources <= 1
     }
 
     /// Whether the volume is an emptyDir in memory.
-    #[must_use]
     pub fn is_memory(&self) -> bool {
         self.is_empty_dir() && text(&self.source.medium) == "Memory"
     }
 
     /// Whether the source is read-only, also in a writable mount. An unknown source is writable.
-    #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(
             &*self.kind,
@@ -152,7 +148,6 @@ impl<'a> Volume<'a> {
 
     /// Whether the kubelet fills the volume. The kubelet also creates mount points in it, although
     /// no container can write to it.
-    #[must_use]
     pub fn is_filled_by_kubelet(&self) -> bool {
         matches!(
             &*self.kind,
@@ -161,20 +156,17 @@ impl<'a> Volume<'a> {
     }
 
     /// Returns the path of a hostPath volume on the node.
-    #[must_use]
     pub fn host_path(&self) -> Option<&str> {
         (&*self.kind == "hostPath").then(|| text(&self.source.path))
     }
 
     /// Returns the name of the ConfigMap.
-    #[must_use]
     pub fn config_map(&self) -> Option<&str> {
         (&*self.kind == "configMap").then(|| text(&self.source.name))
     }
 
     /// Returns the claim, the path on the node or the NFS export: volumes with the same one share a
     /// directory.
-    #[must_use]
     pub fn identity(&self) -> Option<Cow<'_, str>> {
         let (source, path) = (&self.source, text(&self.source.path));
         match &*self.kind {

@@ -30,18 +30,10 @@ pub struct PolicyFile {
 impl PolicyFile {
     /// Returns the result for a file that cannot be read.
     pub(crate) fn unreadable(file: &str, problem: String) -> Self {
-        let error = PolicyError {
-            file: file.to_owned(),
-            place: "the file".to_owned(),
-            policy: None,
-            problem,
-            is_of_another_kind: false,
-        };
-        Self {
-            errors: vec![error],
-            unreadable: true,
-            ..Self::default()
-        }
+        let mut reader = Reader::new(file);
+        reader.error("the file", None, problem);
+        reader.result.unreadable = true;
+        reader.result
     }
 
     /// Returns the policies to use after a file has changed: the valid ones, and the last good
@@ -86,12 +78,8 @@ impl fmt::Display for PolicyError {
 /// Reads the policies of a text; `file` is its name in errors. Accepts `JobPodPolicy` objects and
 /// lists of them. An empty list is valid and changes nothing; a text without any object is an
 /// error.
-#[must_use]
 pub fn read(file: &str, text: &str) -> PolicyFile {
-    let mut reader = Reader {
-        file,
-        result: PolicyFile::default(),
-    };
+    let mut reader = Reader::new(file);
     if is_config_toml(text) {
         reader.runner_config("the file");
         return reader.result;
@@ -138,7 +126,12 @@ struct Reader<'a> {
     result: PolicyFile,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: &'a str) -> Self {
+        let result = PolicyFile::default();
+        Self { file, result }
+    }
+
     fn object(&mut self, mut object: Value, place: &str) {
         if is_runner_config(&object) {
             return self.runner_config(place);
@@ -289,9 +282,8 @@ fn read_with(
     // Leaves out errors that are caused by values that the schema check has removed.
     let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
     let follows = |error: &FieldError| known.iter().any(|it| schema::overlap(it, &error.field));
-    errors
-        .0
-        .extend(found.0.into_iter().filter(|error| !follows(error)));
+    found.0.retain(|error| !follows(error));
+    errors.0.append(&mut found.0);
     match policy {
         Some(policy) if errors.0.is_empty() => Ok(policy),
         _ => Err(errors.0),

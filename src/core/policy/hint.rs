@@ -19,17 +19,12 @@ pub struct Hint {
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            policy,
-            field,
-            problem,
-        } = self;
+        let (policy, field, problem) = (&self.policy, &self.field, &self.problem);
         write!(f, "JobPodPolicy \"{policy}\": {field}: {problem}")
     }
 }
 
 /// Returns hints about a policy.
-#[must_use]
 pub fn hints(policy: &Policy) -> Vec<Hint> {
     let mut hints = Vec::new();
     let mut add = |field: String, problem: String| {

@@ -96,10 +96,8 @@ pub(super) fn selector(selector: &LabelSelector, path: &str, errors: &mut Errors
         .collect();
     for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
         let operator = expression.operator.as_str();
-        let values = expression
-            .values
-            .clone()
-            .filter(|values| !values.is_empty());
+        let values = expression.values.clone();
+        let values = values.filter(|values| !values.is_empty());
         let problem = match (operator, &values) {
             ("In" | "NotIn", None) => format!("is empty, but {operator} needs at least one value"),
             ("Exists" | "DoesNotExist", Some(_)) => format!("must be left out with {operator}"),

@@ -58,12 +58,7 @@ pub(super) fn check(policy: &mut Value, errors: &mut Errors) {
 /// Whether one field is the other or contains it, as `spec.hostAliases[0]` contains
 /// `spec.hostAliases[0].ip`.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
-    let (outer, inner) = if one.len() < other.len() {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    let rest = inner.strip_prefix(outer);
+    let rest = one.strip_prefix(other).or(other.strip_prefix(one));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
@@ -152,21 +147,14 @@ impl FieldPath {
             (None, Some(JSONSchemaPropsOrBool::Bool(true))) => true,
             (None, _) if is_open => true,
             (None, _) => {
-                let known: Vec<&str> = schema
-                    .properties
-                    .iter()
-                    .flatten()
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                let known = if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
+                let properties = schema.properties.iter().flatten();
+                let known: Vec<&str> = properties.map(|(name, _)| name.as_str()).collect();
+                let known = match known.is_empty() {
+                    true => "none".to_owned(),
+                    false => known.join(", "),
                 };
-                errors.add(
-                    format!("{}.{name}", self.path),
-                    format!("is not a known field; known here: {known}"),
-                );
+                let problem = format!("is not a known field; known here: {known}");
+                errors.add(format!("{}.{name}", self.path), problem);
                 false
             }
         });

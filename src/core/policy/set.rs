@@ -13,6 +13,7 @@ use super::{
     Address, AddressSource, AddressesBySource, Mode, Policy, ResolvedAddresses, UnreadablePolicy,
 };
 use index::Index;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -78,12 +79,8 @@ pub struct Matching<'s> {
 impl<'s> Matching<'s> {
     /// Returns the policies that do not match, in rank.
     pub fn others(&self) -> impl Iterator<Item = &'s Policy> {
-        let lists = [
-            &self.enforce.policies,
-            &self.audit.policies,
-            &self.undecided,
-        ];
-        let listed = lists.into_iter().flatten();
+        let matching = self.enforce.policies.iter().chain(&self.audit.policies);
+        let listed = matching.chain(&self.undecided);
         let listed: BTreeSet<_> = listed.map(|policy| std::ptr::from_ref(*policy)).collect();
         let others = self.set.into_iter().flat_map(PolicySet::policies);
         others.filter(move |policy| !listed.contains(&std::ptr::from_ref(*policy)))
@@ -92,18 +89,11 @@ impl<'s> Matching<'s> {
 
 impl PolicySet {
     /// Ranks policies and resolves their hostnames.
-    #[must_use]
     pub fn new(policies: Vec<Policy>, live: &AddressesBySource) -> Self {
-        let mut ranked: Vec<Ranked> = policies
-            .into_iter()
-            .map(|policy| Ranked::new(policy, live))
-            .collect();
-        ranked.sort_by(|a, b| {
-            b.policy
-                .priority
-                .cmp(&a.policy.priority)
-                .then_with(|| a.policy.name.cmp(&b.policy.name))
-        });
+        let policies = policies.into_iter();
+        let mut ranked: Vec<Ranked> = policies.map(|it| Ranked::new(it, live)).collect();
+        let rank = |it: &Ranked| (Reverse(it.policy.priority), it.policy.name.clone());
+        ranked.sort_by_cached_key(rank);
         Self {
             index: Index::new(&ranked),
             needs_namespace_labels: ranked.iter().any(|ranked| needs_labels(&ranked.policy)),
@@ -115,7 +105,6 @@ impl PolicySet {
 
     /// Adds accepted policies that this version cannot read. With `is_incomplete` the replica is
     /// not ready, because it never had a set without unreadable policies.
-    #[must_use]
     pub fn with_unreadable(
         mut self,
         unreadable: Vec<UnreadablePolicy>,
@@ -129,7 +118,6 @@ impl PolicySet {
     }
 
     /// Returns an unreadable policy because of which the replica is not ready.
-    #[must_use]
     pub fn blocking_readiness(&self) -> Option<&UnreadablePolicy> {
         self.unreadable.first().filter(|_| self.is_incomplete)
     }
@@ -140,7 +128,6 @@ impl PolicySet {
     }
 
     /// Whether a policy selects namespaces by other labels than the name.
-    #[must_use]
     pub fn needs_namespace_labels(&self) -> bool {
         self.needs_namespace_labels
     }
@@ -179,17 +166,14 @@ impl PolicySet {
     }
 
     /// Returns the overrides for a pod that all policies of a mode match, for `drydock check`.
-    #[must_use]
     pub fn overrides(&self) -> Vec<Override<'_>> {
         let of_mode = |mode| {
             let ranked = self.ranked.iter();
             let ranked: Vec<_> = ranked.filter(|it| it.policy.mode == mode).collect();
             Desired::fold(&ranked).overrides
         };
-        [Mode::Enforce, Mode::Audit]
-            .into_iter()
-            .flat_map(of_mode)
-            .collect()
+        let modes = [Mode::Enforce, Mode::Audit];
+        modes.into_iter().flat_map(of_mode).collect()
     }
 }
 
@@ -242,11 +226,8 @@ impl Host {
     /// Adds the first address of each family that the hostname lacks (H7).
     fn add(&mut self, addresses: &[IpAddr], source: Option<&AddressSource>) {
         for address in addresses {
-            if !self
-                .addresses
-                .iter()
-                .any(|other| other.is_ipv4() == address.is_ipv4())
-            {
+            let is_same_family = |other: &IpAddr| other.is_ipv4() == address.is_ipv4();
+            if !self.addresses.iter().any(is_same_family) {
                 self.addresses.push(*address);
             }
         }
@@ -276,10 +257,8 @@ impl Namespace<'_> {
 
 /// Whether the namespaceSelector of a policy reads other labels than the name.
 fn needs_labels(policy: &Policy) -> bool {
-    policy
-        .namespace_selector
-        .keys()
-        .any(|key| key != NAMESPACE_NAME_LABEL)
+    let mut keys = policy.namespace_selector.keys();
+    keys.any(|key| key != NAMESPACE_NAME_LABEL)
 }
 
 #[cfg(test)]

@@ -30,13 +30,11 @@ pub struct IngressHostnames<'a> {
 
 impl HostnameSuffixes {
     /// Whether the policy has no domains.
-    #[must_use]
     pub fn are_missing(&self) -> bool {
         matches!(self, Self::Recorded(_))
     }
 
     /// Sorts hostnames into accepted and rejected ones.
-    #[must_use]
     pub fn select<'a>(&self, hostnames: &'a [String]) -> IngressHostnames<'a> {
         let mut all = IngressHostnames::default();
         for hostname in hostnames {

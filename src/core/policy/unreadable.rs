@@ -27,7 +27,6 @@ pub struct UnreadablePolicy {
 impl UnreadablePolicy {
     /// Reads the selectors of a spec; an unreadable selector matches everything. Returns `None` for
     /// an Audit policy, because it changes no pod.
-    #[must_use]
     pub fn new(name: &str, spec: &Value, problem: String) -> Option<Self> {
         let selector = |field: &str| {
             let selector = LabelSelector::deserialize(spec.get(field)?).ok()?;

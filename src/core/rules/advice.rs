@@ -47,9 +47,9 @@ pub(super) fn report_hosts_files<'a>(
     desired: &Desired<'a>,
     docker_host: Option<&DockerHost>,
 ) {
-    let owner = desired.hosts.first().map(|asked| asked.policy);
+    let owner = desired.hosts.first().map(|(policy, _)| *policy);
     let dind = desired.dind.as_ref();
-    let Some(policy) = owner.or(dind.map(|dind| dind.client_certs.policy)) else {
+    let Some(policy) = owner.or(dind.map(|dind| dind.client_certs.0)) else {
         return;
     };
     let needs_alias = |container: &Container<'_>| {
@@ -77,17 +77,13 @@ fn host_sockets<'a>(planner: &Planner<'_, 'a>) -> Vec<FindingKind<'a>> {
     if sockets.peek().is_none() {
         return Vec::new();
     }
-    let mounts = planner
-        .pod
-        .containers()
-        .flat_map(|(_, container)| container.mounts());
+    let containers = planner.pod.containers();
+    let mounts = containers.flat_map(|(_, container)| container.mounts());
     let mounted: HashSet<&str> = mounts.map(|mount| &*mount.name).collect();
     let mounted = sockets.filter(|volume| mounted.contains(&*volume.name));
     let kinds = mounted.map(|volume| {
-        FindingKind::HostDockerSocket(
-            volume.name.clone(),
-            Text::from(volume.host_path().unwrap_or_default().to_owned()),
-        )
+        let path = volume.host_path().unwrap_or_default().to_owned();
+        FindingKind::HostDockerSocket(volume.name.clone(), Text::from(path))
     });
     kinds.collect()
 }
@@ -106,11 +102,9 @@ fn unprivileged<'a>(
         let container = planner.pod.container(dind.id);
         container.is_some_and(|container| !container.is_privileged())
     };
-    let containers = dinds
-        .iter()
-        .filter(is_unprivileged)
-        .map(|dind| dind.name.clone());
-    containers.map(FindingKind::UnprivilegedDind).collect()
+    let dinds = dinds.iter().filter(is_unprivileged);
+    let kinds = dinds.map(|dind| FindingKind::UnprivilegedDind(dind.name.clone()));
+    kinds.collect()
 }
 
 /// Compares the client's `DOCKER_HOST` with the services of the job and the TLS setup of dind.
@@ -157,10 +151,8 @@ fn has_socket(planner: &Planner<'_, '_>) -> bool {
     let is_socket = |path: &str| {
         ["/run", "/run/docker.sock"].contains(&path) || mount_path::overlap(path, SOCKET)
     };
-    planner
-        .pod
-        .build()
-        .is_some_and(|(_, build)| build.mounts().iter().any(|mount| is_socket(mount.path())))
+    let build = planner.pod.build();
+    build.is_some_and(|(_, build)| build.mounts().iter().any(|mount| is_socket(mount.path())))
 }
 
 /// Whether the command line of a daemon has a listener.

@@ -27,7 +27,7 @@ pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
     let found: Vec<String> = found.collect();
     let found = found.join(" and ");
     let source = "from an earlier review of its admission or from its author";
-    (!found.is_empty()).then(|| format!("the pod came with {found}, {source}"))
+    (!found.is_empty()).then(|| format!("the pod already had {found}, {source}"))
 }
 
 /// Returns the annotations that record `changes`: keys and values.
@@ -45,11 +45,8 @@ pub(crate) fn render(
     names.extend(changes.iter().map(|change| change.name()));
     let labels = desired.policies.iter().map(|policy| policy.label.as_str());
     let labels: Vec<&str> = labels.filter(|label| policies.contains(label)).collect();
-    let names: Vec<&str> = NAMES
-        .iter()
-        .copied()
-        .filter(|name| names.contains(*name))
-        .collect();
+    let known = NAMES.iter().copied();
+    let names: Vec<&str> = known.filter(|name| names.contains(name)).collect();
     vec![(POLICIES, labels.join(",")), (CHANGES, names.join(","))]
 }
 

@@ -53,7 +53,7 @@ pub(super) fn plan<'a>(
     dinds: &[DindContainer<'a>],
     docker_host: &DockerHost,
 ) {
-    let (policy, certs) = (desired.client_certs.policy, desired.client_certs.value);
+    let (policy, certs) = desired.client_certs;
     let directories = directory::find(planner, policy, dinds, docker_host);
     let mut repair = Repair {
         policy,
@@ -160,10 +160,8 @@ impl<'a> Repair<'_, '_, 'a> {
                 let conflict = self.conflict(first, directory);
                 let policy = self.policy;
                 let kind = FindingKind::ConflictDenied(conflict, &policy.name);
-                self.planner
-                    .plan
-                    .denial
-                    .get_or_insert(Finding { policy, kind });
+                let denial = &mut self.planner.plan.denial;
+                denial.get_or_insert(Finding { policy, kind });
                 return;
             }
             OnConflict::Replace | OnConflict::Relocate => {}

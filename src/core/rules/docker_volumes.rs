@@ -43,9 +43,9 @@ pub(super) fn plan<'a>(
     let tls = dinds.iter().map(|dind| &dind.tls);
     // Most daemons have the same directory, so it is looked up once.
     let directories: BTreeSet<_> = tls.filter_map(DaemonTls::client_directory).collect();
-    for asked in &desired.volumes {
-        let targets = targets(planner, *asked, dinds, &directories);
-        add(planner, *asked, dinds, targets);
+    for requested in &desired.volumes {
+        let targets = targets(planner, *requested, dinds, &directories);
+        add(planner, *requested, dinds, targets);
     }
     report_shared_data(planner, desired, dinds);
 }
@@ -62,10 +62,7 @@ struct Target<'a> {
 /// Returns the containers that get a volume, and reports the containers that do not.
 fn targets<'a>(
     planner: &mut Planner<'_, 'a>,
-    Requested {
-        policy,
-        value: what,
-    }: Requested<'a, DindVolume>,
+    (policy, what): Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
     directories: &BTreeSet<Text<'static>>,
 ) -> Vec<Target<'a>> {
@@ -117,10 +114,7 @@ fn targets<'a>(
 /// own volume.
 fn add<'a>(
     planner: &mut Planner<'_, 'a>,
-    Requested {
-        policy,
-        value: what,
-    }: Requested<'a, DindVolume>,
+    (policy, what): Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
     targets: Vec<Target<'a>>,
 ) {
@@ -209,14 +203,12 @@ fn report_shared_data<'a>(
     }
     let mut volumes = desired.volumes.iter();
     let policy = volumes
-        .find(|asked| asked.value.path == DOCKER_ROOT)
-        .map_or(desired.client_certs.policy, |asked| asked.policy);
+        .find(|(_, volume)| volume.path == DOCKER_ROOT)
+        .map_or(desired.client_certs.0, |(policy, _)| policy);
     let volumes = planner.pod.volumes().iter();
     let shared = volumes.filter_map(|volume| users.remove_entry(&*volume.name));
-    let shared: Vec<_> = shared
-        .filter(|(_, containers)| containers.len() > 1)
-        .collect();
-    for (volume, containers) in shared {
+    let shared = shared.filter(|(_, containers)| containers.len() > 1);
+    for (volume, containers) in shared.collect::<Vec<_>>() {
         planner.report(policy, FindingKind::DataShared(volume, containers));
     }
 }

@@ -145,10 +145,10 @@ enum FindingKind<'a> {
     ) => "D7", if &**kind == "emptyDir" { Team } else { Author },
         ("{kind} volume \"{volume}\" is no longer mounted at {path}{}, because docker:dind must \
           write its client certificates to {directory}{}", in_container(container),
-          relocated_to(now_at)),
+          optional("; it is mounted at ", now_at)),
         team: now_at.is_none().then_some("give dind the CA of a registry by the policy's registryCAs"),
         short: ("{kind} volume \"{volume}\" {}{path}{}: dind writes there",
-          if now_at.is_some() { "moved from " } else { "was removed from " }, to(now_at));
+          if now_at.is_some() { "moved from " } else { "was removed from " }, optional(" to ", now_at));
     /// A mount lost the fields that make it read-only or show a part of the volume.
     MountUnrestricted(container: Text<'a>, path: Text<'a>, dropped: Vec<&'static str>) => "D7",
         Author,
@@ -327,14 +327,10 @@ fn in_container(container: &Option<Text<'_>>) -> String {
     name.map_or_else(String::new, |name| format!(" in container \"{name}\""))
 }
 
-fn to(path: &Option<Text<'_>>) -> String {
+/// Returns a path after some words; nothing without a path.
+fn optional(words: &str, path: &Option<Text<'_>>) -> String {
     let path = path.as_ref();
-    path.map_or_else(String::new, |path| format!(" to {path}"))
-}
-
-fn relocated_to(path: &Option<Text<'_>>) -> String {
-    let path = path.as_ref();
-    path.map_or_else(String::new, |path| format!("; it is mounted at {path}"))
+    path.map_or_else(String::new, |path| format!("{words}{path}"))
 }
 
 fn quoted(names: &[Text<'_>]) -> String {

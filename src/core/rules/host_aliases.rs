@@ -32,9 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
-    for asked in &desired.hostnames_from {
-        let source = asked.value;
-        planner.report(asked.policy, FindingKind::SourceWithoutHostnames(source));
+    for (policy, source) in &desired.hostnames_from {
+        planner.report(policy, FindingKind::SourceWithoutHostnames(source));
     }
     let first = desired.policies.first();
     let Some(first) = first.filter(|_| !desired.hosts.is_empty()) else {
@@ -43,15 +42,12 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     let mut comparison = Comparison::new(&desired.hosts);
     comparison.read(planner.pod.host_aliases());
     for host in &comparison.hosts {
-        let Requested {
-            policy,
-            value: what,
-        } = host.asked;
-        let hostname = what.hostname.as_str();
-        if let Some(source) = what.unresolved.first() {
-            planner.report(policy, FindingKind::SourceWithoutAddress(hostname, source));
+        let hostname = host.desired.hostname.as_str();
+        if let Some(source) = host.desired.unresolved.first() {
+            let kind = FindingKind::SourceWithoutAddress(hostname, source);
+            planner.report(host.policy, kind);
         } else if host.is_shadowed {
-            planner.report(policy, FindingKind::HostnameShadowed(hostname));
+            planner.report(host.policy, FindingKind::HostnameShadowed(hostname));
         }
     }
     let before = planner.plan.changes.len();
@@ -90,7 +86,8 @@ struct Comparison<'a> {
 }
 
 struct ComparedHost<'a> {
-    asked: Requested<'a, Host>,
+    policy: &'a Policy,
+    desired: &'a Host,
     /// Whether a loopback entry has the hostname (H3).
     is_shadowed: bool,
     /// The policy's addresses that have an entry with the hostname.
@@ -100,19 +97,20 @@ struct ComparedHost<'a> {
 impl ComparedHost<'_> {
     /// Whether the hostname must resolve to the policy's addresses.
     fn is_owned(&self) -> bool {
-        self.asked.value.unresolved.is_empty() && !self.is_shadowed
+        self.desired.unresolved.is_empty() && !self.is_shadowed
     }
 }
 
 impl<'a> Comparison<'a> {
     fn new(hosts: &[Requested<'a, Host>]) -> Self {
-        let names = hosts.iter().map(|asked| asked.value.hostname.as_str());
+        let names = hosts.iter().map(|(_, host)| host.hostname.as_str());
         Self {
             by_hostname: names.zip(0..).collect(),
             hosts: hosts
                 .iter()
-                .map(|asked| ComparedHost {
-                    asked: *asked,
+                .map(|(policy, desired)| ComparedHost {
+                    policy,
+                    desired,
                     is_shadowed: false,
                     found: Vec::new(),
                 })
@@ -137,7 +135,7 @@ impl<'a> Comparison<'a> {
                 };
                 match address {
                     Some(ip) if ip.is_loopback() => host.is_shadowed = true,
-                    Some(ip) if host.asked.value.addresses.contains(&ip) => {
+                    Some(ip) if host.desired.addresses.contains(&ip) => {
                         if !host.found.contains(&ip) {
                             host.found.push(ip);
                         }
@@ -163,21 +161,17 @@ impl<'a> Comparison<'a> {
     /// Returns the policy of a hostname if the hostname is stale in an entry with this address.
     fn owner_if_stale(&self, name: &str, address: Option<IpAddr>) -> Option<&'a Policy> {
         let host = self.hosts.get(self.index_of(name)?)?;
-        let is_correct = address.is_some_and(|ip| host.asked.value.addresses.contains(&ip));
-        (host.is_owned() && !is_correct).then_some(host.asked.policy)
+        let is_correct = address.is_some_and(|ip| host.desired.addresses.contains(&ip));
+        (host.is_owned() && !is_correct).then_some(host.policy)
     }
 
     /// Returns the hostnames that lack an address, by address and policy.
     fn missing(&self) -> Vec<((IpAddr, &'a Policy), Vec<&'a str>)> {
         let hosts = self.hosts.iter().filter(|host| host.is_owned());
         grouped(hosts.flat_map(|host| {
-            let Requested {
-                policy,
-                value: what,
-            } = host.asked;
             let is_missing = |ip: &&IpAddr| !host.found.contains(ip);
-            let addresses = what.addresses.iter().filter(is_missing);
-            addresses.map(move |ip| ((*ip, policy), what.hostname.as_str()))
+            let addresses = host.desired.addresses.iter().filter(is_missing);
+            addresses.map(|ip| ((*ip, host.policy), host.desired.hostname.as_str()))
         }))
     }
 }

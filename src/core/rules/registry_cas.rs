@@ -22,7 +22,7 @@ use super::finding::FindingKind;
 use crate::core::job_pod::dind::{DindContainer, ROOTLESS_CONFIG};
 use crate::core::mount_path;
 use crate::core::pod::{ContainerId, Text};
-use crate::core::policy::set::{DesiredDind, Requested};
+use crate::core::policy::set::DesiredDind;
 use crate::core::policy::{ClientCerts, Policy, RegistryCa};
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ pub(super) fn plan<'a>(
 ) {
     // Rootless containers for which a writable configuration directory was added.
     let mut configured = HashSet::new();
-    for Requested { policy, value: ca } in &desired.registry_cas {
+    for (policy, ca) in &desired.registry_cas {
         let mut volume: Option<Text<'a>> = None;
         for dind in dinds {
             let directory = dind.registry_directory(&ca.host);
@@ -42,7 +42,7 @@ pub(super) fn plan<'a>(
                 continue;
             }
             if dind.rootless && configured.insert(dind.id) {
-                make_config_writable(planner, policy, dind.id, desired.client_certs.value);
+                make_config_writable(planner, policy, dind.id, desired.client_certs.1);
             }
             let name = volume.get_or_insert_with(|| {
                 let purpose = format!(

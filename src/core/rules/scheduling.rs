@@ -25,30 +25,29 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>)
     let lengths =
         |planner: &Planner<'_, '_>| (planner.plan.changes.len(), planner.plan.findings.len());
     let before = lengths(planner);
-    for asked in &desired.node_selector {
-        let (key, ours) = (asked.value.0.as_str(), asked.value.1.as_str());
+    for (policy, (key, ours)) in &desired.node_selector {
         let selector = planner.pod.spec.node_selector.as_ref();
         match selector.and_then(|selector| selector.get(key)) {
-            None => planner.change(asked.policy, Action::AddNodeSelector(key, ours)),
+            None => planner.change(policy, Action::AddNodeSelector(key, ours)),
             Some(theirs) if theirs == ours => {}
             Some(theirs) => {
                 let theirs = Text::from(theirs.to_owned());
                 let kind = FindingKind::NodeSelectorDiffers(key, theirs, ours);
-                planner.report(asked.policy, kind);
+                planner.report(policy, kind);
             }
         }
     }
     if !desired.tolerations.is_empty() {
         let theirs = planner.pod.spec.tolerations.iter().flatten();
         let theirs: BTreeSet<TolerationFields<'_>> = theirs.map(fields_of_pod).collect();
-        let asked = desired.tolerations.iter();
-        let missing = asked.filter(|asked| !theirs.contains(&toleration_fields(asked.value)));
-        for asked in missing.collect::<Vec<_>>() {
-            planner.change(asked.policy, Action::AddToleration(asked.value));
+        let requested = desired.tolerations.iter();
+        let missing = requested.filter(|(_, ours)| !theirs.contains(&toleration_fields(ours)));
+        for (policy, toleration) in missing.collect::<Vec<_>>() {
+            planner.change(policy, Action::AddToleration(toleration));
         }
     }
-    let policy = desired.node_selector.first().map(|asked| asked.policy);
-    let policy = policy.or(desired.tolerations.first().map(|asked| asked.policy));
+    let policy = desired.node_selector.first().map(|(policy, _)| policy);
+    let policy = policy.or(desired.tolerations.first().map(|(policy, _)| policy));
     if let Some(policy) = policy.filter(|_| before == lengths(planner)) {
         planner.report(policy, FindingKind::SchedulingCorrect);
     }

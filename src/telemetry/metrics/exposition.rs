@@ -1,36 +1,23 @@
 //! The text formats of `/metrics`.
 
-/// A text format for metrics.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Exposition {
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-    /// The Prometheus text format 0.0.4.
-    Text,
-}
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-impl Exposition {
-    /// Returns the format for the values of a request's `Accept` headers.
-    pub fn accepted<'a>(mut accept: impl Iterator<Item = &'a str>) -> Self {
-        if accept.any(|value| value.contains("application/openmetrics-text")) {
-            Self::OpenMetrics
-        } else {
-            Self::Text
-        }
-    }
-
-    /// Returns the value of the `Content-Type` header.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-        }
+/// Returns the value of `Content-Type` and the text for the values of a request's `Accept` headers:
+/// OpenMetrics 1.0 if the client accepts it, else the Prometheus text format 0.0.4.
+pub(super) fn render<'a>(
+    open_metrics: String,
+    mut accept: impl Iterator<Item = &'a str>,
+) -> (&'static str, String) {
+    match accept.any(|value| value.contains("application/openmetrics-text")) {
+        true => (OPEN_METRICS, open_metrics),
+        false => (TEXT, text(&open_metrics)),
     }
 }
 
 /// Converts OpenMetrics text to the format 0.0.4, which declares a counter by the name of its
 /// samples and has no type `info`, no units and no end marker.
-pub(super) fn text(open_metrics: &str) -> String {
+fn text(open_metrics: &str) -> String {
     let (mut text, mut help) = (String::with_capacity(open_metrics.len()), "");
     for line in open_metrics.lines() {
         let words: Vec<&str> = line.splitn(4, ' ').collect();
@@ -62,13 +49,14 @@ mod tests {
     fn open_metrics_is_for_scrapers_that_accept_it() {
         let prometheus =
             "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3";
-        for (accept, exposition) in [
-            (vec![], Exposition::Text),
-            (vec!["*/*"], Exposition::Text),
-            (vec!["text/plain;version=0.0.4"], Exposition::Text),
-            (vec!["text/html", prometheus], Exposition::OpenMetrics),
+        for (accept, expected) in [
+            (vec![], TEXT),
+            (vec!["*/*"], TEXT),
+            (vec!["text/plain;version=0.0.4"], TEXT),
+            (vec!["text/html", prometheus], OPEN_METRICS),
         ] {
-            assert_eq!(Exposition::accepted(accept.into_iter()), exposition);
+            let (content_type, _) = render(String::new(), accept.into_iter());
+            assert_eq!(content_type, expected);
         }
     }
 

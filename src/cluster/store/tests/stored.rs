@@ -29,7 +29,7 @@ fn hosts(store: &Store) -> Vec<String> {
     };
     let matching = set.matching(|_| None, namespace);
     let hosts = matching.enforce.hosts.iter();
-    hosts.map(|host| host.value.hostname.clone()).collect()
+    hosts.map(|(_, host)| host.hostname.clone()).collect()
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
     let status: JobPodPolicyStatus =
         serde_json::from_value(objects["a"]["status"].clone()).unwrap();
     assert_eq!(condition(&status, "Accepted").0, "True");
-    let message = "from.ingress of ingress/cicd/web has no hostnameSuffixes, so only hostnames are taken that were taken before; add it. hostnames of the rules of ingress/cicd/web are not taken, because they were not taken before: github.com, x.b.lan";
+    let message = "from.ingress of ingress/cicd/web has no hostnameSuffixes, so no new hostnames are taken; add it. hostnames of the rules of ingress/cicd/web are not taken, because they were not taken before: github.com, x.b.lan";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         state("False", "NoSuffixes", message)

@@ -236,7 +236,7 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
             let answer =
                 review(review_of(&pod).to_string().as_bytes(), context).expect("an answer");
             assert_answer_is_harmless(&answer);
-            for part in ["the pod came with drydock.dev/policies=", " (A5)"] {
+            for part in ["the pod already had drydock.dev/policies=", " (A5)"] {
                 assert!(answer.record.findings.contains(part));
             }
             if !outcomes.contains(&answer.record.outcome) {

@@ -126,10 +126,8 @@ fn volumes(specs: &[crd::DindVolume], errors: &mut Errors) -> Vec<DindVolume> {
 
 /// The schema cannot require a key of a map.
 fn claim_template(spec: &crd::DindVolume, path: &str, errors: &mut Errors) {
-    let template = spec
-        .ephemeral
-        .as_ref()
-        .and_then(|it| it.volume_claim_template.as_ref());
+    let ephemeral = spec.ephemeral.as_ref();
+    let template = ephemeral.and_then(|it| it.volume_claim_template.as_ref());
     let resources = template.and_then(|template| template.spec.resources.as_ref());
     let requests = resources.and_then(|resources| resources.requests.as_ref());
     if requests.is_some_and(|requests| !requests.contains_key("storage")) {
@@ -153,29 +151,26 @@ fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> Vol
             "emptyDir"
         }
         several => {
+            let several = several.join(", ");
             errors.add(
                 path,
                 format!(
-                    "(\"{}\") has more than one source: {}, of which only one may stay",
-                    spec.name,
-                    several.join(", ")
+                    "(\"{}\") has more than one source: {several}, of which only one may stay",
+                    spec.name
                 ),
             );
             "emptyDir"
         }
     };
     let claim = spec.persistent_volume_claim.as_ref();
-    let host_path = spec.host_path.as_ref();
+    let (host_path, nfs) = (spec.host_path.as_ref(), spec.nfs.as_ref());
     VolumeSource {
         field,
         json: json.get_mut(field).map(Value::take).unwrap_or_default(),
         identity: match field {
             "persistentVolumeClaim" => claim.map(|claim| claim.claim_name.clone()),
             "hostPath" => host_path.map(|source| mount_path::clean(&source.path).into_owned()),
-            "nfs" => spec
-                .nfs
-                .as_ref()
-                .map(|nfs| format!("{}:{}", nfs.server, nfs.path)),
+            "nfs" => nfs.map(|nfs| format!("{}:{}", nfs.server, nfs.path)),
             _ => None,
         },
     }

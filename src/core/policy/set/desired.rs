@@ -8,20 +8,8 @@ use k8s_openapi::api::core::v1::Toleration;
 use std::collections::HashMap;
 use std::fmt;
 
-/// A value and the policy that requests it.
-#[derive(Debug)]
-pub struct Requested<'s, T> {
-    pub(crate) policy: &'s Policy,
-    pub(crate) value: &'s T,
-}
-
-impl<T> Clone for Requested<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Requested<'_, T> {}
+/// The policy that requests a value, and the value.
+pub type Requested<'s, T> = (&'s Policy, &'s T);
 
 /// The state that policies request of a pod.
 #[derive(Debug, Default)]
@@ -95,36 +83,27 @@ impl<'s> Desired<'s> {
 
     fn fold_hosts(&mut self, ranked: &[&'s Ranked]) {
         let mut owners: HashMap<&str, Requested<'s, Host>> = HashMap::new();
-        for Ranked {
-            policy,
-            hosts,
-            hostnames_from,
-        } in ranked
-        {
-            let from = hostnames_from
-                .iter()
-                .map(|value| Requested { policy, value });
-            self.hostnames_from.extend(from);
-            for host in hosts {
-                let asked = Requested {
-                    policy,
-                    value: host,
-                };
+        for ranked_policy in ranked {
+            let policy = &ranked_policy.policy;
+            let from = ranked_policy.hostnames_from.iter();
+            self.hostnames_from
+                .extend(from.map(|source| (policy, source)));
+            for host in &ranked_policy.hosts {
                 // A policy has a hostname once, so a single policy needs no look-up.
                 if ranked.len() > 1 {
-                    if let Some(owner) = owners.get(host.hostname.as_str()) {
-                        if owner.value != host {
+                    if let Some((owner, first)) = owners.get(host.hostname.as_str()) {
+                        if *first != host {
                             self.overrides.push(Override {
                                 policy,
-                                by: owner.policy,
+                                by: owner,
                                 subject: format!("hostname {}", host.hostname),
                             });
                         }
                         continue;
                     }
-                    owners.insert(&host.hostname, asked);
+                    owners.insert(&host.hostname, (policy, host));
                 }
-                self.hosts.push(asked);
+                self.hosts.push((policy, host));
             }
         }
     }
@@ -133,20 +112,18 @@ impl<'s> Desired<'s> {
         let overrides = &mut self.overrides;
         let certs = &dind.client_certs;
         let desired = self.dind.get_or_insert_with(|| DesiredDind {
-            client_certs: Requested {
-                policy,
-                value: certs,
-            },
+            client_certs: (policy, certs),
             images: Vec::new(),
             volumes: Vec::new(),
             registry_cas: Vec::new(),
             node_selector: Vec::new(),
             tolerations: Vec::new(),
         });
-        if *desired.client_certs.value != *certs {
+        let (first, first_certs) = desired.client_certs;
+        if first_certs != certs {
             overrides.push(Override {
                 policy,
-                by: desired.client_certs.policy,
+                by: first,
                 subject: "clientCerts".to_owned(),
             });
         }
@@ -180,12 +157,11 @@ impl<'s> Desired<'s> {
             overrides,
         );
         for toleration in &dind.tolerations {
-            let is_same = |other: &Requested<'s, Toleration>| {
-                toleration_fields(other.value) == toleration_fields(toleration)
+            let is_same = |(_, other): &Requested<'s, Toleration>| {
+                toleration_fields(other) == toleration_fields(toleration)
             };
             if !desired.tolerations.iter().any(is_same) {
-                let value = toleration;
-                desired.tolerations.push(Requested { policy, value });
+                desired.tolerations.push((policy, toleration));
             }
         }
     }
@@ -208,12 +184,12 @@ fn fold<'s, T>(
     for value in values {
         let (what, name) = subject(value);
         let mut earlier = known.iter();
-        match earlier.find(|earlier| subject(earlier.value).1 == name) {
-            None => known.push(Requested { policy, value }),
-            Some(earlier) if is_same(earlier.value, value) => {}
-            Some(earlier) => overrides.push(Override {
+        match earlier.find(|(_, first)| subject(first).1 == name) {
+            None => known.push((policy, value)),
+            Some((_, first)) if is_same(first, value) => {}
+            Some((by, _)) => overrides.push(Override {
                 policy,
-                by: earlier.policy,
+                by,
                 subject: format!("{what} {name}"),
             }),
         }

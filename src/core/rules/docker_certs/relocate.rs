@@ -68,17 +68,11 @@ impl<'a> Repair<'_, '_, 'a> {
         directory: &Directory,
         displaced: Vec<DisplacedVolume<'a>>,
     ) {
-        for DisplacedVolume {
-            volume,
-            kind,
-            path,
-            container,
-            mounts,
-        } in displaced
-        {
+        for lost in displaced {
+            let volume = lost.volume;
             let base = &self.certs.relocate_to;
             let now_at = match self.certs.on_conflict {
-                OnConflict::Relocate if !mounts.is_empty() => {
+                OnConflict::Relocate if !lost.mounts.is_empty() => {
                     // Nothing can be mounted below a read-only volume, so further volumes are
                     // mounted beside the first.
                     let is_first = !std::mem::replace(&mut self.has_relocated, true);
@@ -89,15 +83,15 @@ impl<'a> Repair<'_, '_, 'a> {
             };
             let kind = FindingKind::VolumeDisplaced(
                 volume.clone(),
-                kind,
-                path,
-                container,
+                lost.kind,
+                lost.path,
+                lost.container,
                 directory.path.clone(),
                 now_at.clone(),
             );
             self.planner.report(self.policy, kind);
             if let Some(path) = now_at {
-                for (id, mount) in mounts {
+                for (id, mount) in lost.mounts {
                     self.relocate(id, &volume, mount, &path);
                 }
             }
