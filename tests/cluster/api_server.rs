@@ -36,11 +36,11 @@ pub(crate) struct ApiServer {
     port: u16,
     etcd_port: u16,
     peer_port: u16,
-    /// Flags beside those of every API server here.
+    /// Additional flags.
     flags: Vec<String>,
 }
 
-/// What `kubectl` said.
+/// The output of `kubectl`.
 #[derive(Debug)]
 pub(crate) struct Kubectl {
     pub(crate) code: Option<i32>,
@@ -49,7 +49,7 @@ pub(crate) struct Kubectl {
 }
 
 impl Kubectl {
-    /// What it printed, after it did what it should and had nothing to say about it.
+    /// Returns stdout; asserts success without a warning.
     #[track_caller]
     pub(crate) fn printed(self) -> String {
         assert!(
@@ -118,7 +118,7 @@ impl ApiServer {
         }
     }
 
-    /// Starts it on its port and what etcd has, and waits until it is ready.
+    /// Starts the API server again with the same port and etcd, and waits until it is ready.
     pub(crate) async fn start(&mut self) {
         let flag = |name: &str, file: &str| format!("--{name}={}", self.path(file).display());
         let log = File::create(self.path("kube-apiserver.log")).unwrap();
@@ -171,7 +171,7 @@ impl ApiServer {
         self.server = None;
     }
 
-    /// Takes a snapshot of etcd. The API server is away meanwhile.
+    /// Takes a snapshot of etcd. Stops the API server for it.
     pub(crate) async fn back_up(&mut self) {
         self.with_etcd_stopped("rm -rf backup && cp -a etcd backup")
             .await;

@@ -1,9 +1,9 @@
-//! The programs that the tests need of Kubernetes: etcd, kube-apiserver, kubectl, and helm.
+//! The Kubernetes programs of the tests: etcd, kube-apiserver, kubectl, and helm.
 //!
-//! `KUBEBUILDER_ASSETS`, the field's variable for a directory that holds the first three, goes
-//! first, and `HELM`, the path of a helm 4, for the last, which that directory may hold too. What
-//! is not given is built, once, from the Go modules in `tests/apiserver`, whose `go.mod` has their
-//! versions, to `apiserver` in cargo's target directory.
+//! `KUBEBUILDER_ASSETS` names a directory with the first three, and `HELM` is the path of a helm 4,
+//! which that directory may contain too. Missing programs are built once from the Go modules in
+//! `tests/apiserver`, whose `go.mod` has their versions, to `apiserver` in cargo's target
+//! directory.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -71,7 +71,7 @@ fn given(folder: &Path) -> Result<Binaries, String> {
     })
 }
 
-/// A Go module in `tests/apiserver` and what is built from it.
+/// A Go module in `tests/apiserver` and its programs.
 struct Module {
     folder: &'static str,
     /// The module whose version is the version of the programs.
@@ -103,7 +103,7 @@ const HELM_MODULE: Module = Module {
 
 /// Where programs are built to.
 fn built_parts() -> PathBuf {
-    // The parent of what cargo gives to tests is its target directory.
+    // The target directory is the parent of the directory that cargo gives to tests.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     target.join("apiserver")
 }
@@ -224,7 +224,7 @@ impl Module {
     }
 }
 
-/// What makes building needless.
+/// The ways to avoid the build.
 const INSTEAD: &str = "set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl, and HELM to a helm 4";
 
 fn go_is_missing(why: impl Display) -> String {

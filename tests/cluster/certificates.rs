@@ -55,10 +55,10 @@ async fn ground() -> Ground {
     ground
 }
 
-/// One with drydock's namespace, roles and guard as they are committed, and a namespace for jobs.
+/// Creates an API server with the committed namespace, roles and ValidatingAdmissionPolicy.
 async fn furnished() -> ApiServer {
     let api = ApiServer::of_ones_own().await;
-    // With the guard, so that what drydock writes is what the guard lets pass.
+    // With the ValidatingAdmissionPolicy, so that the tests show that it permits drydock's writes.
     for file in ["namespace", "rbac", "validating-admission-policy"] {
         let file = format!("manifests/{file}.yaml");
         api.kubectl(&["apply", "-f", &file]).printed();
@@ -176,7 +176,7 @@ async fn count(what: &str, at_least: u32, look: impl Fn() -> u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_that_start_at_once_share_one_authority() {
+async fn two_replicas_that_start_together_share_one_authority() {
     for _ in 0..5 {
         let ground = ground().await;
         let (one, other) = tokio::join!(
@@ -236,7 +236,7 @@ async fn leafs_and_authority_are_renewed_and_nothing_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_secret_comes_back_as_it_was_and_nothing_changes() {
+async fn a_deleted_secret_is_restored_and_nothing_else_changes() {
     let ground = ground().await;
     let (one, other) = tokio::join!(
         ground.replica("drydock-a", calm()),
@@ -262,7 +262,7 @@ async fn a_deleted_secret_comes_back_as_it_was_and_nothing_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_ca_bundle_is_healed_in_place_and_nothing_else_is_touched() {
+async fn a_changed_ca_bundle_is_restored_and_other_fields_stay() {
     let ground = ground().await;
     let replica = ground.replica("drydock-a", calm()).await;
     ground.register(&replica).await;
@@ -306,7 +306,7 @@ async fn a_changed_ca_bundle_is_healed_in_place_and_nothing_else_is_touched() {
 
 /// As the README says it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_a_certificate_of_ones_own_takes_over_and_no_pod_is_refused() {
+async fn f5_switching_to_certificate_files_refuses_no_pod() {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     let ground = ground().await;
@@ -362,7 +362,7 @@ async fn f5_a_certificate_of_ones_own_takes_over_and_no_pod_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_configuration_may_be_applied_again_and_keeps_its_ca_bundle() {
+async fn applying_the_configuration_again_keeps_the_ca_bundle() {
     let ground = ground().await;
     let replica = ground.replica("drydock-a", calm()).await;
     ground.register(&replica).await;
@@ -391,7 +391,7 @@ async fn the_configuration_may_be_applied_again_and_keeps_its_ca_bundle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_with_another_authority_is_adopted_and_nothing_fails() {
+async fn another_authority_in_the_secret_is_adopted_without_failed_admissions() {
     let ground = ground().await;
     // Long enough for the API server's own view of the configuration.
     let adopting = lifetimes(3600.0, 600.0, 2.0);
@@ -420,7 +420,7 @@ async fn a_secret_with_another_authority_is_adopted_and_nothing_fails() {
     handshakes.all_were_good(10).await;
     admissions.all_were_good(10).await;
     assert_eq!(ground.field("ca.crt").await.unwrap(), certificate);
-    // What the first authority signed may be in use for a while.
+    // Certificates of the first authority may be in use for a while.
     let previous = ground.field("previous.crt").await.unwrap();
     assert_eq!(certificates(&previous).len(), 1);
     let (readable, _) = drydock::pki::authority::CaCertificate::all_from_pem(&previous);
@@ -431,7 +431,7 @@ async fn a_secret_with_another_authority_is_adopted_and_nothing_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_that_cannot_be_read_is_made_anew_and_nothing_fails() {
+async fn an_unreadable_secret_is_replaced_without_failed_admissions() {
     let ground = ground().await;
     let (one, other) = tokio::join!(
         ground.replica("drydock-a", lifetimes(3600.0, 600.0, 2.0)),
@@ -466,7 +466,7 @@ async fn a_secret_that_cannot_be_read_is_made_anew_and_nothing_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_secret_and_replicas_are_lost_together_the_new_authority_is_trusted_beside_the_old() {
+async fn after_losing_secret_and_replicas_old_and_new_authority_are_trusted() {
     let ground = ground().await;
     let lost = ground.replica("drydock-a", calm()).await;
     ground.register(&lost).await;
@@ -481,7 +481,7 @@ async fn where_secret_and_replicas_are_lost_together_the_new_authority_is_truste
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_served_before_the_configuration_trusts_it_whatever_webhooks_it_has() {
+async fn no_certificate_is_served_before_the_configuration_trusts_it() {
     let ground = ground().await;
     let replica = ground.replica("drydock-a", calm()).await;
     let secret = async || ground.field("ca.crt").await;
@@ -519,7 +519,7 @@ async fn nothing_is_served_before_the_configuration_trusts_it_whatever_webhooks_
 /// etcd is restored from before the authority in use was there: Secret and `caBundle` know nothing
 /// of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_an_authority_that_a_restored_etcd_does_not_know_is_trusted_again() {
+async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
     let mut api = furnished().await;
     let admin = api.client(Identity::Admin).await;
     let adopting = lifetimes(3600.0, 600.0, 2.0);
@@ -581,7 +581,7 @@ async fn f5_an_authority_that_a_restored_etcd_does_not_know_is_trusted_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f4_an_api_server_that_is_away_stops_neither_serving_nor_renewal() {
+async fn f4_an_outage_stops_neither_serving_nor_renewal() {
     let mut api = furnished().await;
     let admin = api.client(Identity::Admin).await;
     let short = lifetimes(600.0, 6.0, 1.5);

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const CHART: &str = "manifests/chart";
 
-/// What kubectl tells, helm tells too.
+/// helm prints the same warnings as kubectl.
 type Said = Kubectl;
 
 /// Runs helm to its end, without a cluster or as the administrator of one.

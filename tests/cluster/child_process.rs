@@ -1,8 +1,8 @@
-//! A process that ends with the test process, even if that panics or gets SIGKILL.
+//! A child process that ends with the test process, even if that panics or gets SIGKILL.
 //!
-//! A shell starts it and reads from an empty pipe. The kernel closes the pipe with the test
-//! process, and the shell kills the child. Both have their own process group, so Ctrl-C in a
-//! terminal ends the test process only, and them through the pipe.
+//! A shell starts the child and reads from an empty pipe. The kernel closes the pipe when the test
+//! process ends, and the shell kills the child. Both have their own process group, so Ctrl-C in a
+//! terminal ends only the test process directly.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -51,7 +51,7 @@ pub(crate) fn child_command(program: impl AsRef<OsStr>, directory: Option<&Path>
 }
 
 impl ChildProcess {
-    /// Starts what [`child_command`] began.
+    /// Starts a command from [`child_command`].
     pub(crate) fn spawn(mut command: Command) -> Self {
         let mut shell = command
             .process_group(0)

@@ -1,5 +1,5 @@
-//! The component `client-ca` and the files that it has for API servers: only an API server that has
-//! them is answered.
+//! The component `client-ca`, and its files for API servers: only an API server with these files is
+//! answered.
 
 use crate::api_server::{ApiServer, free_port, shared};
 use crate::drydock_process::{Certificate, Drydock};

@@ -1,4 +1,4 @@
-//! Replicas on nodes whose clock is wrong, beside one whose clock is right.
+//! Replicas on nodes with a wrong clock, beside a replica with a right clock.
 
 use crate::api_server::ApiServer;
 use crate::date_proxy::DateProxy;
@@ -27,7 +27,7 @@ const YEAR: i64 = 365 * DAY;
 /// Longer than several reconciliations.
 const A_WHILE: Duration = Duration::from_secs(3);
 
-/// Starts a replica whose clock is so many minutes ahead.
+/// Starts a replica whose clock is this number of minutes ahead.
 async fn replica(api: &ApiServer, name: &str, ahead: i64) -> Replica {
     let ahead = Arc::new(AtomicI64::new(ahead));
     // A year, a day and five minutes.
@@ -35,7 +35,7 @@ async fn replica(api: &ApiServer, name: &str, ahead: i64) -> Replica {
     Replica::start_at(api, name, lifetimes, clock(ahead)).await
 }
 
-/// A clock that is so many minutes ahead.
+/// Creates a clock that is this number of minutes ahead.
 fn clock(ahead: Arc<AtomicI64>) -> impl Fn() -> Now {
     move || {
         let mut now = Now::here();
@@ -79,7 +79,7 @@ fn offset(replica: &Replica) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_a_replica_whose_clock_is_wrong_serves_what_the_api_server_trusts_or_nothing() {
+async fn f5_a_replica_with_a_wrong_clock_serves_only_trusted_certificates() {
     let (api, admin) = ground().await;
     let good = replica(&api, "good", 0).await;
     good.ready().await;
@@ -123,7 +123,7 @@ async fn f5_a_replica_whose_clock_is_wrong_serves_what_the_api_server_trusts_or_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_a_replica_whose_clock_is_wrong_makes_no_authority() {
+async fn f5_a_replica_with_a_wrong_clock_creates_no_authority() {
     let (api, admin) = ground().await;
     let wrong = replica(&api, "wrong", 2 * HOUR).await;
     tokio::time::sleep(A_WHILE).await;
@@ -145,8 +145,7 @@ async fn f5_a_replica_whose_clock_is_wrong_makes_no_authority() {
 
 /// A clock that jumps: the certificate cannot be renewed by it, and ends by the API server's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_a_certificate_that_has_ended_by_the_api_servers_clock_is_withdrawn_until_there_is_another()
- {
+async fn f5_a_certificate_expired_by_the_api_servers_clock_is_withdrawn() {
     let (api, admin) = ground().await;
     let ahead = Arc::new(AtomicI64::new(0));
     let short = lifetimes(3600.0, 12.0, 1.5);
@@ -171,7 +170,7 @@ async fn f5_a_certificate_that_has_ended_by_the_api_servers_clock_is_withdrawn_u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_a_clock_that_disagrees_is_logged_once_and_measured_and_keeps_a_replica_from_writing() {
+async fn f5_a_wrong_clock_is_logged_and_measured_and_prevents_writes() {
     let (api, admin) = ground().await;
     for (ahead, sentence) in [
         (-40 * 60 - 30, "0 d 0 h 40 min behind the API server's"),
@@ -214,7 +213,7 @@ async fn f5_a_clock_that_disagrees_is_logged_once_and_measured_and_keeps_a_repli
 
 /// By the clock of a node that is a day behind, a new authority is not valid yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_readiness_goes_by_the_api_servers_clock() {
+async fn f5_readiness_follows_the_api_servers_clock() {
     let (api, admin) = ground().await;
     let tomorrow = Timestamp::now() + SignedDuration::from_mins(DAY);
     let life = Duration::from_secs(365 * 24 * 3600);

@@ -1,4 +1,4 @@
-//! The committed definition of `JobPodPolicy`, as the API server takes it and `kubectl` shows it.
+//! The committed CRD: the API server accepts it, and `kubectl` shows its texts.
 
 use crate::api_server::{ApiServer, shared};
 use crate::identity::Identity;
@@ -32,7 +32,7 @@ pub(crate) async fn defined(api: &ApiServer) -> Value {
 }
 
 #[tokio::test]
-async fn the_committed_definition_is_taken_without_a_word_against_it() {
+async fn the_api_server_accepts_the_committed_crd_without_a_warning() {
     let definition = defined(shared().await).await;
     let conditions = definition["status"]["conditions"].as_array().unwrap();
     for condition in conditions {
@@ -48,11 +48,11 @@ async fn the_committed_definition_is_taken_without_a_word_against_it() {
 }
 
 #[tokio::test]
-async fn kubectl_explains_a_field_in_the_words_of_its_documentation() {
+async fn kubectl_explain_shows_the_doc_comment_of_a_field() {
     let api = shared().await;
     defined(api).await;
     let explain = async || api.kubectl(&["explain", "jobpodpolicy.spec.dind"]);
-    // What explains is published a moment after what is served.
+    // The OpenAPI document is published shortly after the CRD is served.
     let said = eventually("kubectl explains", PATIENCE, explain, |said| {
         said.code == Some(0)
     })

@@ -1,4 +1,4 @@
-//! The API server with another clock: a proxy that writes the `Date` of each answer.
+//! A proxy in front of the API server that changes the `Date` header, to simulate another clock.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Drydock;

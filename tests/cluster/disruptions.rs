@@ -134,7 +134,7 @@ impl Disturbed {
         }
     }
 
-    /// Lets the stream go on until it has met enough pods, and keeps what was counted.
+    /// Waits until enough pods have been created, and keeps the counts.
     async fn met(&mut self, what: &str) {
         let stream = &self.stream;
         let created = async || stream.created();
@@ -257,7 +257,7 @@ async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f5_no_disturbance_loses_an_admission_or_stores_a_pod_unrepaired() {
+async fn f5_no_disruption_loses_an_admission_or_stores_a_pod_unrepaired() {
     let mut disturbed = Disturbed::start().await;
     disturbed.met("nothing but a short-lived certificate").await;
 

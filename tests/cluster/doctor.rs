@@ -78,7 +78,7 @@ async fn a_pod_is_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_rights_and_without_drydock() {
+async fn doctor_reports_missing_rights_and_a_missing_installation() {
     let api = ApiServer::of_ones_own().await;
     let nothing = run_as(&api, Identity::Admin, &[]);
     assert_eq!(nothing.code, Some(1), "{nothing:?}");

@@ -1,4 +1,4 @@
-//! The real `drydock`: its server, on free ports that it reports, and its command line.
+//! Runs the real `drydock`: the server, on free ports that it reports, and commands.
 
 use crate::child_process::{ChildProcess, child_command};
 use crate::output_lines::{Lines, PATIENCE};
@@ -95,7 +95,7 @@ impl Drydock {
         eventually("/readyz answers 200", PATIENCE, readiness, is_ready).await;
     }
 
-    /// What a GET on the ops port is answered with: status and body.
+    /// Sends a GET to the ops port; returns status and body.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut connection = TcpStream::connect(self.ops).unwrap();
@@ -130,7 +130,7 @@ impl Drydock {
         format!("https://{}", self.webhook)
     }
 
-    /// What it has said so far.
+    /// Returns the output so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }
@@ -161,7 +161,7 @@ impl Drydock {
     }
 }
 
-/// Runs `drydock` to its end and returns what it prints; `input` is its stdin.
+/// Runs `drydock` until it ends and returns its output; `input` is its stdin.
 #[track_caller]
 pub(crate) fn drydock(arguments: &[&str], input: &str) -> String {
     let mut command = Command::new(PROGRAM);
@@ -181,7 +181,7 @@ pub(crate) fn drydock(arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Takes from the environment what the machine of the test sets for drydock or for a cluster.
+/// Removes variables for drydock and for clusters from the environment.
 fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

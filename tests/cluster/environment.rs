@@ -1,4 +1,5 @@
-//! The test environment: the expected API server, which keeps its objects and ends with the tests.
+//! Tests of the test environment: the API server has the expected version, keeps its objects across
+//! a restart, and ends with the tests.
 
 use crate::api_server::{ApiServer, shared};
 use crate::binaries::binaries;

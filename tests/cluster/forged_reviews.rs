@@ -1,5 +1,5 @@
-//! Anyone in the cluster may call the webhook (F8): forged reviews, and a real API server that
-//! records the calls of drydock's ServiceAccount.
+//! Reviews that another client than the API server sends (F8), and the calls that drydock's
+//! ServiceAccount makes because of them.
 
 use crate::api_server::{ApiServer, shared};
 use crate::drydock_process::{Certificate, Drydock};
@@ -40,7 +40,7 @@ fn dropped(server: &Drydock) -> u32 {
 }
 
 #[tokio::test]
-async fn f8_reviews_that_anybody_sends_leave_events_only_where_pods_are_to_be_changed() {
+async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
     let api = shared().await;
     install(api).await;
     let scope = api.scope("deputy").await;
@@ -154,7 +154,7 @@ fn recorded(log: &Path) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn f8_reviews_of_a_namespace_that_never_opted_in_cause_a_bounded_read_and_no_other_call() {
+async fn f8_reviews_of_other_namespaces_cause_only_bounded_reads() {
     let mut log = PathBuf::new();
     let prepare = |directory: &Path| recording(directory, &mut log);
     let api = ApiServer::of_ones_own_with(prepare).await;
@@ -207,7 +207,7 @@ async fn f8_reviews_of_a_namespace_that_never_opted_in_cause_a_bounded_read_and_
     ] {
         review(&server, &certificate, &forged(&namespace, "runner-1")).await;
     }
-    // Events are written one after the other: what those reviews led to has been called by now.
+    // Events are written in order, so the calls for the earlier reviews are complete.
     marked("runner-2").await;
 
     let kept_for = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! `HTTPS_PROXY` and `NO_PROXY` beside a kubeconfig.
+//! `HTTPS_PROXY` and `NO_PROXY` with a kubeconfig.
 
 use crate::api_server::shared;
 use crate::drydock_process::{Certificate, Drydock, PROGRAM};

@@ -1,4 +1,4 @@
-//! The callers of the API server, each with a bearer token: tests of a role act as its holder.
+//! Users of the API server, each with a bearer token, so that tests can act as each of them.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 pub(crate) enum Identity {
     /// May do everything.
     Admin,
-    /// drydock's ServiceAccount: may do what the committed roles say, once they are applied.
+    /// drydock's ServiceAccount, with the rights of the committed roles.
     Drydock,
     /// The ServiceAccount of a GitLab Runner, with the rights of its chart in every namespace.
     Runner,
@@ -76,7 +76,7 @@ impl Identity {
     }
 }
 
-/// What the runner's chart asks for, as far as pods go, for [`Identity::Runner`].
+/// The role for pods of the runner's chart, for [`Identity::Runner`].
 pub(crate) fn runner_role() -> [(&'static str, Value); 2] {
     let group = "rbac.authorization.k8s.io";
     let version = "rbac.authorization.k8s.io/v1";

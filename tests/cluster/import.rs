@@ -70,7 +70,7 @@ fn mounted<'p>(pod: &'p Value, container: &str, path: &str) -> Option<&'p Value>
 /// The commands of the README in their order: install, import, check, apply, label, doctor. Before
 /// doctor, a runner creates a job pod.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_charts_values_become_the_policy_that_repairs_a_runners_pod() {
+async fn the_policy_imported_from_chart_values_repairs_a_runner_pod() {
     // Services lead to the addresses of their EndpointSlices, without kube-proxy.
     let flags = |_: &Path| vec!["--enable-aggregator-routing=true".to_owned()];
     let api = ApiServer::of_ones_own_with(flags).await;

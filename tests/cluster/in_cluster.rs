@@ -1,4 +1,4 @@
-//! drydock as the committed manifests run it: in a cluster, as its ServiceAccount.
+//! drydock with the committed manifests, in a cluster, as its ServiceAccount.
 
 use crate::api_server::ApiServer;
 use crate::identity::Identity;
@@ -16,12 +16,12 @@ const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 
 #[tokio::test]
-async fn an_installed_drydock_needs_no_more_than_its_roles_to_register_and_repair() {
+async fn the_installed_roles_suffice_to_register_and_repair() {
     let api = ApiServer::of_ones_own().await;
     install(&api);
     let admin = api.client(Identity::Admin).await;
     let server = in_cluster(&api, &["--tls-name", "127.0.0.1"]);
-    // What is registered is a Service, which has no endpoints here.
+    // The configuration names a Service, which has no endpoints here.
     let mut configuration = get(&admin, CONFIGURATION).await.object();
     for webhook in configuration["webhooks"].as_array_mut().unwrap() {
         at_url(webhook, &server.url());

@@ -25,12 +25,12 @@ const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
 const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 
-/// Installs drydock, and returns what kubectl says; it has nothing to warn of.
+/// Installs drydock and returns the output of kubectl; asserts that there is no warning.
 pub(crate) fn install(api: &ApiServer) -> String {
     api.kubectl(&["apply", "-k", "manifests"]).printed()
 }
 
-/// A kustomization of one's own on the printed files, with components.
+/// A user's kustomization of the printed files, with components.
 struct Overlay(TempDir);
 
 impl Overlay {
@@ -71,7 +71,7 @@ fn versions(api: &ApiServer) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn one_command_installs_it_and_one_takes_it_away() {
+async fn kubectl_installs_and_removes_drydock_with_one_command_each() {
     let api = ApiServer::of_ones_own().await;
     let said = install(&api);
     assert_eq!(said.lines().count(), 19);
@@ -162,7 +162,7 @@ async fn assert_pods_are_let_in(admin: &Client) {
 }
 
 #[tokio::test]
-async fn components_change_what_they_say_and_go_again() {
+async fn components_change_only_their_objects_and_can_be_removed() {
     let api = ApiServer::of_ones_own().await;
     let admin = api.client(Identity::Admin).await;
     install(&api);
@@ -235,7 +235,7 @@ fn count(objects: &[Value], kind: &str, name: &str) -> usize {
 
 /// For kinds that this API server does not know.
 #[test]
-fn certificates_of_cert_manager_take_the_place_of_drydocks_own() {
+fn certificates_of_cert_manager_replace_self_managed_ones() {
     let (base, objects) = (built(&[]), built(&["cert-manager"]));
     for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
         assert_eq!(count(&base, kind, "drydock-certificates"), 1, "{kind}");
@@ -281,7 +281,7 @@ fn certificates_of_cert_manager_take_the_place_of_drydocks_own() {
 }
 
 #[test]
-fn all_components_go_together() {
+fn all_components_can_be_combined() {
     let (base, objects) = (built(&[]), built(&COMPONENTS));
     // Four roles and bindings, the Secret and the NetworkPolicy fewer; two certificates with two
     // issuers, a binding, and the five of monitoring more.

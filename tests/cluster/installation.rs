@@ -1,4 +1,4 @@
-//! The committed installation, as far as an API server without nodes has use for it.
+//! Applies the committed manifests, except for objects that need nodes.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::{Certificate, Drydock, PROGRAM};

@@ -1,4 +1,4 @@
-//! What keeps tests apart that run side by side in one API server: names and a label of their own.
+//! Isolates tests that run concurrently in one API server, by names and a label.
 
 use crate::api_server::ApiServer;
 use crate::identity::Identity;

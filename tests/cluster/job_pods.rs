@@ -1,4 +1,4 @@
-//! The pods of real runners as the API server stores them, in namespaces that opted in or did not.
+//! Pods of real runners as the API server stores them, with and without an opt-in of the namespace.
 
 use crate::api_server::shared;
 use crate::drydock_process::{Certificate, Drydock, drydock};
@@ -58,7 +58,7 @@ async fn a_runners_pod_is_stored_as_the_command_line_shows_it() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_did_not_opt_in_or_only_audits_gets_its_pods_as_they_are() {
+async fn pods_of_audited_and_other_namespaces_are_unchanged() {
     let api = shared().await;
     let scope = api.scope("untouched").await;
     let server = registered(&scope).await;
@@ -81,7 +81,7 @@ async fn a_namespace_that_did_not_opt_in_or_only_audits_gets_its_pods_as_they_ar
             assert_eq!(stored, untouched, "{name} in {namespace}");
         }
     }
-    // An audit says what it would have done, to the author and in the log.
+    // An audit reports its changes to the author and in the log.
     let audited = create_pod(&runner, &namespaces[1], &broken_job(), DryRun::No).await;
     let is_told = |warning: &String| warning.starts_with("drydock (audit, not done)");
     assert!(audited.warnings.iter().any(is_told), "{audited:?}");

@@ -1,5 +1,5 @@
-//! A stand-in for a Service: one address for the servers that are ready. As with kube-proxy, a new
-//! connection goes to a ready server, and an open one stays when its server is not ready any more.
+//! Replaces a Service: one address for all ready servers. As with kube-proxy, a new connection goes
+//! to a ready server, and an open connection stays when its server is no longer ready.
 
 use crate::wait::A_MOMENT;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Prints figures of a test past the harness, which shows the output of failed tests only.
+//! Prints measurements of a test directly to stderr: the harness shows output of failed tests only.
 
 use std::io::Write as _;
 

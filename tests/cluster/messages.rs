@@ -1,4 +1,4 @@
-//! What the log and the job's author read where something is missing.
+//! Messages in the log, and for the author of the job, if an object is missing.
 
 use crate::api_server::{ApiServer, shared};
 use crate::drydock_process::Certificate;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::process::Command;
 
 #[tokio::test]
-async fn a_kind_that_the_api_server_does_not_know_is_named_as_one_of_which_nothing_is_known() {
+async fn a_missing_kind_is_logged_as_not_watched_and_not_read() {
     let api = ApiServer::of_ones_own().await;
     // With the roles.
     install(&api).await;
@@ -36,7 +36,7 @@ async fn a_kind_that_the_api_server_does_not_know_is_named_as_one_of_which_nothi
 
 /// The API server quotes its own error in the job log.
 #[tokio::test]
-async fn a_replica_without_a_certificate_refuses_connections_instead_of_handshakes() {
+async fn a_replica_without_a_certificate_refuses_connections() {
     let api = shared().await;
     install(api).await;
     let scope = api.scope("no-certificate").await;
@@ -62,7 +62,7 @@ async fn a_replica_without_a_certificate_refuses_connections_instead_of_handshak
 }
 
 #[tokio::test]
-async fn a_token_file_that_is_missing_is_named_once() {
+async fn a_missing_token_file_is_logged_once() {
     let api = ApiServer::of_ones_own().await;
     let directory = tempfile::TempDir::new().unwrap();
     let text = std::fs::read_to_string(api.kubeconfig(Identity::Drydock)).unwrap();

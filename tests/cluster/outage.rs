@@ -1,5 +1,5 @@
-//! Jobs while drydock is away, cannot answer, or refuses: `failurePolicy` decides about the first
-//! two, and the job's author reads only the API server's message.
+//! Jobs if drydock is unreachable, cannot answer, or denies. `failurePolicy` decides the first two
+//! cases, and the author of the job reads only the message of the API server.
 
 use crate::api_server::{free_port, shared};
 use crate::drydock_process::{Certificate, Drydock};
@@ -35,7 +35,7 @@ async fn created(scope: &Scope<'_>, mode: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn while_drydock_is_away_a_job_is_refused_in_words_that_name_the_webhook() {
+async fn without_drydock_a_job_is_refused_and_the_message_names_the_webhook() {
     let scope = shared().await.scope("away-fail").await;
     // The committed policy.
     let server = registered(&scope, None).await;
@@ -56,7 +56,7 @@ async fn while_drydock_is_away_a_job_is_refused_in_words_that_name_the_webhook()
 }
 
 #[tokio::test]
-async fn while_drydock_is_away_failing_open_stores_the_job_as_it_is() {
+async fn without_drydock_and_with_fail_open_the_job_is_stored_unchanged() {
     let scope = shared().await.scope("away-ignore").await;
     let server = registered(&scope, Some("Ignore")).await;
     server.stop();
@@ -68,7 +68,7 @@ async fn while_drydock_is_away_failing_open_stores_the_job_as_it_is() {
 }
 
 #[tokio::test]
-async fn f1_a_review_that_drydock_cannot_answer_is_decided_by_the_failure_policy() {
+async fn f1_the_failure_policy_decides_if_drydock_cannot_answer() {
     let scope = shared().await.scope("cannot").await;
     let certificate = Certificate::new();
     // No review is that small.
@@ -119,7 +119,7 @@ async fn a_policy_that_denies_tells_the_author_container_volume_path_and_fix() {
     let registration = Registration {
         url: &server.url(),
         authority: &certificate.authority,
-        // What is denied is denied, also where drydock's absence lets everything pass.
+        // A denial is a denial, also with `failurePolicy: Ignore`.
         failure_policy: Some("Ignore"),
     };
     let refused = registration.refuses(&scope).await;

@@ -1,4 +1,4 @@
-//! A constant stream of pod creations, and what became of each.
+//! Creates pods continuously, and records the result of each.
 
 use crate::measurements::print_figure;
 use crate::raw_requests;
@@ -15,13 +15,13 @@ const RUNNERS: usize = 4;
 /// Between two pods of a runner.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What was counted in a while.
+/// Counts over some time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) created: usize,
-    /// What the API server said to refused ones.
+    /// The messages of refused creations.
     pub(crate) refused: Vec<String>,
-    /// Names of those that were stored without the repair.
+    /// Names of pods that were stored without the repair.
     pub(crate) unrepaired: Vec<String>,
     /// How long each creation took.
     took: Vec<Duration>,
@@ -88,7 +88,7 @@ impl Stream {
         self.tally.lock().unwrap().created
     }
 
-    /// Hands out what was counted since the last time, and prints it.
+    /// Returns and prints the counts since the last call.
     pub(crate) fn take(&mut self, what: &str) -> Tally {
         let tally = std::mem::take(&mut *self.tally.lock().unwrap());
         let rate =

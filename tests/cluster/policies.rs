@@ -1,4 +1,4 @@
-//! What is refused when a policy is written: what `drydock check` refuses, and nothing else.
+//! The API server refuses the same policies as `drydock check`.
 
 use crate::api_server::shared;
 use crate::crd::defined;
@@ -25,7 +25,7 @@ async fn write(client: &Client, spec: &Value) -> Answer {
     call(client, Method::POST, path, Some(&policy("ci", spec))).await
 }
 
-/// What `drydock check` says of a policy.
+/// Returns the errors of `drydock check` for a policy.
 fn checked(spec: &Value) -> Vec<String> {
     match drydock::core::policy::read_object(policy("ci", spec)) {
         Ok(_) => Vec::new(),
@@ -34,7 +34,7 @@ fn checked(spec: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_policy_that_check_refuses_is_refused_in_the_same_words_when_written() {
+async fn check_and_the_api_server_refuse_a_policy_with_the_same_message() {
     let table = refused();
     let specs: Vec<Value> = table.iter().map(|entry| entry.spec.clone()).collect();
     let mut wrong = Vec::new();
@@ -60,7 +60,7 @@ async fn a_policy_that_check_refuses_is_refused_in_the_same_words_when_written()
 
 /// The largest one shows that no rule exceeds the API server's cost limit.
 #[tokio::test]
-async fn a_policy_that_check_takes_is_taken_when_written_without_a_warning() {
+async fn a_policy_that_check_accepts_is_stored_without_a_warning() {
     let specs = accepted();
     for (spec, answer) in specs.iter().zip(write_all(&specs).await) {
         let excerpt: String = spec.to_string().chars().take(300).collect();
@@ -75,7 +75,7 @@ async fn a_policy_that_check_takes_is_taken_when_written_without_a_warning() {
 
 /// A pod that a policy makes unacceptable would fail its job long after the policy was written.
 #[tokio::test]
-async fn the_volumes_of_a_policy_that_is_taken_make_a_pod_that_is_taken() {
+async fn volumes_of_an_accepted_policy_make_a_valid_pod() {
     let api = shared().await;
     let scope = api.scope("volumes").await;
     let namespace = scope.namespace("jobs", None).await;
@@ -107,7 +107,7 @@ async fn the_volumes_of_a_policy_that_is_taken_make_a_pod_that_is_taken() {
     assert!(seen > 40, "{seen}");
 }
 
-/// Name and source, without what belongs to the mount.
+/// Name and source, without the fields of the mount.
 fn as_in_a_pod(mut volume: Value) -> Value {
     let fields = volume.as_object_mut().unwrap();
     fields.retain(|field, _| !matches!(field.as_str(), "mountPath" | "readOnly" | "containers"));
@@ -115,7 +115,7 @@ fn as_in_a_pod(mut volume: Value) -> Value {
 }
 
 #[tokio::test]
-async fn whatever_chance_makes_of_a_policy_check_and_the_api_server_agree() {
+async fn check_and_the_api_server_agree_on_random_policies() {
     let specs = random::specs(1500);
     let mut wrong = Vec::new();
     let mut taken = 0;
@@ -146,7 +146,7 @@ async fn whatever_chance_makes_of_a_policy_check_and_the_api_server_agree() {
 }
 
 #[tokio::test]
-async fn a_null_is_an_absent_field_and_what_is_absent_is_shown_with_its_default() {
+async fn a_null_is_an_absent_field_and_defaults_are_stored() {
     let specs = [
         json!({"dind": null, "hostAliases": null, "mode": null}),
         json!({"dind": {"clientCerts": null, "volumes": null, "scheduling": null}}),
@@ -169,7 +169,7 @@ async fn a_null_is_an_absent_field_and_what_is_absent_is_shown_with_its_default(
 }
 
 #[tokio::test]
-async fn the_sample_policy_is_taken_by_kubectl_without_a_word() {
+async fn kubectl_applies_the_sample_policy_without_a_warning() {
     let api = shared().await;
     defined(api).await;
     for strict in ["--validate=strict", "--validate=warn"] {

@@ -1,5 +1,5 @@
 //! Requests to the API server that return the whole answer: status, warnings, and the object as
-//! JSON with all its fields. Otherwise use `kube::Api`.
+//! JSON with all its fields. Other tests use `kube::Api`.
 
 use axum::http::{Method, Request};
 use kube::Client;
@@ -24,7 +24,7 @@ impl Answer {
         self.body
     }
 
-    /// What an API client shows of a refusal.
+    /// The message of a refusal.
     #[track_caller]
     pub(crate) fn refusal(&self) -> &str {
         assert!(self.status >= 400, "{self:?}");
@@ -32,7 +32,7 @@ impl Answer {
     }
 }
 
-/// Whether what is sent is meant.
+/// Whether a request is a dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DryRun {
     /// Admission runs, and nothing is stored.
@@ -135,7 +135,7 @@ async fn send(
     })
 }
 
-/// `299 - "text"` (RFC 7234 §5.5), where a backslash quotes what follows.
+/// `299 - "text"` (RFC 7234 §5.5); a backslash escapes the next character.
 fn warning_text(header: &str) -> String {
     let (_, quoted) = header.split_once('"').unwrap();
     let mut text = String::new();

@@ -1,4 +1,5 @@
-//! The committed roles, by calls of the ServiceAccount: the needed rights and no others.
+//! Tests of the committed roles, by calls of the ServiceAccount: it has the needed rights and no
+//! others.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Certificate;
@@ -53,14 +54,14 @@ fn secret(name: &str) -> Value {
 
 /// The rights that self-managed certificates need are for one Secret, even the right to make it.
 #[tokio::test]
-async fn its_own_secret_can_be_made_and_kept_and_no_other() {
-    // Not the shared one, whose Secret others apply.
+async fn the_role_permits_only_its_own_secret() {
+    // Not the shared API server: other tests write its Secret.
     let api = ApiServer::of_ones_own().await;
     install(&api);
     let drydock = api.client(Identity::Drydock).await;
     let path = |name: &str| format!("{SECRETS}/{name}");
     let own = path(CA_SECRET);
-    // The manifests have it; drydock restores it where somebody deletes it.
+    // The manifests create the Secret; drydock restores a deleted one.
     let admin = api.client(Identity::Admin).await;
     call(&admin, Method::DELETE, &own, None).await.object();
     for (method, path, body, wanted) in [
@@ -108,7 +109,7 @@ async fn its_own_secret_can_be_made_and_kept_and_no_other() {
 
 /// Only the caBundle of one configuration is written; a deleted one is not created again.
 #[tokio::test]
-async fn its_own_webhook_configuration_can_be_healed_and_not_made() {
+async fn the_role_permits_patching_but_not_creating_its_webhook_configuration() {
     let api = installed().await;
     let (admin, drydock) = (api.client(Identity::Admin).await, drydock().await);
     let own = format!("{CONFIGURATIONS}/{NAME}");
@@ -142,7 +143,7 @@ async fn its_own_webhook_configuration_can_be_healed_and_not_made() {
             "{told}"
         );
     }
-    // What the files say is as it was, and the file's webhooks are whole.
+    // The fields of the files are unchanged, and no webhook is missing.
     let live = call(&admin, Method::GET, &own, None).await.object();
     assert_eq!(live["webhooks"][0]["clientConfig"]["caBundle"], bundle);
     assert_eq!(
@@ -200,7 +201,7 @@ async fn policies_are_read_and_their_status_is_written() {
 }
 
 #[tokio::test]
-async fn labels_of_namespaces_are_read_and_events_are_written_and_that_is_all() {
+async fn the_role_permits_only_reading_namespaces_and_writing_events() {
     let drydock = drydock().await;
     let event = json!({
         "apiVersion": "v1",
@@ -262,7 +263,7 @@ async fn labels_of_namespaces_are_read_and_events_are_written_and_that_is_all() 
 
 /// The narrower way: one object of one namespace.
 #[tokio::test]
-async fn an_address_source_can_be_let_read_by_its_name() {
+async fn rbac_can_permit_reading_one_named_address_source() {
     let api = installed().await;
     let drydock = drydock().await;
     api.kubectl(&["create", "namespace", "cicd"]).printed();

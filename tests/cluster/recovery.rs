@@ -1,4 +1,4 @@
-//! After an outage of the API server, a restored etcd, and writes that are refused.
+//! Recovery from an outage of the API server, from a restored etcd, and from refused writes.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::{Certificate, Drydock};
@@ -50,7 +50,7 @@ async fn has_address(server: &Drydock, certificate: &Certificate, ip: &str) {
 }
 
 #[tokio::test]
-async fn f4_an_etcd_that_was_restored_is_read_anew() {
+async fn f4_policies_are_listed_again_after_etcd_was_restored() {
     let mut api = ApiServer::of_ones_own().await;
     install(&api).await;
     let admin = api.client(Identity::Admin).await;
@@ -167,7 +167,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     assert_eq!(server.lines_with("services cannot be watched").len(), 1);
 }
 
-/// Registers drydock's webhooks as they are committed.
+/// Applies the committed webhook configuration.
 async fn register(admin: &Client) {
     let committed =
         std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
@@ -178,7 +178,7 @@ async fn register(admin: &Client) {
 }
 
 #[tokio::test]
-async fn f4_a_replica_that_starts_during_an_outage_is_ready_soon_after_it() {
+async fn f4_a_replica_that_starts_during_an_outage_becomes_ready_after_it() {
     let mut api = ApiServer::of_ones_own().await;
     install(&api).await;
     let admin = api.client(Identity::Admin).await;
@@ -200,7 +200,7 @@ async fn f4_a_replica_that_starts_during_an_outage_is_ready_soon_after_it() {
 }
 
 #[tokio::test]
-async fn t2_events_that_are_refused_are_told_once_in_the_api_servers_words() {
+async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() {
     let api = ApiServer::of_ones_own().await;
     install(&api).await;
     let scope = api.scope("events").await;
@@ -243,7 +243,7 @@ async fn t2_events_that_are_refused_are_told_once_in_the_api_servers_words() {
 
 /// Every event compiled the whole set once: 19 s of CPU for 2,000 policies.
 #[tokio::test]
-async fn f6_many_policies_that_are_made_one_by_one_are_compiled_together() {
+async fn f6_policies_created_in_quick_succession_are_published_together() {
     const COUNT: usize = 400;
     let api = ApiServer::of_ones_own().await;
     install(&api).await;

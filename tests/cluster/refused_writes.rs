@@ -1,5 +1,5 @@
-//! Writes that the API server refuses while a rotation of the authority is due (F5): an immutable
-//! Secret, tightened RBAC, a full etcd. The authority that was read signs, also for new replicas.
+//! The API server refuses writes while a rotation of the authority is due (F5): an immutable
+//! Secret, tightened RBAC, a full etcd. The stored authority signs, also for new replicas.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Drydock;
@@ -99,7 +99,7 @@ async fn rotates(server: &Drydock) {
 }
 
 #[tokio::test]
-async fn f5_a_rotation_that_an_immutable_secret_refuses_keeps_no_new_replica_from_serving() {
+async fn f5_a_new_replica_serves_although_an_immutable_secret_refuses_a_rotation() {
     let due = Due::start(true).await;
     // The bundle can be written.
     due.register("").await;
@@ -109,7 +109,7 @@ async fn f5_a_rotation_that_an_immutable_secret_refuses_keeps_no_new_replica_fro
 }
 
 #[tokio::test]
-async fn f5_a_rotation_that_tightened_rbac_refuses_keeps_no_new_replica_from_serving() {
+async fn f5_a_new_replica_serves_although_rbac_refuses_a_rotation() {
     let due = Due::start(false).await;
     let role = raw_requests::get(&due.admin, ROLE).await.object();
     let read_only =
@@ -144,7 +144,7 @@ async fn f5_a_rotation_that_tightened_rbac_refuses_keeps_no_new_replica_from_ser
 }
 
 #[tokio::test]
-async fn f5_a_rotation_that_a_full_etcd_refuses_keeps_no_new_replica_from_serving() {
+async fn f5_a_new_replica_serves_although_a_full_etcd_refuses_a_rotation() {
     let due = Due::start(false).await;
     due.api.fill_etcd();
     let server = due

@@ -1,4 +1,4 @@
-//! drydock's registration at the API server: the committed one, changed for the server of a test.
+//! The committed webhook configuration, changed to call the server of a test.
 
 use crate::identity::Identity;
 use crate::isolation::{SCOPE_LABEL, Scope};
@@ -11,7 +11,7 @@ use drydock::names::{ENFORCE, ENFORCE_WEBHOOK};
 use serde_json::{Value, json};
 use std::fs;
 
-/// What differs from test to test.
+/// The settings that differ between tests.
 pub(crate) struct Registration<'a> {
     /// Scheme, host and port, which stand in for the Service: it would have no endpoints.
     pub(crate) url: &'a str,
@@ -63,7 +63,7 @@ impl Registration<'_> {
         eventually(what, PATIENCE, create, is_so).await
     }
 
-    /// Puts what differs into a configuration that is otherwise as it is.
+    /// Applies the settings to a configuration.
     fn applied_to(&self, mut configuration: Value, scope: &Scope<'_>) -> Value {
         configuration["metadata"]["name"] = scope.name.as_str().into();
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {

@@ -1,4 +1,4 @@
-//! Pods that another webhook changes after drydock: the API server calls drydock again
+//! Another webhook changes pods after drydock, and the API server calls drydock again
 //! (`reinvocationPolicy: IfNeeded`).
 
 use crate::api_server::shared;
@@ -27,7 +27,7 @@ async fn stored_after(patch: fn(&Value) -> Vec<Value>) -> Value {
     answer.object()
 }
 
-/// Whether there is nothing left to do in a pod, and what both rounds did is annotated once (A5).
+/// Whether a pod needs no change, and the changes of both rounds are annotated once (A5).
 #[track_caller]
 fn assert_right(stored: &Value) {
     let arguments = ["mutate", "-f", "-", "-p", POLICY, "-o", "patch"];
@@ -44,7 +44,7 @@ fn assert_right(stored: &Value) {
 }
 
 #[tokio::test]
-async fn a_container_that_joins_after_drydock_shares_the_client_certificates() {
+async fn a_container_injected_after_drydock_shares_the_client_certificates() {
     let stored = stored_after(|_| {
         vec![
             json!({"op": "add", "path": "/spec/volumes/-", "value": {"name": "mesh-ca", "secret": {"secretName": "mesh-ca"}}}),
@@ -79,7 +79,7 @@ async fn a_container_that_joins_after_drydock_shares_the_client_certificates() {
 }
 
 #[tokio::test]
-async fn a_stale_address_that_comes_back_after_drydock_goes_again() {
+async fn a_stale_address_added_by_another_webhook_is_removed_again() {
     let stored = stored_after(|_| {
         let stale =
             json!({"ip": "10.0.0.216", "hostnames": ["gitlab.mylab.com", "kept.mylab.com"]});
@@ -106,7 +106,7 @@ async fn a_stale_address_that_comes_back_after_drydock_goes_again() {
 }
 
 #[tokio::test]
-async fn a_repaired_pod_is_created_again_as_it_is() {
+async fn a_repaired_pod_is_unchanged_when_created_again() {
     let api = shared().await;
     let scope = api.scope("again").await;
     let _server = registered(&scope).await;

@@ -1,4 +1,5 @@
-//! A replica of drydock in this process, with short-lived certificates, and continuous callers.
+//! A replica of drydock in the test process, with short-lived certificates, and clients that call
+//! it continuously.
 
 use crate::api_server::ApiServer;
 use crate::identity::Identity;
@@ -50,7 +51,7 @@ impl Replica {
         Self::start_at(api, name, lifetimes, Now::here).await
     }
 
-    /// The same with a clock of its own.
+    /// The same with another clock.
     pub(crate) async fn start_at(
         api: &ApiServer,
         name: &str,
@@ -99,7 +100,7 @@ impl Replica {
         first
     }
 
-    /// What it serves now, if anything.
+    /// The certificate in use, if there is one.
     pub(crate) fn issued(&self) -> Option<Leaf> {
         self.issued.borrow().clone()
     }
@@ -113,7 +114,7 @@ impl Replica {
     }
 }
 
-/// Serves with an empty set of policies, each answer on a connection of its own.
+/// Serves with an empty set of policies, and closes the connection after each response.
 async fn serve(
     webhook: TcpSocket,
     ops: std::net::TcpListener,

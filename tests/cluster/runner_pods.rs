@@ -1,4 +1,4 @@
-//! Pods that real runners made, ready to be created at an API server.
+//! Pods of real runners, ready to be created at an API server.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -88,7 +88,7 @@ fn submitted(mut pod: Value) -> Value {
     pod
 }
 
-/// A stored pod without what no two pods share: its names, identity and times.
+/// A stored pod without unique fields: names, uid and times.
 pub(crate) fn essence(stored: &Value) -> Value {
     let mut pod = stored.clone();
     let metadata = pod["metadata"].as_object_mut().unwrap();
@@ -96,7 +96,7 @@ pub(crate) fn essence(stored: &Value) -> Value {
     pod
 }
 
-/// The annotation by which a repaired pod says what was done (A5).
+/// The annotation with the changes of a repaired pod (A5).
 pub(crate) fn changes(pod: &Value) -> Option<&str> {
     pod["metadata"]["annotations"]["drydock.dev/changes"].as_str()
 }

@@ -1,4 +1,4 @@
-//! Objects that an earlier version of drydock and its definition accepted.
+//! Objects that an earlier version of drydock and its CRD accepted.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Certificate;
@@ -110,7 +110,7 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
     assert!(patch.contains("gitlab.old.com"), "{patch}");
     assert!(!patch.contains("github.com"), "{patch}");
 
-    // Its other fields can be edited, and what was missing be added.
+    // Other fields can be edited, and missing ones added.
     let edit = json!([{"op": "add", "path": "/spec/priority", "value": 7}]);
     raw_requests::patch(admin, &path, &edit).await.object();
     let of_edit = async || taken(&raw_requests::get(admin, &path).await.object()).1;

@@ -1,7 +1,7 @@
-//! What somebody can do to the MutatingWebhookConfiguration who has drydock's token: change its
-//! caBundle, which drydock has to, and nothing else.
+//! A client with drydock's token can change only the `caBundle` of the
+//! MutatingWebhookConfiguration.
 //!
-//! RBAC alone would let that account point every webhook at a server of the thief's, for every
+//! RBAC alone would permit the account to redirect every webhook to another server, for every
 //! object of the cluster.
 
 use crate::api_server::ApiServer;
@@ -49,7 +49,7 @@ async fn with_a_foreign_webhook(api: &ApiServer) {
 }
 
 #[tokio::test]
-async fn drydocks_account_writes_the_ca_bundle_of_drydocks_webhooks() {
+async fn the_service_account_can_write_the_ca_bundle() {
     let api = child_command().await;
     with_a_foreign_webhook(&api).await;
     let drydock = api.client(Identity::Drydock).await;
@@ -134,7 +134,7 @@ fn changes(live: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn drydocks_account_changes_nothing_else_and_an_administrator_does() {
+async fn only_an_administrator_can_change_other_fields() {
     let api = child_command().await;
     with_a_foreign_webhook(&api).await;
     let (admin, drydock) = (

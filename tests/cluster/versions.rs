@@ -171,7 +171,7 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     is_held_up_by(&late, "other").await;
 }
 
-/// Two policies, of which the message names one at a time; what each way out of it does.
+/// Two policies; the message names one at a time. Tests each documented way to resolve it.
 #[tokio::test]
 async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     let api = ApiServer::of_ones_own().await;
@@ -206,7 +206,7 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
         *status == 200
     })
     .await;
-    // What it has said of policies that it can read is its own.
+    // The status of readable policies is its own.
     for name in ["one", "two"] {
         let stored = async || {
             raw_requests::get(admin, &format!("{POLICIES}/{name}"))
@@ -223,7 +223,7 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
 
 /// An upgrade that became stricter: stored objects are not validated again.
 #[tokio::test]
-async fn f3_an_accepted_policy_that_this_version_refuses_is_not_no_policy_and_one_never_good_is() {
+async fn f3_an_accepted_unreadable_policy_fails_reviews_and_a_never_accepted_one_does_not() {
     let api = ApiServer::of_ones_own().await;
     install_without_rules(&api).await;
     let scope = api.scope("stricter").await;
@@ -273,7 +273,7 @@ async fn f5_policies_of_174a963_are_read_under_both_definitions() {
         })
         .await;
     }
-    // What has become stricter since is not passed over.
+    // A policy that a newer rule refuses is not ignored.
     for (name, spec, errors) in refused {
         write_accepted(admin, &name, spec).await;
         let server = in_cluster_with(&api, &certificate);

@@ -1,4 +1,4 @@
-//! Waiting for another process, by polling.
+//! Waits for another process by polling.
 
 pub(crate) use crate::output_lines::PATIENCE;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! Policies, and the objects that have their addresses, while both change.
+//! Policies and their address sources change while drydock watches them.
 
 use crate::api_server::{ApiServer, shared};
 use crate::drydock_process::{Certificate, Drydock};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// How soon an edit is to be in force.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Two replicas; each can be asked by itself, in namespaces of its own scope.
+/// Two replicas. Tests can call each of them, in namespaces of their own scope.
 struct Replicas<'a> {
     scopes: [Scope<'a>; 2],
     namespaces: [String; 2],
@@ -205,9 +205,9 @@ async fn a_policy_edit_is_in_force_on_two_servers_within_a_second() {
 }
 
 #[tokio::test]
-async fn f3_a_policy_that_turns_bad_stays_as_it_was_and_says_so() {
+async fn f3_the_last_good_version_of_an_invalid_policy_stays_in_force() {
     let api = ApiServer::of_ones_own().await;
-    // Its rules would refuse what is bad when it is written.
+    // The CEL rules of the CRD would refuse the invalid policy.
     install_without_rules(&api).await;
     let replicas = Replicas::start(&api, "bad").await;
     replicas.write("a", alias("10.0.0.1", "a.bad.com")).await;
@@ -252,7 +252,7 @@ async fn ingress(admin: &Client, namespace: &str, name: &str, host: &str, ip: Op
 }
 
 #[tokio::test]
-async fn h7_the_address_of_an_ingress_moves_and_no_policy_is_edited() {
+async fn h7_jobs_get_the_new_address_of_an_ingress_without_a_policy_edit() {
     let replicas = Replicas::shared("moved").await;
     let cicd = replicas.scopes[0].namespace("cicd", None).await;
     let admin = &replicas.admin;
@@ -297,7 +297,7 @@ async fn h7_the_address_of_an_ingress_moves_and_no_policy_is_edited() {
         before
     );
 
-    // It goes away for a while, and a server starts meanwhile.
+    // A server starts while the Ingress is missing.
     let path = format!("/apis/networking.k8s.io/v1/namespaces/{cicd}/ingresses/gitlab");
     raw_requests::call(admin, axum::http::Method::DELETE, &path, None)
         .await
@@ -392,7 +392,7 @@ async fn h7_a_service_gives_its_cluster_address_only_when_asked() {
 }
 
 #[tokio::test]
-async fn m4_a_losing_policy_says_who_decides() {
+async fn m4_the_status_of_an_overridden_policy_names_the_winner() {
     let replicas = Replicas::shared("losing").await;
     let mut first = alias("10.0.0.1", "a.losing.com");
     first["priority"] = json!(100);
@@ -411,7 +411,7 @@ async fn m4_a_losing_policy_says_who_decides() {
 }
 
 #[tokio::test]
-async fn a_pod_in_a_namespace_that_is_new_is_repaired_although_its_labels_decide() {
+async fn a_pod_in_a_new_namespace_is_repaired_by_a_policy_that_selects_labels() {
     let replicas = Replicas::shared("new").await;
     replicas.write("a", alias("10.0.0.1", "a.new.com")).await;
     replicas.both_have("a.new.com", &["10.0.0.1"]).await;
@@ -482,7 +482,7 @@ async fn t2_the_author_finds_an_event_and_a_dry_run_leaves_none() {
 }
 
 #[tokio::test]
-async fn f4_an_api_server_that_is_away_changes_nothing_and_is_found_again() {
+async fn f4_an_outage_changes_no_policy_and_watches_recover() {
     let mut api = ApiServer::of_ones_own().await;
     install(&api).await;
     let certificate = Certificate::new();

@@ -1,4 +1,4 @@
-//! The pods that the API server calls drydock for, by the committed selectors (P1, P2).
+//! The pods for which the API server calls drydock, by the committed selectors (P1, P2).
 
 use crate::api_server::shared;
 use crate::identity::Identity;
@@ -76,7 +76,7 @@ fn ordinary_pod() -> Value {
 }
 
 #[tokio::test]
-async fn every_real_job_pod_is_called_for_and_ordinary_pods_are_not() {
+async fn real_job_pods_are_reviewed_and_other_pods_are_not() {
     let counted = Counted::new().await;
     for (name, pod) in fixtures() {
         // One of them is no runner's.
@@ -98,9 +98,9 @@ async fn the_value_of_the_label_does_not_matter() {
     }
 }
 
-/// The API server knows a label's key and not who set it; what is no job pod comes back as it came.
+/// The selectors only see the label; drydock leaves pods unchanged that are not job pods.
 #[tokio::test]
-async fn a_pod_that_only_has_the_label_is_called_for_and_skipped() {
+async fn a_pod_with_only_the_label_pod_is_reviewed_and_skipped() {
     let mut pod = ordinary_pod();
     pod["metadata"]["labels"]["pod"] = "web".into();
     assert!(!is_job_pod(&pod));
@@ -124,9 +124,9 @@ async fn a_pod_that_only_has_the_label_is_called_for_and_skipped() {
     assert!(metrics.lines().any(is_counted), "{metrics}");
 }
 
-/// P1: the namespace decides, whatever the pod.
+/// P1: only the namespace decides.
 #[tokio::test]
-async fn only_namespaces_that_opted_in_are_called_for() {
+async fn only_pods_of_opted_in_namespaces_are_reviewed() {
     let counted = Counted::new().await;
     let scope = &counted.scope;
     let pod = broken_job();

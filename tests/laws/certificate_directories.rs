@@ -1,5 +1,5 @@
-//! The docker client's certificate directories of the original pod: D2, and D3 to D6 for each of
-//! them.
+//! The docker client's certificate directories of the original pod (D2), and the expected treatment
+//! of each (D3 to D6).
 
 use super::container_start::{variable, version};
 use super::desired::Dind;

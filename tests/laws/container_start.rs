@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn launchers_start_what_follows_them() {
+    fn launchers_start_the_following_program() {
         let starts = |words: Value| start(&json!({"command": words}));
         let entrypoint = Program::Entrypoint(vec![]);
         let env = starts(json!([

@@ -1,4 +1,4 @@
-//! The wishes of a case's policies, folded by the rules M1 to M5.
+//! The requests of the policies of a case, folded by the rules M1 to M5, without drydock's code.
 
 use super::case::Case;
 use super::pod_model::{self, clean, list, text};

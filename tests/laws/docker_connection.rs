@@ -1,7 +1,7 @@
-//! A small model of a running job pod: whether the docker client in `build` and a daemon meet.
+//! A small model of a running job pod: whether the docker client in `build` can use a daemon.
 //!
 //! It models the files that dind generates ([`daemon`]), the paths that the client reads
-//! ([`client`]) and the mounts of the kubelet ([`files`]), each with its sources. It uses no code
+//! ([`client`]) and the mounts of the kubelet ([`mounts`]), each with its sources. It uses no code
 //! or rule of drydock. An answer that it cannot give is `Open`. It assumes that other machines
 //! exist, and that a Secret has the right content.
 

@@ -1,4 +1,4 @@
-//! Ways to set client and dind up, from documentation and public configurations: most work, some
+//! Setups of docker client and dind from documentation and public configurations. Most work; some
 //! are the incidents.
 
 use serde_json::Value;

@@ -1,5 +1,4 @@
-//! Generated job pods: small choices, simple ones first, so that a failing pod shrinks to one that
-//! can be read.
+//! Generated job pods. Simple choices come first, so that a failing pod shrinks to a readable one.
 
 use super::docker_setups;
 use super::generated_volumes::{Mount, Scope, Source, VOLUME_NAMES, mount, source};

@@ -1,5 +1,4 @@
-//! H1 to H7: the `hostAliases` that the changed pod must have, computed entry by entry from the
-//! input.
+//! H1 to H7: computes the `hostAliases` of the changed pod from the input, entry by entry.
 
 use super::case::{Case, Run};
 use super::desired::Desired;

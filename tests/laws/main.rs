@@ -114,7 +114,7 @@ proptest! {
 
     /// A2: fixpoint.
     #[test]
-    fn a_planned_pod_needs_no_plan(case in case()) {
+    fn a_second_plan_changes_nothing(case in case()) {
         let run = case.run();
         prop_assert_eq!(run.patch.is_some(), run.outcome == "mutated", "P4");
         if run.patch.is_some() {
@@ -167,16 +167,16 @@ proptest! {
 
     /// V1 to V7, D1.
     #[test]
-    fn volumes_are_where_they_belong(case in case()) {
+    fn desired_volumes_are_mounted(case in case()) {
         with_mounts(&case, |view| {
-            view.volumes_are_where_they_belong()?;
+            view.desired_volumes_are_mounted()?;
             view.undecided_images_are_told()
         })?;
     }
 
     /// R1, D8.
     #[test]
-    fn what_dind_trusts_is_mounted_and_what_was_displaced_too(case in case()) {
+    fn registry_cas_and_relocated_volumes_are_mounted(case in case()) {
         with_mounts(&case, |view| {
             view.registry_cas_are_mounted()?;
             view.displaced_volumes_are_relocated()?;
@@ -186,7 +186,7 @@ proptest! {
 
     /// A1: frame.
     #[test]
-    fn everything_else_is_as_it_was(case in case()) {
+    fn other_fields_are_unchanged(case in case()) {
         let (run, desired) = (case.run(), desired(&case));
         unchanged_fields::all_else_is_as_it_was(&case, &run)?;
         if run.outcome != "denied" {
@@ -198,7 +198,7 @@ proptest! {
 
     /// Kubelet, dind and client still work in the changed pod (see `laws/docker_connection.rs`).
     #[test]
-    fn a_pod_that_works_is_not_made_to_fail(case in case()) {
+    fn a_working_pod_still_works(case in case()) {
         let case = case.with_sensible_volumes();
         let run = case.run();
         if run.outcome != "denied" && !is_faulty(&case) {
@@ -224,7 +224,7 @@ proptest! {
 
     /// A4: validity.
     #[test]
-    fn the_pod_is_no_less_valid_than_it_came(case in case()) {
+    fn the_pod_has_no_new_validation_error(case in case()) {
         unchanged_fields::no_less_valid(&case, &case.run())?;
     }
 

@@ -1,4 +1,4 @@
-//! The frame of volumes and mounts: each change must have a reason in the rules.
+//! Volumes and mounts change only if a rule has a reason for the change.
 
 use super::case::Run;
 use super::certificate_directories::Directory;

@@ -1,4 +1,4 @@
-//! The effect on mounts: V1 to V7, R1, and D8 and T2 for displaced volumes.
+//! The required effects on mounts: V1 to V7, R1, and D8 and T2 for displaced volumes.
 
 use super::certificate_directories::Directory;
 use super::mount_changes::{DATA, ROOTLESS_HOME, View, ca_path, gets, is_target, volume_path};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 impl View<'_> {
     /// V1, V3, V5: each container that must have a volume has one.
-    pub fn volumes_are_where_they_belong(&self) -> Result<(), TestCaseError> {
+    pub fn desired_volumes_are_mounted(&self) -> Result<(), TestCaseError> {
         let Some(desired) = self
             .desired
             .filter(|_| self.containers.iter().any(|container| container.is_dind))

@@ -1,4 +1,4 @@
-//! A pod as the contract reads it, without drydock's own code.
+//! Reads a pod independently of drydock's code, for the laws.
 
 use super::container_start::{self, Program, Tls, name_and_tag};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Minimal cases that failed a law, each as it was printed.
+//! Minimal cases that have failed a law.
 
 use super::case::Case;
 use super::certificate_directories;
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// V3, M5: the changes of an Audit policy are planned on the changed pod, which already uses the
 /// claim.
 #[test]
-fn an_audit_policy_sees_the_claim_that_was_just_mounted() {
+fn an_audit_policy_is_planned_on_the_enforced_result() {
     let policy = |name: &str, mode: &str| {
         format!(
             "
@@ -43,7 +43,7 @@ spec:
 /// D8: with two certificate directories the volume displaced from the second one goes beside the
 /// first one's.
 #[test]
-fn what_is_displaced_from_a_second_directory_is_relocated_too() {
+fn a_volume_displaced_from_a_second_directory_is_relocated() {
     let case = Case::of_yaml(
         "
 apiVersion: drydock.dev/v1alpha1

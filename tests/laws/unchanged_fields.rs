@@ -1,5 +1,4 @@
-//! A1, A4, A5, S1: fields that drydock never changes, validity, and the annotations of a changed
-//! pod.
+//! A1, A4, A5, S1: fields that drydock never changes, validity of the pod, and annotations.
 
 use super::case::{Case, Run};
 use super::desired::{Desired, Dind};

@@ -1,5 +1,5 @@
-//! The pods: as nobody, with nothing to write to, found by all that has to find them, and started
-//! with flags that drydock takes.
+//! The pods of the Deployment: not root, with a read-only file system, selected by all objects that
+//! select them, and with valid flags.
 
 use crate::objects::{base, component, list, one, parse, selects, texts};
 use clap::{CommandFactory as _, Parser as _};

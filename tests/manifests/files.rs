@@ -1,4 +1,4 @@
-//! What is committed is what is printed, and nothing is left over.
+//! `drydock print` prints the committed files, and no file is left over.
 
 use crate::objects::{base, folder, list, parse, read, texts};
 use assert_cmd::cargo::cargo_bin_cmd;

@@ -1,7 +1,7 @@
-//! The files under `manifests/`: they are the printed ones, they fit together, and drydock runs as
-//! nobody with no rights to spare.
+//! The files under `manifests/`: drydock prints them, they are consistent, and drydock runs without
+//! root and with minimal rights.
 //!
-//! What needs Helm or an API server is in `tests/cluster`.
+//! Tests that need Helm or an API server are in `tests/cluster`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

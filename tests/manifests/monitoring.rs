@@ -1,5 +1,5 @@
-//! Alerts have a section in the runbook and a case that raises them; Prometheus and Grafana find
-//! what they need. `tests/webhook/monitoring.rs` holds the queries to the metrics of a server.
+//! Each alert has a section in the runbook and a test case; Prometheus and Grafana find their
+//! objects. `tests/webhook/monitoring.rs` compares the queries with the metrics of a server.
 
 use crate::objects::{component, folder, list, one, read, selects};
 use serde_json::Value;

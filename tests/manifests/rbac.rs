@@ -1,4 +1,4 @@
-//! What drydock may do: what it needs, by name where that is possible, and nothing more.
+//! The rights of drydock: the needed ones, restricted by name if possible, and no others.
 
 use crate::objects::{base, component, list, one, texts};
 use drydock::names::{CA_SECRET, NAME, NAMESPACE};

@@ -1,6 +1,6 @@
-//! Alerts come from nothing that any client can send: the samples that they read stay at zero.
+//! No client can raise an alert: the samples that alerts read stay at zero.
 //!
-//! Their expressions over time are tested with promtool.
+//! promtool tests the expressions over time.
 
 use crate::client::{JSON, post, request, tcp};
 use crate::hostile_reviews::SHAPES;

@@ -1,7 +1,7 @@
-//! Reviews at the bounds (`docs/limits.md`): read, judged, and as dear as a review gets.
+//! Reviews at the bounds (`docs/limits.md`): they are judged, and are the most expensive ones.
 //!
-//! What is over a bound is refused early. These are not: each multiplies what the bounds allow of
-//! one thing by what they allow of another.
+//! A review over a bound is refused early. These are within all bounds, and combine the maximum of
+//! one dimension with the maximum of another.
 
 use serde_json::{Value, json};
 
@@ -166,7 +166,7 @@ fn pod(containers: &Value) -> Value {
     }})
 }
 
-/// `build`, then so many dind containers, each with a directory of its own.
+/// `build`, then this number of dind containers, each with its own directory.
 fn dinds(count: usize, mounts_of_build: impl Fn(usize) -> Value) -> Value {
     many(count, |number| match number {
         0 => json!({"name": "build", "image": "alpine", "volumeMounts": mounts_of_build(MOUNTS)}),

@@ -160,7 +160,7 @@ fn f5_certificates_swapped_twice_under_load_lose_no_review_and_new_handshakes_se
 }
 
 #[test]
-fn f5_a_pair_that_does_not_belong_together_leaves_the_last_good_one_in_use() {
+fn f5_a_mismatched_pair_leaves_the_last_good_one_in_use() {
     let authority = Authority::new();
     let pairs = [2030, 2031, 2032].map(|year| authority.sign(year));
     let mut mount = Mount::new(&pairs[0].files());
@@ -251,7 +251,7 @@ fn f5_a_server_whose_certificate_is_not_valid_yet_is_ready_once_it_is() {
 }
 
 #[test]
-fn f5_files_that_are_gone_or_empty_or_something_else_leave_the_last_good_pair_in_use() {
+fn f5_missing_empty_or_invalid_files_leave_the_last_good_pair_in_use() {
     let authority = Authority::new();
     let pair = authority.sign(2030);
     let mut mount = Mount::new(&pair.files());
@@ -284,7 +284,7 @@ fn f5_files_that_are_gone_or_empty_or_something_else_leave_the_last_good_pair_in
 }
 
 #[test]
-fn f5_another_authority_is_trusted_where_the_client_learns_of_it() {
+fn f5_another_authority_works_if_the_client_trusts_it() {
     let (old, new) = (Authority::new(), Authority::new());
     let (first, second) = (old.sign(2030), new.sign(2031));
     let mut mount = Mount::new(&first.files());

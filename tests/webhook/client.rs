@@ -1,8 +1,8 @@
-//! A small HTTP/1.1 client, in the clear and over TLS, that shows what a real one sees: every
-//! answer, and every closed connection.
+//! A small HTTP/1.1 client, plain and over TLS, that shows every response and every closed
+//! connection.
 //!
-//! It blocks, with a time limit on each read: a server that does not answer is a test that fails,
-//! not one that hangs. It retries nothing.
+//! It blocks, with a time limit for each read, so that a test fails and does not hang if the server
+//! does not answer. It does not retry.
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,7 +29,7 @@ pub(crate) type Tls = Connection<StreamOwned<ClientConnection, TcpStream>>;
 /// An HTTP connection.
 pub(crate) struct Connection<S> {
     pub(crate) stream: S,
-    /// What has been read and is not part of an answer yet.
+    /// Bytes that were read and are not part of a response yet.
     buffer: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Opens a TCP connection whose reads and writes end.
+/// Opens a TCP connection with timeouts for reads and writes.
 pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -159,7 +159,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
@@ -211,7 +211,7 @@ impl<S: Read + Write> Connection<S> {
         Ok(answer)
     }
 
-    /// Waits until the server has closed the connection; what it says before goes unheard.
+    /// Waits until the server has closed the connection; ignores earlier bytes.
     pub(crate) fn wait_until_closed(&mut self) {
         loop {
             match self.read_more() {

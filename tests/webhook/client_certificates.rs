@@ -1,5 +1,4 @@
-//! Who is answered where not every client is: the handshake decides (`--client-ca-file`,
-//! `--client-name`).
+//! Only some clients are answered: the TLS handshake decides (`--client-ca-file`, `--client-name`).
 
 use crate::client::Client;
 use crate::kubelet_mount::Mount;
@@ -62,7 +61,7 @@ impl Authority {
     }
 }
 
-/// A server that answers clients of an authority, and what such clients are made of.
+/// A server with a client CA, and the certificate and key of a client.
 struct Gated {
     server: Server,
     /// The authority of the server.
@@ -142,7 +141,7 @@ fn only_clients_with_a_certificate_of_the_authority_are_answered() {
 }
 
 #[test]
-fn clients_of_tls_1_2_are_asked_too() {
+fn tls_1_2_clients_must_show_a_certificate_too() {
     let authority = Authority::new();
     let gated = Gated::start(&authority, &["--client-name", "kube-apiserver"]);
     let client = |shown: &(String, String)| Client::showing_in_tls12(&gated.ca, &shown.0, &shown.1);
@@ -153,7 +152,7 @@ fn clients_of_tls_1_2_are_asked_too() {
 }
 
 #[test]
-fn where_names_are_given_one_of_them_has_to_be_in_the_certificate() {
+fn a_client_certificate_must_have_one_of_the_given_names() {
     let authority = Authority::new();
     let names = [
         "--client-name",
@@ -184,7 +183,7 @@ fn where_names_are_given_one_of_them_has_to_be_in_the_certificate() {
 }
 
 #[test]
-fn a_changed_authority_is_in_force_for_new_connections_and_a_bad_one_never() {
+fn a_changed_client_ca_applies_to_new_connections_and_an_invalid_one_is_ignored() {
     let (old, new) = (Authority::new(), Authority::new());
     let mut gated = Gated::start(&old, &[]);
     let (of_old, of_new) = (old.sign("a", &[]), new.sign("a", &[]));
@@ -218,7 +217,7 @@ fn a_changed_authority_is_in_force_for_new_connections_and_a_bad_one_never() {
 }
 
 #[test]
-fn an_authority_of_clients_that_cannot_be_read_is_refused_by_name() {
+fn an_unreadable_client_ca_is_refused_by_file_name() {
     let mount = Mount::new(&[("empty", ""), ("junk", "junk")]);
     let (empty, junk) = (mount.text("empty"), mount.text("junk"));
     for (file, words) in [

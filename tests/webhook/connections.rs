@@ -1,5 +1,5 @@
-//! Many connections: the API server is answered among idle ones, and beyond the limit the longest
-//! idle one is evicted (rule F2).
+//! Many connections: the API server is answered among idle ones, and at the limit the connection
+//! that was idle longest is evicted (rule F2).
 
 use crate::client::{Plain, Tls, tcp};
 use crate::metrics::limit;
@@ -42,7 +42,7 @@ fn f2_beyond_max_connections_the_one_that_waited_for_longest_is_closed() {
 }
 
 #[test]
-fn f2_a_flood_of_silent_connections_does_not_keep_the_api_server_out() {
+fn f2_the_api_server_is_answered_during_a_flood_of_silent_connections() {
     let server = Server::start(&["--max-connections", "50"]);
     let mut api_server = server.connect();
     assert_answers_runner(&api_server.review("/mutate", RUNNER).unwrap());
@@ -62,7 +62,7 @@ fn f2_a_flood_of_silent_connections_does_not_keep_the_api_server_out() {
 }
 
 #[test]
-fn f2_fewer_open_files_than_max_connections_do_not_keep_the_api_server_out() {
+fn f2_the_api_server_is_answered_with_fewer_open_files_than_max_connections() {
     // Only an eviction helps.
     let server = Server::start_with_open_files(100, &["--handshake-seconds", "100"]);
     let flood = [server.webhook, server.ops]
@@ -75,7 +75,7 @@ fn f2_fewer_open_files_than_max_connections_do_not_keep_the_api_server_out() {
 }
 
 #[test]
-fn f2_a_flood_of_the_ops_port_leaves_the_webhook_and_the_probes_alone() {
+fn f2_a_flood_of_the_ops_port_affects_neither_webhook_nor_probes() {
     let server = Server::start(&["--max-connections", "20"]);
     let flood: Vec<Plain> = (0..100)
         .map(|_| Plain::connect(server.ops).unwrap())

@@ -1,5 +1,5 @@
-//! Shutdown: readiness fails, every request is answered with `Connection: close`, and none is lost
-//! (rule F5).
+//! Shutdown: readiness fails, every request gets a response with `Connection: close`, and no
+//! request is lost (rule F5).
 
 use crate::certificates::Authority;
 use crate::client::{Client, Plain, Tls, post, request};
@@ -21,7 +21,7 @@ fn wait_until_not_ready(server: &Server) {
 }
 
 #[test]
-fn f5_after_sigterm_everybody_is_answered_and_told_to_close() {
+fn f5_after_sigterm_all_requests_are_answered_with_connection_close() {
     let server = &mut Server::start(&["--drain-seconds", "3"]);
     assert_eq!(server.get("/readyz"), (200, "ok\n".to_owned()));
     let mut kept: Vec<Tls> = (0..3).map(|_| server.connect()).collect();
@@ -69,7 +69,7 @@ fn f5_after_sigterm_everybody_is_answered_and_told_to_close() {
 }
 
 #[test]
-fn ctrl_c_and_a_closed_terminal_end_it_too() {
+fn ctrl_c_and_a_closed_terminal_end_the_server() {
     for signal in ["INT", "HUP"] {
         let mut server = Server::start(&["--drain-seconds", "0"]);
         let file = example_file(&server);
@@ -80,7 +80,7 @@ fn ctrl_c_and_a_closed_terminal_end_it_too() {
 }
 
 #[test]
-fn a_second_ctrl_c_ends_it_at_once() {
+fn a_second_ctrl_c_ends_the_server_immediately() {
     let mut server = Server::start(&["--drain-seconds", "600"]);
     let file = example_file(&server);
     server.signal("INT");
@@ -91,14 +91,14 @@ fn a_second_ctrl_c_ends_it_at_once() {
 }
 
 #[test]
-fn without_a_cluster_it_ends_without_a_drain() {
+fn without_a_cluster_the_server_ends_without_draining() {
     let mut server = Server::start(&[]);
     server.signal("TERM");
     assert_eq!(server.wait_for_end(LAST).code(), Some(0));
 }
 
 #[test]
-fn f5_idle_connections_and_silent_ones_do_not_hold_the_end() {
+fn f5_idle_and_silent_connections_do_not_delay_shutdown() {
     let mut server = Server::start(&["--drain-seconds", "0.1"]);
     let idle: Vec<Tls> = (0..20).map(|_| server.connect()).collect();
     let silent: Vec<TcpStream> = (0..20)
@@ -129,7 +129,7 @@ fn f5_a_review_that_is_underway_when_the_drain_ends_is_answered() {
 }
 
 #[test]
-fn f5_a_body_that_never_comes_does_not_hold_the_end() {
+fn f5_an_incomplete_body_does_not_delay_shutdown() {
     let mut server = Server::start(&["--drain-seconds", "0.1"]);
     let mut underway = server.half_a_review();
     server.signal("TERM");
@@ -139,7 +139,7 @@ fn f5_a_body_that_never_comes_does_not_hold_the_end() {
 }
 
 #[test]
-fn the_files_of_the_curl_line_go_when_the_server_ends() {
+fn the_files_of_the_curl_command_are_removed_when_the_server_ends() {
     let mut server = Server::start(&["--drain-seconds", "0"]);
     let file = example_file(&server);
     assert!(std::fs::exists(&file).unwrap(), "{file}");
@@ -165,7 +165,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// As the API server does: keeps a connection until it is told to close it, and retries
+    /// Like the API server: keeps a connection until the response says `close`, and retries
     /// nothing.
     fn call_until(&self, done: &AtomicBool, pause: Duration) {
         let mut kept = None;

@@ -1,4 +1,5 @@
-//! Hostile reviews through the real server: each is answered, and so is the next good one (F2, F6).
+//! Hostile reviews at the real server: each gets a response, and so does the next good review (F2,
+//! F6).
 
 use crate::bounds::{self, AT_BOUNDS};
 use crate::cgroup::Cgroup;
@@ -10,7 +11,7 @@ use crate::reviews::{RUNNER, assert_answers_runner, patch, response};
 use std::thread;
 use tempfile::TempDir;
 
-/// More than what is judged beside the connections.
+/// Larger than reviews that are judged on the connection's thread.
 const MODERATE: usize = 400 << 10;
 
 /// As large as a body may be.
@@ -19,7 +20,7 @@ const LARGEST: usize = 8 << 20;
 /// Of an answer: the patch that is written at most, in base64, and some notes.
 const MOST_OF_AN_ANSWER: usize = (2 << 20) / 3 * 4 + (64 << 10);
 
-/// The limit of the Deployment, less what the watches of a large cluster hold.
+/// The memory limit of the Deployment, without the memory for watches of a large cluster.
 const MEMORY: usize = (128 - 16) << 20;
 
 #[test]
@@ -69,7 +70,7 @@ fn write_policy(directory: &TempDir, policy: fn() -> String) -> String {
 }
 
 #[test]
-fn f6_four_of_the_largest_side_by_side_stay_within_the_deployments_memory() {
+fn f6_four_concurrent_largest_reviews_stay_within_the_deployments_memory() {
     let cgroup = match Cgroup::with_memory("hostile", MEMORY) {
         Ok(cgroup) => cgroup,
         Err(problem) => {

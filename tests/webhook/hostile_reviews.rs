@@ -1,7 +1,6 @@
-//! Hostile reviews: well-formed, of any size, each with one thing in it as often as fits.
+//! Hostile reviews: well-formed, of any size; each repeats one element as often as possible.
 //!
-//! The API server calls the webhook before it validates a pod, so a pod need not be valid to get
-//! here.
+//! The API server calls the webhook before it validates a pod, so these pods need not be valid.
 
 /// A kind of hostile review.
 pub(crate) struct Shape {

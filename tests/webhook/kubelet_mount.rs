@@ -1,5 +1,5 @@
-//! A ConfigMap or Secret as the kubelet mounts it: each file a link into `..data`, and `..data` a
-//! link that is swapped in one step.
+//! A ConfigMap or Secret as the kubelet mounts it: each file is a link into `..data`, and `..data`
+//! is a link that is replaced atomically.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -26,7 +26,7 @@ impl Mount {
         mount
     }
 
-    /// Changes what is mounted, all files at once.
+    /// Replaces all mounted files atomically.
     pub(crate) fn swap(&mut self, files: &[(&str, &str)]) {
         let old = format!("..{}", self.generation);
         self.generation += 1;

@@ -1,5 +1,5 @@
-//! Clients that send too much or too slowly: closed or refused, counted under their limit, and the
-//! next review is answered (F2).
+//! Clients that send too much or too slowly are closed or refused and counted, and the next review
+//! is answered (F2).
 
 use crate::client::{JSON, Plain, Tls, post, request, tcp};
 use crate::metrics::{failed, handshake_failure, limit};
@@ -126,7 +126,7 @@ fn f2_headers_that_stop_halfway_are_closed_after_header_seconds() {
 }
 
 #[test]
-fn f2_headers_that_begin_together_with_the_end_of_the_handshake_are_no_different() {
+fn f2_headers_sent_with_the_end_of_the_handshake_are_timed_too() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let good = server.connect();
     let mut socket = tcp(server.webhook).unwrap();
@@ -151,7 +151,7 @@ fn f2_headers_that_begin_together_with_the_end_of_the_handshake_are_no_different
 }
 
 #[test]
-fn f2_half_a_header_behind_a_request_has_the_time_of_headers_from_its_next_byte() {
+fn f2_the_header_time_of_a_pipelined_request_begins_with_its_next_byte() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let good = server.connect();
     let mut connection = server.connect();
@@ -163,7 +163,7 @@ fn f2_half_a_header_behind_a_request_has_the_time_of_headers_from_its_next_byte(
 }
 
 #[test]
-fn f2_headers_that_drip_do_not_buy_time() {
+fn f2_slow_headers_get_no_extra_time() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let good = server.connect();
     drip(server.connect(), b"POST /mutate HTTP/1.1\r\n");
@@ -186,7 +186,7 @@ fn f2_a_body_that_stops_halfway_gets_a_408_after_body_seconds() {
 }
 
 #[test]
-fn f2_a_body_that_drips_does_not_buy_time() {
+fn f2_a_slow_body_gets_no_extra_time() {
     let server = Server::start(&["--body-seconds", SHORT]);
     let good = server.connect();
     drip(server.connect(), &post("/mutate", RUNNER)[..600]);
@@ -206,7 +206,7 @@ fn drip(mut connection: Tls, beginning: &[u8]) {
 }
 
 #[test]
-fn f2_a_body_that_its_client_abandons_is_counted() {
+fn f2_an_abandoned_body_is_counted() {
     let server = Server::start(&[]);
     let good = server.connect();
     let mut connection = server.connect();
@@ -245,7 +245,7 @@ fn f2_a_handshake_that_stops_halfway_is_closed_after_handshake_seconds() {
 }
 
 #[test]
-fn f2_plain_http_on_the_tls_port_is_closed_at_once_and_counted() {
+fn f2_plain_http_on_the_tls_port_is_closed_immediately_and_counted() {
     let server = Server::start(&[]);
     let mut good = server.connect();
     let mut plain = Plain::connect(server.webhook).unwrap();
@@ -331,7 +331,7 @@ fn f2_the_ops_port_closes_slow_clients_too() {
 }
 
 #[test]
-fn f2_what_everyone_can_do_to_a_handshake_does_not_count_as_a_lack_of_trust() {
+fn f2_failed_handshakes_that_anyone_can_cause_do_not_count_as_not_trusted() {
     let server = Server::start(&[]);
     for _ in 0..3 {
         drop(tcp(server.webhook).unwrap());

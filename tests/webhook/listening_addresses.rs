@@ -1,4 +1,4 @@
-//! The addresses where a process listens, from the kernel: for a process whose stderr is not read.
+//! Reads from the kernel at which addresses a process listens, if its stderr is not read.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,5 +1,5 @@
-//! Log lines that stderr does not take are dropped and counted, and delay no review. The level
-//! changes at run time.
+//! A blocked stderr: log lines are dropped and counted, and no review is delayed. Changes of the
+//! log level at run time.
 
 use crate::client::{Answer, Plain, request};
 use crate::process::{FREE_PORTS, Server, drydock, eventually};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const DROPPED: &str = "drydock_log_lines_dropped_total";
 
-/// A server whose log goes to `stderr`.
+/// A server that logs to `stderr`.
 fn logging_to(stderr: impl Into<Stdio>, format: &str) -> Server {
     let directory = TempDir::new().unwrap();
     let ca = directory.path().join("ca.crt");
@@ -49,7 +49,7 @@ fn lose_every_line(mut server: Server) {
     end(&mut server);
 }
 
-/// A review whose log line is of several thousand bytes.
+/// A review with a log line of several thousand bytes.
 fn with_a_long_line() -> Vec<u8> {
     let mut review = runner();
     let containers = review["request"]["object"]["spec"]["containers"].as_array_mut();
@@ -62,13 +62,13 @@ fn with_a_long_line() -> Vec<u8> {
 }
 
 #[test]
-fn log_lines_that_a_full_disk_does_not_take_are_counted_and_the_reviews_are_answered() {
+fn log_lines_lost_to_a_full_disk_are_counted_and_reviews_are_answered() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     lose_every_line(logging_to(full, "text"));
 }
 
 #[test]
-fn log_lines_for_which_there_is_no_reader_any_more_are_counted_and_the_reviews_are_answered() {
+fn log_lines_without_a_reader_are_counted_and_reviews_are_answered() {
     let (reader, writer) = std::io::pipe().unwrap();
     let server = logging_to(writer, "text");
     drop(reader);
@@ -76,7 +76,7 @@ fn log_lines_for_which_there_is_no_reader_any_more_are_counted_and_the_reviews_a
 }
 
 #[test]
-fn a_reader_of_the_log_that_stops_holds_neither_reviews_nor_the_end() {
+fn a_blocked_stderr_delays_neither_reviews_nor_shutdown() {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut server = logging_to(writer, "json");
     eventually("the pipe is full", || {
@@ -90,7 +90,7 @@ fn a_reader_of_the_log_that_stops_holds_neither_reviews_nor_the_end() {
 }
 
 #[test]
-fn every_log_line_is_whole_when_its_reader_goes_on() {
+fn log_lines_are_complete_after_stderr_was_blocked() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut server = logging_to(writer, "json");
     let long = with_a_long_line();
@@ -180,7 +180,7 @@ fn a_change_of_the_log_level_is_logged_at_every_level() {
 }
 
 #[test]
-fn without_the_flag_the_log_level_stays_and_the_answer_names_the_flag() {
+fn without_the_flag_the_log_level_cannot_change_and_the_response_names_the_flag() {
     let server = Server::start(&["--drain-seconds", "0", "--log-level", "warn"]);
     for level in ["off", "debug", "verbose"] {
         let answer = put_log_level(&server, level);
@@ -195,7 +195,7 @@ fn without_the_flag_the_log_level_stays_and_the_answer_names_the_flag() {
 }
 
 #[test]
-fn what_is_no_log_level_is_refused_with_those_that_are() {
+fn an_invalid_log_level_is_refused_with_the_valid_ones() {
     let server = Server::start(&ALLOWED);
     for wrong in ["", "verbose", "info,hyper=trace", "\u{fffd}"] {
         let answer = put_log_level(&server, wrong);

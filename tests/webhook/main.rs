@@ -1,8 +1,7 @@
-//! The webhook as its clients see it: the real binary, real TLS, real files that change, real
-//! signals.
+//! Tests of the webhook as a client: the real binary, TLS, changing files, signals.
 //!
-//! Every test starts its own server on free ports and its own clients; none sleeps to wait for
-//! another.
+//! Every test starts its own server on free ports and its own clients. No test sleeps to wait for
+//! another process.
 
 #![allow(
     clippy::unwrap_used,

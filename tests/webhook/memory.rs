@@ -1,9 +1,8 @@
-//! Resident memory of the real server: bounded while it is attacked, and of use again afterwards
-//! (F2).
+//! Resident memory of the real server is bounded under attack, and is reused afterwards (F2).
 //!
-//! What one connection takes, and what reviews leave behind, nothing but the resident memory says:
-//! those tests compare a server with itself. What many bodies take is bounded by a cgroup, in which
-//! a server that takes more is killed.
+//! The memory of one connection, and leaks, are measured as resident memory, by comparing a server
+//! with itself. The memory of many bodies is bounded by a cgroup, which kills a server that exceeds
+//! it.
 
 use crate::cgroup::Cgroup;
 use crate::client::{JSON, Tls, request};
@@ -18,7 +17,7 @@ const MIB: u64 = 1 << 10;
 /// Room for the program and for two bodies of 8 MiB; twenty are 160 MiB.
 const MEMORY: usize = 64 << 20;
 
-/// A server that has answered once, and what it has resident then, KiB.
+/// A server that has answered once, and its resident memory, KiB.
 fn warm(flags: &[&str]) -> (Server, u64) {
     let server = Server::start(flags);
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
@@ -38,7 +37,7 @@ fn answered(server: &Server, number: u64) -> Vec<Tls> {
 }
 
 #[test]
-fn an_open_connection_takes_at_most_48_kib_and_the_next_ones_take_its_place() {
+fn a_connection_uses_at_most_48_kib_and_its_memory_is_reused() {
     let (server, before) = warm(&[]);
     let open = answered(&server, 400);
     let with_400 = server.resident();
@@ -54,7 +53,7 @@ fn an_open_connection_takes_at_most_48_kib_and_the_next_ones_take_its_place() {
 }
 
 #[test]
-fn f2_large_bodies_side_by_side_share_their_memory_and_small_ones_have_room() {
+fn f2_large_bodies_share_the_memory_limit_and_small_ones_are_answered() {
     let flags = ["--max-body-memory-bytes", "16777216"];
     let cgroup = Cgroup::with_memory("bodies", MEMORY);
     let mut server = match &cgroup {
@@ -114,7 +113,7 @@ fn f2_large_bodies_side_by_side_share_their_memory_and_small_ones_have_room() {
 }
 
 #[test]
-fn f2_headers_without_end_take_at_most_16_kib_and_are_counted() {
+fn f2_endless_headers_use_at_most_16_kib_and_are_counted() {
     let server = Server::start(&[]);
     let mut endless = b"POST /mutate HTTP/1.1\r\nX: ".to_vec();
     endless.resize(20_000, b'x');
@@ -127,7 +126,7 @@ fn f2_headers_without_end_take_at_most_16_kib_and_are_counted() {
 }
 
 #[test]
-fn twenty_thousand_reviews_leave_nothing_behind() {
+fn twenty_thousand_reviews_leak_no_memory() {
     let (server, _) = warm(&["--log-level", "warn"]);
     let half = || {
         thread::scope(|scope| {

@@ -1,5 +1,4 @@
-//! What is said of reviews: metrics that add up, log lines, and never a value of the pod (P4, T1,
-//! T4).
+//! Metrics add up, each review has a log line, and no value of a pod appears (P4, T1, T4).
 
 use crate::client::{Answer, JSON, post, request};
 use crate::kubelet_mount::Mount;
@@ -65,7 +64,7 @@ fn p4_reviews_and_other_requests_add_up_to_the_number_of_requests() {
 }
 
 #[test]
-fn f2_requests_for_another_path_or_with_another_method_are_no_failed_reviews() {
+fn f2_other_paths_and_methods_do_not_count_as_failed_reviews() {
     let server = Server::start(&[]);
     for bytes in [
         post("/nowhere", RUNNER),

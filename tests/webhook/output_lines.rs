@@ -1,4 +1,4 @@
-//! What a process says, line by line, while it runs.
+//! Reads the output of a running process line by line.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex};

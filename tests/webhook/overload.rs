@@ -1,8 +1,6 @@
-//! Slow clients and floods: good reviews are answered all the while, and at the end every one that
-//! was sent (F2, F5).
+//! Slow clients and floods: good reviews are answered during the attack, and none is lost (F2, F5).
 //!
-//! An attack opens connections for as long as a test lasts and holds more of them than there may
-//! be.
+//! An attack opens connections during the whole test, and holds more of them than the limit.
 
 use crate::client::{JSON, Plain, Tls, post, request, tcp};
 use crate::metrics::{failed, limit};
@@ -41,7 +39,7 @@ const FLAGS: [&str; 16] = [
     "--log-level",
     "warn",
 ];
-/// The drain, and what may follow it.
+/// The drain time, and a margin.
 const END: Duration = Duration::from_secs(1 + 3);
 
 /// A connection of an attacker, held open.
@@ -65,7 +63,7 @@ fn review_under(
         let held = &mut held;
         scope.spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
-                // Whoever is refused tries again.
+                // A refused client tries again.
                 held.extend(attack(server_now));
                 if held.len() >= HELD {
                     let _ = ready.send(());
@@ -205,7 +203,7 @@ fn reviews_are_answered_where_there_are_fewer_open_files_than_connections() {
 }
 
 #[test]
-fn f2_a_client_whose_body_does_not_come_is_evicted_with_an_error() {
+fn f2_a_client_that_sends_no_body_is_evicted_with_an_error() {
     let server = Server::start(&["--max-connections", "4"]);
     let mut slow: Vec<Tls> = (0..10).map(|_| server.half_a_review()).collect();
     server.wait_for_metric("drydock_connections", 4.0);

@@ -27,7 +27,7 @@ fn now(server: &Server, hostname: &str) -> Vec<String> {
     addresses(&patched(&runner(), &response(&answer)), hostname)
 }
 
-/// Waits until files have been read again so many times, with these results.
+/// Waits until files have been reloaded this number of times, with these results.
 #[track_caller]
 fn wait(server: &Server, good: f64, bad: f64, loaded: f64, refused: f64) {
     server.wait_for_metric(GOOD, good);
@@ -39,7 +39,7 @@ fn wait(server: &Server, good: f64, bad: f64, loaded: f64, refused: f64) {
     );
 }
 
-/// What cannot be a policy.
+/// A text that is not a policy.
 fn bad(name: &str) -> String {
     policy(name, "10.0.0")
 }
@@ -67,7 +67,7 @@ fn f3_a_mounted_policy_changes_when_the_kubelet_swaps_it_and_a_bad_one_leaves_th
 }
 
 #[test]
-fn f3_the_same_bytes_are_not_read_as_a_change() {
+fn f3_unchanged_content_is_not_reloaded() {
     let text = policy("one", "10.0.0.1");
     let mut mount = Mount::new(&[("policy.yaml", &text), ("other.yaml", &bad("other"))]);
     let server = start(&[&mount.text("policy.yaml")]);
@@ -104,7 +104,7 @@ fn f3_a_bad_policy_beside_a_good_one_does_not_hide_it() {
     assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.2"]);
     assert_eq!(now(&server, "other.mylab.com"), ["10.0.0.1"]);
 
-    // What is taken out of the file is gone, bad neighbour or not.
+    // A policy removed from the file is removed, also beside an invalid one.
     mount.swap(&[("policy.yaml", &two(&bad("new"), &other("10.0.0.3")))]);
     wait(&server, 0.0, 2.0, 1.0, 1.0);
     assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.216"]);
@@ -112,7 +112,7 @@ fn f3_a_bad_policy_beside_a_good_one_does_not_hide_it() {
 }
 
 #[test]
-fn f3_a_bad_policy_beside_a_good_one_is_no_reason_not_to_start() {
+fn f3_the_server_starts_with_a_bad_policy_beside_a_good_one() {
     let text = format!("{}---\n{}", bad("bad"), policy("one", "10.0.0.1"));
     let mount = Mount::new(&[("policy.yaml", &text)]);
     let server = start(&[&mount.text("policy.yaml")]);
@@ -137,7 +137,7 @@ fn f3_a_bad_file_does_not_hide_another_file() {
 }
 
 #[test]
-fn f3_a_file_in_which_nothing_can_be_read_keeps_the_last_good() {
+fn f3_an_unreadable_file_keeps_its_last_good_policies() {
     for nothing in [
         "",
         "# all of it commented out\n",

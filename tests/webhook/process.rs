@@ -1,5 +1,4 @@
-//! The real binary: started on free ports that the kernel names, stopped when the test that
-//! started it ends.
+//! Runs the real binary on free ports, until the end of the test.
 
 use crate::cgroup::Cgroup;
 use crate::client::{Client, JSON, Plain, Tls, request};
@@ -36,7 +35,7 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// Runs `drydock` to its end, which it must come to by itself.
+/// Runs `drydock` until it ends by itself.
 #[track_caller]
 pub(crate) fn run(mut command: Command) -> (Option<i32>, String) {
     let mut child = command
@@ -251,7 +250,7 @@ impl Server {
         connection
     }
 
-    /// What connects to the webhook port, for threads.
+    /// A connector to the webhook port, for threads.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
@@ -261,7 +260,7 @@ impl Server {
         self.client = Client::trusting(ca);
     }
 
-    /// What a GET on the ops port is answered with: status and body.
+    /// Sends a GET to the ops port; returns status and body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let answer = Plain::connect(self.ops)
             .and_then(|mut ops| ops.get(path))
@@ -317,7 +316,7 @@ impl Server {
         self.stderr()
     }
 
-    /// What it has said so far, as far as it has been read.
+    /// Returns the output that has been read so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }

@@ -1,4 +1,4 @@
-//! Requests that cannot be answered: each gets a 4xx with a sentence, is counted, and the next
+//! Requests that cannot be answered: each gets a 4xx with a sentence and is counted, and the next
 //! review is answered (F1, F2).
 
 use crate::client::{Answer, JSON, post, request};
@@ -38,13 +38,13 @@ pub(crate) fn assert_is_for_a_jobs_author(answer: &Answer) {
     }
 }
 
-/// One bad review a server; what it is counted as.
+/// Sends one bad review to a new server, and checks how it is counted.
 #[track_caller]
 fn refused_and_counted(bytes: &[u8], status: u16, reason: &str) -> Answer {
     refused_and_counted_as(bytes, status, &failed(reason))
 }
 
-/// One request a server that is no review; what it is counted as.
+/// Sends one request that is not a review to a new server, and checks how it is counted.
 #[track_caller]
 fn refused_as_other(bytes: &[u8], status: u16, reason: &str) -> Answer {
     refused_and_counted_as(bytes, status, &other(reason))
@@ -110,14 +110,14 @@ fn f2_an_empty_body_gets_a_400() {
 }
 
 #[test]
-fn f2_bytes_that_are_no_text_get_a_400() {
+fn f2_a_body_that_is_not_utf_8_gets_a_400() {
     let mut body = RUNNER.to_vec();
     body[40] = 0xff;
     refused_as_other(&post("/mutate", &body), 400, "not-json");
 }
 
 #[test]
-fn f2_arrays_in_arrays_without_end_get_a_400() {
+fn f2_endlessly_nested_arrays_get_a_400() {
     let body = [&b"{\"request\":{\"object\":"[..], &[b'['; 1 << 20]].concat();
     refused_as_other(&post("/mutate", &body), 400, "not-json");
 }
@@ -174,7 +174,7 @@ fn f6_a_pod_over_a_bound_gets_a_422_that_names_it() {
 }
 
 #[test]
-fn f7_a_namespace_that_is_a_path_gets_a_400_and_no_further() {
+fn f7_a_namespace_that_contains_a_path_gets_a_400() {
     let mut review = runner();
     review["request"]["namespace"] = json!("victim/pods/foo/eviction?x=");
     let body = review.to_string();
@@ -198,7 +198,7 @@ fn f2_a_bad_request_and_a_good_one_sent_together_get_two_answers_in_order() {
 }
 
 #[test]
-fn f2_what_is_no_http_at_all_closes_its_connection_and_no_other() {
+fn f2_bytes_that_are_not_http_close_only_their_connection() {
     let server = Server::start(&[]);
     let mut good = server.connect();
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
@@ -229,7 +229,7 @@ fn f2_what_is_no_http_at_all_closes_its_connection_and_no_other() {
 }
 
 #[test]
-fn f2_the_audit_path_refuses_alike() {
+fn f2_the_audit_path_refuses_the_same_requests() {
     let server = Server::start(&[]);
     refused(&server, &post("/audit", b"{"), 400);
     refused(&server, &request("POST", "/audit", &[], RUNNER), 415);

@@ -1,4 +1,4 @@
-//! What a review is answered with.
+//! The responses to reviews.
 
 use crate::client::request;
 use crate::kubelet_mount::Mount;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use std::thread;
 
 #[test]
-fn a_real_runners_pod_gets_its_uid_back_and_a_patch_that_repairs_it() {
+fn a_response_has_the_uid_and_a_patch_that_repairs_the_pod() {
     let server = Server::start(&[]);
     let answer = server.connect().review("/mutate", RUNNER).unwrap();
     assert_answers_runner(&answer);
 }
 
 #[test]
-fn a_small_pod_in_an_array_of_its_own_making_is_repaired() {
+fn a_minimal_pod_is_repaired() {
     let server = Server::start(&[]);
     let review = small("a-uid", "hunter2");
     let body = review.to_string();
@@ -74,7 +74,7 @@ fn t3_a_warning_names_what_was_displaced_in_at_most_120_characters() {
 }
 
 #[test]
-fn a6_the_audit_path_changes_nothing_and_says_everything() {
+fn a6_the_audit_path_changes_nothing_and_reports_all_changes() {
     let server = Server::start(&[]);
     let mut connection = server.connect();
     let audited = response(&connection.review("/audit", RUNNER).unwrap());
@@ -139,7 +139,7 @@ fn p1_pods_of_kube_system_and_of_drydocks_own_namespace_are_never_changed() {
 }
 
 #[test]
-fn p1_what_is_no_creation_of_a_pod_is_allowed_unchanged() {
+fn p1_requests_other_than_pod_creations_are_allowed_unchanged() {
     let server = Server::start(&[]);
     let mut connection = server.connect();
     for (field, value) in [
@@ -208,7 +208,7 @@ fn every_policy_of_several_files_is_in_force() {
 }
 
 #[test]
-fn a_query_and_parameters_of_the_content_type_are_no_hindrance() {
+fn a_query_and_content_type_parameters_are_accepted() {
     let server = Server::start(&[]);
     let mut connection = server.connect();
     // The API server adds ?timeout=5s to every call.
@@ -219,7 +219,7 @@ fn a_query_and_parameters_of_the_content_type_are_no_hindrance() {
 }
 
 #[test]
-fn http_1_1_is_spoken_where_http_2_is_offered_too() {
+fn http_1_1_is_negotiated_with_http_2_clients() {
     let server = Server::start(&[]);
     let connection = server.connect();
     let protocol = connection.stream.conn.alpn_protocol();

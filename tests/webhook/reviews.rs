@@ -1,4 +1,4 @@
-//! Reviews to send, and what a right answer to them is.
+//! Reviews for tests, and checks of the response.
 
 use crate::client::Answer;
 use base64::Engine as _;

@@ -1,4 +1,4 @@
-//! The start: flags that cannot work are refused with the reason, and the banner is to be believed.
+//! Start: invalid flags are refused with the reason, and the banner is correct.
 
 use crate::client::Answer;
 use crate::kubelet_mount::Mount;
@@ -35,7 +35,7 @@ fn a_certificate_without_its_key_is_refused_and_so_is_a_key_alone() {
 }
 
 #[test]
-fn certificate_files_that_cannot_be_used_are_refused_by_name() {
+fn unusable_certificate_files_are_refused_by_name() {
     let pair = crate::certificates::Authority::new().sign(2030);
     let other = crate::certificates::Authority::new().sign(2030);
     let mount = Mount::new(&[
@@ -56,7 +56,7 @@ fn certificate_files_that_cannot_be_used_are_refused_by_name() {
 }
 
 #[test]
-fn an_authority_cannot_be_written_for_certificates_of_ones_own_or_where_there_is_no_directory() {
+fn write_ca_is_refused_with_certificate_files_or_without_a_directory() {
     let files = ["--tls-cert-file", "a", "--tls-key-file", "b"];
     refused(
         &[&files[..], &["--write-ca", "ca.crt"]].concat(),
@@ -117,7 +117,7 @@ fn a_port_in_use_is_refused_with_its_flag() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused_with_their_flag() {
+fn invalid_values_are_refused_with_their_flag() {
     for (flag, value) in [
         ("--listen", "nonsense"),
         ("--listen", "127.0.0.1"),
@@ -171,7 +171,7 @@ fn an_address_is_refused_with_the_right_form() {
 }
 
 #[test]
-fn an_encrypted_key_is_refused_with_a_way_to_decrypt_it() {
+fn an_encrypted_key_is_refused_with_the_command_to_decrypt_it() {
     let pair = crate::certificates::Authority::new().sign(2030);
     let pem = |kind: &str, header: &str| {
         format!("-----BEGIN {kind} KEY-----\n{header}AAAA\n-----END {kind} KEY-----\n")
@@ -228,7 +228,7 @@ contexts:
 }
 
 #[test]
-fn the_first_lines_obey_the_log_format_and_the_log_level() {
+fn the_banner_obeys_log_format_and_log_level() {
     let server = Server::start(&["--log-level", "warn"]);
     assert_eq!(server.get("/readyz").0, 200);
     assert_eq!(server.last_words(), "");
@@ -275,7 +275,7 @@ fn every_flag_of_serve_has_an_environment_variable_of_its_name() {
 }
 
 #[test]
-fn a_server_can_be_set_up_by_environment_variables_alone() {
+fn a_server_can_be_configured_by_environment_variables_alone() {
     let directory = TempDir::new().unwrap();
     let ca = directory.path().join("ca.crt");
     let one = policy("one", "10.0.0.1");
@@ -335,7 +335,7 @@ fn pod_of_curl_line(server: &Server) -> Value {
 }
 
 #[test]
-fn the_banners_curl_line_works_as_it_is_and_its_answer_repairs_the_pod() {
+fn the_curl_command_of_the_banner_returns_a_patch() {
     let server = Server::start(&[]);
     assert_repaired(&pod_of_curl_line(&server));
     server.wait_for_words(&["built-in sample policy", "/audit", "http://127.0.0.1:"]);
@@ -357,7 +357,7 @@ fn the_curl_line_works_with_odd_paths_every_address_listened_on_and_certificate_
 }
 
 #[test]
-fn health_is_on_the_ops_port_and_nothing_else() {
+fn the_ops_port_serves_only_health_metrics_and_log_level() {
     let server = Server::start(&[]);
     assert_eq!(server.get("/livez"), (200, "ok\n".to_owned()));
     assert_eq!(server.get("/readyz"), (200, "ok\n".to_owned()));

@@ -1,5 +1,5 @@
-//! Each rendering, tried at the API server: it takes every object, with no field that it does not
-//! know.
+//! Applies each rendering to the API server as a dry run: it accepts every object and knows every
+//! field.
 
 use super::rendered;
 use super::rendering::COMPONENTS;

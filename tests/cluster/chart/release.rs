@@ -1,5 +1,5 @@
-//! A release at a real API server, with the processes that the Deployment's pods would run: nothing
-//! here makes pods.
+//! A release at a real API server, with processes in place of the Deployment's pods, because there
+//! is no kubelet.
 
 use super::{CHART, Said, run};
 use crate::api_server::ApiServer;

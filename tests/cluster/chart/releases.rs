@@ -1,4 +1,5 @@
-//! Releases at a real API server: installed, upgraded, rolled back, tested, side by side, and gone.
+//! Releases at a real API server: installed, upgraded, rolled back, tested, two at once, and
+//! uninstalled.
 
 use super::dry_run::define_foreign_kinds;
 use super::release::{Release, api_server};
@@ -52,7 +53,7 @@ const OF_THE_API_SERVER: &[&str] = &[
     "leases.coordination.k8s.io",
 ];
 
-/// Every object of the API server, but those of its own.
+/// Every object of the API server except for its own objects.
 fn everything(api: &ApiServer) -> BTreeSet<String> {
     let kinds = ["api-resources", "--verbs=list", "-o", "name"];
     let kinds = api.kubectl(&kinds).printed();
@@ -68,7 +69,7 @@ fn everything(api: &ApiServer) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_command_installs_it_and_a_job_pod_is_repaired_through_upgrade_and_rollback() {
+async fn helm_installs_upgrades_and_rolls_back_while_pods_are_repaired() {
     let api = api_server().await;
     let admin = api.client(Identity::Admin).await;
     namespace(&admin, "jobs", Some("enforce")).await;
@@ -176,7 +177,7 @@ async fn two_releases_answer_for_their_own_namespaces() {
 
 /// §P1: `namespace_per_job` makes namespaces without a label.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn namespaces_that_a_runner_makes_for_a_job_are_reached_by_their_name() {
+async fn namespaces_created_for_a_job_are_selected_by_name() {
     let api = api_server().await;
     let admin = api.client(Identity::Admin).await;
     let settings = [&POLICY[..], &["namespacePerJob.enabled=true"]].concat();
@@ -192,7 +193,7 @@ async fn namespaces_that_a_runner_makes_for_a_job_are_reached_by_their_name() {
         let answer = create_pod(&runner, name, &broken_job(), DryRun::Yes).await;
         assert_eq!(changes(&answer.object()), None, "{name}");
     }
-    // The author is told there, too.
+    // The author of the job gets the Event there, too.
     let mut pod = broken_job();
     pod["metadata"]["name"] = "runner-author-project-1-concurrent-0".into();
     create_pod(&runner, "ci-job-4711", &pod, DryRun::No)
@@ -205,7 +206,7 @@ async fn namespaces_that_a_runner_makes_for_a_job_are_reached_by_their_name() {
 /// The pods of `helm test` are made by nobody here, so their command is run as their
 /// ServiceAccount, by kubectl.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_test_of_the_chart_succeeds_only_where_drydock_answers() {
+async fn the_chart_test_succeeds_only_if_drydock_answers() {
     let api = api_server().await;
     let release = Release::install(&api, PLATFORM, &POLICY).await;
     let hooks = release.helm(&["get", "hooks", "ci"]).printed();
@@ -256,9 +257,9 @@ async fn the_test_of_the_chart_succeeds_only_where_drydock_answers() {
     assert!(passed.1.contains("gitlab.mylab.com"), "{passed:?}");
 }
 
-/// What other controllers work on is made and deleted with the release.
+/// Objects of other controllers are created and deleted with the release.
 #[tokio::test]
-async fn every_optional_object_comes_and_goes_with_its_value() {
+async fn each_optional_object_depends_on_its_value() {
     let api = api_server().await;
     define_foreign_kinds(&api).await;
     let before = everything(&api);
@@ -281,7 +282,7 @@ async fn every_optional_object_comes_and_goes_with_its_value() {
     assert_eq!(upgraded, objects + 3);
 }
 
-/// The CHANGELOG says so: what kubectl installed becomes a release, and no object is made anew.
+/// As the CHANGELOG says, an installation by kubectl becomes a release without recreated objects.
 #[tokio::test]
 async fn an_installation_by_kustomize_becomes_a_release() {
     let api = api_server().await;

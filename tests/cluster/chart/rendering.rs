@@ -1,4 +1,4 @@
-//! The chart is the one definition: the kustomize base and its components are what it renders.
+//! The kustomize base and its components are rendered from the chart.
 
 use super::{one, parse, rendered, run, template};
 use crate::binaries::helm;
@@ -57,7 +57,7 @@ fn the_committed_files_are_the_rendered_ones() {
     }
 }
 
-/// The objects by kind and name. Lists whose items have names are in the order of these.
+/// The objects by kind and name. Lists of named items are sorted by name.
 fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
     let objects = objects.into_iter().map(|mut object| {
         sort(&mut object);
@@ -143,7 +143,7 @@ fn the_base_is_the_chart_with_its_default_values() {
 }
 
 #[test]
-fn helm_finds_nothing_to_complain_of() {
+fn helm_lint_reports_nothing() {
     let said = run(None, &["lint", "--strict", super::CHART]).printed();
     assert!(
         said.contains("1 chart(s) linted, 0 chart(s) failed"),
@@ -196,7 +196,7 @@ fn release_name_and_namespace_are_free() {
 
 /// Two releases have no object in common but the definition.
 #[test]
-fn two_releases_do_not_meet() {
+fn two_releases_share_no_object() {
     let of = |name: &str, namespace: &str, value: &str| {
         let setting = format!("optIn.value={value}");
         template(name, namespace, &[&setting, "namespacePerJob.enabled=true"])

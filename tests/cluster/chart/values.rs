@@ -1,10 +1,10 @@
-//! Which values the chart takes.
+//! The values that the chart accepts.
 
 use super::{CHART, one, run, template};
 use serde_json::{Value, json};
 use std::fs;
 
-/// A wrong value, as `--set-json` takes it, with the path and the words by which it is refused.
+/// An invalid value for `--set-json`, with the path and words of its refusal.
 const WRONG: &[(&str, &str, &str)] = &[
     ("replicas=\"two\"", "/replicas", "want integer"),
     ("replicas=0", "/replicas", "minimum"),
@@ -187,7 +187,7 @@ fn chart_and_program_have_one_version() {
 }
 
 #[test]
-fn settings_reach_the_objects_that_they_are_about() {
+fn values_change_the_rendered_objects() {
     let objects = template(
         "drydock",
         "drydock",
@@ -270,7 +270,7 @@ fn settings_reach_the_objects_that_they_are_about() {
 /// The authority of a certificate of one's own is in both webhooks, base64 as the API server takes
 /// it.
 #[test]
-fn an_own_certificate_comes_with_its_authority() {
+fn the_component_own_certificate_needs_the_authority_of_the_certificate() {
     let directory = tempfile::TempDir::new().unwrap();
     crate::drydock_process::certs(directory.path(), &["drydock.drydock.svc"]);
     let file = directory.path().join("ca.crt");

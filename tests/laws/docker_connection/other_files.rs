@@ -1,5 +1,4 @@
-//! Other files that a container reads: files of Secrets, ConfigMaps and similar volumes outside the
-//! certificate directories.
+//! Files of Secrets, ConfigMaps and similar volumes outside the certificate directories.
 
 use super::super::container_start::{self, Tls};
 use super::super::pod_model::{self, clean, is_below, list, path, text};

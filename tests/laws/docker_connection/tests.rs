@@ -1,4 +1,4 @@
-//! Pods written by hand, and the answers that the model must give.
+//! Hand-written pods, and the expected answers of the model.
 
 use super::meets;
 use super::other_files;
@@ -256,7 +256,7 @@ fn a_mount_has_side_effects(#[case] name: &str, #[case] mounts: &str, #[case] me
 }
 
 #[test]
-fn what_build_reads_of_a_secret_above_the_directory_is_kept() {
+fn other_files_of_a_secret_above_the_directory_stay_readable() {
     let before = field("30-secret-at-certs-read-by-build");
     let kept = other_files::files(&before);
     let [ca] = &kept[..] else { panic!("{kept:?}") };
