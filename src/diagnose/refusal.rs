@@ -55,8 +55,10 @@ fn failed_call(message: &str, pod: &str, service: Option<&ServiceName>) -> Check
         (objects, service.logs())
     });
     type Finding<'p> = fn(&'p str, String, String) -> Check;
-    let findings: [(&str, Finding<'_>); 11] = [
+    let findings: [(&str, Finding<'_>); 12] = [
         ("no endpoints available", finding::no_endpoints),
+        // Of Kubernetes 1.30, for a Service that never had a pod.
+        (": endpoints \"", finding::no_endpoints),
         ("signed by unknown authority", finding::unknown_authority),
         ("certificate has expired", finding::expired),
         ("x509: certificate is valid for", finding::other_name),
@@ -120,6 +122,7 @@ pub(super) mod tests {
             (failed("dial tcp 10.0.0.1:443: i/o timeout"), "refused-timeout"),
             (failed("dial tcp 10.0.0.1:443: connect: no route to host"), "refused-no-route"),
             (failed("dial tcp: lookup drydock.example.com: no such host"), "refused-no-address"),
+            (failed("endpoints \"drydock\" not found"), "refused-no-endpoints"),
             (failed("service \"drydock\" not found"), "refused-no-service"),
             (failed("an error on the server (\"drydock is not ready\") has prevented the request from succeeding"), "refused-error"),
             ("Internal error occurred: failed calling webhook \"a.example.com\": context deadline exceeded".to_owned(), "refused-other-fails"),

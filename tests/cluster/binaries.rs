@@ -32,6 +32,14 @@ pub(crate) fn binaries() -> &'static Binaries {
     parts.as_ref().unwrap_or_else(|missing| panic!("{missing}"))
 }
 
+/// Whether these are of Kubernetes 1.30, the oldest version that drydock supports.
+#[track_caller]
+pub(crate) fn is_oldest_kubernetes() -> bool {
+    let server = &binaries().kube_apiserver;
+    let output = Command::new(server).arg("--version").output().unwrap();
+    output.stdout.starts_with(b"Kubernetes v1.30.")
+}
+
 /// Finds helm, or builds it.
 #[track_caller]
 pub(crate) fn helm() -> &'static Path {
@@ -80,14 +88,27 @@ struct Module {
     programs: &'static [(&'static str, &'static str)],
 }
 
-const KUBERNETES: Module = Module {
-    folder: "kubernetes",
-    versioned_by: "k8s.io/kubernetes",
-    programs: &[
-        ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-        ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
-    ],
-};
+/// Returns the Kubernetes that the variable `KUBERNETES` names: `1.30`, the oldest that drydock
+/// supports, or, if it is unset, the newest.
+fn kubernetes() -> Result<Module, String> {
+    let folder = match std::env::var("KUBERNETES").unwrap_or_default().as_str() {
+        "" => "kubernetes",
+        "1.30" => "kubernetes-1.30",
+        other => {
+            return Err(format!(
+                "KUBERNETES is {other:?}; let it be 1.30, or unset it for the newest version"
+            ));
+        }
+    };
+    Ok(Module {
+        folder,
+        versioned_by: "k8s.io/kubernetes",
+        programs: &[
+            ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+        ],
+    })
+}
 
 const ETCD: Module = Module {
     folder: "etcd",
@@ -110,13 +131,14 @@ fn built_parts() -> PathBuf {
 
 fn built() -> Result<Binaries, String> {
     let apiserver = built_parts();
-    let kubernetes = KUBERNETES.build_below(&apiserver)?;
+    let module = kubernetes()?;
+    let kubernetes = module.build_below(&apiserver)?;
     let etcd = ETCD.build_below(&apiserver)?;
     Ok(Binaries {
         etcd: etcd.join("etcd"),
         kube_apiserver: kubernetes.join("kube-apiserver"),
         kubectl: kubernetes.join("kubectl"),
-        version: Some(KUBERNETES.version()),
+        version: Some(module.version()),
     })
 }
 

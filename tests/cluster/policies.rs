@@ -1,6 +1,7 @@
 //! The API server refuses the same policies as `drydock check`.
 
 use crate::api_server::shared;
+use crate::binaries::is_oldest_kubernetes;
 use crate::crd::defined;
 use crate::identity::Identity;
 use crate::random;
@@ -38,8 +39,13 @@ async fn check_and_the_api_server_refuse_a_policy_with_the_same_message() {
     let table = refused();
     let specs: Vec<Value> = table.iter().map(|entry| entry.spec.clone()).collect();
     let mut wrong = Vec::new();
+    let is_oldest = is_oldest_kubernetes();
     for (entry, answer) in table.iter().zip(write_all(&specs).await) {
         assert_eq!(checked(&entry.spec), [entry.told.as_str()]);
+        // Kubernetes 1.30 words its own checks in another way, and does not check `format: int32`.
+        if is_oldest && (answer.status == 422 || entry.spec["priority"].is_number()) {
+            continue;
+        }
         let said = answer.body["message"].as_str().unwrap_or_default();
         let (field, problem) = entry.told.split_once(' ').unwrap();
         let fits = match &entry.server {

@@ -1,6 +1,7 @@
 //! Objects that an earlier version of drydock and its CRD accepted.
 
 use crate::api_server::ApiServer;
+use crate::binaries::is_oldest_kubernetes;
 use crate::drydock_process::Certificate;
 use crate::installation::{in_cluster_with, install, install_without_rules, review};
 use crate::raw_requests;
@@ -57,6 +58,11 @@ fn taken(policy: &Value) -> (Value, Value) {
 
 #[tokio::test]
 async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_the_upgrade() {
+    // Kubernetes 1.30 validates all of an object when its status is written, so that of such a
+    // policy is refused there.
+    if is_oldest_kubernetes() {
+        return;
+    }
     let api = ApiServer::of_ones_own().await;
     // A definition without the rules took it; the version of then recorded its hostname.
     install_without_rules(&api).await;

@@ -140,10 +140,13 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     assert_eq!(stored["status"], accepted["status"], "it is left alone");
 
     // A pod that it does not select is judged by the others.
-    write_accepted_after_ours(admin, "other", &json!({"hostAliases": aliases})).await;
+    drop(server);
+    write_accepted(admin, "other", &json!({"hostAliases": aliases})).await;
     let selects =
         json!({"hostAliases": aliases, "future": "x", "podSelector": {"matchLabels": {"a": "b"}}});
-    write_accepted_after_ours(admin, "next", &selects).await;
+    write_accepted(admin, "next", &selects).await;
+    let server = in_cluster_with(&api, &certificate);
+    is_held_up_by(&server, "next").await;
     let job = std::fs::read_to_string(REVIEW).unwrap();
     let answered = async || review(&server, &certificate, &job).await;
     eventually(
@@ -153,7 +156,6 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
         |(status, _)| *status == 200,
     )
     .await;
-    is_held_up_by(&server, "next").await;
 
     // A replica that was ready goes on with the version that it could read.
     delete(admin, "next").await;

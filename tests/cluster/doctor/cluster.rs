@@ -6,9 +6,10 @@ use crate::drydock_process::{Drydock, run};
 use crate::identity::Identity;
 use crate::install::install;
 use crate::installation::in_cluster;
-use crate::raw_requests::{Answer, DryRun, apply, create_pod, get};
+use crate::raw_requests::{Answer, DryRun, apply, call, create_pod, get};
 use crate::runner_pods::{broken_job, changes};
 use crate::wait::{PATIENCE, eventually};
+use axum::http::Method;
 use drydock::names::OPT_IN_LABEL;
 use kube::Client;
 use regex::Regex;
@@ -19,8 +20,9 @@ use std::path::Path;
 pub(super) const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 pub(super) const POLICY: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies/gitlab";
-pub(super) const SLICE: &str =
-    "/apis/discovery.k8s.io/v1/namespaces/drydock/endpointslices/drydock-tests";
+const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/drydock/endpointslices/drydock-tests";
+/// Kubernetes 1.30 connects to the addresses of Endpoints.
+const ENDPOINTS: &str = "/api/v1/namespaces/drydock/endpoints/drydock";
 
 /// The result of a run.
 #[derive(Debug)]
@@ -167,6 +169,22 @@ pub(crate) async fn endpoints(admin: &Client, address: SocketAddr) {
         "ports": [{"name": "webhook", "port": address.port(), "protocol": "TCP"}],
     });
     apply(admin, SLICE, &slice).await.object();
+    let endpoints = json!({
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "drydock", "namespace": "drydock"},
+        "subsets": [{
+            "addresses": [{"ip": address.ip()}],
+            "ports": [{"name": "webhook", "port": address.port(), "protocol": "TCP"}],
+        }],
+    });
+    apply(admin, ENDPOINTS, &endpoints).await.object();
+}
+
+pub(super) async fn delete_endpoints(admin: &Client) {
+    for path in [SLICE, ENDPOINTS] {
+        call(admin, Method::DELETE, path, None).await.object();
+    }
 }
 
 /// Creates a pod of the Deployment, with the status that a kubelet would write.

@@ -337,6 +337,8 @@ async fn pods(cluster: &Cluster) -> Vec<Fault> {
         .as_object_mut()
         .unwrap()
         .remove("generateName");
+    // Kubernetes 1.30 has no resources of the pod as a whole.
+    job["spec"].as_object_mut().unwrap().remove("resources");
     let of = |namespace: &str| format!("/api/v1/namespaces/{namespace}/pods/job");
     let late = |finds| {
         let namespace = labelled("late", &json!({}), &json!({}));

@@ -2,7 +2,9 @@
 
 use super::running::serve;
 use super::{Seen, names};
-use crate::doctor::cluster::{CONFIGURATION, Cluster, POLICY, SLICE, own_address, run_as};
+use crate::doctor::cluster::{
+    CONFIGURATION, Cluster, POLICY, delete_endpoints, endpoints, own_address, run_as,
+};
 use crate::identity::Identity;
 use crate::raw_requests::{apply, call, get, merge, patch};
 use axum::http::Method;
@@ -39,11 +41,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
         let change = json!([{"op": "add", "path": path, "value": value}]);
         patch(&admin, CONFIGURATION, &change).await.object();
     };
-    let leads = async |address: SocketAddr| {
-        assert_eq!(address.ip(), own_address());
-        let change = json!([{"op": "replace", "path": "/ports/0/port", "value": address.port()}]);
-        patch(&admin, SLICE, &change).await.object();
-    };
+    let leads = async |address: SocketAddr| endpoints(&admin, address).await;
     // The kernel accepts the connection, and nothing responds.
     let silent = TcpListener::bind((own_address(), 0)).unwrap();
     let second = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1}]);
@@ -80,7 +78,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     bundle(Value::Null).await;
     look(&["no-ca-bundle"]).await;
 
-    call(&admin, Method::DELETE, SLICE, None).await.object();
+    delete_endpoints(&admin).await;
     look(&["refused-no-endpoints"]).await;
 
     // Policies that no replica reads, and conditions that a replica could write.
