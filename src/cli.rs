@@ -83,7 +83,7 @@ impl Cli {
     ///
     /// # Errors
     /// If completions cannot be printed.
-    pub fn of_process(out: &mut impl Write) -> std::io::Result<Option<Self>> {
+    pub fn of_process(out: &mut dyn Write) -> std::io::Result<Option<Self>> {
         let mut command = Self::command();
         let mut arguments = std::env::args_os();
         match Called::by(arguments.next().as_deref()) {
@@ -104,7 +104,7 @@ impl Cli {
     ///
     /// # Errors
     /// If the command could not be run at all.
-    pub fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         match self.command {
             Command::Serve(serve) => serve.run(stderr),
             Command::Mutate(mutate) => mutate.run(out, stderr),

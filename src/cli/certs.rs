@@ -64,7 +64,7 @@ pub(super) fn development(names: &[String]) -> Result<(Authority, Leaf), Authori
 }
 
 impl Certs {
-    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
         let (authority, server) = development(&self.names)?;
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("{} cannot be created", self.out.display()))?;

@@ -100,7 +100,7 @@ struct Summary {
 }
 
 impl Check {
-    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let files = self.files.iter().chain(&self.filenames);
         let inputs = input::read_with_folders(files, self.recursive)?;
         let mut summary = Summary::default();
@@ -197,8 +197,8 @@ impl Check {
 fn print(
     findings: &[Finding],
     summary: &Summary,
-    out: &mut impl Write,
-    stderr: &mut impl Write,
+    out: &mut dyn Write,
+    stderr: &mut dyn Write,
 ) -> anyhow::Result<()> {
     for Finding {
         severity,

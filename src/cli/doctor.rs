@@ -110,7 +110,7 @@ pub(super) async fn server_versions(
 }
 
 impl Doctor {
-    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -120,7 +120,7 @@ impl Doctor {
         result
     }
 
-    async fn check(&self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    async fn check(&self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let connection = self.connection.connect().await?;
         let scope = Scope {
             namespaces: self.namespaces(&connection.namespace),

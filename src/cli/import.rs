@@ -52,7 +52,7 @@ enum Format {
 }
 
 impl Import {
-    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let mut read = Vec::new();
         let mut exit = Exit::Success;
         if self.from_cluster {

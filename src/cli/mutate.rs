@@ -96,7 +96,7 @@ fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
 }
 
 impl Mutate {
-    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let mut inputs = input::read_all(self.policies.iter().chain(&self.files))?;
         let pods = inputs.split_off(self.policies.len());
         let policies = self.policy_set(inputs, stderr)?;
@@ -127,7 +127,7 @@ impl Mutate {
     fn policy_set(
         &self,
         inputs: Vec<input::Input>,
-        stderr: &mut impl Write,
+        stderr: &mut dyn Write,
     ) -> anyhow::Result<Policies> {
         let mut texts = Vec::new();
         let mut errors = 0;

@@ -35,7 +35,7 @@ impl Called {
 pub(super) fn complete(
     command: &Command,
     words: &[OsString],
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> io::Result<()> {
     /// Values of Cobra's `ShellCompDirective`: whether the shell completes file names too.
     const FILES: u8 = 0;

@@ -39,7 +39,7 @@ enum What {
 }
 
 impl Print {
-    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
         match self.what {
             What::Crd => print_crd(out)?,
             What::Manifests { write: None } => print_base(out)?,
@@ -58,7 +58,7 @@ impl Print {
     }
 }
 
-fn print_crd(out: &mut impl Write) -> anyhow::Result<()> {
+fn print_crd(out: &mut dyn Write) -> anyhow::Result<()> {
     let definition = serde_saphyr::to_string(&crd::definition())
         .context("the definition cannot be written as YAML")?;
     writeln!(
@@ -68,7 +68,7 @@ fn print_crd(out: &mut impl Write) -> anyhow::Result<()> {
     Ok(write!(out, "{definition}")?)
 }
 
-fn print_base(out: &mut impl Write) -> anyhow::Result<()> {
+fn print_base(out: &mut dyn Write) -> anyhow::Result<()> {
     for (_, text) in BASE {
         // Files that Helm rendered begin with the separator.
         if !text.starts_with("---\n") {

@@ -19,7 +19,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
         let rules = parse(DOCUMENT);
         if self.codes.is_empty() {
             for Rule { code, title, .. } in &rules {
@@ -44,7 +44,7 @@ impl Rules {
 }
 
 /// Prints a section. Breaks long lines, but not in code blocks and tables.
-fn write_section(out: &mut impl Write, section: &str) -> std::io::Result<()> {
+fn write_section(out: &mut dyn Write, section: &str) -> std::io::Result<()> {
     let mut is_code = false;
     for line in section.lines() {
         is_code ^= line.starts_with("```");

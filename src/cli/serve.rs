@@ -36,7 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 const DRAIN: Duration = Duration::from_secs(5);
 
 impl Serve {
-    pub(super) fn run(self, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let metrics = Arc::new(Metrics::new());
         let dropped = &metrics.log_lines_dropped;
         let (format, level) = (self.logging.log_format, self.logging.log_level);
@@ -54,7 +54,7 @@ impl Serve {
         self,
         metrics: Arc<Metrics>,
         level: LevelSwitch,
-        stderr: &mut impl Write,
+        stderr: &mut dyn Write,
     ) -> anyhow::Result<()> {
         let limits = self.limits()?;
         let connected = match self.policy.cluster {

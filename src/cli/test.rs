@@ -44,7 +44,7 @@ struct Ran {
 }
 
 impl Test {
-    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let mut exit = Exit::Success;
         let mut all = Vec::new();
         for path in files(&self.files)? {

@@ -22,7 +22,7 @@ pub(super) struct Version {
 }
 
 impl Version {
-    pub(super) fn run(self, out: &mut impl Write, stderr: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         writeln!(out, "client:     {}", env!("CARGO_PKG_VERSION"))?;
         // Print it even if the rest fails.
         out.flush()?;

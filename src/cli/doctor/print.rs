@@ -49,7 +49,7 @@ impl TextStyle {
     }
 }
 
-pub(super) fn json(out: &mut impl Write, report: &Report, heading: &Heading) -> io::Result<()> {
+pub(super) fn json(out: &mut dyn Write, report: &Report, heading: &Heading) -> io::Result<()> {
     let whole = json!({
         "server": heading.server,
         "version": heading.version,
@@ -63,7 +63,7 @@ pub(super) fn json(out: &mut impl Write, report: &Report, heading: &Heading) -> 
 }
 
 pub(super) fn text(
-    out: &mut impl Write,
+    out: &mut dyn Write,
     report: &Report,
     heading: &Heading,
     style: TextStyle,
@@ -98,7 +98,7 @@ fn summary(report: &Report) -> String {
     }
 }
 
-fn write_check(out: &mut impl Write, check: &Check, style: TextStyle) -> io::Result<()> {
+fn write_check(out: &mut dyn Write, check: &Check, style: TextStyle) -> io::Result<()> {
     let (sign, colour) = match check.level {
         Level::Info => ("·", None),
         Level::Good => ("✔", Some(AnsiColor::Green)),

@@ -10,14 +10,14 @@ use std::io::Write;
 const MAX_NAME: usize = 253;
 
 /// Prints objects in one format.
-pub(super) struct Printer<'o, O> {
-    pub(super) out: &'o mut O,
+pub(super) struct Printer<'o> {
+    pub(super) out: &'o mut dyn Write,
     pub(super) output: Output,
     /// The number of documents that were printed.
     pub(super) documents: usize,
 }
 
-impl<O: Write> Printer<'_, O> {
+impl Printer<'_> {
     /// Prints an object and its patch.
     pub(super) fn object(
         &mut self,

@@ -25,17 +25,17 @@ pub(super) struct Policies {
 }
 
 /// One run over the inputs. It handles every object that can be read; the worst exit code counts.
-pub(super) struct Run<'r, O, E> {
+pub(super) struct Run<'r> {
     pub(super) policies: &'r Policies,
     pub(super) options: &'r Mutate,
-    pub(super) printer: Printer<'r, O>,
-    pub(super) stderr: &'r mut E,
+    pub(super) printer: Printer<'r>,
+    pub(super) stderr: &'r mut dyn Write,
     pub(super) exit: Exit,
     /// The object of each patch.
     pub(super) patches: Vec<String>,
 }
 
-impl<O: Write, E: Write> Run<'_, O, E> {
+impl Run<'_> {
     pub(super) fn error(&mut self, message: &str) -> anyhow::Result<()> {
         self.exit = Exit::Error;
         self.say(&format!("error: {message}"))

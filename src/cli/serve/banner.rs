@@ -50,7 +50,7 @@ pub(super) struct Banner<'b> {
 impl Banner<'_> {
     /// Writes the banner in the log format, if the log level is at least info. A failed write is
     /// ignored.
-    pub(super) fn write(&self, format: LogFormat, stderr: &mut impl Write) {
+    pub(super) fn write(&self, format: LogFormat, stderr: &mut dyn Write) {
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
         }

@@ -3,7 +3,7 @@
 use super::Ran;
 use std::io::{self, Write};
 
-pub(super) fn text(out: &mut impl Write, all: &[Ran]) -> io::Result<()> {
+pub(super) fn text(out: &mut dyn Write, all: &[Ran]) -> io::Result<()> {
     let mut file = "";
     for ran in all {
         if ran.file != file {
@@ -29,7 +29,7 @@ pub(super) fn text(out: &mut impl Write, all: &[Ran]) -> io::Result<()> {
 }
 
 /// Source: <https://docs.gitlab.com/ci/testing/unit_test_reports/>
-pub(super) fn junit(out: &mut impl Write, all: &[Ran]) -> io::Result<()> {
+pub(super) fn junit(out: &mut dyn Write, all: &[Ran]) -> io::Result<()> {
     let failures = all.iter().filter(|ran| !ran.outcome.is_passed()).count();
     writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
