@@ -15,7 +15,7 @@ pub const FIELD_MANAGER: &str = "drydock";
 pub const OPT_IN_LABEL: &str = "drydock.dev/job-pods";
 /// The value of [`OPT_IN_LABEL`] with which pods are changed.
 pub const ENFORCE: &str = "enforce";
-/// The value of [`OPT_IN_LABEL`] with which nothing is changed and everything is said.
+/// The value of [`OPT_IN_LABEL`] with which changes are reported but not made.
 pub const AUDIT: &str = "audit";
 /// The webhook of namespaces that opted in with [`ENFORCE`].
 pub const ENFORCE_WEBHOOK: &str = "enforce.job-pods.drydock.dev";

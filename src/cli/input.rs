@@ -168,7 +168,7 @@ pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
                     file: name.clone(),
                     place,
                     problem: format!(
-                        "metadata.name is \"{}\", the name of the policy in {file}, {earlier} too; names must differ",
+                        "metadata.name is \"{}\", which is also the name of the policy in {file}, {earlier}; names must be unique",
                         policy.name
                     ),
                     policy: Some(policy.name),

@@ -64,7 +64,7 @@ impl Test {
                         }
                         all.push(Ran {
                             file: path.display().to_string(),
-                            name: Case::title(case).to_owned(),
+                            name: Case::name(case).to_owned(),
                             outcome,
                         });
                     }
@@ -74,7 +74,7 @@ impl Test {
                             stderr,
                             "error: {}: {}: {error:#}",
                             path.display(),
-                            case.title()
+                            case.name()
                         )?;
                     }
                 }

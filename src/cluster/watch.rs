@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Number of failures in a row that are an outage. Single failures are normal: a watch expires, a
-/// connection ends.
+/// Number of consecutive failures that count as an outage. Single failures are normal: a watch
+/// expires, a connection ends.
 const OUTAGE_FAILURES: u32 = 3;
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ pub(super) struct Watches {
 struct Health {
     /// In seconds since 1970.
     last_contact: i64,
-    is_out: bool,
+    is_in_outage: bool,
 }
 
 impl Watches {
@@ -106,11 +106,12 @@ impl Watches {
     fn outages(&self, kind: WatchKind) -> usize {
         let open = self.open();
         let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
-        of_kind.filter(|(_, health)| health.is_out).count()
+        of_kind.filter(|(_, health)| health.is_in_outage).count()
     }
 }
 
-/// The entry of one watch in [`Watches`]; dropping it removes the watch from metric and log.
+/// The entry of one watch in [`Watches`]; dropping it removes the watch from the metric and the
+/// log.
 struct HealthEntry {
     all: Arc<Watches>,
     kind: WatchKind,
@@ -139,9 +140,9 @@ impl HealthEntry {
 
     /// Sets whether the watch is in an outage; returns whether an outage of its kind begins or
     /// ends.
-    fn set_out(&self, is_out: bool) -> bool {
+    fn set_in_outage(&self, is_in_outage: bool) -> bool {
         let before = self.all.outages(self.kind);
-        self.change(|health| health.is_out = is_out);
+        self.change(|health| health.is_in_outage = is_in_outage);
         (before == 0) != (self.all.outages(self.kind) == 0)
     }
 }
@@ -158,7 +159,7 @@ impl Drop for HealthEntry {
 #[derive(Debug)]
 pub(super) enum Watched<K> {
     Event(Event<K>),
-    /// The objects cannot be watched. Has the problem; a LIST follows after the outage.
+    /// The objects cannot be watched; the text says why. A LIST follows when the outage ends.
     Outage(String),
 }
 
@@ -198,21 +199,21 @@ impl<K: Resource> Watch<K> {
                 }
                 Some(event) = self.events.next() => event,
                 () = sleep_until(self.next_list) => {
-                    self.list_again();
+                    self.restart();
                     continue;
                 }
             };
             match event {
                 Ok(event) if self.is_of_the_past(&event) => {
                     tracing::debug!("watching {}: a resourceVersion went back", self.kind_name());
-                    self.list_again();
+                    self.restart();
                 }
                 Ok(event) => {
                     self.is_listed |= matches!(event, Event::InitDone);
                     return Watched::Event(event);
                 }
                 Err(error) => {
-                    if let Some(problem) = self.failed(&error) {
+                    if let Some(problem) = self.record_failure(&error) {
                         return Watched::Outage(problem);
                     }
                 }
@@ -224,7 +225,7 @@ impl<K: Resource> Watch<K> {
         self.health.kind.name()
     }
 
-    fn list_again(&mut self) {
+    fn restart(&mut self) {
         self.events = (self.list)();
         self.next_list = Instant::now() + RELIST_INTERVAL;
         self.version = 0;
@@ -245,14 +246,14 @@ impl<K: Resource> Watch<K> {
     }
 
     fn recovered(&mut self) {
-        if self.failures >= OUTAGE_FAILURES && self.health.set_out(false) {
-            tracing::info!("{} can be watched again", self.kind_name());
+        if self.failures >= OUTAGE_FAILURES && self.health.set_in_outage(false) {
+            tracing::info!("watching {} again", self.kind_name());
         }
         self.failures = 0;
     }
 
     /// Counts a failure; returns the problem if the watch is in an outage.
-    fn failed(&mut self, error: &Error) -> Option<String> {
+    fn record_failure(&mut self, error: &Error) -> Option<String> {
         let what = self.kind_name();
         let problem = problem(error);
         // The resourceVersion is too old; kube's watcher lists again.
@@ -262,24 +263,24 @@ impl<K: Resource> Watch<K> {
             return None;
         }
         self.failures += 1;
-        // These failures are an outage immediately: a refusal will repeat, and the call to an API
-        // server that does not answer has taken its whole timeout.
+        // These failures count as an outage at once: a refusal will repeat, and a call without an
+        // answer has taken its whole timeout.
         let is_refused = matches!(code(error), Some(401 | 403 | 404));
         if is_refused || client::is_no_answer(error) {
             self.failures = self.failures.max(OUTAGE_FAILURES);
         }
         self.wait = Some(wait_after(self.failures));
-        self.list_again();
+        self.restart();
         if self.failures < OUTAGE_FAILURES {
             tracing::debug!("watching {what}: {problem}");
             return None;
         }
-        if self.health.set_out(true) {
+        if self.health.set_in_outage(true) {
             let effect = match self.is_listed {
                 true => "the last known state stays in force",
-                false => "they have not been read yet",
+                false => "nothing has been read yet",
             };
-            tracing::warn!("{what} cannot be watched, {effect}: {problem}");
+            tracing::warn!("cannot watch {what}: {problem}; {effect}");
         }
         Some(problem)
     }

@@ -55,7 +55,8 @@ pub struct Answer {
     pub record: Record,
 }
 
-/// The log record of a review. It has no body, no value of a variable and no patch (T4).
+/// What is recorded of a review, for the log, metrics, audit annotations and Events. It has no
+/// body, no value of a variable and no patch (T4).
 #[derive(Debug)]
 pub struct Record {
     /// The outcome.

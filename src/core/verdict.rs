@@ -38,7 +38,7 @@ pub struct Verdict<'a> {
     pub existing_annotations: Option<String>,
 }
 
-/// The outcome of a review, with one name in metrics, logs, annotations and `explain`.
+/// The outcome of a review. Its name is the same in metrics, logs, annotations and `explain`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Outcome {
     /// The pod was changed.

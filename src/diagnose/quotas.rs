@@ -9,8 +9,8 @@ use crate::core::policy::{DOCKER_ROOT, Policy};
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// The resources that an `ephemeral` volume takes from a quota.
-const OF_CLAIMS: [&str; 3] = [
+/// The resources of a quota that an `ephemeral` volume uses.
+const CLAIM_RESOURCES: [&str; 3] = [
     "persistentvolumeclaims",
     "count/persistentvolumeclaims",
     "requests.storage",
@@ -55,7 +55,7 @@ fn quota_check(view: &View<'_>, quota: &ResourceQuota, namespace: &OptedIn<'_>) 
     if full.peek().is_some() {
         return Some(finding::quota_used_up(name, title, list(full)));
     }
-    let mut counted = OF_CLAIMS
+    let mut counted = CLAIM_RESOURCES
         .into_iter()
         .filter(|resource| hard.contains_key(*resource))
         .peekable();
@@ -69,7 +69,8 @@ fn quota_check(view: &View<'_>, quota: &ResourceQuota, namespace: &OptedIn<'_>) 
     ))
 }
 
-/// The API server adds the default limits of a LimitRange before it calls drydock (rule V7).
+/// Returns a finding if a LimitRange sets a default limit on ephemeral storage and a policy has an
+/// emptyDir at the data path. The API server sets the defaults before it calls drydock (rule V7).
 fn range_check(view: &View<'_>, range: &LimitRange, namespace: &OptedIn<'_>) -> Option<Check> {
     let limits = range.spec.as_ref()?.limits.iter();
     let mut by_default = limits
@@ -87,17 +88,17 @@ fn range_check(view: &View<'_>, range: &LimitRange, namespace: &OptedIn<'_>) -> 
     ))
 }
 
-/// Returns a policy that selects the namespace and has a volume for which `is_it` holds. Its
-/// arguments are the field of the volume's source, and the mount path.
+/// Returns a policy that selects the namespace and has a volume that `matches` accepts by the
+/// field of its source and its mount path.
 fn policy_with<'v>(
     view: &'v View<'_>,
     namespace: &OptedIn<'_>,
-    is_it: impl Fn(&str, &str) -> bool,
+    matches: impl Fn(&str, &str) -> bool,
 ) -> Option<&'v Policy> {
     let mut policies = view.policies();
     policies.find(|policy| {
         let mut volumes = policy.dind.iter().flat_map(|dind| &dind.volumes);
-        volumes.any(|volume| is_it(volume.source.field, &volume.path))
+        volumes.any(|volume| matches(volume.source.field, &volume.path))
             && view
                 .selected_by(policy)
                 .any(|one| one.name == namespace.name)

@@ -120,7 +120,7 @@ messages! {
         "write privileged = true under [runners.kubernetes] if jobs use dind";
     open_daemon() Dangerous:
         "dind listens on 0.0.0.0 without TLS: whoever reaches the pod can become root on its node",
-        "leave DOCKER_TLS_CERTDIR at /certs and use port 2376";
+        "set DOCKER_TLS_CERTDIR to /certs and use port 2376";
     service_account(name, namespace) Dangerous:
         "every job, whoever wrote it, has the permissions of the ServiceAccount {name}",
         "list them: kubectl -n {namespace} auth can-i --list --as=system:serviceaccount:{namespace}:{name}";

@@ -236,7 +236,7 @@ fn intended(corrected: &Facts<'_>, out: &mut Collected) {
             }
             out.comment(
                 message!(
-                    "meant in line {}; the runner has ignored it so far",
+                    "intended by the misspelled key in line {}; the runner has ignored it so far",
                     setting.place.span.line
                 ),
                 item,

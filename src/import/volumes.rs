@@ -48,7 +48,7 @@ const KINDS: [(&str, &str); 7] = [
     ("nfs", "NFS export"),
 ];
 
-/// Limits of ephemeral storage, against which images in an emptyDir count.
+/// Settings that limit ephemeral storage. Images in an emptyDir count against these limits.
 const LIMITS: &str =
     "ephemeral_storage_limit service_ephemeral_storage_limit helper_ephemeral_storage_limit";
 
@@ -86,7 +86,7 @@ impl Volume<'_> {
     }
 }
 
-/// A volume as a policy has it: the kind of its source, the source, and its description.
+/// A volume source of a policy: its field, its value and its description.
 type Source = (&'static str, Value, Message);
 
 /// Reads the volumes, and finds out whether jobs use dind.
@@ -180,7 +180,7 @@ fn name(volume: &Volume<'_>) -> SafeText {
 }
 
 /// Adds a volume to the policy if it belongs to dind, or returns why not. Dangerous volumes and
-/// volumes with certificates are handled before.
+/// volumes with certificates were handled by the caller.
 fn of_dind(facts: &Facts<'_>, volume: &Volume<'_>, out: &mut Collected) -> Result<(), Finding> {
     let left = |why: &'static str| messages::volume(volume.called(), why);
     let is_data = volume.is_in(&DATA);
@@ -210,7 +210,7 @@ fn of_dind(facts: &Facts<'_>, volume: &Volume<'_>, out: &mut Collected) -> Resul
             )
         }
         ("config_map", DAEMON) => config_map(volume)
-            .ok_or_else(|| left("a policy does not take its name or one of its keys"))?,
+            .ok_or_else(|| left("its name or one of its keys is not valid in a policy"))?,
         _ if is_data => return Err(left("a policy takes only an emptyDir at the data path")),
         _ => {
             return Err(left(
@@ -219,7 +219,7 @@ fn of_dind(facts: &Facts<'_>, volume: &Volume<'_>, out: &mut Collected) -> Resul
         }
     };
     let path = SafeText::new(Kind::MountPath, &volume.path);
-    let path = path.ok_or_else(|| left("a policy does not take its path"))?;
+    let path = path.ok_or_else(|| left("its path is not valid in a policy"))?;
     let read_only = volume.node.at("read_only").is_some_and(Node::is_true);
     let item = Item::volume(path, name(volume), read_only, (kind, source, shown));
     out.take(volume.node, item, removal, remark);
@@ -271,11 +271,11 @@ fn data_remark(volume: &Volume<'_>) -> Message {
     let text = written.and_then(Node::as_text).unwrap_or_default();
     match (written, size(volume)) {
         (Some(_), Some(size)) if text != text.trim() => message!(
-            "its size_limit has a blank, so the runner sets no limit; the policy has {}",
+            "its size_limit contains white space, so the runner sets no limit; the policy sets {}",
             size
         ),
         (Some(_), None) => {
-            message!("its size_limit is not a quantity, so there is no limit, as today")
+            message!("its size_limit is not a quantity, so the policy sets no limit either")
         }
         _ => Message::default(),
     }

@@ -23,7 +23,7 @@ use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::{self, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
-/// Certificates are valid from this time before the signature on, because clocks differ.
+/// How long before it is signed a certificate becomes valid, because clocks differ.
 pub const BACKDATING: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why an authority cannot be read or used.
@@ -35,8 +35,8 @@ pub enum AuthorityError {
     /// The certificate is not X.509.
     #[error("the certificate is not X.509")]
     NotX509(#[source] x509_cert::der::Error),
-    /// The certificate is not of a CA.
-    #[error("the certificate is not of a CA (basic constraints with CA:TRUE)")]
+    /// The certificate is not a CA certificate.
+    #[error("the certificate is not a CA certificate (basicConstraints lacks CA:TRUE)")]
     NotAuthority,
     /// The encoding of the subject cannot be repeated byte for byte as the issuer of a leaf.
     #[error("the subject of the certificate has an encoding that is not supported")]
@@ -45,10 +45,10 @@ pub enum AuthorityError {
     #[error("the key is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")]
     Key(#[source] rcgen::Error),
     /// Key and certificate are not a pair.
-    #[error("the key is not the one of the certificate")]
+    #[error("the key does not match the certificate")]
     OtherKey,
-    /// A certificate cannot be made.
-    #[error("no certificate can be made for {0}")]
+    /// A certificate cannot be created.
+    #[error("cannot create a certificate for {0}")]
     Make(String, #[source] rcgen::Error),
 }
 
@@ -142,8 +142,8 @@ impl PartialEq for Authority {
 impl Eq for Authority {}
 
 impl Authority {
-    /// Creates a CA that is valid since [`BACKDATING`] ago. Its subject ends with a part of the
-    /// hash of its key, so that CAs with the same name have different subjects.
+    /// Creates a CA that is valid from [`BACKDATING`] before `now`. Its subject ends with a part of
+    /// the hash of its key, so that CAs with the same name have different subjects.
     ///
     /// # Errors
     /// If the lifetime ends in a year that a certificate cannot express.
@@ -226,7 +226,8 @@ impl Authority {
         let key = KeyPair::generate().map_err(failed)?;
         let mut server = CertificateParams::new(names).map_err(failed)?;
         let expires = end(now, lifetime).min(self.certificate.until);
-        // A client that accepts the CA now accepts the same begin, even if this clock is wrong.
+        // It begins with the CA: a client that accepts the CA accepts it too, even if this clock is
+        // wrong.
         server.not_before = SystemTime::from(self.certificate.from).into();
         server.not_after = SystemTime::from(expires).into();
         server.distinguished_name = DistinguishedName::new();

@@ -57,7 +57,7 @@ pub enum CertificateError {
     NotAName(String, #[source] InvalidDnsNameError),
 }
 
-/// Whether a PEM file has a key of PKCS #8 or of OpenSSL that needs a passphrase.
+/// Whether a PEM file contains an encrypted private key, in PKCS #8 or in OpenSSL's own format.
 fn is_encrypted(pem: &[u8]) -> bool {
     let text = String::from_utf8_lossy(pem);
     ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"]

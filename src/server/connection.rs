@@ -66,7 +66,7 @@ pub(super) enum Phase {
     Header,
     /// The rest of a request's body.
     Body,
-    /// drydock: the request is complete.
+    /// drydock's answer; the request is complete.
     Answering,
     /// A slot for the review, or the cluster: the request is complete.
     Waiting,
@@ -76,7 +76,7 @@ pub(super) enum Phase {
 pub(super) struct Port {
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
-    /// Metrics count connections of the webhook port only.
+    /// Whether `drydock_connections` counts its connections; limit hits count on both ports.
     pub(super) is_webhook: bool,
     draining: Arc<AtomicBool>,
     table: Mutex<Table>,
@@ -297,7 +297,7 @@ impl Connection {
 
     /// Records that the response is ready. Its bytes count against the memory limit until they are
     /// sent. Returns whether the client must open another connection for its next request.
-    pub(super) fn answered(&self, bytes: usize) -> bool {
+    pub(super) fn record_response(&self, bytes: usize) -> bool {
         self.hold(|status| {
             status.enter(Phase::Idle);
             status.has_answered = true;

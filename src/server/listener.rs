@@ -220,7 +220,7 @@ async fn respond(
     request.extensions_mut().insert(connection.clone());
     let mut response = router.call(request).await?;
     let bytes = response.body().size_hint().exact().unwrap_or_default();
-    if connection.answered(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+    if connection.record_response(usize::try_from(bytes).unwrap_or(usize::MAX)) {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }

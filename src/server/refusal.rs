@@ -46,7 +46,7 @@ pub(super) enum Refusal {
     Bug,
 }
 
-/// The metric and the reason that count a refusal.
+/// How a refusal is counted: the metric, and the value of its label `reason`.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum Reason {
     /// The name of a [`Failure`] or a [`ReviewError`].

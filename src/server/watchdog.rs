@@ -2,7 +2,7 @@
 //!
 //! The ops port has its own thread, so `/livez` would answer while reviews hang. The watchdog
 //! checks the runtime that serves reviews, by a heartbeat every second, and the review on the
-//! blocking thread. A review within the bounds never takes as long as the limit; only a bug can,
+//! blocking thread. Only a bug can make a review within the bounds take as long as the limit,
 //! and then a restart helps.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -102,7 +102,7 @@ metrics! {
     ca_expiry_timestamp: TimeGauge = TimeGauge::default(),
         "Unix time when the self-managed CA in use expires; no sample without a CA", Seconds;
     watch_last_contact_timestamp: Family<WatchKind, Gauge> = WatchKind::family(),
-        "Unix time of the last message of a watch, the oldest of its kind; 0 without a watch", Seconds;
+        "Unix time when the API server last sent something to a watch of this kind, the oldest of several watches; 0 without a watch", Seconds;
     namespace_reads: Family<NamespaceRead, Counter> = NamespaceRead::family(),
         "Live reads of namespaces that are not watched, by result";
     writes_refused: Family<WrittenObject, Counter> = WrittenObject::family(),

@@ -18,19 +18,19 @@ async fn a_missing_kind_is_logged_as_not_watched_and_not_read() {
     api.kubectl(&delete).printed();
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
-    let sentence = "policies cannot be watched, they have not been read yet: \
+    let sentence = "cannot watch policies: \
                     the API server does not know this kind of object";
     let lines = async || server.lines_with(sentence).len();
     eventually("it says so", PATIENCE, lines, |count| *count > 0).await;
     let log = server.stderr();
     assert!(!log.contains("404"), "{log}");
-    assert_eq!(server.lines_with("policies cannot be watched").len(), 1);
+    assert_eq!(server.lines_with("cannot watch policies").len(), 1);
     assert_eq!(server.lines_with("stays in force").len(), 0, "{log}");
     let reason = "the policies have not been read yet\n".to_owned();
     assert_eq!(server.get("/readyz"), (503, reason));
     install(&api).await;
     server.ready().await;
-    let again = async || server.lines_with("policies can be watched again").len();
+    let again = async || server.lines_with("watching policies again").len();
     eventually("it says so", PATIENCE, again, |count| *count == 1).await;
 }
 

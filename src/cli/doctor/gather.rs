@@ -126,7 +126,8 @@ async fn definition(reader: &Reader) -> Read<Option<CustomResourceDefinition>> {
     reader.get(call, api, POLICIES).await
 }
 
-/// A user without the right to list namespaces may have the right to read one.
+/// Reads selected namespaces one by one: a user who may not list namespaces may be allowed to get
+/// one.
 async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>> {
     let api: Api<Namespace> = Api::all(reader.client.clone());
     if selected.is_empty() {
@@ -141,7 +142,7 @@ async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>
     Ok(all)
 }
 
-/// As JSON, so that one object that cannot be parsed does not hide the others.
+/// Returns the policies as JSON, so that one object that cannot be parsed does not hide the others.
 async fn policies(reader: &Reader) -> Read<Vec<Value>> {
     let call = ApiCall::of("list", POLICIES, None);
     let path = "/apis/drydock.dev/v1alpha1/jobpodpolicies";

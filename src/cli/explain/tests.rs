@@ -27,7 +27,7 @@ fn t1_explain_names_the_rule_and_the_policy_of_each_change() {
         "{text}"
     );
     assert!(
-        text.contains("    removed the hostAliases entry 10.0.0.9 (a), which is not the policy's address (H2)\n"),
+        text.contains("    removed the hostAliases entry 10.0.0.9 (a), because it does not have the policy's address (H2)\n"),
         "{text}"
     );
 }

@@ -66,7 +66,7 @@ struct Expectation {
     unchanged: Option<bool>,
     /// The names of all changes, in any order.
     changes: Option<Vec<String>>,
-    /// The changed pod. drydock's annotations are compared only if it has any.
+    /// The changed pod. drydock's annotations are compared only if this pod has some.
     pod: Option<FileOrObject>,
     /// A part of the message with which the pod is refused.
     refused: Option<String>,
@@ -231,7 +231,7 @@ fn only_document(text: &str) -> anyhow::Result<Value> {
 }
 
 impl Case {
-    pub(super) fn title(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 

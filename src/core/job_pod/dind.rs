@@ -155,7 +155,9 @@ impl DaemonTls {
             "" => Self::Off,
             _ if certdir.contains("$(") => Self::Unknown("its value refers to another variable"),
             _ if !certdir.starts_with('/') => Self::Unknown("its value is not an absolute path"),
-            _ if start.is_direct => Self::NotGenerated(mount_path::clean(certdir).into_owned()),
+            _ if start.bypasses_entrypoint => {
+                Self::NotGenerated(mount_path::clean(certdir).into_owned())
+            }
             _ => Self::Generated(mount_path::clean(certdir).into_owned()),
         }
     }

@@ -8,7 +8,7 @@
 //! A test compares the table with `docs/limits.md`.
 
 use super::text::null_as_default;
-use super::volume::Projection;
+use super::volume::ProjectedSource;
 use super::{
     Container, HostAlias, Map, OwnerReference, Pod, Text, Toleration, Volume, VolumeDevice,
     VolumeMount,
@@ -136,7 +136,7 @@ impl Element for Volume<'_> {
 }
 
 /// The limit of items applies to each projected source and to the sum over all of them.
-impl Element for Projection<'_> {
+impl Element for ProjectedSource<'_> {
     fn count<E: Error>(&self, sums: &mut Sums) -> Result<(), E> {
         sums.add(Dimension::Items, self.item_count())
     }

@@ -51,7 +51,7 @@ pub struct Volume<'a> {
     pub name: Text<'a>,
     /// The field of the source, as in `secret`. Without a source it is `emptyDir`, the default.
     pub kind: Text<'a>,
-    /// The number of sources. The API server rejects more than one, and takes none as emptyDir.
+    /// The number of sources. The API server rejects more than one, and treats none as emptyDir.
     pub sources: usize,
     /// The source.
     pub source: SourceDetails<'a>,
@@ -78,7 +78,7 @@ pub struct SourceDetails<'a> {
     items: Option<Vec<Item<'a>>>,
     /// Of a projected volume.
     #[serde(default, deserialize_with = "bounds::projections")]
-    sources: Option<Vec<Projection<'a>>>,
+    sources: Option<Vec<ProjectedSource<'a>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -91,20 +91,20 @@ impl bounds::Element for Item<'_> {}
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
-pub(super) struct Projection<'a> {
-    secret: Option<Projected<'a>>,
-    config_map: Option<Projected<'a>>,
-    downward_api: Option<Projected<'a>>,
+pub(super) struct ProjectedSource<'a> {
+    secret: Option<SourceItems<'a>>,
+    config_map: Option<SourceItems<'a>>,
+    downward_api: Option<SourceItems<'a>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
-struct Projected<'a> {
+struct SourceItems<'a> {
     #[serde(default, deserialize_with = "bounds::items")]
     items: Option<Vec<Item<'a>>>,
 }
 
-impl<'a> Projection<'a> {
+impl<'a> ProjectedSource<'a> {
     fn items(&self) -> impl Iterator<Item = &Vec<Item<'a>>> {
         let sources = [&self.secret, &self.config_map, &self.downward_api];
         let sources = sources.into_iter().flatten();
@@ -138,7 +138,7 @@ impl<'a> Volume<'a> {
         self.is_empty_dir() && text(&self.source.medium) == "Memory"
     }
 
-    /// Whether the source is read-only, also in a writable mount. An unknown source is writable.
+    /// Whether the source is read-only, even in a writable mount. An unknown source is writable.
     pub fn is_read_only(&self) -> bool {
         matches!(
             &*self.kind,
@@ -165,8 +165,8 @@ impl<'a> Volume<'a> {
         (&*self.kind == "configMap").then(|| text(&self.source.name))
     }
 
-    /// Returns the claim, the path on the node or the NFS export: volumes with the same one share a
-    /// directory.
+    /// Returns what identifies the directory: the claim, the path on the node, or the NFS export.
+    /// Volumes with the same identity share it.
     pub fn identity(&self) -> Option<Cow<'_, str>> {
         let (source, path) = (&self.source, text(&self.source.path));
         match &*self.kind {
@@ -187,7 +187,7 @@ impl<'a> Volume<'a> {
     /// Returns the paths of the projected files.
     pub fn item_paths(&self) -> impl Iterator<Item = &str> {
         let projections = self.source.sources.iter().flatten();
-        let projected = projections.flat_map(Projection::items);
+        let projected = projections.flat_map(ProjectedSource::items);
         self.source
             .items
             .iter()

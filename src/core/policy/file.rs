@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
             Ok(policy) if unknown.is_empty() => {
                 if let Some(earlier) = self.result.places.get(&policy.name) {
                     let problem = format!(
-                        "metadata.name is \"{}\", the name of the policy in {earlier} too; names must differ",
+                        "metadata.name is \"{}\", which is also the name of the policy in {earlier}; names must be unique",
                         policy.name
                     );
                     self.error(place, name, problem);

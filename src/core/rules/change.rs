@@ -64,7 +64,7 @@ enum Action<'a> {
     /// Removes stale hostnames from an entry that keeps others. `kept` are the remaining hostnames;
     /// `None` if a later change of the entry has them, or removes the entry.
     DropHostnames(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>, kept: Option<Vec<Text<'a>>>) => "drop-stale-hostname", "H2",
-        ("removed {} from the hostAliases entry {ip}, which is not the policy's address",
+        ("removed {} from the hostAliases entry {ip}, because it does not have the policy's address",
           join_names(dropped, ", "));
     ExtendHostAlias(entry: usize, ip: Text<'a>, hostnames: Vec<&'a str>)
         => "extend-host-alias", "H5",
@@ -74,7 +74,7 @@ enum Action<'a> {
     /// Removes an entry whose hostnames are all stale.
     RemoveHostAlias(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>)
         => "remove-host-alias", "H2",
-        ("removed the hostAliases entry {ip} ({}), which is not the policy's address",
+        ("removed the hostAliases entry {ip} ({}), because it does not have the policy's address",
           join_names(dropped, ", "));
     /// Replaces the source of a volume, in the field `was`, by a memory-backed emptyDir.
     SwapVolume(

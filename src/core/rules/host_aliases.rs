@@ -63,7 +63,7 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
         );
     }
     // From the last to the first, so that the indices stay valid. At least one entry remains: the
-    // one to which the stale hostname was added.
+    // one with the hostname and the policy's address.
     for (policy, action) in emptied.into_iter().rev() {
         planner.change(policy, action);
     }

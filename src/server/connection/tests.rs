@@ -99,7 +99,7 @@ fn the_largest_body_is_evicted_and_one_that_is_being_answered_never() {
     small.hold_body(30);
     assert_eq!(small.evicted(), Some(Evicted::BodyMemory));
     assert_eq!(whole.evicted(), None);
-    whole.answered(0);
+    whole.record_response(0);
     assert_eq!(held(&port), 0);
 }
 
@@ -184,7 +184,7 @@ fn a_response_that_its_client_does_not_read_counts_and_is_evicted() {
     });
     let [deaf, good] = [0; 2].map(|_| waiting(&port, Phase::Answering, 0));
     deaf.hold_body(10);
-    assert!(!deaf.answered(90));
+    assert!(!deaf.record_response(90));
     good.enter(Phase::Body);
     good.hold_body(20);
     assert_eq!(deaf.evicted(), Some(Evicted::BodyMemory));
@@ -196,7 +196,7 @@ fn a_response_that_its_client_does_not_read_counts_and_is_evicted() {
 fn a_response_counts_until_it_is_sent() {
     let port = at_most(1);
     let connection = waiting(&port, Phase::Answering, 0);
-    connection.answered(90);
+    connection.record_response(90);
     assert_eq!(held(&port), 90);
     connection.sent();
     assert_eq!(held(&port), 0);
@@ -207,7 +207,7 @@ fn connections_that_have_carried_a_request_outlive_a_flood_unless_they_are_the_f
     let port = at_most(4);
     let kept_alive = |seconds| {
         let connection = waiting(&port, Phase::Answering, 0);
-        connection.answered(0);
+        connection.record_response(0);
         since(&connection, seconds);
         connection
     };

@@ -3,8 +3,9 @@
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Returns the value of `Content-Type` and the text for the values of a request's `Accept` headers:
-/// OpenMetrics 1.0 if the client accepts it, else the Prometheus text format 0.0.4.
+/// Renders the metrics in the format that the `Accept` headers of a request allow: OpenMetrics 1.0
+/// if the client accepts it, else the Prometheus text format 0.0.4. Returns the value of
+/// `Content-Type` and the text.
 pub(super) fn render<'a>(
     open_metrics: String,
     mut accept: impl Iterator<Item = &'a str>,

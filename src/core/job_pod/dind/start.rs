@@ -15,7 +15,7 @@ const CERTDIR: &str = "DOCKER_TLS_CERTDIR";
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Start {
     /// Whether the daemon starts without the entrypoint, so that no certificates are generated.
-    pub(super) is_direct: bool,
+    pub(super) bypasses_entrypoint: bool,
     /// The value of `DOCKER_TLS_CERTDIR` in the command line, or the reason why it is unknown.
     pub(super) certdir: Option<Result<String, &'static str>>,
 }
@@ -25,8 +25,8 @@ pub(super) struct Start {
 pub(super) fn of(container: &Container<'_>) -> Option<Start> {
     let command = container.command.as_deref().unwrap_or_default();
     let args = container.args.as_deref().unwrap_or_default();
-    // Without a command, `args` are the arguments of the entrypoint. It executes a first argument
-    // that is no flag as a command.
+    // Without a command, `args` are the arguments of the entrypoint. It runs its first
+    // argument as a command if that is not a flag.
     if command.is_empty() && args.first().is_none_or(|first| first.starts_with('-')) {
         return Some(Start::default());
     }
@@ -43,7 +43,8 @@ fn of_line<'w>(words: impl Iterator<Item = &'w str>) -> Option<Start> {
         if program.starts_with("dockerd") {
             let is_flag = |word: &str| word.is_empty() || word.starts_with('-');
             let is_entrypoint = program.starts_with("dockerd-entrypoint");
-            start.is_direct = !is_entrypoint || words.next().is_some_and(|word| !is_flag(word));
+            start.bypasses_entrypoint =
+                !is_entrypoint || words.next().is_some_and(|word| !is_flag(word));
             return Some(start);
         }
         if SHELLS_AND_INITS.contains(&program) {
@@ -88,23 +89,25 @@ fn take_env_word<'w>(start: &mut Start, word: &'w str, rest: &mut impl Iterator<
 /// entrypoint counts, or else of the daemon.
 fn of_script<'w>(mut start: Start, words: impl Iterator<Item = &'w str>) -> Option<Start> {
     let mut mentions_daemon = false;
-    let mut follows_entrypoint = false;
-    let mut is_direct = None;
+    let mut previous_is_entrypoint = false;
+    let mut bypasses_entrypoint = None;
     for word in words {
         if sets_certdir(word) {
             start.certdir = Some(Err("the container's command sets it"));
         }
         for token in Tokens(word) {
-            if std::mem::take(&mut follows_entrypoint) {
-                is_direct.get_or_insert(token.is_some_and(|word| !word.starts_with(['-', '$'])));
+            if std::mem::take(&mut previous_is_entrypoint) {
+                bypasses_entrypoint
+                    .get_or_insert(token.is_some_and(|word| !word.starts_with(['-', '$'])));
             }
             let word = token.unwrap_or_default();
             mentions_daemon |= word.contains("dockerd");
-            follows_entrypoint = word.contains("dockerd-entrypoint");
+            previous_is_entrypoint = word.contains("dockerd-entrypoint");
         }
     }
-    // A script without the entrypoint starts dockerd directly; one may end with the entrypoint.
-    start.is_direct = is_direct.unwrap_or(!follows_entrypoint);
+    // A script that does not mention the entrypoint starts dockerd directly. An entrypoint that is
+    // the last word has no arguments, and generates certificates.
+    start.bypasses_entrypoint = bypasses_entrypoint.unwrap_or(!previous_is_entrypoint);
     mentions_daemon.then_some(start)
 }
 
@@ -137,7 +140,7 @@ impl<'w> Iterator for Tokens<'w> {
         let end = rest.find(|c: char| is_blank(c) || ENDS.contains(&c));
         let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
         self.0 = after;
-        // The number of a redirected file belongs to the redirection.
+        // A number directly before `<` or `>` is a file descriptor, not an argument.
         let is_descriptor = word.bytes().all(|byte| byte.is_ascii_digit());
         let is_redirected = is_descriptor && after.starts_with(['<', '>']);
         (!word.is_empty()).then(|| Some(word).filter(|_| !is_redirected))

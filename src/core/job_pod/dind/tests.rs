@@ -135,7 +135,7 @@ fn d2_certificates_are_generated_by_the_entrypoint_alone(
         ..Container::default()
     };
     let start = start::of(&container).expect("the container runs a daemon");
-    assert_eq!(start.is_direct, !generates);
+    assert_eq!(start.bypasses_entrypoint, !generates);
 }
 
 #[rstest]

@@ -62,5 +62,5 @@ fn f3_of_two_policies_of_one_name_the_first_stands() {
     let file = read("policies.yaml", &format!("---\n{text}"));
     assert_eq!(file.policies.len(), 1);
     assert_eq!(file.policies[0].priority, 1);
-    assert!(file.errors[0].to_string().contains("names must differ"));
+    assert!(file.errors[0].to_string().contains("names must be unique"));
 }

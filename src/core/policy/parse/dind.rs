@@ -51,7 +51,7 @@ fn registry_cas(specs: &[crd::RegistryCa], errors: &mut Errors) -> Vec<RegistryC
     for (index, spec) in specs.iter().enumerate() {
         let host = &spec.host;
         if let Some(other) = parsed.iter().position(|earlier| earlier.host == *host) {
-            errors.add(format!("spec.dind.registryCAs[{index}].host"), format!("is \"{host}\", the host of spec.dind.registryCAs[{other}] too; a host has one certificate authority"));
+            errors.add(format!("spec.dind.registryCAs[{index}].host"), format!("is \"{host}\", which is also the host of spec.dind.registryCAs[{other}]; a host has one certificate authority"));
         }
         parsed.push(RegistryCa {
             host: host.clone(),
@@ -103,13 +103,13 @@ fn volumes(specs: &[crd::DindVolume], errors: &mut Errors) -> Vec<DindVolume> {
                 errors.add(
                     format!("{path}.name"),
                     format!(
-                        "is \"{}\", the name of spec.dind.volumes[{other}] too; names must differ",
+                        "is \"{}\", which is also the name of spec.dind.volumes[{other}]; names must be unique",
                         spec.name
                     ),
                 );
             }
             if earlier.path == spec.mount_path {
-                errors.add(format!("{path}.mountPath"), format!("is \"{}\", the path of spec.dind.volumes[{other}] too; a path holds one volume", spec.mount_path));
+                errors.add(format!("{path}.mountPath"), format!("is \"{}\", which is also the path of spec.dind.volumes[{other}]; a path holds one volume", spec.mount_path));
             }
         }
         claim_template(spec, &path, errors);
