@@ -78,7 +78,8 @@ fn review_under(
         for _ in 0..100 {
             assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
         }
-        let metrics = server.metrics();
+        // On a busy machine a scrape may be evicted before it is read; then the next one is tried.
+        let metrics = (0..5).find_map(|_| server.try_metrics().ok()).unwrap();
         assert!(metrics.value(hits) >= 1.0);
         assert!(metrics.value("drydock_connections") <= CONNECTIONS as f64 + 1.0);
 
@@ -99,7 +100,11 @@ fn review_under(
         }
         eventually("reviews", || answered.load(Ordering::Relaxed) >= 10);
         server.signal("TERM");
-        eventually("readiness fails", || server.get("/readyz").0 == 503);
+        eventually("readiness fails", || {
+            server
+                .try_get("/readyz")
+                .is_ok_and(|(status, _)| status == 503)
+        });
         drop(end_attack);
     });
     let end = server.wait_for_end(END);

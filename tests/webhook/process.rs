@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::output_lines::{Lines, PATIENCE};
 use crate::reviews::RUNNER;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -262,20 +263,28 @@ impl Server {
 
     /// Sends a GET to the ops port; returns status and body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let answer = Plain::connect(self.ops)
-            .and_then(|mut ops| ops.get(path))
-            .unwrap();
-        (answer.status, answer.text())
+        self.try_get(path).unwrap()
+    }
+
+    /// The same; fails if the connection is evicted.
+    pub(crate) fn try_get(&self, path: &str) -> io::Result<(u16, String)> {
+        let answer = Plain::connect(self.ops).and_then(|mut ops| ops.get(path))?;
+        Ok((answer.status, answer.text()))
     }
 
     /// The metrics now, checked for form.
     pub(crate) fn metrics(&self) -> Metrics {
+        self.try_metrics().unwrap()
+    }
+
+    /// The same; fails if the connection is evicted.
+    pub(crate) fn try_metrics(&self) -> io::Result<Metrics> {
         let accept = [("Accept", "application/openmetrics-text; version=1.0.0")];
-        let mut ops = Plain::connect(self.ops).unwrap();
-        ops.send(&request("GET", "/metrics", &accept, b"")).unwrap();
-        let answer = ops.answer().unwrap();
+        let mut ops = Plain::connect(self.ops)?;
+        ops.send(&request("GET", "/metrics", &accept, b""))?;
+        let answer = ops.answer()?;
         assert_eq!(answer.status, 200);
-        Metrics::parse(&answer.text())
+        Ok(Metrics::parse(&answer.text()))
     }
 
     /// Waits until a sample has a value.
