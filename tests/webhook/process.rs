@@ -219,7 +219,7 @@ impl Server {
         };
         let server = Self {
             child,
-            stderr: Lines::of(std::io::empty()),
+            stderr: Lines::of(io::empty()),
             webhook,
             ops,
             client: Client::trusting(&fs::read_to_string(ca).unwrap()),
