@@ -32,12 +32,18 @@ pub(crate) fn binaries() -> &'static Binaries {
     parts.as_ref().unwrap_or_else(|missing| panic!("{missing}"))
 }
 
-/// Whether these are of Kubernetes 1.30, the oldest version that drydock supports.
+/// The version of Kubernetes as the API server's program prints it, as in `Kubernetes v1.36.3`.
 #[track_caller]
-pub(crate) fn is_oldest_kubernetes() -> bool {
+pub(crate) fn printed_version() -> String {
     let server = &binaries().kube_apiserver;
     let output = Command::new(server).arg("--version").output().unwrap();
-    output.stdout.starts_with(b"Kubernetes v1.30.")
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Whether it is Kubernetes 1.30, the oldest version that drydock supports.
+#[track_caller]
+pub(crate) fn is_oldest_kubernetes() -> bool {
+    printed_version().starts_with("Kubernetes v1.30.")
 }
 
 /// Finds helm, or builds it.

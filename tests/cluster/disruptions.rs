@@ -9,6 +9,7 @@ use crate::measurements::print_figure;
 use crate::pod_creations::{Stream, Tally};
 use crate::raw_requests;
 use crate::registration::{at_url, committed, register};
+use crate::runner_pods::addresses;
 use crate::versions::{
     definition_of_the_next_version, install_definition, write_accepted_after_ours,
 };
@@ -175,18 +176,7 @@ async fn write_policy(admin: &Client, ip: &str) {
 /// Whether the hostname has an address of the policy, the stale one is gone, and only memory is at
 /// /certs/client.
 fn is_repaired(pod: &Value) -> bool {
-    let entries = pod["spec"]["hostAliases"].as_array();
-    let of_gitlab: Vec<&str> = entries
-        .into_iter()
-        .flatten()
-        .filter(|entry| {
-            entry["hostnames"]
-                .as_array()
-                .unwrap()
-                .contains(&json!("gitlab.mylab.com"))
-        })
-        .map(|entry| entry["ip"].as_str().unwrap())
-        .collect();
+    let of_gitlab = addresses(pod, "gitlab.mylab.com");
     let volumes = pod["spec"]["volumes"].as_array().unwrap();
     let is_memory = |name: &Value| {
         volumes

@@ -2,7 +2,7 @@
 //! a restart, and ends with the tests.
 
 use crate::api_server::{ApiServer, shared};
-use crate::binaries::binaries;
+use crate::binaries::{binaries, printed_version};
 use crate::child_process::{ChildProcess, child_command};
 use crate::identity::Identity;
 use crate::raw_requests::{self, DryRun, create_pod, try_call};
@@ -20,12 +20,7 @@ async fn the_api_server_is_of_the_version_that_go_mod_names() {
     let admin = api.client(Identity::Admin).await;
     let answer = raw_requests::get(&admin, "/version").await.object();
     let version = answer["gitVersion"].as_str().unwrap();
-    let output = Command::new(&binaries().kube_apiserver)
-        .arg("--version")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(said.trim(), format!("Kubernetes {version}"));
+    assert_eq!(printed_version(), format!("Kubernetes {version}"));
     let minor = version.split('.').nth(1).unwrap();
     assert_eq!(answer["minor"], minor, "clients read it: {answer}");
     // Another's parts have the version that they chose.

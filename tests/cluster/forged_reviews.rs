@@ -5,7 +5,7 @@ use crate::api_server::{ApiServer, shared};
 use crate::drydock_process::{Certificate, Drydock};
 use crate::identity::Identity;
 use crate::installation::{in_cluster_with, install, review};
-use crate::isolation::SCOPE_LABEL;
+use crate::isolation::{SCOPE_LABEL, Scope};
 use crate::raw_requests;
 use crate::wait::{PATIENCE, eventually};
 use drydock::names::{AUDIT, ENFORCE};
@@ -24,6 +24,23 @@ fn forged(namespace: &str, pod: &str) -> String {
     request["name"] = pod.into();
     request["object"]["metadata"]["name"] = pod.into();
     review.to_string()
+}
+
+/// Writes a policy that selects the namespaces of a scope by their label.
+async fn write_policy(scope: &Scope<'_>) {
+    let policy = json!({
+        "apiVersion": "drydock.dev/v1alpha1",
+        "kind": "JobPodPolicy",
+        "metadata": {"name": scope.name},
+        "spec": {
+            "dind": {},
+            "namespaceSelector": {"matchLabels": {SCOPE_LABEL: scope.name}},
+        },
+    });
+    let path = format!("/apis/drydock.dev/v1alpha1/jobpodpolicies/{}", scope.name);
+    raw_requests::apply(&scope.admin, &path, &policy)
+        .await
+        .object();
 }
 
 async fn events(admin: &Client, namespace: &str) -> usize {
@@ -45,17 +62,7 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
     install(api).await;
     let scope = api.scope("deputy").await;
     let admin = api.client(Identity::Admin).await;
-    let policy = json!({
-        "apiVersion": "drydock.dev/v1alpha1",
-        "kind": "JobPodPolicy",
-        "metadata": {"name": scope.name},
-        "spec": {
-            "dind": {},
-            "namespaceSelector": {"matchLabels": {SCOPE_LABEL: scope.name}},
-        },
-    });
-    let path = format!("/apis/drydock.dev/v1alpha1/jobpodpolicies/{}", scope.name);
-    raw_requests::apply(&admin, &path, &policy).await.object();
+    write_policy(&scope).await;
     let jobs = scope.namespace("jobs", Some(ENFORCE)).await;
     let never = scope.namespace("never", None).await;
     let audited = scope.namespace("audited", Some(AUDIT)).await;
@@ -161,19 +168,7 @@ async fn f8_reviews_of_other_namespaces_cause_only_bounded_reads() {
     install(&api).await;
     let scope = api.scope("recorded").await;
     // Its labels decide, so a namespace that is not known is read.
-    let policy = json!({
-        "apiVersion": "drydock.dev/v1alpha1",
-        "kind": "JobPodPolicy",
-        "metadata": {"name": scope.name},
-        "spec": {
-            "dind": {},
-            "namespaceSelector": {"matchLabels": {SCOPE_LABEL: scope.name}},
-        },
-    });
-    let path = format!("/apis/drydock.dev/v1alpha1/jobpodpolicies/{}", scope.name);
-    raw_requests::apply(&scope.admin, &path, &policy)
-        .await
-        .object();
+    write_policy(&scope).await;
     let jobs = scope.namespace("jobs", Some(ENFORCE)).await;
     let never = scope.namespace("never", None).await;
     let certificate = Certificate::new();

@@ -43,6 +43,22 @@ pub(crate) fn broken_job() -> Value {
     fixture("reviews/runner/19.3.0-secret-certs")
 }
 
+/// The addresses of a hostname in a pod's hostAliases, in their order.
+pub(crate) fn addresses<'p>(pod: &'p Value, hostname: &str) -> Vec<&'p str> {
+    let entries = pod["spec"]["hostAliases"].as_array();
+    entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| {
+            entry["hostnames"]
+                .as_array()
+                .unwrap()
+                .contains(&json!(hostname))
+        })
+        .map(|entry| entry["ip"].as_str().unwrap())
+        .collect()
+}
+
 /// A stored pod as a user submits a copy of it.
 pub(crate) fn resubmitted(stored: Value) -> Value {
     submitted(stored)

@@ -8,7 +8,7 @@ use crate::isolation::{SCOPE_LABEL, Scope};
 use crate::measurements::print_figure;
 use crate::raw_requests::{self, DryRun, create_pod};
 use crate::registration::Registration;
-use crate::runner_pods::{broken_job, changes, fixture};
+use crate::runner_pods::{addresses, broken_job, changes, fixture};
 use crate::wait::{PATIENCE, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -127,7 +127,9 @@ impl<'a> Replicas<'a> {
         for namespace in &self.namespaces {
             let pod = broken_job();
             let answer = create_pod(&self.runner, namespace, &pod, DryRun::Yes).await;
-            seen.push(addresses(&answer.object(), hostname));
+            let pod = answer.object();
+            let addresses = addresses(&pod, hostname).into_iter();
+            seen.push(addresses.map(str::to_owned).collect());
         }
         seen.try_into().unwrap()
     }
@@ -159,21 +161,6 @@ fn condition(policy: &Value, type_: &str) -> Value {
         .flatten()
         .find(|it| it["type"] == type_);
     found.cloned().unwrap_or_default()
-}
-
-fn addresses(pod: &Value, hostname: &str) -> Vec<String> {
-    let entries = pod["spec"]["hostAliases"].as_array();
-    entries
-        .into_iter()
-        .flatten()
-        .filter(|entry| {
-            entry["hostnames"]
-                .as_array()
-                .unwrap()
-                .contains(&json!(hostname))
-        })
-        .map(|entry| entry["ip"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 fn alias(ip: &str, hostname: &str) -> Value {
