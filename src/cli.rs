@@ -1,5 +1,5 @@
-//! The command line: one file per command. stdout has the answer and can be piped, stderr has
-//! messages. Exit codes: 0 good, 1 findings, 2 error.
+//! The command line, with one file per command. Results are written to stdout, and messages to
+//! stderr. Exit codes: 0 success, 1 findings, 2 error.
 
 mod certs;
 mod check;
@@ -19,23 +19,23 @@ mod version;
 
 use crate::telemetry::metrics::COMMIT;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use plugin::Called;
+use plugin::Invocation;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-/// The policy without `--policy`, which `drydock print policy` prints.
+/// The policy that is used without `--policy`. `drydock print policy` prints it.
 pub const SAMPLE_POLICY: &str = include_str!("../manifests/sample-policy.yaml");
 /// The name of the sample policy in messages.
 const SAMPLE_POLICY_NAME: &str = "built-in sample policy";
 
-/// Version and commit, as `drydock --version` prints them.
+/// The version and commit that `drydock --version` prints.
 static VERSION: LazyLock<String> =
     LazyLock::new(|| format!("{} (commit {COMMIT})", env!("CARGO_PKG_VERSION")));
 
-/// Repairs GitLab CI job pods on their way into a Kubernetes cluster.
+/// Mutating admission webhook that repairs the pods of GitLab CI jobs when they are created.
 #[derive(Debug, Parser)]
-#[command(name = "drydock", version = VERSION.as_str(), about, long_about = None, arg_required_else_help = true)]
+#[command(name = "drydock", version = VERSION.as_str(), arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,7 +43,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    // The help of a command is the comment of its struct; a comment here would hide it.
+    // The help of a command is the doc comment of its struct. A doc comment here would replace it.
     Serve(Box<serve::Serve>),
     Mutate(mutate::Mutate),
     Import(import::Import),
@@ -56,14 +56,14 @@ enum Command {
     Version(version::Version),
 }
 
-/// Result of a command. The worst of several counts.
+/// The exit status of a command. The variants are in order of severity.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Exit {
     /// No findings.
     Success,
-    /// Findings: a policy has an error, a pod was refused.
+    /// There are findings, such as an invalid policy or a refused pod.
     Findings,
-    /// The command, or a part of it, failed.
+    /// The command failed, or could not process a part of its input.
     Error,
 }
 
@@ -78,18 +78,19 @@ impl From<Exit> for ExitCode {
 }
 
 impl Cli {
-    /// Reads the arguments of the process. As a kubectl plugin, usage texts have the name
-    /// `kubectl drydock`. Returns `None` if kubectl asked for completions, which are printed.
+    /// Parses the command line of the process. If kubectl started the program as a plugin, usage
+    /// texts contain `kubectl drydock`. If kubectl started it to complete arguments, prints the
+    /// completions and returns `None`.
     ///
     /// # Errors
-    /// If completions cannot be printed.
-    pub fn of_process(out: &mut dyn Write) -> std::io::Result<Option<Self>> {
+    /// Returns an error if the completions cannot be written.
+    pub fn from_process_args(out: &mut dyn Write) -> std::io::Result<Option<Self>> {
         let mut command = Self::command();
         let mut arguments = std::env::args_os();
-        match Called::by(arguments.next().as_deref()) {
-            Called::Directly => {}
-            Called::ByKubectl => command = command.bin_name("kubectl drydock"),
-            Called::ForCompletion => {
+        match Invocation::from_program(arguments.next().as_deref()) {
+            Invocation::Direct => {}
+            Invocation::KubectlPlugin => command = command.bin_name("kubectl drydock"),
+            Invocation::KubectlCompletion => {
                 let words: Vec<_> = arguments.collect();
                 return plugin::complete(&command, &words, out).map(|()| None);
             }
@@ -100,10 +101,10 @@ impl Cli {
         ))
     }
 
-    /// Runs the command. The answer goes to `out`, messages go to `stderr`.
+    /// Runs the command. Writes its result to `out` and messages to `stderr`.
     ///
     /// # Errors
-    /// If the command could not be run at all.
+    /// Returns an error if the command cannot process any input.
     pub fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         match self.command {
             Command::Serve(serve) => serve.run(stderr),

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         .expect("nothing installed a provider before main");
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut stderr = io::stderr();
-    let result = Cli::of_process(&mut out)
+    let result = Cli::from_process_args(&mut out)
         .map_err(Into::into)
         .and_then(|cli| cli.map_or(Ok(Exit::Success), |cli| cli.run(&mut out, &mut stderr)))
         .and_then(|exit| {

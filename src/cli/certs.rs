@@ -1,4 +1,4 @@
-//! `drydock certs`: a CA and a server certificate for development, as files.
+//! `drydock certs`: writes a CA and a server certificate for development to files.
 
 use super::Exit;
 use crate::core::crd::format;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// Create a CA and a server certificate for development.
 ///
-/// Writes ca.crt, tls.crt and tls.key, and discards the key of the CA. The certificates expire in a
-/// year; nothing renews them.
+/// Writes ca.crt, tls.crt and tls.key. The private key of the CA is discarded. The certificates are
+/// valid for one year and are not renewed.
 #[derive(Args, Debug)]
 pub(super) struct Certs {
     /// Directory for the files; it is created if it does not exist
@@ -33,21 +33,21 @@ pub(super) struct Certs {
     force: bool,
 }
 
-/// The names of this machine and of the Service in the manifests.
+/// Returns the names of localhost and of the Service in the manifests.
 fn default_names() -> Vec<String> {
     ["localhost", "127.0.0.1", "::1", "drydock.drydock.svc"]
         .map(str::to_owned)
         .to_vec()
 }
 
-/// Clients verify only DNS names and IP addresses.
+/// Parses a DNS name or an IP address. Clients compare a certificate only with these.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
     if text.parse::<IpAddr>().is_ok() || format::SUBDOMAIN.check(&host).is_ok() {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "\"{text}\" is neither a DNS name nor an IP address; write it as in drydock.drydock.svc, without scheme or port"
+            "\"{text}\" is neither a DNS name nor an IP address; use a name such as drydock.drydock.svc, without scheme or port"
         ))
     }
 }
@@ -55,8 +55,8 @@ fn server_name(text: &str) -> Result<String, String> {
 /// The lifetime of both certificates.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Creates a CA and a server certificate.
-pub(super) fn development(names: &[String]) -> Result<(Authority, Leaf), AuthorityError> {
+/// Creates a CA and a server certificate for development.
+pub(super) fn create(names: &[String]) -> Result<(Authority, Leaf), AuthorityError> {
     let now = Timestamp::now();
     let authority = Authority::make("drydock development CA", now, LIFETIME)?;
     let server = authority.sign(names, now, LIFETIME)?;
@@ -65,7 +65,7 @@ pub(super) fn development(names: &[String]) -> Result<(Authority, Leaf), Authori
 
 impl Certs {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        let (authority, server) = development(&self.names)?;
+        let (authority, server) = create(&self.names)?;
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("{} cannot be created", self.out.display()))?;
         let files = [
@@ -78,7 +78,7 @@ impl Certs {
             .find(|(name, ..)| !self.force && self.out.join(name).exists())
         {
             bail!(
-                "{} exists; take another directory with --out, or overwrite it with --force",
+                "{} already exists; choose another directory with --out, or overwrite the file with --force",
                 self.out.join(name).display()
             );
         }
@@ -93,7 +93,7 @@ impl Certs {
 }
 
 fn write_file(path: &Path, content: &str, mode: u32) -> std::io::Result<()> {
-    // An existing file would keep its mode.
+    // An existing file is removed first, because writing to it would keep its mode.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -1,4 +1,5 @@
-//! `drydock check`: reports every error of policy files, overrides between policies, and hints.
+//! `drydock check`: reports errors and warnings of policy files, policies that override others, and
+//! hints.
 
 use super::input::{self, Input};
 use super::{Exit, terminal};
@@ -9,22 +10,22 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Check policy files: exit 1 on findings.
+/// Check policy files; exit with code 1 if there are findings.
 ///
-/// Errors and warnings are findings; the API server refuses a policy with errors too. Hints, and
-/// notes about policies that override others, are not findings. In a folder, the files *.yaml,
+/// Errors and warnings are findings. The API server refuses a policy that has errors. Hints, and
+/// notes about policies that override others, are not findings. In a directory, the files *.yaml,
 /// *.yml and *.json are read, and objects of other kinds are ignored.
 #[derive(Args, Debug)]
 pub(super) struct Check {
-    /// File with JobPodPolicy objects, or a folder; - is stdin
+    /// File with JobPodPolicy objects, a directory, or - for stdin
     #[arg(value_name = "FILE", required_unless_present = "filenames")]
     files: Vec<PathBuf>,
 
-    /// The same as FILE, for users of kubectl. Can be repeated
+    /// Same as FILE, as in kubectl. Can be repeated
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     filenames: Vec<PathBuf>,
 
-    /// Read subfolders too
+    /// Also read subdirectories
     #[arg(short = 'R', long)]
     recursive: bool,
 
@@ -35,7 +36,7 @@ pub(super) struct Check {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 enum Output {
-    /// A line for each finding
+    /// One line per finding
     #[default]
     Text,
     /// One JSON object
@@ -102,20 +103,20 @@ struct Summary {
 impl Check {
     pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let files = self.files.iter().chain(&self.filenames);
-        let inputs = input::read_with_folders(files, self.recursive)?;
+        let inputs = input::read_with_directories(files, self.recursive)?;
         let mut summary = Summary::default();
         let mut findings = Vec::new();
-        let (mut texts, mut in_folders) = (Vec::new(), Vec::new());
+        let (mut texts, mut in_directories) = (Vec::new(), Vec::new());
         for Input {
             name,
             text,
-            is_in_folder,
+            is_in_directory,
         } in inputs
         {
             match text {
                 Ok(text) => {
-                    if is_in_folder {
-                        in_folders.push(name.clone());
+                    if is_in_directory {
+                        in_directories.push(name.clone());
                     }
                     texts.push((name, text));
                 }
@@ -135,7 +136,7 @@ impl Check {
         }
         let read = input::policies(&texts);
         for error in read.errors {
-            if error.is_of_another_kind && in_folders.contains(&error.file) {
+            if error.is_of_another_kind && in_directories.contains(&error.file) {
                 summary.objects_of_other_kinds += 1;
             } else {
                 summary.errors += 1;
@@ -193,7 +194,7 @@ impl Check {
     }
 }
 
-/// Prints the findings to `out`. Files that cannot be read, and the summary, go to `stderr`.
+/// Prints findings to `out`. Prints errors of unreadable files, and the summary, to `stderr`.
 fn print(
     findings: &[Finding],
     summary: &Summary,
@@ -215,7 +216,7 @@ fn print(
             false => out.write_all(terminal::fit(&line, 2).as_bytes())?,
         }
     }
-    // On a terminal, the summary is the last line.
+    // On a terminal, the summary on stderr must come after the findings.
     out.flush()?;
     let Summary {
         valid,

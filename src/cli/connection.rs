@@ -1,4 +1,4 @@
-//! Selects the API server and the credentials of a command.
+//! Connects commands to an API server.
 
 use crate::cluster::client;
 use anyhow::anyhow;
@@ -7,19 +7,19 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
 
-/// The flags of kubectl.
+/// Flags that select an API server, as in kubectl.
 #[derive(Args, Debug, Default)]
 pub(super) struct ConnectionFlags {
-    /// Context of the kubeconfig; without it, the current one
+    /// Context of the kubeconfig [default: its current context]
     #[arg(long, value_name = "NAME", help_heading = "Cluster")]
     context: Option<String>,
 
-    /// Kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the pod's ServiceAccount
+    /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config or the pod's ServiceAccount]
     #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     kubeconfig: Option<PathBuf>,
 }
 
-/// A context of the kubeconfig.
+/// A context of a kubeconfig.
 struct Context {
     name: String,
     user: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Connection {
 }
 
 impl ConnectionFlags {
-    /// Whether no flag is set.
+    /// Returns whether no flag is set.
     pub(super) fn is_default(&self) -> bool {
         self.context.is_none() && self.kubeconfig.is_none()
     }
@@ -67,7 +67,7 @@ impl ConnectionFlags {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
         };
-        // The text of these errors has the causes too.
+        // The text of these errors already contains their causes.
         let file = match &self.kubeconfig {
             Some(file) => Kubeconfig::read_from(file).map_err(|error| {
                 anyhow!("--kubeconfig {} cannot be read: {error}", file.display())
@@ -103,6 +103,6 @@ impl ConnectionFlags {
 
 fn user(file: &Kubeconfig, context: &str) -> Option<String> {
     let mut contexts = file.contexts.iter();
-    let named = contexts.find(|named| named.name == context)?;
-    named.context.as_ref()?.user.clone()
+    let context = contexts.find(|named| named.name == context)?;
+    context.context.as_ref()?.user.clone()
 }

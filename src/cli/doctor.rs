@@ -24,10 +24,10 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The time limit of the first request, which shows whether the API server responds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Check a cluster: find out why jobs are not repaired.
+/// Check a cluster: find out why job pods are not repaired.
 ///
-/// Uses your rights and changes nothing: job pods are created as a server-side dry run. Exit 0: no
-/// findings; 1: findings; 2: the API server did not respond.
+/// Uses your permissions and changes nothing: job pods are created as a server-side dry run. Exit
+/// codes: 0 no findings, 1 findings, 2 the API server did not respond.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
     /// Namespace of jobs. Can be repeated [default: all namespaces]
@@ -39,7 +39,7 @@ pub(super) struct Doctor {
     )]
     namespaces: Vec<String>,
 
-    /// Existing pod to explain: what drydock changed, or why it changed nothing
+    /// Explain an existing pod: what drydock changed, or why it changed nothing
     #[arg(long, value_name = "NAME")]
     pod: Option<String>,
 
@@ -47,15 +47,15 @@ pub(super) struct Doctor {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Repeat until there are no errors, for at most this time, as in 90s or 5m
+    /// Repeat until there are no errors, for at most this time, such as 90s or 5m
     #[arg(long, value_name = "TIME", value_parser = time)]
     wait: Option<Duration>,
 
-    /// Time limit for all requests to the API server of one run
+    /// Time limit of one run for all requests to the API server
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     time_limit: Duration,
 
-    /// Also print the details of passed checks, such as the rights of a runner
+    /// Also print the details of passed checks, such as the permissions of a runner
     #[arg(short, long)]
     verbose: bool,
 
@@ -65,7 +65,7 @@ pub(super) struct Doctor {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 enum Output {
-    /// Lines of text, in colour on a terminal
+    /// Text, in colour on a terminal
     #[default]
     Text,
     /// JSON, with all details

@@ -1,4 +1,5 @@
-//! `drydock mutate -o explain`: the changes and findings of each policy in sentences.
+//! Explains a verdict in sentences, for `drydock mutate -o explain`: the changes and findings of
+//! each policy.
 
 use crate::core::policy::set::Desired;
 use crate::core::policy::{Mode, Policy};
@@ -7,7 +8,7 @@ use crate::core::rules::{Audience, Change, Finding, Plan};
 use crate::core::verdict::{AuditReason, Outcome, SkipReason, Verdict};
 use std::fmt::Display;
 
-/// Explains one verdict.
+/// Returns the explanation of a verdict. `title` names the pod.
 pub(super) fn explain(title: &str, verdict: &Verdict<'_>, mode: Mode) -> String {
     let mut lines = Lines(format!("{title}: {}\n", summary(verdict, mode)));
     if let Some(mark) = verdict.mark {
@@ -20,19 +21,19 @@ pub(super) fn explain(title: &str, verdict: &Verdict<'_>, mode: Mode) -> String 
     if let Some(sentence) = &verdict.existing_annotations {
         lines.add(1, sentence, "A5");
     }
-    let is_done = !matches!(verdict.outcome, Outcome::Audited(_));
+    let is_applied = !matches!(verdict.outcome, Outcome::Audited(_));
     let matching = &verdict.matching;
-    for (desired, plan, is_done) in [
-        (&matching.enforce, &verdict.enforced, is_done),
+    for (desired, plan, is_applied) in [
+        (&matching.enforce, &verdict.enforced, is_applied),
         (&matching.audit, &verdict.audited, false),
     ] {
         for policy in &desired.policies {
-            lines.add_policy(policy, desired, plan, is_done);
+            lines.add_policy(policy, desired, plan, is_applied);
         }
     }
-    let others = "its podSelector or namespaceSelector asks for other labels";
-    let unknown = "its namespaceSelector asks for labels that are unknown here; \
-                   give them with --namespace-labels";
+    let others = "its podSelector or namespaceSelector requires other labels";
+    let unknown = "its namespaceSelector requires labels, and the labels of the namespace are \
+                   unknown; set them with --namespace-labels";
     let others = matching.others().map(|policy| (policy, others));
     let undecided = matching.undecided.iter().map(|policy| (*policy, unknown));
     for (Policy { name, .. }, why) in others.chain(undecided) {
@@ -48,12 +49,12 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
             1 => "mutated, 1 change".to_owned(),
             changes => format!("mutated, {changes} changes"),
         },
-        Outcome::Unchanged => "unchanged, it already is what the policies ask for".to_owned(),
+        Outcome::Unchanged => "unchanged, it already conforms to the policies".to_owned(),
         Outcome::Denied => "denied".to_owned(),
         Outcome::Skipped(reason) => {
             let why = match reason {
                 SkipReason::NotPodCreation => "the request does not create a pod",
-                SkipReason::ExcludedNamespace => "drydock never changes pods of this namespace",
+                SkipReason::ExcludedNamespace => "drydock never changes pods in this namespace",
                 SkipReason::NotJobPod(reason) => reason.sentence(),
                 SkipReason::NoPolicy => "no policy matches it",
             };
@@ -61,8 +62,8 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
         }
         Outcome::Audited(reason) => {
             let why = match mode {
-                Mode::Audit => "the namespace is in audit",
-                Mode::Enforce => "policies in Audit mode only report",
+                Mode::Audit => "the namespace is in audit mode",
+                Mode::Enforce => "policies in Audit mode only report changes",
             };
             let result = match reason {
                 AuditReason::WouldMutate => "it would have been changed",
@@ -74,7 +75,7 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
     }
 }
 
-/// The lines of an explanation: a sentence, and the code of its rule in brackets.
+/// The lines of an explanation. Each sentence ends with the code of its rule in brackets.
 struct Lines(String);
 
 impl Lines {
@@ -86,13 +87,14 @@ impl Lines {
         self.heading(depth, format_args!("{sentence} ({rule})"));
     }
 
-    /// Adds a block with the changes and findings of one policy. `is_done` is false in audit.
+    /// Adds the changes and findings of a policy. If `is_applied` is false, describes the changes
+    /// that would be made without audit mode.
     fn add_policy(
         &mut self,
         policy: &Policy,
         desired: &Desired<'_>,
         plan: &Plan<'_>,
-        is_done: bool,
+        is_applied: bool,
     ) {
         let Policy {
             name,
@@ -119,7 +121,7 @@ impl Lines {
         }
         for change in &plan.changes {
             if change.policy.name == *name {
-                let sentence = if is_done {
+                let sentence = if is_applied {
                     change.to_string()
                 } else {
                     would(change)
@@ -131,27 +133,27 @@ impl Lines {
         let findings: Vec<&Finding<'_>> = findings
             .filter(|finding| finding.policy.name == *name)
             .collect();
-        let of = |audience| {
+        let findings_for = |audience| {
             let findings = findings.iter();
             findings.filter(move |finding| finding.audience() == audience)
         };
-        for finding in of(Audience::Explain) {
+        for finding in findings_for(Audience::Explain) {
             self.add(2, finding, finding.rule());
         }
-        for (number, finding) in of(Audience::Author).enumerate() {
+        for (number, finding) in findings_for(Audience::Author).enumerate() {
             if number == 0 {
-                let reads = if is_done { "reads" } else { "would read" };
-                self.heading(2, format_args!("the author of the job {reads}:"));
+                let condition = if is_applied { "" } else { ", if enforced" };
+                self.heading(2, format_args!("for the author of the job{condition}:"));
             }
             self.add(3, finding.for_author(), finding.rule());
         }
-        for (number, finding) in of(Audience::Team).enumerate() {
+        for (number, finding) in findings_for(Audience::Team).enumerate() {
             if number == 0 {
                 self.heading(2, "for the platform team:");
             }
-            // The other findings do not depend on changes.
-            let is_of_change = matches!(finding.kind, FindingKind::VolumeDisplaced { .. });
-            let condition = if is_of_change && !is_done {
+            // This kind of finding is the result of a change. The others do not depend on changes.
+            let is_result = matches!(finding.kind, FindingKind::VolumeDisplaced { .. });
+            let condition = if is_result && !is_applied {
                 "if enforced: "
             } else {
                 ""
@@ -164,7 +166,7 @@ impl Lines {
     }
 }
 
-/// Returns the sentence of a change in audit: "would add …" for "added …".
+/// Returns the sentence for a change that was not made: "would add …" instead of "added …".
 fn would(change: &Change<'_>) -> String {
     let sentence = change.to_string();
     let (verb, rest) = sentence.split_once(' ').unwrap_or((&sentence, ""));

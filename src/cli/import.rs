@@ -15,16 +15,16 @@ use std::path::{Path, PathBuf};
 /// file.
 const LARGEST: u64 = (8 << 20) + 1;
 
-/// Make policies from the configuration of runners
+/// Create policies from the configuration of runners
 ///
 /// Reads config.toml of GitLab Runner, values of its Helm chart (alone, below gitlab-runner:, in a
-/// HelmRelease, an Application or a HelmChart), and Kubernetes objects that contain them. Policies
-/// go to stdout, for `drydock check` and `kubectl apply`. A migration report goes to stderr. No
-/// token or other secret of a file is printed. If a file cannot be read or has no runner, the exit
-/// code is 2 and nothing is on stdout.
+/// HelmRelease, an Application or a HelmChart), and Kubernetes objects that contain them. Prints
+/// policies to stdout, for drydock check and kubectl apply, and a migration report to stderr. Never
+/// prints a token or another secret. If a file cannot be read or contains no runner, the exit code
+/// is 2 and nothing is printed to stdout.
 #[derive(Args, Debug)]
 pub(super) struct Import {
-    /// File with the configuration of runners; - is stdin
+    /// File with the configuration of runners, or - for stdin
     #[arg(value_name = "FILE", required_unless_present = "from_cluster")]
     files: Vec<PathBuf>,
 
@@ -36,7 +36,7 @@ pub(super) struct Import {
     #[arg(long, conflicts_with = "files")]
     from_cluster: bool,
 
-    /// Only this namespace
+    /// Read only this namespace [default: all namespaces]
     #[arg(long, short, value_name = "NAME", requires = "from_cluster")]
     namespace: Option<String>,
 

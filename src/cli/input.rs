@@ -1,4 +1,4 @@
-//! Reads files and stdin for commands.
+//! Reads the input of commands: files, directories, stdin and values of `--address`.
 
 use super::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
 use crate::core::crd::format;
@@ -12,34 +12,35 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// The file name of stdin.
+/// The file name that stands for stdin.
 const STDIN: &str = "-";
 
-/// A file that was read.
+/// An input file, or stdin.
 pub(super) struct Input {
     /// The name in messages.
     pub(super) name: String,
-    /// The content, or the error.
+    /// The content, or the error from reading it.
     pub(super) text: anyhow::Result<String>,
-    /// Whether a folder was named that contains it.
-    pub(super) is_in_folder: bool,
+    /// Whether the arguments name its directory instead of the file.
+    pub(super) is_in_directory: bool,
 }
 
-/// Reads files in order; `-` is stdin.
+/// Reads the files in order. `-` is stdin.
 ///
 /// # Errors
-/// If stdin is named twice: it can be read once.
+/// Returns an error if `-` is given twice, because stdin can be read only once.
 pub(super) fn read_all<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> anyhow::Result<Vec<Input>> {
     let paths: Vec<_> = paths.map(|path| (path.clone(), false)).collect();
     read(&paths)
 }
 
-/// Reads files. For a folder, reads its YAML and JSON files in the order of their names; if
-/// `recursive`, also those of its subfolders.
+/// Reads files, and the YAML and JSON files of directories in the order of their names. If
+/// `recursive`, also reads subdirectories.
 ///
 /// # Errors
-/// As [`read_all`], or if a folder cannot be read or has no such file.
-pub(super) fn read_with_folders<'p>(
+/// Returns the errors of [`read_all`], and an error if a directory cannot be read or contains no
+/// YAML or JSON file.
+pub(super) fn read_with_directories<'p>(
     paths: impl Iterator<Item = &'p PathBuf>,
     recursive: bool,
 ) -> anyhow::Result<Vec<Input>> {
@@ -53,12 +54,12 @@ pub(super) fn read_with_folders<'p>(
         search(path, recursive, &is_manifest, &mut found)?;
         if found.is_empty() {
             let advice = if recursive {
-                "name a file"
+                "give a file"
             } else {
-                "name a file, or use -R to read subfolders too"
+                "give a file, or use -R to also read subdirectories"
             };
             bail!(
-                "{}: no .yaml, .yml or .json file in this folder; {advice}",
+                "{}: no .yaml, .yml or .json file in this directory; {advice}",
                 path.display()
             );
         }
@@ -67,25 +68,25 @@ pub(super) fn read_with_folders<'p>(
     read(&all)
 }
 
-/// Whether kubectl would read the file if its folder were named.
+/// Returns whether `kubectl apply -f DIRECTORY` would read the file.
 fn is_manifest(path: &Path) -> bool {
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     suffix.is_some_and(|suffix| ["yaml", "yml", "json"].contains(&suffix))
 }
 
-/// Finds files in a folder, in the order of their names.
+/// Appends the wanted files of a directory to `found`, in the order of their names.
 pub(super) fn search(
-    folder: &Path,
+    directory: &Path,
     recursive: bool,
     is_wanted: &dyn Fn(&Path) -> bool,
     found: &mut Vec<PathBuf>,
 ) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let mut entries = entries.with_context(|| format!("{} cannot be read", folder.display()))?;
+    let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut entries = entries.with_context(|| format!("{} cannot be read", directory.display()))?;
     entries.sort_by_key(std::fs::DirEntry::path);
     for entry in entries {
         let path = entry.path();
-        // Links to folders are not followed: they may form a cycle.
+        // Symbolic links to directories are not followed, because they may form a cycle.
         if entry.file_type()?.is_dir() {
             if recursive {
                 search(&path, recursive, is_wanted, found)?;
@@ -100,10 +101,10 @@ pub(super) fn search(
 fn read(paths: &[(PathBuf, bool)]) -> anyhow::Result<Vec<Input>> {
     let mut inputs: Vec<Input> = Vec::new();
     let mut stdin_used = false;
-    for (path, is_in_folder) in paths {
+    for (path, is_in_directory) in paths {
         let is_stdin = path.as_os_str() == STDIN;
         if is_stdin && std::mem::replace(&mut stdin_used, true) {
-            bail!("- (stdin) is named twice; it can be read once");
+            bail!("- (stdin) is given twice, but it can be read only once");
         }
         let name = if is_stdin {
             "stdin".to_owned()
@@ -117,7 +118,7 @@ fn read(paths: &[(PathBuf, bool)]) -> anyhow::Result<Vec<Input>> {
             } else {
                 read_file(path)
             },
-            is_in_folder: *is_in_folder,
+            is_in_directory: *is_in_directory,
         });
     }
     Ok(inputs)
@@ -126,7 +127,7 @@ fn read(paths: &[(PathBuf, bool)]) -> anyhow::Result<Vec<Input>> {
 fn read_file(path: &Path) -> anyhow::Result<String> {
     if path.is_dir() {
         let path = path.display();
-        bail!("{path} is a folder; name the files in it, as in {path}/*.yaml");
+        bail!("{path} is a directory; give its files, such as {path}/*.yaml");
     }
     let bytes =
         std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -141,20 +142,21 @@ fn read_stdin() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The valid policies of several files, and the errors of the others.
+/// The valid policies of several files, and the errors of the invalid ones.
 #[derive(Default)]
 pub(super) struct Policies {
     /// The valid policies.
     pub(super) policies: Vec<Policy>,
-    /// The errors, file by file.
+    /// The errors, in the order of the files.
     pub(super) errors: Vec<PolicyError>,
     /// Warnings about fields that the API server ignores.
     pub(super) ignored: Vec<PolicyError>,
-    /// The file of each valid policy, and the place in it, by the name of the policy.
+    /// Maps the name of each valid policy to its file and its place in the file.
     pub(super) places: BTreeMap<String, (String, String)>,
 }
 
-/// Reads the policies of several files. A name in two files is an error in the second.
+/// Parses the policies of several files, given by name and content. If two files contain a policy
+/// of the same name, the second policy is an error.
 pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
     let mut all = Policies::default();
     for (name, text) in inputs {
@@ -189,8 +191,8 @@ pub(super) fn sample_policy() -> (String, String) {
     (SAMPLE_POLICY_NAME.to_owned(), SAMPLE_POLICY.to_owned())
 }
 
-/// `--address KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]`: the addresses of a source, and the
-/// hostnames of the rules of an Ingress.
+/// A value of `--address`: the addresses of a Service, Ingress or Gateway, and the hostnames in the
+/// rules of an Ingress. The syntax is `KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]`.
 #[derive(Clone, Debug)]
 pub(super) struct SourceAddress {
     pub(super) source: AddressSource,
@@ -204,7 +206,7 @@ impl std::str::FromStr for SourceAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (source, values) = text
             .split_once('=')
-            .ok_or_else(|| format!("\"{text}\" is not KIND/NAMESPACE/NAME=ADDRESS, as in ingress/cicd/gitlab-registry=10.0.0.232"))?;
+            .ok_or_else(|| format!("\"{text}\" is not KIND/NAMESPACE/NAME=ADDRESS, such as ingress/cicd/gitlab-registry=10.0.0.232"))?;
         let source: AddressSource = source.parse()?;
         let (mut addresses, mut hostnames) = (Vec::new(), Vec::new());
         for value in values.split(',') {
@@ -218,7 +220,7 @@ impl std::str::FromStr for SourceAddress {
             }
             if source.kind != AddressSourceKind::Ingress {
                 return Err(format!(
-                    "\"{value}\" is a hostname, and only an Ingress has hostnames; the policy lists those of {source}"
+                    "\"{value}\" is a hostname, which only an Ingress can have here; list the hostnames of {source} in the policy"
                 ));
             }
             format::HOSTNAME
@@ -234,7 +236,7 @@ impl std::str::FromStr for SourceAddress {
     }
 }
 
-/// Collects the values of `--address`; of each family the first applies.
+/// Merges the values of `--address` by source. Of each IP family, policies use the first address.
 pub(super) fn live_addresses(given: &[SourceAddress]) -> AddressesBySource {
     let mut live = AddressesBySource::new();
     for SourceAddress {
@@ -243,7 +245,7 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> AddressesBySource {
         hostnames,
     } in given
     {
-        // A policy may use either address of a Service.
+        // For a Service, the value is used as the load balancer address and as the cluster IP.
         let kinds = match source.kind {
             AddressSourceKind::Service => vec![
                 AddressSourceKind::Service,
@@ -264,8 +266,8 @@ pub(super) fn live_addresses(given: &[SourceAddress]) -> AddressesBySource {
     live
 }
 
-/// Returns notes about `--address`: addresses that no policy uses, missing addresses, and hostnames
-/// that are missing or ignored.
+/// Returns notes about values of `--address` that are missing or that no policy uses, and about
+/// hostnames that are missing or ignored.
 pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<String> {
     let aliases = || {
         set.policies()
@@ -273,18 +275,18 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
     };
     let uses = |alias: &HostAlias, source: &AddressSource| matches!(&alias.address, Address::Live(live) if live == source);
     let unused = live.keys().filter(|source| {
-        // Of a Service, it is enough if one kind is used.
-        let twin = |kind| AddressSource {
+        // A Service is used if a policy uses its load balancer or its cluster IP.
+        let of_kind = |kind| AddressSource {
             kind,
             ..(*source).clone()
         };
         let kinds = match source.kind {
             AddressSourceKind::Service => vec![
-                twin(AddressSourceKind::Service),
-                twin(AddressSourceKind::ServiceClusterIp),
+                of_kind(AddressSourceKind::Service),
+                of_kind(AddressSourceKind::ServiceClusterIp),
             ],
             AddressSourceKind::ServiceClusterIp => return false,
-            kind => vec![twin(kind)],
+            kind => vec![of_kind(kind)],
         };
         !aliases().any(|(_, alias)| kinds.iter().any(|source| uses(alias, source)))
     });
@@ -305,7 +307,7 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
                 ""
             };
             notes.push(format!(
-                "the address of {source} in policy \"{name}\" is unknown without a cluster; give {flag}=ADDRESS{hostnames}"
+                "the address of {source} in policy \"{name}\" is unknown without a cluster; set {flag}=ADDRESS{hostnames}"
             ));
             continue;
         };
@@ -314,13 +316,13 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
         }
         if resolved.hostnames.is_empty() {
             notes.push(format!(
-                "policy \"{name}\" takes hostnames from the rules of {source}; give {flag}=ADDRESS,HOSTNAME"
+                "policy \"{name}\" takes hostnames from the rules of {source}; set {flag}=ADDRESS,HOSTNAME"
             ));
         }
         let selected = alias.suffixes.select(&resolved.hostnames);
         for hostname in selected.outside_domains {
             notes.push(format!(
-                "{flag}: {hostname} is in none of the hostnameSuffixes of policy \"{name}\", so it is ignored"
+                "{flag}: hostname {hostname} is ignored, because it has none of the hostnameSuffixes of policy \"{name}\""
             ));
         }
     }

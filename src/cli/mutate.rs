@@ -1,4 +1,4 @@
-//! `drydock mutate`: the effect of policies on pods, offline, with the engine of the webhook.
+//! `drydock mutate`: applies policies to pods offline, with the code of the webhook.
 
 mod printer;
 mod run;
@@ -17,17 +17,18 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Show the effect of policies on pods, offline, with the engine of the webhook.
+/// Apply policies to pods offline, as the webhook does, and print the result.
 ///
-/// Reads Pods, Lists of them and AdmissionReviews (v1), in YAML or JSON. Other kinds are unchanged.
+/// Reads Pods, Lists and AdmissionReviews (v1) in YAML or JSON. Objects of other kinds are printed
+/// unchanged.
 #[derive(Args, Debug)]
 pub(super) struct Mutate {
-    /// File with Pods, Lists or AdmissionReviews; - is stdin. Can be repeated
+    /// File with Pods, Lists or AdmissionReviews, or - for stdin. Can be repeated
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// File with JobPodPolicy objects; - is stdin. Can be repeated [default: the built-in sample
-    /// policy]
+    /// File with JobPodPolicy objects, or - for stdin. Can be repeated [default: the built-in
+    /// sample policy]
     #[arg(short, long = "policy", value_name = "FILE")]
     policies: Vec<PathBuf>,
 
@@ -36,7 +37,7 @@ pub(super) struct Mutate {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Mode of the namespace: the value of its label drydock.dev/job-pods
+    /// Mode of the namespace, as in its label drydock.dev/job-pods
     #[arg(long, default_value = "enforce", value_parser = mode_parser())]
     mode: Mode,
 
@@ -44,15 +45,15 @@ pub(super) struct Mutate {
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = labels)]
     namespace_labels: Option<BTreeMap<String, String>>,
 
-    /// Address of a live source (from:), as in ingress/cicd/gitlab-registry=10.0.0.232. For an
-    /// Ingress, add the hostnames of its rules. Can be repeated
+    /// Address of an object in from: of a policy, such as ingress/cicd/gitlab-registry=10.0.0.232.
+    /// For an Ingress, add the hostnames of its rules. Can be repeated
     #[arg(
         long = "address",
         value_name = "KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]"
     )]
     addresses: Vec<SourceAddress>,
 
-    /// Exit 1 if a pod is changed or, in audit, would be changed
+    /// Exit with code 1 if a pod is changed or, in audit mode, would be changed
     #[arg(long)]
     exit_code: bool,
 }
@@ -67,7 +68,7 @@ enum Output {
     Explain,
 }
 
-/// Parses the value of the namespace label `drydock.dev/job-pods`.
+/// Parses a value of the namespace label `drydock.dev/job-pods`.
 fn mode_parser() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(["enforce", "audit"]).map(|value| match value.as_str() {
         "audit" => Mode::Audit,
@@ -123,7 +124,7 @@ impl Mutate {
         Ok(run.exit)
     }
 
-    /// Reads the policies. Prints the errors of all files before it fails.
+    /// Parses the policies. Prints all their errors before it returns an error.
     fn policy_set(
         &self,
         inputs: Vec<input::Input>,
@@ -150,12 +151,12 @@ impl Mutate {
         }
         match errors {
             0 => {}
-            1 => bail!("the policies have an error; nothing was done"),
-            errors => bail!("the policies have {errors} errors; nothing was done"),
+            1 => bail!("the policies have an error; no pod was processed"),
+            errors => bail!("the policies have {errors} errors; no pod was processed"),
         }
         if self.policies.is_empty() {
-            let note = "note: the built-in sample policy and its addresses are used; \
-                        give yours with --policy; `drydock print policy` shows the sample";
+            let note = "note: the built-in sample policy and its addresses are used; `drydock print \
+                        policy` prints it; use --policy for your own policies";
             writeln!(stderr, "{note}")?;
         }
         let live = input::live_addresses(&self.addresses);
@@ -178,11 +179,11 @@ impl Mutate {
     }
 }
 
-/// Applies a patch as the API server does.
+/// Applies a JSON Patch to an object, as the API server does.
 pub(super) fn patched(object: &Value, patch: &str) -> anyhow::Result<Value> {
     let patch: json_patch::Patch =
-        serde_json::from_str(patch).context("the patch is not RFC 6902")?;
+        serde_json::from_str(patch).context("the patch is not a JSON Patch (RFC 6902)")?;
     let mut object = object.clone();
-    json_patch::patch(&mut object, &patch).context("the patch does not apply")?;
+    json_patch::patch(&mut object, &patch).context("the patch cannot be applied to the object")?;
     Ok(object)
 }

@@ -1,5 +1,6 @@
-//! drydock as a plugin of kubectl. With a link named `kubectl-drydock` to the program, kubectl runs
-//! `kubectl drydock …`; with a second link, `kubectl_complete-drydock`, it completes arguments.
+//! drydock as a kubectl plugin. If the program, or a symbolic link to it, has the name
+//! `kubectl-drydock`, kubectl runs it for `kubectl drydock …`. To complete arguments, kubectl runs
+//! a second link, `kubectl_complete-drydock`.
 //!
 //! Source: <https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>
 
@@ -8,36 +9,36 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// How the program was called.
+/// How the program was started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Called {
-    /// By its own name, or any other name.
-    Directly,
-    /// `kubectl drydock …`
-    ByKubectl,
+pub(super) enum Invocation {
+    /// By a shell or another program.
+    Direct,
+    /// By kubectl, for `kubectl drydock …`.
+    KubectlPlugin,
     /// By kubectl, to complete a command line.
-    ForCompletion,
+    KubectlCompletion,
 }
 
-impl Called {
-    /// Returns it by the name of the program, the first argument of the process.
-    pub(super) fn by(program: Option<&OsStr>) -> Self {
+impl Invocation {
+    /// Returns the invocation for the name of the program, the first argument of the process.
+    pub(super) fn from_program(program: Option<&OsStr>) -> Self {
         let name = program.map(Path::new).and_then(Path::file_stem);
         match name.and_then(OsStr::to_str) {
-            Some("kubectl-drydock") => Self::ByKubectl,
-            Some("kubectl_complete-drydock") => Self::ForCompletion,
-            _ => Self::Directly,
+            Some("kubectl-drydock") => Self::KubectlPlugin,
+            Some("kubectl_complete-drydock") => Self::KubectlCompletion,
+            _ => Self::Direct,
         }
     }
 }
 
-/// Prints completions in the format of kubectl: one word per line, then a directive.
+/// Prints completions in the format that kubectl expects: one word per line, then a directive.
 pub(super) fn complete(
     command: &Command,
     words: &[OsString],
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    /// Values of Cobra's `ShellCompDirective`: whether the shell completes file names too.
+    // Values of Cobra's `ShellCompDirective`: whether the shell also completes file names.
     const FILES: u8 = 0;
     const NO_FILES: u8 = 4;
     let words: Vec<&str> = words
@@ -80,16 +81,17 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_name_of_the_program_says_how_it_was_called() {
-        for (program, called) in [
-            ("drydock", Called::Directly),
-            ("/usr/local/bin/kubectl-drydock", Called::ByKubectl),
-            ("kubectl-drydock.exe", Called::ByKubectl),
-            ("kubectl_complete-drydock", Called::ForCompletion),
+    fn the_name_of_the_program_shows_how_it_was_started() {
+        for (program, invocation) in [
+            ("drydock", Invocation::Direct),
+            ("/usr/local/bin/kubectl-drydock", Invocation::KubectlPlugin),
+            ("kubectl-drydock.exe", Invocation::KubectlPlugin),
+            ("kubectl_complete-drydock", Invocation::KubectlCompletion),
         ] {
-            assert_eq!(Called::by(Some(OsStr::new(program))), called, "{program}");
+            let program = OsStr::new(program);
+            assert_eq!(Invocation::from_program(Some(program)), invocation);
         }
-        assert_eq!(Called::by(None), Called::Directly);
+        assert_eq!(Invocation::from_program(None), Invocation::Direct);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `drydock print`: the files of an installation, and shell completions.
+//! `drydock print`: prints the files of an installation, or shell completions.
 
 mod files;
 
@@ -11,7 +11,7 @@ use files::{BASE, OTHERS};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Print the custom resource definition, the objects of an installation, the sample policy or shell
+/// Print the CustomResourceDefinition, the objects of an installation, the sample policy or shell
 /// completions.
 #[derive(Args, Debug)]
 pub(super) struct Print {
@@ -25,15 +25,16 @@ enum What {
     Crd,
     /// The objects of an installation, in YAML for `kubectl apply -f -`
     Manifests {
-        /// Write the Helm chart and the kustomize base with its components into this folder instead
-        #[arg(long, value_name = "FOLDER")]
+        /// Write the Helm chart and the kustomize base with its components to this directory
+        /// instead
+        #[arg(long, value_name = "DIR")]
         write: Option<PathBuf>,
     },
     /// The built-in sample policy
     Policy,
-    /// Completions for a shell
+    /// Shell completions
     Completions {
-        /// The shell
+        /// Shell for which to print completions
         shell: Shell,
     },
 }
@@ -44,11 +45,11 @@ impl Print {
             What::Crd => print_crd(out)?,
             What::Manifests { write: None } => print_base(out)?,
             What::Manifests {
-                write: Some(folder),
-            } => write_files(&folder)?,
+                write: Some(directory),
+            } => write_files(&directory)?,
             What::Policy => write!(out, "{SAMPLE_POLICY}")?,
             What::Completions { shell } => {
-                // The generator panics if it cannot write.
+                // `generate` panics on a write error, so it must not write to `out`.
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "drydock", &mut script);
                 out.write_all(&script)?;
@@ -60,7 +61,7 @@ impl Print {
 
 fn print_crd(out: &mut dyn Write) -> anyhow::Result<()> {
     let definition = serde_saphyr::to_string(&crd::definition())
-        .context("the definition cannot be written as YAML")?;
+        .context("the CustomResourceDefinition cannot be serialized as YAML")?;
     writeln!(
         out,
         "# Printed by `drydock print crd`; change src/core/crd.rs, not this file."
@@ -70,7 +71,7 @@ fn print_crd(out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn print_base(out: &mut dyn Write) -> anyhow::Result<()> {
     for (_, text) in BASE {
-        // Files that Helm rendered begin with the separator.
+        // Files that Helm rendered already begin with the separator.
         if !text.starts_with("---\n") {
             writeln!(out, "---")?;
         }
@@ -79,21 +80,21 @@ fn print_base(out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files under `manifests/`, and overwrites files of the same names.
-fn write_files(folder: &Path) -> anyhow::Result<()> {
+/// Writes the files under `manifests/`. Overwrites existing files.
+fn write_files(directory: &Path) -> anyhow::Result<()> {
     for (path, text) in [BASE, OTHERS].concat() {
-        let path = folder.join(path);
+        let path = directory.join(path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| {
                 format!(
-                    "cannot create the folder {}; give --write a writable folder",
+                    "cannot create the directory {}; use a writable directory for --write",
                     parent.display()
                 )
             })?;
         }
         std::fs::write(&path, text).with_context(|| {
             format!(
-                "cannot write {}; give --write a writable folder",
+                "cannot write {}; use a writable directory for --write",
                 path.display()
             )
         })?;

@@ -1,16 +1,16 @@
-//! `drydock rules`: prints rules of `docs/rules.md` by their code, offline.
+//! `drydock rules`: prints sections of `docs/rules.md`, selected by the code of the rule.
 
 use super::{Exit, terminal};
 use anyhow::anyhow;
 use clap::Args;
 use std::io::Write;
 
-/// The document, with one section for each rule: `### D7: title`.
+/// The text of `docs/rules.md`. Each rule has a section with the heading `### CODE: title`.
 const DOCUMENT: &str = include_str!("../../docs/rules.md");
 
-/// Explain the rules whose codes are in logs, refusals and `mutate -o explain`.
+/// Print the description of rules, by the codes in logs, refusals and mutate -o explain.
 ///
-/// Without CODE, prints the code and the title of every rule.
+/// Without CODE, prints the code and title of every rule.
 #[derive(Args, Debug)]
 pub(super) struct Rules {
     /// Code of a rule, such as D7 or d7. Can be repeated
@@ -27,7 +27,7 @@ impl Rules {
             }
             return Ok(Exit::Success);
         }
-        // Look up all codes first: if one is unknown, print none.
+        // All codes are looked up first, so that nothing is printed if one is unknown.
         let found: Vec<&Rule<'_>> = self
             .codes
             .iter()
@@ -43,7 +43,7 @@ impl Rules {
     }
 }
 
-/// Prints a section. Breaks long lines, but not in code blocks and tables.
+/// Prints a section. Breaks long lines, except in code blocks and tables.
 fn write_section(out: &mut dyn Write, section: &str) -> std::io::Result<()> {
     let mut is_code = false;
     for line in section.lines() {
@@ -58,7 +58,7 @@ fn write_section(out: &mut dyn Write, section: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A rule of the document.
+/// A section of the document that describes a rule.
 #[derive(Debug, Eq, PartialEq)]
 struct Rule<'d> {
     code: &'d str,
@@ -108,14 +108,15 @@ fn find<'r, 'd>(rules: &'r [Rule<'d>], code: &str) -> Option<&'r Rule<'d>> {
 
 fn unknown(rules: &[Rule<'_>], code: &str) -> anyhow::Error {
     anyhow!(
-        "there is no rule \"{}\"; the nearest are {}; `drydock rules` lists all of them",
+        "there is no rule \"{}\"; similar codes are {}; `drydock rules` lists all rules",
         code.escape_debug(),
-        nearest(rules, code).join(", ")
+        similar(rules, code).join(", ")
     )
 }
 
-/// Returns similar codes: those with the same letter first, ordered by distance of the number.
-fn nearest<'d>(rules: &[Rule<'d>], code: &str) -> Vec<&'d str> {
+/// Returns the most similar codes: codes with the same letter first, each group in order of the
+/// difference between the numbers.
+fn similar<'d>(rules: &[Rule<'d>], code: &str) -> Vec<&'d str> {
     const MOST: usize = 3;
     let parts = |code: &str| {
         let letter = code
@@ -158,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_codes_have_the_letter_and_then_the_number() {
+    fn similar_codes_have_the_same_letter_and_a_close_number() {
         let rules = parse("### X1: a\n### X2: b\n### X9: c\n### Y9: d\n### Y1: e\n");
-        assert_eq!(nearest(&rules, "x10"), ["X9", "X2", "X1"]);
-        assert_eq!(nearest(&rules, "Y7"), ["Y9", "Y1", "X9"]);
-        assert_eq!(nearest(&rules, ""), ["X1", "Y1", "X2"]);
+        assert_eq!(similar(&rules, "x10"), ["X9", "X2", "X1"]);
+        assert_eq!(similar(&rules, "Y7"), ["Y9", "Y1", "X9"]);
+        assert_eq!(similar(&rules, ""), ["X1", "Y1", "X2"]);
     }
 }

@@ -1,4 +1,4 @@
-//! `drydock serve`: connects flags, policies, certificate and server.
+//! `drydock serve`: starts the webhook with the policies and the certificate that flags select.
 
 mod banner;
 mod certificate;
@@ -31,9 +31,9 @@ use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Default drain time in a cluster: the time until no Service sends requests to a replica that is
-/// not ready.
-const DRAIN: Duration = Duration::from_secs(5);
+/// The default of `--drain-seconds` in a cluster. After this time, the Service should no longer
+/// send requests to a replica that is not ready.
+const CLUSTER_DRAIN: Duration = Duration::from_secs(5);
 
 impl Serve {
     pub(super) fn run(self, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -43,9 +43,9 @@ impl Serve {
         metrics.set_log_level(level);
         let (level, _log) = telemetry::start_logging(format, level, dropped);
         let threads = self.listening.worker_threads;
-        let runtime = runtime(threads).context("the runtime cannot be started")?;
+        let runtime = runtime(threads).context("the Tokio runtime cannot be started")?;
         let served = runtime.block_on(self.serve(metrics, level, stderr));
-        // Does not wait for a review on a blocking thread: its client is gone.
+        // Does not wait for reviews on blocking threads, because their connections are closed.
         runtime.shutdown_background();
         served.map(|()| Exit::Success)
     }
@@ -60,7 +60,7 @@ impl Serve {
         let connected = match self.policy.cluster {
             true => Some(cluster::connect(&self.connection, &metrics).await?),
             false if !self.connection.is_default() => {
-                bail!("--kubeconfig and --context choose the cluster to join; add --cluster")
+                bail!("--kubeconfig and --context have no effect without --cluster; add --cluster")
             }
             false => None,
         };
@@ -69,7 +69,7 @@ impl Serve {
         let mut reloaders: Vec<_> = certificate.reloader.into_iter().collect();
         reloaders.extend(client_ca_reloader);
         let policies = match &connected {
-            Some(connected) => cluster::join(&self, connected, &metrics),
+            Some(connected) => cluster::open(&self, connected, &metrics),
             None => policies::open(&self.policy.policies, &metrics)?,
         };
         reloaders.extend(policies.reloaders);
@@ -84,7 +84,8 @@ impl Serve {
         let ops = bind(self.listening.ops_listen, "--ops-listen")?;
         let ops = server::listen(ops)?.into_std()?;
         let ops_address = ops.local_addr()?;
-        // In a cluster the client is the API server, which verifies the certificate by its clock.
+        // In a cluster, the client is the API server, which verifies the certificate with its
+        // clock.
         let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> = match connected {
             Some(connected) => Arc::new(move || connected.clock.api_server_time()),
             None => Arc::new(Timestamp::now),
@@ -104,7 +105,7 @@ impl Serve {
         let tls = server_config(certificate.current, client_ca);
         let (shutdown, abort) = (signals(1)?, signals(2)?);
         let ca = certificate.development_ca.as_ref();
-        // In a cluster the API server is the only client.
+        // In a cluster, the API server is the only client, so the banner has no curl command.
         let example = (!self.policy.cluster).then(|| Example::write(ca));
         let banner = Banner {
             webhook: webhook_address,
@@ -114,9 +115,9 @@ impl Serve {
             example: example.as_ref(),
         };
         banner.write(self.logging.log_format, stderr);
-        // Without a cluster no Service sends requests.
+        // Without a cluster, no Service sends requests, so there is no need to drain.
         let default_drain = match self.policy.cluster {
-            true => DRAIN,
+            true => CLUSTER_DRAIN,
             false => Duration::ZERO,
         };
         let drain = self.listening.drain_seconds.unwrap_or(default_drain);
@@ -139,13 +140,13 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpSocket> {
     server::bind(address)
-        .with_context(|| format!("{flag} {address} cannot be used; give another address or port"))
+        .with_context(|| format!("{flag}: cannot listen on {address}; use another address or port"))
 }
 
-/// Completes after this number of signals: SIGTERM from the kubelet, SIGINT from Ctrl-C, or SIGHUP
-/// from a terminal that closes.
+/// Returns a future that completes after `number` signals: SIGTERM (from the kubelet), SIGINT (from
+/// Ctrl-C) or SIGHUP (from a closed terminal).
 fn signals(number: usize) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let listen = |kind| signal(kind).context("signals cannot be listened for");
+    let listen = |kind| signal(kind).context("cannot install a signal handler");
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;

@@ -1,6 +1,8 @@
-//! Line breaks for a terminal. Output that is piped or redirected keeps its lines, for `grep`.
+//! Breaks lines at the width of the terminal. Lines of piped or redirected output are not broken,
+//! so that `grep` finds whole lines.
 
-/// Returns the width of the terminal on stdout, or `$COLUMNS`, which `--help` obeys too.
+/// Returns the width of the terminal on stdout, or `$COLUMNS`, which also sets the width of
+/// `--help`.
 pub(super) fn columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
     let columns = size.map(|size| usize::from(size.ws_col));
@@ -8,19 +10,19 @@ pub(super) fn columns() -> Option<usize> {
     columns.filter(|columns| *columns > 0)
 }
 
-/// Breaks each line that is wider than the terminal. Continuation lines have the indentation of the
-/// line and `hanging` more columns.
+/// Breaks each line that is wider than the terminal. Continuation lines are indented like the line,
+/// plus `hanging` columns.
 pub(super) fn fit(text: &str, hanging: usize) -> String {
     match columns() {
         Some(width) => text
             .split_inclusive('\n')
-            .map(|line| broken(line, width, hanging))
+            .map(|line| break_line(line, width, hanging))
             .collect(),
         None => text.to_owned(),
     }
 }
 
-fn broken(line: &str, width: usize, hanging: usize) -> String {
+fn break_line(line: &str, width: usize, hanging: usize) -> String {
     if line.trim_end().chars().count() <= width {
         return line.to_owned();
     }
@@ -39,13 +41,13 @@ fn broken(line: &str, width: usize, hanging: usize) -> String {
         .collect()
 }
 
-/// Breaks a text between words; a word that is longer than `width` has a line of its own. Replaces
-/// control characters, which messages of other programs may contain.
+/// Breaks text between words. A word that is longer than `width` gets its own line. Replaces
+/// control characters, which messages of other programs may contain, with spaces.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     wrap_at(text, |_| width)
 }
 
-/// As [`wrap`], with a width for each line.
+/// Works like [`wrap`], with a width for each line number.
 fn wrap_at(text: &str, width: impl Fn(usize) -> usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let clean = text.replace(char::is_control, " ");
@@ -74,9 +76,9 @@ mod tests {
     #[test]
     fn a_long_line_is_broken_between_words_and_indented() {
         let line = "  one two three four five\n";
-        assert_eq!(broken(line, 30, 2), line);
-        let told = "  one two three\n    four five\n";
-        assert_eq!(broken(line, 16, 2), told);
-        assert_eq!(broken("averylongword b\n", 4, 0), "averylongword\nb\n");
+        assert_eq!(break_line(line, 30, 2), line);
+        let expected = "  one two three\n    four five\n";
+        assert_eq!(break_line(line, 16, 2), expected);
+        assert_eq!(break_line("averylongword b\n", 4, 0), "averylongword\nb\n");
     }
 }

@@ -1,24 +1,24 @@
-//! `drydock test`: test cases for policies, which users run in their own CI.
+//! `drydock test`: runs test cases for policies.
 
 mod case;
 mod print;
 
 use super::{Exit, input};
-use case::{Case, Outcome, TestFile};
+use case::{CaseResult, TestFile};
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The name of test files in a folder.
+/// The name of test files in a directory.
 const FILE_NAME: &str = "drydock-test.yaml";
 
-/// Test policies: compare what they do to pods with what you expect.
+/// Test policies: check that they change pods as expected.
 ///
-/// `docs/testing-policies.md` describes test files. Exit 0: all cases pass; 1: a case fails; 2: a
-/// file cannot be used.
+/// `docs/testing-policies.md` describes test files. Exit codes: 0 all cases pass, 1 a case fails, 2
+/// a file cannot be used.
 #[derive(Args, Debug)]
 pub(super) struct Test {
-    /// Test file, or a folder whose files named drydock-test.yaml are run
+    /// Test file, or a directory, in which all files named drydock-test.yaml are run
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -29,24 +29,24 @@ pub(super) struct Test {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Output {
-    /// A line for each case, and the differences of those that fail
+    /// One line per case, and the differences of failed cases
     #[default]
     Text,
     /// JUnit XML, which GitLab shows in merge requests
     Junit,
 }
 
-/// The result of a case.
-struct Ran {
+/// A case that has run.
+struct FinishedCase {
     file: String,
     name: String,
-    outcome: Outcome,
+    result: CaseResult,
 }
 
 impl Test {
     pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         let mut exit = Exit::Success;
-        let mut all = Vec::new();
+        let mut finished = Vec::new();
         for path in files(&self.files)? {
             let file = match TestFile::read(&path) {
                 Ok(file) => file,
@@ -58,14 +58,14 @@ impl Test {
             };
             for case in &file.cases {
                 match file.run(case) {
-                    Ok(outcome) => {
-                        if !outcome.is_passed() {
+                    Ok(result) => {
+                        if !result.is_passed() {
                             exit = exit.max(Exit::Findings);
                         }
-                        all.push(Ran {
+                        finished.push(FinishedCase {
                             file: path.display().to_string(),
-                            name: Case::name(case).to_owned(),
-                            outcome,
+                            name: case.name.clone(),
+                            result,
                         });
                     }
                     Err(error) => {
@@ -74,31 +74,32 @@ impl Test {
                             stderr,
                             "error: {}: {}: {error:#}",
                             path.display(),
-                            case.name()
+                            case.name
                         )?;
                     }
                 }
             }
         }
         match self.output {
-            Output::Text => print::text(out, &all)?,
-            Output::Junit => print::junit(out, &all)?,
+            Output::Text => print::text(out, &finished)?,
+            Output::Junit => print::junit(out, &finished)?,
         }
         Ok(exit)
     }
 }
 
-/// Replaces folders by the test files in them and their subfolders, in the order of their names.
+/// Returns the given files. Replaces each directory with the test files in it and its
+/// subdirectories, in the order of their names.
 fn files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in given {
         if path.is_dir() {
             let before = all.len();
-            let is_cases = |path: &Path| path.file_name().is_some_and(|name| name == FILE_NAME);
-            input::search(path, true, &is_cases, &mut all)?;
+            let is_test_file = |path: &Path| path.file_name().is_some_and(|name| name == FILE_NAME);
+            input::search(path, true, &is_test_file, &mut all)?;
             if all.len() == before {
                 anyhow::bail!(
-                    "{}: no {FILE_NAME} in this folder; name the test file",
+                    "{}: no {FILE_NAME} in this directory; give the test file",
                     path.display()
                 );
             }

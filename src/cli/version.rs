@@ -1,4 +1,4 @@
-//! `drydock version`: the versions of this program, the API server and drydock's replicas.
+//! `drydock version`: prints the versions of this program, the API server and drydock's replicas.
 
 use super::Exit;
 use super::connection::ConnectionFlags;
@@ -7,9 +7,10 @@ use clap::Args;
 use std::io::Write;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// The time limit of all requests to the API server.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Print the versions of this program and, with a cluster, of the API server and drydock's
+/// Print the versions of this program and, if there is a cluster, of the API server and drydock's
 /// replicas.
 #[derive(Args, Debug)]
 pub(super) struct Version {
@@ -24,7 +25,7 @@ pub(super) struct Version {
 impl Version {
     pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         writeln!(out, "client:     {}", env!("CARGO_PKG_VERSION"))?;
-        // Print it even if the rest fails.
+        // The version of this program is printed even if the API server does not respond.
         out.flush()?;
         if self.client {
             return Ok(Exit::Success);
@@ -34,8 +35,8 @@ impl Version {
             .build()?;
         let versions = runtime.block_on(async {
             match self.connection.connect().await {
-                Ok(connection) => server_versions(&connection, LIMIT).await.map(Some),
-                // Without flags, a cluster is optional.
+                Ok(connection) => server_versions(&connection, TIMEOUT).await.map(Some),
+                // A cluster is required only if a flag selects one.
                 Err(_) if self.connection.is_default() => Ok(None),
                 Err(error) => Err(error),
             }
@@ -44,7 +45,7 @@ impl Version {
         let Some(versions) = versions? else {
             writeln!(
                 stderr,
-                "note: there is no kubeconfig, so the other versions are unknown"
+                "note: no cluster is configured, so the other versions are unknown"
             )?;
             return Ok(Exit::Success);
         };
@@ -52,7 +53,10 @@ impl Version {
         match versions.replicas {
             Ok(replicas) if replicas.is_empty() => {
                 writeln!(out, "server:     not found")?;
-                writeln!(stderr, "note: `drydock doctor` shows why")?;
+                writeln!(
+                    stderr,
+                    "note: `drydock doctor` shows why no replica was found"
+                )?;
             }
             Ok(replicas) => {
                 let replicas: Vec<String> = replicas.into_iter().collect();

@@ -8,33 +8,35 @@ use std::time::Duration;
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     // The API server accepts objects of 3 MiB, and a review contains managedFields, too.
-    /// Maximum size of a request's body
+    /// Maximum size of a request body
     #[arg(long = "max-body-bytes", value_name = "BYTES", default_value_t = 8 << 20, value_parser = at_least_one)]
     pub body: usize,
 
-    /// Time for a request's body
+    /// Time limit for receiving a request body
     #[arg(long = "body-seconds", value_name = "SECONDS", default_value = "10", value_parser = positive_seconds)]
     pub body_time: Duration,
 
-    /// Time for a request's headers, from their first byte
+    /// Time limit for receiving the headers of a request, from their first byte
     #[arg(long = "header-seconds", value_name = "SECONDS", default_value = "5", value_parser = positive_seconds)]
     pub header_time: Duration,
 
-    /// Time for a TLS handshake
+    /// Time limit for a TLS handshake
     #[arg(long = "handshake-seconds", value_name = "SECONDS", default_value = "5", value_parser = positive_seconds)]
     pub handshake_time: Duration,
 
     // The API server closes an idle connection after 90 s; a shorter limit races with it.
-    /// Time between two requests of a connection; keep it above the API server's 90 s
+    /// Time after which an idle connection is closed. It must exceed the API server's 90 s
     #[arg(long = "idle-seconds", value_name = "SECONDS", default_value = "150", value_parser = positive_seconds)]
     pub idle_time: Duration,
 
     // About 100 MiB with every connection in the middle of a body. The Deployment has 128.
-    /// Maximum size of all bodies and unsent responses together; beyond it the largest is evicted
+    /// Maximum size of all request bodies and unsent responses together. If it is exceeded, the
+    /// request with the largest body is evicted
     #[arg(long = "max-body-memory-bytes", value_name = "BYTES", default_value_t = 32 << 20, value_parser = at_least_one)]
     pub body_memory: usize,
 
-    /// Maximum number of connections; beyond it the one nearest its time limit is evicted
+    /// Maximum number of connections. If it is exceeded, the connection closest to its time limit
+    /// is evicted
     #[arg(long = "max-connections", value_name = "NUMBER", default_value_t = 1024, value_parser = at_least_one)]
     pub connections: usize,
 }
@@ -64,7 +66,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if (0.0..=MAX_SECONDS).contains(&seconds) => {
             Ok(Duration::from_secs_f64(seconds))
         }
-        _ => Err("give a number of seconds between 0 and 86400, as in 5 or 0.5".to_owned()),
+        _ => Err("use a number of seconds between 0 and 86400, such as 5 or 0.5".to_owned()),
     }
 }
 
@@ -74,7 +76,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 /// If it is not a number of seconds, or too small: a sentence.
 pub fn positive_seconds(text: &str) -> Result<Duration, String> {
     match seconds(text)? {
-        time if time < Duration::from_millis(1) => Err("give at least 0.001 seconds".to_owned()),
+        time if time < Duration::from_millis(1) => Err("use at least 0.001 seconds".to_owned()),
         time => Ok(time),
     }
 }
@@ -82,6 +84,6 @@ pub fn positive_seconds(text: &str) -> Result<Duration, String> {
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..) => Ok(number),
-        _ => Err("give a whole number of at least 1".to_owned()),
+        _ => Err("use a whole number of at least 1".to_owned()),
     }
 }

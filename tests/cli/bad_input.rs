@@ -21,8 +21,8 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 }
 
 #[rstest]
-#[case::empty("", "bad: the file has no object")]
-#[case::comments("# nothing\n---\n", "bad: the file has no object")]
+#[case::empty("", "bad: the file contains no object")]
+#[case::comments("# nothing\n---\n", "bad: the file contains no object")]
 #[case::list(
     "- a\n",
     "bad: document 1: it is a list, not an object with apiVersion and kind"
@@ -37,11 +37,11 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 )]
 #[case::number(
     "{}\n---\n42",
-    "bad: document 1: kind is missing; give a Pod, a List or an AdmissionReview\nbad: document 2: it is a number, not an object with apiVersion and kind"
+    "bad: document 1: kind is missing; use a Pod, a List or an AdmissionReview\nbad: document 2: it is a number, not an object with apiVersion and kind"
 )]
 #[case::kind_of_wrong_type(
     "kind: 5",
-    "bad: document 1: kind is a number, not a string; give a Pod, a List or an AdmissionReview"
+    "bad: document 1: kind is a number, not a string; use a Pod, a List or an AdmissionReview"
 )]
 #[case::items_of_wrong_type(
     "{kind: List, items: {}}",
@@ -53,7 +53,7 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 )]
 #[case::item_without_kind(
     "{kind: List, items: [{}]}",
-    "bad: document 1, items[0]: kind is missing; give a Pod, a List or an AdmissionReview"
+    "bad: document 1, items[0]: kind is missing; use a Pod, a List or an AdmissionReview"
 )]
 #[case::field_of_wrong_type(
     "{kind: Pod, spec: {containers: [{name: build}, {volumeMounts: [{mountPath: 5}]}]}}",
@@ -298,7 +298,7 @@ fn a_folder_is_no_file_of_pods() {
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     assert_eq!(
         ran.stderr,
-        "error: pods is a folder; name the files in it, as in pods/*.yaml\n"
+        "error: pods is a directory; give its files, such as pods/*.yaml\n"
     );
 }
 

@@ -55,7 +55,7 @@ fn a_file_that_is_there_stays_unless_forced(#[case] name: &str) {
     assert_eq!(
         ran.stderr,
         format!(
-            "error: certs/{name} exists; take another directory with --out, or overwrite it with --force\n"
+            "error: certs/{name} already exists; choose another directory with --out, or overwrite the file with --force\n"
         )
     );
     assert_eq!(

@@ -62,7 +62,7 @@ fn a_folder_without_manifests_is_an_error_that_names_the_flag() {
         (ran.code, ran.stderr.as_str()),
         (
             2,
-            "error: above: no .yaml, .yml or .json file in this folder; name a file, or use -R to read subfolders too\n"
+            "error: above: no .yaml, .yml or .json file in this directory; give a file, or use -R to also read subdirectories\n"
         )
     );
 }

@@ -24,7 +24,7 @@ fn help_fits_a_screen(#[case] args: &str) {
 fn help_of_serve_names_the_variable_of_each_flag() {
     let help = Sandbox::new().run("serve --help").succeeded().stdout;
     assert!(
-        help.contains("With no flags it runs on the built-in sample policy"),
+        help.contains("Without flags, it uses the built-in sample policy"),
         "{help}"
     );
     // Except for --help.

@@ -359,7 +359,7 @@ fn without_a_policy_the_sample_policy_holds() {
     let without = sandbox.run("mutate -f dind.yaml -o json");
     assert_eq!(
         without.stderr,
-        "note: the built-in sample policy and its addresses are used; give yours with --policy; `drydock print policy` shows the sample\n"
+        "note: the built-in sample policy and its addresses are used; `drydock print policy` prints it; use --policy for your own policies\n"
     );
     let with = sandbox
         .run("mutate -f dind.yaml -p sample.yaml -o json")
@@ -393,7 +393,7 @@ fn stdin_is_read_once() {
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
         assert_eq!(
             ran.stderr,
-            "error: - (stdin) is named twice; it can be read once\n"
+            "error: - (stdin) is given twice, but it can be read only once\n"
         );
     }
 }

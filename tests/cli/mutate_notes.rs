@@ -40,15 +40,15 @@ fn hostnames_of_an_ingress_are_given_with_its_address() {
 #[rstest]
 #[case::no_hostname(
     "--address ingress/cicd/pages=10.0.0.240",
-    "note: policy \"live\" takes hostnames from the rules of ingress/cicd/pages; give --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
+    "note: policy \"live\" takes hostnames from the rules of ingress/cicd/pages; set --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
 )]
 #[case::nothing(
     "",
-    "note: the address of ingress/cicd/pages in policy \"live\" is unknown without a cluster; give --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
+    "note: the address of ingress/cicd/pages in policy \"live\" is unknown without a cluster; set --address ingress/cicd/pages=ADDRESS,HOSTNAME\n"
 )]
 #[case::another_domain(
     "--address ingress/cicd/pages=10.0.0.240,github.com",
-    "note: --address ingress/cicd/pages: github.com is in none of the hostnameSuffixes of policy \"live\", so it is ignored\n"
+    "note: --address ingress/cicd/pages: hostname github.com is ignored, because it has none of the hostnameSuffixes of policy \"live\"\n"
 )]
 fn an_address_without_effect_is_told(#[case] flags: &str, #[case] told: &str) {
     let sandbox = Sandbox::new();
@@ -73,9 +73,9 @@ fn one_address_of_a_service_serves_both_kinds() {
 #[rstest]
 #[case::deployment("Deployment", "drydock changes only pods that GitLab Runner creates")]
 #[case::job("Job", "drydock changes only pods that GitLab Runner creates")]
-#[case::lower_case("pod", "the kind is written Pod")]
-#[case::list("podlist", "the kind is written PodList")]
-#[case::policy("JobPodPolicy", "give policies by --policy")]
+#[case::lower_case("pod", "write the kind as Pod")]
+#[case::list("podlist", "write the kind as PodList")]
+#[case::policy("JobPodPolicy", "pass policies with --policy")]
 fn an_object_that_people_expect_to_change_gets_a_note(#[case] kind: &str, #[case] told: &str) {
     let sandbox = Sandbox::new();
     sandbox.write(

@@ -170,7 +170,7 @@ fn an_audited_namespace_refuses_nothing() {
         .succeeded();
     assert!(
         ran.stdout
-            .contains("audited (the namespace is in audit), it would have been refused"),
+            .contains("audited (the namespace is in audit mode), it would have been refused"),
         "{ran}"
     );
 }
@@ -220,7 +220,7 @@ fn explain_names_the_flag_for_labels_that_are_not_known() {
         "{ran}"
     );
     assert!(
-        ran.stdout.contains("give them with --namespace-labels"),
+        ran.stdout.contains("set them with --namespace-labels"),
         "{ran}"
     );
 }
@@ -249,7 +249,7 @@ fn a_live_source_without_address_is_told() {
         (ran.code, ran.stderr.as_str()),
         (
             0,
-            "note: the address of ingress/cicd/gitlab in policy \"live\" is unknown without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
+            "note: the address of ingress/cicd/gitlab in policy \"live\" is unknown without a cluster; set --address ingress/cicd/gitlab=ADDRESS\n"
         )
     );
 }
@@ -264,7 +264,7 @@ fn an_address_that_no_policy_asks_for_is_told() {
     assert_eq!(
         ran.stderr,
         "note: --address ingress/cicd/gitlap: no policy uses it\n\
-         note: the address of ingress/cicd/gitlab in policy \"live\" is unknown without a cluster; give --address ingress/cicd/gitlab=ADDRESS\n"
+         note: the address of ingress/cicd/gitlab in policy \"live\" is unknown without a cluster; set --address ingress/cicd/gitlab=ADDRESS\n"
     );
 }
 
@@ -295,7 +295,7 @@ fn an_address_that_no_policy_asks_for_is_told() {
 )]
 #[case::hostname_of_a_service(
     "--address service/cicd/gitlab=10.1.1.1,gitlab.mylab.com",
-    "\"gitlab.mylab.com\" is a hostname, and only an Ingress has hostnames; the policy lists those of service/cicd/gitlab"
+    "\"gitlab.mylab.com\" is a hostname, which only an Ingress can have here; list the hostnames of service/cicd/gitlab in the policy"
 )]
 #[case::hostname(
     "--address ingress/cicd/gitlab=10.1.1.1,git_lab",

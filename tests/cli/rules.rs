@@ -56,10 +56,10 @@ fn several_codes_are_printed_in_the_order_given() {
 }
 
 #[rstest]
-#[case::number("d12", "the nearest are D9, D8, D7;")]
-#[case::number_in_lower_case("h10", "the nearest are H8, H7, H6;")]
-#[case::other_letter("X3", "the nearest are P3, M3, H3;")]
-#[case::no_code("swap-volume", "the nearest are S1, ")]
+#[case::number("d12", "similar codes are D9, D8, D7;")]
+#[case::number_in_lower_case("h10", "similar codes are H8, H7, H6;")]
+#[case::other_letter("X3", "similar codes are P3, M3, H3;")]
+#[case::no_code("swap-volume", "similar codes are S1, ")]
 fn a_code_that_is_no_rule_exits_2_and_names_the_nearest(#[case] code: &str, #[case] told: &str) {
     // The known code before it is not printed either.
     let ran = Sandbox::new().run(&format!("rules D7 {code}"));

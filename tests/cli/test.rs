@@ -26,7 +26,7 @@ fn sandbox(pod: &str, expect: &str) -> Sandbox {
     "{kind: Pod, metadata: {name: a}, spec: {containers: []}}",
     "{unchanged: true}"
 )]
-#[case::says_not("job.yaml", "{saysNot: [certificate]}")]
+#[case::no_message("job.yaml", "{messagesDoNotContain: [certificate]}")]
 fn a_case_that_is_as_expected_passes(#[case] pod: &str, #[case] expect: &str) {
     let ran = sandbox(pod, expect)
         .run("test drydock-test.yaml")
@@ -38,21 +38,21 @@ fn a_case_that_is_as_expected_passes(#[case] pod: &str, #[case] expect: &str) {
 #[rstest]
 #[case::changes("job.yaml", "{changes: [add-volume]}", "expected changes: add-volume")]
 #[case::unchanged("job.yaml", "{unchanged: true}", "expected unchanged, found changes: ")]
-#[case::refused("job.yaml", "{refused: x}", "expected to be refused, found mutated")]
+#[case::refused("job.yaml", "{refused: x}", "expected a refusal, found mutated")]
 #[case::other_refusal(
     "dind.yaml",
     "{refused: no such words}",
-    "expected to be refused with \"no such words\""
+    "expected a refusal with \"no such words\""
 )]
 #[case::skipped(
     "job.yaml",
     "{skipped: not-a-job-pod}",
     "expected skipped (not-a-job-pod), found mutated"
 )]
-#[case::says(
+#[case::no_such_message(
     "job.yaml",
-    "{says: [no such words]}",
-    "expected a message with \"no such words\""
+    "{messagesContain: [no such words]}",
+    "expected a message that contains \"no such words\""
 )]
 #[case::pod("job.yaml", "{pod: job.yaml}", "+    ip: \"10.0.0.232\"")]
 fn a_case_that_is_not_fails_and_says_why(
@@ -96,7 +96,7 @@ fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
 )]
 #[case::unknown_change(
     "cases: [{name: a, pod: job.yaml, expect: {changes: [swap]}}]\n",
-    "unknown change \"swap\"; the changes are "
+    "unknown change \"swap\"; use "
 )]
 #[case::no_policies(
     "cases: [{name: a, pod: job.yaml, expect: {unchanged: true}}]\n",
@@ -136,7 +136,8 @@ fn a_folder_stands_for_its_files_and_gitlab_reads_the_results() {
     let ran = sandbox.run("test empty");
     assert_eq!(ran.code, 2, "{ran}");
     assert!(
-        ran.stderr.contains("no drydock-test.yaml in this folder"),
+        ran.stderr
+            .contains("no drydock-test.yaml in this directory"),
         "{ran}"
     );
 }

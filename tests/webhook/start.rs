@@ -152,16 +152,19 @@ fn an_address_is_refused_with_the_right_form() {
         ),
         (
             "localhost:8443",
-            "names are not looked up: give 127.0.0.1:8443",
+            "hostnames are not resolved; use 127.0.0.1:8443",
         ),
-        ("*:8443", "give [::]:8443"),
-        ("127.0.0.1", "the port is missing, as in 127.0.0.1:8443"),
-        ("::1", "the port is missing, as in [::1]:8443"),
+        ("*:8443", "use [::]:8443"),
+        (
+            "127.0.0.1",
+            "the port is missing; use a port, such as 127.0.0.1:8443",
+        ),
+        ("::1", "the port is missing; use a port, such as [::1]:8443"),
         (
             "webhook",
-            "give an IP address and a port, as in 127.0.0.1:8443",
+            "use an IP address and a port, such as 127.0.0.1:8443",
         ),
-        ("127.0.0.1:99999", "give an IP address and a port"),
+        ("127.0.0.1:99999", "use an IP address and a port"),
     ] {
         refused(&["--listen", value], &["--listen", value, right]);
     }

@@ -1,4 +1,4 @@
-//! Rules M4, T1 and T4 in the words of `explain`.
+//! Tests how `drydock mutate -o explain` follows rules A6, M4, T1, T2 and T4.
 
 use crate::core::policy::Mode;
 use crate::core::rules::Change;
@@ -33,7 +33,7 @@ fn t1_explain_names_the_rule_and_the_policy_of_each_change() {
 }
 
 #[test]
-fn m4_explain_tells_of_losers() {
+fn m4_explain_reports_overridden_policies() {
     let text = explained(
         &[
             ("a", "hostAliases: [{ip: 10.0.0.1, hostnames: [x]}]"),
@@ -49,7 +49,7 @@ fn m4_explain_tells_of_losers() {
     );
 }
 
-/// What is not made is not said to be made.
+/// In audit mode, no sentence claims that a change was made.
 #[test]
 fn a6_every_change_has_a_sentence_for_an_audit() {
     let policy = "{mode: Audit, hostAliases: [{ip: 10.0.0.1, hostnames: [a, b]}, {ip: 10.0.0.2, hostnames: [c]}],
@@ -88,7 +88,8 @@ containers:
     assert_eq!(names, NAMES.iter().copied().collect());
 }
 
-/// The author cannot change the runner; the team is not sent to itself.
+/// The author cannot change the policy, so the advice is to ask the platform team. The same advice
+/// would be wrong in a message for the platform team.
 #[test]
 fn t2_advice_for_the_team_reaches_the_author_as_a_request() {
     let pod = "volumes: [{name: ca, secret: {secretName: ca}}]
@@ -96,11 +97,14 @@ containers:
 - {name: build}
 - {name: docker, image: docker:dind, volumeMounts: [{name: ca, mountPath: /certs/client}]}";
     let text = explained(&[("p", "dind: {volumes: []}")], pod);
-    let told = "    the author of the job reads:\n      secret volume \"ca\" is no longer mounted at /certs/client, because docker:dind must write its client certificates to /certs/client; ask the platform team to give dind the CA of a registry by the policy's registryCAs (D7)\n";
-    assert!(text.contains(told), "{text}");
+    let expected = "    for the author of the job:\n      secret volume \"ca\" is no longer mounted at /certs/client, because docker:dind must write its client certificates to /certs/client; ask the platform team to give dind the CA of a registry by the policy's registryCAs (D7)\n";
+    assert!(text.contains(expected), "{text}");
     let team = "    for the platform team:\n      the build container has no DOCKER_HOST";
     assert!(text.contains(team), "{text}");
-    assert!(!text.contains("scheduling"), "nobody asked for it: {text}");
+    assert!(
+        !text.contains("scheduling"),
+        "the policy has no scheduling: {text}"
+    );
 }
 
 #[test]

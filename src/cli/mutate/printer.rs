@@ -1,4 +1,4 @@
-//! The output of `drydock mutate`.
+//! Prints the output of `drydock mutate`.
 
 use super::Output;
 use crate::core::quote::quote;
@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use serde_json::Value;
 use std::io::Write;
 
-/// The maximum length of an object's name.
+/// The maximum length of an object's name in Kubernetes.
 const MAX_NAME: usize = 253;
 
-/// Prints objects in one format.
+/// Prints objects in the selected format.
 pub(super) struct Printer<'o> {
     pub(super) out: &'o mut dyn Write,
     pub(super) output: Output,
@@ -18,7 +18,7 @@ pub(super) struct Printer<'o> {
 }
 
 impl Printer<'_> {
-    /// Prints an object and its patch.
+    /// Prints a changed object, its patch or the difference, depending on the format.
     pub(super) fn object(
         &mut self,
         before: &Value,
@@ -41,7 +41,7 @@ impl Printer<'_> {
         Ok(self.out.write_all(text.as_bytes())?)
     }
 
-    /// Prints a unified diff of two states of a pod. The headings have its name and `states`.
+    /// Prints a unified diff of a pod. Its header lines contain the name of the pod and `states`.
     pub(super) fn diff(
         &mut self,
         before: &Value,
@@ -65,7 +65,7 @@ impl Printer<'_> {
         Ok(write!(self.out, "{diff}")?)
     }
 
-    /// Prints a document, with a separator before it unless it is the first.
+    /// Prints a document. Prints the separator before each document but the first.
     pub(super) fn document(&mut self, separator: &str, text: &str) -> anyhow::Result<()> {
         let separator = if self.documents > 0 { separator } else { "" };
         self.documents += 1;
@@ -73,7 +73,7 @@ impl Printer<'_> {
     }
 }
 
-/// Returns the name of a pod for messages.
+/// Returns the namespace and name of a pod for messages.
 pub(super) fn title(namespace: &str, name: &str) -> String {
     let name = quote(name).at_most(MAX_NAME);
     if namespace.is_empty() {

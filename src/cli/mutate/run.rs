@@ -1,4 +1,4 @@
-//! One run of `drydock mutate` over its inputs: each object by its kind, and the exit code.
+//! Processes the input files of `drydock mutate`, object by object, and determines the exit code.
 
 use super::printer::{Printer, title};
 use super::{Mutate, Output, patched};
@@ -24,14 +24,15 @@ pub(super) struct Policies {
     pub(super) audit: PolicySet,
 }
 
-/// One run over the inputs. It handles every object that can be read; the worst exit code counts.
+/// The state of one run. An object that cannot be read does not stop the run.
 pub(super) struct Run<'r> {
     pub(super) policies: &'r Policies,
     pub(super) options: &'r Mutate,
     pub(super) printer: Printer<'r>,
     pub(super) stderr: &'r mut dyn Write,
+    /// The most severe exit status so far.
     pub(super) exit: Exit,
-    /// The object of each patch.
+    /// A description of the object of each printed patch.
     pub(super) patches: Vec<String>,
 }
 
@@ -49,7 +50,7 @@ impl Run<'_> {
         writeln!(self.stderr, "{line}").context("stderr")
     }
 
-    /// Prints the object of each patch, if there are several patches.
+    /// If several patches were printed, prints the object of each.
     pub(super) fn name_patches(&mut self) -> anyhow::Result<()> {
         if self.patches.len() > 1 {
             self.printer.out.flush()?;
@@ -63,7 +64,7 @@ impl Run<'_> {
     pub(super) fn file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
         let documents = document::split(text);
         if documents.is_empty() {
-            self.error(&format!("{name}: the file has no object"))?;
+            self.error(&format!("{name}: the file contains no object"))?;
         }
         for document in documents {
             let place = format!("{name}: document {}", document.number);
@@ -75,7 +76,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Handles an object. `default_kind` is the kind of an object without one.
+    /// Processes an object. `default_kind` is the kind of an object without the field `kind`.
     fn object(
         &mut self,
         object: &Value,
@@ -88,14 +89,14 @@ impl Run<'_> {
             Some(Value::String(kind)) => match kind.as_str() {
                 "Pod" => return self.pod(object, place),
                 "List" => return self.list(object, place, None),
-                // The API server omits the kind of the items of a PodList.
+                // The API server omits `kind` in the items of a PodList.
                 "PodList" => return self.list(object, place, Some("Pod")),
                 "AdmissionReview" => return self.review(object, place),
                 kind => return self.other(kind, object, place),
             },
             Some(other) => format!("{}, not a string", type_name(other)),
         };
-        let advice = "give a Pod, a List or an AdmissionReview";
+        let advice = "use a Pod, a List or an AdmissionReview";
         self.error(&format!("{place}: kind is {problem}; {advice}"))
     }
 
@@ -156,7 +157,7 @@ impl Run<'_> {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let title = title(&namespace, pod.name());
         let verdict = verdict::judge(pod, &self.policies.all, self.scope(&namespace))?;
-        self.count(verdict.outcome);
+        self.update_exit(verdict.outcome);
         if let (Outcome::Denied, Some(denial)) = (verdict.outcome, &verdict.enforced.denial) {
             self.refused(&title, &denial.with_rule())?;
         }
@@ -164,7 +165,7 @@ impl Run<'_> {
         match self.options.output {
             Output::Explain => self.explain(&title, &verdict),
             Output::Diff => self.diff(&title, &namespace, object),
-            // `drydock mutate … | kubectl apply -f -` must not create it.
+            // `drydock mutate … | kubectl apply -f -` must not create a refused pod.
             Output::Yaml if verdict.outcome == Outcome::Denied => Ok(()),
             _ => self.print(&title, place, object, &patched(object, patch)?, patch),
         }
@@ -178,25 +179,25 @@ impl Run<'_> {
             namespace_labels: labels,
             own_namespace: "",
         };
-        let answer = match admission::review(object.to_string().as_bytes(), context) {
-            Ok(answer) => answer,
+        let response = match admission::review(object.to_string().as_bytes(), context) {
+            Ok(response) => response,
             Err(error) => return self.error(&format!("{place}: {error}")),
         };
-        let response: Value =
-            serde_json::from_slice(&answer.body).context("the answer is not JSON")?;
-        let record = &answer.record;
+        let body: Value =
+            serde_json::from_slice(&response.body).context("the response is not JSON")?;
+        let record = &response.record;
         let title = title(&record.namespace, &record.pod);
-        self.count(record.outcome);
+        self.update_exit(record.outcome);
         if record.outcome == Outcome::Denied {
-            let message = response.pointer("/response/status/message");
+            let message = body.pointer("/response/status/message");
             self.refused(&title, message.and_then(Value::as_str).unwrap_or_default())?;
         }
-        let patch = answer.patch.as_deref().unwrap_or("[]");
+        let patch = response.patch.as_deref().unwrap_or("[]");
         let pod = object.pointer("/request/object").unwrap_or(&Value::Null);
         let creates_pod = record.outcome != Outcome::Skipped(SkipReason::NotPodCreation);
         match self.options.output {
             Output::Yaml | Output::Json | Output::Patch => {
-                self.print(&title, place, object, &response, patch)
+                self.print(&title, place, object, &body, patch)
             }
             Output::Diff if creates_pod => self.diff(&title, &record.namespace, pod),
             Output::Diff => Ok(()),
@@ -216,7 +217,7 @@ impl Run<'_> {
         }
     }
 
-    fn count(&mut self, outcome: Outcome) {
+    fn update_exit(&mut self, outcome: Outcome) {
         let is_changed = matches!(
             outcome,
             Outcome::Mutated | Outcome::Audited(AuditReason::WouldMutate)
@@ -226,8 +227,8 @@ impl Run<'_> {
         }
     }
 
-    /// Prints a diff of the changes of a pod and, if policies are in Audit mode, a second one of
-    /// the changes that they would make to the result.
+    /// Prints a diff of the changes of a pod. If policies are in Audit mode, also prints a diff of
+    /// the changes that they would make to the changed pod.
     fn diff(&mut self, title: &str, namespace: &str, before: &Value) -> anyhow::Result<()> {
         let (done, not_done) = ("repaired", "audit: not done");
         let is_audit = self.options.mode == Mode::Audit;
@@ -240,7 +241,7 @@ impl Run<'_> {
             .diff(&after, &audited, (suffix_before, not_done))
     }
 
-    /// Returns a pod with the changes of some policies, as in a namespace in enforce.
+    /// Returns the pod with the changes that `policies` make in a namespace in enforce mode.
     fn enforced(
         &mut self,
         title: &str,
@@ -283,7 +284,7 @@ impl Run<'_> {
     }
 }
 
-/// Returns advice for a kind that users may expect to be changed.
+/// Returns advice about an object whose kind users may expect drydock to change or read.
 fn advice(kind: &str) -> Option<String> {
     const OF_PODS: [&str; 8] = [
         "CronJob",
@@ -301,14 +302,15 @@ fn advice(kind: &str) -> Option<String> {
         return Some(advice.to_owned());
     }
     if kind == crd::KIND {
-        return Some("give policies by --policy".to_owned());
+        return Some("pass policies with --policy".to_owned());
     }
     let mut read = READ.iter();
-    let meant = read.find(|read| read.eq_ignore_ascii_case(kind))?;
-    Some(format!("the kind is written {meant}"))
+    let intended = read.find(|read| read.eq_ignore_ascii_case(kind))?;
+    Some(format!("write the kind as {intended}"))
 }
 
-/// Removes the position from an error: it is a position in JSON that the user has not written.
+/// Removes line and column from a JSON error. They are positions in JSON that drydock created from
+/// the file.
 fn without_position(error: &str) -> &str {
     match error.rsplit_once(" at line ") {
         Some((rest, position)) if position.contains(" column ") => rest,

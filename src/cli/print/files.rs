@@ -1,6 +1,6 @@
-//! The files under `manifests/`, which the binary contains.
+//! The files under `manifests/`, embedded in the binary.
 
-/// The path of a file below `manifests/`, and its text.
+/// The path of a file below `manifests/`, and its content.
 pub(super) type File = (&'static str, &'static str);
 
 macro_rules! files {

@@ -1,5 +1,5 @@
-//! The banner: the addresses of the server, the policies in force, and a curl command that works
-//! unchanged.
+//! The message at the start of the server: its addresses, the policies in force, and a curl command
+//! that sends a review.
 
 use super::certificate::DevelopmentCa;
 use crate::telemetry::LogFormat;
@@ -8,13 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A review of GitLab Runner 19.3.0 with a Secret at /certs/client and a stale address.
+/// A review of a pod of GitLab Runner 19.3.0, with a Secret at /certs/client and an outdated
+/// address in hostAliases.
 const REVIEW: &[u8] =
     include_bytes!("../../../tests/fixtures/reviews/runner/19.3.0-secret-certs.json");
 
-/// Files for the curl command. Dropping the value removes them.
+/// Temporary files for the curl command. Dropping the value removes them.
 pub(super) struct Example {
-    /// `None` if the files cannot be written, as with a read-only root file system.
+    /// `None` if the files cannot be written, for example to a read-only root file system.
     directory: Option<TempDir>,
 }
 
@@ -48,8 +49,7 @@ pub(super) struct Banner<'b> {
 }
 
 impl Banner<'_> {
-    /// Writes the banner in the log format, if the log level is at least info. A failed write is
-    /// ignored.
+    /// Writes the banner in the log format if the log level includes info. Ignores write errors.
     pub(super) fn write(&self, format: LogFormat, stderr: &mut dyn Write) {
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
@@ -71,7 +71,7 @@ impl Banner<'_> {
             return;
         }
         let curl = curl.map_or_else(String::new, |curl| {
-            format!("try it on the pod of a real runner:\n{curl}\n")
+            format!("to send a review of a real job pod, run:\n{curl}\n")
         });
         let text = format!("{first}\npolicies in force: {policies}\n{curl}");
         let _ = stderr
@@ -81,7 +81,7 @@ impl Banner<'_> {
 }
 
 fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example) -> String {
-    // For certificate files the CA is unknown.
+    // The CA of a certificate from files is unknown.
     let ca = ca.and_then(|ca| ca.file.clone().or_else(|| example.path("ca.crt")));
     let trust = ca.map_or("--insecure".to_owned(), |file| {
         format!("--cacert {}", quoted(&file))
@@ -96,7 +96,8 @@ fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example)
     format!("curl -sS {trust} -H 'Content-Type: application/json' --data-binary @{review} {url}")
 }
 
-/// Returns the address to call; a loopback address if the server listens on every address.
+/// Returns the address to connect to. This is a loopback address if the server listens on all
+/// addresses.
 fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

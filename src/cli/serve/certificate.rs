@@ -1,4 +1,5 @@
-//! Chooses the certificate of the server: from files, self-managed in a cluster, or made in memory.
+//! Selects the certificate of the server: from files, self-managed in a cluster, or generated in
+//! memory.
 
 use super::cluster::Connected;
 use super::reload::{Reloader, problem};
@@ -17,22 +18,22 @@ use tokio::sync::watch;
 pub(super) struct CertificateSource {
     /// The certificate in use.
     pub(super) current: watch::Receiver<Option<Certificate>>,
-    /// Reads certificate files again.
+    /// Reloads certificate files.
     pub(super) reloader: Option<Reloader>,
-    /// Runs in the background until the process ends.
+    /// A background task, which runs until the process ends.
     pub(super) work: BoxFuture<'static, ()>,
-    /// The CA of a certificate that was made in memory.
+    /// The CA of a certificate that was generated in memory.
     pub(super) development_ca: Option<DevelopmentCa>,
 }
 
 pub(super) struct DevelopmentCa {
     pub(super) pem: String,
-    /// The file of `--write-ca`.
+    /// The file that `--write-ca` names.
     pub(super) file: Option<PathBuf>,
 }
 
-/// Reads the files that flags name. Without them the certificate is self-managed in a cluster, and
-/// made in memory otherwise.
+/// Reads the certificate files that flags name. Without these flags, the certificate is
+/// self-managed in a cluster and otherwise generated in memory.
 pub(super) fn open(
     flags: &Serve,
     cluster: Option<&Connected>,
@@ -61,7 +62,7 @@ pub(super) fn open(
             source.work = managed::run(flags, cluster.clone(), metrics.clone(), sender)?;
         }
         _ => {
-            let (ca, certificate) = make(flags)?;
+            let (ca, certificate) = generate(flags)?;
             sender.send_replace(Some(certificate));
             source.development_ca = Some(ca);
         }
@@ -84,7 +85,7 @@ fn open_files(
         let [chain, private_key] = content else {
             return Err("expected a certificate file and a key file".to_owned());
         };
-        let usable = usable(chain, private_key, &names).map_err(|error| {
+        let parsed = parse(chain, private_key, &names).map_err(|error| {
             let problem = match error {
                 CertificateError::Key(_) | CertificateError::EncryptedKey => {
                     problem(KEY, &key, error)
@@ -99,7 +100,7 @@ fn open_files(
                 None => problem,
             }
         })?;
-        current.send_replace(Some(usable));
+        current.send_replace(Some(parsed));
         Ok(())
     };
     let (reloader, _) = Reloader::open(Reloaded::Certificate, files, apply)?;
@@ -118,14 +119,14 @@ fn names(flags: &Serve) -> Vec<String> {
     names
 }
 
-fn usable(chain: &[u8], key: &[u8], names: &[String]) -> Result<Certificate, CertificateError> {
+fn parse(chain: &[u8], key: &[u8], names: &[String]) -> Result<Certificate, CertificateError> {
     let certificate = Certificate::from_pem(chain, key)?;
     certificate.check(Timestamp::now(), names)?;
     Ok(certificate)
 }
 
-/// Creates a certificate for the names of this machine and the address of `--listen`.
-fn make(flags: &Serve) -> anyhow::Result<(DevelopmentCa, Certificate)> {
+/// Generates a certificate for localhost, the address of `--listen` and the names of `--tls-name`.
+fn generate(flags: &Serve) -> anyhow::Result<(DevelopmentCa, Certificate)> {
     let mut names = ["localhost", "127.0.0.1", "::1"]
         .map(str::to_owned)
         .to_vec();
@@ -134,7 +135,7 @@ fn make(flags: &Serve) -> anyhow::Result<(DevelopmentCa, Certificate)> {
         names.push(listen.to_string());
     }
     names.extend(flags.managed.names.iter().cloned());
-    let (ca, leaf) = certs::development(&names)?;
+    let (ca, leaf) = certs::create(&names)?;
     let pem = ca.certificate().pem().to_owned();
     let file = flags.files.write_ca.clone();
     if let Some(path) = &file {

@@ -1,4 +1,4 @@
-//! The CA of clients, from a file.
+//! Reads the CA of client certificates from a file.
 
 use super::reload::{Reloader, problem};
 use crate::pki::client_ca::ClientCa;
@@ -14,17 +14,18 @@ const FLAG: &str = "--client-ca-file";
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Client certificates")]
 pub(super) struct ClientFlags {
-    /// Answer only clients with a certificate of a CA in this PEM file, read again when its content
-    /// changes
+    /// Accept only clients whose certificate is signed by a CA in this PEM file, which is reloaded
+    /// when its content changes
     #[arg(long, value_name = "FILE")]
     client_ca_file: Option<PathBuf>,
 
-    /// Common name or DNS name that a client's certificate must have. Can be repeated
+    /// Common name or DNS name that a client certificate must contain. Can be repeated; one match
+    /// is enough
     #[arg(long = "client-name", value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(), requires = "client_ca_file")]
     client_names: Vec<String>,
 }
 
-/// Reads the file, if a flag names one. The channel has the CA in force.
+/// Reads the file of `--client-ca-file`, if the flag is set. The channel contains the CA in force.
 pub(super) fn open(
     flags: &ClientFlags,
 ) -> anyhow::Result<Option<(Reloader, watch::Receiver<ClientCa>)>> {

@@ -1,4 +1,4 @@
-//! `serve --cluster`: connects the cluster side with the server by channels.
+//! `drydock serve --cluster`: connects the watches of the cluster with the server through channels.
 
 use super::Serve;
 use super::policies::PolicySource;
@@ -20,17 +20,17 @@ use kube::Client;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The namespaces that the webhook configuration selects.
+/// Flags that describe which namespaces the webhook configuration selects.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Namespaces")]
 pub(super) struct OptInFlags {
-    /// Value of a namespace's label drydock.dev/job-pods with which its pods are changed; Events
-    /// are written to these namespaces only
+    /// Value of the namespace label drydock.dev/job-pods with which pods are changed and Events are
+    /// created
     #[arg(long, value_name = "VALUE", default_value = ENFORCE, value_parser = NonEmptyStringValueParser::new())]
     opt_in_value: String,
 
-    /// Beginning of the names of namespaces that GitLab Runner creates for each job, where a
-    /// webhook selects these by name
+    /// Prefix of the names of namespaces that GitLab Runner creates for each job, if a webhook
+    /// selects these namespaces by name
     #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     job_namespace_prefix: Option<String>,
 }
@@ -44,16 +44,16 @@ impl OptInFlags {
     }
 }
 
-/// A client, and the clock of the API server, which is read from its answers.
+/// A client, and the API server's clock, which is read from the responses.
 #[derive(Clone)]
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) clock: Clock,
-    /// The API server and the user, for the banner: the user must notice a wrong cluster.
+    /// The API server and the user, for the banner, so that a wrong cluster is noticed.
     name: String,
 }
 
-/// Finds the API server by a kubeconfig or the ServiceAccount of the pod. Makes no call yet.
+/// Creates a client from a kubeconfig or the ServiceAccount of the pod. Sends no request.
 pub(super) async fn connect(
     flags: &ConnectionFlags,
     metrics: &Arc<Metrics>,
@@ -78,8 +78,9 @@ pub(super) async fn connect(
     })
 }
 
-/// Starts the cluster side, and connects it with the server.
-pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>) -> PolicySource {
+/// Creates the watches of the cluster and their channels to the server. The watches start when
+/// [`PolicySource::work`] runs.
+pub(super) fn open(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>) -> PolicySource {
     let Connected {
         client,
         clock,
@@ -114,8 +115,8 @@ pub(super) fn join(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>)
             notify_author: Arc::new(move |findings| events.add(&findings)),
         }),
         work: Box::pin(async move {
-            // In an older version the CRD does not exist, and the watches would report that the
-            // kind is unknown.
+            // An older version of Kubernetes refuses the CRD. The watches would only report that
+            // the kind is unknown.
             cluster::version::wait_until_supported(&client).await;
             tokio::join!(policies_work, namespaces_work, events_work);
         }),

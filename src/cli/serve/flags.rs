@@ -1,4 +1,4 @@
-//! Flags of `drydock serve`. Each has an environment variable: `--max-body-bytes` is
+//! Flags of `drydock serve`. Each can also be set by an environment variable: `--max-body-bytes` by
 //! `DRYDOCK_MAX_BODY_BYTES`.
 
 use super::client_ca::ClientFlags;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// Run the webhook.
 ///
-/// With no flags it runs on the built-in sample policy and a certificate made in memory, and says
-/// how to call it.
+/// Without flags, it uses the built-in sample policy and a certificate generated in memory, and
+/// prints a curl command that calls it.
 #[derive(Args, Debug)]
 #[command(mut_args(with_variable))]
 pub(crate) struct Serve {
@@ -60,12 +60,12 @@ pub(super) struct ListeningFlags {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
     pub(super) ops_listen: SocketAddr,
 
-    /// Number of threads that answer; one is enough for thousands of reviews a second
+    /// Number of threads that process requests. One is enough for thousands of reviews per second
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) worker_threads: u16,
 
-    /// Time after SIGTERM in which requests get a response with Connection: close [default: 5 with
-    /// --cluster, 0 without]
+    /// Time after SIGTERM during which requests are still answered, with Connection: close
+    /// [default: 5 with --cluster, 0 without]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) drain_seconds: Option<Duration>,
 }
@@ -73,17 +73,17 @@ pub(super) struct ListeningFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Policies")]
 pub(super) struct PolicyFlags {
-    /// File with JobPodPolicy objects, read again when its content changes. Can be repeated.
-    /// Without it, the built-in sample policy
+    /// File with JobPodPolicy objects, reloaded when its content changes. Can be repeated [default:
+    /// the built-in sample policy]
     #[arg(long = "policy", value_name = "FILE", value_delimiter = ',')]
     pub(super) policies: Vec<PathBuf>,
 
-    /// Take policies from the cluster's JobPodPolicy objects, follow live addresses, write status
-    /// and Events
+    /// Watch the JobPodPolicy objects of the cluster and the objects in their from: fields, and
+    /// write status and Events
     #[arg(long, conflicts_with = "policies")]
     pub(super) cluster: bool,
 
-    /// Namespace of drydock, whose pods are never changed
+    /// Namespace of drydock, in which pods are never changed
     #[arg(long, value_name = "NAME", default_value = "drydock")]
     pub(super) own_namespace: String,
 
@@ -91,7 +91,7 @@ pub(super) struct PolicyFlags {
     #[arg(long, value_name = "NAME", default_value = "drydock")]
     pub(super) instance: String,
 
-    /// Time between two reads of policy and certificate files
+    /// Interval at which policy and certificate files are checked for changes
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = positive_seconds)]
     pub(super) reload_seconds: Duration,
 }
@@ -99,8 +99,8 @@ pub(super) struct PolicyFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Certificate files")]
 pub(super) struct CertificateFlags {
-    /// Certificate chain of the server in PEM, read again when its content changes. With --cluster
-    /// it must be for the Service
+    /// Certificate chain of the server in PEM, reloaded when its content changes. With --cluster,
+    /// it must contain the DNS name of the Service
     #[arg(long, value_name = "FILE", requires = "tls_key_file")]
     pub(super) tls_cert_file: Option<PathBuf>,
 
@@ -108,7 +108,7 @@ pub(super) struct CertificateFlags {
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     pub(super) tls_key_file: Option<PathBuf>,
 
-    /// File for the CA of a certificate made in memory, for curl --cacert
+    /// File to which the CA of a certificate generated in memory is written, for curl --cacert
     #[arg(long, value_name = "FILE", conflicts_with = "tls_cert_file")]
     pub(super) write_ca: Option<PathBuf>,
 }
@@ -124,12 +124,12 @@ pub(super) struct LoggingFlags {
     #[arg(long, value_enum, default_value_t)]
     pub(super) log_level: LogLevel,
 
-    /// Allow everyone who reaches the ops port to change the log level: PUT /log-level
+    /// Allow every client of the ops port to change the log level with PUT /log-level
     #[arg(long)]
     pub(super) allow_log_level_changes: bool,
 }
 
-/// Gives a flag its environment variable.
+/// Adds an environment variable to a flag.
 fn with_variable(flag: Arg) -> Arg {
     let name = flag.get_long().unwrap_or_default().replace('-', "_");
     flag.env(format!("DRYDOCK_{}", name.to_uppercase()))
@@ -140,7 +140,7 @@ impl Serve {
         let (body, body_memory) = (self.limits.body, self.limits.body_memory);
         if body > body_memory {
             bail!(
-                "--max-body-bytes {body} is more than --max-body-memory-bytes {body_memory}, the limit of all bodies; lower the first or raise the second"
+                "--max-body-bytes {body} exceeds --max-body-memory-bytes {body_memory}, the limit for all bodies together; lower the first or raise the second"
             );
         }
         Ok(Limits {
@@ -150,29 +150,33 @@ impl Serve {
     }
 }
 
-/// Parses an address with a port. Names are not looked up, because a name may have several
+/// Parses an address with a port. Does not resolve hostnames, because a hostname may have several
 /// addresses.
 fn address(text: &str) -> Result<SocketAddr, String> {
-    const ALL: &str = "every address of this machine";
+    const ALL: &str = "all addresses of this machine";
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
     if let Ok(ip) = text.trim_matches(['[', ']']).parse() {
         let with_port = SocketAddr::new(ip, 8443);
-        return Err(format!("the port is missing, as in {with_port}"));
+        return Err(format!(
+            "the port is missing; use a port, such as {with_port}"
+        ));
     }
     let is_port = |port: &str| port.parse::<u16>().is_ok();
     Err(match text.rsplit_once(':') {
         None | Some(("", _)) if is_port(text.trim_start_matches(':')) => {
             let port = text.trim_start_matches(':');
             format!(
-                "the address is missing: give 127.0.0.1:{port} for this machine only, or [::]:{port} for {ALL}"
+                "the address is missing; use 127.0.0.1:{port} for this machine only, or [::]:{port} for {ALL}"
             )
         }
         Some(("localhost", port)) if is_port(port) => {
-            format!("names are not looked up: give 127.0.0.1:{port} or [::1]:{port}")
+            format!("hostnames are not resolved; use 127.0.0.1:{port} or [::1]:{port}")
         }
-        Some(("*", port)) if is_port(port) => format!("give [::]:{port} for {ALL}"),
-        _ => format!("give an IP address and a port, as in 127.0.0.1:8443, or [::]:8443 for {ALL}"),
+        Some(("*", port)) if is_port(port) => format!("use [::]:{port} for {ALL}"),
+        _ => {
+            format!("use an IP address and a port, such as 127.0.0.1:8443, or [::]:8443 for {ALL}")
+        }
     })
 }

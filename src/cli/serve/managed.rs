@@ -1,4 +1,5 @@
-//! Runs the self-managed certificate: an authority in a Secret, trusted through the `caBundle`.
+//! Manages the certificate of the server with a CA that drydock keeps in a Secret and writes to the
+//! `caBundle` of the webhook configuration.
 
 use super::Serve;
 use super::cluster::Connected;
@@ -15,17 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Maximum time between two reconciliations of Secret, configuration and certificate.
+/// Maximum time between two reconciliations of the Secret, the webhook configuration and the
+/// certificate.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Minimum number of reconciliations in the life of a short-lived certificate, which is renewed
-/// when a third of it is left.
+/// Minimum number of reconciliations in the lifetime of a certificate, so that a short-lived one is
+/// renewed in time.
 const RECONCILIATIONS_PER_LEAF: u32 = 12;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Self-managed certificates")]
 pub(super) struct ManagedFlags {
-    /// Additional DNS name or IP address of the certificate, besides the Service's name (with
-    /// --cluster) or localhost. A certificate from files must have it too. Can be repeated
+    /// Additional DNS name or IP address of the certificate, besides the DNS name of the Service
+    /// (with --cluster) or localhost. A certificate from files must contain it too. Can be repeated
     #[arg(long = "tls-name", value_name = "NAME", value_delimiter = ',')]
     pub(super) names: Vec<String>,
 
@@ -37,44 +39,44 @@ pub(super) struct ManagedFlags {
     #[arg(long, value_name = "NAME", default_value = NAME)]
     webhook_configuration: String,
 
-    /// Name of the Secret, in drydock's own namespace, that holds the authority
+    /// Name of the Secret, in drydock's namespace, that contains the CA
     #[arg(long, value_name = "NAME", default_value = CA_SECRET)]
     ca_secret: String,
 
-    /// How long the authority lives; it is renewed when a third of that is left
+    /// Lifetime of the CA. It is renewed when a third of its lifetime is left
     #[arg(long, value_name = "DAYS", default_value = "365", value_parser = days)]
     ca_days: Duration,
 
-    /// How long the certificate lives; it is renewed when a third of that is left
+    /// Lifetime of the certificate. It is renewed when a third of its lifetime is left
     #[arg(long, value_name = "HOURS", default_value = "24", value_parser = hours)]
     certificate_hours: Duration,
 
-    /// How long a new authority is in the caBundle before it signs: every API server has to have
-    /// seen it
+    /// Time between writing a new CA to the caBundle and signing with it, so that every API server
+    /// trusts it first
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     ca_overlap_seconds: Duration,
 }
 
 fn days(text: &str) -> Result<Duration, String> {
-    times(text, 24.0 * 60.0 * 60.0, "days, as in 365")
+    duration(text, 24.0 * 60.0 * 60.0, "days, such as 365")
 }
 
 fn hours(text: &str) -> Result<Duration, String> {
-    times(text, 60.0 * 60.0, "hours, as in 24 or 0.5")
+    duration(text, 60.0 * 60.0, "hours, such as 24 or 0.5")
 }
 
-/// Parses a time in a unit, of at most a hundred years.
-fn times(text: &str, unit: f64, what: &str) -> Result<Duration, String> {
+/// Parses a duration of at most 100 years. `unit` is the length of the unit in seconds.
+fn duration(text: &str, unit: f64, description: &str) -> Result<Duration, String> {
     const LONGEST: f64 = 100.0 * 365.0 * 24.0 * 60.0 * 60.0;
     match text.parse::<f64>().map(|number| number * unit) {
         Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!(
-            "give a number of {what}, more than 0 and at most a hundred years"
+            "use a number of {description}; it must be more than 0 and at most 100 years"
         )),
     }
 }
 
-/// Reconciles the certificate, and sends each new one to `current`.
+/// Reconciles the certificate, and sends each new certificate to `current`.
 pub(super) fn run(
     flags: &Serve,
     Connected { client, clock, .. }: Connected,
@@ -110,7 +112,7 @@ pub(super) fn run(
             match leaf.as_ref().map(Certificate::from_leaf).transpose() {
                 Ok(certificate) => drop(current.send_replace(certificate)),
                 Err(error) => tracing::error!(
-                    "a new certificate cannot be used, the last one stays in use: {:#}",
+                    "a new certificate cannot be used; the previous one stays in use: {:#}",
                     anyhow::Error::from(error)
                 ),
             }
@@ -124,7 +126,7 @@ pub(super) fn run(
     }))
 }
 
-/// Logs once if the Secret of an earlier self-managed authority still exists.
+/// Logs a warning if the Secret of an earlier self-managed CA still exists.
 pub(super) fn report_leftover(flags: &Serve, client: Client) -> BoxFuture<'static, ()> {
     let namespace = flags.policy.own_namespace.clone();
     let (secret, configuration) = (
@@ -136,7 +138,7 @@ pub(super) fn report_leftover(flags: &Serve, client: Client) -> BoxFuture<'stati
         if let Some(leftover) = leftover.await {
             tracing::warn!("{leftover}");
         }
-        // Work ends only with the process.
+        // The server stops when its background tasks end, so this task must not end.
         std::future::pending().await
     })
 }

@@ -1,4 +1,4 @@
-//! Reads policy files, and makes the set of policies in force.
+//! Reads policy files and publishes the policies in force.
 
 use super::reload::Reloader;
 use crate::cli::{SAMPLE_POLICY, SAMPLE_POLICY_NAME};
@@ -18,54 +18,54 @@ const FLAG: &str = "--policy";
 pub(super) struct PolicySource {
     /// The policies in force.
     pub(super) set: watch::Receiver<Option<Arc<PolicySet>>>,
-    /// The policies at the start, for the banner.
+    /// The names and sources of the policies at the start, for the banner.
     pub(super) in_force: Vec<String>,
-    /// One for each file.
+    /// One for each policy file.
     pub(super) reloaders: Vec<Reloader>,
-    /// The connections between reviews and the cluster; `None` without a cluster.
+    /// The data and functions of the cluster that reviews use; `None` without a cluster.
     pub(super) cluster: Option<server::Cluster>,
-    /// Runs in the background until the process ends.
+    /// A background task, which runs until the process ends.
     pub(super) work: BoxFuture<'static, ()>,
 }
 
-struct Files {
-    files: Vec<File>,
+struct LoadedFiles {
+    files: Vec<LoadedFile>,
     set: watch::Sender<Option<Arc<PolicySet>>>,
     metrics: Arc<Metrics>,
     is_started: bool,
 }
 
 #[derive(Default)]
-struct File {
+struct LoadedFile {
     name: String,
-    /// The last good version of each policy.
+    /// The last valid version of each policy.
     good: Vec<Policy>,
     /// Number of policies that are not in force as written.
     refused: usize,
 }
 
-/// Reads the files; without any, the built-in sample policy.
+/// Reads the policy files or, without files, the built-in sample policy.
 ///
-/// A bad policy does not hide the good ones of its file (rule F3), but a file without a good policy
-/// is refused.
+/// The valid policies of a file are used even if others are invalid (rule F3). A file that contains
+/// only invalid policies is an error.
 pub(super) fn open(paths: &[PathBuf], metrics: &Arc<Metrics>) -> anyhow::Result<PolicySource> {
     let (sender, set) = watch::channel(None);
-    let mut files = Files {
+    let mut files = LoadedFiles {
         files: Vec::new(),
         set: sender,
         metrics: metrics.clone(),
         is_started: false,
     };
     if paths.is_empty() {
-        files.files.push(File {
+        files.files.push(LoadedFile {
             name: SAMPLE_POLICY_NAME.to_owned(),
             good: policy::read(SAMPLE_POLICY_NAME, SAMPLE_POLICY).policies,
             refused: 0,
         });
     }
-    files.files.extend(paths.iter().map(|path| File {
+    files.files.extend(paths.iter().map(|path| LoadedFile {
         name: path.display().to_string(),
-        ..File::default()
+        ..LoadedFile::default()
     }));
     let files = Arc::new(Mutex::new(files));
     let (mut reloaders, mut problems) = (Vec::new(), Vec::new());
@@ -96,8 +96,8 @@ pub(super) fn open(paths: &[PathBuf], metrics: &Arc<Metrics>) -> anyhow::Result<
     })
 }
 
-impl Files {
-    /// Applies the new content of a file. Returns its problems, also if some policies are valid.
+impl LoadedFiles {
+    /// Applies the new content of a file. Returns its problems even if some policies are valid.
     fn update(&mut self, index: usize, bytes: &[u8]) -> Result<(), String> {
         let Some(file) = self.files.get_mut(index) else {
             return Ok(());
@@ -123,8 +123,8 @@ impl Files {
         }
     }
 
-    /// Puts the policies of all files in force. Of several policies with one name the first is
-    /// used, so that an edit of one file cannot replace a policy of an earlier file.
+    /// Publishes the policies of all files. If several have the same name, the first is used, so
+    /// that an edit of one file cannot replace a policy of an earlier file.
     fn publish(&self) {
         let mut names = BTreeSet::new();
         let mut policies = Vec::new();
@@ -138,7 +138,7 @@ impl Files {
                     tracing::error!(
                         policy = policy.name,
                         file = file.name,
-                        "not in force: an earlier file has a policy of this name"
+                        "a policy is not in force, because an earlier file has a policy of the same name"
                     );
                 }
             }
@@ -154,7 +154,7 @@ impl Files {
         {
             tracing::warn!(
                 policy = policy.name,
-                "without a cluster a namespace has only the label kubernetes.io/metadata.name, so a namespaceSelector on other labels matches nothing"
+                "without --cluster, only the namespace label kubernetes.io/metadata.name is known, so a namespaceSelector that uses other labels matches no namespace"
             );
         }
         let set = PolicySet::new(policies, &AddressesBySource::new());
@@ -162,7 +162,7 @@ impl Files {
     }
 
     fn in_force(&self) -> Vec<String> {
-        let of_file = |file: &File| {
+        let of_file = |file: &LoadedFile| {
             let named = |policy: &Policy| format!("\"{}\" ({})", policy.name, file.name);
             file.good.iter().map(named).collect::<Vec<_>>()
         };
@@ -175,7 +175,7 @@ fn parse(name: &str, bytes: &[u8]) -> PolicyFile {
         Ok(text) => policy::read(name, text),
         Err(error) => PolicyFile::unreadable(name, format!("it is not UTF-8 text: {error}")),
     };
-    // A policy without a name may be any of the policies that were valid before.
+    // An invalid policy without a name may be a new version of any policy that was valid before.
     read.unreadable |= read.errors.iter().any(|error| error.policy.is_none());
     read
 }

@@ -1,7 +1,7 @@
-//! Reads files again, and puts changed content in force.
+//! Reloads files whose content has changed.
 //!
-//! It compares content and not times or events, because the kubelet changes a mounted ConfigMap or
-//! Secret by a symbolic link.
+//! It compares contents instead of modification times or file events, because the kubelet updates a
+//! mounted ConfigMap or Secret by replacing a symbolic link.
 
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use std::path::{Path, PathBuf};
@@ -10,29 +10,30 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// A file and the flag that names it.
+/// A flag and the file that it names.
 pub(super) type FlagFile = (&'static str, PathBuf);
 
-/// The content of each file, or why one cannot be read.
+/// The content of each file, or an error if a file cannot be read.
 type Content = Result<Vec<Vec<u8>>, String>;
 
-/// Puts content in force. The error says why it cannot be used.
+/// Applies new content, or returns an error if it is invalid.
 type Apply = Box<dyn Fn(&[Vec<u8>]) -> Result<(), String> + Send>;
 
-/// Files that are read together.
+/// Files that are reloaded together, such as a certificate and its key.
 pub(super) struct Reloader {
     what: Reloaded,
     files: Vec<FlagFile>,
-    /// The last content, valid or not, so that an error is reported once.
+    /// The last content, valid or not, so that an error is reported only once.
     last: Content,
     apply: Apply,
 }
 
 impl Reloader {
-    /// Reads files for the first time. The channel has the value in force.
+    /// Reads and parses the files for the first time. The channel contains the parsed value in
+    /// force.
     ///
     /// # Errors
-    /// If a file cannot be read, or the content cannot be used.
+    /// Returns an error if a file cannot be read or its content is invalid.
     pub(super) fn open<T: Send + Sync + 'static>(
         what: Reloaded,
         files: Vec<FlagFile>,
@@ -54,7 +55,7 @@ impl Reloader {
         Ok((reloader, value))
     }
 
-    /// Reads the files again. Changed content is in force before it is counted.
+    /// Reads the files again. Applies changed content, and then counts the reload in the metrics.
     fn reload(&mut self, metrics: &Metrics) {
         let content = read(&self.files);
         if content == self.last {
@@ -85,12 +86,12 @@ fn read(files: &[FlagFile]) -> Content {
     files.iter().map(read).collect()
 }
 
-/// Returns a message with the file and the causes of an error.
+/// Returns a message with the flag, the file, the error and its causes.
 pub(super) fn problem(flag: &str, path: &Path, error: impl Into<anyhow::Error>) -> String {
     format!("{flag} {}: {:#}", path.display(), error.into())
 }
 
-/// Reads the files again periodically.
+/// Reloads the files periodically.
 pub(super) async fn run(mut reloaders: Vec<Reloader>, period: Duration, metrics: Arc<Metrics>) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

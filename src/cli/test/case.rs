@@ -1,4 +1,4 @@
-//! A test file, and the result of a case.
+//! Reads test files and runs their cases.
 
 use crate::cli::input::{self, SourceAddress};
 use crate::core::document;
@@ -13,14 +13,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A test file.
+/// The content of a test file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct TestFile {
-    /// The folder of the file. Paths in the file are relative to it.
+    /// The directory of the file. Paths in the file are relative to it.
     #[serde(skip)]
-    folder: PathBuf,
-    /// The policy files of cases that list none.
+    directory: PathBuf,
+    /// The policy files of cases without the field `policies`.
     #[serde(default)]
     policies: Vec<PathBuf>,
     pub(super) cases: Vec<Case>,
@@ -29,15 +29,14 @@ pub(super) struct TestFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Case {
-    name: String,
-    /// The pod, or its file.
+    pub(super) name: String,
     pod: FileOrObject,
     policies: Option<Vec<PathBuf>>,
     /// The mode of the namespace.
     #[serde(default)]
     mode: CaseMode,
     namespace_labels: Option<BTreeMap<String, String>>,
-    /// The addresses of live sources, in the syntax of `--address`.
+    /// Values of the flag `--address` of `drydock mutate`.
     #[serde(default)]
     addresses: Vec<String>,
     expect: Expectation,
@@ -58,7 +57,7 @@ enum CaseMode {
     Audit,
 }
 
-/// What is expected. All fields that are set must hold.
+/// The expected result. A case passes if all fields that are set match.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Expectation {
@@ -66,30 +65,30 @@ struct Expectation {
     unchanged: Option<bool>,
     /// The names of all changes, in any order.
     changes: Option<Vec<String>>,
-    /// The changed pod. drydock's annotations are compared only if this pod has some.
+    /// The changed pod. drydock's annotations are compared only if this pod has any.
     pod: Option<FileOrObject>,
-    /// A part of the message with which the pod is refused.
+    /// A text that the message of the refusal must contain.
     refused: Option<String>,
-    /// The reason for which the pod is skipped, as in `not-a-job-pod`.
+    /// The reason why the pod is skipped, such as `not-a-job-pod`.
     skipped: Option<String>,
-    /// Parts of messages; each must be in a message.
+    /// Texts that the messages must contain, each in at least one message.
     #[serde(default)]
-    says: Vec<String>,
-    /// Parts of messages; none may be in a message.
+    messages_contain: Vec<String>,
+    /// Texts that no message may contain.
     #[serde(default)]
-    says_not: Vec<String>,
+    messages_do_not_contain: Vec<String>,
 }
 
 /// The result of a case.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
-    /// The differences from what is expected; empty if the case passes.
+pub(super) struct CaseResult {
+    /// The differences from the expected result; empty if the case passes.
     pub(super) differences: Vec<String>,
-    /// The command that explains the result.
-    pub(super) explain: Option<String>,
+    /// A command that explains the verdict on the pod.
+    pub(super) explain_command: Option<String>,
 }
 
-impl Outcome {
+impl CaseResult {
     pub(super) fn is_passed(&self) -> bool {
         self.differences.is_empty()
     }
@@ -102,7 +101,7 @@ impl TestFile {
         let object = only_document(&text).with_context(|| path.display().to_string())?;
         let mut file: Self = serde_path_to_error::deserialize(object)
             .map_err(|error| anyhow!("{}: {}: {}", path.display(), error.path(), error.inner()))?;
-        file.folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        file.directory = path.parent().unwrap_or(Path::new("")).to_owned();
         if file.cases.is_empty() {
             bail!(
                 "{}: cases is empty; a case has name, pod and expect",
@@ -119,8 +118,8 @@ impl TestFile {
     /// Runs one case.
     ///
     /// # Errors
-    /// If a file of the case cannot be used.
-    pub(super) fn run(&self, case: &Case) -> anyhow::Result<Outcome> {
+    /// Returns an error if a file of the case cannot be used.
+    pub(super) fn run(&self, case: &Case) -> anyhow::Result<CaseResult> {
         let policies = self.policy_set(case)?;
         let before = self.object(&case.pod)?;
         let wanted = match &case.expect.pod {
@@ -128,7 +127,7 @@ impl TestFile {
             None => None,
         };
         let text = before.to_string();
-        let pod = Pod::from_json(&text).context("the pod cannot be read")?;
+        let pod = Pod::from_json(&text).context("the pod cannot be parsed")?;
         let name = pod.metadata.namespace.clone().unwrap_or_default();
         let scope = Scope {
             namespace: Namespace {
@@ -147,25 +146,25 @@ impl TestFile {
             None => before,
         };
         let differences = case.expect.differences(&verdict, &after, wanted.as_ref());
-        let explain = (!differences.is_empty())
-            .then(|| self.explain(case))
+        let explain_command = (!differences.is_empty())
+            .then(|| self.explain_command(case))
             .flatten();
-        Ok(Outcome {
+        Ok(CaseResult {
             differences,
-            explain,
+            explain_command,
         })
     }
 
     fn policy_paths(&self, case: &Case) -> Vec<PathBuf> {
         let paths = case.policies.as_ref().unwrap_or(&self.policies);
-        paths.iter().map(|path| self.folder.join(path)).collect()
+        paths.iter().map(|path| self.directory.join(path)).collect()
     }
 
     fn policy_set(&self, case: &Case) -> anyhow::Result<PolicySet> {
         let paths = self.policy_paths(case);
         if paths.is_empty() {
             bail!(
-                "there are no policies; list policy files in `policies` of the case or of the test file"
+                "there are no policies; list policy files in the field policies of the case or of the test file"
             );
         }
         let mut texts = Vec::new();
@@ -195,7 +194,7 @@ impl TestFile {
         match given {
             FileOrObject::Object(object) => Ok(object.clone()),
             FileOrObject::File(path) => {
-                let path = self.folder.join(path);
+                let path = self.directory.join(path);
                 let text = std::fs::read_to_string(&path)
                     .with_context(|| format!("pod {} cannot be read", path.display()))?;
                 only_document(&text).with_context(|| path.display().to_string())
@@ -203,12 +202,12 @@ impl TestFile {
         }
     }
 
-    /// Returns the command that explains the result, if the pod is a file.
-    fn explain(&self, case: &Case) -> Option<String> {
+    /// Returns a command that explains the verdict on the pod, if the pod is a file.
+    fn explain_command(&self, case: &Case) -> Option<String> {
         let FileOrObject::File(pod) = &case.pod else {
             return None;
         };
-        let mut command = format!("drydock mutate -f {}", self.folder.join(pod).display());
+        let mut command = format!("drydock mutate -f {}", self.directory.join(pod).display());
         for policy in self.policy_paths(case) {
             command.push_str(&format!(" -p {}", policy.display()));
         }
@@ -223,19 +222,16 @@ fn only_document(text: &str) -> anyhow::Result<Value> {
     let mut documents = document::split(text).into_iter();
     match (documents.next(), documents.next()) {
         (Some(one), None) => one.content.map_err(|error| anyhow!("{error}")),
-        (None, _) => bail!("the file has no object"),
+        (None, _) => bail!("the file contains no object"),
         (Some(_), Some(_)) => {
-            bail!("the file has several documents; put each into its own file")
+            bail!("the file contains several documents; use one file for each")
         }
     }
 }
 
 impl Case {
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Refuses a case that expects nothing, because it would always pass.
+    /// Returns an error if `expect` is invalid. An empty `expect` is invalid, because the case
+    /// would always pass.
     fn check(&self) -> anyhow::Result<()> {
         let Expectation {
             unchanged,
@@ -243,23 +239,23 @@ impl Case {
             pod,
             refused,
             skipped,
-            says,
-            says_not,
+            messages_contain,
+            messages_do_not_contain,
         } = &self.expect;
         let is_empty = unchanged.is_none()
             && changes.is_none()
             && pod.is_none()
             && refused.is_none()
             && skipped.is_none()
-            && says.is_empty()
-            && says_not.is_empty();
+            && messages_contain.is_empty()
+            && messages_do_not_contain.is_empty();
         if is_empty {
             bail!(
-                "expect is empty; give unchanged, changes, pod, refused, skipped, says or saysNot"
+                "expect is empty; set unchanged, changes, pod, refused, skipped, messagesContain or messagesDoNotContain"
             );
         }
         if unchanged == &Some(false) {
-            bail!("expect.unchanged is false; name the changes, or leave it out");
+            bail!("expect.unchanged is false; list the changes in expect.changes instead");
         }
         let known = crate::core::rules::change::NAMES;
         if let Some(name) = changes
@@ -268,7 +264,7 @@ impl Case {
             .find(|name| !known.contains(&name.as_str()))
         {
             bail!(
-                "expect.changes: unknown change \"{name}\"; the changes are {}",
+                "expect.changes: unknown change \"{name}\"; use {}",
                 known.join(", ")
             );
         }
@@ -289,7 +285,7 @@ impl Expectation {
             (name, "") => name.to_owned(),
             (name, reason) => format!("{name} ({reason})"),
         };
-        let changes = names(verdict);
+        let changes = change_names(verdict);
         if self.unchanged == Some(true) && verdict.patch.is_some() {
             found.push(format!(
                 "expected unchanged, found changes: {}",
@@ -303,7 +299,7 @@ impl Expectation {
             if expected != changes {
                 found.push(format!("expected changes: {}", list(&expected)));
                 found.push(match changes.as_slice() {
-                    [] => format!("found none:       {shown}"),
+                    [] => format!("found no changes: {shown}"),
                     changes => format!("found changes:    {}", list(changes)),
                 });
             }
@@ -313,9 +309,9 @@ impl Expectation {
             match denial.filter(|_| verdict.outcome == verdict::Outcome::Denied) {
                 Some(text) if text.contains(expected) => {}
                 Some(text) => found.push(format!(
-                    "expected to be refused with \"{expected}\", found \"{text}\""
+                    "expected a refusal with \"{expected}\", found \"{text}\""
                 )),
-                None => found.push(format!("expected to be refused, found {shown}")),
+                None => found.push(format!("expected a refusal, found {shown}")),
             }
         }
         if let Some(expected) = &self.skipped
@@ -328,26 +324,24 @@ impl Expectation {
         }
         let messages: Vec<String> = verdict
             .findings(Audience::Explain)
-            .map(|(note, _)| note.to_string())
+            .map(|(finding, _)| finding.to_string())
             .collect();
-        let is_there = |part: &String| messages.iter().any(|message| message.contains(part));
-        for part in self.says.iter().filter(|part| !is_there(part)) {
-            found.push(format!("expected a message with \"{part}\""));
-            found.extend(
-                messages
-                    .iter()
-                    .map(|sentence| format!("message: {sentence}")),
-            );
+        let is_in_a_message = |text: &String| messages.iter().any(|message| message.contains(text));
+        let expected = self.messages_contain.iter();
+        for text in expected.filter(|text| !is_in_a_message(text)) {
+            found.push(format!("expected a message that contains \"{text}\""));
+            found.extend(messages.iter().map(|message| format!("message: {message}")));
         }
-        for part in self.says_not.iter().filter(|part| is_there(part)) {
-            found.push(format!("expected no message with \"{part}\""));
+        let unwanted = self.messages_do_not_contain.iter();
+        for text in unwanted.filter(|text| is_in_a_message(text)) {
+            found.push(format!("expected no message that contains \"{text}\""));
         }
         found
     }
 }
 
-/// Returns the names of the changes; in audit, of those that would be made.
-fn names(verdict: &Verdict<'_>) -> Vec<String> {
+/// Returns the names of the changes that are made or, in audit mode, would be made.
+fn change_names(verdict: &Verdict<'_>) -> Vec<String> {
     let plans = [&verdict.enforced, &verdict.audited];
     let changes = plans.iter().flat_map(|plan| &plan.changes);
     let mut names: Vec<String> = changes.map(|change| change.name().to_owned()).collect();
@@ -363,7 +357,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// A unified diff of two pods as YAML, with sorted keys.
+/// Returns a unified diff of two pods as YAML with sorted keys, or `None` if the pods are equal.
 fn difference(wanted: &Value, found: &Value) -> Option<String> {
     let mut found = found.clone();
     let has_own =

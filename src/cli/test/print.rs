@@ -1,50 +1,50 @@
 //! Prints the results of cases as text or as JUnit XML.
 
-use super::Ran;
+use super::FinishedCase;
 use std::io::{self, Write};
 
-pub(super) fn text(out: &mut dyn Write, all: &[Ran]) -> io::Result<()> {
+pub(super) fn text(out: &mut dyn Write, cases: &[FinishedCase]) -> io::Result<()> {
     let mut file = "";
-    for ran in all {
-        if ran.file != file {
-            file = &ran.file;
+    for case in cases {
+        if case.file != file {
+            file = &case.file;
             writeln!(out, "{file}")?;
         }
-        let sign = if ran.outcome.is_passed() { '✔' } else { '×' };
-        writeln!(out, "{sign} {}", ran.name)?;
-        for line in ran
-            .outcome
+        let sign = if case.result.is_passed() { '✔' } else { '×' };
+        writeln!(out, "{sign} {}", case.name)?;
+        for line in case
+            .result
             .differences
             .iter()
             .flat_map(|difference| difference.lines())
         {
             writeln!(out, "    {line}")?;
         }
-        if let Some(command) = &ran.outcome.explain {
+        if let Some(command) = &case.result.explain_command {
             writeln!(out, "    $ {command}")?;
         }
     }
-    let passed = all.iter().filter(|ran| ran.outcome.is_passed()).count();
-    writeln!(out, "\n{passed} passed, {} failed", all.len() - passed)
+    let passed = cases.iter().filter(|case| case.result.is_passed()).count();
+    writeln!(out, "\n{passed} passed, {} failed", cases.len() - passed)
 }
 
-/// Source: <https://docs.gitlab.com/ci/testing/unit_test_reports/>
-pub(super) fn junit(out: &mut dyn Write, all: &[Ran]) -> io::Result<()> {
-    let failures = all.iter().filter(|ran| !ran.outcome.is_passed()).count();
+/// Prints JUnit XML for GitLab. Source: <https://docs.gitlab.com/ci/testing/unit_test_reports/>
+pub(super) fn junit(out: &mut dyn Write, cases: &[FinishedCase]) -> io::Result<()> {
+    let failures = cases.iter().filter(|case| !case.result.is_passed()).count();
     writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         out,
         r#"<testsuites><testsuite name="drydock test" tests="{}" failures="{failures}">"#,
-        all.len()
+        cases.len()
     )?;
-    for ran in all {
-        let (file, name) = (escaped(&ran.file), escaped(&ran.name));
+    for case in cases {
+        let (file, name) = (escaped(&case.file), escaped(&case.name));
         write!(out, r#"<testcase classname="{file}" name="{name}""#)?;
-        if ran.outcome.is_passed() {
+        if case.result.is_passed() {
             writeln!(out, "/>")?;
             continue;
         }
-        let differences = escaped(&ran.outcome.differences.join("\n"));
+        let differences = escaped(&case.result.differences.join("\n"));
         writeln!(
             out,
             r#"><failure message="not as expected">{differences}</failure></testcase>"#
@@ -53,7 +53,8 @@ pub(super) fn junit(out: &mut dyn Write, all: &[Ran]) -> io::Result<()> {
     writeln!(out, "</testsuite></testsuites>")
 }
 
-/// Escapes a text for XML, which cannot contain most control characters.
+/// Escapes text for XML. Replaces control characters with spaces, because XML does not allow most
+/// of them.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
