@@ -44,7 +44,7 @@ fn a_code_prints_its_section(#[case] args: &str) {
 fn the_last_rule_of_a_chapter_ends_before_the_next_chapter() {
     let printed = Sandbox::new().run("rules H8").succeeded().stdout;
     assert!(printed.contains("hostNetwork"), "{printed}");
-    assert!(!printed.contains("## The certificates"), "{printed}");
+    assert!(!printed.contains("## Client certificates"), "{printed}");
 }
 
 #[test]

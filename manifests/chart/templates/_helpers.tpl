@@ -1,4 +1,4 @@
-{{/* The name of the release's objects; others append at most 15 characters. */}}
+{{/* The prefix of the names of all objects. Templates append at most 15 characters. */}}
 {{- define "drydock.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
@@ -9,7 +9,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* By these the pods of this release are found. A Deployment's selector cannot change, so they never do. */}}
+{{/* The labels that select the pods of this release. They must not change, because the selector of a Deployment is immutable. */}}
 {{- define "drydock.selectorLabels" -}}
 app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 app.kubernetes.io/name: drydock
@@ -24,7 +24,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Metadata of an object: (dict "root" $ "name" NAME), and for some "cluster" true, "labels" and "annotations". */}}
+{{/* The metadata of an object. Takes (dict "root" $ "name" NAME); optional: "cluster" true for cluster-scoped objects, "labels", "annotations". */}}
 {{- define "drydock.metadata" -}}
 {{- $labels := merge (dict) (.labels | default dict) (include "drydock.labels" .root | fromYaml) -}}
 {{- $annotations := merge (dict) (.annotations | default dict) .root.Values.commonAnnotations -}}
@@ -53,7 +53,7 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{/* The Secret with the certificate where drydock does not keep one itself. */}}
+{{/* The name of the Secret with the certificate, if certificates.source is cert-manager or secret. */}}
 {{- define "drydock.certificateSecret" -}}
 {{- if eq .Values.certificates.source "cert-manager" -}}
 {{- include "drydock.fullname" . }}-serving
@@ -62,7 +62,7 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{/* On the node's network the usual ports may be taken. */}}
+{{/* With hostNetwork, other ports, because these may be in use on the node. */}}
 {{- define "drydock.webhookPort" -}}{{ ternary 10343 8443 .Values.hostNetwork }}{{- end }}
 {{- define "drydock.opsPort" -}}{{ ternary 10380 8080 .Values.hostNetwork }}{{- end }}
 
