@@ -1,11 +1,11 @@
-//! What one creation of a job pod costs the API server: without a webhook, with drydock, with a
-//! server that answers the same patch without any work (the floor), and with a native
+//! Measures the cost of one creation of a job pod for the API server: without a webhook, with
+//! drydock, with a server that returns the same patch without any work (the baseline), and with a
 //! MutatingAdmissionPolicy.
 //!
 //! `cargo bench --bench apiserver` starts the API server of the tests, creates the job pod of
-//! GitLab Runner 19.3 as a dry run, and prints the table of `benches/README.md`. The variants take
-//! turns in one run. Nothing here judges but the effect of each variant: machines are noisy, so
-//! only the ratios of one run mean something.
+//! GitLab Runner 19.3 as a dry run, and prints the tables of `benches/README.md`. Each round
+//! measures every variant. The benchmark checks the effect of each variant, but has no limits:
+//! times differ between machines and runs, so only ratios within one run are meaningful.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,14 +21,14 @@
 
 #[path = "../tests/cluster/api_server.rs"]
 mod api_server;
+#[path = "apiserver/baseline.rs"]
+mod baseline;
 #[path = "../tests/cluster/binaries.rs"]
 mod binaries;
 #[path = "../tests/cluster/child_process.rs"]
 mod child_process;
 #[path = "../tests/cluster/drydock_process.rs"]
 mod drydock_process;
-#[path = "apiserver/floor.rs"]
-mod floor;
 #[path = "../tests/cluster/identity.rs"]
 mod identity;
 #[path = "load/machine.rs"]
@@ -48,7 +48,8 @@ mod variant;
 #[path = "../tests/cluster/wait.rs"]
 mod wait;
 
-/// The CPUs are shared: the API server uses both of two, and only its own time is counted.
+/// Replaces the module of the load benchmark: all processes share the CPUs, because the API server
+/// uses several. Only its own CPU time is counted.
 mod cpus {
     pub(crate) fn divide() -> String {
         "nothing: the API server, its etcd, drydock and the client share the CPUs".to_owned()
@@ -56,8 +57,8 @@ mod cpus {
 }
 
 use api_server::ApiServer;
+use baseline::Baseline;
 use drydock_process::Certificate;
-use floor::Floor;
 use measure::{Figures, in_turns};
 use variant::{Cluster, Policy, Variant};
 
@@ -76,12 +77,12 @@ async fn main() {
     let drydock = |policy: Policy| certificate.serve(&["--policy", policy.file()]);
     let [unmatched, aliases, all] =
         [Policy::NoMatch, Policy::HostAliases, Policy::Sample].map(drydock);
-    let floor = Floor::start().await;
+    let baseline = Baseline::start().await;
 
     let mut variants = vec![cluster.plain("no webhook").await];
-    let review = cluster.review_of(&floor).await;
+    let review = cluster.review_of(&baseline).await;
     let answer = cluster.answer_of(&all, &certificate, &review).await;
-    floor.answers("floor", &answer);
+    baseline.answers("baseline", &answer);
     for (name, server) in [
         ("drydock: no policy matches, no patch", &unmatched),
         ("drydock: hostAliases only", &aliases),
@@ -93,7 +94,7 @@ async fn main() {
     let webhook = cluster.webhook(&all.url(), &certificate.authority);
     let name = "drydock: the same with matchConditions";
     variants.push(cluster.with_conditions(name, webhook).await);
-    variants.push(cluster.at_floor(FLOOR, &floor, "floor").await);
+    variants.push(cluster.at_baseline(BASELINE, &baseline, "baseline").await);
     variants.push(cluster.native("MutatingAdmissionPolicy").await);
     cluster.check(&variants).await;
 
@@ -103,23 +104,25 @@ async fn main() {
 
     let mut shaped = Vec::new();
     for (name, answer) in shapes::of(&review, &answer) {
-        floor.answers(name, &answer);
-        shaped.push(cluster.at_floor(name, &floor, name).await);
+        baseline.answers(name, &answer);
+        shaped.push(cluster.at_baseline(name, &baseline, name).await);
     }
     println!("\n## The shape of the patch\n");
     let figures = in_turns(&cluster, &shaped, ROUNDS, CREATIONS).await;
     print_shapes(&shaped, &figures);
 }
 
-const FLOOR: &str = "floor: a constant patch of the same text";
+const BASELINE: &str = "baseline: a constant patch of the same text";
 
 fn print_creations(variants: &[Variant], figures: &[Vec<Figures>]) {
     let at = |name: &str| {
         let index = variants.iter().position(|variant| variant.name == name);
         &figures[index.unwrap()]
     };
-    let (plain, floor) = (at("no webhook"), at(FLOOR));
-    println!("| | CPU, ms | more than without | p50, ms | CPU to the floor | p50 to the floor |");
+    let (plain, baseline) = (at("no webhook"), at(BASELINE));
+    println!(
+        "| | CPU, ms | added, ms | p50, ms | CPU, ratio to baseline | p50, ratio to baseline |"
+    );
     println!("|---|---|---|---|---|---|");
     for (variant, rounds) in variants.iter().zip(figures) {
         println!(
@@ -129,14 +132,14 @@ fn print_creations(variants: &[Variant], figures: &[Vec<Figures>]) {
             measure::median(rounds, |round| round.cpu_ms)
                 - measure::median(plain, |round| round.cpu_ms),
             measure::median(rounds, |round| round.p50_ms),
-            measure::ratio(rounds, floor, |round| round.cpu_ms),
-            measure::ratio(rounds, floor, |round| round.p50_ms),
+            measure::ratio(rounds, baseline, |round| round.cpu_ms),
+            measure::ratio(rounds, baseline, |round| round.p50_ms),
         );
     }
 }
 
 fn print_shapes(variants: &[Variant], figures: &[Vec<Figures>]) {
-    println!("| patch | CPU, ms | p50, ms | CPU to drydock's |");
+    println!("| patch | CPU, ms | p50, ms | CPU, ratio to drydock's |");
     println!("|---|---|---|---|");
     for (variant, rounds) in variants.iter().zip(figures) {
         println!(

@@ -1,16 +1,16 @@
-//! Instructions of the core for one review, counted by valgrind: the same number on a busy machine
-//! as on an idle one.
+//! Counts the instructions of the core for one review, with valgrind. The count does not depend on
+//! the load of the machine.
 //!
-//! `cargo bench --bench ir` prints a table and fails where a budget is exceeded. Each case runs in
-//! a process of its own under callgrind, which counts only within [`measured`]; nothing else than
-//! valgrind is needed. `benches/README.md` says what the budgets are for.
+//! `cargo bench --bench ir` prints tables, and fails if a limit is exceeded. Each case runs in its
+//! own process under callgrind, which counts only within [`measured`]. `benches/README.md` has the
+//! limits.
 
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a benchmark stops at what it does not expect"
+    reason = "a benchmark stops at an unexpected result"
 )]
 
 #[path = "core/mod.rs"]
@@ -23,14 +23,14 @@ use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 
 const MEASURE: &str = "--measure";
-/// How far a count may exceed its limit: compilers differ by 3 %.
+/// Tolerance of a limit, because the counts of compiler versions differ by up to 3 %.
 const MARGIN: f64 = 1.03;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == MEASURE) {
         let case = case(&arguments[at + 1]);
-        // Once before, so that what happens once a process is not counted.
+        // Runs once before, so that one-time initialisation is not counted.
         case.run();
         measured(&case);
         return ExitCode::SUCCESS;
@@ -71,8 +71,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(exceeded))
 }
 
-/// Returns a case by its name: one of [`NAMES`]; a dimension, a `*`, and how many there are of it;
-/// or a review at the bounds.
+/// Returns a case by its name: one of [`NAMES`]; `DIMENSION*COUNT`; or a review at the limits.
 fn case(name: &str) -> Case {
     if let Some(shape) = AT_BOUNDS.iter().find(|shape| shape.name == name) {
         return Case::at_bounds(shape);
@@ -83,11 +82,11 @@ fn case(name: &str) -> Case {
     Case::new(NAMES.into_iter().find(|known| *known == name).unwrap())
 }
 
-/// Twice as much of something may cost so many times as much: n log n, and some rounding.
+/// Maximum factor by which the cost may grow if a number is doubled: n log n, with tolerance.
 const GROWTH: f64 = 2.3;
 
-/// Prints what a review costs with much, and twice as much, of everything that a pod may have much
-/// of.
+/// Prints the cost of a review with a large number, and with twice that number, of each dimension.
+/// Returns whether a cost grows too fast.
 fn grows_too_fast() -> bool {
     println!(
         "\n| dimension | count | thousands | twice the count | growth | |\n|---|---|---|---|---|---|"
@@ -109,11 +108,11 @@ fn grows_too_fast() -> bool {
     some
 }
 
-/// Millions of instructions that a review at the bounds may take: some tenths of a second.
+/// Maximum cost of a review at the limits, in millions of instructions: a few tenths of a second.
 const MOST_AT_BOUNDS: f64 = 750.0;
 
-/// Prints what reviews cost that have as much of several things as the bounds allow: a rule may
-/// cost the product of two of them.
+/// Prints the cost of reviews that reach several limits at the same time, because the cost of a
+/// rule could be the product of two numbers. Returns whether one costs too much.
 fn takes_too_long_at_the_bounds() -> bool {
     println!("\n| review at the bounds | bytes | millions | |\n|---|---|---|---|");
     let mut some = false;
@@ -127,7 +126,7 @@ fn takes_too_long_at_the_bounds() -> bool {
         println!(
             "| {name} | {bytes:.0} | {millions:.0} | {} |",
             if millions > MOST_AT_BOUNDS {
-                "TOO DEAR"
+                "TOO SLOW"
             } else {
                 ""
             }
@@ -143,8 +142,8 @@ struct Budget {
     measured: f64,
 }
 
-/// Thousands of instructions of a review, as reached, rounded up. On x86-64 without AVX2.
-const REACHED: [(&str, f64); 6] = [
+/// The limits: thousands of instructions of a review, on x86-64 without AVX2.
+const INSTRUCTION_LIMITS: [(&str, f64); 6] = [
     ("small", 177.0),
     ("typical", 250.0),
     ("full", 289.0),
@@ -156,7 +155,7 @@ const REACHED: [(&str, f64); 6] = [
 fn budgets(counts: &BTreeMap<&str, Count>) -> Vec<Budget> {
     let ratio = |of: &str, to: &str| counts[of].instructions / counts[to].instructions;
     let sizes = |of: &str, to: &str| counts[of].bytes / counts[to].bytes;
-    let reviews = REACHED.map(|(name, limit)| Budget {
+    let reviews = INSTRUCTION_LIMITS.map(|(name, limit)| Budget {
         what: format!("{name}: thousands of instructions"),
         limit,
         measured: counts[name].instructions / 1e3,
@@ -202,7 +201,7 @@ struct Count {
     instructions: f64,
 }
 
-/// The function in which callgrind counts: its name is given below.
+/// callgrind counts the instructions of this function; [`count`] passes its name.
 #[inline(never)]
 fn measured(case: &Case) {
     case.run();
@@ -221,7 +220,7 @@ fn count(name: &str) -> Count {
         .args([MEASURE, name])
         .output()
         .unwrap_or_else(|error| {
-            panic!("valgrind does not run ({error}); install it: apt-get install valgrind")
+            panic!("cannot run valgrind: {error}; install it with `apt-get install valgrind`")
         });
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {said}");
@@ -230,10 +229,10 @@ fn count(name: &str) -> Count {
         .nth(1)
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     let instructions: f64 =
-        collected.unwrap_or_else(|| panic!("{name}: no count in what valgrind says: {said}"));
+        collected.unwrap_or_else(|| panic!("{name}: valgrind printed no count: {said}"));
     assert!(
         instructions > 0.0,
-        "{name}: callgrind did not see `measured`: is the benchmark stripped of its symbols?"
+        "{name}: callgrind did not find the function `measured`; is the benchmark built without symbols?"
     );
     Count {
         bytes: case(name).body.len() as f64,

@@ -1,10 +1,10 @@
-//! The real server under load, against a server on the same stack that answers a constant: the
-//! floor.
+//! Measures the server under load, and compares it with the baseline: a server with the same
+//! libraries that returns a constant response.
 //!
-//! `cargo bench --bench load` measures everything and prints tables; names of sections after `--`
-//! choose some of it. Both servers are processes of their own, get the same bodies over TLS, in
-//! rounds that take turns, and what they cost is read from the kernel's accounting. Nothing here
-//! judges: machines are noisy, so only the ratios of one run mean something.
+//! `cargo bench --bench load` measures all sections and prints tables; names of sections after `--`
+//! select some. Both servers are separate processes and receive the same bodies over TLS, in
+//! alternating rounds. CPU time and memory are read from the kernel. The benchmark has no limits:
+//! times differ between machines and runs, so only ratios within one run are meaningful.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,9 +12,11 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::indexing_slicing,
-    reason = "a benchmark stops at what it does not expect"
+    reason = "a benchmark stops at an unexpected result"
 )]
 
+#[path = "load/baseline.rs"]
+mod baseline;
 #[path = "core/bodies.rs"]
 mod bodies;
 #[path = "load/both.rs"]
@@ -29,8 +31,6 @@ mod cgroup;
 mod client;
 #[path = "load/cpus.rs"]
 mod cpus;
-#[path = "load/floor.rs"]
-mod floor;
 #[path = "load/handshake.rs"]
 mod handshake;
 #[path = "load/hostile.rs"]
@@ -58,7 +58,7 @@ mod target;
 
 use std::process::ExitCode;
 
-/// What can be measured, in the order of the report.
+/// The sections, in the order of the report: name, title, function.
 const SECTIONS: [(&str, &str, fn()); 7] = [
     ("saturated", "At saturation", saturated::run),
     ("rates", "At a fixed rate", rates::run),
@@ -73,13 +73,13 @@ fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
         .unwrap();
-    // cargo says --bench to every benchmark.
+    // cargo passes --bench to every benchmark.
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    if let [floor::ARGUMENT, ca] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        floor::run(ca.as_ref());
+    if let [baseline::ARGUMENT, ca] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        baseline::run(ca.as_ref());
         return ExitCode::SUCCESS;
     }
     let names = SECTIONS.map(|(name, ..)| name);
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         .find(|argument| !names.contains(&argument.as_str()))
     {
         eprintln!(
-            "there is no section {unknown:?}; name some of {}, or none for all",
+            "unknown section {unknown:?}; use one or more of {}, or none to run all",
             names.join(", ")
         );
         return ExitCode::from(2);

@@ -1,13 +1,12 @@
-//! How long the core takes for a review on this machine now: for people, who know what else the
-//! machine does.
+//! Measures the time of the core for one review. The results depend on the load of the machine, so
+//! they have no limits; `ir` has limits of instructions.
 //!
-//! `cargo bench --bench time`, or `cargo bench --bench time -- typical` for some of it. What is
-//! held to a budget is counted, by `ir`.
+//! Run `cargo bench --bench time`, or `cargo bench --bench time -- typical` for one case.
 
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a benchmark stops at what it does not expect"
+    reason = "a benchmark stops at an unexpected result"
 )]
 
 #[path = "core/mod.rs"]

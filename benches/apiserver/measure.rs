@@ -1,9 +1,9 @@
-//! CPU time of the API server and latency at the client, in rounds.
+//! Measures CPU time of the API server and latency at the client, in rounds.
 
 use crate::variant::{Cluster, Variant};
 use std::time::Instant;
 
-/// Figures of one creation, in one round.
+/// The averages of one creation in a round.
 pub(crate) struct Figures {
     /// CPU time of kube-apiserver.
     pub(crate) cpu_ms: f64,
@@ -21,7 +21,7 @@ pub(crate) async fn in_turns(
 ) -> Vec<Vec<Figures>> {
     let mut figures: Vec<Vec<Figures>> = variants.iter().map(|_| Vec::new()).collect();
     for variant in variants {
-        // Connections, compiled expressions and caches of the API server.
+        // Opens connections, and fills the caches of the API server, such as compiled expressions.
         round(cluster, variant, creations / 4).await;
     }
     for number in 0..rounds {
@@ -54,11 +54,11 @@ async fn round(cluster: &Cluster<'_>, variant: &Variant, creations: usize) -> Fi
     }
 }
 
-/// User and system time of a process and its threads, from `/proc/PID/stat` (proc_pid_stat(5),
-/// fields 14 and 15), which counts in hundredths of a second.
+/// Returns user and system time of a process and its threads, from fields 14 and 15 of
+/// `/proc/PID/stat` (proc_pid_stat(5)), whose unit is a hundredth of a second.
 fn cpu_ms(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The program's name, in parentheses, may have spaces.
+    // The name of the program, in parentheses, can contain spaces.
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let fields: Vec<&str> = fields.split(' ').collect();
     let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
@@ -70,7 +70,7 @@ pub(crate) fn median(rounds: &[Figures], figure: impl Fn(&Figures) -> f64) -> f6
     middle(rounds.iter().map(figure).collect())
 }
 
-/// Returns the median of the ratios of each round.
+/// Returns the median of the ratios of the rounds.
 pub(crate) fn ratio(rounds: &[Figures], base: &[Figures], figure: impl Fn(&Figures) -> f64) -> f64 {
     let pairs = rounds.iter().zip(base);
     middle(pairs.map(|(a, b)| figure(a) / figure(b)).collect())

@@ -1,10 +1,10 @@
-//! Patches of the same effect in other shapes.
+//! Computes patches with the same effect as drydock's, but with other operations.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-/// Returns answers by the names of their shapes, drydock's first.
+/// Returns responses with their names; the first has drydock's own patch.
 pub(crate) fn of(review: &str, answer: &str) -> Vec<(&'static str, String)> {
     let review: Value = serde_json::from_str(review).unwrap();
     let answer: Value = serde_json::from_str(answer).unwrap();
@@ -19,10 +19,16 @@ pub(crate) fn of(review: &str, answer: &str) -> Vec<(&'static str, String)> {
     .unwrap();
     let shapes = [
         ("drydock's", patch),
-        ("a field of spec each", fields(before, &after)),
-        ("a changed container each", containers(before, &after)),
-        ("all of spec", whole(&after)),
-        ("hostAliases alone", host_aliases(&after)),
+        (
+            "one operation for each changed field of spec",
+            fields(before, &after),
+        ),
+        (
+            "one operation for each changed container",
+            containers(before, &after),
+        ),
+        ("one operation for all of spec", whole(&after)),
+        ("only hostAliases", host_aliases(&after)),
         ("none", json!([])),
     ];
     shapes
@@ -40,7 +46,7 @@ fn with_patch(answer: &Value, patch: &Value) -> String {
     } else {
         response["patch"] = STANDARD.encode(patch.to_string()).into();
     }
-    // The floor replaces the first uid, which is this one: the text of an answer begins with it.
+    // The baseline replaces the first `uid` in the text, which is `response.uid`.
     answer.to_string()
 }
 
@@ -55,7 +61,7 @@ fn host_aliases(after: &Value) -> Value {
     json!([{"op": "add", "path": "/spec/hostAliases", "value": after["spec"]["hostAliases"]}])
 }
 
-/// An `add`, which also replaces, of each field that differs.
+/// Returns an `add` operation, which also replaces, for each field that differs.
 fn changed(path: &str, before: &Value, after: &Value) -> Vec<Value> {
     let none = Map::new();
     let old = before.as_object().unwrap_or(&none);

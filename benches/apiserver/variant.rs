@@ -1,8 +1,8 @@
-//! The variants: a namespace each, and the webhook or policy that its job pods meet.
+//! The variants. Each one has a namespace, and a webhook or policy for the job pods in it.
 
 use crate::api_server::ApiServer;
+use crate::baseline::{Baseline, slug};
 use crate::drydock_process::{Certificate, Drydock};
-use crate::floor::{Floor, slug};
 use crate::identity::Identity;
 use crate::raw_requests;
 use crate::runner_pods::fixture;
@@ -17,19 +17,19 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use std::fs;
 
-/// The job pod of GitLab Runner 19.3 with dind, a Secret at `/certs/client` and a stale address.
+/// A job pod of GitLab Runner 19.3 with dind, a Secret at `/certs/client` and a stale address.
 const POD: &str = "reviews/runner/19.3.0-secret-certs";
 /// The address of the sample policy.
 const ADDRESS: &str = "10.0.0.232";
 
-/// What is done to job pods of one namespace.
+/// A namespace, and the effect on job pods in it.
 pub(crate) struct Variant {
     pub(crate) name: &'static str,
     namespace: String,
     effect: Effect,
 }
 
-/// The effect by which a variant is known to be in force.
+/// The effect on a job pod. It shows that the webhook or policy of a variant is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
     Nothing,
@@ -38,7 +38,7 @@ enum Effect {
     All,
 }
 
-/// A policy file beside this one.
+/// A policy file in the folder of this file.
 #[derive(Clone, Copy)]
 pub(crate) enum Policy {
     NoMatch,
@@ -62,7 +62,7 @@ impl Policy {
     }
 }
 
-/// The API server, and the pod that is created.
+/// An API server, and the pod to create.
 pub(crate) struct Cluster<'a> {
     api: &'a ApiServer,
     admin: Client,
@@ -103,7 +103,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// The webhook of the committed configuration for `enforce` namespaces, at a URL.
+    /// Returns the webhook for `enforce` namespaces of `manifests/`, with a URL as its address.
     pub(crate) fn webhook(&self, url: &str, authority: &str) -> Value {
         let path = concat!(
             env!("CARGO_MANIFEST_DIR"),
@@ -147,7 +147,8 @@ impl<'a> Cluster<'a> {
         variant
     }
 
-    /// With expressions in place of the selector, as drydock was installed before.
+    /// Registers a webhook with `matchConditions` instead of the `objectSelector`, as earlier
+    /// versions of drydock did.
     pub(crate) async fn with_conditions(&self, name: &'static str, mut webhook: Value) -> Variant {
         let conditions = include_str!("match-conditions.yaml");
         webhook["matchConditions"] = serde_saphyr::from_str(conditions).unwrap();
@@ -155,14 +156,19 @@ impl<'a> Cluster<'a> {
         self.with_webhook(name, webhook).await
     }
 
-    /// The floor, with the answer that it has for `path`.
-    pub(crate) async fn at_floor(&self, name: &'static str, floor: &Floor, path: &str) -> Variant {
-        let mut webhook = self.webhook("", floor.authority());
-        webhook["clientConfig"]["url"] = floor.url(path).into();
+    /// Registers the baseline as webhook, with its response for `path`.
+    pub(crate) async fn at_baseline(
+        &self,
+        name: &'static str,
+        baseline: &Baseline,
+        path: &str,
+    ) -> Variant {
+        let mut webhook = self.webhook("", baseline.authority());
+        webhook["clientConfig"]["url"] = baseline.url(path).into();
         self.with_webhook(name, webhook).await
     }
 
-    /// A policy in CEL of the same effect.
+    /// Creates a MutatingAdmissionPolicy with the same effect.
     pub(crate) async fn native(&self, name: &'static str) -> Variant {
         let mut variant = self.plain(name).await;
         variant.effect = Effect::All;
@@ -183,20 +189,20 @@ impl<'a> Cluster<'a> {
         variant
     }
 
-    /// The review that the API server sends for the pod.
-    pub(crate) async fn review_of(&self, floor: &Floor) -> String {
-        let variant = self.at_floor("none", floor, "none").await;
+    /// Returns the review that the API server sends for the pod.
+    pub(crate) async fn review_of(&self, baseline: &Baseline) -> String {
+        let variant = self.at_baseline("none", baseline, "none").await;
         let create = async || {
             self.create(&variant).await;
-            floor.last_review()
+            baseline.last_review()
         };
-        eventually("the floor is called", PATIENCE, create, |review| {
+        eventually("the baseline is called", PATIENCE, create, |review| {
             !review.is_empty()
         })
         .await
     }
 
-    /// drydock's answer to it.
+    /// Returns drydock's response to a review.
     pub(crate) async fn answer_of(
         &self,
         server: &Drydock,
@@ -225,7 +231,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// Creates the pod as a dry run, and returns the answer's text.
+    /// Creates the pod as a dry run, and returns the body of the response.
     pub(crate) async fn create(&self, variant: &Variant) -> Vec<u8> {
         let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", variant.namespace);
         let request = axum::http::Request::post(path)

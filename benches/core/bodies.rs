@@ -1,8 +1,8 @@
-//! The bodies that are measured: AdmissionReviews as an API server sends them, from 6 kB to 1 MB.
+//! The request bodies to measure: AdmissionReviews as an API server sends them, from 6 kB to 1 MB.
 
 use serde_json::{Value, json};
 
-/// So many more variables make the full body one of 1 MB.
+/// Number of variables to add to a container, so that the body has 1 MB.
 const HUGE: usize = 3_470;
 
 /// Reads a review of `tests/fixtures/reviews`.
@@ -14,8 +14,8 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
     .unwrap()
 }
 
-/// Makes one of 1 MB: the full body with more variables in two of its containers, and what managed
-/// fields say of each.
+/// Returns a body of 1 MB: the full body with more variables in two of its containers, and their
+/// entries in `managedFields`.
 pub(crate) fn huge() -> Vec<u8> {
     let mut review: Value = serde_json::from_slice(&fixture("full")).unwrap();
     let pod = &mut review["request"]["object"];

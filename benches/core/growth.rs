@@ -1,9 +1,9 @@
-//! Pods that have much of one thing: what a review costs may grow no faster than n log n with any
-//! of them (rule F6).
+//! Pods with a large number of one thing, such as mounts. The cost of a review must not grow faster
+//! than n log n with any such number (rule F6).
 
 use serde_json::{Value, json};
 
-/// Half of what is read of a pod, and a name, for everything of which a pod may have much.
+/// Each dimension with a number that is at most half of its limit, so that it can be doubled.
 pub(crate) const DIMENSIONS: [(&str, usize); 21] = [
     ("dind containers", 120),
     ("containers without names", 120),
@@ -28,7 +28,7 @@ pub(crate) const DIMENSIONS: [(&str, usize); 21] = [
     ("node labels", 250),
 ];
 
-/// Makes the review of a pod that has so many of a dimension.
+/// Returns a review of a pod with `count` items of a dimension.
 pub(crate) fn review(dimension: &str, count: usize) -> Vec<u8> {
     let mut pod = json!({
         "metadata": {
@@ -130,7 +130,7 @@ pub(crate) fn review(dimension: &str, count: usize) -> Vec<u8> {
             pod["spec"]["tolerations"] = list(&|number| json!({"key": format!("key-{number}")}));
         }
         "node labels" => pod["spec"]["nodeSelector"] = members("x"),
-        other => unreachable!("{other} is no dimension"),
+        other => unreachable!("unknown dimension {other}"),
     }
     json!({
         "apiVersion": "admission.k8s.io/v1",

@@ -1,5 +1,5 @@
-//! What `ir` and `time` measure: reviews and sets of policies, from 6 kB to 1 MB and from one
-//! policy to a thousand.
+//! The cases of `ir` and `time`: reviews from 6 kB to 1 MB, and policy sets from one policy to a
+//! thousand.
 
 mod bodies;
 #[allow(dead_code, reason = "`time` measures none of them")]
@@ -15,23 +15,24 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::hint::black_box;
 
-/// What is done with a body.
+/// The operation to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
-    /// The whole answer: reading, judging, writing.
+    /// Evaluates the review: parses it, judges the pod, renders the response.
     Review,
-    /// serde_json reads the body and keeps nothing: the scale that outlives compilers and machines.
+    /// Parses the body with serde_json and discards the result. A reference that changes with
+    /// compiler and machine as the review does.
     Ignore,
 }
 
-/// A body, policies, and what is done with them.
+/// An operation, a body and policies.
 pub(crate) struct Case {
     pub(crate) work: Work,
     pub(crate) body: Vec<u8>,
     policies: PolicySet,
 }
 
-/// Names of all cases.
+/// The names of all cases.
 pub(crate) const NAMES: [&str; 13] = [
     "small",
     "typical",
@@ -49,7 +50,7 @@ pub(crate) const NAMES: [&str; 13] = [
 ];
 
 impl Case {
-    /// Makes a case of [`NAMES`].
+    /// Creates a case of [`NAMES`].
     pub(crate) fn new(name: &'static str) -> Self {
         let (work, body, policies) = match name {
             "ignore-typical" => (Work::Ignore, fixture("typical"), sample()),
@@ -80,7 +81,7 @@ impl Case {
     }
 
     #[allow(dead_code, reason = "`time` measures none of them")]
-    /// Makes the case of a pod with so many of a dimension of [`growth::DIMENSIONS`].
+    /// Creates the case of a pod with `count` items of a dimension of [`growth::DIMENSIONS`].
     pub(crate) fn grown(dimension: &str, count: usize) -> Self {
         let policies = match dimension {
             "owned hostnames, and 2,000 entries" | "stale hostnames of one entry" => {
@@ -103,7 +104,7 @@ impl Case {
     }
 
     #[allow(dead_code, reason = "`time` measures none of them")]
-    /// Makes the case of a review at the bounds.
+    /// Creates the case of a review at the limits.
     pub(crate) fn at_bounds(shape: &bounds::AtBounds) -> Self {
         let policy = serde_json::from_str(&(shape.policy)()).unwrap();
         Self {
@@ -113,7 +114,7 @@ impl Case {
         }
     }
 
-    /// Does the case's work once, with the dropping of what it made.
+    /// Runs the operation once, and drops the result.
     pub(crate) fn run(&self) {
         let body = black_box(self.body.as_slice());
         match self.work {
@@ -127,7 +128,7 @@ impl Case {
                     namespace_labels: None,
                     own_namespace: "drydock",
                 };
-                // One at the bounds may be refused for the size of its patch.
+                // A review at the limits can fail because its patch is too large.
                 let answer = black_box(admission::review(body, context));
                 assert!(matches!(answer, Ok(_) | Err(ReviewError::PatchTooLarge(_))));
             }
@@ -161,7 +162,7 @@ fn set(policies: &[Value]) -> PolicySet {
     PolicySet::new(file.policies, &AddressesBySource::new())
 }
 
-/// The sample policy for the fixtures' pods, among others of its size that are for other pods.
+/// Returns `count` copies of the sample policy, of which one selects the pods of the fixtures.
 fn one_of(count: usize, select: fn(&mut Value, &str)) -> Vec<Value> {
     let [sample] = <[Value; 1]>::try_from(sample()).unwrap();
     let policy = |number: usize| {
@@ -188,8 +189,8 @@ fn by_namespace(spec: &mut Value, whom: &str) {
     spec["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
 }
 
-/// Policies that own so many hostnames together, at one address for ten of them: one holds at most
-/// 32 addresses.
+/// Returns policies with this number of hostnames together, ten for each address. A policy has at
+/// most 32 addresses.
 fn owner_of(hostnames: usize) -> Vec<Value> {
     let alias = |entry: usize| {
         let names: Vec<String> = (0..10)
@@ -207,7 +208,7 @@ fn owner_of(hostnames: usize) -> Vec<Value> {
     aliases.chunks(32).enumerate().map(policy).collect()
 }
 
-/// The typical body with so many entries in `hostAliases`.
+/// Returns the typical body with `count` entries in `hostAliases`.
 fn with_aliases(count: usize) -> Vec<u8> {
     let mut review: Value = serde_json::from_slice(&fixture("typical")).unwrap();
     let alias = |entry: usize| json!({"ip": format!("10.9.{}.{}", entry / 200, entry % 200 + 1), "hostnames": [format!("host-{entry}.mylab.com")]});

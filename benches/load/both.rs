@@ -1,29 +1,30 @@
-//! Two things side by side, measured in turns: what the machine does besides then happens to both.
+//! Measures the baseline and drydock in alternating rounds, so that other load on the machine
+//! affects both.
 
-/// The same of the floor and of drydock.
+/// A value for the baseline and a value for drydock.
 #[derive(Clone, Copy)]
 pub(crate) struct Both<T> {
-    pub(crate) floor: T,
+    pub(crate) baseline: T,
     pub(crate) drydock: T,
 }
 
 impl<T> Both<T> {
     pub(crate) fn map<U>(self, mut with: impl FnMut(T) -> U) -> Both<U> {
         Both {
-            floor: with(self.floor),
+            baseline: with(self.baseline),
             drydock: with(self.drydock),
         }
     }
 
     pub(crate) fn as_ref(&self) -> Both<&T> {
         Both {
-            floor: &self.floor,
+            baseline: &self.baseline,
             drydock: &self.drydock,
         }
     }
 }
 
-/// Measures both in each round; who comes first changes with every round.
+/// Measures both in each round. The order alternates.
 pub(crate) fn in_turns<S, T>(
     rounds: usize,
     subjects: &mut Both<S>,
@@ -31,33 +32,33 @@ pub(crate) fn in_turns<S, T>(
 ) -> Vec<Both<T>> {
     let mut round = |number: usize| {
         if number.is_multiple_of(2) {
-            let floor = measure(&mut subjects.floor);
+            let baseline = measure(&mut subjects.baseline);
             let drydock = measure(&mut subjects.drydock);
-            Both { floor, drydock }
+            Both { baseline, drydock }
         } else {
             let drydock = measure(&mut subjects.drydock);
-            let floor = measure(&mut subjects.floor);
-            Both { floor, drydock }
+            let baseline = measure(&mut subjects.baseline);
+            Both { baseline, drydock }
         }
     };
     (0..rounds).map(&mut round).collect()
 }
 
-/// Returns the median of the rounds for each.
+/// Returns the medians of the rounds.
 pub(crate) fn medians<T>(rounds: &[Both<T>], figure: impl Fn(&T) -> f64) -> Both<f64> {
     Both {
-        floor: median(rounds.iter().map(|round| figure(&round.floor)).collect()),
+        baseline: median(rounds.iter().map(|round| figure(&round.baseline)).collect()),
         drydock: median(rounds.iter().map(|round| figure(&round.drydock)).collect()),
     }
 }
 
-/// Returns the median of the rounds' ratios, drydock to floor. It is not the ratio of the medians:
-/// those may be of different rounds.
+/// Returns the median of the ratios of drydock to the baseline in each round. This is not the ratio
+/// of the medians, which can be of different rounds.
 pub(crate) fn ratio<T>(rounds: &[Both<T>], figure: impl Fn(&T) -> f64) -> f64 {
     median(
         rounds
             .iter()
-            .map(|round| figure(&round.drydock) / figure(&round.floor))
+            .map(|round| figure(&round.drydock) / figure(&round.baseline))
             .collect(),
     )
 }
@@ -66,7 +67,7 @@ pub(crate) fn median(figures: Vec<f64>) -> f64 {
     quantile(figures, 0.5)
 }
 
-/// Returns the figure below which this share of them is; the higher of the two that are nearest.
+/// Returns a quantile, such as 0.5 for the median. Between two figures, returns the higher one.
 pub(crate) fn quantile(mut figures: Vec<f64>, share: f64) -> f64 {
     figures.sort_by(f64::total_cmp);
     #[expect(

@@ -1,21 +1,21 @@
-//! A cgroup with a limit of CPU time or memory, in whichever version of cgroups this machine has
-//! the controller.
+//! A cgroup with a limit of CPU time or memory, in cgroups v1 or v2, whichever has the controller
+//! on this machine.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A cgroup; ends with this value, when no process is left in it.
+/// A cgroup. It is removed on drop, if it has no process then.
 pub(crate) struct Cgroup {
     path: PathBuf,
     version: Version,
 }
 
-/// How often the limit stopped somebody.
+/// How often processes were throttled by the CPU limit.
 pub(crate) struct Throttled {
-    /// Periods in which anything ran.
+    /// Number of periods in which a process ran.
     pub(crate) periods: u64,
-    /// Those of them in which the limit was hit.
+    /// Number of these periods in which the limit was reached.
     pub(crate) throttled: u64,
 }
 
@@ -25,12 +25,12 @@ enum Version {
     V2,
 }
 
-/// What is limited.
+/// A limit.
 #[derive(Clone, Copy)]
 enum Resource {
-    /// So much CPU time in each period.
+    /// CPU time in each period.
     Cpu { quota: Duration, period: Duration },
-    /// Bytes.
+    /// Memory in bytes.
     Memory(usize),
 }
 
@@ -42,7 +42,7 @@ impl Resource {
         }
     }
 
-    /// Returns the files of a cgroup that limit it, and what goes into them.
+    /// Returns the files of the cgroup that set the limit, and their content.
     fn limits(self, version: Version) -> Vec<(&'static str, String)> {
         match (self, version) {
             (Self::Cpu { quota, period }, Version::V1) => vec![
@@ -77,18 +77,18 @@ impl Drop for Cgroup {
 }
 
 impl Cgroup {
-    /// Makes one whose processes together get so much CPU time in each period.
+    /// Creates a cgroup with a limit of CPU time in each period.
     ///
     /// # Errors
-    /// Why none can be made, as a sentence.
+    /// If the cgroup cannot be created.
     pub(crate) fn limited(name: &str, quota: Duration, period: Duration) -> Result<Self, String> {
         Self::with(name, Resource::Cpu { quota, period })
     }
 
-    /// Makes one whose processes together may have so many bytes of memory.
+    /// Creates a cgroup with a limit of memory in bytes.
     ///
     /// # Errors
-    /// Why none can be made, as a sentence.
+    /// If the cgroup cannot be created.
     pub(crate) fn with_memory(name: &str, bytes: usize) -> Result<Self, String> {
         Self::with(name, Resource::Memory(bytes))
     }
@@ -96,9 +96,8 @@ impl Cgroup {
     fn with(name: &str, resource: Resource) -> Result<Self, String> {
         let name = format!("drydock-{}-{name}", std::process::id());
         let controller = resource.controller();
-        let mut problem = format!(
-            "there is no cgroup hierarchy with the {controller} controller in /proc/self/mounts"
-        );
+        let mut problem =
+            format!("/proc/self/mounts has no cgroup hierarchy with the controller {controller}");
         for (parent, version) in places(controller) {
             match Self::make(&parent, &name, version, resource) {
                 Ok(made) => return Ok(made),
@@ -106,7 +105,7 @@ impl Cgroup {
             }
         }
         Err(format!(
-            "{problem}; it takes root, and a cgroup that may have children"
+            "{problem}; run as root, in a cgroup in which child cgroups can be created"
         ))
     }
 
@@ -118,12 +117,11 @@ impl Cgroup {
     ) -> std::io::Result<Self> {
         let path = parent.join(name);
         std::fs::create_dir(&path)?;
-        // From here on it is removed when something fails.
+        // From here on, dropping the value removes the directory.
         let made = Self { path, version };
         for (file, content) in resource.limits(version) {
             if matches!(version, Version::V2) && !made.path.join(file).exists() {
-                // Refused where the parent has processes of its own; then a place further up may
-                // do.
+                // Fails if the parent has processes; then the caller tries an ancestor.
                 let controller = format!("+{}", resource.controller());
                 std::fs::write(parent.join("cgroup.subtree_control"), controller)?;
             }
@@ -132,25 +130,25 @@ impl Cgroup {
         Ok(made)
     }
 
-    /// Returns the file into which the id of a process goes that is to be limited.
+    /// Returns the file to which the ID of a process is written to limit it.
     pub(crate) fn processes(&self) -> PathBuf {
         self.path.join("cgroup.procs")
     }
 
     fn write(&self, file: &str, content: &str) -> std::io::Result<()> {
-        // Not created: a directory that is no cgroup must not look like one.
+        // Without `create`, so that this fails in a directory that is not a cgroup.
         let mut open = std::fs::File::options()
             .write(true)
             .open(self.path.join(file))?;
         std::io::Write::write_all(&mut open, content.as_bytes())
     }
 
-    /// Puts a process with all its threads into it.
-    pub(crate) fn take(&self, process: u32) {
+    /// Moves a process, with all its threads, to the cgroup.
+    pub(crate) fn add_process(&self, process: u32) {
         self.write("cgroup.procs", &process.to_string()).unwrap();
     }
 
-    /// Returns how often its limit stopped somebody.
+    /// Reads how often processes were throttled.
     pub(crate) fn throttled(&self) -> Throttled {
         let stat = std::fs::read_to_string(self.path.join("cpu.stat")).unwrap();
         let count = |field: &str| {
@@ -164,7 +162,8 @@ impl Cgroup {
     }
 }
 
-/// Returns where one may be made: below this process's own cgroup, else further up.
+/// Returns the cgroups in which a child can be created: first this process's own, then its
+/// ancestors.
 fn places(controller: &str) -> Vec<(PathBuf, Version)> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let (mounts, own) = (read("/proc/self/mounts"), read("/proc/self/cgroup"));
@@ -179,7 +178,7 @@ fn places(controller: &str) -> Vec<(PathBuf, Version)> {
             "cgroup2" if has(root, controller) => Version::V2,
             _ => continue,
         };
-        // Lines are 4:cpu,cpuacct:/path; the one of version 2 is 0::/path.
+        // The lines have the form 4:cpu,cpuacct:/path; in v2, 0::/path.
         let own = own.lines().find_map(|line| {
             let (_, rest) = line.split_once(':')?;
             let (controllers, path) = rest.split_once(':')?;

@@ -1,5 +1,4 @@
-//! A blocking HTTP/1.1 client over TLS that does as little as possible itself, and what it does
-//! with many connections.
+//! A blocking HTTP/1.1 client over TLS with little overhead, and a load generator.
 
 use crate::server::Server;
 use rustls::client::Resumption;
@@ -13,14 +12,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A kept-alive connection.
+/// An HTTP keep-alive connection.
 pub(crate) struct Client {
     stream: StreamOwned<ClientConnection, TcpStream>,
     buffer: Vec<u8>,
 }
 
-/// Makes what clients of a server share: the API server's choice of TLS 1.3, AES-128 and X25519,
-/// and no sessions that are kept.
+/// Returns a TLS configuration that trusts a CA: TLS 1.3, AES-128 and X25519, as the API server
+/// chooses, and no session resumption.
 pub(crate) fn trusting(ca: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
@@ -41,7 +40,7 @@ pub(crate) fn trusting(ca: &Path) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Returns a whole request, headers as the API server sends them.
+/// Returns a request with the headers that the API server sends.
 pub(crate) fn request(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST /mutate?timeout=5s HTTP/1.1\r\nHost: drydock.drydock.svc:443\r\nUser-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\nAccept: application/json, */*\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n",
@@ -51,7 +50,7 @@ pub(crate) fn request(body: &[u8]) -> Vec<u8> {
 }
 
 impl Client {
-    /// Connects, with a whole handshake.
+    /// Connects, with a full TLS handshake.
     pub(crate) fn connect(server: &Server) -> Self {
         let mut tcp = TcpStream::connect(server.address).unwrap();
         tcp.set_nodelay(true).unwrap();
@@ -66,7 +65,7 @@ impl Client {
         }
     }
 
-    /// Opens so many connections, each of which has carried a request.
+    /// Opens `count` connections, and sends a request on each.
     pub(crate) fn connect_many(server: &Server, count: usize, request: &[u8]) -> Vec<Self> {
         let connect = |_| {
             let mut client = Self::connect(server);
@@ -76,7 +75,7 @@ impl Client {
         (0..count).map(connect).collect()
     }
 
-    /// Sends a request and returns the body of the answer.
+    /// Sends a request and returns the body of the response.
     pub(crate) fn ask(&mut self, request: &[u8]) -> &[u8] {
         self.send(request);
         self.receive()
@@ -85,14 +84,14 @@ impl Client {
     /// Sends a request, or a part of one.
     pub(crate) fn send(&mut self, mut request: &[u8]) {
         while !request.is_empty() {
-            let written = self.insist(|stream| stream.write(request));
+            let written = self.retry(|stream| stream.write(request));
             request = &request[written..];
         }
-        self.insist(Write::flush);
+        self.retry(Write::flush);
     }
 
-    /// Does something with the stream until it no longer would have to wait.
-    fn insist<T>(
+    /// Retries an operation on the stream while it would block.
+    fn retry<T>(
         &mut self,
         mut what: impl FnMut(&mut StreamOwned<ClientConnection, TcpStream>) -> io::Result<T>,
     ) -> T {
@@ -104,21 +103,21 @@ impl Client {
         }
     }
 
-    /// Whether it sleeps while there is nothing to read, or asks again and again.
-    fn may_sleep(&self, may: bool) {
-        self.stream.sock.set_nonblocking(!may).unwrap();
+    /// Sets whether reads block, or spin until there is data.
+    fn set_blocking(&self, blocking: bool) {
+        self.stream.sock.set_nonblocking(!blocking).unwrap();
     }
 
-    /// Reads the whole answer and returns its body.
+    /// Reads the response and returns its body.
     pub(crate) fn receive(&mut self) -> &[u8] {
         let mut filled = 0;
         loop {
             let mut buffer = std::mem::take(&mut self.buffer);
-            let read = self.insist(|stream| stream.read(&mut buffer[filled..]));
+            let read = self.retry(|stream| stream.read(&mut buffer[filled..]));
             self.buffer = buffer;
             assert!(
                 read > 0,
-                "the server closed the connection, or answers with more than {filled} bytes"
+                "the server closed the connection, or its response exceeds {filled} bytes"
             );
             filled += read;
             let answer = &self.buffer[..filled];
@@ -137,14 +136,14 @@ impl Client {
     }
 }
 
-/// Keeps every connection busy until then, and returns how many requests were answered.
+/// Keeps every connection busy until the end, and returns the number of responses.
 ///
-/// One thread is enough, and cheaper than one each: while it reads one answer the server has the
-/// requests of all the others. It never sleeps: the kernel's work to wake it would be the server's,
-/// and only a server that is slower than the client would have it.
+/// One thread is enough: while it reads a response, the server has the requests of the other
+/// connections. The thread never sleeps, because the kernel counts the work to wake it as CPU time
+/// of the server, and only for a server that is slower than the client.
 pub(crate) fn saturate(clients: &mut [Client], request: &[u8], until: Until) -> u32 {
     let mut answered = 0;
-    clients.iter().for_each(|client| client.may_sleep(false));
+    clients.iter().for_each(|client| client.set_blocking(false));
     clients.iter_mut().for_each(|client| client.send(request));
     while until.is_ahead(answered) {
         for client in &mut *clients {
@@ -155,13 +154,13 @@ pub(crate) fn saturate(clients: &mut [Client], request: &[u8], until: Until) -> 
     }
     for client in clients {
         client.receive();
-        client.may_sleep(true);
+        client.set_blocking(true);
         answered += 1;
     }
     answered
 }
 
-/// When enough was sent.
+/// The end of the load: a time, or a number of responses.
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
     Time(Instant),

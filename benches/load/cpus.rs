@@ -1,4 +1,4 @@
-//! Servers and clients on CPUs of their own, so that neither takes the other's time or cache.
+//! Assigns different CPUs to servers and clients, so that they do not share CPU time and caches.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 
 static DIVISION: OnceLock<Result<Division, String>> = OnceLock::new();
 
-/// Who runs where.
+/// The CPUs of servers and clients.
 struct Division {
     server: usize,
     clients: Vec<usize>,
 }
 
-/// Gives the first CPU to the servers and the others to this process; says so, or why not.
+/// Assigns the first CPU to the servers and the others to this process. Returns a description.
 pub(crate) fn divide() -> String {
     match DIVISION.get_or_init(make) {
         Ok(Division { server, clients }) => {
@@ -24,7 +24,7 @@ pub(crate) fn divide() -> String {
             )
         }
         Err(why) => {
-            format!("servers and clients share the CPUs, so they disturb each other: {why}")
+            format!("servers and clients share the CPUs, so they affect each other: {why}")
         }
     }
 }
@@ -39,16 +39,16 @@ fn make() -> Result<Division, String> {
             run_on(&clients).map_err(|error| format!("sched_setaffinity was refused ({error})"))?;
             Ok(Division { server, clients })
         }
-        _ => Err("there is only one".to_owned()),
+        _ => Err("there is only one CPU".to_owned()),
     }
 }
 
-/// Starts a process on the servers' CPU.
+/// Starts a process on the CPU of the servers.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let Some(Ok(division)) = DIVISION.get() else {
         return command.spawn();
     };
-    // A process begins where the thread that starts it may run.
+    // A process inherits the CPU affinity of the thread that starts it.
     run_on(&[division.server])?;
     let child = command.spawn();
     run_on(&division.clients)?;

@@ -1,5 +1,5 @@
-//! What a new connection costs: the API server keeps no sessions, so each begins with a whole
-//! handshake.
+//! Measures the cost of a new connection. The API server does not resume TLS sessions, so each
+//! connection begins with a full handshake.
 
 use crate::both::{Both, in_turns, medians, ratio};
 use crate::client::Client;
@@ -8,8 +8,7 @@ use std::time::Duration;
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: u32 = 500;
-/// The client is done first: the server still has its last message to read, and the end of the
-/// connection.
+/// Wait before the last reading, because the server still has to process the end of the connection.
 const REST: Duration = Duration::from_millis(50);
 
 pub(crate) fn run() {
@@ -20,10 +19,10 @@ pub(crate) fn run() {
     let servers = Both::start(directory.path());
     let rounds = in_turns(ROUNDS, &mut servers.as_ref(), |server| cost(server));
     let microseconds = medians(&rounds, |it| *it);
-    println!("| floor, µs | drydock, µs | ratio |\n|---|---|---|");
+    println!("| baseline, µs | drydock, µs | ratio |\n|---|---|---|");
     println!(
         "| {:.0} | {:.0} | {:.2} |",
-        microseconds.floor,
+        microseconds.baseline,
         microseconds.drydock,
         ratio(&rounds, |it| *it)
     );

@@ -1,8 +1,8 @@
-//! Hostile reviews, four of each side by side: whether each is answered in time, and what happens
-//! meanwhile.
+//! Measures hostile reviews, four at the same time: the time of the response, and the time of other
+//! requests meanwhile.
 //!
-//! Each shape gets a server of its own, so that the peak is its own. The clients share the machine
-//! with the server, and encrypt four bodies of 8 MiB.
+//! Each shape has its own server, so that its peak of memory is measured separately. The clients
+//! run on the same machine, and encrypt four bodies of 8 MiB.
 
 use crate::bounds::AT_BOUNDS;
 use crate::client;
@@ -19,23 +19,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// As large as a body may be.
+/// The maximum size of a body.
 const SIZE: usize = 8 << 20;
 const SIDE_BY_SIDE: usize = 4;
 const ROUNDS: usize = 3;
-/// Longer than this nobody waits.
+/// Timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two requests of those who look on.
+/// Interval of the other requests.
 const PACE: Duration = Duration::from_millis(5);
 
+/// The targets: times in milliseconds, the peak in MiB.
 const ANSWER: f64 = 1_000.0;
 const LIVEZ: f64 = 50.0;
 const GOOD: f64 = 500.0;
 const PEAK: f64 = 100.0;
-/// The drain is 0 s; the last answers may take 2.
+/// `--drain-seconds` is 0; after it, connections have 2 s to end.
 const END: f64 = 3_000.0;
 
-/// What one shape did; times in milliseconds.
+/// The results of a shape. Times are in milliseconds.
 struct Row {
     kib: usize,
     statuses: BTreeSet<String>,
@@ -48,10 +49,10 @@ struct Row {
 
 pub(crate) fn run() {
     println!(
-        "{SIDE_BY_SIDE} side by side, {ROUNDS} rounds; slowest of all. Targets: an answer {ANSWER} ms, /livez {LIVEZ} ms, a good review {GOOD} ms on a connection of its own, peak {PEAK} MiB, end {END} ms after a SIGTERM that comes while {SIDE_BY_SIDE} more are judged.\n"
+        "{SIDE_BY_SIDE} at the same time, {ROUNDS} rounds, slowest time. Targets: a response {ANSWER} ms, /livez {LIVEZ} ms, a normal review on another connection {GOOD} ms, peak {PEAK} MiB, exit {END} ms after a SIGTERM while {SIDE_BY_SIDE} more are evaluated.\n"
     );
     println!(
-        "| shape | KiB | status | answer, ms | /livez, ms | good review, ms | peak, MiB | end, ms | |\n|---|---|---|---|---|---|---|---|---|"
+        "| shape | KiB | status | response, ms | /livez, ms | normal review, ms | peak, MiB | exit, ms | |\n|---|---|---|---|---|---|---|---|---|"
     );
     for shape in &SHAPES {
         measure(shape.name, &shape.of_size(SIZE), None);
@@ -62,14 +63,14 @@ pub(crate) fn run() {
     }
 }
 
-/// Starts a server on a policy; on the sample where there is none.
+/// Starts a server with a policy; without one, with the sample policy.
 fn start(directory: &Path, policy: Option<fn() -> String>) -> Server {
     let Some(policy) = policy else {
-        return Server::drydock_that_ends_at_once(directory, &[]);
+        return Server::drydock_without_drain(directory, &[]);
     };
     let file = directory.join("policy.json");
     std::fs::write(&file, policy()).unwrap();
-    Server::drydock_that_ends_at_once(directory, &["--policy", file.to_str().unwrap()])
+    Server::drydock_without_drain(directory, &["--policy", file.to_str().unwrap()])
 }
 
 fn measure(name: &str, body: &[u8], policy: Option<fn() -> String>) {
@@ -123,7 +124,7 @@ fn row(body: &[u8], policy: Option<fn() -> String>) -> Row {
     let (address, tls) = (server.address, server.tls.clone());
     let end = thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
-            // It may end before it has read all.
+            // The server can stop before it has read the request.
             scope.spawn(|| send(address, tls.clone(), &hostile).map(|_| ()));
         }
         thread::sleep(PACE * 10);
@@ -150,7 +151,8 @@ fn timed<T>(what: impl FnOnce() -> T) -> (Duration, T) {
     (began.elapsed(), result)
 }
 
-/// Asks again and again until it is over; what is not answered took for ever.
+/// Repeats a request until `is_over`, and returns the longest time. A failure counts as the
+/// timeout.
 fn slowest(is_over: &AtomicBool, mut what: impl FnMut() -> io::Result<()>) -> Duration {
     let mut slowest = Duration::ZERO;
     while !is_over.load(Ordering::Relaxed) {
@@ -178,8 +180,7 @@ fn livez(ops: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Sends a request on a connection of its own and returns the status of its answer, once that has
-/// come whole.
+/// Sends a request on a new connection, reads the whole response, and returns its status.
 fn ask(server: &Server, request: &[u8]) -> io::Result<String> {
     send(server.address, server.tls.clone(), request)
 }
@@ -192,7 +193,8 @@ fn send(
     let name = ServerName::try_from("localhost").unwrap();
     let session = ClientConnection::new(tls, name).unwrap();
     let mut stream = StreamOwned::new(session, connect(address)?);
-    // Where it is refused halfway, the refusal may still be read.
+    // If the server rejects the request before it has read all of it, the response can still be
+    // read.
     let sent = stream.write_all(request).and_then(|()| stream.flush());
     status(&mut stream).map_err(|error| sent.err().unwrap_or(error))
 }

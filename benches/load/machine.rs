@@ -1,9 +1,9 @@
-//! What the figures were measured with: machine, versions, date.
+//! Describes the machine, the versions and the date of a measurement.
 
 use crate::cpus;
 use std::process::Command;
 
-/// Prints it as a table.
+/// Prints the description as a table.
 pub(crate) fn describe() {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
@@ -11,7 +11,7 @@ pub(crate) fn describe() {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown", |(_, model)| model);
-    // Asked before this process goes to the clients' CPUs.
+    // Before `cpus::divide` limits this process to the CPUs of clients.
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let load: String = read("/proc/loadavg").chars().take(4).collect();
@@ -31,7 +31,7 @@ pub(crate) fn describe() {
         ("pinned", cpus::divide()),
         (
             "load before",
-            format!("{load} (of the last minute; an idle machine has none)"),
+            format!("{load} (of the last minute; 0 on an idle machine)"),
         ),
     ];
     println!("| | |\n|---|---|");
@@ -47,7 +47,7 @@ fn commit() -> String {
     }
 }
 
-/// Names what the environment changes about the profile that the figures are for.
+/// Lists the environment variables that change the build profile.
 fn profile() -> String {
     let changes: Vec<String> = std::env::vars()
         .filter(|(name, _)| name.starts_with("CARGO_PROFILE_") || name.ends_with("RUSTFLAGS"))

@@ -1,5 +1,5 @@
-//! Resident memory: idle, after many reviews, with many connections, and with many large bodies at
-//! one time.
+//! Measures resident memory: idle, after many reviews, with many connections, and with many large
+//! bodies at the same time.
 
 use crate::bodies;
 use crate::both::Both;
@@ -13,10 +13,10 @@ const FEW: u32 = 100_000;
 const MANY: u32 = 1_000_000;
 const IDLE_CONNECTIONS: usize = 400;
 const HUGE_BODIES: usize = 16;
-/// How long a server is left alone before its memory is read.
+/// Wait before the memory of a server is read.
 const REST: Duration = Duration::from_secs(1);
 
-/// KiB.
+/// Memory in KiB.
 struct Figures {
     idle: f64,
     after_few: f64,
@@ -29,14 +29,14 @@ struct Figures {
 
 pub(crate) fn run() {
     println!(
-        "`VmRSS` and `VmHWM`. The typical body on {CONNECTIONS} connections; log level warn, or the log would fill the disk; no cluster watches. The floor is the benchmark's own program, so the file pages that it maps are not those of a small server.\n"
+        "`VmRSS` and `VmHWM`. The typical body on {CONNECTIONS} connections; log level warn, because the log would fill the disk; without a cluster. The baseline is the benchmark's own program, so the file pages that it maps are not those of a small server.\n"
     );
     let directory = tempfile::tempdir().unwrap();
     let figures = Both {
-        floor: figures(|| Server::floor(directory.path())),
+        baseline: figures(|| Server::baseline(directory.path())),
         drydock: figures(|| Server::drydock(directory.path(), "warn")),
     };
-    println!("| | floor | drydock | target | |\n|---|---|---|---|---|");
+    println!("| | baseline | drydock | target | |\n|---|---|---|---|---|");
     let mib = |what: &str, target: Option<f64>, of: fn(&Figures) -> f64| {
         row(
             what,
@@ -75,7 +75,7 @@ fn row(what: &str, unit: &str, target: Option<f64>, figures: Both<f64>) {
     };
     println!(
         "| {what} | {:.1} {unit} | {:.1} {unit} | {target_with_unit} | {} |",
-        figures.floor,
+        figures.baseline,
         figures.drydock,
         verdict(figures.drydock, target)
     );
@@ -93,12 +93,11 @@ fn figures(start: impl Fn() -> Server) -> Figures {
     let (after_few, after_many) = (after(FEW), after(MANY - FEW));
     let of_files = server.resident_of_files_kib();
     drop(clients);
-    server.forget_peak();
+    server.reset_peak();
     burst(&server);
     let burst_peak = server.peak_kib();
     let after_burst = at_rest(&server);
-    // Another one: what the first has used before would be used again for connections, and hide
-    // what they take.
+    // Uses a new server, because the first would use freed memory again for the connections.
     let a_connection = a_connection(&start(), &typical);
     Figures {
         idle,
@@ -111,13 +110,13 @@ fn figures(start: impl Fn() -> Server) -> Figures {
     }
 }
 
-/// Sends large bodies so that the server has to hold all of them at one time.
+/// Sends large bodies such that the server holds all of them in memory at the same time.
 fn burst(server: &Server) {
     let request = client::request(&bodies::huge());
     let (most, last) = request.split_at(request.len() - 1);
     let mut clients: Vec<Client> = (0..HUGE_BODIES).map(|_| Client::connect(server)).collect();
     clients.iter_mut().for_each(|client| client.send(most));
-    // What was sent may still wait in the kernel.
+    // The data can still be in buffers of the kernel.
     std::thread::sleep(REST);
     clients.iter_mut().for_each(|client| client.send(last));
     for client in &mut clients {

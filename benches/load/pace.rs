@@ -1,4 +1,4 @@
-//! Requests at a fixed rate, whatever the answers take (open loop), and how late each answer came.
+//! Sends requests at a fixed rate, independent of the responses (open loop), and measures latency.
 
 use crate::both::{Both, in_turns, medians, quantile, ratio};
 use crate::client::Client;
@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 5;
 const CONNECTIONS: usize = 8;
 
-/// The head of the table that [`Paced::row`] fills.
-pub(crate) const HEAD: &str = "| reviews a second | floor p50, µs | drydock p50, µs | ratio | floor p99, µs | drydock p99, µs | floor CPU, µs | drydock CPU, µs |\n|---|---|---|---|---|---|---|---|";
+/// The head of the table for [`Paced::row`].
+pub(crate) const HEAD: &str = "| reviews a second | baseline p50, µs | drydock p50, µs | ratio | baseline p99, µs | drydock p99, µs | baseline CPU, µs | drydock CPU, µs |\n|---|---|---|---|---|---|---|---|";
 
-/// What a round gave: microseconds.
+/// The results of a round, in microseconds.
 struct Round {
-    /// From when a request was due, not from when it was sent: one that is held up by those before
-    /// it counts as late.
+    /// Latencies from the time at which a request was due, so that a delay by earlier requests
+    /// counts.
     latencies: Vec<f64>,
     cpu: f64,
 }
 
-/// Both servers at a rate.
+/// The rounds of both servers at a rate.
 pub(crate) struct Paced(Vec<Both<Round>>);
 
 impl Paced {
-    /// Sends each of them so many requests a second, for `length` in each of some rounds.
+    /// Sends `rate` requests a second to each server, for `length` in each round.
     pub(crate) fn measure(
         servers: &Both<Server>,
         request: &[u8],
@@ -44,8 +44,8 @@ impl Paced {
         ratio(&self.0, p50)
     }
 
-    /// Writes a row of the table: p50 and CPU are medians of the rounds; the p99 is that of all of
-    /// them together.
+    /// Returns a row of the table. p50 and CPU time are medians of the rounds; p99 is of all rounds
+    /// together.
     pub(crate) fn row(&self, rate: u32) -> String {
         let (p50, cpu) = (medians(&self.0, p50), medians(&self.0, |round| round.cpu));
         let p99 = |of: fn(&Both<Round>) -> &Round| {
@@ -54,23 +54,23 @@ impl Paced {
         };
         format!(
             "| {rate} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} |",
-            p50.floor,
+            p50.baseline,
             p50.drydock,
             self.ratio(),
-            p99(|round| &round.floor),
+            p99(|round| &round.baseline),
             p99(|round| &round.drydock),
-            cpu.floor,
+            cpu.baseline,
             cpu.drydock,
         )
     }
 
-    /// Says how much was sent to each.
+    /// Describes the rate and the length of the rounds.
     pub(crate) fn extent(rate: u32, length: Duration) -> String {
         format!("{rate}/s in {ROUNDS} rounds of {} s", length.as_secs())
     }
 }
 
-/// Says how all of it is sent.
+/// Describes how requests are sent and measured.
 pub(crate) fn method() -> String {
     format!(
         "the typical body on {CONNECTIONS} connections, latency from the time at which the request was due"
@@ -93,7 +93,7 @@ fn round(
     let (cpu, begin) = (server.cpu(), Instant::now() + interval);
     let latencies: Vec<f64> = std::thread::scope(|scope| {
         let keep_pace = |(number, client): (u32, &'_ mut Client)| {
-            // Turns go round the connections.
+            // The connections take turns.
             let due = (number..)
                 .step_by(connections as usize)
                 .map(|turn| interval * turn)
@@ -119,9 +119,9 @@ fn round(
     }
 }
 
-/// Sends a request when it is due, and returns how many microseconds later it was answered.
+/// Sends a request when it is due. Returns the time from then to the response, in microseconds.
 fn late(client: &mut Client, request: &[u8], due: Instant) -> f64 {
-    // By default the kernel may wake a sleeper 50 µs late.
+    // By default, the kernel can wake a sleeping thread up to 50 µs late.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     std::thread::sleep(due.saturating_duration_since(Instant::now()));
     client.ask(request);

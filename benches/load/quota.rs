@@ -1,5 +1,5 @@
-//! The limit that webhooks are often given: a tenth of a CPU. Who needs more is stopped for most of
-//! each tenth of a second.
+//! Measures latency with a limit of 100m CPU, which is common for webhooks. The kernel throttles a
+//! process that exceeds it until the end of the period of 100 ms.
 
 use crate::both::Both;
 use crate::cgroup::{Cgroup, Throttled};
@@ -10,31 +10,31 @@ use std::time::Duration;
 
 const RATE: u32 = 50;
 const LENGTH: Duration = Duration::from_secs(5);
-/// How many times the floor's p50 it may take.
+/// Maximum ratio of p50 to the baseline's p50.
 const TARGET: f64 = 1.5;
 const QUOTA: Duration = Duration::from_millis(10);
 const PERIOD: Duration = Duration::from_millis(100);
 
 pub(crate) fn run() {
     let limited = |name| Cgroup::limited(name, QUOTA, PERIOD);
-    let (floor, drydock) = match (limited("floor"), limited("drydock")) {
-        (Ok(floor), Ok(drydock)) => (floor, drydock),
+    let (baseline, drydock) = match (limited("baseline"), limited("drydock")) {
+        (Ok(baseline), Ok(drydock)) => (baseline, drydock),
         (Err(why), _) | (_, Err(why)) => {
-            println!("Not measured: no CPU limit can be set here. {why}.");
+            println!("Not measured: cannot set a CPU limit: {why}.");
             return;
         }
     };
-    let groups = Both { floor, drydock };
+    let groups = Both { baseline, drydock };
     let directory = tempfile::tempdir().unwrap();
-    // They end before their cgroups do.
+    // Declared after the cgroups, so that the servers are dropped first.
     let servers = Both::start(directory.path());
-    groups.floor.take(servers.floor.id());
-    groups.drydock.take(servers.drydock.id());
+    groups.baseline.add_process(servers.baseline.id());
+    groups.drydock.add_process(servers.drydock.id());
     println!(
         "{} ms of CPU time in each {} ms ({}). {}: {}.\n",
         QUOTA.as_millis(),
         PERIOD.as_millis(),
-        groups.floor,
+        groups.baseline,
         Paced::extent(RATE, LENGTH),
         pace::method()
     );
@@ -45,10 +45,10 @@ pub(crate) fn run() {
     println!("{}\n{}\n", pace::HEAD, paced.row(RATE));
     let ratio = paced.ratio();
     println!(
-        "p50 {ratio:.2} times the floor's, target {}: {}. Throttled: floor {}, drydock {}.",
+        "p50 {ratio:.2} times the baseline's, target {}: {}. Throttled: baseline {}, drydock {}.",
         bound(Some(TARGET)),
         verdict(ratio, Some(TARGET)),
-        between(&before.floor, &after.floor),
+        between(&before.baseline, &after.baseline),
         between(&before.drydock, &after.drydock),
     );
 }

@@ -1,11 +1,11 @@
-//! How fast an answer is at the rates that clusters have: far below what the server could do.
+//! Measures latency at rates that are common in clusters, far below the capacity of the server.
 
 use crate::both::Both;
 use crate::pace::{self, Paced};
 use crate::{bodies, client};
 use std::time::Duration;
 
-/// Reviews a second, and for how long: the lower rate needs longer for a p99.
+/// Reviews a second, and the length of a round. At the lower rate, a p99 needs longer rounds.
 const RATES: [(u32, Duration); 2] = [
     (50, Duration::from_secs(5)),
     (1_000, Duration::from_secs(3)),

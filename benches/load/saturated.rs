@@ -1,4 +1,4 @@
-//! What a review costs the server while it never has nothing to do.
+//! Measures the CPU time of a review while the server always has a next request.
 
 use crate::bodies;
 use crate::both::{Both, in_turns, medians, ratio};
@@ -15,7 +15,7 @@ struct Case {
     name: &'static str,
     body: Vec<u8>,
     connections: usize,
-    /// How many times the floor's CPU time it may take.
+    /// Maximum ratio of CPU time to the baseline's.
     target: Option<f64>,
 }
 
@@ -45,21 +45,21 @@ fn cases() -> [Case; 7] {
     ]
 }
 
-/// What a round gave.
+/// The results of a round.
 struct Cost {
     microseconds: f64,
-    /// Share of the time in which the server had the CPU.
+    /// Share of the time in which the server ran.
     busy: f64,
 }
 
 pub(crate) fn run() {
     println!(
-        "CPU time of the server for a review while it has the next one already. Busy is its share of the CPU: where that is far below 100 %, others used the machine, and the row says little. Medians of {ROUNDS} rounds of {} s; {CONNECTIONS} connections, {} for the huge body.\n",
+        "CPU time of the server for a review, while the next request is always waiting. Busy is the server's share of the CPU: if it is far below 100 %, other processes used the CPU, and the row is not reliable. Medians of {ROUNDS} rounds of {} s; {CONNECTIONS} connections, {} for the huge body.\n",
         ROUND.as_secs(),
         CONNECTIONS / 2
     );
     println!(
-        "| body | kB | drydock's answer | floor, µs | drydock, µs | ratio | target | | busy: floor, drydock |\n|---|---|---|---|---|---|---|---|---|"
+        "| body | kB | drydock's answer | baseline, µs | drydock, µs | ratio | target | | busy: baseline, drydock |\n|---|---|---|---|---|---|---|---|---|"
     );
     let directory = tempfile::tempdir().unwrap();
     let servers = Both::start(directory.path());
@@ -75,7 +75,7 @@ fn measure(servers: &Both<Server>, case: &Case) {
     });
     let rounds = in_turns(ROUNDS, &mut subjects, |(server, clients)| {
         let cost = cost(server, clients, &request);
-        server.forget_log();
+        server.truncate_log();
         cost
     });
     let microseconds = medians(&rounds, |round| round.microseconds);
@@ -85,11 +85,11 @@ fn measure(servers: &Both<Server>, case: &Case) {
         "| {} | {} | {answer} | {:.1} | {:.1} | {ratio:.2} | {} | {} | {:.0} %, {:.0} % |",
         case.name,
         case.body.len().div_ceil(1_000),
-        microseconds.floor,
+        microseconds.baseline,
         microseconds.drydock,
         bound(case.target),
         verdict(ratio, case.target),
-        busy.floor,
+        busy.baseline,
         busy.drydock,
     );
 }
@@ -104,7 +104,7 @@ fn cost(server: &Server, clients: &mut [Client], request: &[u8]) -> Cost {
     }
 }
 
-/// Says what drydock does with a body.
+/// Returns whether drydock's response to a body has a patch.
 fn answer(drydock: &Server, request: &[u8]) -> &'static str {
     let mut client = Client::connect(drydock);
     let answer: serde_json::Value = serde_json::from_slice(client.ask(request)).unwrap();

@@ -1,7 +1,7 @@
-//! The two servers as processes, and what the kernel says of them.
+//! Starts the two servers as processes, and reads their CPU time and memory from the kernel.
 
 use crate::both::Both;
-use crate::{client, cpus, floor};
+use crate::{baseline, client, cpus};
 use rustls::ClientConfig;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -10,15 +10,15 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How drydock logs in its Deployment.
+/// The log format of the Deployment.
 const LOG_FORMAT: &str = "json";
 
-/// A running server; ends with this value.
+/// A running server. It is killed on drop.
 pub(crate) struct Server {
     process: Child,
     log: PathBuf,
     pub(crate) address: SocketAddr,
-    /// For clients that trust it.
+    /// The TLS configuration for clients, which trusts the server's CA.
     pub(crate) tls: Arc<ClientConfig>,
 }
 
@@ -30,34 +30,33 @@ impl Drop for Server {
 }
 
 impl Both<Server> {
-    /// Starts both. Their files go to the directory.
+    /// Starts both. Their files are written to the directory.
     pub(crate) fn start(directory: &Path) -> Self {
         Self {
-            floor: Server::floor(directory),
+            baseline: Server::baseline(directory),
             drydock: Server::drydock(directory, "info"),
         }
     }
 }
 
 impl Server {
-    /// Starts the server that answers a constant.
-    pub(crate) fn floor(directory: &Path) -> Self {
-        let ca = directory.join("floor.crt");
+    /// Starts the baseline.
+    pub(crate) fn baseline(directory: &Path) -> Self {
+        let ca = directory.join("baseline.crt");
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(floor::ARGUMENT).arg(&ca);
-        Self::start(command, directory.join("floor.log"), &ca)
+        command.arg(baseline::ARGUMENT).arg(&ca);
+        Self::start(command, directory.join("baseline.log"), &ca)
     }
 
-    /// Starts drydock as it is, on the sample policy, with logging (to a file), metrics and
-    /// reloads.
+    /// Starts drydock with the sample policy. It logs to a file, and has metrics and reloads.
     pub(crate) fn drydock(directory: &Path, log_level: &str) -> Self {
         Self::drydock_with(directory, &["--log-level", log_level])
     }
 
-    /// Starts one that does not wait for a Service to forget it.
-    pub(crate) fn drydock_that_ends_at_once(directory: &Path, flags: &[&str]) -> Self {
-        let ends_at_once = ["--log-level", "error", "--drain-seconds", "0"];
-        Self::drydock_with(directory, &[&ends_at_once[..], flags].concat())
+    /// Starts drydock without a drain, so that it stops immediately on SIGTERM.
+    pub(crate) fn drydock_without_drain(directory: &Path, flags: &[&str]) -> Self {
+        let without_drain = ["--log-level", "error", "--drain-seconds", "0"];
+        Self::drydock_with(directory, &[&without_drain[..], flags].concat())
     }
 
     fn drydock_with(directory: &Path, flags: &[&str]) -> Self {
@@ -77,7 +76,7 @@ impl Server {
         Path::new(env!("CARGO_BIN_EXE_drydock"))
     }
 
-    /// Starts it and waits until it says where it listens.
+    /// Starts a server and waits until it prints its address.
     fn start(mut command: Command, log: PathBuf, ca: &Path) -> Self {
         let file = File::options()
             .create(true)
@@ -86,9 +85,10 @@ impl Server {
             .unwrap();
         file.set_len(0).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
-        // Nobody tidies up after a server that is killed: what it leaves goes with the directory.
+        // A killed server does not delete its temporary files, so they are created in the
+        // directory.
         command.env("TMPDIR", log.parent().unwrap());
-        // What drydock is told by the environment elsewhere is not what is measured here.
+        // Environment variables with flags of drydock must not change the measurement.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DRYDOCK_")) {
             command.env_remove(name);
         }
@@ -99,7 +99,10 @@ impl Server {
             if let Some((_, rest)) = said_whole.split_once("https://") {
                 break rest.split('/').next().unwrap().parse().unwrap();
             }
-            assert!(process.try_wait().unwrap().is_none(), "it ended: {said}");
+            assert!(
+                process.try_wait().unwrap().is_none(),
+                "the server exited: {said}"
+            );
             std::thread::sleep(Duration::from_micros(100));
         };
         Self {
@@ -110,14 +113,15 @@ impl Server {
         }
     }
 
-    /// Where health is: what it said first.
+    /// Returns the address of the ops port, which drydock prints first.
     pub(crate) fn ops(&self) -> SocketAddr {
         let said = std::fs::read_to_string(&self.log).unwrap();
         let (_, rest) = said.split_once("http://").unwrap();
         rest.lines().next().unwrap().trim().parse().unwrap()
     }
 
-    /// Sends SIGTERM and returns how long it took to end; one that has not ended by then is killed.
+    /// Sends SIGTERM, and returns the time until the process exits, or `patience` if it does not
+    /// exit.
     pub(crate) fn terminate(&mut self, patience: Duration) -> Duration {
         let began = Instant::now();
         let script = format!("kill -TERM {}", self.id());
@@ -132,8 +136,8 @@ impl Server {
         self.process.id()
     }
 
-    /// Empties its log: at saturation it grows by megabytes a second.
-    pub(crate) fn forget_log(&self) {
+    /// Truncates the log, which grows by megabytes a second at saturation.
+    pub(crate) fn truncate_log(&self) {
         File::options()
             .write(true)
             .open(&self.log)
@@ -142,7 +146,7 @@ impl Server {
             .unwrap();
     }
 
-    /// Returns the CPU time of all its threads so far.
+    /// Returns the CPU time of all threads of the process since its start.
     pub(crate) fn cpu(&self) -> Duration {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
         let nanoseconds = tasks.map(|task| {
@@ -156,26 +160,25 @@ impl Server {
         Duration::from_nanos(nanoseconds.sum())
     }
 
-    /// Returns its resident memory.
+    /// Returns the resident memory.
     pub(crate) fn resident_kib(&self) -> f64 {
         self.status_kib("VmRSS:")
     }
 
-    /// Returns how much of that are pages of files, above all of the program itself: the kernel has
-    /// them once for all processes that map them, and takes them back when it needs room.
+    /// Returns the resident memory that is mapped from files, mostly the program itself. The kernel
+    /// shares these pages between processes, and can reclaim them.
     pub(crate) fn resident_of_files_kib(&self) -> f64 {
         self.status_kib("RssFile:")
     }
 
-    /// Returns the most resident memory since it started, or since the last time that it was
-    /// forgotten.
+    /// Returns the peak of resident memory since the start, or since [`Server::reset_peak`].
     pub(crate) fn peak_kib(&self) -> f64 {
         self.status_kib("VmHWM:")
     }
 
-    /// Forgets the most resident memory (proc(5), clear_refs); where that is refused, the peak is
-    /// that of all its life.
-    pub(crate) fn forget_peak(&self) {
+    /// Resets the peak of resident memory (proc(5), clear_refs). If this fails, the peak is since
+    /// the start.
+    pub(crate) fn reset_peak(&self) {
         let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5");
     }
 

@@ -1,4 +1,4 @@
-//! How long a server takes from nothing to its first answer, and how large the program is.
+//! Measures the time from the start of a server to its first response, and the size of the program.
 
 use crate::bodies;
 use crate::both::{Both, in_turns, medians, ratio};
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 const STARTS: usize = 20;
-/// Milliseconds to the first answer.
+/// Maximum time to the first response, in milliseconds.
 const TARGET: f64 = 10.0;
 
 pub(crate) fn run() {
@@ -17,7 +17,7 @@ pub(crate) fn run() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let mut starts: Both<&dyn Fn() -> Server> = Both {
-        floor: &|| Server::floor(directory),
+        baseline: &|| Server::baseline(directory),
         drydock: &|| Server::drydock(directory, "info"),
     };
     let rounds = in_turns(STARTS, &mut starts, |start| {
@@ -28,12 +28,12 @@ pub(crate) fn run() {
     });
     let (milliseconds, ratio) = (medians(&rounds, |it| *it), ratio(&rounds, |it| *it));
     println!(
-        "From the start of the process to the first review answered over TLS, with a key and certificate of its own made on the way. Medians of {STARTS} starts.\n"
+        "From the start of the process to the first review answered over TLS, including the creation of a key and a certificate. Medians of {STARTS} starts.\n"
     );
-    println!("| floor, ms | drydock, ms | ratio | target | |\n|---|---|---|---|---|");
+    println!("| baseline, ms | drydock, ms | ratio | target | |\n|---|---|---|---|---|");
     println!(
         "| {:.1} | {:.1} | {ratio:.2} | {} | {} |\n",
-        milliseconds.floor,
+        milliseconds.baseline,
         milliseconds.drydock,
         bound(Some(TARGET)),
         verdict(milliseconds.drydock, Some(TARGET))
@@ -41,7 +41,7 @@ pub(crate) fn run() {
     println!("Program: {}.", size(directory));
 }
 
-/// Returns the size of the program as a release has it: without symbols, which benchmarks keep.
+/// Returns the size of the program without symbols, as in a release.
 fn size(directory: &std::path::Path) -> String {
     let (program, stripped) = (Server::drydock_binary(), directory.join("stripped"));
     let strip = Command::new("strip")
@@ -57,7 +57,7 @@ fn size(directory: &std::path::Path) -> String {
             format!("{:.2} MB without symbols", megabytes(bytes(&stripped)))
         }
         _ => format!(
-            "{:.2} MB with symbols; `strip` (Debian: binutils) is not here to take them off",
+            "{:.2} MB with symbols, because `strip` (Debian: binutils) is not installed",
             megabytes(bytes(program))
         ),
     }

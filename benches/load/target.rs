@@ -1,6 +1,6 @@
-//! What was promised, and whether it was kept: a word in a table, no judgement.
+//! Formats targets for tables, and whether they are reached.
 
-/// Says whether a target was reached; where there is none, nothing.
+/// Returns whether a target is reached; without a target, an empty text.
 pub(crate) fn verdict(measured: f64, target: Option<f64>) -> &'static str {
     match target {
         Some(target) if measured <= target => "reached",
@@ -9,7 +9,7 @@ pub(crate) fn verdict(measured: f64, target: Option<f64>) -> &'static str {
     }
 }
 
-/// Writes a target for a table.
+/// Formats a target for a table.
 pub(crate) fn bound(target: Option<f64>) -> String {
     target.map_or_else(|| "–".to_owned(), |target| format!("≤ {target}"))
 }

@@ -1,4 +1,5 @@
-//! Any file is imported to policies that `drydock check` accepts, or to none.
+//! Imports any input as a file. The result is policies that `drydock check` accepts, or no
+//! policies, and the report never contains a token.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(not(fuzzing))]

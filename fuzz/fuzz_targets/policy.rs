@@ -1,4 +1,4 @@
-//! Any text parses to policies and errors that name the file.
+//! Parses any text as a policy file. Each error must name the file.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(not(fuzzing))]

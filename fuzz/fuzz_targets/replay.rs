@@ -1,4 +1,4 @@
-//! The target without libFuzzer: runs each file that the command line names, once.
+//! Runs a fuzz target without libFuzzer, once on each file that the command line names.
 
 use std::process::ExitCode;
 use std::{env, fs};
@@ -16,7 +16,7 @@ pub fn main(target: fn(&[u8])) -> ExitCode {
         files += 1;
     }
     if files == 0 {
-        eprintln!("no input; name the files to run");
+        eprintln!("no input files; pass their paths as arguments");
         return ExitCode::FAILURE;
     }
     println!("{files} inputs passed");

@@ -1,4 +1,5 @@
-//! Any body has an answer or a named error, and a patched pod needs no second patch.
+//! Reviews any request body. The result is a response or an error, the patch applies to the pod,
+//! and the changed pod needs no further patch.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(not(fuzzing))]
@@ -37,7 +38,7 @@ fn target(body: &[u8]) {
     else {
         return;
     };
-    // The same review as serde_json writes it.
+    // serde_json may write the same review with other bytes; the response must be the same.
     assert_eq!(
         review(value.to_string().as_bytes(), context).unwrap().body,
         answer.body

@@ -1,5 +1,5 @@
-//! The floor: the same listener, TLS configuration and router library, and an answer that is always
-//! the same.
+//! The baseline: a server with the same TLS configuration and router library as drydock, and a
+//! constant response.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -13,16 +13,17 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Makes the benchmark's own binary run this server.
-pub(crate) const ARGUMENT: &str = "--floor";
+/// The argument with which the program of the benchmark runs this server.
+pub(crate) const ARGUMENT: &str = "--baseline";
 
 const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"7051086f-6b18-4d40-858c-87483c41ad07","allowed":true}}"#;
 
-/// Serves until it is killed; its authority goes to this file, its address to stdout.
+/// Serves until the process is killed. Writes the CA certificate to `ca`, and the address to
+/// stdout.
 pub(crate) fn run(ca: &Path) {
     let (now, day) = (Timestamp::now(), Duration::from_secs(24 * 60 * 60));
-    let authority = Authority::make("floor", now, day).unwrap();
-    // The names that drydock takes: both certificates are of one size.
+    let authority = Authority::make("baseline", now, day).unwrap();
+    // The same names as in drydock's certificate, so that both have the same size.
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let leaf = authority.sign(&names, now, day).unwrap();
     std::fs::write(ca, authority.certificate().pem()).unwrap();

@@ -1,4 +1,4 @@
-//! The floor: a webhook that answers a constant for each path, and does nothing else.
+//! The baseline: a webhook that returns a constant response for each path.
 
 use crate::drydock_process::Certificate;
 use axum::Router;
@@ -9,8 +9,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A running webhook on a thread of its own, until the process ends.
-pub(crate) struct Floor {
+/// A webhook that runs on its own thread until the process ends.
+pub(crate) struct Baseline {
     address: SocketAddr,
     certificate: Certificate,
     state: Arc<Mutex<State>>,
@@ -18,12 +18,12 @@ pub(crate) struct Floor {
 
 #[derive(Default)]
 struct State {
-    /// By path, the text of an AdmissionReview before and after the `uid`.
+    /// By path, the text of the response before and after the `uid`.
     answers: HashMap<String, (String, String)>,
     last_review: String,
 }
 
-impl Floor {
+impl Baseline {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -57,7 +57,7 @@ impl Floor {
         }
     }
 
-    /// Answers reviews at a path with this AdmissionReview; its `uid` is replaced.
+    /// Sets the response for a path. Its `uid` is replaced by that of the request.
     pub(crate) fn answers(&self, path: &str, answer: &str) {
         let (before, after) = answer.split_once(uid(answer)).unwrap();
         let halves = (before.to_owned(), after.to_owned());
@@ -72,7 +72,7 @@ impl Floor {
         format!("https://{}/{}", self.address, slug(path))
     }
 
-    /// The authority of its certificate, PEM.
+    /// Returns the CA certificate, in PEM.
     pub(crate) fn authority(&self) -> &str {
         &self.certificate.authority
     }
@@ -96,13 +96,13 @@ impl State {
     }
 }
 
-/// The first `uid` of a review or an answer: that of the request, which precedes the object.
+/// Returns the first `uid` of a review or a response. In a review, `request.uid` precedes the pod.
 fn uid(review: &str) -> &str {
     let (_, rest) = review.split_once(r#""uid":""#).unwrap();
     rest.split_once('"').unwrap().0
 }
 
-/// A name as a path segment and as a part of object names.
+/// Converts a name to a path segment, which is also valid in object names.
 pub(crate) fn slug(name: &str) -> String {
     let mut slug: String = name
         .to_lowercase()
