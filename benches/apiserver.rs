@@ -16,7 +16,7 @@
 )]
 #![allow(
     dead_code,
-    reason = "the tests use more of the API server that both share"
+    reason = "the tests use other items of the shared modules"
 )]
 
 #[path = "../tests/cluster/api_server.rs"]

@@ -21,7 +21,7 @@ mod baseline;
 mod bodies;
 #[path = "load/both.rs"]
 mod both;
-#[allow(dead_code, reason = "the tests ask which reviews are judged")]
+#[allow(dead_code, reason = "only the tests use some of its items")]
 #[path = "../tests/webhook/bounds.rs"]
 mod bounds;
 #[allow(dead_code, reason = "a test limits memory, the benchmark CPU time")]

@@ -2,10 +2,10 @@
 //! thousand.
 
 mod bodies;
-#[allow(dead_code, reason = "`time` measures none of them")]
+#[allow(dead_code, reason = "`time` does not use it")]
 #[path = "../../tests/webhook/bounds.rs"]
 pub(crate) mod bounds;
-#[allow(dead_code, reason = "`time` measures none of them")]
+#[allow(dead_code, reason = "`time` does not use it")]
 pub(crate) mod growth;
 
 use bodies::fixture;
@@ -80,7 +80,7 @@ impl Case {
         }
     }
 
-    #[allow(dead_code, reason = "`time` measures none of them")]
+    #[allow(dead_code, reason = "`time` does not use it")]
     /// Creates the case of a pod with `count` items of a dimension of [`growth::DIMENSIONS`].
     pub(crate) fn grown(dimension: &str, count: usize) -> Self {
         let policies = match dimension {
@@ -103,7 +103,7 @@ impl Case {
         }
     }
 
-    #[allow(dead_code, reason = "`time` measures none of them")]
+    #[allow(dead_code, reason = "`time` does not use it")]
     /// Creates the case of a review at the limits.
     pub(crate) fn at_bounds(shape: &bounds::AtBounds) -> Self {
         let policy = serde_json::from_str(&(shape.policy)()).unwrap();
