@@ -14,10 +14,7 @@
     clippy::indexing_slicing,
     reason = "a benchmark stops at an unexpected result"
 )]
-#![allow(
-    dead_code,
-    reason = "the tests use other items of the shared modules"
-)]
+#![allow(dead_code, reason = "the tests use other items of the shared modules")]
 
 #[path = "../tests/cluster/api_server.rs"]
 mod api_server;
