@@ -38,7 +38,7 @@ enum Effect {
     All,
 }
 
-/// A policy file in the folder of this file.
+/// A policy file in the directory of this file.
 #[derive(Clone, Copy)]
 pub(crate) enum Policy {
     NoMatch,
