@@ -1,10 +1,10 @@
-//! Answers an AdmissionReview request with an AdmissionReview response (admission.k8s.io/v1).
-//! Synchronous, without I/O.
+//! Answers an AdmissionReview request with an AdmissionReview response (admission.k8s.io/v1),
+//! synchronously and without I/O.
 //!
 //! Source:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#webhook-request-and-response>.
-//! An unreadable request gets an HTTP error (F1): the `failurePolicy` of the webhook decides
-//! whether the pod is admitted, and the API server quotes the message in the job log.
+//! An unreadable request gets an HTTP error (F1). Then the `failurePolicy` of the webhook decides
+//! whether the pod is admitted. If it is refused, the job log contains the message.
 
 mod request;
 mod response;
@@ -21,24 +21,24 @@ use crate::core::quote::{BoundedList, quote, truncate};
 use crate::core::rules::{Audience, Change, Finding, Plan};
 use crate::core::verdict::{self, Outcome, Scope, SkipReason, Verdict};
 
-/// Maximum length of all findings, or of all policies, in a log line or audit annotation, bytes.
+/// Maximum length in bytes of all findings, or of all policies, in a log line or audit annotation.
 const MAX_FIELD_BYTES: usize = 4096;
-/// Maximum number of findings for an author.
+/// Maximum number of findings of a pod for the author.
 const MAX_AUTHOR_FINDINGS: usize = 8;
-/// Maximum length of a finding for an author, bytes: about the limit of an Event.
+/// Maximum length in bytes of a finding for the author: about the limit for the text of an Event.
 const MAX_AUTHOR_FINDING_BYTES: usize = 1000;
-/// Maximum length of the name of an object, characters.
+/// Maximum length in characters of the name of an object.
 const MAX_NAME_CHARS: usize = 253;
 
-/// The inputs of a review, besides its body.
+/// The inputs of a review in addition to its body.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The policies in force.
     pub policies: &'a PolicySet,
     /// The mode of the namespace.
     pub mode: Mode,
-    /// The labels of the pod's namespace; an AdmissionReview does not contain them. Without them,
-    /// policies that select namespaces by labels are undecided.
+    /// The labels of the pod's namespace, which an AdmissionReview does not contain. Without them,
+    /// policies that select namespaces by labels do not apply.
     pub namespace_labels: Option<&'a Labels>,
     /// drydock's own namespace; empty if it has none.
     pub own_namespace: &'a str,
@@ -51,23 +51,23 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// The patch of the response, before base64.
     pub patch: Option<String>,
-    /// For logs and metrics.
+    /// The record for logs, metrics and Events.
     pub record: Record,
 }
 
-/// What is recorded of a review, for the log, metrics, audit annotations and Events. It has no
-/// body, no value of a variable and no patch (T4).
+/// The record of a review, for logs, metrics, audit annotations and Events. It contains no body, no
+/// value of an environment variable and no patch (T4).
 #[derive(Debug)]
 pub struct Record {
     /// The outcome.
     pub outcome: Outcome,
-    /// The id of the request.
+    /// The `uid` of the request.
     pub uid: String,
     /// The namespace of the pod; empty if there is none.
     pub namespace: String,
-    /// The name of the pod, or the prefix of a generated one, quoted.
+    /// The name of the pod, or its `generateName`, escaped.
     pub pod: String,
-    /// The matching policies in rank, separated by commas.
+    /// The matching policies in the order of their rank, separated by commas.
     pub policies: String,
     /// The name of each change.
     pub changes: Vec<&'static str>,
@@ -75,11 +75,12 @@ pub struct Record {
     pub audit_changes: Vec<&'static str>,
     /// The findings for the platform team, separated by semicolons.
     pub findings: String,
-    /// The findings for the author of the job; `None` if the pod has no name for their Events (T2).
+    /// The findings for the author of the job; `None` if no Event will be created (T2).
     pub author_findings: Option<AuthorFindings>,
 }
 
-/// Findings for the author of a job: the runner prints their Events in the log of a failed job.
+/// Findings for the author of a job. They become Events of the pod, which the runner prints in the
+/// log of a failed job.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorFindings {
     /// The namespace of the request.
@@ -93,7 +94,7 @@ pub struct AuthorFindings {
 /// Answers a review.
 ///
 /// # Errors
-/// If the body is not an AdmissionReview of version v1 with a readable pod.
+/// Returns an error if the body is not an AdmissionReview of version v1 with a readable pod.
 pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> {
     let request = request::read(body)?;
     let namespace = request.namespace()?;
@@ -102,7 +103,7 @@ pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> 
     let name = quote(request.pod_name())
         .at_most(MAX_NAME_CHARS)
         .to_string();
-    let created = request.created_pod();
+    let created = request.stored_pod_name();
     let scope = Scope {
         namespace: Namespace {
             name: &namespace_name,
@@ -168,8 +169,8 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
     }
 }
 
-/// Returns the findings for the author. An audit does not change the pod, so it has none. A denial
-/// has none either: its message contains the reason.
+/// Returns the findings for the author. An audited pod has none, because drydock does not change
+/// it. A refused pod has none, because the message of the refusal contains the reason.
 fn author_findings(
     verdict: &Verdict<'_>,
     namespace: NamespaceName,
@@ -190,7 +191,7 @@ fn author_findings(
     })
 }
 
-/// Renders at most `max` sentences. If there are more findings, the last sentence counts the rest.
+/// Renders at most `max` sentences. If there are more findings, the last sentence says how many.
 fn render(
     findings: &[(&Finding<'_>, Mode)],
     max: usize,
@@ -209,7 +210,7 @@ fn render(
     rendered
 }
 
-/// Joins the names of changes, each once, in the order of the changes.
+/// Joins the names of changes without duplicates, in the order of the changes.
 pub(crate) fn distinct(changes: &[&'static str]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for change in changes {

@@ -1,8 +1,8 @@
 //! Recognises the pods that GitLab Runner 13.12 to 19 creates for jobs (rules P2 and P3).
 //!
-//! The versions have no mark in common, so marks are tried from the strongest to the weakest, and
-//! the first match decides. No mark is a security boundary: a user who may create pods can forge
-//! each of them.
+//! No mark is present in all these versions. So the marks are checked from the most to the least
+//! reliable, and the first match decides. No mark is a security boundary: a user who can create
+//! pods can forge every mark.
 //! Source: GitLab Runner `executors/kubernetes/kubernetes.go` (`buildLabels`, `setupBuildPod`), in
 //! the versions named below.
 
@@ -21,12 +21,13 @@ pub enum JobPodMark {
     /// Runner 15.9–17.8: the annotations `job.runner.gitlab.com/id` and
     /// `project.runner.gitlab.com/id`.
     Annotations,
-    /// Older runners: the label `pod` with the pattern of the runner, and the runner's containers.
+    /// Older runners: the label `pod` with a value in the runner's format, and the runner's
+    /// containers.
     Shape,
 }
 
 impl JobPodMark {
-    /// Returns a description of the mark, to follow "it has".
+    /// Returns a description that completes the sentence "it has …".
     pub fn description(self) -> &'static str {
         match self {
             Self::Label => "the label job.runner.gitlab.com/pod (GitLab Runner 17.9 or later)",
@@ -34,7 +35,9 @@ impl JobPodMark {
                 "the annotations job.runner.gitlab.com/id and project.runner.gitlab.com/id \
                  (GitLab Runner 15.9 or later)"
             }
-            Self::Shape => "the label pod and the containers of a GitLab Runner before 15.9",
+            Self::Shape => {
+                "the label pod and the containers of a job pod from GitLab Runner before 15.9"
+            }
         }
     }
 }
@@ -42,15 +45,15 @@ impl JobPodMark {
 /// The reason why a pod is not treated as a job pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotJobPod {
-    /// It has no mark of a runner.
+    /// The pod has no mark of a runner.
     NotRecognised,
-    /// It only reserves resources on a node.
+    /// The pod only reserves resources on a node.
     PausePod,
-    /// It has a controller: the runner manager, a pod of a ReplicaSet.
+    /// The pod has a controlling owner, for example the ReplicaSet of the runner manager.
     Controlled,
-    /// It is the API server's object for a static pod.
+    /// The pod is the mirror pod of a static pod.
     MirrorPod,
-    /// It has Windows containers.
+    /// The pod runs on Windows.
     Windows,
 }
 
@@ -69,8 +72,8 @@ impl NotJobPod {
         match self {
             Self::NotRecognised => (
                 "not-a-job-pod",
-                "it is not a GitLab Runner job pod: it has no label, annotation or shape of a \
-                 supported runner",
+                "it is not a GitLab Runner job pod: it lacks the labels, annotations and containers \
+                 that supported runners set",
             ),
             Self::PausePod => (
                 "pause-pod",
@@ -78,15 +81,15 @@ impl NotJobPod {
             ),
             Self::Controlled => (
                 "controlled",
-                "another object controls it (ownerReferences), unlike a job pod",
+                "it has a controlling owner (metadata.ownerReferences), unlike a job pod",
             ),
             Self::MirrorPod => (
                 "mirror-pod",
-                "it is the mirror of a static pod (annotation kubernetes.io/config.mirror)",
+                "it is the mirror pod of a static pod (annotation kubernetes.io/config.mirror)",
             ),
             Self::Windows => (
                 "windows",
-                "it runs on Windows, where the API server refuses hostAliases and dind does not run",
+                "it runs on Windows, where the API server refuses hostAliases and dind cannot run",
             ),
         }
     }
@@ -105,7 +108,7 @@ impl NotJobPod {
 /// Recognises a job pod by its mark.
 ///
 /// # Errors
-/// The reason why the pod is not treated as a job pod.
+/// Returns the reason why the pod is not treated as a job pod.
 pub fn recognise(pod: &Pod<'_>) -> Result<JobPodMark, NotJobPod> {
     if pod.label("runner.gitlab.com/pause-pod").is_some() {
         return Err(NotJobPod::PausePod);
@@ -135,7 +138,8 @@ fn mark(pod: &Pod<'_>) -> Option<JobPodMark> {
     has_runner_shape(pod).then_some(JobPodMark::Shape)
 }
 
-/// The runner does not set `spec.os`; its Windows pods have a node selector.
+/// Returns whether the pod runs on Windows. The runner's Windows pods have a node selector, but not
+/// `spec.os`.
 fn runs_on_windows(pod: &Pod<'_>) -> bool {
     let os = pod.spec.os.as_ref().map(|os| text(&os.name));
     let selector = pod.spec.node_selector.as_ref();
@@ -159,15 +163,16 @@ fn has_runner_shape(pod: &Pod<'_>) -> bool {
     })
 }
 
-/// Whether the pod has the init container that replaces the helper container with `FF_CONCRETE`
-/// (runner ≥ 19.2).
+/// Returns whether the pod has the init container that replaces the helper container if the feature
+/// flag `FF_CONCRETE` is on (runner ≥ 19.2).
 fn has_bootstrap(pod: &Pod<'_>) -> bool {
     let mut containers = pod.spec.init_containers.iter().flatten();
     containers.any(|container| &*container.name == "init-steps-bootstrap")
 }
 
-/// Up to runner 16.1 the API server appends random characters to the label, without a dash. From
-/// 16.2 the runner generates the name from the first 54 characters of the label.
+/// Returns whether the name of the pod starts with the label. Up to runner 16.1 the label is the
+/// `generateName` of the pod. From 16.2 the runner creates the name: the first 54 characters of the
+/// label, a dash, and random characters.
 fn is_named_after(pod: &Pod<'_>, label: &str) -> bool {
     let prefix = label.get(..54).unwrap_or(label);
     let rest = text(&pod.metadata.name).strip_prefix(prefix);
@@ -177,19 +182,19 @@ fn is_named_after(pod: &Pod<'_>, label: &str) -> bool {
 /// The runner's `ProjectUniqueName`, `runner-TOKEN-project-ID-concurrent-N`.
 static UNIQUE_NAME: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = "(?s)^runner-.+-project-[0-9]+(-concurrent-[0-9]+)?$";
-    Regex::new(pattern).expect("a test compiles it")
+    Regex::new(pattern).expect("the pattern is valid")
 });
 
-/// Whether a label is a unique name of the runner, which may be cut at 63 characters.
+/// Returns whether a label is a `ProjectUniqueName`, which may be truncated to 63 characters.
 fn is_unique_name(label: &str) -> bool {
     const CONCURRENT: &str = "-concurrent-0";
-    let is_cut = || {
+    let is_truncated = || {
         let mut ends = (1..CONCURRENT.len()).filter_map(|at| CONCURRENT.split_at_checked(at));
         ends.any(|(start, rest)| {
             label.ends_with(start) && UNIQUE_NAME.is_match(&format!("{label}{rest}"))
         })
     };
-    UNIQUE_NAME.is_match(label) || (label.len() >= 63 && is_cut())
+    UNIQUE_NAME.is_match(label) || (label.len() >= 63 && is_truncated())
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! A pod with the fields that rules read, borrowed from the text of the request.
+//! A pod with the fields that rules read. Strings borrow from the text of the request.
 //!
-//! Other fields are skipped. They stay in the pod, also fields of a newer Kubernetes: changes are
-//! patch operations, and a pod is never serialised. Every list may be absent or null, and every
-//! string may be absent: the API server calls webhooks before it validates the pod.
+//! Other fields, including fields of newer Kubernetes versions, are skipped. The pod keeps them,
+//! because drydock returns patch operations and never serialises a pod. Every list can be absent or
+//! null, and every string can be absent, because the API server calls webhooks before it validates
+//! the pod.
 
 mod bounds;
 mod env;
@@ -22,7 +23,7 @@ pub use mount::{MountPath, VolumeMount};
 pub use text::{Map, Text};
 pub use volume::Volume;
 
-/// A pod.
+/// A pod with the fields that rules read.
 #[derive(Clone, Debug, Default)]
 pub struct Pod<'a> {
     /// `metadata`.
@@ -52,16 +53,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Metadata<'a> {
-    /// Absent if the API server generates it.
+    /// The name; absent if the API server generates it.
     pub name: Option<Text<'a>>,
     /// The prefix of a generated name.
     pub generate_name: Option<Text<'a>>,
-    /// Can be absent during admission.
+    /// The namespace; can be absent during admission.
     pub namespace: Option<Text<'a>>,
-    /// Labels.
+    /// `metadata.labels`.
     #[serde(default, deserialize_with = "bounds::labels")]
     pub labels: Option<Map<'a>>,
-    /// Annotations; `None` if the pod has no `annotations` object.
+    /// `metadata.annotations`.
     #[serde(default, deserialize_with = "bounds::annotations")]
     pub annotations: Option<Map<'a>>,
     /// `metadata.ownerReferences`.
@@ -80,29 +81,29 @@ pub struct OwnerReference {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Spec<'a> {
-    /// Entries of `/etc/hosts`.
+    /// Entries that the kubelet adds to `/etc/hosts`.
     #[serde(default, deserialize_with = "bounds::host_aliases")]
     pub host_aliases: Option<Vec<HostAlias<'a>>>,
-    /// Volumes.
+    /// `spec.volumes`.
     #[serde(default, deserialize_with = "bounds::volumes")]
     pub volumes: Option<Vec<Volume<'a>>>,
-    /// Containers.
+    /// `spec.containers`.
     #[serde(default, deserialize_with = "bounds::containers")]
     pub containers: Option<Vec<Container<'a>>>,
-    /// Init containers, native sidecars among them.
+    /// `spec.initContainers`, which include native sidecars.
     #[serde(default, deserialize_with = "bounds::containers")]
     pub init_containers: Option<Vec<Container<'a>>>,
-    /// `Never` for every job pod.
+    /// The restart policy; `Never` in job pods.
     pub restart_policy: Option<Text<'a>>,
     /// Labels that the node must have.
     #[serde(default, deserialize_with = "bounds::node_selector")]
     pub node_selector: Option<Map<'a>>,
-    /// Tolerations of taints.
+    /// `spec.tolerations`.
     #[serde(default, deserialize_with = "bounds::tolerations")]
     pub tolerations: Option<Vec<Toleration<'a>>>,
-    /// The operating system.
+    /// The operating system of the pod.
     pub os: Option<Os<'a>>,
-    /// The RuntimeClass.
+    /// The name of the RuntimeClass.
     pub runtime_class_name: Option<Text<'a>>,
 }
 
@@ -114,7 +115,7 @@ pub struct Os<'a> {
     pub name: Option<Text<'a>>,
 }
 
-/// An entry of `/etc/hosts`.
+/// An entry of `spec.hostAliases`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct HostAlias<'a> {
@@ -129,7 +130,8 @@ pub struct HostAlias<'a> {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Container<'a> {
-    /// `build` and `helper` belong to the runner; a service has its alias or `svc-N`.
+    /// The name. The runner's containers are `build` and `helper`; the name of a service container
+    /// is its alias or `svc-N`.
     #[serde(default, deserialize_with = "bounds::name")]
     pub name: Text<'a>,
     /// The image reference.
@@ -141,20 +143,20 @@ pub struct Container<'a> {
     /// The arguments, if the pod sets them.
     #[serde(default, deserialize_with = "bounds::words")]
     pub args: Option<Vec<Text<'a>>>,
-    /// The two variables that rules read.
+    /// The environment variables that rules read.
     #[serde(default, deserialize_with = "text::null_as_default")]
     pub env: Env<'a>,
-    /// Mounts.
+    /// `volumeMounts`.
     #[serde(default, deserialize_with = "bounds::mounts")]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
-    /// Raw block devices.
+    /// `volumeDevices`: raw block devices.
     #[serde(default, deserialize_with = "bounds::devices")]
     pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
     /// `securityContext`.
     pub security_context: Option<SecurityContext>,
     /// `resources`.
     pub resources: Option<Resources>,
-    /// `Always` makes an init container a native sidecar.
+    /// The restart policy; `Always` makes an init container a native sidecar.
     pub restart_policy: Option<Text<'a>>,
 }
 
@@ -168,14 +170,14 @@ pub struct SecurityContext {
 /// A container's `resources`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Resources {
-    /// The limits.
+    /// `resources.limits`.
     pub limits: Option<Limits>,
 }
 
-/// The limits of a container that rules read.
+/// The resource limits of a container that rules read.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Limits {
-    /// The limit of local storage. Rules only read whether it is set.
+    /// The limit on local ephemeral storage. Rules read only whether it is set.
     #[serde(rename = "ephemeral-storage")]
     pub ephemeral_storage: Option<IgnoredAny>,
 }
@@ -184,7 +186,7 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub struct VolumeDevice<'a> {
-    /// The volume.
+    /// The name of the volume.
     #[serde(default, deserialize_with = "bounds::name")]
     pub name: Text<'a>,
 }
@@ -193,19 +195,19 @@ pub struct VolumeDevice<'a> {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Toleration<'a> {
-    /// Empty matches all keys.
+    /// The key of the taint; an empty key matches all keys.
     pub key: Option<Text<'a>>,
-    /// `Equal` by default.
+    /// `Equal`, the default, or `Exists`.
     pub operator: Option<Text<'a>>,
-    /// The taint's value.
+    /// The value of the taint.
     pub value: Option<Text<'a>>,
-    /// Empty matches all effects.
+    /// The effect of the taint; an empty effect matches all effects.
     pub effect: Option<Text<'a>>,
-    /// Seconds.
+    /// How many seconds the pod stays on a node with the taint.
     pub toleration_seconds: Option<i64>,
 }
 
-/// The list of the pod that contains a container.
+/// The list of the pod spec that contains a container.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ContainerList {
     /// `spec.containers`.
@@ -223,7 +225,7 @@ impl ContainerList {
         }
     }
 
-    fn places<'p, 'a>(
+    fn with_ids<'p, 'a>(
         self,
         containers: &'p Option<Vec<Container<'a>>>,
     ) -> impl Iterator<Item = (ContainerId, &'p Container<'a>)> {
@@ -232,16 +234,16 @@ impl ContainerList {
     }
 }
 
-/// The position of a container in a pod: `containers` come before `initContainers`.
+/// The position of a container in a pod. `containers` sort before `initContainers`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ContainerId {
-    /// The list.
+    /// The list that contains the container.
     pub list: ContainerList,
     /// The index in the list.
     pub index: usize,
 }
 
-/// As in a JSON Pointer: `containers/1`.
+/// Writes the position as in a JSON Pointer, for example `containers/1`.
 impl fmt::Display for ContainerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.list.field(), self.index)
@@ -252,9 +254,10 @@ impl<'a> Pod<'a> {
     /// Reads a pod from JSON.
     ///
     /// # Errors
-    /// If the text is not JSON, a field has an unexpected type, or the pod exceeds a limit.
+    /// Returns an error if the text is not JSON, a field has an unexpected type, or the pod exceeds
+    /// a limit.
     pub fn from_json(text: &'a str) -> Result<Self, PodError> {
-        // Tracking the path is expensive, so a second reading does it after an error.
+        // Tracking the path of a field is expensive, so it is done only after an error.
         serde_json::from_str(text).map_err(|error| {
             if let Some(bound) = OverBound::found_in(&error) {
                 return PodError::OverBound(bound);
@@ -263,10 +266,7 @@ impl<'a> Pod<'a> {
             let (path, problem) =
                 match serde_path_to_error::deserialize::<_, Self>(&mut deserializer) {
                     Err(error) => (error.path().to_string(), error.into_inner().to_string()),
-                    Ok(_) => (
-                        ".".to_owned(),
-                        "the pod is followed by something else".to_owned(),
-                    ),
+                    Ok(_) => (".".to_owned(), "unexpected text after the pod".to_owned()),
                 };
             PodError::FieldType { path, problem }
         })
@@ -274,8 +274,8 @@ impl<'a> Pod<'a> {
 
     /// Returns all containers: `spec.containers`, then `spec.initContainers`.
     pub fn containers(&self) -> impl Iterator<Item = (ContainerId, &Container<'a>)> {
-        let containers = ContainerList::Containers.places(&self.spec.containers);
-        containers.chain(ContainerList::InitContainers.places(&self.spec.init_containers))
+        let containers = ContainerList::Containers.with_ids(&self.spec.containers);
+        containers.chain(ContainerList::InitContainers.with_ids(&self.spec.init_containers))
     }
 
     /// Returns a container.
@@ -289,11 +289,11 @@ impl<'a> Pod<'a> {
 
     /// Returns the `build` container, which runs the script of the job.
     pub fn build(&self) -> Option<(ContainerId, &Container<'a>)> {
-        let mut containers = ContainerList::Containers.places(&self.spec.containers);
+        let mut containers = ContainerList::Containers.with_ids(&self.spec.containers);
         containers.find(|(_, container)| &*container.name == "build")
     }
 
-    /// Returns a container for a change.
+    /// Returns a mutable reference to a container.
     pub fn container_mut(&mut self, id: ContainerId) -> Option<&mut Container<'a>> {
         let list = match id.list {
             ContainerList::Containers => &mut self.spec.containers,
@@ -307,13 +307,13 @@ impl<'a> Pod<'a> {
         self.spec.volumes.as_deref().unwrap_or_default()
     }
 
-    /// Returns the first volume with a name.
+    /// Returns the first volume with this name.
     pub fn volume(&self, name: &str) -> Option<&Volume<'a>> {
         let mut volumes = self.volumes().iter();
         volumes.find(|volume| &*volume.name == name)
     }
 
-    /// Returns the entries of `/etc/hosts`.
+    /// Returns the entries of `spec.hostAliases`.
     pub fn host_aliases(&self) -> &[HostAlias<'a>] {
         self.spec.host_aliases.as_deref().unwrap_or_default()
     }
@@ -328,7 +328,7 @@ impl<'a> Pod<'a> {
         self.metadata.annotations.as_ref()?.get(key)
     }
 
-    /// Returns the name, or the prefix of a generated one; empty if the pod has neither.
+    /// Returns the name, or `generateName` if there is no name. Empty if the pod has neither.
     pub fn name(&self) -> &str {
         match text(&self.metadata.name) {
             "" => text(&self.metadata.generate_name),
@@ -343,9 +343,9 @@ pub enum PodError {
     /// A field has an unexpected type.
     #[error("{}: {}", quote(path), escape(problem))]
     FieldType {
-        /// As in `spec.containers[0].name`.
+        /// The path of the field, for example `spec.containers[0].name`.
         path: String,
-        /// The error of serde.
+        /// The error message of serde.
         problem: String,
     },
     /// The pod exceeds a limit.
@@ -359,19 +359,19 @@ impl<'a> Container<'a> {
         self.volume_mounts.as_deref().unwrap_or_default()
     }
 
-    /// Whether the container is privileged.
+    /// Returns whether the container is privileged.
     pub fn is_privileged(&self) -> bool {
         let context = self.security_context.as_ref();
         context.and_then(|context| context.privileged) == Some(true)
     }
 
-    /// Whether a limit of local storage is set.
+    /// Returns whether the container has a limit on local ephemeral storage.
     pub fn limits_ephemeral_storage(&self) -> bool {
         let limits = self.resources.as_ref().and_then(|it| it.limits.as_ref());
         limits.is_some_and(|limits| limits.ephemeral_storage.is_some())
     }
 
-    /// Whether something is mounted at a clean path.
+    /// Returns whether the container has a mount at `path`, a clean path.
     pub fn mounts_at(&self, path: &str) -> bool {
         self.mounts().iter().any(|mount| mount.path() == path)
     }

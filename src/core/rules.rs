@@ -38,7 +38,7 @@ use volume_names::VolumeNames;
 /// The effect of policies on one pod.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
-    /// The changes, in the order of their operations.
+    /// The changes, in the order of their patch operations.
     pub changes: Vec<Change<'a>>,
     /// The findings.
     pub findings: Vec<Finding<'a>>,
@@ -85,7 +85,7 @@ pub fn plan<'a>(pod: &mut Pod<'a>, desired: &Desired<'a>) -> Plan<'a> {
     plan
 }
 
-/// The pod with the changes so far, and the plan.
+/// The plan, and the pod with the changes so far.
 struct Planner<'p, 'a> {
     pod: &'p mut Pod<'a>,
     plan: Plan<'a>,
@@ -103,8 +103,8 @@ impl<'a> Planner<'_, 'a> {
         });
     }
 
-    /// Adds a volume; returns its name: the preferred name if it is free (V4). `purpose` is the end
-    /// of the sentence of the change.
+    /// Adds a volume. Returns its name, which is `preferred` if the pod does not use it yet (V4).
+    /// `purpose` is the end of the sentence that describes the change.
     fn add_volume(
         &mut self,
         policy: &'a Policy,
@@ -119,7 +119,6 @@ impl<'a> Planner<'_, 'a> {
         name
     }
 
-    /// Adds a mount to a container.
     fn add_mount(
         &mut self,
         policy: &'a Policy,

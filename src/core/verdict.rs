@@ -8,14 +8,14 @@ use crate::core::policy::set::{Matching, Namespace};
 use crate::core::policy::{Mode, PolicySet};
 use crate::core::rules::{self, Audience, Finding, PatchTooLarge, Plan, annotations};
 
-/// The namespace of a pod, and its mode.
+/// The namespaces and the mode that apply to a review.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The namespace of the pod.
     pub namespace: Namespace<'a>,
-    /// The mode of the namespace. In a cluster, the path of the request decides it.
+    /// The mode of the namespace. In a cluster, the URL path of the request determines it.
     pub mode: Mode,
-    /// drydock's own namespace, which it never changes (P1); empty if it has none.
+    /// drydock's own namespace, whose pods it never changes (P1); empty if it has none.
     pub own_namespace: &'a str,
 }
 
@@ -28,13 +28,13 @@ pub struct Verdict<'a> {
     pub mark: Option<JobPodMark>,
     /// The policies that match the pod.
     pub matching: Matching<'a>,
-    /// The plan of Enforce policies. It is not applied if the namespace is in audit.
+    /// The plan of Enforce policies. It is not applied if the mode of the namespace is `audit`.
     pub enforced: Plan<'a>,
-    /// The plan of Audit policies, made after the enforced plan.
+    /// The plan of Audit policies, for the pod with the enforced changes.
     pub audited: Plan<'a>,
     /// The JSON Patch, if the pod is changed.
     pub patch: Option<String>,
-    /// A sentence about annotations of drydock in the original pod (A5).
+    /// A sentence that reports annotations of drydock in the original pod (A5).
     pub existing_annotations: Option<String>,
 }
 
@@ -48,7 +48,7 @@ pub enum Outcome {
     Unchanged,
     /// The pod is out of scope.
     Skipped(SkipReason),
-    /// The pod is unchanged because policies or the namespace only audit.
+    /// The pod is unchanged because the mode of its policies or of its namespace is audit.
     Audited(AuditReason),
     /// The pod was refused.
     Denied,
@@ -94,7 +94,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the name.
+    /// Returns the name in metrics, logs, annotations and `explain`.
     pub fn name(self) -> &'static str {
         self.name_and_reason().0
     }
@@ -106,7 +106,7 @@ impl Outcome {
 }
 
 impl<'a> Verdict<'a> {
-    /// Returns the verdict on a pod that is skipped.
+    /// Creates the verdict on a skipped pod.
     pub fn skipped(reason: SkipReason) -> Self {
         Self {
             outcome: Outcome::Skipped(reason),
@@ -114,8 +114,8 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// Returns the findings for an audience, each with the mode in which its rule ran; findings of
-    /// Enforce policies first.
+    /// Returns the findings for an audience, each with the mode in which its rule ran. The findings
+    /// of Enforce policies are first.
     pub fn findings(&self, audience: Audience) -> impl Iterator<Item = (&Finding<'a>, Mode)> {
         let enforced = match self.outcome {
             Outcome::Audited(_) => Mode::Audit,
@@ -130,10 +130,10 @@ impl<'a> Verdict<'a> {
     }
 }
 
-/// Judges a pod.
+/// Compares a pod with all policies, and decides its outcome.
 ///
 /// # Errors
-/// If the patch exceeds its size limit.
+/// Returns an error if the patch exceeds its size limit.
 pub fn judge<'a>(
     mut pod: Pod<'a>,
     policies: &'a PolicySet,

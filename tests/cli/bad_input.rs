@@ -65,15 +65,15 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 )]
 #[case::pod_over_a_bound(
     &format!("{{kind: Pod, spec: {{tolerations: [{}]}}}}", "{}, ".repeat(1_025)),
-    "bad: document 1: the pod has more than 1024 tolerations (spec.tolerations); drydock reads at most 1024. Give the pod fewer, or create it in a namespace without the label drydock.dev/job-pods"
+    "bad: document 1: the pod has more than 1024 tolerations (spec.tolerations), the maximum that drydock reads. Reduce the number, or create the pod in a namespace without the label drydock.dev/job-pods"
 )]
 #[case::review_of_a_pod_over_a_bound(
     &format!("{{kind: AdmissionReview, apiVersion: admission.k8s.io/v1, request: {{uid: u, operation: CREATE, namespace: ci, resource: {{group: '', resource: pods}}, object: {{spec: {{tolerations: [{}]}}}}}}}}", "{}, ".repeat(1_025)),
-    "bad: document 1: drydock cannot read the pod: the pod has more than 1024 tolerations (spec.tolerations); drydock reads at most 1024. Give the pod fewer, or create it in a namespace without the label drydock.dev/job-pods"
+    "bad: document 1: drydock cannot read the pod: the pod has more than 1024 tolerations (spec.tolerations), the maximum that drydock reads. Reduce the number, or create the pod in a namespace without the label drydock.dev/job-pods"
 )]
 #[case::review_of_another_version(
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1beta1}",
-    "bad: document 1: drydock answers AdmissionReview of admission.k8s.io/v1, not AdmissionReview of admission.k8s.io/v1beta1"
+    "bad: document 1: drydock accepts AdmissionReview of admission.k8s.io/v1; the request has kind AdmissionReview and apiVersion admission.k8s.io/v1beta1"
 )]
 #[case::review_without_request(
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1}",

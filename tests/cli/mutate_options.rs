@@ -241,7 +241,7 @@ fn a_live_source_without_address_is_told() {
     let ran = sandbox.run("mutate -f pod.yaml -p live.yaml -o explain");
     assert!(
         ran.stdout.contains(
-            "  ingress/cicd/gitlab has no address now, so gitlab.mylab.com is unchanged (H7)\n"
+            "  ingress/cicd/gitlab has no address, so the hostAliases entries of gitlab.mylab.com are unchanged (H7)\n"
         ),
         "{ran}"
     );

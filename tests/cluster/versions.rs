@@ -130,7 +130,7 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
         failure_policy: Some("Fail"),
     };
     let refused = registration.refuses(&scope).await;
-    let sentence = "drydock cannot read policy \\\"next\\\", which may concern this pod";
+    let sentence = "drydock cannot read JobPodPolicy \\\"next\\\", which may match this pod";
     assert!(refused.refusal().contains(sentence), "{refused:?}");
     let failed = "drydock_reviews_total{outcome=\"failed\",reason=\"policy-unreadable\"} ";
     assert!(server.metric(failed) >= 1.0);

@@ -27,7 +27,7 @@ fn t1_explain_names_the_rule_and_the_policy_of_each_change() {
         "{text}"
     );
     assert!(
-        text.contains("    removed the hostAliases entry 10.0.0.9 (a), because it does not have the policy's address (H2)\n"),
+        text.contains("    removed the hostAliases entry 10.0.0.9 (a), because 10.0.0.9 is not the policy's address for this hostname (H2)\n"),
         "{text}"
     );
 }
@@ -97,7 +97,7 @@ containers:
 - {name: build}
 - {name: docker, image: docker:dind, volumeMounts: [{name: ca, mountPath: /certs/client}]}";
     let text = explained(&[("p", "dind: {volumes: []}")], pod);
-    let expected = "    for the author of the job:\n      secret volume \"ca\" is no longer mounted at /certs/client, because docker:dind must write its client certificates to /certs/client; ask the platform team to give dind the CA of a registry by the policy's registryCAs (D7)\n";
+    let expected = "    for the author of the job:\n      secret volume \"ca\" is no longer mounted at /certs/client, because docker:dind must write its client certificates to /certs/client; ask the platform team to set dind.registryCAs in the policy if dind needs the CA of a registry (D7)\n";
     assert!(text.contains(expected), "{text}");
     let team = "    for the platform team:\n      the build container has no DOCKER_HOST";
     assert!(text.contains(team), "{text}");

@@ -13,18 +13,20 @@ const KIND: &str = "AdmissionReview";
 /// The API server sends a UUID of 36 characters.
 const MAX_UID: usize = 64;
 
-/// Why a review cannot be answered. The API server quotes the message in the job log.
+/// The reason why a review cannot be answered. The job log contains the message.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     /// The body is not JSON, or truncated.
-    #[error("drydock cannot read the request: not valid JSON ({0})")]
+    #[error("drydock cannot read the request: it is not valid JSON ({0})")]
     NotJson(serde_json::Error),
     /// The body is not an AdmissionReview of version v1.
-    #[error("drydock answers AdmissionReview of admission.k8s.io/v1, not {kind} of {api_version}")]
+    #[error(
+        "drydock accepts AdmissionReview of admission.k8s.io/v1; the request has kind {kind} and apiVersion {api_version}"
+    )]
     WrongKind {
-        /// As in the body.
+        /// The `apiVersion` of the body, escaped.
         api_version: String,
-        /// As in the body.
+        /// The `kind` of the body, escaped.
         kind: String,
     },
     /// A field is missing.
@@ -33,14 +35,15 @@ pub enum ReviewError {
     /// A field of the request has a value that the API server never sends.
     #[error("drydock cannot read the request: its {field} is \"{value}\", {why}")]
     Invalid {
-        /// As in `namespace`.
+        /// The name of the field, for example `namespace`.
         field: &'static str,
-        /// The value, quoted.
+        /// The value, escaped.
         value: String,
-        /// The problem, to follow the value.
+        /// A clause that describes the problem of the value.
         why: &'static str,
     },
-    /// A field of the pod has an unexpected type. Has the path of the field and not its value (T4).
+    /// A field of the pod has an unexpected type. The text is the path of the field, without its
+    /// value (T4).
     #[error("drydock cannot read the pod: {0} has an unexpected JSON type")]
     WrongType(String),
     /// The pod exceeds a limit of its size.
@@ -50,21 +53,21 @@ pub enum ReviewError {
     #[error("drydock cannot change the pod: {0}")]
     PatchTooLarge(#[from] PatchTooLarge),
     /// A policy selects namespaces by labels, and the API server did not return the labels of this
-    /// one.
+    /// namespace.
     #[error(
-        "drydock cannot read the labels of namespace \"{0}\", by which a policy selects; retry the job"
+        "drydock cannot read the labels of namespace \"{0}\", which the namespaceSelector of a policy needs; retry the job"
     )]
     NamespaceNotRead(NamespaceName),
-    /// The API server accepted this policy, this version cannot read it, and it may match the pod
-    /// (F3).
+    /// This version of drydock cannot read a policy that the API server accepted and that may match
+    /// the pod (F3).
     #[error(
-        "drydock cannot read policy \"{0}\", which may concern this pod and was written for another version of drydock; please tell the platform team"
+        "drydock cannot read JobPodPolicy \"{0}\", which may match this pod and was written for another version of drydock; contact the platform team"
     )]
     PolicyUnreadable(String),
 }
 
 impl ReviewError {
-    /// All names.
+    /// The names of all errors.
     pub const NAMES: [&'static str; 9] = [
         "not-json",
         "wrong-kind",
@@ -126,7 +129,7 @@ struct Resource<'a> {
 /// A review of a pod.
 pub(super) type PodReview<'a> = Review<'a, Pod<'a>>;
 
-/// A request with the required fields.
+/// A request that has the required fields.
 pub(super) struct Request<'a>(Body<'a, Pod<'a>>);
 
 /// Reads a review.
@@ -141,7 +144,8 @@ pub(super) fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     }
 }
 
-/// Reads a body again after an error, to find out whether it is a review, and of which object.
+/// Reads a body again after an error, without its object. Returns an error if the request creates a
+/// pod. Other objects are not reviewed, so errors in them do not matter.
 fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     let review: Review<'_, IgnoredAny> = match serde_json::from_slice(body) {
         Ok(review) => review,
@@ -156,8 +160,8 @@ fn explain(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     }
 }
 
-/// Returns the namespace of a review without parsing the object; `None` if the review has none or
-/// the body is not a review.
+/// Returns the namespace of a review without parsing its object; `None` if the review has no valid
+/// namespace, or the body is not a review.
 pub(crate) fn namespace(body: &[u8]) -> Option<NamespaceName> {
     let review = skim::read::<Review<'_, IgnoredAny>>(body);
     let review = review.or_else(|| serde_json::from_slice(body).ok())?;
@@ -196,16 +200,16 @@ fn wrong_type<'de, T: Deserialize<'de>>(body: &'de [u8]) -> ReviewError {
 fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
     let (api_version, kind) = (text(&review.api_version), text(&review.kind));
     if (api_version, kind) != (API_VERSION, KIND) {
-        let named = |text: &str, otherwise: &str| {
+        let shown = |text: &str| {
             if text.is_empty() {
-                otherwise.to_owned()
+                "(none)".to_owned()
             } else {
                 quote(text).at_most(64).to_string()
             }
         };
         return Err(ReviewError::WrongKind {
-            api_version: named(api_version, "no apiVersion"),
-            kind: named(kind, "an object without kind"),
+            api_version: shown(api_version),
+            kind: shown(kind),
         });
     }
     let request = review.request.ok_or(ReviewError::Missing("request"))?;
@@ -216,7 +220,7 @@ fn checked<'a, P>(review: Review<'a, P>) -> Result<Body<'a, P>, ReviewError> {
         return Err(ReviewError::Invalid {
             field: "uid",
             value: quote(text(&request.uid)).at_most(MAX_UID).to_string(),
-            why: "which is longer than a UUID of the API server",
+            why: "which is too long: the API server sends a UUID",
         });
     }
     if text(&request.operation).is_empty() {
@@ -235,7 +239,7 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the namespace of the request; `None` for a cluster-scoped object. The namespace in
-    /// the pod's metadata is not used: the author of the pod controls it.
+    /// the pod's metadata is not used, because the author of the pod controls it.
     pub(super) fn namespace(&self) -> Result<Option<NamespaceName>, ReviewError> {
         match text(&self.0.namespace) {
             "" if self.is_pod_creation() => Err(ReviewError::Missing("request.namespace")),
@@ -259,10 +263,12 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns the name of the pod that will be stored. `None` with `generateName`, because the API
-    /// server generates the name after admission; in a dry run, because nothing is stored; and if
-    /// request and pod have different names, which the API server never sends.
-    pub(super) fn created_pod(&self) -> Option<PodName> {
+    /// Returns the name of the pod that the API server will store, or `None` in these cases:
+    ///
+    /// - The pod has only `generateName`: the API server generates the name after admission.
+    /// - The request is a dry run: nothing is stored.
+    /// - The request and the pod have different names, which the API server never sends.
+    pub(super) fn stored_pod_name(&self) -> Option<PodName> {
         let pod = self.0.object.as_ref()?;
         let names = [&self.0.name, &pod.metadata.name].map(text).into_iter();
         let mut names = names.filter(|name| !name.is_empty());
@@ -271,7 +277,7 @@ impl<'a> Request<'a> {
         name.parse().ok().filter(|_| is_stored)
     }
 
-    /// Returns the created pod, or `None` for another request (P1).
+    /// Returns the pod; `None` if the request does not create a pod (P1).
     pub(super) fn into_pod(self) -> Result<Option<Pod<'a>>, ReviewError> {
         if !self.is_pod_creation() {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! Writes the AdmissionReview response.
 //!
-//! The response type of kube writes the patch as a list of numbers (kube-rs/kube#1781); the
+//! The response type of kube writes the patch as a list of numbers (kube-rs/kube#1781), but the
 //! documented form is base64. The API server rejects `patchType` without `patch`, so a response
 //! without changes has neither.
 
@@ -12,10 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-/// The API server drops warnings after a total of 4096 characters; each has at most 120.
+/// Maximum number of warnings. The API server drops warnings after a total of 4096 characters, and
+/// each has at most 120.
 const MAX_WARNINGS: usize = 20;
 
-/// About the length of a response without its patch, bytes.
+/// The approximate length in bytes of a response without its patch.
 const BASE_BYTES: usize = 2048;
 
 #[derive(Serialize)]
@@ -38,8 +39,8 @@ struct Response<'a> {
     audit_annotations: AuditAnnotations<'a>,
 }
 
-/// The API server adds the name of the webhook and a slash to each key, which must be a qualified
-/// name.
+/// The audit annotations. The API server puts the name of the webhook and a slash before each key,
+/// and the result must be a qualified name.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct AuditAnnotations<'a> {
@@ -97,14 +98,15 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
     };
     let patch = verdict.patch.as_deref().unwrap_or_default();
     let mut answer = Vec::with_capacity(BASE_BYTES + patch.len() / 3 * 4);
-    serde_json::to_writer(&mut answer, &review).expect("texts and maps of texts serialise");
+    serde_json::to_writer(&mut answer, &review).expect("strings serialise");
     if verdict.patch.is_some() {
         add_patch(&mut answer, patch);
     }
     answer
 }
 
-/// Appends the patch to a response. Base64 needs no JSON escaping, so serde_json need not scan it.
+/// Adds the patch to a serialised response. serde_json does not write it, because base64 needs no
+/// escaping.
 fn add_patch(answer: &mut Vec<u8>, patch: &str) {
     const END: &[u8] = b"}}";
     answer.truncate(answer.len() - END.len());
@@ -113,7 +115,7 @@ fn add_patch(answer: &mut Vec<u8>, patch: &str) {
     answer.resize(start + patch.len().div_ceil(3) * 4, 0);
     STANDARD
         .encode_slice(patch, answer.split_at_mut(start).1)
-        .expect("three bytes become four");
+        .expect("the buffer has the length of the base64 text");
     answer.push(b'"');
     answer.extend_from_slice(END);
 }
@@ -123,7 +125,7 @@ fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
         Mode::Enforce => "drydock",
         Mode::Audit => "drydock (audit, not done)",
     };
-    // The reason of a denial is its message.
+    // The message of a denial contains the reason.
     if verdict.outcome == Outcome::Denied {
         return Vec::new();
     }

@@ -1,19 +1,19 @@
 //! A serde deserializer that skips the values that a type does not read, 64 bytes at a time.
 //!
-//! More than half of a review is `managedFields`, which no rule reads. This deserializer handles
-//! plain JSON only. It returns [`Fallback`] for an error, an unexpected type or a number other than
-//! a small integer; then serde_json reads the text and explains the error.
+//! More than half of a review is `managedFields`, which no rule reads. This deserializer returns
+//! [`Fallback`] for an error, an unexpected type, or a number that is not a `u64`. Then serde_json
+//! reads the text, and describes the error if there is one.
 //!
 //! # Invariant
-//! If every skipped list and object of an accepted text is emptied, serde_json reads the same
-//! value from it. `skim::tests` checks this with mutated reviews.
+//! If every skipped list and object of an accepted text is replaced with an empty one, serde_json
+//! reads the same value from the text. `skim::tests` checks this with mutated reviews.
 //!
 //! # What it does not check
-//! The whole text is checked to be UTF-8. In a skipped list or object, strings end and brackets
-//! balance, but the content is not parsed: `{"managedFields":[1 2 flase}{]}` is accepted.
-//! serde_json would reject it, at five times the instructions per byte. Escapes in the value of a
-//! skipped variable are not checked either. This is safe: the API server serialises reviews from
-//! objects, and drydock neither uses nor returns a skipped value.
+//! The whole text is checked to be UTF-8. In a skipped list or object, only the ends of strings and
+//! the number of brackets are checked: `{"managedFields":[1 2 flase}{]}` is accepted. serde_json
+//! would reject it, with five times the instructions per byte. Escapes in the value of a skipped
+//! variable are not checked. This is safe, because the API server serialises reviews from objects,
+//! and drydock neither uses nor returns a skipped value.
 
 mod bytes;
 mod variables;
@@ -27,13 +27,13 @@ use std::borrow::Cow;
 use std::fmt;
 use variables::Variables;
 
-/// Reads a JSON text; `None` if serde_json must read it.
+/// Reads a JSON text. Returns `None` if serde_json must read it.
 pub(super) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Option<T> {
     let text = simdutf8::basic::from_utf8(body).ok()?;
     Skim::new(text).read().ok()
 }
 
-/// The text and the position of the reader.
+/// A deserializer: the text, and the position of the next byte to read.
 struct Skim<'de> {
     text: &'de str,
     at: usize,
@@ -42,7 +42,7 @@ struct Skim<'de> {
     skipped: Vec<std::ops::Range<usize>>,
 }
 
-/// serde_json must read the text.
+/// The error of this deserializer: serde_json must read the text.
 #[derive(Debug)]
 struct Fallback;
 
@@ -115,12 +115,12 @@ impl<'de> Skim<'de> {
         }
     }
 
-    /// Reads `true`, `false` or `null`.
+    /// Reads the literal `true`, `false` or `null`.
     #[inline]
-    fn word(&mut self, word: &'static str) -> Skimmed<()> {
+    fn literal(&mut self, literal: &'static str) -> Skimmed<()> {
         let rest = self.text.as_bytes().get(self.at..).ok_or(Fallback)?;
-        if rest.starts_with(word.as_bytes()) {
-            self.at += word.len();
+        if rest.starts_with(literal.as_bytes()) {
+            self.at += literal.len();
             Ok(())
         } else {
             Err(Fallback)
@@ -141,7 +141,7 @@ impl<'de> Skim<'de> {
         Ok(Cow::Borrowed(string))
     }
 
-    /// Reads a string with escapes. Its text begins at `start`.
+    /// Reads the rest of a string with escapes. `start` is the position after the opening quote.
     #[cold]
     fn escaped_string(&mut self, start: usize) -> Skimmed<String> {
         while self.byte()? == b'\\' {
@@ -160,7 +160,7 @@ impl<'de> Skim<'de> {
         rest.get(..length).ok_or(Fallback)
     }
 
-    /// Skips a list or object that ends before `end`.
+    /// Skips to `end`, the end of a list or object.
     #[inline]
     fn skip_to(&mut self, end: usize) {
         #[cfg(test)]
@@ -177,15 +177,15 @@ impl<'de> Skim<'de> {
                 Ok(())
             }
             b'"' => self.string().map(|_| ()),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            b'n' => self.word("null"),
+            b't' => self.literal("true"),
+            b'f' => self.literal("false"),
+            b'n' => self.literal("null"),
             _ => with_serde_json::<IgnoredAny>(self.number()?).map(|_| ()),
         }
     }
 }
 
-/// Reads a rare value with serde_json.
+/// Reads a value of a rare kind with serde_json.
 #[cold]
 fn with_serde_json<'de, T: Deserialize<'de>>(text: &'de str) -> Skimmed<T> {
     serde_json::from_str(text).map_err(|_| Fallback)
@@ -199,9 +199,11 @@ impl<'de> Deserializer<'de> for &mut Skim<'de> {
             b'{' => self.deserialize_map(visitor),
             b'[' => self.deserialize_seq(visitor),
             b'"' => self.deserialize_str(visitor),
-            b't' => self.word("true").and_then(|()| visitor.visit_bool(true)),
-            b'f' => self.word("false").and_then(|()| visitor.visit_bool(false)),
-            b'n' => self.word("null").and_then(|()| visitor.visit_unit()),
+            b't' => self.literal("true").and_then(|()| visitor.visit_bool(true)),
+            b'f' => self
+                .literal("false")
+                .and_then(|()| visitor.visit_bool(false)),
+            b'n' => self.literal("null").and_then(|()| visitor.visit_unit()),
             _ => match with_serde_json::<serde_json::Number>(self.number()?)?.as_u64() {
                 Some(number) => visitor.visit_u64(number),
                 None => Err(Fallback),
@@ -211,7 +213,7 @@ impl<'de> Deserializer<'de> for &mut Skim<'de> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Skimmed<V::Value> {
         if self.peek()? == b'n' {
-            self.word("null")?;
+            self.literal("null")?;
             visitor.visit_none()
         } else {
             visitor.visit_some(self)
@@ -265,7 +267,7 @@ impl<'de> Deserializer<'de> for &mut Skim<'de> {
         visitor.visit_unit()
     }
 
-    // `any` serves the types of a review; the others do not occur.
+    // `deserialize_any` is sufficient for the types of a review.
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char string bytes byte_buf unit
         unit_struct tuple tuple_struct enum identifier
@@ -284,7 +286,7 @@ impl<'s, 'de> Members<'s, 'de> {
         Self { skim, is_first }
     }
 
-    /// Moves to the next member; returns whether there is one before the byte `end`.
+    /// Moves to the next member. Returns whether there is one before the closing bracket `end`.
     #[inline]
     fn advance(&mut self, end: u8) -> Skimmed<bool> {
         if self.skim.peek()? == end {
@@ -309,7 +311,7 @@ impl<'de> SeqAccess<'de> for Members<'_, 'de> {
         }
     }
 
-    /// A container has about six mounts. Without a hint, a growing list is copied.
+    /// Prevents the reallocation of a growing list: a container has about six mounts.
     fn size_hint(&self) -> Option<usize> {
         Some(6)
     }

@@ -1,8 +1,8 @@
 //! dind containers: the containers of a job pod that run a Docker daemon, and their TLS setup
 //! (rules D1, D2 and V6).
 //!
-//! Source of the tags: docker-library/docker `generate-stackbrew-library.sh`. Since 23.0 the tags
-//! without a suffix are dind; `-cli` is the client only.
+//! Source of the tags: docker-library/docker `generate-stackbrew-library.sh`. Since 23.0, images
+//! with a tag without a suffix are dind, and images with the suffix `-cli` have only the client.
 
 mod image;
 mod start;
@@ -11,7 +11,7 @@ use crate::core::mount_path;
 use crate::core::pod::{Container, ContainerId, ContainerList, EnvValue, Pod, Text, text};
 use crate::core::policy::{CLIENT_CERT_DIRECTORY, DOCKER_ROOT, Glob};
 use image::{Image, Kind, Version};
-use start::Start;
+use start::StartCommand;
 
 /// The data directory of rootless dockerd.
 const ROOTLESS_DOCKER_ROOT: &str = "/home/rootless/.local/share/docker";
@@ -25,8 +25,8 @@ pub(crate) struct DindContainer<'a> {
     pub(crate) name: Text<'a>,
     pub(crate) rootless: bool,
     pub(crate) tls: DaemonTls,
-    /// Whether `tls` follows from the variable or from the version in the tag. Otherwise it is the
-    /// default for an image of unknown version.
+    /// Whether `DOCKER_TLS_CERTDIR` or the version in the tag determines `tls`. Otherwise the
+    /// version of the image is unknown, and `tls` is a default.
     pub(crate) is_tls_explicit: bool,
     /// Whether the entrypoint starts the daemon without TLS if it cannot write certificates.
     pub(crate) falls_back_to_plaintext: bool,
@@ -39,23 +39,24 @@ pub(crate) enum DaemonTls {
     /// `CERTDIR`.
     Generated(String),
     /// `dockerd` is started directly, so no certificates are written. The value is the clean
-    /// `CERTDIR` of the entrypoint.
+    /// `CERTDIR` that the entrypoint would use.
     NotGenerated(String),
     /// `DOCKER_TLS_CERTDIR` is set and empty.
     Off,
-    /// TLS is off by default in the version of the image, or not supported.
+    /// The version of the image does not support TLS, or has it off by default.
     OffByVersion,
-    /// The value of `DOCKER_TLS_CERTDIR` is not available at admission; has the reason.
+    /// The value of `DOCKER_TLS_CERTDIR` is unknown at admission, or not an absolute path. The text
+    /// is the reason, and completes the sentence "DOCKER_TLS_CERTDIR …".
     Unknown(&'static str),
 }
 
-/// The containers of a pod that run a Docker daemon, and the undecided ones.
+/// The containers of a pod that run, or may run, a Docker daemon.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DindContainers<'a> {
-    /// In the pod's order.
+    /// In the order of the pod.
     pub(crate) dinds: Vec<DindContainer<'a>>,
-    /// Containers that may run a daemon: image and command do not show it. Name, image, and image
-    /// without digest.
+    /// Containers whose image and command do not show whether they run a daemon: the name, the
+    /// image, and the image without its digest.
     pub(crate) undecided: Vec<(Text<'a>, Text<'a>, Text<'a>)>,
 }
 
@@ -75,8 +76,8 @@ impl<'a> DindContainers<'a> {
             let mut image = Image::parse(&container.image);
             let kind = image.kind();
             let is_listed = images.iter().any(|glob| glob.matches(image.without_digest));
-            let start = match start::of(container) {
-                // The policy decides, with any command.
+            let start = match start::parse(container) {
+                // A listed image is dind, with any command.
                 start if is_listed => {
                     image = image.unversioned();
                     start.unwrap_or_default()
@@ -107,7 +108,8 @@ impl<'a> DindContainers<'a> {
 }
 
 impl DindContainer<'_> {
-    /// Returns the path in this container for a policy's volume at `path` (V6).
+    /// Returns the mount path in this container of a policy's volume with the mount path `path`. It
+    /// differs for the data directory of rootless dockerd (V6).
     pub(crate) fn path_of<'p>(&self, path: &'p str) -> &'p str {
         if self.rootless && path == DOCKER_ROOT {
             ROOTLESS_DOCKER_ROOT
@@ -121,7 +123,7 @@ impl DindContainer<'_> {
         self.path_of(DOCKER_ROOT)
     }
 
-    /// Returns the directory for the CA of a registry.
+    /// Returns the directory from which this daemon reads the CA of a registry.
     pub(crate) fn registry_directory(&self, host: &str) -> String {
         let config = if self.rootless {
             ROOTLESS_CONFIG
@@ -133,8 +135,8 @@ impl DindContainer<'_> {
 }
 
 impl DaemonTls {
-    /// Decides by `DOCKER_TLS_CERTDIR`, then by the default of the version (D2).
-    fn of(container: &Container<'_>, version: Option<Version>, start: &Start) -> Self {
+    /// Determines the setup from `DOCKER_TLS_CERTDIR`, or from the default of the version (D2).
+    fn of(container: &Container<'_>, version: Option<Version>, start: &StartCommand) -> Self {
         // Images before 18.09 have no TLS, with any value of the variable.
         if version.is_some_and(|version| !version.supports_tls()) {
             return Self::OffByVersion;
@@ -142,9 +144,7 @@ impl DaemonTls {
         let certdir = match (&start.certdir, &container.env.docker_tls_certdir) {
             (Some(Err(why)), _) => return Self::Unknown(why),
             (Some(Ok(certdir)), _) => certdir.as_str(),
-            (None, Some(EnvValue::From)) => {
-                return Self::Unknown("its value comes from another object");
-            }
+            (None, Some(EnvValue::ValueFrom)) => return Self::Unknown("is set by valueFrom"),
             (None, Some(EnvValue::Literal(value))) => value.as_str(),
             (None, None) if version.is_some_and(|version| !version.has_tls_by_default()) => {
                 return Self::OffByVersion;
@@ -153,8 +153,8 @@ impl DaemonTls {
         };
         match certdir {
             "" => Self::Off,
-            _ if certdir.contains("$(") => Self::Unknown("its value refers to another variable"),
-            _ if !certdir.starts_with('/') => Self::Unknown("its value is not an absolute path"),
+            _ if certdir.contains("$(") => Self::Unknown("refers to another variable"),
+            _ if !certdir.starts_with('/') => Self::Unknown("is not an absolute path"),
             _ if start.bypasses_entrypoint => {
                 Self::NotGenerated(mount_path::clean(certdir).into_owned())
             }
@@ -171,7 +171,7 @@ impl DaemonTls {
         }
     }
 
-    /// Whether the daemon listens with TLS; `None` if the setup does not show it.
+    /// Returns whether the daemon listens with TLS; `None` if that is unknown.
     pub(crate) fn is_on(&self) -> Option<bool> {
         match self {
             Self::Generated(_) => Some(true),
@@ -190,7 +190,7 @@ pub(crate) fn client_directory(certdir: &str) -> Text<'static> {
     }
 }
 
-/// Whether an init container is a native sidecar, which runs beside the containers.
+/// Returns whether an init container is a native sidecar, which keeps running with the containers.
 pub(crate) fn is_native_sidecar(container: &Container<'_>) -> bool {
     text(&container.restart_policy) == "Always"
 }

@@ -1,6 +1,6 @@
-//! The daemon that the job's docker client calls, by `DOCKER_HOST` (rules D3 and R2).
+//! The daemon that the job's docker client calls, according to `DOCKER_HOST` (rules D3 and R2).
 //!
-//! A script may set the variable too; admission cannot read it.
+//! The job's script can set the variable too, but the pod does not contain the script.
 //! Source: docker CLI, `opts/hosts.go`: the forms of a host and the default scheme `tcp`.
 
 use super::dind::DindContainer;
@@ -13,31 +13,33 @@ const PLAINTEXT_PORT: &str = "2375";
 /// The daemon that `DOCKER_HOST` names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum DockerHost {
-    /// The variable is not set: the client calls the default socket.
+    /// The variable is not set or empty, so the client calls the default socket.
     Unset,
-    /// The value is not available at admission.
+    /// The value is unknown at admission.
     Unknown,
+    /// A Unix socket or a named pipe.
     Socket,
     /// A daemon of the pod: the host is a loopback address, or an alias in a loopback entry of
-    /// `hostAliases`. Only this variant has the host: values of variables are never shown (T4).
+    /// `hostAliases`. Other variants do not have the host, because it must not be shown (T4).
     InPod {
         host: String,
         /// The port as written, or empty.
         port: String,
     },
-    /// A host without a dot, which is not an alias of the pod: probably a service without an alias.
+    /// A host without a dot that is no alias of the pod. Probably the dind service lacks an alias.
     NoAlias {
-        /// Whether it is `docker`, the name in most jobs.
+        /// Whether the host is `docker`, as in most jobs.
         is_docker: bool,
         /// Whether other services of the pod have aliases.
         others_have: bool,
     },
+    /// Another machine.
     Remote,
 }
 
 impl DockerHost {
-    /// Reads the variable of the `build` container. With `FF_CONCRETE` that container has no
-    /// variables, and the services have the variables of the job.
+    /// Reads `DOCKER_HOST` from the `build` container. With `FF_CONCRETE` that container has no
+    /// variables, so it is read from the dind container, which has the variables of the job.
     pub(crate) fn of<'a>(pod: &Pod<'a>, dinds: &[DindContainer<'a>]) -> Self {
         let build = pod.build().map(|(_, build)| build);
         let service = dinds.first().filter(|_| super::has_bootstrap(pod));
@@ -45,7 +47,7 @@ impl DockerHost {
         let value = |container: &Container<'a>| container.env.docker_host.clone();
         match build.and_then(value).or_else(|| service.and_then(value)) {
             None => Self::Unset,
-            Some(EnvValue::From) => Self::Unknown,
+            Some(EnvValue::ValueFrom) => Self::Unknown,
             Some(EnvValue::Literal(value)) => Self::parse(&value, || loopback_aliases(pod)),
         }
     }
@@ -84,7 +86,7 @@ impl DockerHost {
         }
     }
 
-    /// Whether the client may call a daemon of the pod with TLS, and so needs certificates.
+    /// Returns whether the client may call a daemon of the pod with TLS, and so needs certificates.
     pub(crate) fn may_need_certificates(&self) -> bool {
         match self {
             Self::Unset | Self::Unknown => true,
@@ -93,7 +95,7 @@ impl DockerHost {
         }
     }
 
-    /// Whether the host is an alias in the pod's `hostAliases`.
+    /// Returns whether the host is an alias in the pod's `hostAliases`.
     pub(crate) fn is_alias(&self) -> bool {
         let Self::InPod { host, .. } = self else {
             return false;
@@ -102,13 +104,13 @@ impl DockerHost {
         !is_address && !host.is_empty() && !host.eq_ignore_ascii_case("localhost")
     }
 
-    /// Whether the client calls a daemon of the pod without TLS.
+    /// Returns whether the client calls a daemon of the pod without TLS.
     pub(crate) fn is_plaintext_in_pod(&self) -> bool {
         matches!(self, Self::InPod { port, .. } if port == PLAINTEXT_PORT)
     }
 }
 
-/// Splits `HOST:PORT`, `[IPV6]:PORT` or a host without a port.
+/// Splits `HOST:PORT`, `[IPV6]:PORT` or `HOST` into host and port.
 fn split_port(authority: &str) -> (&str, &str) {
     let bracketed = authority
         .strip_prefix('[')
@@ -119,7 +121,7 @@ fn split_port(authority: &str) -> (&str, &str) {
     }
 }
 
-/// Returns the aliases of the job's services.
+/// Returns the hostnames of loopback entries: the aliases of the job's services.
 fn loopback_aliases<'p>(pod: &'p Pod<'_>) -> impl Iterator<Item = &'p str> {
     let is_loopback = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let entries = pod

@@ -1,11 +1,12 @@
-//! Limits on the size of a pod (F6), in one table.
+//! Limits on the size of a pod (rule F6).
 //!
-//! The API server calls webhooks before it validates the pod, and three bytes of a list (`{},`)
-//! become a structure of a hundred bytes. So each list is counted while it is read, and reading
-//! stops at the first element over the limit. Real job pods stay far below (about ten containers
-//! with ten mounts each); a pod at all limits takes a few megabytes and some milliseconds.
+//! The API server calls webhooks before it validates the pod, and three bytes of JSON (`{},`) can
+//! take a hundred bytes of memory. So the elements of a list are counted while they are read, and
+//! reading stops at the first element over the limit. Real job pods have about ten containers with
+//! ten mounts each, far below the limits. A pod at all limits takes a few megabytes of memory and a
+//! few milliseconds.
 //!
-//! A test compares the table with `docs/limits.md`.
+//! A test compares the table of limits with `docs/limits.md`.
 
 use super::text::null_as_default;
 use super::volume::ProjectedSource;
@@ -18,7 +19,7 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Defines [`Dimension`] by its limits: the maximum, the unit, and the fields that are counted.
+/// Defines [`Dimension`] from a table: the maximum, its unit, and the fields that are counted.
 macro_rules! dimensions {
     ($($name:ident: $max:literal, $unit:literal, $fields:literal;)*) => {
         /// A limited property of a pod.
@@ -41,7 +42,7 @@ macro_rules! dimensions {
     };
 }
 
-// The structures of a list at its limit take at most a megabyte.
+// The elements of a list at its limit take at most one megabyte of memory.
 dimensions! {
     Containers: 256, "containers", "spec.containers and spec.initContainers together";
     Mounts: 2_048, "mounts", "volumeMounts of all containers";
@@ -62,7 +63,7 @@ dimensions! {
 }
 
 impl Dimension {
-    /// Checks a count.
+    /// Returns an error if `count` exceeds the limit.
     fn check<E: Error>(self, count: usize) -> Result<(), E> {
         if count > self.limit().0 {
             Err(E::custom(OverBound(self)))
@@ -72,7 +73,7 @@ impl Dimension {
     }
 }
 
-/// A pod exceeds a limit.
+/// The pod exceeds this limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub struct OverBound(pub Dimension);
 
@@ -81,14 +82,14 @@ impl fmt::Display for OverBound {
         let (max, unit, fields) = self.0.limit();
         write!(
             f,
-            "the pod has more than {max} {unit} ({fields}); drydock reads at most {max}. Give the pod fewer, or create it in a namespace without the label drydock.dev/job-pods"
+            "the pod has more than {max} {unit} ({fields}), the maximum that drydock reads. Reduce the number, or create the pod in a namespace without the label drydock.dev/job-pods"
         )
     }
 }
 
 impl OverBound {
-    /// Finds the limit in an error of serde, which contains only text. No message of serde itself
-    /// begins with this text.
+    /// Returns the limit that an error of serde reports. The error contains only text, and no
+    /// message of serde itself begins with the text of this type.
     pub fn found_in(error: &serde_json::Error) -> Option<Self> {
         let text = error.to_string();
         let mut all = Dimension::ALL.iter().copied().map(Self);
@@ -96,22 +97,22 @@ impl OverBound {
     }
 }
 
-/// An element of a list. The lists inside all elements may have a common limit.
+/// An element of a list. A limit can apply to the total length of the lists inside all elements.
 pub(super) trait Element {
-    /// Adds the lengths of the lists inside the element.
+    /// Adds the lengths of the lists inside the element to the sums.
     fn count<E: Error>(&self, _: &mut Sums) -> Result<(), E> {
         Ok(())
     }
 }
 
-/// Sums over the elements of a list.
+/// For each dimension, the sum over the elements of a list.
 #[derive(Default)]
 pub(super) struct Sums([usize; Dimension::ALL.len()]);
 
 impl Sums {
     fn add<E: Error>(&mut self, dimension: Dimension, count: usize) -> Result<(), E> {
         let sum = self.0.get_mut(dimension as usize);
-        let sum = sum.expect("the sums of all dimensions");
+        let sum = sum.expect("each dimension has a sum");
         *sum += count;
         dimension.check(*sum)
     }
@@ -135,7 +136,7 @@ impl Element for Volume<'_> {
     }
 }
 
-/// The limit of items applies to each projected source and to the sum over all of them.
+/// The limit `Items` applies to the items of all projected sources of a volume together.
 impl Element for ProjectedSource<'_> {
     fn count<E: Error>(&self, sums: &mut Sums) -> Result<(), E> {
         sums.add(Dimension::Items, self.item_count())
@@ -154,7 +155,7 @@ fn len<T>(list: &Option<Vec<T>>) -> usize {
     list.as_ref().map_or(0, Vec::len)
 }
 
-/// Reads a list. Limits the number of elements, and the sums over the lists inside them.
+/// Reads a list. Checks the number of its elements, and the total length of the lists inside them.
 struct Counted<T>(Dimension, PhantomData<T>);
 
 impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for Counted<T> {
@@ -198,12 +199,12 @@ macro_rules! lists {
     };
 }
 
-// A list or null.
+// Each function reads a list or null, and checks its limit.
 lists! {
     containers: Containers,
     volumes: Volumes,
     host_aliases: HostAliases,
-    projections: Items,
+    projected_sources: Items,
     mounts: Mounts,
     devices: Devices,
     words: Words,
@@ -213,7 +214,8 @@ lists! {
     owners: Owners,
 }
 
-/// Checks the sums over `containers` and `initContainers`, each of which is within the limits.
+/// Checks the sums over `containers` and `initContainers` together. Each list alone is within the
+/// limits already.
 pub(super) fn check_sums<E: Error>(pod: &Pod<'_>) -> Result<(), E> {
     // A single list was checked while it was read.
     if pod.spec.init_containers.is_none() || pod.spec.containers.is_none() {
@@ -236,7 +238,7 @@ fn text<'de, D: Deserializer<'de>>(
     Ok(text)
 }
 
-/// Reads a name or null. Names are copied into changes, the patch and findings.
+/// Reads a name or null. Names have a limit because changes, the patch and findings contain them.
 pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
     text(deserializer, Dimension::NameBytes)
 }

@@ -1,4 +1,5 @@
-//! The two environment variables that rules read. A container of a job has about a hundred.
+//! The two environment variables that rules read. A container of a job pod has about a hundred
+//! variables.
 
 use super::Text;
 use super::bounds;
@@ -9,13 +10,13 @@ use std::fmt;
 const DOCKER_HOST: &str = "DOCKER_HOST";
 const DOCKER_TLS_CERTDIR: &str = "DOCKER_TLS_CERTDIR";
 
-/// The environment variables that rules read. Of several variables with one name the last counts,
-/// as in the container.
+/// The environment variables that rules read. If a name occurs several times, the last value is
+/// used, as in the container.
 #[derive(Clone, Debug, Default)]
 pub struct Env<'a> {
-    /// The directory for the certificates of dind.
+    /// The directory in which dind creates its certificates.
     pub docker_tls_certdir: Option<EnvValue<'a>>,
-    /// The address of the daemon for the docker client.
+    /// The address of the daemon that the docker client calls.
     pub docker_host: Option<EnvValue<'a>>,
 }
 
@@ -25,7 +26,7 @@ pub enum EnvValue<'a> {
     /// The text of `value`; empty if `value` is absent, because the API server omits empty strings.
     Literal(Text<'a>),
     /// `valueFrom`, which only the kubelet resolves.
-    From,
+    ValueFrom,
 }
 
 impl Env<'_> {
@@ -74,7 +75,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
                         .value
                         .filter(|value| !value.is_empty() || variable.value_from.is_none());
                     *slot = Some(match (literal, variable.value_from) {
-                        (None, Some(_)) => EnvValue::From,
+                        (None, Some(_)) => EnvValue::ValueFrom,
                         (literal, _) => EnvValue::Literal(literal.unwrap_or_default()),
                     });
                 }

@@ -17,20 +17,20 @@ pub struct VolumeMount<'a> {
     pub mount_path: Option<MountPath<'a>>,
     /// Whether the mount is read-only.
     pub read_only: Option<bool>,
-    /// Whether mounts below it are read-only too.
+    /// Whether a read-only mount is recursively read-only: `Disabled`, `IfPossible` or `Enabled`.
     #[serde(default, deserialize_with = "bounds::name")]
     pub recursive_read_only: Text<'a>,
-    /// A path in the volume.
+    /// The path in the volume that is mounted; empty for the whole volume.
     #[serde(default, deserialize_with = "bounds::path")]
     pub sub_path: Text<'a>,
-    /// A path in the volume with variables.
+    /// Like `sub_path`, with references to environment variables.
     #[serde(default, deserialize_with = "bounds::path")]
     pub sub_path_expr: Text<'a>,
-    /// The propagation of mounts below it.
+    /// How mounts are propagated between the node and the container.
     pub mount_propagation: Option<Text<'a>>,
 }
 
-/// The path of a mount, as written and as the kubelet resolves it. Rules compare the resolved path.
+/// The path of a mount, as written and as a clean path. Rules compare clean paths.
 #[derive(Clone, Debug, Default)]
 pub struct MountPath<'a> {
     written: Text<'a>,
@@ -75,7 +75,7 @@ impl<'a> VolumeMount<'a> {
         path.map(|path| path.written.clone()).unwrap_or_default()
     }
 
-    /// Whether the mount is read-only.
+    /// Returns whether the mount is read-only.
     pub fn is_read_only(&self) -> bool {
         self.read_only == Some(true)
     }

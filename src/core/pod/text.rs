@@ -16,8 +16,8 @@ pub(super) fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
 
 /// A string that borrows from the request if it contains no escapes.
 ///
-/// `Display` quotes and escapes the string ([`crate::core::quote`]), so that messages contain no
-/// untrusted text as it is.
+/// `Display` escapes the string ([`crate::core::quote`]), because it is untrusted and messages
+/// contain it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -73,7 +73,7 @@ impl fmt::Display for Text<'_> {
 pub struct Map<'a>(pub(super) Vec<(Text<'a>, Text<'a>)>);
 
 impl<'a> Map<'a> {
-    /// Returns the value of a key. Of several values the last counts.
+    /// Returns the value of a key, or the last value if the key occurs several times.
     pub fn get(&self, key: &str) -> Option<&str> {
         let mut members = self.0.iter().rev();
         let member = members.find(|(name, _)| name == key);

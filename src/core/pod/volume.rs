@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The volume sources of Kubernetes 1.36; the sources that job pods use are first. Source:
+/// The volume sources of Kubernetes 1.36. The sources that job pods use are first. Source:
 /// <https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume/>.
 const SOURCES: [&str; 30] = [
     "configMap",
@@ -49,36 +49,40 @@ const SOURCES: [&str; 30] = [
 pub struct Volume<'a> {
     /// The name.
     pub name: Text<'a>,
-    /// The field of the source, as in `secret`. Without a source it is `emptyDir`, the default.
+    /// The field that contains the source, for example `secret`; `emptyDir` without a source.
     pub kind: Text<'a>,
     /// The number of sources. The API server rejects more than one, and treats none as emptyDir.
-    pub sources: usize,
-    /// The source.
+    pub source_count: usize,
+    /// The first source.
     pub source: SourceDetails<'a>,
 }
 
-/// The fields of a source of any kind that rules read.
+/// The fields that rules read, from all kinds of sources.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct SourceDetails<'a> {
-    /// Of an emptyDir.
+    /// Set in an emptyDir.
     medium: Option<Text<'a>>,
-    /// Of a hostPath or an NFS export.
+    /// Set in a hostPath or NFS volume.
     path: Option<Text<'a>>,
-    /// Of an NFS export.
+    /// Set in an NFS volume.
     server: Option<Text<'a>>,
-    /// Of a persistentVolumeClaim.
+    /// Set in a persistentVolumeClaim.
     claim_name: Option<Text<'a>>,
-    /// Of a ConfigMap.
+    /// Set in a ConfigMap volume.
     name: Option<Text<'a>>,
-    /// Of most sources that can be read-only.
+    /// Set in most sources that can be read-only.
     read_only: Option<bool>,
-    /// Of a Secret, a ConfigMap or the downward API.
+    /// Set in a Secret, ConfigMap or downward API volume.
     #[serde(default, deserialize_with = "bounds::items")]
     items: Option<Vec<Item<'a>>>,
-    /// Of a projected volume.
-    #[serde(default, deserialize_with = "bounds::projections")]
-    sources: Option<Vec<ProjectedSource<'a>>>,
+    /// Set in a projected volume.
+    #[serde(
+        default,
+        rename = "sources",
+        deserialize_with = "bounds::projected_sources"
+    )]
+    projected_sources: Option<Vec<ProjectedSource<'a>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,40 +109,40 @@ struct SourceItems<'a> {
 }
 
 impl<'a> ProjectedSource<'a> {
-    fn items(&self) -> impl Iterator<Item = &Vec<Item<'a>>> {
+    fn item_lists(&self) -> impl Iterator<Item = &Vec<Item<'a>>> {
         let sources = [&self.secret, &self.config_map, &self.downward_api];
         let sources = sources.into_iter().flatten();
         sources.filter_map(|source| source.items.as_ref())
     }
 
-    /// Returns the number of items.
     pub(super) fn item_count(&self) -> usize {
-        self.items().map(Vec::len).sum()
+        self.item_lists().map(Vec::len).sum()
     }
 }
 
 impl<'a> Volume<'a> {
-    /// A volume with a valid source.
+    /// Creates a volume with a valid source.
     pub fn new(name: Text<'a>, kind: &'a str, source: &'a Value) -> Self {
         Self {
             name,
             kind: Text::from(kind),
-            sources: 1,
+            source_count: 1,
             source: SourceDetails::deserialize(source).unwrap_or_default(),
         }
     }
 
-    /// Whether the volume is an emptyDir, of any medium.
+    /// Returns whether the volume is an emptyDir, in memory or on disk.
     pub fn is_empty_dir(&self) -> bool {
-        &*self.kind == "emptyDir" && self.sources <= 1
+        &*self.kind == "emptyDir" && self.source_count <= 1
     }
 
-    /// Whether the volume is an emptyDir in memory.
+    /// Returns whether the volume is a memory-backed emptyDir.
     pub fn is_memory(&self) -> bool {
         self.is_empty_dir() && text(&self.source.medium) == "Memory"
     }
 
-    /// Whether the source is read-only, even in a writable mount. An unknown source is writable.
+    /// Returns whether the source is read-only even if the mount is not. An unknown source counts
+    /// as writable.
     pub fn is_read_only(&self) -> bool {
         matches!(
             &*self.kind,
@@ -146,8 +150,8 @@ impl<'a> Volume<'a> {
         ) || self.source.read_only == Some(true)
     }
 
-    /// Whether the kubelet fills the volume. The kubelet also creates mount points in it, although
-    /// no container can write to it.
+    /// Returns whether the kubelet writes the files of the volume. In such a volume the kubelet can
+    /// also create mount points, although no container can write to it.
     pub fn is_filled_by_kubelet(&self) -> bool {
         matches!(
             &*self.kind,
@@ -160,13 +164,13 @@ impl<'a> Volume<'a> {
         (&*self.kind == "hostPath").then(|| text(&self.source.path))
     }
 
-    /// Returns the name of the ConfigMap.
+    /// Returns the name of the ConfigMap of a ConfigMap volume.
     pub fn config_map(&self) -> Option<&str> {
         (&*self.kind == "configMap").then(|| text(&self.source.name))
     }
 
-    /// Returns what identifies the directory: the claim, the path on the node, or the NFS export.
-    /// Volumes with the same identity share it.
+    /// Returns the name of the claim, the path on the node, or the NFS export; `None` for other
+    /// kinds. Volumes of one kind with equal identities share their files.
     pub fn identity(&self) -> Option<Cow<'_, str>> {
         let (source, path) = (&self.source, text(&self.source.path));
         match &*self.kind {
@@ -177,17 +181,17 @@ impl<'a> Volume<'a> {
         }
     }
 
-    /// Returns the number of items and projected sources.
+    /// Returns the number of items and projected sources, including the items of these sources.
     pub(super) fn item_count(&self) -> usize {
         let own = self.source.items.as_ref().map_or(0, Vec::len);
-        let projections = self.source.sources.iter().flatten();
-        own + projections.map(|it| 1 + it.item_count()).sum::<usize>()
+        let projected = self.source.projected_sources.iter().flatten();
+        own + projected.map(|it| 1 + it.item_count()).sum::<usize>()
     }
 
-    /// Returns the paths of the projected files.
+    /// Returns the paths of all items, including the items of projected sources.
     pub fn item_paths(&self) -> impl Iterator<Item = &str> {
-        let projections = self.source.sources.iter().flatten();
-        let projected = projections.flat_map(ProjectedSource::items);
+        let projected = self.source.projected_sources.iter().flatten();
+        let projected = projected.flat_map(ProjectedSource::item_lists);
         self.source
             .items
             .iter()
@@ -223,20 +227,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                         let Some(source) = map.next_value::<Option<SourceDetails<'de>>>()? else {
                             continue;
                         };
-                        volume.sources += 1;
-                        if volume.sources == 1 {
+                        volume.source_count += 1;
+                        if volume.source_count == 1 {
                             (volume.kind, volume.source) = (key, source);
                         }
                     } else if map.next_value::<Option<IgnoredAny>>()?.is_some() {
                         // An unknown field is the source if the volume has no known source.
                         unknown += 1;
-                        if volume.sources == 0 && unknown == 1 {
+                        if volume.source_count == 0 && unknown == 1 {
                             volume.kind = key;
                         }
                     }
                 }
-                if volume.sources == 0 {
-                    volume.sources = unknown;
+                if volume.source_count == 0 {
+                    volume.source_count = unknown;
                 }
                 Ok(volume)
             }

@@ -5,11 +5,12 @@
 //! missing, names no service of the job or has the wrong port, and a volume at `/etc/hosts`.
 //!
 //! # Why
-//! Most of them lead to "Cannot connect to the Docker daemon", which does not name the cause.
+//! Most of these mistakes cause the error "Cannot connect to the Docker daemon", which does not
+//! name the cause.
 //!
 //! # Example
-//! `DOCKER_HOST: tcp://docker:2375` beside `docker:28-dind`, which has TLS ─► the author reads that
-//! dind listens on port 2376.
+//! `DOCKER_HOST: tcp://docker:2375` with `docker:28-dind`, which has TLS ─► a warning that dind
+//! listens on port 2376.
 //!
 //! # When it does nothing
 //! It never changes a pod. It does not check the port of a daemon whose command line configures a
@@ -40,7 +41,7 @@ pub(super) fn plan<'a>(
     }
 }
 
-/// Reports containers that need a hostname of `hostAliases` and have a volume at `/etc/hosts`: the
+/// Reports containers that need a hostname of `hostAliases` and have a volume at `/etc/hosts`. The
 /// kubelet writes no hosts file there (`pkg/kubelet/kubelet_pods.go`, `shouldMountHostsFile`).
 pub(super) fn report_hosts_files<'a>(
     planner: &mut Planner<'_, 'a>,
@@ -88,8 +89,8 @@ fn host_sockets<'a>(planner: &Planner<'_, 'a>) -> Vec<FindingKind<'a>> {
     kinds.collect()
 }
 
-/// Finds dind containers that cannot start their daemon. The runtimes sysbox and kata need no
-/// `privileged`.
+/// Finds dind containers without `privileged`, in which dockerd cannot start. The runtimes sysbox
+/// and kata do not need `privileged`.
 fn unprivileged<'a>(
     planner: &Planner<'_, 'a>,
     dinds: &[DindContainer<'a>],
@@ -126,28 +127,29 @@ fn check_docker_host<'a>(
         }),
         DockerHost::Unset if !has_socket(planner) => Some(FindingKind::NoDockerHost),
         DockerHost::InPod { host, port } => {
-            let tls = match port.as_str() {
+            // The port is wrong if dind has TLS on the port without TLS, or the reverse.
+            let has_tls = match port.as_str() {
                 "2376" => false,
                 "2375" => true,
                 _ => return None,
             };
             let is_wrong = |dind: &DindContainer<'_>| {
                 let sets_listener = planner.pod.container(dind.id).is_none_or(sets_listener);
-                !sets_listener && dind.tls.is_on() == Some(tls)
+                !sets_listener && dind.tls.is_on() == Some(has_tls)
             };
             let is_default = !dinds.iter().all(|dind| dind.is_tls_explicit);
             let host = || Text::from(host.clone());
             let all_wrong = dinds.iter().all(is_wrong);
-            all_wrong.then(|| FindingKind::WrongPort(host(), tls, is_default))
+            all_wrong.then(|| FindingKind::WrongPort(host(), has_tls, is_default))
         }
         _ => None,
     }
 }
 
-/// Whether the `build` container may have a socket at the default path of the client.
+/// Returns whether `build` may have a socket at the default path of the docker client.
 fn has_socket(planner: &Planner<'_, '_>) -> bool {
     const SOCKET: &str = "/var/run/docker.sock";
-    // In most images /var/run is a link to /run.
+    // In most images /var/run is a symbolic link to /run.
     let is_socket = |path: &str| {
         ["/run", "/run/docker.sock"].contains(&path) || mount_path::overlap(path, SOCKET)
     };
@@ -155,7 +157,7 @@ fn has_socket(planner: &Planner<'_, '_>) -> bool {
     build.is_some_and(|(_, build)| build.mounts().iter().any(|mount| is_socket(mount.path())))
 }
 
-/// Whether the command line of a daemon has a listener.
+/// Returns whether the command line of a daemon configures a listener.
 fn sets_listener(container: &Container<'_>) -> bool {
     let mut words = container.command.iter().chain(&container.args).flatten();
     words.any(|word| {

@@ -2,8 +2,8 @@
 //! the changes.
 //!
 //! The API server may call the webhook again after another webhook has changed the pod
-//! (reinvocation). Values of the first call are kept, but only if drydock could have written them:
-//! the author of the job can forge annotations.
+//! (reinvocation). The names that the first call wrote are kept. Names other than those of matching
+//! policies and of drydock's changes are removed, because the author of the pod can forge them.
 
 use super::change::{Change, NAMES};
 use crate::core::pod::Pod;
@@ -14,11 +14,11 @@ use std::collections::BTreeSet;
 const POLICIES: &str = "drydock.dev/policies";
 const CHANGES: &str = "drydock.dev/changes";
 
-/// Returns a sentence about annotations of drydock in the original pod; `None` without them.
+/// Returns a sentence that reports annotations of drydock in the original pod; `None` without them.
 ///
-/// Either an earlier review of the same admission wrote the annotations, or the author of the pod.
-/// Removing them would lose the record of the first review, and would change a pod that is correct
-/// or only audited. So they stay, and the platform team reads that this review did not write them.
+/// An earlier review of the same request or the author of the pod wrote them. Removing them would
+/// lose the record of the earlier review, and would change a pod that needs no change or is only
+/// audited. So they stay, and the platform team is informed that this review did not write them.
 pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
     let found = [POLICIES, CHANGES].into_iter().filter_map(|key| {
         let value = original.annotation(key)?;
@@ -26,11 +26,11 @@ pub(crate) fn existing(original: &Pod<'_>) -> Option<String> {
     });
     let found: Vec<String> = found.collect();
     let found = found.join(" and ");
-    let source = "from an earlier review of its admission or from its author";
+    let source = "which an earlier review or the author of the pod wrote";
     (!found.is_empty()).then(|| format!("the pod already had {found}, {source}"))
 }
 
-/// Returns the annotations that record `changes`: keys and values.
+/// Returns the keys and values of the annotations that record `changes`.
 pub(crate) fn render(
     original: &Pod<'_>,
     desired: &Desired<'_>,

@@ -12,12 +12,12 @@ use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
 
-/// A change, and the policy whose rule makes it.
+/// A change, and the policy that causes it.
 #[derive(Clone, Debug)]
 pub struct Change<'a> {
     pub(crate) policy: &'a Policy,
     pub(super) action: Action<'a>,
-    /// Whether the pod lacks the list or object to which the action adds something.
+    /// Whether the pod lacks the list or object to which the action adds an element.
     pub(super) is_list_missing: bool,
 }
 
@@ -58,14 +58,14 @@ macro_rules! actions {
 }
 
 actions! {
-/// The effect of a change. Indices are valid after the changes before it.
+/// The effect of a change. Its indices are those in the pod after all earlier changes.
 #[derive(Clone, Debug)]
 enum Action<'a> {
-    /// Removes stale hostnames from an entry that keeps others. `kept` are the remaining hostnames;
-    /// `None` if a later change of the entry has them, or removes the entry.
+    /// Removes stale hostnames from an entry. `kept` are the remaining hostnames; it is `None` if a
+    /// later change of the entry sets them, or removes the entry.
     DropHostnames(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>, kept: Option<Vec<Text<'a>>>) => "drop-stale-hostname", "H2",
-        ("removed {} from the hostAliases entry {ip}, because it does not have the policy's address",
-          join_names(dropped, ", "));
+        ("removed {} from the hostAliases entry {ip}, because {ip} is not the policy's address for {}",
+          join_names(dropped, ", "), these_hostnames(dropped));
     ExtendHostAlias(entry: usize, ip: Text<'a>, hostnames: Vec<&'a str>)
         => "extend-host-alias", "H5",
         ("added {} to the hostAliases entry {ip}", join_names(hostnames, ", "));
@@ -74,16 +74,16 @@ enum Action<'a> {
     /// Removes an entry whose hostnames are all stale.
     RemoveHostAlias(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>)
         => "remove-host-alias", "H2",
-        ("removed the hostAliases entry {ip} ({}), because it does not have the policy's address",
-          join_names(dropped, ", "));
-    /// Replaces the source of a volume, in the field `was`, by a memory-backed emptyDir.
+        ("removed the hostAliases entry {ip} ({}), because {ip} is not the policy's address for {}",
+          join_names(dropped, ", "), these_hostnames(dropped));
+    /// Replaces the source of a volume, in the field `was`, with a memory-backed emptyDir.
     SwapVolume(
         index: usize, name: Text<'a>, was: Text<'a>,
         directory: Text<'a>, certs: &'a ClientCerts
     ) => "swap-volume", "D7",
-        ("replaced the {was} of volume \"{name}\" by a memory-backed emptyDir of {}, so that dind can \
-          write the client certificates to {directory}", certs.size_limit);
-    /// `purpose` is the end of the sentence.
+        ("replaced the {was} of volume \"{name}\" with a memory-backed emptyDir of {}, so that dind \
+          can write the client certificates to {directory}", certs.size_limit);
+    /// Adds a volume. `purpose` is the end of the sentence.
     AddVolume(name: Text<'a>, source: &'a VolumeSource, rule: &'static str, purpose: String)
         => "add-volume", rule,
         ("added the {} volume \"{name}\"{purpose}", source.field);
@@ -94,8 +94,9 @@ enum Action<'a> {
         sub_path: Text<'a>
     ) => "point-mount", "D7",
         ("changed the mount at {} of container \"{}\": {}", mount.path, mount.container_name,
-          if was == volume { format!("without {}", dropped.join(", ")) }
-          else { format!("volume \"{volume}\" instead of \"{was}\"") });
+          if was != volume { format!("volume \"{volume}\" instead of \"{was}\"") }
+          else if dropped.is_empty() { format!("with subPath {sub_path}") }
+          else { format!("without {}", dropped.join(", ")) });
     RemoveMount(mount: MountId<'a>, volume: Text<'a>) => "remove-mount", "D7",
         ("removed the mount of volume \"{volume}\" at {} from container \"{}\"",
           mount.path, mount.container_name);
@@ -109,7 +110,15 @@ enum Action<'a> {
 }
 }
 
-/// As in `dedicated=ci:NoSchedule`.
+fn these_hostnames(dropped: &[Text<'_>]) -> &'static str {
+    if dropped.len() == 1 {
+        "this hostname"
+    } else {
+        "these hostnames"
+    }
+}
+
+/// Returns a toleration in the notation of taints, for example `dedicated=ci:NoSchedule`.
 fn describe(toleration: &Toleration) -> String {
     let ([key, operator, value, effect], _) = toleration_fields(toleration);
     let taint = match (key, operator) {
@@ -128,13 +137,13 @@ fn describe(toleration: &Toleration) -> String {
 pub(super) struct MountId<'a> {
     pub(super) container: ContainerId,
     pub(super) container_name: Text<'a>,
-    /// Its index in `volumeMounts`.
+    /// The index in `volumeMounts`.
     pub(super) index: usize,
-    /// Its path, as written.
+    /// The path, as written.
     pub(super) path: Text<'a>,
 }
 
-/// A mount to add, in the form of the API.
+/// A mount to add. It is serialised as an element of `volumeMounts`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewMount<'a> {
@@ -149,7 +158,7 @@ pub(super) struct NewMount<'a> {
 }
 
 impl<'a> NewMount<'a> {
-    /// Returns a mount of the whole volume `name`.
+    /// Creates a mount of the whole volume `name`.
     pub(super) fn new(name: Text<'a>, path: impl Into<Text<'a>>, read_only: bool) -> Self {
         Self {
             name,

@@ -1,5 +1,5 @@
-//! Docker certificates: dind can write the client's certificates to their directory (rules D2 to
-//! D9).
+//! Docker certificates: dind can write the client's certificates, and the client can read them
+//! (rules D2 to D9).
 //!
 //! # What it does
 //! Makes `$DOCKER_TLS_CERTDIR/client` (`/certs/client`) one writable emptyDir, shared by the dind
@@ -9,7 +9,7 @@
 //! dind generates the client's certificates when it starts. If it cannot write them, because a
 //! Secret, a ConfigMap or another read-only volume is mounted at the directory, images since 2023
 //! exit with status 1, and older images run without TLS on 0.0.0.0:2375 (incident 004 in
-//! `tests/incidents.rs`). If each container has its own volume there, the client never reads the
+//! `tests/incidents.rs`). If each container has its own volume there, the client cannot read the
 //! certificates.
 //!
 //! # Example
@@ -26,7 +26,7 @@
 //! - The client calls another daemon (D3).
 //! - A writable emptyDir is mounted at or above the directory already (D3, D5).
 //! - A volume supplies the server certificates, so dind has its own CA (D6).
-//! - The policy says Report, or Deny (D8).
+//! - The policy has `onConflict: Report` or `onConflict: Deny` (D8).
 
 mod directory;
 mod mounts;
@@ -55,7 +55,7 @@ pub(super) fn plan<'a>(
 ) {
     let (policy, certs) = desired.client_certs;
     let directories = directory::find(planner, policy, dinds, docker_host);
-    let mut repair = Repair {
+    let mut repairer = Repairer {
         policy,
         certs,
         uses: VolumeUses::new(planner.pod),
@@ -70,15 +70,16 @@ pub(super) fn plan<'a>(
         let outer = others.filter(|other| mount_path::is_below(path, other));
         let kind = if let Some(outer) = outer.min_by_key(|outer| outer.len()) {
             FindingKind::DirectoryNested(path.clone(), outer.clone())
-        } else if let Some(container) = directory.own_pki(repair.planner.pod, &mut repair.uses) {
+        } else if let Some(container) = directory.own_pki(repairer.planner.pod, &mut repairer.uses)
+        {
             FindingKind::OwnPki(path.clone(), container)
         } else {
-            let mounts = repair.uses.mounts_of(repair.planner.pod, directory);
+            let mounts = repairer.uses.mounts_of(repairer.planner.pod, directory);
             let is_mounted = mounts.iter().any(|mount| !mount.is_invalid);
             if matches!(docker_host, DockerHost::NoAlias { .. })
                 || (is_mounted && directory.has_direct_daemon)
             {
-                // Reported elsewhere: the missing alias (R2), or the other daemon (D2).
+                // Another rule reports the missing alias (R2) or the other daemon (D2).
                 continue;
             } else if *docker_host == DockerHost::Remote {
                 FindingKind::RemoteDaemon(path.clone(), is_mounted)
@@ -88,35 +89,36 @@ pub(super) fn plan<'a>(
             {
                 FindingKind::FallsBackToPlaintext(path.clone())
             } else {
-                repair.repair(directory, &mounts);
+                repairer.repair(directory, &mounts);
                 continue;
             }
         };
-        repair.planner.report(policy, kind);
+        repairer.planner.report(policy, kind);
     }
 }
 
 /// Repairs the certificate directories of a pod.
-struct Repair<'r, 'p, 'a> {
+struct Repairer<'r, 'p, 'a> {
     planner: &'r mut Planner<'p, 'a>,
     policy: &'a Policy,
     certs: &'a ClientCerts,
     uses: VolumeUses<'a>,
     /// The certificate directories of the pod.
     directories: &'r [Directory],
-    /// Whether a displaced volume is mounted at `relocateTo`. Each further one is mounted beside
-    /// it, at a path that ends with its name.
+    /// Whether a displaced volume is mounted at `relocateTo`. Further volumes are mounted at
+    /// `<relocateTo>-<volume>`.
     has_relocated: bool,
-    /// Reported invalid mounts. A mount may conflict with several directories and is reported once.
+    /// The invalid mounts that are reported already: a mount can conflict with several directories.
     reported_invalid: HashSet<(ContainerId, Text<'a>)>,
 }
 
-impl<'a> Repair<'_, '_, 'a> {
+impl<'a> Repairer<'_, '_, 'a> {
     fn report(&mut self, kind: FindingKind<'a>) {
         self.planner.report(self.policy, kind);
     }
 
-    /// Makes one directory writable and shared, unless it is already or the policy only reports.
+    /// Makes one directory writable for dind and shared with the client. Changes nothing if this is
+    /// already the case, or if the policy reports or denies the conflict.
     fn repair(&mut self, directory: &Directory, positions: &[MountPosition]) {
         let path = &directory.path;
         for position in positions.iter().filter(|mount| mount.is_invalid) {
@@ -186,8 +188,8 @@ impl<'a> Repair<'_, '_, 'a> {
         }
     }
 
-    /// Points the mounts at the directory to the shared volume. `is_reported`: the shared volume is
-    /// reported as displaced.
+    /// Changes the mounts at the directory to mounts of the shared volume. `is_reported` says
+    /// whether the shared volume is reported as displaced.
     fn point_mounts(
         &mut self,
         conflicts: &[&DirectoryMount<'a>],
@@ -230,7 +232,6 @@ impl<'a> Repair<'_, '_, 'a> {
         }
     }
 
-    /// Adds the mount of the shared volume to containers.
     fn add_mounts(&mut self, containers: BTreeSet<ContainerId>, mount: &NewMount<'a>) {
         for id in containers {
             self.planner.add_mount(self.policy, "D3", id, mount.clone());
@@ -239,7 +240,8 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 }
 
-/// Returns the fields of a mount that make it read-only or show a part of the volume.
+/// Returns the fields of a mount that make it read-only, select a part of the volume, or set its
+/// propagation.
 fn restrictions(mount: &VolumeMount<'_>) -> Vec<&'static str> {
     let fields = [
         ("readOnly", mount.read_only.is_some()),
@@ -252,16 +254,16 @@ fn restrictions(mount: &VolumeMount<'_>) -> Vec<&'static str> {
     present.map(|(field, _)| field).collect()
 }
 
-/// Returns the containers that need the directory and have no mount there: dind, `build`, and
-/// containers that lose a mount.
+/// Returns the containers without a mount at the directory that need one: dind, `build`, and
+/// containers that lose a mount below or above it.
 fn containers_without_mount(
     directory: &Directory,
     positions: &[MountPosition],
     conflicts: &[&DirectoryMount<'_>],
 ) -> BTreeSet<ContainerId> {
-    let losers = conflicts.iter().filter(|mount| !mount.is_at_directory());
-    let losers = losers.map(|mount| mount.id.container);
-    let mut lacking: BTreeSet<ContainerId> = directory.users().chain(losers).collect();
+    let losing = conflicts.iter().filter(|mount| !mount.is_at_directory());
+    let losing = losing.map(|mount| mount.id.container);
+    let mut lacking: BTreeSet<ContainerId> = directory.users().chain(losing).collect();
     // An invalid mount at the directory counts as a mount.
     let at_directory = positions
         .iter()

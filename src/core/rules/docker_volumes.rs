@@ -5,9 +5,9 @@
 //! container and native sidecar.
 //!
 //! # Why
-//! dockerd's overlay file system does not work on the overlay of the container, and `modprobe`
-//! needs the node's modules. The `config.toml` of a runner can mount such volumes only into all
-//! containers, and only for that runner.
+//! dockerd's overlay file system does not work on the overlay file system of the container, and
+//! `modprobe` needs the kernel modules of the node. The `config.toml` of a runner can mount such
+//! volumes only into all containers, and only for that runner.
 //!
 //! # Example
 //! ```text
@@ -16,14 +16,15 @@
 //!
 //! # When it does nothing
 //! - The container has a mount at the path (V2).
-//! - A directory of the node in a container without `privileged`: the container could not use it,
+//! - The volume is a hostPath, and the container is not privileged: it could not use the directory,
 //!   and Pod Security could refuse the pod (V5).
-//! - An emptyDir for the data of a daemon in a pod with a limit on ephemeral storage: the kubelet
-//!   counts the emptyDir against the limit, but not the volume of the image (V7).
-//! - A volume that would hide the certificate directory (M6).
+//! - The volume is an emptyDir for the data of a daemon, and the pod has a limit on ephemeral
+//!   storage: the kubelet counts an emptyDir against the limit, but not the volume of the image
+//!   (V7).
+//! - The volume would hide the certificate directory (M6).
 //!
-//! Two daemons never get the same data directory: each gets its own volume. A claim, a directory of
-//! the node or an export goes to the first daemon only (V3).
+//! Two daemons never share a data directory: each gets its own volume. A persistentVolumeClaim, a
+//! hostPath or an NFS export is mounted only for the first daemon (V3).
 
 use super::Planner;
 use super::change::NewMount;
@@ -41,7 +42,7 @@ pub(super) fn plan<'a>(
     dinds: &[DindContainer<'a>],
 ) {
     let tls = dinds.iter().map(|dind| &dind.tls);
-    // Most daemons have the same directory, so it is looked up once.
+    // A set, because most daemons have the same directory.
     let directories: BTreeSet<_> = tls.filter_map(DaemonTls::client_directory).collect();
     for requested in &desired.volumes {
         let targets = targets(planner, *requested, dinds, &directories);
@@ -50,7 +51,7 @@ pub(super) fn plan<'a>(
     report_shared_data(planner, desired, dinds);
 }
 
-/// A container that gets a volume.
+/// A container in which a volume will be mounted.
 struct Target<'a> {
     id: ContainerId,
     name: Text<'a>,
@@ -59,39 +60,39 @@ struct Target<'a> {
     is_data: bool,
 }
 
-/// Returns the containers that get a volume, and reports the containers that do not.
+/// Returns the containers that get a volume, and reports why other containers do not get it.
 fn targets<'a>(
     planner: &mut Planner<'_, 'a>,
-    (policy, what): Requested<'a, DindVolume>,
+    (policy, wanted): Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
     directories: &BTreeSet<Text<'static>>,
 ) -> Vec<Target<'a>> {
-    let volume = what.name.as_str();
+    let volume = wanted.name.as_str();
     let mut targets = Vec::new();
     let mut kinds = Vec::new();
-    // This path contains image layers.
-    let is_counted = what.path == DOCKER_ROOT
-        && what.source.field == "emptyDir"
+    // The path contains image layers.
+    let counts_against_limit = wanted.path == DOCKER_ROOT
+        && wanted.source.field == "emptyDir"
         && limits_ephemeral_storage(planner);
-    // In the order of the pod.
+    // `dinds` are in the order of the pod.
     let mut dinds = dinds.iter().peekable();
     for (id, container) in planner.pod.containers() {
         let dind = dinds.next_if(|dind| dind.id == id);
         let runs_with_the_job =
             || id.list == ContainerList::Containers || is_native_sidecar(container);
-        let is_for_all = what.containers == VolumeContainers::All;
+        let is_for_all = wanted.containers == VolumeContainers::All;
         if dind.is_none() && !(is_for_all && runs_with_the_job()) {
             continue;
         }
-        let path = dind.map_or(what.path.as_str(), |dind| dind.path_of(&what.path));
+        let path = dind.map_or(wanted.path.as_str(), |dind| dind.path_of(&wanted.path));
         let name = container.name.clone();
         kinds.push(if container.mounts_at(path) {
             FindingKind::PathInUse(volume, name, path)
-        } else if what.source.is_host_path() && !container.is_privileged() {
+        } else if wanted.source.is_host_path() && !container.is_privileged() {
             FindingKind::HostPathForUnprivileged(volume, name)
-        } else if is_counted {
+        } else if counts_against_limit {
             FindingKind::EphemeralStorageLimited(volume, name)
-        } else if let Some(directory) = hidden_by(what, path, directories) {
+        } else if let Some(directory) = hidden_by(wanted, path, directories) {
             FindingKind::HidesCertificates(volume, name, directory)
         } else {
             let is_data = dind.is_some_and(|dind| path == dind.docker_root());
@@ -110,19 +111,20 @@ fn targets<'a>(
     targets
 }
 
-/// Adds and mounts the policy's volume. If it contains the data of daemons, each daemon gets its
-/// own volume.
+/// Adds the policy's volume and mounts it in the targets. If it contains the data of daemons, each
+/// daemon gets its own volume.
 fn add<'a>(
     planner: &mut Planner<'_, 'a>,
-    (policy, what): Requested<'a, DindVolume>,
+    (policy, wanted): Requested<'a, DindVolume>,
     dinds: &[DindContainer<'a>],
     targets: Vec<Target<'a>>,
 ) {
-    let identity = what.source.identity.as_deref();
+    let identity = wanted.source.identity.as_deref();
     let mut is_data_taken = identity.is_some_and(|identity| {
         data_volumes(planner, dinds).iter().any(|(_, name)| {
             planner.pod.volume(name).is_some_and(|volume| {
-                &*volume.kind == what.source.field && volume.identity().as_deref() == Some(identity)
+                &*volume.kind == wanted.source.field
+                    && volume.identity().as_deref() == Some(identity)
             })
         })
     });
@@ -130,7 +132,7 @@ fn add<'a>(
     let mut last: Option<(Text<'a>, bool)> = None;
     for target in targets {
         if target.is_data && identity.is_some() && is_data_taken {
-            let (volume, container) = (&what.name, target.name);
+            let (volume, container) = (&wanted.name, target.name);
             planner.report(policy, FindingKind::DataNotShared(volume, container));
             continue;
         }
@@ -138,28 +140,28 @@ fn add<'a>(
             .take()
             .filter(|(_, has_data)| !(target.is_data && *has_data))
             .unwrap_or_else(|| {
-                let (name, source) = (what.name.as_str(), &what.source);
+                let (name, source) = (wanted.name.as_str(), &wanted.source);
                 let name = planner.add_volume(policy, name, source, "V1", String::new());
                 (name, false)
             });
         last = Some((name.clone(), has_data || target.is_data));
         is_data_taken |= target.is_data;
-        let mount = NewMount::new(name, target.path, what.read_only);
+        let mount = NewMount::new(name, target.path, wanted.read_only);
         planner.add_mount(policy, "V1", target.id, mount);
     }
 }
 
-/// Whether the kubelet limits the local storage of the pod. It adds up the limits of all
-/// containers, and evicts a pod whose containers and emptyDirs exceed the sum
+/// Returns whether the pod has a limit on local ephemeral storage. The kubelet adds up the limits
+/// of all containers, and evicts a pod whose containers and emptyDirs exceed the sum
 /// (`podEphemeralStorageLimitEviction`).
 fn limits_ephemeral_storage(planner: &Planner<'_, '_>) -> bool {
     let mut containers = planner.pod.containers();
     containers.any(|(_, container)| container.limits_ephemeral_storage())
 }
 
-/// Returns a certificate directory that a mount would hide: a directory at or above the path of the
-/// mount, or below the path of an unwritable mount. Policies cannot mount anything near
-/// `/certs/client`, but a job may use another directory.
+/// Returns a certificate directory that a mount of the volume at `path` would hide: a directory at
+/// or above the path, or below it if the mount cannot be written. Policies cannot have a mount path
+/// at, above or below `/certs/client`, but a job can set another directory.
 fn hidden_by(
     volume: &DindVolume,
     path: &str,
@@ -174,8 +176,8 @@ fn hidden_by(
     directories.iter().find(hides).cloned()
 }
 
-/// Returns the dind containers with a mount for their data, each with its volume. Of several mounts
-/// at one path the last one wins.
+/// Returns the names of the dind containers with a mount at their data directory, and of the
+/// mounted volumes. Of several mounts at one path, the last one is effective.
 fn data_volumes<'a>(
     planner: &Planner<'_, 'a>,
     dinds: &[DindContainer<'a>],

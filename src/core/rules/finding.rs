@@ -74,71 +74,72 @@ macro_rules! findings {
 }
 
 findings! {
-/// The report of a finding.
+/// The kind of a finding, with the values in its sentence.
 #[derive(Clone, Debug)]
 enum FindingKind<'a> {
     HostAliasesCorrect => "H1", Explain,
-        ("every hostname of the policies already has the right addresses");
+        ("hostAliases already maps every hostname of the policies to the policies' addresses");
     HostnameShadowed(hostname: &'a str) => "H3", Author,
-        ("{hostname} is mapped to the job itself, as the runner does for services, so the \
+        ("{hostname} has a loopback address in hostAliases, like a service of the job, so the \
           policy's address is not used"),
         short: ("{hostname} is a service of this job, so the policy's address is not used");
     SourceWithoutAddress(hostname: &'a str, source: &'a AddressSource) => "H7", Team,
-        ("{source} has no address now, so {hostname} is unchanged");
+        ("{source} has no address, so the hostAliases entries of {hostname} are unchanged");
     SourceWithoutHostnames(source: &'a AddressSource) => "H7", Team,
-        ("the hostnames of {source} come from its rules, and none is available: drydock has not \
-          read it, or its rules name no host");
+        ("no hostname is available from the rules of {source}: drydock has not read it, or its rules \
+          name no host");
 
     NoDind => "D1", Explain,
-        ("no container runs a Docker daemon, so nothing about docker is changed");
+        ("no container runs a Docker daemon, so the policies' dind settings do not apply");
     /// `reference` is the image without its digest.
     UndecidedImage(container: Text<'a>, image: Text<'a>, reference: Text<'a>) => "D1", Team,
-        ("container \"{container}\" has the image {image}, which does not show whether it runs a \
-          Docker daemon, so nothing is changed for it; if it does, add it to the policy: \
+        ("the image {image} of container \"{container}\" does not show whether it runs a Docker \
+          daemon, so it is not treated as dind; if it runs one, add it to the policy: \
           dind.images: [\"{reference}\"]");
     TlsOff(container: Text<'a>) => "D2", Explain,
-        ("dind container \"{container}\" has an empty DOCKER_TLS_CERTDIR: it runs without TLS and \
+        ("dind container \"{container}\" has an empty DOCKER_TLS_CERTDIR, so it runs without TLS and \
           needs no certificates");
     TlsOffByVersion(container: Text<'a>) => "D2", Explain,
-        ("dind container \"{container}\" runs without TLS, which is the default of its version, \
-          and needs no certificates");
+        ("dind container \"{container}\" runs without TLS, the default of its docker version, and \
+          needs no certificates");
     /// `dockerd` is started directly, without the entrypoint.
     CertificatesNotGenerated(container: Text<'a>, directory: Text<'a>, is_mounted: bool) => "D2",
         if *is_mounted { Team } else { Explain },
         ("dind container \"{container}\" starts dockerd directly, without the entrypoint that \
           generates certificates, so {directory} is unchanged");
     DirectoryUnknown(container: Text<'a>, why: &'static str) => "D2", Author,
-        ("the certificate directory of dind container \"{container}\" is unknown \
-          (DOCKER_TLS_CERTDIR: {why}), so nothing is changed there"),
-        short: ("the DOCKER_TLS_CERTDIR of container \"{container}\" is unknown, so nothing is \
-          changed there");
+        ("the certificate directory of dind container \"{container}\" is unknown, because \
+          DOCKER_TLS_CERTDIR {why}; its mounts are unchanged"),
+        short: ("the certificate directory of container \"{container}\" is unknown, so its mounts \
+          are unchanged");
     DirectoryShared(directory: Text<'a>, containers: Vec<Text<'a>>) => "D2", Author,
         ("the dind containers {} all write to {directory}, and each overwrites the CA of the \
           others; give each its own DOCKER_TLS_CERTDIR", quoted(containers)),
-        short: ("two dind containers write to {directory}; give each its DOCKER_TLS_CERTDIR");
+        short: ("several dind containers write to {directory}; give each its own DOCKER_TLS_CERTDIR");
     DirectoryNested(directory: Text<'a>, outer: Text<'a>) => "D2", Author,
-        ("the certificate directory {directory} lies in the directory {outer} of another dind \
-          container and is unchanged");
+        ("the certificate directory {directory} is inside {outer}, the certificate directory of \
+          another dind container, so it is unchanged"),
+        short: ("{directory} is inside {outer} of another dind container, so it is unchanged");
 
     CertificatesCorrect(directory: Text<'a>) => "D3", Explain,
         ("dind can already write its client certificates to {directory}");
     RemoteDaemon(directory: Text<'a>, is_mounted: bool) => "D3",
         if *is_mounted { Team } else { Explain },
-        ("DOCKER_HOST names a daemon that is no service of the job, so {directory} is unchanged: \
-          it may contain the certificates for that daemon");
+        ("DOCKER_HOST names a daemon outside the pod, so {directory} is unchanged: it may contain \
+          the certificates for that daemon");
     /// The daemon starts without TLS because it cannot write, and the client expects no TLS.
     FallsBackToPlaintext(directory: Text<'a>) => "D3", Team,
-        ("dind cannot write to {directory}, so this version starts without TLS on port 2375, which \
-          DOCKER_HOST names; the directory is unchanged, but anyone who reaches the pod can use \
-          that daemon");
+        ("dind cannot write to {directory}, so this version listens without TLS on port 2375, the \
+          port in DOCKER_HOST; the directory is unchanged, but every client that can reach the pod \
+          can use the daemon");
     AncestorServes(directory: Text<'a>, volume: Text<'a>) => "D5", Explain,
-        ("the writable emptyDir \"{volume}\" above {directory} contains it");
+        ("{directory} is already in the writable emptyDir \"{volume}\", which is mounted above it");
     /// A volume supplies the server certificates of dind.
     OwnPki(directory: Text<'a>, container: Text<'a>) => "D6", Team,
         ("dind container \"{container}\" gets its server certificates from a volume, so it has its \
           own CA and {directory} is unchanged");
-    /// `container` lost the volume; `None` if no other container keeps it. With Relocate the volume
-    /// is mounted at `now_at`.
+    /// `container` is the container that lost the volume if another container keeps it. `now_at` is
+    /// the new mount path with `onConflict: Relocate`.
     VolumeDisplaced(
         volume: Text<'a>, kind: Text<'a>, path: Text<'a>, container: Option<Text<'a>>,
         directory: Text<'a>, now_at: Option<Text<'a>>
@@ -146,45 +147,48 @@ enum FindingKind<'a> {
         ("{kind} volume \"{volume}\" is no longer mounted at {path}{}, because docker:dind must \
           write its client certificates to {directory}{}", in_container(container),
           optional("; it is mounted at ", now_at)),
-        team: now_at.is_none().then_some("give dind the CA of a registry by the policy's registryCAs"),
+        team: now_at.is_none().then_some("set dind.registryCAs in the policy if dind needs the CA of \
+          a registry"),
         short: ("{kind} volume \"{volume}\" {}{path}{}: dind writes there",
           if now_at.is_some() { "moved from " } else { "was removed from " }, optional(" to ", now_at));
     /// A mount lost the fields that make it read-only or show a part of the volume.
     MountUnrestricted(container: Text<'a>, path: Text<'a>, dropped: Vec<&'static str>) => "D7",
         Author,
         ("the mount at {path} of container \"{container}\" lost {}, because docker:dind must write \
-          its client certificates there", dropped.join(", "));
+          its client certificates there", dropped.join(", ")),
+        short: ("the mount at {path} of container \"{container}\" lost {}: dind writes there",
+          dropped.join(", "));
     NotRelocated(volume: Text<'a>, container: Text<'a>, path: Text<'a>, why: &'static str)
         => "D8", Author,
         ("volume \"{volume}\" is not mounted at {path} in container \"{container}\": {why}");
     ConflictReported(conflict: Conflict<'a>) => "D8", Author,
-        ("{}; the policy only reports it (onConflict: Report)", conflict.sentence()),
+        ("{}; the policy only reports conflicts (onConflict: Report)", conflict.sentence()),
         short: ("{}", conflict.short());
     ConflictDenied(conflict: Conflict<'a>, policy: &'a str) => "D8", Author,
         ("{} (JobPodPolicy \"{policy}\", onConflict: Deny)", conflict.sentence()),
-        team: Some("remove that volume from the runner's config.toml or mount it elsewhere, and give \
-          dind the CA of a registry by the policy's registryCAs"),
+        team: Some("remove that volume from the runner's config.toml or mount it elsewhere, and set \
+          dind.registryCAs in the policy if dind needs the CA of a registry"),
         short: ("{}", conflict.short());
     InvalidMount(container: Text<'a>, path: Text<'a>) => "A4", Author,
-        ("container \"{container}\" has a mount at {path} that the API server refuses; it is \
-          unchanged");
+        ("the API server refuses the mount at {path} of container \"{container}\", so drydock does \
+          not change it");
 
     PathInUse(volume: &'a str, container: Text<'a>, path: &'a str) => "V2", Explain,
         ("container \"{container}\" already has a mount at {path}, so volume \"{volume}\" is not \
           added");
     DataNotShared(volume: &'a str, container: Text<'a>) => "V3", Author,
-        ("dind container \"{container}\" gets no volume \"{volume}\": two daemons cannot share one \
-          data directory, and another daemon has it");
+        ("volume \"{volume}\" is not mounted in dind container \"{container}\": two daemons cannot \
+          share a data directory");
     DataShared(volume: Text<'a>, containers: Vec<Text<'a>>) => "V3", Author,
-        ("the dind containers {} share volume \"{volume}\" for their data, which two daemons \
-          cannot", quoted(containers));
+        ("the dind containers {} share volume \"{volume}\" as their data directory, so only one \
+          daemon can start", quoted(containers));
     HostPathForUnprivileged(volume: &'a str, container: Text<'a>) => "V5", Team,
-        ("container \"{container}\" is not privileged, so the node's directory \"{volume}\" is not \
+        ("container \"{container}\" is not privileged, so the hostPath volume \"{volume}\" is not \
           mounted in it");
     EphemeralStorageLimited(volume: &'a str, container: Text<'a>) => "V7", Team,
-        ("container \"{container}\" gets no emptyDir \"{volume}\": image layers in it would count \
-          against the pod's ephemeral-storage limit, and the kubelet would evict the pod");
-    /// A policy's volume would hide a certificate directory that only the pod names.
+        ("the emptyDir \"{volume}\" is not mounted in container \"{container}\": image layers in it \
+          would count against the pod's ephemeral-storage limit, and the kubelet could evict the pod");
+    /// A policy's volume would hide a certificate directory that the pod sets.
     HidesCertificates(volume: &'a str, container: Text<'a>, directory: Text<'a>) => "M6", Team,
         ("volume \"{volume}\" is not mounted in container \"{container}\": it would hide \
           {directory}, where dind writes its certificates");
@@ -199,38 +203,39 @@ enum FindingKind<'a> {
         ("container \"{container}\" has a mount at {path}, so the CA of {host} is not added");
 
     UnprivilegedDind(container: Text<'a>) => "R2", Author,
-        ("dind container \"{container}\" is not privileged; dockerd will not start"),
+        ("dind container \"{container}\" is not privileged, so dockerd cannot start"),
         team: Some("set privileged = true in the runner's config.toml");
     HostDockerSocket(volume: Text<'a>, path: Text<'a>) => "R2", Author,
-        ("volume \"{volume}\" is the node's Docker socket {path}: the job's images and containers \
-          run beside the cluster, not in it"),
+        ("volume \"{volume}\" is the node's Docker socket {path}, so the job's containers run on the \
+          node, outside of Kubernetes"),
         short: ("the job uses the node's Docker daemon ({path})");
-    /// `tls`: whether dind listens with TLS. `is_default`: `tls` is a default, which the image may
-    /// change.
+    /// `tls` says whether dind listens with TLS. `is_default` says whether this is an assumption,
+    /// because the version of the image is unknown.
     WrongPort(host: Text<'a>, tls: bool, is_default: bool) => "R2",
         if *is_default { Team } else { Author },
         ("DOCKER_HOST names port {}, but dind listens{} {} TLS on port {}; set DOCKER_HOST to \
-          tcp://{host}:{}", port(!tls), if *is_default { " by default" } else { "" }, with(*tls),
-          port(*tls), port(*tls)),
+          tcp://{host}:{}", port(!tls), if *is_default { " by default" } else { "" },
+          with_or_without(*tls), port(*tls), port(*tls)),
         short: ("DOCKER_HOST names port {}, but dind listens {} TLS on port {}", port(!tls),
-          with(*tls), port(*tls));
-    /// `others_have`: other services of the job have aliases.
+          with_or_without(*tls), port(*tls));
+    /// `others_have` says whether other services of the job have aliases.
     DockerWithoutAlias(container: Text<'a>, others_have: bool) => "R2",
         if *others_have { Author } else { Team },
-        ("DOCKER_HOST names docker, and no service of the job has that name; give the service of \
-          container \"{container}\" `alias: docker` in .gitlab-ci.yml"),
-        short: ("DOCKER_HOST names docker, but no service has that name; give it `alias: docker`");
+        ("the host in DOCKER_HOST is docker, but no service of the job has that alias; set \
+          `alias: docker` for the service of container \"{container}\" in .gitlab-ci.yml"),
+        short: ("the host in DOCKER_HOST is docker, but no service has that alias; set \
+          `alias: docker`");
     /// The host is the value of a variable, so it is not shown (T4).
     HostWithoutAlias(container: Text<'a>, others_have: bool) => "R2",
         if *others_have { Author } else { Team },
-        ("DOCKER_HOST names a host that is no service of the job; if it is the service of \
-          container \"{container}\", give it that name as `alias` in .gitlab-ci.yml"),
-        short: ("no service has the name in DOCKER_HOST; give the service of dind that alias");
+        ("no service of the job has the host in DOCKER_HOST as its alias; if the host is container \
+          \"{container}\", set it as the `alias` of that service in .gitlab-ci.yml"),
+        short: ("no service has the host in DOCKER_HOST as its alias; set that `alias` for dind");
     NoDockerHost => "R2", Team,
-        ("the build container has no DOCKER_HOST, so unless the job's script sets it, the docker \
-          client calls unix:///var/run/docker.sock, where no daemon listens");
+        ("the build container has no DOCKER_HOST; unless the job's script sets it, the docker client \
+          calls unix:///var/run/docker.sock, where no daemon listens");
     HostsFileMounted(containers: Vec<Text<'a>>) => "R2", Author,
-        ("a volume is mounted at /etc/hosts in {}, so the kubelet writes no hostAliases there: \
+        ("a volume is mounted at /etc/hosts in {}, so the kubelet does not add hostAliases there: \
           neither the policy's hostnames nor the names of the job's services resolve",
           quoted(containers)),
         team: Some("remove that volume from the runner's config.toml"),
@@ -255,12 +260,12 @@ impl Finding<'_> {
         self.kind.rule()
     }
 
-    /// Returns the audience.
+    /// Returns the audience of the finding.
     pub fn audience(&self) -> Audience {
         self.kind.audience()
     }
 
-    /// Returns the sentence, with the rule's code in brackets.
+    /// Returns the sentence with the code of the rule in brackets.
     pub fn with_rule(&self) -> String {
         format!("{self} ({})", self.rule())
     }
@@ -286,7 +291,7 @@ impl Finding<'_> {
     }
 }
 
-/// `Display` writes the sentence for the platform team.
+/// Writes the sentence for the platform team.
 impl fmt::Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;
@@ -313,12 +318,12 @@ impl Conflict<'_> {
     }
 }
 
-/// The port of a Docker daemon.
+/// Returns the port on which dind listens.
 fn port(tls: bool) -> u16 {
     if tls { 2376 } else { 2375 }
 }
 
-fn with(tls: bool) -> &'static str {
+fn with_or_without(tls: bool) -> &'static str {
     if tls { "with" } else { "without" }
 }
 
@@ -327,7 +332,7 @@ fn in_container(container: &Option<Text<'_>>) -> String {
     name.map_or_else(String::new, |name| format!(" in container \"{name}\""))
 }
 
-/// Returns a path after some words; nothing without a path.
+/// Returns `words` and the path, or an empty string without a path.
 fn optional(words: &str, path: &Option<Text<'_>>) -> String {
     let path = path.as_ref();
     path.map_or_else(String::new, |path| format!("{words}{path}"))

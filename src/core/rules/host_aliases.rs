@@ -18,9 +18,12 @@
 //! ```
 //!
 //! # When it does nothing
-//! All entries of a hostname stay if a loopback entry has it, because it is a service of the job,
-//! and if its live source has no address. Addresses are compared parsed, and stay as written.
-//! `hostNetwork` makes no difference: the kubelet appends the aliases to a copy of the node's file.
+//! - A loopback entry has the hostname, so the hostname is a service of the job (H3).
+//! - The Service, Ingress or Gateway of the hostname has no address (H7).
+//!
+//! Equal addresses can have different spellings; the spelling in the pod stays (H6). Pods with
+//! `hostNetwork` are no exception: the kubelet appends the aliases to a copy of the node's file
+//! (H8).
 
 use super::Planner;
 use super::change::Action;
@@ -62,8 +65,8 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
             hostnames,
         );
     }
-    // From the last to the first, so that the indices stay valid. At least one entry remains: the
-    // one with the hostname and the policy's address.
+    // From the last to the first, so that the indices stay valid. The list does not become empty:
+    // the entry with the policy's address remains.
     for (policy, action) in emptied.into_iter().rev() {
         planner.change(policy, action);
     }
@@ -72,16 +75,16 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
     }
 }
 
-/// The pod's entries compared with the hostnames of the policies, in one pass: policies may have a
-/// thousand hostnames, and a pod may have thousands.
+/// The comparison of the pod's entries with the hostnames of the policies. It takes one pass,
+/// because policies can have a thousand hostnames and a pod can have thousands.
 struct Comparison<'a> {
     /// In the order of the policies.
     hosts: Vec<ComparedHost<'a>>,
-    /// Indices in `hosts`.
+    /// The index in `hosts` of each hostname.
     by_hostname: BTreeMap<&'a str, usize>,
     /// The first entry with each address.
     first_entries: BTreeMap<IpAddr, usize>,
-    /// Entries that may have a stale hostname, each with its address.
+    /// The index and the address of each entry that may have a stale hostname.
     suspects: Vec<(usize, Option<IpAddr>)>,
 }
 
@@ -95,7 +98,7 @@ struct ComparedHost<'a> {
 }
 
 impl ComparedHost<'_> {
-    /// Whether the hostname must resolve to the policy's addresses.
+    /// Returns whether the hostname must resolve to the policy's addresses only.
     fn is_owned(&self) -> bool {
         self.desired.unresolved.is_empty() && !self.is_shadowed
     }
@@ -122,7 +125,7 @@ impl<'a> Comparison<'a> {
 
     fn read(&mut self, aliases: &[HostAlias<'_>]) {
         for (entry, alias) in aliases.iter().enumerate() {
-            // No policy has an invalid address, so the hostnames of the entry are stale.
+            // No policy has an invalid address, so a policy's hostname is stale in such an entry.
             let address: Option<IpAddr> = text(&alias.ip).parse().ok();
             if let Some(ip) = address {
                 self.first_entries.entry(ip).or_insert(entry);
@@ -149,7 +152,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Returns the index of a hostname of a pod, in any case. Policies have lower case.
+    /// Returns the index in `hosts` of a hostname of the pod, ignoring case. Hostnames of policies
+    /// are lower case.
     fn index_of(&self, name: &str) -> Option<usize> {
         let has_upper_case = name.bytes().any(|byte| byte.is_ascii_uppercase());
         let lower_case = has_upper_case.then(|| name.to_ascii_lowercase());
@@ -165,7 +169,7 @@ impl<'a> Comparison<'a> {
         (host.is_owned() && !is_correct).then_some(host.policy)
     }
 
-    /// Returns the hostnames that lack an address, by address and policy.
+    /// Returns, for each address and policy, the hostnames that have no entry with the address.
     fn missing(&self) -> Vec<((IpAddr, &'a Policy), Vec<&'a str>)> {
         let hosts = self.hosts.iter().filter(|host| host.is_owned());
         grouped(hosts.flat_map(|host| {
@@ -176,8 +180,8 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Removes stale hostnames. Returns the removals of entries that have only stale hostnames, in the
-/// order of the entries.
+/// Removes stale hostnames from entries that keep others. Returns the actions that remove the other
+/// entries, in the order of the entries.
 fn drop_stale<'a>(
     planner: &mut Planner<'_, 'a>,
     comparison: &Comparison<'a>,
@@ -204,7 +208,7 @@ fn drop_stale<'a>(
         }
         let is_emptied = kept.is_empty() && !extended.contains(&entry);
         let mut stale = grouped(stale.into_iter());
-        // The last change has the hostnames that remain after all changes of the entry.
+        // The last change of the entry sets the hostnames that remain after all its changes.
         let last = stale.pop();
         for (((), policy), dropped) in stale {
             let (ip, kept) = (ip.clone(), None);
@@ -243,7 +247,7 @@ fn grouped<'a, K: Copy + Ord, V>(
     groups
 }
 
-/// Adds hostnames to the first entry of their address, or to a new one (H5).
+/// Adds hostnames to the first entry with their address, or adds an entry (H5).
 fn add<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,

@@ -1,9 +1,9 @@
 //! Renders changes as a JSON Patch (RFC 6902).
 //!
-//! The operations are written from the changes: comparing two documents would cost more than all
-//! the rules. If a patch cannot be applied, the API server refuses the pod, even with
-//! `failurePolicy: Ignore`. So (rule A3) a missing list or object is added whole, `remove` names
-//! only fields that exist, and there is no `test`.
+//! Each change is written as operations, because a comparison of two documents would take longer
+//! than all rules together. If a patch cannot be applied, the API server refuses the pod, even with
+//! `failurePolicy: Ignore`. So (rule A3) a missing list or object is added as a whole, `remove`
+//! names only existing fields, and `test` is not used.
 
 use super::change::{Action, Change};
 use crate::core::pod::Pod;
@@ -15,37 +15,37 @@ use std::fmt;
 use std::io::Write as _;
 use std::net::IpAddr;
 
-/// Maximum size of a patch, bytes. Kubernetes stores no object of this size: the default limit of
-/// etcd is 1.5 MiB.
+/// Maximum size of a patch, in bytes. Kubernetes cannot store an object of this size, because the
+/// default limit of etcd is 1.5 MiB.
 const MAX_BYTES: usize = 2 << 20;
 
-/// The patch exceeds its size limit. A small review can lead to a large patch, because the same
-/// text may be part of an operation for each mount.
+/// The patch exceeds its size limit. A small review can cause a large patch, because one string of
+/// the pod can be repeated in an operation for each mount.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "the changes of the pod take more than {MAX_BYTES} bytes as a JSON Patch; drydock writes at \
-     most {MAX_BYTES}. Give the pod fewer containers and mounts, or create it in a namespace \
-     without the label drydock.dev/job-pods"
+    "the JSON Patch for the pod has more than {MAX_BYTES} bytes, the maximum that drydock writes. \
+     Reduce the number of containers and mounts, or create the pod in a namespace without the \
+     label drydock.dev/job-pods"
 )]
 pub struct PatchTooLarge;
 
-/// Returns the JSON array of the operations that make `changes` and add `annotations` to a pod that
-/// was `original`.
+/// Returns the JSON Patch that makes `changes` and adds `annotations`. Of `original`, only the
+/// annotations are read.
 ///
 /// # Errors
-/// If the patch exceeds its size limit.
+/// Returns an error if the patch exceeds its size limit.
 pub(crate) fn patch(
     original: &Pod<'_>,
     changes: &[Change<'_>],
     annotations: &[(&'static str, String)],
 ) -> Result<String, PatchTooLarge> {
-    // Most operations are shorter.
+    // Most operations are shorter than 192 bytes.
     let usual = 192 * (changes.len() + annotations.len());
     let mut patch = PatchWriter(Vec::with_capacity(usual.min(MAX_BYTES)));
     patch.0.push(b'[');
     for change in changes {
         patch.change(change);
-        // Checked after each change: the patch can become many times as large as the review.
+        // Checked after each change, because the patch can be many times larger than the review.
         patch.check()?;
     }
     let mut is_missing = original.metadata.annotations.is_none();
@@ -97,7 +97,7 @@ impl PatchWriter {
                 self.remove(format_args!("{HOST_ALIASES}/{entry}"));
             }
             Action::SwapVolume(index, _, was, _, certs) => {
-                // The volume itself stays: a field of a newer Kubernetes survives.
+                // Only the source changes, so that fields of newer Kubernetes versions stay.
                 if &**was != "emptyDir" {
                     self.remove(format_args!("{VOLUMES}/{index}/{}", pointer(was)));
                 }
@@ -158,7 +158,7 @@ impl PatchWriter {
     fn write(&mut self, op: &str, path: impl fmt::Display, value: &impl Serialize) {
         self.begin(op, path);
         self.0.extend_from_slice(br#","value":"#);
-        serde_json::to_writer(&mut self.0, value).expect("texts and numbers serialise");
+        serde_json::to_writer(&mut self.0, value).expect("strings and numbers serialise");
         self.0.push(b'}');
     }
 
@@ -169,18 +169,19 @@ impl PatchWriter {
 
     fn begin(&mut self, op: &str, path: impl fmt::Display) {
         let comma = if self.0.len() > 1 { "," } else { "" };
-        write!(self.0, r#"{comma}{{"op":"{op}","path":"{path}""#).expect("a Vec takes all");
+        write!(self.0, r#"{comma}{{"op":"{op}","path":"{path}""#)
+            .expect("writing to a Vec succeeds");
     }
 }
 
-/// An entry that is added.
+/// An entry to add.
 #[derive(Serialize)]
 struct HostAlias<'a> {
     ip: IpAddr,
     hostnames: &'a [&'a str],
 }
 
-/// A volume that is added.
+/// A volume to add.
 struct NewVolume<'a> {
     name: &'a str,
     source: &'a VolumeSource,

@@ -1,13 +1,13 @@
 //! Registry CAs: dind trusts the registries of the platform (rule R1).
 //!
 //! # What it does
-//! Mounts one key of a ConfigMap, read-only, as the directory `/etc/docker/certs.d/HOST` with the
-//! file `ca.crt` in each dind container.
+//! Mounts one key of a ConfigMap in each dind container: as the file `ca.crt` of the read-only
+//! directory `/etc/docker/certs.d/HOST`.
 //!
 //! # Why
-//! Users mount the CA of a registry at `/certs/client`, where it does not belong (incident 004 in
-//! `tests/incidents.rs`). The mount is a directory without subPath, so changes of the ConfigMap
-//! arrive, and without the ConfigMap the directory is empty and the job starts.
+//! Users mount the CA of a registry at `/certs/client`, where dockerd does not read it (incident
+//! 004 in `tests/incidents.rs`). The mount has no `subPath`, so the file follows changes of the
+//! ConfigMap. If the ConfigMap is missing, the directory is empty and the job starts.
 //!
 //! # Example
 //! `registry.mylab.com:5000` ─► `/etc/docker/certs.d/registry.mylab.com:5000/ca.crt`; in rootless
@@ -37,7 +37,7 @@ pub(super) fn plan<'a>(
         let mut volume: Option<Text<'a>> = None;
         for dind in dinds {
             let directory = dind.registry_directory(&ca.host);
-            if let Some(kind) = existing(planner, dind, ca, &directory, &configured) {
+            if let Some(kind) = check_mounts(planner, dind, ca, &directory, &configured) {
                 planner.report(policy, kind);
                 continue;
             }
@@ -57,8 +57,9 @@ pub(super) fn plan<'a>(
     }
 }
 
-/// Reports a mount at, above or below the directory of a registry, unless this rule added it.
-fn existing<'a>(
+/// Returns a finding if a mount is at, above or below the directory of a registry. Mounts that this
+/// rule added are ignored.
+fn check_mounts<'a>(
     planner: &Planner<'_, 'a>,
     dind: &DindContainer<'a>,
     ca: &'a RegistryCa,
@@ -80,9 +81,9 @@ fn existing<'a>(
     Some(FindingKind::RegistryDirectoryInUse(host, container, path))
 }
 
-/// Mounts an emptyDir at the configuration directory of rootless dockerd. The container runtime
-/// creates missing parents of a mount as root, and dockerd before 23 writes a key there
-/// (`~/.config/docker/key.json`).
+/// Mounts an emptyDir at the configuration directory of rootless dockerd. Otherwise the container
+/// runtime would create it as root, because it is a parent of a mount, and dockerd before 23 could
+/// not write `~/.config/docker/key.json`.
 fn make_config_writable<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
@@ -90,7 +91,7 @@ fn make_config_writable<'a>(
     certs: &'a ClientCerts,
 ) {
     let container = planner.pod.container(id);
-    // The author or an earlier review may have mounted it.
+    // The pod may have such a mount from its author or from an earlier review.
     if container.is_none_or(|container| container.mounts_at(ROOTLESS_CONFIG)) {
         return;
     }
@@ -109,7 +110,7 @@ fn make_config_writable<'a>(
     planner.add_mount(policy, "R1", id, mount);
 }
 
-/// Returns a volume name, an RFC 1123 label, for the CA of a registry.
+/// Returns an RFC 1123 label as the name of the volume with the CA of a registry.
 fn volume_name(host: &str) -> String {
     let is_kept = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let host = host.replace(|c: char| !is_kept(c), "-");

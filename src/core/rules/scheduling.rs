@@ -1,17 +1,18 @@
-//! Scheduling: dind pods run on the nodes of the policy (rule S1).
+//! Scheduling: pods with dind run on the nodes that the policy selects (rule S1).
 //!
 //! # What it does
 //! Adds the policy's node selector and tolerations to a pod with a dind container.
 //!
 //! # Why
-//! dind is privileged, and ignores the pod's limits on cgroup v1. Platform teams keep it apart from
-//! other work (incident 002 in `tests/incidents.rs`).
+//! dind is privileged, and on cgroup v1 its containers ignore the limits of the pod. Platform teams
+//! run it on separate nodes (incident 002 in `tests/incidents.rs`).
 //!
 //! # Example
 //! `nodeSelector: {role: ci}` on a pod without a `role` ─► the pod runs on nodes with `role=ci`.
 //!
 //! # When it does nothing
-//! The pod has the key, with any value. The pod has an equal toleration.
+//! - The pod has a node selector with the same key, with any value.
+//! - The pod has an equal toleration.
 
 use super::Planner;
 use super::change::Action;
@@ -53,7 +54,7 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &DesiredDind<'a>)
     }
 }
 
-/// Key, operator, value and effect of a toleration, and its seconds.
+/// The key, operator, value and effect of a toleration, and its `tolerationSeconds`.
 type TolerationFields<'t> = ([&'t str; 4], Option<i64>);
 
 fn fields_of_pod<'t>(toleration: &'t Toleration<'_>) -> TolerationFields<'t> {

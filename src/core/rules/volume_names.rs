@@ -1,4 +1,4 @@
-//! Names for volumes that are added (rule V4).
+//! Unused names for the volumes to add (rule V4).
 
 use crate::core::pod::{Pod, Text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The names of the pod's volumes, and the next number for each preferred name.
 #[derive(Debug, Default)]
 pub(super) struct VolumeNames<'a> {
-    /// Collected when a preferred name is taken for the first time.
+    /// The names in use; `None` until a preferred name is one of them.
     taken: Option<BTreeSet<Text<'a>>>,
-    /// The lowest number that may be free.
+    /// For each preferred name, the lowest number that may be unused.
     next: BTreeMap<Text<'a>, usize>,
 }
 
 impl<'a> VolumeNames<'a> {
-    /// Returns a name that no volume or mount of the pod has, the preferred name if possible, and
-    /// marks it as taken. Names of mounts count: the API server refuses a mount of a missing
-    /// volume, and a new volume must not repair it.
+    /// Returns a name that no volume or mount of the pod has: `preferred`, or `preferred` with a
+    /// number. Names in mounts count too: the API server refuses a mount of a missing volume, and a
+    /// new volume must not make such a pod valid.
     pub(super) fn take(&mut self, pod: &Pod<'a>, preferred: Text<'a>) -> Text<'a> {
         if self.taken.is_none() && !names(pod).any(|name| *name == preferred) {
             return preferred;
@@ -27,7 +27,7 @@ impl<'a> VolumeNames<'a> {
             return preferred;
         }
         let number = self.next.entry(preferred.clone()).or_insert(2);
-        // The loop ends: the number of a pod's volumes is finite.
+        // The loop ends, because the set of used names is finite.
         loop {
             let name = Text::from(numbered(&preferred, *number));
             *number += 1;
@@ -38,7 +38,7 @@ impl<'a> VolumeNames<'a> {
     }
 }
 
-/// Returns the names in volumes, mounts and block devices.
+/// Returns the names of the pod's volumes, and the names in mounts and block devices.
 fn names<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = &'p Text<'a>> {
     let volumes = pod.volumes().iter().map(|volume| &volume.name);
     volumes.chain(pod.containers().flat_map(|(_, container)| {
@@ -48,7 +48,7 @@ fn names<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = &'p Text<'a>> {
     }))
 }
 
-/// Returns a name with a number at its end, within the 63 characters of a volume name.
+/// Appends a number to a name. Truncates the name so that the result has at most 63 characters.
 fn numbered(preferred: &str, number: usize) -> String {
     let suffix = format!("-{number}");
     let length = 63_usize.saturating_sub(suffix.len());

@@ -1,5 +1,5 @@
-//! Skips environment variables that no rule reads. A container of a job has about a hundred, and
-//! they are two fifths of a review.
+//! Skips environment variables that no rule reads. A container of a job pod has about a hundred
+//! variables, which are two fifths of a review.
 
 use super::{Fallback, Members, Skimmed, bytes};
 use crate::core::pod::{Env, check_variables};
@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, SeqAccess};
 /// The name of [`Env`] in the data model of serde.
 pub(super) const TYPE: &str = "Env";
 
-/// The members of a list of variables that may be in [`Env::NAMES`].
+/// The variables of a list whose names may be in [`Env::NAMES`]. Other variables are skipped.
 pub(super) struct Variables<'s, 'de> {
     members: Members<'s, 'de>,
     count: usize,
@@ -25,7 +25,7 @@ impl<'de> SeqAccess<'de> for Variables<'_, 'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Skimmed<Option<T::Value>> {
         while self.members.advance(b']')? {
-            // `Env` counts only the variables that are not skipped.
+            // Skipped variables count too, but `Env` does not receive them.
             self.count += 1;
             check_variables(self.count)?;
             let skim = &mut *self.members.skim;

@@ -1,6 +1,6 @@
-//! An image reference of docker:dind: its name, tag and version (rules D1 and D2).
+//! Image references: whether an image is docker:dind, and its docker version (rules D1 and D2).
 
-/// Whether an image is docker:dind, by its reference alone.
+/// Whether an image is docker:dind, according to its reference.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Dind,
@@ -16,7 +16,7 @@ pub(super) struct Image<'i> {
     name: &'i str,
     tag: Option<&'i str>,
     has_digest: bool,
-    /// Whether the version in the tag is that of docker.
+    /// Whether the tag contains the version of docker.
     has_docker_version: bool,
 }
 
@@ -40,7 +40,7 @@ impl<'i> Image<'i> {
         }
     }
 
-    /// Returns the same image without a version: it is listed in a policy, so its tags may have
+    /// Returns the image without a docker version. The tag of an image that a policy lists may have
     /// another meaning.
     pub(super) fn unversioned(self) -> Self {
         Self {
@@ -63,8 +63,7 @@ impl<'i> Image<'i> {
         self.tag.is_some_and(is_rootless)
     }
 
-    /// Whether the name or tag of the image contains `dind`. The host of the registry does not
-    /// count.
+    /// Returns whether the path or tag of the image contains `dind`. The registry host is ignored.
     pub(super) fn mentions_dind(&self) -> bool {
         let is_host = |part: &str| part.contains(['.', ':']) || part == "localhost";
         let path = match self.without_digest.split_once('/') {
@@ -74,7 +73,7 @@ impl<'i> Image<'i> {
         path.to_ascii_lowercase().contains("dind")
     }
 
-    /// Returns the version of docker at the start of the tag, if there is one.
+    /// Returns the docker version at the start of the tag, if there is one.
     pub(super) fn version(&self) -> Option<Version> {
         let tag = self.tag.filter(|_| self.has_docker_version)?;
         let (numbers, _) = split_version(tag);
@@ -107,11 +106,11 @@ fn is_dind_tag(tag: &str) -> bool {
         .and_then(|major| major.parse::<u32>().ok());
     let is_suffix_of_dind =
         matches!(suffix, "" | "-git") || suffix.starts_with("-alpine") || suffix.starts_with("-rc");
-    // 29.0.0-rc.1-cli is a release candidate of the client.
+    // For example, 29.0.0-rc.1-cli is a release candidate of the client.
     major.is_some_and(|major| major >= 23) && is_suffix_of_dind && !has_part("cli")
 }
 
-/// A version of docker. A missing part is the newest of its line: `19` is 19.03.
+/// A docker version. If a part is missing, it is the newest release of its line: `19` is 19.03.
 ///
 /// Source: history of docker-library/docker, `dockerd-entrypoint.sh` and the Dockerfiles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,18 +126,19 @@ impl Version {
         (self.major, part(self.minor), part(self.patch)) < (major, minor, patch)
     }
 
-    /// Whether the entrypoint can generate certificates: since 18.09 (docker-library 6438624).
+    /// Returns whether the entrypoint can generate certificates: since 18.09 (docker-library commit
+    /// 6438624).
     pub(super) fn supports_tls(self) -> bool {
         !self.is_before(18, 9, 0)
     }
 
-    /// Whether the image sets `DOCKER_TLS_CERTDIR=/certs`: since 19.03.
+    /// Returns whether the image sets `DOCKER_TLS_CERTDIR=/certs`: since 19.03.
     pub(super) fn has_tls_by_default(self) -> bool {
         !self.is_before(19, 0, 0)
     }
 
-    /// Whether a daemon that cannot write its certificates starts without TLS: before 20.10.24 and
-    /// 23.0.1 (docker-library 38e13c8).
+    /// Returns whether a daemon that cannot write its certificates starts without TLS: before
+    /// 20.10.24, and in 23.0.0 (docker-library commit 38e13c8).
     pub(super) fn falls_back_to_plaintext(self) -> bool {
         let is_23_0_0 = (self.major, self.minor, self.patch) == (23, Some(0), Some(0));
         is_23_0_0 || self.is_before(20, 10, 24)

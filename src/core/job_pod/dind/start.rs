@@ -2,42 +2,43 @@
 //!
 //! The entrypoint of the image, `dockerd-entrypoint.sh`, generates certificates if it runs without
 //! arguments or with a first argument that begins with `-`. If `dockerd` is started directly, or is
-//! the first argument of the entrypoint, nothing is generated.
+//! the first argument of the entrypoint, no certificates are generated.
 //! Source: docker-library/docker `dockerd-entrypoint.sh`.
 
 use crate::core::pod::{Container, Text};
 
-/// Programs that start another program, which their arguments name.
+/// Shells and init programs. They start the program that their arguments name.
 const SHELLS_AND_INITS: [&str; 6] = ["sh", "bash", "ash", "tini", "dumb-init", "docker-init"];
 const CERTDIR: &str = "DOCKER_TLS_CERTDIR";
 
-/// How a command line starts the daemon.
+/// The parts of a command line that determine how the daemon starts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Start {
-    /// Whether the daemon starts without the entrypoint, so that no certificates are generated.
+pub(super) struct StartCommand {
+    /// Whether the daemon starts without the TLS setup of the entrypoint, so that no certificates
+    /// are generated.
     pub(super) bypasses_entrypoint: bool,
-    /// The value of `DOCKER_TLS_CERTDIR` in the command line, or the reason why it is unknown.
+    /// The value that the command line gives `DOCKER_TLS_CERTDIR`, or the reason why it is unknown.
     pub(super) certdir: Option<Result<String, &'static str>>,
 }
 
-/// Returns how a container with the image of dind starts the daemon, or `None` if it runs another
-/// program. `command` and `args` are one command line.
-pub(super) fn of(container: &Container<'_>) -> Option<Start> {
+/// Returns how a container with a dind image starts the daemon, or `None` if it runs another
+/// program. `command` and `args` together are the command line.
+pub(super) fn parse(container: &Container<'_>) -> Option<StartCommand> {
     let command = container.command.as_deref().unwrap_or_default();
     let args = container.args.as_deref().unwrap_or_default();
-    // Without a command, `args` are the arguments of the entrypoint. It runs its first
-    // argument as a command if that is not a flag.
+    // Without a command, `args` are the arguments of the entrypoint. It runs its first argument as
+    // a command unless that is a flag.
     if command.is_empty() && args.first().is_none_or(|first| first.starts_with('-')) {
-        return Some(Start::default());
+        return Some(StartCommand::default());
     }
-    of_line(command.iter().chain(args).map(Text::as_str))
+    parse_words(command.iter().chain(args).map(Text::as_str))
 }
 
-/// Reads a command line: the daemon itself, `env` before another command line, or a shell or init
-/// whose words mention the daemon.
-fn of_line<'w>(words: impl Iterator<Item = &'w str>) -> Option<Start> {
+/// Parses a command line: the daemon itself, `env` with another command line, or a shell or init
+/// program whose arguments mention the daemon.
+fn parse_words<'w>(words: impl Iterator<Item = &'w str>) -> Option<StartCommand> {
     let mut words = words.peekable();
-    let mut start = Start::default();
+    let mut start = StartCommand::default();
     loop {
         let program = base_name(words.next()?);
         if program.starts_with("dockerd") {
@@ -48,14 +49,14 @@ fn of_line<'w>(words: impl Iterator<Item = &'w str>) -> Option<Start> {
             return Some(start);
         }
         if SHELLS_AND_INITS.contains(&program) {
-            return of_script(start, words);
+            return parse_script(start, words);
         }
         if program != "env" {
             return None;
         }
-        // Options and assignments come before the program (coreutils and BusyBox).
+        // The options and assignments of `env` precede the program (coreutils and BusyBox).
         while let Some(word) = words.next_if(|word| word.starts_with('-') || word.contains('=')) {
-            take_env_word(&mut start, word, &mut words);
+            apply_env_word(&mut start, word, &mut words);
         }
     }
 }
@@ -64,7 +65,11 @@ fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or_default()
 }
 
-fn take_env_word<'w>(start: &mut Start, word: &'w str, rest: &mut impl Iterator<Item = &'w str>) {
+fn apply_env_word<'w>(
+    start: &mut StartCommand,
+    word: &'w str,
+    rest: &mut impl Iterator<Item = &'w str>,
+) {
     let unset = Some(Ok(String::new()));
     match word {
         "-i" | "-" | "--ignore-environment" => start.certdir = unset,
@@ -85,15 +90,18 @@ fn take_env_word<'w>(start: &mut Start, word: &'w str, rest: &mut impl Iterator<
     }
 }
 
-/// Reads the words of a shell or an init. The script is not interpreted: the first mention of the
-/// entrypoint counts, or else of the daemon.
-fn of_script<'w>(mut start: Start, words: impl Iterator<Item = &'w str>) -> Option<Start> {
+/// Parses the arguments of a shell or an init program. A script is not interpreted, only searched
+/// for the first mention of the entrypoint, or else of the daemon.
+fn parse_script<'w>(
+    mut start: StartCommand,
+    words: impl Iterator<Item = &'w str>,
+) -> Option<StartCommand> {
     let mut mentions_daemon = false;
     let mut previous_is_entrypoint = false;
     let mut bypasses_entrypoint = None;
     for word in words {
         if sets_certdir(word) {
-            start.certdir = Some(Err("the container's command sets it"));
+            start.certdir = Some(Err("is set by the container's command"));
         }
         for token in Tokens(word) {
             if std::mem::take(&mut previous_is_entrypoint) {
@@ -105,8 +113,8 @@ fn of_script<'w>(mut start: Start, words: impl Iterator<Item = &'w str>) -> Opti
             previous_is_entrypoint = word.contains("dockerd-entrypoint");
         }
     }
-    // A script that does not mention the entrypoint starts dockerd directly. An entrypoint that is
-    // the last word has no arguments, and generates certificates.
+    // A script that does not mention the entrypoint starts dockerd directly. If the entrypoint is
+    // the last word, it has no arguments and generates certificates.
     start.bypasses_entrypoint = bypasses_entrypoint.unwrap_or(!previous_is_entrypoint);
     mentions_daemon.then_some(start)
 }
@@ -121,7 +129,7 @@ fn sets_certdir(script: &str) -> bool {
 }
 
 /// Splits a script at blanks, quotes and operators. A token is a word, or `None` for an operator or
-/// redirection: the words after it are not arguments of the command before it.
+/// a redirection, after which the words are not arguments of the preceding command.
 struct Tokens<'w>(&'w str);
 
 impl<'w> Iterator for Tokens<'w> {

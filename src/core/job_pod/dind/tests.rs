@@ -6,7 +6,7 @@ use super::*;
 use crate::testing::{self, CERTS_ONLY, judge};
 use rstest::rstest;
 
-/// Returns the names of the dind containers of a pod, and of the undecided containers.
+/// Returns the names of the dind containers and of the undecided containers of a pod.
 #[track_caller]
 fn found(images: &[&str], spec: &str) -> (Vec<String>, Vec<String>) {
     let text = testing::pod(spec).to_string();
@@ -62,7 +62,7 @@ fn d1_an_image_that_the_policy_lists_is_dind(
 }
 
 #[test]
-fn d1_a_listed_image_counts_whatever_its_command_but_not_in_build_or_helper() {
+fn d1_a_listed_image_is_dind_with_any_command_except_in_build_and_helper() {
     let listed = judge(
         "dind: {volumes: [], images: [corp/ci:*]}",
         "containers: [{name: build, image: corp/ci:1}, {name: helper, image: corp/ci:1}, {name: svc-0, image: corp/ci:1, command: [sleep, inf]}]",
@@ -80,7 +80,7 @@ fn d1_a_listed_image_counts_whatever_its_command_but_not_in_build_or_helper() {
 #[case("docker:20.10.24")]
 #[case("docker@sha256:0123")]
 #[case("docker:28-cli")]
-fn d1_an_undecided_image_is_reported_and_left_alone(#[case] image: &str) {
+fn d1_an_undecided_image_is_reported_and_unchanged(#[case] image: &str) {
     let judged = judge(
         CERTS_ONLY,
         &format!("containers: [{{name: build}}, {{name: svc-0, image: '{image}'}}]"),
@@ -102,12 +102,12 @@ fn d1_a_pod_without_dind_keeps_its_secret_for_a_remote_daemon() {
 #[case::null("command: null, args: null")]
 #[case::empty("command: [], args: []")]
 #[case::empty_command_with_flags("command: [], args: [--mtu=1450]")]
-fn d1_a_command_that_is_not_set_is_the_images(#[case] words: &str) {
+fn d1_without_a_command_the_entrypoint_of_the_image_runs(#[case] words: &str) {
     let spec = format!("containers: [{{name: svc-0, image: 'docker:dind', {words}}}]");
     assert_eq!(found(&[], &spec).0, ["svc-0"]);
 }
 
-/// Whether the entrypoint generates certificates, by the command line.
+/// The second value says whether the entrypoint generates certificates with this command line.
 #[rstest]
 #[case(&["dockerd-entrypoint.sh"], true)]
 #[case(&["dockerd-entrypoint.sh", "--mtu=1400"], true)]
@@ -125,7 +125,7 @@ fn d1_a_command_that_is_not_set_is_the_images(#[case] words: &str) {
 #[case(&["sh", "-c", "dockerd-entrypoint.sh\nsleep 1"], true)]
 #[case(&["sh", "-c", "exec dockerd-entrypoint.sh dockerd --tlsverify"], false)]
 #[case(&["sh", "-c", "exec dockerd --tlsverify"], false)]
-fn d2_certificates_are_generated_by_the_entrypoint_alone(
+fn d2_only_the_entrypoint_generates_certificates(
     #[case] command: &[&str],
     #[case] generates: bool,
 ) {
@@ -134,7 +134,7 @@ fn d2_certificates_are_generated_by_the_entrypoint_alone(
         command: Some(command),
         ..Container::default()
     };
-    let start = start::of(&container).expect("the container runs a daemon");
+    let start = start::parse(&container).expect("the container runs a daemon");
     assert_eq!(start.bypasses_entrypoint, !generates);
 }
 
@@ -147,7 +147,7 @@ fn d2_certificates_are_generated_by_the_entrypoint_alone(
 #[case("docker:19.03.0-dind", None, DaemonTls::Generated("/certs".to_owned()))]
 #[case("docker:dind", None, DaemonTls::Generated("/certs".to_owned()))]
 #[case("docker:28-dind", Some(""), DaemonTls::Off)]
-fn d2_the_version_decides_where_the_variable_does_not(
+fn d2_without_the_variable_the_version_decides(
     #[case] image: &str,
     #[case] certdir: Option<&str>,
     #[case] expected: DaemonTls,
@@ -197,7 +197,7 @@ fn d1_an_image_with_dind_in_its_name_or_tag_is_undecided(
 #[case("docker:dind-rootless", true)]
 #[case("registry.mylab.com:5000/docker:28.5-dind-rootless@sha256:0123", true)]
 #[case("docker:rootless-dind", false)]
-fn v6_rootless_dind_is_known_by_its_tag(#[case] image: &str, #[case] rootless: bool) {
+fn v6_rootless_dind_is_recognised_by_its_tag(#[case] image: &str, #[case] rootless: bool) {
     assert_eq!(Image::parse(image).is_rootless(), rootless);
 }
 
@@ -277,5 +277,5 @@ fn d1_commands(#[case] command: &[&str], #[case] args: &[&str], #[case] expected
         args: Some(list(&leak(args))),
         ..Container::default()
     };
-    assert_eq!(start::of(&container).is_some(), expected);
+    assert_eq!(start::parse(&container).is_some(), expected);
 }

@@ -19,16 +19,17 @@ pub(super) struct Directory {
     pub(super) dinds: Vec<ContainerId>,
     /// The `build` container, if its client may read the directory (D3).
     pub(super) build: Option<ContainerId>,
-    /// Whether each of these dind containers starts without TLS if it cannot write here. Writable
-    /// certificates would then turn TLS on, and a client without TLS could not connect any more.
+    /// Whether all these dind containers start without TLS if they cannot write to the directory.
+    /// If the directory became writable, they would start with TLS, and a client without TLS could
+    /// no longer connect.
     pub(super) falls_back_to_plaintext: bool,
-    /// Whether another daemon of the pod has the same directory and generates nothing. A volume at
-    /// the directory may have the certificates for that daemon.
+    /// Whether the pod has another daemon with the same directory that is started without the
+    /// entrypoint. A volume at the directory may contain certificates for that daemon.
     pub(super) has_direct_daemon: bool,
 }
 
-/// Returns the certificate directories, each once. Reports directories that are unknown or that
-/// dind does not write.
+/// Returns the certificate directories, without duplicates. Reports containers that generate no
+/// certificates, unknown directories, and directories of several dind containers.
 pub(super) fn find<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
@@ -91,7 +92,7 @@ pub(super) fn find<'a>(
 }
 
 impl Directory {
-    /// Returns the containers that always get the directory: `build` reads it, dind writes it.
+    /// Returns the containers in which the directory is always mounted: `build` and dind.
     pub(super) fn users(&self) -> impl Iterator<Item = ContainerId> {
         self.build.into_iter().chain(self.dinds.iter().copied())
     }
@@ -104,10 +105,11 @@ impl Directory {
         self.dinds.binary_search(&id).is_ok()
     }
 
-    /// Returns the writable emptyDir that dind and `build` share at the nearest mounted ancestor;
-    /// then the directory needs no change (D5). In `build`, which only reads, it may be read-only.
+    /// Returns the writable emptyDir that dind and `build` share at the nearest mounted ancestor.
+    /// With it, the directory needs no change (D5). In `build`, which only reads, its mount may be
+    /// read-only.
     pub(super) fn serving_ancestor<'a>(&self, pod: &Pod<'a>) -> Option<Text<'a>> {
-        // Of several mounts at one path the last one wins.
+        // Of several mounts at one path, the last one is effective.
         let nearest = |id: ContainerId| {
             let mounts = pod.container(id)?.mounts().iter();
             let above = mounts.filter(|mount| mount_path::is_below(&self.path, mount.path()));
@@ -127,8 +129,8 @@ impl Directory {
         is_shared.then(|| first.name.clone())
     }
 
-    /// Returns a dind container that gets its server certificates from a volume (D6). It has its
-    /// own CA, and its read-only client directory is intended.
+    /// Returns a dind container that gets its server certificates from a volume (D6). Such a
+    /// container has its own CA, so a read-only client directory is intended.
     pub(super) fn own_pki<'a>(&self, pod: &Pod<'a>, uses: &mut VolumeUses<'a>) -> Option<Text<'a>> {
         let server = mount_path::join(mount_path::parent(&self.path), "server");
         let mut containers = self.dinds.iter().filter_map(|id| pod.container(*id));
@@ -140,7 +142,7 @@ impl Directory {
     }
 }
 
-/// Whether a mount puts files into a directory, or may put files there.
+/// Returns whether a mount may provide files in a directory.
 fn supplies<'a>(
     mount: &VolumeMount<'a>,
     directory: &str,

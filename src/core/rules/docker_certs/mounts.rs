@@ -1,4 +1,4 @@
-//! The mounts that concern a certificate directory (rules D4 and D5), and the uses of volumes.
+//! The mounts at, below and above a certificate directory (rules D4 and D5), and uses of volumes.
 
 use super::directory::Directory;
 use crate::core::job_pod::dind::is_native_sidecar;
@@ -12,22 +12,22 @@ use std::collections::{HashMap, HashSet};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Relation {
     At,
-    /// For example a file that is mounted by subPath.
+    /// Below the directory, for example a file that is mounted with `subPath`.
     Below,
-    /// Above the directory in dind or `build`, and the directory cannot be written or mounted
-    /// because of it.
+    /// Above the directory, in dind or `build`. Because of it, dind cannot write to the directory,
+    /// or the directory cannot be mounted.
     UnwritableAncestor,
 }
 
-/// The position of a mount that concerns a directory.
+/// The position of a mount at, below or above a certificate directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MountPosition {
     pub(super) container: ContainerId,
-    /// Its index in `volumeMounts`.
+    /// The index in `volumeMounts`.
     pub(super) index: usize,
     pub(super) relation: Relation,
-    /// The API server refuses the mount. It is not repaired: that would make an invalid pod valid
-    /// (A4).
+    /// Whether the API server refuses the mount. Such a mount is not repaired, because that would
+    /// make an invalid pod valid (A4).
     pub(super) is_invalid: bool,
 }
 
@@ -42,7 +42,8 @@ impl MountPosition {
     }
 }
 
-/// A valid mount that concerns a directory: a copy, because a repair changes the pod.
+/// A copy of a valid mount at, below or above a certificate directory. It is a copy because a
+/// repair changes the pod.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryMount<'a> {
     pub(super) id: MountId<'a>,
@@ -75,9 +76,9 @@ impl<'a> DirectoryMount<'a> {
 }
 
 /// Returns the mounts above a directory because of which it cannot be written or mounted (D4): the
-/// nearest ancestor, and further ancestors that would take its place. The kubelet creates mount
-/// points inside the volumes that it fills. So in `build` these volumes stay, and the directory is
-/// mounted inside them (D7).
+/// nearest mount if it is unwritable, and the next ones as long as they are unwritable too. The
+/// kubelet can create mount points in the volumes that it fills. So in `build` these volumes stay,
+/// and the directory is mounted inside them (D7).
 fn unwritable_ancestors<'p, 'a>(
     pod: &'p Pod<'a>,
     directory: &Directory,
@@ -89,7 +90,7 @@ fn unwritable_ancestors<'p, 'a>(
         mount_path::is_below(&directory.path, mount.path())
     };
     let mut above: Vec<(usize, &VolumeMount<'a>)> = mounts.filter(is_above).collect();
-    // The nearest first; of several mounts at one path the last one wins.
+    // The nearest mount is first. Of several mounts at one path, the last one is effective.
     above.sort_by_key(|(index, mount)| Reverse((mount.path().len(), *index)));
     above.into_iter().take_while(move |(_, mount)| {
         let volume = uses.volume(pod, &mount.name);
@@ -100,13 +101,13 @@ fn unwritable_ancestors<'p, 'a>(
     })
 }
 
-/// The uses of each volume name.
+/// The uses of each volume, by its name.
 pub(super) struct VolumeUses<'a> {
     uses: HashMap<Text<'a>, Uses>,
-    /// The item paths of volumes that may supply server certificates.
+    /// The item paths of volumes that may provide server certificates.
     items: HashMap<Text<'a>, SortedPaths>,
-    /// The paths, as written, at which a container has several mounts. Collected when a mount may
-    /// be removed for the first time.
+    /// Each container and path, as written, at which the container has several mounts. Collected
+    /// before the first removal of a mount.
     repeated_paths: Option<HashSet<(ContainerId, Text<'a>)>>,
 }
 
@@ -119,7 +120,7 @@ struct Uses {
     /// The number of mounts in all containers.
     mounts: usize,
     is_block_device: bool,
-    /// Whether an init container of the pod's author may have written to it before dind starts.
+    /// Whether an init container of the pod's author may write to the volume before dind starts.
     is_filled_by_init: bool,
 }
 
@@ -132,14 +133,15 @@ impl<'a> VolumeUses<'a> {
             uses.volumes += 1;
         }
         for (id, container) in pod.containers() {
-            let fills = id.list == ContainerList::InitContainers && !is_of_runner(container);
+            let may_write =
+                id.list == ContainerList::InitContainers && !is_of_runner_or_sidecar(container);
             for mount in container.mounts() {
                 let uses = match uses.get_mut(&mount.name) {
                     Some(uses) => uses,
                     None => uses.entry(mount.name.clone()).or_default(),
                 };
                 uses.mounts += 1;
-                uses.is_filled_by_init |= fills;
+                uses.is_filled_by_init |= may_write;
             }
             for device in container.volume_devices.iter().flatten() {
                 if let Some(uses) = uses.get_mut(&device.name) {
@@ -168,7 +170,7 @@ impl<'a> VolumeUses<'a> {
         pod.volumes().get(self.index(name)?)
     }
 
-    /// Returns the positions of the mounts that concern a directory, in the pod's order.
+    /// Returns the positions of the mounts at, below and above a directory, in pod order.
     pub(super) fn mounts_of(&mut self, pod: &Pod<'a>, directory: &Directory) -> Vec<MountPosition> {
         let relation = |mount: &VolumeMount<'a>| {
             let path = mount.path();
@@ -190,7 +192,8 @@ impl<'a> VolumeUses<'a> {
                 found.sort_by_key(|(index, ..)| *index);
             }
             positions.extend(found.into_iter().map(|(index, mount, relation)| {
-                // Only removing a repeated mount would make the pod valid.
+                // Mounts below and above the directory are removed. The removal of a repeated mount
+                // would make an invalid pod valid.
                 let is_repeated = relation != Relation::At && self.is_repeated(pod, id, mount);
                 MountPosition {
                     container: id,
@@ -203,7 +206,7 @@ impl<'a> VolumeUses<'a> {
         positions
     }
 
-    /// Whether a container has another mount at the same path as written.
+    /// Returns whether a container has another mount with the same path as written.
     fn is_repeated(&mut self, pod: &Pod<'a>, id: ContainerId, mount: &VolumeMount<'a>) -> bool {
         let repeated = self.repeated_paths.get_or_insert_with(|| {
             let paths = pod.containers().flat_map(|(id, container)| {
@@ -216,28 +219,29 @@ impl<'a> VolumeUses<'a> {
         repeated.contains(&(id, mount.written_path()))
     }
 
-    /// Returns the number of mounts of a volume now.
+    /// Returns the current number of mounts of a volume.
     pub(super) fn mounts(&self, name: &str) -> usize {
         self.of(name).mounts
     }
 
-    /// Whether a volume may have files when dind starts. An emptyDir has files only if an init
-    /// container writes them (D6).
+    /// Returns whether a volume may have files when dind starts. An emptyDir has files only if an
+    /// init container writes them (D6).
     pub(super) fn may_have_files(&self, pod: &Pod<'a>, name: &str) -> bool {
         let volume = self.volume(pod, name);
         volume.is_none_or(|volume| !volume.is_empty_dir() || self.of(name).is_filled_by_init)
     }
 
-    /// Whether the source of a volume can be swapped: it has no other uses than this number of
-    /// conflicting mounts. A volume that the API server refuses (two sources, a repeated name)
-    /// stays (A4).
+    /// Returns whether the source of a volume can be swapped: its only uses must be conflicting
+    /// mounts, whose number is `conflicts`. A volume that the API server refuses (two sources, a
+    /// repeated name) stays (A4).
     pub(super) fn is_swappable(&self, pod: &Pod<'a>, name: &str, conflicts: usize) -> bool {
         let uses = self.of(name);
-        let sources = self.volume(pod, name).map_or(0, |volume| volume.sources);
-        conflicts == uses.mounts && uses.volumes == 1 && sources <= 1 && !uses.is_block_device
+        let volume = self.volume(pod, name);
+        let is_valid = uses.volumes == 1 && volume.is_none_or(|volume| volume.source_count <= 1);
+        is_valid && conflicts == uses.mounts && !uses.is_block_device
     }
 
-    /// Whether a volume has an item below a clean path in the volume.
+    /// Returns whether a volume has an item below `path`, a clean path in the volume.
     pub(super) fn has_item_below(&mut self, volume: &Volume<'a>, path: &str) -> bool {
         let items = self.items.entry(volume.name.clone());
         let items = items.or_insert_with(|| SortedPaths::of(volume.item_paths()));
@@ -255,11 +259,11 @@ impl<'a> VolumeUses<'a> {
     }
 }
 
-/// Whether an init container belongs to the runner or is a native sidecar. The runner's init
-/// containers mount every volume of its configuration and write to none (GitLab Runner
+/// Returns whether an init container belongs to the runner or is a native sidecar. The runner's
+/// init containers mount every volume of its configuration and write to none (GitLab Runner
 /// `executors/kubernetes/kubernetes.go`: `init-permissions`, `init-logs`, …). A native sidecar runs
-/// beside dind.
-fn is_of_runner(container: &Container<'_>) -> bool {
+/// at the same time as dind, not before it.
+fn is_of_runner_or_sidecar(container: &Container<'_>) -> bool {
     container.name.starts_with("init-") || is_native_sidecar(container)
 }
 

@@ -1,7 +1,7 @@
-//! Displaced volumes (rules D7 and D8): reports each volume that lost its mount, and with Relocate
-//! mounts it read-only at another path.
+//! Displaced volumes (rules D7 and D8): reports each volume that lost mounts, and with
+//! `onConflict: Relocate` mounts it read-only at another path.
 
-use super::Repair;
+use super::Repairer;
 use super::directory::Directory;
 use super::mounts::{DirectoryMount, Relation};
 use super::shared::SharedVolume;
@@ -18,15 +18,14 @@ pub(super) struct DisplacedVolume<'a> {
     kind: Text<'a>,
     /// The path of a lost mount, as written.
     path: Text<'a>,
-    /// The container that lost the volume; `None` if no other container keeps it.
+    /// The container that lost the volume, if another container keeps it.
     container: Option<Text<'a>>,
-    /// The first lost mount of each container. Empty for the shared volume, which is still mounted
-    /// at the directory.
+    /// The first lost mount of each container. Empty for the shared volume, which stays mounted.
     mounts: Vec<(ContainerId, VolumeMount<'a>)>,
 }
 
-impl<'a> Repair<'_, '_, 'a> {
-    /// Returns the volumes that a repair displaces, in the pod's order. Changes nothing.
+impl<'a> Repairer<'_, '_, 'a> {
+    /// Returns the volumes that a repair will displace, in the order of the pod.
     pub(super) fn displaced(
         &self,
         conflicts: &[&DirectoryMount<'a>],
@@ -35,13 +34,13 @@ impl<'a> Repair<'_, '_, 'a> {
         let pod = &*self.planner.pod;
         let mut lost: BTreeMap<usize, Vec<&DirectoryMount<'a>>> = BTreeMap::new();
         for mount in conflicts {
-            let is_only_restricted = shared.keeps(mount.volume()) && mount.is_at_directory();
-            if let (Some(index), false) = (self.uses.index(mount.volume()), is_only_restricted) {
+            let stays_mounted = shared.keeps(mount.volume()) && mount.is_at_directory();
+            if let (Some(index), false) = (self.uses.index(mount.volume()), stays_mounted) {
                 lost.entry(index).or_default().push(mount);
             }
         }
         let displaced = lost.into_iter().filter_map(|(index, mut lost)| {
-            // If there is a mount at the directory, it is reported, and not one below it.
+            // A mount at the directory is reported in preference to one below or above it.
             lost.sort_by_key(|mount| !mount.is_at_directory());
             let first = *lost.first()?;
             let is_ancestor = first.relation == Relation::UnwritableAncestor;
@@ -62,7 +61,7 @@ impl<'a> Repair<'_, '_, 'a> {
         displaced.collect()
     }
 
-    /// Reports the volumes that one directory displaced, and with Relocate mounts them.
+    /// Reports the displaced volumes of a directory, and with `onConflict: Relocate` mounts them.
     pub(super) fn report_displaced(
         &mut self,
         directory: &Directory,
@@ -73,11 +72,15 @@ impl<'a> Repair<'_, '_, 'a> {
             let base = &self.certs.relocate_to;
             let now_at = match self.certs.on_conflict {
                 OnConflict::Relocate if !lost.mounts.is_empty() => {
-                    // Nothing can be mounted below a read-only volume, so further volumes are
-                    // mounted beside the first.
+                    // Nothing can be mounted below a read-only volume, so each further volume has
+                    // its own path.
                     let is_first = !std::mem::replace(&mut self.has_relocated, true);
-                    let beside = || format!("{base}-{volume}");
-                    Some(Text::from(if is_first { base.clone() } else { beside() }))
+                    let path = if is_first {
+                        base.clone()
+                    } else {
+                        format!("{base}-{volume}")
+                    };
+                    Some(Text::from(path))
                 }
                 _ => None,
             };
@@ -98,7 +101,8 @@ impl<'a> Repair<'_, '_, 'a> {
         }
     }
 
-    /// Mounts a displaced volume in one container, unless the path is in use.
+    /// Mounts a displaced volume in one container, unless the path is in use or the mount would
+    /// hide certificates.
     fn relocate(
         &mut self,
         id: ContainerId,

@@ -1,6 +1,6 @@
 //! The volume that all containers share at a certificate directory (rules D3, D7 and D9).
 
-use super::Repair;
+use super::Repairer;
 use super::directory::Directory;
 use super::mounts::{DirectoryMount, VolumeUses};
 use crate::core::pod::{Pod, Text, VolumeMount};
@@ -13,19 +13,19 @@ const NEW_VOLUME: &str = "drydock-docker-certs";
 
 /// The shared volume.
 pub(super) enum SharedVolume<'a> {
-    /// A volume of the pod is unchanged. All containers mount the same path of the volume as this
-    /// mount.
+    /// A volume of the pod, unchanged. All containers mount the same part of it as this mount.
     Kept(VolumeMount<'a>),
-    /// The source of a volume of the pod becomes a memory-backed emptyDir.
+    /// A volume of the pod, whose source becomes a memory-backed emptyDir.
     Swapped { name: Text<'a>, index: usize },
-    /// A volume is added.
+    /// A new volume.
     New,
 }
 
 impl<'a> SharedVolume<'a> {
-    /// Chooses the emptyDir that dind mounts at the directory, writable or in memory; otherwise the
-    /// first conflicting volume without other mounts; otherwise a new volume. With Relocate a
-    /// conflicting volume keeps its source. `mounts` has only valid mounts.
+    /// Chooses the emptyDir that dind mounts at the directory, if it is writable or in memory;
+    /// otherwise the first conflicting volume without other mounts; otherwise a new volume. With
+    /// `onConflict: Relocate` no conflicting volume is chosen, because it keeps its source.
+    /// `mounts` has only valid mounts.
     pub(super) fn choose(
         pod: &Pod<'a>,
         certs: &ClientCerts,
@@ -33,8 +33,8 @@ impl<'a> SharedVolume<'a> {
         mounts: &[DirectoryMount<'a>],
         uses: &VolumeUses<'a>,
     ) -> Self {
-        if let Some(of_dind) = of_dind(pod, directory, mounts, uses) {
-            return Self::Kept(common_mount(directory, mounts, of_dind));
+        if let Some(dind_mount) = find_dind_mount(pod, directory, mounts, uses) {
+            return Self::Kept(common_mount(directory, mounts, dind_mount));
         }
         if certs.on_conflict == OnConflict::Relocate {
             return Self::New;
@@ -58,26 +58,26 @@ impl<'a> SharedVolume<'a> {
         }
     }
 
-    /// Whether a mount conflicts with this volume at the directory (D4).
+    /// Returns whether a mount conflicts with the shared volume at the directory (D4).
     pub(super) fn conflicts_with(&self, directory: &Directory, mount: &DirectoryMount<'a>) -> bool {
         match self {
             Self::Kept(kept) if mount.is_at_directory() => {
                 let is_read_only = mount.mount.is_read_only();
-                !shows_the_same(&mount.mount, kept)
+                !mounts_same_part(&mount.mount, kept)
                     || (is_read_only && directory.is_written_by(mount.id.container))
             }
             _ => true,
         }
     }
 
-    /// Whether the shared volume is this volume of the pod, unchanged.
+    /// Returns whether the shared volume is this volume of the pod, unchanged.
     pub(super) fn keeps(&self, volume: &Text<'_>) -> bool {
         matches!(self, Self::Kept(kept) if kept.name == *volume)
     }
 }
 
-impl<'a> Repair<'_, '_, 'a> {
-    /// Swaps or adds the volume; returns its mount at the directory.
+impl<'a> Repairer<'_, '_, 'a> {
+    /// Swaps or adds the volume if necessary. Returns its mount at the directory.
     pub(super) fn provide_volume(
         &mut self,
         shared: SharedVolume<'a>,
@@ -115,10 +115,10 @@ impl<'a> Repair<'_, '_, 'a> {
     }
 }
 
-/// Returns dind's mount of an emptyDir at the directory, if all containers can share it. Of several
-/// mounts at one path the last one wins; of several dind containers, the one that shares a volume
-/// with `build`.
-fn of_dind<'m, 'a>(
+/// Returns dind's mount of an emptyDir at the directory, if the mount is writable or the emptyDir
+/// is in memory. A volume that `build` mounts at the directory too is preferred. Of several mounts,
+/// the last one is returned.
+fn find_dind_mount<'m, 'a>(
     pod: &Pod<'a>,
     directory: &Directory,
     mounts: &'m [DirectoryMount<'a>],
@@ -133,31 +133,31 @@ fn of_dind<'m, 'a>(
                 })
         })
     };
-    let of_build = at_directory().rfind(|mount| Some(mount.id.container) == directory.build);
-    of_build
-        .and_then(|of_build| candidates().rfind(|mount| mount.volume() == of_build.volume()))
+    let build_mount = at_directory().rfind(|mount| Some(mount.id.container) == directory.build);
+    build_mount
+        .and_then(|build| candidates().rfind(|mount| mount.volume() == build.volume()))
         .or_else(|| candidates().next_back())
 }
 
 /// Returns a mount of the part of dind's volume that all containers can mount. A `subPathExpr`
-/// needs variables that another container may not have, so it stays only if all containers have it
-/// already.
+/// needs variables that another container may not have. So it is kept only if all containers have
+/// it; otherwise the whole volume is mounted.
 fn common_mount<'a>(
     directory: &Directory,
     mounts: &[DirectoryMount<'a>],
-    of_dind: &DirectoryMount<'a>,
+    dind_mount: &DirectoryMount<'a>,
 ) -> VolumeMount<'a> {
     let at_directory = || mounts.iter().filter(|mount| mount.is_at_directory());
     let is_common = || {
-        at_directory().all(|mount| shows_the_same(&mount.mount, &of_dind.mount))
+        at_directory().all(|mount| mounts_same_part(&mount.mount, &dind_mount.mount))
             && directory
                 .users()
                 .all(|id| at_directory().any(|mount| mount.id.container == id))
     };
-    if of_dind.mount.sub_path_expr.is_empty() || is_common() {
-        of_dind.mount.clone()
+    if dind_mount.mount.sub_path_expr.is_empty() || is_common() {
+        dind_mount.mount.clone()
     } else {
-        whole(of_dind.volume())
+        whole(dind_mount.volume())
     }
 }
 
@@ -169,7 +169,7 @@ fn whole<'a>(volume: &Text<'a>) -> VolumeMount<'a> {
     }
 }
 
-fn shows_the_same(one: &VolumeMount<'_>, other: &VolumeMount<'_>) -> bool {
+fn mounts_same_part(one: &VolumeMount<'_>, other: &VolumeMount<'_>) -> bool {
     one.name == other.name && one.sub_paths() == other.sub_paths()
 }
 

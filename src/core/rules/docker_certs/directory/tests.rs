@@ -1,4 +1,4 @@
-//! Rule D3: the containers that share the directory, and volumes that stay there.
+//! Rule D3: the containers that share the directory, and the volumes that stay at it.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -31,7 +31,9 @@ fn d3_an_empty_dir_of_any_medium_that_dind_and_build_share_stays(#[case] source:
 #[rstest]
 #[case::on_disk("emptyDir: {}")]
 #[case::in_memory("emptyDir: {medium: Memory}")]
-fn d3_the_empty_dir_of_dind_is_mounted_for_build_wherever_else_it_is_mounted(#[case] source: &str) {
+fn d3_the_empty_dir_of_dind_is_mounted_in_build_even_if_it_is_mounted_elsewhere(
+    #[case] source: &str,
+) {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
@@ -49,7 +51,7 @@ fn d3_the_empty_dir_of_dind_is_mounted_for_build_wherever_else_it_is_mounted(#[c
 }
 
 #[test]
-fn d3_a_mount_is_pointed_at_the_part_of_the_volume_that_dind_has() {
+fn d3_a_mount_gets_the_sub_path_of_dind() {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
@@ -65,7 +67,24 @@ fn d3_a_mount_is_pointed_at_the_part_of_the_volume_that_dind_has() {
 }
 
 #[test]
-fn d3_a_sub_path_with_variables_goes_where_a_container_may_lack_them() {
+fn d3_a_changed_sub_path_is_in_the_sentence() {
+    let judged = judge(
+        CERTS_ONLY,
+        &dind_pod(
+            "{name: certs, emptyDir: {}}",
+            "{name: certs, mountPath: /certs/client}",
+            "{name: certs, mountPath: /certs/client, subPath: x}",
+        ),
+    );
+    assert_eq!(judged.mounts("build"), judged.mounts("docker"));
+    assert_eq!(
+        judged.sentences[0].1,
+        "changed the mount at /certs/client of container \"build\": with subPath x"
+    );
+}
+
+#[test]
+fn d3_a_sub_path_expr_is_removed_if_a_container_may_lack_its_variables() {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
@@ -79,7 +98,7 @@ fn d3_a_sub_path_with_variables_goes_where_a_container_may_lack_them() {
     assert_eq!(judged.mounts("build"), &whole);
 }
 
-/// The client calls another daemon, or a host that is no alias: its mounts at the directory stay.
+/// If the client calls another daemon, or a host that is no alias, mounts at the directory stay.
 #[rstest]
 #[case::remote("tcp://farm.corp.example:2376", true)]
 #[case::remote_by_address("tcp://10.1.2.3:2376", true)]
@@ -99,17 +118,17 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}], volum
         ),
     );
     assert_eq!(judged.patch.is_null(), stays);
-    // A missing alias is reported to the author, a remote daemon to the team.
+    // A missing alias is reported to the author, and a remote daemon to the team.
     let is_reported = judged.tells_team("D3", "is unchanged")
         || judged.tells_author("R2", "no service of the job");
     assert_eq!(is_reported, stays);
 }
 
-/// The client needs no certificates, so `build` gets no mount; dind must still be able to write.
+/// The client needs no certificates, so `build` gets no mount. dind must still be able to write.
 #[rstest]
 #[case::a_socket("unix:///var/run/docker.sock")]
 #[case::the_plain_port("tcp://localhost:2375")]
-fn d3_build_gets_no_directory_where_its_client_needs_none(#[case] host: &str) {
+fn d3_build_gets_no_mount_if_its_client_needs_no_certificates(#[case] host: &str) {
     let judged = judge(
         CERTS_ONLY,
         &format!(
@@ -121,15 +140,15 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{n
     assert_eq!(judged.volumes(), &json!([memory("ca")]));
 }
 
-/// Such a daemon starts without TLS because of the Secret; with certificates the client would not
-/// reach it any more.
+/// Because of the Secret the daemon starts without TLS. If it had certificates, the client could no
+/// longer connect.
 #[rstest]
 #[case("docker:20.10.17-dind", "tcp://localhost:2375", true)]
 #[case("docker:19.03-dind", "tcp://localhost:2375", true)]
 #[case("docker:20.10-dind", "tcp://localhost:2375", false)]
 #[case("docker:20.10.17-dind", "tcp://localhost:2376", false)]
 #[case("docker:28-dind", "tcp://localhost:2375", false)]
-fn d3_a_daemon_that_falls_back_to_no_tls_stays_where_the_client_expects_it(
+fn d3_a_fallback_without_tls_stays_if_the_client_expects_it(
     #[case] image: &str,
     #[case] host: &str,
     #[case] stays: bool,
