@@ -1,4 +1,4 @@
-//! Rules F1, T1, T3, T4, P1 and A5 at the wire: a review in, a review out.
+//! Rules F1, T1 to T4, P1 and A5: from the JSON of a request to the JSON of the response.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -19,7 +19,7 @@ const ALIAS: &str = "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]";
 const SECRET: &str = "{name: ca, secret: {secretName: ca}}";
 const AT: &str = "{name: ca, mountPath: /certs/client}";
 
-/// The review of the creation of a pod.
+/// Returns a review of the creation of a pod.
 fn request(pod: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -86,7 +86,7 @@ fn an_answer_has_the_requests_uid_and_a_patch_in_base64() {
 )]
 #[case::audited(Mode::Audit, "", "audited")]
 #[case::skipped(Mode::Enforce, "metadata: {labels: {}}", "skipped")]
-fn where_nothing_changes_there_is_neither_patch_nor_patch_type(
+fn an_unchanged_pod_has_neither_patch_nor_patch_type(
     #[case] mode: Mode,
     #[case] pod: &str,
     #[case] outcome: &str,
@@ -105,7 +105,7 @@ fn where_nothing_changes_there_is_neither_patch_nor_patch_type(
 }
 
 #[test]
-fn f1_a_refusal_says_who_why_and_what_to_do() {
+fn f1_a_denial_names_container_volume_policy_and_fix() {
     let pod = testing::pod(&dind_pod(SECRET, AT, AT));
     let (answer, response) = answer(
         "dind: {clientCerts: {onConflict: Deny}}",
@@ -148,7 +148,7 @@ fn p1_only_the_creation_of_pods_is_reviewed(#[case] field: &str, #[case] value: 
 }
 
 #[test]
-fn p1_what_is_not_a_pod_need_not_look_like_one() {
+fn p1_another_object_is_not_parsed_as_a_pod() {
     let mut request = request(&json!({"metadata": [], "spec": {"containers": 1}}));
     request["request"]["resource"]["resource"] = json!("services");
     let (answer, _) = answer(ALIAS, Mode::Enforce, &request);
@@ -193,7 +193,7 @@ fn f1_a_body_that_is_no_review_is_an_error(#[case] body: &str, #[case] name: &st
 #[case("operation")]
 #[case("resource")]
 #[case("object")]
-fn f1_a_review_without_what_it_needs_is_an_error_that_names_it(#[case] field: &str) {
+fn f1_a_missing_field_is_an_error_that_names_it(#[case] field: &str) {
     let mut request = request(&testing::pod(""));
     request["request"][field] = Value::Null;
     let error =
@@ -215,7 +215,7 @@ fn f1_a_pod_of_a_wrong_type_is_an_error_that_names_the_field() {
 }
 
 #[test]
-fn t1_the_record_and_the_audit_annotations_say_what_happened() {
+fn t1_the_record_and_the_audit_annotations_describe_the_review() {
     let spec = format!(
         "metadata: {{generateName: runner-x, labels: {{job.runner.gitlab.com/pod: x}}}}\n{}",
         dind_pod(SECRET, AT, AT)
@@ -239,7 +239,7 @@ fn t1_the_record_and_the_audit_annotations_say_what_happened() {
 }
 
 #[test]
-fn t1_in_audit_the_same_is_said_of_what_would_happen() {
+fn t1_in_audit_they_describe_what_would_change() {
     let pod = testing::pod(&dind_pod(SECRET, AT, AT));
     let (answer, response) = answer(CERTS_ONLY, Mode::Audit, &request(&pod));
     assert!(answer.record.changes.is_empty());
@@ -291,7 +291,7 @@ fn t3_warnings_have_at_most_120_characters_each_and_are_for_the_author() {
 }
 
 #[test]
-fn t3_what_only_concerns_the_platform_team_is_no_warning() {
+fn t3_findings_for_the_platform_team_are_no_warnings() {
     let pod = testing::pod("containers: [{name: build}, {name: svc-0, image: docker:20.10.24}]");
     let (answer, response) = answer(CERTS_ONLY, Mode::Enforce, &request(&pod));
     assert!(
@@ -302,8 +302,8 @@ fn t3_what_only_concerns_the_platform_team_is_no_warning() {
     assert_eq!(response["warnings"], Value::Null);
 }
 
-/// A pod that gives cause to say as much as possible, with a secret value in every variable.
-fn talkative_pod() -> Value {
+/// Returns a pod that causes many findings and has a secret value in every variable.
+fn pod_with_many_findings() -> Value {
     let env = "env: [{name: TOKEN, value: s3cr3t-value}, {name: DOCKER_HOST, value: 'tcp://s3cr3t-value:2375'}]";
     let off = "env: [{name: DOCKER_TLS_CERTDIR, value: s3cr3t-value/relative}]";
     let reference = "env: [{name: DOCKER_TLS_CERTDIR, value: /$(A)/s3cr3t-value}]";
@@ -330,7 +330,7 @@ fn t4_no_value_of_a_variable_is_ever_in_an_answer_or_a_record(#[case] on_conflic
         "{{hostAliases: [{{ip: 10.0.0.1, hostnames: [a, b]}}], dind: {{clientCerts: {{onConflict: {on_conflict}}}}}}}"
     );
     for mode in [Mode::Enforce, Mode::Audit] {
-        let (answer, response) = answer(&policy, mode, &request(&talkative_pod()));
+        let (answer, response) = answer(&policy, mode, &request(&pod_with_many_findings()));
         assert!(
             answer.record.findings.len() >= 4,
             "{:#?}",
@@ -361,7 +361,7 @@ fn t4_an_error_does_not_quote_the_pod(#[case] pointer: &str, #[case] value: Valu
     assert!(!error.to_string().contains("53017"), "{error}");
 }
 
-/// A request for a pod whose Secret makes room, under a name.
+/// Returns a request for a pod with a Secret that drydock displaces.
 fn displacing(name: &str, dry_run: bool) -> Value {
     let mut request = request(&testing::pod(&dind_pod(SECRET, AT, AT)));
     request["request"]["name"] = json!(name);
@@ -374,7 +374,7 @@ fn displacing(name: &str, dry_run: bool) -> Value {
 }
 
 #[test]
-fn t2_the_author_is_reported_what_was_displaced() {
+fn t2_a_displaced_volume_is_reported_to_the_author() {
     let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &displacing("runner-1", false));
     let reported = answer.record.author_findings.expect("something to report");
     assert_eq!(
@@ -393,15 +393,15 @@ fn t2_the_author_is_reported_what_was_displaced() {
 #[rstest]
 #[case::a_dry_run_stores_no_pod(CERTS_ONLY, Mode::Enforce, "runner-1", true)]
 #[case::a_generated_name_is_not_known_yet(CERTS_ONLY, Mode::Enforce, "", false)]
-#[case::an_audit_does_nothing_to_the_pod(CERTS_ONLY, Mode::Audit, "runner-1", false)]
-#[case::nothing_of_the_author_is_concerned(ALIAS, Mode::Enforce, "runner-1", false)]
-#[case::a_refused_pod_is_not_there(
+#[case::an_audit_does_not_change_the_pod(CERTS_ONLY, Mode::Audit, "runner-1", false)]
+#[case::no_finding_for_the_author(ALIAS, Mode::Enforce, "runner-1", false)]
+#[case::a_refused_pod_is_not_created(
     "dind: {clientCerts: {onConflict: Deny}}",
     Mode::Enforce,
     "runner-1",
     false
 )]
-fn t2_there_is_no_event_where(
+fn t2_there_is_no_event_for(
     #[case] policy: &str,
     #[case] mode: Mode,
     #[case] name: &str,

@@ -9,7 +9,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 const NAME: &str = "runner-xyt3kd1a-project-42-concurrent-0";
-/// 63 characters: the maximum length of a label.
+/// A label value with the maximum length of 63 characters.
 const LONG: &str = "runner-abcdefghijklmnopqrstuvwxyz-project-1234567890-concurrent";
 
 #[track_caller]
@@ -96,10 +96,7 @@ fn p2_an_old_pod_may_be_named_after_the_first_54_characters() {
 #[case::label("/metadata/labels/pod", "runner-x")]
 #[case::label_of_nothing("/metadata/labels/pod", "")]
 #[case::generate_name("/metadata/generateName", "runner-xyt3kd1a-project-42-")]
-fn p2_an_old_pod_is_recognised_by_all_of_its_shape_only(
-    #[case] pointer: &str,
-    #[case] value: &str,
-) {
+fn p2_an_old_pod_is_recognised_only_by_its_whole_shape(#[case] pointer: &str, #[case] value: &str) {
     let mut pod = testing::pod(&format!(
         "restartPolicy: Never\nmetadata: {{generateName: {NAME}, labels: {{pod: {NAME}}}}}"
     ));
@@ -117,7 +114,7 @@ fn p2_an_old_pod_is_recognised_by_all_of_its_shape_only(
 #[case::another_label_of_the_runner("labels: {manager.runner.gitlab.com/id-short: x}")]
 #[case::the_label_as_an_annotation("annotations: {job.runner.gitlab.com/pod: x}")]
 #[case::nothing("labels: null")]
-fn p3_a_pod_without_a_sign_is_left_alone(#[case] metadata: &str) {
+fn p3_a_pod_without_a_mark_is_not_a_job_pod(#[case] metadata: &str) {
     let pod = testing::pod(
         &format!("metadata: {{labels: {{}}, {metadata}}}").replace("labels: {}, labels", "labels"),
     );
@@ -156,7 +153,7 @@ fn p3_a_pod_without_a_sign_is_left_alone(#[case] metadata: &str) {
     "nodeSelector: {kubernetes.io/os: windows}",
     NotJobPod::Windows
 )]
-fn p3_some_pods_are_left_alone_though_they_have_a_sign(
+fn p3_some_pods_with_a_mark_are_not_job_pods(
     #[case] metadata: &str,
     #[case] spec: &str,
     #[case] expected: NotJobPod,
@@ -176,7 +173,7 @@ fn p3_some_pods_are_left_alone_though_they_have_a_sign(
     "annotations: {}",
     "os: {name: linux}\nnodeSelector: {kubernetes.io/os: linux}"
 )]
-fn p3_other_job_pods_are_not(#[case] metadata: &str, #[case] spec: &str) {
+fn p3_similar_job_pods_are_recognised(#[case] metadata: &str, #[case] spec: &str) {
     let pod = testing::pod(&format!(
         "metadata: {{labels: {{job.runner.gitlab.com/pod: x}}, {metadata}}}\n{spec}"
     ));

@@ -1,4 +1,4 @@
-//! Rules M5, A6, P1 and P4, and the part of F1 that concerns verdicts.
+//! Rules M5, A6, P1 and P4, and rule F1 for denials.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -34,7 +34,7 @@ fn p1_two_namespaces_are_excluded_by_name(#[case] namespace: &str, #[case] exclu
 }
 
 #[test]
-fn p4_outcomes_and_reasons_have_names_of_their_own() {
+fn p4_outcomes_and_reasons_have_distinct_names() {
     let skips = NotJobPod::ALL.map(SkipReason::NotJobPod);
     let skips = skips.into_iter().chain([
         SkipReason::NotPodCreation,
@@ -98,7 +98,7 @@ fn p4_every_pod_has_one_outcome(
 }
 
 #[test]
-fn p4_a_pod_that_cannot_be_helped_is_skipped_whatever_the_namespaces_mode() {
+fn p4_a_pod_out_of_scope_is_skipped_in_every_mode() {
     for mode in [Mode::Enforce, Mode::Audit] {
         let judged = Setup {
             mode,
@@ -110,7 +110,7 @@ fn p4_a_pod_that_cannot_be_helped_is_skipped_whatever_the_namespaces_mode() {
 }
 
 #[test]
-fn m5_enforce_policies_change_the_pod_and_audit_policies_speak_of_the_result() {
+fn m5_audit_policies_are_compared_with_the_changed_pod() {
     let judged = Setup {
         policies: &[
             (
@@ -127,16 +127,19 @@ fn m5_enforce_policies_change_the_pod_and_audit_policies_speak_of_the_result() {
         judged.host_aliases(),
         &json!([{"ip": "10.0.0.1", "hostnames": ["a"]}])
     );
-    // The result has the name at another address, which the audit policy would take out.
+    // The changed pod has the hostname at another address, which the audit policy would remove.
     assert_eq!(
         judged.audit_changes,
         ["add-host-alias", "remove-host-alias"]
     );
-    assert!(judged.overrides.is_empty(), "each mode folds among itself");
+    assert!(
+        judged.overrides.is_empty(),
+        "policies of one mode do not override those of the other"
+    );
 }
 
 #[test]
-fn m5_an_audit_policy_finds_nothing_where_enforce_policies_did_it() {
+fn m5_an_audit_policy_does_not_repeat_a_change_of_an_enforce_policy() {
     let judged = Setup {
         policies: &[
             ("a", ALIAS),
@@ -153,7 +156,7 @@ fn m5_an_audit_policy_finds_nothing_where_enforce_policies_did_it() {
 }
 
 #[test]
-fn m5_an_audit_policy_is_not_named_in_the_pod() {
+fn m5_an_audit_policy_is_not_named_in_the_annotations() {
     let judged = Setup {
         policies: &[("a", ALIAS), ("b", AUDIT_ALIAS)],
         ..Setup::default()
@@ -166,7 +169,7 @@ fn m5_an_audit_policy_is_not_named_in_the_pod() {
 }
 
 #[test]
-fn m5_an_audit_policys_deny_does_not_refuse_what_another_policy_changes() {
+fn m5_deny_in_an_audit_policy_does_not_refuse_the_pod() {
     let judged = Setup {
         policies: &[("a", ALIAS), ("b", AUDIT_DENY)],
         pod: CONFLICT,
@@ -203,7 +206,7 @@ fn a6_a_namespace_in_audit_changes_and_refuses_nothing(
 }
 
 #[test]
-fn a6_a_namespace_in_audit_says_everything() {
+fn a6_a_namespace_in_audit_reports_all_changes_and_findings() {
     let pod = CONFLICT;
     let policies = &[
         (
@@ -231,7 +234,7 @@ fn a6_a_namespace_in_audit_says_everything() {
 }
 
 #[test]
-fn f1_only_an_enforcing_deny_refuses() {
+fn f1_only_deny_in_an_enforce_policy_refuses() {
     assert_eq!(judge(DENY, CONFLICT).outcome, Outcome::Denied);
     for policy in [
         "dind: {volumes: []}",

@@ -22,9 +22,9 @@ const REVIEWS: [&[u8]; 5] = [
     include_bytes!("../../../../fuzz/corpus/review/volumes.json"),
 ];
 
-/// A type that reads texts, a list, a number and a word, and leaves the rest out.
+/// A type that reads strings, a list, a number and a boolean, and skips other fields.
 #[derive(Debug, Deserialize)]
-#[expect(dead_code, reason = "they are looked at as text")]
+#[expect(dead_code, reason = "the tests compare their Debug text")]
 struct Fields<'a> {
     #[serde(borrow)]
     first: Option<crate::core::pod::Text<'a>>,
@@ -37,7 +37,7 @@ struct Fields<'a> {
     any: Option<IgnoredAny>,
 }
 
-/// A type that borrows from what it is read from.
+/// A type that borrows from the text from which it is read.
 trait View {
     type Of<'a>: Deserialize<'a> + Debug;
 }
@@ -54,20 +54,20 @@ impl View for Few {
     type Of<'a> = Fields<'a>;
 }
 
-/// Holds the invariant for a text: what is skimmed, serde_json reads too where what was left out is
-/// emptied. Says whether it was skimmed.
-fn hold<V: View>(body: &[u8]) -> bool {
+/// Checks the invariant of the module for a text. Returns whether the text was accepted.
+fn check_invariant<V: View>(body: &[u8]) -> bool {
     let Some(skimmed) = read::<V::Of<'_>>(body) else {
         return false;
     };
     let skimmed = format!("{skimmed:?}");
-    let text = std::str::from_utf8(body).expect("only text is skimmed");
+    let text = std::str::from_utf8(body).expect("an accepted text is UTF-8");
     let by_serde = |text| serde_json::from_str::<V::Of<'_>>(text).map(|whole| format!("{whole:?}"));
     match by_serde(text) {
         Ok(whole) => assert_eq!(skimmed, whole, "{text}"),
         Err(_) => {
             let mut skim = Skim::new(text);
-            skim.read::<V::Of<'_>>().expect("it was skimmed before");
+            skim.read::<V::Of<'_>>()
+                .expect("the text is accepted again");
             let emptied = emptied(text, &skim.skipped);
             assert_eq!(skimmed, by_serde(&emptied).expect("JSON"), "{text}");
         }
@@ -116,8 +116,8 @@ fn emptied(text: &str, skipped: &[std::ops::Range<usize>]) -> String {
 #[case::control_character_behind_an_escape("{\"other\":\"\\n\u{1}\"}", false)]
 #[case::nothing("", false)]
 #[case::mark_of_byte_order("\u{feff}{}", false)]
-fn what_is_not_plain_is_left_to_serde_json(#[case] text: &str, #[case] is_plain: bool) {
-    assert_eq!(hold::<Few>(text.as_bytes()), is_plain);
+fn unusual_texts_fall_back_to_serde_json(#[case] text: &str, #[case] is_accepted: bool) {
+    assert_eq!(check_invariant::<Few>(text.as_bytes()), is_accepted);
 }
 
 #[rstest]
@@ -129,13 +129,20 @@ fn what_is_not_plain_is_left_to_serde_json(#[case] text: &str, #[case] is_plain:
 #[case::one_more_inside("[{\"a\":[}]", false)]
 #[case::open_text(r#"["a]"#, false)]
 #[case::text_with_brackets(r#"["]","\\","\"]",{"}":{}}]"#, true)]
-fn brackets_and_texts_are_checked_in_what_is_skipped(#[case] value: &str, #[case] is_plain: bool) {
+fn brackets_and_strings_in_skipped_values_are_checked(
+    #[case] value: &str,
+    #[case] is_accepted: bool,
+) {
     for padding in 0..70 {
         let text = format!(
             r#"{{"other":{{"{}":{value}}},"first":"a"}}"#,
             "x".repeat(padding)
         );
-        assert_eq!(hold::<Few>(text.as_bytes()), is_plain, "{text}");
+        assert_eq!(
+            check_invariant::<Few>(text.as_bytes()),
+            is_accepted,
+            "{text}"
+        );
     }
 }
 
@@ -158,19 +165,19 @@ fn brackets_and_texts_are_checked_in_what_is_skipped(#[case] value: &str, #[case
 #[case::spaces(r#" { "name" : "A" , "value" : "x" } , {"name":"DOCKER_HOST","value":"x"} "#)]
 #[case::twice(r#"{"name":"DOCKER_HOST","value":"x"},{"name":"DOCKER_HOST","value":"y"}"#)]
 #[case::none("")]
-fn variables_are_read_wherever_they_stand(#[case] variables: &str) {
+fn variables_are_read_at_every_position(#[case] variables: &str) {
     for padding in 0..20 {
         let text = format!(
             r#"{{"request":{{"object":{{"spec":{{"containers":[{{"name":"{}","env":[{variables}]}}]}}}}}}}}"#,
             "x".repeat(padding)
         );
-        assert!(hold::<Review>(text.as_bytes()), "{text}");
+        assert!(check_invariant::<Review>(text.as_bytes()), "{text}");
         let read_by_serde_json = serde_json::from_str::<PodReview<'_>>(&text);
         assert!(read_by_serde_json.is_ok(), "{text}");
     }
 }
 
-/// The name of `Env` in serde's data model is the one that the reader knows.
+/// `variables::TYPE` is the name of `Env` in the data model of serde.
 #[test]
 fn variables_that_no_rule_reads_are_skipped() {
     let text =
@@ -190,25 +197,29 @@ fn variables_that_no_rule_reads_are_skipped() {
 #[case::no_comma(r#"{"name":"A","value":"x"}{"name":"B","value":"x"}"#)]
 #[case::open(r#"{"name":"A","value":"x""#)]
 #[case::open_value(r#"{"name":"A","value":"x\"}"#)]
-fn variables_that_are_wrong_are_left_to_serde_json(#[case] variables: &str) {
+fn invalid_variables_fall_back_to_serde_json(#[case] variables: &str) {
     let text = format!(
         r#"{{"request":{{"object":{{"spec":{{"containers":[{{"env":[{variables}]}}]}}}}}}}}"#
     );
-    assert!(!hold::<Review>(text.as_bytes()), "{text}");
+    assert!(!check_invariant::<Review>(text.as_bytes()), "{text}");
 }
 
 #[test]
-fn invalid_utf8_is_left_to_serde_json() {
-    assert!(!hold::<Few>(b"{\"other\":[\"\xff\"]}"));
-    assert!(!hold::<Few>(b"{\"first\":\"\xed\xa0\x80\"}"));
+fn invalid_utf8_falls_back_to_serde_json() {
+    assert!(!check_invariant::<Few>(b"{\"other\":[\"\xff\"]}"));
+    assert!(!check_invariant::<Few>(b"{\"first\":\"\xed\xa0\x80\"}"));
 }
 
-/// The module says so.
+/// See "What it does not check" in the documentation of the module.
 #[test]
-fn what_stands_between_brackets_that_are_skipped_is_not_judged() {
-    assert!(hold::<Few>(br#"{"other":[1 2 flase],"first":"a"}"#));
-    assert!(hold::<Few>(br#"{"other":[{],1,[}],"first":"a"}"#));
-    assert!(hold::<Review>(
+fn the_content_of_skipped_values_is_not_parsed() {
+    assert!(check_invariant::<Few>(
+        br#"{"other":[1 2 flase],"first":"a"}"#
+    ));
+    assert!(check_invariant::<Few>(
+        br#"{"other":[{],1,[}],"first":"a"}"#
+    ));
+    assert!(check_invariant::<Review>(
         br#"{"request":{"object":{"spec":{"containers":[{"env":[{"name":"A","value":"\x"}]}]}}}}"#
     ));
 }
@@ -229,7 +240,7 @@ fn every_fixture_is_skimmed() {
             {
                 let body = std::fs::read(&path).expect("a fixture");
                 found += 1;
-                assert!(hold::<Review>(&body), "{}", path.display());
+                assert!(check_invariant::<Review>(&body), "{}", path.display());
             }
         }
     }
@@ -242,14 +253,15 @@ fn mangled_reviews_are_skimmed_as_serde_json_reads_them() {
     let mut skimmed = 0;
     let count = count(700_000);
     for _ in 0..count {
-        skimmed += usize::from(hold::<Review>(mangler.next()));
+        skimmed += usize::from(check_invariant::<Review>(mangler.next()));
     }
     assert!(skimmed > count / 10, "{skimmed} of {count}");
 }
 
-/// F1, F2, A2, A3: an answer or a named error; and what is patched needs no other patch.
+/// Rules F1, F2, A2 and A3: each review gets an answer or a named error, and a patched pod needs no
+/// other patch.
 #[test]
-fn mangled_reviews_are_answered_or_reported_why_not() {
+fn mangled_reviews_get_an_answer_or_a_named_error() {
     let setup = Setup {
         policies: &[
             ("certs", CERTS_ONLY),
@@ -283,7 +295,7 @@ fn mangled_reviews_are_answered_or_reported_why_not() {
                     assert_eq!(again.body, answer.body);
                     let has_spec = value["request"]["object"]["spec"].is_object()
                         && value["request"]["object"]["metadata"].is_object();
-                    // The API server never sends a pod without the two.
+                    // The API server never sends a pod without metadata or spec.
                     if let Some(patch) = answer.patch.as_ref().filter(|_| has_spec) {
                         let patch: json_patch::Patch =
                             serde_json::from_str(patch).expect("A3: a JSON Patch");
@@ -311,7 +323,7 @@ fn mangled_reviews_are_answered_or_reported_why_not() {
     }
 }
 
-/// What the vectors do, one byte at a time.
+/// Does the same as `bytes::container_end`, one byte at a time.
 fn container_end(bytes: &[u8], start: usize) -> Option<usize> {
     let (mut open, mut in_text, mut escaped) = (0, false, false);
     for (at, byte) in bytes.iter().enumerate().skip(start) {
@@ -323,7 +335,7 @@ fn container_end(bytes: &[u8], start: usize) -> Option<usize> {
             b'}' | b']' if !in_text => {
                 open -= 1;
                 if open == 0 {
-                    // The two brackets of a kind are two apart.
+                    // In ASCII, a closing bracket is two after the opening bracket.
                     return (bytes[start] + 2 == *byte).then_some(at + 1);
                 }
             }
@@ -335,12 +347,12 @@ fn container_end(bytes: &[u8], start: usize) -> Option<usize> {
 
 proptest! {
     #[test]
-    fn a_container_ends_where_it_ends(text in r#"[\[{]([\[\]{}"\\xy, ]|\{\}|\[\]|"x*"|\\\\|[\[{]{2}|[\]}]{2}){0,200}"#) {
+    fn container_end_finds_the_closing_bracket(text in r#"[\[{]([\[\]{}"\\xy, ]|\{\}|\[\]|"x*"|\\\\|[\[{]{2}|[\]}]{2}){0,200}"#) {
         prop_assert_eq!(bytes::container_end(text.as_bytes(), 0), container_end(text.as_bytes(), 0));
     }
 
     #[test]
-    fn a_plain_text_ends_at_the_first_byte_that_is_not(text in r#"[a-zé]{0,40}["\\\x00\x1f\x20-\x24]{0,3}[a-z"]{0,40}"#, start in 0..10usize) {
+    fn find_special_finds_the_first_special_byte(text in r#"[a-zé]{0,40}["\\\x00\x1f\x20-\x24]{0,3}[a-z"]{0,40}"#, start in 0..10usize) {
         let stops = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
         let expected = text.as_bytes().get(start..).and_then(|rest| Some(start + rest.iter().position(stops)?));
         prop_assert_eq!(bytes::find_special(text.as_bytes(), start), expected);

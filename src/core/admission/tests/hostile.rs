@@ -1,5 +1,4 @@
-//! Rules F6 and F7 on pods that somebody made to do harm: what they say goes nowhere as it is, and
-//! without end nowhere at all.
+//! Rules F6 and F7 for hostile pods: drydock never shows their text unescaped or without a limit.
 
 #![allow(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -12,7 +11,7 @@ use crate::core::verdict::{self, Outcome, Scope};
 use crate::testing::Setup;
 use serde_json::{Value, json};
 
-/// Ends the line, clears the terminal, changes the direction, ends the quotation, and is long.
+/// Returns a long text with quotation marks, line breaks, terminal escapes and bidirectional marks.
 fn hostile(number: usize) -> String {
     format!(
         "x\"'\n\r\u{1b}[2J\u{202e}\u{2028}\u{200b}\u{9b} level=error all is lost {number} {}",
@@ -35,7 +34,7 @@ fn review_of(pod: &Value) -> Value {
     })
 }
 
-/// Pods whose every text is hostile, in the shapes that the rules distinguish.
+/// Returns pods in which every string is hostile, one for each case that the rules distinguish.
 fn pods() -> Vec<Value> {
     let at = |path: &str| -> Vec<Value> {
         let mount = |number| json!({"name": hostile(number), "mountPath": path});
@@ -131,10 +130,10 @@ fn policy(on_conflict: &str, mode: &str) -> String {
     .to_string()
 }
 
-/// One text of the pod goes into an operation for each of its mounts, and each of its characters
-/// takes six bytes there.
+/// The patch has an operation with one string of the pod for each of its mounts, and each character
+/// of the string takes six bytes.
 #[test]
-fn f6_a_patch_many_times_as_large_as_the_review_is_not_written() {
+fn f6_a_patch_over_the_size_limit_is_an_error() {
     let mount = |number: usize| json!({"name": "claim", "mountPath": format!("/x{number}/../certs/client")});
     let mounts: Vec<Value> = (0..1_000).map(mount).collect();
     let text = |length: usize| {
@@ -170,7 +169,7 @@ fn f6_a_patch_many_times_as_large_as_the_review_is_not_written() {
     assert!(error.to_string().contains("more than 2097152 bytes"));
 }
 
-/// Neither a line break nor anything else that does not print, and an end.
+/// Checks that a text has only printable characters, and at most `most` bytes.
 #[track_caller]
 fn assert_harmless(text: &str, most: usize) {
     let prints =
@@ -214,7 +213,7 @@ fn assert_answer_is_harmless(answer: &Answer) {
 }
 
 #[test]
-fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
+fn f7_text_of_a_pod_is_escaped_and_truncated_everywhere() {
     let (mut rules, mut outcomes) = (std::collections::BTreeSet::new(), Vec::new());
     for (on_conflict, mode) in CONFLICTS
         .into_iter()
@@ -271,7 +270,7 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
     for outcome in [Outcome::Mutated, Outcome::Denied] {
         assert!(outcomes.contains(&outcome), "{outcomes:?}");
     }
-    // The pods come to the rules that show text of a pod.
+    // The pods cover the rules whose sentences contain text of a pod.
     for rule in [
         "D1", "D2", "D6", "D7", "D8", "H2", "H3", "R1", "R2", "S1", "V3", "V5",
     ] {
@@ -279,9 +278,9 @@ fn f7_text_of_a_pod_is_harmless_wherever_it_is_shown() {
     }
 }
 
-/// Hundreds of containers have hundreds of things to say.
+/// Hundreds of containers cause hundreds of findings.
 #[test]
-fn f6_notes_have_an_end() {
+fn f6_the_number_of_findings_is_limited() {
     let container = |number: usize| json!({"name": format!("{number}-{}", hostile(number)), "image": "docker:24-dind"});
     let pod = json!({
         "metadata": {"labels": {"job.runner.gitlab.com/pod": "x"}},
@@ -313,12 +312,12 @@ fn f6_notes_have_an_end() {
     );
 }
 
-/// Both parsers report a bound with the same message and reason.
+/// Both parsers report a limit with the same message and name.
 #[test]
-fn f6_a_pod_over_a_bound_is_an_error_that_names_it() {
+fn f6_a_pod_over_a_limit_is_an_error_that_names_it() {
     let setup = Setup::default();
     let policies = &setup.policy_set();
-    // With an escape, which only serde_json reads, and without.
+    // Without an escape, and with one, which only serde_json reads.
     for name in ["a", "\n"] {
         for space in ["", " "] {
             let elements = vec!["{}"; 20_000].join(&format!(",{space}"));

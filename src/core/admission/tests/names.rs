@@ -12,7 +12,7 @@ use serde_json::json;
 #[case::a_prefix_is_not_a_name("runner-", None)]
 #[case::a_path_is_not_a_name("foo/eviction?x=", None)]
 #[case::request_and_pod_name_two("runner-1", Some("victim"))]
-fn f7_there_is_no_event_for_a_pod_without_one_name(
+fn f7_there_is_no_event_for_a_pod_without_a_valid_name(
     #[case] name: &str,
     #[case] of_pod: Option<&str>,
 ) {
@@ -29,7 +29,7 @@ fn f7_there_is_no_event_for_a_pod_without_one_name(
 #[case::a_path_upwards("..", "invalid-field")]
 #[case::a_line_break("ci\nwarn: all is lost \u{1b}[2J", "invalid-field")]
 #[case::none("", "missing-field")]
-fn f7_a_namespace_that_is_not_a_name_is_an_error(#[case] namespace: &str, #[case] reason: &str) {
+fn f7_an_invalid_namespace_is_an_error(#[case] namespace: &str, #[case] reason: &str) {
     let mut request = displacing("runner-1", false);
     request["request"]["namespace"] = json!(namespace);
     let error = try_answer(CERTS_ONLY, Mode::Enforce, request.to_string().as_bytes())
@@ -41,7 +41,7 @@ fn f7_a_namespace_that_is_not_a_name_is_an_error(#[case] namespace: &str, #[case
 }
 
 #[test]
-fn f7_an_error_shows_no_more_of_a_value_than_fits_a_line() {
+fn f7_an_error_truncates_a_long_value() {
     let mut request = displacing("runner-1", false);
     for field in ["namespace", "uid"] {
         let before = request["request"][field].take();
@@ -54,7 +54,7 @@ fn f7_an_error_shows_no_more_of_a_value_than_fits_a_line() {
     }
 }
 
-/// The path of a field that has a wrong type goes through keys of the pod.
+/// The path of a field with a wrong type contains keys of the pod.
 #[test]
 fn f7_an_error_shows_no_control_character_of_a_key() {
     let mut request = displacing("runner-1", false);

@@ -7,7 +7,7 @@ use crate::core::pod::{Pod, PodError};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Makes a pod that has so many of something, and is small otherwise.
+/// Creates a pod with this count in one dimension, which is small otherwise.
 fn pod_with(dimension: Dimension, count: usize) -> Value {
     let list = |element: Value| Value::Array(vec![element; count]);
     let object = || -> Value {
@@ -46,7 +46,7 @@ fn read(pod: &Value) -> Option<OverBound> {
 }
 
 #[test]
-fn f6_a_pod_is_read_up_to_each_bound_and_no_further() {
+fn f6_a_pod_is_read_up_to_each_limit() {
     for dimension in Dimension::ALL.iter().copied() {
         let (most, what, place) = dimension.limit();
         assert_eq!(read(&pod_with(dimension, most)), None, "{most} {what}");
@@ -57,7 +57,7 @@ fn f6_a_pod_is_read_up_to_each_bound_and_no_further() {
     }
 }
 
-/// Two lists, or two elements, may not have together what none may have alone.
+/// The limits apply to the sum over two lists or two elements.
 #[rstest]
 #[case(Dimension::Containers, |count| json!({"spec": {"containers": vec![json!({}); count], "initContainers": vec![json!({}); count]}}))]
 #[case(Dimension::Mounts, |count| { let one = json!({"volumeMounts": vec![json!({}); count]}); json!({"spec": {"containers": [one], "initContainers": [one]}}) })]
@@ -67,7 +67,7 @@ fn f6_a_pod_is_read_up_to_each_bound_and_no_further() {
 #[case(Dimension::Items, |count| { let one = json!({"secret": {"items": vec![json!({}); count]}}); json!({"spec": {"volumes": [one, one]}}) })]
 #[case(Dimension::Items, |count| json!({"spec": {"volumes": [{"projected": {"sources": [{"secret": {"items": vec![json!({}); count]}}, {"configMap": {"items": vec![json!({}); count]}}]}}]}}))]
 #[case(Dimension::Hostnames, |count| { let one = json!({"hostnames": vec!["a"; count]}); json!({"spec": {"hostAliases": [one, one]}}) })]
-fn f6_what_lists_have_together_is_bounded(
+fn f6_limits_apply_to_the_sum_over_lists(
     #[case] dimension: Dimension,
     #[case] pod: fn(usize) -> Value,
 ) {
@@ -76,13 +76,13 @@ fn f6_what_lists_have_together_is_bounded(
     assert_eq!(read(&pod(half + 1)), Some(OverBound(dimension)));
 }
 
-/// Three bytes of a list become a hundred of a structure: the elements that are not read must not
-/// be made.
+/// Three bytes of JSON take a hundred bytes of memory, so no element after the limit may be
+/// created.
 #[test]
-fn f6_reading_ends_at_the_first_element_too_many() {
+fn f6_reading_stops_at_the_first_element_over_the_limit() {
     let most = Dimension::Tolerations.limit().0;
     let text = format!(r#"{{"spec":{{"tolerations":[{}"#, "{},".repeat(most + 1));
-    // The text is cut: were anything read behind the bound, it would be no JSON.
+    // The text ends after the limit. Reading further would fail as invalid JSON.
     let error = Pod::from_json(&text).expect_err("over the bound");
     assert!(matches!(
         error,
@@ -90,16 +90,16 @@ fn f6_reading_ends_at_the_first_element_too_many() {
     ));
 }
 
-/// Each source of a projected volume may have as many items as all of them together.
+/// The items of all projected sources of a volume are counted together while they are read.
 #[test]
-fn f6_reading_ends_at_the_first_projected_item_too_many() {
+fn f6_reading_stops_at_the_first_projected_item_over_the_limit() {
     let most = Dimension::Items.limit().0;
     let source = format!(
         r#"{{"secret":{{"items":[{}{{}}]}}}},"#,
         "{},".repeat(most / 2)
     );
     let sources = source.repeat(3);
-    // Cut as well: the volume is never read to its end.
+    // This text ends early too: the volume is not read to its end.
     let text = format!(r#"{{"spec":{{"volumes":[{{"projected":{{"sources":[{sources}"#);
     let error = Pod::from_json(&text).expect_err("over the bound");
     assert!(matches!(

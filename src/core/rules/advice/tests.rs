@@ -5,7 +5,7 @@
 use crate::testing::{CERTS_ONLY, Judged, judge};
 use rstest::rstest;
 
-/// Judges a pod whose `build` and dind containers have these fields, for the findings of R2.
+/// Judges a pod whose `build` and dind containers have these fields.
 #[track_caller]
 fn judge_fields(build: &str, docker: &str) -> Judged {
     judge(
@@ -87,13 +87,17 @@ fn r2_a_docker_host_that_cannot_match_is_reported(
 #[case::another_port("tcp://docker:1234", "", "")]
 #[case::a_socket("unix:///var/run/docker.sock", "", "")]
 #[case::ssh("ssh://docker", "", "")]
-#[case::the_daemon_says_where("tcp://docker:2375", "", ", args: [--host=tcp://0.0.0.0:2375]")]
+#[case::the_daemon_configures_a_listener(
+    "tcp://docker:2375",
+    "",
+    ", args: [--host=tcp://0.0.0.0:2375]"
+)]
 #[case::in_a_shell(
     "tcp://docker:2375",
     "",
     ", command: [sh, -c, 'dockerd -H tcp://0.0.0.0:2375']"
 )]
-fn r2_a_docker_host_that_may_match_is_not(
+fn r2_a_docker_host_that_may_match_is_not_reported(
     #[case] host: &str,
     #[case] tls: &str,
     #[case] docker: &str,
@@ -107,7 +111,7 @@ fn r2_a_docker_host_that_may_match_is_not(
 }
 
 #[test]
-fn r2_a_docker_host_from_elsewhere_is_not_judged() {
+fn r2_an_unknown_docker_host_is_not_checked() {
     let judged = judge_fields(
         "env: [{name: DOCKER_HOST, valueFrom: {configMapKeyRef: {name: c, key: tcp://docker:2375}}}]",
         PRIVILEGED,
@@ -116,7 +120,7 @@ fn r2_a_docker_host_from_elsewhere_is_not_judged() {
 }
 
 #[test]
-fn r2_without_dind_a_docker_host_is_not_judged() {
+fn r2_without_dind_a_docker_host_is_not_checked() {
     judge(
         CERTS_ONLY,
         "containers: [{name: build, env: [{name: DOCKER_HOST, value: 'tcp://remote:2375'}]}]",
@@ -142,7 +146,7 @@ fn r2_without_dind_a_docker_host_is_not_judged() {
 )]
 #[case::the_version("image: docker:19.03-dind", "", Some("2376"))]
 #[case::the_newest_of_its_line("image: docker:19-dind", "", Some("2376"))]
-fn r2_a_default_that_is_not_known_is_reported_to_the_team_only(
+fn r2_an_assumed_default_is_reported_to_the_team_only(
     #[case] image: &str,
     #[case] variable: &str,
     #[case] right: Option<&str>,
@@ -195,9 +199,9 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{n
     assert!(!judged.told("R2").concat().contains("s3cr3t"));
 }
 
-/// A pod without any alias may resolve names in a way that is not seen here.
+/// A pod without aliases may resolve names in a way that drydock cannot see.
 #[test]
-fn r2_a_docker_host_beside_no_alias_at_all_is_reported_to_the_team() {
+fn r2_a_docker_host_in_a_pod_without_aliases_is_reported_to_the_team() {
     let judged = judge(
         CERTS_ONLY,
         &format!(
@@ -243,7 +247,7 @@ containers: [{{name: build, {HOST}}}, {{name: docker, image: docker:28-dind}}]"
 const OWN_HOSTS: &str = "volumeMounts: [{name: hosts, mountPath: /etc//hosts}]";
 
 #[test]
-fn r2_a_volume_at_etc_hosts_is_reported_where_a_hostname_is_needed() {
+fn r2_a_volume_at_etc_hosts_is_reported_if_a_hostname_is_needed() {
     let pod = format!(
         "volumes: [{{name: hosts, hostPath: {{path: /etc/hosts}}}}]
 containers: [{{name: build, {OWN_HOSTS}}}, {{name: helper}}, {{name: db, {OWN_HOSTS}}}]"

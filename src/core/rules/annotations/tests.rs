@@ -10,7 +10,7 @@ const ALIAS_B: &str = "hostAliases: [{ip: 10.0.0.2, hostnames: [b]}]";
 const METADATA: &str = "metadata: {labels: {job.runner.gitlab.com/pod: p}, annotations";
 
 #[test]
-fn a5_a_changed_pod_says_whose_rules_changed_it_and_how() {
+fn a5_a_changed_pod_names_its_policies_and_changes() {
     let judged = Setup {
         policies: &[
             ("low@7", ALIAS_B),
@@ -54,7 +54,7 @@ fn a5_an_unchanged_pod_gets_none() {
 }
 
 #[test]
-fn a5_annotations_of_the_pod_stay() {
+fn a5_other_annotations_of_the_pod_stay() {
     let judged = judge(ALIAS_A, &format!("{METADATA}: {{example.com/a: b}}}}"));
     assert_eq!(
         judged.pod["metadata"]["annotations"],
@@ -63,7 +63,7 @@ fn a5_annotations_of_the_pod_stay() {
 }
 
 #[test]
-fn a5_a_reinvocation_keeps_what_the_first_round_wrote() {
+fn a5_a_reinvocation_keeps_the_names_of_the_first_call() {
     let judged = Setup {
         policies: &[("high@1", ALIAS_A), ("low@1", ALIAS_B)],
         pod: &format!(
@@ -82,7 +82,7 @@ fn a5_a_reinvocation_keeps_what_the_first_round_wrote() {
 }
 
 #[test]
-fn a5_what_a_jobs_author_forged_does_not_stay_in_a_changed_pod() {
+fn a5_forged_names_are_removed_from_a_changed_pod() {
     let judged = judge(
         ALIAS_A,
         &format!(
@@ -96,7 +96,7 @@ fn a5_what_a_jobs_author_forged_does_not_stay_in_a_changed_pod() {
 }
 
 #[test]
-fn a5_a_change_that_is_made_often_is_named_once() {
+fn a5_a_repeated_change_is_named_once() {
     let judged = judge("dind: {volumes: []}", DIND);
     assert_eq!(judged.changes, ["add-volume", "add-mount", "add-mount"]);
     assert_eq!(

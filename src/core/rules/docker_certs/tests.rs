@@ -1,4 +1,4 @@
-//! Rules D2, D3 and D8 but for Relocate.
+//! Rules D2 and D3, and rule D8 without Relocate.
 
 use crate::core::verdict::Outcome;
 use crate::testing::{CERTS_ONLY, DIND, Setup, dind_pod, judge};
@@ -9,12 +9,12 @@ const SECRET: &str = "{name: ca, secret: {secretName: ca}}";
 const MEMORY: &str = "{name: certs, emptyDir: {medium: Memory}}";
 const AT: &str = "{name: ca, mountPath: /certs/client, readOnly: true}";
 
-/// A dind container with some environment, and nothing mounted in the pod.
+/// Returns a pod whose dind container has this environment, without mounts.
 fn dind_with(env: &str) -> String {
     format!("containers: [{{name: build}}, {{name: docker, image: docker:dind, {env}}}]")
 }
 
-/// A dind container with some environment, and a Secret at the usual directory.
+/// Returns a pod whose dind container has this environment, with a Secret at `/certs/client`.
 fn dind_with_secret(env: &str) -> String {
     format!(
         "volumes: [{SECRET}]\ncontainers: [{{name: build, volumeMounts: [{AT}]}}, {{name: docker, image: docker:dind, volumeMounts: [{AT}], {env}}}]"
@@ -39,10 +39,7 @@ fn new_mount(path: &str) -> Value {
     "env: [{name: DOCKER_TLS_CERTDIR}, {name: DOCKER_TLS_CERTDIR, value: /one}, {name: DOCKER_TLS_CERTDIR, value: /two}]",
     "/two/client"
 )]
-fn d2_the_directory_is_what_the_dind_containers_variable_says(
-    #[case] env: &str,
-    #[case] directory: &str,
-) {
+fn d2_the_variable_of_dind_determines_the_directory(#[case] env: &str, #[case] directory: &str) {
     let judged = judge(CERTS_ONLY, &dind_with(env));
     assert_eq!(judged.mounts("docker"), &new_mount(directory));
     assert_eq!(judged.mounts("build"), &new_mount(directory));
@@ -55,7 +52,7 @@ fn d2_the_directory_is_what_the_dind_containers_variable_says(
 #[case::the_last_is_empty(
     "env: [{name: DOCKER_TLS_CERTDIR, value: /certs}, {name: DOCKER_TLS_CERTDIR}]"
 )]
-fn d2_without_tls_the_directory_is_left_alone(#[case] env: &str) {
+fn d2_without_tls_the_directory_is_unchanged(#[case] env: &str) {
     judge(CERTS_ONLY, &dind_with_secret(env)).assert_unchanged();
     let denying = "dind: {volumes: [], clientCerts: {onConflict: Deny}}";
     judge(denying, &dind_with_secret(env)).assert_unchanged();
@@ -72,14 +69,14 @@ fn d2_without_tls_the_directory_is_left_alone(#[case] env: &str) {
     "env: [{name: BASE, value: /tls}, {name: DOCKER_TLS_CERTDIR, value: $(BASE)/certs}]"
 )]
 #[case::relative("env: [{name: DOCKER_TLS_CERTDIR, value: certs}]")]
-fn d2_a_directory_that_cannot_be_known_is_left_alone_and_reported(#[case] env: &str) {
+fn d2_an_unknown_directory_is_unchanged_and_reported(#[case] env: &str) {
     let judged = judge(CERTS_ONLY, &dind_with_secret(env));
     judged.assert_unchanged();
     assert!(judged.tells_author("D2", "\"docker\""));
 }
 
 #[test]
-fn d2_the_variable_of_another_container_means_nothing() {
+fn d2_the_variable_of_another_container_is_ignored() {
     let judged = judge(
         CERTS_ONLY,
         "containers: [{name: build, env: [{name: DOCKER_TLS_CERTDIR, value: ''}]}, {name: docker, image: docker:dind}]",
@@ -88,7 +85,7 @@ fn d2_the_variable_of_another_container_means_nothing() {
 }
 
 #[test]
-fn d2_each_directory_of_several_dinds_is_treated_by_itself() {
+fn d2_each_of_several_directories_is_repaired() {
     let judged = judge(
         CERTS_ONLY,
         "containers: [{name: build}, {name: one, image: docker:dind}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /two}]}]",
@@ -133,13 +130,13 @@ fn d3_dind_and_build_always_have_the_directory(#[case] pod: &str) {
 }
 
 #[test]
-fn d3_a_directory_that_is_right_already_stays() {
+fn d3_a_correct_directory_is_unchanged() {
     let mount = "{name: certs, mountPath: /certs/client, mountPropagation: None, subPath: ''}";
     judge(CERTS_ONLY, &dind_pod(MEMORY, mount, mount)).assert_unchanged();
 }
 
 #[test]
-fn d3_every_container_that_mounts_something_there_shares_it() {
+fn d3_every_container_with_a_mount_there_shares_the_volume() {
     let below = "{name: pem, mountPath: /certs/client/ca.pem, subPath: ca.pem}";
     let pod = format!(
         "volumes: [{SECRET}, {{name: pem, configMap: {{name: pem}}}}]
@@ -171,7 +168,7 @@ containers:
 }
 
 #[test]
-fn d3_dind_as_a_native_sidecar_shares_it_with_build() {
+fn d3_dind_as_a_native_sidecar_shares_the_volume_with_build() {
     let judged = judge(
         CERTS_ONLY,
         "initContainers: [{name: dind, image: docker:dind, restartPolicy: Always}]",
@@ -183,7 +180,10 @@ fn d3_dind_as_a_native_sidecar_shares_it_with_build() {
 #[rstest]
 #[case::in_build_only("{name: certs, mountPath: /certs/client}", "")]
 #[case::in_dind_only("", "{name: certs, mountPath: /certs/client}")]
-fn d3_a_memory_volume_of_one_is_given_to_the_other(#[case] build: &str, #[case] docker: &str) {
+fn d3_a_memory_volume_of_one_container_is_mounted_in_the_other(
+    #[case] build: &str,
+    #[case] docker: &str,
+) {
     let judged = judge(CERTS_ONLY, &dind_pod(MEMORY, build, docker));
     let shared = json!([{"name": "certs", "mountPath": "/certs/client"}]);
     assert_eq!(judged.mounts("build"), &shared);
@@ -192,7 +192,7 @@ fn d3_a_memory_volume_of_one_is_given_to_the_other(#[case] build: &str, #[case] 
 }
 
 #[test]
-fn d8_replace_is_the_default_and_the_author_is_reported_what_it_displaced() {
+fn d8_replace_is_the_default_and_reports_the_displaced_volume() {
     let judged = judge(CERTS_ONLY, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.outcome, Outcome::Mutated);
     assert!(judged.tells_author(
@@ -202,7 +202,7 @@ fn d8_replace_is_the_default_and_the_author_is_reported_what_it_displaced() {
 }
 
 #[test]
-fn d8_report_changes_nothing_for_that_directory_and_tells() {
+fn d8_report_leaves_the_directory_unchanged_and_reports_the_conflict() {
     let policy = "{hostAliases: [{ip: 10.0.0.1, hostnames: [a]}], dind: {volumes: [], clientCerts: {onConflict: Report}}}";
     let judged = judge(policy, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.changes, ["add-host-alias"]);
@@ -213,7 +213,7 @@ fn d8_report_changes_nothing_for_that_directory_and_tells() {
 }
 
 #[test]
-fn d8_report_of_one_directory_leaves_the_other_to_be_mended() {
+fn d8_report_for_one_directory_does_not_prevent_the_repair_of_another() {
     let judged = judge(
         "dind: {volumes: [], clientCerts: {onConflict: Report}}",
         &format!(
@@ -247,7 +247,7 @@ fn d8_deny_refuses_with_container_volume_path_and_fix() {
 #[rstest]
 #[case::report("Report")]
 #[case::deny("Deny")]
-fn d8_where_nothing_conflicts_there_is_nothing_to_report_or_deny(#[case] on_conflict: &str) {
+fn d8_without_a_conflict_nothing_is_reported_or_denied(#[case] on_conflict: &str) {
     let policy = format!("dind: {{volumes: [], clientCerts: {{onConflict: {on_conflict}}}}}");
     let judged = judge(
         &policy,
@@ -267,7 +267,7 @@ fn d8_where_nothing_conflicts_there_is_nothing_to_report_or_deny(#[case] on_conf
 }
 
 #[test]
-fn d8_the_first_policy_with_dind_says_what_happens_to_conflicts() {
+fn d8_the_first_policy_with_dind_decides_about_conflicts() {
     let judged = Setup {
         policies: &[
             (
@@ -283,7 +283,8 @@ fn d8_the_first_policy_with_dind_says_what_happens_to_conflicts() {
     judged.assert_unchanged();
 }
 
-/// No certificates are written, so a Secret there may have certificates of the team.
+/// dind writes no certificates, so a Secret at the directory may contain the team's own
+/// certificates.
 #[rstest]
 #[case::command("command: [dockerd, --tlsverify]")]
 #[case::arguments(
@@ -291,7 +292,7 @@ fn d8_the_first_policy_with_dind_says_what_happens_to_conflicts() {
 )]
 #[case::of_the_entrypoint("command: [dockerd-entrypoint.sh], args: [dockerd, --tlsverify]")]
 #[case::in_a_script("command: [sh, -c, 'sleep 1; exec dockerd --tlsverify']")]
-fn d2_where_dockerd_is_started_directly_the_directory_is_left_alone(#[case] words: &str) {
+fn d2_without_the_entrypoint_the_directory_is_unchanged(#[case] words: &str) {
     let judged = judge(CERTS_ONLY, &dind_with_secret(words));
     judged.assert_unchanged();
     assert!(judged.tells_team("D2", "starts dockerd directly"));
@@ -306,16 +307,16 @@ fn d2_the_command_may_turn_tls_off(#[case] words: &str) {
 }
 
 #[test]
-fn d2_a_script_that_sets_the_directory_is_not_guessed_at() {
+fn d2_a_directory_that_a_script_sets_is_unknown() {
     let words = "command: [sh, -c, 'export DOCKER_TLS_CERTDIR=/x; dockerd-entrypoint.sh']";
     let judged = judge(CERTS_ONLY, &dind_with_secret(words));
     judged.assert_unchanged();
     assert!(judged.tells_author("D2", "is unknown"));
 }
 
-/// The client may call either daemon, so its certificates stay.
+/// The client may call either daemon, so the certificates stay.
 #[test]
-fn d2_a_directory_that_a_direct_daemon_has_too_is_left_alone() {
+fn d2_a_directory_shared_with_a_directly_started_daemon_is_unchanged() {
     let pod = |volumes: &str, mounts: &str| {
         format!(
             "volumes: [{volumes}]
@@ -329,9 +330,9 @@ containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: dock
     assert_eq!(judged.mounts("two"), &new_mount("/certs/client"));
 }
 
-/// The mount is in the way of both directories, and is reported once.
+/// The mount conflicts with both directories, and is reported once.
 #[test]
-fn a4_a_mount_that_is_left_invalid_is_reported_once() {
+fn a4_an_invalid_mount_is_reported_once() {
     let judged = judge(
         CERTS_ONLY,
         "volumes: [{name: s, hostPath: {path: /s}}]

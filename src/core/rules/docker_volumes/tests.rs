@@ -6,20 +6,20 @@ use crate::testing::{DIND, Judged, Setup, judge};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Judges a pod by a policy with volumes. TLS is off in these pods, so no certificates are needed.
+/// Judges a pod by a policy with these volumes. The pods have TLS off and need no certificates.
 #[track_caller]
 fn judge_volumes(volumes: &str, pod: &str) -> Judged {
     judge(&format!("dind: {{volumes: [{volumes}]}}"), pod)
 }
 
-/// The spec of a pod with a dind container of these fields.
+/// Returns the spec of a pod whose dind container has these fields.
 fn dind(fields: &str) -> String {
     format!(
         "containers: [{{name: build}}, {{name: helper}}, {{name: docker, image: 'docker:dind', env: [{{name: DOCKER_TLS_CERTDIR}}], {fields}}}]"
     )
 }
 
-/// The same with two dind containers, `one` and `two`.
+/// Returns the spec of a pod whose dind containers `one` and `two` have these fields.
 fn two_dinds(one: &str, two: &str) -> String {
     let dind = "image: 'docker:dind', env: [{name: DOCKER_TLS_CERTDIR}]";
     format!(
@@ -39,7 +39,7 @@ fn mounted(volume: &str) -> Value {
 }
 
 #[test]
-fn v1_a_volume_goes_to_the_dind_container_only() {
+fn v1_a_volume_is_mounted_in_the_dind_container_only() {
     let judged = judge_volumes(STORAGE, &dind(""));
     assert_eq!(judged.mounts("docker"), &mounted("storage"));
     assert_eq!(judged.mounts("build"), &Value::Null);
@@ -67,7 +67,7 @@ fn v1_a_pod_without_dind_gets_none() {
 }
 
 #[test]
-fn v1_for_all_means_containers_and_native_sidecars() {
+fn v1_containers_all_means_containers_and_native_sidecars() {
     let pod = format!(
         "{}\ninitContainers: [{{name: init}}, {{name: sidecar, restartPolicy: Always}}]",
         dind("")
@@ -94,7 +94,7 @@ fn v1_for_all_means_containers_and_native_sidecars() {
 #[case::csi("csi: {driver: ephemeral.example.com}")]
 #[case::nfs("nfs: {server: nas, path: /cache}")]
 #[case::host_path("hostPath: {path: /cache}")]
-fn v1_every_source_arrives_as_the_policy_writes_it(#[case] source: &str) {
+fn v1_every_kind_of_source_is_copied_unchanged(#[case] source: &str) {
     let judged = judge_volumes(
         &format!("{{name: v, mountPath: /cache, {source}}}"),
         &dind(PRIVILEGED),
@@ -109,7 +109,7 @@ fn v1_every_source_arrives_as_the_policy_writes_it(#[case] source: &str) {
 #[case("/var//lib/./docker")]
 #[case("/var/lib/x/../docker")]
 #[case("var/lib/docker")]
-fn v2_what_a_container_mounts_at_the_path_stays(#[case] path: &str) {
+fn v2_an_existing_mount_at_the_path_stays(#[case] path: &str) {
     let pod = format!(
         "volumes: [{{name: mine}}]\n{}",
         dind(&format!(
@@ -134,7 +134,7 @@ fn v2_a_mount_above_or_below_does_not_count(#[case] path: &str) {
 }
 
 #[test]
-fn v3_two_daemons_get_a_data_volume_each() {
+fn v3_each_of_two_daemons_gets_a_data_volume() {
     let judged = judge_volumes(STORAGE, &two_dinds("", ""));
     assert_eq!(judged.mounts("one"), &mounted("storage"));
     assert_eq!(judged.mounts("two"), &mounted("storage-2"));
@@ -152,7 +152,7 @@ fn v3_two_daemons_get_a_data_volume_each() {
 #[case::claim(CLAIM)]
 #[case::node("{name: cache, mountPath: /var/lib/docker, hostPath: {path: /cache}}")]
 #[case::nfs("{name: cache, mountPath: /var/lib/docker, nfs: {server: nas, path: /cache}}")]
-fn v3_of_a_volume_that_is_one_directory_only_the_first_daemon_gets_it(#[case] volume: &str) {
+fn v3_a_volume_with_one_directory_is_mounted_for_the_first_daemon_only(#[case] volume: &str) {
     let judged = judge_volumes(volume, &two_dinds(PRIVILEGED, PRIVILEGED));
     assert_eq!(judged.mounts("one"), &mounted("cache"));
     assert_eq!(judged.mounts("two"), &Value::Null);
@@ -160,7 +160,7 @@ fn v3_of_a_volume_that_is_one_directory_only_the_first_daemon_gets_it(#[case] vo
 }
 
 #[test]
-fn v3_a_claim_that_a_daemon_has_by_the_pod_is_not_given_to_another() {
+fn v3_a_claim_that_one_daemon_already_uses_is_not_mounted_for_another() {
     let mine = "volumeMounts: [{name: claim, mountPath: /var/lib/docker}]";
     for pod in [two_dinds(mine, ""), two_dinds("", mine)] {
         let judged = judge_volumes(CLAIM, &pod);
@@ -202,7 +202,7 @@ fn v3_rootless_and_rootful_daemons_do_not_share_either() {
 }
 
 #[test]
-fn v3_sharing_that_the_pod_brings_stays_and_is_reported() {
+fn v3_a_data_volume_that_the_pod_shares_stays_and_is_reported() {
     let mine = "volumeMounts: [{name: mine, mountPath: /var/lib/docker}]";
     let judged = judge_volumes(STORAGE, &two_dinds(mine, mine));
     judged.assert_unchanged();
@@ -217,13 +217,13 @@ fn v3_sharing_that_the_pod_brings_stays_and_is_reported() {
 #[case::a_device_of_no_volume(
     "initContainers: [{name: init, volumeDevices: [{name: storage, devicePath: /dev/a}, {name: storage-2, devicePath: /dev/b}]}]"
 )]
-fn v4_a_name_that_the_pod_uses_is_never_reused(#[case] pod: &str) {
+fn v4_a_name_of_the_pod_is_not_reused(#[case] pod: &str) {
     let judged = judge_volumes(STORAGE, &format!("{pod}\n{}", dind("")));
     assert_eq!(judged.mounts("docker"), &mounted("storage-3"));
 }
 
 #[test]
-fn v4_a_long_name_is_cut_to_make_room() {
+fn v4_a_long_name_is_truncated_before_the_number() {
     let long = "v".repeat(63);
     let judged = judge_volumes(
         &format!("{{name: {long}, mountPath: /v, emptyDir: {{}}}}"),
@@ -237,7 +237,7 @@ fn v4_a_long_name_is_cut_to_make_room() {
 #[case::not_said("")]
 #[case::null("securityContext: {privileged: null}")]
 #[case::not("securityContext: {privileged: false}")]
-fn v5_a_directory_of_the_node_is_for_privileged_containers(#[case] fields: &str) {
+fn v5_a_host_path_is_not_mounted_in_an_unprivileged_container(#[case] fields: &str) {
     let judged = judge_volumes(MODULES, &dind(fields));
     judged.assert_unchanged();
     assert!(judged.tells_team("V5", "\"modules\""));
@@ -249,7 +249,7 @@ fn v5_a_directory_of_the_node_is_for_privileged_containers(#[case] fields: &str)
 }
 
 #[test]
-fn v5_of_all_containers_only_the_privileged_get_it() {
+fn v5_containers_all_means_only_privileged_containers_for_a_host_path() {
     let volume = "{name: dev, mountPath: /dev/kvm, containers: All, hostPath: {path: /dev/kvm}}";
     let judged = judge_volumes(volume, &dind(PRIVILEGED));
     assert_eq!(judged.mounts("docker")[0]["name"], "dev");
@@ -260,7 +260,7 @@ fn v5_of_all_containers_only_the_privileged_get_it() {
 #[rstest]
 #[case("docker:dind-rootless")]
 #[case("registry.mylab.com:5000/mirror/docker:28-dind-rootless@sha256:0123")]
-fn v6_rootless_dind_has_its_data_elsewhere(#[case] image: &str) {
+fn v6_rootless_dind_has_another_data_directory(#[case] image: &str) {
     let pod = format!(
         "containers: [{{name: build}}, {{name: docker, image: '{image}', env: [{{name: DOCKER_TLS_CERTDIR}}]}}]"
     );
@@ -278,7 +278,7 @@ fn v6_rootless_dind_has_its_data_elsewhere(#[case] image: &str) {
 }
 
 #[test]
-fn v6_what_rootless_dind_mounts_there_stays() {
+fn v6_an_existing_data_mount_of_rootless_dind_stays() {
     judge_volumes(
         STORAGE,
         "volumes: [{name: mine}]\ncontainers: [{name: build}, {name: docker, image: docker:dind-rootless, env: [{name: DOCKER_TLS_CERTDIR}], volumeMounts: [{name: mine, mountPath: /home/rootless/.local/share/docker/}]}]",
@@ -287,7 +287,7 @@ fn v6_what_rootless_dind_mounts_there_stays() {
 }
 
 #[test]
-fn m3_the_first_policy_in_rank_has_the_path_and_the_others_add_theirs() {
+fn m3_volumes_of_several_policies_are_folded_by_path() {
     let judged = Setup {
         policies: &[
             ("a", "{priority: 1, dind: {volumes: [{name: a, mountPath: /var/lib/docker, emptyDir: {}}]}}"),
@@ -311,7 +311,7 @@ fn m3_the_first_policy_in_rank_has_the_path_and_the_others_add_theirs() {
 #[case::below("mountPath: /cache/client/deep, emptyDir: {}")]
 #[case::a_read_only_parent("mountPath: /cache, readOnly: true, emptyDir: {}")]
 #[case::a_parent_that_cannot_be_written("mountPath: /cache, secret: {secretName: s}")]
-fn m6_a_volume_in_the_way_of_a_jobs_own_certificate_directory_is_not_mounted(#[case] volume: &str) {
+fn m6_a_volume_that_would_hide_a_certificate_directory_is_not_mounted(#[case] volume: &str) {
     let pod = "containers: [{name: build}, {name: docker, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /cache}]}]";
     let judged = judge_volumes(&format!("{{name: cache, {volume}}}"), pod);
     assert_eq!(
@@ -324,7 +324,7 @@ fn m6_a_volume_in_the_way_of_a_jobs_own_certificate_directory_is_not_mounted(#[c
 #[rstest]
 #[case::of_dind("{name: build}", "resources: {limits: {ephemeral-storage: 1Gi}}")]
 #[case::of_another("{name: build, resources: {limits: {ephemeral-storage: 1}}}", "")]
-fn v7_a_pod_with_limited_storage_gets_no_empty_dir_for_images(
+fn v7_a_pod_with_a_storage_limit_gets_no_empty_dir_for_images(
     #[case] build: &str,
     #[case] docker: &str,
 ) {
@@ -335,7 +335,7 @@ fn v7_a_pod_with_limited_storage_gets_no_empty_dir_for_images(
         let judged = judge_volumes(STORAGE, &pod);
         judged.assert_unchanged();
         assert!(judged.tells_team("V7", "\"storage\""));
-        // A claim is not local storage, and another path not that of the image layers.
+        // A claim is not local storage, and the other path does not contain image layers.
         let elsewhere = "{name: scratch, mountPath: /scratch, emptyDir: {}}";
         let judged = judge_volumes(&format!("{CLAIM}, {elsewhere}"), &pod);
         assert_eq!(judged.mounts("docker").as_array().map(Vec::len), Some(2));
@@ -346,7 +346,7 @@ fn v7_a_pod_with_limited_storage_gets_no_empty_dir_for_images(
 #[case::requests("resources: {requests: {ephemeral-storage: 1Gi}}")]
 #[case::another_limit("resources: {limits: {cpu: 1, memory: 1Gi}}")]
 #[case::null("resources: {limits: {ephemeral-storage: null}}")]
-fn v7_what_is_no_limit_of_storage_changes_nothing(#[case] docker: &str) {
+fn v7_other_requests_and_limits_make_no_difference(#[case] docker: &str) {
     let judged = judge_volumes(STORAGE, &dind(docker));
     assert_eq!(judged.mounts("docker"), &mounted("storage"));
 }

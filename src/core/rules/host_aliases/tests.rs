@@ -12,7 +12,7 @@ const LIVE: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: gitla
 #[case::absent("")]
 #[case::null("hostAliases: null")]
 #[case::empty("hostAliases: []")]
-fn h1_a_pod_without_aliases_gets_the_policys(#[case] pod: &str) {
+fn h1_a_pod_without_aliases_gets_the_policys_entries(#[case] pod: &str) {
     let judged = judge(GITLAB, pod);
     assert_eq!(
         judged.host_aliases(),
@@ -68,7 +68,7 @@ fn h1_hostnames_of_a_pod_are_compared_without_case() {
 }
 
 #[test]
-fn h2_a_stale_hostname_leaves_its_entry_and_the_others_stay() {
+fn h2_a_stale_hostname_is_removed_and_the_others_stay() {
     let judged = judge(
         GITLAB,
         "hostAliases: [{ip: 10.0.0.216, hostnames: [nexus.mylab.com, gitlab.mylab.com, nexus, gitlab.mylab.com]}]",
@@ -83,7 +83,7 @@ fn h2_a_stale_hostname_leaves_its_entry_and_the_others_stay() {
 }
 
 #[test]
-fn h2_entries_left_without_hostnames_go_and_those_that_had_none_stay() {
+fn h2_emptied_entries_are_removed_and_empty_entries_stay() {
     let judged = judge(
         GITLAB,
         "hostAliases: [{ip: 10.0.0.1, hostnames: [gitlab.mylab.com]}, {ip: 10.0.0.2}, {ip: 10.0.0.3, hostnames: []}, {ip: 10.0.0.4, hostnames: [gitlab.mylab.com]}]",
@@ -99,7 +99,7 @@ fn h2_entries_left_without_hostnames_go_and_those_that_had_none_stay() {
 }
 
 #[test]
-fn h2_an_entry_whose_hostnames_belong_to_two_policies_goes_once() {
+fn h2_an_entry_with_hostnames_of_two_policies_is_removed_once() {
     let judged = Setup {
         policies: &[
             ("a", "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]"),
@@ -120,7 +120,7 @@ fn h2_an_entry_whose_hostnames_belong_to_two_policies_goes_once() {
 }
 
 #[test]
-fn h2_an_entry_that_becomes_empty_is_filled_where_its_address_is_wanted() {
+fn h2_an_emptied_entry_is_reused_for_its_address() {
     let policy = "hostAliases: [{ip: 10.0.0.1, hostnames: [a.mylab.com]}, {ip: 10.0.0.2, hostnames: [b.mylab.com]}]";
     let judged = judge(
         policy,
@@ -136,13 +136,13 @@ fn h2_an_entry_that_becomes_empty_is_filled_where_its_address_is_wanted() {
 }
 
 #[test]
-fn h2_right_occurrences_stay_duplicates_included() {
+fn h2_correct_entries_and_their_duplicates_stay() {
     let aliases = "hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com, gitlab.mylab.com]}, {ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}]";
     judge(GITLAB, aliases).assert_unchanged();
 }
 
 #[test]
-fn h2_an_invalid_address_is_not_the_policys() {
+fn h2_a_hostname_with_an_invalid_address_is_stale() {
     let judged = judge(
         GITLAB,
         "hostAliases: [{ip: gateway, hostnames: [gitlab.mylab.com, nexus]}, {hostnames: [gitlab.mylab.com]}]",
@@ -187,7 +187,7 @@ fn h3_loopback_entries_keep_their_place_and_text() {
 }
 
 #[test]
-fn h4_what_the_policy_does_not_own_stays_in_order_with_its_duplicates() {
+fn h4_other_entries_keep_their_order_and_duplicates() {
     let judged = judge(
         GITLAB,
         "hostAliases: [{ip: 8.8.8.8, hostnames: [a, a]}, {ip: 10.0.0.216, hostnames: [gitlab.mylab.com]}, {ip: 8.8.8.8, hostnames: [a, B], newer: 1}]",
@@ -203,7 +203,7 @@ fn h4_what_the_policy_does_not_own_stays_in_order_with_its_duplicates() {
 }
 
 #[test]
-fn h5_missing_hostnames_join_the_first_entry_of_the_address() {
+fn h5_missing_hostnames_are_added_to_the_first_entry_with_the_address() {
     let policy =
         "hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com, registry.mylab.com]}]";
     let judged = judge(
@@ -224,7 +224,7 @@ fn h5_missing_hostnames_join_the_first_entry_of_the_address() {
 #[case::absent("{ip: 10.0.0.232}")]
 #[case::null("{ip: 10.0.0.232, hostnames: null}")]
 #[case::empty("{ip: 10.0.0.232, hostnames: []}")]
-fn h5_an_entry_without_hostnames_can_be_joined(#[case] entry: &str) {
+fn h5_hostnames_are_added_to_an_entry_without_hostnames(#[case] entry: &str) {
     let judged = judge(GITLAB, &format!("hostAliases: [{entry}]"));
     assert_eq!(
         judged.host_aliases(),
@@ -234,7 +234,7 @@ fn h5_an_entry_without_hostnames_can_be_joined(#[case] entry: &str) {
 }
 
 #[test]
-fn h5_one_entry_holds_an_address_that_several_policies_and_entries_name() {
+fn h5_an_address_of_several_policies_has_one_entry() {
     let judged = Setup {
         policies: &[
             (
@@ -253,7 +253,7 @@ fn h5_one_entry_holds_an_address_that_several_policies_and_entries_name() {
 }
 
 #[test]
-fn h6_addresses_are_emitted_in_canonical_form() {
+fn h6_addresses_are_written_in_canonical_form() {
     let judged = judge("hostAliases: [{ip: 'FD00:0:0::0232', hostnames: [a]}]", "");
     assert_eq!(
         judged.host_aliases(),
@@ -262,7 +262,7 @@ fn h6_addresses_are_emitted_in_canonical_form() {
 }
 
 #[test]
-fn h6_addresses_are_compared_parsed_and_never_respelled() {
+fn h6_equal_addresses_keep_their_spelling() {
     let judged = judge(
         "hostAliases: [{ip: 'fd00::232', hostnames: [a, b]}]",
         "hostAliases: [{ip: 'FD00:0:0::0232', hostnames: [a]}]",
@@ -274,7 +274,7 @@ fn h6_addresses_are_compared_parsed_and_never_respelled() {
 }
 
 #[test]
-fn h6_a_mapped_address_is_not_its_ipv4_one() {
+fn h6_an_ipv4_mapped_address_differs_from_the_ipv4_address() {
     let judged = judge(
         GITLAB,
         "hostAliases: [{ip: '::ffff:10.0.0.232', hostnames: [gitlab.mylab.com]}]",
@@ -291,7 +291,7 @@ fn h6_a_mapped_address_is_not_its_ipv4_one() {
 }
 
 #[test]
-fn h7_a_live_address_is_used_the_first_of_each_family() {
+fn h7_the_first_live_address_of_each_family_is_used() {
     let addresses: &[&str] = &["10.0.0.9", "fd00::9", "10.0.0.1", "fd00::1"];
     let judged = Setup {
         policies: &[("live", LIVE)],
@@ -311,7 +311,7 @@ fn h7_a_live_address_is_used_the_first_of_each_family() {
 #[rstest]
 #[case::unknown(&[])]
 #[case::without_addresses(&[("ingress/cicd/gitlab", &[] as &[&str])])]
-fn h7_without_a_live_address_the_pod_is_left_alone_and_it_is_reported(
+fn h7_a_missing_live_address_is_reported_and_the_pod_is_unchanged(
     #[case] live: &[(&str, &[&str])],
 ) {
     let judged = Setup {
@@ -326,7 +326,7 @@ fn h7_without_a_live_address_the_pod_is_left_alone_and_it_is_reported(
 }
 
 #[test]
-fn h7_a_fixed_address_does_not_stand_in_for_a_live_one_that_is_not_known() {
+fn h7_a_fixed_address_does_not_replace_an_unknown_live_address() {
     let policy = "hostAliases:
 - {ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}
 - {from: {ingress: {namespace: cicd, name: gitlab}}, hostnames: [gitlab.mylab.com]}";
@@ -339,7 +339,7 @@ fn h7_a_fixed_address_does_not_stand_in_for_a_live_one_that_is_not_known() {
 }
 
 #[test]
-fn h8_the_nodes_network_makes_no_difference() {
+fn h8_host_network_makes_no_difference() {
     let judged = judge(GITLAB, "hostNetwork: true");
     assert_eq!(
         judged.host_aliases(),

@@ -1,5 +1,5 @@
-//! Rules A1 to A3. Each test that judges a pod also checks that the patch applies, that it has no
-//! `test`, and that the rest of the pod is unchanged.
+//! Rules A1 to A3. Every test that judges a pod also checks that the patch applies, that it has no
+//! `test` operation, and that the rest of the pod is unchanged.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -7,7 +7,7 @@ use crate::testing::{Judged, judge};
 use rstest::rstest;
 use serde_json::json;
 
-/// A policy that asks for something in every list and object that rules may touch.
+/// A policy that adds to every list and object that rules can change.
 const EVERYTHING: &str = "{
     hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}],
     dind: {
@@ -25,7 +25,7 @@ const EVERYTHING: &str = "{
     "hostAliases: []\nvolumes: []\nnodeSelector: {}\ntolerations: []\nmetadata: {annotations: {}, labels: {job.runner.gitlab.com/pod: p}}",
     "volumeMounts: [], env: []"
 )]
-fn a3_a_list_that_is_missing_is_added_whole(#[case] lists: &str, #[case] container: &str) {
+fn a3_a_missing_list_is_added_as_a_whole(#[case] lists: &str, #[case] container: &str) {
     let pod = format!(
         "{lists}\ninitContainers: null\ncontainers: [{{name: build, {container}}}, {{name: docker, image: docker:dind, {container}}}]"
     );
@@ -47,12 +47,12 @@ fn a3_a_list_that_is_missing_is_added_whole(#[case] lists: &str, #[case] contain
 #[rstest]
 #[case::null("containers: null")]
 #[case::empty("containers: []")]
-fn a3_a_pod_without_containers_gets_what_needs_none(#[case] pod: &str) {
+fn a3_a_pod_without_containers_gets_the_other_changes(#[case] pod: &str) {
     assert_eq!(judge(EVERYTHING, pod).changes, ["add-host-alias"]);
 }
 
 #[test]
-fn a3_only_what_is_there_is_removed() {
+fn a3_only_existing_fields_are_removed() {
     let mount =
         "{name: ca, mountPath: /certs/client, readOnly: null, subPath: '', subPathExpr: null}";
     let judged = judge(
@@ -74,7 +74,7 @@ fn removed(judged: &Judged) -> Vec<&str> {
 }
 
 #[test]
-fn a1_fields_of_a_newer_kubernetes_survive_everywhere() {
+fn a1_fields_of_newer_kubernetes_versions_stay() {
     let judged = judge(
         EVERYTHING,
         "newer: {a: [1]}
@@ -110,7 +110,7 @@ fn a1_each_change_has_a_name_a_sentence_and_operations() {
 }
 
 #[test]
-fn a3_text_that_json_or_a_pointer_escapes_arrives_as_it_is() {
+fn a3_special_characters_are_escaped() {
     let judged = judge(
         "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]",
         r#"hostAliases: [{ip: 10.0.0.2, hostnames: [a, "quote\"d", "back\\slash", "tab\t", "é"]}]"#,
@@ -122,7 +122,7 @@ fn a3_text_that_json_or_a_pointer_escapes_arrives_as_it_is() {
 }
 
 #[test]
-fn a3_a_source_whose_name_a_pointer_escapes_is_taken_out() {
+fn a3_special_characters_in_the_name_of_a_source_are_escaped() {
     let mount = "volumeMounts: [{name: ca, mountPath: /certs/client}]";
     let judged = judge(
         "dind: {volumes: []}",

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 const CA: &str = "{host: 'registry.mylab.com:5000', configMap: {name: registry-ca, key: root.pem}}";
 
-/// Judges a pod by a policy with registry CAs only. TLS is off in these pods.
+/// Judges a pod by a policy with registry CAs only. TLS is off in the pods of these tests.
 #[track_caller]
 fn judge_cas(cas: &str, pod: &str) -> Judged {
     judge(&format!("dind: {{volumes: [], registryCAs: [{cas}]}}"), pod)
 }
 
-/// The spec of a pod with a dind container of an image and with mounts of the volume `mine`.
+/// Returns a pod spec. Its dind container has this image, and these mounts of the volume `mine`.
 fn dind(image: &str, mounts: &str) -> String {
     format!(
         "volumes: [{{name: mine, configMap: {{name: mine}}}}]
@@ -56,7 +56,7 @@ fn r1_each_dind_container_gets_it_from_one_volume() {
 }
 
 #[test]
-fn v6_rootless_dind_looks_in_its_home() {
+fn v6_rootless_dind_reads_cas_from_its_home() {
     let judged = judge_cas(CA, &dind("docker:28-dind-rootless", ""));
     assert_eq!(
         judged.mounts("docker")[1]["mountPath"],
@@ -64,9 +64,10 @@ fn v6_rootless_dind_looks_in_its_home() {
     );
 }
 
-/// A mount makes its missing parents root's, and dockerd before 23 writes a key beside it.
+/// The missing parent directories of a mount belong to root, and dockerd before 23 writes a key to
+/// one of them.
 #[test]
-fn r1_rootless_dind_can_write_beside_the_authorities() {
+fn r1_rootless_dind_can_write_its_configuration_directory() {
     let two = format!("{CA}, {{host: other.mylab.com, configMap: {{name: other, key: ca.crt}}}}");
     let judged = judge_cas(&two, &dind("docker:20.10-dind-rootless", ""));
     let paths: Vec<&Value> = judged
@@ -105,7 +106,7 @@ fn r1_a_configuration_directory_of_the_pod_stays(#[case] path: &str) {
 #[case::above("/etc/docker/certs.d")]
 #[case::further_above("/etc//docker")]
 #[case::below("/etc/docker/certs.d/registry.mylab.com:5000/ca.crt")]
-fn r1_something_mounted_in_the_way_stays_and_is_reported(#[case] path: &str) {
+fn r1_a_conflicting_mount_stays_and_is_reported(#[case] path: &str) {
     let mount = format!("{{name: mine, mountPath: '{path}'}}");
     let judged = judge_cas(CA, &dind("docker:dind", &mount));
     judged.assert_unchanged();
@@ -116,14 +117,14 @@ fn r1_something_mounted_in_the_way_stays_and_is_reported(#[case] path: &str) {
 #[case::another_registry("/etc/docker/certs.d/registry.mylab.com")]
 #[case::a_longer_name("/etc/docker/certs.d/registry.mylab.com:50000")]
 #[case::the_daemons_file("/etc/docker/daemon.json")]
-fn r1_a_neighbour_is_not_in_the_way(#[case] path: &str) {
+fn r1_a_mount_at_a_similar_path_does_not_conflict(#[case] path: &str) {
     let mount = format!("{{name: mine, mountPath: '{path}'}}");
     let judged = judge_cas(CA, &dind("docker:dind", &mount));
     assert_eq!(judged.changes, ["add-volume", "add-mount"]);
 }
 
 #[test]
-fn r1_each_host_has_its_own() {
+fn r1_each_host_has_its_own_directory() {
     let cas = "{host: registry, configMap: {name: a, key: k}}, {host: 'registry:5000', configMap: {name: b, key: k}}";
     let judged = judge_cas(cas, &dind("docker:dind", ""));
     let paths: Vec<&Value> = judged
@@ -137,7 +138,7 @@ fn r1_each_host_has_its_own() {
 }
 
 #[test]
-fn r1_hosts_that_come_to_one_volume_name_get_two_volumes() {
+fn r1_hosts_with_one_volume_name_get_two_volumes() {
     let cas =
         "{host: a.b, configMap: {name: a, key: k}}, {host: a-b, configMap: {name: b, key: k}}";
     let judged = judge_cas(cas, &dind("docker:dind", ""));

@@ -6,7 +6,7 @@ use crate::testing::{CERTS_ONLY, DIND, Judged, judge};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Judges a pod with dind by a policy with some scheduling.
+/// Judges a pod with dind by a policy that has only `dind.scheduling`.
 #[track_caller]
 fn judge_scheduling(scheduling: &str, pod: &str) -> Judged {
     let policy = format!("dind: {{volumes: [], scheduling: {{{scheduling}}}}}");
@@ -17,7 +17,7 @@ fn judge_scheduling(scheduling: &str, pod: &str) -> Judged {
 #[case::absent("")]
 #[case::null("nodeSelector: null")]
 #[case::empty("nodeSelector: {}")]
-fn s1_a_node_label_is_added_where_the_pod_has_none_of_that_key(#[case] pod: &str) {
+fn s1_a_node_selector_is_added_if_the_pod_lacks_the_key(#[case] pod: &str) {
     let judged = judge_scheduling("nodeSelector: {node.mylab.com/role: ci, zone: a}", pod);
     assert_eq!(
         judged.pod["spec"]["nodeSelector"],
@@ -26,7 +26,7 @@ fn s1_a_node_label_is_added_where_the_pod_has_none_of_that_key(#[case] pod: &str
 }
 
 #[test]
-fn s1_the_pods_other_node_labels_stay() {
+fn s1_other_node_selectors_stay() {
     let judged = judge_scheduling("nodeSelector: {role: ci}", "nodeSelector: {zone: b}");
     assert_eq!(
         judged.pod["spec"]["nodeSelector"],
@@ -48,9 +48,12 @@ fn s1_a_different_value_stays_and_is_reported(#[case] value: &str) {
 }
 
 #[test]
-fn s1_an_equal_value_is_right_already() {
+fn s1_an_equal_node_selector_is_not_added_again() {
     let judged = judge_scheduling("nodeSelector: {role: ci}", "nodeSelector: {role: ci}");
-    assert!(!judged.tells_team("S1", ""), "nobody has to know");
+    assert!(
+        !judged.tells_team("S1", ""),
+        "nothing is reported to the team"
+    );
     assert!(judged.told("S1").concat().contains("already"));
     assert!(!judged.changes.contains(&"add-node-selector"));
 }
@@ -95,7 +98,7 @@ fn s1_an_equal_toleration_is_not_added_again(#[case] theirs: &str) {
 #[case::operator("{key: a, operator: Exists, effect: NoExecute}")]
 #[case::effect("{key: a, value: b}")]
 #[case::seconds("{key: a, value: b, effect: NoExecute, tolerationSeconds: 5}")]
-fn s1_a_toleration_that_differs_is_another(#[case] theirs: &str) {
+fn s1_a_different_toleration_does_not_count(#[case] theirs: &str) {
     let judged = judge_scheduling(
         "tolerations: [{key: a, value: b, effect: NoExecute}]",
         &format!("tolerations: [{theirs}]"),
@@ -107,13 +110,13 @@ fn s1_a_toleration_that_differs_is_another(#[case] theirs: &str) {
 }
 
 #[test]
-fn s1_a_pod_without_dind_runs_where_it_likes() {
+fn s1_a_pod_without_dind_is_unchanged() {
     let policy = "dind: {volumes: [], scheduling: {nodeSelector: {role: ci}, tolerations: [{operator: Exists}]}}";
     judge(policy, "").assert_unchanged();
 }
 
 #[test]
-fn s1_without_scheduling_nothing_is_said_of_nodes() {
+fn s1_without_scheduling_no_node_selector_is_added() {
     let judged = judge(CERTS_ONLY, DIND);
     assert_eq!(judged.pod["spec"]["nodeSelector"], Value::Null);
 }

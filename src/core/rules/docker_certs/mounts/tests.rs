@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const SECRET: &str = "{name: ca, secret: {secretName: ca}}";
 const SCRATCH: &str = "{name: scratch, emptyDir: {}}";
 
-/// Judges a pod whose `build` and dind container have the same mounts.
+/// Judges a pod whose `build` and dind containers have the same mounts.
 #[track_caller]
 fn judge_both(volumes: &str, mounts: &str) -> Judged {
     judge(CERTS_ONLY, &dind_pod(volumes, mounts, mounts))
@@ -33,7 +33,7 @@ fn memory(name: &str) -> Value {
 #[case::image("image: {reference: 'corp/ca:1'}")]
 #[case::ephemeral("ephemeral: {volumeClaimTemplate: {spec: {}}}")]
 #[case::of_a_newer_kubernetes("ociArtifact: {ref: 'corp/ca:1', deep: [{er: 1}]}")]
-fn d4_every_kind_of_volume_is_in_the_way(#[case] source: &str) {
+fn d4_every_kind_of_volume_conflicts(#[case] source: &str) {
     let judged = judge_both(
         &format!("{{name: ca, {source}}}"),
         "{name: ca, mountPath: /certs/client}",
@@ -49,7 +49,7 @@ fn d4_every_kind_of_volume_is_in_the_way(#[case] source: &str) {
 #[case("/a/../certs/client")]
 #[case("/../certs/./client/.")]
 #[case("certs/client")]
-fn d4_the_directory_is_known_in_every_spelling(#[case] path: &str) {
+fn d4_the_directory_is_recognised_in_every_spelling(#[case] path: &str) {
     let judged = judge_both(SECRET, &format!("{{name: ca, mountPath: {path}}}"));
     assert_eq!(judged.volumes(), &json!([memory("ca")]));
     assert_eq!(
@@ -63,7 +63,7 @@ fn d4_the_directory_is_known_in_every_spelling(#[case] path: &str) {
 #[case("/certs/client-ca")]
 #[case("/certs/Client")]
 #[case("/data/certs/client")]
-fn d4_a_neighbour_is_not_in_the_way(#[case] path: &str) {
+fn d4_a_mount_at_a_similar_path_does_not_conflict(#[case] path: &str) {
     let judged = judge_both(SECRET, &format!("{{name: ca, mountPath: {path}}}"));
     assert_eq!(judged.volumes()[0], judged.before["spec"]["volumes"][0]);
     assert_eq!(judged.mounts("docker")[0]["mountPath"], path);
@@ -77,12 +77,12 @@ fn d4_a_neighbour_is_not_in_the_way(#[case] path: &str) {
 #[case::all_of_them(
     "readOnly: true, recursiveReadOnly: IfPossible, subPath: a, mountPropagation: HostToContainer"
 )]
-fn d4_a_restricted_mount_of_the_right_volume_is_in_the_way(#[case] restriction: &str) {
+fn d4_a_restricted_mount_of_the_shared_volume_conflicts(#[case] restriction: &str) {
     let (read_only, plain) = (
         format!("{{name: certs, mountPath: /certs/client, {restriction}}}"),
         "{name: certs, mountPath: /certs/client}",
     );
-    // Only dind must write; its mount decides which part of the volume is shared.
+    // Only dind must write. Its mount determines which part of the volume is shared.
     let is_read_only = restriction.contains("readOnly") && !restriction.contains("subPath");
     let restricted = if is_read_only { "docker" } else { "build" };
     let (build, docker) = if is_read_only {
@@ -100,7 +100,7 @@ fn d4_a_restricted_mount_of_the_right_volume_is_in_the_way(#[case] restriction: 
 }
 
 #[test]
-fn d4_another_memory_volume_than_the_others_is_in_the_way() {
+fn d4_a_second_memory_volume_conflicts() {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
@@ -118,7 +118,7 @@ fn d4_another_memory_volume_than_the_others_is_in_the_way() {
 #[rstest]
 #[case("/certs/client/ca.pem")]
 #[case("/certs//client/deep/er/")]
-fn d4_a_mount_below_the_directory_is_in_the_way(#[case] path: &str) {
+fn d4_a_mount_below_the_directory_conflicts(#[case] path: &str) {
     let judged = judge_both(
         SECRET,
         &format!("{{name: ca, mountPath: {path}, subPath: ca.pem}}"),
@@ -138,7 +138,7 @@ fn d4_a_mount_below_the_directory_is_in_the_way(#[case] path: &str) {
 )]
 #[case::csi_read_only("{name: ca, csi: {driver: d, readOnly: true}}", "")]
 #[case::mounted_read_only("{name: ca, hostPath: {path: /etc/ssl}}", ", readOnly: true")]
-fn d4_a_parent_that_cannot_be_written_is_in_the_way(#[case] volume: &str, #[case] mount: &str) {
+fn d4_an_unwritable_ancestor_conflicts(#[case] volume: &str, #[case] mount: &str) {
     let judged = judge_both(volume, &format!("{{name: ca, mountPath: /certs/{mount}}}"));
     assert_eq!(
         judged.mounts("docker"),
@@ -149,7 +149,7 @@ fn d4_a_parent_that_cannot_be_written_is_in_the_way(#[case] volume: &str, #[case
 }
 
 #[test]
-fn d4_an_unwritable_parent_of_another_container_is_not() {
+fn d4_an_unwritable_ancestor_in_another_container_does_not_conflict() {
     let parent = "{name: ca, mountPath: /certs, readOnly: true}";
     let judged = judge(
         CERTS_ONLY,
@@ -164,7 +164,7 @@ fn d4_an_unwritable_parent_of_another_container_is_not() {
 }
 
 #[test]
-fn d4_an_unwritable_grandparent_is_in_the_way_where_it_is_the_nearest() {
+fn d4_the_nearest_mounted_ancestor_conflicts_if_it_is_unwritable() {
     let judged = judge(
         CERTS_ONLY,
         "volumes: [{name: ca, secret: {secretName: ca}}]\ncontainers: [{name: build}, {name: docker, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /a/tls}], volumeMounts: [{name: ca, mountPath: /a}]}]",
@@ -176,7 +176,7 @@ fn d4_an_unwritable_grandparent_is_in_the_way_where_it_is_the_nearest() {
 }
 
 #[test]
-fn d4_the_later_of_two_mounts_at_one_path_does_not_win() {
+fn d4_two_mounts_at_the_directory_get_the_same_volume() {
     let judged = judge_both(
         &format!("{{name: certs, emptyDir: {{medium: Memory}}}}, {SECRET}"),
         "{name: certs, mountPath: /certs/client}, {name: ca, mountPath: /certs/client/, readOnly: true}",
@@ -257,7 +257,7 @@ fn d5_an_empty_dir_that_dind_and_build_share_above_the_directory_stays(
     "{name: node, mountPath: /certs}",
     "{name: node, mountPath: /certs}"
 )]
-fn d5_another_writable_parent_stays_and_the_directory_is_mounted_on_top(
+fn d5_another_writable_ancestor_stays_and_the_directory_is_mounted_below_it(
     #[case] volumes: &str,
     #[case] build: &str,
     #[case] docker: &str,
@@ -289,7 +289,7 @@ fn d5_another_writable_parent_stays_and_the_directory_is_mounted_on_top(
     "build",
     "docker"
 )]
-fn d5_a_read_only_parent_goes_where_it_does_not_serve(
+fn d5_a_read_only_ancestor_that_does_not_serve_the_directory_is_removed(
     #[case] build: &str,
     #[case] docker: &str,
     #[case] loser: &str,
@@ -304,12 +304,12 @@ fn d5_a_read_only_parent_goes_where_it_does_not_serve(
     assert_eq!(paths.len(), 2);
     assert_eq!(paths[0]["name"], paths[1]["name"]);
     assert_eq!(judged.mounts(loser).as_array().map(Vec::len), Some(1));
-    // It held nothing that the author could miss.
+    // The emptyDir had no files that the author could miss.
     assert!(judged.tells_team("D7", "\"scratch\""));
 }
 
 #[test]
-fn d5_a_serving_parent_does_not_help_a_container_that_mounts_something_at_the_directory() {
+fn d5_an_ancestor_does_not_serve_a_directory_with_a_mount() {
     let parent = "{name: scratch, mountPath: /certs}";
     let judged = judge(
         CERTS_ONLY,
@@ -325,7 +325,7 @@ containers: [{{name: build, volumeMounts: [{parent}]}}, {{name: helper, volumeMo
 }
 
 #[test]
-fn d5_a_read_only_parent_that_served_goes_once_the_directory_is_mounted_on_top() {
+fn d5_a_read_only_ancestor_is_removed_if_the_directory_is_mounted() {
     let judged = judge(
         CERTS_ONLY,
         &format!(
@@ -375,7 +375,7 @@ const AT_CLIENT: &str = "{name: ca, mountPath: /certs/client, readOnly: true}";
     "projected: {sources: [{secret: {items: [{key: k, path: tls/server/key.pem}]}}]}",
     "{name: s, mountPath: /certs, subPath: tls}"
 )]
-fn d6_a_dind_that_is_given_server_certificates_manages_its_own(
+fn d6_dind_with_supplied_server_certificates_is_unchanged(
     #[case] source: &str,
     #[case] mount: &str,
 ) {
@@ -401,7 +401,7 @@ fn d6_a_sub_path_may_end_in_a_slash() {
 #[case::other_items("{name: s, mountPath: /certs}", "")]
 #[case::outside_the_sub_path("{name: s, mountPath: /certs, subPath: other}", "")]
 #[case::in_build_only("", "{name: s, mountPath: /certs/server}")]
-fn d6_other_certificates_are_not_the_servers(#[case] docker: &str, #[case] build: &str) {
+fn d6_other_certificates_are_no_server_certificates(#[case] docker: &str, #[case] build: &str) {
     let volumes = "{name: ca, secret: {secretName: ca}}, {name: s, secret: {items: [{key: k, path: client/server/key.pem}, {key: k, path: tls/server/key.pem}]}}";
     let (build, docker) = (
         format!("{AT_CLIENT}, {build}"),
@@ -412,7 +412,7 @@ fn d6_other_certificates_are_not_the_servers(#[case] docker: &str, #[case] build
 }
 
 #[test]
-fn d6_only_the_directory_of_that_dind_is_left_alone() {
+fn d6_only_the_directory_of_that_dind_is_unchanged() {
     let judged = judge(
         CERTS_ONLY,
         "volumes: [{name: s, secret: {secretName: s}}]

@@ -35,7 +35,7 @@ fn d8_relocate_keeps_the_volume_and_mounts_it_read_only_elsewhere() {
 }
 
 #[test]
-fn d8_relocate_goes_where_the_policy_says() {
+fn d8_relocate_uses_the_path_of_the_policy() {
     let policy =
         "dind: {volumes: [], clientCerts: {onConflict: Relocate, relocateTo: /etc/corp/ca}}";
     let judged = judge(policy, &dind_pod(SECRET, AT, AT));
@@ -64,7 +64,7 @@ fn d8_relocate_keeps_the_sub_path() {
 }
 
 #[test]
-fn d8_relocate_puts_further_volumes_beside_by_name() {
+fn d8_relocate_appends_the_volume_name_for_further_volumes() {
     let mounts = format!("{{name: pem, mountPath: /certs/client/}}, {AT}");
     let judged = judge(
         RELOCATE,
@@ -90,7 +90,7 @@ fn d8_relocate_puts_further_volumes_beside_by_name() {
 }
 
 #[test]
-fn d8_relocate_leaves_what_is_mounted_there() {
+fn d8_relocate_keeps_an_existing_mount_at_the_path() {
     let docker = format!("{AT}, {{name: repo, mountPath: /certs/displaced/}}");
     let judged = judge(
         RELOCATE,
@@ -128,7 +128,7 @@ fn d8_relocate_shares_the_memory_volume_that_dind_has() {
 }
 
 #[test]
-fn d8_relocate_moves_an_unwritable_parent_too() {
+fn d8_relocate_moves_an_unwritable_ancestor_too() {
     let parent = "{name: ca, mountPath: /certs}";
     let judged = judge(RELOCATE, &dind_pod(SECRET, parent, parent));
     let moved = json!([shared("/certs/client"), read_only("ca", "/certs/displaced")]);
@@ -138,7 +138,7 @@ fn d8_relocate_moves_an_unwritable_parent_too() {
 }
 
 #[test]
-fn d8_relocate_never_mounts_into_the_way_of_another_dind() {
+fn d8_relocate_never_hides_another_certificate_directory() {
     let judged = judge(
         "dind: {volumes: [], clientCerts: {onConflict: Relocate, relocateTo: /two}}",
         &format!(
@@ -151,7 +151,7 @@ containers: [{{name: build}}, {{name: one, image: docker:dind, volumeMounts: [{A
 }
 
 #[test]
-fn d8_relocate_mounts_a_volume_once_however_often_it_was_in_the_way() {
+fn d8_relocate_mounts_a_volume_once_for_several_conflicts() {
     let mounts = format!(
         "{AT}, {{name: ca, mountPath: /certs//client}}, {{name: ca, mountPath: /certs/client/ca.pem, subPath: ca.pem}}"
     );
@@ -167,7 +167,7 @@ fn d8_relocate_mounts_a_volume_once_however_often_it_was_in_the_way() {
 }
 
 #[test]
-fn d8_relocate_mounts_files_beside_each_other() {
+fn d8_relocate_mounts_files_at_different_paths() {
     let file = |name: &str| {
         format!("{{name: {name}, mountPath: /certs/client/{name}.pem, subPath: {name}.pem}}")
     };
@@ -190,7 +190,7 @@ fn d8_relocate_mounts_files_beside_each_other() {
 }
 
 #[test]
-fn d8_relocate_mounts_the_volumes_of_a_second_directory_beside_by_name() {
+fn d8_relocate_appends_the_volume_name_for_a_second_directory() {
     let mounts = format!("{AT}, {{name: pem, mountPath: /two/client}}");
     let judged = judge(
         RELOCATE,

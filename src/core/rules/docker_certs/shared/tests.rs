@@ -1,4 +1,4 @@
-//! Rules D7 and D9, and A4 for pods that come here invalid.
+//! Rules D7 and D9, and rule A4 for invalid pods.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -14,7 +14,7 @@ fn memory(name: &str) -> Value {
 }
 
 #[test]
-fn d7_the_volume_in_the_way_is_swapped_in_place() {
+fn d7_a_conflicting_volume_is_swapped_in_place() {
     let mount = "{name: ca, mountPath: /certs/client, readOnly: true, recursiveReadOnly: Enabled, subPath: a, mountPropagation: None, newer: 1}";
     let judged = judge(
         CERTS_ONLY,
@@ -38,7 +38,7 @@ fn d7_the_volume_in_the_way_is_swapped_in_place() {
 }
 
 #[test]
-fn d7_of_several_volumes_in_the_way_the_first_of_the_pod_is_swapped() {
+fn d7_of_several_conflicting_volumes_the_first_is_swapped() {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
@@ -60,7 +60,7 @@ fn d7_of_several_volumes_in_the_way_the_first_of_the_pod_is_swapped() {
 }
 
 #[test]
-fn d7_the_memory_volume_that_dind_has_comes_before_the_first_in_the_way() {
+fn d7_the_memory_volume_of_dind_is_preferred_to_a_conflicting_volume() {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
@@ -77,7 +77,7 @@ fn d7_the_memory_volume_that_dind_has_comes_before_the_first_in_the_way() {
 }
 
 #[test]
-fn d7_a_volume_that_serves_another_path_too_keeps_it() {
+fn d7_a_volume_with_a_mount_elsewhere_is_not_swapped() {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
@@ -101,7 +101,7 @@ fn d7_a_volume_that_serves_another_path_too_keeps_it() {
 }
 
 #[test]
-fn d7_an_unwritable_parent_that_another_container_uses_keeps_its_volume() {
+fn d7_an_unwritable_ancestor_that_another_container_uses_is_not_swapped() {
     let parent = "{name: ca, mountPath: /certs}";
     let judged = judge(
         CERTS_ONLY,
@@ -123,7 +123,7 @@ fn d7_an_unwritable_parent_that_another_container_uses_keeps_its_volume() {
 }
 
 #[test]
-fn d7_a_raw_device_is_not_swapped() {
+fn d7_a_block_device_is_not_swapped() {
     let judged = judge(
         CERTS_ONLY,
         "volumes: [{name: disk, persistentVolumeClaim: {claimName: disk}}]
@@ -153,7 +153,7 @@ fn d7_a_volume_that_loses_its_last_mount_stays() {
 }
 
 #[test]
-fn d7_several_mounts_go_from_one_container_and_the_others_stay() {
+fn d7_several_mounts_of_one_container_are_removed_and_the_others_stay() {
     let mounts = "{name: scripts, mountPath: /scripts}, {name: ca, mountPath: /certs/client/ca.pem, subPath: ca.pem}, {name: repo, mountPath: /builds}, {name: ca, mountPath: /certs/client/key.pem, subPath: key.pem}, {name: ca, mountPath: /certs}, {name: logs, mountPath: /logs}";
     let judged = judge(
         CERTS_ONLY,
@@ -175,7 +175,7 @@ fn d7_several_mounts_go_from_one_container_and_the_others_stay() {
 }
 
 #[test]
-fn d7_a_new_volume_never_takes_a_name_of_the_pod() {
+fn d7_a_new_volume_has_an_unused_name() {
     let judged = judge(
         CERTS_ONLY,
         "volumes: [{name: drydock-docker-certs, emptyDir: {}}, {name: drydock-docker-certs-2, emptyDir: {}}]\ncontainers: [{name: build}, {name: docker, image: docker:dind}]",
@@ -184,7 +184,7 @@ fn d7_a_new_volume_never_takes_a_name_of_the_pod() {
 }
 
 #[test]
-fn d7_the_volume_of_one_directory_is_not_that_of_another() {
+fn d7_each_directory_has_its_own_volume() {
     let at_two = "{name: ca, mountPath: /two/client}";
     let judged = judge(
         CERTS_ONLY,
@@ -199,7 +199,7 @@ containers: [{{name: build}}, {{name: one, image: docker:dind, volumeMounts: [{A
 }
 
 #[test]
-fn a4_a_mount_of_no_volume_is_left_for_the_api_server_to_refuse() {
+fn a4_a_mount_without_a_volume_is_unchanged() {
     let mount = "{name: nowhere, mountPath: /certs/client}";
     let judged = judge(CERTS_ONLY, &dind_pod("", mount, mount));
     judged.assert_unchanged();
@@ -207,14 +207,14 @@ fn a4_a_mount_of_no_volume_is_left_for_the_api_server_to_refuse() {
 }
 
 #[test]
-fn a4_two_mounts_at_one_exact_path_stay_two() {
+fn a4_two_mounts_at_the_same_path_stay() {
     let judged = judge(CERTS_ONLY, &dind_pod(SECRET, AT, &format!("{AT}, {AT}")));
     let freed = json!({"name": "ca", "mountPath": "/certs/client"});
     assert_eq!(judged.mounts("docker"), &json!([freed, freed]));
 }
 
 #[test]
-fn a4_a_file_mounted_twice_at_one_exact_path_is_not_quietly_made_to_pass() {
+fn a4_a_file_mounted_twice_at_the_same_path_stays_invalid() {
     let file = "{name: ca, mountPath: /certs/client/ca.pem, subPath: ca.pem}";
     let judged = judge(
         CERTS_ONLY,
@@ -235,7 +235,7 @@ fn a4_a_file_mounted_twice_at_one_exact_path_is_not_quietly_made_to_pass() {
     "{name: ca, secret: {secretName: a}}, {name: ca, configMap: {name: b}}"
 )]
 #[case::two_sources("{name: ca, secret: {secretName: a}, configMap: {name: b}}")]
-fn a4_a_volume_that_the_api_server_refuses_is_not_mended(#[case] volumes: &str) {
+fn a4_a_volume_that_the_api_server_refuses_is_not_repaired(#[case] volumes: &str) {
     let judged = judge(CERTS_ONLY, &dind_pod(volumes, AT, AT));
     let before = judged.before["spec"]["volumes"].as_array();
     let after = judged.volumes().as_array();
@@ -248,7 +248,7 @@ fn a4_a_volume_that_the_api_server_refuses_is_not_mended(#[case] volumes: &str) 
 #[rstest]
 #[case::swapped(SECRET)]
 #[case::emptied_disk("{name: ca, emptyDir: {sizeLimit: 1Gi}}")]
-fn d9_a_volume_that_is_changed_has_a_size_limit(#[case] volume: &str) {
+fn d9_a_swapped_volume_has_a_size_limit(#[case] volume: &str) {
     let policy = "dind: {volumes: [], clientCerts: {sizeLimit: 64Ki}}";
     let judged = judge(policy, &dind_pod(volume, AT, AT));
     assert_eq!(
@@ -258,7 +258,7 @@ fn d9_a_volume_that_is_changed_has_a_size_limit(#[case] volume: &str) {
 }
 
 #[test]
-fn d9_a_volume_that_is_made_has_a_size_limit() {
+fn d9_a_new_volume_has_a_size_limit() {
     let policy = "dind: {volumes: [], clientCerts: {sizeLimit: 64Ki}}";
     let judged = judge(policy, &dind_pod("", "", ""));
     assert_eq!(
@@ -267,7 +267,7 @@ fn d9_a_volume_that_is_made_has_a_size_limit() {
     );
 }
 
-/// The kubelet makes mount points inside these, so only dind, which must write there, loses them.
+/// The kubelet creates mount points in these volumes, so only dind, which must write, loses them.
 #[rstest]
 #[case::secret("{name: ca, secret: {secretName: ca}}")]
 #[case::config_map("{name: ca, configMap: {name: ca}}")]
@@ -275,7 +275,7 @@ fn d9_a_volume_that_is_made_has_a_size_limit() {
 #[case::downward_api(
     "{name: ca, downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}}"
 )]
-fn d7_a_parent_that_the_kubelet_fills_is_taken_from_dind_only(#[case] volume: &str) {
+fn d7_an_ancestor_that_the_kubelet_fills_is_removed_from_dind_only(#[case] volume: &str) {
     let judged = {
         let mount = "{name: ca, mountPath: /certs/}";
         judge(CERTS_ONLY, &dind_pod(volume, mount, mount))
@@ -290,7 +290,7 @@ fn d7_a_parent_that_the_kubelet_fills_is_taken_from_dind_only(#[case] volume: &s
 }
 
 #[test]
-fn d7_a_parent_below_another_one_that_cannot_be_written_is_not_all() {
+fn d7_all_unwritable_ancestors_are_removed() {
     let judged = judge(
         CERTS_ONLY,
         &dind_pod(
