@@ -18,7 +18,7 @@ pub(crate) struct Baseline {
 
 #[derive(Default)]
 struct State {
-    /// By path, the text of the response before and after the `uid`.
+    /// The text of each response before and after the `uid`, by path.
     answers: HashMap<String, (String, String)>,
     last_review: String,
 }

@@ -32,7 +32,6 @@ pub(crate) struct Case {
     policies: PolicySet,
 }
 
-/// The names of all cases.
 pub(crate) const NAMES: [&str; 13] = [
     "small",
     "typical",

@@ -25,7 +25,7 @@ enum Version {
     V2,
 }
 
-/// A limit.
+/// A resource and its limit.
 #[derive(Clone, Copy)]
 enum Resource {
     /// CPU time in each period.

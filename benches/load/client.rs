@@ -139,8 +139,8 @@ impl Client {
 /// Keeps every connection busy until the end, and returns the number of responses.
 ///
 /// One thread is enough: while it reads a response, the server has the requests of the other
-/// connections. The thread never sleeps, because the kernel counts the work to wake it as CPU time
-/// of the server, and only for a server that is slower than the client.
+/// connections. The thread never sleeps: the kernel would count the work to wake it as CPU time of
+/// the server, but only if the server is slower than the client.
 pub(crate) fn saturate(clients: &mut [Client], request: &[u8], until: Until) -> u32 {
     let mut answered = 0;
     clients.iter().for_each(|client| client.set_blocking(false));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: u32 = 500;
-/// Wait before the last reading, because the server still has to process the end of the connection.
+/// Wait before the CPU time is read, because the server still has to close the last connection.
 const REST: Duration = Duration::from_millis(50);
 
 pub(crate) fn run() {

@@ -11,7 +11,7 @@ pub(crate) fn describe() {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown", |(_, model)| model);
-    // Before `cpus::divide` limits this process to the CPUs of clients.
+    // Must be read before `cpus::divide` limits this process to the CPUs of clients.
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let load: String = read("/proc/loadavg").chars().take(4).collect();

@@ -160,7 +160,6 @@ impl Server {
         Duration::from_nanos(nanoseconds.sum())
     }
 
-    /// Returns the resident memory.
     pub(crate) fn resident_kib(&self) -> f64 {
         self.status_kib("VmRSS:")
     }
