@@ -1,4 +1,4 @@
-//! The diagnosis of `drydock doctor`: findings, computed from facts about a cluster. Pure:
+//! Computes the findings of `drydock doctor` from facts about a cluster. This module does no I/O:
 //! `cli::doctor` reads the facts from the API server.
 //!
 //! ```text
@@ -6,13 +6,13 @@
 //!               ─► works                                   is a job pod repaired?
 //!               ─► namespaces, quotas                      which namespaces have opted in?
 //!               ─► runners, policies                       which jobs are repaired, and how?
-//!               ─► other_webhooks                          what else changes job pods?
-//!               ─► pod                                     why is this pod as it is?
+//!               ─► other_webhooks                          which other webhooks are called?
+//!               ─► pod                                     what did drydock change in a pod?
 //!                                                       ─► Report
 //! ```
 //!
-//! A fact that could not be read is a finding too. A check is one line; a finding also has its
-//! meaning for a job and the commands to run next. The texts are in `finding`.
+//! A failed request to the API server is a finding too. A check has one line of text; a finding
+//! also has its meaning for a job and the commands to run next. `finding` contains these texts.
 
 pub mod dry_run_pods;
 pub mod facts;
@@ -48,12 +48,12 @@ pub use view::View;
 
 use report::Section;
 
-/// Checks a cluster, or the pod of `--pod`.
+/// Checks the cluster or, with `--pod`, one pod.
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Report {
     let view = View::of(facts);
-    if let Some(asked) = &facts.pod {
-        let sections = vec![Section::new("Pod", pod::checks(&view, asked))];
+    if let Some(inspected) = &facts.pod {
+        let sections = vec![Section::new("Pod", pod::checks(&view, inspected))];
         return Report { sections };
     }
     let mut installed = installed::checks(&view);

@@ -1,4 +1,4 @@
-//! `drydock doctor`: gathers facts about a cluster with the rights of the user, and prints the
+//! `drydock doctor`: reads facts about a cluster with the rights of the user, and prints the
 //! findings of [`crate::diagnose`].
 
 mod dry_run;
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Time between two runs with `--wait`.
+/// The time between two runs with `--wait`.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The time limit of the first request, which shows whether the API server responds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// codes: 0 no findings, 1 findings, 2 the API server did not respond.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
-    /// Namespace of jobs. Can be repeated [default: all namespaces]
+    /// Namespace in which jobs run. Can be repeated [default: all namespaces]
     #[arg(
         short,
         long = "namespace",
@@ -47,12 +47,12 @@ pub(super) struct Doctor {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 
-    /// Repeat until there are no errors, for at most this time, such as 90s or 5m
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Repeat the checks until there are no errors, for at most this time, such as 90s or 5m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     wait: Option<Duration>,
 
-    /// Time limit of one run for all requests to the API server
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    /// Time limit for all requests to the API server; with --wait, for each repetition
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     time_limit: Duration,
 
     /// Also print the details of passed checks, such as the permissions of a runner
@@ -72,23 +72,21 @@ enum Output {
     Json,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("\"{text}\" is not a duration; give seconds or minutes, as in 30s or 5m");
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix('m') {
         Some(minutes) => (minutes, 60),
         None => (text.strip_suffix('s').unwrap_or(text), 1),
     };
     match number.parse::<u32>() {
         Ok(number) if number > 0 => Ok(Duration::from_secs(u64::from(number) * unit)),
-        _ => Err(wrong()),
+        _ => Err("use a number of seconds or minutes, such as 30s or 5m".to_owned()),
     }
 }
 
-/// The versions in a cluster.
+/// The versions of Kubernetes and of drydock in a cluster.
 pub(super) struct ServerVersions {
     pub(super) kubernetes: String,
-    /// The versions of the replicas, or why they are unknown.
+    /// The versions of the replicas, or the error with which the request for them failed.
     pub(super) replicas: Result<BTreeSet<String>, String>,
 }
 
@@ -115,7 +113,7 @@ impl Doctor {
             .enable_all()
             .build()?;
         let result = runtime.block_on(self.check(out, stderr));
-        // A name lookup cannot be cancelled, so do not wait for it.
+        // A DNS lookup cannot be cancelled, so do not wait for it.
         runtime.shutdown_background();
         result
     }
@@ -169,9 +167,9 @@ impl Doctor {
         })
     }
 
-    fn namespaces(&self, of_context: &str) -> Vec<String> {
+    fn namespaces(&self, current: &str) -> Vec<String> {
         match (self.namespaces.as_slice(), &self.pod) {
-            ([], Some(_)) => vec![of_context.to_owned()],
+            ([], Some(_)) => vec![current.to_owned()],
             (named, _) => named.to_vec(),
         }
     }
@@ -182,7 +180,7 @@ fn first_error(report: &Report) -> &str {
     errors.next().map_or("", |check| &check.text)
 }
 
-/// Whether stdout is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set.
+/// Returns whether stdout is a terminal and neither `NO_COLOR` nor `TERM=dumb` is set.
 fn is_coloured() -> bool {
     let choice = anstream::AutoStream::choice(&std::io::stdout());
     choice != anstream::ColorChoice::Never

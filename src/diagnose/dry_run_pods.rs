@@ -1,29 +1,30 @@
 //! The job pods that `drydock doctor` creates with `dryRun=All`: one for each generation of GitLab
-//! Runner. The API server runs the whole admission, with all webhooks, and stores nothing.
+//! Runner. The API server runs all admission plugins and webhooks, and stores nothing.
 //!
-//! The pods meet the strictest Pod Security level and request few resources, so that a namespace
-//! rarely refuses them. Only the pod with dind is privileged.
+//! The pods meet the strictest Pod Security level and request few resources, so that few namespaces
+//! refuse them. Only the pod with dind is privileged.
 
 use super::facts::ReadError;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A kind of pod.
+/// A kind of pod that `drydock doctor` creates.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum PodKind {
-    /// Of GitLab Runner 17.9 and later, recognised by a label.
+    /// A job pod of GitLab Runner 17.9 and later, recognised by a label.
     Label,
-    /// Of GitLab Runner 15.9 to 17.8, recognised by annotations.
+    /// A job pod of GitLab Runner 15.9 to 17.8, recognised by annotations.
     Annotations,
-    /// Of older runners, recognised by the shape of the pod.
+    /// A job pod of an older runner, recognised by the shape of the pod.
     Shape,
-    /// Of GitLab Runner 17.9 and later, with dind and a Secret mounted at `/certs/client`.
+    /// A job pod of GitLab Runner 17.9 and later, with dind and a Secret mounted at
+    /// `/certs/client`.
     Dind,
-    /// Not a job pod: shows how long the creation takes without drydock.
+    /// A pod that is not a job pod. It shows how long the creation takes without drydock.
     Other,
 }
 
-/// The dry run of one pod.
+/// A pod that was created with `dryRun=All`.
 #[derive(Clone, Debug)]
 pub struct DryRun {
     /// The namespace.
@@ -43,19 +44,19 @@ pub enum DryRunResult {
     Pod(Box<Value>),
     /// The message with which the API server refused the pod.
     Refused(String),
-    /// The request failed.
+    /// The error of the request, such as a missing right to create pods.
     Failed(ReadError),
 }
 
-const LABEL: &str = "runner-drydock-project-0-concurrent-0";
-/// It is never pulled. `.invalid` is a reserved domain (RFC 6761).
+const POD_LABEL: &str = "runner-drydock-project-0-concurrent-0";
+/// This image is never pulled. `.invalid` is a reserved domain (RFC 6761).
 const IMAGE: &str = "drydock.invalid/doctor:1";
 
 impl PodKind {
-    /// The generations of job pods, without dind.
+    /// The kinds of job pods without dind, one for each generation of GitLab Runner.
     pub const GENERATIONS: [Self; 3] = [Self::Label, Self::Annotations, Self::Shape];
 
-    /// Returns the description of such pods.
+    /// Returns a description for messages.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -73,7 +74,7 @@ impl PodKind {
         let mut pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": format!("{LABEL}-doctor"), "labels": {"pod": LABEL}},
+            "metadata": {"name": format!("{POD_LABEL}-doctor"), "labels": {"pod": POD_LABEL}},
             "spec": {
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": false,
@@ -83,7 +84,7 @@ impl PodKind {
         if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
             match self {
                 Self::Label | Self::Dind => {
-                    let labels = json!({"pod": LABEL, "job.runner.gitlab.com/pod": LABEL});
+                    let labels = json!({"pod": POD_LABEL, "job.runner.gitlab.com/pod": POD_LABEL});
                     metadata.insert("labels".to_owned(), labels);
                 }
                 Self::Annotations => {
@@ -94,7 +95,7 @@ impl PodKind {
                 }
                 Self::Shape => {
                     metadata.remove("name");
-                    metadata.insert("generateName".to_owned(), LABEL.into());
+                    metadata.insert("generateName".to_owned(), POD_LABEL.into());
                 }
                 Self::Other => {
                     metadata.remove("labels");
@@ -116,7 +117,7 @@ fn resources() -> Value {
     json!({"requests": small, "limits": small})
 }
 
-/// A container that meets the Pod Security level `restricted`.
+/// Returns a container that meets the Pod Security level `restricted`.
 fn restricted(name: &str) -> Value {
     json!({
         "name": name,
@@ -160,7 +161,7 @@ fn dind() -> Value {
 }
 
 impl DryRun {
-    /// Returns drydock's annotation with the names of its changes.
+    /// Returns the annotation in which drydock lists the names of its changes.
     #[must_use]
     pub fn changes(&self) -> Option<&str> {
         let DryRunResult::Pod(pod) = &self.result else {
@@ -170,7 +171,7 @@ impl DryRun {
         annotations.get("drydock.dev/changes")?.as_str()
     }
 
-    /// Whether drydock changed the pod.
+    /// Returns whether drydock changed the pod.
     #[must_use]
     pub fn is_repaired(&self) -> bool {
         self.changes().is_some()

@@ -1,4 +1,4 @@
-//! Facts about a cluster, as the API server returned them. Conclusions are made elsewhere.
+//! Facts about a cluster, as the API server returned them. `view` and the sections evaluate them.
 
 use super::dry_run_pods::DryRun;
 use super::finding::read_error as finding;
@@ -15,128 +15,128 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The facts about a cluster.
+/// The facts about a cluster, and about one pod with `--pod`.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The version of this binary.
     pub version: String,
-    /// The current time, in seconds since 1970.
+    /// The current time, in seconds since the Unix epoch.
     pub now: i64,
-    /// The namespaces of `--namespace`; empty for all.
+    /// The namespaces given with `--namespace`. Empty means all namespaces.
     pub selected: Vec<String>,
-    /// All mutating webhooks.
-    pub configurations: Read<Vec<MutatingWebhookConfiguration>>,
+    /// All MutatingWebhookConfigurations.
+    pub webhook_configurations: Read<Vec<MutatingWebhookConfiguration>>,
     /// The CRD of `JobPodPolicy`; `None` if it does not exist.
-    pub definition: Read<Option<CustomResourceDefinition>>,
-    /// The namespaces of `--namespace`, or all.
+    pub crd: Read<Option<CustomResourceDefinition>>,
+    /// The namespaces given with `--namespace`, or all namespaces.
     pub namespaces: Read<Vec<Namespace>>,
-    /// `JobPodPolicy` objects.
+    /// The `JobPodPolicy` objects, as JSON.
     pub policies: Read<Vec<Value>>,
-    /// Deployments; some of them are runners.
+    /// All Deployments, among them those that run GitLab Runner.
     pub deployments: Read<Vec<Deployment>>,
-    /// StatefulSets; some of them are runners.
+    /// All StatefulSets, among them those that run GitLab Runner.
     pub stateful_sets: Read<Vec<StatefulSet>>,
-    /// ResourceQuotas.
+    /// The ResourceQuotas of the checked namespaces.
     pub quotas: Read<Vec<ResourceQuota>>,
-    /// LimitRanges.
+    /// The LimitRanges of the checked namespaces.
     pub limit_ranges: Read<Vec<LimitRange>>,
     /// The API server's metrics about drydock's webhooks.
-    pub admission: Read<AdmissionMetrics>,
-    /// The Service of the webhooks and its replicas; `None` if no webhook is registered.
+    pub admission_metrics: Read<AdmissionMetrics>,
+    /// The Service of the webhooks and its replicas; `None` if no webhook of drydock has a Service.
     pub replicas: Option<Replicas>,
-    /// The keys of the ConfigMaps that policies mount; `None` if the ConfigMap does not exist.
-    pub config_maps: BTreeMap<ObjectName, Read<Option<Vec<String>>>>,
-    /// Whether the PersistentVolumeClaims that policies mount exist.
+    /// The keys of each ConfigMap that a policy mounts; `None` if the ConfigMap does not exist.
+    pub config_map_keys: BTreeMap<ObjectName, Read<Option<Vec<String>>>>,
+    /// Whether each PersistentVolumeClaim that a policy mounts exists.
     pub claims: BTreeMap<ObjectName, Read<bool>>,
-    /// The settings of each runner, by [`super::runner::Runner::title`].
+    /// The settings of each runner. The key is [`super::runner::Runner::title`].
     pub runner_settings: BTreeMap<String, Read<super::runner::RunnerSettings>>,
-    /// The rights of the ServiceAccount of each runner, by [`super::runner::Runner::title`].
+    /// The rights of each runner's ServiceAccount. The key is [`super::runner::Runner::title`].
     pub rights: BTreeMap<String, Vec<RightReview>>,
-    /// The results of creating job pods with `dryRun=All`.
+    /// The pods that were created with `dryRun=All`, with the results.
     pub dry_runs: Vec<DryRun>,
-    /// The addresses to which this computer resolves the hostnames of policies; empty if it
-    /// cannot.
+    /// The addresses to which this computer resolves each hostname of the policies. Empty if the
+    /// lookup failed.
     pub resolved: BTreeMap<String, Vec<std::net::IpAddr>>,
-    /// The pod of `--pod`.
+    /// The pod given with `--pod`.
     pub pod: Option<InspectedPod>,
 }
 
 /// The namespace and the name of an object.
 pub type ObjectName = (String, String);
 
-/// The Service that the API server calls, and the replicas that it selects.
+/// The Service that the API server calls, and the pods that the Service selects.
 #[derive(Clone, Debug)]
 pub struct Replicas {
     /// The Service; `None` if it does not exist.
     pub service: Read<Option<Service>>,
-    /// The Deployments of its namespace.
+    /// The Deployments in the namespace of the Service.
     pub deployments: Read<Vec<Deployment>>,
     /// The pods that the Service selects.
     pub pods: Read<Vec<Pod>>,
-    /// The PodDisruptionBudgets of its namespace.
+    /// The PodDisruptionBudgets in the namespace of the Service.
     pub budgets: Read<Vec<PodDisruptionBudget>>,
-    /// The metrics of each replica, by pod.
+    /// The metrics of each replica. The key is the name of the pod.
     pub metrics: BTreeMap<String, Read<ReplicaMetrics>>,
-    /// The TLS handshake with each replica, by pod.
+    /// The TLS handshake with each replica. The key is the name of the pod.
     pub handshakes: BTreeMap<String, Read<Handshake>>,
 }
 
-/// The metrics of a replica that are checked.
+/// The metrics of a replica that `drydock doctor` checks.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ReplicaMetrics {
-    /// Its version.
+    /// The version of drydock.
     pub version: Option<String>,
-    /// When its certificate expires, in seconds since 1970.
+    /// The expiry of the certificate, in seconds since the Unix epoch.
     pub certificate_expiry: Option<i64>,
 }
 
-/// The certificate that a replica served in a TLS handshake.
+/// The result of a TLS handshake with a replica.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Handshake {
-    /// When it expires, in seconds since 1970.
+    /// The expiry of the certificate that the replica served, in seconds since the Unix epoch.
     pub expires: i64,
-    /// Why the API server rejects it, which verifies it by the `caBundle` and the name of the
-    /// Service; `None` if it accepts it.
-    pub refused: Option<String>,
+    /// The error of verifying the certificate as the API server does: with the `caBundle` and the
+    /// DNS name of the Service. `None` if the verification succeeds.
+    pub verification_error: Option<String>,
 }
 
-/// The pod of `--pod`.
+/// The pod given with `--pod`.
 #[derive(Clone, Debug)]
 pub struct InspectedPod {
-    /// Its namespace.
+    /// The namespace of the pod.
     pub namespace: String,
-    /// Its name.
+    /// The name of the pod.
     pub name: String,
-    /// The object; `None` if it does not exist.
+    /// The pod as JSON; `None` if it does not exist.
     pub object: Read<Option<Value>>,
-    /// Its Events.
+    /// The Events about the pod.
     pub events: Read<Vec<Event>>,
 }
 
-/// A response of the API server, or why there is none.
+/// The response to a request, or the error.
 pub type Read<T> = Result<T, ReadError>;
 
-/// A request to the API server that failed.
+/// A failed request to the API server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ReadError {
     /// The verb, as in `kubectl auth can-i`.
     pub verb: &'static str,
-    /// The resource as `kubectl` names it, as in `deployments.apps`.
+    /// The resource as in `kubectl get`, such as `deployments.apps`, or a path such as `/metrics`.
     pub resource: String,
     /// The namespace; `None` for all namespaces and for cluster-scoped resources.
     pub namespace: Option<String>,
-    /// Why it failed.
+    /// The reason of the failure.
     pub reason: Reason,
 }
 
-/// Why a request failed.
+/// The reason why a request failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Reason {
-    /// RBAC denies it to the user.
+    /// The user is not allowed to send the request.
     Forbidden,
     /// There was no response within the time limit.
     NoAnswer,
-    /// Another error: the message of the API server or of the client.
+    /// Another error, with the message of the API server or of the client.
     Failed(String),
 }
 
@@ -147,7 +147,7 @@ impl fmt::Display for ReadError {
 }
 
 impl ReadError {
-    /// Returns the finding; `unknown` completes "drydock doctor cannot tell …".
+    /// Returns the finding. `unknown` completes the sentence "drydock doctor cannot determine …".
     #[must_use]
     pub fn check(&self, unknown: &str) -> Check {
         let Self {
@@ -161,7 +161,7 @@ impl ReadError {
         let request = format!("{verb} {resource}{}", in_namespace(namespace.as_deref()));
         let command = match (reason, resource.split('/').next()) {
             (Reason::Forbidden, _) => format!("kubectl auth can-i {verb} {resource}{option}"),
-            // It is a path such as /metrics.
+            // The resource is a path such as /metrics.
             (_, None | Some("")) => format!("kubectl get --raw {resource}"),
             (_, Some(object)) => format!("kubectl get {object}{option}"),
         };

@@ -1,10 +1,11 @@
-//! The findings, in one table for each part of a cluster: name, level, text, meaning for a job, and
-//! the commands to run next. Scripts use the names, so names are stable; texts may change.
+//! The findings, as tables: name, level, text, meaning for a job, and the commands to run next.
+//! Scripts rely on names and levels, so these must not change. Texts may change.
 
 use super::report::{Check, Level};
 use std::fmt::Display;
 
-/// Declares findings. Each row becomes a function that returns the check; `ALL` lists the names.
+/// Declares findings. Each row becomes a function that returns a [`Check`]; `ALL` lists the names
+/// and levels.
 macro_rules! findings {
     ($(
         $function:ident($($field:ident),*) = $name:literal $level:ident,
@@ -34,22 +35,22 @@ pub fn all() -> impl Iterator<Item = (&'static str, Level)> {
     tables.into_iter().flatten().copied()
 }
 
-/// Findings about requests to the API server that failed.
+/// Findings about failed requests to the API server.
 pub(super) mod read_error {
     use super::{Check, Display, Level};
 
     findings! {
         not_allowed(request, unknown, command) = "not-allowed" Warning,
             "you are not allowed to {request}",
-            "drydock doctor cannot tell {unknown}.",
+            "drydock doctor cannot determine {unknown}.",
             "{command}";
         no_answer(request, unknown, command) = "no-answer" Warning,
-            "no response in time to the request to {request}",
-            "drydock doctor cannot tell {unknown}. To wait longer: --time-limit 2m",
+            "the request to {request} timed out",
+            "drydock doctor cannot determine {unknown}. To allow more time, add --time-limit 2m.",
             "{command}";
         not_read(request, unknown, command) = "not-read" Warning,
             "the request to {request} failed",
-            "drydock doctor cannot tell {unknown}.",
+            "drydock doctor cannot determine {unknown}.",
             "{command}";
     }
 }

@@ -1,5 +1,5 @@
-//! The webhooks of drydock. Their names identify them, so that an installation can choose the names
-//! of its namespace and Service.
+//! Finds the webhooks of drydock by their names. The names of the namespace, the Service and the
+//! MutatingWebhookConfiguration may differ between installations.
 
 use super::label_selector::{Labels, selects};
 use crate::names::OPT_IN_LABEL;
@@ -9,63 +9,65 @@ use k8s_openapi::api::core::v1::Namespace;
 /// The suffix of the names of drydock's webhooks.
 pub const WEBHOOK_SUFFIX: &str = "job-pods.drydock.dev";
 
-/// A configuration that registers drydock.
+/// A MutatingWebhookConfiguration that contains webhooks of drydock.
 #[derive(Clone, Debug)]
 pub struct Installation<'a> {
     /// The name of the configuration.
-    pub configuration: &'a str,
+    pub configuration_name: &'a str,
     /// The configuration.
-    pub object: &'a MutatingWebhookConfiguration,
-    /// Its webhooks that are drydock's; at least one.
+    pub configuration: &'a MutatingWebhookConfiguration,
+    /// The webhooks of drydock in the configuration. There is at least one.
     pub webhooks: Vec<&'a MutatingWebhook>,
 }
 
 /// The Service that the API server calls.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ServiceName {
-    /// Its namespace.
+pub struct ServiceReference {
+    /// The namespace of the Service.
     pub namespace: String,
-    /// Its name.
+    /// The name of the Service.
     pub name: String,
-    /// Its port.
+    /// The port of the Service.
     pub port: i32,
 }
 
-/// The mode of a namespace that opted in.
+/// The mode of a namespace that has opted in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum NamespaceMode {
-    /// Job pods are changed.
+    /// drydock changes job pods.
     Enforce,
     /// drydock only reports what it would change.
     Audit,
 }
 
-/// Returns the configurations that register drydock, by name.
+/// Returns the configurations that contain webhooks of drydock, sorted by name.
 #[must_use]
 pub fn installations(configurations: &[MutatingWebhookConfiguration]) -> Vec<Installation<'_>> {
     let mut found: Vec<_> = configurations.iter().filter_map(installation).collect();
-    found.sort_by_key(|installation| installation.configuration);
+    found.sort_by_key(|installation| installation.configuration_name);
     found
 }
 
-fn installation(object: &MutatingWebhookConfiguration) -> Option<Installation<'_>> {
-    let all = object.webhooks.iter().flatten();
-    let webhooks: Vec<_> = all.filter(|webhook| is_drydocks(&webhook.name)).collect();
+fn installation(configuration: &MutatingWebhookConfiguration) -> Option<Installation<'_>> {
+    let all = configuration.webhooks.iter().flatten();
+    let webhooks: Vec<_> = all
+        .filter(|webhook| is_drydock_webhook(&webhook.name))
+        .collect();
     (!webhooks.is_empty()).then_some(Installation {
-        configuration: object.metadata.name.as_deref().unwrap_or_default(),
-        object,
+        configuration_name: configuration.metadata.name.as_deref().unwrap_or_default(),
+        configuration,
         webhooks,
     })
 }
 
-/// Whether a webhook of this name is drydock's.
+/// Returns whether a webhook with this name is a webhook of drydock.
 #[must_use]
-pub fn is_drydocks(webhook: &str) -> bool {
+pub fn is_drydock_webhook(webhook: &str) -> bool {
     let rest = webhook.strip_suffix(WEBHOOK_SUFFIX);
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Returns the mode of a webhook, by the path that it calls.
+/// Returns the mode of a webhook. The URL path of the webhook determines the mode.
 #[must_use]
 pub fn mode_of(webhook: &MutatingWebhook) -> NamespaceMode {
     let how = &webhook.client_config;
@@ -81,7 +83,8 @@ pub fn mode_of(webhook: &MutatingWebhook) -> NamespaceMode {
     }
 }
 
-/// Returns the value of the opt-in label that a webhook selects, if it selects by that label.
+/// Returns the value of the opt-in label that the `namespaceSelector` of a webhook requires; `None`
+/// if it requires none.
 #[must_use]
 pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     let selector = webhook.namespace_selector.as_ref()?;
@@ -94,7 +97,8 @@ pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     listed.values.as_ref()?.first().map(String::as_str)
 }
 
-/// Returns the prefix of the names of the namespaces that a webhook selects, if it selects by name.
+/// Returns the prefix that the `matchConditions` of a webhook require of the name of a namespace;
+/// `None` if they require none.
 #[must_use]
 pub fn namespace_prefix(webhook: &MutatingWebhook) -> Option<&str> {
     const BEFORE: &str = "request.namespace.startsWith('";
@@ -105,8 +109,8 @@ pub fn namespace_prefix(webhook: &MutatingWebhook) -> Option<&str> {
     })
 }
 
-/// Returns the values of the opt-in label and the mode of each; those that ship if the webhooks are
-/// unknown.
+/// Returns the values of the opt-in label that the webhooks select, each with its mode. Without
+/// such webhooks, returns the default values.
 #[must_use]
 pub fn opt_in_values(installations: &[Installation<'_>]) -> Vec<(String, NamespaceMode)> {
     let webhooks = installations.iter().flat_map(|one| &one.webhooks);
@@ -115,15 +119,16 @@ pub fn opt_in_values(installations: &[Installation<'_>]) -> Vec<(String, Namespa
     });
     let values: Vec<_> = values.collect();
     if values.is_empty() {
-        let shipped = [NamespaceMode::Enforce, NamespaceMode::Audit];
-        return shipped.map(|mode| (mode.name().to_owned(), mode)).into();
+        let defaults = [NamespaceMode::Enforce, NamespaceMode::Audit];
+        return defaults.map(|mode| (mode.name().to_owned(), mode)).into();
     }
     values
 }
 
-impl ServiceName {
-    /// Returns the command that prints drydock's log. The Deployment has the name of the Service.
-    pub(super) fn logs(&self) -> String {
+impl ServiceReference {
+    /// Returns the command that prints drydock's log. Assumes that the Deployment has the same name
+    /// as the Service.
+    pub(super) fn logs_command(&self) -> String {
         format!(
             "kubectl -n {} logs deployment/{}",
             self.namespace, self.name
@@ -132,36 +137,37 @@ impl ServiceName {
 }
 
 impl Installation<'_> {
-    /// Returns the name of its configuration for `kubectl`.
+    /// Returns the name of the configuration for `kubectl`: `mutatingwebhookconfiguration/NAME`.
     pub(super) fn title(&self) -> String {
         format!("mutatingwebhookconfiguration/{}", self.configuration)
     }
 
-    /// Returns the command that prints drydock's log or, for a URL, the configuration.
-    pub(super) fn logs(&self) -> String {
+    /// Returns the command that prints drydock's log. If the webhooks have a URL, returns the
+    /// command that prints the configuration.
+    pub(super) fn logs_command(&self) -> String {
         let service = self.service();
         service.map_or_else(
             || format!("kubectl get {} -o yaml", self.title()),
-            |service| service.logs(),
+            |service| service.logs_command(),
         )
     }
 
-    /// Returns its first `caBundle` that is not empty.
+    /// Returns the first `caBundle` that is not empty.
     #[must_use]
-    pub fn bundle(&self) -> Option<String> {
+    pub fn ca_bundle(&self) -> Option<String> {
         let webhooks = self.webhooks.iter();
-        let mut bundles = webhooks.map(|webhook| super::installed::bundle(webhook));
+        let mut bundles = webhooks.map(|webhook| super::installed::ca_bundle(webhook));
         bundles.find(|bundle| !bundle.trim().is_empty())
     }
 
-    /// Returns the Service of its webhooks; `None` if they have a URL.
+    /// Returns the Service of the webhooks; `None` if they have a URL.
     #[must_use]
-    pub fn service(&self) -> Option<ServiceName> {
+    pub fn service(&self) -> Option<ServiceReference> {
         let mut services = self
             .webhooks
             .iter()
             .filter_map(|webhook| webhook.client_config.service.as_ref());
-        services.next().map(|service| ServiceName {
+        services.next().map(|service| ServiceReference {
             namespace: service.namespace.clone(),
             name: service.name.clone(),
             port: service.port.unwrap_or(443),
@@ -181,7 +187,8 @@ impl Installation<'_> {
     }
 }
 
-/// Returns the labels of a namespace, with the name label that the API server adds.
+/// Returns the labels of a namespace, including `kubernetes.io/metadata.name`, which the API server
+/// sets.
 #[must_use]
 pub fn labels_of(namespace: &Namespace) -> Labels {
     let mut labels = namespace.metadata.labels.clone().unwrap_or_default();
@@ -194,7 +201,7 @@ pub fn labels_of(namespace: &Namespace) -> Labels {
 }
 
 impl NamespaceMode {
-    /// Returns the default value of the opt-in label.
+    /// Returns the default value of the opt-in label for this mode.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Whether the CRD, the webhooks, their selectors and their `caBundle` are as they ship.
+//! Checks the CRD and the webhooks of drydock: their rules, selectors and `caBundle`.
 
 use super::facts::Facts;
 use super::finding::installed as finding;
@@ -18,53 +18,51 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-/// drydock renews its CA four months before its expiry, cert-manager after two thirds of the
-/// lifetime.
+/// The remaining lifetime in seconds below which the renewal of a CA is overdue. drydock renews its
+/// CA four months before the expiry, cert-manager after two thirds of the lifetime.
 const RENEWAL_OVERDUE: i64 = 30 * 24 * 60 * 60;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
-    let mut checks = vec![definition(view.facts)];
-    if let Err(error) = &view.facts.configurations {
-        checks.push(error.check("whether the API server calls drydock at all"));
+    let mut checks = vec![crd_check(view.facts)];
+    if let Err(error) = &view.facts.webhook_configurations {
+        checks.push(error.check("whether the API server calls drydock"));
         return checks;
     }
     checks.push(registered(&view.installations));
     for installation in &view.installations {
         let object = installation.title();
         let webhooks = installation.webhooks.iter();
-        let own = webhooks.flat_map(|webhook| of_webhook(installation, webhook));
-        let own = own.chain([ca_bundle(installation, view.facts.now)]);
+        let own = webhooks.flat_map(|webhook| webhook_checks(installation, webhook));
+        let own = own.chain([ca_bundle_check(installation, view.facts.now)]);
         checks.extend(own.map(|check| check.about(&object)));
     }
     checks
 }
 
-fn definition(facts: &Facts) -> Check {
-    let definition = match &facts.definition {
-        Ok(Some(definition)) => definition,
+fn crd_check(facts: &Facts) -> Check {
+    let installed = match &facts.crd {
+        Ok(Some(crd)) => crd,
         Ok(None) => return finding::definition_missing(),
-        Err(error) => {
-            return error.check("whether the CRD is that of this version");
-        }
+        Err(error) => return error.check("whether the CRD matches this version of drydock"),
     };
-    if !is_established(definition) {
+    if !is_established(installed) {
         finding::definition_not_served()
-    } else if schema(definition) != schema(&crd::definition()) {
+    } else if schema(installed) != schema(&crd::definition()) {
         finding::definition_differs()
     } else {
-        let text = "the CRD of JobPodPolicy is that of this version of drydock";
+        let text = "the CRD jobpodpolicies.drydock.dev matches this version of drydock";
         Check::good("definition", text)
     }
 }
 
-fn is_established(definition: &CustomResourceDefinition) -> bool {
-    let status = definition.status.iter();
+fn is_established(crd: &CustomResourceDefinition) -> bool {
+    let status = crd.status.iter();
     let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
     conditions.any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
-fn schema(definition: &CustomResourceDefinition) -> Value {
-    let mut versions = definition.spec.versions.iter();
+fn schema(crd: &CustomResourceDefinition) -> Value {
+    let mut versions = crd.spec.versions.iter();
     let version = versions.find(|version| version.name == crd::VERSION && version.served);
     version.map_or(Value::Null, |version| {
         serde_json::to_value(&version.schema).unwrap_or_default()
@@ -76,7 +74,7 @@ fn registered(installations: &[Installation<'_>]) -> Check {
         [] => return finding::not_registered(),
         [one] => one,
         several => {
-            let names = list(several.iter().map(|one| one.configuration));
+            let names = list(several.iter().map(|one| one.configuration_name));
             return finding::registered_twice(several.len(), names);
         }
     };
@@ -85,12 +83,13 @@ fn registered(installations: &[Installation<'_>]) -> Check {
         return finding::only_audit(one.title()).about(one.title());
     }
     let names = list(modes.map(NamespaceMode::name));
-    let text = format!("webhooks for {names} are registered");
+    let text = format!("webhooks for these modes are registered: {names}");
     Check::good("registered", text).about(one.title())
 }
 
-/// Returns a namespace, to see which selectors select it. `value` is that of the opt-in label.
-fn namespace(name: &str, value: Option<&str>) -> Namespace {
+/// Returns a Namespace with which to evaluate selectors. `value` is the value of its opt-in label;
+/// without it, the Namespace has no labels.
+fn example_namespace(name: &str, value: Option<&str>) -> Namespace {
     let labels = value.map(|value| (OPT_IN_LABEL.to_owned(), value.to_owned()));
     Namespace {
         metadata: ObjectMeta {
@@ -102,8 +101,9 @@ fn namespace(name: &str, value: Option<&str>) -> Namespace {
     }
 }
 
-/// Selectors may differ from those that ship if they select the same objects.
-fn of_webhook(installation: &Installation<'_>, webhook: &MutatingWebhook) -> Vec<Check> {
+/// Checks a webhook. Evaluates its selectors for example objects, because selectors that differ
+/// from the selectors in the manifests may select the same objects.
+fn webhook_checks(installation: &Installation<'_>, webhook: &MutatingWebhook) -> Vec<Check> {
     let (name, object) = (&webhook.name, installation.title());
     let selected =
         |namespace: &Namespace| selects(webhook.namespace_selector.as_ref(), &labels_of(namespace));
@@ -113,18 +113,18 @@ fn of_webhook(installation: &Installation<'_>, webhook: &MutatingWebhook) -> Vec
     if !webhook.rules.iter().flatten().any(covers_pods) {
         checks.push(finding::not_for_pods(name, &object));
     }
-    if is_by_label && !own.is_some_and(|value| selected(&namespace("any", Some(value)))) {
+    if is_by_label && !own.is_some_and(|value| selected(&example_namespace("any", Some(value)))) {
         checks.push(finding::selects_no_namespaces(name, OPT_IN_LABEL, &object));
     }
     if !selects_job_pods(webhook) {
         checks.push(finding::selects_no_job_pods(name, &object));
     }
-    if is_by_label && selected(&namespace("any", None)) {
+    if is_by_label && selected(&example_namespace("any", None)) {
         checks.push(finding::selects_all_namespaces(name, &object));
     }
-    let drydocks = installation.service().map(|service| service.namespace);
-    for excluded in drydocks.into_iter().chain(["kube-system".to_owned()]) {
-        if selected(&namespace(&excluded, own)) {
+    let drydock = installation.service().map(|service| service.namespace);
+    for excluded in drydock.into_iter().chain(["kube-system".to_owned()]) {
+        if selected(&example_namespace(&excluded, own)) {
             checks.push(finding::selects_own_namespace(name, excluded, &object));
         }
     }
@@ -150,7 +150,7 @@ pub(super) fn covers_pods(rule: &RuleWithOperations) -> bool {
         && has(&rule.resources, &["pods", "*", "*/*"])
 }
 
-/// Whether the objectSelector selects the label that every runner sets.
+/// Returns whether the `objectSelector` selects the label `pod`, which every runner sets.
 fn selects_job_pods(webhook: &MutatingWebhook) -> bool {
     let label = ("pod", "runner-a-project-1-concurrent-0");
     let labels = [(label.0.to_owned(), label.1.to_owned())].into();
@@ -159,25 +159,29 @@ fn selects_job_pods(webhook: &MutatingWebhook) -> bool {
 
 fn failure_policy(webhook: &MutatingWebhook) -> Option<Check> {
     let name = &webhook.name;
-    let is_open = webhook.failure_policy.as_deref() == Some("Ignore");
-    let text = match (mode_of(webhook), is_open) {
+    let ignores_failures = webhook.failure_policy.as_deref() == Some("Ignore");
+    let text = match (mode_of(webhook), ignores_failures) {
         (NamespaceMode::Audit, true) => return None,
         (NamespaceMode::Audit, false) => return Some(finding::audit_stops_jobs(name)),
         (NamespaceMode::Enforce, true) => {
-            format!("{name} is fail-open: while drydock is down, job pods are created unrepaired")
+            format!(
+                "{name} has failurePolicy: Ignore: while drydock is down, job pods are created without its changes"
+            )
         }
         (NamespaceMode::Enforce, false) => {
-            format!("{name} is fail-closed: while drydock is down, no job pod is created")
+            format!(
+                "{name} has failurePolicy: Fail: while drydock is down, no job pod can be created"
+            )
         }
     };
     Some(Check::info("failure-policy", text))
 }
 
-fn ca_bundle(installation: &Installation<'_>, now: i64) -> Check {
-    let logs = installation.logs();
+fn ca_bundle_check(installation: &Installation<'_>, now: i64) -> Check {
+    let logs = installation.logs_command();
     let mut first_to_expire: Option<i64> = None;
     for webhook in &installation.webhooks {
-        let text = bundle(webhook);
+        let text = ca_bundle(webhook);
         if text.trim().is_empty() {
             if webhook.client_config.url.is_some() {
                 continue;
@@ -193,8 +197,7 @@ fn ca_bundle(installation: &Installation<'_>, now: i64) -> Check {
         first_to_expire = Some(first.min(last.as_second()));
     }
     let Some(expires) = first_to_expire else {
-        let text =
-            "the webhooks have a URL and no caBundle: the API server uses its own trust roots";
+        let text = "the webhooks have a URL and no caBundle, so the API server uses its system trust roots";
         return Check::info("ca-bundle", text);
     };
     match expires - now {
@@ -207,8 +210,8 @@ fn ca_bundle(installation: &Installation<'_>, now: i64) -> Check {
     }
 }
 
-/// Returns the `caBundle` of a webhook, or an empty string.
-pub(super) fn bundle(webhook: &MutatingWebhook) -> String {
+/// Returns the `caBundle` of a webhook. Without one, returns an empty string.
+pub(super) fn ca_bundle(webhook: &MutatingWebhook) -> String {
     let bytes = webhook.client_config.ca_bundle.as_ref();
     bytes.map_or_else(String::new, |bytes| {
         String::from_utf8_lossy(&bytes.0).into_owned()

@@ -1,12 +1,12 @@
-//! Label selectors of Kubernetes.
+//! Evaluates the label selectors of Kubernetes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use std::collections::BTreeMap;
 
-/// Labels of an object.
+/// The labels of an object.
 pub(super) type Labels = BTreeMap<String, String>;
 
-/// Whether a selector selects labels. Without a selector, or with an empty one, it does.
+/// Returns whether a selector matches labels. An empty or missing selector matches all labels.
 pub(super) fn selects(selector: Option<&LabelSelector>, labels: &Labels) -> bool {
     let Some(selector) = selector else {
         return true;
@@ -16,24 +16,24 @@ pub(super) fn selects(selector: Option<&LabelSelector>, labels: &Labels) -> bool
     wanted
         .into_iter()
         .all(|(key, value)| labels.get(key) == Some(value))
-        && expressions.into_iter().all(|one| holds(one, labels))
+        && expressions.into_iter().all(|one| is_met(one, labels))
 }
 
-/// Whether labels contain all labels of the selector of a Service. An empty one selects nothing.
-pub(super) fn has_all(labels: &Labels, wanted: &Labels) -> bool {
-    !wanted.is_empty()
-        && wanted
+/// Returns whether the selector of a Service matches labels. An empty selector matches no labels.
+pub(super) fn service_selects(selector: &Labels, labels: &Labels) -> bool {
+    !selector.is_empty()
+        && selector
             .iter()
             .all(|(key, value)| labels.get(key) == Some(value))
 }
 
-fn holds(expression: &LabelSelectorRequirement, labels: &Labels) -> bool {
-    let value = labels.get(&expression.key);
+fn is_met(requirement: &LabelSelectorRequirement, labels: &Labels) -> bool {
+    let value = labels.get(&requirement.key);
     let is_listed = || {
-        let values = expression.values.iter().flatten();
+        let values = requirement.values.iter().flatten();
         values.into_iter().any(|listed| Some(listed) == value)
     };
-    match expression.operator.as_str() {
+    match requirement.operator.as_str() {
         "In" => is_listed(),
         "NotIn" => !is_listed(),
         "Exists" => value.is_some(),
@@ -83,6 +83,6 @@ mod tests {
             assert_eq!(selects(Some(&parsed), &labels), is_selected, "{selector}");
         }
         assert!(selects(None, &labels));
-        assert!(!has_all(&labels, &Labels::new()));
+        assert!(!service_selects(&Labels::new(), &labels));
     }
 }

@@ -1,10 +1,10 @@
-//! Which namespaces have opted in, and which have a wrong label.
+//! Reports the namespaces that have opted in, and namespaces with wrong labels.
 
 use super::finding::jobs as finding;
-use super::pod_security::enforced;
+use super::pod_security::enforced_level;
 use super::report::Check;
 use super::text::list;
-use super::view::{OptedIn, View, label};
+use super::view::{OptedInNamespace, View, opt_in_label};
 use crate::names::OPT_IN_LABEL;
 use k8s_openapi::api::core::v1::Namespace;
 
@@ -29,19 +29,19 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let missing = missing.filter(|name| view.namespace(name).is_none());
     checks.extend(missing.map(finding::no_namespace));
     if checks.is_empty() {
-        checks.push(finding::none_opted_in(OPT_IN_LABEL, view.enforce()));
+        checks.push(finding::none_opted_in(OPT_IN_LABEL, view.enforce_value()));
     }
     checks
 }
 
-fn opted_in(view: &View<'_>, one: &OptedIn<'_>) -> Check {
+fn opted_in(view: &View<'_>, one: &OptedInNamespace<'_>) -> Check {
     let mode = one.mode.name();
-    let is_by_label =
-        label(one.object).and_then(|value| view.mode_of_value(value)) == Some(one.mode);
-    let how = if is_by_label { "" } else { " by its name" };
-    let level = enforced(one.object).map(|level| format!(", Pod Security {level}"));
+    let is_by_label = opt_in_label(one.object).and_then(|value| view.mode_of_label_value(value))
+        == Some(one.mode);
+    let note = if is_by_label { "" } else { " by its name" };
+    let level = enforced_level(one.object).map(|level| format!(", Pod Security {level}"));
     let text = format!(
-        "{} has opted in{how}: {mode}{}",
+        "{} has opted in{note}: {mode}{}",
         one.name,
         level.unwrap_or_default()
     );
@@ -49,13 +49,19 @@ fn opted_in(view: &View<'_>, one: &OptedIn<'_>) -> Check {
 }
 
 fn not_opted_in(view: &View<'_>, namespace: &Namespace, name: &str) -> Option<Check> {
-    let enforce = view.enforce();
-    if let Some(value) = label(namespace) {
-        if view.mode_of_value(value).is_some() {
+    let enforce = view.enforce_value();
+    if let Some(value) = opt_in_label(namespace) {
+        if view.mode_of_label_value(value).is_some() {
             return Some(finding::label_unused(name, OPT_IN_LABEL));
         }
-        let check = finding::label_value(name, OPT_IN_LABEL, list(view.values()), enforce);
-        return Some(check.details([format!("{OPT_IN_LABEL}={value}")]));
+        let valid = list(view.opt_in_values());
+        return Some(finding::label_value(
+            name,
+            value,
+            OPT_IN_LABEL,
+            valid,
+            enforce,
+        ));
     }
     let metadata = &namespace.metadata;
     let mut annotations = metadata.annotations.iter().flatten();
@@ -71,6 +77,6 @@ fn not_opted_in(view: &View<'_>, namespace: &Namespace, name: &str) -> Option<Ch
             enforce,
         ));
     }
-    let is_asked = view.facts.selected.iter().any(|selected| selected == name);
-    is_asked.then(|| finding::not_opted_in(name, OPT_IN_LABEL, enforce))
+    let is_selected = view.facts.selected.iter().any(|selected| selected == name);
+    is_selected.then(|| finding::not_opted_in(name, OPT_IN_LABEL, enforce))
 }

@@ -1,4 +1,5 @@
-//! Other webhooks that change job pods, and whether they are called before or after drydock.
+//! Reports the other mutating webhooks that the API server calls for job pods, and whether it calls
+//! them before or after drydock.
 //!
 //! The API server calls the configurations in the order of their names. It calls a webhook with
 //! `reinvocationPolicy: IfNeeded` again if a later webhook has changed the pod.
@@ -7,7 +8,7 @@
 
 use super::dry_run_pods::PodKind;
 use super::finding::jobs as finding;
-use super::installation::{Installation, is_drydocks, labels_of};
+use super::installation::{Installation, is_drydock_webhook, labels_of};
 use super::installed::covers_pods;
 use super::label_selector::{Labels, selects};
 use super::report::Check;
@@ -22,7 +23,7 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let Some(own) = own.filter(|_| !view.opted_in.is_empty()) else {
         return Vec::new();
     };
-    let all = view.facts.configurations.iter().flatten();
+    let all = view.facts.webhook_configurations.iter().flatten();
     let pairs = all.flat_map(|configuration| {
         let webhooks = configuration.webhooks.iter().flatten();
         webhooks.map(move |webhook| (configuration, webhook))
@@ -31,7 +32,7 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
         .filter_map(|(configuration, webhook)| other(view, own, configuration, webhook))
         .collect();
     if checks.is_empty() {
-        let text = "no other webhook changes job pods";
+        let text = "no other mutating webhook is called for job pods";
         checks.push(Check::info(NAME, text));
     }
     checks
@@ -43,41 +44,42 @@ fn other(
     configuration: &MutatingWebhookConfiguration,
     webhook: &MutatingWebhook,
 ) -> Option<Check> {
-    let sees_job_pods = !is_drydocks(&webhook.name)
+    let is_called = !is_drydock_webhook(&webhook.name)
         && webhook.rules.iter().flatten().any(covers_pods)
         && selects_a_job_pod(webhook);
     let selector = webhook.namespace_selector.as_ref();
-    let seen = view.opted_in.iter();
-    let seen = seen.filter(|one| selects(selector, &labels_of(one.object)));
-    let mut seen = seen.map(|one| one.name).peekable();
-    if !sees_job_pods || seen.peek().is_none() {
+    let namespaces = view.opted_in.iter();
+    let namespaces = namespaces.filter(|one| selects(selector, &labels_of(one.object)));
+    let mut namespaces = namespaces.map(|one| one.name).peekable();
+    if !is_called || namespaces.peek().is_none() {
         return None;
     }
     let name = configuration.metadata.name.as_deref().unwrap_or_default();
-    let (other, seen) = (&webhook.name, list(seen));
-    let comes_first = name < own.configuration;
+    let (other, namespaces) = (&webhook.name, list(namespaces));
+    let is_called_first = name < own.configuration_name;
     let is_called_again = own
         .webhooks
         .iter()
         .all(|webhook| webhook.reinvocation_policy.as_deref() == Some("IfNeeded"));
-    let check = match (comes_first, is_called_again) {
+    let check = match (is_called_first, is_called_again) {
         (true, _) => {
-            let text =
-                format!("{other} (in {seen}) is called before drydock, which sees its changes");
+            let text = format!(
+                "{other} (in {namespaces}) is called before drydock, so drydock sees its changes"
+            );
             Check::info(NAME, text)
         }
         (false, true) => {
             let text = format!(
-                "{other} (in {seen}) is called after drydock; if it changes the pod, drydock is called again"
+                "{other} (in {namespaces}) is called after drydock; if it changes the pod, drydock is called again"
             );
             Check::info(NAME, text)
         }
-        (false, false) => finding::other_webhook_last(other, seen, own.title()),
+        (false, false) => finding::other_webhook_last(other, namespaces, own.title()),
     };
     Some(check.about(format!("mutatingwebhookconfiguration/{name}")))
 }
 
-/// Whether the objectSelector selects job pods of at least one generation.
+/// Returns whether the `objectSelector` selects a job pod of at least one generation of runners.
 fn selects_a_job_pod(webhook: &MutatingWebhook) -> bool {
     PodKind::GENERATIONS.iter().any(|kind| {
         let pod = kind.pod();

@@ -1,4 +1,5 @@
-//! The pod of `--pod`: what drydock changed, what it would change now, and why it did not.
+//! Explains the pod given with `--pod`: what drydock changed, what drydock would change if the pod
+//! were created now, and why drydock did not make these changes.
 
 use super::facts::InspectedPod;
 use super::finding::jobs as finding;
@@ -18,19 +19,19 @@ use crate::names::OPT_IN_LABEL;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::Value;
 
-/// The maximum number of lines below a check. A job pod needs some ten changes.
+/// The maximum number of details of a check. A typical job pod needs about ten changes.
 const MAX_DETAILS: usize = 20;
 
-pub(super) fn checks(view: &View<'_>, asked: &InspectedPod) -> Vec<Check> {
+pub(super) fn checks(view: &View<'_>, inspected: &InspectedPod) -> Vec<Check> {
     let InspectedPod {
         namespace, name, ..
-    } = asked;
-    let checks = match &asked.object {
+    } = inspected;
+    let checks = match &inspected.object {
         Ok(Some(object)) => {
             let text = object.to_string();
             let context = Context {
                 view,
-                asked,
+                inspected,
                 object,
             };
             match Pod::from_json(&text) {
@@ -39,7 +40,7 @@ pub(super) fn checks(view: &View<'_>, asked: &InspectedPod) -> Vec<Check> {
             }
         }
         Ok(None) => vec![finding::no_pod(name, namespace)],
-        Err(error) => vec![error.check("what drydock did with the pod")],
+        Err(error) => vec![error.check("what drydock changed in the pod")],
     };
     let about = format!("pod/{name}");
     checks
@@ -50,7 +51,7 @@ pub(super) fn checks(view: &View<'_>, asked: &InspectedPod) -> Vec<Check> {
 
 struct Context<'a> {
     view: &'a View<'a>,
-    asked: &'a InspectedPod,
+    inspected: &'a InspectedPod,
     object: &'a Value,
 }
 
@@ -62,7 +63,7 @@ impl Context<'_> {
         };
         let mode = self
             .view
-            .opted_in(&self.asked.namespace)
+            .opted_in(&self.inspected.namespace)
             .map(|one| one.mode);
         let mut checks = vec![
             Check::good("pod-recognised", recognised),
@@ -71,18 +72,20 @@ impl Context<'_> {
         checks.push(self.changed());
         match &self.view.facts.policies {
             Ok(_) => checks.extend(self.would_change(pod, policies, mode)),
-            Err(error) => checks.push(error.check("what drydock would change now")),
+            Err(error) => {
+                checks.push(error.check("what drydock would change if the pod were created now"))
+            }
         }
         checks.extend(self.events());
         checks
     }
 
-    /// Whether a webhook selects its namespace.
+    /// Checks whether the namespace of the pod has opted in.
     fn namespace(&self, mode: Option<NamespaceMode>) -> Check {
-        let name = &self.asked.namespace;
+        let name = &self.inspected.namespace;
         match (&self.view.facts.namespaces, mode) {
             (Err(error), _) => error.check(&format!("whether namespace {name} has opted in")),
-            (_, None) => finding::pod_not_opted_in(name, OPT_IN_LABEL, self.view.enforce()),
+            (_, None) => finding::pod_not_opted_in(name, OPT_IN_LABEL, self.view.enforce_value()),
             (_, Some(mode)) => {
                 let text = format!("namespace {name} has opted in: {}", mode.name());
                 Check::good("pod-namespace", text)
@@ -97,7 +100,7 @@ impl Context<'_> {
             .as_str()
     }
 
-    /// By its annotations, which only a changed pod has.
+    /// Reports what drydock changed when the pod was created, from the annotations that it added.
     fn changed(&self) -> Check {
         const NAME: &str = "pod-changed";
         match (
@@ -122,7 +125,7 @@ impl Context<'_> {
         policies: &'p PolicySet,
         mode: Option<NamespaceMode>,
     ) -> Vec<Check> {
-        let name = &self.asked.namespace;
+        let name = &self.inspected.namespace;
         let labels = self.view.labels_of(name);
         let scope = Scope {
             namespace: Namespace {
@@ -138,7 +141,7 @@ impl Context<'_> {
         let verdict = match judge(pod, policies, scope) {
             Ok(verdict) => verdict,
             Err(error) => {
-                let check = finding::pod_too_large(&self.asked.name);
+                let check = finding::pod_too_large(&self.inspected.name);
                 return vec![check.details([error.to_string()])];
             }
         };
@@ -148,7 +151,7 @@ impl Context<'_> {
             .map(|(note, _)| format!("{note} ({})", note.rule()))
             .peekable();
         if notes.peek().is_some() {
-            let check = Check::info("pod-notes", "drydock reports about the pod:");
+            let check = Check::info("pod-notes", "drydock reports these findings about the pod:");
             checks.push(check.details(notes.take(MAX_DETAILS)));
         }
         checks
@@ -163,7 +166,7 @@ impl Context<'_> {
             .take(MAX_DETAILS);
         let explain = format!(
             "kubectl -n {} get pod {} -o yaml | drydock mutate -f - -p <(kubectl get jpp -o yaml) -o explain",
-            self.asked.namespace, self.asked.name
+            self.inspected.namespace, self.inspected.name
         );
         match verdict.outcome {
             Outcome::Skipped(SkipReason::NoPolicy) => finding::pod_without_policy(),
@@ -171,9 +174,13 @@ impl Context<'_> {
                 let reason = verdict.outcome.reason();
                 Check::info(NAME, format!("drydock does not change the pod: {reason}"))
             }
-            Outcome::Unchanged => Check::good(NAME, "the pod needs no change by the policies"),
+            Outcome::Unchanged => Check::good(
+                NAME,
+                "if the pod were created now, drydock would not change it",
+            ),
             Outcome::Audited(_) => {
-                let text = "drydock only audits; in enforce mode it would have made these changes:";
+                let text =
+                    "drydock only audits the pod; in enforce mode it would make these changes:";
                 Check::info(NAME, text).details(changes)
             }
             Outcome::Denied => {
@@ -186,25 +193,29 @@ impl Context<'_> {
         }
     }
 
-    /// Returns why drydock did not make the changes that the policies ask for.
+    /// Returns why drydock did not make the changes that the policies require, as a sentence.
     fn why_not(&self, mode: Option<NamespaceMode>) -> String {
         let is_changed = self.annotation("drydock.dev/changes").is_some();
         self.too_early().unwrap_or_else(|| match mode {
-            None => "Its namespace has not opted in.".to_owned(),
+            None => "The namespace of the pod has not opted in.".to_owned(),
             Some(_) if is_changed => {
-                "The policies were changed later, or something changed the pod after drydock.".to_owned()
+                "The policies were changed after the pod was created, or another program changed the pod after drydock.".to_owned()
             }
-            Some(_) => "The API server did not call drydock for it, or the call failed and the failurePolicy is Ignore.".to_owned(),
+            Some(_) => "The API server did not call drydock for the pod, or the call failed and the failurePolicy is Ignore.".to_owned(),
         })
     }
 
-    /// Returns which precondition was met only after the creation of the pod.
+    /// Returns a sentence if the webhook, the opt-in label or a policy is newer than the pod.
     fn too_early(&self) -> Option<String> {
         let created = self.object.pointer("/metadata/creationTimestamp")?.clone();
         let created: Time = serde_json::from_value(created).ok()?;
         let span = |later: &Time| duration(later.0.as_second() - created.0.as_second());
         for installation in &self.view.installations {
-            let registered = installation.object.metadata.creation_timestamp.as_ref()?;
+            let registered = installation
+                .configuration
+                .metadata
+                .creation_timestamp
+                .as_ref()?;
             if registered.0 > created.0 {
                 return Some(format!(
                     "The webhook was registered {} after the pod was created.",
@@ -212,11 +223,11 @@ impl Context<'_> {
                 ));
             }
         }
-        let namespace = self.view.namespace(&self.asked.namespace);
+        let namespace = self.view.namespace(&self.inspected.namespace);
         let labelled = namespace.and_then(|one| labelled_at(&one.metadata));
         if let Some(labelled) = labelled.filter(|labelled| labelled.0 > created.0) {
             return Some(format!(
-                "Its namespace opted in {} after the pod was created.",
+                "The namespace opted in {} after the pod was created.",
                 span(&labelled)
             ));
         }
@@ -239,7 +250,7 @@ impl Context<'_> {
     }
 
     fn events(&self) -> Option<Check> {
-        let events = match &self.asked.events {
+        let events = match &self.inspected.events {
             Ok(events) => events,
             Err(error) => return Some(error.check("which Events drydock wrote about the pod")),
         };
@@ -261,7 +272,7 @@ impl Context<'_> {
     }
 }
 
-/// Returns when the opt-in label was last written, by `managedFields`.
+/// Returns the time at which the opt-in label was last written, from `managedFields`.
 fn labelled_at(metadata: &ObjectMeta) -> Option<Time> {
     let key = format!("f:{OPT_IN_LABEL}");
     let fields = metadata.managed_fields.iter().flatten();

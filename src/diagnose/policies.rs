@@ -1,31 +1,31 @@
-//! Whether the policies are in force, select a namespace, and refer to objects that exist.
+//! Checks whether the policies are in force, select a namespace, and refer to objects that exist.
 
 use super::finding::jobs as finding;
-use super::pod_security::refuses_privileged;
+use super::pod_security::forbids_privileged;
 use super::policy_set::{StoredPolicy, claims_of, fixed_hostnames};
 use super::report::{Check, Level};
 use super::text::{count, list, plural};
-use super::view::{OptedIn, View};
+use super::view::{OptedInNamespace, View};
 use crate::core::policy::{Mode, Policy};
 
-/// The maximum number of lines for single objects.
+/// The maximum number of details of a check.
 const MAX_DETAILS: usize = 5;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     if let Err(error) = &view.facts.policies {
-        return vec![error.check("which changes job pods need")];
+        return vec![error.check("which policies exist")];
     }
     if view.stored.is_empty() {
         return vec![finding::no_policy()];
     }
     let policies = view.stored.iter();
-    policies.flat_map(|one| of_policy(view, one)).collect()
+    policies.flat_map(|one| policy_checks(view, one)).collect()
 }
 
-fn of_policy(view: &View<'_>, stored: &StoredPolicy) -> Vec<Check> {
+fn policy_checks(view: &View<'_>, stored: &StoredPolicy) -> Vec<Check> {
     let mut checks = status(stored);
     if let Ok(policy) = &stored.policy {
-        let selected: Vec<&OptedIn<'_>> = view.selected_by(policy).collect();
+        let selected: Vec<&OptedInNamespace<'_>> = view.selected_by(policy).collect();
         checks.extend(selects_nothing(view, policy, &selected));
         checks.extend(config_maps(view, policy, &selected));
         checks.extend(claims(view, policy, &selected));
@@ -33,7 +33,7 @@ fn of_policy(view: &View<'_>, stored: &StoredPolicy) -> Vec<Check> {
         checks.extend(resolves_elsewhere(view, policy));
     }
     if checks.iter().all(|check| check.level == Level::Good) {
-        checks.insert(0, good(stored));
+        checks.insert(0, in_force(stored));
     }
     let about = format!("jobpodpolicy/{}", stored.name);
     checks
@@ -42,28 +42,35 @@ fn of_policy(view: &View<'_>, stored: &StoredPolicy) -> Vec<Check> {
         .collect()
 }
 
-fn selects_nothing(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> Option<Check> {
-    let is_narrowed = policy.namespace_selector.keys().next().is_some();
-    let is_known = view.facts.selected.is_empty() && !view.opted_in.is_empty();
-    let is_nothing = is_narrowed && is_known && selected.is_empty();
-    is_nothing.then(|| finding::policy_selects_nothing(&policy.name))
+fn selects_nothing(
+    view: &View<'_>,
+    policy: &Policy,
+    selected: &[&OptedInNamespace<'_>],
+) -> Option<Check> {
+    let has_selector = policy.namespace_selector.keys().next().is_some();
+    let knows_namespaces = view.facts.selected.is_empty() && !view.opted_in.is_empty();
+    (has_selector && knows_namespaces && selected.is_empty())
+        .then(|| finding::policy_selects_nothing(&policy.name))
 }
 
-fn config_maps(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> Vec<Check> {
+fn config_maps(view: &View<'_>, policy: &Policy, selected: &[&OptedInNamespace<'_>]) -> Vec<Check> {
     let mut missing = Vec::new();
     let mut read_error = None;
     for authority in policy.dind.iter().flat_map(|dind| &dind.registry_cas) {
         for namespace in selected {
             let key = (namespace.name.to_owned(), authority.config_map.clone());
-            let place = format!("{} in namespace {}", authority.config_map, namespace.name);
-            match view.facts.config_maps.get(&key) {
+            let config_map = format!(
+                "ConfigMap {} in namespace {}",
+                authority.config_map, namespace.name
+            );
+            match view.facts.config_map_keys.get(&key) {
                 Some(Ok(None)) => {
-                    let what = format!("there is no ConfigMap {place} (CA of {})", authority.host);
-                    missing.push((what, namespace.name));
+                    let text = format!("there is no {config_map} (CA of {})", authority.host);
+                    missing.push((text, namespace.name));
                 }
                 Some(Ok(Some(keys))) if !keys.contains(&authority.key) => {
-                    let what = format!("ConfigMap {place} has no key {}", authority.key);
-                    missing.push((what, namespace.name));
+                    let text = format!("{config_map} has no key {}", authority.key);
+                    missing.push((text, namespace.name));
                 }
                 Some(Err(error)) => read_error = read_error.or(Some(error)),
                 _ => {}
@@ -77,21 +84,21 @@ fn config_maps(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> V
         .collect();
     checks.extend(match missing.as_slice() {
         [] => None,
-        [(what, place)] => Some(finding::registry_ca_missing(&policy.name, what, place)),
-        [(_, place), ..] => {
-            let what = format!(
-                "{} ConfigMaps of registryCAs, or keys in them, are missing",
+        [(text, namespace)] => Some(finding::registry_ca_missing(&policy.name, text, namespace)),
+        [(_, namespace), ..] => {
+            let text = format!(
+                "{} ConfigMaps in dind.registryCAs do not exist or do not have the key",
                 missing.len()
             );
-            let check = finding::registry_ca_missing(&policy.name, what, place);
+            let check = finding::registry_ca_missing(&policy.name, text, namespace);
             let details = missing.iter().take(MAX_DETAILS);
-            Some(check.details(details.map(|(what, _)| what.clone())))
+            Some(check.details(details.map(|(text, _)| text.clone())))
         }
     });
     checks
 }
 
-fn claims(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> Vec<Check> {
+fn claims(view: &View<'_>, policy: &Policy, selected: &[&OptedInNamespace<'_>]) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut read_error = None;
     for claim in claims_of(policy) {
@@ -111,19 +118,19 @@ fn claims(view: &View<'_>, policy: &Policy, selected: &[&OptedIn<'_>]) -> Vec<Ch
     checks
 }
 
-fn host_paths(policy: &Policy, selected: &[&OptedIn<'_>]) -> Option<Check> {
+fn host_paths(policy: &Policy, selected: &[&OptedInNamespace<'_>]) -> Option<Check> {
     let volumes = policy.dind.as_ref()?.volumes.iter();
     let volumes = volumes.filter(|volume| volume.source.is_host_path());
     let mut volumes = volumes.map(|volume| volume.name.as_str()).peekable();
-    let refusing = selected
+    let namespaces = selected
         .iter()
-        .filter(|namespace| refuses_privileged(namespace.object));
-    let refusing: Vec<&str> = refusing.map(|namespace| namespace.name).collect();
-    let first = refusing.first()?;
+        .filter(|namespace| forbids_privileged(namespace.object));
+    let namespaces: Vec<&str> = namespaces.map(|namespace| namespace.name).collect();
+    let first = namespaces.first()?;
     volumes.peek()?;
     Some(finding::pod_security(
         &policy.name,
-        list(&refusing),
+        list(&namespaces),
         list(volumes),
         first,
     ))
@@ -136,7 +143,7 @@ fn resolves_elsewhere(view: &View<'_>, policy: &Policy) -> Option<Check> {
         let is_same = here.is_empty() || here.iter().any(|address| wanted.contains(address));
         (!is_same).then(|| {
             format!(
-                "{hostname}: {} here, {} in job pods",
+                "{hostname}: {} on this computer, {} in job pods",
                 list(here),
                 list(&wanted)
             )
@@ -152,7 +159,7 @@ fn resolves_elsewhere(view: &View<'_>, policy: &Policy) -> Option<Check> {
     })
 }
 
-/// Checks the status, which the replicas write.
+/// Checks the status, which the replicas of drydock write.
 fn status(stored: &StoredPolicy) -> Vec<Check> {
     let name = &stored.name;
     let mut checks = Vec::new();
@@ -166,7 +173,7 @@ fn status(stored: &StoredPolicy) -> Vec<Check> {
         let errors = errors.iter().map(ToString::to_string);
         checks.push(finding::policy_unreadable(name).details(errors.take(MAX_DETAILS)));
     }
-    // The type of each condition, and the value that it should have.
+    // The type of each condition, and whether it is true in a policy without problems.
     for (type_, good) in [
         ("Accepted", true),
         ("AddressesResolved", true),
@@ -189,12 +196,12 @@ fn status(stored: &StoredPolicy) -> Vec<Check> {
     checks
 }
 
-fn good(stored: &StoredPolicy) -> Check {
+fn in_force(stored: &StoredPolicy) -> Check {
     let name = &stored.name;
     let Ok(policy) = &stored.policy else {
         return Check::good(
             "policy",
-            format!("{name}: its last valid version is in force"),
+            format!("{name}: the last valid version of the policy is in force"),
         );
     };
     let aliases = policy.host_aliases.iter();
@@ -211,13 +218,13 @@ fn good(stored: &StoredPolicy) -> Check {
         .then(|| count(hostnames, "hostname"))
         .into_iter()
         .chain(dind);
-    let asks = match list(parts) {
+    let content = match list(parts) {
         nothing if nothing.is_empty() => "without any change".to_owned(),
         parts => parts,
     };
     let mode = match policy.mode {
         Mode::Enforce => "in force",
-        Mode::Audit => "in force, but only audits",
+        Mode::Audit => "in force (mode: Audit)",
     };
-    Check::good("policy", format!("{name}: {mode}, {asks}"))
+    Check::good("policy", format!("{name}: {mode}, {content}"))
 }

@@ -1,4 +1,4 @@
-//! The policies of the cluster, and the policy set that follows from their objects.
+//! Parses the policy objects of the cluster, and builds the policy set that replicas would use.
 
 use super::facts::ObjectName;
 use super::view::View;
@@ -11,21 +11,21 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A parsed policy object.
+/// A parsed `JobPodPolicy` object.
 #[derive(Clone, Debug)]
 pub struct StoredPolicy {
-    /// Its name.
+    /// The name of the policy.
     pub name: String,
     /// `metadata.generation`.
     pub generation: Option<i64>,
-    /// The status, which the replicas write.
+    /// The status, which the replicas of drydock write.
     pub status: JobPodPolicyStatus,
-    /// The policy, or its errors.
+    /// The policy, or the errors in it.
     pub policy: Result<Policy, Vec<FieldError>>,
 }
 
 impl StoredPolicy {
-    /// Parses an object of the API server.
+    /// Parses a `JobPodPolicy` object that the API server returned.
     #[must_use]
     pub fn read(object: &Value) -> Self {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
@@ -50,7 +50,7 @@ impl StoredPolicy {
     }
 }
 
-/// Returns the set of the policies that can be parsed, with the addresses in their status.
+/// Returns the policy set of the valid policies, with the addresses in their status.
 #[must_use]
 pub fn policy_set(stored: &[StoredPolicy]) -> PolicySet {
     let policies = stored.iter().filter_map(|one| one.policy.clone().ok());
@@ -90,7 +90,7 @@ fn source(text: &str) -> Option<AddressSource> {
     Some(source)
 }
 
-/// Returns the hostnames with fixed addresses, and the addresses of each.
+/// Returns the hostnames for which the policy has fixed addresses, and these addresses.
 #[must_use]
 pub fn fixed_hostnames(policy: &Policy) -> BTreeMap<String, Vec<IpAddr>> {
     let mut hostnames: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
@@ -115,7 +115,7 @@ pub(super) fn claims_of(policy: &Policy) -> BTreeSet<&str> {
 }
 
 impl View<'_> {
-    /// Returns the ConfigMaps that policies mount in namespaces that opted in.
+    /// Returns the ConfigMaps that policies mount in the namespaces that have opted in.
     #[must_use]
     pub fn wanted_config_maps(&self) -> BTreeSet<ObjectName> {
         self.mounted(|policy| {
@@ -126,7 +126,7 @@ impl View<'_> {
         })
     }
 
-    /// Returns the PersistentVolumeClaims that policies mount in namespaces that opted in.
+    /// Returns the PersistentVolumeClaims that policies mount in the namespaces that have opted in.
     #[must_use]
     pub fn wanted_claims(&self) -> BTreeSet<ObjectName> {
         self.mounted(|policy| claims_of(policy).into_iter().map(str::to_owned).collect())
@@ -136,8 +136,8 @@ impl View<'_> {
         let mut all = BTreeSet::new();
         for policy in self.policies() {
             for namespace in self.selected_by(policy) {
-                let place = |name| (namespace.name.to_owned(), name);
-                all.extend(names(policy).into_iter().map(place));
+                let names = names(policy).into_iter();
+                all.extend(names.map(|name| (namespace.name.to_owned(), name)));
             }
         }
         all

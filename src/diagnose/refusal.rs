@@ -1,25 +1,25 @@
-//! The meaning of the API server's message when it refuses a pod.
+//! Returns the finding for the message with which the API server refuses a pod.
 
 use super::finding::works as finding;
-use super::installation::{ServiceName, is_drydocks};
+use super::installation::{ServiceReference, is_drydock_webhook};
 use super::report::Check;
 
-/// Returns the finding for a message. `pod` describes the pod that was sent to `namespace`.
+/// Returns the finding for a message. `pod` describes the refused pod.
 pub(super) fn explain(
     message: &str,
     pod: &str,
     namespace: &str,
-    service: Option<&ServiceName>,
+    service: Option<&ServiceReference>,
 ) -> Check {
     let has = |text: &str| message.contains(text);
     if let Some(webhook) = quoted_after(message, "failed calling webhook ", '"') {
-        return match is_drydocks(webhook) {
+        return match is_drydock_webhook(webhook) {
             true => failed_call(message, pod, service),
             false => finding::other_fails(pod, webhook),
         };
     }
     if let Some(webhook) = quoted_after(message, "admission webhook ", '"') {
-        return match is_drydocks(webhook) {
+        return match is_drydock_webhook(webhook) {
             _ if has("does not support dry run") => finding::other_no_dry_run(pod, webhook),
             true => finding::policy_denies(pod),
             false => finding::other_denies(pod, format!("webhook {webhook}")),
@@ -44,20 +44,21 @@ pub(super) fn explain(
     }
 }
 
-/// Returns the finding for a failed call of drydock's webhook, by the first text in the message.
-fn failed_call(message: &str, pod: &str, service: Option<&ServiceName>) -> Check {
+/// Returns the finding for a failed call to a webhook of drydock. Searches the message for known
+/// texts, in order, and uses the first that it contains.
+fn failed_call(message: &str, pod: &str, service: Option<&ServiceReference>) -> Check {
     let all = "kubectl get mutatingwebhookconfigurations -o yaml".to_owned();
     let (objects, logs) = service.map_or((all.clone(), all), |service| {
         let objects = format!(
             "kubectl -n {} get pods,services,endpointslices",
             service.namespace
         );
-        (objects, service.logs())
+        (objects, service.logs_command())
     });
     type Finding<'p> = fn(&'p str, String, String) -> Check;
     let findings: [(&str, Finding<'_>); 12] = [
         ("no endpoints available", finding::no_endpoints),
-        // Of Kubernetes 1.30, for a Service that never had a pod.
+        // The message of Kubernetes 1.30 for a Service that never had a pod.
         (": endpoints \"", finding::no_endpoints),
         ("signed by unknown authority", finding::unknown_authority),
         ("certificate has expired", finding::expired),
@@ -73,17 +74,16 @@ fn failed_call(message: &str, pod: &str, service: Option<&ServiceName>) -> Check
     let mut found = findings
         .into_iter()
         .filter(|(text, _)| message.contains(text));
-    let finding = found
-        .next()
-        .map_or(finding::answered_with_error as Finding<'_>, |(_, it)| it);
+    let default: Finding<'_> = finding::answered_with_error;
+    let finding = found.next().map_or(default, |(_, finding)| finding);
     let mut check = finding(pod, objects, logs);
     check.next.dedup();
     check
 }
 
-/// Returns the quoted text after some words; `quote` is the quotation mark.
-fn quoted_after<'t>(text: &'t str, words: &str, quote: char) -> Option<&'t str> {
-    let (_, rest) = text.split_once(words)?;
+/// Returns the text in quotation marks that follows `before`. `quote` is the quotation mark.
+fn quoted_after<'t>(text: &'t str, before: &str, quote: char) -> Option<&'t str> {
+    let (_, rest) = text.split_once(before)?;
     rest.strip_prefix(quote)?.split(quote).next()
 }
 
@@ -94,7 +94,7 @@ pub(super) mod tests {
     use crate::diagnose::testing::note;
 
     fn found(message: &str) -> (&'static str, Level) {
-        let service = ServiceName {
+        let service = ServiceReference {
             namespace: "drydock".to_owned(),
             name: "drydock".to_owned(),
             port: 443,
@@ -105,7 +105,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    pub(in crate::diagnose) fn each_message_of_the_api_server_has_its_finding() {
+    pub(in crate::diagnose) fn each_message_of_the_api_server_has_a_finding() {
         let failed = |rest: &str| {
             format!(
                 "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: Post \"https://drydock.drydock.svc:443/mutate?timeout=5s\": {rest}"

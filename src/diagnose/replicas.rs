@@ -1,9 +1,9 @@
-//! The replicas behind the Service: their number, nodes, versions and certificates.
+//! Checks the replicas behind the Service: their number, nodes, versions and certificates.
 
 use super::facts::{ReadError, Replicas};
 use super::finding::installed as finding;
-use super::installation::ServiceName;
-use super::label_selector::{Labels, has_all, selects};
+use super::installation::ServiceReference;
+use super::label_selector::{Labels, selects, service_selects};
 use super::report::Check;
 use super::text::{count, duration, list, plural};
 use super::view::View;
@@ -11,7 +11,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerState, Pod, Service};
 use std::collections::BTreeSet;
 
-/// A self-managed certificate is valid for 24 h and renewed 8 h before its expiry.
+/// The remaining lifetime in seconds below which the renewal of a certificate is overdue. A
+/// self-managed certificate is valid for 24 hours and renewed 8 hours before its expiry.
 const RENEWAL_OVERDUE: i64 = 4 * 60 * 60;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
@@ -41,19 +42,19 @@ fn selector(service: &Service) -> Labels {
 }
 
 /// Checks the Deployment whose pods the Service selects, and its PodDisruptionBudget.
-fn deployment(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Vec<Check> {
+fn deployment(replicas: &Replicas, name: &ServiceReference, selector: &Labels) -> Vec<Check> {
     let deployments = match &replicas.deployments {
         Ok(deployments) => deployments,
         Err(error) => return vec![error.check("how many replicas the Deployment has")],
     };
     let mut all = deployments.iter();
-    let Some(deployment) = all.find(|one| has_all(&pod_labels(one), selector)) else {
+    let Some(deployment) = all.find(|one| service_selects(selector, &pod_labels(one))) else {
         return Vec::new();
     };
     let spec = deployment.spec.as_ref();
     let wanted = spec.and_then(|spec| spec.replicas).unwrap_or(1);
-    let title = deployment.metadata.name.as_deref().unwrap_or_default();
-    let object = format!("deployment/{title}");
+    let deployment_name = deployment.metadata.name.as_deref().unwrap_or_default();
+    let object = format!("deployment/{deployment_name}");
     let mut checks = Vec::new();
     if wanted < 2 {
         checks.push(finding::few_replicas(&object, wanted, &name.namespace));
@@ -77,7 +78,7 @@ fn deployment(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Vec
         .collect()
 }
 
-fn ready(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Check {
+fn ready(replicas: &Replicas, name: &ServiceReference, selector: &Labels) -> Check {
     let pods = match &replicas.pods {
         Ok(pods) => pods,
         Err(error) => return error.check("whether a replica is ready"),
@@ -100,7 +101,7 @@ fn ready(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Check {
         pairs.join(",")
     );
     if ready.is_empty() {
-        finding::no_replica_ready(all, describe).details(why)
+        finding::no_replica_ready(replicas_are(all), describe).details(why)
     } else if !others.is_empty() {
         finding::replica_not_ready(ready.len(), replicas_are(all), describe).details(why)
     } else if all > 1 && nodes.len() == 1 {
@@ -114,7 +115,7 @@ fn ready(replicas: &Replicas, name: &ServiceName, selector: &Labels) -> Check {
     }
 }
 
-fn versions(replicas: &Replicas, name: &ServiceName, own: &str) -> Option<Check> {
+fn versions(replicas: &Replicas, name: &ServiceReference, own: &str) -> Option<Check> {
     let running = replicas.versions();
     let only = running.first()?;
     Some(if running.len() > 1 {
@@ -124,26 +125,26 @@ fn versions(replicas: &Replicas, name: &ServiceName, own: &str) -> Option<Check>
     } else {
         Check::good(
             "versions",
-            format!("the replicas run the version of this command, {only}"),
+            format!("the replicas and this command have the same version, {only}"),
         )
     })
 }
 
-/// Checks the certificate that each replica served in a handshake. Its expiry is also in the
-/// metrics of the replica.
-fn certificates(replicas: &Replicas, name: &ServiceName, now: i64) -> Vec<Check> {
-    let logs = name.logs();
+/// Checks the certificates that the replicas served in TLS handshakes, and the expiries in the
+/// metrics of the replicas.
+fn certificates(replicas: &Replicas, name: &ServiceReference, now: i64) -> Vec<Check> {
+    let logs = name.logs_command();
     let mut checks = Vec::new();
     let mut handshake_error: Option<&ReadError> = None;
     let mut trusted = 0;
     for (pod, read) in &replicas.handshakes {
         match read {
-            Ok(served) => match &served.refused {
+            Ok(served) => match &served.verification_error {
                 // Another finding reports the expiry.
                 Some(_) if served.expires <= now => {}
-                Some(why) => {
-                    let refused = finding::certificate_refused(pod, &logs);
-                    checks.push(refused.details([why.clone()]).about(format!("pod/{pod}")));
+                Some(error) => {
+                    let check = finding::certificate_refused(pod, &logs);
+                    checks.push(check.details([error.clone()]).about(format!("pod/{pod}")));
                 }
                 None => trusted += 1,
             },
@@ -168,7 +169,7 @@ fn certificates(replicas: &Replicas, name: &ServiceName, now: i64) -> Vec<Check>
             let text = match trusted {
                 0 => format!("the certificates are valid for {}", duration(left)),
                 number => format!(
-                    "the caBundle trusts the {} of {}, valid for {}",
+                    "the API server trusts the {} of {}, valid for {}",
                     plural(number, "certificate", "certificates"),
                     count(number, "replica"),
                     duration(left)
@@ -178,7 +179,7 @@ fn certificates(replicas: &Replicas, name: &ServiceName, now: i64) -> Vec<Check>
         }
         _ => {}
     }
-    let unknown = "whether the caBundle trusts the certificates of the replicas";
+    let unknown = "whether the API server trusts the certificates of the replicas";
     checks.extend(handshake_error.map(|error| error.check(unknown)));
     let mut metrics = replicas.metrics.values();
     let metrics_error = metrics.find_map(|read| read.as_ref().err());
@@ -187,7 +188,8 @@ fn certificates(replicas: &Replicas, name: &ServiceName, now: i64) -> Vec<Check>
 }
 
 impl Replicas {
-    /// Returns the versions of the replicas, by their metrics or else by the tags of their images.
+    /// Returns the versions in the metrics of the replicas. If no metrics have a version, returns
+    /// the versions in the tags of the images.
     #[must_use]
     pub fn versions(&self) -> BTreeSet<String> {
         let metrics = self.metrics.values().flatten();
@@ -200,7 +202,7 @@ impl Replicas {
     }
 }
 
-/// Returns `1 replica is`, `2 replicas are`.
+/// Returns a number of replicas with the verb: `1 replica is`, `2 replicas are`.
 fn replicas_are(number: usize) -> String {
     format!(
         "{} {}",
@@ -222,7 +224,7 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Returns one line: the pod, and the first reason in its status.
+/// Returns the name, the phase and the first reason in the status of a pod, in one line.
 fn why_not_ready(pod: &Pod) -> String {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let Some(status) = &pod.status else {
@@ -247,7 +249,7 @@ fn reason(state: &ContainerState) -> Option<String> {
     waiting.or(ended).flatten()
 }
 
-/// Returns the tag of the image, if it is a version.
+/// Returns the tag of the image if it is a version.
 fn image_version(pod: &Pod) -> Option<String> {
     let containers = &pod.spec.as_ref()?.containers;
     let (_, tag) = super::runner::name_and_tag(containers.first()?.image.as_deref()?);

@@ -1,4 +1,4 @@
-//! The report: sections of checks, each with its level.
+//! The report of `drydock doctor`: sections of checks. Each check has a level.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub struct Report {
 pub struct Section {
     /// The heading.
     pub title: &'static str,
-    /// At least one check.
+    /// The checks; at least one.
     pub checks: Vec<Check>,
 }
 
@@ -25,15 +25,15 @@ pub struct Check {
     pub name: &'static str,
     /// The result.
     pub level: Level,
-    /// The object that was checked, as `kubectl` names it.
+    /// The checked object, as in `kubectl get`: `namespace/ci`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// One line.
+    /// What was checked or found, in one line.
     pub text: String,
-    /// Rows of cells below the line; the first row has the headings.
+    /// The rows of a table, each a list of cells. The first row has the headings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub table: Vec<Vec<String>>,
-    /// Further lines, such as an error message of the API server.
+    /// Further lines, such as an error message from the API server.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
     /// What the finding means for a job.
@@ -59,7 +59,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Whether the check is a finding.
+    /// Returns whether a check with this level is a finding.
     #[must_use]
     pub fn is_finding(self) -> bool {
         self >= Self::Warning
@@ -101,7 +101,7 @@ impl Check {
         Self::new(name, Level::Good, text)
     }
 
-    /// Creates a fact.
+    /// Creates a check that states a fact.
     #[must_use]
     pub fn info(name: &'static str, text: impl Into<String>) -> Self {
         Self::new(name, Level::Info, text)
@@ -134,7 +134,7 @@ impl Check {
         self
     }
 
-    /// Sets the object that was checked, unless it is set.
+    /// Sets the checked object, unless it is set already.
     #[must_use]
     pub fn about(mut self, object: impl Into<String>) -> Self {
         self.object.get_or_insert_with(|| object.into());

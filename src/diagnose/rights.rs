@@ -1,4 +1,5 @@
-//! The rights that the ServiceAccount of a GitLab Runner needs where its jobs run, by its version.
+//! The rights that the ServiceAccount of each version of GitLab Runner needs in the namespaces of
+//! its jobs.
 //!
 //! Source: GitLab Runner's `docs/executors/kubernetes/_index.md`, "Configure runner API
 //! permissions", and its code at the versions named below.
@@ -13,9 +14,9 @@ use std::collections::BTreeMap;
 pub struct Right {
     /// The verb.
     pub verb: &'static str,
-    /// The resource of the core group and its subresource, as in `pods/exec`.
+    /// The resource of the core API group, with a subresource if there is one: `pods/exec`.
     pub resource: &'static str,
-    /// The purpose.
+    /// The purpose of the right.
     pub need: Need,
 }
 
@@ -24,7 +25,7 @@ pub struct Right {
 pub struct RightReview {
     /// The right.
     pub right: Right,
-    /// The namespace of jobs; `None` for all.
+    /// The namespace of the jobs; `None` for all namespaces.
     pub namespace: Option<String>,
     /// Whether the ServiceAccount has the right.
     pub allowed: Read<bool>,
@@ -41,7 +42,7 @@ pub enum Need {
     Services,
     /// The Events that drydock writes for the author of a job.
     Events,
-    /// Watching pods in place of polling them.
+    /// Watching pods instead of polling them.
     Informer,
     /// A namespace for each job.
     Namespaces,
@@ -59,26 +60,26 @@ impl Need {
         }
     }
 
-    /// Returns what happens without the right, as a sentence.
+    /// Returns the effect of a missing right, as a sentence.
     pub(super) fn consequence(self) -> &'static str {
         match self {
             Self::Jobs => "Every job fails.",
             Self::Credentials => "Jobs with registry credentials fail: \"secrets is forbidden\".",
             Self::Services => "Jobs whose services have ports fail.",
             Self::Events => "The log of a failed job does not show drydock's Events.",
-            Self::Informer => "The runner polls its pods in place of watching them.",
+            Self::Informer => "The runner polls its pods instead of watching them.",
             Self::Namespaces => "The runner cannot create a namespace for a job.",
         }
     }
 
-    /// Whether all jobs, or most of them, fail without the right.
+    /// Returns whether all or most jobs fail without the right.
     pub(super) fn fails_jobs(self) -> bool {
         matches!(self, Self::Jobs | Self::Credentials | Self::Namespaces)
     }
 }
 
-/// A resource, its verbs, their purpose, and the range of versions that use them; the second
-/// version is excluded.
+/// A resource, its verbs, their purpose, the first version that needs them, and the first later
+/// version that does not.
 type Row = (&'static str, &'static str, Need, Version, Version);
 
 const FIRST: Version = Version(0, 0);
@@ -86,11 +87,11 @@ const LAST: Version = Version(u32::MAX, 0);
 
 const ROWS: [Row; 10] = [
     ("pods", "create get delete", Need::Jobs, FIRST, LAST),
-    // Runners attach since 14.0; older ones, and terminals, use exec.
+    // Since 14.0, runners attach to containers. Older runners and interactive terminals use exec.
     ("pods/attach", "create", Need::Jobs, Version(14, 0), LAST),
     ("pods/exec", "create", Need::Jobs, FIRST, LAST),
     ("pods/log", "get", Need::Jobs, Version(14, 0), LAST),
-    // Up to 15.7, the scripts of a job are in a ConfigMap.
+    // Up to 15.7, runners store the scripts of a job in a ConfigMap.
     (
         "configmaps",
         "create update delete",
@@ -111,7 +112,8 @@ const ROWS: [Row; 10] = [
     ("events", "list", Need::Events, Version(17, 2), LAST),
 ];
 
-/// Returns the rights that a version needs; without a version, those of the newest.
+/// Returns the rights that a version of GitLab Runner needs. Without a version, returns the rights
+/// that the newest version needs.
 #[must_use]
 pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Right> {
     let version = version.unwrap_or(Version(u32::MAX - 1, 0));
@@ -139,7 +141,7 @@ pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Right> {
     rights
 }
 
-/// Returns a row for each resource, with its verbs and whether the ServiceAccount has them.
+/// Returns a table of the rights, and whether the ServiceAccount has them.
 pub(super) fn table(reviews: &[RightReview]) -> Vec<Vec<String>> {
     let mut rows: BTreeMap<(&str, Need, String), Vec<&str>> = BTreeMap::new();
     for one in by_right(reviews) {
@@ -159,7 +161,7 @@ pub(super) fn table(reviews: &[RightReview]) -> Vec<Vec<String>> {
     [headings.into()].into_iter().chain(rows).collect()
 }
 
-/// A right, with the number of its reviews and the namespaces in which it is denied.
+/// A right, the number of its reviews, and the namespaces in which the ServiceAccount lacks it.
 pub(super) struct ReviewedRight<'r> {
     pub(super) right: Right,
     reviews: usize,

@@ -1,4 +1,5 @@
-//! GitLab Runners in the cluster, and the settings that say where their jobs run.
+//! Finds the GitLab Runners in the cluster, and parses the settings that determine where their jobs
+//! run.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Volume};
@@ -8,21 +9,21 @@ use std::fmt;
 /// A Deployment or StatefulSet that runs GitLab Runner.
 #[derive(Clone, Debug)]
 pub struct Runner {
-    /// The name for `kubectl`, as in `deployment/gitlab-runner`.
+    /// The object as in `kubectl get`: `deployment/gitlab-runner`.
     pub object: String,
-    /// Its namespace.
+    /// The namespace of the object.
     pub namespace: String,
-    /// The version in the image's tag.
+    /// The version in the tag of the image.
     pub version: Option<Version>,
     /// The ServiceAccount that creates job pods.
     pub service_account: String,
-    /// The ConfigMaps that it mounts; one of them has its configuration.
+    /// The ConfigMaps that the runner mounts. One of them contains its configuration.
     pub config_maps: Vec<String>,
     /// The value of `KUBERNETES_NAMESPACE`, the namespace of its jobs.
     pub namespace_in_env: Option<String>,
 }
 
-/// Major and minor version; the patch version does not matter here.
+/// A major and a minor version. No check needs the patch version.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Version(pub u32, pub u32);
 
@@ -32,18 +33,19 @@ impl fmt::Display for Version {
     }
 }
 
-/// The settings of a runner that are checked.
+/// The settings of a runner that `drydock doctor` checks.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RunnerSettings {
-    /// `namespace` of each `[runners.kubernetes]`.
+    /// The `namespace` in each `[runners.kubernetes]`.
     pub namespaces: Vec<String>,
     /// Whether the runner creates a namespace for each job.
     pub namespace_per_job: bool,
-    /// Whether the runner retries when a webhook fails.
+    /// Whether the runner creates a pod again after the error `failed calling webhook`.
     pub retries_webhooks: bool,
 }
 
-/// Returns the runners among workloads, which it finds by image or by the labels of GitLab's chart.
+/// Returns the Deployments and StatefulSets that run GitLab Runner, by their images or by the
+/// labels of GitLab's Helm chart.
 #[must_use]
 pub fn runners(deployments: &[Deployment], stateful_sets: &[StatefulSet]) -> Vec<Runner> {
     let deployments = deployments.iter().filter_map(|one| {
@@ -63,16 +65,16 @@ fn runner(kind: &str, metadata: &ObjectMeta, template: &PodTemplateSpec) -> Opti
         .containers
         .iter()
         .filter_map(|container| container.image.as_deref());
-    let image = images.into_iter().find(|image| is_runner(image));
+    let image = images.into_iter().find(|image| is_runner_image(image));
     let mut labels = metadata.labels.iter().flatten();
-    let is_chart = labels.any(|(key, value)| {
+    let is_of_chart = labels.any(|(key, value)| {
         let is_name = matches!(
             key.as_str(),
             "app.kubernetes.io/name" | "chart" | "helm.sh/chart"
         );
         is_name && value.starts_with("gitlab-runner")
     });
-    if image.is_none() && !is_chart {
+    if image.is_none() && !is_of_chart {
         return None;
     }
     let environment = spec
@@ -110,8 +112,8 @@ fn config_maps(volume: &Volume) -> Vec<String> {
     own.chain(projected).collect()
 }
 
-/// Whether it is `registry.gitlab.com/gitlab-org/gitlab-runner:…` or a copy in another registry.
-fn is_runner(image: &str) -> bool {
+/// Returns whether an image is GitLab Runner, in any registry.
+fn is_runner_image(image: &str) -> bool {
     let (name, _) = name_and_tag(image);
     matches!(
         name,
@@ -119,7 +121,7 @@ fn is_runner(image: &str) -> bool {
     )
 }
 
-/// Returns the last part of the path, and the tag. Ignores the digest.
+/// Returns the last path segment and the tag of an image reference, without its digest.
 pub(super) fn name_and_tag(image: &str) -> (&str, &str) {
     let (image, _) = image.split_once('@').unwrap_or((image, ""));
     let (_, last) = image.rsplit_once('/').unwrap_or(("", image));
@@ -134,13 +136,13 @@ fn version(image: &str) -> Option<Version> {
         let (major, minor) = (numbers.next()?, numbers.next()?);
         Some(Version(major.parse().ok()?, minor.parse().ok()?))
     });
-    // alpine3.19-v17.11.0 contains two versions.
+    // A major version below 10 is the version of the base image, not of GitLab Runner.
     words.find(|version| version.0 >= 10)
 }
 
 impl RunnerSettings {
-    /// Parses a `config.toml`, or the template of one that GitLab's chart puts into a ConfigMap.
-    /// The template need not be valid TOML, so it is parsed line by line.
+    /// Parses a `config.toml`, or the template for it that GitLab's Helm chart puts into a
+    /// ConfigMap. The template may be invalid TOML, so the text is parsed line by line.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut settings = Self::default();
@@ -189,7 +191,8 @@ impl RunnerSettings {
 }
 
 impl Runner {
-    /// Returns the namespaces of its jobs, and whether they are only the default.
+    /// Returns the namespaces of the jobs. The second value is true if the configuration sets no
+    /// namespace and the result is the default.
     #[must_use]
     pub fn job_namespaces(&self, settings: Option<&RunnerSettings>) -> (Vec<String>, bool) {
         let mut configured: Vec<String> = settings
@@ -200,7 +203,7 @@ impl Runner {
         }
         configured.sort();
         configured.dedup();
-        // The default of GitLab's chart.
+        // By default, GitLab's Helm chart uses the namespace of the runner.
         let is_default = configured.is_empty();
         if is_default {
             configured.push(self.namespace.clone());
@@ -208,7 +211,7 @@ impl Runner {
         (configured, is_default)
     }
 
-    /// Returns the user name of its ServiceAccount.
+    /// Returns the user name of the ServiceAccount.
     #[must_use]
     pub fn user(&self) -> String {
         format!(
@@ -217,7 +220,7 @@ impl Runner {
         )
     }
 
-    /// Returns its name in messages: namespace, kind and name.
+    /// Returns the namespace, kind and name for messages: `gitlab/deployment/gitlab-runner`.
     #[must_use]
     pub fn title(&self) -> String {
         format!("{}/{}", self.namespace, self.object)
@@ -243,13 +246,13 @@ mod tests {
             ("gitlab/gitlab-runner:latest", None),
             ("gitlab/gitlab-runner@sha256:00", None),
         ] {
-            assert!(is_runner(image), "{image}");
+            assert!(is_runner_image(image), "{image}");
             assert_eq!(version(image), wanted, "{image}");
         }
-        assert!(!is_runner(
+        assert!(!is_runner_image(
             "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:x86_64-v17"
         ));
-        assert!(!is_runner("nginx:1.27"));
+        assert!(!is_runner_image("nginx:1.27"));
     }
 
     #[test]

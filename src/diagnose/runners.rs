@@ -1,5 +1,5 @@
-//! Whether the jobs of each runner run in a namespace that opted in, and whether its ServiceAccount
-//! has the rights that it needs.
+//! Checks whether the jobs of each runner run in a namespace that has opted in, and whether its
+//! ServiceAccount has the rights that the runner needs.
 
 use super::finding::jobs as finding;
 use super::installation::namespace_prefix;
@@ -11,8 +11,8 @@ use super::view::View;
 use crate::names::OPT_IN_LABEL;
 use std::collections::BTreeSet;
 
-/// The first version that compares the keys of `retry_limits` with the API server's message.
-const RETRY_LIMITS: Version = Version(17, 1);
+/// The first version that compares the keys of `retry_limits` with the message of the API server.
+const FIRST_WITH_RETRY_LIMITS: Version = Version(17, 1);
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let facts = view.facts;
@@ -27,19 +27,17 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
     let deployments = facts.deployments.as_deref().unwrap_or_default();
     let stateful_sets = facts.stateful_sets.as_deref().unwrap_or_default();
     for runner in runners(deployments, stateful_sets) {
-        let own = of_runner(view, &runner).into_iter();
+        let own = runner_checks(view, &runner).into_iter();
         checks.extend(own.map(|check| check.about(runner.object.clone())));
     }
     if checks.is_empty() {
-        let check = Check::info("runners", "the cluster has no GitLab Runner");
-        checks.push(check.advice(
-            "drydock doctor does not see runners outside of the cluster, nor the rights of their accounts.",
-        ));
+        let check = Check::info("runners", "no GitLab Runner was found in the cluster");
+        checks.push(check.advice("drydock doctor cannot check runners outside of the cluster."));
     }
     checks
 }
 
-fn of_runner(view: &View<'_>, runner: &Runner) -> Vec<Check> {
+fn runner_checks(view: &View<'_>, runner: &Runner) -> Vec<Check> {
     let mut checks = Vec::new();
     let settings = match view.facts.runner_settings.get(&runner.title()) {
         Some(Ok(settings)) => Some(settings),
@@ -58,16 +56,16 @@ fn of_runner(view: &View<'_>, runner: &Runner) -> Vec<Check> {
         let namespaces = namespaces.iter();
         checks.extend(namespaces.map(|namespace| jobs_in(view, runner, namespace, is_default)));
     }
-    let places = match per_job {
+    let job_namespaces = match per_job {
         true => "all namespaces".to_owned(),
         false => list(&namespaces),
     };
-    checks.extend(rights(view, runner, &places));
+    checks.extend(rights(view, runner, &job_namespaces));
     checks.extend(settings.and_then(|settings| retries(runner, settings)));
     checks
 }
 
-/// Returns the runner and its version.
+/// Returns the name and the version of a runner for messages.
 fn versioned(runner: &Runner) -> String {
     match runner.version {
         Some(version) => format!("{} ({version})", runner.title()),
@@ -78,24 +76,28 @@ fn versioned(runner: &Runner) -> String {
 fn jobs_in(view: &View<'_>, runner: &Runner, namespace: &str, is_default: bool) -> Check {
     let runner = versioned(runner);
     const NAME: &str = "runner-namespace";
-    let guess = match is_default {
-        true => " (its own namespace: its configuration sets none)",
+    let note = match is_default {
+        true => " (its own namespace, because its configuration sets no other)",
         false => "",
     };
     let is_unselected = !view.facts.selected.is_empty() && view.namespace(namespace).is_none();
     if view.facts.namespaces.is_err() || is_unselected {
-        Check::info(NAME, format!("{runner} runs jobs in {namespace}{guess}"))
+        Check::info(
+            NAME,
+            format!("{runner} runs jobs in namespace {namespace}{note}"),
+        )
     } else if view.opted_in(namespace).is_none() {
-        finding::runner_not_opted_in(runner, namespace, guess, OPT_IN_LABEL, view.enforce())
+        finding::runner_not_opted_in(runner, namespace, note, OPT_IN_LABEL, view.enforce_value())
     } else {
-        let text = format!("{runner} runs jobs in {namespace}{guess}, which has opted in");
+        let text = format!("{runner} runs jobs in namespace {namespace}{note}, which has opted in");
         Check::good(NAME, text)
     }
 }
 
-/// A namespace that the runner creates has no labels, so a webhook must select it by its name.
+/// Checks whether a webhook selects the namespaces that the runner creates. They have no opt-in
+/// label, so the webhook must select them by their names.
 fn namespace_per_job(view: &View<'_>, runner: &Runner) -> Option<Check> {
-    view.facts.configurations.as_ref().ok()?;
+    view.facts.webhook_configurations.as_ref().ok()?;
     let mut webhooks = view.installations.iter().flat_map(|one| &one.webhooks);
     let runner = versioned(runner);
     Some(
@@ -103,7 +105,7 @@ fn namespace_per_job(view: &View<'_>, runner: &Runner) -> Option<Check> {
             None => finding::runner_namespace_per_job(runner),
             Some(prefix) => {
                 let text = format!(
-                    "{runner} creates a namespace for each job; a webhook selects namespaces named {prefix}*"
+                    "{runner} creates a namespace for each job, and a webhook selects the namespaces whose names begin with {prefix}"
                 );
                 Check::good("runner-namespace", text)
             }
@@ -111,7 +113,7 @@ fn namespace_per_job(view: &View<'_>, runner: &Runner) -> Option<Check> {
     )
 }
 
-fn rights(view: &View<'_>, runner: &Runner, places: &str) -> Option<Check> {
+fn rights(view: &View<'_>, runner: &Runner, job_namespaces: &str) -> Option<Check> {
     let reviews = view.facts.rights.get(&runner.title())?;
     let mut errors = reviews
         .iter()
@@ -134,7 +136,7 @@ fn rights(view: &View<'_>, runner: &Runner, places: &str) -> Option<Check> {
         None => "the newest GitLab Runner".to_owned(),
     };
     let needed = format!(
-        "{} that {version} needs in {places}",
+        "{} that {version} needs in {job_namespaces}",
         count(rights.len(), "right")
     );
     let Some(first) = missing.first() else {
@@ -167,14 +169,17 @@ fn rights(view: &View<'_>, runner: &Runner, places: &str) -> Option<Check> {
 
 fn retries(runner: &Runner, settings: &RunnerSettings) -> Option<Check> {
     const NAME: &str = "runner-retries";
-    if runner.version.is_some_and(|version| version < RETRY_LIMITS) {
+    if runner
+        .version
+        .is_some_and(|version| version < FIRST_WITH_RETRY_LIMITS)
+    {
         return None;
     }
     let title = runner.title();
     Some(match settings.retries_webhooks {
-        true => Check::good(NAME, format!("{title} retries when a webhook fails")),
-        false => Check::info(NAME, format!("{title} does not retry when a webhook fails")).advice(
-            "A job whose pod is created while drydock restarts fails at once. To retry, set in config.toml: [runners.kubernetes.retry_limits] \"failed calling webhook\" = 10",
+        true => Check::good(NAME, format!("{title} retries when the call to a webhook fails")),
+        false => Check::info(NAME, format!("{title} does not retry when the call to a webhook fails")).advice(
+            "A job fails if drydock restarts while the pod of the job is created. To retry, set in config.toml: [runners.kubernetes.retry_limits] \"failed calling webhook\" = 10",
         ),
     })
 }

@@ -1,4 +1,4 @@
-//! The facts of a healthy cluster, to which tests add a fault.
+//! The facts of a healthy cluster. Tests add faults to them.
 
 use super::dry_run_pods::{DryRun, DryRunResult, PodKind};
 use super::facts::{Facts, Handshake, ReadError, Reason, ReplicaMetrics, Replicas};
@@ -18,13 +18,13 @@ use std::time::Duration;
 pub(super) const NOW: i64 = 1_800_000_000;
 pub(super) const DAY: i64 = 24 * 60 * 60;
 
-/// Parses an object.
+/// Deserializes a Kubernetes object.
 #[track_caller]
 pub(super) fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-/// Returns a `caBundle` whose CA expires in some days.
+/// Returns a `caBundle` that expires in this number of days.
 pub(super) fn bundle(days: u64) -> String {
     use base64::Engine as _;
     let now = Timestamp::from_second(NOW).unwrap();
@@ -127,18 +127,19 @@ pub(super) fn read_error(verb: &'static str, resource: &str, reason: Reason) -> 
     }
 }
 
-/// Returns the CRD, served by the API server.
-pub(super) fn definition() -> Value {
-    let mut definition = serde_json::to_value(crd::definition()).unwrap();
-    definition["status"] = json!({
+/// Returns the CRD as the API server serves it.
+pub(super) fn crd() -> Value {
+    let mut served = serde_json::to_value(crd::definition()).unwrap();
+    served["status"] = json!({
         "acceptedNames": {"kind": "JobPodPolicy", "plural": "jobpodpolicies"},
         "storedVersions": ["v1alpha1"],
         "conditions": [{"type": "Established", "status": "True"}],
     });
-    definition
+    served
 }
 
-/// Returns the facts: one policy, one namespace `ci`, one runner, two replicas.
+/// Returns the facts about a healthy cluster: one policy, the opted-in namespace `ci`, one runner
+/// and two replicas.
 pub(super) fn healthy() -> Facts {
     let labels = json!({"app.kubernetes.io/name": "drydock"});
     let spec = json!({"hostAliases": [{"ip": "10.0.0.232", "hostnames": ["gitlab.mylab.com"]}]});
@@ -158,11 +159,11 @@ pub(super) fn healthy() -> Facts {
         version: "0.1.0".to_owned(),
         now: NOW,
         selected: Vec::new(),
-        configurations: Ok(vec![object(configuration(
+        webhook_configurations: Ok(vec![object(configuration(
             "drydock",
             &json!([webhook("enforce"), webhook("audit")]),
         ))]),
-        definition: Ok(Some(object(definition()))),
+        crd: Ok(Some(object(crd()))),
         namespaces: Ok(vec![
             object(namespace("ci", &json!({"drydock.dev/job-pods": "enforce"}))),
             object(namespace("default", &json!({}))),
@@ -172,7 +173,7 @@ pub(super) fn healthy() -> Facts {
         stateful_sets: Ok(Vec::new()),
         quotas: Ok(Vec::new()),
         limit_ranges: Ok(Vec::new()),
-        admission: Ok(AdmissionMetrics {
+        admission_metrics: Ok(AdmissionMetrics {
             calls: 9,
             seconds: 0.009,
             failed: 0,
@@ -203,13 +204,13 @@ pub(super) fn healthy() -> Facts {
                 .map(|pod| {
                     let served = Handshake {
                         expires: NOW + DAY,
-                        refused: None,
+                        verification_error: None,
                     };
                     (pod.to_owned(), Ok(served))
                 })
                 .into(),
         }),
-        config_maps: BTreeMap::new(),
+        config_map_keys: BTreeMap::new(),
         claims: BTreeMap::new(),
         runner_settings: [(
             "gitlab/deployment/gitlab-runner".to_owned(),
@@ -248,7 +249,7 @@ fn line(check: &Check) -> String {
         Level::Warning => "warning",
         Level::Error => "error",
     };
-    // Every finding says what it means for a job, and what to do next.
+    // Every finding has its meaning for a job and the commands to run next.
     assert!(check.meaning.is_some(), "{check:?}");
     assert!(!check.next.is_empty(), "{check:?}");
     format!("{level} {}: {}", check.name, check.text)
@@ -259,12 +260,12 @@ thread_local! {
     static SEEN: RefCell<BTreeSet<&'static str>> = RefCell::default();
 }
 
-/// Records a finding for [`seen`].
+/// Records the name of a check for [`seen`].
 pub(super) fn note(check: &Check) {
     SEEN.with_borrow_mut(|seen| seen.insert(check.name));
 }
 
-/// Runs tests again, and returns the names of their findings.
+/// Runs tests, and returns the names of the checks that they record.
 pub(super) fn seen(tests: &[fn()]) -> BTreeSet<&'static str> {
     for test in tests {
         test();
@@ -272,7 +273,7 @@ pub(super) fn seen(tests: &[fn()]) -> BTreeSet<&'static str> {
     SEEN.take()
 }
 
-/// Diagnoses a healthy cluster with a fault, and returns its findings.
+/// Adds a fault to a healthy cluster, and returns the findings.
 pub(super) fn with(fault: impl FnOnce(&mut Facts)) -> Vec<String> {
     let mut facts = healthy();
     fault(&mut facts);

@@ -1,4 +1,4 @@
-//! The findings of each fault in a healthy cluster.
+//! Adds faults to a healthy cluster, and checks the findings.
 
 mod cluster;
 mod jobs;
@@ -37,20 +37,20 @@ fn a_healthy_cluster_has_no_findings() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
-/// Each failed request is a finding, and no check passes without its facts.
+/// Each failed request results in a finding, and no check passes without the facts that it needs.
 #[test]
 fn without_rights_everything_is_a_finding() {
     let forbidden = |resource: &str| read_error("list", resource, Reason::Forbidden);
     let facts = Facts {
-        configurations: Err(forbidden("mutatingwebhookconfigurations")),
-        definition: Err(forbidden("customresourcedefinitions")),
+        webhook_configurations: Err(forbidden("mutatingwebhookconfigurations")),
+        crd: Err(forbidden("customresourcedefinitions")),
         namespaces: Err(forbidden("namespaces")),
         policies: Err(forbidden("jobpodpolicies.drydock.dev")),
         deployments: Err(forbidden("deployments.apps")),
         stateful_sets: Err(forbidden("statefulsets.apps")),
         quotas: Err(forbidden("resourcequotas")),
         limit_ranges: Err(forbidden("limitranges")),
-        admission: Err(forbidden("/metrics")),
+        admission_metrics: Err(forbidden("/metrics")),
         replicas: None,
         rights: [].into(),
         dry_runs: Vec::new(),
@@ -63,42 +63,42 @@ fn without_rights_everything_is_a_finding() {
     insta::assert_snapshot!(findings(&report).join("\n"));
 }
 
-/// Runs the tests in the list, which must include each test that makes a finding.
+/// Runs all tests that produce findings, and fails if a finding of the tables is missing.
 #[test]
-fn every_finding_is_made_by_a_test() {
+fn every_finding_has_a_test() {
     let tests: &[fn()] = &[
-        cluster::a_missing_or_other_definition_is_found,
-        cluster::webhooks_that_are_missing_or_twice_there_are_found,
-        cluster::selectors_are_held_to_what_they_select,
-        cluster::an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault,
-        cluster::a_bundle_that_does_not_trust_is_found,
-        cluster::replicas_that_are_away_are_found,
+        cluster::a_missing_or_different_crd_is_found,
+        cluster::missing_and_duplicate_webhooks_are_found,
+        cluster::rules_and_selectors_that_select_other_objects_are_found,
+        cluster::failure_policy_fail_is_a_finding_for_the_audit_webhook_only,
+        cluster::a_missing_invalid_or_expired_ca_bundle_is_found,
+        cluster::missing_and_unready_replicas_are_found,
         cluster::versions_that_differ_are_found,
-        cluster::certificates_that_end_are_found,
-        cluster::certificates_that_the_bundle_does_not_trust_are_found,
-        cluster::what_may_not_be_read_of_replicas_is_a_finding,
-        cluster::calls_that_failed_are_found,
-        jobs::a_pod_that_is_refused_or_not_repaired_is_found,
-        jobs::a_pod_that_is_no_job_pod_and_refused_is_the_finding,
-        jobs::in_audit_pods_pass_as_they_are,
-        jobs::labels_that_mean_nothing_are_found,
-        jobs::what_was_asked_for_and_has_not_opted_in_is_found,
-        jobs::runners_whose_jobs_drydock_never_sees_are_found,
-        jobs::an_installation_may_have_values_and_prefixes_of_its_own,
-        jobs::a_configuration_that_may_not_be_read_is_a_finding,
-        jobs::rights_that_a_runner_lacks_are_found,
-        jobs::another_webhook_is_placed_before_or_after_drydock,
+        cluster::expiring_and_expired_certificates_are_found,
+        cluster::certificates_that_the_api_server_does_not_trust_are_found,
+        cluster::failed_requests_about_replicas_are_findings,
+        cluster::failed_and_slow_calls_are_found,
+        jobs::refused_and_unchanged_job_pods_are_found,
+        jobs::only_the_refusal_of_a_pod_that_is_not_a_job_pod_is_a_finding,
+        jobs::unchanged_pods_in_audit_mode_are_no_finding,
+        jobs::wrong_labels_are_found,
+        jobs::selected_namespaces_that_have_not_opted_in_are_found,
+        jobs::runners_with_jobs_in_other_namespaces_are_found,
+        jobs::label_values_and_name_prefixes_of_the_webhooks_are_used,
+        jobs::a_runner_configuration_that_cannot_be_read_is_a_finding,
+        jobs::missing_rights_of_a_runner_are_found,
+        jobs::other_webhooks_are_called_before_or_after_drydock,
         policies::policies_that_are_not_in_force_are_found,
-        policies::what_policies_mount_and_namespaces_lack_is_found,
-        policies::a_level_of_pod_security_without_dind_is_found,
+        policies::missing_config_maps_and_claims_are_found,
+        policies::a_pod_security_level_that_forbids_dind_is_found,
         policies::a_policy_that_selects_nothing_is_found,
-        policies::hostnames_that_resolve_elsewhere_are_found,
-        policies::quotas_and_ranges_that_a_job_meets_are_found,
-        pod::a_repaired_pod_says_by_what,
-        pod::a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not,
-        pod::a_pod_outside_says_so,
-        pod::a_pod_that_is_larger_than_drydock_reads_says_so,
-        super::refusal::tests::each_message_of_the_api_server_has_its_finding,
+        policies::hostnames_that_resolve_to_other_addresses_are_found,
+        policies::quotas_and_limit_ranges_that_affect_jobs_are_found,
+        pod::a_repaired_pod_is_reported_with_its_policy,
+        pod::a_pod_that_was_not_repaired_is_reported_with_changes_and_reason,
+        pod::pods_that_drydock_does_not_change_are_explained,
+        pod::a_pod_that_exceeds_a_limit_is_found,
+        super::refusal::tests::each_message_of_the_api_server_has_a_finding,
     ];
     let seen = seen(tests);
     let unseen: Vec<&str> = finding::all()

@@ -1,8 +1,8 @@
-//! Counts, durations and lists in sentences.
+//! Formats counts, durations and lists for messages.
 
 use std::fmt::Display;
 
-/// Returns a count and its noun: `1 replica`, `2 replicas`.
+/// Returns a number with a noun: `1 replica`, `2 replicas`.
 pub(super) fn count(number: impl TryInto<u64>, one: &str) -> String {
     match number.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {one}"),
@@ -10,12 +10,13 @@ pub(super) fn count(number: impl TryInto<u64>, one: &str) -> String {
     }
 }
 
-/// Returns the singular or the plural.
+/// Returns the singular or the plural of a word.
 pub(super) fn plural<'w>(number: usize, one: &'w str, many: &'w str) -> &'w str {
     if number == 1 { one } else { many }
 }
 
-/// Returns a duration in words, in the largest unit of which there are at least two.
+/// Formats a duration: in days if there are at least two, otherwise in hours if there are at least
+/// two, otherwise in minutes.
 pub(super) fn duration(seconds: i64) -> String {
     let (minute, hour, day) = (60, 60 * 60, 24 * 60 * 60);
     let seconds = seconds.max(0);
@@ -26,12 +27,12 @@ pub(super) fn duration(seconds: i64) -> String {
     }
 }
 
-/// Returns ` in namespace NAME`, or nothing.
+/// Returns ` in namespace NAME`. Without a namespace, returns an empty string.
 pub(super) fn in_namespace(namespace: Option<&str>) -> String {
     namespace.map_or_else(String::new, |name| format!(" in namespace {name}"))
 }
 
-/// Returns a list with commas and `and`. From the seventh item on, only their number is given.
+/// Joins items with commas and `and`. Replaces all items after the sixth by their number.
 pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     const MAX: usize = 6;
     let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();

@@ -1,15 +1,15 @@
-//! The API server's own metrics about drydock's webhooks. Only they count calls that did not reach
-//! drydock.
+//! Checks the metrics of the API server about drydock's webhooks. Unlike the metrics of drydock,
+//! they include the calls that did not reach drydock.
 
 use super::facts::Reason;
 use super::finding::installed as finding;
-use super::installation::is_drydocks;
+use super::installation::is_drydock_webhook;
 use super::report::Check;
 use super::text::count;
 use super::view::View;
 
-/// Sums over drydock's webhooks since the start of the API server; if there are several, of one of
-/// them.
+/// The metrics of an API server, summed over drydock's webhooks. The API server counts from its
+/// start, and each API server of a cluster counts only its own calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AdmissionMetrics {
     /// The number of calls.
@@ -22,16 +22,16 @@ pub struct AdmissionMetrics {
     pub fail_open: u64,
 }
 
-/// Seconds. drydock itself takes some microseconds.
-const SLOW: f64 = 0.1;
+/// The average duration in seconds above which calls are slow. drydock itself needs microseconds.
+const SLOW_SECONDS: f64 = 0.1;
 
 impl AdmissionMetrics {
-    /// Parses the text of `/metrics`.
+    /// Parses the metrics in the text format of Prometheus.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut sums = Self::default();
         for (family, labels, value) in text.lines().filter_map(sample) {
-            if !label(labels, "name").is_some_and(is_drydocks) {
+            if !label(labels, "name").is_some_and(is_drydock_webhook) {
                 continue;
             }
             match family {
@@ -42,7 +42,7 @@ impl AdmissionMetrics {
                     sums.seconds += value;
                 }
                 "apiserver_admission_webhook_fail_open_count" => sums.fail_open += whole(value),
-                // A denial by onConflict: Deny is not a failure.
+                // A webhook that denies a pod (onConflict: Deny) has not failed.
                 "apiserver_admission_webhook_rejection_count"
                     if label(labels, "error_type") != Some("no_error") =>
                 {
@@ -104,9 +104,9 @@ fn whole(value: f64) -> u64 {
 pub(super) fn checks(view: &View<'_>) -> Option<Check> {
     const NAME: &str = "calls";
     view.installations.first()?;
-    let metrics = match &view.facts.admission {
+    let metrics = match &view.facts.admission_metrics {
         Ok(metrics) => metrics,
-        // Few users may read them, and the section Works shows whether calls succeed.
+        // Few users are allowed to read the metrics, and the dry runs show whether calls succeed.
         Err(error) if error.reason == Reason::Forbidden => return None,
         Err(error) => return Some(error.check("how many calls to drydock failed")),
     };
@@ -116,19 +116,23 @@ pub(super) fn checks(view: &View<'_>) -> Option<Check> {
     }
     #[allow(clippy::cast_precision_loss, reason = "an average for people")]
     let average = metrics.seconds / metrics.calls as f64;
-    let took = format!("{:.1} ms each", average * 1000.0);
+    let took = format!("{:.1} ms", average * 1000.0);
     let times = match metrics.calls {
         1 => "once".to_owned(),
         number => format!("{number} times"),
     };
     Some(if metrics.fail_open > 0 {
-        finding::fail_open(count(metrics.fail_open, "pod"))
+        finding::fail_open(match metrics.fail_open {
+            1 => "1 pod was".to_owned(),
+            number => format!("{number} pods were"),
+        })
     } else if metrics.failed > 0 {
         finding::calls_failed(count(metrics.failed, "call"))
-    } else if average > SLOW {
-        finding::calls_slow(times, took)
+    } else if average > SLOW_SECONDS {
+        finding::calls_slow(took)
     } else {
-        let text = format!("the API server called drydock {times}, {took}, and no call failed");
+        let text =
+            format!("the API server called drydock {times}, {took} on average, and no call failed");
         Check::good(NAME, text)
     })
 }

@@ -1,6 +1,7 @@
-//! Whether a job pod that is created now is repaired, by the results of the dry runs.
+//! Checks with the results of the dry runs whether job pods are admitted and repaired.
 
 use super::dry_run_pods::{DryRun, DryRunResult, PodKind};
+use super::facts::Reason;
 use super::finding::works as finding;
 use super::installation::NamespaceMode;
 use super::policy_set::policy_set;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const NAME: &str = "dry-run";
-/// The maximum number of refusals that are reported for a namespace.
+/// The maximum number of refusals that are reported for one namespace.
 const MAX_REFUSALS: usize = 3;
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
@@ -27,7 +28,7 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
             .or_default()
             .push(dry_run);
     }
-    // If the policies could not be read, no change is expected.
+    // If the policies could not be read, the checks expect no change.
     let policies = view
         .facts
         .policies
@@ -42,27 +43,37 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
         });
         match first_error {
             Some(error) => failed.push((*namespace, error)),
-            None => checks.extend(in_namespace(view, policies.as_ref(), namespace, dry_runs)),
+            None => checks.extend(namespace_checks(
+                view,
+                policies.as_ref(),
+                namespace,
+                dry_runs,
+            )),
         }
     }
     if let Some((_, error)) = failed.first() {
-        let mut check = error.check("whether a job pod is repaired now");
-        if failed.len() > 1 {
-            let names = list(failed.iter().map(|(namespace, _)| namespace));
+        let mut check = error.check("whether job pods are repaired");
+        if failed.len() > 1 && error.reason == Reason::Forbidden {
+            let forbidden = failed.iter();
+            let forbidden = forbidden.filter(|(_, error)| error.reason == Reason::Forbidden);
+            let names = list(forbidden.map(|(namespace, _)| namespace));
             check.text = format!("you are not allowed to create pods in {names}");
         }
         checks.push(check);
     }
-    // There is a limit for the number of namespaces.
+    // `drydock doctor` creates pods in a limited number of namespaces.
     let (tested, all) = (by_namespace.len(), view.opted_in.len());
     if tested > 0 && tested < all {
-        let check = Check::info(NAME, format!("{tested} of {all} namespaces were tested"));
-        checks.push(check.advice("To test another one: drydock doctor -n NAMESPACE"));
+        let check = Check::info(
+            NAME,
+            format!("{tested} of {all} namespaces were tested with dry runs"),
+        );
+        checks.push(check.advice("To test another namespace, run: drydock doctor -n NAMESPACE"));
     }
     checks
 }
 
-fn in_namespace(
+fn namespace_checks(
     view: &View<'_>,
     policies: Option<&PolicySet>,
     name: &str,
@@ -73,7 +84,8 @@ fn in_namespace(
         .iter()
         .copied()
         .partition(|dry_run| dry_run.kind != PodKind::Other);
-    // If the namespace refuses every pod, drydock is not the cause.
+    // If the pod for which the API server does not call drydock is refused too, drydock is not the
+    // cause.
     let is_refused = |dry_run: &&DryRun| matches!(dry_run.result, DryRunResult::Refused(_));
     let refusals = refusals(if without.iter().any(is_refused) {
         &without
@@ -83,7 +95,7 @@ fn in_namespace(
     if !refusals.is_empty() {
         let refusals = refusals.iter().take(MAX_REFUSALS);
         return refusals
-            .map(|(words, kinds)| refused(view, name, words, kinds).about(&about))
+            .map(|(message, kinds)| refused(view, name, message, kinds).about(&about))
             .collect();
     }
     let mode = view
@@ -107,7 +119,9 @@ fn in_namespace(
     let text = if !missed.is_empty() {
         return vec![not_repaired(view, name, &missed, wanted.len()).about(about)];
     } else if mode == NamespaceMode::Audit {
-        format!("{name}: job pods are admitted unchanged, because it is in audit{took}")
+        format!(
+            "{name}: job pods are admitted unchanged, because the namespace is in audit mode{took}"
+        )
     } else if wanted.is_empty() && !is_repaired {
         format!("{name}: job pods are admitted; no policy changes them{took}")
     } else {
@@ -120,7 +134,7 @@ fn in_namespace(
     vec![Check::good(NAME, text).about(about)]
 }
 
-/// Whether the policies change such a pod.
+/// Returns whether the policies change a pod of this kind.
 fn is_changed(view: &View<'_>, policies: &PolicySet, name: &str, kind: PodKind) -> bool {
     let text = kind.pod().to_string();
     let Ok(pod) = Pod::from_json(&text) else {
@@ -144,44 +158,44 @@ fn not_repaired(view: &View<'_>, name: &str, missed: &[PodKind], wanted: usize) 
         .map(|kind| format!("not repaired: {}", kind.title()));
     let logs = view.service().map_or_else(
         || "kubectl get mutatingwebhookconfigurations".to_owned(),
-        |service| format!("{} --since=5m", service.logs()),
+        |service| format!("{} --since=5m", service.logs_command()),
     );
-    let place = match missed.len() {
+    let pods = match missed.len() {
         all if all == wanted => format!("{name}: job pods"),
         some => format!("{name}: {some} of {wanted} kinds of job pods"),
     };
-    finding::not_repaired(place, logs).details(kinds)
+    finding::not_repaired(pods, logs).details(kinds)
 }
 
-fn refused(view: &View<'_>, name: &str, words: &str, kinds: &[PodKind]) -> Check {
+fn refused(view: &View<'_>, name: &str, message: &str, kinds: &[PodKind]) -> Check {
     let which = match kinds.len() >= PodKind::GENERATIONS.len() {
         true => "a job pod".to_owned(),
         false => list(kinds.iter().map(|kind| kind.title())),
     };
     let pod = format!("{name}: {which}");
-    explain(words, &pod, name, view.service().as_ref()).details([words.to_owned()])
+    explain(message, &pod, name, view.service().as_ref()).details([message.to_owned()])
 }
 
-/// Returns the messages of refusals, each with the kinds of pods that it is about.
+/// Returns the messages of the API server, each with the kinds of pods that it refused.
 fn refusals<'a>(dry_runs: &[&'a DryRun]) -> Vec<(&'a str, Vec<PodKind>)> {
     let mut found: Vec<(&str, Vec<PodKind>)> = Vec::new();
     for dry_run in dry_runs {
-        let DryRunResult::Refused(words) = &dry_run.result else {
+        let DryRunResult::Refused(message) = &dry_run.result else {
             continue;
         };
-        // Messages of different kinds contain different pod names.
+        // The messages for different kinds of pods differ in the name of the pod.
         match found
             .iter_mut()
-            .find(|(known, _)| same_but_for_names(known, words))
+            .find(|(known, _)| are_equal_except_pod_names(known, message))
         {
             Some((_, kinds)) => kinds.push(dry_run.kind),
-            None => found.push((words, vec![dry_run.kind])),
+            None => found.push((message, vec![dry_run.kind])),
         }
     }
     found
 }
 
-fn same_but_for_names(one: &str, other: &str) -> bool {
+fn are_equal_except_pod_names(one: &str, other: &str) -> bool {
     let rest = |text: &str| {
         let kept = text
             .split(' ')

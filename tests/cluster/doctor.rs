@@ -70,7 +70,7 @@ async fn a_pod_is_explained() {
     let name = missed["metadata"]["name"].as_str().unwrap();
     let ran = cluster.doctor(&["-n", "late", "--pod", name]);
     ran.finds("namespace late has not opted in");
-    ran.finds("the pod is not as the policies ask");
+    ran.finds("the pod is not repaired");
     let stable = ran.stable().replace(name, "JOB");
     insta::assert_snapshot!("pod", stable);
     let none = cluster.doctor(&["-n", "ci", "--pod", "nothing"]);

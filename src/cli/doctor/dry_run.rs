@@ -9,21 +9,21 @@ use kube::Error;
 use serde_json::Value;
 use std::time::Instant;
 
-/// Creates one pod of each kind in a namespace, one after the other, so that the durations can be
-/// compared.
+/// Creates one pod of each kind in a namespace. Creates them one after the other, so that the
+/// durations of the requests can be compared.
 pub(super) async fn send(reader: &Reader, namespace: String, kinds: Vec<PodKind>) -> Vec<DryRun> {
     let mut all = Vec::new();
     for kind in kinds {
         let begin = Instant::now();
         let result = create(reader, &namespace, kind).await;
-        let is_over = matches!(result, DryRunResult::Failed(_));
+        let has_failed = matches!(result, DryRunResult::Failed(_));
         all.push(DryRun {
             namespace: namespace.clone(),
             kind,
             took: begin.elapsed(),
             result,
         });
-        if is_over {
+        if has_failed {
             break;
         }
     }
@@ -44,7 +44,7 @@ async fn create(reader: &Reader, namespace: &str, kind: PodKind) -> DryRunResult
     let sent = async {
         match reader.client.request::<Value>(request).await {
             Ok(pod) => Ok(DryRunResult::Pod(Box::new(pod))),
-            // The message shows whether the user has no right, or admission refused the pod.
+            // RBAC and admission plugins both respond with 403, but their messages differ.
             Err(Error::Api(status))
                 if status.code == 403 && status.message.contains("is forbidden: User ") =>
             {

@@ -24,28 +24,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The number of concurrent requests of one kind.
+/// The maximum number of concurrent requests of one kind.
 pub(super) const CONCURRENCY: usize = 8;
-/// The maximum number of namespaces for dry runs, unless `--namespace` names them.
+/// The maximum number of namespaces in which pods are created as a dry run. It does not apply to
+/// `--namespace`.
 const MAX_NAMESPACES: usize = 32;
-/// The maximum number of hostnames that are resolved.
+/// The maximum number of hostnames to resolve.
 const MAX_HOSTNAMES: usize = 64;
-/// The time limit for resolving a hostname.
+/// The time limit for resolving one hostname.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
-const POLICIES: &str = "jobpodpolicies.drydock.dev";
+const CRD_NAME: &str = "jobpodpolicies.drydock.dev";
 
-/// What to check.
+/// The namespaces or the pod to check.
 pub(super) struct Scope {
-    /// The namespaces; empty for all.
+    /// The namespaces. Empty means all namespaces.
     pub(super) namespaces: Vec<String>,
     pub(super) pod: Option<String>,
 }
 
 pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
     let selected = &scope.namespaces;
-    let (configurations, definition, namespaces, policies) = tokio::join!(
-        configurations(reader),
-        definition(reader),
+    let (webhook_configurations, crd, namespaces, policies) = tokio::join!(
+        webhook_configurations(reader),
+        crd(reader),
         namespaces(reader, selected),
         policies(reader),
     );
@@ -53,17 +54,17 @@ pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: Timestamp::now().as_second(),
         selected: selected.clone(),
-        configurations,
-        definition,
+        webhook_configurations,
+        crd,
         namespaces,
         policies,
         deployments: Ok(Vec::new()),
         stateful_sets: Ok(Vec::new()),
         quotas: Ok(Vec::new()),
         limit_ranges: Ok(Vec::new()),
-        admission: Ok(AdmissionMetrics::default()),
+        admission_metrics: Ok(AdmissionMetrics::default()),
         replicas: None,
-        config_maps: BTreeMap::new(),
+        config_map_keys: BTreeMap::new(),
         claims: BTreeMap::new(),
         runner_settings: BTreeMap::new(),
         rights: BTreeMap::new(),
@@ -75,20 +76,20 @@ pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
         facts.pod = Some(pod(reader, namespace, name).await);
         return facts;
     }
-    // A runner may run in another namespace than its jobs.
+    // A runner may run in a namespace that is not selected.
     let everywhere: &[String] = &[];
     (
         facts.deployments,
         facts.stateful_sets,
         facts.quotas,
         facts.limit_ranges,
-        facts.admission,
+        facts.admission_metrics,
     ) = tokio::join!(
         reader.list("deployments.apps", everywhere),
         reader.list("statefulsets.apps", everywhere),
         reader.list("resourcequotas", selected),
         reader.list("limitranges", selected),
-        admission(reader),
+        admission_metrics(reader),
     );
     let view = View::of(&facts);
     let opted_in = view.opted_in.iter().map(|one| one.name.to_owned());
@@ -99,14 +100,14 @@ pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
     let opted_in: Vec<String> = opted_in.take(max).collect();
     (
         facts.replicas,
-        facts.config_maps,
+        facts.config_map_keys,
         facts.claims,
         (facts.runner_settings, facts.rights),
         facts.dry_runs,
         facts.resolved,
     ) = tokio::join!(
         replicas(reader, view.installations.first()),
-        config_maps(reader, view.wanted_config_maps()),
+        config_map_keys(reader, view.wanted_config_maps()),
         claims(reader, view.wanted_claims()),
         runners::read(reader, &facts),
         dry_runs(reader, opted_in, &view),
@@ -115,19 +116,19 @@ pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
     facts
 }
 
-async fn configurations(reader: &Reader) -> Read<Vec<MutatingWebhookConfiguration>> {
+async fn webhook_configurations(reader: &Reader) -> Read<Vec<MutatingWebhookConfiguration>> {
     let call = ApiCall::of("list", "mutatingwebhookconfigurations", None);
     reader.pages(call, Api::all(reader.client.clone())).await
 }
 
-async fn definition(reader: &Reader) -> Read<Option<CustomResourceDefinition>> {
+async fn crd(reader: &Reader) -> Read<Option<CustomResourceDefinition>> {
     let call = ApiCall::of("get", "customresourcedefinitions", None);
     let api = Api::all(reader.client.clone());
-    reader.get(call, api, POLICIES).await
+    reader.get(call, api, CRD_NAME).await
 }
 
-/// Reads selected namespaces one by one: a user who may not list namespaces may be allowed to get
-/// one.
+/// Returns the selected namespaces or, if none are selected, all. Gets selected namespaces one by
+/// one: a user who is not allowed to list namespaces may be allowed to get them.
 async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>> {
     let api: Api<Namespace> = Api::all(reader.client.clone());
     if selected.is_empty() {
@@ -142,9 +143,9 @@ async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>
     Ok(all)
 }
 
-/// Returns the policies as JSON, so that one object that cannot be parsed does not hide the others.
+/// Returns the policies as JSON, so that an invalid policy does not prevent parsing the others.
 async fn policies(reader: &Reader) -> Read<Vec<Value>> {
-    let call = ApiCall::of("list", POLICIES, None);
+    let call = ApiCall::of("list", CRD_NAME, None);
     let path = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
     let list = reader.json(call, path).await?;
     let items = list.as_ref().and_then(|list| list.get("items"));
@@ -152,15 +153,15 @@ async fn policies(reader: &Reader) -> Read<Vec<Value>> {
     Ok(items.cloned().unwrap_or_default())
 }
 
-async fn admission(reader: &Reader) -> Read<AdmissionMetrics> {
+async fn admission_metrics(reader: &Reader) -> Read<AdmissionMetrics> {
     let call = ApiCall::of("get", "/metrics", None);
     let text = reader.text(call, "/metrics").await?;
     Ok(AdmissionMetrics::parse(&text))
 }
 
-/// Returns the versions of the replicas; none if drydock is not registered.
+/// Returns the versions of the replicas. Empty if the cluster has no webhook of drydock.
 pub(super) async fn versions(reader: &Reader) -> Read<BTreeSet<String>> {
-    let configurations = configurations(reader).await?;
+    let configurations = webhook_configurations(reader).await?;
     let installations = installations(&configurations);
     let Some(replicas) = replicas(reader, installations.first()).await else {
         return Ok(BTreeSet::new());
@@ -175,11 +176,11 @@ pub(super) async fn versions(reader: &Reader) -> Read<BTreeSet<String>> {
 async fn replicas(reader: &Reader, installation: Option<&Installation<'_>>) -> Option<Replicas> {
     let installation = installation?;
     let service = installation.service()?;
-    let bundle = installation.bundle();
+    let bundle = installation.ca_bundle();
     Some(replicas::read(reader, &service, bundle.as_deref()).await)
 }
 
-async fn config_maps(
+async fn config_map_keys(
     reader: &Reader,
     wanted: BTreeSet<ObjectName>,
 ) -> BTreeMap<ObjectName, Read<Option<Vec<String>>>> {
@@ -202,14 +203,14 @@ async fn config_maps(
 }
 
 async fn claims(reader: &Reader, wanted: BTreeSet<ObjectName>) -> BTreeMap<ObjectName, Read<bool>> {
-    let is_there = async |(namespace, name): ObjectName| {
+    let exists = async |(namespace, name): ObjectName| {
         let call = ApiCall::of("get", "persistentvolumeclaims", Some(&namespace));
         let api: Api<PersistentVolumeClaim> = Api::namespaced(reader.client.clone(), &namespace);
         let found = reader.get(call, api, &name).await;
         ((namespace, name), found.map(|claim| claim.is_some()))
     };
     stream::iter(wanted)
-        .map(is_there)
+        .map(exists)
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await
@@ -225,7 +226,7 @@ async fn dry_runs(reader: &Reader, namespaces: Vec<String>, view: &View<'_>) -> 
     sent.concat().await
 }
 
-/// Resolves the hostnames of the policies on this computer.
+/// Resolves the hostnames of the policies with the resolver of this computer.
 async fn resolve(view: &View<'_>) -> BTreeMap<String, Vec<IpAddr>> {
     let hostnames = view.policies().flat_map(fixed_hostnames);
     let hostnames: BTreeSet<String> = hostnames.map(|(name, _)| name).collect();
@@ -249,15 +250,14 @@ async fn resolve(view: &View<'_>) -> BTreeMap<String, Vec<IpAddr>> {
 }
 
 async fn pod(reader: &Reader, namespace: &str, name: &str) -> InspectedPod {
-    let place = Some(namespace);
-    let of_pod = ApiCall::of("get", "pods", place);
-    let of_events = ApiCall::of("list", "events", place);
+    let pod_call = ApiCall::of("get", "pods", Some(namespace));
+    let events_call = ApiCall::of("list", "events", Some(namespace));
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let events: Api<Event> = Api::namespaced(reader.client.clone(), namespace);
     let params = ListParams::default().fields(&format!("involvedObject.name={name}"));
     let (object, events) = tokio::join!(
-        reader.json(of_pod, &path),
-        reader.ask(of_events, events.list(&params)),
+        reader.json(pod_call, &path),
+        reader.ask(events_call, events.list(&params)),
     );
     InspectedPod {
         namespace: namespace.to_owned(),

@@ -7,25 +7,27 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 use std::io::{self, Write};
 
-/// Longer lines are hard to read; a terminal may be narrower.
+/// The maximum width of the text in columns. A wider terminal does not increase it.
 const MAX_WIDTH: usize = 80;
 const MIN_WIDTH: usize = 40;
 /// The indentation of the lines below a check.
 const INDENT: &str = "    ";
-/// Advice for findings about missing rights.
-const RIGHTS: &str = "Without these rights drydock doctor checks only a part of the cluster. docs/doctor.md lists the rights; a cluster administrator has all of them.";
+/// A note below a report with findings about missing rights.
+const MISSING_RIGHTS: &str = "Without these rights drydock doctor checks only a part of the cluster. docs/doctor.md lists the rights; a cluster administrator has all of them.";
 
-/// The API server.
+/// The first line of the text.
 pub(super) struct Heading {
+    /// The URL of the API server and the context of the kubeconfig.
     pub(super) server: String,
+    /// The version of Kubernetes.
     pub(super) version: String,
 }
 
-/// How text is printed.
+/// The style of the text.
 #[derive(Clone, Copy)]
 pub(super) struct TextStyle {
     pub(super) is_coloured: bool,
-    /// Whether tables and details of passed checks are printed too.
+    /// Whether to print the tables and details of passed checks too.
     pub(super) is_verbose: bool,
     width: usize,
 }
@@ -77,7 +79,7 @@ pub(super) fn text(
     }
     writeln!(out, "\n{}", summary(report))?;
     if report.checks().any(|check| check.name == "not-allowed") {
-        writeln!(out, "{}", wrap(RIGHTS, style.width).join("\n"))?;
+        writeln!(out, "{}", wrap(MISSING_RIGHTS, style.width).join("\n"))?;
     }
     Ok(())
 }
@@ -127,7 +129,7 @@ fn write_check(out: &mut dyn Write, check: &Check, style: TextStyle) -> io::Resu
     for line in check.meaning.iter().flat_map(|text| wrap(text, width)) {
         below(&line, Style::new())?;
     }
-    // A command is not broken, so that it can be copied.
+    // Do not wrap commands, so that they can be copied.
     for command in &check.next {
         below(&format!("$ {command}"), Style::new().bold())?;
     }

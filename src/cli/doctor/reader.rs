@@ -1,4 +1,5 @@
-//! Requests to the API server within one time limit. A failed request is a fact too.
+//! Sends requests to the API server within one time limit. A failed request results
+//! in a [`ReadError`], which `diagnose` reports as a finding.
 
 use crate::diagnose::facts::{Read, ReadError, Reason};
 use anyhow::{Context as _, anyhow};
@@ -12,8 +13,8 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The number of objects of a page.
-const PAGE: u32 = 250;
+/// The maximum number of objects in the response to a list request.
+const PAGE_SIZE: u32 = 250;
 
 #[derive(Clone)]
 pub(super) struct Reader {
@@ -21,7 +22,7 @@ pub(super) struct Reader {
     deadline: Instant,
 }
 
-/// A request, for the error if it fails.
+/// The verb, resource and namespace of a request, for its [`ReadError`].
 #[derive(Clone, Copy)]
 pub(super) struct ApiCall<'q> {
     pub(super) verb: &'static str,
@@ -56,7 +57,7 @@ impl Reader {
         }
     }
 
-    /// Returns the version of the API server, if it responds.
+    /// Returns the version of the API server.
     pub(super) async fn server_version(&self, limit: Duration) -> anyhow::Result<String> {
         match timeout(limit, self.client.apiserver_version()).await {
             Err(_) => Err(anyhow!(
@@ -68,7 +69,7 @@ impl Reader {
         }
     }
 
-    /// Waits for the response to a request.
+    /// Waits for the response to a request within the time limit.
     pub(super) async fn ask<T>(
         &self,
         call: ApiCall<'_>,
@@ -81,7 +82,7 @@ impl Reader {
         }
     }
 
-    /// Lists the objects of a kind, in all namespaces or in some.
+    /// Lists the objects of a kind in some namespaces. No namespaces means all namespaces.
     pub(super) async fn list<K>(&self, resource: &str, namespaces: &[String]) -> Read<Vec<K>>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
@@ -107,7 +108,7 @@ impl Reader {
         K: Clone + Debug + DeserializeOwned,
     {
         let mut all = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
+        let mut params = ListParams::default().limit(PAGE_SIZE);
         loop {
             let page = self.ask(call, api.list(&params)).await?;
             all.extend(page.items);
@@ -118,7 +119,7 @@ impl Reader {
         }
     }
 
-    /// Reads an object; `None` if it does not exist.
+    /// Returns an object; `None` if it does not exist.
     pub(super) async fn get<K>(&self, call: ApiCall<'_>, api: Api<K>, name: &str) -> Read<Option<K>>
     where
         K: Clone + Debug + DeserializeOwned,
@@ -126,7 +127,7 @@ impl Reader {
         self.ask(call, api.get_opt(name)).await
     }
 
-    /// Reads a response that is plain text, such as `/metrics`.
+    /// Returns a response that is plain text, such as the metrics.
     pub(super) async fn text(&self, call: ApiCall<'_>, path: &str) -> Read<String> {
         match get(path) {
             Ok(request) => self.ask(call, self.client.request_text(request)).await,
@@ -134,7 +135,7 @@ impl Reader {
         }
     }
 
-    /// Reads a response that is JSON; `None` if the path does not exist.
+    /// Returns a response that is JSON; `None` if the path does not exist.
     pub(super) async fn json(&self, call: ApiCall<'_>, path: &str) -> Read<Option<Value>> {
         let request = get(path).map_err(|reason| call.read_error(reason))?;
         let answer = self.client.request::<Value>(request);
@@ -161,11 +162,15 @@ fn reason(error: &Error) -> Reason {
     }
 }
 
-/// Returns the message of the API server, or that of the client with its causes.
+/// Returns the message of the API server. For an error of the client, returns the message and its
+/// causes.
 pub(super) fn message(error: &Error) -> String {
     match error {
         Error::Api(status) if status.code == 401 => {
-            format!("{} (401): the credentials are not accepted", status.message)
+            format!(
+                "{} (401): the API server does not accept the credentials",
+                status.message
+            )
         }
         Error::Api(status) => status.message.clone(),
         error => {

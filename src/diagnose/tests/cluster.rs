@@ -1,18 +1,18 @@
-//! Faults of the installation.
+//! Faults in the installation.
 
 use crate::diagnose::facts::{Facts, Handshake, Reason, Replicas};
 use crate::diagnose::testing::{
-    NOW, bundle, configuration, definition, object, read_error, replica, webhook, with,
+    NOW, bundle, configuration, crd, object, read_error, replica, webhook, with,
 };
 use serde_json::{Value, json};
 
-/// Changes the enforce webhook.
+/// Returns the findings after a change of the webhook for enforce mode.
 fn with_webhook(change: impl FnOnce(&mut Value)) -> Vec<String> {
     with(|facts| {
         let mut enforce = webhook("enforce");
         change(&mut enforce);
         let webhooks = json!([enforce, webhook("audit")]);
-        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+        facts.webhook_configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
     })
 }
 
@@ -21,72 +21,78 @@ fn replicas(facts: &mut Facts) -> &mut Replicas {
 }
 
 #[test]
-pub(super) fn a_missing_or_other_definition_is_found() {
-    let none = with(|facts| facts.definition = Ok(None));
+pub(super) fn a_missing_or_different_crd_is_found() {
+    let none = with(|facts| facts.crd = Ok(None));
     assert_eq!(
         none,
-        ["error definition-missing: the CRD of JobPodPolicy does not exist"]
+        ["error definition-missing: the CRD jobpodpolicies.drydock.dev does not exist"]
     );
     let other = with(|facts| {
-        let mut other = definition();
+        let mut other = crd();
         other["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "x".into();
-        facts.definition = Ok(Some(object(other)));
+        facts.crd = Ok(Some(object(other)));
     });
     assert_eq!(
         other,
         [
-            "warning definition-differs: the CRD of JobPodPolicy is that of another version of drydock"
+            "warning definition-differs: the schema of the CRD jobpodpolicies.drydock.dev differs from the schema of this version of drydock"
         ]
     );
     let unserved = with(|facts| {
-        let mut unserved = definition();
+        let mut unserved = crd();
         unserved["status"]["conditions"][0]["status"] = "False".into();
-        facts.definition = Ok(Some(object(unserved)));
+        facts.crd = Ok(Some(object(unserved)));
     });
     assert_eq!(
         unserved,
-        ["error definition-not-served: the API server does not serve JobPodPolicy"]
+        [
+            "error definition-not-served: the CRD jobpodpolicies.drydock.dev does not have the condition Established"
+        ]
     );
 }
 
 #[test]
-pub(super) fn webhooks_that_are_missing_or_twice_there_are_found() {
-    let none = with(|facts| facts.configurations = Ok(Vec::new()));
+pub(super) fn missing_and_duplicate_webhooks_are_found() {
+    let none = with(|facts| facts.webhook_configurations = Ok(Vec::new()));
     assert!(
-        none[0].starts_with("error not-registered: no webhook of drydock"),
+        none[0].starts_with(
+            "error not-registered: no MutatingWebhookConfiguration contains a webhook"
+        ),
         "{none:?}"
     );
     let audit_only = with(|facts| {
         let webhooks = json!([webhook("audit")]);
-        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+        facts.webhook_configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
     });
     assert!(
-        audit_only[0].contains("has no webhook for enforce"),
+        audit_only[0].contains("has no webhook for enforce mode"),
         "{audit_only:?}"
     );
     let twice = with(|facts| {
         let webhooks = json!([webhook("enforce"), webhook("audit")]);
         let of = |name| object(configuration(name, &webhooks));
-        facts.configurations = Ok(vec![of("team-b"), of("team-a")]);
+        facts.webhook_configurations = Ok(vec![of("team-b"), of("team-a")]);
     });
     assert_eq!(
         twice,
-        ["warning registered-twice: drydock is registered 2 times: team-a and team-b"]
+        [
+            "warning registered-twice: 2 MutatingWebhookConfigurations contain webhooks of drydock: team-a and team-b"
+        ]
     );
 }
 
 #[test]
-pub(super) fn selectors_are_held_to_what_they_select() {
+pub(super) fn rules_and_selectors_that_select_other_objects_are_found() {
     for (field, value, found) in [
         (
             "rules",
             json!([]),
-            "error not-for-pods: enforce.job-pods.drydock.dev is not registered for the creation of pods",
+            "error not-for-pods: the rules of enforce.job-pods.drydock.dev do not include the operation CREATE on pods",
         ),
         (
             "namespaceSelector",
             json!({"matchLabels": {"a": "b"}}),
-            "error selects-no-namespaces: enforce.job-pods.drydock.dev does not select namespaces by the label drydock.dev/job-pods",
+            "error selects-no-namespaces: the namespaceSelector of enforce.job-pods.drydock.dev does not select namespaces with the label drydock.dev/job-pods",
         ),
         (
             "objectSelector",
@@ -101,12 +107,12 @@ pub(super) fn selectors_are_held_to_what_they_select() {
         (
             "namespaceSelector",
             json!({"matchLabels": {"drydock.dev/job-pods": "enforce"}}),
-            "warning selects-own-namespace: enforce.job-pods.drydock.dev does not exclude namespace drydock",
+            "warning selects-own-namespace: the namespaceSelector of enforce.job-pods.drydock.dev does not exclude namespace drydock",
         ),
         (
             "namespaceSelector",
             json!({}),
-            "warning selects-all-namespaces: enforce.job-pods.drydock.dev selects namespaces that have not opted in",
+            "warning selects-all-namespaces: the namespaceSelector of enforce.job-pods.drydock.dev selects namespaces that have not opted in",
         ),
     ] {
         let findings = with_webhook(|webhook| webhook[field] = value);
@@ -115,7 +121,7 @@ pub(super) fn selectors_are_held_to_what_they_select() {
             "{found}: {findings:#?}"
         );
     }
-    // Other selectors that select the same objects.
+    // Rules and selectors that differ but select the same objects are no finding.
     let same = with_webhook(|webhook| {
         webhook["rules"][0]["operations"] = json!(["*"]);
         webhook["objectSelector"] = json!({});
@@ -124,14 +130,14 @@ pub(super) fn selectors_are_held_to_what_they_select() {
 }
 
 #[test]
-pub(super) fn an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault() {
+pub(super) fn failure_policy_fail_is_a_finding_for_the_audit_webhook_only() {
     let open = with_webhook(|webhook| webhook["failurePolicy"] = "Ignore".into());
     assert_eq!(open, [""; 0]);
     let closed = with(|facts| {
         let mut audit = webhook("audit");
         audit["failurePolicy"] = "Fail".into();
         let webhooks = json!([webhook("enforce"), audit]);
-        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+        facts.webhook_configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
     });
     assert_eq!(
         closed,
@@ -140,7 +146,7 @@ pub(super) fn an_audit_that_can_stop_jobs_is_found_and_fail_open_is_no_fault() {
 }
 
 #[test]
-pub(super) fn a_bundle_that_does_not_trust_is_found() {
+pub(super) fn a_missing_invalid_or_expired_ca_bundle_is_found() {
     for (bundle, found) in [
         (
             json!(null),
@@ -148,15 +154,15 @@ pub(super) fn a_bundle_that_does_not_trust_is_found() {
         ),
         (
             json!("bm90IFBFTQ=="),
-            "error ca-bundle-unreadable: the caBundle of enforce.job-pods.drydock.dev is not a list of PEM certificates",
+            "error ca-bundle-unreadable: the caBundle of enforce.job-pods.drydock.dev cannot be parsed as PEM certificates",
         ),
         (
             json!(bundle(10)),
-            "warning ca-bundle-expires: the caBundle expires in 10 days",
+            "warning ca-bundle-expires: the last CA certificate in the caBundle expires in 10 days",
         ),
         (
             json!(bundle(0)),
-            "error ca-bundle-expired: the caBundle expired 0 minutes ago",
+            "error ca-bundle-expired: all CA certificates in the caBundle have expired, the last one 0 minutes ago",
         ),
     ] {
         let findings = with_webhook(|webhook| webhook["clientConfig"]["caBundle"] = bundle);
@@ -165,7 +171,7 @@ pub(super) fn a_bundle_that_does_not_trust_is_found() {
 }
 
 #[test]
-pub(super) fn replicas_that_are_away_are_found() {
+pub(super) fn missing_and_unready_replicas_are_found() {
     let one = with(|facts| {
         replicas(facts).pods = Ok(vec![
             object(replica("a", "node-1", true)),
@@ -177,10 +183,7 @@ pub(super) fn replicas_that_are_away_are_found() {
         ["warning replica-not-ready: 1 of 2 replicas are ready"]
     );
     let none = with(|facts| replicas(facts).pods = Ok(vec![object(replica("a", "n", false))]));
-    assert_eq!(
-        none,
-        ["error no-replica-ready: no replica is ready: 0 of 1"]
-    );
+    assert_eq!(none, ["error no-replica-ready: 0 of 1 replica is ready"]);
     let together = with(|facts| {
         replicas(facts).pods = Ok(["a", "b"]
             .map(|name| object(replica(name, "n", true)))
@@ -188,7 +191,7 @@ pub(super) fn replicas_that_are_away_are_found() {
     });
     assert_eq!(
         together,
-        ["warning one-node: all 2 replicas run on one node"]
+        ["warning one-node: all 2 replicas run on the same node"]
     );
     let single = with(|facts| {
         let deployments = replicas(facts).deployments.as_mut().unwrap();
@@ -196,7 +199,9 @@ pub(super) fn replicas_that_are_away_are_found() {
     });
     assert_eq!(
         single,
-        ["warning few-replicas: deployment/drydock has 1 of the 2 replicas that it ships with"]
+        [
+            "warning few-replicas: deployment/drydock has spec.replicas: 1; at least 2 are recommended"
+        ]
     );
     let no_budget = with(|facts| replicas(facts).budgets = Ok(Vec::new()));
     assert_eq!(
@@ -223,7 +228,9 @@ pub(super) fn versions_that_differ_are_found() {
     let other = with(|facts| facts.version = "0.2.0".to_owned());
     assert_eq!(
         other,
-        ["warning version-differs: the replicas run version 0.1.0, this command is version 0.2.0"]
+        [
+            "warning version-differs: the replicas run version 0.1.0, but this command is version 0.2.0"
+        ]
     );
     // Without metrics, the version is the tag of the image.
     let by_tag = with(|facts| {
@@ -232,7 +239,9 @@ pub(super) fn versions_that_differ_are_found() {
     });
     assert_eq!(
         by_tag,
-        ["warning version-differs: the replicas run version 0.1.0, this command is version 0.2.0"]
+        [
+            "warning version-differs: the replicas run version 0.1.0, but this command is version 0.2.0"
+        ]
     );
 }
 
@@ -242,7 +251,7 @@ fn handshake(facts: &mut Facts) -> &mut Handshake {
 }
 
 #[test]
-pub(super) fn certificates_that_end_are_found() {
+pub(super) fn expiring_and_expired_certificates_are_found() {
     let late = with(|facts| handshake(facts).expires = NOW + 3 * 60 * 60);
     assert_eq!(
         late,
@@ -253,21 +262,21 @@ pub(super) fn certificates_that_end_are_found() {
     let expired = with(|facts| {
         let served = handshake(facts);
         served.expires = NOW - 3 * 60 * 60;
-        served.refused = Some("certificate expired".to_owned());
+        served.verification_error = Some("certificate expired".to_owned());
     });
     assert_eq!(
         expired,
         ["error certificate-expired: the certificate of pod b expired 3 hours ago"]
     );
-    // Without handshakes, the expiry is in the metrics.
-    let told = with(|facts| {
+    // Without handshakes, the expiry is known from the metrics.
+    let by_metrics = with(|facts| {
         let forbidden = read_error("create", "pods/portforward", Reason::Forbidden);
         replicas(facts).handshakes = [("b".to_owned(), Err(forbidden))].into();
         let metrics = replicas(facts).metrics.get_mut("b").unwrap();
         metrics.as_mut().unwrap().certificate_expiry = Some(NOW + 60 * 60);
     });
     assert_eq!(
-        told,
+        by_metrics,
         [
             "error certificate-expires: the certificate of pod b expires in 60 minutes and was not renewed",
             "warning not-allowed: you are not allowed to create pods/portforward"
@@ -276,16 +285,18 @@ pub(super) fn certificates_that_end_are_found() {
 }
 
 #[test]
-pub(super) fn certificates_that_the_bundle_does_not_trust_are_found() {
-    let refused = with(|facts| handshake(facts).refused = Some("UnknownIssuer".to_owned()));
+pub(super) fn certificates_that_the_api_server_does_not_trust_are_found() {
+    let untrusted = with(|facts| {
+        handshake(facts).verification_error = Some("UnknownIssuer".to_owned());
+    });
     assert_eq!(
-        refused,
-        ["error certificate-refused: the caBundle does not trust the certificate of pod b"]
+        untrusted,
+        ["error certificate-refused: the API server does not trust the certificate of pod b"]
     );
 }
 
 #[test]
-pub(super) fn what_may_not_be_read_of_replicas_is_a_finding() {
+pub(super) fn failed_requests_about_replicas_are_findings() {
     let findings = with(|facts| {
         let replicas = replicas(facts);
         let forbidden = |resource| read_error("get", resource, Reason::Forbidden);
@@ -307,38 +318,39 @@ pub(super) fn what_may_not_be_read_of_replicas_is_a_finding() {
         );
         let silent = read_error("get", "/metrics", Reason::NoAnswer);
         replicas(facts).handshakes = [("a".to_owned(), Err(failed))].into();
-        facts.admission = Err(silent);
+        facts.admission_metrics = Err(silent);
     });
     assert_eq!(
         failed,
         [
             "warning not-read: the request to create pods/portforward failed",
-            "warning no-answer: no response in time to the request to get /metrics",
+            "warning no-answer: the request to get /metrics timed out",
         ]
     );
 }
 
 #[test]
-pub(super) fn calls_that_failed_are_found() {
-    let fail_open = with(|facts| facts.admission.as_mut().unwrap().fail_open = 2);
+pub(super) fn failed_and_slow_calls_are_found() {
+    let fail_open = with(|facts| facts.admission_metrics.as_mut().unwrap().fail_open = 2);
     assert_eq!(
         fail_open,
         [
-            "warning fail-open: 2 pods created unrepaired, because a call to drydock failed (failurePolicy: Ignore)"
+            "warning fail-open: 2 pods were created without the changes of drydock, because the call to drydock failed (failurePolicy: Ignore)"
         ]
     );
-    let failed = with(|facts| facts.admission.as_mut().unwrap().failed = 1);
+    let failed = with(|facts| facts.admission_metrics.as_mut().unwrap().failed = 1);
     assert_eq!(
         failed,
         ["warning calls-failed: 1 call from the API server to drydock failed"]
     );
-    let slow = with(|facts| facts.admission.as_mut().unwrap().seconds = 9.0);
+    let slow = with(|facts| facts.admission_metrics.as_mut().unwrap().seconds = 9.0);
     assert_eq!(
         slow,
-        ["warning calls-slow: the API server called drydock 9 times, 1000.0 ms each"]
+        ["warning calls-slow: a call from the API server to drydock takes 1000.0 ms on average"]
     );
-    // Few users may read the metrics.
-    let forbidden =
-        with(|facts| facts.admission = Err(read_error("get", "/metrics", Reason::Forbidden)));
+    // Few users are allowed to read the metrics.
+    let forbidden = with(|facts| {
+        facts.admission_metrics = Err(read_error("get", "/metrics", Reason::Forbidden))
+    });
     assert_eq!(forbidden, [""; 0]);
 }

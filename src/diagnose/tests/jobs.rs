@@ -1,4 +1,4 @@
-//! Faults of namespaces, runners and other webhooks.
+//! Faults in namespaces, runners and other webhooks.
 
 use crate::diagnose::dry_run_pods::{DryRunResult, PodKind};
 use crate::diagnose::facts::Reason;
@@ -12,31 +12,31 @@ use serde_json::{Value, json};
 
 const RUNNER: &str = "gitlab/deployment/gitlab-runner";
 
-fn refusals(words: &str) -> Vec<String> {
+fn refusals(message: &str) -> Vec<String> {
     with(|facts| {
         facts.dry_runs = vec![dry_run(PodKind::Other, false)];
-        let refused = |kind| answered(kind, DryRunResult::Refused(words.to_owned()));
+        let refused = |kind| answered(kind, DryRunResult::Refused(message.to_owned()));
         facts.dry_runs.extend(PodKind::GENERATIONS.map(refused));
     })
 }
 
 #[test]
-pub(super) fn a_pod_that_is_refused_or_not_repaired_is_found() {
-    let away = refusals(
+pub(super) fn refused_and_unchanged_job_pods_are_found() {
+    let no_endpoints = refusals(
         "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: Post \"https://drydock.drydock.svc:443/mutate?timeout=5s\": no endpoints available for service \"drydock\"",
     );
     assert_eq!(
-        away,
+        no_endpoints,
         ["error refused-no-endpoints: ci: a job pod is refused: no replica is ready"]
     );
-    let as_they_came = with(|facts| {
+    let unchanged = with(|facts| {
         facts.dry_runs = vec![dry_run(PodKind::Other, false)];
         facts
             .dry_runs
             .extend(PodKind::GENERATIONS.map(|kind| dry_run(kind, false)));
     });
     assert_eq!(
-        as_they_came,
+        unchanged,
         ["error not-repaired: ci: job pods are not repaired"]
     );
     let one_generation = with(|facts| {
@@ -59,9 +59,9 @@ pub(super) fn a_pod_that_is_refused_or_not_repaired_is_found() {
     );
 }
 
-/// Where no pod at all is let in, drydock is not to blame.
+/// The namespace also refuses a pod for which drydock is not called, so drydock is not the cause.
 #[test]
-pub(super) fn a_pod_that_is_no_job_pod_and_refused_is_the_finding() {
+pub(super) fn only_the_refusal_of_a_pod_that_is_not_a_job_pod_is_a_finding() {
     let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1";
     let findings = with(|facts| {
         let refused = |kind| answered(kind, DryRunResult::Refused(quota.to_owned()));
@@ -69,12 +69,12 @@ pub(super) fn a_pod_that_is_no_job_pod_and_refused_is_the_finding() {
     });
     assert_eq!(
         findings,
-        ["warning refused-quota: ci: a pod that is not a job pod is refused: a ResourceQuota"]
+        ["warning refused-quota: ci: a pod that is not a job pod is refused by a ResourceQuota"]
     );
 }
 
 #[test]
-pub(super) fn in_audit_pods_pass_as_they_are() {
+pub(super) fn unchanged_pods_in_audit_mode_are_no_finding() {
     let findings = with(|facts| {
         facts.namespaces = Ok(vec![object(namespace(
             "ci",
@@ -86,7 +86,7 @@ pub(super) fn in_audit_pods_pass_as_they_are() {
 }
 
 #[test]
-pub(super) fn labels_that_mean_nothing_are_found() {
+pub(super) fn wrong_labels_are_found() {
     let of = |labels: Value, annotations: Value| {
         with(|facts| {
             let mut wrong = namespace("ci2", &labels);
@@ -97,13 +97,15 @@ pub(super) fn labels_that_mean_nothing_are_found() {
     for value in ["true", "enabled", "Enforce", ""] {
         assert_eq!(
             of(json!({"drydock.dev/job-pods": value}), json!({})),
-            ["error label-value: ci2: the label drydock.dev/job-pods has an unknown value"]
+            [format!(
+                "error label-value: ci2: the label drydock.dev/job-pods has the unknown value \"{value}\""
+            )]
         );
     }
     assert_eq!(
         of(json!({}), json!({"drydock.dev/job-pods": "enforce"})),
         [
-            "error label-is-annotation: ci2: drydock.dev/job-pods is an annotation and must be a label"
+            "error label-is-annotation: ci2: drydock.dev/job-pods is set as an annotation, but must be a label"
         ]
     );
     assert_eq!(
@@ -118,19 +120,19 @@ pub(super) fn labels_that_mean_nothing_are_found() {
     assert_eq!(
         own,
         [
-            "warning label-unused: drydock has the label drydock.dev/job-pods, but no webhook selects it"
+            "warning label-unused: drydock: the namespace has the label drydock.dev/job-pods, but no webhook selects it"
         ]
     );
 }
 
 #[test]
-pub(super) fn what_was_asked_for_and_has_not_opted_in_is_found() {
+pub(super) fn selected_namespaces_that_have_not_opted_in_are_found() {
     let findings = with(|facts| facts.selected = vec!["default".to_owned(), "gone".to_owned()]);
     assert_eq!(
         findings,
         [
-            "error not-opted-in: default has not opted in",
-            "error no-namespace: there is no namespace gone",
+            "error not-opted-in: namespace default has not opted in: it does not have the label drydock.dev/job-pods",
+            "error no-namespace: namespace gone does not exist",
         ]
     );
     let none = with(|facts| {
@@ -141,13 +143,13 @@ pub(super) fn what_was_asked_for_and_has_not_opted_in_is_found() {
         none,
         [
             "warning none-opted-in: no namespace has opted in",
-            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11) runs jobs in ci, which has not opted in",
+            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11) runs jobs in namespace ci, which has not opted in",
         ]
     );
 }
 
 #[test]
-pub(super) fn runners_whose_jobs_drydock_never_sees_are_found() {
+pub(super) fn runners_with_jobs_in_other_namespaces_are_found() {
     let elsewhere = with(|facts| {
         let settings = RunnerSettings {
             namespaces: vec!["default".to_owned()],
@@ -160,7 +162,7 @@ pub(super) fn runners_whose_jobs_drydock_never_sees_are_found() {
     assert_eq!(
         elsewhere,
         [
-            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11) runs jobs in default, which has not opted in"
+            "warning runner-not-opted-in: gitlab/deployment/gitlab-runner (17.11) runs jobs in namespace default, which has not opted in"
         ]
     );
     let per_job = with(|facts| {
@@ -181,7 +183,7 @@ pub(super) fn runners_whose_jobs_drydock_never_sees_are_found() {
 }
 
 #[test]
-pub(super) fn an_installation_may_have_values_and_prefixes_of_its_own() {
+pub(super) fn label_values_and_name_prefixes_of_the_webhooks_are_used() {
     let findings = with(|facts| {
         let mut enforce = webhook("enforce");
         enforce["namespaceSelector"]["matchExpressions"][0]["values"] = json!(["canary"]);
@@ -191,7 +193,7 @@ pub(super) fn an_installation_may_have_values_and_prefixes_of_its_own() {
         by_name["matchConditions"] =
             json!([{"name": "n", "expression": "request.namespace.startsWith('ci-job-')"}]);
         let webhooks = json!([enforce, webhook("audit"), by_name]);
-        facts.configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
+        facts.webhook_configurations = Ok(vec![object(configuration("drydock", &webhooks))]);
         facts.namespaces = Ok(vec![
             object(namespace("ci", &json!({"drydock.dev/job-pods": "canary"}))),
             object(namespace("ci-job-7", &json!({}))),
@@ -212,7 +214,7 @@ pub(super) fn an_installation_may_have_values_and_prefixes_of_its_own() {
 }
 
 #[test]
-pub(super) fn a_configuration_that_may_not_be_read_is_a_finding() {
+pub(super) fn a_runner_configuration_that_cannot_be_read_is_a_finding() {
     let findings = with(|facts| {
         let forbidden = read_error("get", "configmaps", Reason::Forbidden);
         let settings = [(RUNNER.to_owned(), Err(forbidden))];
@@ -225,7 +227,7 @@ pub(super) fn a_configuration_that_may_not_be_read_is_a_finding() {
 }
 
 #[test]
-pub(super) fn rights_that_a_runner_lacks_are_found() {
+pub(super) fn missing_rights_of_a_runner_are_found() {
     let lacking = |need: Need| {
         with(move |facts| {
             let reviews = facts.rights.get_mut(RUNNER).unwrap();
@@ -253,7 +255,7 @@ pub(super) fn rights_that_a_runner_lacks_are_found() {
 }
 
 #[test]
-pub(super) fn another_webhook_is_placed_before_or_after_drydock() {
+pub(super) fn other_webhooks_are_called_before_or_after_drydock() {
     let other = |name: &str, reinvocation: &str| {
         let mut reports = Vec::new();
         let findings = with(|facts| {
@@ -264,7 +266,7 @@ pub(super) fn another_webhook_is_placed_before_or_after_drydock() {
                 "clientConfig": {"url": "https://a"},
                 "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "operations": ["*"]}],
             });
-            facts.configurations = Ok(vec![
+            facts.webhook_configurations = Ok(vec![
                 object(configuration(
                     "drydock",
                     &json!([enforce, webhook("audit")]),
@@ -278,7 +280,7 @@ pub(super) fn another_webhook_is_placed_before_or_after_drydock() {
     let (before, findings) = other("a-sidecar", "IfNeeded");
     assert_eq!(
         before,
-        "sidecar.example.com (in ci) is called before drydock, which sees its changes"
+        "sidecar.example.com (in ci) is called before drydock, so drydock sees its changes"
     );
     assert_eq!(findings, [""; 0]);
     let (after, findings) = other("sidecar", "IfNeeded");

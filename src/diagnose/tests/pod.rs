@@ -1,4 +1,4 @@
-//! One pod that exists.
+//! The checks of one pod (`--pod`).
 
 use crate::diagnose::diagnose;
 use crate::diagnose::dry_run_pods::PodKind;
@@ -30,7 +30,7 @@ fn stored(created: &str) -> Value {
     pod
 }
 
-/// A pod as drydock leaves it.
+/// Returns a pod that drydock changed when it was created.
 fn repaired() -> Value {
     let mut pod = stored("2026-06-01T00:00:00Z");
     pod["metadata"]["annotations"] =
@@ -46,18 +46,18 @@ fn find<'c>(checks: &'c [Check], name: &str) -> &'c Check {
 }
 
 #[test]
-pub(super) fn a_repaired_pod_says_by_what() {
+pub(super) fn a_repaired_pod_is_reported_with_its_policy() {
     let checks = checks(Ok(Some(repaired())), |_| ());
     let changed = find(&checks, "pod-changed");
     assert!(changed.text.contains("gitlab@1"), "{changed:?}");
     assert_eq!(
         find(&checks, "pod-now").text,
-        "the pod needs no change by the policies"
+        "if the pod were created now, drydock would not change it"
     );
 }
 
 #[test]
-pub(super) fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not() {
+pub(super) fn a_pod_that_was_not_repaired_is_reported_with_changes_and_reason() {
     let of = |created: &str, fault: fn(&mut Facts)| {
         let checks = checks(Ok(Some(stored(created))), fault);
         let now = find(&checks, "pod-not-repaired").clone();
@@ -89,13 +89,13 @@ pub(super) fn a_pod_that_was_not_repaired_says_what_would_be_changed_and_why_not
         facts.namespaces = Ok(vec![object(labelled)]);
     });
     assert!(
-        before_label.contains("Its namespace opted in 60 minutes after"),
+        before_label.contains("The namespace opted in 60 minutes after"),
         "{before_label}"
     );
 }
 
 #[test]
-pub(super) fn a_pod_outside_says_so() {
+pub(super) fn pods_that_drydock_does_not_change_are_explained() {
     let gone = checks(Ok(None), |_| ());
     assert_eq!(gone[0].text, "there is no pod job in namespace ci");
     let forbidden = checks(Err(read_error("get", "pods", Reason::Forbidden)), |_| ());
@@ -122,11 +122,11 @@ pub(super) fn a_pod_outside_says_so() {
     });
     assert_eq!(
         find(&denied, "pod-denied").text,
-        "a policy would deny the pod now (onConflict: Deny)"
+        "if the pod were created now, a policy would deny it (onConflict: Deny)"
     );
 }
 
-/// A job with dind whose certificate directory is a Secret.
+/// Returns the pod of a job with dind that mounts a Secret at the client certificate directory.
 fn with_certificates() -> Value {
     let mut pod = PodKind::Dind.pod();
     pod["metadata"]["creationTimestamp"] = "2026-06-01T00:00:00Z".into();
@@ -134,7 +134,7 @@ fn with_certificates() -> Value {
 }
 
 #[test]
-pub(super) fn a_pod_that_is_larger_than_drydock_reads_says_so() {
+pub(super) fn a_pod_that_exceeds_a_limit_is_found() {
     let mut large = stored("2026-06-01T00:00:00Z");
     let container = large["spec"]["containers"][0].clone();
     large["spec"]["containers"] = vec![container; 20_000].into();

@@ -1,4 +1,4 @@
-//! Faults of policies, and of what they meet in namespaces.
+//! Faults in policies, and in the namespaces that they select.
 
 use crate::diagnose::facts::Facts;
 use crate::diagnose::testing::{condition, namespace, object, policy, with};
@@ -19,28 +19,28 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
         facts.policies = Ok(Vec::new());
         facts.dry_runs.clear();
     });
-    assert_eq!(none, ["error no-policy: there is no JobPodPolicy"]);
+    assert_eq!(none, ["error no-policy: the cluster has no JobPodPolicy"]);
     let spec = json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a.example.com"]}]});
     for (type_, status, found) in [
         (
             "Accepted",
             "False",
-            "error policy-not-accepted: p: the replicas do not accept it",
+            "error policy-not-accepted: p: the replicas do not accept the policy",
         ),
         (
             "AddressesResolved",
             "False",
-            "error policy-no-address: p: an object under hostAliases[].from has no address",
+            "error policy-no-address: p: an object in hostAliases[].from has no address",
         ),
         (
             "HostnamesTaken",
             "False",
-            "warning policy-hostnames: p: it does not take all hostnames of an Ingress",
+            "warning policy-hostnames: p: the policy does not use all hostnames of an Ingress",
         ),
         (
             "Conflicting",
             "True",
-            "warning policy-conflict: p: a higher-ranked policy overrides it",
+            "warning policy-conflict: p: a policy of higher rank overrides settings of this policy",
         ),
     ] {
         let findings = with_policy(&spec, |policy, _| {
@@ -53,12 +53,14 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
     });
     assert_eq!(
         behind,
-        ["warning policy-behind: p: no replica of drydock has read its last change"]
+        [
+            "warning policy-behind: p: no replica of drydock has read the latest version of the policy"
+        ]
     );
     let unread = with_policy(&spec, |policy, _| policy["status"] = json!({}));
     assert_eq!(
         unread,
-        ["warning policy-not-read: p: no replica of drydock has read it"]
+        ["warning policy-not-read: p: no replica of drydock has read the policy"]
     );
     let bad = with_policy(
         &json!({"hostAliases": [{"ip": "x", "hostnames": ["a"]}]}),
@@ -66,20 +68,20 @@ pub(super) fn policies_that_are_not_in_force_are_found() {
     );
     assert_eq!(
         bad,
-        ["error policy-unreadable: p: this version of drydock cannot parse it"]
+        ["error policy-unreadable: p: this version of drydock cannot parse the policy"]
     );
 }
 
 #[test]
-pub(super) fn what_policies_mount_and_namespaces_lack_is_found() {
+pub(super) fn missing_config_maps_and_claims_are_found() {
     let spec = json!({"dind": {
         "registryCAs": [{"host": "registry.corp", "configMap": {"name": "ca", "key": "ca.crt"}}],
         "volumes": [{"name": "data", "mountPath": "/var/lib/docker", "persistentVolumeClaim": {"claimName": "cache"}}],
     }});
-    let place = |name: &str| ("ci".to_owned(), name.to_owned());
+    let in_ci = |name: &str| ("ci".to_owned(), name.to_owned());
     let found = with_policy(&spec, |_, facts| {
-        facts.config_maps.insert(place("ca"), Ok(None));
-        facts.claims.insert(place("cache"), Ok(false));
+        facts.config_map_keys.insert(in_ci("ca"), Ok(None));
+        facts.claims.insert(in_ci("cache"), Ok(false));
     });
     assert_eq!(
         found,
@@ -90,9 +92,9 @@ pub(super) fn what_policies_mount_and_namespaces_lack_is_found() {
     );
     let other_key = with_policy(&spec, |_, facts| {
         facts
-            .config_maps
-            .insert(place("ca"), Ok(Some(vec!["tls.crt".to_owned()])));
-        facts.claims.insert(place("cache"), Ok(true));
+            .config_map_keys
+            .insert(in_ci("ca"), Ok(Some(vec!["tls.crt".to_owned()])));
+        facts.claims.insert(in_ci("cache"), Ok(true));
     });
     assert_eq!(
         other_key,
@@ -101,7 +103,7 @@ pub(super) fn what_policies_mount_and_namespaces_lack_is_found() {
 }
 
 #[test]
-pub(super) fn a_level_of_pod_security_without_dind_is_found() {
+pub(super) fn a_pod_security_level_that_forbids_dind_is_found() {
     let spec = json!({"dind": {}});
     let findings = with_policy(&spec, |_, facts| {
         let labels = json!({"drydock.dev/job-pods": "enforce", "pod-security.kubernetes.io/enforce": "baseline"});
@@ -110,7 +112,7 @@ pub(super) fn a_level_of_pod_security_without_dind_is_found() {
     assert_eq!(
         findings,
         [
-            "warning pod-security: p: Pod Security of ci refuses privileged pods and hostPath volumes"
+            "warning pod-security: p: the Pod Security level of ci forbids privileged pods and hostPath volumes"
         ]
     );
 }
@@ -121,13 +123,13 @@ pub(super) fn a_policy_that_selects_nothing_is_found() {
     assert_eq!(
         with_policy(&spec, |_, _| ()),
         [
-            "warning policy-selects-nothing: p: its namespaceSelector selects no namespace that has opted in"
+            "warning policy-selects-nothing: p: the namespaceSelector selects no namespace that has opted in"
         ]
     );
 }
 
 #[test]
-pub(super) fn hostnames_that_resolve_elsewhere_are_found() {
+pub(super) fn hostnames_that_resolve_to_other_addresses_are_found() {
     let findings = with(|facts| {
         let here = vec!["203.0.113.7".parse().unwrap()];
         facts.resolved.insert("gitlab.mylab.com".to_owned(), here);
@@ -135,7 +137,7 @@ pub(super) fn hostnames_that_resolve_elsewhere_are_found() {
     assert_eq!(
         findings,
         [
-            "warning hostname-elsewhere: gitlab: 1 hostname resolves to another address on this computer"
+            "warning hostname-elsewhere: gitlab: on this computer, 1 hostname resolves to an address that is not in the policy"
         ]
     );
     let nowhere = with(|facts| {
@@ -147,7 +149,7 @@ pub(super) fn hostnames_that_resolve_elsewhere_are_found() {
 }
 
 #[test]
-pub(super) fn quotas_and_ranges_that_a_job_meets_are_found() {
+pub(super) fn quotas_and_limit_ranges_that_affect_jobs_are_found() {
     let quota = |used: &str, resource: &str| {
         object(json!({
             "metadata": {"name": "q", "namespace": "ci"},
@@ -157,7 +159,7 @@ pub(super) fn quotas_and_ranges_that_a_job_meets_are_found() {
     let full = with(|facts| facts.quotas = Ok(vec![quota("10", "pods")]));
     assert_eq!(
         full,
-        ["warning quota-used-up: ci: ResourceQuota q is used up: pods"]
+        ["warning quota-used-up: ci: ResourceQuota q has reached its limit for pods"]
     );
     assert_eq!(
         with(|facts| facts.quotas = Ok(vec![quota("9", "pods")])),
@@ -183,7 +185,7 @@ pub(super) fn quotas_and_ranges_that_a_job_meets_are_found() {
     assert_eq!(
         range,
         [
-            "warning limits-ephemeral-storage: ci: LimitRange r limits the ephemeral-storage of every container"
+            "warning limits-ephemeral-storage: ci: LimitRange r sets a default limit on ephemeral-storage for every container"
         ]
     );
 }

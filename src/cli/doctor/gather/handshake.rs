@@ -1,9 +1,9 @@
-//! A TLS handshake with a replica through a port-forward. It verifies the certificate as the API
-//! server does: by the `caBundle` and the name of the Service.
+//! Performs a TLS handshake with a replica through a port-forward. Verifies the certificate as the
+//! API server does: with the `caBundle` and the DNS name of the Service.
 
 use crate::cli::doctor::reader::{ApiCall, Reader};
 use crate::diagnose::facts::{Handshake, Read, Reason};
-use crate::diagnose::installation::ServiceName;
+use crate::diagnose::installation::ServiceReference;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use rustls::client::WebPkiServerVerifier;
@@ -17,33 +17,33 @@ use std::time::Duration;
 use tokio_rustls::TlsConnector;
 use x509_cert::der::Decode as _;
 
-/// The time limit for one replica.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The time limit for the handshake with one replica.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Client<'a> {
     reader: &'a Reader,
     namespace: &'a str,
-    /// The name that the API server verifies.
-    server: String,
+    /// The name that the certificate must contain.
+    server_name: String,
     roots: Arc<RootCertStore>,
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(reader: &'a Reader, service: &'a ServiceName, bundle: &str) -> Self {
+    pub(super) fn new(reader: &'a Reader, service: &'a ServiceReference, bundle: &str) -> Self {
         let mut roots = RootCertStore::empty();
         let certificates = CertificateDer::pem_slice_iter(bundle.as_bytes());
         roots.add_parsable_certificates(certificates.filter_map(Result::ok));
         Self {
             reader,
             namespace: &service.namespace,
-            server: format!("{}.{}.svc", service.name, service.namespace),
+            server_name: format!("{}.{}.svc", service.name, service.namespace),
             roots: Arc::new(roots),
         }
     }
 
     pub(super) async fn handshake(&self, pod: String, port: u16) -> (String, Read<Handshake>) {
         let call = ApiCall::of("create", "pods/portforward", Some(self.namespace));
-        let read = tokio::time::timeout(LIMIT, self.read(call, &pod, port)).await;
+        let read = tokio::time::timeout(TIMEOUT, self.read(call, &pod, port)).await;
         let read = read.unwrap_or_else(|_| Err(call.read_error(Reason::NoAnswer)));
         (pod, read)
     }
@@ -64,22 +64,22 @@ impl<'a> Client<'a> {
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_no_client_auth();
-        let name = ServerName::try_from(self.server.clone());
+        let name = ServerName::try_from(self.server_name.clone());
         let name = name.map_err(|error| failed(error.to_string()))?;
         let connector = TlsConnector::from(Arc::new(config));
         let connected = connector.connect(name, stream).await;
         let served = verifier.served.lock().ok();
         let served = served.and_then(|mut served| served.take());
         let read = match served {
-            // The handshake may fail later, because drydock requires a client certificate.
+            // The handshake may fail after this, because drydock may require a client certificate.
             Some(served) => served.map_err(failed),
             None => {
-                let of_port_forward = match error {
+                let forward_error = match error {
                     Some(error) => error.await,
                     None => None,
                 };
-                let of_handshake = connected.err().map(|error| error.to_string());
-                let text = of_port_forward.or(of_handshake).unwrap_or_default();
+                let handshake_error = connected.err().map(|error| error.to_string());
+                let text = forward_error.or(handshake_error).unwrap_or_default();
                 Err(failed(text))
             }
         };
@@ -88,11 +88,11 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Accepts every certificate, and records whether the API server would accept it.
+/// Accepts every certificate, and records whether the API server accepts it.
 #[derive(Debug)]
 struct RecordingVerifier {
     provider: Arc<CryptoProvider>,
-    /// Verifies as the API server does; or why no certificate can be verified.
+    /// The verifier that uses the `caBundle`, or the error if it cannot be created.
     inner: Result<Arc<WebPkiServerVerifier>, String>,
     served: Mutex<Option<Result<Handshake, String>>>,
 }
@@ -118,7 +118,7 @@ impl ServerCertVerifier for RecordingVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let refused = match &self.inner {
+        let verification_error = match &self.inner {
             Ok(inner) => inner
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .err()
@@ -134,7 +134,7 @@ impl ServerCertVerifier for RecordingVerifier {
                     .as_secs()
                     .try_into()
                     .unwrap_or(i64::MAX),
-                refused,
+                verification_error,
             }
         });
         if let Ok(mut slot) = self.served.lock() {

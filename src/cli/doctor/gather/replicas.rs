@@ -1,9 +1,9 @@
-//! The Service that the API server calls, and its replicas.
+//! Reads the Service that the API server calls, and its replicas.
 
 use super::{CONCURRENCY, handshake};
 use crate::cli::doctor::reader::{ApiCall, Reader};
 use crate::diagnose::facts::{Read, ReplicaMetrics, Replicas};
-use crate::diagnose::installation::ServiceName;
+use crate::diagnose::installation::ServiceReference;
 use crate::diagnose::webhook_metrics::{label_of, value_of};
 use futures::StreamExt as _;
 use futures::stream;
@@ -14,7 +14,11 @@ use kube::api::{Api, ListParams};
 /// The name of the port for health and metrics.
 const OPS_PORT: &str = "ops";
 
-pub(super) async fn read(reader: &Reader, name: &ServiceName, bundle: Option<&str>) -> Replicas {
+pub(super) async fn read(
+    reader: &Reader,
+    name: &ServiceReference,
+    bundle: Option<&str>,
+) -> Replicas {
     let own = std::slice::from_ref(&name.namespace);
     let call = ApiCall::of("get", "services", Some(&name.namespace));
     let services: Api<Service> = Api::namespaced(reader.client.clone(), &name.namespace);
@@ -29,9 +33,8 @@ pub(super) async fn read(reader: &Reader, name: &ServiceName, bundle: Option<&st
     };
     let running = pods.iter().flatten().filter(|pod| is_running(pod));
     let running: Vec<&Pod> = running.collect();
-    let ops = running
-        .iter()
-        .filter_map(|pod| port_of(pod, &named(OPS_PORT)));
+    let ops_port = IntOrString::String(OPS_PORT.to_owned());
+    let ops = running.iter().filter_map(|pod| port_of(pod, &ops_port));
     let metrics = stream::iter(ops.collect::<Vec<_>>())
         .map(|(pod, port)| metrics(reader, &name.namespace, pod, port))
         .buffer_unordered(CONCURRENCY)
@@ -41,7 +44,7 @@ pub(super) async fn read(reader: &Reader, name: &ServiceName, bundle: Option<&st
         .flatten()
         .find_map(|service| target_port(service, name.port));
     let target = target.unwrap_or(IntOrString::Int(name.port));
-    // Another finding reports that there is no caBundle.
+    // Without a caBundle, no certificate can be verified, and there is a finding for that.
     let verifiable = running.iter().filter(|_| bundle.is_some());
     let webhook = verifiable.filter_map(|pod| port_of(pod, &target));
     let client = handshake::Client::new(reader, name, bundle.unwrap_or_default());
@@ -60,10 +63,6 @@ pub(super) async fn read(reader: &Reader, name: &ServiceName, bundle: Option<&st
     }
 }
 
-fn named(port: &str) -> IntOrString {
-    IntOrString::String(port.to_owned())
-}
-
 fn is_running(pod: &Pod) -> bool {
     let phase = pod
         .status
@@ -72,7 +71,7 @@ fn is_running(pod: &Pod) -> bool {
     phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// Returns the target port of a port of the Service.
+/// Returns the `targetPort` for a port of the Service.
 fn target_port(service: &Service, port: i32) -> Option<IntOrString> {
     let mut ports = service.spec.as_ref()?.ports.iter().flatten();
     ports.find(|one| one.port == port)?.target_port.clone()
@@ -96,7 +95,7 @@ async fn pods(reader: &Reader, namespace: &str, service: &Service) -> Read<Vec<P
     Ok(list.items)
 }
 
-/// Returns the name of a pod and the number of one of its ports.
+/// Returns the name of a pod and the number of a port. `port` is a number, or a name in the pod.
 fn port_of(pod: &Pod, port: &IntOrString) -> Option<(String, u16)> {
     let number = match port {
         IntOrString::Int(number) => *number,
@@ -111,7 +110,10 @@ fn port_of(pod: &Pod, port: &IntOrString) -> Option<(String, u16)> {
     Some((pod.metadata.name.clone()?, number.try_into().ok()?))
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "seconds since 1970")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "seconds since the Unix epoch"
+)]
 async fn metrics(
     reader: &Reader,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! The settings of runners, and the rights of their ServiceAccounts.
+//! Reads the settings of runners, and the rights of their ServiceAccounts.
 
 use super::CONCURRENCY;
 use crate::cli::doctor::reader::{ApiCall, Reader};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 type SettingsByTitle = BTreeMap<String, Read<RunnerSettings>>;
 type RightsByTitle = BTreeMap<String, Vec<RightReview>>;
 
-/// Reads settings and rights of all runners, by [`Runner::title`].
+/// Returns the settings and the rights of all runners. The key is [`Runner::title`].
 pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, RightsByTitle) {
     let deployments = facts.deployments.as_deref().unwrap_or_default();
     let stateful_sets = facts.stateful_sets.as_deref().unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, Ri
     (all_settings, all_rights)
 }
 
-/// Returns only the settings: the configuration also contains tokens.
+/// Returns only the settings, because the configuration of a runner also contains tokens.
 async fn settings(reader: &Reader, runner: &Runner) -> Read<RunnerSettings> {
     let mut settings = RunnerSettings::default();
     for name in &runner.config_maps {
@@ -63,7 +63,7 @@ async fn rights(
     namespaces: &[String],
     per_job: bool,
 ) -> Vec<RightReview> {
-    // The names of namespaces that a runner creates are not known.
+    // The names of the namespaces that a runner creates are unknown.
     let namespaces: Vec<Option<String>> = match per_job {
         true => vec![None],
         false => namespaces.iter().cloned().map(Some).collect(),
