@@ -1,6 +1,6 @@
 //! Faults in namespaces, runners and other webhooks.
 
-use crate::diagnose::dry_run_pods::{DryRunResult, PodKind};
+use crate::diagnose::dry_run_pods::{DryRun, DryRunResult, PodKind};
 use crate::diagnose::facts::Reason;
 use crate::diagnose::rights::Need;
 use crate::diagnose::runner::RunnerSettings;
@@ -56,6 +56,31 @@ pub(super) fn refused_and_unchanged_job_pods_are_found() {
     assert_eq!(
         forbidden,
         ["warning not-allowed: you are not allowed to create pods"]
+    );
+}
+
+/// Only missing rights are summarized for all namespaces.
+#[test]
+fn failed_dry_runs_in_several_namespaces_are_one_finding() {
+    let failures = |reason: Reason| {
+        with(|facts| {
+            let failed = |namespace: &str| DryRun {
+                namespace: namespace.to_owned(),
+                ..answered(
+                    PodKind::Other,
+                    DryRunResult::Failed(read_error("create", "pods", reason.clone())),
+                )
+            };
+            facts.dry_runs = ["ci", "mobile"].map(failed).into();
+        })
+    };
+    assert_eq!(
+        failures(Reason::Forbidden),
+        ["warning not-allowed: you are not allowed to create pods in ci and mobile"]
+    );
+    assert_eq!(
+        failures(Reason::NoAnswer),
+        ["warning no-answer: the request to create pods timed out"]
     );
 }
 
