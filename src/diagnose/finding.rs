@@ -12,7 +12,6 @@ macro_rules! findings {
         $text:literal, $meaning:literal $(, $next:literal)*;
     )+) => {
         $(
-            #[allow(unused_variables, reason = "a row may use a field in one of its texts only")]
             pub(in crate::diagnose) fn $function($($field: impl Display),*) -> Check {
                 Check {
                     meaning: Some(format!($meaning)),

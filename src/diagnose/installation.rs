@@ -139,7 +139,7 @@ impl ServiceReference {
 impl Installation<'_> {
     /// Returns the name of the configuration for `kubectl`: `mutatingwebhookconfiguration/NAME`.
     pub(super) fn title(&self) -> String {
-        format!("mutatingwebhookconfiguration/{}", self.configuration)
+        format!("mutatingwebhookconfiguration/{}", self.configuration_name)
     }
 
     /// Returns the command that prints drydock's log. If the webhooks have a URL, returns the
