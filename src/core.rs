@@ -1,4 +1,4 @@
-//! What happens to a pod, and nothing else: no I/O, no clock, no environment, no Kubernetes client.
+//! Computes the changes of a pod. Pure: no I/O, clock, environment or Kubernetes client.
 //!
 //! ```text
 //! document, mount_path, object_name, quote ◄─ everything below

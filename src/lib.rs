@@ -1,9 +1,9 @@
 //! A mutating admission webhook that repairs GitLab CI job pods when they are created.
 //!
-//! A mutation is a subtraction: **desired − actual = changes**. Policies fold to the desired state
-//! of a pod; the rules compare it with the pod and return changes and findings. Everything else is
-//! a rendering of these: a JSON Patch for the API server, sentences for people, names for metrics.
-//! The webhook, the command line and the tests call one function, [`core::verdict::judge`].
+//! Policies define the desired state of a pod. The rules compare it with the pod and return the
+//! changes and findings: **desired − actual = changes**. drydock renders these as a JSON Patch for
+//! the API server, as sentences for people and as names for metrics. The webhook, the command line
+//! and the tests all call the same function, [`core::verdict::judge`].
 //!
 //! ```text
 //! src/core        document, mount_path, object_name, quote ◄─ everything below
@@ -11,7 +11,7 @@
 //!                         pod ◄────┴─ job_pod ◄── rules ◄── verdict ◄── admission       pure
 //!
 //! src/import      core ◄── import          configuration of runners → policies          pure
-//! src/diagnose    core ◄── diagnose        facts about a cluster → findings             pure
+//! src/diagnose    core, pki, names ◄── diagnose   facts about a cluster → findings      pure
 //! src/telemetry   core ◄── telemetry       log format and metrics
 //! src/pki         authority, leaf, TLS configuration
 //! src/server      core, pki, telemetry ◄── server
@@ -19,13 +19,13 @@
 //! src/cli         everything ◄── cli ◄── main
 //! ```
 //!
-//! `server` and `cluster` do not know each other: channels join them in `cli::serve`.
-//! Imports go to the left only; `tests/tidy/main.rs` checks it.
+//! A module imports only modules to its left in this diagram; `tests/tidy/main.rs` checks this.
+//! `server` and `cluster` do not import each other: `cli::serve` connects them with channels.
 //!
-//! `docs/ARCHITECTURE.md` has the flows with their files in order, the invariants with the test
-//! that holds each, and the place of a new rule, field or metric.
+//! `docs/ARCHITECTURE.md` describes the flows file by file, the invariants and their tests, and
+//! where to add a rule, a field or a metric.
 
-// A test that meets what it does not expect is to fail.
+// Unit tests may unwrap and index: a panic fails the test.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 pub mod cli;

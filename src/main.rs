@@ -1,4 +1,5 @@
-//! `drydock`: parses arguments, installs the crypto provider, runs the command, sets the exit code.
+//! The `drydock` binary: installs the crypto provider, parses the arguments, runs the command and
+//! sets the exit code.
 
 use drydock::cli::{Cli, Exit};
 use std::io::{self, Write};
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
-        .expect("nothing installed a provider before main");
+        .expect("no crypto provider is installed before main");
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut stderr = io::stderr();
     let result = Cli::from_process_args(&mut out)
@@ -19,10 +20,10 @@ fn main() -> ExitCode {
         });
     match result {
         Ok(exit) => exit.into(),
-        // The reader of stdout has stopped, as in `drydock mutate … | head`.
+        // The reader of stdout closed the pipe, as in `drydock mutate … | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // A closed stderr is ignored.
+            // An error of this write is ignored, because there is no other output to report it.
             let _ = writeln!(stderr, "error: {error:#}");
             Exit::Error.into()
         }

@@ -1,42 +1,43 @@
-//! Names of drydock's objects in a cluster.
+//! Names of drydock's objects, labels and webhooks in a cluster.
 //!
-//! An installation may give its objects other names: the flags of `serve` say them. The constants
-//! are the defaults of those flags, which the committed manifests have.
+//! The committed manifests use these names. An installation can use other object names, and sets
+//! them with flags of `drydock serve`.
 
-/// The namespace that the manifests install into.
+/// The namespace in which the manifests install drydock.
 pub const NAMESPACE: &str = "drydock";
-/// Name of Deployment, Service, ServiceAccount, roles and MutatingWebhookConfiguration.
+/// The name of the Deployment, Service, ServiceAccount, roles and MutatingWebhookConfiguration.
 pub const NAME: &str = "drydock";
-/// The Secret, in drydock's own namespace, that holds the self-managed certificate authority.
+/// The name of the Secret in drydock's namespace that contains the self-managed CA.
 pub const CA_SECRET: &str = "drydock-ca";
-/// The manager of the fields that drydock applies to its webhook configuration.
+/// The field manager of drydock's server-side apply requests.
 pub const FIELD_MANAGER: &str = "drydock";
-/// The label by which a namespace opts in; its value is the mode (P1).
+/// The label of a namespace that opts in. Its value is the mode, [`ENFORCE`] or [`AUDIT`] (P1).
 pub const OPT_IN_LABEL: &str = "drydock.dev/job-pods";
-/// The value of [`OPT_IN_LABEL`] with which pods are changed.
+/// The value of [`OPT_IN_LABEL`] with which drydock changes job pods.
 pub const ENFORCE: &str = "enforce";
-/// The value of [`OPT_IN_LABEL`] with which changes are reported but not made.
+/// The value of [`OPT_IN_LABEL`] with which drydock reports changes but does not make them.
 pub const AUDIT: &str = "audit";
-/// The webhook of namespaces that opted in with [`ENFORCE`].
+/// The name of the webhook for namespaces that opted in with [`ENFORCE`].
 pub const ENFORCE_WEBHOOK: &str = "enforce.job-pods.drydock.dev";
-/// The webhook of namespaces that opted in with [`AUDIT`].
+/// The name of the webhook for namespaces that opted in with [`AUDIT`].
 pub const AUDIT_WEBHOOK: &str = "audit.job-pods.drydock.dev";
-/// The webhook of namespaces without the label that GitLab Runner creates for a job.
+/// The name of the webhook for namespaces without [`OPT_IN_LABEL`] that GitLab Runner creates for
+/// single jobs.
 pub const NAMESPACE_PER_JOB_WEBHOOK: &str = "namespace-per-job.job-pods.drydock.dev";
-/// All of drydock's webhooks.
+/// The names of all webhooks in drydock's webhook configuration.
 pub const WEBHOOKS: [&str; 3] = [ENFORCE_WEBHOOK, AUDIT_WEBHOOK, NAMESPACE_PER_JOB_WEBHOOK];
 
-/// The namespaces whose job pods are changed, as the webhook configuration selects them.
+/// The namespaces whose job pods drydock changes, as the webhook configuration selects them.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Enforced {
-    /// The value of [`OPT_IN_LABEL`].
+pub struct EnforcedNamespaces {
+    /// The value of [`OPT_IN_LABEL`] with which a namespace is selected.
     pub value: String,
-    /// The beginning of the name of a namespace without that label.
+    /// The name prefix with which a namespace without that label is selected.
     pub prefix: Option<String>,
 }
 
-impl Enforced {
-    /// Whether a namespace is one of them, by its name and the value of its label.
+impl EnforcedNamespaces {
+    /// Returns whether a namespace is selected; `label` is its value of [`OPT_IN_LABEL`].
     pub fn contains(&self, namespace: &str, label: Option<&str>) -> bool {
         match (label, &self.prefix) {
             (Some(value), _) => value == self.value,
@@ -48,15 +49,15 @@ impl Enforced {
 
 #[cfg(test)]
 mod tests {
-    use super::{ENFORCE, Enforced};
+    use super::{ENFORCE, EnforcedNamespaces};
 
     #[test]
-    fn a_namespace_is_enforced_by_its_label_or_without_one_by_its_name() {
-        let by_label = Enforced {
+    fn a_namespace_is_selected_by_its_label_or_by_its_name_without_a_label() {
+        let by_label = EnforcedNamespaces {
             value: ENFORCE.to_owned(),
             prefix: None,
         };
-        let both = Enforced {
+        let both = EnforcedNamespaces {
             value: "canary".to_owned(),
             prefix: Some("ci-job-".to_owned()),
         };

@@ -1,9 +1,8 @@
-//! The way from a unit test to the rules: a pod is judged, the patch is applied, and the result is
-//! judged again.
+//! Helpers for unit tests: judges a pod, applies the patch, and judges the result again.
 //!
-//! A test says only what it is about. A policy is written as its `spec`, in YAML; so is a pod, with
-//! its `metadata` inside where a test needs some. The rest of a job pod is added here, and what the
-//! contract says of every pod (A1 to A5) is checked here.
+//! A test specifies only the fields that it needs. It writes a policy as its `spec` in YAML, and a
+//! pod as its `spec` with an optional `metadata` inside. This module adds the other fields of a job
+//! pod, and checks the rules that hold for every pod (A1 to A4).
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -18,54 +17,52 @@ use crate::core::verdict::{self, Outcome, Scope, Verdict};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// A dind container without mounts, `build` and `helper`: what most tests of docker rules begin
-/// with.
+/// The containers `build`, `helper` and dind without mounts, for most tests of Docker rules.
 pub(crate) const DIND: &str = "containers: [{name: build}, {name: helper}, {name: docker, image: docker:28-dind, securityContext: {privileged: true}}]";
 
-/// Policies, a pod, and where it is created.
+/// Policies, a pod, and the namespace of the pod.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Setup<'a> {
-    /// Name and spec of each; `name@3` is the third generation.
+    /// The name and spec of each policy. `name@3` has the generation 3.
     pub(crate) policies: &'a [(&'a str, &'a str)],
-    /// The pod's spec, and `metadata` in it.
+    /// The spec of the pod, with an optional `metadata` inside.
     pub(crate) pod: &'a str,
-    /// The namespace's mode.
+    /// The mode of the namespace.
     pub(crate) mode: Mode,
-    /// What live sources have now: `ingress/cicd/gitlab` and its addresses.
+    /// The current addresses of live sources, by name as in `ingress/cicd/gitlab`.
     pub(crate) live: &'a [(&'a str, &'a [&'a str])],
-    /// The namespace's name.
+    /// The name of the namespace.
     pub(crate) namespace: &'a str,
-    /// The namespace's labels.
+    /// The labels of the namespace.
     pub(crate) namespace_labels: &'a [(&'a str, &'a str)],
 }
 
-/// A policy that only looks after the certificates.
+/// The spec of a policy that changes only the certificates of dind.
 pub(crate) const CERTS_ONLY: &str = "dind: {volumes: []}";
 
-/// What became of a pod.
+/// The result for a pod.
 #[derive(Debug)]
 pub(crate) struct Judged {
-    /// The outcome.
     pub(crate) outcome: Outcome,
-    /// The pod as it was.
+    /// The original pod.
     pub(crate) before: Value,
     /// The pod with the patch applied.
     pub(crate) pod: Value,
-    /// The patch; null where there is none.
+    /// The patch, or null.
     pub(crate) patch: Value,
     /// The names of the changes of Enforce policies.
     pub(crate) changes: Vec<&'static str>,
     /// The names of the changes that Audit policies would make to the result.
     pub(crate) audit_changes: Vec<&'static str>,
-    /// Rule, sentence and audience of all there is to say.
+    /// The rule, sentence and audience of each finding.
     pub(crate) findings: Vec<(&'static str, String, Audience)>,
     /// The rule and sentence of each change.
     pub(crate) sentences: Vec<(&'static str, String)>,
-    /// Who has no say about what, in sentences.
+    /// The sentences of the overrides.
     pub(crate) overrides: Vec<String>,
 }
 
-/// Judges a pod by one policy that enforces.
+/// Judges a pod with one Enforce policy.
 #[track_caller]
 pub(crate) fn judge(policy: &str, pod: &str) -> Judged {
     let policies = &[("test", policy)];
@@ -95,12 +92,12 @@ impl Setup<'_> {
         judged
     }
 
-    /// Hands the verdict on the pod to `look`, for tests of what is made of verdicts.
-    pub(crate) fn with_verdict<R>(&self, look: impl FnOnce(&Verdict<'_>) -> R) -> R {
-        self.judge_value(&pod(self.pod), look)
+    /// Calls a function with the verdict on the pod.
+    pub(crate) fn with_verdict<R>(&self, test: impl FnOnce(&Verdict<'_>) -> R) -> R {
+        self.judge_value(&pod(self.pod), test)
     }
 
-    fn judge_value<R>(&self, pod: &Value, look: impl FnOnce(&Verdict<'_>) -> R) -> R {
+    fn judge_value<R>(&self, pod: &Value, test: impl FnOnce(&Verdict<'_>) -> R) -> R {
         let text = pod.to_string();
         let labels = self.namespace_labels.iter();
         let labels: BTreeMap<String, String> = labels
@@ -115,11 +112,11 @@ impl Setup<'_> {
             own_namespace: "drydock",
         };
         let set = self.policy_set();
-        let pod = Pod::from_json(&text).expect("the pod can be read");
-        look(&verdict::judge(pod, &set, scope).expect("the patch is written"))
+        let pod = Pod::from_json(&text).expect("the pod is valid");
+        test(&verdict::judge(pod, &set, scope).expect("the patch is within its limit"))
     }
 
-    /// The policies, with the addresses of their live sources.
+    /// Returns the policies, with the addresses of their live sources.
     #[track_caller]
     pub(crate) fn policy_set(&self) -> PolicySet {
         let policies = self.policies.iter().map(|(name, spec)| policy(name, spec));
@@ -183,17 +180,17 @@ impl Setup<'_> {
 }
 
 impl Judged {
-    /// The pod's `hostAliases`.
+    /// Returns the `hostAliases` of the pod.
     pub(crate) fn host_aliases(&self) -> &Value {
         field(&self.pod, "/spec/hostAliases")
     }
 
-    /// The pod's volumes.
+    /// Returns the volumes of the pod.
     pub(crate) fn volumes(&self) -> &Value {
         field(&self.pod, "/spec/volumes")
     }
 
-    /// A container's mounts, or an init container's.
+    /// Returns the mounts of a container or init container.
     #[track_caller]
     pub(crate) fn mounts(&self, container: &str) -> &Value {
         let found = containers(&self.pod).find(|(_, known)| known["name"] == container);
@@ -201,29 +198,29 @@ impl Judged {
         field(found, "/volumeMounts")
     }
 
-    /// What was told about a rule to someone who asks why.
-    pub(crate) fn told(&self, rule: &str) -> Vec<&str> {
+    /// Returns the sentences of the findings of a rule.
+    pub(crate) fn findings_of(&self, rule: &str) -> Vec<&str> {
         let findings = self.findings.iter().filter(|(known, ..)| *known == rule);
         findings.map(|(_, sentence, _)| sentence.as_str()).collect()
     }
 
-    /// Whether the job's author is told about a rule, in words that hold a text.
-    pub(crate) fn tells_author(&self, rule: &str, text: &str) -> bool {
-        self.tells(rule, text, |audience| audience == Audience::Author)
+    /// Returns whether a finding of a rule for the author of the job contains a text.
+    pub(crate) fn reports_to_author(&self, rule: &str, text: &str) -> bool {
+        self.reports(rule, text, |audience| audience == Audience::Author)
     }
 
-    /// Whether the platform team is told about a rule, in words that hold a text.
-    pub(crate) fn tells_team(&self, rule: &str, text: &str) -> bool {
-        self.tells(rule, text, |audience| audience != Audience::Explain)
+    /// Returns whether a finding of a rule for the platform team contains a text.
+    pub(crate) fn reports_to_team(&self, rule: &str, text: &str) -> bool {
+        self.reports(rule, text, |audience| audience != Audience::Explain)
     }
 
-    fn tells(&self, rule: &str, text: &str, fits: impl Fn(Audience) -> bool) -> bool {
+    fn reports(&self, rule: &str, text: &str, fits: impl Fn(Audience) -> bool) -> bool {
         self.findings.iter().any(|(known, sentence, audience)| {
             *known == rule && sentence.contains(text) && fits(*audience)
         })
     }
 
-    /// Asserts that the pod is left as it is.
+    /// Asserts that the pod is unchanged.
     #[track_caller]
     pub(crate) fn assert_unchanged(&self) {
         assert_eq!(self.outcome, Outcome::Unchanged, "{:?}", self.sentences);
@@ -231,7 +228,7 @@ impl Judged {
     }
 }
 
-/// A job pod of a current runner with the fields of a spec, and of the `metadata` in it.
+/// Returns a job pod of a current runner with the fields of a spec and of the `metadata` in it.
 #[track_caller]
 pub(crate) fn pod(spec: &str) -> Value {
     let (mut metadata, mut spec) = metadata_and_spec(spec);
@@ -243,8 +240,8 @@ pub(crate) fn pod(spec: &str) -> Value {
     json!({"metadata": metadata, "spec": spec})
 }
 
-/// The spec of a pod with dind: its volumes, and the mounts of `build` and of the dind container
-/// `docker`.
+/// Returns the spec of a pod with these volumes, and with these mounts of `build` and of the dind
+/// container `docker`.
 pub(crate) fn dind_pod(volumes: &str, build: &str, docker: &str) -> String {
     format!(
         "volumes: [{volumes}]
@@ -255,7 +252,7 @@ containers:
     )
 }
 
-/// A policy file's text with one policy.
+/// Returns the text of a policy file with one policy.
 pub(crate) fn policy_text(name: &str, spec: &str) -> String {
     let (mut metadata, spec) = metadata_and_spec(spec);
     let (name, generation) = name.split_once('@').unwrap_or((name, ""));
@@ -270,12 +267,12 @@ pub(crate) fn policy_text(name: &str, spec: &str) -> String {
 fn policy(name: &str, spec: &str) -> crate::core::policy::Policy {
     let mut file = crate::core::policy::read("test", &policy_text(name, spec));
     assert!(file.errors.is_empty(), "{:?}", file.errors);
-    file.policies.pop().expect("the text holds a policy")
+    file.policies.pop().expect("the text contains a policy")
 }
 
 #[track_caller]
 fn metadata_and_spec(yaml: &str) -> (Map<String, Value>, Map<String, Value>) {
-    let spec: Option<Value> = serde_saphyr::from_str(yaml).expect("the test's YAML can be read");
+    let spec: Option<Value> = serde_saphyr::from_str(yaml).expect("the YAML of the test is valid");
     let mut spec = match spec {
         Some(Value::Object(spec)) => spec,
         other => {
@@ -289,8 +286,8 @@ fn metadata_and_spec(yaml: &str) -> (Map<String, Value>, Map<String, Value>) {
     }
 }
 
-/// What holds for every pod: the patch has no `test` (A3), only what rules may touch is touched
-/// (A1), and nothing is less valid (A4).
+/// Asserts the rules that hold for every pod: the patch has no `test` operation (A3), only the
+/// fields that rules change are changed (A1), and the pod is as valid as before (A4).
 #[track_caller]
 fn check_changed_pod(judged: &Judged) {
     for operation in judged.patch.as_array().into_iter().flatten() {
@@ -299,12 +296,20 @@ fn check_changed_pod(judged: &Judged) {
             "A3: {operation}"
         );
     }
-    assert_eq!(frame(&judged.before), frame(&judged.pod), "A1");
-    assert_eq!(faults(&judged.before), faults(&judged.pod), "A4");
+    assert_eq!(
+        unchanged_fields(&judged.before),
+        unchanged_fields(&judged.pod),
+        "A1"
+    );
+    assert_eq!(
+        validation_errors(&judged.before),
+        validation_errors(&judged.pod),
+        "A4"
+    );
 }
 
-/// The pod without what rules may touch.
-fn frame(pod: &Value) -> Value {
+/// Returns the pod without the fields that rules change.
+fn unchanged_fields(pod: &Value) -> Value {
     let mut pod = pod.clone();
     let without = |object: &mut Value, fields: &[&str]| {
         if let Some(object) = object.as_object_mut() {
@@ -312,8 +317,8 @@ fn frame(pod: &Value) -> Value {
         }
     };
     without(&mut pod["metadata"], &["annotations"]);
-    let touched = ["hostAliases", "volumes", "nodeSelector", "tolerations"];
-    without(&mut pod["spec"], &touched);
+    let changed = ["hostAliases", "volumes", "nodeSelector", "tolerations"];
+    without(&mut pod["spec"], &changed);
     for list in ["containers", "initContainers"] {
         let list = pod.pointer_mut(&format!("/spec/{list}"));
         for container in list.and_then(Value::as_array_mut).into_iter().flatten() {
@@ -323,16 +328,17 @@ fn frame(pod: &Value) -> Value {
     pod
 }
 
-/// What the API server would refuse a pod for, as far as changes could bring it about.
-fn faults(pod: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
+/// Returns the errors of a pod that the API server would report, of the kinds that changes could
+/// cause.
+fn validation_errors(pod: &Value) -> Vec<String> {
+    let mut errors = Vec::new();
     let volumes: Vec<&str> = texts(field(pod, "/spec/volumes"), "name");
     for (index, name) in volumes.iter().enumerate() {
         if volumes[..index].contains(name) {
-            faults.push(format!("two volumes are called {name}"));
+            errors.push(format!("two volumes have the name {name}"));
         }
         if name.len() > 63 {
-            faults.push(format!("{name} is too long"));
+            errors.push(format!("{name} is too long"));
         }
     }
     for (list, container) in containers(pod) {
@@ -341,21 +347,21 @@ fn faults(pod: &Value) -> Vec<String> {
         let devices = texts(field(container, "/volumeDevices"), "name");
         for volume in texts(mounts, "name") {
             if !volumes.contains(&volume) {
-                faults.push(format!("{name} mounts no volume {volume}"));
+                errors.push(format!("{name} mounts the missing volume {volume}"));
             }
             if devices.contains(&volume) {
-                faults.push(format!("{name} mounts the device {volume}"));
+                errors.push(format!("{name} mounts the device {volume}"));
             }
         }
         let paths = texts(mounts, "mountPath");
         for (index, path) in paths.iter().enumerate() {
             if paths[..index].contains(path) {
-                faults.push(format!("{name} has two mounts at {path}"));
+                errors.push(format!("{name} has two mounts at {path}"));
             }
         }
     }
-    faults.sort();
-    faults
+    errors.sort();
+    errors
 }
 
 fn containers(pod: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
@@ -375,7 +381,7 @@ fn texts<'v>(list: &'v Value, name: &str) -> Vec<&'v str> {
     items.filter_map(|item| item[name].as_str()).collect()
 }
 
-/// A field, or null.
+/// Returns a field, or null if it is missing.
 fn field<'v>(value: &'v Value, pointer: &str) -> &'v Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }

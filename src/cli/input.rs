@@ -170,7 +170,7 @@ pub(super) fn policies(inputs: &[(String, String)]) -> Policies {
                     file: name.clone(),
                     place,
                     problem: format!(
-                        "metadata.name is \"{}\", which is also the name of the policy in {file}, {earlier}; names must be unique",
+                        "metadata.name duplicates the name \"{}\" of the policy in {file}, {earlier}; names must be unique",
                         policy.name
                     ),
                     policy: Some(policy.name),

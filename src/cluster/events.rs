@@ -14,7 +14,7 @@ use super::namespaces::Namespaces;
 use crate::core::admission::AuthorFindings;
 use crate::core::object_name::NamespaceName;
 use crate::core::quote::truncate;
-use crate::names::{Enforced, OPT_IN_LABEL};
+use crate::names::{EnforcedNamespaces, OPT_IN_LABEL};
 use crate::telemetry::metrics::{EventDrop, EventOutcome, Metrics};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
@@ -42,7 +42,7 @@ pub struct Events {
     outbox: Mutex<Outbox>,
     filled: Notify,
     namespaces: watch::Receiver<Namespaces>,
-    enforced: Enforced,
+    enforced: EnforcedNamespaces,
     metrics: Arc<Metrics>,
 }
 
@@ -51,7 +51,7 @@ impl Events {
     /// the first list; `enforced` selects the namespaces whose pods are changed.
     pub fn new(
         namespaces: watch::Receiver<Namespaces>,
-        enforced: Enforced,
+        enforced: EnforcedNamespaces,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {

@@ -143,7 +143,7 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
     let mut policies = BoundedList::new(",", MAX_FIELD_BYTES);
     let Matching { enforce, audit, .. } = &verdict.matching;
     for policy in enforce.policies.iter().chain(&audit.policies) {
-        policies.add(&policy.label);
+        policies.add(&policy.versioned_name);
     }
     let mut findings = BoundedList::new("; ", MAX_FIELD_BYTES);
     for (finding, mode) in verdict.findings(Audience::Team) {

@@ -8,7 +8,7 @@
 
 #![allow(
     rustdoc::broken_intra_doc_links,
-    reason = "docs of fields are texts of `kubectl explain`, and brackets in them are YAML"
+    reason = "the docs of fields are texts of `kubectl explain`, in which brackets are YAML"
 )]
 
 mod cel_rules;
@@ -34,7 +34,7 @@ pub(crate) const VERSION: &str = "v1alpha1";
 pub(crate) const API_VERSION: &str = "drydock.dev/v1alpha1";
 pub(crate) const KIND: &str = "JobPodPolicy";
 
-/// The changes that the policy makes. {} is a policy without changes.
+/// The desired state of job pods. An empty spec requests no changes.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[kube(
     group = "drydock.dev",
@@ -44,52 +44,54 @@ pub(crate) const KIND: &str = "JobPodPolicy";
     singular = "jobpodpolicy",
     shortname = "jpp",
     category = "drydock",
-    doc = "JobPodPolicy defines how drydock changes GitLab CI job pods when they are created. It applies to job pods in every namespace with the label drydock.dev/job-pods (enforce or audit). If several policies match a pod, the one with the highest priority decides about each setting; equal priorities are ordered by name. The API server rejects an invalid policy; `drydock check FILE` finds the same errors before.",
+    doc = "JobPodPolicy defines how drydock changes GitLab CI job pods when they are created. It applies to job pods in every namespace with the label drydock.dev/job-pods (enforce or audit). If several policies match a pod and request different values for a setting, the policy with the highest priority takes precedence; policies with equal priority are ordered by name. The API server rejects an invalid policy; `drydock check FILE` reports the same errors before you apply it.",
     printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode"}"#,
     printcolumn = r#"{"name":"Priority","type":"integer","jsonPath":".spec.priority"}"#,
     printcolumn = r#"{"name":"Accepted","type":"string","jsonPath":".status.conditions[?(@.type==\"Accepted\")].status","description":"Whether the current version of the policy is in force."}"#,
     printcolumn = r#"{"name":"Addresses","type":"string","jsonPath":".status.conditions[?(@.type==\"AddressesResolved\")].status","description":"Whether every object in hostAliases[].from has an address."}"#,
-    printcolumn = r#"{"name":"Conflicting","type":"string","jsonPath":".status.conditions[?(@.type==\"Conflicting\")].status","priority":1,"description":"Whether a policy of higher rank overrides a setting of this one."}"#,
+    printcolumn = r#"{"name":"Conflicting","type":"string","jsonPath":".status.conditions[?(@.type==\"Conflicting\")].status","priority":1,"description":"Whether another policy with higher precedence overrides a setting of this policy."}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     status = "JobPodPolicyStatus"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct JobPodPolicySpec {
-    /// Rank among several policies: the higher priority wins, equal priorities are ordered by name.
+    /// The policy with the highest priority takes precedence; policies with equal priority are
+    /// ordered by name.
     /// Example: 100.
     #[serde(default)]
     pub priority: i32,
 
-    /// Enforce changes job pods. Audit changes nothing and reports the changes in logs, metrics and
-    /// audit annotations.
-    /// The label drydock.dev/job-pods: audit does the same for one namespace and every policy.
+    /// Enforce changes job pods. Audit only reports the changes, in logs, metrics and audit
+    /// annotations.
+    /// The label drydock.dev/job-pods: audit of a namespace has the same effect for all policies.
     #[serde(default)]
     pub mode: Mode,
 
-    /// Restricts the policy to namespaces with these labels, among those with the label
-    /// drydock.dev/job-pods.
-    /// Empty or absent: all of them. Example: {matchLabels: {team: mobile}}.
+    /// Selects namespaces by their labels, among those with the label drydock.dev/job-pods. An
+    /// empty or absent selector selects all of them.
+    /// Example: {matchLabels: {team: mobile}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
 
-    /// Restricts the policy to job pods with these labels. Empty or absent: all of them.
+    /// Selects job pods by their labels. An empty or absent selector selects all of them.
     /// Example: {matchExpressions: [{key: arch, operator: In, values: [arm64]}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_selector: Option<LabelSelector>,
 
-    /// Hostnames that this policy owns. In every job pod each of them resolves, in /etc/hosts, to
-    /// exactly the addresses given here: drydock removes stale entries of config.toml.
-    /// Hostnames that the runner maps to 127.0.0.1 (services such as docker or postgres) are not
-    /// changed.
-    /// At most 32 entries with 1024 hostnames in all; an address can have several entries. Put more
-    /// into a second policy.
+    /// Hostnames and their addresses. drydock changes the hostAliases of every job pod so that
+    /// /etc/hosts maps each hostname to exactly these addresses. It removes other entries for these
+    /// hostnames, such as stale entries from the runner's config.toml.
+    /// Hostnames that the runner maps to 127.0.0.1, such as those of the services docker and
+    /// postgres, are not changed.
+    /// At most 32 entries with 1024 hostnames in total. Use a second policy for more. An address
+    /// can have several entries.
     /// Example: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_aliases: Vec<HostAlias>,
 
-    /// Settings for job pods with a docker:dind container. Absent: drydock changes nothing about
-    /// docker.
-    /// {} applies the defaults: a memory-backed emptyDir at /certs/client, and volumes for
+    /// Settings for job pods with a docker:dind container. If absent, drydock makes no changes for
+    /// Docker.
+    /// {} applies the defaults: a memory-backed emptyDir at /certs/client, and volumes at
     /// /var/lib/docker and /lib/modules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dind: Option<Dind>,
@@ -101,56 +103,57 @@ pub enum Mode {
     /// Change job pods.
     #[default]
     Enforce,
-    /// Change nothing and report the changes.
+    /// Only report the changes.
     Audit,
 }
 
-/// An address and the hostnames that resolve to it. Exactly one of ip and from.
+/// An address and the hostnames that resolve to it. Exactly one of ip and from must be set.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostAlias {
-    /// A fixed IPv4 or IPv6 address. Not a loopback or unspecified address, and no IPv6 address
-    /// that begins with "::" or "0:".
-    /// A hostname has at most one address of each family. Example: 10.0.0.232.
+    /// A fixed IPv4 or IPv6 address. It must not be a loopback or unspecified address, or an IPv6
+    /// address that begins with "::" or "0:".
+    /// A hostname can have one IPv4 and one IPv6 address. Example: 10.0.0.232.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
 
-    /// An object whose address drydock watches. While the object has no address, the last known one
-    /// stays in use.
+    /// An object whose address drydock watches. While the object has no address, drydock uses its
+    /// last known address.
     /// Example: {ingress: {namespace: cicd, name: gitlab-registry}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<AddressSource>,
 
-    /// The hostnames, in lower case and without wildcards; at most 64. Not localhost or another
-    /// name of the pod itself. Example: [gitlab.mylab.com, registry.mylab.com].
-    /// With from.ingress it can be absent: then the hostnames are those in the rules of the Ingress
-    /// that match its hostnameSuffixes.
+    /// The hostnames, in lower case and without wildcards. Names of the pod itself, such as
+    /// localhost, are not allowed. At most 64.
+    /// With from.ingress, the list can be absent: drydock then uses the hostnames in the rules of
+    /// the Ingress that match hostnameSuffixes.
+    /// Example: [gitlab.mylab.com, registry.mylab.com].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
 }
 
-/// The object whose address to use. Exactly one of ingress, service and gateway.
+/// The object whose address drydock uses. Exactly one of ingress, service and gateway must be set.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressSource {
-    /// An Ingress: the address in its status.loadBalancer. Example: {namespace: cicd, name:
-    /// gitlab-registry}.
+    /// An Ingress. drydock uses the addresses in its status.loadBalancer.
+    /// Example: {namespace: cicd, name: gitlab-registry}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressReference>,
 
-    /// A Service: the address in its status.loadBalancer, or its cluster IP with address:
-    /// ClusterIP.
+    /// A Service. drydock uses the addresses in its status.loadBalancer, or in its spec.clusterIPs
+    /// with address: ClusterIP.
     /// Example: {namespace: ingress-nginx, name: ingress-nginx-controller}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceReference>,
 
-    /// A Gateway (gateway.networking.k8s.io): the addresses in its status.addresses. Example:
-    /// {namespace: gateways, name: public}.
+    /// A Gateway (gateway.networking.k8s.io). drydock uses the addresses in its status.addresses.
+    /// Example: {namespace: gateways, name: public}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<ObjectReference>,
 }
 
-/// An Ingress, and the hostnames to use of its rules.
+/// An Ingress, and the domains of the hostnames to use from its rules.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressReference {
@@ -158,17 +161,17 @@ pub struct IngressReference {
     pub namespace: String,
     /// Name of the Ingress. Example: gitlab-registry.
     pub name: String,
-    /// The domains of the hostnames to use from the rules of the Ingress. Required if the entry
-    /// lists no hostnames, and not allowed if it does.
-    /// mylab.com matches mylab.com and gitlab.mylab.com, but not evilmylab.com or github.com: so a
-    /// user who can edit the Ingress cannot redirect other hostnames in every job.
-    /// The first 64 matching hostnames are used; the condition HostnamesTaken lists the others. At
-    /// most 16. Example: [mylab.com].
+    /// The domains of the hostnames that drydock uses from the rules of the Ingress. Required if
+    /// the entry has no hostnames; must not be set otherwise.
+    /// mylab.com matches mylab.com and gitlab.mylab.com, but not evilmylab.com or github.com.
+    /// Therefore a user who can edit the Ingress cannot redirect other hostnames in job pods.
+    /// drydock uses the first 64 matching hostnames; the condition HostnamesTaken lists the others.
+    /// At most 16 domains. Example: [mylab.com].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostname_suffixes: Vec<String>,
 }
 
-/// A namespaced object.
+/// A reference to a namespaced object.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectReference {
@@ -178,7 +181,7 @@ pub struct ObjectReference {
     pub name: String,
 }
 
-/// A Service, and which of its addresses to use.
+/// A Service, and the addresses to use from it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceReference {
@@ -186,25 +189,25 @@ pub struct ServiceReference {
     pub namespace: String,
     /// Name of the Service. Example: ingress-nginx-controller.
     pub name: String,
-    /// LoadBalancer uses status.loadBalancer; the Service has no address while that is empty.
-    /// ClusterIP uses spec.clusterIPs.
+    /// LoadBalancer uses the addresses in status.loadBalancer. ClusterIP uses the addresses in
+    /// spec.clusterIPs.
     #[serde(default)]
     pub address: ServiceAddress,
 }
 
-/// The address of a Service to use.
+/// The addresses of a Service to use.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]
 pub enum ServiceAddress {
-    /// The address of the load balancer.
+    /// The addresses of the load balancer.
     #[default]
     LoadBalancer,
-    /// The address inside the cluster.
+    /// The cluster IPs.
     ClusterIP,
 }
 
-/// Returns the CustomResourceDefinition, as `drydock print crd` prints it.
+/// Returns the CustomResourceDefinition that `drydock print crd` prints.
 pub fn definition() -> CustomResourceDefinition {
     let mut definition = JobPodPolicy::crd();
     for version in &mut definition.spec.versions {

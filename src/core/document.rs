@@ -1,39 +1,38 @@
-//! Reads objects from YAML (several documents) or JSON (one or several values), with document
-//! numbers and positions.
+//! Parses YAML with several documents, or JSON with several values, into numbered objects.
 //!
-//! Each document is a value or an error, so an invalid document does not hide the others. As in
+//! Each document is an object or an error, so an invalid document does not hide the others. As in
 //! kubectl, a line that begins with `---` starts a document.
 
 use serde_json::Value;
 
-/// A document of a text.
+/// A YAML document or JSON value in a text.
 #[derive(Debug)]
 pub struct Document {
-    /// Position among the documents of the text, from 1.
+    /// The position in the text, from 1. Empty documents do not count.
     pub number: usize,
-    /// The object, or the error.
+    /// The object, or the error in the document.
     pub content: Result<Value, DocumentError>,
 }
 
 /// An error in a document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// Not YAML, with the position in the whole text.
+    /// The document is not valid YAML. The message contains the position in the whole text.
     #[error("not valid YAML: {0}")]
     Yaml(String),
-    /// Not JSON, with the position in the whole text.
+    /// The document is not valid JSON. The message contains the position in the whole text.
     #[error("not valid JSON: {0}")]
     Json(String),
-    /// Not a mapping.
-    #[error("it is {0}, not an object with apiVersion and kind")]
+    /// The document is not an object. Contains the name of its type.
+    #[error("must be an object with apiVersion and kind, not {0}")]
     NotAnObject(&'static str),
 }
 
-/// Splits a text into its documents, without empty ones.
+/// Splits a text into documents and parses them. Omits empty documents.
 pub fn split(text: &str) -> Vec<Document> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let chunks = yaml_chunks(text);
-    // No line of a JSON text begins with ---: a string contains no line break.
+    // In JSON, no line begins with ---, because a string cannot contain a line break.
     if text.trim_start().starts_with('{') && chunks.len() < 2 {
         json_values(text).unwrap_or_else(|| yaml_documents(&chunks))
     } else {
@@ -41,8 +40,8 @@ pub fn split(text: &str) -> Vec<Document> {
     }
 }
 
-/// Reads concatenated JSON values; `None` if the text is a YAML flow mapping. After an invalid
-/// value it continues at the next line that begins with `{`.
+/// Parses concatenated JSON values. Returns `None` if the text is YAML that begins with a flow
+/// mapping. After an invalid value, continues at the next line that begins with `{`.
 fn json_values(text: &str) -> Option<Vec<Document>> {
     let mut documents = Vec::new();
     let mut start = 0;
@@ -92,8 +91,8 @@ fn yaml_documents(chunks: &[(usize, &str)]) -> Vec<Document> {
     documents
 }
 
-/// Returns the chunks of a YAML stream, each with the number of lines before it. Chunks with only
-/// comments are left out.
+/// Splits a YAML stream into chunks, each with the number of lines before it. Omits chunks that
+/// contain only comments.
 fn yaml_chunks(text: &str) -> Vec<(usize, &str)> {
     let mut chunks = Vec::new();
     let (mut start, mut start_line, mut offset) = (0, 0, 0);
@@ -115,7 +114,7 @@ fn yaml_chunks(text: &str) -> Vec<(usize, &str)> {
     chunks
 }
 
-/// Raises the limits of the library that a long List of real pods exceeds.
+/// Returns parser options with higher limits than the defaults, which a long List of pods exceeds.
 fn yaml_options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -126,7 +125,7 @@ fn yaml_options() -> serde_saphyr::Options {
     }
 }
 
-/// Returns the message of the library on one line, with the position in the whole text.
+/// Converts an error of the YAML parser to one line with the position in the whole text.
 fn yaml_error(error: &serde_saphyr::Error, lines_before: usize) -> DocumentError {
     DocumentError::Yaml(error.render_with_options(serde_saphyr::render_options! {
         formatter: &serde_saphyr::UserMessageFormatter,
@@ -135,7 +134,8 @@ fn yaml_error(error: &serde_saphyr::Error, lines_before: usize) -> DocumentError
     }))
 }
 
-/// Returns the message of the library with the position in the whole text, after `before`.
+/// Converts an error of the JSON parser to a message with the position in the whole text. `before`
+/// is the text before the value.
 fn json_error(error: &serde_json::Error, before: &str) -> DocumentError {
     let message = error.to_string();
     let (line, column) = (error.line(), error.column());
@@ -161,7 +161,7 @@ fn object(value: Value) -> Result<Value, DocumentError> {
     }
 }
 
-/// Returns the name of a JSON type for an error.
+/// Returns the name of the JSON type of a value, for error messages.
 pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,14 +1,15 @@
-//! Mount paths as the kubelet resolves them.
+//! Compares mount paths as the kubelet resolves them.
 //!
-//! The API server compares `mountPath` as text, so `/certs/client/`, `//certs//client`,
-//! `/a/../certs/client` and `certs/client` are four different paths. In the container they are one
-//! path, and the last mount wins.
+//! The API server compares `mountPath` as a string, so it accepts `/certs/client/`,
+//! `//certs//client`, `/a/../certs/client` and `certs/client` as four different paths. In the
+//! container they are the same path, and the last mount hides the others.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// Returns the absolute path without `.`, `..`, empty parts and a trailing slash. Lexical, as
-/// `path.Clean("/" + path)` in Go: symbolic links of the image are unknown at admission.
+/// Returns the absolute path without `.`, `..`, empty parts and a trailing slash, as
+/// `path.Clean("/" + path)` in Go. Does not resolve symbolic links, because the file system of the
+/// image is unknown at admission.
 pub fn clean(path: &str) -> Cow<'_, str> {
     if is_certainly_clean(path) {
         return Cow::Borrowed(path);
@@ -26,7 +27,8 @@ pub fn clean(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("/{}", parts.join("/")))
 }
 
-/// Whether a path is certainly clean; nearly all paths are. A fast check on the review path.
+/// Checks fast whether a path is clean, to avoid an allocation. Returns `false` for all paths that
+/// are not clean, and for a few clean paths such as `/` and `/.a`.
 fn is_certainly_clean(path: &str) -> bool {
     let bytes = path.as_bytes();
     let following = bytes.get(1..).unwrap_or_default();
@@ -41,7 +43,7 @@ fn is_certainly_clean(path: &str) -> bool {
     path.starts_with('/') && !path.ends_with('/') && !has_unclean
 }
 
-/// Whether a clean path is strictly below another.
+/// Returns whether a clean path is strictly below another.
 pub fn is_below(path: &str, ancestor: &str) -> bool {
     if ancestor == "/" {
         return path != "/";
@@ -50,7 +52,7 @@ pub fn is_below(path: &str, ancestor: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether two clean paths are equal or one is below the other.
+/// Returns whether two clean paths are equal or one is below the other.
 pub fn overlap(a: &str, b: &str) -> bool {
     a == b || is_below(a, b) || is_below(b, a)
 }
@@ -63,7 +65,7 @@ pub fn parent(path: &str) -> &str {
     }
 }
 
-/// Appends a relative path to a clean one.
+/// Appends a relative path to a clean path.
 pub fn join(path: &str, rest: &str) -> String {
     if path == "/" {
         format!("/{rest}")
@@ -72,7 +74,7 @@ pub fn join(path: &str, rest: &str) -> String {
     }
 }
 
-/// Sorted paths. Looking up a path below another takes logarithmic time.
+/// A sorted list of clean paths, in which a path below another is found in logarithmic time.
 #[derive(Debug)]
 pub struct SortedPaths(Vec<String>);
 
@@ -85,7 +87,7 @@ impl SortedPaths {
         Self(sorted)
     }
 
-    /// Whether one of the paths is strictly below a clean path.
+    /// Returns whether one of the paths is strictly below a clean path.
     pub fn has_below(&self, path: &str) -> bool {
         let after = self.0.partition_point(|known| order(known, path).is_le());
         let next = self.0.get(after);
@@ -96,7 +98,7 @@ impl SortedPaths {
 /// Orders paths so that the paths below a path follow it directly: `/a`, `/a/b`, `/a-b`.
 fn order(a: &str, b: &str) -> Ordering {
     let key = |byte: u8| if byte == b'/' { 0 } else { byte };
-    // The root ends with a slash.
+    // Of clean paths, only the root ends with a slash.
     let [a, b] = [a, b].map(|path| path.trim_end_matches('/').bytes().map(key));
     a.cmp(b)
 }
@@ -119,7 +121,7 @@ mod tests {
     #[case("/", "/")]
     #[case("..", "/")]
     #[case("/root/.docker/..data", "/root/.docker/..data")]
-    fn d4_paths_are_compared_cleaned(#[case] path: &str, #[case] expected: &str) {
+    fn d4_paths_are_cleaned(#[case] path: &str, #[case] expected: &str) {
         assert_eq!(clean(path), expected);
     }
 

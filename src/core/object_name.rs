@@ -1,7 +1,7 @@
-//! Names of namespaces and pods, parsed once where a request is read (F7).
+//! Types for valid names of namespaces and pods (F7).
 //!
-//! Names from requests become part of API paths and of Events. A name with a slash or a question
-//! mark would lead to the path of another object. Code that needs a name takes one of these types.
+//! drydock uses names from requests in API paths and in Events. A name with a slash or a question
+//! mark could address another object. Parsing a name into one of these types rejects it.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
 
@@ -34,7 +34,7 @@ macro_rules! name {
         }
 
         impl FromStr for $name {
-            /// The reason, to follow `is "…",`.
+            /// The error message, which follows `is "…",`.
             type Err = &'static str;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -69,13 +69,13 @@ name!(
     /// The name of a namespace: an RFC 1123 label.
     NamespaceName,
     |text| text.len() <= MAX_LABEL && is_label(text),
-    "which is not a namespace name: at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+    "not a namespace name: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"
 );
 name!(
     /// The name of a pod: an RFC 1123 subdomain.
     PodName,
     |text| text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_label),
-    "which is not a pod name: at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends of each part"
+    "not a pod name: at most 253 lower-case letters, digits, '-' and '.', each part beginning and ending with a letter or digit"
 );
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn f7_a_name_is_no_longer_than_the_api_server_allows() {
+    fn f7_a_name_has_the_maximum_length_of_the_api_server() {
         assert!("a".repeat(63).parse::<NamespaceName>().is_ok());
         assert!("a".repeat(64).parse::<NamespaceName>().is_err());
         assert!("a".repeat(253).parse::<PodName>().is_ok());

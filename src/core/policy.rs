@@ -5,7 +5,7 @@
 //!                                 └───────────┴─► errors, with their fields
 //! ```
 //!
-//! Parsing collects every error.
+//! Parsing reports all errors of a policy, not only the first.
 
 mod file;
 mod hint;
@@ -33,7 +33,7 @@ use std::net::IpAddr;
 
 pub use crate::core::crd::{Mode, OnConflict, VolumeContainers};
 
-/// The directory to which dind writes the certificates of the docker client if
+/// The directory in which dind creates the certificates of the docker client if
 /// `DOCKER_TLS_CERTDIR` is not set.
 pub const CLIENT_CERT_DIRECTORY: &str = "/certs/client";
 /// The data directory of dockerd.
@@ -44,19 +44,19 @@ pub const DOCKER_ROOT: &str = "/var/lib/docker";
 pub struct Policy {
     /// `metadata.name`.
     pub name: String,
-    /// `name@generation` for the annotation of the pod; only the name for a policy from a file.
-    pub label: String,
-    /// The higher priority wins.
+    /// `name@generation`, for the annotation of the pod. Only `name` for a policy from a file.
+    pub versioned_name: String,
+    /// The policy with the highest priority takes precedence.
     pub priority: i32,
-    /// Whether the policy changes pods.
+    /// Whether the policy changes pods or only reports the changes.
     pub mode: Mode,
     /// Selects job pods.
     pub pod_selector: Selector,
-    /// Selects namespaces that opted in.
+    /// Selects namespaces, among those that opted in.
     pub namespace_selector: Selector,
     /// Hostnames and the sources of their addresses, in the order of the policy.
     pub host_aliases: Vec<HostAlias>,
-    /// The changes of pods with a dind container; `None` changes nothing about docker.
+    /// The settings for pods with a dind container. `None` makes no changes for Docker.
     pub dind: Option<Dind>,
 }
 
@@ -65,7 +65,7 @@ pub struct Policy {
 pub struct HostAlias {
     /// The address, or its source.
     pub address: Address,
-    /// RFC 1123 subdomains, lower case. Empty: the hostnames come from the rules of an Ingress.
+    /// RFC 1123 subdomains in lower case. If empty, the rules of an Ingress define the hostnames.
     pub hostnames: Vec<String>,
     /// The hostnames to accept from the rules of an Ingress, if `hostnames` is empty.
     pub suffixes: HostnameSuffixes,
@@ -76,11 +76,11 @@ pub struct HostAlias {
 pub enum Address {
     /// Neither a loopback nor the unspecified address.
     Fixed(IpAddr),
-    /// Watched in a cluster; `--address` sets it offline.
+    /// The address of an object, which drydock watches. Without a cluster, `--address` sets it.
     Live(AddressSource),
 }
 
-/// An object with addresses: `ingress/cicd/gitlab-registry`.
+/// A reference to an object with addresses, as in `ingress/cicd/gitlab-registry`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct AddressSource {
     /// The kind.
@@ -94,18 +94,18 @@ pub struct AddressSource {
 /// The kinds of objects with addresses.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum AddressSourceKind {
-    /// `networking.k8s.io` Ingress.
+    /// An Ingress of `networking.k8s.io`.
     Ingress,
-    /// Service, with the address of its load balancer.
+    /// A Service, with the addresses of its load balancer.
     Service,
-    /// Service, with its cluster IP.
+    /// A Service, with its cluster IPs.
     ServiceClusterIp,
-    /// `gateway.networking.k8s.io` Gateway.
+    /// A Gateway of `gateway.networking.k8s.io`.
     Gateway,
 }
 
 impl AddressSourceKind {
-    /// Returns the name in `from:` and `--address`.
+    /// Returns the name of the kind in `from` and `--address`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
@@ -142,11 +142,11 @@ impl std::str::FromStr for AddressSource {
         ];
         let Some(kind) = kinds.into_iter().find(|known| known.name() == kind) else {
             return Err(format!(
-                "\"{kind}\" is not a kind with addresses; use ingress, service or gateway"
+                "\"{kind}\" is not supported; use ingress, service or gateway"
             ));
         };
         if namespace.is_empty() || name.is_empty() {
-            return Err(format!("\"{text}\" lacks a namespace or a name"));
+            return Err(format!("\"{text}\" must have a namespace and a name"));
         }
         Ok(Self {
             kind,
@@ -162,9 +162,9 @@ pub type AddressesBySource = BTreeMap<AddressSource, ResolvedAddresses>;
 /// The current addresses of a source, or the last known addresses.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ResolvedAddresses {
-    /// In the order of the source.
+    /// The addresses, in the order in which the source lists them.
     pub addresses: Vec<IpAddr>,
-    /// The hostnames in the rules of an Ingress, in their order, each once.
+    /// The hostnames in the rules of an Ingress, in their order and without duplicates.
     pub hostnames: Vec<String>,
 }
 
@@ -177,16 +177,16 @@ impl FromIterator<IpAddr> for ResolvedAddresses {
     }
 }
 
-/// The changes of pods with a dind container.
+/// The settings for pods with a dind container.
 #[derive(Clone, Debug)]
 pub struct Dind {
-    /// Further images of dind.
+    /// Images of dind, in addition to those that drydock always recognises.
     pub images: Vec<Glob>,
-    /// The certificate directory of the docker client.
+    /// Settings for the directory of the client certificates.
     pub client_certs: ClientCerts,
     /// Volumes, in the order of the policy.
     pub volumes: Vec<DindVolume>,
-    /// Certificate authorities of registries.
+    /// CA certificates of registries.
     pub registry_cas: Vec<RegistryCa>,
     /// Node labels to add.
     pub node_selector: Vec<(String, String)>,
@@ -194,72 +194,72 @@ pub struct Dind {
     pub tolerations: Vec<Toleration>,
 }
 
-/// The certificate directory of the docker client.
+/// Settings for the directory of the client certificates.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientCerts {
-    /// The action for other content mounted there.
+    /// The action if a container mounts another volume at the directory.
     pub on_conflict: OnConflict,
-    /// The clean path at which Relocate mounts that content.
+    /// The clean path at which [`OnConflict::Relocate`] mounts the other volume.
     pub relocate_to: String,
-    /// A Kubernetes quantity of bytes.
+    /// The size limit, a Kubernetes quantity of bytes.
     pub size_limit: String,
-    /// A memory-backed emptyDir of that size.
+    /// A memory-backed emptyDir with that size limit.
     pub volume: VolumeSource,
 }
 
 /// A volume for dind.
 #[derive(Clone, Debug)]
 pub struct DindVolume {
-    /// The preferred name in the pod.
+    /// The name in the pod, unless the pod already has a volume with this name.
     pub name: String,
-    /// A clean absolute path.
+    /// The mount path, absolute and clean.
     pub path: String,
     /// Whether the mount is read-only.
     pub read_only: bool,
-    /// The containers that mount it.
+    /// The containers that mount the volume.
     pub containers: VolumeContainers,
-    /// The source.
+    /// The source of the volume.
     pub source: VolumeSource,
 }
 
 /// The source of a volume.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VolumeSource {
-    /// The field of the source in a Volume, as in `emptyDir`.
+    /// The field of the source in a Volume of the API, as in `emptyDir`.
     pub field: &'static str,
-    /// The source.
+    /// The value of the field.
     pub json: Value,
-    /// The claim, path or export: volumes with the same one share a directory. `None` for other
-    /// sources.
+    /// The name of the claim, the path on the node or the NFS export. Volumes with the same
+    /// identity share a directory. `None` for other sources.
     pub identity: Option<String>,
 }
 
 impl VolumeSource {
-    /// Whether the source is a directory on the node.
+    /// Returns whether the source is a path on the node.
     pub fn is_host_path(&self) -> bool {
         self.field == "hostPath"
     }
 
-    /// Whether the source is read-only, also in a writable mount.
+    /// Returns whether the source is read-only, even if the mount is not.
     pub fn is_read_only(&self) -> bool {
         matches!(self.field, "configMap" | "secret")
     }
 }
 
-/// The certificate authority of a registry.
+/// The CA certificate of a registry, in a ConfigMap.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RegistryCa {
-    /// `host` or `host:port`.
+    /// The registry, as `host` or `host:port`.
     pub host: String,
-    /// Name of the ConfigMap.
+    /// The name of the ConfigMap.
     pub config_map: String,
-    /// Key in the ConfigMap.
+    /// The key in the ConfigMap.
     pub key: String,
-    /// The key, as the file `ca.crt`.
+    /// The source of a volume that contains the key as the file `ca.crt`.
     pub source: VolumeSource,
 }
 
-/// Returns the fields by which tolerations are compared, with the defaults of the API: key,
+/// Returns the fields with which tolerations are compared, with the defaults of the API: key,
 /// operator, value, effect and seconds.
 pub(crate) fn toleration_fields(toleration: &Toleration) -> ([&str; 4], Option<i64>) {
     let [key, value, effect] = [&toleration.key, &toleration.value, &toleration.effect]
@@ -281,7 +281,7 @@ impl Glob {
         Self(pattern.to_owned())
     }
 
-    /// Whether the whole text matches the pattern.
+    /// Returns whether the whole text matches the pattern.
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else {
             return self.0 == text;

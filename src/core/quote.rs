@@ -1,22 +1,23 @@
 //! Quotes and truncates untrusted text for output (F7, T4).
 //!
-//! Names, paths and images come from anyone who can create a pod or call the webhook, before the
-//! API server validates them. They appear in log lines, Events, API warnings, audit annotations,
-//! HTTP errors and terminals. A line break, a terminal escape or a bidirectional control character
-//! would forge output of drydock; a very long text would fill a log.
+//! Any user who can create a pod or call the webhook chooses names, paths and images, and drydock
+//! reads them before the API server validates them. They appear in log lines, Events, API warnings,
+//! audit annotations, HTTP errors and terminals. Line breaks, terminal escapes and bidirectional
+//! control characters could forge output of drydock, and long text could fill a log.
 //!
 //! Plain text is unchanged. Text with white space, quotes or unprintable characters is quoted and
 //! escaped, as in `'a\n\u{1b}[2J'`; long text is truncated and ends with `…`.
 
 use std::fmt::{self, Write as _};
 
-/// The default maximum, characters. An image reference with a digest has more than a hundred.
+/// The default maximum length of quoted text, in characters. An image reference with a digest can
+/// have more than 100.
 pub const MAX_CHARS: usize = 128;
 
-/// About the maximum length of an escaped message, bytes.
+/// The approximate maximum length of an escaped message, in bytes.
 const MAX_ESCAPED_BYTES: usize = 512;
 
-/// Quotes a text.
+/// Quotes untrusted text and truncates it to [`MAX_CHARS`] characters.
 pub fn quote(text: &str) -> Quoted<'_> {
     Quoted {
         text,
@@ -24,7 +25,7 @@ pub fn quote(text: &str) -> Quoted<'_> {
     }
 }
 
-/// Untrusted text with a safe `Display`.
+/// Untrusted text, which `Display` quotes, escapes and truncates.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'t> {
     text: &'t str,
@@ -51,7 +52,7 @@ impl fmt::Display for Quoted<'_> {
                 true => char.to_string(),
                 false => char.escape_debug().to_string(),
             };
-            // Escaped characters count.
+            // The limit counts the characters of the escaped text.
             let Some(rest) = remaining.checked_sub(escaped.chars().count()) else {
                 kept.push('…');
                 break;
@@ -64,8 +65,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Escapes and truncates a message of a library, which may contain untrusted text. Keeps spaces and
-/// quotation marks.
+/// Escapes and truncates the error message of a library, which may contain untrusted text. Keeps
+/// spaces and quotation marks.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for char in text.chars() {
@@ -92,13 +93,14 @@ pub(crate) fn truncate(mut text: String, max_bytes: usize) -> String {
     text
 }
 
-/// Whether a character is printable and no white space, quotation mark or backslash.
+/// Returns whether a character is printable, but not white space, a quotation mark or a backslash.
 fn is_plain(char: char) -> bool {
-    // `escape_debug` escapes unprintable characters: control, format and combining characters.
+    // `escape_debug` escapes control, format and combining characters.
     !char.is_whitespace() && !matches!(char, '\'' | '"' | '\\') && char.escape_debug().len() == 1
 }
 
-/// Text of a list with a maximum length. Items that do not fit are counted: "and 7 more".
+/// A list of items as text with a maximum length. The text ends with the number of items that do
+/// not fit, as in "and 7 more".
 #[derive(Debug)]
 pub struct BoundedList {
     text: String,
@@ -118,7 +120,7 @@ impl BoundedList {
         }
     }
 
-    /// Adds an item, if it and all items before it fit.
+    /// Appends an item if it and all earlier items fit.
     pub fn add(&mut self, item: impl fmt::Display) {
         if self.omitted > 0 {
             self.omitted += 1;
@@ -128,7 +130,7 @@ impl BoundedList {
         if end > 0 {
             self.text.push_str(self.separator);
         }
-        write!(self.text, "{item}").expect("a String takes what is written");
+        write!(self.text, "{item}").expect("writing to a String cannot fail");
         if self.text.len() > self.max_bytes {
             self.text.truncate(end);
             self.omitted = 1;
@@ -141,25 +143,25 @@ impl BoundedList {
             let (separator, count) = (self.separator, self.omitted);
             let separator = if self.text.is_empty() { "" } else { separator };
             write!(self.text, "{separator}and {count} more")
-                .expect("a String takes what is written");
+                .expect("writing to a String cannot fail");
         }
         self.text
     }
 }
 
-/// The maximum number of names in a list.
+/// The maximum number of names in the result of [`join_names`].
 pub const MAX_NAMES: usize = 20;
 
-/// Joins names, at most [`MAX_NAMES`]; further ones are counted.
+/// Joins at most [`MAX_NAMES`] names, and appends the number of the others, as in "3 more".
 pub fn join_names<T: fmt::Display>(names: &[T], separator: &'static str) -> String {
     let mut text = String::new();
     for name in names.iter().take(MAX_NAMES) {
         let separator = if text.is_empty() { "" } else { separator };
-        write!(text, "{separator}{name}").expect("a String takes what is written");
+        write!(text, "{separator}{name}").expect("writing to a String cannot fail");
     }
     if names.len() > MAX_NAMES {
         let more = names.len() - MAX_NAMES;
-        write!(text, "{separator}{more} more").expect("a String takes what is written");
+        write!(text, "{separator}{more} more").expect("writing to a String cannot fail");
     }
     text
 }
@@ -188,15 +190,12 @@ mod tests {
     )]
     #[case("a\u{a0}b", r"'a\u{a0}b'")]
     #[case("a\u{e0041}b\u{61c}\u{ad}", r"'a\u{e0041}b\u{61c}\u{ad}'")]
-    fn f7_a_text_is_shown_without_characters_that_do_not_print(
-        #[case] text: &str,
-        #[case] expected: &str,
-    ) {
+    fn f7_unprintable_characters_are_escaped(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(quote(text).to_string(), expected);
     }
 
     #[test]
-    fn f7_a_long_text_is_cut() {
+    fn f7_a_long_text_is_truncated() {
         let text = "ä".repeat(MAX_CHARS + 1);
         assert_eq!(
             quote(&text).to_string(),
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn f7_a_sentence_keeps_its_words_and_has_an_end() {
+    fn f7_a_message_keeps_its_words_and_is_truncated() {
         let text = "invalid type: string \"a\u{1b}\n\u{202e}\", expected 'b'";
         let expected = r#"invalid type: string "a\u{1b}\n\u{202e}", expected 'b'"#;
         assert_eq!(escape(text), expected);
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn f7_what_does_not_fit_is_counted() {
+    fn f7_items_that_do_not_fit_are_counted() {
         let mut joined = BoundedList::new("; ", 10);
         assert_eq!(BoundedList::new("; ", 10).finish(), "");
         for item in ["abc", "def", "ghij", "k"] {
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn f7_a_list_of_names_is_cut() {
+    fn f7_a_list_of_names_is_truncated() {
         assert_eq!(join_names(&["a", "b"], ", "), "a, b");
         let names = vec!["a"; MAX_NAMES + 3];
         let listed = join_names(&names, ", ");

@@ -1,19 +1,19 @@
-//! How many cases the random tests try, here and in `tests/`.
+//! The configuration of property tests, for unit tests and `tests/`.
 
 use proptest::test_runner::{Config, RngSeed};
 
-/// As many cases as fit into a normal test run, always the same ones, so that a change never stops
-/// by chance; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` in the environment say otherwise.
-pub(crate) fn few(count: u32) -> Config {
-    let set = |name: &str| std::env::var_os(name).is_some();
+/// Returns a configuration with a number of cases and a fixed seed, so that a test does not fail at
+/// random. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` in the environment override both.
+pub(crate) fn config(count: u32) -> Config {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
     let environment = Config::default();
     Config {
-        cases: if set("PROPTEST_CASES") {
+        cases: if is_set("PROPTEST_CASES") {
             environment.cases
         } else {
             count
         },
-        rng_seed: if set("PROPTEST_RNG_SEED") {
+        rng_seed: if is_set("PROPTEST_RNG_SEED") {
             environment.rng_seed
         } else {
             RngSeed::Fixed(1)

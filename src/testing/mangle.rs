@@ -1,10 +1,9 @@
-//! Texts that nobody sends: good ones in which bytes are lost, doubled, exchanged and put in, the
-//! same ones in each run.
+//! Mutates valid texts: removes, duplicates, replaces and inserts bytes. The mutated texts are the
+//! same in each run.
 //!
-//! To look further: `MANGLED=10000000 SEED=7 cargo test --lib mangled`, and `fuzz/` for runs of
-//! hours.
+//! For a longer run, use `MANGLED=10000000 SEED=7 cargo test --lib mangled`, or `fuzz/` for hours.
 
-/// Bytes that mean something to JSON, to YAML or to a reader of UTF-8.
+/// Byte sequences with a meaning in JSON, YAML or UTF-8.
 const TOKENS: [&[u8]; 44] = [
     b"\"",
     b"\\",
@@ -52,16 +51,16 @@ const TOKENS: [&[u8]; 44] = [
     b"&a *a",
 ];
 
-/// How many texts a test looks at, unless the environment says otherwise.
-pub(crate) fn count(otherwise: usize) -> usize {
-    environment("MANGLED").unwrap_or(otherwise)
+/// Returns the number of texts for a test: the value of `MANGLED`, or a default.
+pub(crate) fn count(default: usize) -> usize {
+    environment("MANGLED").unwrap_or(default)
 }
 
 fn environment(name: &str) -> Option<usize> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Makes texts out of others.
+/// Mutates the texts of a corpus.
 pub(crate) struct Mangler<'c> {
     corpus: &'c [&'c [u8]],
     state: u64,
@@ -78,7 +77,7 @@ impl<'c> Mangler<'c> {
         }
     }
 
-    /// Returns the next text.
+    /// Returns the next mutated text.
     pub(crate) fn next(&mut self) -> &[u8] {
         let original = self.corpus[self.below(self.corpus.len())];
         self.text.clear();
@@ -119,7 +118,7 @@ impl<'c> Mangler<'c> {
         }
     }
 
-    /// Most ranges are short.
+    /// Returns a random range of the text. Most ranges are short.
     fn range(&mut self) -> (usize, usize) {
         let from = self.below(self.text.len() + 1);
         let most = [2, 8, 64][self.below(3)];
@@ -145,10 +144,9 @@ mod tests {
         include_bytes!("../../fuzz/corpus/policy/sample.yaml"),
     ];
 
-    /// F3: whatever a file holds, what is right of it is in force, and what is wrong is named with
-    /// its place.
+    /// F3: parsing never panics, and each error begins with the name of the file.
     #[test]
-    fn f3_a_mangled_policy_file_is_read_or_told_why_not() {
+    fn f3_a_mangled_policy_file_has_policies_or_errors() {
         let mut mangler = Mangler::new(&POLICIES);
         let (mut good, mut bad) = (0, 0);
         for _ in 0..count(50_000) {

@@ -25,19 +25,19 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 #[case::comments("# nothing\n---\n", "bad: the file contains no object")]
 #[case::list(
     "- a\n",
-    "bad: document 1: it is a list, not an object with apiVersion and kind"
+    "bad: document 1: must be an object with apiVersion and kind, not a list"
 )]
 #[case::json_list(
     "[{}]",
-    "bad: document 1: it is a list, not an object with apiVersion and kind"
+    "bad: document 1: must be an object with apiVersion and kind, not a list"
 )]
 #[case::text(
     "hello",
-    "bad: document 1: it is a string, not an object with apiVersion and kind"
+    "bad: document 1: must be an object with apiVersion and kind, not a string"
 )]
 #[case::number(
     "{}\n---\n42",
-    "bad: document 1: kind is missing; use a Pod, a List or an AdmissionReview\nbad: document 2: it is a number, not an object with apiVersion and kind"
+    "bad: document 1: kind is missing; use a Pod, a List or an AdmissionReview\nbad: document 2: must be an object with apiVersion and kind, not a number"
 )]
 #[case::kind_of_wrong_type(
     "kind: 5",
@@ -45,11 +45,11 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
 )]
 #[case::items_of_wrong_type(
     "{kind: List, items: {}}",
-    "bad: document 1: items is an object, not a list"
+    "bad: document 1: items must be a list, not an object"
 )]
 #[case::item_of_wrong_type(
     "{kind: PodList, items: [7]}",
-    "bad: document 1, items[0]: it is a number, not an object"
+    "bad: document 1, items[0]: must be an object, not a number"
 )]
 #[case::item_without_kind(
     "{kind: List, items: [{}]}",
@@ -229,7 +229,7 @@ fn a_policy_file_that_holds_none_is_an_error() {
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(
         ran.stderr
-            .starts_with("error: none.yaml: document 1: the file holds no policy; "),
+            .starts_with("error: none.yaml: document 1: the file contains no policy; "),
         "{ran}"
     );
 }

@@ -219,7 +219,7 @@ fn an_empty_list_is_right_and_an_empty_file_is_not() {
     assert!(
         empty
             .stdout
-            .contains("the file holds no policy; `drydock print policy` shows one"),
+            .contains("the file contains no policy; `drydock print policy` prints an example"),
         "{empty}"
     );
 }

@@ -48,7 +48,7 @@ fn a_named_file_has_to_hold_policies() {
     assert_eq!(ran.code, 1, "{ran}");
     assert!(
         ran.stdout
-            .contains("kind is \"ConfigMap\", not JobPodPolicy"),
+            .contains("kind is \"ConfigMap\", but must be JobPodPolicy"),
         "{ran}"
     );
 }
@@ -117,7 +117,7 @@ fn a_program_reads_findings_and_summary() {
 fn the_configuration_of_a_runner_is_sent_to_import(#[case] content: &str) {
     let sandbox = Sandbox::new();
     sandbox.write("runner", content);
-    let told = "it looks like the configuration of a runner; try `drydock import runner`\n";
+    let told = "this is a configuration of GitLab Runner; run `drydock import runner`\n";
     let ran = sandbox.run("check runner");
     assert_eq!(ran.code, 1, "{ran}");
     assert!(
@@ -129,7 +129,7 @@ fn the_configuration_of_a_runner_is_sent_to_import(#[case] content: &str) {
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     assert!(ran.stderr.contains(told), "{ran}");
     let ran = sandbox.run_with("check -", content);
-    assert!(ran.stdout.contains("try `drydock import -`"), "{ran}");
+    assert!(ran.stdout.contains("run `drydock import -`"), "{ran}");
 }
 
 #[rstest]
@@ -168,7 +168,7 @@ fn a_namespace_which_the_api_server_ignores_is_told() {
     let ran = sandbox.run("check policy.yaml");
     assert_eq!(
         ran.stdout,
-        "warning: policy.yaml: document 1 (JobPodPolicy \"one\"): metadata.namespace is \"ci\", which is ignored: a JobPodPolicy has no namespace; select namespaces by spec.namespaceSelector\n"
+        "warning: policy.yaml: document 1 (JobPodPolicy \"one\"): metadata.namespace is \"ci\", but is ignored, because a JobPodPolicy is cluster-scoped; select namespaces with spec.namespaceSelector\n"
     );
     assert_eq!(
         (ran.code, ran.stderr.as_str()),

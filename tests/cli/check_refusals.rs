@@ -53,7 +53,8 @@ fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
     let ran = sandbox.run("check policy.yaml");
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
     assert!(
-        ran.stdout.contains(r#"is "a@\nerror: b", with a digest"#),
+        ran.stdout
+            .contains(r#"is "a@\nerror: b", but must not contain a digest"#),
         "{ran}"
     );
 }
@@ -61,7 +62,7 @@ fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
 #[rstest]
 #[case::version(
     "{apiVersion: drydock.dev/v1, kind: JobPodPolicy, metadata: {name: a}, spec: {}}",
-    " (JobPodPolicy \"a\"): apiVersion is \"drydock.dev/v1\"; this drydock reads drydock.dev/v1alpha1"
+    " (JobPodPolicy \"a\"): apiVersion is \"drydock.dev/v1\", but this version of drydock supports only drydock.dev/v1alpha1"
 )]
 #[case::no_name(
     "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {}, spec: {}}",
@@ -78,7 +79,7 @@ fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
 )]
 #[case::unknown_metadata(
     "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a, label: {a: b}}, spec: {}}",
-    " (JobPodPolicy \"a\"): metadata.label is not a known field; name, labels and annotations are"
+    " (JobPodPolicy \"a\"): metadata.label is an unknown field; the known fields include name, labels and annotations"
 )]
 #[case::label(
     "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a, labels: {a: b/c}, annotations: {d: e/f}}, spec: {}}",
@@ -90,22 +91,22 @@ fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
 )]
 #[case::no_spec(
     "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a}}",
-    " (JobPodPolicy \"a\"): spec is missing; `drydock print policy` shows one"
+    " (JobPodPolicy \"a\"): spec is missing; `drydock print policy` prints an example"
 )]
 #[case::field(
     "{apiVersion: drydock.dev/v1alpha1, kind: JobPodPolicy, metadata: {name: a}, spec: {}, hostAliases: []}",
-    " (JobPodPolicy \"a\"): hostAliases is not a field of a JobPodPolicy; its fields are apiVersion, kind, metadata and spec"
+    " (JobPodPolicy \"a\"): hostAliases is an unknown field; known fields: apiVersion, kind, metadata, spec"
 )]
 #[case::kind(
     "{apiVersion: v1, kind: ConfigMap}",
-    ": kind is \"ConfigMap\", not JobPodPolicy or a List of them"
+    ": kind is \"ConfigMap\", but must be JobPodPolicy or a List of JobPodPolicy objects"
 )]
 #[case::no_kind(
     "{spec: {}}",
-    ": kind is missing; write apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy"
+    ": kind is missing; set apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy"
 )]
-#[case::text("hello", ": it is a string, not an object with apiVersion and kind")]
-#[case::items("{kind: List, items: 5}", ": items is a number, not a list")]
+#[case::text("hello", ": must be an object with apiVersion and kind, not a string")]
+#[case::items("{kind: List, items: 5}", ": items must be a list, not a number")]
 fn an_object_that_is_no_policy(#[case] object: &str, #[case] expected: &str) {
     let sandbox = Sandbox::new();
     sandbox.write("policy.yaml", object);

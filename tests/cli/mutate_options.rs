@@ -279,11 +279,11 @@ fn an_address_that_no_policy_asks_for_is_told() {
 )]
 #[case::empty_name(
     "--address ingress/cicd/=10.1.1.1",
-    "\"ingress/cicd/\" lacks a namespace or a name"
+    "\"ingress/cicd/\" must have a namespace and a name"
 )]
 #[case::kind(
     "--address pod/cicd/gitlab=10.1.1.1",
-    "\"pod\" is not a kind with addresses; use ingress, service or gateway"
+    "\"pod\" is not supported; use ingress, service or gateway"
 )]
 #[case::address(
     "--address service/cicd/gitlab=10.1.1",

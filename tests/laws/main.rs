@@ -52,7 +52,7 @@ type Law = Result<(), TestCaseError>;
 fn config() -> Config {
     Config {
         max_shrink_iters: 50_000,
-        ..cases::few(3_000)
+        ..cases::config(3_000)
     }
 }
 

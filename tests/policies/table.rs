@@ -37,7 +37,7 @@ fn too_large() -> Vec<Refused> {
     let too_many = |spec: Value, field: &str, unit: &str, most: usize| Refused {
         spec,
         told: format!(
-            "{field} has {} {unit}, but at most {most} are allowed",
+            "{field} has {} {unit}, but must have at most {most}",
             most + 1
         ),
         server: Some(match unit {
@@ -52,7 +52,7 @@ fn too_large() -> Vec<Refused> {
             _ => format!("{field}: Too long: may not be more than {most} bytes"),
         }),
     };
-    let all = "has more than 1024 hostnames in all; put the others into a second policy";
+    let all = "has more than 1024 hostnames in total; move some of them to a second policy";
     let labels: Value = (0..33)
         .map(|number| (format!("l{number}"), json!("a")))
         .collect::<serde_json::Map<_, _>>()

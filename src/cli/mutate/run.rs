@@ -106,7 +106,7 @@ impl Run<'_> {
             Some(Value::Array(items)) => items,
             Some(other) => {
                 let found = type_name(other);
-                return self.error(&format!("{place}: items is {found}, not a list"));
+                return self.error(&format!("{place}: items must be a list, not {found}"));
             }
         };
         for (index, item) in items.iter().enumerate() {
@@ -115,7 +115,7 @@ impl Run<'_> {
                 self.object(item, &place, item_kind)?;
             } else {
                 let found = type_name(item);
-                self.error(&format!("{place}: it is {found}, not an object"))?;
+                self.error(&format!("{place}: must be an object, not {found}"))?;
             }
         }
         Ok(())

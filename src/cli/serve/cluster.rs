@@ -9,7 +9,7 @@ use crate::cluster::clock::{Clock, Now};
 use crate::cluster::events::Events;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::namespaces::live::{LiveReads, Unread};
-use crate::names::{ENFORCE, Enforced};
+use crate::names::{ENFORCE, EnforcedNamespaces};
 use crate::server::{self, LabelsError};
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
@@ -36,8 +36,8 @@ pub(super) struct OptInFlags {
 }
 
 impl OptInFlags {
-    fn enforced(&self) -> Enforced {
-        Enforced {
+    fn enforced(&self) -> EnforcedNamespaces {
+        EnforcedNamespaces {
             value: self.opt_in_value.clone(),
             prefix: self.job_namespace_prefix.clone(),
         }

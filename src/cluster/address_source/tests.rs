@@ -32,7 +32,7 @@ fn without(problem: &str) -> SourceObservation {
 #[case::a_gateway_by_name(AddressSourceKind::Gateway, json!({"status": {"addresses": [{"type": "Hostname", "value": "lb.example.com"}]}}), without("has only the hostname lb.example.com, which is not looked up; give its address as ip"))]
 #[case::a_load_balancer_by_name(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}]}}}), without("has only the hostname lb.example.com, which is not looked up; give its address as ip"))]
 #[case::a_name_beside_an_address(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}, {"ip": "10.0.0.2"}]}}}), live(&["10.0.0.2"], &[]))]
-#[case::a_loopback_address(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}}), without("has the address 127.0.0.1, a loopback address; those are the names of the job's own services"))]
+#[case::a_loopback_address(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}}), without("has the address 127.0.0.1, a loopback address, which the runner uses for services of the job"))]
 #[case::nothing_yet(AddressSourceKind::Gateway, json!({}), without("has no address yet"))]
 #[case::no_list(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": "10.0.0.1"}}}), without("has no address yet"))]
 fn h7_a_source_has_the_addresses_that_its_object_shows(

@@ -203,7 +203,7 @@ async fn f5_a_replica_that_begins_while_the_secret_is_replaced_leaves_the_others
 /// More cases: `PROPTEST_CASES=10000 PROPTEST_RNG_SEED=7 cargo test --lib f5_whatever`, which takes
 /// an hour. Add the cases that it finds to `tests/regressions.rs`.
 fn config() -> ProptestConfig {
-    cases::few(32)
+    cases::config(32)
 }
 
 proptest! {

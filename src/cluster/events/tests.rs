@@ -5,7 +5,7 @@ use crate::cluster::events::outbox::Waiting;
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::core::admission::AuthorFindings;
-use crate::names::{ENFORCE, Enforced};
+use crate::names::{ENFORCE, EnforcedNamespaces};
 use crate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ impl Cluster {
         Self {
             events: Arc::new(Events::new(
                 namespaces.subscribe(),
-                Enforced {
+                EnforcedNamespaces {
                     value: ENFORCE.to_owned(),
                     prefix: None,
                 },

@@ -56,7 +56,7 @@ fn labels(store: &Store) -> Vec<String> {
     store
         .set()
         .policies()
-        .map(|policy| policy.label.clone())
+        .map(|policy| policy.versioned_name.clone())
         .collect()
 }
 

@@ -1,24 +1,24 @@
 //! CEL rules over several fields, which reject an invalid policy when it is written.
 //!
-//! `drydock check` rejects the same policies. It shares [`super::constraints`]; each rule here has
-//! a second implementation in `policy::parse`, whose messages name positions. `tests/policies` has
-//! the table of policies that tests both. The API server estimates the cost of a rule from the
-//! constraints, and refuses a definition whose rules can exceed its limit.
+//! `drydock check` rejects the same policies. It uses [`super::constraints`], and `policy::parse`
+//! implements each rule of this module again, with messages that contain positions. The policies
+//! in `tests/policies` test both. The API server estimates the cost of a rule from the constraints,
+//! and rejects a definition whose rules could exceed the cost limit.
 
 use super::constraints::{self, at, child};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, ValidationRule,
 };
 
-/// Maximum number of hostnames in `hostAliases`. Comparing all pairs costs half its square, and the
-/// API server stops a rule at a cost of 1,000,000.
+/// The maximum number of hostnames in `hostAliases`. The CEL rule compares all pairs, which costs
+/// half the square of this number, and the API server limits the cost of a rule to 1,000,000.
 pub(crate) const MAX_HOSTNAMES: usize = 1024;
 
-/// Maximum number of hostnames that an entry takes from the rules of an Ingress: as many as an
-/// entry can list.
+/// The maximum number of hostnames that an entry uses from the rules of an Ingress. An entry can
+/// list the same number of hostnames.
 pub(crate) const MAX_INGRESS_HOSTNAMES: usize = 64;
 
-/// The sources of a volume. Each volume has exactly one.
+/// The fields for the source of a volume. A volume has exactly one of them.
 pub(crate) const VOLUME_SOURCES: [&str; 8] = [
     "emptyDir",
     "hostPath",
@@ -30,10 +30,11 @@ pub(crate) const VOLUME_SOURCES: [&str; 8] = [
     "nfs",
 ];
 
-/// Adds constraints to the derived schema of a `JobPodPolicy` that its Rust types cannot express.
+/// Adds the constraints that the Rust types cannot express to the derived schema of a
+/// `JobPodPolicy`.
 pub(super) fn complete(schema: &mut JSONSchemaProps) {
     each(schema, &mut |schema| {
-        // The API server then drops a null, and applies the default.
+        // In a field that is not nullable, the API server replaces a null by the default.
         schema.nullable = None;
         join_lines(&mut schema.description);
     });
@@ -49,7 +50,7 @@ pub(super) fn complete(schema: &mut JSONSchemaProps) {
         at(dind, "clientCerts"),
         r#"!has(self.relocateTo) || self.onConflict == "Relocate""#,
         ".relocateTo",
-        "is set, but only onConflict: Relocate uses it",
+        "must not be set without onConflict: Relocate",
     );
     volumes(at(dind, "volumes"));
     toleration(at(dind, "scheduling.tolerations[]"));
@@ -62,20 +63,20 @@ fn selector(expression: &mut JSONSchemaProps) {
         expression,
         &format!("!({needs_values} && {is_empty})"),
         ".values",
-        r#""is empty, but " + self.operator + " needs at least one value""#,
+        r#""must have at least one value with operator " + self.operator"#,
     );
     refuse_cel(
         expression,
         &format!("{needs_values} || {is_empty}"),
         ".values",
-        r#""must be left out with " + self.operator"#,
+        r#""must be empty with operator " + self.operator"#,
     );
 }
 
 fn host_aliases(aliases: &mut JSONSchemaProps) {
     let count = "self.map(alias, has(alias.hostnames) ? alias.hostnames.size() : 0).sum()";
     let too_many = format!(
-        "has more than {MAX_HOSTNAMES} hostnames in all; put the others into a second policy"
+        "has more than {MAX_HOSTNAMES} hostnames in total; move some of them to a second policy"
     );
     let within = format!("{count} <= {MAX_HOSTNAMES}");
     refuse(aliases, &within, "", &too_many);
@@ -85,7 +86,7 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
         alias,
         "has(self.ip) != has(self.from)",
         "",
-        r#"has(self.ip) ? "has both ip and from; keep one of them" : "has neither ip nor from; give it a fixed address or the object that has one""#,
+        r#"has(self.ip) ? "has both ip and from; remove one of them" : "has neither ip nor from; set ip to an address, or from to an object with an address""#,
     );
     let no_ingress = "!has(self.from) || !has(self.from.ingress)";
     let hostnames = "(has(self.hostnames) && self.hostnames.size() > 0)";
@@ -96,16 +97,16 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
             ".hostnames",
             "is empty; list the hostnames that resolve to this address",
         ),
-        // H7: the owner of the Ingress must not choose hostnames freely.
+        // H7: a user who can edit the Ingress must not be able to add any hostname.
         (
             format!("{no_ingress} || {hostnames} || {suffixes}"),
             ".from.ingress.hostnameSuffixes",
-            "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames",
+            "is empty, and the entry has no hostnames; list the domains of the hostnames to use from the Ingress, as in [mylab.com], or list the hostnames",
         ),
         (
             format!("{no_ingress} || !{hostnames} || !{suffixes}"),
             ".from.ingress.hostnameSuffixes",
-            "is set, but only an entry without hostnames uses it",
+            "must not be set together with hostnames; remove one of them",
         ),
     ] {
         refuse(alias, &rule, field, message);
@@ -118,8 +119,8 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
     );
 }
 
-/// A hostname has one address of each family (H6). The entry with the lesser address, as text, is
-/// compared with the other one, so each pair is compared once.
+/// Adds the rule that a hostname has at most one address of each family (H6). The rule compares the
+/// addresses of two entries as strings, and each pair of entries once.
 fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
     let fixed = |alias: &str| format!("has({alias}.ip) && has({alias}.hostnames)");
     let rivals = format!(
@@ -130,13 +131,13 @@ fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
         "{count} > {MAX_HOSTNAMES} || self.all(one, !({}) || !self.exists(other, {rivals} && sets.intersects(one.hostnames, other.hostnames)))",
         fixed("one"),
     );
-    let message = r#""gives \"" + name + "\" two addresses of one family; give a hostname one address per family""#;
+    let message = r#""has two addresses of the same family for \"" + name + "\"; a hostname can have one IPv4 and one IPv6 address""#;
     let messages = format!(
         "self.map(one, {}, one.hostnames.map(name, self.exists(other, {rivals} && name in other.hostnames), {message}))",
         fixed("one"),
     );
     let first = format!("{messages}.filter(found, found.size() > 0)[0][0]");
-    let fallback = "give a hostname one address per family";
+    let fallback = "a hostname can have one IPv4 and one IPv6 address";
     add(aliases, &rule, "", Some(&first), Some(fallback));
 }
 
@@ -147,7 +148,7 @@ fn volumes(volumes: &mut JSONSchemaProps) {
         &format!("self.all(one, {alone})"),
         "",
         &format!(
-            r#"self.map(one, !{alone}, "has two volumes at \"" + one.mountPath + "\"; a path holds one volume")[0]"#
+            r#"self.map(one, !{alone}, "has two volumes with the mountPath \"" + one.mountPath + "\"; mount paths must be unique")[0]"#
         ),
     );
     let volume = at(volumes, "[]");
@@ -159,12 +160,12 @@ fn volumes(volumes: &mut JSONSchemaProps) {
         ),
         r#""storage" in self"#,
         "",
-        "lacks storage; set the size of the volume, as in storage: 10Gi",
+        "must contain storage, the size of the volume, as in storage: 10Gi",
     );
 }
 
-/// The message is a sum of constants: the API server does not know the length of a joined list and
-/// would estimate too high a cost.
+/// Adds the rule that a volume has exactly one source. The message concatenates constants, because
+/// the API server would estimate too high a cost for a joined list, whose length it does not know.
 fn one_source(volume: &mut JSONSchemaProps) {
     let given = VOLUME_SOURCES.map(|source| format!("has(self.{source})"));
     let names = VOLUME_SOURCES
@@ -175,7 +176,7 @@ fn one_source(volume: &mut JSONSchemaProps) {
         &format!("[{}].exists_one(given, given)", given.join(", ")),
         "",
         &format!(
-            r#""(\"" + self.name + "\") has " + (!({}) ? "no source; give it exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs" : "more than one source:" + {names} + " of which only one may stay")"#,
+            r#""(\"" + self.name + "\") has " + (!({}) ? "no source; set exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs" : "the sources" + {names} + " but must have exactly one")"#,
             given.join(" || ")
         ),
     );
@@ -187,23 +188,23 @@ fn toleration(toleration: &mut JSONSchemaProps) {
         toleration,
         &format!("!({exists}) || !has(self.value) || self.value == ''"),
         ".value",
-        r#""is \"" + self.value + "\", but must be left out with operator Exists""#,
+        r#""is \"" + self.value + "\", but must be empty with operator Exists""#,
     );
     refuse(
         toleration,
         &format!("({exists}) || has(self.key)"),
         ".key",
-        "is missing, which matches every taint and needs operator: Exists",
+        "is missing; set a key, or operator: Exists to match every taint",
     );
     refuse(
         toleration,
         r#"!has(self.tolerationSeconds) || (has(self.effect) && self.effect == "NoExecute")"#,
         ".tolerationSeconds",
-        "is set, but only effect NoExecute uses it",
+        "must not be set without effect: NoExecute",
     );
 }
 
-/// The core API rejects other metadata in the template of a claim.
+/// Removes the metadata that the core API rejects in the template of a claim.
 fn claim_metadata(metadata: &mut JSONSchemaProps) {
     if let Some(properties) = &mut metadata.properties {
         properties.retain(|name, _| matches!(name.as_str(), "labels" | "annotations"));
@@ -212,18 +213,19 @@ fn claim_metadata(metadata: &mut JSONSchemaProps) {
         Some("Labels and annotations of the claim. Example: {labels: {app: ci}}.".to_owned());
 }
 
-/// Adds a rule with a fixed message. `field` is the field that the error names, as in `.hostnames`;
-/// empty for the value itself.
+/// Adds a rule that rejects a value unless the CEL expression `unless` is true, with a fixed
+/// message. `field` is the field in the error, as in `.hostnames`, or empty for the value itself.
 fn refuse(schema: &mut JSONSchemaProps, unless: &str, field: &str, message: &str) {
     add(schema, unless, field, None, Some(message));
 }
 
-/// Adds a rule whose message is a CEL expression.
+/// Adds a rule as [`refuse`] does, with a CEL expression as its message.
 fn refuse_cel(schema: &mut JSONSchemaProps, unless: &str, field: &str, message: &str) {
     add(schema, unless, field, Some(message), None);
 }
 
-/// Adds a rule. The message is the expression, or the text where its cost would exceed the limit.
+/// Adds a rule. The message is the value of `expression`, or `text` if there is no expression or
+/// its cost exceeds the limit.
 fn add(
     schema: &mut JSONSchemaProps,
     unless: &str,
@@ -236,7 +238,7 @@ fn add(
         message: text.map(ToOwned::to_owned),
         message_expression: expression.map(ToOwned::to_owned),
         field_path: Some(field.to_owned()).filter(|field| !field.is_empty()),
-        // With the default reason, the API server would print the whole object or list.
+        // With the default reason, the error would contain the whole object or list.
         reason: Some("FieldValueForbidden".to_owned()),
         ..ValidationRule::default()
     };
@@ -257,8 +259,8 @@ fn each(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaPro
     }
 }
 
-/// Joins the lines of a doc comment, because `kubectl explain` wraps them. Line breaks after a
-/// sentence, between paragraphs and between items of a list stay.
+/// Joins the lines of a doc comment, because `kubectl explain` wraps lines itself. Keeps line
+/// breaks after a sentence, between paragraphs and between items of a list.
 fn join_lines(description: &mut Option<String>) {
     let Some(text) = description else {
         return;

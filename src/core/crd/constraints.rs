@@ -1,10 +1,10 @@
-//! Constraints of single fields: one table for the API server and for `drydock check`.
+//! Constraints of single fields, in a table that the API server and `drydock check` share.
 //!
 //! [`apply`] writes the table into the schema of the custom resource: formats become CEL rules.
 //! [`crate::core::policy`] finds the format of a field by its path in [`FORMATS`] and reads the
 //! other constraints from the schema.
 //!
-//! A path names properties; `[]` stands for the items of a list, `{}` for the values of a map.
+//! In a path, `[]` stands for the items of a list and `{}` for the values of a map.
 
 use super::format::{self, Format};
 use Constraint::{
@@ -18,34 +18,34 @@ use std::sync::LazyLock;
 
 /// A constraint of one field.
 enum Constraint {
-    /// A string has a format.
+    /// A string must have a format.
     Format(&'static Format),
-    /// A quantity is a string with a format, or a number that is at least a minimum.
+    /// A quantity must be a string with a format, or a number that is at least a minimum.
     Quantity(&'static Format, f64),
-    /// The keys of a map have a format.
+    /// The keys of a map must have a format.
     Keys(&'static Format),
-    /// A list has a minimum and a maximum number of items.
+    /// The minimum and maximum number of items of a list.
     Items(Option<i64>, i64),
-    /// A map has a maximum number of entries.
+    /// The maximum number of entries of a map.
     MaxProperties(i64),
-    /// A number lies in a range.
+    /// The minimum and maximum of a number.
     Range(f64, f64),
-    /// A string has one of these values.
+    /// A string must have one of these values.
     OneOf(&'static [&'static str]),
-    /// An object has these fields, in addition to the fields without a default in Rust.
+    /// An object must have these fields, in addition to the fields without a default in Rust.
     Required(&'static [&'static str]),
-    /// A list is a map by this field of its items: no two items have the same value.
+    /// The items of a list must have unique values in this field.
     ListMap(&'static str),
-    /// Server-side apply replaces the value and does not merge it.
+    /// Server-side apply must replace the value, not merge it.
     Atomic,
-    /// The constraints of the fields of an object.
+    /// The fields of an object have the constraints of a table.
     Fields(Table),
 }
 
-/// Paths relative to the schema of the table, and their constraints.
+/// Constraints, each with its path relative to the object that the table describes.
 type Table = &'static [(&'static str, Constraint)];
 
-/// Defines tables: the path of each field and its constraint.
+/// Defines a static for each table: rows of a path and its constraint.
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($path:literal => $constraint:expr,)* })*) => {
         $($(#[$doc])* static $name: Table = &[$(($path, $constraint)),*];)*
@@ -115,8 +115,8 @@ tables! {
         "effect" => OneOf(&["NoSchedule", "PreferNoSchedule", "NoExecute"]),
     }
 
-    /// The validation of the core API, so that no policy leads to a pod that the API server
-    /// rejects.
+    /// Repeats the validation of the core API, so that drydock does not create pods that the API
+    /// server rejects.
     VOLUME {
         "name" => Of(&format::LABEL),
         "mountPath" => Of(&format::MOUNT_PATH),
@@ -140,7 +140,7 @@ tables! {
         "nfs.path" => Of(&format::EXPORTED_PATH),
     }
 
-    /// The keys of a ConfigMap or Secret, as files.
+    /// The fields of a volume that contains the keys of a ConfigMap or Secret as files.
     FILES {
         "defaultMode" => Range(0.0, 0o777 as f64),
         "items" => Items(None, 32),
@@ -209,8 +209,8 @@ impl Constraint {
                 schema.max_length = max_length(format);
                 rules.get_or_insert_default().push(format.rule());
             }
-            // Up to Kubernetes 1.30 CEL assumes any length for a string that may be a number, and
-            // a CEL rule would exceed the cost limit.
+            // Up to Kubernetes 1.30, CEL ignores the maximum length of a string that may be a
+            // number, and the estimated cost of a rule would exceed the limit.
             Quantity(format, minimum) => {
                 schema.max_length = max_length(format);
                 schema.pattern = format.pattern();
@@ -242,7 +242,7 @@ pub(super) fn at<'s>(schema: &'s mut JSONSchemaProps, path: &str) -> &'s mut JSO
     let path = path.replace("[]", ".[]").replace("{}", ".{}");
     let steps = path.split('.').filter(|step| !step.is_empty());
     steps.fold(schema, |schema, step| {
-        child(schema, step).expect("a test derives the schema, so that each path exists")
+        child(schema, step).expect("every path exists in the derived schema, which a test derives")
     })
 }
 

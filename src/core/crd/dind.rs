@@ -14,39 +14,41 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dind {
-    /// Further images that run a Docker daemon, as globs over the image reference without its
-    /// digest; * stands for any characters. Always recognised: the docker image, under any registry
-    /// prefix, with a dind or latest tag, without a tag, or of version 23 and later.
+    /// Additional images that run a Docker daemon. Each item is a glob that is compared with the
+    /// image reference without its digest; * matches any characters.
+    /// drydock always recognises the docker image, with any registry prefix, if it has a dind or
+    /// latest tag, no tag, or version 23 or later.
     /// At most 64. Example: ["registry.mylab.com/ci/dind:*"].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
 
-    /// The directory into which dind writes the certificates of the docker client: /certs/client,
-    /// or client in DOCKER_TLS_CERTDIR. A Secret or ConfigMap mounted there makes the job fail with
-    /// TLS errors, because dind cannot write to it and the client reads other certificates than
-    /// those of the daemon.
+    /// Settings for the directory in which dind creates the certificates of the docker client:
+    /// /certs/client, or the directory client in DOCKER_TLS_CERTDIR. If a Secret or ConfigMap is
+    /// mounted there, the job fails with TLS errors: dind cannot write its certificates, and the
+    /// docker client reads certificates that do not belong to the daemon.
     #[serde(default)]
     pub client_certs: ClientCerts,
 
-    /// Volumes for the dind container, in this order. A container that already mounts something at
-    /// the path keeps it.
-    /// Absent: an emptyDir at /var/lib/docker, and /lib/modules of the node, read-only. [] adds
-    /// none.
-    /// At most 32, each with a name and a mountPath of its own.
+    /// Volumes to mount in the dind container, in this order. If a container already has a mount at
+    /// the path, drydock keeps that mount.
+    /// If absent, drydock mounts an emptyDir at /var/lib/docker, and /lib/modules of the node
+    /// read-only. An empty list adds no volumes.
+    /// At most 32. Names and mount paths must be unique.
     /// Example: [{name: dind-storage, mountPath: /var/lib/docker, emptyDir: {sizeLimit: 20Gi}}].
     #[serde(default = "default_volumes")]
     pub volumes: Vec<DindVolume>,
 
-    /// Certificate authorities of registries, mounted where dind looks for them:
-    /// /etc/docker/certs.d/HOST/ca.crt.
-    /// Use this instead of mounting the authority of a registry at /certs/client. At most 64, each
-    /// host once.
+    /// CA certificates of registries. drydock mounts each of them in dind at
+    /// /etc/docker/certs.d/HOST/ca.crt, where the Docker daemon reads it.
+    /// Use this field instead of mounting the CA certificate of a registry at /certs/client.
+    /// At most 64. Hosts must be unique.
     /// Example: [{host: registry.mylab.com, configMap: {name: registry-ca, key: ca.crt}}].
     #[serde(default, rename = "registryCAs", skip_serializing_if = "Vec::is_empty")]
     pub registry_cas: Vec<RegistryCa>,
 
-    /// Schedules pods with dind on dedicated nodes. Example: {nodeSelector: {role: ci},
-    /// tolerations: [{key: dedicated, value: ci, effect: NoSchedule}]}.
+    /// The node labels and tolerations that drydock adds to pods with dind.
+    /// Example: {nodeSelector: {role: ci}, tolerations: [{key: dedicated, value: ci, effect:
+    /// NoSchedule}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
 }
@@ -63,8 +65,8 @@ impl Default for Dind {
     }
 }
 
-/// The volumes that dind needs. The cgroup tree of the node is not among them: it leaks cgroups of
-/// inner containers on cgroup v1, and dind does not need it on v2.
+/// Returns the volumes that dind needs. The cgroup file system of the node is not one of them: on
+/// cgroup v1 the cgroups of inner containers would leak, and on v2 dind does not need it.
 fn default_volumes() -> Vec<DindVolume> {
     vec![
         DindVolume {
@@ -79,7 +81,7 @@ fn default_volumes() -> Vec<DindVolume> {
             read_only: true,
             host_path: Some(HostPathVolumeSource {
                 path: "/lib/modules".to_owned(),
-                // With Directory, a pod would wait on a node without the directory.
+                // With Directory, a pod could not start on a node without the directory.
                 type_: Some("DirectoryOrCreate".to_owned()),
             }),
             ..DindVolume::default()
@@ -87,28 +89,27 @@ fn default_volumes() -> Vec<DindVolume> {
     ]
 }
 
-/// The directory of the certificates of the docker client.
+/// Settings for the directory of the client certificates.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCerts {
-    /// The action for other content that is mounted in the directory.
-    /// Replace mounts a memory-backed emptyDir instead, in every container that mounts something
-    /// there.
-    /// Relocate does the same and mounts the displaced content read-only at relocateTo.
-    /// Report changes nothing and reports the conflict.
-    /// Deny rejects the pod, so that the job fails at once with the reason.
+    /// The action if a container mounts another volume at the directory.
+    /// Replace mounts a memory-backed emptyDir instead, in every container that has a mount there.
+    /// Relocate does the same and mounts the displaced volume read-only at relocateTo.
+    /// Report only reports the conflict.
+    /// Deny rejects the pod, so that the job fails immediately with the reason.
     #[serde(default)]
     pub on_conflict: OnConflict,
 
-    /// The size limit of the memory-backed emptyDir: a quantity greater than zero. The files take
-    /// about 20 KiB, which count against the memory of the pod.
+    /// The size limit of the memory-backed emptyDir, a quantity greater than zero. The certificates
+    /// use about 20 KiB of the memory of the pod.
     /// Example: 1Mi.
     #[serde(default = "default_size_limit")]
     pub size_limit: Quantity,
 
-    /// The directory at which Relocate mounts the displaced content; not at, above or below
-    /// /certs/client. Absent: /certs/displaced.
-    /// Only with onConflict: Relocate. Example: /certs/ca.
+    /// The directory at which onConflict: Relocate mounts the displaced volume. It must not be
+    /// /certs/client, a parent of it or a path below it. If absent, /certs/displaced.
+    /// Allowed only with onConflict: Relocate. Example: /certs/ca.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relocate_to: Option<String>,
 }
@@ -127,49 +128,49 @@ fn default_size_limit() -> Quantity {
     Quantity("1Mi".to_owned())
 }
 
-/// The action for a conflicting mount in the directory of the client certificates.
+/// The action if a container mounts another volume at the directory of the client certificates.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum OnConflict {
     /// Mount a memory-backed emptyDir instead.
     #[default]
     Replace,
-    /// Replace the content, and mount it read-only at relocateTo.
+    /// Mount a memory-backed emptyDir instead, and the displaced volume read-only at relocateTo.
     Relocate,
-    /// Change nothing and report the conflict.
+    /// Only report the conflict.
     Report,
     /// Reject the pod.
     Deny,
 }
 
 /// A volume and its mount. Exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral,
-/// configMap, secret, csi and nfs.
+/// configMap, secret, csi and nfs must be set.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DindVolume {
-    /// The name of the volume in the pod; drydock picks another one if the pod has a volume of this
-    /// name. Example: dind-storage.
+    /// The name of the volume in the pod. If the pod already has a volume with this name, drydock
+    /// chooses another name. Example: dind-storage.
     pub name: String,
 
-    /// The path in the container: absolute, without "//", ".", ".." and a "/" at the end. Not at,
-    /// above or below /certs/client.
-    /// Rootless dind mounts /var/lib/docker at /home/rootless/.local/share/docker. Example:
-    /// /var/lib/docker.
+    /// The absolute path in the container, without "//", ".", ".." and a trailing "/". It must not
+    /// be /certs/client, a parent of it or a path below it.
+    /// In rootless dind, drydock mounts the volume for /var/lib/docker at
+    /// /home/rootless/.local/share/docker instead. Example: /var/lib/docker.
     pub mount_path: String,
 
     /// Whether the mount is read-only. Example: true.
     #[serde(default)]
     pub read_only: bool,
 
-    /// Dind mounts the volume in the dind containers, All in every container and native sidecar of
-    /// the pod.
+    /// Dind mounts the volume in the dind containers. All mounts it in all containers and native
+    /// sidecars of the pod.
     #[serde(default)]
     pub containers: VolumeContainers,
 
-    /// A directory with the lifetime of the pod. Example: {sizeLimit: 20Gi}.
+    /// An emptyDir, which has the lifetime of the pod. Example: {sizeLimit: 20Gi}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
-    /// A directory of the node, for privileged containers only. Example: {path: /lib/modules, type:
-    /// Directory}.
+    /// A file or directory of the node. drydock mounts it only in privileged containers.
+    /// Example: {path: /lib/modules, type: Directory}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_path: Option<HostPathVolumeSource>,
     /// A PersistentVolumeClaim in the namespace of the job. Example: {claimName: docker-cache}.
@@ -186,8 +187,8 @@ pub struct DindVolume {
     /// A Secret in the namespace of the job. Example: {secretName: docker-auth}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
-    /// An inline volume of a CSI driver. Example: {driver: secrets-store.csi.k8s.io, readOnly:
-    /// true}.
+    /// An inline volume of a CSI driver.
+    /// Example: {driver: secrets-store.csi.k8s.io, readOnly: true}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csi: Option<CSIVolumeSource>,
     /// An NFS export. Example: {server: nfs.mylab.com, path: /export/docker}.
@@ -201,20 +202,20 @@ pub enum VolumeContainers {
     /// The dind containers.
     #[default]
     Dind,
-    /// Every container and native sidecar.
+    /// All containers and native sidecars.
     All,
 }
 
-/// The certificate authority of a registry, from a ConfigMap in the namespace of the job.
+/// The CA certificate of a registry, from a ConfigMap in the namespace of the job.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryCa {
-    /// The registry as in image references, with its port if it has one. Example:
+    /// The host of the registry as in image references, with the port if there is one. Example:
     /// registry.mylab.com:5000.
     pub host: String,
-    /// The ConfigMap, in the namespace of the job, and the key with the certificate in PEM. The job
-    /// starts without the authority if the ConfigMap does not exist. Example: {name: registry-ca,
-    /// key: ca.crt}.
+    /// The ConfigMap in the namespace of the job, and the key that contains the CA certificate as
+    /// PEM. If the ConfigMap does not exist, the job starts without the CA certificate.
+    /// Example: {name: registry-ca, key: ca.crt}.
     pub config_map: ConfigMapKey,
 }
 
@@ -228,15 +229,15 @@ pub struct ConfigMapKey {
     pub key: String,
 }
 
-/// The nodes of pods with dind.
+/// The node labels and tolerations that drydock adds to pods with dind.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scheduling {
-    /// Node labels. Each is added unless the pod selects by the same key, whatever its value. At
-    /// most 32. Example: {role: ci}.
+    /// Labels that drydock adds to the nodeSelector of the pod. A key that the pod already has
+    /// keeps its value. At most 32. Example: {role: ci}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
-    /// Tolerations. Each is added unless the pod has an equal one. At most 32.
+    /// Tolerations that drydock adds to the pod, unless the pod has an equal one. At most 32.
     /// Example: [{key: dedicated, value: ci, effect: NoSchedule}].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,

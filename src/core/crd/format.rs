@@ -1,11 +1,11 @@
-//! Formats: the syntax of names, addresses, paths and sizes in a policy.
+//! Defines the syntax of names, addresses, paths and sizes in a policy.
 //!
 //! A [`Format`] is a list of regular expressions with messages. In the schema it is a CEL rule, so
 //! that the API server rejects other values; `drydock check` runs the same expressions and prints
 //! the same messages. `super::constraints` assigns formats to fields.
 //!
-//! The expressions use the syntax that RE2 (in CEL) and the `regex` crate share, and CEL functions
-//! of Kubernetes 1.30: its CEL library has no `isIP` and no `format` yet.
+//! The expressions use only syntax that RE2 (in CEL) and the `regex` crate share. The CEL rules use
+//! only functions of Kubernetes 1.30, whose CEL library has neither `isIP` nor `format`.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>, the page on
 //! labels beside it, and
@@ -15,11 +15,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::Validati
 use regex::Regex;
 use std::sync::OnceLock;
 
-/// The syntax of a string.
+/// The syntax that a string must have.
 #[derive(Debug)]
 pub struct Format {
     pub(crate) max_length: usize,
-    /// Never empty. The first check that fails gives the message.
+    /// Not empty. The message is that of the first check that fails.
     checks: &'static [Check],
     compiled: OnceLock<Vec<Regex>>,
 }
@@ -31,7 +31,7 @@ struct Check {
     pattern: &'static str,
     /// Whether a valid string matches the pattern.
     must_match: bool,
-    /// The error, to follow `is "…",`.
+    /// The error message, which follows `is "…",`.
     message: &'static str,
 }
 
@@ -47,7 +47,7 @@ impl Format {
     /// Checks a string.
     ///
     /// # Errors
-    /// The message of the first check that fails, to follow `is "…",`.
+    /// The message of the first check that fails, which follows `is "…",`.
     pub fn check(&self, text: &str) -> Result<(), &'static str> {
         let patterns = self.compiled.get_or_init(|| {
             let compile = |check: &Check| Regex::new(check.pattern).expect("a test compiles all");
@@ -81,13 +81,13 @@ impl Format {
         ValidationRule {
             rule,
             message_expression: Some(message),
-            // The API server uses this text if the message has a line break.
+            // The API server uses this text if the message contains a line break.
             message: self.checks.first().map(|check| check.message.to_owned()),
             ..ValidationRule::default()
         }
     }
 
-    /// Returns the expression of the first check, for fields that CEL cannot read.
+    /// Returns the regular expression of the first check, for fields without a CEL rule.
     pub(super) fn pattern(&self) -> Option<String> {
         self.checks.first().map(|check| check.pattern.to_owned())
     }
@@ -98,7 +98,7 @@ impl Format {
         conditions.join(" && ")
     }
 
-    /// Returns a CEL expression: the message of the first check that fails.
+    /// Returns a CEL expression whose value is the message of the first check that fails.
     fn message(&self, variable: &str) -> String {
         let quoted = |check: &Check| serde_json::Value::from(check.message).to_string();
         let mut checks = self.checks.iter().rev();
@@ -153,7 +153,7 @@ macro_rules! octet {
         "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
     };
 }
-/// Eight groups, or fewer and one `::`. Without an IPv4 address at the end.
+/// Eight groups, or fewer groups and one `::`. The address cannot end in IPv4 notation.
 macro_rules! ipv6 {
     () => {
         concat!(
@@ -174,24 +174,24 @@ macro_rules! suffix {
     };
 }
 
-/// The API server limits the whole name, not each part to the 63 characters of DNS.
+/// The API server limits the length of the whole name, and not of each part as DNS does.
 const SUBDOMAIN_CHECK: Check = must(
     concat!("^", subdomain!(), "$"),
     "not an RFC 1123 subdomain: lower-case letters, digits, '-' and '.', each part beginning and ending with a letter or digit, at most 253 characters",
 );
-const ABSOLUTE: Check = must("^/", "not an absolute path; begin it with /");
-const WITHOUT_COLON: Check = must_not(":", "with a ':', which a mount path must not contain");
-/// CEL has no function that cleans a path, and clean paths can be compared as strings.
+const ABSOLUTE: Check = must("^/", "not an absolute path; it must begin with '/'");
+const WITHOUT_COLON: Check = must_not(":", "but must not contain ':'");
+/// CEL has no function that cleans a path. Clean paths can be compared as strings.
 const CLEAN: Check = must_not(
     "//|/[.][.]?(/|$)|./$",
-    "not a clean path; write it without '//', '.', '..' and a '/' at the end",
+    "not a clean path; write it without '//', '.', '..' and a trailing '/'",
 );
-/// For paths that passed [`CLEAN`].
+/// Matches `/certs/client`, its parents and the paths below it, if they passed [`CLEAN`].
 const AROUND_CLIENT_CERTS: &str = "^/(certs(/client)?)?$|^/certs/client/";
-/// `PATH_MAX` of Linux.
+/// The value of `PATH_MAX` in Linux.
 const PATH_MAX: usize = 4096;
 
-/// Defines a static for each format: name, greatest number of characters, checks.
+/// Defines a static for each format, from its name, maximum length and checks.
 macro_rules! formats {
     ($($(#[$doc:meta])* $name:ident($max_length:expr): [$($check:expr),* $(,)?];)*) => {
         $($(#[$doc])* pub static $name: Format = Format::new($max_length, &[$($check),*]);)*
@@ -208,8 +208,8 @@ formats! {
     /// A hostname of `hostAliases`.
     HOSTNAME(253): [
         SUBDOMAIN_CHECK,
-        // The kubelet's hosts file has these names, and RFC 6761 reserves the domain.
-        must_not(r"^(.*\.localhost|localhost|ip6-localhost|ip6-loopback)$", "a name of the pod itself; containers of the job would no longer reach each other by it"),
+        // The kubelet writes these names to the hosts file, and RFC 6761 reserves `localhost`.
+        must_not(r"^(.*\.localhost|localhost|ip6-localhost|ip6-loopback)$", "a name of the pod itself, which must resolve to a loopback address"),
     ];
 
     /// An RFC 1123 label: the name of a volume or a namespace.
@@ -233,46 +233,46 @@ formats! {
     /// A key of a ConfigMap or Secret.
     CONFIG_KEY(253): [must(
         r"^(\.?[-_A-Za-z0-9])[-._A-Za-z0-9]*$",
-        "not a ConfigMap key: at most 253 letters, digits, '-', '_' and '.', and neither '.' nor beginning with '..'"
+        "not a ConfigMap key: at most 253 letters, digits, '-', '_' and '.', not '.' alone and not beginning with '..'"
     )];
 
-    /// An address that a hostname may resolve to.
+    /// A fixed address of a hostname.
     ADDRESS(39): [
-        must_not("^(127[.]|[0:]*:0{0,3}1$)", "a loopback address; those are the names of the job's own services"),
-        must_not("^(0[.]0[.]0[.]0|[0:]+)$", "the unspecified address; write the one that the hostname resolves to"),
-        // Above all IPv4-mapped ones (RFC 4291, 2.5.5): other programs read them as IPv4.
-        must_not("^(::|0{1,4}:)", "an IPv6 address that begins with zeros, which no host has; write an IPv4 address as in 10.0.0.232"),
+        must_not("^(127[.]|[0:]*:0{0,3}1$)", "a loopback address, which the runner uses for services of the job"),
+        must_not("^(0[.]0[.]0[.]0|[0:]+)$", "the unspecified address; write the address of the host"),
+        // RFC 4291 reserves these. Other programs read IPv4-mapped ones (2.5.5) as IPv4 addresses.
+        must_not("^(::|0{1,4}:)", "an IPv6 address that begins with zeros, which is reserved; write an IPv4 address as in 10.0.0.232"),
         must(concat!("^((", octet!(), r"\.){3}", octet!(), "|", ipv6!(), ")$"), "not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone"),
     ];
 
     /// A registry as the docker client writes it: `host` or `host:port`, IPv6 in brackets.
     REGISTRY_HOST(253): [must(
         concat!("^(", subdomain!(), r"|\[(", ipv6!(), r")\])", "(:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?$"),
-        "not a registry host: a hostname or an address, and :PORT if it has one, as in registry.mylab.com:5000"
+        "not a registry host: a hostname or IP address with an optional port, as in registry.mylab.com:5000"
     )];
 
-    /// A glob over image references.
+    /// A glob that is compared with image references.
     IMAGE_GLOB(512): [
-        must(".", "no image; write a reference, in which * stands for any characters"),
-        must_not("@", "with a digest; globs are compared with the reference without it"),
+        must(".", "which matches no image; write an image reference, in which * matches any characters"),
+        must_not("@", "but must not contain a digest, because drydock compares globs with image references without their digest"),
     ];
 
     /// The path at which a volume is mounted.
     MOUNT_PATH(PATH_MAX): [
         ABSOLUTE, WITHOUT_COLON, CLEAN,
-        must_not(AROUND_CLIENT_CERTS, "at, above or below /certs/client, which clientCerts looks after; take another path"),
+        must_not(AROUND_CLIENT_CERTS, "but must not be /certs/client, a parent of it or a path below it, because clientCerts controls that directory"),
     ];
 
-    /// The directory at which displaced content is mounted.
+    /// The directory at which a displaced volume is mounted.
     RELOCATE_TO(PATH_MAX): [
         ABSOLUTE, WITHOUT_COLON, CLEAN,
-        must_not(AROUND_CLIENT_CERTS, "at, above or below /certs/client, where dind writes its certificates; take another directory, as in /certs/displaced"),
+        must_not(AROUND_CLIENT_CERTS, "but must not be /certs/client, a parent of it or a path below it, because dind writes its certificates there; use a path as in /certs/displaced"),
     ];
 
     /// A path on the node.
     HOST_PATH(PATH_MAX): [
         ABSOLUTE,
-        must_not("/[.][.](/|$)", "with a '..', which a path of the node must not contain"),
+        must_not("/[.][.](/|$)", "but must not contain '..'"),
     ];
 
     /// A path of an NFS export.
@@ -280,8 +280,8 @@ formats! {
 
     /// The path of a key of a ConfigMap or Secret in its volume.
     ITEM_PATH(1024): [
-        must("^[^/]", "not a relative path; write it as in ca.crt"),
-        must_not("^[.][.]|/[.][.](/|$)", "with a '..', which a path in a volume must not contain"),
+        must("^[^/]", "not a relative path, as in ca.crt"),
+        must_not("^[.][.]|/[.][.](/|$)", "but must not begin with '..' or contain it as a path element"),
     ];
 
     /// A quantity of bytes that is not negative.
@@ -293,13 +293,13 @@ formats! {
     /// A quantity of bytes that is greater than zero.
     SIZE_LIMIT(32): [must(
         concat!("^[+]?(0*[1-9][0-9]*([.][0-9]*)?|0*[.]0*[1-9][0-9]*)", suffix!(), "$"),
-        "not a quantity of bytes greater than zero, as in 1Mi; without a limit the certificates' volume could fill the node's memory"
+        "not a quantity of bytes greater than zero, as in 1Mi; without a limit, the volume could fill the memory of the node"
     )];
 
     /// The medium of an emptyDir.
     MEDIUM(63): [must(
         "^(Memory|HugePages(-[0-9]+[KMG]i)?)?$",
-        "not a medium; use Memory, or leave it out for the node's disk"
+        "not a storage medium; use Memory, or omit the field to use the disk of the node"
     )];
 
     /// The name of a CSI driver.
@@ -309,7 +309,7 @@ formats! {
     )];
 
     /// The host of an NFS server.
-    SERVER(253): [must("^[-A-Za-z0-9_.:%]+$", "not a server; write its name or address")];
+    SERVER(253): [must("^[-A-Za-z0-9_.:%]+$", "not the hostname or IP address of a server")];
 }
 
 #[cfg(test)]

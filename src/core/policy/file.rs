@@ -1,4 +1,4 @@
-//! Reads policy files: returns the valid policies, and every error of the invalid ones.
+//! Parses policy files. Returns the valid policies, and all errors of the invalid ones.
 
 use super::parse::{self, Errors, FieldError};
 use super::{Policy, RecordedHostnames, schema};
@@ -15,7 +15,7 @@ use std::fmt;
 pub struct PolicyFile {
     /// The valid policies, in the order of the file.
     pub policies: Vec<Policy>,
-    /// The place of each valid policy, by its name, as in a [`PolicyError`].
+    /// The place of each valid policy in the file, by its name; see [`PolicyError::place`].
     pub(crate) places: BTreeMap<String, String>,
     /// The errors of the invalid policies.
     pub errors: Vec<PolicyError>,
@@ -23,7 +23,7 @@ pub struct PolicyFile {
     pub(crate) ignored: Vec<PolicyError>,
     /// The names of the invalid policies.
     pub(crate) refused: BTreeSet<String>,
-    /// Whether a document is unreadable. It may contain policies of any name.
+    /// Whether a document cannot be parsed. It may contain policies with any name.
     pub(crate) unreadable: bool,
 }
 
@@ -36,9 +36,9 @@ impl PolicyFile {
         reader.result
     }
 
-    /// Returns the policies to use after a file has changed: the valid ones, and the last good
-    /// version of the invalid ones (F3). An unreadable document may contain the policies that are
-    /// missing, so their last good version stays, too.
+    /// Returns the policies to use after a file has changed: the valid policies, and the last good
+    /// version of the invalid ones (F3). If a document is unreadable, keeps the last good version
+    /// of missing policies as well, because the document may contain them.
     pub(crate) fn or_last_good(mut self, last: &[Policy]) -> Vec<Policy> {
         for old in last {
             let is_valid = self.policies.iter().any(|policy| policy.name == old.name);
@@ -50,18 +50,18 @@ impl PolicyFile {
     }
 }
 
-/// An error in a policy file, and its position.
+/// An error in a policy file, with its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PolicyError {
     /// The name of the file, or `stdin`.
     pub(crate) file: String,
-    /// The document and, in a list, the item: `document 2, items[3]`.
+    /// The document and, in a list, the item, as in `document 2, items[3]`.
     pub(crate) place: String,
     /// The name of the policy, if it has one.
     pub(crate) policy: Option<String>,
-    /// The field and its problem, or why the document cannot be read.
+    /// The field and its problem, or the reason why the document cannot be read.
     pub(crate) problem: String,
-    /// Whether the object is not meant to be a policy.
+    /// Whether the document contains something other than a policy, such as another kind of object.
     pub(crate) is_of_another_kind: bool,
 }
 
@@ -75,9 +75,8 @@ impl fmt::Display for PolicyError {
     }
 }
 
-/// Reads the policies of a text; `file` is its name in errors. Accepts `JobPodPolicy` objects and
-/// lists of them. An empty list is valid and changes nothing; a text without any object is an
-/// error.
+/// Parses a text with `JobPodPolicy` objects and lists of them; `file` is the file name in errors.
+/// An empty list is valid, but a text without an object is an error.
 pub fn read(file: &str, text: &str) -> PolicyFile {
     let mut reader = Reader::new(file);
     if is_config_toml(text) {
@@ -86,7 +85,7 @@ pub fn read(file: &str, text: &str) -> PolicyFile {
     }
     let documents = document::split(text);
     if documents.is_empty() {
-        reader.error("document 1", None, "the file holds no policy; `drydock print policy` shows one, and an empty List is a set that changes nothing");
+        reader.error("document 1", None, "the file contains no policy; `drydock print policy` prints an example. Use an empty List to request no changes");
     }
     for document in documents {
         let place = format!("document {}", document.number);
@@ -101,13 +100,13 @@ pub fn read(file: &str, text: &str) -> PolicyFile {
     reader.result
 }
 
-/// Whether a text is a `config.toml`. A YAML parser reads it as a string or reports an error.
+/// Returns whether a text is a `config.toml`, which a YAML parser reads as a string or rejects.
 fn is_config_toml(text: &str) -> bool {
     text.lines().any(|line| line.trim_end() == "[[runners]]")
 }
 
-/// Whether an object is a ConfigMap with a `config.toml`, or has values of the runner's Helm chart,
-/// also as a subchart.
+/// Returns whether an object is a ConfigMap with a `config.toml`, or values of GitLab Runner's Helm
+/// chart, also as a subchart.
 fn is_runner_config(object: &Value) -> bool {
     const CHART: [&str; 3] = ["gitlabUrl", "runnerToken", "runnerRegistrationToken"];
     let in_chart = |values: &Value| {
@@ -142,18 +141,21 @@ impl<'a> Reader<'a> {
                 match object.get_mut("items").map(Value::take).unwrap_or_default() {
                     Value::Null => return,
                     Value::Array(items) => return self.items(items, place),
-                    other => format!("items is {}, not a list", type_name(&other)),
+                    other => format!("items must be a list, not {}", type_name(&other)),
                 }
             }
             "" => {
-                let problem = "kind is missing; write apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy";
+                let problem =
+                    "kind is missing; set apiVersion: drydock.dev/v1alpha1 and kind: JobPodPolicy";
                 if text(&object, "/apiVersion") == Some(crd::API_VERSION) {
                     return self.error(place, None, problem);
                 }
                 return self.another_kind(place, problem.to_owned());
             }
             other => {
-                let problem = format!("kind is \"{other}\", not JobPodPolicy or a List of them");
+                let problem = format!(
+                    "kind is \"{other}\", but must be JobPodPolicy or a List of JobPodPolicy objects"
+                );
                 return self.another_kind(place, problem);
             }
         };
@@ -166,7 +168,7 @@ impl<'a> Reader<'a> {
             if item.is_object() {
                 self.object(item, &place);
             } else {
-                let problem = format!("it is {}, not an object", type_name(&item));
+                let problem = format!("must be an object, not {}", type_name(&item));
                 self.error(&place, None, problem);
             }
         }
@@ -180,7 +182,7 @@ impl<'a> Reader<'a> {
             Ok(policy) if unknown.is_empty() => {
                 if let Some(earlier) = self.result.places.get(&policy.name) {
                     let problem = format!(
-                        "metadata.name is \"{}\", which is also the name of the policy in {earlier}; names must be unique",
+                        "metadata.name duplicates the name \"{}\" of the policy in {earlier}; names must be unique",
                         policy.name
                     );
                     self.error(place, name, problem);
@@ -188,7 +190,7 @@ impl<'a> Reader<'a> {
                     self.result.ignored.extend(namespace.map(|namespace| self.problem(
                         place,
                         name,
-                        format!("metadata.namespace is \"{namespace}\", which is ignored: a JobPodPolicy has no namespace; select namespaces by spec.namespaceSelector"),
+                        format!("metadata.namespace is \"{namespace}\", but is ignored, because a JobPodPolicy is cluster-scoped; select namespaces with spec.namespaceSelector"),
                     )));
                     let places = &mut self.result.places;
                     places.insert(policy.name.clone(), place.to_owned());
@@ -212,7 +214,7 @@ impl<'a> Reader<'a> {
     fn runner_config(&mut self, place: &str) {
         let file = if self.file == "stdin" { "-" } else { self.file };
         let problem =
-            format!("it looks like the configuration of a runner; try `drydock import {file}`");
+            format!("this is a configuration of GitLab Runner; run `drydock import {file}`");
         self.another_kind(place, problem);
     }
 
@@ -239,21 +241,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads a `JobPodPolicy` object before it is written to the API server.
+/// Parses a `JobPodPolicy` object that is not stored in the API server.
 ///
 /// # Errors
-/// If the policy is invalid: every error, at least one.
+/// If the policy is invalid. Returns all errors, at least one.
 pub fn read_object(object: Value) -> Result<Policy, Vec<FieldError>> {
     read_with(object, None)
 }
 
-/// Reads a `JobPodPolicy` object from the API server. An older version may have accepted an entry
-/// with `from.ingress` and neither hostnames nor `hostnameSuffixes`. The entry then has exactly the
-/// `recorded` hostnames: an upgrade removes no hostname from job pods, and the owner of the Ingress
-/// can add none (F5, H7).
+/// Parses a `JobPodPolicy` object from the API server. An older version of drydock accepted entries
+/// with `from.ingress` and neither hostnames nor `hostnameSuffixes`. Such an entry gets exactly the
+/// `recorded` hostnames: an upgrade removes no hostname from job pods, and a user who can edit the
+/// Ingress cannot add one (F5, H7).
 ///
 /// # Errors
-/// If the policy is invalid for another reason: every error, at least one.
+/// If the policy is invalid for another reason. Returns all errors, at least one.
 pub fn read_stored(object: Value, recorded: &RecordedHostnames) -> Result<Policy, Vec<FieldError>> {
     read_with(object, Some(recorded))
 }
@@ -265,7 +267,10 @@ fn read_with(
     let mut errors = Errors::default();
     let version = text(&object, "/apiVersion").unwrap_or_default();
     if version != crd::API_VERSION {
-        let problem = format!("is \"{version}\"; this drydock reads {}", crd::API_VERSION);
+        let problem = format!(
+            "is \"{version}\", but this version of drydock supports only {}",
+            crd::API_VERSION
+        );
         errors.add("apiVersion", problem);
     }
     schema::check(&mut object, &mut errors);
@@ -279,7 +284,7 @@ fn read_with(
             None
         }
     };
-    // Leaves out errors that are caused by values that the schema check has removed.
+    // Omits errors that result from the values that the schema check removed.
     let known: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
     let follows = |error: &FieldError| known.iter().any(|it| schema::overlap(it, &error.field));
     found.0.retain(|error| !follows(error));
@@ -291,7 +296,7 @@ fn read_with(
 }
 
 /// Checks the object metadata, which the schema of a custom resource does not describe. Removes
-/// metadata that cannot be read, except for the name.
+/// metadata that cannot be read, but keeps the name.
 fn check_metadata(object: &mut Value, errors: &mut Errors) {
     let Some(object) = object.as_object_mut() else {
         return;
@@ -322,8 +327,8 @@ fn check_metadata(object: &mut Value, errors: &mut Errors) {
     }
 }
 
-/// Returns the fields that kubectl rejects in the metadata of a file. A stored object may have
-/// fields of a newer Kubernetes.
+/// Returns errors for unknown fields in the metadata of a file, which kubectl rejects. Stored
+/// objects are not checked, because a newer Kubernetes may have added fields.
 fn unknown_metadata(metadata: Option<&Value>) -> Vec<FieldError> {
     let known = metadata.and_then(|metadata| ObjectMeta::deserialize(metadata).ok());
     let known = known.and_then(|metadata| serde_json::to_value(metadata).ok());
@@ -333,7 +338,7 @@ fn unknown_metadata(metadata: Option<&Value>) -> Vec<FieldError> {
         if !is_known && !value.is_null() {
             errors.add(
                 format!("metadata.{name}"),
-                "is not a known field; name, labels and annotations are",
+                "is an unknown field; the known fields include name, labels and annotations",
             );
         }
     }

@@ -3,7 +3,7 @@
 use super::{Policy, quantity};
 use std::fmt;
 
-/// The certificates take about 20 KiB.
+/// The minimum size limit without a hint, in bytes. The certificates use about 20 KiB.
 const MIN_SIZE_LIMIT: f64 = 32.0 * 1024.0;
 
 /// A hint about a valid policy.
@@ -13,7 +13,7 @@ pub struct Hint {
     pub(crate) policy: String,
     /// The field, as in `spec.dind.volumes[0]`.
     pub(crate) field: String,
-    /// The problem, and the alternative.
+    /// The problem, and what to do about it.
     pub(crate) problem: String,
 }
 
@@ -50,7 +50,7 @@ pub fn hints(policy: &Policy) -> Vec<Hint> {
         add(
             "spec.dind.clientCerts.sizeLimit".to_owned(),
             format!(
-                "{size_limit} is too small for dind's certificates, which take about 20 KiB; use 1Mi"
+                "{size_limit} is too small for the certificates of dind, which use about 20 KiB; use 1Mi"
             ),
         );
     }
@@ -60,22 +60,22 @@ pub fn hints(policy: &Policy) -> Vec<Hint> {
         if is_cgroup {
             add(
                 format!("spec.dind.volumes[{index}]"),
-                "the cgroup tree of the node moves inner containers out of the pod's limits and leaks their cgroups on cgroup v1, and a privileged pod has it without a volume on v2; remove the volume unless dind fails without it".to_owned(),
+                "remove this volume unless dind fails without it. With /sys/fs/cgroup of the node on cgroup v1, the limits of the pod do not apply to inner containers, and their cgroups leak. On cgroup v2, a privileged container does not need the volume".to_owned(),
             );
         }
     }
     hints
 }
 
-/// Returns a problem of a hostname that a service of a job may have too.
+/// Returns a hint about a hostname that a service of a job may also have.
 fn about_hostname(hostname: &str) -> Option<String> {
     if hostname == "docker" {
-        let problem = "docker is the name of the service docker:dind: a job with that service keeps its own address, every other job gets the policy's; remove it unless jobs share a daemon there";
+        let problem = "docker is also the hostname of the service docker:dind. A job with that service keeps the address of the service, and every other job gets this address; remove the hostname unless jobs share a Docker daemon at this address";
         return Some(problem.to_owned());
     }
     (!hostname.contains('.')).then(|| {
         format!(
-            "{hostname} has no dot, as the names of services of a job: a job with a service of that name keeps its own address; write the full name if there is one"
+            "{hostname} has no dot, and may also be the hostname of a service of a job. A job with such a service keeps the address of the service; use the fully qualified name if there is one"
         )
     })
 }

@@ -19,9 +19,9 @@ use std::net::IpAddr;
 /// An error in a field of a policy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FieldError {
-    /// As in `spec.hostAliases[1].ip`.
+    /// The path of the field, as in `spec.hostAliases[1].ip`.
     pub field: String,
-    /// As in `is "10.0.0", not an IP address`.
+    /// The problem, as in `is "10.0.0", not an IP address`.
     pub problem: String,
 }
 
@@ -43,7 +43,7 @@ impl Errors {
         });
     }
 
-    /// Adds an error, if there is one.
+    /// Adds an error if there is a problem.
     pub(super) fn extend(&mut self, field: &str, problem: Option<impl Into<String>>) {
         if let Some(problem) = problem {
             self.add(field, problem);
@@ -55,8 +55,8 @@ impl Errors {
     }
 }
 
-/// Parses a policy. `recorded` are the hostnames in the status of a stored policy. The result is
-/// valid only if `errors` stays empty.
+/// Parses a policy. `recorded` contains the hostnames in the status of a stored policy. The result
+/// is valid only if `errors` stays empty.
 pub(super) fn policy(
     resource: &crd::JobPodPolicy,
     recorded: Option<&RecordedHostnames>,
@@ -68,7 +68,7 @@ pub(super) fn policy(
     } else {
         errors.check("metadata.name", &name, &format::SUBDOMAIN);
     }
-    let label = match resource.metadata.generation {
+    let versioned_name = match resource.metadata.generation {
         Some(generation) => format!("{name}@{generation}"),
         None => name.clone(),
     };
@@ -79,7 +79,7 @@ pub(super) fn policy(
     };
     Policy {
         name,
-        label,
+        versioned_name,
         priority: spec.priority,
         mode: spec.mode,
         pod_selector: selector(&spec.pod_selector, "spec.podSelector"),
@@ -99,9 +99,13 @@ pub(super) fn selector(selector: &LabelSelector, path: &str, errors: &mut Errors
         let values = expression.values.clone();
         let values = values.filter(|values| !values.is_empty());
         let problem = match (operator, &values) {
-            ("In" | "NotIn", None) => format!("is empty, but {operator} needs at least one value"),
-            ("Exists" | "DoesNotExist", Some(_)) => format!("must be left out with {operator}"),
-            // The schema allows four operators.
+            ("In" | "NotIn", None) => {
+                format!("must have at least one value with operator {operator}")
+            }
+            ("Exists" | "DoesNotExist", Some(_)) => {
+                format!("must be empty with operator {operator}")
+            }
+            // The schema allows only these four operators.
             _ => {
                 let must_match = matches!(operator, "In" | "Exists");
                 requirements.push(Requirement::of(&expression.key, values, must_match));
@@ -122,12 +126,12 @@ fn host_aliases(
     if count > crd::MAX_HOSTNAMES {
         let max = crd::MAX_HOSTNAMES;
         let problem =
-            format!("has more than {max} hostnames in all; put the others into a second policy");
+            format!("has more than {max} hostnames in total; move some of them to a second policy");
         errors.add("spec.hostAliases", problem);
     }
     let mut parsed = Vec::new();
-    // By hostname and family: the fixed address, as written, and the index of its entry. Two
-    // notations of one address are two addresses, because the CEL rule compares strings.
+    // The fixed address of each hostname and family, as written, and the index of its entry. Two
+    // notations of an address count as two addresses, because the CEL rule compares strings.
     let mut fixed: BTreeMap<(&str, bool), (&str, usize)> = BTreeMap::new();
     for (index, alias) in aliases.iter().enumerate() {
         let path = format!("spec.hostAliases[{index}]");
@@ -151,7 +155,7 @@ fn host_aliases(
                 let key = (hostname.as_str(), ip.is_ipv4());
                 let (other, first) = *fixed.entry(key).or_insert((text, index));
                 if other != text {
-                    errors.add(format!("{path}.hostnames[{number}]"), format!("is \"{hostname}\", which has the {family} address {other} in spec.hostAliases[{first}] already; give a hostname one address per family"));
+                    errors.add(format!("{path}.hostnames[{number}]"), format!("is \"{hostname}\", which already has the {family} address {other} in spec.hostAliases[{first}]; a hostname can have one IPv4 and one IPv6 address"));
                 }
             }
         }
@@ -179,9 +183,9 @@ fn suffixes(
             return HostnameSuffixes::Recorded(hostnames.unwrap_or_default());
         }
         (true, true, None) => Some(
-            "is empty, but the hostnames are left to the Ingress; name the domains that they must belong to, as in [mylab.com], or list the hostnames",
+            "is empty, and the entry has no hostnames; list the domains of the hostnames to use from the Ingress, as in [mylab.com], or list the hostnames",
         ),
-        (false, false, _) => Some("is set, but only an entry without hostnames uses it"),
+        (false, false, _) => Some("must not be set together with hostnames; remove one of them"),
         _ => None,
     };
     errors.extend(&format!("{path}.from.ingress.hostnameSuffixes"), problem);
@@ -205,19 +209,19 @@ fn address(alias: &crd::HostAlias, path: &str, errors: &mut Errors) -> Option<Ad
             }
             return source.map(Address::Live);
         }
-        (Some(_), Some(_)) => "has both ip and from; keep one of them",
+        (Some(_), Some(_)) => "has both ip and from; remove one of them",
         (None, None) => {
-            "has neither ip nor from; give it a fixed address or the object that has one"
+            "has neither ip nor from; set ip to an address, or from to an object with an address"
         }
     };
     errors.add(path, problem);
     None
 }
 
-/// Parses an address that a hostname may resolve to.
+/// Parses a fixed address of a hostname.
 ///
 /// # Errors
-/// If a hostname may not resolve to the address; the message follows `is "…",`.
+/// If [`format::ADDRESS`] does not allow the address. The message follows `is "…",`.
 pub fn fixed_address(text: &str) -> Result<IpAddr, &'static str> {
     format::ADDRESS.check(text)?;
     text.parse().map_err(|_| "not an IP address")

@@ -1,7 +1,7 @@
-//! Kubernetes quantities of bytes, for size limits.
+//! Parses Kubernetes quantities of bytes, because the crates for this depend on another version of
+//! k8s-openapi.
 //!
 //! Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
-//! Crates that parse quantities depend on another version of k8s-openapi.
 
 /// Returns the number of bytes of a quantity; `None` if the text is not a quantity.
 pub(super) fn bytes(quantity: &str) -> Option<f64> {
@@ -43,7 +43,7 @@ mod tests {
     #[case("Mi", None)]
     #[case("", None)]
     #[case("1..5", None)]
-    fn a_quantity_is_read_as_the_api_server_reads_it(
+    fn quantities_are_parsed_as_by_the_api_server(
         #[case] text: &str,
         #[case] expected: Option<f64>,
     ) {

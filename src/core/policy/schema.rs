@@ -1,9 +1,9 @@
-//! The structural check of a policy: types, sizes, formats and unknown fields, every error at once.
+//! Checks a policy against the schema: types, sizes, formats and unknown fields.
 //!
-//! The API server drops unknown fields of a custom resource or rejects them, as the client
-//! requests. drydock always rejects them, because a setting with a misspelt name has no effect. The
-//! check interprets the schema of the custom resource, and [`FORMATS`] for fields with a format, so
-//! no field is named here.
+//! The API server drops or rejects unknown fields of a custom resource, as the client requests.
+//! drydock always rejects them, because a setting with a misspelt name has no effect. The check
+//! interprets the schema of the custom resource, and [`FORMATS`] for fields with a format, so this
+//! module contains no names of fields in `spec`.
 
 use super::parse::Errors;
 use crate::core::crd::constraints::FORMATS;
@@ -15,12 +15,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
-/// The schema of `spec`, from the committed custom resource definition; a test compares it with the
-/// derived one. Deriving the schema would take three times as long as the rest of the start.
+/// The schema of `spec`, from the committed custom resource definition. A test compares it with the
+/// derived schema. Deriving it at run time would take three times as long as the rest of the start.
 static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     let committed = include_str!("../../../manifests/chart/crds/jobpodpolicies.yaml");
-    let definition: CustomResourceDefinition =
-        serde_saphyr::from_str(committed).expect("the committed custom resource is YAML");
+    let definition: CustomResourceDefinition = serde_saphyr::from_str(committed)
+        .expect("the committed custom resource definition is valid YAML");
     let mut versions = definition.spec.versions.into_iter();
     let schema = versions.next().and_then(|version| version.schema);
     let schema = schema.and_then(|schema| schema.open_api_v3_schema);
@@ -29,8 +29,8 @@ static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
 });
 
 /// Checks a policy against the schema. Removes invalid values and adds missing required fields, so
-/// that parsing can continue and find other errors; [`overlap`] finds errors that this causes. A
-/// null in a known field counts as an absent field, as in the API.
+/// that parsing can continue and find other errors; [`overlap`] identifies errors that result from
+/// this. A null in a known field counts as an absent field, as in the API.
 pub(super) fn check(policy: &mut Value, errors: &mut Errors) {
     let Some(fields) = policy.as_object_mut() else {
         return;
@@ -38,68 +38,74 @@ pub(super) fn check(policy: &mut Value, errors: &mut Errors) {
     fields.retain(|name, _| {
         let is_known = ["apiVersion", "kind", "metadata", "spec", "status"].contains(&&**name);
         if !is_known {
-            errors.add(name, "is not a field of a JobPodPolicy; its fields are apiVersion, kind, metadata and spec");
+            errors.add(
+                name,
+                "is an unknown field; known fields: apiVersion, kind, metadata, spec",
+            );
         }
         is_known
     });
     let spec = fields.entry("spec").or_insert(Value::Null);
     let path = FieldPath {
         path: "spec".to_owned(),
-        field: "spec".to_owned(),
+        schema_path: "spec".to_owned(),
     };
     if spec.is_null() {
-        errors.add("spec", "is missing; `drydock print policy` shows one");
+        errors.add(
+            "spec",
+            "is missing; `drydock print policy` prints an example",
+        );
     } else if path.check(spec, &SPEC, errors) {
         return;
     }
     *spec = placeholder(&SPEC);
 }
 
-/// Whether one field is the other or contains it, as `spec.hostAliases[0]` contains
-/// `spec.hostAliases[0].ip`.
+/// Returns whether two fields are equal or one contains the other, as `spec.hostAliases[0]`
+/// contains `spec.hostAliases[0].ip`.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
     let rest = one.strip_prefix(other).or(other.strip_prefix(one));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// The place of a value in a policy.
+/// The path of a value in a policy.
 struct FieldPath {
-    /// As in `spec.hostAliases[1].ip`.
+    /// The path for messages, as in `spec.hostAliases[1].ip`.
     path: String,
     /// The path in the schema, as in `spec.hostAliases[].ip`.
-    field: String,
+    schema_path: String,
 }
 
 impl FieldPath {
     fn property(&self, name: &str) -> Self {
         Self {
             path: format!("{}.{name}", self.path),
-            field: format!("{}.{name}", self.field),
+            schema_path: format!("{}.{name}", self.schema_path),
         }
     }
 
     fn element(&self, key: impl std::fmt::Display, brackets: &str) -> Self {
         Self {
             path: format!("{}[{key}]", self.path),
-            field: format!("{}{brackets}", self.field),
+            schema_path: format!("{}{brackets}", self.schema_path),
         }
     }
 
-    /// Checks a value; returns false if it must be removed.
+    /// Checks a value. Returns `false` if the caller must remove it.
     fn check(&self, value: &mut Value, schema: &JSONSchemaProps, errors: &mut Errors) -> bool {
         if let Err(problem) = check_type(value, schema) {
             errors.add(&self.path, problem);
             return false;
         }
         errors.extend(&self.path, size_problem(value, schema));
-        let format = FORMATS.get(&self.field);
+        let format = FORMATS.get(&self.schema_path);
         errors.extend(&self.path, format.and_then(|it| format_problem(value, it)));
         match value {
             Value::Object(fields) => self.check_object(fields, schema, errors),
             Value::Array(items) => {
                 if let Some(JSONSchemaPropsOrArray::Schema(schema)) = &schema.items {
                     for (index, item) in items.iter_mut().enumerate() {
-                        // Removing the item would shift the positions in later messages.
+                        // Removing the item would change the positions in later messages.
                         if !self.element(index, "[]").check(item, schema, errors) {
                             *item = placeholder(schema);
                         }
@@ -111,7 +117,7 @@ impl FieldPath {
                 if allowed.clone().count() > 0 && !allowed.clone().any(|it| it.0 == *value) {
                     let names = alternatives(allowed);
                     errors.add(&self.path, format!("is {value}; use {names}"));
-                    // Without the value, the enumeration in Rust has its default.
+                    // If the value is removed, the enum has its default.
                     return schema.default.is_none();
                 }
             }
@@ -130,30 +136,24 @@ impl FieldPath {
         fields.retain(|name, value| {
             !(value.is_null() && (entries.is_some() || property(name).is_some()))
         });
-        let required = || schema.required.iter().flatten();
-        for name in required().filter(|name| !fields.contains_key(*name)) {
+        let required = schema.required.iter().flatten();
+        for name in required.filter(|name| !fields.contains_key(*name)) {
             errors.add(format!("{}.{name}", self.path), "is missing");
         }
-        let is_open = schema.x_kubernetes_preserve_unknown_fields == Some(true);
         fields.retain(|name, value| match (property(name), entries) {
             (Some(schema), _) => self.property(name).check(value, schema, errors),
             (None, Some(JSONSchemaPropsOrBool::Schema(schema))) => {
-                let format = FORMATS.get(&format!("{}{{key}}", self.field));
+                let format = FORMATS.get(&format!("{}{{key}}", self.schema_path));
                 if let Some(Err(problem)) = format.map(|format| format.check(name)) {
                     errors.add(&self.path, format!("has the key \"{name}\", {problem}"));
                 }
                 self.element(name, "{}").check(value, schema, errors)
             }
-            (None, Some(JSONSchemaPropsOrBool::Bool(true))) => true,
-            (None, _) if is_open => true,
             (None, _) => {
                 let properties = schema.properties.iter().flatten();
                 let known: Vec<&str> = properties.map(|(name, _)| name.as_str()).collect();
-                let known = match known.is_empty() {
-                    true => "none".to_owned(),
-                    false => known.join(", "),
-                };
-                let problem = format!("is not a known field; known here: {known}");
+                let known = known.join(", ");
+                let problem = format!("is an unknown field; known fields: {known}");
                 errors.add(format!("{}.{name}", self.path), problem);
                 false
             }
@@ -162,7 +162,7 @@ impl FieldPath {
     }
 }
 
-/// Returns a value of the schema's type, to replace a missing or invalid one.
+/// Returns a value with the type of the schema, to replace a missing or invalid value.
 fn placeholder(schema: &JSONSchemaProps) -> Value {
     if let Some(allowed) = schema.enum_.as_deref().and_then(<[_]>::first) {
         return allowed.0.clone();
@@ -231,7 +231,7 @@ fn check_type(value: &Value, schema: &JSONSchemaProps) -> Result<(), String> {
     Err(format!("is {found}, not {name}{hint}"))
 }
 
-/// Returns the error of a value that is too long, too short, too large or too small.
+/// Returns an error if a value is too long, too short, too large or too small.
 fn size_problem(value: &Value, schema: &JSONSchemaProps) -> Option<String> {
     let (size, min, max, unit) = match value {
         Value::Array(items) => (items.len(), schema.min_items, schema.max_items, "items"),
@@ -241,22 +241,24 @@ fn size_problem(value: &Value, schema: &JSONSchemaProps) -> Option<String> {
             let number = number.as_f64()?;
             let (min, max) = (schema.minimum?, schema.maximum?);
             return (number < min || number > max)
-                .then(|| format!("is {number}, not between {min} and {max}"));
+                .then(|| format!("is {number}, but must be between {min} and {max}"));
         }
         Value::Bool(_) | Value::Null => return None,
     };
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     match (min, max) {
         (_, Some(max)) if size > max => {
-            Some(format!("has {size} {unit}, but at most {max} are allowed"))
+            Some(format!("has {size} {unit}, but must have at most {max}"))
         }
-        (Some(min), _) if size < min => Some(format!("has {size} {unit}, but needs {min} or more")),
+        (Some(min), _) if size < min => {
+            Some(format!("has {size} {unit}, but must have at least {min}"))
+        }
         _ => None,
     }
 }
 
-/// Returns the error in the format of a string, or of a number in its place. A string that is too
-/// long has another error already.
+/// Returns an error if a string, or a number in its place, does not have a format. `size_problem`
+/// returns the error of a string that is too long.
 fn format_problem(value: &Value, format: &Format) -> Option<String> {
     match value {
         Value::String(text) if text.chars().count() <= format.max_length => {
@@ -270,7 +272,8 @@ fn format_problem(value: &Value, format: &Format) -> Option<String> {
     }
 }
 
-/// Returns the error in the format of a string, on one line.
+/// Returns an error if a string does not have a format. The error is one line, even if the string
+/// contains line breaks.
 pub(super) fn format_error(text: &str, format: &Format) -> Option<String> {
     let problem = format.check(text).err()?;
     let escape = |char: char| match char.is_control() {
@@ -281,7 +284,7 @@ pub(super) fn format_error(text: &str, format: &Format) -> Option<String> {
     Some(format!("is \"{text}\", {problem}"))
 }
 
-/// As in `Replace, Relocate, Report or Deny`.
+/// Joins allowed values, as in `Replace, Relocate, Report or Deny`.
 fn alternatives<'a>(allowed: impl Iterator<Item = &'a JSON>) -> String {
     let names = allowed.filter_map(|allowed| allowed.0.as_str());
     let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();

@@ -1,6 +1,6 @@
-//! Label selectors, as the API server evaluates them.
+//! Evaluates label selectors as the API server does.
 
-/// A label selector. The empty one matches everything.
+/// A label selector. An empty selector matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
     pub(super) requirements: Vec<Requirement>,
@@ -10,10 +10,10 @@ pub struct Selector {
 #[derive(Clone, Debug)]
 pub(super) struct Requirement {
     key: String,
-    /// `None` stands for any value.
+    /// The values of the requirement. `None` means any value.
     values: Option<Vec<String>>,
-    /// True: the label must have one of the values (`In`, `Exists`). False: it must have none of
-    /// them (`NotIn`, `DoesNotExist`).
+    /// If `true`, the label must have one of the values (`In`, `Exists`). If `false`, it must not
+    /// have any of them (`NotIn`, `DoesNotExist`).
     must_match: bool,
 }
 
@@ -28,7 +28,7 @@ impl Requirement {
 }
 
 impl Selector {
-    /// Whether the selector matches the labels; `value_of` looks up a label.
+    /// Returns whether the selector matches an object; `value_of` returns the value of a label.
     pub(crate) fn matches<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> bool {
         self.requirements.iter().all(|requirement| {
             let is_listed = value_of(&requirement.key).is_some_and(|value| {

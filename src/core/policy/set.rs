@@ -1,8 +1,8 @@
-//! The set of policies in force: selects the policies that match a pod, and folds them to the
-//! desired state.
+//! Selects the policies that match a pod, and folds them into the desired state of the pod.
 //!
-//! Policies are ranked by priority, then by name (M1). For each setting the first policy in rank
-//! decides; requests of the others are reported as [`Override`]s (M4).
+//! Policies are ranked by priority, then by name (M1). For each setting, the value of the first
+//! policy in rank takes effect. Different values of other policies are reported as [`Override`]s
+//! (M4).
 
 mod desired;
 mod index;
@@ -17,7 +17,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// The label with the name of the namespace, which the API server sets on every namespace.
+/// The label that the API server sets on every namespace. Its value is the name of the namespace.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Policies in rank order, with the current addresses of their sources.
@@ -34,18 +34,18 @@ pub struct PolicySet {
 struct Ranked {
     policy: Policy,
     hosts: Vec<Host>,
-    /// Ingresses that supply the hostnames and have none now.
-    hostnames_from: Vec<AddressSource>,
+    /// Ingresses whose rules define hostnames of the policy, but currently have none.
+    ingresses_without_hostnames: Vec<AddressSource>,
 }
 
 /// A hostname and its addresses.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Host {
-    /// Lower case.
+    /// The hostname, in lower case.
     pub hostname: String,
-    /// At most one of each family.
+    /// At most one IPv4 and one IPv6 address.
     pub addresses: Vec<IpAddr>,
-    /// Sources without an address. If there are any, the addresses of the hostname are unknown
+    /// The sources without an address. If there are any, the addresses of the hostname are unknown
     /// (H7).
     pub unresolved: Vec<AddressSource>,
 }
@@ -56,20 +56,20 @@ pub type Labels = BTreeMap<String, String>;
 /// The namespace of a pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Namespace<'a> {
-    /// The name; empty if unknown.
+    /// The name of the namespace. Empty if unknown.
     pub name: &'a str,
-    /// The labels; `None` if unknown, as for an AdmissionReview without a cluster.
+    /// The labels of the namespace. `None` if unknown, as for an AdmissionReview without a cluster.
     pub labels: Option<&'a Labels>,
 }
 
-/// The policies that match a pod, and the undecided ones.
+/// The policies that match a pod, and the policies that may match it.
 #[derive(Debug, Default)]
 pub struct Matching<'s> {
-    /// The requests of Enforce policies, folded.
+    /// The desired state of the Enforce policies.
     pub enforce: Desired<'s>,
-    /// The requests of Audit policies, folded.
+    /// The desired state of the Audit policies.
     pub audit: Desired<'s>,
-    /// Policies whose namespaceSelector reads labels that are unknown.
+    /// The policies whose namespaceSelector needs labels that are unknown.
     pub undecided: Vec<&'s Policy>,
     /// An accepted policy that this version cannot read and that may match (F3).
     pub unreadable: Option<&'s UnreadablePolicy>,
@@ -77,7 +77,7 @@ pub struct Matching<'s> {
 }
 
 impl<'s> Matching<'s> {
-    /// Returns the policies that do not match, in rank.
+    /// Returns the policies that neither match nor are undecided, in order of rank.
     pub fn others(&self) -> impl Iterator<Item = &'s Policy> {
         let matching = self.enforce.policies.iter().chain(&self.audit.policies);
         let listed = matching.chain(&self.undecided);
@@ -88,7 +88,7 @@ impl<'s> Matching<'s> {
 }
 
 impl PolicySet {
-    /// Ranks policies and resolves their hostnames.
+    /// Ranks policies, and resolves their hostnames to the addresses in `live`.
     pub fn new(policies: Vec<Policy>, live: &AddressesBySource) -> Self {
         let policies = policies.into_iter();
         let mut ranked: Vec<Ranked> = policies.map(|it| Ranked::new(it, live)).collect();
@@ -103,8 +103,8 @@ impl PolicySet {
         }
     }
 
-    /// Adds accepted policies that this version cannot read. With `is_incomplete` the replica is
-    /// not ready, because it never had a set without unreadable policies.
+    /// Adds accepted policies that this version cannot read. `is_incomplete` means that the replica
+    /// never had a set without unreadable policies; it is then not ready.
     pub fn with_unreadable(
         mut self,
         unreadable: Vec<UnreadablePolicy>,
@@ -117,22 +117,23 @@ impl PolicySet {
         self
     }
 
-    /// Returns an unreadable policy because of which the replica is not ready.
+    /// Returns an unreadable policy that prevents the replica from being ready.
     pub fn blocking_readiness(&self) -> Option<&UnreadablePolicy> {
         self.unreadable.first().filter(|_| self.is_incomplete)
     }
 
-    /// Returns the policies, in rank.
+    /// Returns the policies in order of rank.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.ranked.iter().map(|ranked| &ranked.policy)
     }
 
-    /// Whether a policy selects namespaces by other labels than the name.
+    /// Returns whether a policy selects namespaces by a label other than the name.
     pub fn needs_namespace_labels(&self) -> bool {
         self.needs_namespace_labels
     }
 
-    /// Returns the policies that match a pod, folded by mode; `label` looks up a label of the pod.
+    /// Folds the policies that match a pod, by mode. `label` returns the value of a label of the
+    /// pod.
     pub fn matching<'s, 'l>(
         &'s self,
         label: impl Fn(&str) -> Option<&'l str>,
@@ -165,7 +166,7 @@ impl PolicySet {
         matching
     }
 
-    /// Returns the overrides for a pod that all policies of a mode match, for `drydock check`.
+    /// Returns the overrides between policies of the same mode, for a pod that all of them match.
     pub fn overrides(&self) -> Vec<Override<'_>> {
         let of_mode = |mode| {
             let ranked = self.ranked.iter();
@@ -181,7 +182,7 @@ impl Ranked {
     fn new(policy: Policy, live: &AddressesBySource) -> Self {
         let mut hosts: Vec<Host> = Vec::new();
         let mut positions: BTreeMap<String, usize> = BTreeMap::new();
-        let mut hostnames_from = Vec::new();
+        let mut ingresses_without_hostnames = Vec::new();
         for alias in &policy.host_aliases {
             let none = ResolvedAddresses::default();
             let (addresses, live, source) = match &alias.address {
@@ -194,7 +195,7 @@ impl Ranked {
             let hostnames: Vec<&str> = match source {
                 Some(source) if alias.hostnames.is_empty() => {
                     if live.hostnames.is_empty() {
-                        hostnames_from.push(source.clone());
+                        ingresses_without_hostnames.push(source.clone());
                     }
                     alias.suffixes.select(&live.hostnames).accepted
                 }
@@ -217,13 +218,13 @@ impl Ranked {
         Self {
             policy,
             hosts,
-            hostnames_from,
+            ingresses_without_hostnames,
         }
     }
 }
 
 impl Host {
-    /// Adds the first address of each family that the hostname lacks (H7).
+    /// Adds the first address of each family, unless the hostname has one of that family (H7).
     fn add(&mut self, addresses: &[IpAddr], source: Option<&AddressSource>) {
         for address in addresses {
             let is_same_family = |other: &IpAddr| other.is_ipv4() == address.is_ipv4();
@@ -237,7 +238,8 @@ impl Host {
 }
 
 impl Namespace<'_> {
-    /// Whether the namespaceSelector of a policy matches; `None` if it needs unknown labels.
+    /// Returns whether the namespaceSelector of a policy matches, or `None` if it needs unknown
+    /// labels.
     fn is_selected_by(&self, policy: &Policy) -> Option<bool> {
         let selector = &policy.namespace_selector;
         if self.labels.is_none() && needs_labels(policy) {
@@ -246,7 +248,7 @@ impl Namespace<'_> {
         Some(selector.matches(|key| self.label(key)))
     }
 
-    /// Returns the value of a label. The label with the namespace's name is always known.
+    /// Returns the value of a label. The label with the name of the namespace is always known.
     pub(super) fn label(&self, key: &str) -> Option<&str> {
         let given = self.labels.and_then(|labels| labels.get(key));
         given
@@ -255,7 +257,7 @@ impl Namespace<'_> {
     }
 }
 
-/// Whether the namespaceSelector of a policy reads other labels than the name.
+/// Returns whether the namespaceSelector of a policy needs a label other than the name.
 fn needs_labels(policy: &Policy) -> bool {
     let mut keys = policy.namespace_selector.keys();
     keys.any(|key| key != NAMESPACE_NAME_LABEL)

@@ -1,35 +1,35 @@
-//! Selects hostnames from the rules of an Ingress (H7). Every job resolves the selected hostnames,
-//! and a user who can edit the Ingress controls its rules.
+//! Selects hostnames from the rules of an Ingress (H7). A user who can edit the Ingress controls
+//! its rules, and must not be able to redirect any hostname in every job.
 
 use super::AddressSource;
 use crate::core::crd::MAX_INGRESS_HOSTNAMES;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The hostnames from the rules of each Ingress, as the status of a policy records them.
+/// The hostnames from the rules of each Ingress, as recorded in the status of a policy.
 pub type RecordedHostnames = BTreeMap<AddressSource, BTreeSet<String>>;
 
-/// The hostnames that an entry accepts from the rules of an Ingress.
+/// The hostnames that an entry of `hostAliases` accepts from the rules of an Ingress.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HostnameSuffixes {
-    /// Hostnames in one of these domains.
+    /// The hostnames in one of these domains.
     Domains(Vec<String>),
-    /// The hostnames in the status. Only for a stored policy without domains.
+    /// The hostnames recorded in the status, for a stored policy without domains.
     Recorded(BTreeSet<String>),
 }
 
 /// The hostnames of an Ingress, in the order of its rules.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct IngressHostnames<'a> {
-    /// Accepted hostnames.
+    /// The accepted hostnames.
     pub accepted: Vec<&'a str>,
-    /// Hostnames in none of the domains.
+    /// The hostnames outside of the domains.
     pub outside_domains: Vec<&'a str>,
-    /// Hostnames in a domain, beyond the limit.
+    /// The hostnames in a domain that exceed [`MAX_INGRESS_HOSTNAMES`].
     pub over_limit: Vec<&'a str>,
 }
 
 impl HostnameSuffixes {
-    /// Whether the policy has no domains.
+    /// Returns whether the policy has no domains.
     pub fn are_missing(&self) -> bool {
         matches!(self, Self::Recorded(_))
     }
@@ -50,8 +50,8 @@ impl HostnameSuffixes {
         all
     }
 
-    /// Whether a hostname is one of the domains, or a subdomain: `evilmylab.com` is not a subdomain
-    /// of `mylab.com`.
+    /// Returns whether a hostname is equal to a domain or is a subdomain of it. `evilmylab.com` is
+    /// not a subdomain of `mylab.com`.
     fn include(&self, hostname: &str) -> bool {
         let domains = match self {
             Self::Domains(domains) => domains,
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn h7_so_many_hostnames_are_taken_and_no_more() {
+    fn h7_hostnames_over_the_limit_are_not_accepted() {
         let suffixes = HostnameSuffixes::Domains(vec!["lab".to_owned()]);
         let one = |number: usize| [format!("h{number}.lab"), format!("h{number}.com")];
         let hostnames: Vec<String> = (0..MAX_INGRESS_HOSTNAMES + 2).flat_map(one).collect();

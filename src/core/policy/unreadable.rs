@@ -1,7 +1,7 @@
 //! Policies that the API server has accepted and that this version cannot read (rule F3).
 //!
-//! An unreadable policy is not ignored: the review of a pod that it may match is an error, so that
-//! the webhook's `failurePolicy` decides about the pod (F1).
+//! drydock does not ignore an unreadable policy: the review of a pod that it may match is an error,
+//! so that the `failurePolicy` of the webhook applies to the pod (F1).
 
 use super::parse::{self, Errors};
 use super::selector::Selector;
@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-/// The operators of label selectors that this version knows.
+/// The operators of label selectors that this version supports.
 const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 
 /// An accepted policy that this version cannot read.
@@ -18,15 +18,15 @@ const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 pub struct UnreadablePolicy {
     /// `metadata.name`.
     pub name: String,
-    /// Why it cannot be read.
+    /// The reason why this version cannot read the policy.
     pub problem: String,
     pod_selector: Selector,
     namespace_selector: Selector,
 }
 
 impl UnreadablePolicy {
-    /// Reads the selectors of a spec; an unreadable selector matches everything. Returns `None` for
-    /// an Audit policy, because it changes no pod.
+    /// Parses the selectors of a spec. A selector that cannot be parsed matches everything. Returns
+    /// `None` for an Audit policy, because it changes no pod.
     pub fn new(name: &str, spec: &Value, problem: String) -> Option<Self> {
         let selector = |field: &str| {
             let selector = LabelSelector::deserialize(spec.get(field)?).ok()?;
@@ -45,7 +45,8 @@ impl UnreadablePolicy {
         })
     }
 
-    /// Whether the policy may match a pod. Unknown labels of the namespace may match.
+    /// Returns whether the policy may match a pod. It may match every namespace whose labels are
+    /// unknown.
     pub(super) fn may_match<'l>(
         &self,
         label: impl Fn(&str) -> Option<&'l str>,
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn f3_selectors_that_can_be_read_narrow_the_pods_that_it_may_match() {
+    fn f3_readable_selectors_limit_the_pods_that_a_policy_may_match() {
         let of = |team: &str| json!({"matchLabels": {"team": team}});
         let none = Labels::new();
         assert_eq!(matches(&json!({"future": 1}), None), Some(true));
@@ -91,7 +92,7 @@ mod tests {
         let operator = json!({"matchExpressions": [{"key": "team", "operator": "Like"}]});
         assert_eq!(matches(&json!({"podSelector": operator}), None), Some(true));
         let namespaces = json!({"namespaceSelector": of("web")});
-        assert_eq!(matches(&namespaces, None), Some(true), "not known");
+        assert_eq!(matches(&namespaces, None), Some(true), "unknown labels");
         assert_eq!(matches(&namespaces, Some(&none)), Some(false));
         assert_eq!(matches(&json!({"mode": "Audit"}), None), None);
     }

@@ -40,10 +40,17 @@ pub(crate) fn render(
         return Vec::new();
     }
     let mut policies = values(original, POLICIES);
-    policies.extend(changes.iter().map(|change| change.policy.label.as_str()));
+    policies.extend(
+        changes
+            .iter()
+            .map(|change| change.policy.versioned_name.as_str()),
+    );
     let mut names = values(original, CHANGES);
     names.extend(changes.iter().map(|change| change.name()));
-    let labels = desired.policies.iter().map(|policy| policy.label.as_str());
+    let labels = desired
+        .policies
+        .iter()
+        .map(|policy| policy.versioned_name.as_str());
     let labels: Vec<&str> = labels.filter(|label| policies.contains(label)).collect();
     let known = NAMES.iter().copied();
     let names: Vec<&str> = known.filter(|name| names.contains(name)).collect();

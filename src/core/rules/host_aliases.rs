@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
-    for (policy, source) in &desired.hostnames_from {
+    for (policy, source) in &desired.ingresses_without_hostnames {
         planner.report(policy, FindingKind::SourceWithoutHostnames(source));
     }
     let first = desired.policies.first();

@@ -178,7 +178,7 @@ fn m5_deny_in_an_audit_policy_does_not_refuse_the_pod() {
     .judge();
     assert_eq!(judged.outcome, Outcome::Mutated);
     assert_eq!(judged.changes, ["add-host-alias"]);
-    assert!(judged.tells_author("D8", "\"ca\""));
+    assert!(judged.reports_to_author("D8", "\"ca\""));
 }
 
 #[rstest]

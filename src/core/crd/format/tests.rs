@@ -1,5 +1,5 @@
-//! Formats against other readers of the same texts. `tests/cluster/policies.rs` shows on a real API
-//! server that CEL and the `regex` crate read the expressions alike.
+//! Tests that formats accept the right strings. `tests/cluster/policies.rs` tests with a real API
+//! server that CEL and the `regex` crate agree.
 
 use super::*;
 use crate::core::crd;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 #[test]
-fn every_format_compiles_and_fits_into_a_string_of_cel() {
+fn every_format_compiles_and_can_be_quoted_in_cel() {
     for format in ALL {
         let _ = format.check("");
         for check in format.checks {
@@ -29,7 +29,7 @@ fn every_format_is_the_format_of_a_field() {
     assert_eq!(used, all);
 }
 
-/// The checks of a format are in the schema at its path: as a rule, or as a pattern.
+/// The schema contains each format at its path, as a rule or as a pattern.
 #[test]
 fn every_format_is_in_the_schema() {
     let mut schema = schema();
@@ -64,15 +64,15 @@ fn schema() -> JSONSchemaProps {
 #[case(&ITEM_PATH, &["a", "a/b", ".a", "a..b"], &["", "/a", "..", "../a", "..a", "a/..", "a/../b"])]
 #[case(&IMAGE_GLOB, &["*", "a:b", " "], &["", "a@sha256:00"])]
 #[case(&MEDIUM, &["", "Memory", "HugePages", "HugePages-2Mi"], &["memory", "Disk", "HugePages-"])]
-fn a_format_accepts_valid_texts_only(
+fn a_format_accepts_only_valid_strings(
     #[case] format: &Format,
-    #[case] right: &[&str],
-    #[case] wrong: &[&str],
+    #[case] valid: &[&str],
+    #[case] invalid: &[&str],
 ) {
-    for text in right {
+    for text in valid {
         assert_eq!(format.check(text), Ok(()), "{text:?}");
     }
-    for text in wrong {
+    for text in invalid {
         assert!(format.check(text).is_err(), "{text:?}");
     }
 }
@@ -84,7 +84,7 @@ fn a_format_accepts_valid_texts_only(
 #[case(&LABEL_VALUE, 63)]
 #[case(&REGISTRY_HOST, 253)]
 #[case(&IMAGE_GLOB, 512)]
-fn a_text_may_have_the_greatest_length_of_its_format(
+fn a_string_can_have_the_maximum_length_of_its_format(
     #[case] format: &Format,
     #[case] longest: usize,
 ) {
@@ -92,7 +92,7 @@ fn a_text_may_have_the_greatest_length_of_its_format(
     assert!(format.check(&"a".repeat(longest + 1)).is_err());
 }
 
-/// H6, but for what is written in two notations at once.
+/// Returns whether H6 permits an address. Does not permit IPv6 addresses that end in IPv4 notation.
 fn is_usable(text: &str) -> bool {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         return !address.is_loopback() && !address.is_unspecified();
@@ -103,13 +103,13 @@ fn is_usable(text: &str) -> bool {
 
 proptest! {
     #[test]
-    fn h6_an_address_is_one_that_the_standard_library_reads(text in "[0-9a-f]{0,4}(:{1,2}[0-9a-fA-F]{1,4}){0,8}:{0,2}|[0-9:.]{0,20}|(1?[0-9]{1,2}[.]){3}[0-9]{1,3}") {
+    fn h6_addresses_are_those_that_the_standard_library_parses(text in "[0-9a-f]{0,4}(:{1,2}[0-9a-fA-F]{1,4}){0,8}:{0,2}|[0-9:.]{0,20}|(1?[0-9]{1,2}[.]){3}[0-9]{1,3}") {
         prop_assert_eq!(ADDRESS.check(&text).is_ok(), is_usable(&text), "{}", text);
     }
 
     #[test]
-    fn h6_every_address_is_taken_as_it_is_commonly_written(bits in any::<u128>(), zeros in any::<u128>()) {
-        // Runs of zeros are what the short form is about.
+    fn h6_every_address_is_accepted_in_its_usual_notation(bits in any::<u128>(), zeros in any::<u128>()) {
+        // Generates many zeros, because `::` replaces them.
         let text = Ipv6Addr::from_bits(bits & zeros & (zeros << 8)).to_string();
         prop_assert_eq!(ADDRESS.check(&text).is_ok(), is_usable(&text), "{}", text);
     }
@@ -120,7 +120,7 @@ proptest! {
 #[case::unspecified(&["0.0.0.0", "::", "0::0", "0:0:0:0:0:0:0:0"], "the unspecified address")]
 #[case::mapped(&["::ffff:10.0.0.1", "::ffff:a00:1", "0:0:0:0:0:ffff:a00:1"], "begins with zeros")]
 #[case::none(&["10.0.0", "10.0.0.01", "10.0.0.256", "fe80::1%eth0", "10.0.0.1:80", "[fd00::1]", "64:ff9b::10.0.0.1", ""], "not an IP address")]
-fn h6_what_is_wrong_with_an_address_is_named(#[case] addresses: &[&str], #[case] words: &str) {
+fn h6_the_message_is_about_the_invalid_address(#[case] addresses: &[&str], #[case] words: &str) {
     for address in addresses {
         let problem = ADDRESS.check(address).expect_err(address);
         assert!(problem.contains(words), "{address}: {problem}");
@@ -131,7 +131,7 @@ fn h6_what_is_wrong_with_an_address_is_named(#[case] addresses: &[&str], #[case]
 #[case(&["1", "1Mi", "1.5Gi", ".5k", "5.", "+1M", "1e3", "2E-6", "1E", "1Ei", "0.0001n", "010"], true, true)]
 #[case(&["0", "0.0", ".0", "+0", "0Mi", "0e3", "00k"], true, false)]
 #[case(&["", "-1", "-0", "Mi", "1MB", "1 Mi", "1K", "1ki", "1..5", ".", "1e", "1e1.5", "1e1000", "+-1", "1Mi\n"], false, false)]
-fn d9_a_quantity_is_a_size_limit_where_it_is_more_than_nothing(
+fn d9_a_size_limit_is_a_quantity_greater_than_zero(
     #[case] quantities: &[&str],
     #[case] is_quantity: bool,
     #[case] is_limit: bool,

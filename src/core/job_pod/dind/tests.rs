@@ -86,7 +86,7 @@ fn d1_an_undecided_image_is_reported_and_unchanged(#[case] image: &str) {
         &format!("containers: [{{name: build}}, {{name: svc-0, image: '{image}'}}]"),
     );
     judged.assert_unchanged();
-    assert!(judged.tells_team("D1", image));
+    assert!(judged.reports_to_team("D1", image));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn d1_an_image_with_dind_in_its_name_or_tag_is_undecided(
         "dind.images: [\"{}\"]",
         image.split('@').next().unwrap_or_default()
     );
-    assert_eq!(judged.tells_team("D1", &line), undecided);
+    assert_eq!(judged.reports_to_team("D1", &line), undecided);
     let says_none = judged
         .findings
         .iter()

@@ -1,4 +1,4 @@
-//! Rule F3 as far as a text of policies goes.
+//! Tests of rule F3 for policy files.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -47,13 +47,13 @@ fn f3_an_item_of_a_list_does_not_hide_the_others() {
         errors,
         [
             "policies.yaml: document 1, items[1] (JobPodPolicy \"bad\"): spec.hostAliases[0].ip is \"nowhere\", not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone",
-            "policies.yaml: document 1, items[2]: it is null, not an object",
+            "policies.yaml: document 1, items[2]: must be an object, not null",
         ]
     );
 }
 
 #[test]
-fn f3_of_two_policies_of_one_name_the_first_stands() {
+fn f3_of_two_policies_with_the_same_name_the_first_is_used() {
     let text = [
         policy_text("one", "priority: 1"),
         policy_text("one", "priority: 2"),

@@ -1,4 +1,4 @@
-//! From `spec.dind` to [`Dind`].
+//! Parses `spec.dind` into a [`Dind`].
 
 use super::Errors;
 use crate::core::crd::VOLUME_SOURCES;
@@ -29,7 +29,7 @@ fn client_certs(spec: &crd::ClientCerts, errors: &mut Errors) -> ClientCerts {
     if spec.relocate_to.is_some() && spec.on_conflict != OnConflict::Relocate {
         errors.add(
             "spec.dind.clientCerts.relocateTo",
-            "is set, but only onConflict: Relocate uses it",
+            "must not be set without onConflict: Relocate",
         );
     }
     let size_limit = spec.size_limit.0.clone();
@@ -51,7 +51,7 @@ fn registry_cas(specs: &[crd::RegistryCa], errors: &mut Errors) -> Vec<RegistryC
     for (index, spec) in specs.iter().enumerate() {
         let host = &spec.host;
         if let Some(other) = parsed.iter().position(|earlier| earlier.host == *host) {
-            errors.add(format!("spec.dind.registryCAs[{index}].host"), format!("is \"{host}\", which is also the host of spec.dind.registryCAs[{other}]; a host has one certificate authority"));
+            errors.add(format!("spec.dind.registryCAs[{index}].host"), format!("duplicates the host \"{host}\" of spec.dind.registryCAs[{other}]; hosts must be unique"));
         }
         parsed.push(RegistryCa {
             host: host.clone(),
@@ -80,15 +80,15 @@ fn check_tolerations(specs: &[Toleration], errors: &mut Errors) {
         let ([_, operator, value, effect], seconds) = toleration_fields(spec);
         let exists = operator == "Exists";
         if exists && !value.is_empty() {
-            let problem = format!("is \"{value}\", but must be left out with operator Exists");
+            let problem = format!("is \"{value}\", but must be empty with operator Exists");
             error("value", problem);
         }
         if !exists && spec.key.is_none() {
-            let problem = "is missing, which matches every taint and needs operator: Exists";
+            let problem = "is missing; set a key, or operator: Exists to match every taint";
             error("key", problem.to_owned());
         }
         if seconds.is_some() && effect != "NoExecute" {
-            let problem = "is set, but only effect NoExecute uses it";
+            let problem = "must not be set without effect: NoExecute";
             error("tolerationSeconds", problem.to_owned());
         }
     }
@@ -103,16 +103,16 @@ fn volumes(specs: &[crd::DindVolume], errors: &mut Errors) -> Vec<DindVolume> {
                 errors.add(
                     format!("{path}.name"),
                     format!(
-                        "is \"{}\", which is also the name of spec.dind.volumes[{other}]; names must be unique",
+                        "duplicates the name \"{}\" of spec.dind.volumes[{other}]; names must be unique",
                         spec.name
                     ),
                 );
             }
             if earlier.path == spec.mount_path {
-                errors.add(format!("{path}.mountPath"), format!("is \"{}\", which is also the path of spec.dind.volumes[{other}]; a path holds one volume", spec.mount_path));
+                errors.add(format!("{path}.mountPath"), format!("duplicates the mountPath \"{}\" of spec.dind.volumes[{other}]; mount paths must be unique", spec.mount_path));
             }
         }
-        claim_template(spec, &path, errors);
+        check_claim_template(spec, &path, errors);
         parsed.push(DindVolume {
             name: spec.name.clone(),
             path: spec.mount_path.clone(),
@@ -124,8 +124,8 @@ fn volumes(specs: &[crd::DindVolume], errors: &mut Errors) -> Vec<DindVolume> {
     parsed
 }
 
-/// The schema cannot require a key of a map.
-fn claim_template(spec: &crd::DindVolume, path: &str, errors: &mut Errors) {
+/// Checks that a claim template requests storage. The schema cannot require the key of a map.
+fn check_claim_template(spec: &crd::DindVolume, path: &str, errors: &mut Errors) {
     let ephemeral = spec.ephemeral.as_ref();
     let template = ephemeral.and_then(|it| it.volume_claim_template.as_ref());
     let resources = template.and_then(|template| template.spec.resources.as_ref());
@@ -133,13 +133,13 @@ fn claim_template(spec: &crd::DindVolume, path: &str, errors: &mut Errors) {
     if requests.is_some_and(|requests| !requests.contains_key("storage")) {
         errors.add(
             format!("{path}.ephemeral.volumeClaimTemplate.spec.resources.requests"),
-            "lacks storage; set the size of the volume, as in storage: 10Gi",
+            "must contain storage, the size of the volume, as in storage: 10Gi",
         );
     }
 }
 
 fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> VolumeSource {
-    let mut json = to_value(spec).expect("API types have string keys, so they serialise");
+    let mut json = to_value(spec).expect("API types can be serialized to JSON");
     let given = VOLUME_SOURCES
         .into_iter()
         .filter(|field| json.get(field).is_some());
@@ -147,7 +147,7 @@ fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> Vol
     let field = match given.as_slice() {
         [field] => *field,
         [] => {
-            errors.add(path, format!("(\"{}\") has no source; give it exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs", spec.name));
+            errors.add(path, format!("(\"{}\") has no source; set exactly one of emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, csi and nfs", spec.name));
             "emptyDir"
         }
         several => {
@@ -155,7 +155,7 @@ fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> Vol
             errors.add(
                 path,
                 format!(
-                    "(\"{}\") has more than one source: {several}, of which only one may stay",
+                    "(\"{}\") has the sources {several}, but must have exactly one",
                     spec.name
                 ),
             );

@@ -1,4 +1,4 @@
-//! Rules M6 and H6, the schema, and what errors say.
+//! Tests of rules M6 and H6, the schema and the error messages.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -6,14 +6,14 @@ use crate::core::policy::read;
 use crate::testing::policy_text;
 use rstest::rstest;
 
-/// What is wrong with a policy of this spec: field and problem of each error.
+/// Returns the field and problem of each error in a policy with this spec.
 fn problems(spec: &str) -> Vec<String> {
     let file = read("test", &policy_text("test", spec));
     assert_eq!(file.policies.is_empty(), !file.errors.is_empty());
     file.errors.into_iter().map(|error| error.problem).collect()
 }
 
-/// Asserts that a spec has one error, which begins so and says this.
+/// Asserts that a spec has exactly one error, which begins with `field` and contains `part`.
 #[track_caller]
 fn assert_refused(spec: &str, field: &str, part: &str) {
     let problems = problems(spec);
@@ -30,21 +30,21 @@ fn volumes(volumes: &str) -> String {
 }
 
 #[test]
-fn m6_two_volumes_of_one_name_are_refused() {
+fn m6_two_volumes_with_the_same_name_are_refused() {
     let spec =
         volumes("{name: v, mountPath: /a, emptyDir: {}}, {name: v, mountPath: /b, emptyDir: {}}");
     assert_refused(&spec, "spec.dind.volumes[1].name", "\"v\"");
 }
 
 #[test]
-fn m6_two_volumes_of_one_path_are_refused() {
+fn m6_two_volumes_with_the_same_path_are_refused() {
     let spec = volumes(
         "{name: v, mountPath: /a/v, emptyDir: {}}, {name: w, mountPath: /a/v, emptyDir: {}}",
     );
     assert_refused(&spec, "spec.dind.volumes[1].mountPath", "volumes[0]");
 }
 
-/// A policy's own paths are written cleanly, so that they can be compared as they are.
+/// The paths of a policy must be clean, because they are compared as strings.
 #[rstest]
 #[case("/a/v/")]
 #[case("//a//v")]
@@ -68,11 +68,11 @@ fn m6_a_path_that_is_not_clean_is_refused(#[case] path: &str) {
 
 #[rstest]
 #[case::at("/certs/client")]
-#[case::in_other_words("/x/..//certs/client/")]
+#[case::not_clean("/x/..//certs/client/")]
 #[case::above("/certs")]
 #[case::the_root("/")]
 #[case::below("/certs/client/ca")]
-fn m6_a_path_in_the_way_of_the_certificates_is_refused(#[case] path: &str) {
+fn m6_a_path_that_overlaps_with_the_certificates_is_refused(#[case] path: &str) {
     let volume = volumes(&format!("{{name: v, mountPath: {path}, emptyDir: {{}}}}"));
     assert_refused(&volume, "spec.dind.volumes[0].mountPath", path);
     let relocate = format!("dind: {{clientCerts: {{onConflict: Relocate, relocateTo: {path}}}}}");
@@ -83,7 +83,7 @@ fn m6_a_path_in_the_way_of_the_certificates_is_refused(#[case] path: &str) {
 #[case("/certs/clients")]
 #[case("/certs/server")]
 #[case("/data")]
-fn m6_a_path_beside_the_certificates_is_not(#[case] path: &str) {
+fn m6_a_path_that_does_not_overlap_with_the_certificates_is_accepted(#[case] path: &str) {
     let none: [String; 0] = [];
     let volume = volumes(&format!("{{name: v, mountPath: {path}, emptyDir: {{}}}}"));
     assert_eq!(problems(&volume), none);
@@ -92,7 +92,7 @@ fn m6_a_path_beside_the_certificates_is_not(#[case] path: &str) {
 }
 
 #[test]
-fn m6_one_registry_host_twice_is_refused() {
+fn m6_a_duplicate_registry_host_is_refused() {
     let ca = "{host: 'r:5000', configMap: {name: ca, key: k}}";
     let spec = format!(
         "dind: {{registryCAs: [{ca}, {{host: r, configMap: {{name: ca, key: k}}}}, {ca}]}}"
@@ -150,15 +150,15 @@ fn h6_a_hostname_has_one_address_of_each_family() {
         "spec.hostAliases[2].hostnames[0]",
         "10.0.0.1",
     );
-    // The API server could not tell that it is one address.
+    // The same address in two notations. The API server compares strings.
     assert_refused(
         "hostAliases: [{ip: 'fd00::1', hostnames: [a]}, {ip: 'FD00:0::1', hostnames: [a]}]",
         "spec.hostAliases[1].hostnames[0]",
         "fd00::1",
     );
-    let spelled_alike =
+    let same_notation =
         "hostAliases: [{ip: 'fd00::1', hostnames: [a]}, {ip: 'fd00::1', hostnames: [a]}]";
-    assert!(problems(spelled_alike).is_empty());
+    assert!(problems(same_notation).is_empty());
 }
 
 #[rstest]
@@ -189,20 +189,16 @@ fn h6_a_hostname_has_one_address_of_each_family() {
     "spec.hostAliases[0].from.service.namespace",
     "\"NS\""
 )]
-fn h6_an_entry_says_where_its_hostnames_are(
-    #[case] alias: &str,
-    #[case] field: &str,
-    #[case] part: &str,
-) {
+fn h6_an_invalid_entry_is_refused(#[case] alias: &str, #[case] field: &str, #[case] part: &str) {
     assert_refused(&format!("hostAliases: [{alias}]"), field, part);
 }
 
 #[rstest]
-#[case::unknown_field("hostalias: []", "spec.hostalias", "not a known field")]
+#[case::unknown_field("hostalias: []", "spec.hostalias", "unknown field")]
 #[case::unknown_field_deep_down(
     "dind: {clientCerts: {onConflicts: Deny}}",
     "spec.dind.clientCerts.onConflicts",
-    "known here"
+    "known fields: "
 )]
 #[case::wrong_type("priority: high", "spec.priority", "\"high\"")]
 #[case::too_great("priority: 3000000000", "spec.priority", "3000000000")]

@@ -1,4 +1,4 @@
-//! The requests of several policies, folded (M1 to M4).
+//! Folds the requests of several policies into the desired state of a pod (M1 to M4).
 
 use super::{Host, Ranked};
 use crate::core::policy::{
@@ -8,65 +8,64 @@ use k8s_openapi::api::core::v1::Toleration;
 use std::collections::HashMap;
 use std::fmt;
 
-/// The policy that requests a value, and the value.
+/// A policy and a value that it requests.
 pub type Requested<'s, T> = (&'s Policy, &'s T);
 
-/// The state that policies request of a pod.
+/// The state of a pod that policies request.
 #[derive(Debug, Default)]
 pub struct Desired<'s> {
-    /// The policies, in rank.
+    /// The policies in order of rank.
     pub policies: Vec<&'s Policy>,
-    /// Hostnames, each with its policy (M2).
+    /// The hostnames, each with its policy (M2).
     pub hosts: Vec<Requested<'s, Host>>,
-    /// Ingresses whose rules supply hostnames, and supply none now.
-    pub(crate) hostnames_from: Vec<Requested<'s, AddressSource>>,
+    /// Ingresses whose rules define hostnames of a policy, but currently have none.
+    pub(crate) ingresses_without_hostnames: Vec<Requested<'s, AddressSource>>,
     /// The requests for pods with a dind container; `None` if no policy has `dind`.
     pub dind: Option<DesiredDind<'s>>,
     /// Requests that a policy of higher rank overrides.
     pub(crate) overrides: Vec<Override<'s>>,
 }
 
-/// The requests for pods with a dind container, folded (M3).
+/// The state of a pod with a dind container that policies request (M3).
 #[derive(Debug)]
 pub struct DesiredDind<'s> {
-    /// From the first policy with `dind`.
+    /// The settings of the first policy with `dind`.
     pub client_certs: Requested<'s, ClientCerts>,
-    /// Of all policies.
+    /// The images of all policies.
     pub images: Vec<&'s Glob>,
-    /// The first in rank for each mount path.
+    /// For each mount path, the volume of the first policy in rank.
     pub volumes: Vec<Requested<'s, DindVolume>>,
-    /// The first in rank for each host.
+    /// For each host, the CA certificate of the first policy in rank.
     pub registry_cas: Vec<Requested<'s, RegistryCa>>,
-    /// The first in rank for each key.
+    /// For each key, the label of the first policy in rank.
     pub node_selector: Vec<Requested<'s, (String, String)>>,
-    /// Of all policies.
+    /// The tolerations of all policies.
     pub tolerations: Vec<Requested<'s, Toleration>>,
 }
 
 /// A request that a policy of higher rank overrides.
 #[derive(Clone, Debug)]
 pub struct Override<'s> {
-    /// The policy that has no effect on the subject.
+    /// The policy whose request has no effect.
     pub(crate) policy: &'s Policy,
-    /// The policy that decides.
+    /// The policy of higher rank.
     pub(crate) by: &'s Policy,
-    /// The subject, as in `hostname gitlab.mylab.com`.
+    /// The setting, as in `hostname gitlab.mylab.com`.
     pub(crate) subject: String,
 }
 
 impl fmt::Display for Override<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (policy, by) = (&self.policy.name, &self.by.name);
+        let (policy, by, subject) = (&self.policy.name, &self.by.name, &self.subject);
         write!(
             f,
-            "policy \"{policy}\" is overridden for {}: policy \"{by}\" ranks higher",
-            self.subject
+            "policy \"{by}\" overrides {subject} of policy \"{policy}\""
         )
     }
 }
 
 impl<'s> Desired<'s> {
-    /// Folds policies, given in rank.
+    /// Folds policies, which must be in order of rank.
     pub(super) fn fold(ranked: &[&'s Ranked]) -> Self {
         let mut desired = Self {
             policies: ranked.iter().map(|ranked| &ranked.policy).collect(),
@@ -85,11 +84,11 @@ impl<'s> Desired<'s> {
         let mut owners: HashMap<&str, Requested<'s, Host>> = HashMap::new();
         for ranked_policy in ranked {
             let policy = &ranked_policy.policy;
-            let from = ranked_policy.hostnames_from.iter();
-            self.hostnames_from
+            let from = ranked_policy.ingresses_without_hostnames.iter();
+            self.ingresses_without_hostnames
                 .extend(from.map(|source| (policy, source)));
             for host in &ranked_policy.hosts {
-                // A policy has a hostname once, so a single policy needs no look-up.
+                // The hostnames of a policy are unique, so a single policy needs no look-up.
                 if ranked.len() > 1 {
                     if let Some((owner, first)) = owners.get(host.hostname.as_str()) {
                         if *first != host {
@@ -144,7 +143,7 @@ impl<'s> Desired<'s> {
             policy,
             &mut desired.registry_cas,
             &dind.registry_cas,
-            |ca| ("the certificate authority of", &ca.host),
+            |ca| ("the CA certificate of registry", &ca.host),
             RegistryCa::eq,
             overrides,
         );
@@ -152,7 +151,7 @@ impl<'s> Desired<'s> {
             policy,
             &mut desired.node_selector,
             &dind.node_selector,
-            |(key, _)| ("the node selector", key),
+            |(key, _)| ("the nodeSelector key", key),
             PartialEq::eq,
             overrides,
         );
@@ -166,13 +165,14 @@ impl<'s> Desired<'s> {
         }
     }
 
-    /// Whether no policy matches.
+    /// Returns whether no policy matches.
     pub(crate) fn is_empty(&self) -> bool {
         self.policies.is_empty()
     }
 }
 
-/// Adds requests. The first request for each subject counts; different later ones are overridden.
+/// Adds the requests of a policy. The first request for a subject takes effect; a different later
+/// request is an override.
 fn fold<'s, T>(
     policy: &'s Policy,
     known: &mut Vec<Requested<'s, T>>,
@@ -197,7 +197,7 @@ fn fold<'s, T>(
 }
 
 impl DindVolume {
-    /// Whether two volumes at one path have the same effect.
+    /// Returns whether two volumes at the same path have the same effect.
     fn is_same(&self, other: &Self) -> bool {
         self.read_only == other.read_only
             && self.containers == other.containers

@@ -1,18 +1,18 @@
 //! An index of policies by required label values, so that a review evaluates few selectors.
 //!
-//! The key of a policy is the first label for which its podSelector lists values, or else its
-//! namespaceSelector. A policy without a listed label is always a candidate.
+//! The key of a policy is the first label for which its podSelector lists values, or, if there is
+//! none, its namespaceSelector. A policy without a key is always a candidate.
 
 use super::{Namespace, Ranked, needs_labels};
 use crate::core::policy::selector::Selector;
 use std::collections::BTreeMap;
 
-/// Positions of policies in rank order.
+/// The index. Policies are represented by their positions in order of rank.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     by_pod: ByLabel,
     by_namespace: ByLabel,
-    /// Policies of `by_namespace` that are candidates if the namespace's labels are unknown.
+    /// Policies of `by_namespace` that are candidates if the labels of the namespace are unknown.
     by_unknown_labels: Vec<usize>,
     always: Vec<usize>,
 }
@@ -34,7 +34,7 @@ impl Index {
         index
     }
 
-    /// Returns a superset of the matching policies, in rank.
+    /// Returns a superset of the matching policies, in order of rank.
     pub(super) fn candidates<'l>(
         &self,
         label: impl Fn(&str) -> Option<&'l str>,
@@ -53,13 +53,13 @@ impl Index {
     }
 }
 
-/// Positions by key and value.
+/// The positions of policies, by the key and value of a label.
 #[derive(Clone, Debug, Default)]
 struct ByLabel(BTreeMap<String, BTreeMap<String, Vec<usize>>>);
 
 impl ByLabel {
-    /// Adds a policy under each value that its selector lists for one key; returns false if the
-    /// selector lists none.
+    /// Adds a policy under each value that its selector lists for one key. Returns `false` if the
+    /// selector lists no values.
     fn add(&mut self, selector: &Selector, rank: usize) -> bool {
         let Some((key, values)) = selector.listed() else {
             return false;
@@ -67,7 +67,7 @@ impl ByLabel {
         let by_value = self.0.entry(key.to_owned()).or_default();
         for value in values {
             let ranks = by_value.entry(value.clone()).or_default();
-            // A selector may list a value twice.
+            // A selector may contain a value twice.
             if ranks.last() != Some(&rank) {
                 ranks.push(rank);
             }

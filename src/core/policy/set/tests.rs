@@ -1,4 +1,4 @@
-//! Rules M1 to M4.
+//! Tests of rules M1 to M4.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -79,7 +79,7 @@ fn m1_selectors_narrow_a_policy(#[case] policy: &str, #[case] matches: bool) {
     assert_eq!(judged.outcome != no_policy, matches);
 }
 
-/// The index that finds candidates gives what a look at each policy gives.
+/// The index must find the same policies as an evaluation of all selectors.
 #[test]
 fn m1_the_index_finds_the_same_policies_as_a_scan() {
     let selectors = [
@@ -159,7 +159,7 @@ fn m1_the_index_finds_the_same_policies_as_a_scan() {
 }
 
 #[test]
-fn m1_a_policy_for_labels_that_are_not_known_does_not_match_and_is_named() {
+fn m1_a_policy_that_needs_unknown_labels_is_undecided() {
     let set = Setup {
         policies: &[
             ("by-label", "namespaceSelector: {matchLabels: {env: prod}}"),
@@ -212,7 +212,7 @@ fn m2_a_hostname_belongs_to_the_first_policy_with_all_its_addresses() {
 }
 
 #[test]
-fn m2_a_claim_stays_while_its_live_source_has_no_address() {
+fn m2_a_hostname_without_a_live_address_still_belongs_to_the_first_policy() {
     let judged = Setup {
         policies: &[
             ("low", "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]"),
@@ -222,12 +222,12 @@ fn m2_a_claim_stays_while_its_live_source_has_no_address() {
     }
     .judge();
     judged.assert_unchanged();
-    assert!(judged.tells_team("H7", "service/ns/s"));
+    assert!(judged.reports_to_team("H7", "service/ns/s"));
     assert_eq!(judged.overrides.len(), 1);
 }
 
 #[test]
-fn m2_a_policy_that_does_not_match_claims_nothing() {
+fn m2_a_policy_that_does_not_match_has_no_effect() {
     let judged = Setup {
         policies: &[
             ("low", "hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]"),
@@ -254,7 +254,7 @@ const LOW: &str = "{dind: {
     scheduling: {nodeSelector: {role: low, zone: low}, tolerations: [{key: high, operator: Exists}, {key: low, operator: Exists}]}}}";
 
 #[test]
-fn m3_what_dind_pods_get_is_folded() {
+fn m3_settings_for_dind_are_folded() {
     let judged = Setup {
         policies: &[("low", LOW), ("high", HIGH), ("none", "priority: 9")],
         pod: DIND,
@@ -304,7 +304,7 @@ fn m3_images_are_a_union(#[case] image: &str) {
 }
 
 #[test]
-fn m3_certificates_come_whole_from_the_first_policy_with_dind() {
+fn m3_client_certs_are_those_of_the_first_policy_with_dind() {
     let judged = Setup {
         policies: &[
             ("low", "dind: {volumes: [], clientCerts: {sizeLimit: 2Mi, onConflict: Deny}}"),
@@ -338,12 +338,10 @@ fn m4_every_overridden_request_is_reported() {
         ("b", "hostname x", "a"),
         ("low", "clientCerts", "high"),
         ("low", "the volume at /v", "high"),
-        ("low", "the certificate authority of r", "high"),
-        ("low", "the node selector role", "high"),
+        ("low", "the CA certificate of registry r", "high"),
+        ("low", "the nodeSelector key role", "high"),
     ] {
-        let overridden = format!(
-            "policy \"{loser}\" is overridden for {what}: policy \"{winner}\" ranks higher"
-        );
+        let overridden = format!("policy \"{winner}\" overrides {what} of policy \"{loser}\"");
         assert!(
             overrides.contains(&overridden),
             "{overridden} in {overrides:?}"
@@ -356,7 +354,7 @@ fn m4_every_overridden_request_is_reported() {
 }
 
 #[test]
-fn m4_policies_that_ask_for_the_same_do_not_lose() {
+fn m4_equal_requests_are_not_overrides() {
     let judged = Setup {
         policies: &[("a", HIGH), ("b", HIGH)],
         pod: DIND,

@@ -26,8 +26,8 @@ const PRIVILEGED: &str = "securityContext: {privileged: true}";
 #[case::null("securityContext: null")]
 fn r2_dind_without_privileges_is_reported(#[case] fields: &str) {
     let judged = judge_fields(HOST, fields);
-    assert!(judged.tells_author("R2", "\"docker\" is not privileged"));
-    assert!(judge_fields(HOST, PRIVILEGED).told("R2").is_empty());
+    assert!(judged.reports_to_author("R2", "\"docker\" is not privileged"));
+    assert!(judge_fields(HOST, PRIVILEGED).findings_of("R2").is_empty());
 }
 
 #[rstest]
@@ -41,7 +41,7 @@ fn r2_the_nodes_docker_socket_is_reported_also_without_dind(#[case] path: &str) 
         ),
     );
     judged.assert_unchanged();
-    assert!(judged.tells_author("R2", "\"sock\""));
+    assert!(judged.reports_to_author("R2", "\"sock\""));
 }
 
 #[rstest]
@@ -55,7 +55,7 @@ fn r2_another_volume_is_not_the_docker_socket(#[case] volume: &str) {
             "volumes: [{volume}]\ncontainers: [{{name: build, volumeMounts: [{{name: sock, mountPath: /sock}}]}}]"
         ),
     );
-    assert!(judged.told("R2").is_empty());
+    assert!(judged.findings_of("R2").is_empty());
 }
 
 const TLS_OFF: &str = "{name: DOCKER_TLS_CERTDIR}";
@@ -74,7 +74,7 @@ fn r2_a_docker_host_that_cannot_match_is_reported(
         &format!("env: [{{name: DOCKER_HOST, value: '{host}'}}]"),
         &format!("env: [{tls}], {PRIVILEGED}"),
     );
-    assert!(judged.tells_author("R2", &format!("set DOCKER_HOST to tcp://{right}")));
+    assert!(judged.reports_to_author("R2", &format!("set DOCKER_HOST to tcp://{right}")));
     assert_eq!(
         judged.pod["spec"]["containers"][0]["env"],
         judged.before["spec"]["containers"][0]["env"]
@@ -106,7 +106,7 @@ fn r2_a_docker_host_that_may_match_is_not_reported(
         &format!("env: [{{name: DOCKER_HOST, value: '{host}'}}]"),
         &format!("env: [{tls}], {PRIVILEGED}{docker}"),
     );
-    let reported = judged.told("R2");
+    let reported = judged.findings_of("R2");
     assert!(reported.is_empty(), "{reported:?}");
 }
 
@@ -116,7 +116,7 @@ fn r2_an_unknown_docker_host_is_not_checked() {
         "env: [{name: DOCKER_HOST, valueFrom: {configMapKeyRef: {name: c, key: tcp://docker:2375}}}]",
         PRIVILEGED,
     );
-    assert!(judged.told("R2").is_empty());
+    assert!(judged.findings_of("R2").is_empty());
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn r2_without_dind_a_docker_host_is_not_checked() {
             CERTS_ONLY,
             "containers: [{name: build, env: [{name: DOCKER_HOST, value: 'tcp://remote:2375'}]}]"
         )
-        .told("R2")
+        .findings_of("R2")
         .is_empty()
     );
 }
@@ -159,8 +159,8 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: 'tcp://docker:2375
         ),
     );
     match right {
-        Some(right) => assert!(judged.tells_author("R2", right)),
-        None => assert!(judged.tells_team("R2", "listens by default with TLS")),
+        Some(right) => assert!(judged.reports_to_author("R2", right)),
+        None => assert!(judged.reports_to_team("R2", "listens by default with TLS")),
     }
 }
 
@@ -178,9 +178,9 @@ fn r2_an_old_version_listens_without_tls(
 containers: [{{name: build, env: [{{name: DOCKER_HOST, value: 'tcp://docker:{port}'}}]}}, {{name: docker, image: '{image}', {PRIVILEGED}}}]"
         )
     };
-    assert!(judge(CERTS_ONLY, &pod(named)).tells_author("R2", right));
+    assert!(judge(CERTS_ONLY, &pod(named)).reports_to_author("R2", right));
     let judged = judge(CERTS_ONLY, &pod(right));
-    assert!(judged.told("R2").is_empty());
+    assert!(judged.findings_of("R2").is_empty());
     judged.assert_unchanged();
 }
 
@@ -195,8 +195,8 @@ fn r2_a_docker_host_that_is_no_alias_is_reported(#[case] host: &str, #[case] adv
 containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{name: svc-0, image: 'docker:28-dind', {PRIVILEGED}}}]"
         ),
     );
-    assert!(judged.tells_author("R2", advice));
-    assert!(!judged.told("R2").concat().contains("s3cr3t"));
+    assert!(judged.reports_to_author("R2", advice));
+    assert!(!judged.findings_of("R2").concat().contains("s3cr3t"));
 }
 
 /// A pod without aliases may resolve names in a way that drydock cannot see.
@@ -208,7 +208,7 @@ fn r2_a_docker_host_in_a_pod_without_aliases_is_reported_to_the_team() {
             "containers: [{{name: build, {HOST}}}, {{name: docker, image: 'docker:28-dind', {PRIVILEGED}}}]"
         ),
     );
-    assert!(judged.tells_team("R2", "`alias: docker`"));
+    assert!(judged.reports_to_team("R2", "`alias: docker`"));
 }
 
 #[rstest]
@@ -221,8 +221,8 @@ fn r2_a_client_without_docker_host_is_reported_to_the_team(
     #[case] reported: bool,
 ) {
     let judged = judge_fields(build, PRIVILEGED);
-    assert_eq!(judged.tells_team("R2", "has no DOCKER_HOST"), reported);
-    assert_eq!(judged.told("R2").len(), usize::from(reported));
+    assert_eq!(judged.reports_to_team("R2", "has no DOCKER_HOST"), reported);
+    assert_eq!(judged.findings_of("R2").len(), usize::from(reported));
 }
 
 #[rstest]
@@ -241,7 +241,7 @@ hostAliases: [{{ip: 127.0.0.1, hostnames: [docker]}}]
 containers: [{{name: build, {HOST}}}, {{name: docker, image: docker:28-dind}}]"
         ),
     );
-    assert_eq!(judged.told("R2").len(), usize::from(reported));
+    assert_eq!(judged.findings_of("R2").len(), usize::from(reported));
 }
 
 const OWN_HOSTS: &str = "volumeMounts: [{name: hosts, mountPath: /etc//hosts}]";
@@ -253,8 +253,8 @@ fn r2_a_volume_at_etc_hosts_is_reported_if_a_hostname_is_needed() {
 containers: [{{name: build, {OWN_HOSTS}}}, {{name: helper}}, {{name: db, {OWN_HOSTS}}}]"
     );
     let judged = judge("hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]", &pod);
-    assert!(judged.tells_author("R2", "at /etc/hosts in \"build\" and \"db\""));
-    assert!(judge(CERTS_ONLY, &pod).told("R2").is_empty());
+    assert!(judged.reports_to_author("R2", "at /etc/hosts in \"build\" and \"db\""));
+    assert!(judge(CERTS_ONLY, &pod).findings_of("R2").is_empty());
 }
 
 #[rstest]
@@ -265,5 +265,5 @@ fn r2_a_volume_at_etc_hosts_hides_the_alias_of_dind(#[case] host: &str, #[case] 
         &format!("env: [{{name: DOCKER_HOST, value: '{host}'}}], {OWN_HOSTS}"),
         PRIVILEGED,
     );
-    assert_eq!(judged.told("R2").len(), usize::from(reported));
+    assert_eq!(judged.findings_of("R2").len(), usize::from(reported));
 }

@@ -72,7 +72,7 @@ fn d2_without_tls_the_directory_is_unchanged(#[case] env: &str) {
 fn d2_an_unknown_directory_is_unchanged_and_reported(#[case] env: &str) {
     let judged = judge(CERTS_ONLY, &dind_with_secret(env));
     judged.assert_unchanged();
-    assert!(judged.tells_author("D2", "\"docker\""));
+    assert!(judged.reports_to_author("D2", "\"docker\""));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn d2_two_dinds_with_one_directory_are_reported() {
         CERTS_ONLY,
         "containers: [{name: build}, {name: one, image: docker:dind}, {name: two, image: docker:dind, env: [{name: DOCKER_TLS_CERTDIR, value: /certs/}]}]",
     );
-    assert!(judged.tells_author("D2", "\"one\" and \"two\""));
+    assert!(judged.reports_to_author("D2", "\"one\" and \"two\""));
     assert_eq!(judged.mounts("one"), judged.mounts("two"));
     assert_eq!(judged.volumes().as_array().map(Vec::len), Some(1));
 }
@@ -195,7 +195,7 @@ fn d3_a_memory_volume_of_one_container_is_mounted_in_the_other(
 fn d8_replace_is_the_default_and_reports_the_displaced_volume() {
     let judged = judge(CERTS_ONLY, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.outcome, Outcome::Mutated);
-    assert!(judged.tells_author(
+    assert!(judged.reports_to_author(
         "D7",
         "secret volume \"ca\" is no longer mounted at /certs/client"
     ));
@@ -206,7 +206,7 @@ fn d8_report_leaves_the_directory_unchanged_and_reports_the_conflict() {
     let policy = "{hostAliases: [{ip: 10.0.0.1, hostnames: [a]}], dind: {volumes: [], clientCerts: {onConflict: Report}}}";
     let judged = judge(policy, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.changes, ["add-host-alias"]);
-    assert!(judged.tells_author(
+    assert!(judged.reports_to_author(
         "D8",
         "container \"build\" mounts secret volume \"ca\" at /certs/client"
     ));
@@ -222,7 +222,7 @@ fn d8_report_for_one_directory_does_not_prevent_the_repair_of_another() {
     );
     assert_eq!(judged.mounts("build"), &new_mount("/two/client"));
     assert_eq!(judged.mounts("two"), &new_mount("/two/client"));
-    assert!(judged.tells_author("D8", "/certs/client"));
+    assert!(judged.reports_to_author("D8", "/certs/client"));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn d8_deny_refuses_with_container_volume_path_and_fix() {
     let judged = judge(policy, &dind_pod(SECRET, AT, AT));
     assert_eq!(judged.outcome, Outcome::Denied);
     assert_eq!(judged.pod, judged.before);
-    let message = judged.told("D8").join("\n");
+    let message = judged.findings_of("D8").join("\n");
     for part in [
         "container \"build\"",
         "secret volume \"ca\"",
@@ -295,7 +295,7 @@ fn d8_the_first_policy_with_dind_decides_about_conflicts() {
 fn d2_without_the_entrypoint_the_directory_is_unchanged(#[case] words: &str) {
     let judged = judge(CERTS_ONLY, &dind_with_secret(words));
     judged.assert_unchanged();
-    assert!(judged.tells_team("D2", "starts dockerd directly"));
+    assert!(judged.reports_to_team("D2", "starts dockerd directly"));
 }
 
 #[rstest]
@@ -311,7 +311,7 @@ fn d2_a_directory_that_a_script_sets_is_unknown() {
     let words = "command: [sh, -c, 'export DOCKER_TLS_CERTDIR=/x; dockerd-entrypoint.sh']";
     let judged = judge(CERTS_ONLY, &dind_with_secret(words));
     judged.assert_unchanged();
-    assert!(judged.tells_author("D2", "is unknown"));
+    assert!(judged.reports_to_author("D2", "is unknown"));
 }
 
 /// The client may call either daemon, so the certificates stay.
@@ -325,7 +325,7 @@ containers: [{{name: build, volumeMounts: [{mounts}]}}, {{name: one, image: dock
     };
     let judged = judge(CERTS_ONLY, &pod(SECRET, AT));
     judged.assert_unchanged();
-    assert!(judged.tells_team("D2", "starts dockerd directly"));
+    assert!(judged.reports_to_team("D2", "starts dockerd directly"));
     let judged = judge(CERTS_ONLY, &pod("", ""));
     assert_eq!(judged.mounts("two"), &new_mount("/certs/client"));
 }

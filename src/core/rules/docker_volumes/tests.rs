@@ -156,7 +156,7 @@ fn v3_a_volume_with_one_directory_is_mounted_for_the_first_daemon_only(#[case] v
     let judged = judge_volumes(volume, &two_dinds(PRIVILEGED, PRIVILEGED));
     assert_eq!(judged.mounts("one"), &mounted("cache"));
     assert_eq!(judged.mounts("two"), &Value::Null);
-    assert!(judged.tells_author("V3", "\"two\""));
+    assert!(judged.reports_to_author("V3", "\"two\""));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn v3_a_claim_that_one_daemon_already_uses_is_not_mounted_for_another() {
     for pod in [two_dinds(mine, ""), two_dinds("", mine)] {
         let judged = judge_volumes(CLAIM, &pod);
         judged.assert_unchanged();
-        assert!(judged.told("V3")[0].contains("data directory"));
+        assert!(judged.findings_of("V3")[0].contains("data directory"));
     }
 }
 
@@ -206,7 +206,7 @@ fn v3_a_data_volume_that_the_pod_shares_stays_and_is_reported() {
     let mine = "volumeMounts: [{name: mine, mountPath: /var/lib/docker}]";
     let judged = judge_volumes(STORAGE, &two_dinds(mine, mine));
     judged.assert_unchanged();
-    assert!(judged.tells_author("V3", "\"one\" and \"two\" share volume \"mine\""));
+    assert!(judged.reports_to_author("V3", "\"one\" and \"two\" share volume \"mine\""));
 }
 
 #[rstest]
@@ -240,7 +240,7 @@ fn v4_a_long_name_is_truncated_before_the_number() {
 fn v5_a_host_path_is_not_mounted_in_an_unprivileged_container(#[case] fields: &str) {
     let judged = judge_volumes(MODULES, &dind(fields));
     judged.assert_unchanged();
-    assert!(judged.tells_team("V5", "\"modules\""));
+    assert!(judged.reports_to_team("V5", "\"modules\""));
     let privileged = judge_volumes(MODULES, &dind(PRIVILEGED));
     assert_eq!(
         privileged.mounts("docker"),
@@ -254,7 +254,7 @@ fn v5_containers_all_means_only_privileged_containers_for_a_host_path() {
     let judged = judge_volumes(volume, &dind(PRIVILEGED));
     assert_eq!(judged.mounts("docker")[0]["name"], "dev");
     assert_eq!(judged.mounts("build"), &Value::Null);
-    assert!(judged.tells_team("V5", "\"build\""));
+    assert!(judged.reports_to_team("V5", "\"build\""));
 }
 
 #[rstest]
@@ -318,7 +318,7 @@ fn m6_a_volume_that_would_hide_a_certificate_directory_is_not_mounted(#[case] vo
         judged.mounts("docker"),
         &json!([{"name": "drydock-docker-certs", "mountPath": "/cache/client"}])
     );
-    assert!(judged.tells_team("M6", "/cache/client"));
+    assert!(judged.reports_to_team("M6", "/cache/client"));
 }
 
 #[rstest]
@@ -334,7 +334,7 @@ fn v7_a_pod_with_a_storage_limit_gets_no_empty_dir_for_images(
         );
         let judged = judge_volumes(STORAGE, &pod);
         judged.assert_unchanged();
-        assert!(judged.tells_team("V7", "\"storage\""));
+        assert!(judged.reports_to_team("V7", "\"storage\""));
         // A claim is not local storage, and the other path does not contain image layers.
         let elsewhere = "{name: scratch, mountPath: /scratch, emptyDir: {}}";
         let judged = judge_volumes(&format!("{CLAIM}, {elsewhere}"), &pod);

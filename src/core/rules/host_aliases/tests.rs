@@ -167,7 +167,7 @@ fn h3_a_service_name_is_shadowed_in_every_entry(#[case] loopback: &str) {
     );
     let judged = judge(BOTH_FAMILIES, &pod);
     judged.assert_unchanged();
-    assert!(judged.tells_author("H3", "gitlab.mylab.com"));
+    assert!(judged.reports_to_author("H3", "gitlab.mylab.com"));
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn h7_a_missing_live_address_is_reported_and_the_pod_is_unchanged(
     }
     .judge();
     judged.assert_unchanged();
-    assert!(judged.tells_team("H7", "ingress/cicd/gitlab"));
+    assert!(judged.reports_to_team("H7", "ingress/cicd/gitlab"));
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn h7_a_fixed_address_does_not_replace_an_unknown_live_address() {
         "hostAliases: [{ip: 'fd00::216', hostnames: [gitlab.mylab.com]}]",
     );
     judged.assert_unchanged();
-    assert!(judged.tells_team("H7", "ingress/cicd/gitlab"));
+    assert!(judged.reports_to_team("H7", "ingress/cicd/gitlab"));
 }
 
 #[test]

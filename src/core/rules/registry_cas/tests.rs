@@ -98,7 +98,7 @@ fn r1_a_configuration_directory_of_the_pod_stays(#[case] path: &str) {
     let mount = format!("{{name: mine, mountPath: '{path}'}}");
     let judged = judge_cas(CA, &dind("docker:20.10-dind-rootless", &mount));
     judged.assert_unchanged();
-    assert!(judged.tells_team("R1", "registry.mylab.com:5000"));
+    assert!(judged.reports_to_team("R1", "registry.mylab.com:5000"));
 }
 
 #[rstest]
@@ -110,7 +110,7 @@ fn r1_a_conflicting_mount_stays_and_is_reported(#[case] path: &str) {
     let mount = format!("{{name: mine, mountPath: '{path}'}}");
     let judged = judge_cas(CA, &dind("docker:dind", &mount));
     judged.assert_unchanged();
-    assert!(judged.tells_team("R1", "registry.mylab.com:5000"));
+    assert!(judged.reports_to_team("R1", "registry.mylab.com:5000"));
 }
 
 #[rstest]

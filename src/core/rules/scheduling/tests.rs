@@ -44,17 +44,17 @@ fn s1_a_different_value_stays_and_is_reported(#[case] value: &str) {
         judged.pod["spec"]["nodeSelector"],
         judged.before["spec"]["nodeSelector"]
     );
-    assert!(judged.tells_team("S1", "role"));
+    assert!(judged.reports_to_team("S1", "role"));
 }
 
 #[test]
 fn s1_an_equal_node_selector_is_not_added_again() {
     let judged = judge_scheduling("nodeSelector: {role: ci}", "nodeSelector: {role: ci}");
     assert!(
-        !judged.tells_team("S1", ""),
+        !judged.reports_to_team("S1", ""),
         "nothing is reported to the team"
     );
-    assert!(judged.told("S1").concat().contains("already"));
+    assert!(judged.findings_of("S1").concat().contains("already"));
     assert!(!judged.changes.contains(&"add-node-selector"));
 }
 

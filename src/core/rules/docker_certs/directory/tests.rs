@@ -119,8 +119,8 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}], volum
     );
     assert_eq!(judged.patch.is_null(), stays);
     // A missing alias is reported to the author, and a remote daemon to the team.
-    let is_reported = judged.tells_team("D3", "is unchanged")
-        || judged.tells_author("R2", "no service of the job");
+    let is_reported = judged.reports_to_team("D3", "is unchanged")
+        || judged.reports_to_author("R2", "no service of the job");
     assert_eq!(is_reported, stays);
 }
 
@@ -161,5 +161,5 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{n
         ),
     );
     assert_eq!(judged.patch.is_null(), stays);
-    assert_eq!(judged.tells_team("D3", "without TLS"), stays);
+    assert_eq!(judged.reports_to_team("D3", "without TLS"), stays);
 }

@@ -221,7 +221,7 @@ fn d5_an_empty_dir_that_dind_and_build_share_above_the_directory_stays(
     let volumes = format!("{{name: v, {source}}}");
     let judged = judge(CERTS_ONLY, &dind_pod(&volumes, build, docker));
     judged.assert_unchanged();
-    assert!(judged.told("D5")[0].contains("\"v\""));
+    assert!(judged.findings_of("D5")[0].contains("\"v\""));
 }
 
 #[rstest]
@@ -305,7 +305,7 @@ fn d5_a_read_only_ancestor_that_does_not_serve_the_directory_is_removed(
     assert_eq!(paths[0]["name"], paths[1]["name"]);
     assert_eq!(judged.mounts(loser).as_array().map(Vec::len), Some(1));
     // The emptyDir had no files that the author could miss.
-    assert!(judged.tells_team("D7", "\"scratch\""));
+    assert!(judged.reports_to_team("D7", "\"scratch\""));
 }
 
 #[test]
@@ -385,7 +385,7 @@ fn d6_dind_with_supplied_server_certificates_is_unchanged(
         &dind_pod(&volumes, AT_CLIENT, &format!("{AT_CLIENT}, {mount}")),
     );
     judged.assert_unchanged();
-    assert!(judged.tells_team("D6", "/certs/client"));
+    assert!(judged.reports_to_team("D6", "/certs/client"));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn d8_relocate_keeps_the_volume_and_mounts_it_read_only_elsewhere() {
     assert_eq!(judged.mounts("build"), &mounts);
     assert_eq!(judged.mounts("docker"), &mounts);
     assert_eq!(judged.mounts("helper"), &Value::Null);
-    assert!(judged.tells_author("D7", "it is mounted at /certs/displaced"));
+    assert!(judged.reports_to_author("D7", "it is mounted at /certs/displaced"));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn d8_relocate_keeps_an_existing_mount_at_the_path() {
         judged.mounts("build"),
         &json!([shared("/certs/client"), read_only("ca", "/certs/displaced")])
     );
-    assert!(judged.tells_author(
+    assert!(judged.reports_to_author(
         "D8",
         "\"ca\" is not mounted at /certs/displaced in container \"docker\""
     ));
@@ -147,7 +147,7 @@ containers: [{{name: build}}, {{name: one, image: docker:dind, volumeMounts: [{A
         ),
     );
     assert_eq!(judged.mounts("one"), &json!([shared("/certs/client")]));
-    assert!(judged.tells_author("D8", "is not mounted at /two"));
+    assert!(judged.reports_to_author("D8", "is not mounted at /two"));
 }
 
 #[test]

@@ -55,8 +55,8 @@ fn d7_of_several_conflicting_volumes_the_first_is_swapped() {
         judged.mounts("docker"),
         &json!([{"name": "second", "mountPath": "/certs/client"}, {"name": "second", "mountPath": "/certs/client/"}])
     );
-    assert!(judged.tells_author("D7", "\"first\""));
-    assert!(judged.tells_author("D7", "\"second\""));
+    assert!(judged.reports_to_author("D7", "\"first\""));
+    assert!(judged.reports_to_author("D7", "\"second\""));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a4_a_mount_without_a_volume_is_unchanged() {
     let mount = "{name: nowhere, mountPath: /certs/client}";
     let judged = judge(CERTS_ONLY, &dind_pod("", mount, mount));
     judged.assert_unchanged();
-    assert!(judged.tells_author("A4", "/certs/client"));
+    assert!(judged.reports_to_author("A4", "/certs/client"));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a4_a_file_mounted_twice_at_the_same_path_stays_invalid() {
             .count(),
         2
     );
-    assert!(judged.tells_author("A4", "/certs/client/ca.pem"));
+    assert!(judged.reports_to_author("A4", "/certs/client/ca.pem"));
 }
 
 #[rstest]
@@ -286,7 +286,7 @@ fn d7_an_ancestor_that_the_kubelet_fills_is_removed_from_dind_only(#[case] volum
         judged.mounts("build"),
         &json!([{"name": "ca", "mountPath": "/certs/"}, shared])
     );
-    assert!(judged.tells_author("D7", "no longer mounted at /certs/ in container \"docker\""));
+    assert!(judged.reports_to_author("D7", "no longer mounted at /certs/ in container \"docker\""));
 }
 
 #[test]
