@@ -1,7 +1,8 @@
-//! The cluster side of `serve --cluster`: reads from the API server and writes to it.
+//! Reads from the API server and writes to it for `serve --cluster`.
 //!
-//! It runs beside the webhook, and no review waits for it. Channels, which `cli::serve` connects,
-//! carry its results to the webhook; an outage of the API server removes none of them (F4).
+//! The watches and writes run beside the webhook. `cli::serve` creates the channels that carry
+//! their results to it, and the webhook keeps the last results during an outage of the API server
+//! (rule F4). A review waits for the API server only if it needs a live read of a namespace.
 
 mod address_source;
 pub mod ca;
@@ -19,7 +20,7 @@ mod testing;
 pub mod version;
 mod watch;
 
-/// Returns the items in their order, each once.
+/// Returns the items in their order, without duplicates.
 fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut distinct = Vec::new();
     for item in items {

@@ -1,8 +1,9 @@
-//! Reads the addresses of an Ingress, Service or Gateway. Pure.
+//! Reads addresses from an Ingress, Service or Gateway object. Pure: it has no I/O.
 //!
-//! It reads `status.loadBalancer`, `status.addresses`, `spec.clusterIPs` if a policy uses it, and
-//! the hosts in the rules of an Ingress. A load balancer with only a hostname has no address,
-//! because drydock makes no DNS queries.
+//! An Ingress or Service has its addresses in `status.loadBalancer`, a Gateway in
+//! `status.addresses`. If the policy asks for the cluster IP, a Service has them in
+//! `spec.clusterIPs`. The hostnames of an Ingress are in `spec.rules`. A load balancer that has
+//! only a hostname has no address for drydock, which makes no DNS queries.
 
 use crate::core::crd::format;
 use crate::core::policy::{AddressSourceKind, ResolvedAddresses, fixed_address};
@@ -11,20 +12,22 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-/// The observed state of a source.
+/// The observed state of an address source.
+///
+/// A problem is a predicate, such as "has no address yet".
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum SourceObservation {
     /// The source has addresses.
     Resolved(ResolvedAddresses),
-    /// The source has no address. Has the hostnames of its rules, and the problem.
+    /// The source has no address. Contains the hostnames of its Ingress rules, and the problem.
     NoAddress(Vec<String>, String),
     /// The source does not exist.
     Missing,
-    /// The source cannot be watched. Has the problem.
+    /// The source cannot be watched. Contains the problem.
     Unreadable(String),
 }
 
-/// Returns the resource of a kind of source.
+/// Returns the API resource of a kind of address source.
 pub(super) fn resource(kind: AddressSourceKind) -> ApiResource {
     let (group, version, kind, plural) = match kind {
         AddressSourceKind::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
@@ -36,7 +39,7 @@ pub(super) fn resource(kind: AddressSourceKind) -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
-/// Reads an object of a kind; `object` has its `spec` and `status`.
+/// Reads the addresses from an object of `kind`. `object` contains its `spec` and `status`.
 pub(super) fn read(kind: AddressSourceKind, object: &Value) -> SourceObservation {
     let (pointer, fields, none): (_, &[&str], _) = match kind {
         AddressSourceKind::Ingress | AddressSourceKind::Service => (
@@ -48,7 +51,7 @@ pub(super) fn read(kind: AddressSourceKind, object: &Value) -> SourceObservation
         AddressSourceKind::ServiceClusterIp => (
             "/spec/clusterIPs",
             &[],
-            "has no cluster address (it is headless)",
+            "has no cluster IP, because it is headless",
         ),
     };
     let hostnames = match kind {
@@ -58,7 +61,7 @@ pub(super) fn read(kind: AddressSourceKind, object: &Value) -> SourceObservation
     let (mut addresses, mut problem) = (Vec::new(), None);
     for entry in list(object, pointer) {
         let fields = fields.iter().find_map(|field| text(entry, field));
-        match address(fields.or_else(|| entry.as_str()).unwrap_or_default()) {
+        match parse_address(fields.or_else(|| entry.as_str()).unwrap_or_default()) {
             Ok(ip) => addresses.extend(ip),
             Err(other) => problem = problem.or(Some(other)),
         }
@@ -72,19 +75,21 @@ pub(super) fn read(kind: AddressSourceKind, object: &Value) -> SourceObservation
     }
 }
 
-/// Reads an address; `None` for an empty one. The error says why it cannot be used.
-fn address(text: &str) -> Result<Option<IpAddr>, String> {
+/// Parses an address. Returns `None` if the text is empty or is the `None` of a headless Service.
+/// The error is the problem with the address.
+fn parse_address(text: &str) -> Result<Option<IpAddr>, String> {
     match fixed_address(text) {
         _ if matches!(text, "" | "None") => Ok(None),
         Ok(ip) => Ok(Some(ip)),
         Err(_) if text.parse::<IpAddr>().is_err() => Err(format!(
-            "has only the hostname {text}, which is not looked up; give its address as ip"
+            "has only the hostname {text}, which drydock does not resolve; use ip instead of from"
         )),
         Err(problem) => Err(format!("has the address {text}, {problem}")),
     }
 }
 
-/// Returns the hosts of the rules, each once, without wildcards: `/etc/hosts` has none.
+/// Returns the hosts of the Ingress rules without duplicates, and without wildcards, which
+/// `/etc/hosts` does not support.
 fn hosts_of_rules(ingress: &Value) -> Vec<String> {
     let mut taken = HashSet::new();
     let hosts = list(ingress, "/spec/rules").filter_map(|rule| text(rule, "host"));

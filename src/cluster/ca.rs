@@ -1,5 +1,5 @@
-//! Self-managed certificates: the replicas share an authority in a Secret, and each replica signs a
-//! short-lived leaf certificate for itself.
+//! Self-managed certificates: all replicas share a certificate authority (CA) in a Secret, and each
+//! replica signs a short-lived leaf certificate for itself.
 //!
 //! ```text
 //! Secret ──► CaSecret ── plan ──► Secret                one replica writes, the others read again
@@ -8,16 +8,17 @@
 //!               └── current ──► leaf, once the caBundle trusts it ──► the server
 //! ```
 //!
-//! One rule prevents lost admissions: *a leaf is served only while the `caBundle` contains its
-//! authority*. Each reconciliation reads both objects again; a watch only triggers it. So a write
-//! is never based on old reads, and no leader is needed: of two writers the API server accepts one,
-//! and the other reconciles again.
+//! One rule prevents failed admissions: *a replica serves a leaf only while the `caBundle` contains
+//! the authority of the leaf*. A watch only triggers a reconciliation, which reads the Secret and
+//! the webhook configuration again. If two replicas write at the same time, the API server accepts
+//! one write because of the resourceVersion, and the other replica reconciles again. Therefore the
+//! replicas need no leader.
 //!
 //! If another client deletes, empties, replaces or restores the Secret, the first replica that
-//! reconciles keeps every authority that may have a leaf in use, for the lifetime of a leaf.
+//! reconciles trusts every authority that may have a leaf in use, for the lifetime of a leaf.
 //!
 //! During an outage of the API server, and until a new authority has been trusted for the overlap,
-//! the authority of a leaf renews it; everything else waits.
+//! a replica renews its leaf with the authority that signed it. All other steps wait.
 
 mod ca_bundle;
 mod leaf;
@@ -26,7 +27,7 @@ mod reconcile;
 mod secret;
 
 pub use plan::Lifetimes;
-pub use reconcile::leftover;
+pub use reconcile::leftover_secret_warning;
 
 use super::clock::Clock;
 use super::distinct;
@@ -45,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Sender;
 
-/// The longest time between two reconciliations while there is no certificate to serve.
+/// Maximum time between two reconciliations of a replica that has no certificate to serve.
 const INTERVAL_WITHOUT_CERTIFICATE: Duration = Duration::from_secs(3);
 
 /// Settings of self-managed certificates.
@@ -59,20 +60,21 @@ pub struct Settings {
     pub configuration: String,
     /// The name of the Service that the API server calls.
     pub service: String,
-    /// Further DNS names and IP addresses of the server.
+    /// Additional DNS names and IP addresses of the leaf certificate.
     pub names: Vec<String>,
-    /// The name of this replica's pod, at most 128 characters: the field manager of the Secret.
+    /// The name of this replica's pod. It is the field manager of the Secret, so the API server
+    /// accepts at most 128 characters.
     pub replica: String,
     /// Lifetimes of authorities and leaf certificates.
     pub lifetimes: Lifetimes,
-    /// The longest time between two reconciliations.
+    /// Maximum time between two reconciliations.
     pub interval: Duration,
     /// The clocks of this node and of the API server.
     pub clock: Clock,
 }
 
 impl Settings {
-    /// Returns all names of the server; the API server verifies the first.
+    /// Returns all names of the leaf certificate. The API server verifies the first one.
     fn server_names(&self) -> Vec<String> {
         let own = format!("{}.{}", self.service, self.namespace);
         let of_service = ["svc", "svc.cluster.local"].map(|suffix| format!("{own}.{suffix}"));
@@ -81,9 +83,9 @@ impl Settings {
     }
 }
 
-/// Reconciles authority, `caBundle` and leaf until the future is dropped.
+/// Reconciles the authority, the `caBundle` and the leaf until the future is dropped.
 ///
-/// `issued` is `None` until there is a leaf that the webhook configuration trusts.
+/// `issued` receives each new leaf. It is `None` until the `caBundle` trusts the first one.
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -92,7 +94,7 @@ pub async fn run(
 ) -> Infallible {
     let watches = Watches::new(metrics.clone());
     let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
-    // Only metadata is watched: a reconciliation reads the objects.
+    // The watches return only metadata, because each reconciliation reads the objects.
     type Metadata<K> = PartialObjectMeta<K>;
     let secrets = |client| Api::<Metadata<Secret>>::namespaced(client, &settings.namespace);
     let of_secret = only(&settings.secret);
@@ -105,53 +107,56 @@ pub async fn run(
     let mut backoff = Backoff::new(settings.interval);
     let mut reconciler = Reconciler::new(client, settings, metrics, issued);
     loop {
-        let (least, most) = backoff.after(reconciler.reconcile().await);
-        // Without a certificate the replica is not ready.
-        let longest = match reconciler.is_serving() {
+        let (min, max) = backoff.after(reconciler.reconcile().await);
+        // Without a certificate the replica is not ready, so it reconciles again soon.
+        let limit = match reconciler.is_serving() {
             true => Duration::MAX,
             false => INTERVAL_WITHOUT_CERTIFICATE,
         };
-        let (least, most) = (least.min(longest), most.min(longest));
+        let (min, max) = (min.min(limit), max.min(limit));
         let change = async {
-            tokio::time::sleep(least).await;
+            tokio::time::sleep(min).await;
             changes.next().await;
-            // Several changes share one reconciliation.
+            // One reconciliation covers all pending changes.
             while let Some(Some(())) = changes.next().now_or_never() {}
         };
-        let _ = tokio::time::timeout(most, change).await;
+        let _ = tokio::time::timeout(max, change).await;
     }
 }
 
-/// Increases the time between reconciliations with each write or failure, so that an overloaded API
-/// server or another writer of the same fields causes no flood of requests.
+/// Increases the time between reconciliations after each write or failure. This limits the requests
+/// if the API server is overloaded, or if another client writes the same fields.
 #[derive(Debug)]
 struct Backoff {
+    /// Maximum time between two reconciliations.
     interval: Duration,
-    least: Duration,
+    /// Current minimum time between two reconciliations.
+    min: Duration,
 }
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(25);
 
     fn new(interval: Duration) -> Self {
-        let least = Duration::ZERO;
-        Self { interval, least }
+        let min = Duration::ZERO;
+        Self { interval, min }
     }
 
-    /// Returns the minimum time to wait, even if an object changes, and the maximum time.
+    /// Returns the minimum and the maximum time until the next reconciliation. A changed object
+    /// triggers it after the minimum.
     ///
-    /// A write increases the time by more than a reconciliation without changes decreases it, so
-    /// two writers that overwrite each other slow down, too.
+    /// A write increases the minimum by more than a reconciliation without changes decreases it, so
+    /// two clients that overwrite each other's changes slow down too.
     fn after(&mut self, outcome: Outcome) -> (Duration, Duration) {
-        let grown = (self.least * 4).clamp(Self::FIRST.min(self.interval), self.interval);
-        self.least = match outcome {
-            Outcome::Unchanged if self.least < Self::FIRST => Duration::ZERO,
-            Outcome::Unchanged => self.least / 2,
-            Outcome::Wrote | Outcome::Failed => grown,
+        let increased = (self.min * 4).clamp(Self::FIRST.min(self.interval), self.interval);
+        self.min = match outcome {
+            Outcome::Unchanged if self.min < Self::FIRST => Duration::ZERO,
+            Outcome::Unchanged => self.min / 2,
+            Outcome::Wrote | Outcome::Failed => increased,
         };
         match outcome {
-            Outcome::Failed => (self.least, self.least),
-            Outcome::Unchanged | Outcome::Wrote => (self.least, self.interval),
+            Outcome::Failed => (self.min, self.min),
+            Outcome::Unchanged | Outcome::Wrote => (self.min, self.interval),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Limits of each call to the API server. kube's client only limits the wait for events of a watch.
+//! Limits the time and the size of each call to the API server. kube's client itself limits only
+//! the wait for events of a watch.
 //!
 //! ```text
 //! LIST, GET, PATCH, POST   headers and body within CALL_TIMEOUT; at most MAX_BODY_BYTES of body
 //! WATCH                    headers within CALL_TIMEOUT; kube limits the wait for events
 //!                          (timeoutSeconds and a margin); at most MAX_BODY_BYTES for each event;
-//!                          it ends no sooner than MIN_WATCH_TIME after it began
+//!                          the response ends no sooner than MIN_WATCH_TIME after its headers
 //! ```
 //!
 //! The limits are a layer around the client, so they apply to every call.
@@ -26,46 +27,50 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::service_fn;
 
-/// Time for a call. An API server under load may take long for a page of a list.
+/// Timeout of a call. An API server under load can take long to return a page of a LIST.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The API server did not answer a call in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the API server has not answered within {} s", .0.as_secs_f64())]
+#[error("the API server did not answer within {} s", .0.as_secs_f64())]
 pub struct NoAnswer(pub(super) Duration);
 
-/// Bytes of an answer, and of one event of a watch.
+/// Maximum size of a response body, and of one event of a watch.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
-/// Number of objects in a page of a list.
+/// Number of objects in a page of a LIST.
 pub(super) const PAGE_SIZE: u32 = 100;
 
-/// Minimum time of a watch: the client reopens a watch that has ended immediately.
+/// Minimum duration of a watch. kube's watcher reopens a watch as soon as it ends, so an API server
+/// that ends watches immediately would receive a flood of requests.
 pub const MIN_WATCH_TIME: Duration = Duration::from_secs(1);
 
-/// The API server's answer exceeds [`MAX_BODY_BYTES`].
+/// A response body, or an event of a watch, exceeds [`MAX_BODY_BYTES`].
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the API server's answer is larger than {} MiB", MAX_BODY_BYTES >> 20)]
+#[error("the API server's response is larger than {} MiB", MAX_BODY_BYTES >> 20)]
 pub struct TooLarge;
 
 /// Creates a client with the limits.
 ///
 /// # Errors
-/// If the configuration has unusable credentials: a sentence.
+/// If the configuration cannot be used, for example because of its credentials. The error is a
+/// message for the user.
 pub fn client(mut config: Config) -> Result<Client, String> {
-    // Callers retry and log. kube would wait silently for the time in `Retry-After`.
+    // kube's default retry would wait for the time in `Retry-After` without a log line. The callers
+    // log and retry instead.
     config.default_retry = false;
     respect_no_proxy(&mut config);
     let client = Client::try_from(config).map_err(|error| describe(&error))?;
     Ok(limited(client, CALL_TIMEOUT))
 }
 
-/// Removes the proxy of the environment if `NO_PROXY` matches the API server. kube compares
-/// `NO_PROXY` with the address of the proxy instead (kube-client 5, `ConfigLoader::proxy_url`).
+/// Removes the proxy that comes from the environment if `NO_PROXY` matches the API server. kube
+/// compares `NO_PROXY` with the address of the proxy instead (kube-client 5,
+/// `ConfigLoader::proxy_url`).
 fn respect_no_proxy(config: &mut Config) {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let either = |upper, lower| variable(upper).or_else(|| variable(lower));
     let proxy = either("HTTPS_PROXY", "https_proxy").and_then(|proxy| proxy.parse().ok());
-    // A proxy-url of the kubeconfig is always used, as in kubectl.
+    // As in kubectl, `NO_PROXY` does not affect a `proxy-url` of the kubeconfig.
     if proxy.is_none() || config.proxy_url != proxy {
         return;
     }
@@ -76,8 +81,8 @@ fn respect_no_proxy(config: &mut Config) {
     }
 }
 
-/// Returns a client that reads the API server's clock from each answer.
-pub fn timed(client: Client, clock: &Clock) -> Client {
+/// Returns a client that updates `clock` from each response of the API server.
+pub fn with_clock(client: Client, clock: &Clock) -> Client {
     let clock = clock.clone();
     let report = move |contact: Contact<'_>| match contact {
         Contact::WatchOpened(headers) | Contact::Answered(headers) => clock.observe(headers),
@@ -86,12 +91,12 @@ pub fn timed(client: Client, clock: &Clock) -> Client {
     layered(client, None, Arc::new(report))
 }
 
-/// Returns a client whose calls end with [`NoAnswer`] at the limit.
+/// Returns a client whose calls fail with [`NoAnswer`] after the timeout, and with [`TooLarge`].
 pub fn limited(client: Client, limit: Duration) -> Client {
     layered(client, Some(limit), Arc::new(|_| {}))
 }
 
-/// Returns a client that calls `report` whenever the API server sends something.
+/// Returns a client that calls `report` whenever headers or a part of a body arrive.
 pub(super) fn reporting(
     client: Client,
     report: impl Fn(Contact<'_>) + Send + Sync + 'static,
@@ -99,7 +104,8 @@ pub(super) fn reporting(
     layered(client, None, Arc::new(report))
 }
 
-/// Makes a call with a shorter limit than [`CALL_TIMEOUT`]; it fails with [`NoAnswer`].
+/// Makes a call with a timeout, which is shorter than [`CALL_TIMEOUT`]. After the timeout, the call
+/// fails with [`NoAnswer`].
 pub(super) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = kube::Result<T>>,
@@ -108,18 +114,18 @@ pub(super) async fn within<T>(
     answer.unwrap_or_else(|_| Err(kube::Error::Service(NoAnswer(limit).into())))
 }
 
-/// Something that the API server sent.
+/// A part of a response that has arrived from the API server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Contact<'a> {
-    /// The headers of a watch, which is open now.
+    /// The headers of a watch, after which the watch is open.
     WatchOpened(&'a HeaderMap),
-    /// Other headers.
+    /// The headers of any other response.
     Answered(&'a HeaderMap),
     /// A part of a body.
     Received,
 }
 
-/// Whether an error, or one of its causes, is a missing answer.
+/// Returns whether an error or one of its sources is [`NoAnswer`].
 pub(super) fn is_no_answer(error: &(dyn Error + 'static)) -> bool {
     error.is::<NoAnswer>() || error.source().is_some_and(is_no_answer)
 }
@@ -151,8 +157,8 @@ async fn call(
             .into_data_stream()
             .inspect(move |_| report(Contact::Received));
         let body = match is_watch {
-            true => Body::from_stream(events(body)),
-            false => whole(Body::from_stream(body)).await?,
+            true => Body::from_stream(limit_events(body)),
+            false => read_body(Body::from_stream(body)).await?,
         };
         Ok(Response::from_parts(head, body))
     };
@@ -162,7 +168,7 @@ async fn call(
     }
 }
 
-async fn whole(body: Body) -> Result<Body, BoxError> {
+async fn read_body(body: Body) -> Result<Body, BoxError> {
     let whole = Limited::new(body, MAX_BODY_BYTES).collect().await;
     let whole = whole.map_err(|error| match error.is::<LengthLimitError>() {
         true => TooLarge.into(),
@@ -171,9 +177,9 @@ async fn whole(body: Body) -> Result<Body, BoxError> {
     Ok(whole?.to_bytes().into())
 }
 
-/// Limits the size of each event of a watch, and delays the end of a short watch. An event is a
-/// line.
-fn events<E: Into<BoxError>>(
+/// Limits the size of each event of a watch, which is one line, and delays the end of a watch that
+/// is shorter than [`MIN_WATCH_TIME`].
+fn limit_events<E: Into<BoxError>>(
     body: impl Stream<Item = Result<Bytes, E>>,
 ) -> impl Stream<Item = Result<Bytes, BoxError>> {
     // Number of bytes of the incomplete line.

@@ -1,7 +1,7 @@
-//! The clocks of this node and of the API server.
+//! Compares the clock of this node with that of the API server.
 //!
-//! The API server verifies drydock's certificate by its own clock, and every answer has its time in
-//! the `Date` header. The offset is the difference: positive if this node is ahead.
+//! The API server verifies drydock's certificate by its own clock, and sends its time in the `Date`
+//! header of every response. The offset is this node's time minus the API server's time.
 
 use crate::telemetry::metrics::Metrics;
 use axum::http::HeaderMap;
@@ -11,22 +11,22 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Minimum offset of clocks that disagree. An answer may take
-/// [`CALL_TIMEOUT`](super::client::CALL_TIMEOUT).
+/// Minimum offset at which the clocks disagree. It is longer than the time that a response may take
+/// ([`CALL_TIMEOUT`](super::client::CALL_TIMEOUT)).
 pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The present time.
+/// The current time of this node, by both of its clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The wall clock, by which certificates expire. It can be set forward and back.
+    /// The wall-clock time. The clock can be set forward and back.
     pub wall: Timestamp,
-    /// The monotonic clock, which measures durations.
+    /// The time of the monotonic clock, which measures durations.
     pub monotonic: Instant,
 }
 
 impl Now {
-    /// Returns the time of this node.
-    pub fn here() -> Self {
+    /// Reads both clocks.
+    pub fn current() -> Self {
         Self {
             wall: Timestamp::now(),
             monotonic: Instant::now(),
@@ -34,17 +34,17 @@ impl Now {
     }
 }
 
-/// The clocks of this node and of the API server.
+/// The clock of this node, and its offset from the clock of the API server.
 #[derive(Clone)]
 pub struct Clock {
     now: Arc<dyn Fn() -> Now + Send + Sync>,
-    /// `None` before the first answer.
+    /// `None` before the first response.
     offset: Arc<Mutex<Option<SignedDuration>>>,
     metrics: Arc<Metrics>,
 }
 
 impl Clock {
-    /// Creates a clock; `now` is [`Now::here`], except in tests.
+    /// Creates a clock; `now` is [`Now::current`], except in tests.
     pub fn new(now: impl Fn() -> Now + Send + Sync + 'static, metrics: Arc<Metrics>) -> Self {
         Self {
             now: Arc::new(now),
@@ -57,7 +57,8 @@ impl Clock {
         (self.now)()
     }
 
-    /// Reads the time of an answer. Logs when the clocks start or stop to disagree.
+    /// Updates the offset from the headers of a response. Logs when the clocks begin to disagree,
+    /// and when they agree again.
     pub(super) fn observe(&self, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
@@ -71,7 +72,7 @@ impl Clock {
         let before = last.replace(offset).is_some_and(disagrees);
         match (before, disagrees(offset)) {
             (false, true) => tracing::warn!(
-                "{}; correct the clock of the node: until then this replica writes no certificate authority",
+                "{}; correct the clock of the node, because until then this replica writes neither the Secret of the CA nor the caBundle",
                 describe(offset)
             ),
             (true, false) => tracing::info!("this node's clock agrees with the API server's"),
@@ -79,15 +80,15 @@ impl Clock {
         }
     }
 
-    /// Returns a sentence if the clocks disagree.
+    /// Describes the offset if the clocks disagree.
     pub(super) fn disagreement(&self) -> Option<String> {
         self.offset()
             .filter(|offset| disagrees(*offset))
             .map(describe)
     }
 
-    /// Returns the time by which the API server verifies certificates: the time of this node if the
-    /// clocks agree.
+    /// Returns the time of this node, corrected by the offset if the clocks disagree. The API
+    /// server verifies certificates by this time.
     pub fn api_server_time(&self) -> Timestamp {
         let wall = self.now().wall;
         let offset = self.offset().filter(|offset| disagrees(*offset));

@@ -6,22 +6,23 @@ use kube::core::Status;
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// Maximum length of a word in a message of the API server: names are shorter, and encoded Secret
-/// data is longer.
+/// Maximum length of a word that drydock repeats from a message of the API server. Names are
+/// shorter, and base64 data of a Secret is longer.
 const MAX_WORD_BYTES: usize = 60;
 
-/// Returns the message of the API server, or else the error with each cause once.
+/// Returns the message of the API server if the error contains one. Otherwise returns the error and
+/// its sources, without repetitions.
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(status) = status_of(error) {
-            return words(status);
+            return message(status);
         }
         if error.is::<NoAnswer>() {
             return error.to_string();
         }
-        // Some errors of kube already contain the text of their cause.
+        // Some errors of kube end with the text of their source.
         let text = error.to_string();
         if let Some(outer) = texts.last_mut() {
             while let Some(begin) = outer.strip_suffix(&text) {
@@ -36,7 +37,7 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     quote::escape(&texts.join(": "))
 }
 
-/// Returns the answer of the API server in an error, if there is one.
+/// Returns the Status object with which the API server answered, if the error contains one.
 pub(super) fn status_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Status> {
     match error.downcast_ref() {
         Some(kube::Error::Api(status)) => Some(status),
@@ -44,8 +45,9 @@ pub(super) fn status_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Stat
     }
 }
 
-/// Returns the message of an answer without long words: it may quote data that drydock has sent.
-fn words(status: &Status) -> String {
+/// Returns the message of a Status. Replaces long words, because the message can quote Secret data
+/// that drydock has sent.
+fn message(status: &Status) -> String {
     let message = match status.message.trim() {
         "" => status.reason.as_str(),
         message => message,
@@ -58,12 +60,12 @@ fn words(status: &Status) -> String {
     quote::escape(&short.collect::<Vec<_>>().join(" "))
 }
 
-/// Logs a problem when it begins, when its text changes and when it ends, and not at each retry.
+/// Logs a problem when it begins, when its text changes and when it ends, but not at each retry.
 #[derive(Debug, Default)]
 pub(super) struct LogOnce(BTreeMap<&'static str, String>);
 
 impl LogOnce {
-    /// Sets the problem of a subject; `None` if it has none.
+    /// Sets the current problem of a subject; `None` means that it has no problem.
     pub(super) fn set(&mut self, subject: &'static str, problem: Option<String>) {
         let before = match &problem {
             Some(problem) => self.0.insert(subject, problem.clone()),

@@ -1,10 +1,11 @@
-//! Writes Warning Events on pods: the author of a job reads them in the log of a failed job (T2).
+//! Writes Warning Events on pods. The author of a job reads them in the job log if the job fails
+//! (rule T2).
 //!
-//! GitLab Runner from 17.2 prints the Warning Events whose `involvedObject.name` is the name of the
-//! pod (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod has a
-//! name but no uid. Anyone in the cluster may call the webhook, so Events are written only to
-//! namespaces that opted in to changes of their pods, and within the budgets of `outbox` (F8).
-//! Nothing waits for an Event: excess Events are dropped and counted.
+//! GitLab Runner 17.2 and later prints the Warning Events whose `involvedObject.name` is the name
+//! of the pod (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod
+//! has a name but no uid. Anyone in the cluster can call the webhook, so drydock writes Events only
+//! to namespaces that opted in to changes of their pods, and within the budgets of `outbox`
+//! (rule F8). Reviews do not wait for Events; excess Events are dropped and counted.
 
 mod outbox;
 
@@ -21,23 +22,23 @@ use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 use kube::Client;
 use kube::api::{Api, PostParams};
-use outbox::{Next, Outbox, Waiting};
+use outbox::{Next, Outbox, QueuedEvent};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// Maximum number of Events for one pod: an author reads a few lines.
+/// Maximum number of Events for one review, because an author reads only a few lines.
 const MAX_PER_POD: usize = 8;
-/// The API server accepts 1,024 bytes.
+/// Maximum size of a message. The API server accepts 1,024 bytes.
 const MAX_MESSAGE_BYTES: usize = 1000;
-/// The API server accepts 253 characters.
+/// Maximum length of an object name that the API server accepts.
 const MAX_NAME_CHARS: usize = 253;
-/// Time for one Event.
+/// Timeout of the call that writes one Event.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes findings for authors; [`Events::write`] writes them as Events.
+/// Queues findings for authors of jobs. [`Events::write`] writes them as Events.
 pub struct Events {
     outbox: Mutex<Outbox>,
     filled: Notify,
@@ -47,8 +48,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Creates a queue without Events. `namespaces` are the namespaces that opted in, empty before
-    /// the first list; `enforced` selects the namespaces whose pods are changed.
+    /// Creates an empty queue. `namespaces` contains the namespaces that opted in, and is empty
+    /// before the first LIST. `enforced` selects the namespaces whose pods drydock changes.
     pub fn new(
         namespaces: watch::Receiver<Namespaces>,
         enforced: EnforcedNamespaces,
@@ -63,7 +64,7 @@ impl Events {
         }
     }
 
-    /// Takes the findings about a pod, without waiting; dropped ones are counted.
+    /// Queues the findings about a pod without waiting. Counts the findings that are dropped.
     pub fn add(&self, findings: &AuthorFindings) {
         if let Err(reason) = self.may_write_to(&findings.namespace) {
             let count = findings.sentences.len().min(MAX_PER_POD);
@@ -77,14 +78,15 @@ impl Events {
         self.filled.notify_one();
     }
 
-    /// Writes queued Events until the future is dropped. `instance` is the name of this replica.
+    /// Writes queued Events until the future is dropped. `instance` is the name of this replica,
+    /// the `reportingInstance` of the Events.
     pub async fn write(self: Arc<Self>, client: Client, instance: String) {
         let mut log = LogOnce::default();
         loop {
             let next = self.outbox().next(Instant::now());
             match next {
-                Next::Write(waiting) => {
-                    let problem = self.create(&client, &waiting, &instance).await;
+                Next::Write(queued) => {
+                    let problem = self.create(&client, &queued, &instance).await;
                     log.set("events", problem.err());
                 }
                 Next::Wait(time) => tokio::time::sleep(time).await,
@@ -97,8 +99,8 @@ impl Events {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks that a namespace opted in to changes of its pods. An audit reports nothing to
-    /// authors.
+    /// Checks that a namespace opted in to changes of its pods. In audit mode, drydock writes no
+    /// Events.
     fn may_write_to(&self, namespace: &NamespaceName) -> Result<(), EventDrop> {
         let namespaces = self.namespaces.borrow();
         let labels = namespaces.get(namespace.as_str());
@@ -111,41 +113,41 @@ impl Events {
         }
     }
 
-    /// Writes one Event; the error is a sentence.
+    /// Writes one Event. The error is a message for the log.
     async fn create(
         &self,
         client: &Client,
-        waiting: &Waiting,
+        queued: &QueuedEvent,
         instance: &str,
     ) -> Result<(), String> {
         // The namespace may have lost its label since the Event was queued.
-        if let Err(reason) = self.may_write_to(&waiting.namespace) {
+        if let Err(reason) = self.may_write_to(&queued.namespace) {
             self.metrics.events_dropped(reason, 1);
             return Ok(());
         }
-        let api: Api<Event> = Api::namespaced(client.clone(), &waiting.namespace);
-        let event = event(waiting, instance, Timestamp::now());
+        let api: Api<Event> = Api::namespaced(client.clone(), &queued.namespace);
+        let event = event(queued, instance, Timestamp::now());
         let params = PostParams::default();
         let created = api.create(&params, &event);
         let (outcome, problem) = match within(TIMEOUT, created).await {
             Ok(_) => (EventOutcome::Written, None),
-            // A second admission of the pod, perhaps by another replica.
+            // The Event exists: the pod was reviewed before, perhaps by another replica.
             Err(kube::Error::Api(answer)) if answer.code == 409 => (EventOutcome::Duplicate, None),
             Err(error) => (EventOutcome::Failed, Some(describe(&error))),
         };
         self.metrics.event(outcome);
         problem.map_or(Ok(()), |problem| {
             Err(format!(
-                "Events cannot be written, failures are counted: {problem}"
+                "cannot write Events (drydock_events_total counts the failures): {problem}"
             ))
         })
     }
 }
 
-/// Makes an Event. Its name follows from its content, so the API server refuses a duplicate.
-fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
-    let (namespace, pod) = (&waiting.namespace, &waiting.pod);
-    let message = &waiting.message;
+/// Creates an Event. Its name is derived from its content, so the API server rejects a duplicate.
+fn event(queued: &QueuedEvent, instance: &str, now: Timestamp) -> Event {
+    let (namespace, pod) = (&queued.namespace, &queued.pod);
+    let message = &queued.message;
     let time = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
     Event {
         metadata: ObjectMeta {
@@ -178,7 +180,8 @@ fn event(waiting: &Waiting, instance: &str, now: Timestamp) -> Event {
     }
 }
 
-/// Returns the name of an Event. The name of the pod may be cut; the hash covers all of it.
+/// Returns the name of an Event: the name of the pod, truncated if necessary, and a hash of the
+/// whole name and the message.
 fn name(pod: &str, message: &str) -> String {
     let mut hasher = DefaultHasher::new();
     (pod, message).hash(&mut hasher);

@@ -1,9 +1,9 @@
-//! Watches the namespaces that opted in, and reads the labels of others.
+//! Watches the namespaces that opted in, and reads the labels of other namespaces.
 //!
-//! Only metadata of namespaces with the opt-in label is watched: policies select by their labels,
-//! and Events are written only there. For a review in another namespace, the labels are read live
-//! if a policy needs them ([`live`]): the namespace may have got its label a moment ago, and
-//! without the read its pods would be admitted unchanged.
+//! drydock watches only the metadata of namespaces with the opt-in label. Policies select by the
+//! labels of these namespaces, and drydock writes Events only there. If a policy needs the labels
+//! of another namespace, [`live`] reads them during the review: the opt-in label may be so new that
+//! the watch has not returned it yet, and without the read the pod would be admitted unchanged.
 
 pub mod live;
 
@@ -21,23 +21,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch::Sender;
 
-/// Maximum size of the labels of one namespace, many times the usual size: a user who may label
-/// namespaces must not fill the memory of a replica. A review that needs larger labels is an error
-/// (F1).
+/// Maximum size of the labels of one namespace in bytes, many times the usual size. Without it, a
+/// user who may label namespaces could exhaust the memory of a replica. A review that needs larger
+/// labels fails (rule F1).
 const MAX_LABEL_BYTES: usize = 16 << 10;
 
-/// Maximum number of changes that are published at once.
+/// Maximum number of watch events that are published together.
 const BATCH_SIZE: usize = 100;
 
-/// The labels of each namespace that opted in; empty before the first list.
+/// The labels of each namespace that opted in; empty before the first LIST.
 pub type Namespaces = BTreeMap<String, Labels>;
 
-/// Watches until it is dropped.
+/// Watches the namespaces that opted in and publishes their labels until the future is dropped.
 pub async fn run(client: Client, namespaces: Sender<Namespaces>, metrics: Arc<Metrics>) {
     let opted_in = Config::default().labels(names::OPT_IN_LABEL);
     let watches = Watches::new(metrics);
     let events = watches.watch(&client, WatchKind::Namespaces, opted_in, Api::all);
-    // Several changes are published at once.
+    // All pending events are published together.
     let mut batches = events.ready_chunks(BATCH_SIZE);
     let (store, mut writer) = reflector::store();
     while let Some(batch) = batches.next().await {
@@ -54,26 +54,26 @@ pub async fn run(client: Client, namespaces: Sender<Namespaces>, metrics: Arc<Me
     }
 }
 
-/// Keeps only name and labels; drops labels that are too large.
+/// Removes all metadata but the name and the labels, and removes labels that are too large.
 fn strip(namespace: &mut PartialObjectMeta<Namespace>) {
     let metadata = std::mem::take(&mut namespace.metadata);
-    let labels = bounded(metadata.labels.unwrap_or_default());
+    let labels = check_size(metadata.labels.unwrap_or_default());
     if let Err(problem) = &labels {
         tracing::warn!(
             namespace = metadata.name,
-            "the namespace is ignored: {problem}"
+            "the namespace is ignored, because {problem}"
         );
     }
     namespace.metadata.name = metadata.name;
     namespace.metadata.labels = labels.ok();
 }
 
-/// Checks the size of labels; the error is a sentence.
-fn bounded(labels: Labels) -> Result<Labels, String> {
+/// Returns the labels, or a message if they exceed [`MAX_LABEL_BYTES`].
+fn check_size(labels: Labels) -> Result<Labels, String> {
     let sizes = labels.iter().map(|(key, value)| key.len() + value.len());
     match sizes.sum::<usize>() {
         bytes if bytes > MAX_LABEL_BYTES => Err(format!(
-            "its labels have {bytes} bytes, which is more than {MAX_LABEL_BYTES}"
+            "its labels have {bytes} bytes, and the maximum is {MAX_LABEL_BYTES}"
         )),
         _ => Ok(labels),
     }

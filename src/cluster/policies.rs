@@ -1,4 +1,4 @@
-//! Watches policies and the objects that have their addresses, and publishes the policies in force.
+//! Watches policies and their address sources, and publishes the policies in force.
 //!
 //! ```text
 //! JobPodPolicy ──────────────┐
@@ -26,15 +26,15 @@ use std::time::Duration;
 use tokio::sync::watch as channel;
 use tokio::time::{Instant, sleep_until};
 
-/// Time that the first set of policies waits for the addresses of all sources.
+/// Maximum time that the first policy set waits until all address sources have been observed.
 const FIRST_ADDRESSES_TIMEOUT: Duration = Duration::from_secs(5);
-/// Delay from an event to the new set of policies; events within this time share one set.
+/// Delay from an event to the new policy set. Events within this time share one set.
 const BATCH_DELAY: Duration = Duration::from_millis(100);
 
 type Published = channel::Sender<Option<Arc<PolicySet>>>;
 
-/// Watches until the future is dropped. `published` is `None` until the policies and each of their
-/// sources have been read once.
+/// Watches until the future is dropped. `published` is `None` until the policies have been read,
+/// and either their address sources have been observed or the timeout for them has passed.
 pub async fn run(client: Client, clock: Clock, published: Published, metrics: Arc<Metrics>) {
     let (statuses, wanted) = channel::channel(Statuses::new());
     let writer = status_writer::run(client.clone(), wanted, metrics.clone());
@@ -47,21 +47,22 @@ struct Controller {
     clock: Clock,
     store: Store,
     watches: Arc<Watches>,
-    /// A watch of each source.
-    followed: BTreeMap<AddressSource, AbortHandle>,
+    /// The watch of each address source.
+    source_watches: BTreeMap<AddressSource, AbortHandle>,
     observations: SelectAll<BoxStream<'static, (AddressSource, SourceObservation)>>,
     published: Published,
     statuses: channel::Sender<Statuses>,
     metrics: Arc<Metrics>,
-    /// The names in the current LIST so far.
+    /// The names of the policies that the current LIST has returned.
     listed: BTreeSet<String>,
     /// Whether the first LIST is complete.
     is_listed: bool,
-    /// Whether there was a set without unreadable policies. Until then the replica is not ready.
+    /// Whether a policy set without unreadable policies has been published. Until then the replica
+    /// is not ready.
     was_complete: bool,
-    /// The effect of all events since the last batch.
+    /// The greatest effect of the events since the last batch.
     effect: Effect,
-    /// When the batch is due.
+    /// When the next batch is due.
     due: Instant,
 }
 
@@ -78,7 +79,7 @@ impl Controller {
             clock,
             store: Store::default(),
             watches: Watches::new(metrics.clone()),
-            followed: BTreeMap::new(),
+            source_watches: BTreeMap::new(),
             observations: SelectAll::new(),
             published,
             statuses,
@@ -129,7 +130,7 @@ impl Controller {
                 if std::mem::replace(&mut self.is_listed, true) {
                     return effect;
                 }
-                // The policies are published as soon as all their sources have been observed.
+                // `schedule` publishes earlier if all address sources have been observed.
                 self.due = Instant::now() + FIRST_ADDRESSES_TIMEOUT;
                 Effect::Policies
             }
@@ -157,7 +158,7 @@ impl Controller {
             let problems = policy.problems.join("; ");
             let effect = match policy.in_force {
                 None if policy.is_unreadable() => {
-                    "another version accepted it: reviews of pods that it may match are errors"
+                    "another version of drydock accepted it, so reviews of pods that it may match fail"
                 }
                 Some(_) => "its last good version stays in force",
                 None => "no version of it is in force",
@@ -165,13 +166,13 @@ impl Controller {
             tracing::error!(
                 policy = name,
                 generation,
-                "the policy is invalid, {effect}: {problems}"
+                "the policy is invalid ({effect}): {problems}"
             );
         } else if policy.lacks_suffixes() {
             tracing::warn!(
                 policy = name,
                 generation,
-                "the policy is in force, but takes no new hostnames from the rules of an Ingress; add hostnameSuffixes to from.ingress"
+                "the policy is in force, but takes no new hostnames from the rules of an Ingress; add from.ingress.hostnameSuffixes"
             );
         } else {
             tracing::info!(policy = name, generation, "the policy is in force");
@@ -180,7 +181,7 @@ impl Controller {
     }
 
     fn observe(&mut self, source: &AddressSource, observed: SourceObservation) -> Effect {
-        // The watch logs an outage and its end, once for each kind of source.
+        // The watch itself logs an outage and its end, once for each kind of source.
         let is_outage = matches!(observed, SourceObservation::Unreadable(_));
         let before = self.store.source(source).map(|stored| stored.live.clone());
         let effect = self.store.observe(source, observed, self.clock.now().wall);
@@ -188,26 +189,26 @@ impl Controller {
             let (source, addresses) = (source.to_string(), stored.addresses());
             match &stored.problem {
                 None if before.as_ref() == Some(&stored.live) => {}
-                None => tracing::info!(source, addresses, "the source has these addresses"),
+                None => tracing::info!(source, addresses, "the address source is resolved"),
                 Some(_) if is_outage => {}
                 Some(problem) => tracing::warn!(
                     source,
                     last_known = addresses,
-                    "the source has no address now: {problem}"
+                    "the address source {problem}"
                 ),
             }
         }
         effect
     }
 
-    /// Schedules the effect of an event; several events share a batch.
+    /// Schedules a batch for the effect of an event. Events within [`BATCH_DELAY`] share a batch.
     fn schedule(&mut self, effect: Effect) {
         if !self.is_listed {
             return;
         }
         let is_first = self.published.borrow().is_none();
         if is_first {
-            self.follow_sources();
+            self.watch_sources();
             if self.store.all_observed() {
                 self.due = Instant::now();
             }
@@ -217,19 +218,19 @@ impl Controller {
         self.effect = self.effect.max(effect);
     }
 
-    /// Publishes the policies in force if a batch affects them, and the statuses to write one batch
-    /// later: other replicas may have written them by then.
+    /// Publishes the policies in force if the batch affects them. Publishes the statuses one batch
+    /// later, because other replicas may have written them by then.
     fn publish(&mut self) {
         self.due = Instant::now() + BATCH_DELAY;
         if self.effect == Effect::Policies {
             self.effect = Effect::Status;
-            self.follow_sources();
+            self.watch_sources();
             let unreadable = self.store.unreadable();
             self.was_complete |= unreadable.is_empty();
             self.metrics.policy_sets.inc();
             self.metrics.set_policies(&self.store.policy_counts());
             self.metrics.set_sources(&self.store.source_counts());
-            let set = self.store.set();
+            let set = self.store.policy_set();
             let set = set.with_unreadable(unreadable, !self.was_complete);
             self.published.send_replace(Some(Arc::new(set)));
             return;
@@ -243,9 +244,10 @@ impl Controller {
         });
     }
 
-    fn follow_sources(&mut self) {
-        let needed = self.store.follow_policies();
-        self.followed.retain(|source, watch| {
+    /// Watches the address sources of the policies in force, and no others.
+    fn watch_sources(&mut self) {
+        let needed = self.store.update_sources();
+        self.source_watches.retain(|source, watch| {
             let is_needed = needed.contains(source);
             if !is_needed {
                 watch.abort();
@@ -253,18 +255,18 @@ impl Controller {
             is_needed
         });
         for source in needed {
-            if !self.followed.contains_key(&source) {
-                let observations = follow(&self.client, &self.watches, source.clone());
+            if !self.source_watches.contains_key(&source) {
+                let observations = observations(&self.client, &self.watches, source.clone());
                 let (observations, watch) = abortable(observations);
                 self.observations.push(observations.boxed());
-                self.followed.insert(source, watch);
+                self.source_watches.insert(source, watch);
             }
         }
     }
 }
 
-/// Watches one source.
-fn follow(
+/// Watches one address source and returns the stream of its observations.
+fn observations(
     client: &Client,
     watches: &Arc<Watches>,
     source: AddressSource,

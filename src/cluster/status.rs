@@ -1,7 +1,7 @@
-//! Computes the status of each policy. Every replica computes the same from the same inputs. Pure.
+//! Computes the status of each policy. Pure: it has no I/O, and the time is an argument.
 //!
-//! Replicas do not share a clock, so the times in the stored status stay while the state is the
-//! same.
+//! Replicas with the same inputs must compute the same status, but their clocks differ. Therefore a
+//! time in the stored status is kept while the state to which it belongs is unchanged.
 
 use super::distinct;
 use super::store::{Store, StoredPolicy, StoredSource, sources_of};
@@ -12,29 +12,29 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::{BTreeMap, HashMap};
 
-/// The API server accepts 32,768 characters.
+/// Maximum length of the message of a condition. The API server accepts 32,768 characters.
 const MAX_MESSAGE_CHARS: usize = 2000;
 
-/// The statuses to write, by policy.
+/// The statuses to write, by the name of the policy.
 pub(super) type Statuses = BTreeMap<String, JobPodPolicyStatus>;
 
 /// Returns the new status of each policy whose stored status differs.
 pub(super) fn differences(store: &Store, now: Timestamp) -> Statuses {
-    let set = store.set();
+    let set = store.policy_set();
     let overrides = set.overrides();
-    let mut by_loser: HashMap<&str, Vec<&Override<'_>>> = HashMap::new();
+    let mut by_policy: HashMap<&str, Vec<&Override<'_>>> = HashMap::new();
     for overridden in &overrides {
-        by_loser
+        by_policy
             .entry(&overridden.policy.name)
             .or_default()
             .push(overridden);
     }
-    // The version that accepted an unreadable policy writes its status.
+    // The status of an unreadable policy is written by the drydock version that accepted it.
     let policies = store
         .policies()
         .filter(|(_, policy)| !policy.is_unreadable());
     let policies = policies.filter_map(|(name, policy)| {
-        let overrides = by_loser.get(name).map_or(&[][..], Vec::as_slice);
+        let overrides = by_policy.get(name).map_or(&[][..], Vec::as_slice);
         let status = status(store, policy, overrides, now);
         (status != policy.status).then(|| (name.to_owned(), status))
     });
@@ -54,7 +54,7 @@ fn status(
         .map(|source| (source, store.source(source)))
         .collect();
     let taken = in_force
-        .map(|policy| taken(store, policy))
+        .map(|policy| rule_hostnames(store, policy))
         .unwrap_or_default();
     let conditions = [
         Some(("Accepted", accepted(policy))),
@@ -71,25 +71,25 @@ fn status(
             .map(|(type_, state)| condition(type_, state, policy, &now))
             .collect(),
         addresses: addresses
-            .map(|(source, stored)| address(policy, source, &taken, stored, &now))
+            .map(|(source, stored)| resolved_source(policy, source, &taken, stored, &now))
             .collect(),
     }
 }
 
 /// The hostnames in the rules of an Ingress, for a `hostAliases` entry without `hostnames`.
-struct OfRules<'a> {
+struct RuleHostnames<'a> {
     source: &'a AddressSource,
     hostnames: IngressHostnames<'a>,
     lacks_suffixes: bool,
 }
 
-fn taken<'a>(store: &'a Store, policy: &'a Policy) -> Vec<OfRules<'a>> {
+fn rule_hostnames<'a>(store: &'a Store, policy: &'a Policy) -> Vec<RuleHostnames<'a>> {
     let aliases = policy.host_aliases.iter();
     let of_rules = aliases.filter_map(|alias| match &alias.address {
         Address::Live(source) if alias.hostnames.is_empty() => {
             let stored = store.source(source);
             let hostnames = stored.map_or(&[][..], |stored| &stored.live.hostnames);
-            Some(OfRules {
+            Some(RuleHostnames {
                 source,
                 hostnames: alias.suffixes.select(hostnames),
                 lacks_suffixes: alias.suffixes.are_missing(),
@@ -161,7 +161,7 @@ fn resolved(
                 "{source} {problem}; its last known address stays in use: {}",
                 stored.addresses()
             ),
-            false => format!("{source} {problem}; its hostnames are unchanged"),
+            false => format!("{source} {problem}; drydock adds no hostAliases for its hostnames"),
         });
     }
     let reason = match is_any_unresolved {
@@ -172,7 +172,7 @@ fn resolved(
     true_unless(&problems, reason, resolved)
 }
 
-/// Returns a condition that is true if there are no problems.
+/// Returns the state of a condition that is true if there are no problems.
 fn true_unless(
     problems: &[String],
     reason: &'static str,
@@ -184,17 +184,18 @@ fn true_unless(
     }
 }
 
-/// Returns the condition HostnamesTaken (H7); `None` if the policy takes no hostnames from rules.
-fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<State> {
+/// Returns the state of the condition HostnamesTaken (rule H7); `None` if the policy takes no
+/// hostnames from the rules of an Ingress.
+fn hostnames_taken(taken: &[RuleHostnames<'_>]) -> Option<State> {
     let mut problems = Vec::new();
     for of_rules in taken {
         let source = of_rules.source;
-        let mut outside = "belong to none of its hostnameSuffixes";
+        let mut outside = "match none of its hostnameSuffixes";
         if of_rules.lacks_suffixes {
             problems.push(format!(
-                "from.ingress of {source} has no hostnameSuffixes, so no new hostnames are taken; add it"
+                "from.ingress of {source} has no hostnameSuffixes, so drydock takes no new hostnames from its rules; add hostnameSuffixes"
             ));
-            outside = "were not taken before";
+            outside = "are not in the policy's status.addresses";
         }
         let of_ingress = &of_rules.hostnames;
         for (hostnames, reason) in [
@@ -203,7 +204,7 @@ fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<State> {
         ] {
             if !hostnames.is_empty() {
                 problems.push(format!(
-                    "hostnames of the rules of {source} are not taken, because they {reason}: {}",
+                    "drydock ignores these hostnames in the rules of {source}, because they {reason}: {}",
                     first_of(hostnames)
                 ));
             }
@@ -213,7 +214,10 @@ fn hostnames_taken(taken: &[OfRules<'_>]) -> Option<State> {
         true => "NoSuffixes",
         false => "Refused",
     };
-    let all_taken = ("AllTaken", "every hostname of the rules is taken");
+    let all_taken = (
+        "AllTaken",
+        "drydock takes every hostname of the Ingress rules",
+    );
     (!taken.is_empty()).then(|| true_unless(&problems, reason, all_taken))
 }
 
@@ -244,10 +248,10 @@ fn conflicting(overrides: &[&Override<'_>]) -> State {
     )
 }
 
-fn address(
+fn resolved_source(
     policy: &StoredPolicy,
     source: &AddressSource,
-    taken: &[OfRules<'_>],
+    taken: &[RuleHostnames<'_>],
     stored: Option<&StoredSource>,
     now: &Time,
 ) -> ResolvedSource {
@@ -277,7 +281,8 @@ fn address(
     }
 }
 
-/// Drops the fraction: the API server stores whole seconds, and the status would always differ.
+/// Removes the fraction of a second. The API server stores whole seconds, so a status with a
+/// fraction would always differ from the stored one.
 fn whole_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }

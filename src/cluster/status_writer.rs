@@ -17,18 +17,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// Time until a failed write is retried, and until a status is written again that another client
-/// has changed. Two versions that overwrite each other in a rollout write at most this often.
+/// Delay before a failed write is retried, and before a status is written again after another
+/// client has changed it. During a rollout, two versions of drydock that compute different statuses
+/// overwrite each other at most this often.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
-/// Time for one write.
+/// Timeout of one write.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns the resource of policies.
+/// Returns the API resource of JobPodPolicy.
 pub(super) fn resource() -> ApiResource {
     ApiResource::erase::<crd::JobPodPolicy>(&())
 }
 
-/// Writes until the sender is dropped.
+/// Writes the wanted statuses until the sender of `wanted` is dropped.
 pub(super) async fn run(
     client: Client,
     mut wanted: watch::Receiver<Statuses>,
@@ -41,7 +42,7 @@ pub(super) async fn run(
         metrics,
     };
     loop {
-        // Statuses are left if a write failed or another client has changed one.
+        // A status remains in `wanted` if its write failed or another client has changed it.
         let time = match wanted.borrow().is_empty() {
             true => Duration::MAX,
             false => RETRY_INTERVAL,
@@ -55,7 +56,7 @@ pub(super) async fn run(
 
 struct Writer {
     api: Api<DynamicObject>,
-    /// The last status that was sent for each policy, and when, also if the write failed.
+    /// The last status that was sent for each policy, and when. Includes failed writes.
     tried: BTreeMap<String, (JobPodPolicyStatus, Instant)>,
     log: LogOnce,
     metrics: Arc<Metrics>,
@@ -68,7 +69,8 @@ impl Writer {
         let names: Vec<String> = wanted.borrow_and_update().keys().cloned().collect();
         let (mut refused, mut no_answer) = (None, None);
         for name in names {
-            // Another replica may have written it in the meantime, or it may have changed.
+            // During the other writes, the status may have changed, or another replica may have
+            // written it.
             let Some(status) = wanted.borrow().get(&name).cloned() else {
                 continue;
             };
@@ -91,14 +93,17 @@ impl Writer {
             self.metrics.write_refused(WrittenObject::PolicyStatus);
             let problem = describe(&error);
             if let kube::Error::Api(_) = error {
-                tracing::debug!(policy = name, "the policy's status is refused: {problem}");
+                tracing::debug!(
+                    policy = name,
+                    "the API server rejected the policy's status: {problem}"
+                );
                 refused.get_or_insert(format!(
-                    "the status of policy {name} is refused, others may be too; it is retried: {problem}"
+                    "the API server rejected the status of policy {name} and perhaps of others; drydock retries: {problem}"
                 ));
             } else {
                 // The API server would not answer other writes either.
                 no_answer = Some(format!(
-                    "the status of policies cannot be written, it is retried: {problem}"
+                    "cannot write the status of policies; drydock retries: {problem}"
                 ));
             }
         }
@@ -127,7 +132,7 @@ impl Writer {
     }
 }
 
-/// Returns a status without times: they depend on the clock of the writer.
+/// Removes the times from a status, because they depend on the clock of the replica that writes it.
 fn without_times(mut status: JobPodPolicyStatus) -> JobPodPolicyStatus {
     for condition in &mut status.conditions {
         condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);

@@ -1,8 +1,8 @@
-//! Stores the last observed policies and live sources, and makes the set of policies in force.
-//! Pure.
+//! Stores the last observed policies and address sources, and creates the policy set in force.
+//! Pure: it has no I/O.
 //!
-//! If a policy becomes invalid, its last good version stays in force (F3). If a source disappears,
-//! its last known addresses stay in use (H7).
+//! If a policy becomes invalid, its last good version stays in force (rule F3). If an address
+//! source is deleted, its last known addresses stay in use (rule H7).
 
 use super::address_source::SourceObservation;
 use super::distinct;
@@ -18,41 +18,41 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Policies and sources.
+/// All policies of the cluster, and the address sources of the policies in force.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     policies: BTreeMap<String, StoredPolicy>,
     sources: BTreeMap<AddressSource, StoredSource>,
 }
 
-/// A policy object.
+/// A policy object, and its version in force.
 #[derive(Debug, Default)]
 pub(super) struct StoredPolicy {
     uid: Option<String>,
     pub(super) generation: Option<i64>,
-    /// Compared in addition to the generation: a restored etcd may have another spec with the same
-    /// generation.
+    /// The current spec. It is compared in addition to the generation, because a restored etcd can
+    /// contain another spec with the same generation.
     spec: Value,
-    /// The stored status.
+    /// The status that the API server stores.
     pub(super) status: JobPodPolicyStatus,
     /// The last good version, with its generation.
     pub(super) in_force: Option<(Policy, Option<i64>)>,
     /// The problems of the current version; empty if it is in force.
     pub(super) problems: Vec<String>,
-    /// The hostnames of a policy without `hostnameSuffixes`; `None` for other policies.
+    /// The hostnames that a policy without `hostnameSuffixes` keeps; `None` for other policies.
     recorded: Option<RecordedHostnames>,
 }
 
-/// A live source.
+/// An address source of a policy in force.
 #[derive(Debug, Default)]
 pub(super) struct StoredSource {
     /// The current addresses, or the last known ones.
     pub(super) live: ResolvedAddresses,
     /// When drydock first observed these addresses.
     pub(super) since: Option<Timestamp>,
-    /// Why `live` is not the current state; `None` if it is.
+    /// Describes why `live` is not current; `None` if it is current.
     pub(super) problem: Option<String>,
-    /// Whether the source has been observed since the start.
+    /// Whether the source has been observed since drydock started.
     is_observed: bool,
 }
 
@@ -65,7 +65,7 @@ impl StoredSource {
         }
     }
 
-    /// Whether the addresses are the last known ones and not the current ones.
+    /// Returns whether the addresses are the last known ones and not the current ones.
     pub(super) fn is_stale(&self) -> bool {
         self.state() == SourceState::Stale
     }
@@ -98,7 +98,7 @@ impl Effect {
 }
 
 impl Store {
-    /// Stores a policy object.
+    /// Stores a policy object and returns the effect.
     pub(super) fn apply(&mut self, object: DynamicObject) -> Effect {
         let DynamicObject { metadata, data, .. } = object;
         let (Some(name), uid, generation) = (metadata.name, metadata.uid, metadata.generation)
@@ -108,13 +108,13 @@ impl Store {
         let field = |name| data.get(name).unwrap_or(&Value::Null);
         let spec = field("spec").clone();
         let status = JobPodPolicyStatus::deserialize(field("status")).unwrap_or_default();
-        // An object that was deleted and created again is another policy.
+        // An object that was deleted and created again has another uid, and is another policy.
         let before = self.policies.remove(&name).filter(|it| it.uid == uid);
         let is_new = before.is_none();
         let mut before = before.unwrap_or_default();
         let mut recorded = hostnames_of(&status);
-        // Hostnames are only added, never removed: emptying the status removes none, and the
-        // replicas converge.
+        // Hostnames are added to the record but never removed from it. Therefore clearing the
+        // status removes no hostname, and all replicas reach the same record.
         for (source, hostnames) in before.recorded.iter().flatten() {
             let all = recorded.entry(source.clone()).or_default();
             let free = crd::MAX_HOSTNAMES.saturating_sub(all.len());
@@ -126,7 +126,8 @@ impl Store {
             let (is_changed, was_unreadable) = (before.status != status, before.is_unreadable());
             before.status = status;
             let effect = match is_changed {
-                // Another version has accepted it since, or no longer does (F3).
+                // Another version of drydock has accepted the policy in the meantime, or no longer
+                // accepts it (rule F3).
                 true if before.is_unreadable() != was_unreadable => Effect::Policies,
                 true => Effect::Status,
                 false => Effect::None,
@@ -165,7 +166,7 @@ impl Store {
         Effect::on_policies(self.policies.remove(name).is_some())
     }
 
-    /// Removes the policies that are not in a LIST.
+    /// Removes the policies that a LIST has not returned.
     pub(super) fn retain(&mut self, listed: &BTreeSet<String>) -> Effect {
         let before = self.policies.len();
         self.policies.retain(|name, _| listed.contains(name));
@@ -178,38 +179,40 @@ impl Store {
         policies.map(|(name, stored)| (name.as_str(), stored))
     }
 
-    /// Returns the policy of a name.
+    /// Returns the policy with a name.
     pub(super) fn policy(&self, name: &str) -> Option<&StoredPolicy> {
         self.policies.get(name)
     }
 
-    /// Returns a source that a policy names.
+    /// Returns the stored state of an address source.
     pub(super) fn source(&self, source: &AddressSource) -> Option<&StoredSource> {
         self.sources.get(source)
     }
 
-    /// Adds the sources that policies name, and removes others; returns all. A new source starts
-    /// with the addresses in the status of policies, so that a restart while the object is missing
-    /// loses no address.
-    pub(super) fn follow_policies(&mut self) -> BTreeSet<AddressSource> {
+    /// Adds the address sources of the policies in force, removes all others, and returns them.
+    ///
+    /// A new source starts with the addresses in the status of policies, so that a restart loses no
+    /// address while the object is missing.
+    pub(super) fn update_sources(&mut self) -> BTreeSet<AddressSource> {
         let needed: BTreeSet<AddressSource> =
             self.in_force().flat_map(sources_of).cloned().collect();
         self.sources.retain(|source, _| needed.contains(source));
         for source in &needed {
             if !self.sources.contains_key(source) {
-                let recorded = self.recorded(source);
-                self.sources.insert(source.clone(), recorded);
+                let stored = self.source_from_statuses(source);
+                self.sources.insert(source.clone(), stored);
             }
         }
         needed
     }
 
-    fn recorded(&self, source: &AddressSource) -> StoredSource {
+    /// Returns the state of an address source as the statuses of the policies record it.
+    fn source_from_statuses(&self, source: &AddressSource) -> StoredSource {
         let name = source.to_string();
         let all = self.policies.values();
         let entries = all.flat_map(|stored| &stored.status.addresses);
         let entries: Vec<_> = entries.filter(|entry| entry.source == name).collect();
-        // Each policy records the hostnames that it takes from the rules.
+        // The status of each policy contains only the hostnames that this policy takes.
         let hostnames = entries.iter().flat_map(|entry| &entry.hostnames);
         let hostnames = hostnames.filter(|it| format::HOSTNAME.check(it).is_ok());
         let hostnames = distinct(hostnames.cloned());
@@ -231,7 +234,7 @@ impl Store {
         }
     }
 
-    /// Stores an observation of a source.
+    /// Stores an observation of an address source and returns the effect.
     pub(super) fn observe(
         &mut self,
         source: &AddressSource,
@@ -264,13 +267,13 @@ impl Store {
         Effect::on_policies(!is_same)
     }
 
-    /// Whether every source has been observed since the start.
+    /// Returns whether every address source has been observed since drydock started.
     pub(super) fn all_observed(&self) -> bool {
         self.sources.values().all(|source| source.is_observed)
     }
 
-    /// Returns the policies in force, with the addresses of their sources.
-    pub(super) fn set(&self) -> PolicySet {
+    /// Returns the policies in force, with the addresses of their address sources.
+    pub(super) fn policy_set(&self) -> PolicySet {
         let sources = self.sources.iter();
         let live: AddressesBySource = sources
             .map(|(source, stored)| (source.clone(), stored.live.clone()))
@@ -291,7 +294,7 @@ impl Store {
         ]
     }
 
-    /// Counts sources by state.
+    /// Counts address sources by state.
     pub(super) fn source_counts(&self) -> [(SourceState, usize); 3] {
         use SourceState::{Resolved, Stale, Unresolved};
         [Resolved, Stale, Unresolved].map(|state| {
@@ -300,7 +303,8 @@ impl Store {
         })
     }
 
-    /// Returns the accepted policies that this version cannot read and has no good version of (F3).
+    /// Returns the policies that another version of drydock accepted, that this version cannot
+    /// read, and of which no earlier version is in force (rule F3).
     pub(super) fn unreadable(&self) -> Vec<UnreadablePolicy> {
         let policies = self.policies.iter();
         let unreadable = policies.filter(|(_, it)| it.is_unreadable() && it.in_force.is_none());
@@ -316,8 +320,8 @@ impl Store {
 }
 
 impl StoredPolicy {
-    /// Whether another version of drydock has accepted this generation, and this one cannot read it
-    /// (F3).
+    /// Returns whether another version of drydock has accepted this generation and this version
+    /// cannot read it (rule F3).
     pub(super) fn is_unreadable(&self) -> bool {
         let mut conditions = self.status.conditions.iter();
         let is_accepted = conditions.any(|it| {
@@ -327,8 +331,9 @@ impl StoredPolicy {
         !self.problems.is_empty() && self.generation.is_some() && is_accepted
     }
 
-    /// Whether the policy in force was written before `hostnameSuffixes` was required. It keeps the
-    /// hostnames that it had then.
+    /// Returns whether the policy in force takes hostnames from Ingress rules without
+    /// `hostnameSuffixes`. It was stored before that field was required, and keeps the hostnames
+    /// that it had then.
     pub(super) fn lacks_suffixes(&self) -> bool {
         self.recorded.is_some()
     }
@@ -348,13 +353,13 @@ fn hostnames_of(status: &JobPodPolicyStatus) -> RecordedHostnames {
         .collect()
 }
 
-/// Whether a policy takes hostnames from rules and has no `hostnameSuffixes`.
+/// Returns whether a policy takes hostnames from Ingress rules without `hostnameSuffixes`.
 fn lacks_suffixes(policy: &Policy) -> bool {
     let mut aliases = policy.host_aliases.iter();
     aliases.any(|alias| alias.suffixes.are_missing())
 }
 
-/// Returns the live sources of a policy, each once.
+/// Returns the address sources of a policy without duplicates.
 pub(super) fn sources_of(policy: &Policy) -> Vec<&AddressSource> {
     let aliases = policy.host_aliases.iter();
     distinct(aliases.filter_map(|alias| match &alias.address {

@@ -1,5 +1,5 @@
-//! An API server for tests with answers of the test's choice: over a socket, or in memory, where
-//! the clock can be paused.
+//! API servers for tests, whose responses the test defines. One kind listens on a socket. The other
+//! kind is in memory, so that the clock can be paused.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,14 +16,14 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower_service::Service;
 
-/// Serves for as long as the test's runtime lives; returns a client of it.
+/// Serves a router on a socket until the runtime of the test ends. Returns a client.
 pub(super) async fn client_of(router: Router) -> Client {
     Client::try_from(config_of(router).await).unwrap()
 }
 
-/// The same as a configuration.
+/// Serves a router like [`client_of`]. Returns the configuration of a client.
 pub(super) async fn config_of(router: Router) -> Config {
-    // kube takes the provider of the process.
+    // kube uses the default crypto provider of the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -31,22 +31,22 @@ pub(super) async fn config_of(router: Router) -> Config {
     Config::new(url.parse().unwrap())
 }
 
-/// What a request is answered with.
+/// The response to a request.
 pub(super) enum Reply {
     Json(u16, Value),
-    /// These lines of a watch, and then nothing more.
+    /// A watch that sends these events and stays open.
     Events(Vec<Value>),
-    /// Lines of a watch as they come.
+    /// A watch that sends the events of a channel.
     Stream(mpsc::UnboundedReceiver<Value>),
-    /// This after a while.
+    /// A response that is delayed.
     After(Duration, Box<Self>),
-    /// These chunks.
+    /// A body of these chunks.
     Chunks(Vec<Bytes>),
-    /// Nothing: the connection stays open.
+    /// No response. The connection stays open.
     Silence,
 }
 
-/// A list of these objects.
+/// Returns the response to a LIST.
 pub(super) fn list(kind: &str, items: &[Value]) -> Reply {
     let list = json!({
         "apiVersion": "v1",
@@ -57,7 +57,7 @@ pub(super) fn list(kind: &str, items: &[Value]) -> Reply {
     Reply::Json(200, list)
 }
 
-/// A refusal.
+/// Returns a Status object with an error.
 pub(super) fn refusal(code: u16, message: &str) -> Value {
     let reason = match code {
         403 => "Forbidden",
@@ -76,12 +76,13 @@ pub(super) fn refusal(code: u16, message: &str) -> Value {
 pub(super) struct Recorder(Arc<Mutex<Vec<String>>>);
 
 impl Recorder {
-    /// Returns a client of a server that answers by request line: `GET /api/v1/namespaces/ci`.
+    /// Returns a client of a server. `answer` gets the request line, as in
+    /// `GET /api/v1/namespaces/ci`, and returns the response.
     pub(super) fn client(&self, mut answer: impl FnMut(&str) -> Reply + Send + 'static) -> Client {
         self.client_with_bodies(move |line, _| answer(line))
     }
 
-    /// The same with the body of the request.
+    /// Returns a client like [`Self::client`]. `answer` also gets the body of the request.
     pub(super) fn client_with_bodies(
         &self,
         answer: impl FnMut(&str, Value) -> Reply + Send + 'static,
@@ -93,7 +94,7 @@ impl Recorder {
         Client::new(server, "default")
     }
 
-    /// The request lines so far.
+    /// Returns the request lines of all requests until now.
     pub(super) fn requests(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
@@ -140,7 +141,7 @@ impl Service<Request<Body>> for InMemory {
                     for event in events {
                         sender.send(event).unwrap();
                     }
-                    // The sender stays, so that the stream does not end.
+                    // The sender is kept, so that the stream does not end.
                     (200, watch_body((receiver, Some(sender))))
                 }
                 Reply::Stream(receiver) => (200, watch_body((receiver, None))),

@@ -1,20 +1,21 @@
-//! Checks the version of the API server, and logs if it is too old for the CRD.
+//! Checks the version of the API server, and logs an error if it is too old for the CRD.
 //!
-//! Kubernetes 1.29 refuses the CRD, because its CEL rules use the library `sets` and the cost model
-//! of 1.30. Without this check the log would only say that the kind is unknown.
+//! Kubernetes 1.29 rejects the CRD, because the CEL rules of the CRD need the library `sets` and
+//! the cost model of 1.30. Without this check, the only log line would be that the API server does
+//! not know the kind.
 
 use kube::Client;
 use std::time::Duration;
 
 /// The first version that accepts the CRD.
 const MIN_VERSION: (u32, u32) = (1, 30);
-/// Time for the answer. If there is none, the watches report the outage.
+/// Timeout of a version request. If the request fails, the watches report the outage.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Time until an old API server is asked again: it may be upgraded in place.
+/// Time between two version requests to an API server that is too old. It may be upgraded in place.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Returns when the API server is new enough, or its version is unknown. Logs one line if it is too
-/// old.
+/// Waits until the API server is new enough or its version is unknown. Logs one error if the API
+/// server is too old.
 pub async fn wait_until_supported(client: &Client) {
     let mut is_logged = false;
     while let Some(problem) = too_old(client).await {
@@ -37,11 +38,12 @@ fn too_old_message(version: &str) -> String {
     let (major, minor) = MIN_VERSION;
     let version = crate::core::quote::escape(version);
     format!(
-        "Kubernetes {version} is too old for drydock's CRD; {major}.{minor} or later is needed, so no policy is read"
+        "Kubernetes {version} is too old for drydock's CRD, so drydock reads no policies; upgrade to {major}.{minor} or later"
     )
 }
 
-/// Parses major and minor version. Providers append to the minor version, as in `29+`.
+/// Parses the major and the minor version. Some providers append a suffix to the minor version, as
+/// in `29+`.
 fn parse(major: &str, minor: &str) -> Option<(u32, u32)> {
     let minor = minor.trim_end_matches(|last: char| !last.is_ascii_digit());
     Some((major.parse().ok()?, minor.parse().ok()?))
@@ -62,17 +64,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_api_server_is_named_with_the_version_that_is_needed() {
+    async fn the_message_about_an_old_api_server_contains_both_versions() {
         for minor in ["29", "29+", "9"] {
-            let said = too_old(&client("1", minor)).await.unwrap();
-            let named =
-                format!("Kubernetes v1.{minor}.15 is too old for drydock's CRD; 1.30 or later");
-            assert!(said.starts_with(&named), "{said}");
+            let message = too_old(&client("1", minor)).await.unwrap();
+            let expected = format!(
+                "Kubernetes v1.{minor}.15 is too old for drydock's CRD, so drydock reads no policies; upgrade to 1.30 or later"
+            );
+            assert_eq!(message, expected);
         }
     }
 
     #[tokio::test]
-    async fn a_newer_one_and_one_that_does_not_say_are_not_waited_for() {
+    async fn a_new_or_unknown_version_is_not_waited_for() {
         for (major, minor) in [
             ("1", "30"),
             ("1", "36+"),

@@ -1,8 +1,8 @@
 //! Keeps watches open, with a backoff after a failure, and lists again if events may be missing.
 //!
-//! A watch begins with a LIST at the start, after each failure, every ten minutes, and when a
-//! resourceVersion goes back. A resourceVersion goes back if etcd was restored from a backup;
-//! kube's watcher would then wait for events until the old revision is reached.
+//! A watch begins with a LIST. It is restarted after each failure, every ten minutes, and when a
+//! resourceVersion is lower than an earlier one. This happens after etcd was restored from a
+//! backup: kube's watcher would return no events until the old revision is reached again.
 
 use super::client::{self, Contact};
 use super::error::{describe, status_of};
@@ -22,36 +22,39 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Number of consecutive failures that count as an outage. Single failures are normal: a watch
-/// expires, a connection ends.
+/// Number of consecutive failures that count as an outage. Single failures are normal, for example
+/// when a watch expires or a connection ends.
 const OUTAGE_FAILURES: u32 = 3;
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// Time between two lists of a watch that does not fail.
+/// Time between two LISTs of a watch that does not fail.
 const RELIST_INTERVAL: Duration = Duration::from_secs(600);
 
-/// All watches of a replica: the last contact of each, and whether it fails. An outage of several
-/// watches of one kind is logged in one line.
+/// The health of all watches of a replica. An outage of several watches of one kind is logged in
+/// one line.
 pub(super) struct Watches {
     metrics: Arc<Metrics>,
-    open: Mutex<BTreeMap<(WatchKind, u64), Health>>,
+    health: Mutex<HealthByWatch>,
 }
+
+/// The health of each watch, by its kind and its number.
+type HealthByWatch = BTreeMap<(WatchKind, u64), Health>;
 
 #[derive(Default)]
 struct Health {
-    /// In seconds since 1970.
+    /// Unix time in seconds at which the API server last sent something.
     last_contact: i64,
     is_in_outage: bool,
 }
 
 impl Watches {
     pub(super) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        let open = Mutex::default();
-        Arc::new(Self { metrics, open })
+        let health = Mutex::default();
+        Arc::new(Self { metrics, health })
     }
 
-    /// Watches the objects of the API that `api` creates from a client, until the stream is
-    /// dropped.
+    /// Watches objects until the returned stream is dropped. `api` creates the API of the objects
+    /// from a client.
     pub(super) fn watch<K>(
         self: &Arc<Self>,
         client: &Client,
@@ -66,18 +69,18 @@ impl Watches {
         let (opened, entry) = (Arc::new(Notify::new()), health.clone());
         let notify = opened.clone();
         let client = client::reporting(client.clone(), move |contact| {
-            entry.in_contact();
+            entry.record_contact();
             if let Contact::WatchOpened(_) = contact {
                 notify.notify_one();
             }
         });
         let (api, config) = (api(client), config.page_size(client::PAGE_SIZE));
-        let list = move || watcher(api.clone(), config.clone()).boxed();
+        let start = move || watcher(api.clone(), config.clone()).boxed();
         let watch = Watch {
-            events: list(),
-            list: Box::new(list),
-            next_list: Instant::now() + RELIST_INTERVAL,
-            version: 0,
+            events: start(),
+            start: Box::new(start),
+            next_restart: Instant::now() + RELIST_INTERVAL,
+            max_version: 0,
             is_listed: false,
             opened,
             failures: 0,
@@ -91,27 +94,27 @@ impl Watches {
         .boxed()
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeMap<(WatchKind, u64), Health>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HealthByWatch> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Exports the oldest last contact of a kind; 0 if it has no open watch.
-    fn export(&self, open: &BTreeMap<(WatchKind, u64), Health>, kind: WatchKind) {
-        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
+    /// Sets the metric of a kind to the oldest last contact of its watches, or to 0 if it has none.
+    fn export(&self, health: &HealthByWatch, kind: WatchKind) {
+        let of_kind = health.range((kind, 0)..=(kind, u64::MAX));
         let oldest = of_kind.map(|(_, health)| health.last_contact).min();
         let family = &self.metrics.watch_last_contact_timestamp;
         family.get_or_create(&kind).set(oldest.unwrap_or(0));
     }
 
-    fn outages(&self, kind: WatchKind) -> usize {
-        let open = self.open();
-        let of_kind = open.range((kind, 0)..=(kind, u64::MAX));
-        of_kind.filter(|(_, health)| health.is_in_outage).count()
+    /// Returns whether any watch of a kind is in an outage.
+    fn is_in_outage(&self, kind: WatchKind) -> bool {
+        let health = self.lock();
+        let mut of_kind = health.range((kind, 0)..=(kind, u64::MAX));
+        of_kind.any(|(_, health)| health.is_in_outage)
     }
 }
 
-/// The entry of one watch in [`Watches`]; dropping it removes the watch from the metric and the
-/// log.
+/// The entry of one watch in [`Watches`]. Dropping it removes the entry.
 struct HealthEntry {
     all: Arc<Watches>,
     kind: WatchKind,
@@ -120,46 +123,48 @@ struct HealthEntry {
 
 impl HealthEntry {
     fn new(all: Arc<Watches>, kind: WatchKind) -> Self {
-        let last = all.open().keys().map(|(_, number)| *number).max();
+        let last = all.lock().keys().map(|(_, number)| *number).max();
         let number = last.map_or(0, |last| last + 1);
         let entry = Self { all, kind, number };
-        entry.in_contact();
+        entry.record_contact();
         entry
     }
 
-    fn in_contact(&self) {
+    /// Records that the API server has sent something now.
+    fn record_contact(&self) {
         let now = Timestamp::now().as_second();
         self.change(|health| health.last_contact = now);
     }
 
     fn change(&self, change: impl FnOnce(&mut Health)) {
-        let mut open = self.all.open();
-        change(open.entry((self.kind, self.number)).or_default());
-        self.all.export(&open, self.kind);
+        let mut health = self.all.lock();
+        change(health.entry((self.kind, self.number)).or_default());
+        self.all.export(&health, self.kind);
     }
 
-    /// Sets whether the watch is in an outage; returns whether an outage of its kind begins or
-    /// ends.
+    /// Sets whether the watch is in an outage. Returns whether this begins or ends the outage of
+    /// its kind.
     fn set_in_outage(&self, is_in_outage: bool) -> bool {
-        let before = self.all.outages(self.kind);
+        let before = self.all.is_in_outage(self.kind);
         self.change(|health| health.is_in_outage = is_in_outage);
-        (before == 0) != (self.all.outages(self.kind) == 0)
+        before != self.all.is_in_outage(self.kind)
     }
 }
 
 impl Drop for HealthEntry {
     fn drop(&mut self) {
-        let mut open = self.all.open();
-        open.remove(&(self.kind, self.number));
-        self.all.export(&open, self.kind);
+        let mut health = self.all.lock();
+        health.remove(&(self.kind, self.number));
+        self.all.export(&health, self.kind);
     }
 }
 
-/// An item of a watch.
+/// An item of the stream of a watch.
 #[derive(Debug)]
 pub(super) enum Watched<K> {
     Event(Event<K>),
-    /// The objects cannot be watched; the text says why. A LIST follows when the outage ends.
+    /// The objects cannot be watched. Contains the problem. When the outage ends, the next events
+    /// are those of a LIST.
     Outage(String),
 }
 
@@ -167,19 +172,20 @@ type Events<K> = BoxStream<'static, Result<Event<K>, Error>>;
 
 struct Watch<K> {
     events: Events<K>,
-    /// Starts the watch again, with a LIST.
-    list: Box<dyn Fn() -> Events<K> + Send>,
-    next_list: Instant,
-    /// The highest resourceVersion since the last LIST began.
-    version: u64,
-    /// Whether a LIST was completed since the start.
+    /// Starts a new watch, which begins with a LIST.
+    start: Box<dyn Fn() -> Events<K> + Send>,
+    /// When the watch is restarted if it does not fail.
+    next_restart: Instant,
+    /// The highest resourceVersion since the last start.
+    max_version: u64,
+    /// Whether any LIST has been completed.
     is_listed: bool,
     /// Notified when the API server has opened the watch.
     opened: Arc<Notify>,
-    /// Failures since the watch was open.
+    /// Number of consecutive failures. Opening the watch resets it.
     failures: u32,
-    /// The time until the next call. `WatchStreamExt::backoff` cannot be used: kube's watcher
-    /// yields `Init` before each LIST, which resets the backoff.
+    /// Time to wait before the next call. `WatchStreamExt::backoff` cannot be used, because kube's
+    /// watcher yields `Init` before each LIST, which resets that backoff.
     wait: Option<Duration>,
     health: Arc<HealthEntry>,
 }
@@ -194,21 +200,24 @@ impl<K: Resource> Watch<K> {
             let event = tokio::select! {
                 biased;
                 () = opened.notified() => {
-                    self.recovered();
+                    self.record_recovery();
                     continue;
                 }
                 Some(event) = self.events.next() => event,
-                () = sleep_until(self.next_list) => {
+                () = sleep_until(self.next_restart) => {
                     self.restart();
                     continue;
                 }
             };
             match event {
-                Ok(event) if self.is_of_the_past(&event) => {
-                    tracing::debug!("watching {}: a resourceVersion went back", self.kind_name());
-                    self.restart();
-                }
                 Ok(event) => {
+                    let has_decreased = self.record_version(&event);
+                    if has_decreased {
+                        let kind = self.kind_name();
+                        tracing::debug!("watching {kind}: a resourceVersion has decreased");
+                        self.restart();
+                        continue;
+                    }
                     self.is_listed |= matches!(event, Event::InitDone);
                     return Watched::Event(event);
                 }
@@ -226,12 +235,14 @@ impl<K: Resource> Watch<K> {
     }
 
     fn restart(&mut self) {
-        self.events = (self.list)();
-        self.next_list = Instant::now() + RELIST_INTERVAL;
-        self.version = 0;
+        self.events = (self.start)();
+        self.next_restart = Instant::now() + RELIST_INTERVAL;
+        self.max_version = 0;
     }
 
-    fn is_of_the_past(&mut self, event: &Event<K>) -> bool {
+    /// Records the resourceVersion of an event. Returns whether the event is not part of a LIST and
+    /// has a lower resourceVersion than an earlier one.
+    fn record_version(&mut self, event: &Event<K>) -> bool {
         let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event
         else {
             return false;
@@ -239,20 +250,21 @@ impl<K: Resource> Watch<K> {
         let version = object.meta().resource_version.as_deref();
         let version = version
             .and_then(|version| version.parse().ok())
-            .unwrap_or(self.version);
-        let before = self.version;
-        self.version = before.max(version);
+            .unwrap_or(self.max_version);
+        let before = self.max_version;
+        self.max_version = before.max(version);
         version < before && !matches!(event, Event::InitApply(_))
     }
 
-    fn recovered(&mut self) {
+    /// Resets the failures; logs the end of an outage.
+    fn record_recovery(&mut self) {
         if self.failures >= OUTAGE_FAILURES && self.health.set_in_outage(false) {
             tracing::info!("watching {} again", self.kind_name());
         }
         self.failures = 0;
     }
 
-    /// Counts a failure; returns the problem if the watch is in an outage.
+    /// Counts a failure and restarts the watch. Returns the problem if the watch is in an outage.
     fn record_failure(&mut self, error: &Error) -> Option<String> {
         let what = self.kind_name();
         let problem = problem(error);
@@ -263,8 +275,8 @@ impl<K: Resource> Watch<K> {
             return None;
         }
         self.failures += 1;
-        // These failures count as an outage at once: a refusal will repeat, and a call without an
-        // answer has taken its whole timeout.
+        // These failures count as an outage at once, because a refusal repeats, and a call without
+        // an answer has taken its whole timeout.
         let is_refused = matches!(code(error), Some(401 | 403 | 404));
         if is_refused || client::is_no_answer(error) {
             self.failures = self.failures.max(OUTAGE_FAILURES);
@@ -286,7 +298,8 @@ impl<K: Resource> Watch<K> {
     }
 }
 
-/// Doubles the wait, up to a limit so that the end of an outage is noticed soon.
+/// Returns the wait after consecutive failures. It doubles with each failure, up to a maximum that
+/// is short enough to notice the end of an outage soon.
 fn wait_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (MIN_BACKOFF * 2_u32.pow(doublings)).min(MAX_BACKOFF)

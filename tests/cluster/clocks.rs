@@ -38,7 +38,7 @@ async fn replica(api: &ApiServer, name: &str, ahead: i64) -> Replica {
 /// Creates a clock that is this number of minutes ahead.
 fn clock(ahead: Arc<AtomicI64>) -> impl Fn() -> Now {
     move || {
-        let mut now = Now::here();
+        let mut now = Now::current();
         now.wall += SignedDuration::from_mins(ahead.load(Ordering::Relaxed));
         now
     }

@@ -235,7 +235,7 @@ async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() 
         server.metric("drydock_events_total{outcome=\"failed\",reason=\"\"} ")
     };
     eventually("some are refused", PATIENCE, failed, |count| *count >= 3.0).await;
-    let told = server.lines_with("Events cannot be written");
+    let told = server.lines_with("cannot write Events");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
         told[0].contains("cannot create resource \\\"events\\\"")

@@ -80,7 +80,7 @@ impl Due {
         let refused = "drydock_writes_refused_total{object=\"secret\"} ";
         let count = async || server.metric(refused);
         eventually("refusals are counted", PATIENCE, count, |it| *it >= 2.0).await;
-        let sentence = format!("secret {NAMESPACE}/{CA_SECRET} cannot be written: ");
+        let sentence = format!("cannot write secret {NAMESPACE}/{CA_SECRET}: ");
         let lines = server.lines_with(&sentence);
         assert_eq!(lines.len(), 1, "once: {}", server.stderr());
         // A log line in JSON escapes quotes.

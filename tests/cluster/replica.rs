@@ -5,7 +5,7 @@ use crate::api_server::ApiServer;
 use crate::identity::Identity;
 use crate::raw_requests::{DryRun, create_pod};
 use drydock::cluster::ca::{self, Lifetimes, Settings};
-use drydock::cluster::client::timed;
+use drydock::cluster::client::with_clock;
 use drydock::cluster::clock::{Clock, Now};
 use drydock::core::policy::PolicySet;
 use drydock::names::{CA_SECRET, NAME, NAMESPACE};
@@ -48,7 +48,7 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(api: &ApiServer, name: &str, lifetimes: Lifetimes) -> Self {
-        Self::start_at(api, name, lifetimes, Now::here).await
+        Self::start_at(api, name, lifetimes, Now::current).await
     }
 
     /// The same with another clock.
@@ -70,7 +70,7 @@ impl Replica {
             interval: INTERVAL,
             clock: Clock::new(now, metrics.clone()),
         };
-        let client = timed(api.client(Identity::Drydock).await, &settings.clock);
+        let client = with_clock(api.client(Identity::Drydock).await, &settings.clock);
         let (sender, issued) = watch::channel(None);
         let listener = || server::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let (webhook, ops) = (listener(), listener());

@@ -364,7 +364,7 @@ async fn h7_a_service_gives_its_cluster_address_only_when_asked() {
     let (reason, message) = replicas.condition("a", "AddressesResolved", "False").await;
     assert_eq!(reason, "NoAddress");
     assert!(
-        message.contains("has no address yet; its hostnames are unchanged"),
+        message.contains("has no address yet; drydock adds no hostAliases for its hostnames"),
         "{message}"
     );
     let mut balanced = service;

@@ -4,11 +4,11 @@ use super::Serve;
 use super::policies::PolicySource;
 use crate::cli::connection::{Connection, ConnectionFlags};
 use crate::cluster;
-use crate::cluster::client::timed;
+use crate::cluster::client::with_clock;
 use crate::cluster::clock::{Clock, Now};
 use crate::cluster::events::Events;
 use crate::cluster::namespaces::Namespaces;
-use crate::cluster::namespaces::live::{LiveReads, Unread};
+use crate::cluster::namespaces::live::{LabelReadError, LiveReads};
 use crate::names::{ENFORCE, EnforcedNamespaces};
 use crate::server::{self, LabelsError};
 use crate::telemetry::metrics::Metrics;
@@ -69,8 +69,8 @@ pub(super) async fn connect(
         None => "the ServiceAccount of this pod".to_owned(),
     };
     let name = format!("{server}, read as {user}");
-    let clock = Clock::new(Now::here, metrics.clone());
-    let client = timed(client, &clock);
+    let clock = Clock::new(Now::current, metrics.clone());
+    let client = with_clock(client, &clock);
     Ok(Connected {
         client,
         clock,
@@ -106,8 +106,8 @@ pub(super) fn open(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>)
             namespaces,
             read_labels: Arc::new(move |namespace| {
                 let read = reads.read(&namespace);
-                read.map_err(|unread| match unread {
-                    Unread::Failed(problem) => LabelsError::ApiServer(problem),
+                read.map_err(|error| match error {
+                    LabelReadError::Failed(problem) => LabelsError::ApiServer(problem),
                     refused => LabelsError::Refused(refused.to_string()),
                 })
                 .boxed()

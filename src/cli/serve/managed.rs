@@ -134,9 +134,10 @@ pub(super) fn report_leftover(flags: &Serve, client: Client) -> BoxFuture<'stati
         flags.managed.webhook_configuration.clone(),
     );
     Box::pin(async move {
-        let leftover = ca::leftover(&client, &namespace, &secret, &configuration);
-        if let Some(leftover) = leftover.await {
-            tracing::warn!("{leftover}");
+        let warning =
+            ca::leftover_secret_warning(&client, &namespace, &secret, &configuration).await;
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
         }
         // The server stops when its background tasks end, so this task must not end.
         std::future::pending().await

@@ -1,4 +1,4 @@
-//! Rule H7: where live addresses come from.
+//! Tests of live addresses (rule H7).
 
 #![allow(
     clippy::unwrap_used,
@@ -27,10 +27,10 @@ fn without(problem: &str) -> SourceObservation {
 #[case::in_its_own_order(AddressSourceKind::Service, json!({"status": {"loadBalancer": {"ingress": [{"ip": "fd00::2"}, {"ip": "10.0.0.2"}, {"ip": "10.0.0.1"}]}}}), live(&["fd00::2", "10.0.0.2", "10.0.0.1"], &[]))]
 #[case::not_the_cluster_address(AddressSourceKind::Service, json!({"spec": {"clusterIPs": ["10.96.0.1"]}, "status": {"loadBalancer": {}}}), without("has no address yet"))]
 #[case::the_cluster_address_where_asked(AddressSourceKind::ServiceClusterIp, json!({"spec": {"clusterIPs": ["10.96.0.1", "fd00::1"]}, "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.2"}]}}}), live(&["10.96.0.1", "fd00::1"], &[]))]
-#[case::headless(AddressSourceKind::ServiceClusterIp, json!({"spec": {"clusterIPs": ["None"]}}), without("has no cluster address (it is headless)"))]
+#[case::headless(AddressSourceKind::ServiceClusterIp, json!({"spec": {"clusterIPs": ["None"]}}), without("has no cluster IP, because it is headless"))]
 #[case::of_a_gateway(AddressSourceKind::Gateway, json!({"status": {"addresses": [{"type": "IPAddress", "value": "10.0.0.9"}]}}), live(&["10.0.0.9"], &[]))]
-#[case::a_gateway_by_name(AddressSourceKind::Gateway, json!({"status": {"addresses": [{"type": "Hostname", "value": "lb.example.com"}]}}), without("has only the hostname lb.example.com, which is not looked up; give its address as ip"))]
-#[case::a_load_balancer_by_name(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}]}}}), without("has only the hostname lb.example.com, which is not looked up; give its address as ip"))]
+#[case::a_gateway_by_name(AddressSourceKind::Gateway, json!({"status": {"addresses": [{"type": "Hostname", "value": "lb.example.com"}]}}), without("has only the hostname lb.example.com, which drydock does not resolve; use ip instead of from"))]
+#[case::a_load_balancer_by_name(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}]}}}), without("has only the hostname lb.example.com, which drydock does not resolve; use ip instead of from"))]
 #[case::a_name_beside_an_address(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}, {"ip": "10.0.0.2"}]}}}), live(&["10.0.0.2"], &[]))]
 #[case::a_loopback_address(AddressSourceKind::Ingress, json!({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}}), without("has the address 127.0.0.1, a loopback address, which the runner uses for services of the job"))]
 #[case::nothing_yet(AddressSourceKind::Gateway, json!({}), without("has no address yet"))]

@@ -1,4 +1,5 @@
-//! The current `caBundle` of drydock's webhooks, and since when it has contained each authority.
+//! Reads the `caBundle` of drydock's webhooks, and records for how long it has contained each
+//! authority.
 
 use crate::cluster::distinct;
 use crate::names::{FIELD_MANAGER, WEBHOOKS};
@@ -10,15 +11,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// drydock's webhooks in the configuration, each with its `caBundle`.
+/// The webhooks of drydock in a MutatingWebhookConfiguration, each with its `caBundle`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WebhookBundles {
     /// The name of the configuration.
     name: Option<String>,
     resource_version: Option<String>,
-    /// Name and bundle.
+    /// The name and the `caBundle` of each webhook.
     webhooks: Vec<(String, Vec<u8>)>,
-    /// The other managers that have written a `caBundle`.
+    /// The field managers of a `caBundle`, except drydock.
     other_writers: BTreeSet<String>,
 }
 
@@ -41,7 +42,8 @@ impl WebhookBundles {
         }
     }
 
-    /// Returns the names of the other writers, for a message.
+    /// Returns the quoted names of up to three other field managers, or "another client" if there
+    /// is none.
     pub(super) fn other_writers(&self) -> String {
         let names = self.other_writers.iter().take(3);
         let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
@@ -51,12 +53,12 @@ impl WebhookBundles {
         }
     }
 
-    /// Whether the configuration has none of drydock's webhooks.
+    /// Returns whether the configuration contains no webhook of drydock.
     pub(super) fn is_empty(&self) -> bool {
         self.webhooks.is_empty()
     }
 
-    /// Whether a webhook has a different bundle.
+    /// Returns whether the `caBundle` of any webhook differs from `bundle`.
     pub(super) fn differs_from(&self, bundle: &str) -> bool {
         let mut webhooks = self.webhooks.iter();
         webhooks.any(|(_, own)| own != bundle.as_bytes())
@@ -81,11 +83,11 @@ impl WebhookBundles {
         bundles.map(|bundle| CaCertificate::all_from_pem(&String::from_utf8_lossy(bundle)).0)
     }
 
-    /// Returns the server-side apply that sets the bundle of every existing webhook of drydock.
+    /// Returns the server-side apply patch that sets the `caBundle` of drydock's webhooks.
     ///
-    /// It names every existing one, because drydock would give up the field of a webhook that is
-    /// left out. It names no missing one, because the API server would try to add it. The
-    /// resourceVersion prevents the apply to a configuration that has changed since it was read.
+    /// The patch contains every webhook that was read, because a server-side apply gives up the
+    /// fields that it omits. It contains no other webhook, because the API server would add that
+    /// one. Its resourceVersion makes it fail if the configuration has changed since it was read.
     pub(super) fn patch(&self, bundle: &str) -> Value {
         let bundle = STANDARD.encode(bundle);
         let webhooks = self.webhooks.iter();
@@ -111,30 +113,30 @@ fn other_writers(configuration: &MutatingWebhookConfiguration) -> BTreeSet<Strin
     names.filter(|name| name != FIELD_MANAGER).collect()
 }
 
-/// For each authority, the first and the last time at which this replica has observed that all
-/// webhooks trust it, by the monotonic clock. Measures the overlap.
+/// For each authority that all webhooks trust, when this replica first and last observed this, by
+/// the monotonic clock. A rotation measures the overlap with it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TrustHistory(Vec<(CaCertificate, Instant, Instant)>);
 
 impl TrustHistory {
-    /// Records the current bundles. The history of an authority that they lack is forgotten.
+    /// Records which authorities all webhooks trust at `now`, and removes all other authorities.
     pub(super) fn record(&mut self, bundles: &WebhookBundles, now: Instant) {
         let trusted = bundles.trusted_by_all().into_iter();
-        let noted = trusted.map(|certificate| {
+        let entries = trusted.map(|certificate| {
             let since = self.entry(&certificate).map_or(now, |(_, since, _)| *since);
             (certificate, since, now)
         });
-        self.0 = noted.collect();
+        self.0 = entries.collect();
     }
 
     /// Returns for how long an authority has been trusted; `None` if it is not trusted.
-    pub(super) fn how_long(&self, certificate: &CaCertificate) -> Option<Duration> {
+    pub(super) fn trusted_for(&self, certificate: &CaCertificate) -> Option<Duration> {
         let (_, since, last) = self.entry(certificate)?;
         Some(last.saturating_duration_since(*since))
     }
 
     fn entry(&self, certificate: &CaCertificate) -> Option<&(CaCertificate, Instant, Instant)> {
-        self.0.iter().find(|(noted, ..)| noted == certificate)
+        self.0.iter().find(|(trusted, ..)| trusted == certificate)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Decides the next steps of the rotation of authorities, from observations. Pure.
+//! Decides the next steps of a CA rotation. Pure: it has no I/O, and observations are arguments.
 //!
 //! ```text
 //!          two thirds of its life        trusted everywhere for the overlap
@@ -8,8 +8,8 @@
 //!                                                                   └─ Discard ──► only current
 //! ```
 //!
-//! Every replica decides on its own. By the resourceVersion of the Secret, the API server accepts
-//! the write of one replica, and the others read the Secret again.
+//! Every replica decides on its own. The API server accepts the write of one replica. The writes of
+//! the others fail, because the resourceVersion has changed, and they read the Secret again.
 
 use super::ca_bundle::{TrustHistory, WebhookBundles};
 use super::secret::{CaSecret, MAX_AUTHORITIES, has_expired};
@@ -18,7 +18,8 @@ use crate::telemetry::metrics::CertificateEvent;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Valid lifetimes, and the overlap: the time for which a new authority is trusted before it signs.
+/// Lifetimes of authorities and leaf certificates, and the overlap: the time for which a new
+/// authority is trusted before it signs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Lifetimes {
     pub(super) ca: Duration,
@@ -27,16 +28,17 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// Checks and combines lifetimes.
+    /// Checks the lifetimes and the overlap.
     ///
     /// # Errors
     /// If a third of a lifetime is not longer than the overlap. Renewal begins when a third is
-    /// left, so a certificate could expire while its successor waits. The error is a sentence.
+    /// left, so a certificate could expire before its successor signs. The error is a message for
+    /// the user.
     pub fn new(ca: Duration, leaf: Duration, overlap: Duration) -> Result<Self, String> {
-        for (what, life) in [("an authority", ca), ("a certificate", leaf)] {
-            if life / 3 <= overlap {
+        for (what, lifetime) in [("CA", ca), ("certificate", leaf)] {
+            if lifetime / 3 <= overlap {
                 return Err(format!(
-                    "{what} that lives for {life:?} is renewed when a third of that is left, which has to be longer than the overlap of {overlap:?}; let it live longer"
+                    "a third of the {what}'s lifetime of {lifetime:?} must be longer than the overlap of {overlap:?}; increase the lifetime"
                 ));
             }
         }
@@ -44,19 +46,20 @@ impl Lifetimes {
     }
 }
 
-/// Adds a duration to a time. The result is at most the maximum timestamp.
+/// Adds a duration to a time. Returns the maximum timestamp on overflow.
 pub(super) fn after(now: Timestamp, time: Duration) -> Timestamp {
     now.checked_add(time).unwrap_or(Timestamp::MAX)
 }
 
-/// The observations that show which authorities have leaf certificates in use.
+/// The observations from which a replica decides which authorities may have leaf certificates in
+/// use.
 ///
 /// Replicas observe a rotation at different times: one serves a leaf of the new authority while
-/// another still serves a leaf of the old one. If a replica considered only its own leaf, it would
-/// remove the authority of the other replica from the `caBundle` after the Secret is replaced.
+/// another still serves a leaf of the old one. A replica that considered only its own leaf would,
+/// after the Secret is replaced, remove the authority of the other replica from the `caBundle`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
-    /// The content of the Secret; `None` if there is none.
+    /// The content of the Secret; `None` if the Secret does not exist.
     pub(super) secret: Option<&'a CaSecret>,
     /// The content of the Secret when it was last read or written; `None` at the start.
     pub(super) last: Option<&'a CaSecret>,
@@ -68,24 +71,26 @@ pub(super) struct Evidence<'a> {
 impl Evidence<'_> {
     /// Returns the authorities whose leaf certificates may be in use.
     ///
-    /// If only replicas have written the Secret, an authority that is not in it was discarded. If
-    /// another client has changed it, all authorities of the last Secret and of the webhooks count.
+    /// These are the authority of the replica's own leaf and, if another client has deleted or
+    /// changed the Secret, all authorities of the last Secret and of the webhooks. If only replicas
+    /// have written the Secret, it contains every other authority with a leaf in use.
     pub(super) fn in_use(&self, now: Timestamp) -> Vec<CaCertificate> {
         let own = self.own.into_iter().cloned();
         if self.secret.is_some() && !self.is_changed_by_others() {
             return own.collect();
         }
         let last = self.last.into_iter().flat_map(|last| {
-            let is_over = |it: &CaCertificate| last.previous.contains(it) && last.is_over(it, now);
+            let is_discardable =
+                |it: &CaCertificate| last.previous.contains(it) && last.is_discardable(it, now);
             let trusted = last.trusted().into_iter();
-            trusted.filter(move |it| !is_over(it)).cloned()
+            trusted.filter(move |it| !is_discardable(it)).cloned()
         });
         own.chain(last)
             .chain(self.bundles.trusted_by_any())
             .collect()
     }
 
-    /// Whether another client has emptied, replaced or restored the Secret.
+    /// Returns whether another client has emptied, replaced or restored the Secret.
     pub(super) fn is_changed_by_others(&self) -> bool {
         match (self.secret, self.last) {
             (None, _) => false,
@@ -100,34 +105,35 @@ impl Evidence<'_> {
     }
 }
 
-/// The inputs of a plan besides the content of the Secret.
+/// The inputs of a plan, except the content of the Secret.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observations<'a> {
-    /// The wall-clock time, by which certificates expire.
+    /// The wall-clock time of the API server, which verifies certificates by it.
     pub(super) now: Timestamp,
     /// The authorities whose leaf certificates may be in use.
     pub(super) in_use: &'a [CaCertificate],
     /// The authority of the replica's own leaf.
     pub(super) own: Option<&'a CaCertificate>,
-    /// Whether another client has changed the content. Its `previous-until` is then not reliable.
+    /// Whether another client has changed the Secret. If so, its `previous-until` may be wrong.
     pub(super) is_changed_by_others: bool,
     pub(super) trust: &'a TrustHistory,
     pub(super) lifetimes: Lifetimes,
 }
 
-/// A change of the content.
+/// A change of the content of the Secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Step {
-    /// Create an authority and use it immediately, because there is no usable one.
+    /// Create an authority and sign with it immediately, because no usable one exists.
     Create,
-    /// Publish the next authority.
+    /// Create the next authority, which is trusted but does not sign yet.
     Publish,
     /// Make the next authority the current one, which signs.
     Promote,
-    /// Trust these authorities again, and extend `previous-until`: they are in use, and another
-    /// client has removed them or changed the date.
+    /// Trust these authorities again and extend `previous-until`, because their leaf certificates
+    /// may be in use and another client has removed them or changed the date.
     Keep(Vec<CaCertificate>),
-    /// Stop trusting authorities without leaf certificates in use.
+    /// Stop trusting previous authorities that have expired, that are past `previous-until`, or
+    /// that exceed the maximum number.
     Discard,
 }
 
@@ -143,10 +149,10 @@ impl Step {
     }
 }
 
-/// Maximum number of steps of one plan; more would repeat themselves.
+/// Maximum number of steps in one plan. It prevents an endless loop.
 const MAX_STEPS: usize = 8;
 
-/// Takes steps until none is due. Returns the new content and the steps.
+/// Applies steps until none is due. Returns the new content and the steps.
 ///
 /// # Errors
 /// If an authority cannot be created.
@@ -156,7 +162,7 @@ pub(super) fn plan(
 ) -> Result<(CaSecret, Vec<Step>), AuthorityError> {
     let mut steps = Vec::new();
     while let Some(step) = next_step(&secret, observed).filter(|_| steps.len() < MAX_STEPS) {
-        secret = take(secret, &step, observed)?;
+        secret = apply(secret, &step, observed)?;
         steps.push(step);
     }
     Ok((secret, steps))
@@ -179,7 +185,7 @@ pub(super) fn next_step(secret: &CaSecret, observed: &Observations<'_>) -> Optio
     let lost = lost
         .filter(|it| !has_expired(it, now) && !trusted.contains(it))
         .cloned();
-    // If there are too many, only the authority of the replica's own leaf is kept.
+    // The authority of the replica's own leaf is kept even if the maximum is reached.
     let (mut keep, others): (Vec<_>, Vec<_>) = lost.partition(|it| Some(it) == observed.own);
     let free = MAX_AUTHORITIES.saturating_sub(trusted.len());
     keep.extend(others.into_iter().take(free));
@@ -189,18 +195,18 @@ pub(super) fn next_step(secret: &CaSecret, observed: &Observations<'_>) -> Optio
     if is_date_wrong || !keep.is_empty() {
         return Some(Step::Keep(keep));
     }
-    let trusted_for = next.and_then(|next| observed.trust.how_long(next.certificate()));
-    let is_over = |it: &CaCertificate| secret.is_over(it, now);
+    let trusted_for = next.and_then(|next| observed.trust.trusted_for(next.certificate()));
+    let is_discardable = |it: &CaCertificate| secret.is_discardable(it, now);
     match next {
         Some(next) if !is_valid(&next) => Some(Step::Publish),
         Some(_) if trusted_for.is_some_and(|time| time >= lifetimes.overlap) => Some(Step::Promote),
         None if current.certificate().remaining(now) <= lifetimes.ca / 3 => Some(Step::Publish),
-        _ if secret.previous.iter().any(is_over) => Some(Step::Discard),
+        _ if secret.previous.iter().any(is_discardable) => Some(Step::Discard),
         _ => (trusted.len() > MAX_AUTHORITIES).then_some(Step::Discard),
     }
 }
 
-fn take(
+fn apply(
     mut secret: CaSecret,
     step: &Step,
     observed: &Observations<'_>,
@@ -229,7 +235,7 @@ fn take(
         }
         Step::Discard => {
             let mut previous = std::mem::take(&mut secret.previous);
-            previous.retain(|it| !secret.is_over(it, now));
+            previous.retain(|it| !secret.is_discardable(it, now));
             secret.previous = previous;
         }
     }

@@ -1,5 +1,5 @@
-//! Reconciles Secret, `caBundle` and leaf: reads both objects, writes the changes that are due, and
-//! signs the leaf.
+//! Reconciles the Secret, the `caBundle` and the leaf: reads the Secret and the webhook
+//! configuration, writes the changes that are due, and signs the leaf.
 
 use super::Settings;
 use super::ca_bundle::{TrustHistory, WebhookBundles};
@@ -21,9 +21,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Time for the calls of one reconciliation.
+/// Timeout of all calls of one reconciliation together.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// If no other client has changed the bundle for this time, the problem is resolved.
+/// Time after which an overwritten `caBundle` counts as resolved, if no other client has changed it
+/// again.
 const RESOLVED_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// The result of a reconciliation.
@@ -35,12 +36,12 @@ pub(super) enum Outcome {
     Failed,
 }
 
-/// Why a reconciliation was not completed.
+/// An error that ends a reconciliation.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("{0} was changed by another client at the same time")]
     Conflict(String),
-    #[error("{0}; it is retried")]
+    #[error("{0}; drydock retries")]
     Failed(String),
     #[error("{0:#}")]
     Authority(#[from] AuthorityError),
@@ -56,14 +57,15 @@ pub(super) struct Reconciler {
     /// The last content of the Secret that was read or written. A deleted Secret is restored from
     /// it, and its authorities sign during an outage of the API server.
     last: Option<CaSecret>,
-    /// The content that was read, if the write that is due fails. Its authorities sign; the bundle
-    /// is unchanged.
+    /// The content of the Secret that was read when a write of it failed. Its authorities can sign
+    /// a leaf, but drydock does not write them to the `caBundle`.
     unwritten: Option<CaSecret>,
     trust: TrustHistory,
     serving: Option<Leaf>,
     log: LogOnce,
-    /// The last bundle that the webhooks had.
+    /// The last bundle that all webhooks contained.
     in_place: Option<String>,
+    /// When drydock last replaced a `caBundle` that another client had changed.
     overwritten_at: Option<Instant>,
 }
 
@@ -90,7 +92,7 @@ impl Reconciler {
         }
     }
 
-    /// Reconciles once. A failure is logged; a leaf that is due is signed in any case.
+    /// Reconciles once and logs a failure. A leaf that is due is signed even after a failure.
     pub(super) async fn reconcile(&mut self) -> Outcome {
         let reconciled = timeout(TIMEOUT, self.reconcile_objects()).await;
         let reconciled =
@@ -116,10 +118,10 @@ impl Reconciler {
         }
     }
 
-    /// Reconciles Secret and bundle; returns whether one was written.
+    /// Reconciles the Secret and the `caBundle`; returns whether drydock wrote one of them.
     async fn reconcile_objects(&mut self) -> Result<bool, Problem> {
-        // The configuration is read first, so that the Secret is at least as new as the bundle. The
-        // write below applies only to this version of the configuration.
+        // The configuration is read first, so that the Secret is at least as new as the `caBundle`.
+        // The write below fails if the configuration has changed since this read.
         let name = &self.settings.configuration;
         let configuration = self.configurations.get_opt(name).await;
         let configuration = configuration.map_err(failed("read", &self.configuration_name()))?;
@@ -133,7 +135,7 @@ impl Reconciler {
         problem.map_or(Ok(wrote_secret || wrote_bundle), Err)
     }
 
-    /// Whether there is a certificate to serve.
+    /// Returns whether there is a leaf to serve.
     pub(super) fn is_serving(&self) -> bool {
         self.issued.borrow().is_some()
     }
@@ -150,8 +152,10 @@ impl Reconciler {
         format!("mutatingwebhookconfiguration {name}")
     }
 
-    /// Reconciles the Secret; returns whether it was written. If only a step of a rotation cannot
-    /// be written, returns the problem, and reconciliation continues.
+    /// Reconciles the Secret; returns whether drydock wrote it.
+    ///
+    /// If the write of a rotation step fails, the returned problem is not an error: the
+    /// reconciliation continues with the Secret that was read.
     async fn reconcile_secret(
         &mut self,
         secret: Option<Secret>,
@@ -175,12 +179,12 @@ impl Reconciler {
             trust: &self.trust,
             lifetimes: self.settings.lifetimes,
         };
-        // A deleted Secret is restored as it was.
+        // A deleted Secret is restored with its last content.
         let found = read.clone().or_else(|| self.last.clone());
         let (mut content, steps) = plan(found.unwrap_or_default(), &observed)?;
         if !steps.is_empty() {
             let last = self.last.as_ref().and_then(|last| last.changed);
-            content.change(last, now);
+            content.set_changed(last, now);
         }
         let is_write_due = secret.is_none() || !steps.is_empty();
         let written = match is_write_due {
@@ -194,7 +198,7 @@ impl Reconciler {
                 self.last = Some(content);
                 Ok((is_write_due, None))
             }
-            // Without the step, the authorities that were read stay in use.
+            // The authorities that were read stay in use until the step can be written.
             (Err(problem), Some(read)) if steps.iter().all(is_rotation) => {
                 self.report(&read, &[]);
                 self.last = Some(read);
@@ -211,7 +215,7 @@ impl Reconciler {
         let data = secret.data.as_ref();
         let (content, problems) = CaSecret::read(data.unwrap_or(&Data::new()));
         let (name, problems) = (self.secret_name(), problems.join("; "));
-        let problem = format!("{name} has fields that cannot be read and are ignored: {problems}");
+        let problem = format!("{name} has unreadable fields, which drydock ignores: {problems}");
         self.log
             .set("unreadable", (!problems.is_empty()).then_some(problem));
         content
@@ -232,7 +236,7 @@ impl Reconciler {
             self.metrics.ca_expiry_timestamp.set(expires.as_second());
         }
         let problem = format!(
-            "{MAX_AUTHORITIES} authorities are trusted, the maximum; compare the clocks of the nodes"
+            "the maximum of {MAX_AUTHORITIES} trusted authorities is reached; check whether the clocks of the nodes differ"
         );
         let is_crowded = trusted.len() >= MAX_AUTHORITIES;
         self.log.set("crowded", is_crowded.then_some(problem));
@@ -240,11 +244,11 @@ impl Reconciler {
 
     /// Writes the Secret, unless its resourceVersion has changed since it was read.
     ///
-    /// A missing Secret is created by server-side apply, because RBAC cannot permit POST by name.
-    /// If another replica has created it, the apply conflicts: each replica is another field
-    /// manager, and does not force.
+    /// A missing Secret is created by server-side apply, because RBAC cannot restrict POST to a
+    /// resource name. If another replica has created it in the meantime, the apply fails with a
+    /// conflict, because each replica is a different field manager and does not use force.
     async fn write(&self, found: Option<Secret>, content: &CaSecret) -> Result<(), Problem> {
-        self.may_write()?;
+        self.check_clock()?;
         let (name, replica) = (&self.settings.secret, &self.settings.replica);
         let is_new = found.is_none();
         let mut secret = found.unwrap_or_else(|| Secret {
@@ -268,12 +272,13 @@ impl Reconciler {
             };
             self.secrets.replace(name, &params, &secret).await
         };
-        let refused = |error| self.refused(WrittenObject::Secret, &self.secret_name(), error);
-        written.map(drop).map_err(refused)
+        let problem = |error| self.write_problem(WrittenObject::Secret, &self.secret_name(), error);
+        written.map(drop).map_err(problem)
     }
 
-    /// Fails if the node's clock is wrong: the replica could mistake valid authorities for expired.
-    fn may_write(&self) -> Result<(), Problem> {
+    /// Fails if the clocks of the node and of the API server disagree. A replica with a wrong clock
+    /// could take valid authorities for expired ones, so it must not write.
+    fn check_clock(&self) -> Result<(), Problem> {
         let disagreement = self.settings.clock.disagreement();
         disagreement.map_or(Ok(()), |disagreement| {
             Err(Problem::Failed(format!(
@@ -282,9 +287,9 @@ impl Reconciler {
         })
     }
 
-    /// Returns the problem of a failed write, and counts it.
-    fn refused(&self, object: WrittenObject, name: &str, error: kube::Error) -> Problem {
-        let problem = failed("written", name)(error);
+    /// Returns the problem of a failed write, and counts it unless it is a conflict.
+    fn write_problem(&self, object: WrittenObject, name: &str, error: kube::Error) -> Problem {
+        let problem = failed("write", name)(error);
         if let Problem::Failed(_) = problem {
             self.metrics.write_refused(object);
         }
@@ -294,7 +299,7 @@ impl Reconciler {
     async fn reconcile_bundle(&mut self, bundles: &WebhookBundles) -> Result<bool, Problem> {
         let configuration = self.configuration_name();
         let problem = format!(
-            "waiting for {configuration} with drydock's webhooks; without it the API server does not call drydock"
+            "waiting until {configuration} exists and contains drydock's webhooks; until then the API server does not call drydock"
         );
         self.log
             .set("waiting", bundles.is_empty().then_some(problem));
@@ -305,35 +310,37 @@ impl Reconciler {
         let now = self.settings.clock.now().monotonic;
         if !bundles.differs_from(&bundle) {
             self.in_place = Some(bundle);
-            let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= RESOLVED_AFTER;
-            if self.overwritten_at.take_if(is_over).is_some() {
+            let is_resolved =
+                |at: &mut Instant| now.saturating_duration_since(*at) >= RESOLVED_AFTER;
+            if self.overwritten_at.take_if(is_resolved).is_some() {
                 self.log.set("overwritten", None);
             }
             return Ok(false);
         }
-        // No replica replaces the bundle that the Secret still contains, so another client did.
+        // A replica changes the bundle only after a change of the Secret. If the Secret is
+        // unchanged, another client has changed the bundle.
         let is_overwritten = self.in_place.as_ref() == Some(&bundle);
-        self.may_write()?;
+        self.check_clock()?;
         let apply = Patch::Apply(bundles.patch(&bundle));
         let manager = PatchParams::apply(FIELD_MANAGER).force();
         let written = self
             .configurations
             .patch(&self.settings.configuration, &manager, &apply)
             .await;
-        let refused = |error| self.refused(WrittenObject::Webhook, &configuration, error);
-        let written = written.map_err(refused)?;
+        let problem = |error| self.write_problem(WrittenObject::Webhook, &configuration, error);
+        let written = written.map_err(problem)?;
         let now = self.settings.clock.now().monotonic;
         self.trust.record(&WebhookBundles::of(Some(&written)), now);
         let metrics = &self.metrics;
         metrics.certificate_event(CertificateEvent::BundleWritten);
-        tracing::info!("caBundle of the webhooks written");
+        tracing::info!("wrote the caBundle of the webhooks");
         self.in_place = Some(bundle);
         if is_overwritten {
             metrics.certificate_event(CertificateEvent::BundleOverwritten);
             self.overwritten_at = Some(now);
             let problem = format!(
-                "the caBundle of {configuration} was changed by {}, and is written again; \
-                 each writer removes the authority of the other, so stop one of them",
+                "{} changed the caBundle of {configuration}, and drydock restored it; \
+                 each client removes the other's authority, so stop one of them",
                 bundles.other_writers()
             );
             self.log.set("overwritten", Some(problem));
@@ -341,61 +348,66 @@ impl Reconciler {
         Ok(true)
     }
 
-    /// Signs a leaf if one is due, with the last content of the Secret. Needs no API server.
+    /// Signs a leaf if one is due, with an authority of the last Secret that was read. Makes no
+    /// call to the API server.
     fn renew_leaf(&mut self) -> Result<(), AuthorityError> {
         let Some(last) = self.last.as_ref().or(self.unwritten.as_ref()) else {
             return Ok(());
         };
-        // The leaf must be valid by both clocks: the API server verifies it by its own.
+        // The leaf must be valid by this node's clock and by the API server's, which verifies it.
         let (clock, lifetimes) = (&self.settings.clock, self.settings.lifetimes);
-        let verified = clock.api_server_time();
-        let now = clock.now().wall.max(verified);
+        let api_server_time = clock.api_server_time();
+        let now = clock.now().wall.max(api_server_time);
         let signer = signer(self.serving.as_ref(), last, &self.trust, now, lifetimes);
-        let signer = signer.filter(|(authority, _)| authority.certificate().is_valid_at(verified));
+        let signer =
+            signer.filter(|(authority, _)| authority.certificate().is_valid_at(api_server_time));
         let Some((authority, lifetime)) = signer else {
             return Ok(());
         };
         let leaf = authority.sign(&self.settings.server_names(), now, lifetime)?;
         let authority = authority.certificate().name();
-        tracing::info!(authority, expires = %leaf.expires, "server certificate signed");
+        tracing::info!(authority, expires = %leaf.expires, "signed a server certificate");
         self.metrics.certificate_event(CertificateEvent::LeafSigned);
         self.issued.send_replace(Some(leaf.clone()));
         self.serving = Some(leaf);
         Ok(())
     }
 
-    /// Withdraws a leaf that is not valid by the API server's clock; issues it again if it becomes
-    /// valid.
+    /// Stops serving a leaf that is not valid by the API server's clock, and serves it again when
+    /// it becomes valid. Does nothing while the clocks agree.
     fn withdraw_invalid_leaf(&mut self) {
         let Some(leaf) = &self.serving else {
             return;
         };
-        let verified = self.settings.clock.api_server_time();
-        let is_valid =
-            leaf.authority.certificate().is_valid_at(verified) && verified < leaf.expires;
+        let now = self.settings.clock.api_server_time();
+        let is_valid = leaf.authority.certificate().is_valid_at(now) && now < leaf.expires;
         if is_valid != self.is_serving() && self.settings.clock.disagreement().is_some() {
             self.issued.send_replace(is_valid.then(|| leaf.clone()));
         }
-        let problem = "the certificate is not valid by the API server's clock, so it is not served";
+        let problem =
+            "the certificate is not valid by the API server's clock, so drydock does not serve it";
         self.log
             .set("invalid", (!self.is_serving()).then(|| problem.to_owned()));
     }
 }
 
-/// Returns the problem that an object could not be read or written.
+/// Returns a function that converts the error of a call into a problem; `verb` is "read" or
+/// "write".
 fn failed(verb: &str, object: &str) -> impl FnOnce(kube::Error) -> Problem {
     move |error| match &error {
         kube::Error::Api(status) if status.code == 409 => Problem::Conflict(object.to_owned()),
-        error => Problem::Failed(format!("{object} cannot be {verb}: {}", describe(error))),
+        error => Problem::Failed(format!("cannot {verb} {object}: {}", describe(error))),
     }
 }
 
-/// Returns a sentence about the Secret of an earlier self-managed authority, if certificates now
-/// come from files; `None` if there is no Secret, it has no key, or drydock may not read it.
+/// Returns a warning if the Secret still contains the key of a self-managed authority although
+/// certificates now come from files. Returns `None` if the Secret does not exist, contains no key,
+/// or cannot be read.
 ///
-/// The key can sign for drydock's names while the `caBundle` trusts the authority. drydock does not
-/// delete the Secret: replicas without certificate files need it during a rollout and a rollback.
-pub async fn leftover(
+/// While the `caBundle` trusts the authority, certificates that this key signs are valid for
+/// drydock's names. drydock does not delete the Secret, because replicas without certificate files
+/// need it during a rollout and a rollback.
+pub async fn leftover_secret_warning(
     client: &Client,
     namespace: &str,
     name: &str,
@@ -404,10 +416,7 @@ pub async fn leftover(
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = secrets.get_opt(name).await;
     let secret = secret.inspect_err(|error| {
-        tracing::debug!(
-            "secret {namespace}/{name} cannot be read: {}",
-            describe(error)
-        );
+        tracing::debug!("cannot read secret {namespace}/{name}: {}", describe(error));
     });
     let (content, _) = CaSecret::read(&secret.ok()??.data.unwrap_or_default());
     if content.current.is_none() && content.next.is_none() {
@@ -418,9 +427,9 @@ pub async fn leftover(
     let trusted = WebhookBundles::of(configuration.as_ref()).trusted_by_any();
     let first = match content.trusted().into_iter().any(|it| trusted.contains(it)) {
         true => {
-            "the caBundle still trusts it: put the authority of the files there alone once every replica uses files, then "
+            "the caBundle still trusts that authority; once every replica uses files, write only the CA of the files to the caBundle, then "
         }
-        false => "the caBundle does not trust it any more: once every replica uses files, ",
+        false => "the caBundle does not trust that authority; once every replica uses files, ",
     };
     Some(format!(
         "secret {namespace}/{name} still contains the key of the self-managed authority, but the certificate comes from files; \

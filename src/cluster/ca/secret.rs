@@ -5,14 +5,14 @@
 //! ca.crt, ca.key      the current authority, which signs
 //! next.crt, next.key  the next authority during a rotation: trusted, does not sign yet
 //! previous.crt        earlier authorities that may have leaf certificates in use
-//! previous-until      when the previous authorities are discarded (RFC 3339); without it, when
-//!                     they expire
+//! previous-until      when the previous authorities are discarded (RFC 3339); if it is missing,
+//!                     they are discarded when they expire
 //! changed             when a replica last changed the Secret (RFC 3339): an earlier time shows
 //!                     that another client has replaced or restored it
 //! ```
 //!
-//! Unreadable fields are logged and ignored: a damaged Secret leads to a new authority, but to no
-//! lost admission.
+//! Unreadable fields are logged and ignored. A damaged Secret leads to a new authority, but not to
+//! a failed admission.
 
 use super::plan::after;
 use crate::cluster::distinct;
@@ -31,8 +31,9 @@ const CHANGED: &str = "changed";
 /// Maximum number of trusted authorities. A rotation needs three.
 pub(super) const MAX_AUTHORITIES: usize = 16;
 
-/// Minimum difference between two values of `changed`, because clocks differ.
-const TICK: Duration = Duration::from_millis(1);
+/// Minimum increase of `changed` at each write. The clock of another replica may be ahead, so the
+/// current time is not always later than the old value.
+const MIN_INCREASE: Duration = Duration::from_millis(1);
 
 /// The content of the Secret.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -44,23 +45,24 @@ pub(super) struct CaSecret {
     pub(super) changed: Option<Timestamp>,
 }
 
-/// Data of a Secret, decoded.
+/// The `data` of a Secret, decoded from base64.
 pub(super) type Data = BTreeMap<String, ByteString>;
 
 impl CaSecret {
-    /// Reads the data of a Secret. The problems name fields and never contain their values.
+    /// Reads the data of a Secret. Returns the content, and the problems of unreadable fields. A
+    /// problem names the field and never contains its value.
     pub(super) fn read(data: &Data) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
         let mut text = |name: &str| {
             let text = String::from_utf8(data.get(name)?.0.clone());
             if text.is_err() {
-                problems.push(format!("{name} is not text"));
+                problems.push(format!("{name} is not UTF-8 text"));
             }
             text.ok()
         };
         let pairs = [CURRENT, NEXT].map(|pair| (pair, pair.map(&mut text)));
         let [previous, until, changed] = [PREVIOUS, PREVIOUS_UNTIL, CHANGED].map(&mut text);
-        // Certificates of authorities without a readable key.
+        // Certificates of authorities whose key is missing or unreadable.
         let mut orphans = Vec::new();
         let mut authority = |([crt, key], pair): ([&str; 2], [Option<String>; 2])| {
             if pair == [None, None] {
@@ -84,7 +86,7 @@ impl CaSecret {
         let mut time = |name: &str, text: Option<String>| {
             let time = text?.trim().parse();
             if time.is_err() {
-                problems.push(format!("{name} is not a time (RFC 3339)"));
+                problems.push(format!("{name} is not an RFC 3339 time"));
             }
             time.ok()
         };
@@ -99,7 +101,7 @@ impl CaSecret {
         (secret, problems)
     }
 
-    /// Adds authorities to the trusted ones.
+    /// Adds the certificates that are not trusted yet to the previous authorities.
     pub(super) fn trust(&mut self, certificates: impl IntoIterator<Item = CaCertificate>) {
         for certificate in certificates {
             if !self.trusted().contains(&&certificate) {
@@ -108,14 +110,15 @@ impl CaSecret {
         }
     }
 
-    /// Sets `changed` to now, or to a later time if the Secret or `last` has a later one.
-    pub(super) fn change(&mut self, last: Option<Timestamp>, now: Timestamp) {
+    /// Sets `changed` to `now`, or to [`MIN_INCREASE`] after the old value or `last` if that is
+    /// later.
+    pub(super) fn set_changed(&mut self, last: Option<Timestamp>, now: Timestamp) {
         let last = self.changed.max(last);
-        let next = last.map(|last| after(last, TICK));
+        let next = last.map(|last| after(last, MIN_INCREASE));
         self.changed = next.max(Some(now));
     }
 
-    /// Writes the content to the data of a Secret. Other fields stay.
+    /// Writes the content to the data of a Secret. Other fields are unchanged.
     pub(super) fn write(&self, data: &mut Data) {
         let mut set = |name: &str, value: Option<String>| match value {
             Some(value) => drop(data.insert(name.to_owned(), ByteString(value.into_bytes()))),
@@ -139,14 +142,14 @@ impl CaSecret {
         }
     }
 
-    /// Returns the certificates to trust, each once, in the same order on every replica.
+    /// Returns the certificates to trust, without duplicates, in the same order on every replica.
     pub(super) fn trusted(&self) -> Vec<&CaCertificate> {
         let authorities = [&self.current, &self.next].into_iter().flatten();
         let previous = self.previous.iter();
         distinct(previous.chain(authorities.map(Authority::certificate)))
     }
 
-    /// Returns until when an authority is trusted; `None` if it is not trusted.
+    /// Returns the time until which an authority is trusted; `None` if it is not trusted.
     pub(super) fn trusted_until(&self, certificate: &CaCertificate) -> Option<Timestamp> {
         let mut authorities = [&self.current, &self.next].into_iter().flatten();
         if authorities.any(|authority| authority.certificate() == certificate) {
@@ -157,38 +160,39 @@ impl CaSecret {
         is_previous.then(|| date.min(certificate.expires()))
     }
 
-    /// Whether a previous authority can be removed: `previous-until` has passed, or it has expired.
-    pub(super) fn is_over(&self, previous: &CaCertificate, now: Timestamp) -> bool {
+    /// Returns whether a previous authority can be discarded, because it has expired or
+    /// `previous-until` has passed.
+    pub(super) fn is_discardable(&self, previous: &CaCertificate, now: Timestamp) -> bool {
         self.previous_until.is_some_and(|until| until <= now) || has_expired(previous, now)
     }
 
-    /// Drops previous authorities above the maximum: first invalid ones, then the oldest. `kept`
-    /// stays.
+    /// Removes previous authorities until at most [`MAX_AUTHORITIES`] are trusted: first those that
+    /// are not valid at `now`, then the oldest. Never removes `kept`.
     pub(super) fn drop_excess(&mut self, kept: Option<&CaCertificate>, now: Timestamp) {
-        // Counted once, because a Secret can have more than a thousand.
+        // Computed once, because a Secret can contain more than a thousand certificates.
         let mut excess = self.trusted().len().saturating_sub(MAX_AUTHORITIES);
-        for even_good in [false, true] {
+        for even_valid in [false, true] {
             self.previous.retain(|it| {
-                let may_go = Some(it) != kept && (even_good || !it.is_valid_at(now));
-                let goes = excess > 0 && may_go;
-                excess -= usize::from(goes);
-                !goes
+                let is_removable = Some(it) != kept && (even_valid || !it.is_valid_at(now));
+                let is_removed = excess > 0 && is_removable;
+                excess -= usize::from(is_removed);
+                !is_removed
             });
         }
     }
 
-    /// Returns the `caBundle`, PEM.
+    /// Returns the content of the `caBundle`: all trusted certificates as PEM.
     pub(super) fn bundle(&self) -> String {
         let trusted = self.trusted().into_iter();
         trusted.map(CaCertificate::pem).collect()
     }
 }
 
-/// Whether an authority has expired by every clock: a replica whose clock is ahead must not remove
-/// an authority that another replica still uses.
+/// Returns whether an authority expired at least [`BACKDATING`] ago. Without this margin, a replica
+/// whose clock is ahead would remove an authority that another replica still uses.
 pub(super) fn has_expired(certificate: &CaCertificate, now: Timestamp) -> bool {
-    let end = certificate.expires().checked_add(BACKDATING);
-    end.is_ok_and(|end| end <= now)
+    let latest = certificate.expires().checked_add(BACKDATING);
+    latest.is_ok_and(|latest| latest <= now)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! An API server that accepts a call and says nothing, or too much, or what is no answer.
+//! Calls to an API server that accepts a call but does not answer, answers too much, or answers
+//! without an object.
 
 use super::{CALL_TIMEOUT, MAX_BODY_BYTES, client, is_no_answer, limited, reporting};
 use crate::cluster::testing::{Recorder, Reply, config_of, list};
@@ -36,9 +37,9 @@ async fn every_kind_of_call_ends_if_the_api_server_does_not_answer() {
     assert_eq!(began.elapsed(), CALL_TIMEOUT);
 }
 
-/// The headers of a list come, and its body does not.
+/// The headers arrive, but the body does not.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_ends_too_and_that_of_a_watch_does_not() {
+async fn a_call_without_a_body_times_out_and_a_watch_without_events_does_not() {
     let client = limited(
         Recorder::default().client(|_| Reply::Events(Vec::new())),
         CALL_TIMEOUT,
@@ -55,11 +56,11 @@ async fn a_body_that_does_not_come_ends_too_and_that_of_a_watch_does_not() {
     let mut watched = std::pin::pin!(watched);
     let item = futures::StreamExt::next(&mut watched);
     let waited = tokio::time::timeout(CALL_TIMEOUT * 100, item).await;
-    waited.expect_err("a quiet watch is no failure");
+    waited.expect_err("the watch must stay open");
 }
 
 #[tokio::test]
-async fn headers_and_each_part_of_a_body_are_contact_and_silence_is_none() {
+async fn headers_and_each_part_of_a_body_count_as_contact() {
     let contacts = Arc::new(AtomicUsize::new(0));
     let count = contacts.clone();
     let client = Recorder::default().client(|line| match line {
@@ -89,14 +90,14 @@ async fn headers_and_each_part_of_a_body_are_contact_and_silence_is_none() {
     assert_eq!(contacts.load(Ordering::Relaxed), of_list + 2);
 }
 
-/// A chunk of a megabyte, and so many of them that a body is too large.
+/// Returns chunks of a mebibyte that together exceed the maximum size of a body.
 fn endless() -> Vec<Bytes> {
     let chunk = Bytes::from(vec![b' '; 1 << 20]);
     vec![chunk; (MAX_BODY_BYTES >> 20) + 1]
 }
 
 #[tokio::test]
-async fn f4_a_body_without_end_is_not_read_to_its_end() {
+async fn f4_a_body_above_the_maximum_size_is_not_read_to_its_end() {
     let client = Recorder::default().client(|_| Reply::Chunks(endless()));
     let namespaces: Api<Namespace> = Api::all(limited(client, CALL_TIMEOUT));
     let listed = namespaces.list(&ListParams::default()).await;
@@ -105,7 +106,7 @@ async fn f4_a_body_without_end_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn f4_an_event_without_end_is_not_read_to_its_end_and_many_events_are() {
+async fn f4_the_maximum_size_applies_to_each_event_and_not_to_a_whole_watch() {
     let bookmark = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"resourceVersion": "8", "annotations": {"a": "x".repeat(1 << 20)}}});
     let line = format!("{}\n", json!({"type": "BOOKMARK", "object": bookmark}));
     let many = vec![Bytes::from(line); (MAX_BODY_BYTES >> 20) + 1];
@@ -121,7 +122,8 @@ async fn f4_an_event_without_end_is_not_read_to_its_end_and_many_events_are() {
     assert!(error.contains("TooLarge"), "{error}");
 }
 
-/// A server on a socket that answers each call with this status and header, and counts the calls.
+/// Starts a server on a socket that answers each call with a status and a header. Returns a client
+/// and the number of calls.
 async fn answering(
     status: StatusCode,
     header: (axum::http::HeaderName, &'static str),
@@ -130,14 +132,14 @@ async fn answering(
     let count = calls.clone();
     let router = Router::new().fallback(async move || {
         count.fetch_add(1, Ordering::Relaxed);
-        (status, [header], "what is no object")
+        (status, [header], "not an object")
     });
     (client(config_of(router).await).unwrap(), calls)
 }
 
-/// kube's own retries would wait for hours here.
+/// kube's default retry would wait for hours.
 #[tokio::test]
-async fn f4_a_call_that_is_put_off_for_hours_fails_now() {
+async fn f4_a_long_retry_after_fails_at_once() {
     let (client, calls) = answering(StatusCode::TOO_MANY_REQUESTS, (RETRY_AFTER, "10000")).await;
     let namespaces: Api<Namespace> = Api::all(client);
     let error = namespaces.get("ci").await.unwrap_err();
@@ -146,7 +148,7 @@ async fn f4_a_call_that_is_put_off_for_hours_fails_now() {
 }
 
 #[tokio::test]
-async fn f8_a_redirection_takes_no_token_anywhere() {
+async fn f8_a_redirect_is_not_followed() {
     let (client, calls) =
         answering(StatusCode::FOUND, (LOCATION, "/api/v1/namespaces/other")).await;
     let namespaces: Api<Namespace> = Api::all(client);

@@ -1,4 +1,4 @@
-//! Offsets between the clock of a node and the `Date` of answers.
+//! Tests of the offset between the clock of a node and the `Date` header of a response.
 
 use super::{Clock, Now};
 use crate::telemetry::metrics::Metrics;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 const DATED: &str = "Sat, 21 Nov 2026 12:00:00 GMT";
 
-/// The clock of a node that is so far ahead, after an answer with this `Date`.
+/// Returns the clock of a node that is ahead, after a response with this `Date` header.
 fn ahead_by(hours: i64, date: &'static str) -> (Clock, Arc<Metrics>) {
     let wall = "2026-11-21T12:00:00Z".parse::<jiff::Timestamp>().unwrap();
     let wall = wall + SignedDuration::from_hours(hours);

@@ -1,14 +1,14 @@
-//! A fair queue of Events that wait to be written. Pure: the time is an argument.
+//! A fair queue of Events that wait to be written. Pure: it has no I/O; the time is an argument.
 //!
-//! A caller of the webhook can name any namespace, so each namespace has its own budget and queue:
+//! A client of the webhook can name any namespace, so each namespace has its own budget and queue:
 //!
 //! ```text
-//! findings ─► opted in? ─► budget of the namespace ─► queue of the namespace
-//!                                                       └─ in turns ─► budget of all ─► written
+//! findings ─► opted in? ─► namespace budget ─► namespace queue
+//!                                                └─ round robin ─► total budget ─► written
 //! ```
 //!
-//! Events beyond the budget of a namespace are dropped; Events beyond the budget of all wait. When
-//! all queues together are full, the longest queue drops its last Event.
+//! Events that exceed the budget of a namespace are dropped. Events that exceed the total budget
+//! wait. When [`MAX_WAITING`] Events wait, the longest queue drops its last Event.
 
 use crate::core::admission::AuthorFindings;
 use crate::core::object_name::{NamespaceName, PodName};
@@ -17,18 +17,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A token bucket: its size, and the time in which one token is added.
+/// The rate of a token bucket: its size, and the interval at which a token is added.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
     pub(super) burst: u32,
     pub(super) every: Duration,
 }
 
-/// A job pod has one to three findings, so this is enough for two pods a second.
+/// Budget of each namespace. It is enough for two job pods per second, because a job pod has one to
+/// three findings.
 pub(super) const NAMESPACE_RATE: Rate = Rate {
     burst: 100,
     every: Duration::from_millis(200),
 };
+/// Budget of all namespaces together.
 pub(super) const TOTAL_RATE: Rate = Rate {
     burst: 200,
     every: Duration::from_millis(50),
@@ -39,8 +41,8 @@ pub(super) const MAX_WAITING_PER_NAMESPACE: usize = 100;
 pub(super) const MAX_WAITING: usize = 1000;
 
 impl Rate {
-    /// Takes a token of a bucket. `full_at` is the time at which the bucket is full again. Without
-    /// a token, the error is the time until there is one.
+    /// Takes a token from a bucket. `full_at` is the time at which the bucket is full again. If the
+    /// bucket is empty, the error is the time until the next token.
     fn take(self, full_at: &mut Instant, now: Instant) -> Result<(), Duration> {
         let after = (*full_at).max(now) + self.every;
         let latest = now + self.every * self.burst;
@@ -52,9 +54,9 @@ impl Rate {
     }
 }
 
-/// An Event to write.
+/// An Event that waits to be written.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Waiting {
+pub(super) struct QueuedEvent {
     pub(super) namespace: NamespaceName,
     pub(super) pod: PodName,
     pub(super) message: String,
@@ -62,21 +64,23 @@ pub(super) struct Waiting {
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// By namespace. No queue is empty.
-    queues: BTreeMap<NamespaceName, VecDeque<Waiting>>,
-    /// The namespaces of the queues, in turn; the next one is first.
+    /// The queue of each namespace with waiting Events.
+    queues: BTreeMap<NamespaceName, VecDeque<QueuedEvent>>,
+    /// The namespaces with waiting Events, in the order in which they are served.
     turns: VecDeque<NamespaceName>,
+    /// Number of waiting Events of all namespaces.
     waiting: usize,
-    /// When the budget of each namespace is full again. Full budgets are absent.
+    /// When the budget of each namespace is full again. Full budgets are removed.
     budgets: BTreeMap<NamespaceName, Instant>,
-    of_all: Instant,
+    /// When the total budget is full again.
+    total_budget: Instant,
 }
 
-/// The next action.
+/// The next action of the writer.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Next {
-    Write(Waiting),
-    /// The budget of all namespaces is used up for this time.
+    Write(QueuedEvent),
+    /// Wait for this time, because the total budget is used up.
     Wait(Duration),
     Idle,
 }
@@ -88,22 +92,22 @@ impl Outbox {
             turns: VecDeque::new(),
             waiting: 0,
             budgets: BTreeMap::new(),
-            of_all: now,
+            total_budget: now,
         }
     }
 
-    /// Adds the findings about a pod of a namespace that opted in; returns the dropped Events by
+    /// Queues at most `max` findings about a pod as Events. Returns the number of dropped Events by
     /// reason.
     pub(super) fn put(
         &mut self,
         findings: &AuthorFindings,
-        most: usize,
+        max: usize,
         now: Instant,
     ) -> BTreeMap<EventDrop, usize> {
         let mut dropped = BTreeMap::new();
         self.budgets.retain(|_, full_at| now < *full_at);
-        for message in findings.sentences.iter().take(most) {
-            let event = Waiting {
+        for message in findings.sentences.iter().take(max) {
+            let event = QueuedEvent {
                 namespace: findings.namespace.clone(),
                 pod: findings.pod.clone(),
                 message: message.clone(),
@@ -115,7 +119,7 @@ impl Outbox {
         dropped
     }
 
-    fn put_one(&mut self, event: Waiting, now: Instant) -> Result<(), EventDrop> {
+    fn put_one(&mut self, event: QueuedEvent, now: Instant) -> Result<(), EventDrop> {
         let name = event.namespace.clone();
         let own = self.queues.get(&name).map_or(0, VecDeque::len);
         if own >= MAX_WAITING_PER_NAMESPACE {
@@ -145,12 +149,12 @@ impl Outbox {
         }
     }
 
-    /// Removes and returns the next Event to write.
+    /// Returns the next action. Removes an Event to write from its queue.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         let Some(namespace) = self.turns.front().cloned() else {
             return Next::Idle;
         };
-        if let Err(wait) = TOTAL_RATE.take(&mut self.of_all, now) {
+        if let Err(wait) = TOTAL_RATE.take(&mut self.total_budget, now) {
             return Next::Wait(wait);
         }
         self.turns.pop_front();

@@ -1,7 +1,7 @@
-//! Rules T2 and F8.
+//! Tests of Events for authors of jobs (rules T2 and F8).
 
 use super::{Events, MAX_MESSAGE_BYTES, event};
-use crate::cluster::events::outbox::Waiting;
+use crate::cluster::events::outbox::QueuedEvent;
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::testing::{Recorder, Reply, list};
 use crate::core::admission::AuthorFindings;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-fn waiting(pod: &str, message: &str) -> Waiting {
-    Waiting {
+fn queued(pod: &str, message: &str) -> QueuedEvent {
+    QueuedEvent {
         namespace: "ci".parse().unwrap(),
         pod: pod.parse().unwrap(),
         message: message.to_owned(),
@@ -22,7 +22,7 @@ fn waiting(pod: &str, message: &str) -> Waiting {
 
 fn name(pod: &str, message: &str, second: i64) -> String {
     let now = Timestamp::from_second(second).unwrap();
-    event(&waiting(pod, message), "one", now)
+    event(&queued(pod, message), "one", now)
         .metadata
         .name
         .unwrap()
@@ -31,7 +31,7 @@ fn name(pod: &str, message: &str, second: i64) -> String {
 #[test]
 fn t2_the_event_is_one_that_a_runner_prints() {
     let now = Timestamp::from_second(1).unwrap();
-    let event = event(&waiting("runner-1", "a Secret made room"), "one", now);
+    let event = event(&queued("runner-1", "a Secret made room"), "one", now);
     assert_eq!(event.type_.as_deref(), Some("Warning"));
     assert_eq!(event.involved_object.kind.as_deref(), Some("Pod"));
     assert_eq!(event.involved_object.name.as_deref(), Some("runner-1"));
@@ -43,7 +43,7 @@ fn t2_the_event_is_one_that_a_runner_prints() {
 }
 
 #[test]
-fn t2_the_name_is_the_same_for_the_same_note_and_another_for_another() {
+fn t2_the_name_is_the_same_for_the_same_finding_and_differs_otherwise() {
     assert_eq!(name("pod", "message", 1), name("pod", "message", 2));
     assert_ne!(name("pod", "message", 1), name("pod", "another", 1));
     assert_ne!(name("pod", "message", 1), name("other", "message", 1));
@@ -55,7 +55,7 @@ fn t2_the_name_is_the_same_for_the_same_note_and_another_for_another() {
 }
 
 #[test]
-fn t2_names_and_messages_are_such_that_the_api_server_takes_them() {
+fn t2_the_api_server_accepts_names_and_messages() {
     for pod in [
         "p".repeat(253),
         format!("{}-{}", "p".repeat(235), "q".repeat(17)),
@@ -65,7 +65,7 @@ fn t2_names_and_messages_are_such_that_the_api_server_takes_them() {
         assert!(!name.contains("-."), "{name}");
     }
     let now = Timestamp::from_second(1).unwrap();
-    let message = event(&waiting("pod", &"ü".repeat(2000)), "one", now)
+    let message = event(&queued("pod", &"ü".repeat(2000)), "one", now)
         .message
         .unwrap();
     assert!(message.len() <= MAX_MESSAGE_BYTES + 5, "{}", message.len());
@@ -79,7 +79,7 @@ fn namespace(name: &str, mode: &str) -> Value {
     })
 }
 
-/// Two namespaces are `enforce`, one is `audit`.
+/// Answers as an API server with two namespaces in mode `enforce` and one in mode `audit`.
 fn answer(line: &str) -> Reply {
     match line {
         line if line.starts_with("POST ") => {
@@ -134,7 +134,7 @@ impl Cluster {
         });
     }
 
-    /// Lists the namespaces.
+    /// Watches the namespaces until they have been listed.
     async fn list(&self) {
         let work = namespaces::run(
             self.client.clone(),
@@ -148,13 +148,13 @@ impl Cluster {
         }
     }
 
-    /// Writes until nothing is left to be done; returns how many were written to each path.
+    /// Writes all queued Events. Returns the number of Events for each request path.
     async fn write(&self) -> std::collections::BTreeMap<String, usize> {
         let work = self
             .events
             .clone()
             .write(self.client.clone(), "one".to_owned());
-        // The clock is paused: it goes on when the work has nothing left to do.
+        // The clock is paused: it advances only when the writer is idle.
         let idle = tokio::time::sleep(std::time::Duration::from_secs(3600));
         tokio::select! {
             () = work => {}
@@ -179,63 +179,66 @@ impl Cluster {
 
 #[tokio::test(start_paused = true)]
 async fn f8_events_go_only_to_namespaces_that_opted_in_to_changes() {
-    let desk = Cluster::new();
-    desk.list().await;
+    let cluster = Cluster::new();
+    cluster.list().await;
     let never = ["kube-system", "drydock", "victim", "audited"];
     for namespace in never {
-        desk.add(namespace, 1);
+        cluster.add(namespace, 1);
     }
-    desk.add("ci", 1);
-    let written = desk.write().await;
+    cluster.add("ci", 1);
+    let written = cluster.write().await;
     let paths: Vec<&String> = written.keys().collect();
     assert_eq!(paths, ["/api/v1/namespaces/ci/events?"]);
     assert_eq!(
-        desk.counted("outcome=\"dropped\",reason=\"not-opted-in\""),
+        cluster.counted("outcome=\"dropped\",reason=\"not-opted-in\""),
         "4"
     );
-    assert_eq!(desk.counted("outcome=\"written\",reason=\"\""), "1");
+    assert_eq!(cluster.counted("outcome=\"written\",reason=\"\""), "1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn f8_no_event_is_written_before_the_namespaces_are_listed() {
-    let desk = Cluster::new();
-    desk.add("ci", 1);
-    assert!(desk.write().await.is_empty());
+    let cluster = Cluster::new();
+    cluster.add("ci", 1);
+    assert!(cluster.write().await.is_empty());
     assert_eq!(
-        desk.counted("outcome=\"dropped\",reason=\"not-listed\""),
+        cluster.counted("outcome=\"dropped\",reason=\"not-listed\""),
         "1"
     );
-    desk.list().await;
-    desk.add("ci", 1);
-    assert_eq!(desk.write().await.len(), 1);
+    cluster.list().await;
+    cluster.add("ci", 1);
+    assert_eq!(cluster.write().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn f8_a_namespace_that_took_its_label_away_gets_none_not_even_one_that_waits() {
-    let desk = Cluster::new();
-    desk.list().await;
-    desk.add("ci", 1);
-    desk.namespaces.send_modify(|known| {
+async fn f8_a_namespace_that_lost_its_label_gets_no_events_not_even_queued_ones() {
+    let cluster = Cluster::new();
+    cluster.list().await;
+    cluster.add("ci", 1);
+    cluster.namespaces.send_modify(|known| {
         known.remove("ci");
     });
-    desk.add("ci", 2);
-    assert!(desk.write().await.is_empty());
+    cluster.add("ci", 2);
+    assert!(cluster.write().await.is_empty());
     assert_eq!(
-        desk.counted("outcome=\"dropped\",reason=\"not-opted-in\""),
+        cluster.counted("outcome=\"dropped\",reason=\"not-opted-in\""),
         "2"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn f8_many_reviews_of_one_namespace_leave_the_event_of_another() {
-    let desk = Cluster::new();
-    desk.list().await;
+async fn f8_many_events_of_one_namespace_do_not_drop_the_event_of_another() {
+    let cluster = Cluster::new();
+    cluster.list().await;
     for pod in 0..1200 {
-        desk.add("ci", pod);
+        cluster.add("ci", pod);
     }
-    desk.add("quiet", 1);
-    let written = desk.write().await;
+    cluster.add("quiet", 1);
+    let written = cluster.write().await;
     assert_eq!(written["/api/v1/namespaces/quiet/events?"], 1);
     assert_eq!(written["/api/v1/namespaces/ci/events?"], 100);
-    assert_eq!(desk.counted("outcome=\"dropped\",reason=\"queue\""), "1100");
+    assert_eq!(
+        cluster.counted("outcome=\"dropped\",reason=\"queue\""),
+        "1100"
+    );
 }

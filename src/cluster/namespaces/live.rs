@@ -1,10 +1,11 @@
-//! Live reads of namespaces. Any caller of the webhook port can cause one, so they are limited.
+//! Reads the labels of a namespace from the API server during a review.
 //!
-//! Reviews of one namespace share one read, the number of concurrent reads is limited, and answers,
-//! also "not found", are cached for a short time. At the limit a review is refused immediately,
-//! without a call to the API server.
+//! Any client of the webhook port can cause a read, so reads are limited: concurrent reviews of one
+//! namespace share a read, the number of concurrent reads has a maximum, and answers, including
+//! "not found", are cached for a short time. At the maximum, a review fails immediately without a
+//! call to the API server.
 
-use super::bounded;
+use super::check_size;
 use crate::cluster::client::within;
 use crate::cluster::error::describe;
 use crate::core::object_name::NamespaceName;
@@ -25,12 +26,12 @@ use tokio::time::Instant;
 const MAX_CONCURRENT: usize = 8;
 /// Maximum number of cached answers.
 const MAX_CACHED: usize = 256;
-/// Time for which an answer is cached, from the beginning of the read; longer than [`TIMEOUT`].
+/// Time for which an answer is cached, from the start of the read. It is longer than [`TIMEOUT`].
 const CACHE_TIME: Duration = Duration::from_secs(3);
-/// Time for a read. The API server waits five seconds for the whole review.
+/// Timeout of a read. The API server waits five seconds for the whole review.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads namespaces of a cluster.
+/// Reads the labels of namespaces, with a cache.
 #[derive(Clone)]
 pub struct LiveReads {
     client: Client,
@@ -39,19 +40,19 @@ pub struct LiveReads {
     reads: Arc<Mutex<BTreeMap<NamespaceName, Read>>>,
 }
 
-/// A read, and when it began.
+/// A read, and the time at which it started.
 type Read = (Shared<BoxFuture<'static, Option<Answer>>>, Instant);
 
-type Answer = Result<Labels, Unread>;
+type Answer = Result<Labels, LabelReadError>;
 
-/// Why the labels of a namespace were not read, as a sentence.
+/// An error that prevented a read of the labels of a namespace.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Unread {
+pub enum LabelReadError {
     /// The namespace does not exist.
-    #[error("there is no such namespace")]
+    #[error("the namespace does not exist")]
     NotFound,
-    /// Too many reads are running, so the API server was not asked.
-    #[error("{MAX_CONCURRENT} other namespaces are being read, the maximum; try again")]
+    /// The maximum number of reads is running, so drydock did not call the API server.
+    #[error("drydock is already reading {MAX_CONCURRENT} other namespaces, the maximum; try again")]
     TooMany,
     /// The API server did not answer, or its answer cannot be used.
     #[error("{0}")]
@@ -59,7 +60,7 @@ pub enum Unread {
 }
 
 impl LiveReads {
-    /// Creates an empty cache.
+    /// Creates a reader with an empty cache.
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         Self {
             client,
@@ -69,33 +70,33 @@ impl LiveReads {
         }
     }
 
-    /// Reads the labels of one namespace, or returns the cached answer.
+    /// Returns the labels of a namespace from the cache or from the API server.
     pub fn read(&self, name: &NamespaceName) -> BoxFuture<'static, Answer> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        // `None` is a failure, and not cached.
-        let is_kept = |(read, began): &Read| {
-            began.elapsed() < CACHE_TIME && !matches!(read.peek(), Some(None))
+        // `None` is the answer of a failed read, which is not cached.
+        let is_current = |(read, started): &Read| {
+            started.elapsed() < CACHE_TIME && !matches!(read.peek(), Some(None))
         };
-        let kept = reads.get(name).filter(|read| is_kept(read));
-        let read = match kept {
+        let current = reads.get(name).filter(|read| is_current(read));
+        let read = match current {
             Some((read, _)) => read.clone(),
             None => {
                 let Ok(permit) = self.running.clone().try_acquire_owned() else {
                     self.metrics.namespace_read(NamespaceRead::Refused);
-                    return ready(Err(Unread::TooMany)).boxed();
+                    return ready(Err(LabelReadError::TooMany)).boxed();
                 };
-                let (reader, of) = (self.clone(), name.clone());
-                // A task, so that the read completes even if no review waits for it any more.
+                let (reader, namespace) = (self.clone(), name.clone());
+                // A task completes the read even if no review waits for it any more.
                 let task = tokio::spawn(async move {
                     let _permit = permit;
-                    reader.ask(&of).await
+                    reader.read_uncached(&namespace).await
                 });
                 let read = task.map(|answer| answer.ok().flatten()).boxed().shared();
                 if reads.len() >= MAX_CACHED {
-                    reads.retain(|_, read| is_kept(read));
+                    reads.retain(|_, read| is_current(read));
                 }
                 if reads.len() >= MAX_CACHED
-                    && let Some(oldest) = reads.iter().min_by_key(|(_, (_, began))| *began)
+                    && let Some(oldest) = reads.iter().min_by_key(|(_, (_, started))| *started)
                 {
                     let oldest = oldest.0.clone();
                     reads.remove(&oldest);
@@ -105,28 +106,34 @@ impl LiveReads {
             }
         };
         read.map(|answer| {
-            let failed = || Unread::Failed("the API server does not say; try again".to_owned());
-            answer.unwrap_or_else(|| Err(failed()))
+            answer.unwrap_or_else(|| {
+                let problem = "the API server did not return the namespace; try again";
+                Err(LabelReadError::Failed(problem.to_owned()))
+            })
         })
         .boxed()
     }
 
-    /// Reads from the API server; `None` for an answer that must not be cached.
-    async fn ask(&self, name: &NamespaceName) -> Option<Answer> {
+    /// Reads the labels from the API server. Returns `None` if the call fails, because failures
+    /// must not be cached.
+    async fn read_uncached(&self, name: &NamespaceName) -> Option<Answer> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let (result, answer) = match within(TIMEOUT, api.get_metadata(name)).await {
             Ok(namespace) => {
-                let labels = bounded(namespace.metadata.labels.unwrap_or_default());
-                (NamespaceRead::Found, Ok(labels.map_err(Unread::Failed)))
+                let labels = check_size(namespace.metadata.labels.unwrap_or_default());
+                (
+                    NamespaceRead::Found,
+                    Ok(labels.map_err(LabelReadError::Failed)),
+                )
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                (NamespaceRead::NotFound, Ok(Err(Unread::NotFound)))
+                (NamespaceRead::NotFound, Ok(Err(LabelReadError::NotFound)))
             }
             Err(error) => (NamespaceRead::Failed, Err(describe(&error))),
         };
         if let Err(problem) = &answer {
             let namespace = name.as_str();
-            tracing::warn!(namespace, "the namespace cannot be read: {problem}");
+            tracing::warn!(namespace, "cannot read the namespace: {problem}");
         }
         self.metrics.namespace_read(result);
         answer.ok()

@@ -1,4 +1,4 @@
-//! Namespaces whose labels would fill the memory of a replica.
+//! Tests of namespaces with labels that could exhaust the memory of a replica.
 
 use super::{MAX_LABEL_BYTES, Namespaces, run};
 use crate::cluster::testing::{Recorder, Reply, list};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// A namespace whose labels have so many bytes beside that one by which it opts in.
+/// Creates a namespace that opted in and whose other labels have about this number of bytes.
 pub(super) fn namespace(name: &str, bytes: usize) -> Value {
     let mut labels = serde_json::Map::new();
     labels.insert("drydock.dev/job-pods".to_owned(), "enforce".into());
@@ -22,7 +22,7 @@ pub(super) fn namespace(name: &str, bytes: usize) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f6_a_namespace_whose_labels_are_too_large_is_left_out_and_others_are_not() {
+async fn f6_a_namespace_with_too_large_labels_is_ignored_and_others_are_not() {
     let answer = |line: &str| match line.contains("watch=true") {
         true => Reply::Events(vec![
             json!({"type": "MODIFIED", "object": namespace("grows", MAX_LABEL_BYTES + 64)}),

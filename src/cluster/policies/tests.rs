@@ -1,4 +1,5 @@
-//! Writes while a replica starts, and the events that lead to a comparison of the statuses.
+//! Tests of status writes while a replica starts, and of the events after which the controller
+//! compares the statuses.
 
 mod replicas;
 
@@ -17,14 +18,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Longer than changes are gathered before a status is written.
+/// A delay that is longer than those of the batches before a status is written.
 const SLOW: Duration = Duration::from_millis(500);
 
 fn clock() -> Clock {
-    Clock::new(Now::here, Arc::new(Metrics::new()))
+    Clock::new(Now::current, Arc::new(Metrics::new()))
 }
 
-/// The status of a policy whose source another replica has observed.
+/// Returns a policy whose address source another replica has observed.
 fn policy() -> Value {
     let condition = |type_: &str, status: &str, reason: &str, message: &str| {
         json!({
@@ -72,7 +73,7 @@ async fn a_starting_replica_writes_no_status_of_a_source_before_it_has_observed_
     let work = tokio::spawn(run(client, clock(), published, Arc::new(Metrics::new())));
     set.wait_for(Option::is_some).await.unwrap();
     assert_eq!(began.elapsed(), SLOW);
-    // A batch would be written by then.
+    // A wrong status would be written within this time.
     tokio::time::sleep(SLOW).await;
     work.abort();
     let requests = recorder.requests();
@@ -80,7 +81,7 @@ async fn a_starting_replica_writes_no_status_of_a_source_before_it_has_observed_
     assert_eq!(written.count(), 0, "{requests:?}");
 }
 
-/// A controller that has read this policy and observed its source, and is idle.
+/// Creates a controller that has read a policy and observed its address source, and is idle.
 async fn controller(policy: &Value) -> Controller {
     let (published, _) = watch::channel(None);
     let (statuses, _) = watch::channel(super::Statuses::new());
@@ -100,7 +101,7 @@ async fn controller(policy: &Value) -> Controller {
     controller
 }
 
-/// A whole list of one policy.
+/// Returns the events of a LIST of one policy.
 fn list(policy: &Value) -> [Watched<DynamicObject>; 3] {
     let policy = serde_json::from_value(policy.clone()).unwrap();
     [Event::Init, Event::InitApply(policy), Event::InitDone].map(Watched::Event)
@@ -110,7 +111,7 @@ fn unreadable(problem: &str) -> SourceObservation {
     SourceObservation::Unreadable(format!("cannot be watched ({problem})"))
 }
 
-/// Publishes; returns whether an effect leads to a comparison of statuses.
+/// Schedules an effect and publishes. Returns whether the controller compares the statuses.
 fn compares(controller: &mut Controller, effect: Effect) -> bool {
     controller.schedule(effect);
     let compares = controller.effect > Effect::None;
@@ -150,15 +151,15 @@ async fn every_input_of_a_status_leads_to_a_comparison() {
     assert!(observe(&mut controller, SourceObservation::Missing));
     let mut changed = policy();
     changed["status"]["addresses"][0]["stale"] = true.into();
-    let by_somebody = serde_json::from_value(changed.clone()).unwrap();
+    let overwritten = serde_json::from_value(changed.clone()).unwrap();
     assert!(apply(
         &mut controller,
-        Watched::Event(Event::Apply(by_somebody))
+        Watched::Event(Event::Apply(overwritten))
     ));
     changed["metadata"]["generation"] = 2.into();
     let edited = serde_json::from_value(changed).unwrap();
     assert!(apply(&mut controller, Watched::Event(Event::Apply(edited))));
-    // A list that has it no more.
+    // A LIST without the policy.
     apply(&mut controller, Watched::Event(Event::Init));
     assert!(apply(&mut controller, Watched::Event(Event::InitDone)));
 }

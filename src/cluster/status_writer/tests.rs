@@ -1,4 +1,4 @@
-//! How often a status is written.
+//! Tests of how often a status is written.
 
 use super::run;
 use crate::cluster::status::Statuses;
@@ -28,7 +28,8 @@ fn status(message: &str, second: i64) -> JobPodPolicyStatus {
     }
 }
 
-/// An API server that refuses every status, and whose they were.
+/// Starts an API server that rejects every status. Returns a client, and the names of the policies
+/// whose statuses it receives.
 async fn refuses() -> (kube::Client, mpsc::UnboundedReceiver<String>) {
     let (sender, asked) = mpsc::unbounded_channel();
     let refuse = async |State(sender): State<mpsc::UnboundedSender<String>>,
@@ -42,7 +43,7 @@ async fn refuses() -> (kube::Client, mpsc::UnboundedReceiver<String>) {
 }
 
 #[tokio::test]
-async fn a_status_that_cannot_be_written_is_not_sent_again_because_time_went_by() {
+async fn a_rejected_status_is_not_sent_again_only_because_its_times_change() {
     let (client, mut asked) = refuses().await;
     let (statuses, wanted) = watch::channel(Statuses::new());
     let writer = tokio::spawn(run(client, wanted, Arc::new(Metrics::new())));
@@ -61,7 +62,7 @@ async fn a_status_that_cannot_be_written_is_not_sent_again_because_time_went_by(
     assert_eq!(
         next(&[("a", status("bad", 3))]).await,
         "a",
-        "it says something new"
+        "the message has changed"
     );
     writer.abort();
 }

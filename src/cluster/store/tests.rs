@@ -1,4 +1,5 @@
-//! Rules F3 and H7: what stays in force when policies turn bad and sources go away.
+//! Tests of the state after a policy becomes invalid (rule F3) or an address source is deleted
+//! (rule H7).
 
 #![allow(
     clippy::unwrap_used,
@@ -51,16 +52,16 @@ fn has(addresses: &[&str]) -> SourceObservation {
     SourceObservation::Resolved(live)
 }
 
-/// The labels of the policies in force.
+/// Returns the labels of the policies in force, as in `a@1`.
 fn labels(store: &Store) -> Vec<String> {
     store
-        .set()
+        .policy_set()
         .policies()
         .map(|policy| policy.versioned_name.clone())
         .collect()
 }
 
-/// Writes what is to be written, as the API server would have it; returns how many that were.
+/// Writes the statuses that differ to `objects`, as the API server would. Returns their number.
 fn write(store: &mut Store, objects: &mut BTreeMap<String, Value>, now: Timestamp) -> usize {
     let differences = differences(store, now);
     for (name, status) in &differences {
@@ -69,7 +70,7 @@ fn write(store: &mut Store, objects: &mut BTreeMap<String, Value>, now: Timestam
         assert_eq!(
             store.put(object.clone()),
             Effect::Status,
-            "a status changes no policy"
+            "a status must not change the policies in force"
         );
     }
     differences.len()
@@ -93,13 +94,13 @@ fn state(status: &str, reason: &str, message: &str) -> (String, String, String) 
 }
 
 #[test]
-fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
+fn f3_the_last_good_version_of_an_invalid_policy_stays_in_force() {
     let mut store = Store::default();
     assert_eq!(store.put(object("a", "u", 1, FIXED)), Effect::Policies);
     assert_eq!(
         store.put(object("a", "u", 1, FIXED)),
         Effect::None,
-        "nothing is new"
+        "nothing has changed"
     );
     assert_eq!(store.put(object("a", "u", 2, BAD)), Effect::Policies);
     assert_eq!(store.put(object("b", "v", 1, FIXED)), Effect::Policies);
@@ -128,11 +129,11 @@ fn f3_a_policy_that_turns_bad_stays_in_force_as_it_was_last_good() {
 }
 
 #[test]
-fn f3_a_policy_that_another_version_accepts_after_this_one_read_it_is_unreadable_from_then_on() {
+fn f3_an_invalid_policy_is_unreadable_from_when_another_version_accepts_it() {
     let mut store = Store::default();
     let mut object = object("a", "u", 1, r#"{"hostAliases": [], "future": "x"}"#);
     assert_eq!(store.put(object.clone()), Effect::Policies);
-    assert!(store.unreadable().is_empty(), "it may never have been good");
+    assert!(store.unreadable().is_empty(), "no version has accepted it");
     for (status, count) in [("True", 1), ("False", 0)] {
         object["status"] = json!({"conditions": [{
             "type": "Accepted", "status": status, "reason": "r", "message": "m",
@@ -159,7 +160,7 @@ fn f3_a_policy_that_was_deleted_and_created_has_no_last_good_version() {
 }
 
 #[test]
-fn a_policy_that_is_gone_is_not_in_force() {
+fn a_deleted_policy_is_not_in_force() {
     let mut store = Store::default();
     for name in ["a", "b", "c"] {
         store.put(object(name, name, 1, FIXED));
@@ -172,11 +173,11 @@ fn a_policy_that_is_gone_is_not_in_force() {
 }
 
 #[test]
-fn h7_the_last_known_address_stays_and_is_called_stale() {
+fn h7_the_last_known_address_stays_in_use_and_is_stale() {
     let mut store = Store::default();
     let mut objects = BTreeMap::from([("a".to_owned(), object("a", "u", 1, LIVE))]);
     store.put(objects["a"].clone());
-    assert_eq!(store.follow_policies(), [web()].into());
+    assert_eq!(store.update_sources(), [web()].into());
     assert!(!store.all_observed());
     assert_eq!(
         store.observe(&web(), has(&["10.0.0.216"]), at(1)),
@@ -191,7 +192,7 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     assert_eq!(
         write(&mut store, &mut objects, at(4)),
         0,
-        "nothing is written twice"
+        "the same status is written twice"
     );
     let status = &objects["a"]["status"];
     let expected = json!([{"source": "ingress/cicd/web", "addresses": ["10.0.0.216"], "since": "2027-01-15T08:00:01Z", "stale": false}]);
@@ -212,15 +213,15 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
     assert_eq!(store.source_counts()[1], (SourceState::Stale, 1));
     write(&mut store, &mut objects, at(10));
 
-    // A new process finds the object gone, and the address in the status.
+    // For a new replica, the object is missing, but the status has its address.
     let mut after = Store::default();
     after.put(objects["a"].clone());
-    after.follow_policies();
+    after.update_sources();
     after.observe(&web(), SourceObservation::Missing, at(20));
     assert_eq!(
         differences(&after, at(21)),
         BTreeMap::new(),
-        "every replica says the same"
+        "replicas compute different statuses"
     );
 
     assert_eq!(
@@ -233,10 +234,10 @@ fn h7_the_last_known_address_stays_and_is_called_stale() {
 }
 
 #[test]
-fn h7_a_source_without_any_address_leaves_its_hostnames_alone() {
+fn h7_the_status_reports_a_source_that_never_had_an_address() {
     let mut store = Store::default();
     store.put(object("a", "u", 1, LIVE));
-    store.follow_policies();
+    store.update_sources();
     let problem = "has only the hostname lb.example.com";
     store.observe(
         &web(),
@@ -244,8 +245,7 @@ fn h7_a_source_without_any_address_leaves_its_hostnames_alone() {
         at(0),
     );
     let status = differences(&store, at(0)).remove("a").unwrap();
-    let message =
-        "ingress/cicd/web has only the hostname lb.example.com; its hostnames are unchanged";
+    let message = "ingress/cicd/web has only the hostname lb.example.com; drydock adds no hostAliases for its hostnames";
     assert_eq!(
         condition(&status, "AddressesResolved"),
         state("False", "NoAddress", message)
@@ -254,10 +254,10 @@ fn h7_a_source_without_any_address_leaves_its_hostnames_alone() {
 }
 
 #[test]
-fn h7_the_hostnames_of_the_rules_are_followed_too() {
+fn h7_the_hostnames_of_the_rules_are_updated() {
     let mut store = Store::default();
     store.put(object("a", "u", 1, OF_RULES));
-    store.follow_policies();
+    store.update_sources();
     let seen = |hostname: &str| {
         SourceObservation::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
@@ -274,7 +274,7 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
     );
     let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames, ["b.lab.com"]);
-    let set = store.set();
+    let set = store.policy_set();
     let namespace = crate::core::policy::set::Namespace {
         name: "ci",
         labels: None,
@@ -290,10 +290,10 @@ fn h7_the_hostnames_of_the_rules_are_followed_too() {
 }
 
 #[test]
-fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
+fn h7_the_status_names_the_hostnames_that_match_no_suffix() {
     let mut store = Store::default();
     store.put(object("a", "u", 1, OF_RULES));
-    store.follow_policies();
+    store.update_sources();
     let seen = |hostnames: &[&str]| {
         SourceObservation::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
@@ -307,12 +307,12 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
     );
     let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames, ["a.lab.com"]);
-    let message = "hostnames of the rules of ingress/cicd/web are not taken, because they belong to none of its hostnameSuffixes: github.com, evillab.com";
+    let message = "drydock ignores these hostnames in the rules of ingress/cicd/web, because they match none of its hostnameSuffixes: github.com, evillab.com";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         state("False", "Refused", message)
     );
-    let set = store.set();
+    let set = store.policy_set();
     let hosts = set.matching(
         |_| None,
         crate::core::policy::set::Namespace {
@@ -331,7 +331,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
     store.observe(&web(), seen(&many), at(0));
     let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames.len(), 64);
-    let message = "hostnames of the rules of ingress/cicd/web are not taken, because they exceed the limit: h64.lab.com, h65.lab.com, h66.lab.com, h67.lab.com, h68.lab.com and 1 more";
+    let message = "drydock ignores these hostnames in the rules of ingress/cicd/web, because they exceed the limit: h64.lab.com, h65.lab.com, h66.lab.com, h67.lab.com, h68.lab.com and 1 more";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         state("False", "Refused", message)
@@ -342,7 +342,7 @@ fn h7_a_hostname_of_the_rules_outside_the_suffixes_is_not_taken_and_named() {
 }
 
 #[test]
-fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy_lists_its_own() {
+fn h7_the_hostnames_of_the_rules_survive_a_restart_even_if_another_policy_uses_the_source() {
     let seen = || {
         SourceObservation::Resolved(ResolvedAddresses {
             addresses: vec!["10.0.0.1".parse().unwrap()],
@@ -358,7 +358,7 @@ fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy
         for object in objects.values() {
             store.put(object.clone());
         }
-        store.follow_policies();
+        store.update_sources();
         store.observe(&web(), seen, at(0));
         store
     };
@@ -370,13 +370,13 @@ fn h7_the_hostnames_of_the_rules_are_known_after_a_restart_though_another_policy
 }
 
 #[test]
-fn a_source_that_no_policy_names_any_more_is_forgotten() {
+fn a_source_that_no_policy_uses_any_more_is_removed() {
     let mut store = Store::default();
     store.put(object("a", "u", 1, LIVE));
-    store.follow_policies();
+    store.update_sources();
     store.observe(&web(), has(&["10.0.0.1"]), at(0));
     store.put(object("a", "u", 2, FIXED));
-    assert!(store.follow_policies().is_empty());
+    assert!(store.update_sources().is_empty());
     assert_eq!(
         store.observe(&web(), has(&["10.0.0.2"]), at(1)),
         Effect::None
@@ -385,7 +385,7 @@ fn a_source_that_no_policy_names_any_more_is_forgotten() {
 }
 
 #[test]
-fn m4_the_status_of_the_loser_names_the_policy_that_decides() {
+fn m4_the_status_of_an_overridden_policy_names_the_policy_of_higher_rank() {
     let mut store = Store::default();
     let mut first = object("a", "u", 1, FIXED);
     first["spec"]["priority"] = json!(7);
@@ -402,7 +402,7 @@ fn m4_the_status_of_the_loser_names_the_policy_that_decides() {
 }
 
 #[test]
-fn a_condition_keeps_its_time_until_it_turns() {
+fn a_condition_keeps_its_time_until_its_status_changes() {
     let mut store = Store::default();
     let mut objects = BTreeMap::from([("a".to_owned(), object("a", "u", 1, FIXED))]);
     store.put(objects["a"].clone());

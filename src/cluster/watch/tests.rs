@@ -1,5 +1,5 @@
-//! Calls to an API server that does not answer as it should. The clock is paused: it advances when
-//! every task is idle.
+//! Tests of watches at an API server that responds with errors or not at all. The clock is paused:
+//! it advances when every task is idle.
 
 use super::{MAX_BACKOFF, MIN_BACKOFF, RELIST_INTERVAL, Watched, Watches, wait_after};
 use crate::cluster::client::{CALL_TIMEOUT, MIN_WATCH_TIME, limited};
@@ -36,7 +36,7 @@ async fn outage(watched: &mut Watching<'_>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_server_that_refuses_is_asked_less_and_less_often() {
+async fn the_backoff_grows_after_each_refusal() {
     let recorder = Recorder::default();
     let forbidden = |_: &str| Reply::Json(403, refusal(403, "no"));
     let mut watched: Watching<'_> = pin!(services(&recorder, forbidden));
@@ -47,14 +47,14 @@ async fn an_api_server_that_refuses_is_asked_less_and_less_often() {
         asked.push(began.elapsed());
     }
     let waits: Vec<Duration> = asked.windows(2).map(|two| two[1] - two[0]).collect();
-    // A refusal counts as an outage at once, so the waits begin with that of the third failure.
+    // A refusal counts as an outage at once, so the first wait is that after the third failure.
     let expected: Vec<Duration> = (3..=6).map(wait_after).collect();
     assert_eq!(waits, expected);
     assert_eq!(recorder.requests().len(), 5);
 }
 
 #[test]
-fn waits_double_up_to_a_few_seconds() {
+fn the_backoff_doubles_up_to_a_few_seconds() {
     let waits: Vec<u128> = (1..=7)
         .map(|failures| wait_after(failures).as_millis())
         .collect();
@@ -63,7 +63,7 @@ fn waits_double_up_to_a_few_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f4_an_api_server_that_does_not_answer_at_the_start_is_an_outage_and_is_asked_again() {
+async fn f4_no_answer_to_the_first_list_is_an_outage_and_is_retried() {
     let recorder = Recorder::default();
     let mut lists = 0;
     let silent_at_first = move |line: &str| {
@@ -76,11 +76,8 @@ async fn f4_an_api_server_that_does_not_answer_at_the_start_is_an_outage_and_is_
     let mut watched: Watching<'_> = pin!(services(&recorder, silent_at_first));
     let began = Instant::now();
     let problem = outage(&mut watched).await;
-    assert!(
-        problem.contains("has not answered within 30 s"),
-        "{problem}"
-    );
-    assert_eq!(began.elapsed(), CALL_TIMEOUT, "once is enough to tell it");
+    assert!(problem.contains("did not answer within 30 s"), "{problem}");
+    assert_eq!(began.elapsed(), CALL_TIMEOUT, "needs a second failure");
     outage(&mut watched).await;
     let mut events = Vec::new();
     while !matches!(events.last(), Some(Watched::Event(Event::InitDone))) {
@@ -89,9 +86,9 @@ async fn f4_an_api_server_that_does_not_answer_at_the_start_is_an_outage_and_is_
     assert_eq!(recorder.requests().len(), 3, "{:?}", recorder.requests());
 }
 
-/// What follows an outage: the API server has forgotten where the watch was.
+/// After an outage, the API server may no longer know the resourceVersion of the watch.
 #[tokio::test(start_paused = true)]
-async fn f4_an_api_server_that_does_not_answer_after_a_410_is_an_outage_and_is_asked_again() {
+async fn f4_no_answer_to_the_list_after_a_410_is_an_outage_and_is_retried() {
     let recorder = Recorder::default();
     let (mut lists, mut watches) = (0, 0);
     let expires = move |line: &str| {
@@ -109,7 +106,7 @@ async fn f4_an_api_server_that_does_not_answer_after_a_410_is_an_outage_and_is_a
     let mut watched: Watching<'_> = pin!(services(&recorder, expires));
     let began = Instant::now();
     let problem = outage(&mut watched).await;
-    assert!(problem.contains("has not answered"), "{problem}");
+    assert!(problem.contains("did not answer"), "{problem}");
     assert_eq!(began.elapsed(), MIN_BACKOFF + CALL_TIMEOUT);
     let mut is_listed = false;
     while !is_listed {
@@ -118,9 +115,10 @@ async fn f4_an_api_server_that_does_not_answer_after_a_410_is_an_outage_and_is_a
     assert_eq!(recorder.requests().len(), 4, "{:?}", recorder.requests());
 }
 
-/// The list is answered, and the watch after it is not: kube's own limit begins with the headers.
+/// The API server answers the LIST but not the watch. kube's own timeout of a watch begins only
+/// after the headers.
 #[tokio::test(start_paused = true)]
-async fn f4_a_watch_without_headers_is_an_outage_and_is_asked_again() {
+async fn f4_a_watch_without_headers_is_an_outage_and_is_retried() {
     let recorder = Recorder::default();
     let lists_only = |line: &str| match line.contains("watch=true") {
         true => Reply::Silence,
@@ -136,10 +134,10 @@ async fn f4_a_watch_without_headers_is_an_outage_and_is_asked_again() {
     assert_eq!(watches.count(), 2, "{requests:?}");
 }
 
-/// Answers that are no list, or too large, are failures like others: logged with a bound, and
-/// retried with the backoff.
+/// An invalid or too large response is a failure like any other. The problem that is logged is
+/// limited in size, and the call is retried with the backoff.
 #[tokio::test(start_paused = true)]
-async fn f4_garbage_is_an_outage_that_is_logged_in_a_line_and_retried_less_and_less_often() {
+async fn f4_an_invalid_response_is_an_outage_that_is_logged_in_one_line_and_retried() {
     let texts = [
         "\u{1b}[2J no JSON",
         "[]",
@@ -165,16 +163,16 @@ async fn f4_garbage_is_an_outage_that_is_logged_in_a_line_and_retried_less_and_l
     assert!(!problem.contains(char::is_control), "{problem}");
 }
 
-/// kube's watcher asks for a watch that has ended again at once.
+/// kube's watcher reopens a watch as soon as it has ended.
 #[tokio::test(start_paused = true)]
-async fn f4_watches_that_end_at_once_are_asked_for_once_a_second() {
+async fn f4_watches_that_end_at_once_are_reopened_once_per_second() {
     const MANY: usize = 100;
     let recorder = Recorder::default();
     let mut watches = 0;
     let ends = move |line: &str| {
         watches += usize::from(line.contains("watch=true"));
         match line.contains("watch=true") {
-            // The clock goes on only when nothing is left to be done.
+            // The paused clock advances only when every task waits.
             true if watches > MANY => Reply::Silence,
             true => Reply::Chunks(Vec::new()),
             false => list("Service", &[]),
@@ -183,13 +181,13 @@ async fn f4_watches_that_end_at_once_are_asked_for_once_a_second() {
     let mut watched: Watching<'_> = pin!(services(&recorder, ends));
     let rest = async { while watched.next().await.is_some() {} };
     let over = tokio::time::timeout(10 * MIN_WATCH_TIME, rest).await;
-    over.expect_err("it goes on");
+    over.expect_err("the stream must not end");
     let requests = recorder.requests();
     let watches = requests.iter().filter(|line| line.contains("watch=true"));
     assert!((9..=11).contains(&watches.count()), "{requests:?}");
 }
 
-/// A Service as a LIST or an event has it.
+/// Returns a Service with a resourceVersion.
 fn service(version: u64) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
@@ -197,21 +195,21 @@ fn service(version: u64) -> Value {
     })
 }
 
-/// Counts the lists among the requests.
+/// Counts the LISTs among the requests.
 fn lists(recorder: &Recorder) -> usize {
     let requests = recorder.requests();
     let lists = requests.iter().filter(|line| !line.contains("watch=true"));
     lists.count()
 }
 
-/// Waits until a LIST was read.
+/// Waits until a LIST has been read.
 async fn listed(watched: &mut Watching<'_>) {
     while !matches!(watched.next().await, Some(Watched::Event(Event::InitDone))) {}
 }
 
-/// A watch that stays open may be of an etcd that is there no more, behind a load balancer.
+/// Behind a load balancer, a watch can stay open although its etcd was replaced.
 #[tokio::test(start_paused = true)]
-async fn f4_a_watch_that_does_not_fail_is_listed_anew_every_ten_minutes() {
+async fn f4_a_watch_that_does_not_fail_is_restarted_every_ten_minutes() {
     let recorder = Recorder::default();
     let quiet = |line: &str| match line.contains("watch=true") {
         true => Reply::Events(Vec::new()),
@@ -230,9 +228,9 @@ async fn f4_a_watch_that_does_not_fail_is_listed_anew_every_ten_minutes() {
     assert_eq!(RELIST_INTERVAL, Duration::from_secs(10 * 60));
 }
 
-/// An etcd that was restored goes back, and may do so while the watch stays open.
+/// If etcd is restored from a backup while a watch is open, resourceVersions decrease.
 #[tokio::test(start_paused = true)]
-async fn f4_a_resource_version_that_goes_back_in_an_open_watch_is_listed_anew_at_once() {
+async fn f4_a_watch_in_which_a_resource_version_decreases_is_restarted_at_once() {
     let recorder = Recorder::default();
     let mut watches = 0;
     let restored = move |line: &str| {
@@ -256,7 +254,7 @@ async fn f4_a_resource_version_that_goes_back_in_an_open_watch_is_listed_anew_at
             versions.push(object.metadata.resource_version.unwrap());
         }
     }
-    // Nothing of before the second LIST is said after it, and its own events follow.
+    // The second LIST replaces all earlier events, and the events of its watch follow.
     assert_eq!(versions, ["7", "40", "41", "7", "13"]);
     assert_eq!(lists(&recorder), 2);
     assert!(began.elapsed() < MIN_BACKOFF, "{:?}", began.elapsed());

@@ -11,7 +11,7 @@ fn authority() -> CaCertificate {
     made.certificate().clone()
 }
 
-/// A configuration with webhooks of these names and bundles.
+/// Creates a configuration from the name and the bundle of each webhook.
 fn configuration(webhooks: &[(&str, &str)]) -> WebhookBundles {
     let webhooks: Vec<Value> = webhooks
         .iter()
@@ -56,7 +56,7 @@ fn foreign_webhooks_are_neither_read_nor_written() {
 }
 
 #[test]
-fn a_patch_names_both_webhooks_nothing_but_their_bundles_and_the_version_that_was_read() {
+fn a_patch_has_the_bundles_of_both_webhooks_and_the_version_that_was_read() {
     let expected = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
@@ -70,21 +70,21 @@ fn a_patch_names_both_webhooks_nothing_but_their_bundles_and_the_version_that_wa
 }
 
 #[test]
-fn an_authority_is_trusted_since_all_webhooks_have_it() {
+fn an_authority_is_trusted_from_when_all_webhooks_have_it() {
     let (one, other) = (authority(), authority());
     let two = [one.pem(), other.pem()].concat();
     let mut trust = TrustHistory::default();
-    assert_eq!(trust.how_long(&one), None);
+    assert_eq!(trust.trusted_for(&one), None);
     let start = Instant::now();
     trust.record(
         &configuration(&[(ENFORCE_WEBHOOK, &two), (AUDIT_WEBHOOK, one.pem())]),
         start,
     );
-    assert_eq!(trust.how_long(&one), Some(Duration::ZERO));
-    assert_eq!(trust.how_long(&other), None);
+    assert_eq!(trust.trusted_for(&one), Some(Duration::ZERO));
+    assert_eq!(trust.trusted_for(&other), None);
     trust.record(&both(&two), start + SECOND * 5);
-    assert_eq!(trust.how_long(&one), Some(SECOND * 5));
-    assert_eq!(trust.how_long(&other), Some(Duration::ZERO));
+    assert_eq!(trust.trusted_for(&one), Some(SECOND * 5));
+    assert_eq!(trust.trusted_for(&other), Some(Duration::ZERO));
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn an_authority_that_was_removed_starts_from_zero() {
     let start = Instant::now();
     trust.record(&both(one.pem()), start);
     trust.record(&both(""), start + SECOND);
-    assert_eq!(trust.how_long(&one), None);
+    assert_eq!(trust.trusted_for(&one), None);
     trust.record(&both(one.pem()), start + SECOND * 2);
     trust.record(&both(one.pem()), start + SECOND * 5);
-    assert_eq!(trust.how_long(&one), Some(SECOND * 3));
+    assert_eq!(trust.trusted_for(&one), Some(SECOND * 3));
     trust.record(&WebhookBundles::default(), start + SECOND * 6);
-    assert_eq!(trust.how_long(&one), None);
+    assert_eq!(trust.trusted_for(&one), None);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn the_first_leaf_waits_until_its_authority_is_trusted_and_no_longer() {
 }
 
 #[test]
-fn the_first_leaf_is_of_the_next_authority_where_the_current_ends_before_the_leaf() {
+fn the_first_leaf_is_of_the_next_authority_if_the_current_expires_before_the_leaf() {
     let next = authority(DAY * 90);
     let bundle_of_next = trust(&next, Duration::ZERO);
     for (life, expected) in [(DAY - SECOND, Some((&next, DAY))), (DAY, None)] {
@@ -97,19 +97,19 @@ fn a_leaf_is_renewed_between_three_fifths_and_two_thirds_of_its_life() {
         let renewal = renewal(&serving);
         assert!(renewal >= now() + DAY * 3 / 5 - SECOND, "{renewal}");
         assert!(renewal <= now() + DAY * 2 / 3, "{renewal}");
-        // Also while the configuration cannot be seen: it is the authority that was in force.
+        // The leaf is renewed even if the webhook configuration could not be read.
         let due = |at| is_due_at(Some(&serving), &ca, &TrustHistory::default(), at);
         assert!(!due(renewal - SECOND));
         assert!(due(renewal));
-        assert!(due(now() + DAY * 2), "after its end, too");
+        assert!(due(now() + DAY * 2), "not due after it has expired");
         renewals.push(renewal);
     }
     renewals.dedup();
-    assert!(renewals.len() > 5, "replicas do not renew together");
+    assert!(renewals.len() > 5, "replicas renew at the same time");
 }
 
 #[test]
-fn a_leaf_that_ends_with_its_authority_is_not_renewed_for_nothing() {
+fn a_leaf_that_expires_with_its_authority_is_not_renewed() {
     let ca = authority(DAY);
     let serving = serving(&ca);
     assert_eq!(serving.expires, ca.certificate().expires());
@@ -123,7 +123,7 @@ fn a_leaf_that_ends_with_its_authority_is_not_renewed_for_nothing() {
 }
 
 #[test]
-fn nothing_is_signed_by_an_authority_that_is_not_good() {
+fn an_authority_that_is_not_valid_signs_nothing() {
     let ca = authority(DAY);
     let seen = trust(&ca, DAY);
     for at in [now() + DAY, now() - DAY] {
@@ -134,20 +134,20 @@ fn nothing_is_signed_by_an_authority_that_is_not_good() {
 }
 
 #[test]
-fn a_leaf_of_another_authority_is_replaced_once_the_new_one_is_in_force_for_the_overlap() {
+fn a_leaf_of_another_authority_is_replaced_after_the_new_one_is_trusted_for_the_overlap() {
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
     let due = |trust: &TrustHistory, at| is_due_at(Some(&serving), &new, trust, at);
     let late = renewal(&serving);
     for early in [TrustHistory::default(), trust(&new, OVERLAP - SECOND)] {
         assert!(!due(&early, now()));
-        assert!(!due(&early, late), "not even where renewal is due");
+        assert!(!due(&early, late), "does not wait when a renewal is due");
     }
     assert!(due(&trust(&new, OVERLAP), now()));
 }
 
 #[test]
-fn a_leaf_that_has_ended_does_not_wait_where_its_authority_is_trusted_no_more() {
+fn an_expired_leaf_does_not_wait_if_its_authority_is_no_longer_trusted() {
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
     let end = serving.expires;
@@ -163,7 +163,7 @@ fn a_leaf_that_has_ended_does_not_wait_where_its_authority_is_trusted_no_more() 
 }
 
 #[test]
-fn until_the_new_authority_is_in_force_the_one_before_renews_for_as_long_as_it_is_trusted() {
+fn the_authority_of_the_leaf_renews_it_until_the_new_one_is_trusted_for_the_overlap() {
     let (old, new) = (authority(DAY * 90), authority(DAY * 90));
     let serving = serving(&old);
     let until = now() + DAY + SECOND * 600;
@@ -182,14 +182,14 @@ fn until_the_new_authority_is_in_force_the_one_before_renews_for_as_long_as_it_i
     let rest = Duration::try_from(until.duration_since(renewal)).unwrap();
     assert_eq!(at(&early, renewal), Some((old.clone(), rest)));
     assert_eq!(at(&seen, renewal), Some((new.clone(), DAY)));
-    // Also where the leaf has ended by a clock that was put ahead.
+    // The leaf has expired, for example because the clock was set ahead.
     let late = until - SECOND;
     assert_eq!(at(&early, late), Some((old, SECOND)));
     assert_eq!(at(&early, until), Some((new, DAY)));
 }
 
 #[test]
-fn a_leaf_that_is_not_good_yet_by_a_clock_that_was_put_back_is_replaced() {
+fn a_leaf_with_a_signing_time_in_the_future_is_replaced() {
     let ca = Authority::make("a CA", now() - DAY * 10, DAY * 90).unwrap();
     let serving = serving(&ca);
     let due = |at| is_due_at(Some(&serving), &ca, &TrustHistory::default(), at);

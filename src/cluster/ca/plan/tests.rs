@@ -24,7 +24,7 @@ fn authority(made: Timestamp) -> Authority {
     Authority::make("a CA", made, CA).unwrap()
 }
 
-/// What has been trusted for some time.
+/// Returns a history in which the authority has been trusted for some time.
 fn trust(authority: &Authority, time: Duration) -> TrustHistory {
     let bundle = ByteString(authority.certificate().pem().into());
     let webhook = |name: &str| {
@@ -39,7 +39,7 @@ fn trust(authority: &Authority, time: Duration) -> TrustHistory {
     trust
 }
 
-/// What one does who serves nothing yet and has seen nothing.
+/// Runs the plan of a replica that serves no leaf and has not observed any `caBundle`.
 fn settled(content: CaSecret, now: Timestamp) -> (CaSecret, Vec<Step>) {
     settled_with(content, now, &[], &TrustHistory::default())
 }
@@ -59,7 +59,7 @@ fn settled_with(
         lifetimes: lifetimes(),
     };
     let (content, steps) = plan(content, &observed).unwrap();
-    assert_eq!(next_step(&content, &observed), None, "it comes to rest");
+    assert_eq!(next_step(&content, &observed), None, "no step is due");
     (content, steps)
 }
 
@@ -86,7 +86,7 @@ fn with_previous(current: &Authority, previous: &Authority, until: Option<Timest
 }
 
 #[test]
-fn without_an_authority_one_is_made_and_used_at_once() {
+fn without_an_authority_one_is_created_and_used_immediately() {
     let (content, steps) = settled(CaSecret::default(), now());
     assert_eq!(steps, [Step::Create]);
     let current = content.current.unwrap();
@@ -96,13 +96,13 @@ fn without_an_authority_one_is_made_and_used_at_once() {
 }
 
 #[test]
-fn a_fresh_authority_is_left_alone() {
+fn a_new_authority_needs_no_step() {
     let content = with(&authority(now()));
     assert_eq!(settled(content.clone(), now()), (content, vec![]));
 }
 
 #[test]
-fn the_next_is_published_at_two_thirds_of_the_life_exactly() {
+fn the_next_is_published_at_two_thirds_of_the_lifetime_exactly() {
     let current = authority(now());
     let due = now() + CA * 2 / 3;
     assert_eq!(settled(with(&current), due - SECOND).1, []);
@@ -113,7 +113,7 @@ fn the_next_is_published_at_two_thirds_of_the_life_exactly() {
 }
 
 #[test]
-fn the_next_is_promoted_once_it_has_been_in_force_for_the_overlap() {
+fn the_next_is_promoted_after_it_has_been_trusted_for_the_overlap() {
     let (current, next) = (authority(now()), authority(now()));
     let content = with_next(&current, &next);
     let seen = |time| trust(&next, time);
@@ -127,7 +127,7 @@ fn the_next_is_promoted_once_it_has_been_in_force_for_the_overlap() {
 }
 
 #[test]
-fn the_overlap_is_of_the_next_and_not_of_the_current_authority() {
+fn the_overlap_counts_for_the_next_and_not_for_the_current_authority() {
     let (current, next) = (authority(now()), authority(now()));
     let seen = trust(&current, DAY);
     let (_, steps) = settled_with(with_next(&current, &next), now(), &[], &seen);
@@ -135,7 +135,7 @@ fn the_overlap_is_of_the_next_and_not_of_the_current_authority() {
 }
 
 #[test]
-fn previous_authorities_are_trusted_until_the_last_leaf_of_theirs_has_ended() {
+fn previous_authorities_are_trusted_until_their_last_leaf_has_expired() {
     let (current, previous) = (authority(now()), authority(now()));
     let until = now() + DAY;
     let content = with_previous(&current, &previous, Some(until));
@@ -150,7 +150,7 @@ fn a_previous_authority_that_has_expired_is_discarded_before_its_date() {
     let (current, previous) = (authority(now()), authority(now() - CA + DAY));
     for until in [None, Some(now() + CA)] {
         let content = with_previous(&current, &previous, until);
-        // By a clock that is ahead it ends before it does for those who serve of it.
+        // The clock of another replica may be up to an hour behind.
         let over = previous.certificate().expires() + HOUR;
         assert_eq!(settled(content.clone(), over - SECOND).1, []);
         assert_eq!(
@@ -161,7 +161,7 @@ fn a_previous_authority_that_has_expired_is_discarded_before_its_date() {
 }
 
 #[test]
-fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
+fn an_expired_authority_is_replaced_and_not_a_second_before() {
     let current = authority(now());
     let end = now() + CA;
     let (_, steps) = settled(with(&current), end - SECOND);
@@ -169,7 +169,7 @@ fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
     let (content, steps) = settled(with(&current), end);
     assert_eq!(steps, [Step::Create]);
     assert_eq!(content.previous, [current.certificate().clone()]);
-    // Nothing of its is good by any clock any more.
+    // Now it has expired by the clocks of all replicas.
     let (content, steps) = settled(with(&current), end + HOUR);
     assert_eq!(steps, [Step::Create, Step::Discard]);
     assert_ne!(content.current, Some(current));
@@ -177,7 +177,7 @@ fn an_authority_that_has_ended_is_replaced_and_not_a_second_before() {
 }
 
 #[test]
-fn where_the_current_has_ended_the_next_takes_over_without_waiting() {
+fn if_the_current_has_expired_the_next_is_promoted_without_waiting() {
     let current = authority(now() - CA - HOUR);
     let next = authority(now() - OVERLAP);
     let (content, steps) = settled(with_next(&current, &next), now());
@@ -186,8 +186,8 @@ fn where_the_current_has_ended_the_next_takes_over_without_waiting() {
 }
 
 #[test]
-fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
-    // As a clock sees it that was put back by a day.
+fn an_authority_that_is_not_valid_yet_is_replaced_and_still_trusted() {
+    // The clock was set back by a day.
     let current = authority(now());
     let back = now() - DAY;
     let (content, steps) = settled(with(&current), back);
@@ -195,7 +195,7 @@ fn an_authority_that_is_not_good_yet_is_replaced_and_still_trusted() {
     assert_eq!(content.previous, [current.certificate().clone()]);
     assert_eq!(content.previous_until, Some(back + DAY));
     assert!(content.current.unwrap().certificate().is_valid_at(back));
-    // Within the hour that clocks may differ, nothing is done.
+    // A difference of up to an hour causes no step.
     assert_eq!(settled(with(&current), now() - HOUR).1, []);
 }
 
@@ -211,7 +211,7 @@ fn a_next_authority_that_is_not_valid_is_replaced() {
 }
 
 #[test]
-fn two_that_are_not_good_are_replaced_by_one_and_trusted_if_they_may_become_good() {
+fn two_authorities_that_are_not_valid_are_replaced_by_one_and_trusted_unless_expired() {
     let (ended, to_come) = (authority(now() - CA - HOUR), authority(now() + DAY));
     let (content, steps) = settled(with_next(&ended, &to_come), now());
     assert_eq!(steps, [Step::Create, Step::Discard]);
@@ -237,7 +237,7 @@ fn the_authority_of_a_leaf_in_use_is_kept_after_another_client_removed_it() {
     let (content, steps) = settled_with(with(&other), now(), &in_use, &TrustHistory::default());
     assert_eq!(steps, [Step::Keep(in_use.to_vec())]);
     assert_eq!(content, with_previous(&other, &own, Some(now() + DAY)));
-    // A replica that serves a leaf of the same authority finds it there.
+    // For another replica with a leaf of the same authority, no step is due.
     let (_, steps) = settled_with(content, now(), &in_use, &TrustHistory::default());
     assert_eq!(steps, []);
 }
@@ -265,7 +265,7 @@ fn a_restored_authority_is_trusted_for_the_life_of_a_leaf_despite_its_date() {
 }
 
 #[test]
-fn an_authority_that_has_ended_is_not_kept() {
+fn an_expired_authority_is_not_kept() {
     let (own, other) = (authority(now() - CA - HOUR), authority(now()));
     let in_use = [own.certificate().clone()];
     let (_, steps) = settled_with(with(&other), now(), &in_use, &TrustHistory::default());
@@ -288,11 +288,11 @@ fn a_clock_that_jumps_back_and_forth_settles_each_time_and_loses_no_authority_in
     }
 }
 
-/// As many as two clocks that are months apart have made.
+/// Creates authorities as two replicas do whose clocks differ by months.
 fn crowd(count: u32) -> Vec<CaCertificate> {
     (0..count)
         .map(|number| {
-            // Every other one has not begun yet.
+            // Every second authority is not valid yet.
             let ahead = Duration::from_secs(60) * number + DAY * 100 * (number % 2);
             authority(after(now(), ahead)).certificate().clone()
         })
@@ -300,7 +300,7 @@ fn crowd(count: u32) -> Vec<CaCertificate> {
 }
 
 #[test]
-fn so_many_authorities_are_kept_and_no_more_whatever_made_them() {
+fn no_more_authorities_than_the_maximum_are_kept() {
     let current = authority(now());
     let crowd = crowd(40);
     let content = CaSecret {
@@ -311,14 +311,13 @@ fn so_many_authorities_are_kept_and_no_more_whatever_made_them() {
     let (content, steps) = settled(content, now());
     assert_eq!(steps, [Step::Discard]);
     assert_eq!(content.trusted().len(), MAX_AUTHORITIES);
-    // Those that have not begun are dropped first, then the oldest.
+    // First the authorities that are not valid yet are removed, then the oldest.
     let kept: Vec<&CaCertificate> = crowd.iter().step_by(2).skip(5).collect();
     assert_eq!(content.previous.iter().collect::<Vec<_>>(), kept);
 }
 
 #[test]
-fn the_authority_of_ones_own_leaf_is_kept_where_others_are_dropped_and_others_do_not_crowd_it_out()
-{
+fn the_authority_of_the_own_leaf_is_kept_when_the_maximum_is_exceeded() {
     let current = authority(now());
     let (own, crowd) = (authority(now()), crowd(40));
     let mut in_use = vec![own.certificate().clone()];
@@ -334,5 +333,5 @@ fn the_authority_of_ones_own_leaf_is_kept_where_others_are_dropped_and_others_do
     let (content, _) = plan(with(&current), &observed).unwrap();
     assert_eq!(content.trusted().len(), MAX_AUTHORITIES);
     assert!(content.trusted().contains(&own.certificate()));
-    assert_eq!(next_step(&content, &observed), None, "it comes to rest");
+    assert_eq!(next_step(&content, &observed), None, "no step is due");
 }

@@ -1,6 +1,6 @@
-//! The Secret of an earlier self-managed authority.
+//! Tests of the warning about the Secret of an earlier self-managed authority.
 
-use super::leftover;
+use super::leftover_secret_warning;
 use crate::cluster::testing::{Recorder, Reply, refusal};
 use crate::names::{CA_SECRET, ENFORCE_WEBHOOK, NAME};
 use crate::pki::authority::Authority;
@@ -40,15 +40,15 @@ async fn report(secret: Option<u16>, is_trusted: bool) -> Option<String> {
             }),
         ),
     });
-    leftover(&client, "drydock", CA_SECRET, NAME).await
+    leftover_secret_warning(&client, "drydock", CA_SECRET, NAME).await
 }
 
 #[tokio::test]
 async fn a_leftover_secret_is_reported_with_how_and_when_to_delete_it() {
     let trusted = report(None, true).await.unwrap();
-    assert!(trusted.contains("still trusts it"), "{trusted}");
+    assert!(trusted.contains("still trusts that authority"), "{trusted}");
     let other = report(None, false).await.unwrap();
-    assert!(other.contains("does not trust it any more"), "{other}");
+    assert!(other.contains("does not trust that authority"), "{other}");
     for text in [trusted, other] {
         assert!(
             text.ends_with("run kubectl -n drydock delete secret drydock-ca"),

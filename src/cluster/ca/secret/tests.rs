@@ -27,7 +27,7 @@ fn written(content: &CaSecret) -> Data {
     data
 }
 
-/// Reads without a complaint.
+/// Reads a Secret and asserts that it has no problems.
 #[track_caller]
 fn read(data: &Data) -> CaSecret {
     let (content, problems) = CaSecret::read(data);
@@ -55,7 +55,7 @@ fn missing_authorities_are_removed_and_foreign_fields_stay() {
 }
 
 #[test]
-fn trusted_are_previous_current_and_next_each_once_in_this_order() {
+fn trusted_are_previous_current_and_next_without_duplicates_in_this_order() {
     let mut content = full();
     let current = content.current.clone().unwrap().certificate().clone();
     content.trust([current.clone(), content.previous[0].clone()]);

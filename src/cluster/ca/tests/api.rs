@@ -1,4 +1,5 @@
-//! The API server in memory: one Secret, one webhook configuration, versions, conflicts, time.
+//! An API server in memory, with one Secret, one webhook configuration, resourceVersions, conflicts
+//! and its own time.
 
 use super::{Leaf, MINUTE, Now, OVERLAP};
 use crate::names::{AUDIT_WEBHOOK, CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE};
@@ -23,18 +24,19 @@ use tower_service::Service;
 pub(super) struct World {
     begin: (Timestamp, Instant),
     passed: Duration,
-    away_until: Duration,
+    outage_until: Duration,
     version: u64,
     random: u64,
+    /// The resourceVersion and the data of the Secret.
     secret: Option<(u64, Map<String, Value>)>,
-    /// All that the Secret has held.
-    held: Vec<Map<String, Value>>,
+    /// The data of each write of the Secret by drydock.
+    history: Vec<Map<String, Value>>,
     configuration_version: u64,
-    /// The names of the authorities that both webhooks trust.
+    /// The `caBundle` of both webhooks.
     bundle: Vec<u8>,
-    /// Whether Secret and bundle were removed since all was good.
-    taken: [bool; 2],
-    /// What drydock wrote, and when.
+    /// Whether a disruption has changed the Secret and the bundle since the last check.
+    disrupted: [bool; 2],
+    /// The time of each write of the bundle by drydock, and the names of its authorities.
     written: Vec<(Duration, BTreeSet<String>)>,
     serving: Vec<Option<watch::Receiver<Option<Leaf>>>>,
     authorities: BTreeSet<String>,
@@ -53,14 +55,14 @@ impl World {
         Self {
             begin: ("2026-11-21T12:00:00Z".parse().unwrap(), Instant::now()),
             passed: Duration::ZERO,
-            away_until: Duration::ZERO,
+            outage_until: Duration::ZERO,
             version: 1,
             random: seed,
             secret: None,
-            held: Vec::new(),
+            history: Vec::new(),
             configuration_version: 1,
             bundle: Vec::new(),
-            taken: [false; 2],
+            disrupted: [false; 2],
             written: Vec::new(),
             serving: Vec::new(),
             authorities: BTreeSet::new(),
@@ -78,12 +80,12 @@ impl World {
         self.passed += time;
     }
 
-    pub(super) fn go_away(&mut self, time: Duration) {
-        self.away_until = self.passed + time;
+    pub(super) fn start_outage(&mut self, time: Duration) {
+        self.outage_until = self.passed + time;
     }
 
-    fn is_away(&self) -> bool {
-        self.passed < self.away_until
+    fn is_in_outage(&self) -> bool {
+        self.passed < self.outage_until
     }
 
     pub(super) fn serve(&mut self, number: usize, issued: Option<watch::Receiver<Option<Leaf>>>) {
@@ -92,7 +94,7 @@ impl World {
         self.serving[number] = issued;
     }
 
-    /// How many authorities the Secret holds, and the names of those that the webhooks trust.
+    /// Returns the number of authorities in the Secret, and the names of those in the bundle.
     pub(super) fn trusted(&self) -> (usize, BTreeSet<String>) {
         let held = self.secret.iter().flat_map(|(_, data)| data);
         let certificates = held.filter(|(field, _)| field.ends_with(".crt"));
@@ -108,7 +110,7 @@ impl World {
     }
 
     pub(super) fn set_secret(&mut self, fields: Option<&[(&str, &str)]>) {
-        if self.is_away() {
+        if self.is_in_outage() {
             return;
         }
         let fields = fields.map(|fields| {
@@ -118,11 +120,11 @@ impl World {
                 .collect()
         });
         self.version += 1;
-        self.taken[0] = true;
+        self.disrupted[0] = true;
         self.secret = fields.map(|data| (self.version, data));
     }
 
-    /// Adds a field, as a user who edits the Secret.
+    /// Sets a field of the Secret, as `kubectl edit` does.
     pub(super) fn edit_secret(&mut self, field: &str, text: &str) {
         let (version, data) = self.secret.as_mut().unwrap();
         data.insert(field.to_owned(), STANDARD.encode(text).into());
@@ -130,20 +132,21 @@ impl World {
         *version = self.version;
     }
 
-    /// Puts back what the Secret held so many changes ago, as from a backup.
+    /// Restores the data that drydock wrote to the Secret this number of writes ago, as from a
+    /// backup.
     pub(super) fn restore_secret(&mut self, changes: usize) {
-        let old = self.held.iter().rev().nth(changes).cloned();
-        if let Some(old) = old.filter(|_| !self.is_away()) {
+        let old = self.history.iter().rev().nth(changes).cloned();
+        if let Some(old) = old.filter(|_| !self.is_in_outage()) {
             self.version += 1;
-            self.taken[0] = true;
+            self.disrupted[0] = true;
             self.secret = Some((self.version, old));
         }
     }
 
     pub(super) fn wipe(&mut self) {
-        if !self.is_away() {
+        if !self.is_in_outage() {
             self.configuration_version += 1;
-            self.taken[1] = true;
+            self.disrupted[1] = true;
             self.bundle.clear();
         }
     }
@@ -153,17 +156,17 @@ impl World {
         receivers.filter_map(|receiver| receiver.borrow().clone())
     }
 
-    /// What is served is good, and trusted.
+    /// Asserts that every leaf in use is valid and trusted.
     pub(super) fn check(&mut self, step: usize) {
         let now = self.now().wall;
         for issued in self.issued() {
             assert!(now < issued.expires, "step {step}: {issued:?} at {now}");
         }
-        if !self.is_away() {
+        if !self.is_in_outage() {
             assert_eq!(self.issued().count(), self.serving.len(), "step {step}");
-            assert!(!self.bundle.is_empty(), "step {step}: it is healed");
+            assert!(!self.bundle.is_empty(), "step {step}: not restored");
             self.check_trust(&names(&self.bundle));
-            self.taken = [false; 2];
+            self.disrupted = [false; 2];
         }
     }
 
@@ -177,19 +180,20 @@ impl World {
         }
     }
 
-    /// API servers see a configuration late: who changes its authority has given them time.
+    /// Asserts that a replica serves a leaf of another authority only after the overlap, because
+    /// API servers observe a new configuration late.
     pub(super) fn check_change(&self, before: Option<&Leaf>, now: Option<&Leaf>) {
         let (Some(before), Some(now)) = (before, now) else {
-            assert!(before.is_none(), "what is served is not taken back");
+            assert!(before.is_none(), "a leaf was withdrawn");
             return;
         };
         let has_expired = before.expires <= self.now().wall;
         if before.authority == now.authority || has_expired {
             return;
         }
-        let late = self.passed.saturating_sub(OVERLAP - MINUTE);
-        let seen = self.written.iter().rposition(|(at, _)| *at <= late);
-        for (at, trusted) in &self.written[seen.unwrap_or_default()..] {
+        let latest = self.passed.saturating_sub(OVERLAP - MINUTE);
+        let observed = self.written.iter().rposition(|(at, _)| *at <= latest);
+        for (at, trusted) in &self.written[observed.unwrap_or_default()..] {
             assert!(
                 trusted.contains(now.authority.certificate().name()),
                 "{now:?} is served {:?} after it was not trusted",
@@ -209,7 +213,7 @@ impl World {
             Method::PUT if path == secret => self.put_secret(&body),
             Method::GET if path == configuration => self.configuration(),
             Method::PATCH if path == configuration => self.apply_configuration(&body),
-            // Other calls fail, and the replica does not come to rest.
+            // Any other call fails, and with it the test.
             _ => status(405),
         }
     }
@@ -227,7 +231,7 @@ impl World {
         let data = body["data"].as_object().unwrap().clone();
         let current = STANDARD.decode(data["ca.crt"].as_str().unwrap());
         self.authorities.extend(names(&current.unwrap()));
-        self.held.push(data.clone());
+        self.history.push(data.clone());
         self.secret = Some((self.version, data));
         self.secret()
     }
@@ -242,7 +246,7 @@ impl World {
 
     fn put_secret(&mut self, body: &Value) -> (u16, Value) {
         match &self.secret {
-            Some((version, _)) if is_of(body, *version) => self.store(body),
+            Some((version, _)) if has_version(body, *version) => self.store(body),
             Some(_) => status(409),
             None => status(404),
         }
@@ -260,7 +264,7 @@ impl World {
     }
 
     fn apply_configuration(&mut self, body: &Value) -> (u16, Value) {
-        if !is_of(body, self.configuration_version) {
+        if !has_version(body, self.configuration_version) {
             return status(409);
         }
         let webhooks = body["webhooks"].as_array().unwrap();
@@ -269,8 +273,9 @@ impl World {
         self.bundle = STANDARD.decode(bundle.as_str().unwrap()).unwrap();
         self.configuration_version += 1;
         let trusted = names(&self.bundle);
-        // Where both are gone, who has just begun cannot know of the others: they add theirs.
-        if self.taken != [true; 2] {
+        // If both were changed, a new replica cannot find the authorities of the others, which
+        // write their own.
+        if self.disrupted != [true; 2] {
             self.check_trust(&trusted);
         }
         self.written.push((self.passed, trusted));
@@ -278,17 +283,17 @@ impl World {
     }
 
     fn random(&mut self, below: u64) -> u64 {
-        // Knuth's MMIX generator.
+        // The MMIX generator of Knuth.
         let next = self.random.wrapping_mul(6_364_136_223_846_793_005);
         self.random = next.wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % below
     }
 }
 
-/// Whether an object was made of this version of it.
-fn is_of(object: &Value, version: u64) -> bool {
-    let of = object["metadata"]["resourceVersion"].as_str();
-    of.and_then(|of| of.parse().ok()) == Some(version)
+/// Returns whether an object has this resourceVersion.
+fn has_version(object: &Value, version: u64) -> bool {
+    let own = object["metadata"]["resourceVersion"].as_str();
+    own.and_then(|own| own.parse().ok()) == Some(version)
 }
 
 fn status(code: u16) -> (u16, Value) {
@@ -300,7 +305,7 @@ fn status(code: u16) -> (u16, Value) {
     (code, status)
 }
 
-/// A client of it.
+/// Creates a client of the API server in memory.
 pub(super) fn client(world: Arc<Mutex<World>>) -> Client {
     Client::new(Server(world), NAMESPACE)
 }
@@ -319,12 +324,12 @@ impl Service<Request<Body>> for Server {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let world = self.0.clone();
         Box::pin(async move {
-            // Others may be first.
+            // A random delay changes the order of concurrent calls.
             let others = world.lock().unwrap().random(8);
             for _ in 0..others {
                 tokio::task::yield_now().await;
             }
-            if world.lock().unwrap().is_away() {
+            if world.lock().unwrap().is_in_outage() {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (head, body) = request.into_parts();

@@ -22,10 +22,10 @@ fn a_failure_is_retried_soon_and_then_less_and_less_often() {
     let mut backoff = Backoff::new(INTERVAL);
     let mut before = Duration::ZERO;
     for _ in 0..5 {
-        let (least, most) = backoff.after(Outcome::Failed);
-        assert_eq!(least, most);
-        assert!(least > before, "{least:?}");
-        before = least;
+        let (min, max) = backoff.after(Outcome::Failed);
+        assert_eq!(min, max);
+        assert!(min > before, "{min:?}");
+        before = min;
     }
     for _ in 0..10 {
         backoff.after(Outcome::Failed);
@@ -40,8 +40,8 @@ fn writes_that_alternate_with_another_writer_slow_down_and_recover() {
         backoff.after(Outcome::Wrote);
         backoff.after(Outcome::Unchanged);
     }
-    let (least, _) = backoff.after(Outcome::Wrote);
-    assert_eq!(least, INTERVAL);
+    let (min, _) = backoff.after(Outcome::Wrote);
+    assert_eq!(min, INTERVAL);
     for _ in 0..15 {
         backoff.after(Outcome::Unchanged);
     }
@@ -53,7 +53,7 @@ fn no_backoff_is_longer_than_the_interval() {
     let interval = Duration::from_millis(5);
     let mut backoff = Backoff::new(interval);
     for outcome in [Outcome::Wrote, Outcome::Failed, Outcome::Unchanged] {
-        let (least, most) = backoff.after(outcome);
-        assert!(least <= interval && most <= interval);
+        let (min, max) = backoff.after(outcome);
+        assert!(min <= interval && max <= interval);
     }
 }

@@ -1,4 +1,4 @@
-//! Another client writes the bundle, or the clock of a node is wrong by months.
+//! Tests in which another client writes the bundle, or the clock of a node is wrong by months.
 
 #![allow(clippy::panic, reason = "a test may panic")]
 
@@ -17,53 +17,54 @@ fn start(count: usize) -> (Arc<Mutex<World>>, Vec<Replica>) {
 }
 
 /// Reconciles until nothing changes.
-async fn come_to_rest(replica: &mut Replica) {
+async fn settle(replica: &mut Replica) {
     for _ in 0..10 {
         if replica.reconciler.reconcile().await == Outcome::Unchanged {
             return;
         }
     }
-    panic!("it does not come to rest");
+    panic!("the replica writes again and again");
 }
 
 #[tokio::test]
 async fn a_bundle_that_another_client_changes_is_counted_each_time_with_its_manager_logged() {
     let (world, mut replicas) = start(1);
     let replica = &mut replicas[0];
-    come_to_rest(replica).await;
-    assert_eq!(replica.overwritten(), 0, "the first one is drydock's");
+    settle(replica).await;
+    assert_eq!(replica.overwritten(), 0, "drydock's first write counts");
     for changes in 1..=3 {
         world.lock().unwrap().wipe();
-        come_to_rest(replica).await;
+        settle(replica).await;
         assert_eq!(replica.overwritten(), changes);
     }
 }
 
-/// Rotations, too, change the bundle under the eyes of those that have not done it.
+/// In a rotation, one replica changes the bundle, and the others observe the change.
 #[tokio::test]
 async fn changes_of_the_bundle_by_replicas_are_not_counted_as_foreign() {
     let (world, mut replicas) = start(REPLICAS);
     for _ in 0..3 * CA.as_secs() / STEP.as_secs() {
         world.lock().unwrap().pass(STEP);
         for _ in 0..3 {
-            let looks = replicas
+            let reconciliations = replicas
                 .iter_mut()
                 .map(|replica| replica.reconciler.reconcile());
-            futures::future::join_all(looks).await;
+            futures::future::join_all(reconciliations).await;
         }
     }
-    assert!(world.lock().unwrap().authorities() >= 3, "it has rotated");
+    let authorities = world.lock().unwrap().authorities();
+    assert!(authorities >= 3, "too few rotations");
     for replica in &replicas {
         assert_eq!(replica.overwritten(), 0);
     }
 }
 
-/// So the README changes a running installation to a certificate of one's own.
+/// The procedure by which a running installation changes to certificates from files.
 #[tokio::test]
 async fn an_authority_that_is_added_to_the_secret_is_trusted_beside_drydocks_own_and_stays() {
     let (world, mut replicas) = start(REPLICAS);
     for replica in &mut replicas {
-        come_to_rest(replica).await;
+        settle(replica).await;
     }
     let now = world.lock().unwrap().now().wall;
     let other = Authority::make("other", now, CA * 100).unwrap();
@@ -72,14 +73,14 @@ async fn an_authority_that_is_added_to_the_secret_is_trusted_beside_drydocks_own
         .lock()
         .unwrap()
         .edit_secret("previous.crt", certificate.pem());
-    // Twice as long as a leaf lives.
+    // Runs for twice the lifetime of a leaf.
     for step in 0..CA.as_secs() / 2 / STEP.as_secs() {
         world.lock().unwrap().pass(STEP);
         for _ in 0..2 {
-            let looks = replicas
+            let reconciliations = replicas
                 .iter_mut()
                 .map(|replica| replica.reconciler.reconcile());
-            futures::future::join_all(looks).await;
+            futures::future::join_all(reconciliations).await;
         }
         let (_, trusted) = world.lock().unwrap().trusted();
         assert!(
@@ -97,12 +98,14 @@ async fn an_authority_that_is_added_to_the_secret_is_trusted_beside_drydocks_own
 #[tokio::test]
 async fn a_clock_far_ahead_does_not_make_secret_and_bundle_grow_without_end() {
     let (world, mut replicas) = start(2);
-    // One of them serves what no API server takes, which the world need not check.
+    // The replica with the wrong clock serves a leaf that the API server refuses, so the world must
+    // not check the leaves.
     for number in 0..2 {
         world.lock().unwrap().serve(number, None);
     }
     let days = 400;
-    replicas[1].clock.store(days * 24 * 60, Ordering::Relaxed);
+    let clock = &replicas[1].minutes_ahead;
+    clock.store(days * 24 * 60, Ordering::Relaxed);
     for step in 0..120 {
         world.lock().unwrap().pass(STEP / 100);
         for number in [1, 0] {
@@ -111,7 +114,7 @@ async fn a_clock_far_ahead_does_not_make_secret_and_bundle_grow_without_end() {
             assert!(held <= MAX_AUTHORITIES, "step {step}: {held} in the Secret");
             assert!(trusted.len() <= MAX_AUTHORITIES, "step {step}: {trusted:?}");
         }
-        come_to_rest(&mut replicas[0]).await;
+        settle(&mut replicas[0]).await;
         let own = replicas[0].issued.borrow().clone().unwrap();
         let (_, trusted) = world.lock().unwrap().trusted();
         assert!(

@@ -1,4 +1,4 @@
-//! No namespace uses up what others need (F8).
+//! Tests that no namespace uses up the queue or the budget of others (rule F8).
 
 use super::{MAX_WAITING, MAX_WAITING_PER_NAMESPACE, NAMESPACE_RATE, Next, Outbox, TOTAL_RATE};
 use crate::core::admission::AuthorFindings;
@@ -22,7 +22,7 @@ fn put(outbox: &mut Outbox, namespace: &str, now: Instant) -> Option<EventDrop> 
     dropped.into_keys().next()
 }
 
-/// Takes out all that may be written at one time.
+/// Removes all Events that may be written at one time. Returns their number by namespace.
 fn written(outbox: &mut Outbox, now: Instant) -> BTreeMap<String, usize> {
     let mut written = BTreeMap::new();
     while let Next::Write(event) = outbox.next(now) {
@@ -32,7 +32,7 @@ fn written(outbox: &mut Outbox, now: Instant) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn f8_a_namespace_with_many_pods_leaves_room_for_another() {
+fn f8_a_namespace_with_many_pods_does_not_delay_another() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
     let dropped: Vec<EventDrop> = (0..1200)
@@ -64,7 +64,7 @@ fn f8_the_budget_of_a_namespace_fills_again_with_time() {
 }
 
 #[test]
-fn f8_the_budget_of_all_delays_and_takes_turns() {
+fn f8_the_total_budget_delays_events_and_namespaces_take_turns() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
     for number in 0..4 {
@@ -85,7 +85,7 @@ fn f8_the_budget_of_all_delays_and_takes_turns() {
 }
 
 #[test]
-fn f8_where_all_queues_are_full_the_longest_gives_way() {
+fn f8_when_all_queues_are_full_the_longest_drops_an_event() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
     for number in 0..MAX_WAITING / MAX_WAITING_PER_NAMESPACE {
@@ -96,11 +96,11 @@ fn f8_where_all_queues_are_full_the_longest_gives_way() {
     assert_eq!(outbox.waiting, MAX_WAITING);
     assert_eq!(put(&mut outbox, "quiet", now), Some(EventDrop::Queue));
     assert_eq!(outbox.waiting, MAX_WAITING);
-    assert_eq!(outbox.queues["quiet"].len(), 1, "it took another's place");
+    assert_eq!(outbox.queues["quiet"].len(), 1, "not queued");
 }
 
 #[test]
-fn of_one_pod_only_the_first_notes_are_taken() {
+fn only_the_first_findings_of_a_pod_are_queued() {
     let now = Instant::now();
     let mut outbox = Outbox::new(now);
     assert!(outbox.put(&findings("ci", 50), 8, now).is_empty());

@@ -1,6 +1,6 @@
-//! Reviews of unknown namespaces (F8).
+//! Tests of reviews in namespaces that are not watched (rule F8).
 
-use super::{CACHE_TIME, LiveReads, MAX_CACHED, MAX_CONCURRENT, TIMEOUT, Unread};
+use super::{CACHE_TIME, LabelReadError, LiveReads, MAX_CACHED, MAX_CONCURRENT, TIMEOUT};
 use crate::cluster::testing::{Recorder, Reply, refusal};
 use crate::core::object_name::NamespaceName;
 use crate::telemetry::metrics::Metrics;
@@ -41,8 +41,8 @@ async fn two_hundred_reviews_of_two_hundred_namespaces_are_a_few_reads() {
     let began = tokio::time::Instant::now();
     let answers = (0..200).map(|number| reads.read(&name(&format!("ci-{number}"))));
     let answers: Vec<_> = answers.collect();
-    assert_eq!(recorder.requests().len(), 0, "nothing was polled");
-    // Those that are refused are refused at once.
+    assert_eq!(recorder.requests().len(), 0, "a read has started");
+    // Reads above the maximum fail immediately.
     let refused = answers.into_iter().map(|answer| async {
         let answer = answer.await;
         (answer.unwrap_err().to_string(), began.elapsed())
@@ -54,19 +54,19 @@ async fn two_hundred_reviews_of_two_hundred_namespaces_are_a_few_reads() {
     assert!(
         ended[MAX_CONCURRENT]
             .0
-            .contains("8 other namespaces are being read"),
+            .contains("already reading 8 other namespaces"),
         "{}",
         ended[MAX_CONCURRENT].0
     );
     assert_eq!(recorder.requests().len(), MAX_CONCURRENT);
-    // There is room again.
+    // The other reads have ended, so another one may start.
     let again = reads.read(&name("ci-199")).await.unwrap_err().to_string();
-    assert!(again.contains("does not say"), "{again}");
+    assert!(again.contains("did not return"), "{again}");
     assert_eq!(recorder.requests().len(), MAX_CONCURRENT + 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_kept_for_a_moment_also_that_there_is_none() {
+async fn an_answer_is_cached_for_a_short_time_including_not_found() {
     let recorder = Recorder::default();
     let reads = reads(&recorder, |line| match line.ends_with("/ci") {
         true => found(line),
@@ -75,7 +75,7 @@ async fn an_answer_is_kept_for_a_moment_also_that_there_is_none() {
     for _ in 0..3 {
         reads.read(&name("ci")).await.unwrap();
         let problem = reads.read(&name("gone")).await.unwrap_err();
-        assert!(matches!(problem, Unread::NotFound), "{problem}");
+        assert!(matches!(problem, LabelReadError::NotFound), "{problem}");
     }
     assert_eq!(recorder.requests().len(), 2);
     tokio::time::advance(CACHE_TIME).await;
@@ -85,7 +85,7 @@ async fn an_answer_is_kept_for_a_moment_also_that_there_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_no_answer_and_is_not_kept() {
+async fn a_failure_is_not_cached() {
     let recorder = Recorder::default();
     let mut asked = 0;
     let reads = reads(&recorder, move |line| {
@@ -109,7 +109,7 @@ async fn a_read_continues_after_the_review_that_began_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_number_of_kept_answers_is_bounded() {
+async fn the_number_of_cached_answers_is_limited() {
     let recorder = Recorder::default();
     let reads = reads(&recorder, found);
     for number in 0..2 * MAX_CACHED {
@@ -119,7 +119,7 @@ async fn the_number_of_kept_answers_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f6_labels_that_are_too_large_are_no_answer_that_a_review_is_judged_by() {
+async fn f6_labels_that_are_too_large_are_an_error() {
     let recorder = Recorder::default();
     let large = super::super::tests::namespace("ci", super::super::MAX_LABEL_BYTES + 64);
     let reads = reads(&recorder, move |_| Reply::Json(200, large.clone()));
@@ -127,5 +127,5 @@ async fn f6_labels_that_are_too_large_are_no_answer_that_a_review_is_judged_by()
         let problem = reads.read(&name("ci")).await.unwrap_err().to_string();
         assert!(problem.starts_with("its labels have "), "{problem}");
     }
-    assert_eq!(recorder.requests().len(), 1, "the answer is kept");
+    assert_eq!(recorder.requests().len(), 1, "the answer is not cached");
 }

@@ -1,5 +1,5 @@
-//! Two replicas at one API server in memory, for longer than the same status is held back. The
-//! clock is paused.
+//! Runs two replicas with one API server in memory, for longer than the retry interval of a status.
+//! The clock is paused.
 
 use super::run;
 use crate::cluster::clock::{Clock, Now};
@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// Longer than the replicas take to settle.
+/// Time after which the replicas no longer write.
 const SETTLED: Duration = Duration::from_secs(90);
-/// Many times as long as a repeat is held back.
+/// Many times the retry interval of a status.
 const LONG: Duration = Duration::from_secs(600);
 
-/// What the API server has.
+/// The state of the API server.
 #[derive(Default)]
 struct Stored {
     policies: BTreeMap<String, Value>,
@@ -49,7 +49,7 @@ impl Stored {
         Reply::Json(200, self.policies[name].clone())
     }
 
-    /// Sets a field and tells the watchers.
+    /// Sets a field of a policy and sends an event to the watches.
     fn set(&mut self, name: &str, field: &str, value: Value) {
         let policy = self.policies.get_mut(name).unwrap();
         if policy[field] == value {
@@ -74,7 +74,7 @@ fn policy(name: &str, priority: i32, ip: &str) -> (String, Value) {
     (name.to_owned(), policy)
 }
 
-/// Two writers that do not agree would write without end, at each retry.
+/// Replicas that computed different statuses would overwrite each other at each retry.
 #[tokio::test(start_paused = true)]
 async fn replicas_with_different_clocks_agree_about_the_status_of_policies() {
     let policies = [
@@ -116,11 +116,11 @@ async fn replicas_with_different_clocks_agree_about_the_status_of_policies() {
     }
     tokio::time::sleep(SETTLED).await;
     let settled = writes();
-    // Each of the three at most once by each replica.
+    // Each replica writes each of the three statuses at most once.
     assert!((3..=6).contains(&settled), "{settled}");
     tokio::time::sleep(LONG).await;
     assert_eq!(writes(), settled);
-    // A change by another client is corrected, and the replicas come to rest again.
+    // The replicas correct a change by another client, and then stop writing again.
     let emptied = json!({"observedGeneration": 1});
     stored.lock().unwrap().set("loses", "status", emptied);
     tokio::time::sleep(SETTLED).await;

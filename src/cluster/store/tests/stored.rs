@@ -1,10 +1,10 @@
-//! Policies that were stored before `hostnameSuffixes` (rules F5 and H7).
+//! Tests of policies that were stored before `hostnameSuffixes` was required (rules F5 and H7).
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 use super::*;
 
-/// A policy of before there were suffixes, with the hostnames that its status has.
+/// Returns a policy without `hostnameSuffixes`, with the hostnames that its status records.
 fn without_suffixes(recorded: &[&str]) -> Value {
     let spec = OF_RULES.replace(", \"hostnameSuffixes\": [\"lab.com\"]", "");
     let mut object = object("a", "u", 1, &spec);
@@ -20,9 +20,9 @@ fn rules(hostnames: &[&str]) -> SourceObservation {
     })
 }
 
-/// The hostnames that job pods resolve.
+/// Returns the hostnames of the `hostAliases` of job pods.
 fn hosts(store: &Store) -> Vec<String> {
-    let set = store.set();
+    let set = store.policy_set();
     let namespace = crate::core::policy::set::Namespace {
         name: "ci",
         labels: None,
@@ -37,8 +37,8 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
     let stored = without_suffixes(&["a.lab.com", "b.lan"]);
     let mut store = Store::default();
     store.put(stored.clone());
-    store.follow_policies();
-    // Before its Ingress was looked at, too.
+    store.update_sources();
+    // The Ingress has not been observed yet.
     assert_eq!(hosts(&store), ["a.lab.com", "b.lan"]);
     let of_rules = rules(&["a.lab.com", "github.com", "x.b.lan", "b.lan"]);
     store.observe(&web(), of_rules.clone(), at(0));
@@ -48,7 +48,7 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
     let status: JobPodPolicyStatus =
         serde_json::from_value(objects["a"]["status"].clone()).unwrap();
     assert_eq!(condition(&status, "Accepted").0, "True");
-    let message = "from.ingress of ingress/cicd/web has no hostnameSuffixes, so no new hostnames are taken; add it. hostnames of the rules of ingress/cicd/web are not taken, because they were not taken before: github.com, x.b.lan";
+    let message = "from.ingress of ingress/cicd/web has no hostnameSuffixes, so drydock takes no new hostnames from its rules; add hostnameSuffixes. drydock ignores these hostnames in the rules of ingress/cicd/web, because they are not in the policy's status.addresses: github.com, x.b.lan";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         state("False", "NoSuffixes", message)
@@ -56,12 +56,12 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
 
     let mut restarted = Store::default();
     restarted.put(objects["a"].clone());
-    restarted.follow_policies();
+    restarted.update_sources();
     restarted.observe(&web(), of_rules, at(0));
     assert_eq!(hosts(&restarted), ["a.lab.com", "b.lan"]);
     assert!(differences(&restarted, at(60)).is_empty());
 
-    // With the field it is a policy like any other.
+    // With `hostnameSuffixes`, the recorded hostnames no longer count.
     let mut edited = object("a", "u", 2, OF_RULES);
     edited["status"] = objects["a"]["status"].clone();
     restarted.put(edited);
@@ -70,11 +70,11 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
 }
 
 #[test]
-fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
+fn f5_h7_every_replica_takes_a_recorded_hostname_again_when_the_rules_have_it_again() {
     let mut stored = without_suffixes(&["a.lab.com", "b.lab.com"]);
     let mut first = Store::default();
     first.put(stored.clone());
-    first.follow_policies();
+    first.update_sources();
     first.observe(&web(), rules(&["a.lab.com"]), at(0));
     let mut written = |store: &mut Store, others: &mut [&mut Store]| {
         let status = differences(store, at(0)).remove("a");
@@ -87,11 +87,11 @@ fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
         }
         stored.clone()
     };
-    // A replica that starts now knows of one hostname only.
+    // For a replica that starts now, the status has only one hostname.
     let object = written(&mut first, &mut []);
     let mut second = Store::default();
     second.put(object);
-    second.follow_policies();
+    second.update_sources();
     for store in [&mut first, &mut second] {
         store.observe(&web(), rules(&["a.lab.com", "b.lab.com"]), at(0));
     }
@@ -99,8 +99,8 @@ fn f5_h7_a_hostname_that_was_away_is_taken_again_by_every_replica() {
     assert_eq!(hosts(&first), ["a.lab.com", "b.lab.com"]);
     assert_eq!(hosts(&second), hosts(&first));
     assert!(differences(&first, at(0)).is_empty());
-    assert!(differences(&second, at(0)).is_empty(), "they agree");
-    // The status is removed.
+    assert!(differences(&second, at(0)).is_empty(), "they differ");
+    // Clearing the status removes no hostname.
     let spec_only = without_suffixes(&[]);
     first.put(spec_only);
     assert_eq!(hosts(&first), ["a.lab.com", "b.lab.com"]);
@@ -111,19 +111,23 @@ fn h7_a_policy_without_suffixes_and_without_a_record_takes_nothing_and_reports_i
     let mut store = Store::default();
     store.put(without_suffixes(&[]));
     store.put(object("b", "v", 1, FIXED));
-    store.follow_policies();
+    store.update_sources();
     store.observe(&web(), rules(&["github.com"]), at(0));
     assert_eq!(labels(&store), ["a@1", "b@1"]);
-    assert_eq!(hosts(&store), ["a.lab.com"], "that of the other policy");
+    assert_eq!(
+        hosts(&store),
+        ["a.lab.com"],
+        "only that of the other policy"
+    );
     let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(condition(&status, "HostnamesTaken").1, "NoSuffixes");
-    // Another object of the name has no part in what was recorded.
+    // Another object with the same name does not get the recorded hostnames.
     let mut store = Store::default();
     store.put(without_suffixes(&["a.lab.com"]));
     let mut another = without_suffixes(&[]);
     another["metadata"]["uid"] = "another".into();
     store.put(another);
-    store.follow_policies();
+    store.update_sources();
     store.observe(&web(), rules(&["a.lab.com"]), at(0));
     assert!(hosts(&store).is_empty());
     assert!(crate::core::policy::read_object(without_suffixes(&["a.lab.com"])).is_err());

@@ -26,7 +26,7 @@ fn bundles(trusted: &[&Authority]) -> WebhookBundles {
     WebhookBundles::of(Some(&serde_json::from_value(configuration).unwrap()))
 }
 
-/// What replicas wrote last so many seconds ago.
+/// Creates the content of a Secret that a replica wrote `ago` seconds ago.
 fn content(current: &Authority, previous: &[&Authority], ago: u32) -> CaSecret {
     CaSecret {
         current: Some(current.clone()),
@@ -37,7 +37,7 @@ fn content(current: &Authority, previous: &[&Authority], ago: u32) -> CaSecret {
     }
 }
 
-/// The names of what may be in use, each once.
+/// Returns the names of the authorities that may be in use, without duplicates.
 fn found(evidence: &Evidence<'_>) -> Vec<String> {
     let found = evidence.in_use(now());
     let mut names: Vec<String> = found.iter().map(|it| it.name().to_owned()).collect();
@@ -70,16 +70,16 @@ fn known_and_trusted_authorities_may_be_in_use_if_others_changed_the_secret() {
     let [own, last, next, trusted, foreign] = [(); 5].map(|()| authority());
     let mut before = content(&last, &[&own], 5);
     before.next = Some(next.clone());
-    let put_back = content(&foreign, &[], 6);
+    let restored = content(&foreign, &[], 6);
     let replaced = CaSecret {
         changed: None,
-        ..put_back.clone()
+        ..restored.clone()
     };
     for secret in [
         None,
         Some(&CaSecret::default()),
         Some(&replaced),
-        Some(&put_back),
+        Some(&restored),
     ] {
         let evidence = Evidence {
             secret,
@@ -93,7 +93,7 @@ fn known_and_trusted_authorities_may_be_in_use_if_others_changed_the_secret() {
 }
 
 #[test]
-fn an_authority_that_is_over_is_not_in_use_even_if_the_secret_is_gone() {
+fn a_discardable_authority_is_not_in_use_even_if_the_secret_was_deleted() {
     let [current, old] = [(); 2].map(|()| authority());
     let mut known = content(&current, &[&old], 5);
     known.previous_until = Some(now());
