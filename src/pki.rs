@@ -1,4 +1,5 @@
-//! Certificates: the CA, leaf certificates, TLS configuration, and the CA of clients.
+//! Certificates: the self-managed CA and its leaf certificates, the TLS configuration of the
+//! server, and the CA of client certificates.
 
 pub mod authority;
 pub mod client_ca;

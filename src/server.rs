@@ -8,9 +8,9 @@
 //! Health, metrics and the shutdown signal have their own thread, so they never wait for a review.
 //!
 //! Policies arrive through a `watch` channel and certificates through a resolver, so both can
-//! change while the server runs. The server speaks HTTP/1.1 only. The API server uses HTTP/1.1 for
-//! Services, and `Connection: close` in every response was the only way to stop without a lost
-//! admission in tests (kubernetes/kubernetes#127335); HTTP/2 has no equivalent.
+//! change while the server runs. The server supports HTTP/1.1 only. The API server uses HTTP/1.1
+//! for Services. In tests, sending `Connection: close` in every response was the only way to stop
+//! without a failed admission (kubernetes/kubernetes#127335), and HTTP/2 has no equivalent.
 
 mod body;
 mod connection;
@@ -18,7 +18,7 @@ mod dispatch;
 pub mod limits;
 mod listener;
 mod ops;
-mod refusal;
+mod request_error;
 mod watchdog;
 mod webhook;
 
@@ -50,33 +50,33 @@ use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 use watchdog::Watchdog;
 
-/// Why the labels of a namespace are unknown, as a sentence.
+/// An error that prevented a read of the labels of a namespace.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LabelsError {
-    /// The namespace does not exist, or too many reads are running. Any caller can cause this
-    /// error, so it does not count as a failure of drydock or of the API server.
+    /// The namespace does not exist, or too many reads are running. Any client of the webhook can
+    /// cause this error, so it does not count as a failure of drydock or of the API server.
     #[error("{0}")]
     Refused(String),
-    /// The API server did not answer.
+    /// The read from the API server failed.
     #[error("{0}")]
     ApiServer(String),
 }
 
-/// Reads the labels of one namespace.
+/// A function that reads the labels of one namespace.
 pub type ReadLabels =
     Arc<dyn Fn(NamespaceName) -> BoxFuture<'static, Result<Labels, LabelsError>> + Send + Sync>;
 
-/// Takes the findings for the author of a job; does not wait.
+/// A function that passes on the findings for the author of a job without waiting.
 pub type NotifyAuthor = Arc<dyn Fn(AuthorFindings) + Send + Sync>;
 
-/// The connections between reviews and the cluster.
+/// The data and the functions through which reviews use the cluster.
 #[derive(Clone)]
 pub struct Cluster {
     /// The labels of the watched namespaces.
     pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
-    /// Reads the labels of another namespace.
+    /// Reads the labels of any other namespace.
     pub read_labels: ReadLabels,
-    /// Takes the findings for authors of jobs.
+    /// Passes on the findings for authors of jobs.
     pub notify_author: NotifyAuthor,
 }
 
@@ -111,7 +111,7 @@ pub struct State {
 }
 
 impl State {
-    /// Makes the state of a server that is not draining.
+    /// Creates the state of a server that is not draining.
     pub fn new(
         policies: watch::Receiver<Option<Arc<PolicySet>>>,
         certificate: watch::Receiver<Option<Certificate>>,
@@ -135,8 +135,8 @@ impl State {
         }
     }
 
-    /// Returns why this server is not ready for reviews; `None` if it is ready.
-    fn not_ready(&self) -> Option<String> {
+    /// Describes why this server is not ready for reviews. Returns `None` if it is ready.
+    fn not_ready_reason(&self) -> Option<String> {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining".to_owned());
         }
@@ -153,13 +153,13 @@ impl State {
         }
         match &*self.certificate.borrow() {
             None => Some("there is no certificate that the API server trusts yet".to_owned()),
-            Some(certificate) => certificate.not_valid((self.clock)()),
+            Some(certificate) => certificate.invalid_reason((self.clock)()),
         }
     }
 }
 
-/// Serves until `shutdown` ends, and then drains: readiness fails, and for `drain` every request,
-/// on old and new connections, gets a response with `Connection: close`.
+/// Serves until `shutdown` ends, and then drains for the time `drain`: `/readyz` fails, and every
+/// response, on old and new connections, has `Connection: close`.
 ///
 /// `webhook` returns the listener of the webhook port, as [`listen_with_certificate`] does. The ops
 /// port and `shutdown` have their own thread and runtime, because reviews can occupy every thread
@@ -183,7 +183,7 @@ pub async fn run(
         shutdown.await;
         tracing::info!(
             seconds = drain.as_secs_f64(),
-            "draining: not ready, still answering"
+            "draining: /readyz fails, and requests are still answered"
         );
         draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(drain).await;
@@ -213,8 +213,8 @@ pub async fn run(
             });
             let _ = ended.send(served);
         })?;
-    // Waits for the runtime of the ops port before connections can use up the open files that it
-    // needs. If the runtime cannot be created, `ops_ended` has the reason.
+    // Waits for the runtime of the ops port, because connections could use up the file descriptors
+    // that it needs. If the runtime cannot be created, `ops_ended` returns the error.
     let _ = ops_started.await;
     let ops = async {
         let served = ops_ended.await;

@@ -1,4 +1,5 @@
-//! Logs and metrics. Label values are closed sets; names follow the Prometheus conventions.
+//! Logs and metrics. The values of labels are closed sets. Metric names follow the Prometheus
+//! conventions.
 
 pub mod metrics;
 
@@ -36,7 +37,7 @@ impl LevelSwitch {
     /// Changes the level. The change is logged at every level.
     pub fn set(&self, level: LogLevel) {
         tracing::warn!(target: LEVEL_CHANGES, level = level.name(), "log level changed");
-        // This fails only after logging has ended.
+        // `reload` fails only after logging has ended.
         let _ = self.0.reload(own_events(level));
     }
 }
@@ -73,7 +74,8 @@ pub fn start_logging(
     (LevelSwitch(handle), guard)
 }
 
-/// Stderr, with a counter of failed lines: the worker of the queue ignores errors.
+/// Writes to stderr and counts the lines that cannot be written, because the thread that writes the
+/// queued lines ignores errors.
 struct Stderr(DroppedLines);
 
 impl Write for Stderr {
@@ -89,10 +91,11 @@ impl Write for Stderr {
     }
 }
 
-/// The target of log lines about a changed level. They are logged at every level, also `off`.
+/// The target of log lines about a changed level. They are logged at every level, including `off`.
 const LEVEL_CHANGES: &str = "drydock::log_level";
 
-/// Logs only events of drydock: events of libraries could contain the content of a pod (rule T4).
+/// Returns a filter that passes only events of drydock. Events of libraries could contain the
+/// content of a pod (rule T4).
 fn own_events(level: LogLevel) -> Targets {
     let level: LevelFilter = level.name().parse().expect("tracing has these levels");
     Targets::new()

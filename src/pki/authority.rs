@@ -1,7 +1,7 @@
-//! A certificate authority (CA) in memory, ECDSA P-256, that signs server certificates.
+//! A certificate authority (CA) in memory that signs server certificates. New keys are ECDSA P-256.
 //!
-//! The time is an argument. [`crate::cluster::ca`] stores and replaces the CA. There is no
-//! revocation, because certificates are short-lived.
+//! The time is an argument. [`crate::cluster::ca`] stores and rotates the CA. Certificates are
+//! short-lived, so they are not revoked.
 
 use super::leaf::Leaf;
 use super::timestamp;
@@ -23,10 +23,10 @@ use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::{self, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
-/// How long before it is signed a certificate becomes valid, because clocks differ.
+/// How long before its creation a CA certificate becomes valid, because clocks differ.
 pub const BACKDATING: SignedDuration = SignedDuration::from_hours(1);
 
-/// Why an authority cannot be read or used.
+/// An error that occurs when an authority is read, created or used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// The text has no certificate.
@@ -38,39 +38,40 @@ pub enum AuthorityError {
     /// The certificate is not a CA certificate.
     #[error("the certificate is not a CA certificate (basicConstraints lacks CA:TRUE)")]
     NotAuthority,
-    /// The encoding of the subject cannot be repeated byte for byte as the issuer of a leaf.
-    #[error("the subject of the certificate has an encoding that is not supported")]
-    Subject,
+    /// The subject cannot be encoded byte for byte as the issuer of a leaf.
+    #[error("the subject of the certificate has an unsupported encoding")]
+    UnsupportedSubject,
     /// The key is not PKCS #8 in PEM.
     #[error("the key is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")]
-    Key(#[source] rcgen::Error),
-    /// Key and certificate are not a pair.
+    UnreadableKey(#[source] rcgen::Error),
+    /// The key does not match the certificate.
     #[error("the key does not match the certificate")]
-    OtherKey,
+    KeyMismatch,
     /// A certificate cannot be created.
     #[error("cannot create a certificate for {0}")]
-    Make(String, #[source] rcgen::Error),
+    NotCreated(String, #[source] rcgen::Error),
 }
 
 /// The certificate of a CA, without its key.
 #[derive(Clone, Eq, PartialEq)]
 pub struct CaCertificate {
-    /// Encoded by drydock, so that equal certificates have equal text.
+    /// Encoded again by drydock, so that equal certificates have equal text.
     pem: Arc<str>,
     name: Arc<str>,
-    from: Timestamp,
-    until: Timestamp,
+    not_before: Timestamp,
+    not_after: Timestamp,
 }
 
 impl fmt::Debug for CaCertificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({} to {})", self.name, self.from, self.until)
+        let (name, not_before, not_after) = (&self.name, self.not_before, self.not_after);
+        write!(formatter, "{name} ({not_before} to {not_after})")
     }
 }
 
 impl CaCertificate {
-    /// Reads all certificates of a PEM text; returns them and the number of unreadable ones. Other
-    /// PEM sections are ignored.
+    /// Reads all certificates of a PEM text. Returns them and the number of unreadable
+    /// certificates. Ignores other PEM sections.
     pub fn all_from_pem(text: &str) -> (Vec<Self>, usize) {
         let (mut good, mut unreadable) = (Vec::new(), 0);
         for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
@@ -94,8 +95,8 @@ impl CaCertificate {
         Ok(Self {
             pem: pem.into(),
             name: tbs.subject.to_string().into(),
-            from: timestamp(tbs.validity.not_before),
-            until: timestamp(tbs.validity.not_after),
+            not_before: timestamp(tbs.validity.not_before),
+            not_after: timestamp(tbs.validity.not_after),
         })
     }
 
@@ -109,19 +110,19 @@ impl CaCertificate {
         &self.name
     }
 
-    /// Returns when it expires.
+    /// Returns when the certificate expires.
     pub fn expires(&self) -> Timestamp {
-        self.until
+        self.not_after
     }
 
-    /// Whether the certificate is valid at a time.
+    /// Returns whether the certificate is valid at `now`.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
-        self.from <= now && now < self.until
+        self.not_before <= now && now < self.not_after
     }
 
-    /// Returns the time until the certificate expires; zero afterwards.
+    /// Returns the time until the certificate expires, or zero if it has expired.
     pub fn remaining(&self, now: Timestamp) -> Duration {
-        let remaining = self.until.duration_since(now);
+        let remaining = self.not_after.duration_since(now);
         remaining.try_into().unwrap_or_default()
     }
 }
@@ -148,11 +149,12 @@ impl Authority {
     /// # Errors
     /// If the lifetime ends in a year that a certificate cannot express.
     pub fn make(name: &str, now: Timestamp, lifetime: Duration) -> Result<Self, AuthorityError> {
-        let failed = |error| AuthorityError::Make(name.to_owned(), error);
+        let failed = |error| AuthorityError::NotCreated(name.to_owned(), error);
         let key = KeyPair::generate().map_err(failed)?;
         let mut ca = CertificateParams::new([]).map_err(failed)?;
-        ca.not_before = SystemTime::from(begin(now)).into();
-        ca.not_after = SystemTime::from(end(now, lifetime)).into();
+        let not_before = now.checked_sub(BACKDATING).unwrap_or(Timestamp::MIN);
+        ca.not_before = SystemTime::from(not_before).into();
+        ca.not_after = SystemTime::from(not_after(now, lifetime)).into();
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         ca.distinguished_name = DistinguishedName::new();
@@ -167,10 +169,11 @@ impl Authority {
         })
     }
 
-    /// Reads a CA: the first certificate of a PEM text, and its key.
+    /// Reads a CA from PEM: the first certificate of `certificate`, and its private key.
     ///
     /// # Errors
-    /// If one of them cannot be read, they are not a pair, or the certificate is not of a CA.
+    /// If one of them cannot be read, the key does not match the certificate, or the certificate is
+    /// not a CA certificate.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, AuthorityError> {
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(AuthorityError::NoCertificate)?;
@@ -184,10 +187,10 @@ impl Authority {
         if !constraints.ca {
             return Err(AuthorityError::NotAuthority);
         }
-        let key = KeyPair::from_pem(key).map_err(AuthorityError::Key)?;
+        let key = KeyPair::from_pem(key).map_err(AuthorityError::UnreadableKey)?;
         let own_key = tbs.subject_public_key_info.to_der();
         if own_key.map_err(AuthorityError::NotX509)? != key.subject_public_key_info() {
-            return Err(AuthorityError::OtherKey);
+            return Err(AuthorityError::KeyMismatch);
         }
         let mut ca = CertificateParams::default();
         ca.distinguished_name = subject(&tbs.subject)?;
@@ -202,33 +205,34 @@ impl Authority {
         })
     }
 
-    /// Returns its certificate.
+    /// Returns the certificate of the CA.
     pub fn certificate(&self) -> &CaCertificate {
         &self.certificate
     }
 
-    /// Returns its private key as PEM.
+    /// Returns the private key of the CA as PEM.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// Signs a server certificate for DNS names and addresses. It expires no later than the CA.
+    /// Signs a server certificate for DNS names and IP addresses. The certificate expires no later
+    /// than the CA.
     ///
     /// # Errors
-    /// If a certificate cannot contain a name.
+    /// If a certificate cannot contain one of the names.
     pub fn sign(
         &self,
         names: &[String],
         now: Timestamp,
         lifetime: Duration,
     ) -> Result<Leaf, AuthorityError> {
-        let failed = |error| AuthorityError::Make(names.join(", "), error);
+        let failed = |error| AuthorityError::NotCreated(names.join(", "), error);
         let key = KeyPair::generate().map_err(failed)?;
         let mut server = CertificateParams::new(names).map_err(failed)?;
-        let expires = end(now, lifetime).min(self.certificate.until);
-        // It begins with the CA: a client that accepts the CA accepts it too, even if this clock is
-        // wrong.
-        server.not_before = SystemTime::from(self.certificate.from).into();
+        let expires = not_after(now, lifetime).min(self.certificate.not_after);
+        // The certificate is valid from the same time as the CA. Therefore a client for which the
+        // CA is valid accepts it, even if the clock of this node is wrong.
+        server.not_before = SystemTime::from(self.certificate.not_before).into();
         server.not_after = SystemTime::from(expires).into();
         server.distinguished_name = DistinguishedName::new();
         server
@@ -248,22 +252,19 @@ impl Authority {
     }
 }
 
-/// Returns the end of a lifetime, in whole seconds as in certificates.
-fn end(now: Timestamp, lifetime: Duration) -> Timestamp {
+/// Returns the end of a lifetime that starts now, in whole seconds as in certificates.
+fn not_after(now: Timestamp, lifetime: Duration) -> Timestamp {
     let end = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
     Timestamp::from_second(end.as_second()).unwrap_or(Timestamp::MAX)
 }
 
-fn begin(now: Timestamp) -> Timestamp {
-    now.checked_sub(BACKDATING).unwrap_or(Timestamp::MIN)
-}
-
-/// Reads a subject so that encoding it gives the same bytes: verifiers compare names as bytes.
+/// Converts a subject so that encoding it again returns the same bytes. Verifiers compare the
+/// subject of a CA and the issuer of a leaf byte by byte.
 fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
     let mut subject = DistinguishedName::new();
     for attributes in &name.0 {
         let [attribute] = attributes.0.as_slice() else {
-            return Err(AuthorityError::Subject);
+            return Err(AuthorityError::UnsupportedSubject);
         };
         let kind = attribute.oid.arcs().map(u64::from).collect::<Vec<_>>();
         let kind = DnType::from_oid(&kind);
@@ -280,10 +281,10 @@ fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
             }
             _ => None,
         };
-        // A second attribute of a kind would replace the first.
+        // `push` would replace an earlier attribute of the same type.
         match value {
             Some(value) if subject.get(&kind).is_none() => subject.push(kind, value),
-            _ => return Err(AuthorityError::Subject),
+            _ => return Err(AuthorityError::UnsupportedSubject),
         }
     }
     Ok(subject)

@@ -1,7 +1,7 @@
-//! The CA of clients: only clients with a certificate of this CA, and with an allowed name,
-//! complete the TLS handshake.
+//! Verifies client certificates: a client completes the TLS handshake only with a certificate that
+//! the client CA has signed and that has an allowed name.
 //!
-//! The CA can change while the server runs. Open connections stay open.
+//! The client CA can change while the server runs. Open connections stay open.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -20,14 +20,14 @@ use x509_cert::der::oid::db::rfc4519::CN;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-/// A CA of clients, with the names that are allowed.
+/// The CA of client certificates, and the allowed names of clients.
 #[derive(Clone, Debug)]
 pub struct ClientCa {
     verifier: Arc<dyn ClientCertVerifier>,
     names: Arc<[String]>,
 }
 
-/// Why a CA of clients cannot be used.
+/// An error that occurs when a client CA is read.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientCaError {
     /// The file has no certificate.
@@ -36,20 +36,20 @@ pub enum ClientCaError {
     /// The file is not PEM.
     #[error("the file is not PEM")]
     Pem(#[source] pem::Error),
-    /// A certificate is not X.509.
-    #[error("certificate {0} of the file cannot be used")]
+    /// The certificate with this number is not X.509.
+    #[error("certificate number {0} in the file is not a valid X.509 certificate")]
     NotX509(usize, #[source] Error),
     /// The certificates cannot verify clients.
-    #[error("clients cannot be verified by the certificates of the file")]
+    #[error("the certificates in the file cannot verify client certificates")]
     Unusable(#[source] VerifierBuilderError),
 }
 
 impl ClientCa {
-    /// Reads the CA certificates, PEM. With names, a client's certificate must have one of them as
-    /// its common name or as a DNS name.
+    /// Reads the CA certificates from PEM. If `names` is not empty, a client certificate must have
+    /// one of them as its common name or as a DNS name.
     ///
     /// # Errors
-    /// If there is no certificate, or one that cannot be read.
+    /// If the text contains no certificate, or an unreadable one.
     pub fn from_pem(authorities: &[u8], names: &[String]) -> Result<Self, ClientCaError> {
         let mut roots = RootCertStore::empty();
         for (index, authority) in CertificateDer::pem_slice_iter(authorities).enumerate() {
@@ -73,10 +73,10 @@ impl ClientCa {
         if self.names.is_empty() {
             return Ok(true);
         }
-        let shown = names_of(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        let names = names_of(certificate).map_err(|_| CertificateError::BadEncoding)?;
         let mut allowed = self.names.iter();
-        // DNS names are compared without case; for common names this does no harm.
-        Ok(allowed.any(|allowed| shown.iter().any(|name| name.eq_ignore_ascii_case(allowed))))
+        // DNS names are case-insensitive, and common names are treated in the same way.
+        Ok(allowed.any(|allowed| names.iter().any(|name| name.eq_ignore_ascii_case(allowed))))
     }
 }
 
@@ -98,7 +98,7 @@ fn names_of(certificate: &CertificateDer<'_>) -> x509_cert::der::Result<Vec<Stri
     Ok(names)
 }
 
-/// Verifies clients by the current CA.
+/// Verifies client certificates with the current CA.
 #[derive(Debug)]
 pub(super) struct Verifier(pub(super) watch::Receiver<ClientCa>);
 
@@ -109,7 +109,8 @@ impl Verifier {
 }
 
 impl ClientCertVerifier for Verifier {
-    /// Sends no hints, so that every client with a certificate sends it.
+    /// Names no CA to the client, so that the client sends its certificate even if another CA
+    /// signed it.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 pub struct Leaf {
     pub(super) certificate: rcgen::Certificate,
     pub(super) key: Arc<KeyPair>,
-    /// The authority that has signed it.
+    /// The authority that signed the certificate.
     pub authority: Authority,
-    /// When it was signed.
+    /// When the certificate was signed.
     pub signed: Timestamp,
-    /// When it expires.
+    /// When the certificate expires.
     pub expires: Timestamp,
 }
 

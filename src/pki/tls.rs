@@ -1,4 +1,5 @@
-//! TLS configuration of the server. Its certificate and the CA of clients can change while it runs.
+//! The TLS configuration of the server. The certificate and the client CA can change while the
+//! server runs.
 
 use super::client_ca::{ClientCa, Verifier};
 use super::leaf::Leaf;
@@ -19,11 +20,11 @@ use x509_cert::der::Decode as _;
 #[derive(Clone, Debug)]
 pub struct Certificate {
     key: Arc<CertifiedKey>,
-    begins: Timestamp,
-    expires: Timestamp,
+    not_before: Timestamp,
+    not_after: Timestamp,
 }
 
-/// Why a certificate cannot be used.
+/// An error that occurs when a certificate and its key are read or checked.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// The file has no certificate.
@@ -31,33 +32,34 @@ pub enum CertificateError {
     NoCertificate,
     /// The certificate file is not PEM.
     #[error("the certificate file is not PEM")]
-    Certificate(#[source] pem::Error),
+    NotPem(#[source] pem::Error),
     /// The key file has no private key.
     #[error("the key file has no unencrypted PEM private key (BEGIN PRIVATE KEY)")]
-    Key(#[source] pem::Error),
+    NoKey(#[source] pem::Error),
     /// The private key is encrypted.
     #[error(
-        "the key is encrypted, and drydock has no passphrase; decrypt it: openssl pkey -in FILE -out tls.key"
+        "the private key is encrypted, which drydock does not support; decrypt it with openssl pkey -in FILE -out tls.key"
     )]
     EncryptedKey,
     /// The certificate is not X.509.
     #[error("the certificate is not X.509")]
     NotX509(#[source] x509_cert::der::Error),
-    /// Key and certificate are not a pair, or of a kind that is not supported.
+    /// The key does not match the certificate, or the type of the key is not supported.
     #[error("certificate and key cannot be used together")]
     Unusable(#[source] rustls::Error),
     /// The certificate has expired or is not valid yet.
     #[error("{0}")]
     NotValid(String),
-    /// The certificate is not for a name that clients verify.
-    #[error("the certificate is not for {0}; its subjectAltName must have this name")]
-    Name(String, #[source] rustls::Error),
+    /// The certificate is not valid for a name that clients verify.
+    #[error("the certificate is not valid for {0}; its subjectAltName must contain this name")]
+    NameMismatch(String, #[source] rustls::Error),
     /// The name that clients verify is not a DNS name or an address.
     #[error("\"{0}\" is not a DNS name or IP address")]
     NotAName(String, #[source] InvalidDnsNameError),
 }
 
-/// Whether a PEM file contains an encrypted private key, in PKCS #8 or in OpenSSL's own format.
+/// Returns whether a PEM file contains an encrypted private key, in PKCS #8 or in the traditional
+/// OpenSSL format.
 fn is_encrypted(pem: &[u8]) -> bool {
     let text = String::from_utf8_lossy(pem);
     ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"]
@@ -66,29 +68,30 @@ fn is_encrypted(pem: &[u8]) -> bool {
 }
 
 impl Certificate {
-    /// Reads a chain, the server's own certificate first, and its key, both PEM.
+    /// Reads a certificate chain, which begins with the server's certificate, and its private key,
+    /// both from PEM.
     ///
     /// # Errors
-    /// If one of them cannot be read, or they are not a pair.
+    /// If one of them cannot be read, or the key does not match the certificate.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
-            .map_err(CertificateError::Certificate)?;
+            .map_err(CertificateError::NotPem)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match is_encrypted(key) {
             true => CertificateError::EncryptedKey,
-            false => CertificateError::Key(error),
+            false => CertificateError::NoKey(error),
         });
-        // An empty certificate file is reported before a bad key.
+        // If both files are wrong, the error about the certificate file has precedence.
         if chain.is_empty() {
             return Err(CertificateError::NoCertificate);
         }
         Self::new(chain, key?)
     }
 
-    /// Takes a leaf that was signed here.
+    /// Converts a leaf that drydock signed.
     ///
     /// # Errors
-    /// If it cannot be used for TLS.
+    /// If the leaf cannot be used for TLS.
     pub fn from_leaf(leaf: &Leaf) -> Result<Self, CertificateError> {
         Self::new(vec![leaf.certificate().clone()], leaf.key())
     }
@@ -105,39 +108,40 @@ impl Certificate {
             CertifiedKey::from_der(chain, key, provider).map_err(CertificateError::Unusable)?;
         Ok(Self {
             key: Arc::new(key),
-            begins: timestamp(validity.not_before),
-            expires: timestamp(validity.not_after),
+            not_before: timestamp(validity.not_before),
+            not_after: timestamp(validity.not_after),
         })
     }
 
     /// Returns when the certificate expires.
     pub fn expires(&self) -> Timestamp {
-        self.expires
+        self.not_after
     }
 
-    /// Returns why the certificate is not valid at a time; `None` if it is valid.
-    pub fn not_valid(&self, now: Timestamp) -> Option<String> {
-        let (begins, expires) = (self.begins, self.expires);
-        if now < begins {
-            Some(format!("the certificate is not valid before {begins}"))
-        } else if now >= expires {
-            Some(format!("the certificate expired at {expires}"))
+    /// Describes why the certificate is not valid at `now`. Returns `None` if it is valid.
+    pub fn invalid_reason(&self, now: Timestamp) -> Option<String> {
+        let (not_before, not_after) = (self.not_before, self.not_after);
+        if now < not_before {
+            Some(format!("the certificate is not valid before {not_before}"))
+        } else if now >= not_after {
+            Some(format!("the certificate expired at {not_after}"))
         } else {
             None
         }
     }
 
-    /// Checks that the certificate has not expired, and is for the names that clients verify. It
-    /// may begin in the future: clients may have another clock.
+    /// Checks that the certificate has not expired, and that it is valid for the names that clients
+    /// verify. A certificate that is not valid yet passes, because the clocks of clients may differ
+    /// from this one.
     ///
     /// # Errors
-    /// If the certificate has expired, or is not for one of the names.
+    /// If the certificate has expired, or is not valid for one of the names.
     pub fn check(&self, now: Timestamp, names: &[String]) -> Result<(), CertificateError> {
-        if let Some(reason) = self.not_valid(now).filter(|_| now >= self.expires) {
+        if let Some(reason) = self.invalid_reason(now).filter(|_| now >= self.not_after) {
             return Err(CertificateError::NotValid(reason));
         }
         for name in names {
-            let wrong = |error| CertificateError::Name(name.clone(), error);
+            let wrong = |error| CertificateError::NameMismatch(name.clone(), error);
             let own = self.key.end_entity_cert().map_err(wrong)?;
             let own = ParsedCertificate::try_from(own).map_err(wrong)?;
             let server = ServerName::try_from(name.as_str())
@@ -148,7 +152,7 @@ impl Certificate {
     }
 }
 
-/// Returns the current certificate for each handshake; without one the handshake fails.
+/// Returns the current certificate for each handshake. Without a certificate the handshake fails.
 #[derive(Debug)]
 struct Resolver(watch::Receiver<Option<Certificate>>);
 
@@ -159,8 +163,8 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// Creates a configuration for TLS 1.2 and 1.3 whose certificate may change. With `clients`, only
-/// clients with a certificate of this CA complete the handshake.
+/// Creates a configuration for TLS 1.2 and 1.3 that uses the latest value of `certificates`. If
+/// `clients` is set, the handshake requires a client certificate that its latest CA has signed.
 pub fn server_config(
     certificates: watch::Receiver<Option<Certificate>>,
     clients: Option<watch::Receiver<ClientCa>>,
@@ -173,7 +177,7 @@ pub fn server_config(
     };
     let mut config = builder.with_cert_resolver(Arc::new(Resolver(certificates)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // The API server resumes no sessions, so it needs no tickets.
+    // The API server does not resume sessions, so it needs no tickets.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Arc::new(config)

@@ -6,15 +6,15 @@
 //!                                         Waiting
 //! ```
 //!
-//! Eviction: which connection is closed at a limit. A connection whose request is being answered is
-//! never evicted. Among the others, it is
+//! Eviction closes a connection when a limit is reached. A connection whose request is being
+//! answered is never evicted. Of the other connections, drydock evicts,
 //!
-//! - at `max_connections`, the connection that has used the largest part of its phase's time limit.
-//!   A slow body is evicted long before an idle connection of the API server. Idle connections that
-//!   have carried a request are spared while they are at most half of all connections, so a flood
-//!   of new connections closes no connection of the API server;
-//! - at `body_memory`, the connection that holds most memory: an incomplete body, a complete body
-//!   whose request waits, or a response that the client does not read.
+//! - at the connection limit, the connection that has used the largest part of its phase's time
+//!   limit. For example, a slow body is evicted long before an idle connection of the API server.
+//!   Idle connections that have carried a request are evicted last while they are at most half of
+//!   all connections, so that a flood of new connections does not close those of the API server;
+//! - at the memory limit for bodies, the connection that holds the most memory: an incomplete body,
+//!   a complete body whose request waits, or a response that the client has not read.
 //!
 //! A request that is evicted while its body arrives or while it waits gets HTTP 500 with
 //! `Retry-After`, and the API server retries it.
@@ -36,17 +36,17 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// Minimum and maximum number of connections to the ops port. Probes and scrapers need few, and
-/// each is an open file that the webhook port cannot use.
+/// Lowest and highest connection limit of the ops port. Probes and scrapers need few connections,
+/// and each one uses a file descriptor that the webhook port cannot use.
 const OPS_CONNECTIONS: (usize, usize) = (16, 64);
 
-/// Time limit of the phase `Waiting` for the choice of the evicted connection. The wait itself has
-/// its own timeouts.
+/// Time limit of the phase `Waiting`, used only to choose the connection to evict. The waits
+/// themselves have other timeouts.
 const WAITING_TIME: Duration = Duration::from_secs(4);
 
-/// Why a connection was evicted.
+/// The limit that caused an eviction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum Evicted {
+pub(super) enum EvictionReason {
     /// The number of connections reached its limit.
     #[error("there are too many connections")]
     Connections,
@@ -55,20 +55,20 @@ pub(super) enum Evicted {
     BodyMemory,
 }
 
-/// The phase of a connection, by what it waits for.
+/// The phase of a connection. Each phase is described by what the connection waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     /// The end of the TLS handshake.
     Handshake,
-    /// The first byte of the next request, or the client that reads a response.
+    /// The first byte of the next request, or a client that has not read the response.
     Idle,
     /// The rest of a request's headers.
     Header,
     /// The rest of a request's body.
     Body,
-    /// drydock's answer; the request is complete.
+    /// drydock's answer to a complete request.
     Answering,
-    /// A slot for the review, or the cluster: the request is complete.
+    /// A slot for the review, or the labels of its namespace. The request is complete.
     Waiting,
 }
 
@@ -76,7 +76,7 @@ pub(super) enum Phase {
 pub(super) struct Port {
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
-    /// Whether `drydock_connections` counts its connections; limit hits count on both ports.
+    /// Whether this is the webhook port, whose connections `drydock_connections` counts.
     pub(super) is_webhook: bool,
     draining: Arc<AtomicBool>,
     table: Mutex<Table>,
@@ -91,7 +91,7 @@ struct Table {
 struct ConnectionState {
     phase: Phase,
     since: Instant,
-    evicted: Option<Evicted>,
+    eviction: Option<EvictionReason>,
     has_answered: bool,
     /// Bytes of the request's body.
     body: usize,
@@ -109,9 +109,9 @@ pub(super) struct Connection {
 }
 
 impl Table {
-    /// Returns the bytes of bodies and unsent responses.
-    fn held(&self) -> usize {
-        self.open.values().map(ConnectionState::holds).sum()
+    /// Returns the size of all bodies and unsent responses, in bytes.
+    fn held_bytes(&self) -> usize {
+        self.open.values().map(ConnectionState::held_bytes).sum()
     }
 }
 
@@ -138,13 +138,13 @@ impl Port {
         })
     }
 
-    /// Adds a connection, and evicts another one at the limit.
+    /// Adds a connection. Evicts another connection if the limit is reached.
     ///
     /// # Errors
-    /// If every connection is answering a request.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Arc<Connection>, Evicted> {
+    /// If the limit is reached and every connection is answering a request.
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Arc<Connection>, EvictionReason> {
         let mut table = self.table();
-        let open = table.open.values().filter(|it| it.evicted.is_none());
+        let open = table.open.values().filter(|it| it.eviction.is_none());
         if open.count() >= self.limits.connections {
             self.metrics.limit_hit(Limit::Connections);
             self.evict_for_connection(&mut table)?;
@@ -166,7 +166,7 @@ impl Port {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn evict_for_connection(&self, table: &mut Table) -> Result<(), Evicted> {
+    fn evict_for_connection(&self, table: &mut Table) -> Result<(), EvictionReason> {
         let kept_alive = table.open.values().filter(|it| it.is_kept_alive()).count();
         let spares_kept_alive = kept_alive <= self.limits.connections / 2;
         let worst = table
@@ -180,29 +180,32 @@ impl Port {
                     .cmp(&is_spared(one))
                     .then(part(one).total_cmp(&part(other)))
             });
-        self.evict(worst.ok_or(Evicted::Connections)?, Evicted::Connections);
+        self.evict(
+            worst.ok_or(EvictionReason::Connections)?,
+            EvictionReason::Connections,
+        );
         Ok(())
     }
 
     fn evict_for_memory(&self, table: &mut Table) {
-        while table.held() > self.limits.body_memory {
+        while table.held_bytes() > self.limits.body_memory {
             let largest = table
                 .open
                 .values_mut()
-                .filter(|status| status.is_evictable() && status.holds() > 0)
-                .max_by_key(|status| status.holds());
+                .filter(|status| status.is_evictable() && status.held_bytes() > 0)
+                .max_by_key(|status| status.held_bytes());
             let Some(status) = largest else { return };
             self.metrics.limit_hit(Limit::BodyMemory);
-            self.evict(status, Evicted::BodyMemory);
+            self.evict(status, EvictionReason::BodyMemory);
             (status.body, status.unsent) = (0, 0);
         }
     }
 
-    fn evict(&self, status: &mut ConnectionState, reason: Evicted) {
+    fn evict(&self, status: &mut ConnectionState, reason: EvictionReason) {
         tracing::debug!(%reason, phase = ?status.phase, "connection evicted");
-        status.evicted = Some(reason);
+        status.eviction = Some(reason);
         match status.phase {
-            // The request is answered with an error.
+            // The task then answers the request with an error.
             Phase::Body | Phase::Waiting => status.waker.take().into_iter().for_each(Waker::wake),
             phase => {
                 if phase == Phase::Handshake {
@@ -221,7 +224,7 @@ impl ConnectionState {
         Self {
             phase,
             since: Instant::now(),
-            evicted: None,
+            eviction: None,
             has_answered: false,
             body: 0,
             unsent: 0,
@@ -235,15 +238,15 @@ impl ConnectionState {
     }
 
     fn is_evictable(&self) -> bool {
-        self.phase != Phase::Answering && self.evicted.is_none()
+        self.phase != Phase::Answering && self.eviction.is_none()
     }
 
-    /// Whether the connection has carried a request and waits for the next one.
+    /// Returns whether the connection has carried a request and waits for the next one.
     fn is_kept_alive(&self) -> bool {
-        self.phase == Phase::Idle && self.has_answered && self.evicted.is_none()
+        self.phase == Phase::Idle && self.has_answered && self.eviction.is_none()
     }
 
-    fn holds(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         self.body + self.unsent
     }
 
@@ -260,14 +263,15 @@ impl ConnectionState {
 }
 
 impl Connection {
-    /// Accesses the state of the connection, which exists until the connection is dropped.
+    /// Calls a function with the state of the connection.
     fn with<T: Default>(&self, act: impl FnOnce(&mut ConnectionState) -> T) -> T {
         let mut table = self.port.table();
         let status = table.open.get_mut(&self.id);
         status.map_or_else(T::default, act)
     }
 
-    /// Sets the task of the connection; eviction aborts it if there is no request to answer.
+    /// Sets the task of the connection. An eviction aborts the task if there is no request to
+    /// answer.
     pub(super) fn set_task(&self, task: AbortHandle) {
         self.with(|status| status.task = Some(task));
     }
@@ -277,7 +281,7 @@ impl Connection {
     }
 
     /// Records that decrypted bytes have arrived.
-    fn received(&self) {
+    fn record_received(&self) {
         self.with(|status| {
             if status.phase == Phase::Idle {
                 status.enter(Phase::Header);
@@ -286,11 +290,12 @@ impl Connection {
     }
 
     /// Records that all response bytes have been sent.
-    fn sent(&self) {
+    fn record_sent(&self) {
         self.with(|status| status.unsent = 0);
     }
 
-    /// Counts bytes of the request's body against the memory limit. Can evict any connection.
+    /// Counts bytes of the request's body. If the memory limit is exceeded, evicts connections,
+    /// possibly this one.
     pub(super) fn hold_body(&self, bytes: usize) {
         self.hold(|status| status.body += bytes);
     }
@@ -304,7 +309,7 @@ impl Connection {
             status.body = 0;
             status.unsent += bytes;
         });
-        self.port.draining.load(Ordering::Relaxed) || self.evicted().is_some()
+        self.port.draining.load(Ordering::Relaxed) || self.eviction_reason().is_some()
     }
 
     fn hold(&self, count: impl FnOnce(&mut ConnectionState)) {
@@ -315,11 +320,11 @@ impl Connection {
         }
     }
 
-    fn evicted(&self) -> Option<Evicted> {
-        self.with(|status| status.evicted)
+    fn eviction_reason(&self) -> Option<EvictionReason> {
+        self.with(|status| status.eviction)
     }
 
-    /// Waits for a future in a phase; the request is complete afterwards.
+    /// Waits for a future in `phase`, and then enters [`Phase::Answering`].
     ///
     /// # Errors
     /// If the connection is evicted before the future is ready.
@@ -327,18 +332,20 @@ impl Connection {
         &self,
         phase: Phase,
         future: impl Future<Output = T>,
-    ) -> Result<T, Evicted> {
+    ) -> Result<T, EvictionReason> {
         self.enter(phase);
         let mut future = pin!(future);
         let waited = poll_fn(|cx| {
             let ready = future.as_mut().poll(cx);
-            let evicted = self.with(|status| {
+            let eviction = self.with(|status| {
                 status.waker = Some(cx.waker().clone());
-                status.evicted
+                status.eviction
             });
-            match (ready, evicted) {
-                // The memory of the body is already given to others.
-                (_, Some(Evicted::BodyMemory)) => Poll::Ready(Err(Evicted::BodyMemory)),
+            match (ready, eviction) {
+                // The memory of this body no longer counts, so the request must fail.
+                (_, Some(EvictionReason::BodyMemory)) => {
+                    Poll::Ready(Err(EvictionReason::BodyMemory))
+                }
                 (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
                 (Poll::Pending, Some(reason)) => Poll::Ready(Err(reason)),
                 (Poll::Pending, None) => Poll::Pending,
@@ -349,7 +356,7 @@ impl Connection {
         waited
     }
 
-    /// Returns the time by which the client must send or read, and the limit.
+    /// Returns the time by which the client must send or read, and the limit that it would exceed.
     fn deadline(&self) -> Option<(Instant, Limit)> {
         let limits = &self.port.limits;
         self.with(|status| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    // The API server accepts objects of 3 MiB, and a review contains managedFields, too.
+    // The API server accepts objects of 3 MiB, and a review also contains managedFields.
     /// Maximum size of a request body
     #[arg(long = "max-body-bytes", value_name = "BYTES", default_value_t = 8 << 20, value_parser = at_least_one)]
     pub body: usize,
@@ -24,14 +24,16 @@ pub struct Limits {
     #[arg(long = "handshake-seconds", value_name = "SECONDS", default_value = "5", value_parser = positive_seconds)]
     pub handshake_time: Duration,
 
-    // The API server closes an idle connection after 90 s; a shorter limit races with it.
+    // The API server closes an idle connection after 90 s. If this limit were shorter, drydock
+    // could close a connection on which the API server is sending a request.
     /// Time after which an idle connection is closed. It must exceed the API server's 90 s
     #[arg(long = "idle-seconds", value_name = "SECONDS", default_value = "150", value_parser = positive_seconds)]
     pub idle_time: Duration,
 
-    // About 100 MiB with every connection in the middle of a body. The Deployment has 128.
+    // With this default, drydock uses about 100 MiB while every connection is sending a body. The
+    // memory limit of the Deployment is 128 MiB.
     /// Maximum size of all request bodies and unsent responses together. If it is exceeded, the
-    /// request with the largest body is evicted
+    /// connection that holds the most memory is evicted
     #[arg(long = "max-body-memory-bytes", value_name = "BYTES", default_value_t = 32 << 20, value_parser = at_least_one)]
     pub body_memory: usize,
 
@@ -42,7 +44,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The limits without flags.
+    /// Returns the default values of the flags.
     fn default() -> Self {
         #[derive(clap::Parser)]
         struct Flags {
@@ -54,13 +56,13 @@ impl Default for Limits {
     }
 }
 
-/// Maximum of a time, in seconds: a longer time is probably in the wrong unit.
+/// Maximum value of a time flag, in seconds. A greater value is probably in the wrong unit.
 const MAX_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 
-/// Reads a time from a flag.
+/// Parses the value of a time flag.
 ///
 /// # Errors
-/// If it is not a number of seconds: a sentence.
+/// If the value is not a number of seconds up to the maximum. The error is a message for the user.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=MAX_SECONDS).contains(&seconds) => {
@@ -70,10 +72,11 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads a time that is not zero from a flag.
+/// Parses the value of a time flag that must not be zero.
 ///
 /// # Errors
-/// If it is not a number of seconds, or too small: a sentence.
+/// If the value is not a number of seconds, or below a millisecond. The error is a message for the
+/// user.
 pub fn positive_seconds(text: &str) -> Result<Duration, String> {
     match seconds(text)? {
         time if time < Duration::from_millis(1) => Err("use at least 0.001 seconds".to_owned()),

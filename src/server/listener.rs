@@ -1,4 +1,4 @@
-//! Listens, and serves each connection from the TLS handshake to the last response.
+//! Listens on a port, and serves each connection from the TLS handshake to the last response.
 
 use super::connection::{Connection, Phase, Port, TimedStream};
 use crate::pki::tls::Certificate;
@@ -28,10 +28,10 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
-/// Time for responses that are in progress when the server stops.
+/// Timeout for responses that are in progress when the server stops.
 const LAST_RESPONSES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Delay after an error that concerns all connections, such as a lack of open files.
+/// Delay after a failed accept, for example because the process has no free file descriptor.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Maximum number of established connections that wait to be accepted.
@@ -97,7 +97,7 @@ pub async fn listen_with_certificate(
     listen(socket)
 }
 
-/// Serves connections until `stop` ends, and then the requests that are in progress.
+/// Serves connections until `stop` ends, and then finishes the requests that are in progress.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
@@ -112,7 +112,7 @@ pub(super) async fn serve(
             stream = accept(&listener) => stream,
             () = &mut stop => break,
         };
-        // Without an evictable connection the new one is closed, and the API server retries.
+        // If no connection can be evicted, the new one is closed, and the API server retries.
         let connection = match port.admit() {
             Ok(connection) => connection,
             Err(reason) => {
@@ -147,7 +147,7 @@ async fn handle(
     connection: Arc<Connection>,
     watcher: Watcher,
 ) {
-    // A response must not wait for the acknowledgement of earlier bytes.
+    // Without this option, a response would wait for the acknowledgement of earlier bytes.
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -173,8 +173,8 @@ async fn handle(
     connection.port.metrics.handshake_failed(failure);
 }
 
-/// Does the TLS handshake. Before the ClientHello the client has not seen the certificate, so an
-/// error there cannot mean that the client does not trust it.
+/// Performs the TLS handshake. An error before the ClientHello cannot mean that the client does not
+/// trust the certificate, because drydock has not sent it yet.
 async fn handshake(
     stream: TcpStream,
     tls: Arc<ServerConfig>,
@@ -210,7 +210,8 @@ async fn serve_http(
     }
 }
 
-/// Responds to a request, with `Connection: close` if the client must use another connection next.
+/// Responds to a request, with `Connection: close` if the client must open another connection for
+/// its next request.
 async fn respond(
     mut router: Router,
     connection: Arc<Connection>,
@@ -227,8 +228,8 @@ async fn respond(
     Ok(response)
 }
 
-/// Classifies a handshake failure. Anyone who reaches the port can make a handshake fail, so only
-/// an alert about the certificate counts as a client that does not trust it.
+/// Classifies a handshake failure. Anyone who reaches the port can make a handshake fail, so only a
+/// TLS alert about the certificate means that the client does not trust it.
 fn handshake_failure(error: &io::Error) -> HandshakeFailure {
     match error.kind() {
         io::ErrorKind::UnexpectedEof
@@ -246,7 +247,7 @@ fn handshake_failure(error: &io::Error) -> HandshakeFailure {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            // An authority of the right name with another key: the signature does not verify.
+            // The client trusts a CA with the same name but another key.
             | AlertDescription::DecryptError,
         )) => HandshakeFailure::NotTrusted,
         Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)) => {

@@ -17,7 +17,7 @@ use std::time::Instant;
 /// Maximum size of the body of `PUT /log-level`, in bytes.
 const MAX_LEVEL_BYTES: usize = 64;
 
-/// Makes the router.
+/// Creates the router of the ops port.
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/livez", get(livez))
@@ -27,13 +27,18 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// Fails only if a restart would help.
+/// Responds with an error only if a restart would help.
 async fn livez(extract::State(state): extract::State<State>) -> (StatusCode, String) {
-    health(state.watchdog.stuck(Instant::now()).map(str::to_owned))
+    health(
+        state
+            .watchdog
+            .stuck_reason(Instant::now())
+            .map(str::to_owned),
+    )
 }
 
 async fn readyz(extract::State(state): extract::State<State>) -> (StatusCode, String) {
-    health(state.not_ready())
+    health(state.not_ready_reason())
 }
 
 fn health(problem: Option<String>) -> (StatusCode, String) {
@@ -43,7 +48,7 @@ fn health(problem: Option<String>) -> (StatusCode, String) {
     }
 }
 
-/// Responds with OpenMetrics to a scraper that asks for it, else with the older text format.
+/// Responds with OpenMetrics if the scraper accepts it, else with the Prometheus text format.
 async fn metrics(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
@@ -52,15 +57,18 @@ async fn metrics(
         let expires = certificate.expires().as_second();
         state.metrics.certificate_expiry_timestamp.set(expires);
     }
-    state.metrics.ready.set(state.not_ready().is_none().into());
+    state
+        .metrics
+        .ready
+        .set(state.not_ready_reason().is_none().into());
     let accept = headers.get_all(header::ACCEPT).iter();
     let accept = accept.filter_map(|value| value.to_str().ok());
     let (content_type, text) = state.metrics.encode_for(accept);
     ([(header::CONTENT_TYPE, content_type)], text)
 }
 
-/// Changes the log level until the process ends, if a flag allows it. No level logs the content of
-/// a pod (rule T4).
+/// Changes the log level until the process ends, if `--allow-log-level-changes` is set. No level
+/// logs the content of a pod (rule T4).
 async fn log_level(
     extract::State(state): extract::State<State>,
     connection: Option<Extension<Arc<Connection>>>,
@@ -72,7 +80,7 @@ async fn log_level(
         .map(|Extension(connection)| &**connection);
     let body = match body::read(&state, connection, &headers, body, MAX_LEVEL_BYTES).await {
         Ok(body) => body,
-        Err(refusal) => return (refusal.status(), format!("{refusal}\n")),
+        Err(error) => return (error.status(), format!("{error}\n")),
     };
     let Some(switch) = &state.log_level else {
         return (

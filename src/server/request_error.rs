@@ -1,41 +1,42 @@
-//! Refusals: requests that get an HTTP error. The body of the response is a sentence for the author
-//! of the job, because the API server quotes it in the job log (rule F1).
+//! Requests that drydock answers with an HTTP error. The body of the response is a message for the
+//! author of the job, because the API server quotes it in the job log (rule F1).
 
 use super::State;
-use super::connection::Evicted;
+use super::connection::EvictionReason;
 use crate::core::admission::ReviewError;
 use crate::core::object_name::NamespaceName;
-use crate::telemetry::metrics::{Failure, OtherRequest};
+use crate::telemetry::metrics::{OtherRequest, ReviewFailure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use std::time::Duration;
 
-/// Why a request is refused.
+/// An error that drydock reports to the client as an HTTP error.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
-    #[error("{}", request_for(*.0))]
+pub(super) enum RequestError {
+    #[error("{}", expected_request(*.0))]
     Other(OtherRequest),
     #[error("the request is larger than drydock's limit of {0} bytes")]
     BodyTooLarge(usize),
     #[error("the request's body did not arrive within {} s", .0.as_secs_f64())]
     BodyTooSlow(Duration),
-    #[error("the request ended before its body did")]
+    #[error("the connection ended before the whole body of the request had arrived")]
     BodyCut,
     #[error("drydock is overloaded: {0}; try again in a few seconds")]
-    BodyEvicted(Evicted),
+    BodyEvicted(EvictionReason),
     #[error(
         "drydock has just started and has not read its policies yet; try again in a few seconds"
     )]
     NotReady,
     #[error(transparent)]
     Review(#[from] ReviewError),
-    /// Unlike [`ReviewError::NamespaceNotRead`], any caller can cause this.
+    /// The labels of the namespace were not read. Unlike with [`ReviewError::NamespaceNotRead`],
+    /// any client can cause this error.
     #[error(
-        "drydock could not look up the labels of namespace \"{0}\", by which a policy selects; retry the job"
+        "drydock could not read the labels of namespace \"{0}\", which a policy needs; retry the job"
     )]
     UnknownNamespace(NamespaceName),
     #[error("drydock is overloaded: {0}; try again in a few seconds")]
-    Evicted(#[from] Evicted),
+    Evicted(#[from] EvictionReason),
     #[error(
         "drydock is overloaded: too many large pods are being created; try again in a few seconds"
     )]
@@ -46,26 +47,27 @@ pub(super) enum Refusal {
     Bug,
 }
 
-/// How a refusal is counted: the metric, and the value of its label `reason`.
+/// The metric that counts a request error, with the value of its label `reason`.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum Reason {
-    /// The name of a [`Failure`] or a [`ReviewError`].
+    /// `drydock_reviews_total`, with the name of a [`ReviewFailure`] or a [`ReviewError`].
     Failed(&'static str),
+    /// `drydock_other_requests_total`.
     Other(OtherRequest),
 }
 
-/// Returns a sentence about the requests that drydock answers.
-fn request_for(other: OtherRequest) -> &'static str {
+/// Describes the request that the client should send instead.
+fn expected_request(other: OtherRequest) -> &'static str {
     match other {
         OtherRequest::Path => {
             "drydock answers POST /mutate and POST /audit here; health and metrics are on the ops port"
         }
-        OtherRequest::Method => "drydock answers reviews with the method POST only",
-        _ => "drydock reads application/json; send the AdmissionReview with that Content-Type",
+        OtherRequest::Method => "drydock accepts only the method POST here",
+        _ => "send the AdmissionReview with the Content-Type application/json",
     }
 }
 
-impl Refusal {
+impl RequestError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Other(OtherRequest::Path) => StatusCode::NOT_FOUND,
@@ -98,23 +100,23 @@ impl Refusal {
                 return Reason::Other(OtherRequest::WrongKind);
             }
             Self::Review(error) => return Reason::Failed(error.name()),
-            Self::BodyTooLarge(_) => Failure::BodySize,
-            Self::BodyTooSlow(_) => Failure::BodyTime,
-            Self::BodyCut => Failure::BodyCut,
-            Self::BodyEvicted(_) => Failure::BodyEvicted,
-            Self::NotReady => Failure::NotReady,
-            Self::UnknownNamespace(_) => Failure::NamespaceUnknown,
-            Self::Evicted(_) | Self::NoSlot => Failure::Overload,
-            Self::Bug => Failure::Bug,
+            Self::BodyTooLarge(_) => ReviewFailure::BodySize,
+            Self::BodyTooSlow(_) => ReviewFailure::BodyTime,
+            Self::BodyCut => ReviewFailure::BodyCut,
+            Self::BodyEvicted(_) => ReviewFailure::BodyEvicted,
+            Self::NotReady => ReviewFailure::NotReady,
+            Self::UnknownNamespace(_) => ReviewFailure::NamespaceUnknown,
+            Self::Evicted(_) | Self::NoSlot => ReviewFailure::Overload,
+            Self::Bug => ReviewFailure::Bug,
         };
         Reason::Failed(failure.name())
     }
 
-    /// Logs and counts the refusal, and makes the response.
+    /// Logs and counts the error, and returns the response.
     pub(super) fn respond(&self, state: &State, reason: Reason) -> Response {
         let (outcome, name) = match reason {
             Reason::Failed(name) => {
-                state.metrics.failed(name);
+                state.metrics.review_failed(name);
                 (Some("failed"), name)
             }
             Reason::Other(other) => {

@@ -1,4 +1,4 @@
-//! A webhook whose only thread is occupied by a review, seen from its two ports.
+//! Tests of both ports of a server whose only webhook thread is occupied by a review.
 
 use super::*;
 use crate::core::policy::AddressesBySource;
@@ -8,7 +8,7 @@ use std::future::ready;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Condvar, Mutex};
 
-/// How long anything may take that takes no time on a quiet machine.
+/// Timeout for operations that take almost no time unless the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const DRAIN: Duration = Duration::from_secs(3600);
@@ -47,7 +47,7 @@ impl Gate {
         let passed = self
             .changed
             .wait_timeout_while(state, PATIENCE, |state| !state.is_open);
-        assert!(!passed.unwrap().1.timed_out(), "nobody opened the gate");
+        assert!(!passed.unwrap().1.timed_out(), "the gate was not opened");
     }
 
     fn wait_for_caller(&self) {
@@ -55,11 +55,11 @@ impl Gate {
         let came = self
             .changed
             .wait_timeout_while(state, PATIENCE, |state| state.waiting == 0);
-        assert!(!came.unwrap().1.timed_out(), "nobody came");
+        assert!(!came.unwrap().1.timed_out(), "`pass` was not called");
     }
 }
 
-/// What a stream says until it is closed.
+/// Sends a request and returns all bytes of the response.
 fn ask(stream: &mut (impl io::Read + io::Write), request: &str) -> String {
     let request = format!(
         "{request} HTTP/1.1\r\nHost: drydock\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"
@@ -67,7 +67,7 @@ fn ask(stream: &mut (impl io::Read + io::Write), request: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
-    // A TLS stream may end without a goodbye.
+    // A TLS stream may end without `close_notify`, which is an error.
     while let Ok(length @ 1..) = stream.read(&mut piece) {
         answer.extend_from_slice(&piece[..length]);
     }
@@ -84,9 +84,9 @@ fn get(ops: SocketAddr, path: &str) -> String {
     ask(&mut connect(ops), &format!("GET {path}"))
 }
 
-/// A certificate for a server, and what a client needs to trust it.
+/// Creates a certificate for the server, and the configuration of a client that trusts it.
 pub(super) fn certificate() -> (Certificate, Arc<ClientConfig>) {
-    // Another test may have been first.
+    // This fails if another test has installed the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -112,9 +112,9 @@ fn state(certificate: Certificate, review: ReviewFn) -> State {
     }
 }
 
-/// F6: health never waits for a review; and so the end does not either.
+/// Health and shutdown must not wait for a review (rule F6).
 #[test]
-fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhook() {
+fn f6_the_ops_port_answers_and_draining_begins_while_a_review_occupies_the_webhook() {
     static GATE: Gate = Gate::closed();
     let (certificate, client) = certificate();
     let state = state(certificate, |_, _| {
@@ -129,7 +129,7 @@ fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhoo
     let shutdown = async {
         let _ = ended.await;
     };
-    // Ends with the process: the drain outlives the test.
+    // The thread ends with the process, because draining takes longer than the test.
     thread::spawn(move || {
         let served = async {
             webhook.set_nonblocking(true).unwrap();
@@ -162,7 +162,7 @@ fn f6_the_ops_port_answers_and_the_end_begins_while_a_review_occupies_the_webhoo
 }
 
 #[tokio::test]
-async fn livez_fails_only_where_a_restart_helps() {
+async fn livez_fails_only_if_a_restart_helps() {
     use tower_service::Service as _;
     let (certificate, _) = certificate();
     let mut state = state(certificate, |_, _| Err(ReviewError::Missing("request")));

@@ -1,9 +1,9 @@
 //! Watchdog for `/livez`: checks that reviews make progress.
 //!
-//! The ops port has its own thread, so `/livez` would answer while reviews hang. The watchdog
-//! checks the runtime that serves reviews, by a heartbeat every second, and the review on the
-//! blocking thread. Only a bug can make a review within the bounds take as long as the limit,
-//! and then a restart helps.
+//! The ops port has its own thread, so without the watchdog `/livez` would succeed while reviews
+//! hang. The watchdog checks the runtime that serves reviews, with a heartbeat every second, and
+//! the review on the blocking thread. Reviews are limited in size, so only a bug can make one
+//! exceed the time limit, and then a restart helps.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,14 +47,14 @@ impl Watchdog {
         self.progress().last_beat = now;
     }
 
-    /// Records that a review runs on the blocking thread, until the value is dropped.
+    /// Records that a review runs on the blocking thread until the returned value is dropped.
     pub(super) fn review_started(&self, now: Instant) -> RunningReview<'_> {
         self.progress().review_since = Some(now);
         RunningReview(self)
     }
 
-    /// Returns a sentence if something is stuck.
-    pub(super) fn stuck(&self, now: Instant) -> Option<&'static str> {
+    /// Describes what is stuck. Returns `None` if nothing is stuck.
+    pub(super) fn stuck_reason(&self, now: Instant) -> Option<&'static str> {
         let is_stuck = |since| now.saturating_duration_since(since) > STUCK_AFTER;
         let progress = self.progress();
         if is_stuck(progress.last_beat) {
@@ -85,11 +85,11 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let watchdog = Watchdog::new(start);
-        assert_eq!(watchdog.stuck(at(60)), None);
-        assert!(watchdog.stuck(at(61)).is_some());
+        assert_eq!(watchdog.stuck_reason(at(60)), None);
+        assert!(watchdog.stuck_reason(at(61)).is_some());
         watchdog.beat(at(61));
-        assert_eq!(watchdog.stuck(at(121)), None);
-        assert!(watchdog.stuck(at(122)).is_some());
+        assert_eq!(watchdog.stuck_reason(at(121)), None);
+        assert!(watchdog.stuck_reason(at(122)).is_some());
     }
 
     #[test]
@@ -99,9 +99,9 @@ mod tests {
         let watchdog = Watchdog::new(start);
         let running = watchdog.review_started(at(10));
         watchdog.beat(at(70));
-        assert_eq!(watchdog.stuck(at(70)), None);
-        assert_eq!(watchdog.stuck(at(71)), Some("a review is stuck"));
+        assert_eq!(watchdog.stuck_reason(at(70)), None);
+        assert_eq!(watchdog.stuck_reason(at(71)), Some("a review is stuck"));
         drop(running);
-        assert_eq!(watchdog.stuck(at(71)), None);
+        assert_eq!(watchdog.stuck_reason(at(71)), None);
     }
 }

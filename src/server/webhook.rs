@@ -1,10 +1,11 @@
-//! `POST /mutate` and `POST /audit`: HTTP around [`admission::review`].
+//! Handles `POST /mutate` and `POST /audit`: reads the request, and responds with the result of
+//! [`admission::review`].
 
 use super::State;
 use super::body;
 use super::connection::Connection;
 use super::dispatch;
-use super::refusal::{Reason, Refusal};
+use super::request_error::{Reason, RequestError};
 use crate::core::admission::{self, Answer};
 use crate::core::policy::Mode;
 use crate::telemetry::metrics::OtherRequest;
@@ -17,7 +18,7 @@ use axum::routing::post;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Makes the router.
+/// Creates the router of the webhook port.
 pub fn router(state: State) -> Router {
     let handler = |target| {
         move |extract::State(state), request| async move { handle(&state, target, request).await }
@@ -41,7 +42,7 @@ async fn handle(
         target => target,
     };
     let connection = parts.extensions.get::<Arc<Connection>>().cloned();
-    // The body is read also if the request is not a review, so that the connection stays usable.
+    // The body is read even if the request is not a review, so that the connection can be reused.
     let (max, on) = (state.limits.body, connection.as_deref());
     let body = body::read(state, on, &parts.headers, body, max).await;
     let response = match (target, body) {
@@ -54,10 +55,10 @@ async fn handle(
             review(state, request).await
         }
         (Ok(_), Err(unread)) => Err(unread),
-        (Err(other), Ok(_)) => Err(Refusal::Other(other)),
+        (Err(other), Ok(_)) => Err(RequestError::Other(other)),
         (Err(other), Err(unread)) => return unread.respond(state, Reason::Other(other)),
     };
-    response.unwrap_or_else(|refusal| refusal.respond(state, refusal.reason()))
+    response.unwrap_or_else(|error| error.respond(state, error.reason()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -67,11 +68,13 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn review(state: &State, request: dispatch::Request) -> Result<Response, Refusal> {
+async fn review(state: &State, request: dispatch::Request) -> Result<Response, RequestError> {
     let began = Instant::now();
     let answer = dispatch::judge(state, &request).await?;
     drop(request);
-    state.metrics.answered(&answer.record, began.elapsed());
+    state
+        .metrics
+        .review_answered(&answer.record, began.elapsed());
     log(&answer, began);
     if let (Some(cluster), Some(findings)) = (&state.cluster, answer.record.author_findings) {
         (cluster.notify_author)(findings);

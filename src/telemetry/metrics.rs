@@ -1,4 +1,4 @@
-//! All metrics. Every label set exists from the start, at zero.
+//! All metrics. Every combination of labels exists from the start, with the value zero.
 
 mod custom;
 mod exposition;
@@ -6,8 +6,8 @@ mod labels;
 
 pub use custom::{DroppedLines, TimeGauge};
 pub use labels::{
-    CertificateEvent, EventDrop, EventOutcome, Failure, HandshakeFailure, Limit, LogLevel,
-    NamespaceRead, OtherRequest, PolicyState, Reloaded, SourceState, WatchKind, WrittenObject,
+    CertificateEvent, EventDrop, EventOutcome, HandshakeFailure, Limit, LogLevel, NamespaceRead,
+    OtherRequest, PolicyState, Reloaded, ReviewFailure, SourceState, WatchKind, WrittenObject,
 };
 
 use crate::core::admission::Record;
@@ -21,13 +21,14 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
-/// The commit of this program: `DRYDOCK_COMMIT` at build time, which the image and releases set.
+/// The commit of this program. The builds of the image and of releases set `DRYDOCK_COMMIT`.
 pub const COMMIT: &str = match option_env!("DRYDOCK_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
 
-/// From 10 µs, the time of a small review, to 10 s, which exceeds the timeout of the API server.
+/// Buckets of the review duration in seconds. The smallest is the time of a small review, and the
+/// largest exceeds the timeout of the API server.
 const BUCKETS: [f64; 13] = [
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3, 1.0, 10.0,
 ];
@@ -43,7 +44,7 @@ macro_rules! metrics {
         }
 
         impl Metrics {
-            /// Makes all families.
+            /// Creates all metrics.
             pub fn new() -> Self {
                 let mut registry = Registry::with_prefix("drydock");
                 let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)]);
@@ -74,43 +75,43 @@ metrics! {
     review_duration: Histogram = Histogram::new(BUCKETS),
         "Time from the end of a request's body to its response", Seconds;
     changes: Family<Labels, Counter> = with_labels(labels::every_change()),
-        "Changes of pods, by name: made (enforce) or only reported (audit)";
+        "Changes of pods, by name, and by mode: made (enforce) or only reported (audit)";
     policies: Family<PolicyState, Gauge> = PolicyState::family(),
-        "Policies in force (loaded), not in force as written (refused), unreadable for this version (unreadable)";
+        "Policies that have a version in force (loaded), whose current version is invalid (refused), or that another version of drydock accepted but this one cannot read (unreadable)";
     address_sources: Family<SourceState, Gauge> = SourceState::family(),
-        "Live sources with an address (resolved), with their last address (stale) or without one (unresolved)";
+        "Address sources (Ingresses, Services, Gateways) with a current address (resolved), with only their last known address (stale) or without an address (unresolved)";
     events: Family<Labels, Counter> = with_labels(labels::every_event()),
-        "Warning Events for authors of jobs, by outcome; dropped ones by reason";
+        "Warning Events for authors of jobs, by outcome, and by reason if they were dropped";
     certificate_expiry_timestamp: TimeGauge = TimeGauge::default(),
         "Unix time when the certificate in use expires; no sample without a certificate", Seconds;
     connections: Gauge = Gauge::default(),
         "Open connections on the webhook port";
     ready: Gauge = Gauge::default(),
-        "1 if /readyz responds with 200, 0 if reviews should go to another replica";
+        "1 if this replica is ready (/readyz responds with 200), else 0";
     tls_handshake_failures: Family<HandshakeFailure, Counter> = HandshakeFailure::family(),
         "Failed TLS handshakes, by reason";
     limit_hits: Family<Limit, Counter> = Limit::family(),
-        "Times that a client reached a limit";
+        "Number of times that a client reached a limit, by limit";
     reloads: Family<Labels, Counter> = with_labels(labels::every_reload()),
-        "Times that a changed file was read, by result";
+        "Number of times that a changed file was read again, by kind of file and result";
     log_lines_dropped: DroppedLines = DroppedLines::default(),
-        "Log lines that stderr did not take in time or refused";
+        "Log lines that were dropped because stderr was blocked or a write to it failed";
     log_level: Family<LogLevel, Gauge> = LogLevel::family(),
         "1 for the log level in force, 0 for the others";
     certificate_events: Family<CertificateEvent, Counter> = CertificateEvent::family(),
-        "Events of self-managed certificates: signed, CA changed, caBundle written";
+        "Events of self-managed certificates, such as a signed leaf, a promoted CA or a written caBundle";
     ca_expiry_timestamp: TimeGauge = TimeGauge::default(),
-        "Unix time when the self-managed CA in use expires; no sample without a CA", Seconds;
+        "Unix time when the current self-managed CA expires; no sample without a CA", Seconds;
     watch_last_contact_timestamp: Family<WatchKind, Gauge> = WatchKind::family(),
-        "Unix time when the API server last sent something to a watch of this kind, the oldest of several watches; 0 without a watch", Seconds;
+        "Unix time when the API server last sent data on a watch of this kind; the oldest time if there are several watches, 0 if there is none", Seconds;
     namespace_reads: Family<NamespaceRead, Counter> = NamespaceRead::family(),
-        "Live reads of namespaces that are not watched, by result";
+        "Reads of namespaces that are not watched, by result";
     writes_refused: Family<WrittenObject, Counter> = WrittenObject::family(),
-        "Writes that the API server refused or did not answer, by object, without Events";
+        "Writes that the API server rejected or did not answer, by object, except Events";
     clock_offset: Gauge = Gauge::default(),
         "Seconds that this node's clock is ahead of the API server's; negative if behind", Seconds;
     policy_sets: Counter = Counter::default(),
-        "Policy sets that were published; events within 100 ms share one";
+        "Policy sets that were published; watch events within 100 ms share one set";
 }
 
 impl Default for Metrics {
@@ -120,8 +121,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a review with an AdmissionReview as response.
-    pub fn answered(&self, record: &Record, took: Duration) {
+    /// Counts a review that was answered with an AdmissionReview.
+    pub fn review_answered(&self, record: &Record, took: Duration) {
         let labels = labels::outcome(record.outcome.name(), record.outcome.reason());
         self.reviews.get_or_create(&labels).inc();
         self.review_duration.observe(took.as_secs_f64());
@@ -136,9 +137,9 @@ impl Metrics {
         }
     }
 
-    /// Counts a review with an HTTP error as response. The reason is the name of a [`Failure`] or
-    /// of a [`ReviewError`](crate::core::admission::ReviewError).
-    pub fn failed(&self, reason: &'static str) {
+    /// Counts a review that was answered with an HTTP error. The reason is the name of a
+    /// [`ReviewFailure`] or of a [`ReviewError`](crate::core::admission::ReviewError).
+    pub fn review_failed(&self, reason: &'static str) {
         let labels = labels::outcome("failed", reason);
         self.reviews.get_or_create(&labels).inc();
     }
@@ -148,7 +149,7 @@ impl Metrics {
         self.other_requests.get_or_create(&other).inc();
     }
 
-    /// Counts a client that reached a limit.
+    /// Counts that a client reached a limit.
     pub fn limit_hit(&self, limit: Limit) {
         self.limit_hits.get_or_create(&limit).inc();
     }
@@ -186,12 +187,12 @@ impl Metrics {
         set_states(&self.policies, states);
     }
 
-    /// Sets the number of live sources in each state.
+    /// Sets the number of address sources in each state.
     pub fn set_sources(&self, states: &[(SourceState, usize)]) {
         set_states(&self.address_sources, states);
     }
 
-    /// Counts an Event that the API server was asked to write.
+    /// Counts an attempt to write an Event, by its outcome.
     pub fn event(&self, outcome: EventOutcome) {
         let labels = labels::outcome(outcome.name(), "");
         self.events.get_or_create(&labels).inc();
@@ -204,21 +205,21 @@ impl Metrics {
         self.events.get_or_create(&labels).inc_by(count);
     }
 
-    /// Counts a changed file that was read.
+    /// Counts that a changed file was read. `is_good` is whether its content can be used.
     pub fn reloaded(&self, what: Reloaded, is_good: bool) {
         let labels = labels::reload(what, if is_good { "good" } else { "bad" });
         self.reloads.get_or_create(&labels).inc();
     }
 
-    /// Writes all metrics as OpenMetrics text.
+    /// Returns all metrics as OpenMetrics text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String does not fail");
         text
     }
 
-    /// Writes all metrics in a format that a client accepts. Returns the value of `Content-Type`
-    /// and the text.
+    /// Returns all metrics in a format that the client accepts: the value of `Content-Type`, and
+    /// the text.
     pub fn encode_for<'a>(&self, accept: impl Iterator<Item = &'a str>) -> (&'static str, String) {
         exposition::render(self.encode(), accept)
     }

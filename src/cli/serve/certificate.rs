@@ -87,7 +87,7 @@ fn open_files(
         };
         let parsed = parse(chain, private_key, &names).map_err(|error| {
             let problem = match error {
-                CertificateError::Key(_) | CertificateError::EncryptedKey => {
+                CertificateError::NoKey(_) | CertificateError::EncryptedKey => {
                     problem(KEY, &key, error)
                 }
                 _ => problem(CERTIFICATE, &certificate, error),

@@ -19,7 +19,7 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-/// What a client that trusts one authority makes of a leaf.
+/// Verifies a leaf as a client that trusts one authority does.
 fn verify(ca: &CaCertificate, leaf: &Leaf, name: &str, at: Timestamp) -> Result<(), Error> {
     let mut roots = RootCertStore::empty();
     let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
@@ -64,7 +64,7 @@ fn a_leaf_of_another_authority_of_the_same_name_is_refused() {
 }
 
 #[test]
-fn a_leaf_is_good_from_an_hour_before_it_is_signed_to_its_end_exactly() {
+fn a_leaf_is_valid_from_an_hour_before_it_is_signed_until_it_expires() {
     let authority = authority();
     let leaf = authority.sign(&names(&["a"]), now(), DAY).unwrap();
     assert_eq!(leaf.expires, now() + DAY);
@@ -77,7 +77,7 @@ fn a_leaf_is_good_from_an_hour_before_it_is_signed_to_its_end_exactly() {
 }
 
 #[test]
-fn a_leaf_never_outlives_its_authority() {
+fn a_leaf_expires_no_later_than_its_authority() {
     let authority = authority();
     let late = authority.certificate().expires() - DAY;
     let leaf = authority.sign(&names(&["a"]), late, DAY * 2).unwrap();
@@ -87,7 +87,7 @@ fn a_leaf_never_outlives_its_authority() {
 }
 
 #[test]
-fn an_authority_is_good_from_an_hour_before_it_is_made_up_to_but_not_at_its_end() {
+fn an_authority_is_valid_from_an_hour_before_its_creation_until_it_expires() {
     let authority = authority();
     let certificate = authority.certificate();
     let second = Duration::from_secs(1);
@@ -111,7 +111,7 @@ fn an_authority_is_read_back_and_signs_as_before() {
     verify(made.certificate(), &leaf, "a", now()).unwrap();
 }
 
-/// An authority as other tools make it.
+/// Creates an authority as other tools do. Returns its certificate and its key.
 fn foreign(subject: &[(DnType, DnValue)], is_ca: IsCa) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
@@ -142,12 +142,15 @@ fn a_leaf_of_an_authority_of_another_tool_is_verified() {
 }
 
 #[test]
-fn a_subject_that_cannot_be_repeated_is_refused() {
+fn a_subject_with_an_unsupported_encoding_is_refused() {
     let teletex = rcgen::string::TeletexString::try_from("old").unwrap();
     let subject = [(DnType::CommonName, DnValue::TeletexString(teletex))];
     let (certificate, key) = foreign(&subject, A_CA);
     let refused = Authority::from_pem(&certificate, &key).unwrap_err();
-    assert!(matches!(refused, AuthorityError::Subject), "{refused}");
+    assert!(
+        matches!(refused, AuthorityError::UnsupportedSubject),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn a_certificate_that_is_not_of_a_ca_is_refused() {
 fn a_key_of_another_pair_is_refused() {
     let (one, other) = (authority(), authority());
     let refused = Authority::from_pem(one.certificate().pem(), &other.key_pem()).unwrap_err();
-    assert!(matches!(refused, AuthorityError::OtherKey), "{refused}");
+    assert!(matches!(refused, AuthorityError::KeyMismatch), "{refused}");
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn text_that_is_not_pem_is_refused() {
 }
 
 #[test]
-fn certificates_are_read_past_other_and_broken_sections() {
+fn certificates_are_read_and_other_or_unreadable_sections_skipped() {
     let (one, other) = (authority(), authority());
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let text = format!(

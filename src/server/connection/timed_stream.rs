@@ -1,10 +1,10 @@
-//! A decrypted stream with a time limit for the next request and for its headers.
+//! A decrypted stream with one time limit for the next request and another for its headers.
 //!
-//! The HTTP library has one timer for both. Two are needed: the API server keeps an idle connection
-//! for 90 s, but no client needs more than some seconds for its headers.
+//! The HTTP library has one timer for both. drydock needs two, because the API server keeps an idle
+//! connection for 90 s, but a client needs only a few seconds to send its headers.
 //!
 //! If the first bytes of a request arrive in one packet with the end of the previous request, the
-//! HTTP library buffers them, and the connection counts as idle until its next byte.
+//! HTTP library buffers them, and the connection counts as idle until more bytes arrive.
 
 use super::Connection;
 use std::io;
@@ -35,7 +35,7 @@ impl<S> TimedStream<S> {
         let Some((deadline, limit)) = self.connection.deadline() else {
             return Poll::Pending;
         };
-        if let Some(reason) = self.connection.evicted() {
+        if let Some(reason) = self.connection.eviction_reason() {
             return Poll::Ready(Err(io::Error::other(reason)));
         }
         if self.timer.deadline() != deadline {
@@ -59,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
             Poll::Pending => self.poll_deadline(cx),
             Poll::Ready(result) => {
                 if buffer.filled().len() > before {
-                    self.connection.received();
+                    self.connection.record_received();
                 }
                 Poll::Ready(result)
             }
@@ -74,7 +74,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            // A client that does not read its responses is idle.
+            // A client that does not read its responses counts as idle.
             Poll::Pending => self.poll_deadline(cx).map_ok(|()| 0),
             ready => ready,
         }
@@ -93,10 +93,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            // TLS buffers bytes that the socket does not accept.
+            // The TLS stream buffers the bytes that the socket does not accept, so only a flush
+            // waits for the client.
             Poll::Pending => self.poll_deadline(cx),
             Poll::Ready(result) => {
-                self.connection.sent();
+                self.connection.record_sent();
                 Poll::Ready(result)
             }
         }
@@ -109,8 +110,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         }
     }
 
-    /// Without vectored writes the HTTP library buffers responses of pipelined requests without a
-    /// bound if the client reads none.
+    /// Returns the value of the inner stream. Without vectored writes, the HTTP library buffers the
+    /// responses to pipelined requests without a limit if the client does not read them.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }

@@ -22,7 +22,7 @@ fn state(limits: Limits, review: crate::server::ReviewFn) -> State {
     }
 }
 
-/// A review whose body has that size.
+/// Creates a review whose body has this size.
 fn of_size(bytes: usize) -> Request {
     Request {
         mode: Mode::Enforce,
@@ -35,8 +35,8 @@ fn missing(_: &[u8], _: Context<'_>) -> Judged {
     Err(ReviewError::Missing("request"))
 }
 
-fn is_judged(judged: &Result<Answer, Refusal>) -> bool {
-    matches!(judged, Err(Refusal::Review(ReviewError::Missing(_))))
+fn is_judged(judged: &Result<Answer, RequestError>) -> bool {
+    matches!(judged, Err(RequestError::Review(ReviewError::Missing(_))))
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn large_reviews_are_judged_one_at_a_time() {
     fn review(body: &[u8], context: Context<'_>) -> Judged {
         let now = AT_A_TIME.fetch_add(1, Ordering::SeqCst) + 1;
         MOST.fetch_max(now, Ordering::SeqCst);
-        // Were there others, they would come meanwhile.
+        // Another review would start within this time.
         std::thread::sleep(Duration::from_millis(5));
         AT_A_TIME.fetch_sub(1, Ordering::SeqCst);
         missing(body, context)
@@ -83,7 +83,7 @@ async fn a_large_review_that_gets_no_slot_in_time_is_refused_and_counted() {
     state.slots.time = Duration::ZERO;
     let slot = state.slots.large.clone().acquire_owned().await.unwrap();
     let judged = judge(&state, &of_size(LARGE_BYTES + 1)).await;
-    assert!(matches!(judged, Err(Refusal::NoSlot)));
+    assert!(matches!(judged, Err(RequestError::NoSlot)));
     let counted = "drydock_limit_hits_total{limit=\"review-queue\"} 1\n";
     assert!(state.metrics.encode().contains(counted));
     assert!(is_judged(&judge(&state, &of_size(LARGE_BYTES)).await));
@@ -101,18 +101,18 @@ async fn a_bug_in_a_large_review_costs_neither_the_slot_nor_the_process() {
     let state = state(Limits::default(), review);
     for _ in 0..3 {
         let judged = judge(&state, &of_size(LARGE_BYTES + 1)).await;
-        assert!(matches!(judged, Err(Refusal::Bug)));
+        assert!(matches!(judged, Err(RequestError::Bug)));
     }
 }
 
-/// A review from a namespace called `ci`.
+/// A review of a pod in the namespace `ci`.
 const REVIEW: &str = r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
     "uid": "1", "resource": {"group": "", "version": "v1", "resource": "pods"},
     "namespace": "ci", "operation": "CREATE", "object": {}
 }}"#;
 
-/// A policy that asks for labels of namespaces.
-fn asking(connections: usize) -> State {
+/// Creates a state with a policy that selects by labels of namespaces.
+fn selecting_by_labels(connections: usize) -> State {
     let limits = Limits {
         connections,
         ..Limits::default()
@@ -120,7 +120,7 @@ fn asking(connections: usize) -> State {
     let policy = "
 apiVersion: drydock.dev/v1alpha1
 kind: JobPodPolicy
-metadata: {name: asks}
+metadata: {name: selects}
 spec: {namespaceSelector: {matchLabels: {team: blue}}}
 ";
     let policies = crate::core::policy::read("policy.yaml", policy).policies;
@@ -144,7 +144,7 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
             }),
             notify_author: Arc::new(|_| {}),
         }),
-        ..asking(16)
+        ..selecting_by_labels(16)
     };
     let requests: Vec<Request> = (0..20).map(|_| of_size(LARGE_BYTES)).collect();
     let mut waiting: Vec<_> = requests
@@ -157,12 +157,12 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
         .collect();
     assert_eq!(now.iter().filter(|judged| judged.is_none()).count(), 2);
     for judged in now.into_iter().flatten() {
-        assert!(matches!(judged, Err(Refusal::UnknownNamespace(_))));
+        assert!(matches!(judged, Err(RequestError::UnknownNamespace(_))));
     }
     assert_eq!(READS.load(Ordering::SeqCst), 2);
     let counted = "drydock_limit_hits_total{limit=\"namespace-labels\"} 18\n";
     assert!(state.metrics.encode().contains(counted));
-    // The place of one that ends is free for the next.
+    // After a review has ended, another one may wait.
     drop(waiting.remove(0));
     let next = of_size(LARGE_BYTES);
     assert!(judge(&state, &next).now_or_never().is_none());
@@ -170,18 +170,18 @@ async fn few_reviews_wait_for_labels_and_the_others_are_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_large_review_finds_the_labels_that_are_known_and_reads_no_others() {
+async fn a_review_uses_the_labels_of_a_watched_namespace_without_a_live_read() {
     let known = BTreeMap::from([("ci".to_owned(), Labels::new())]);
     let (_namespaces, namespaces) = watch::channel(known);
     let state = State {
         cluster: Some(Cluster {
             namespaces,
             read_labels: Arc::new(|_| {
-                Box::pin(async { Err(LabelsError::Refused("nobody is to ask".to_owned())) })
+                Box::pin(async { Err(LabelsError::Refused("a live read".to_owned())) })
             }),
             notify_author: Arc::new(|_| {}),
         }),
-        ..asking(16)
+        ..selecting_by_labels(16)
     };
     for size in [LARGE_BYTES, LARGE_BYTES + 1] {
         assert!(is_judged(&judge(&state, &of_size(size)).await));

@@ -1,5 +1,5 @@
-//! Metrics that prometheus-client has no type for: a gauge without a value at the start, and a
-//! counter that reads its value from elsewhere.
+//! Metric types that prometheus-client lacks: a gauge without a sample until it is set, and a
+//! counter that reads its value from another counter.
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tracing_appender::non_blocking::ErrorCounter;
 
-/// A gauge of a time, without a sample until it is set.
+/// A gauge of a Unix time, without a sample until it is set.
 #[derive(Clone, Debug, Default)]
 pub struct TimeGauge(Arc<AtomicI64>);
 
 impl TimeGauge {
-    /// Sets the time, in seconds since 1970.
+    /// Sets the Unix time, in seconds.
     pub fn set(&self, unix_seconds: i64) {
         self.0.store(unix_seconds, Ordering::Relaxed);
     }
@@ -38,7 +38,7 @@ pub struct DroppedLines(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Counts lines that were dropped because the queue was full.
+    /// The counter of lines that were dropped because the queue was full.
     queue: OnceLock<ErrorCounter>,
     /// Number of lines that could not be written to stderr.
     failed: AtomicU64,

@@ -16,8 +16,8 @@ pub(super) fn render<'a>(
     }
 }
 
-/// Converts OpenMetrics text to the format 0.0.4, which declares a counter by the name of its
-/// samples and has no type `info`, no units and no end marker.
+/// Converts OpenMetrics text to the format 0.0.4, which declares a counter under the name of its
+/// samples (with `_total`), and has no type `info`, no units and no end marker.
 fn text(open_metrics: &str) -> String {
     let (mut text, mut help) = (String::with_capacity(open_metrics.len()), "");
     for line in open_metrics.lines() {

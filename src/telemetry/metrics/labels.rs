@@ -13,18 +13,18 @@ use std::hash::Hash;
 /// The two labels of a sample.
 pub(super) type Labels = [(&'static str, &'static str); 2];
 
-/// An enum whose value is the label of a sample.
+/// An enum of the values of one label.
 pub(super) trait LabelValues: EncodeLabelSet + Copy + Debug + Eq + Hash + 'static {
     /// Every value.
     const ALL: &'static [Self];
 
-    /// Makes a family with a sample for each value.
+    /// Creates a family with a sample for each value.
     fn family<M: Default>() -> Family<Self, M> {
         with_labels(Self::ALL.iter().copied())
     }
 }
 
-/// Makes a family with samples.
+/// Creates a family with a sample for each set of labels.
 pub(super) fn with_labels<L: Clone + Hash + Eq, M: Default>(
     labels: impl IntoIterator<Item = L>,
 ) -> Family<L, M> {
@@ -35,7 +35,7 @@ pub(super) fn with_labels<L: Clone + Hash + Eq, M: Default>(
     family
 }
 
-/// Declares an enum of label values, with the label and the name of each.
+/// Declares enums of label values: the name of the label, and the name of each value.
 macro_rules! label_values {
     ($($(#[$doc:meta])* $enum:ident($label:literal) {
         $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)*
@@ -80,7 +80,7 @@ label_values! {
         /// One line for each review, and changes of policies and certificates
         #[default]
         Info = "info",
-        /// Connections too
+        /// Also connections
         Debug = "debug",
     }
 
@@ -96,29 +96,31 @@ label_values! {
         HandshakeTime = "handshake-time",
         /// The connection was idle for too long.
         IdleTime = "idle-time",
-        /// Too many connections: one was evicted, or the new one was not accepted.
+        /// There were too many connections. One was evicted, or the new one was not accepted.
         Connections = "connections",
-        /// Bodies and unsent responses exceeded their memory limit: the largest was evicted.
+        /// Bodies and unsent responses exceeded their memory limit. The connection with the most
+        /// memory was evicted.
         BodyMemory = "body-memory",
-        /// A large review waited too long for its slot.
+        /// A large review waited too long for a slot.
         ReviewQueue = "review-queue",
         /// Too many reviews waited for the labels of namespaces.
         NamespaceLabels = "namespace-labels",
     }
 
-    /// Why a review got an HTTP error, apart from the reasons of [`ReviewError`].
-    Failure("reason") {
-        /// Its body is too large.
+    /// The reason for an HTTP error in response to a review, if it is not a [`ReviewError`].
+    ReviewFailure("reason") {
+        /// The body is too large.
         BodySize = "body-size",
-        /// Its body did not arrive in time.
+        /// The body did not arrive in time.
         BodyTime = "body-time",
-        /// Its body ended early.
+        /// The connection ended before the whole body had arrived.
         BodyCut = "body-cut",
-        /// It was evicted before its whole body had arrived.
+        /// The connection was evicted before the whole body had arrived.
         BodyEvicted = "body-evicted",
-        /// It was evicted, or waited too long for its slot.
+        /// The connection was evicted while the review waited, or the wait for a slot took too
+        /// long.
         Overload = "overload",
-        /// Its namespace does not exist, or too many reads of namespaces were running.
+        /// The namespace does not exist, or too many reads of namespaces were running.
         NamespaceUnknown = "namespace-unknown",
         /// The policies have not been read yet.
         NotReady = "not-ready",
@@ -126,9 +128,9 @@ label_values! {
         Bug = "bug",
     }
 
-    /// Why a request is not a review. API servers send none of these.
+    /// The reason why a request is not a review. API servers send no such requests.
     OtherRequest("reason") {
-        /// The path is not that of a webhook.
+        /// The path is neither `/mutate` nor `/audit`.
         Path = "path",
         /// The method is not POST.
         Method = "method",
@@ -142,11 +144,11 @@ label_values! {
         WrongKind = "wrong-kind",
     }
 
-    /// Why a TLS handshake failed.
+    /// The reason for a failed TLS handshake.
     HandshakeFailure("reason") {
         /// The client refused drydock's certificate.
         NotTrusted = "not-trusted",
-        /// drydock refused the client's certificate, or the client has none.
+        /// drydock refused the client's certificate, or the client sent none.
         ClientCertificate = "client-certificate",
         /// The handshake took too long.
         Timeout = "timeout",
@@ -154,53 +156,53 @@ label_values! {
         Eviction = "eviction",
         /// The client closed the connection.
         Closed = "closed",
-        /// The client does not speak TLS, or shares no version or cipher with drydock.
+        /// The client did not send TLS, or supports no TLS version or cipher suite of drydock.
         Protocol = "protocol",
     }
 
-    /// A state of policies.
+    /// The state of a policy. A policy can have several states.
     PolicyState("state") {
-        /// In force.
+        /// A version of the policy is in force.
         Loaded = "loaded",
-        /// Not in force as written.
+        /// The current version of the policy is invalid.
         Refused = "refused",
-        /// Accepted by another version, and not readable by this one.
+        /// Another version of drydock accepted the policy, and this version cannot read it.
         Unreadable = "unreadable",
     }
 
-    /// A state of live sources.
+    /// The state of an address source.
     SourceState("state") {
-        /// With an address.
+        /// The source has a current address.
         Resolved = "resolved",
-        /// With the last known address.
+        /// The source has only its last known address.
         Stale = "stale",
-        /// Without an address.
+        /// The source has no address.
         Unresolved = "unresolved",
     }
 
-    /// A file that is read again when its content changes.
+    /// A kind of file that is read again when its content changes.
     Reloaded("what") {
         /// Policies.
         Policies = "policies",
         /// The server's certificate and key.
         Certificate = "certificate",
-        /// The CA of clients.
+        /// The CA of client certificates.
         ClientAuthority = "client-authority",
     }
 
-    /// Result of writing an Event on a pod.
+    /// The outcome of an attempt to write an Event on a pod.
     EventOutcome("outcome") {
-        /// It was written.
+        /// The Event was written.
         Written = "written",
-        /// It had been written before.
+        /// The Event existed already.
         Duplicate = "duplicate",
-        /// The API server refused it or did not answer.
+        /// The API server rejected the Event or did not answer.
         Failed = "failed",
     }
 
-    /// Why an Event was dropped before the API server was asked.
+    /// The reason why an Event was dropped without a call to the API server.
     EventDrop("reason") {
-        /// The opted-in namespaces have not been listed yet.
+        /// The namespaces that opted in have not been listed yet.
         NotListed = "not-listed",
         /// The namespace has not opted in to changes.
         NotOptedIn = "not-opted-in",
@@ -214,15 +216,16 @@ label_values! {
     CertificateEvent("event") {
         /// This replica signed its own certificate.
         LeafSigned = "leaf-signed",
-        /// A CA was created and used, because there was no usable one.
+        /// A CA was created and used immediately, because no usable one existed.
         CaCreated = "ca-created",
-        /// The next CA was published.
+        /// The next CA was created, which is trusted but does not sign yet.
         CaPublished = "ca-published",
         /// The next CA became the current CA, which signs.
         CaPromoted = "ca-promoted",
-        /// A removed CA was restored, because a certificate of it is in use.
+        /// A CA that another client had removed was restored, because its certificates may be in
+        /// use.
         CaKept = "ca-kept",
-        /// CAs without a certificate in use were removed.
+        /// Previous CAs were removed, because their certificates are no longer in use.
         CaDiscarded = "ca-discarded",
         /// The `caBundle` of the webhooks was written.
         BundleWritten = "bundle-written",
@@ -230,17 +233,17 @@ label_values! {
         BundleOverwritten = "bundle-overwritten",
     }
 
-    /// The resources of a watch.
+    /// The resources that a watch returns.
     WatchKind("watch") {
         /// JobPodPolicies.
         Policies = "policies",
         /// Namespaces that opted in.
         Namespaces = "namespaces",
-        /// Ingresses with addresses for policies.
+        /// Ingresses from which policies take addresses.
         Ingresses = "ingresses",
-        /// Services with addresses for policies.
+        /// Services from which policies take addresses.
         Services = "services",
-        /// Gateways with addresses for policies.
+        /// Gateways from which policies take addresses.
         Gateways = "gateways",
         /// The Secret of the self-managed CA.
         Secret = "secret",
@@ -248,15 +251,15 @@ label_values! {
         Webhook = "webhook",
     }
 
-    /// Result of a live read of a namespace.
+    /// The result of a live read of a namespace.
     NamespaceRead("result") {
         /// The namespace exists.
         Found = "found",
         /// The namespace does not exist.
         NotFound = "not-found",
-        /// The API server did not answer.
+        /// The API server responded with an error or did not answer.
         Failed = "failed",
-        /// Too many reads were in progress, so the API server was not asked.
+        /// Too many reads were running, so drydock did not call the API server.
         Refused = "refused",
     }
 
@@ -271,7 +274,7 @@ label_values! {
     }
 }
 
-/// `reason` is empty if the outcome has none.
+/// Returns the labels of an outcome. `reason` is empty if the outcome has no reason.
 pub(super) fn outcome(outcome: &'static str, reason: &'static str) -> Labels {
     [("outcome", outcome), ("reason", reason)]
 }
@@ -300,11 +303,11 @@ pub(super) fn every_review() -> impl Iterator<Item = Labels> {
         .into_iter()
         .chain(skipped.into_iter().chain(not_job_pod).map(Outcome::Skipped))
         .chain(audited.map(Outcome::Audited));
-    // A body that is not JSON is not a review.
+    // A body that is not JSON counts as an `OtherRequest` and not as a failed review.
     let failed = ReviewError::NAMES
         .into_iter()
         .filter(|name| *name != OtherRequest::NotJson.name())
-        .chain(Failure::ALL.iter().map(|failure| failure.name()));
+        .chain(ReviewFailure::ALL.iter().map(|failure| failure.name()));
     outcomes
         .map(|it| outcome(it.name(), it.reason()))
         .chain(failed.map(|reason| outcome("failed", reason)))
