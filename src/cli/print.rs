@@ -60,7 +60,8 @@ impl Print {
 }
 
 fn print_crd(out: &mut dyn Write) -> anyhow::Result<()> {
-    let definition = serde_saphyr::to_string(&crd::definition())
+    let definition = serde_json::to_value(crd::definition())?;
+    let definition = serde_saphyr::to_string(&definition)
         .context("the CustomResourceDefinition cannot be serialized as YAML")?;
     writeln!(
         out,

@@ -8,7 +8,6 @@ use super::finding::Removal;
 use super::node::Span;
 use super::safe_text::{Kind, SafeText};
 use super::text::Encoding;
-use similar::TextDiff;
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
@@ -113,19 +112,18 @@ impl<'f> Diffs<'f> {
             let with = edit.with.iter().map(|line| numbered(0, line));
             drop(new.splice(*start..edit.end, with));
         }
-        let [old, new] =
-            [&old, &new].map(|lines| lines.iter().map(String::as_str).collect::<Vec<&str>>());
-        let mut config = TextDiff::configure();
-        let diff = config.newline_terminated(true).diff_slices(&old, &new);
+        if new == old {
+            return String::new();
+        }
+        let (old, new) = (old.concat(), new.concat());
         let name = file.name.as_str().trim_start_matches('/');
-        let with_context = |radius: usize| {
-            let mut diff = diff.unified_diff();
-            let diff = diff.context_radius(radius);
-            shown(
-                &diff
-                    .header(&format!("a/{name}"), &format!("b/{name}"))
-                    .to_string(),
-            )
+        let with_context = |lines: usize| {
+            let diff = diffy::DiffOptions::new()
+                .set_context_len(lines)
+                .set_original_filename(format!("a/{name}"))
+                .set_modified_filename(format!("b/{name}"))
+                .create_patch(&old, &new);
+            shown(&diff.to_string())
         };
         (0..=CONTEXT)
             .rev()

@@ -56,7 +56,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     let named = format!(
-        "cannot create the folder {}; give --write a writable folder",
+        "cannot create the directory {}; use a writable directory for --write",
         file.display()
     );
     assert!(said.contains(&named), "{said}");

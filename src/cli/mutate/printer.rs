@@ -57,11 +57,14 @@ impl Printer<'_> {
             state => format!("{name} ({state})"),
         };
         let (before, after) = (yaml(before)?, yaml(after)?);
-        let diff = similar::TextDiff::from_lines(&before, &after);
-        let mut diff = diff.unified_diff();
-        let diff = diff
-            .context_radius(3)
-            .header(&heading(states.0), &heading(states.1));
+        if before == after {
+            return Ok(());
+        }
+        let mut options = diffy::DiffOptions::new();
+        options
+            .set_original_filename(heading(states.0))
+            .set_modified_filename(heading(states.1));
+        let diff = options.create_patch(&before, &after);
         Ok(write!(self.out, "{diff}")?)
     }
 

@@ -379,13 +379,13 @@ fn difference(wanted: &Value, found: &Value) -> Option<String> {
     let text = |value: &Value| serde_saphyr::to_string(&sorted(value)).unwrap_or_default();
     let (wanted, found) = (text(wanted), text(&found));
     (wanted != found).then(|| {
-        let diff = similar::TextDiff::from_lines(&wanted, &found);
-        let shown = diff
-            .unified_diff()
-            .context_radius(2)
-            .header("expected", "found")
+        let diff = diffy::DiffOptions::new()
+            .set_context_len(2)
+            .set_original_filename("expected")
+            .set_modified_filename("found")
+            .create_patch(&wanted, &found)
             .to_string();
-        format!("the pod differs:\n{}", shown.trim_end())
+        format!("the pod differs:\n{}", diff.trim_end())
     })
 }
 
