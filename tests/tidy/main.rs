@@ -171,6 +171,7 @@ const PURE: &[&str] = &[
 /// The packages that pure modules may name.
 const PURE_PACKAGES: &[&str] = &[
     "base64",
+    "diffy",
     "k8s_openapi",
     "kube",
     "regex",
@@ -179,7 +180,6 @@ const PURE_PACKAGES: &[&str] = &[
     "serde_json",
     "serde_path_to_error",
     "serde_saphyr",
-    "similar",
     "simdutf8",
     "thiserror",
     "strsim",
