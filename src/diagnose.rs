@@ -22,6 +22,7 @@ mod installed;
 mod label_selector;
 mod namespaces;
 mod other_webhooks;
+pub mod permissions;
 mod pod;
 mod pod_security;
 mod policies;
@@ -30,7 +31,6 @@ mod quotas;
 mod refusal;
 mod replicas;
 pub mod report;
-pub mod rights;
 pub mod runner;
 mod runners;
 #[cfg(test)]

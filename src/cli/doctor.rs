@@ -1,4 +1,4 @@
-//! `drydock doctor`: reads facts about a cluster with the rights of the user, and prints the
+//! `drydock doctor`: reads facts about a cluster with the permissions of the user, and prints the
 //! findings of [`crate::diagnose`].
 
 mod dry_run;

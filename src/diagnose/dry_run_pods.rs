@@ -44,7 +44,7 @@ pub enum DryRunResult {
     Pod(Box<Value>),
     /// The message with which the API server refused the pod.
     Refused(String),
-    /// The error of the request, such as a missing right to create pods.
+    /// The error of the request, such as a missing permission to create pods.
     Failed(ReadError),
 }
 

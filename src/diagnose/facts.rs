@@ -2,8 +2,8 @@
 
 use super::dry_run_pods::DryRun;
 use super::finding::read_error as finding;
+use super::permissions::PermissionReview;
 use super::report::Check;
-use super::rights::RightReview;
 use super::text::in_namespace;
 use super::webhook_metrics::AdmissionMetrics;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -50,8 +50,9 @@ pub struct Facts {
     pub claims: BTreeMap<ObjectName, Read<bool>>,
     /// The settings of each runner. The key is [`super::runner::Runner::title`].
     pub runner_settings: BTreeMap<String, Read<super::runner::RunnerSettings>>,
-    /// The rights of each runner's ServiceAccount. The key is [`super::runner::Runner::title`].
-    pub rights: BTreeMap<String, Vec<RightReview>>,
+    /// The permissions of each runner's ServiceAccount. The key is
+    /// [`super::runner::Runner::title`].
+    pub permissions: BTreeMap<String, Vec<PermissionReview>>,
     /// The pods that were created with `dryRun=All`, with the results.
     pub dry_runs: Vec<DryRun>,
     /// The addresses to which this computer resolves each hostname of the policies. Empty if the

@@ -48,7 +48,7 @@ pub struct Check {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// A fact that is neither right nor wrong.
+    /// Information, perhaps with advice.
     Info,
     /// The check passed.
     Good,

@@ -1,10 +1,10 @@
 //! Checks whether the jobs of each runner run in a namespace that has opted in, and whether its
-//! ServiceAccount has the rights that the runner needs.
+//! ServiceAccount has the permissions that the runner needs.
 
 use super::finding::jobs as finding;
 use super::installation::namespace_prefix;
+use super::permissions::{Need, ReviewedPermission, by_permission, table};
 use super::report::Check;
-use super::rights::{Need, ReviewedRight, by_right, table};
 use super::runner::{Runner, RunnerSettings, Version, runners};
 use super::text::{count, list};
 use super::view::View;
@@ -60,7 +60,7 @@ fn runner_checks(view: &View<'_>, runner: &Runner) -> Vec<Check> {
         true => "all namespaces".to_owned(),
         false => list(&namespaces),
     };
-    checks.extend(rights(view, runner, &job_namespaces));
+    checks.extend(permissions(view, runner, &job_namespaces));
     checks.extend(settings.and_then(|settings| retries(runner, settings)));
     checks
 }
@@ -113,31 +113,31 @@ fn namespace_per_job(view: &View<'_>, runner: &Runner) -> Option<Check> {
     )
 }
 
-fn rights(view: &View<'_>, runner: &Runner, job_namespaces: &str) -> Option<Check> {
-    let reviews = view.facts.rights.get(&runner.title())?;
+fn permissions(view: &View<'_>, runner: &Runner, job_namespaces: &str) -> Option<Check> {
+    let reviews = view.facts.permissions.get(&runner.title())?;
     let mut errors = reviews
         .iter()
         .filter_map(|review| review.allowed.as_ref().err());
     if let Some(error) = errors.next() {
         let user = runner.user();
         return Some(error.check(&format!(
-            "whether {user} has the rights that the runner needs"
+            "whether {user} has the permissions that the runner needs"
         )));
     }
     let account = format!(
         "ServiceAccount {}/{}",
         runner.namespace, runner.service_account
     );
-    let rights = by_right(reviews);
-    let missing = rights.iter().filter(|one| !one.denied_in.is_empty());
-    let missing: Vec<&ReviewedRight<'_>> = missing.collect();
+    let permissions = by_permission(reviews);
+    let missing = permissions.iter().filter(|one| !one.denied_in.is_empty());
+    let missing: Vec<&ReviewedPermission<'_>> = missing.collect();
     let version = match runner.version {
         Some(version) => format!("GitLab Runner {version}"),
         None => "the newest GitLab Runner".to_owned(),
     };
     let needed = format!(
         "{} that {version} needs in {job_namespaces}",
-        count(rights.len(), "right")
+        count(permissions.len(), "permission")
     );
     let Some(first) = missing.first() else {
         let text = format!("{account} has the {needed}");
@@ -151,18 +151,18 @@ fn rights(view: &View<'_>, runner: &Runner, job_namespaces: &str) -> Option<Chec
         .filter(|name| !name.is_empty());
     let command = format!(
         "kubectl auth can-i {} {}{} --as={}",
-        first.right.verb,
-        first.right.resource,
+        first.permission.verb,
+        first.permission.resource,
         namespace.map_or_else(String::new, |name| format!(" -n {name}")),
         runner.user()
     );
-    let needs: BTreeSet<Need> = missing.iter().map(|one| one.right.need).collect();
+    let needs: BTreeSet<Need> = missing.iter().map(|one| one.permission.need).collect();
     let consequences: Vec<&str> = needs.iter().map(|need| need.consequence()).collect();
     let consequences = consequences.join(" ");
     let number = missing.len();
     let check = match needs.iter().any(|need| need.fails_jobs()) {
-        true => finding::runner_rights(account, number, needed, consequences, command),
-        false => finding::runner_rights_minor(account, number, needed, consequences, command),
+        true => finding::runner_permissions(account, number, needed, consequences, command),
+        false => finding::runner_permissions_minor(account, number, needed, consequences, command),
     };
     Some(check.table(table(reviews)))
 }

@@ -2,8 +2,8 @@
 
 use super::dry_run_pods::{DryRun, DryRunResult, PodKind};
 use super::facts::{Facts, Handshake, ReadError, Reason, ReplicaMetrics, Replicas};
+use super::permissions::{PermissionReview, needed};
 use super::report::{Check, Level, Report};
-use super::rights::{RightReview, needed};
 use super::runner::{RunnerSettings, Version};
 use super::webhook_metrics::AdmissionMetrics;
 use crate::core::crd;
@@ -147,9 +147,9 @@ pub(super) fn healthy() -> Facts {
         version: Some("0.1.0".to_owned()),
         certificate_expiry: Some(NOW + DAY),
     };
-    let rights = needed(Some(Version(17, 11)), false).into_iter();
-    let rights = rights.map(|right| RightReview {
-        right,
+    let permissions = needed(Some(Version(17, 11)), false).into_iter();
+    let permissions = permissions.map(|permission| PermissionReview {
+        permission,
         namespace: Some("ci".to_owned()),
         allowed: Ok(true),
     });
@@ -221,9 +221,9 @@ pub(super) fn healthy() -> Facts {
             }),
         )]
         .into(),
-        rights: [(
+        permissions: [(
             "gitlab/deployment/gitlab-runner".to_owned(),
-            rights.collect(),
+            permissions.collect(),
         )]
         .into(),
         dry_runs,

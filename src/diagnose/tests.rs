@@ -52,7 +52,7 @@ fn without_rights_everything_is_a_finding() {
         limit_ranges: Err(forbidden("limitranges")),
         admission_metrics: Err(forbidden("/metrics")),
         replicas: None,
-        rights: [].into(),
+        permissions: [].into(),
         dry_runs: Vec::new(),
         ..healthy()
     };
@@ -86,7 +86,7 @@ fn every_finding_has_a_test() {
         jobs::runners_with_jobs_in_other_namespaces_are_found,
         jobs::label_values_and_name_prefixes_of_the_webhooks_are_used,
         jobs::a_runner_configuration_that_cannot_be_read_is_a_finding,
-        jobs::missing_rights_of_a_runner_are_found,
+        jobs::missing_permissions_of_a_runner_are_found,
         jobs::other_webhooks_are_called_before_or_after_drydock,
         policies::policies_that_are_not_in_force_are_found,
         policies::missing_config_maps_and_claims_are_found,

@@ -67,7 +67,7 @@ pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
         config_map_keys: BTreeMap::new(),
         claims: BTreeMap::new(),
         runner_settings: BTreeMap::new(),
-        rights: BTreeMap::new(),
+        permissions: BTreeMap::new(),
         dry_runs: Vec::new(),
         resolved: BTreeMap::new(),
         pod: None,
@@ -102,7 +102,7 @@ pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
         facts.replicas,
         facts.config_map_keys,
         facts.claims,
-        (facts.runner_settings, facts.rights),
+        (facts.runner_settings, facts.permissions),
         facts.dry_runs,
         facts.resolved,
     ) = tokio::join!(

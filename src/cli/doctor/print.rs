@@ -12,8 +12,8 @@ const MAX_WIDTH: usize = 80;
 const MIN_WIDTH: usize = 40;
 /// The indentation of the lines below a check.
 const INDENT: &str = "    ";
-/// A note below a report with findings about missing rights.
-const MISSING_RIGHTS: &str = "Without these rights drydock doctor checks only a part of the cluster. docs/doctor.md lists the rights; a cluster administrator has all of them.";
+/// A note below a report with findings about missing permissions.
+const MISSING_PERMISSIONS: &str = "Without these permissions drydock doctor checks only a part of the cluster. docs/doctor.md lists the permissions; a cluster administrator has all of them.";
 
 /// The first line of the text.
 pub(super) struct Heading {
@@ -79,7 +79,7 @@ pub(super) fn text(
     }
     writeln!(out, "\n{}", summary(report))?;
     if report.checks().any(|check| check.name == "not-allowed") {
-        writeln!(out, "{}", wrap(MISSING_RIGHTS, style.width).join("\n"))?;
+        writeln!(out, "{}", wrap(MISSING_PERMISSIONS, style.width).join("\n"))?;
     }
     Ok(())
 }

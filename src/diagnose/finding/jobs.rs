@@ -53,11 +53,11 @@ findings! {
         "{runner} creates a namespace for each job, and no webhook selects these namespaces",
         "These jobs are not repaired, because the runner does not set the opt-in label on these namespaces. The component namespace-per-job selects the namespaces by the prefix of their names.",
         "drydock print manifests --help";
-    runner_rights(account, missing, needed, consequences, command) = "runner-rights" Error,
+    runner_permissions(account, missing, needed, consequences, command) = "runner-rights" Error,
         "{account} lacks {missing} of the {needed}",
         "{consequences}",
         "{command}";
-    runner_rights_minor(account, missing, needed, consequences, command) = "runner-rights-minor" Warning,
+    runner_permissions_minor(account, missing, needed, consequences, command) = "runner-rights-minor" Warning,
         "{account} lacks {missing} of the {needed}",
         "{consequences}",
         "{command}";

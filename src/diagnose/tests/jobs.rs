@@ -2,7 +2,7 @@
 
 use crate::diagnose::dry_run_pods::{DryRun, DryRunResult, PodKind};
 use crate::diagnose::facts::Reason;
-use crate::diagnose::rights::Need;
+use crate::diagnose::permissions::Need;
 use crate::diagnose::runner::RunnerSettings;
 use crate::diagnose::testing::{
     answered, configuration, dry_run, namespace, object, read_error, runner, webhook, with,
@@ -59,7 +59,7 @@ pub(super) fn refused_and_unchanged_job_pods_are_found() {
     );
 }
 
-/// Only missing rights are summarized for all namespaces.
+/// Only missing permissions are summarized for all namespaces.
 #[test]
 fn failed_dry_runs_in_several_namespaces_are_one_finding() {
     let failures = |reason: Reason| {
@@ -252,25 +252,25 @@ pub(super) fn a_runner_configuration_that_cannot_be_read_is_a_finding() {
 }
 
 #[test]
-pub(super) fn missing_rights_of_a_runner_are_found() {
+pub(super) fn missing_permissions_of_a_runner_are_found() {
     let lacking = |need: Need| {
         with(move |facts| {
-            let reviews = facts.rights.get_mut(RUNNER).unwrap();
+            let reviews = facts.permissions.get_mut(RUNNER).unwrap();
             for review in reviews {
-                review.allowed = Ok(review.right.need != need);
+                review.allowed = Ok(review.permission.need != need);
             }
         })
     };
     assert_eq!(
         lacking(Need::Credentials),
         [
-            "error runner-rights: ServiceAccount gitlab/runner lacks 4 of the 16 rights that GitLab Runner 17.11 needs in ci"
+            "error runner-rights: ServiceAccount gitlab/runner lacks 4 of the 16 permissions that GitLab Runner 17.11 needs in ci"
         ]
     );
     assert_eq!(
         lacking(Need::Events),
         [
-            "warning runner-rights-minor: ServiceAccount gitlab/runner lacks 1 of the 16 rights that GitLab Runner 17.11 needs in ci"
+            "warning runner-rights-minor: ServiceAccount gitlab/runner lacks 1 of the 16 permissions that GitLab Runner 17.11 needs in ci"
         ]
     );
     let old = with(|facts| {

@@ -1,9 +1,9 @@
-//! Reads the settings of runners, and the rights of their ServiceAccounts.
+//! Reads the settings of runners, and the permissions of their ServiceAccounts.
 
 use super::CONCURRENCY;
 use crate::cli::doctor::reader::{ApiCall, Reader};
 use crate::diagnose::facts::{Facts, Read};
-use crate::diagnose::rights::{Right, RightReview, needed};
+use crate::diagnose::permissions::{Permission, PermissionReview, needed};
 use crate::diagnose::runner::{Runner, RunnerSettings, runners};
 use futures::StreamExt as _;
 use futures::stream;
@@ -15,13 +15,13 @@ use kube::api::{Api, PostParams};
 use std::collections::BTreeMap;
 
 type SettingsByTitle = BTreeMap<String, Read<RunnerSettings>>;
-type RightsByTitle = BTreeMap<String, Vec<RightReview>>;
+type PermissionsByTitle = BTreeMap<String, Vec<PermissionReview>>;
 
-/// Returns the settings and the rights of all runners. The key is [`Runner::title`].
-pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, RightsByTitle) {
+/// Returns the settings and the permissions of all runners. The key is [`Runner::title`].
+pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, PermissionsByTitle) {
     let deployments = facts.deployments.as_deref().unwrap_or_default();
     let stateful_sets = facts.stateful_sets.as_deref().unwrap_or_default();
-    let (mut all_settings, mut all_rights) = (BTreeMap::new(), BTreeMap::new());
+    let (mut all_settings, mut all_permissions) = (BTreeMap::new(), BTreeMap::new());
     for runner in runners(deployments, stateful_sets) {
         let settings = settings(reader, &runner).await;
         let known = settings.as_ref().ok();
@@ -32,12 +32,12 @@ pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, Ri
                 .any(|namespace| facts.selected.contains(namespace));
         if is_selected {
             let per_job = known.is_some_and(|settings| settings.namespace_per_job);
-            let rights = rights(reader, &runner, &namespaces, per_job).await;
-            all_rights.insert(runner.title(), rights);
+            let permissions = permissions(reader, &runner, &namespaces, per_job).await;
+            all_permissions.insert(runner.title(), permissions);
         }
         all_settings.insert(runner.title(), settings);
     }
-    (all_settings, all_rights)
+    (all_settings, all_permissions)
 }
 
 /// Returns only the settings, because the configuration of a runner also contains tokens.
@@ -57,12 +57,12 @@ async fn settings(reader: &Reader, runner: &Runner) -> Read<RunnerSettings> {
     Ok(settings)
 }
 
-async fn rights(
+async fn permissions(
     reader: &Reader,
     runner: &Runner,
     namespaces: &[String],
     per_job: bool,
-) -> Vec<RightReview> {
+) -> Vec<PermissionReview> {
     // The names of the namespaces that a runner creates are unknown.
     let namespaces: Vec<Option<String>> = match per_job {
         true => vec![None],
@@ -70,12 +70,12 @@ async fn rights(
     };
     let needed = needed(runner.version, per_job);
     let reviews = namespaces.iter().flat_map(|namespace| {
-        let rights = needed.iter();
-        rights.map(|right| (*right, namespace.clone()))
+        let permissions = needed.iter();
+        permissions.map(|permission| (*permission, namespace.clone()))
     });
-    let review = async |(right, namespace): (Right, Option<String>)| RightReview {
-        right,
-        allowed: is_allowed(reader, runner, right, namespace.clone()).await,
+    let review = async |(permission, namespace): (Permission, Option<String>)| PermissionReview {
+        permission,
+        allowed: is_allowed(reader, runner, permission, namespace.clone()).await,
         namespace,
     };
     stream::iter(reviews.collect::<Vec<_>>())
@@ -88,12 +88,12 @@ async fn rights(
 async fn is_allowed(
     reader: &Reader,
     runner: &Runner,
-    right: Right,
+    permission: Permission,
     namespace: Option<String>,
 ) -> Read<bool> {
-    let (resource, subresource) = match right.resource.split_once('/') {
+    let (resource, subresource) = match permission.resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
-        None => (right.resource, None),
+        None => (permission.resource, None),
     };
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
@@ -105,7 +105,7 @@ async fn is_allowed(
             ]),
             resource_attributes: Some(ResourceAttributes {
                 namespace,
-                verb: Some(right.verb.to_owned()),
+                verb: Some(permission.verb.to_owned()),
                 resource: Some(resource.to_owned()),
                 subresource,
                 ..ResourceAttributes::default()

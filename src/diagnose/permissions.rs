@@ -1,5 +1,5 @@
-//! The rights that the ServiceAccount of each version of GitLab Runner needs in the namespaces of
-//! its jobs.
+//! The permissions that the ServiceAccount of each version of GitLab Runner needs in the namespaces
+//! of its jobs.
 //!
 //! Source: GitLab Runner's `docs/executors/kubernetes/_index.md`, "Configure runner API
 //! permissions", and its code at the versions named below.
@@ -9,29 +9,29 @@ use super::runner::Version;
 use super::text::list;
 use std::collections::BTreeMap;
 
-/// A right that a runner needs.
+/// A permission that a runner needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Right {
+pub struct Permission {
     /// The verb.
     pub verb: &'static str,
     /// The resource of the core API group, with a subresource if there is one: `pods/exec`.
     pub resource: &'static str,
-    /// The purpose of the right.
+    /// The purpose of the permission.
     pub need: Need,
 }
 
 /// The result of a SubjectAccessReview for the ServiceAccount of a runner.
 #[derive(Clone, Debug)]
-pub struct RightReview {
-    /// The right.
-    pub right: Right,
+pub struct PermissionReview {
+    /// The permission.
+    pub permission: Permission,
     /// The namespace of the jobs; `None` for all namespaces.
     pub namespace: Option<String>,
-    /// Whether the ServiceAccount has the right.
+    /// Whether the ServiceAccount has the permission.
     pub allowed: Read<bool>,
 }
 
-/// The purpose of a right.
+/// The purpose of a permission.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Need {
     /// Every job.
@@ -60,7 +60,7 @@ impl Need {
         }
     }
 
-    /// Returns the effect of a missing right, as a sentence.
+    /// Returns the effect of a missing permission, as a sentence.
     pub(super) fn consequence(self) -> &'static str {
         match self {
             Self::Jobs => "Every job fails.",
@@ -72,7 +72,7 @@ impl Need {
         }
     }
 
-    /// Returns whether all or most jobs fail without the right.
+    /// Returns whether all or most jobs fail without the permission.
     pub(super) fn fails_jobs(self) -> bool {
         matches!(self, Self::Jobs | Self::Credentials | Self::Namespaces)
     }
@@ -112,17 +112,17 @@ const ROWS: [Row; 10] = [
     ("events", "list", Need::Events, Version(17, 2), LAST),
 ];
 
-/// Returns the rights that a version of GitLab Runner needs. Without a version, returns the rights
-/// that the newest version needs.
+/// Returns the permissions that a version of GitLab Runner needs. Without a version, returns the
+/// permissions that the newest version needs.
 #[must_use]
-pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Right> {
+pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Permission> {
     let version = version.unwrap_or(Version(u32::MAX - 1, 0));
     let rows = ROWS
         .iter()
         .filter(|(_, _, _, from, before)| version >= *from && version < *before);
-    let mut rights: Vec<Right> = rows
+    let mut permissions: Vec<Permission> = rows
         .flat_map(|(resource, verbs, need, _, _)| {
-            verbs.split(' ').map(|verb| Right {
+            verbs.split(' ').map(|verb| Permission {
                 verb,
                 resource,
                 need: *need,
@@ -131,27 +131,27 @@ pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Right> {
         .collect();
     if namespace_per_job {
         let need = Need::Namespaces;
-        let right = |verb| Right {
+        let permission = |verb| Permission {
             verb,
             resource: "namespaces",
             need,
         };
-        rights.extend(["create", "delete"].map(right));
+        permissions.extend(["create", "delete"].map(permission));
     }
-    rights
+    permissions
 }
 
-/// Returns a table of the rights, and whether the ServiceAccount has them.
-pub(super) fn table(reviews: &[RightReview]) -> Vec<Vec<String>> {
+/// Returns a table of the permissions, and whether the ServiceAccount has them.
+pub(super) fn table(reviews: &[PermissionReview]) -> Vec<Vec<String>> {
     let mut rows: BTreeMap<(&str, Need, String), Vec<&str>> = BTreeMap::new();
-    for one in by_right(reviews) {
+    for one in by_permission(reviews) {
         let granted = match one.denied_in.len() {
             0 => "yes".to_owned(),
             denied if denied == one.reviews => "no".to_owned(),
             _ => format!("not in {}", list(&one.denied_in)),
         };
-        let row = (one.right.resource, one.right.need, granted);
-        rows.entry(row).or_default().push(one.right.verb);
+        let row = (one.permission.resource, one.permission.need, granted);
+        rows.entry(row).or_default().push(one.permission.verb);
     }
     let headings = ["RESOURCE", "VERBS", "GRANTED", "NEEDED FOR"].map(str::to_owned);
     let rows = rows.into_iter().map(|((resource, need, granted), verbs)| {
@@ -161,35 +161,39 @@ pub(super) fn table(reviews: &[RightReview]) -> Vec<Vec<String>> {
     [headings.into()].into_iter().chain(rows).collect()
 }
 
-/// A right, the number of its reviews, and the namespaces in which the ServiceAccount lacks it.
-pub(super) struct ReviewedRight<'r> {
-    pub(super) right: Right,
+/// A permission, the number of its reviews, and the namespaces in which the ServiceAccount lacks
+/// it.
+pub(super) struct ReviewedPermission<'r> {
+    pub(super) permission: Permission,
     reviews: usize,
     pub(super) denied_in: Vec<&'r str>,
 }
 
-/// Groups reviews by right.
-pub(super) fn by_right(reviews: &[RightReview]) -> Vec<ReviewedRight<'_>> {
-    let mut rights: Vec<ReviewedRight<'_>> = Vec::new();
-    for RightReview {
-        right,
+/// Groups reviews by permission.
+pub(super) fn by_permission(reviews: &[PermissionReview]) -> Vec<ReviewedPermission<'_>> {
+    let mut permissions: Vec<ReviewedPermission<'_>> = Vec::new();
+    for PermissionReview {
+        permission,
         namespace,
         allowed,
     } in reviews
     {
         let denied = (allowed == &Ok(false)).then(|| namespace.as_deref().unwrap_or_default());
-        if let Some(known) = rights.iter_mut().find(|known| known.right == *right) {
+        if let Some(known) = permissions
+            .iter_mut()
+            .find(|known| known.permission == *permission)
+        {
             known.reviews += 1;
             known.denied_in.extend(denied);
             continue;
         }
-        rights.push(ReviewedRight {
-            right: *right,
+        permissions.push(ReviewedPermission {
+            permission: *permission,
             reviews: 1,
             denied_in: denied.into_iter().collect(),
         });
     }
-    rights
+    permissions
 }
 
 #[cfg(test)]
@@ -197,16 +201,16 @@ mod tests {
     use super::*;
 
     fn names(version: Option<Version>) -> Vec<String> {
-        let rights = needed(version, false).into_iter();
-        rights
-            .map(|right| format!("{} {}", right.verb, right.resource))
+        let permissions = needed(version, false).into_iter();
+        permissions
+            .map(|permission| format!("{} {}", permission.verb, permission.resource))
             .collect()
     }
 
     #[test]
     fn each_version_needs_what_it_uses() {
         let (old, new) = (names(Some(Version(13, 12))), names(Some(Version(19, 3))));
-        for (right, of_old, of_new) in [
+        for (permission, of_old, of_new) in [
             ("create pods", true, true),
             ("create secrets", true, true),
             ("create configmaps", true, false),
@@ -214,8 +218,16 @@ mod tests {
             ("list events", false, true),
             ("watch pods", false, true),
         ] {
-            assert_eq!(old.iter().any(|one| one == right), of_old, "{right}");
-            assert_eq!(new.iter().any(|one| one == right), of_new, "{right}");
+            assert_eq!(
+                old.iter().any(|one| one == permission),
+                of_old,
+                "{permission}"
+            );
+            assert_eq!(
+                new.iter().any(|one| one == permission),
+                of_new,
+                "{permission}"
+            );
         }
         assert_eq!(names(None), new);
         assert_eq!(needed(None, true).len(), new.len() + 2);
@@ -224,16 +236,16 @@ mod tests {
     #[test]
     fn a_row_has_the_verbs_that_are_granted_alike() {
         let namespaces = ["ci", "mobile"].map(str::to_owned);
-        let reviews: Vec<RightReview> = namespaces
+        let reviews: Vec<PermissionReview> = namespaces
             .into_iter()
             .flat_map(|namespace| {
                 needed(Some(Version(17, 11)), false)
                     .into_iter()
-                    .map(move |right| RightReview {
-                        right,
-                        allowed: Ok(match right.need {
+                    .map(move |permission| PermissionReview {
+                        permission,
+                        allowed: Ok(match permission.need {
                             Need::Events => false,
-                            Need::Credentials => right.verb != "delete" || namespace == "ci",
+                            Need::Credentials => permission.verb != "delete" || namespace == "ci",
                             _ => true,
                         }),
                         namespace: Some(namespace.clone()),
