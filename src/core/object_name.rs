@@ -1,7 +1,7 @@
 //! Types for valid names of namespaces and pods (F7).
 //!
 //! drydock uses names from requests in API paths and in Events. A name with a slash or a question
-//! mark could address another object. Parsing a name into one of these types rejects it.
+//! mark could address another object. Parsing text into one of these types rejects such names.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
 

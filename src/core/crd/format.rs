@@ -7,8 +7,8 @@
 //! The expressions use only syntax that RE2 (in CEL) and the `regex` crate share. The CEL rules use
 //! only functions of Kubernetes 1.30, whose CEL library has neither `isIP` nor `format`.
 //!
-//! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>, the page on
-//! labels beside it, and
+//! Sources: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>,
+//! <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/> and
 //! <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Format {
     pub(crate) max_length: usize,
-    /// Not empty. The message is that of the first check that fails.
+    /// The checks, at least one. [`Format::check`] returns the message of the first that fails.
     checks: &'static [Check],
     compiled: OnceLock<Vec<Regex>>,
 }
@@ -47,7 +47,7 @@ impl Format {
     /// Checks a string.
     ///
     /// # Errors
-    /// The message of the first check that fails, which follows `is "…",`.
+    /// Returns the message of the first check that fails, which follows `is "…",`.
     pub fn check(&self, text: &str) -> Result<(), &'static str> {
         let patterns = self.compiled.get_or_init(|| {
             let compile = |check: &Check| Regex::new(check.pattern).expect("a test compiles all");
@@ -153,7 +153,8 @@ macro_rules! octet {
         "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
     };
 }
-/// Eight groups, or fewer groups and one `::`. The address cannot end in IPv4 notation.
+/// Matches an IPv6 address: eight groups, or fewer groups and one `::`. Does not match addresses
+/// that end in IPv4 notation.
 macro_rules! ipv6 {
     () => {
         concat!(
@@ -181,7 +182,7 @@ const SUBDOMAIN_CHECK: Check = must(
 );
 const ABSOLUTE: Check = must("^/", "not an absolute path; it must begin with '/'");
 const WITHOUT_COLON: Check = must_not(":", "but must not contain ':'");
-/// CEL has no function that cleans a path. Clean paths can be compared as strings.
+/// Requires a clean path, because CEL has no function that cleans a path before it is compared.
 const CLEAN: Check = must_not(
     "//|/[.][.]?(/|$)|./$",
     "not a clean path; write it without '//', '.', '..' and a trailing '/'",
@@ -236,16 +237,16 @@ formats! {
         "not a ConfigMap key: at most 253 letters, digits, '-', '_' and '.', not '.' alone and not beginning with '..'"
     )];
 
-    /// A fixed address of a hostname.
+    /// An address to which a hostname can resolve.
     ADDRESS(39): [
         must_not("^(127[.]|[0:]*:0{0,3}1$)", "a loopback address, which the runner uses for services of the job"),
         must_not("^(0[.]0[.]0[.]0|[0:]+)$", "the unspecified address; write the address of the host"),
-        // RFC 4291 reserves these. Other programs read IPv4-mapped ones (2.5.5) as IPv4 addresses.
+        // RFC 4291 reserves these addresses. Programs read IPv4-mapped addresses (2.5.5) as IPv4.
         must_not("^(::|0{1,4}:)", "an IPv6 address that begins with zeros, which is reserved; write an IPv4 address as in 10.0.0.232"),
         must(concat!("^((", octet!(), r"\.){3}", octet!(), "|", ipv6!(), ")$"), "not an IP address; write it as in 10.0.0.232 or fd00::232, without port or zone"),
     ];
 
-    /// A registry as the docker client writes it: `host` or `host:port`, IPv6 in brackets.
+    /// A registry as in image references: `host` or `host:port`, with IPv6 addresses in brackets.
     REGISTRY_HOST(253): [must(
         concat!("^(", subdomain!(), r"|\[(", ipv6!(), r")\])", "(:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?$"),
         "not a registry host: a hostname or IP address with an optional port, as in registry.mylab.com:5000"

@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
 /// Parses a `JobPodPolicy` object that is not stored in the API server.
 ///
 /// # Errors
-/// If the policy is invalid. Returns all errors, at least one.
+/// Returns all errors of an invalid policy, at least one.
 pub fn read_object(object: Value) -> Result<Policy, Vec<FieldError>> {
     read_with(object, None)
 }
@@ -255,7 +255,7 @@ pub fn read_object(object: Value) -> Result<Policy, Vec<FieldError>> {
 /// Ingress cannot add one (F5, H7).
 ///
 /// # Errors
-/// If the policy is invalid for another reason. Returns all errors, at least one.
+/// Returns all errors of a policy that is invalid for another reason, at least one.
 pub fn read_stored(object: Value, recorded: &RecordedHostnames) -> Result<Policy, Vec<FieldError>> {
     read_with(object, Some(recorded))
 }

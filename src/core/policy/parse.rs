@@ -1,5 +1,5 @@
 //! Parses a `JobPodPolicy` into a [`Policy`]. Checks the rules that the schema cannot express, and
-//! collects every error.
+//! reports all errors.
 
 mod dind;
 
@@ -218,10 +218,10 @@ fn address(alias: &crd::HostAlias, path: &str, errors: &mut Errors) -> Option<Ad
     None
 }
 
-/// Parses a fixed address of a hostname.
+/// Parses an address that is valid in `spec.hostAliases[].ip`.
 ///
 /// # Errors
-/// If [`format::ADDRESS`] does not allow the address. The message follows `is "…",`.
+/// Returns the message of [`format::ADDRESS`], which follows `is "…",`.
 pub fn fixed_address(text: &str) -> Result<IpAddr, &'static str> {
     format::ADDRESS.check(text)?;
     text.parse().map_err(|_| "not an IP address")

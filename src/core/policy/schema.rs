@@ -259,8 +259,8 @@ fn size_problem(value: &Value, schema: &JSONSchemaProps) -> Option<String> {
     }
 }
 
-/// Returns an error if a string, or a number in its place, does not have a format. `size_problem`
-/// returns the error of a string that is too long.
+/// Returns an error if a string, or a number in its place, does not match a format. Omits strings
+/// that are too long, because [`size_problem`] reports them.
 fn format_problem(value: &Value, format: &Format) -> Option<String> {
     match value {
         Value::String(text) if text.chars().count() <= format.max_length => {
@@ -274,7 +274,7 @@ fn format_problem(value: &Value, format: &Format) -> Option<String> {
     }
 }
 
-/// Returns an error if a string does not have a format. The error is one line, even if the string
+/// Returns an error if a string does not match a format. The error is one line, even if the string
 /// contains line breaks.
 pub(super) fn format_error(text: &str, format: &Format) -> Option<String> {
     let problem = format.check(text).err()?;
