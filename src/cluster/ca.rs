@@ -85,7 +85,8 @@ impl Settings {
 
 /// Reconciles the authority, the `caBundle` and the leaf until the future is dropped.
 ///
-/// `issued` receives each new leaf. It is `None` until the `caBundle` trusts the first one.
+/// The value of `issued` is the leaf to serve. It is `None` until the `caBundle` trusts a leaf, and
+/// while the leaf is not valid by the API server's clock.
 pub async fn run(
     client: Client,
     settings: Settings,
