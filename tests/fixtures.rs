@@ -1,4 +1,4 @@
-//! Patch and explanation of each fixture with the built-in sample policy, to be reviewed like code.
+//! Snapshots of the patch and explanation for each fixture with the built-in sample policy.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -49,7 +49,8 @@ fn the_patch_is_what_is_printed_and_needs_no_other() {
         let operations: json_patch::Patch = serde_json::from_str(&patch).unwrap();
         json_patch::patch(&mut pod, &operations).unwrap();
         if is_review {
-            // The answer to a review carries the patch, or none.
+            // The fixture is an AdmissionReview, so the output is a response with or without a
+            // patch.
             let response = &printed["response"];
             assert_eq!(response["allowed"], true);
             match response["patch"].as_str() {

@@ -1,4 +1,4 @@
-//! The incidents that drydock was written for, each with the pod that a real runner made.
+//! The incidents for which drydock was written, with pods that real runners created.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,7 +16,7 @@ use verdict::{judge, patched};
 
 const HOSTNAMES: [&str; 3] = ["gitlab.mylab.com", "minio.mylab.com", "registry.mylab.com"];
 
-/// The hostnames at the address that the load balancer has now.
+/// A policy with the current address of the load balancer.
 const ALIASES: &str = "
 apiVersion: drydock.dev/v1alpha1
 kind: JobPodPolicy
@@ -27,7 +27,7 @@ spec:
     hostnames: [gitlab.mylab.com, minio.mylab.com, registry.mylab.com]
 ";
 
-/// The same, with the address that each Ingress has.
+/// A policy that takes the same addresses from Ingresses.
 const LIVE_ALIASES: &str = "
 apiVersion: drydock.dev/v1alpha1
 kind: JobPodPolicy
@@ -42,7 +42,8 @@ spec:
     hostnames: [registry.mylab.com]
 ";
 
-/// The three volumes of the hand-made fix, in every container as config.toml has them.
+/// A policy with the three volumes of the manual fix in `config.toml`, which mounts them in every
+/// container.
 const TRIO: &str = "
 apiVersion: drydock.dev/v1alpha1
 kind: JobPodPolicy
@@ -72,7 +73,7 @@ fn pod(fixture: &str) -> Value {
     }
 }
 
-/// Returns a pod as the API server stores it.
+/// Returns a pod with drydock's patch.
 #[track_caller]
 fn mutate(pod: &Value, policy: &str, live: &AddressesBySource) -> Value {
     let read = read("policy.yaml", policy);
@@ -83,7 +84,7 @@ fn mutate(pod: &Value, policy: &str, live: &AddressesBySource) -> Value {
     })
 }
 
-/// The addresses of the three Ingresses.
+/// Returns addresses of the three Ingresses.
 fn ingresses(address: &str) -> AddressesBySource {
     let names = [
         "gitlab-webservice-default",
@@ -101,7 +102,7 @@ fn ingresses(address: &str) -> AddressesBySource {
         .into()
 }
 
-/// A pod without the fields that change with the aliases.
+/// Returns a pod without hostAliases and drydock's annotations.
 fn without_aliases(pod: &Value) -> Value {
     let mut pod = pod.clone();
     pod["spec"].as_object_mut().unwrap().remove("hostAliases");
@@ -120,7 +121,7 @@ fn without_aliases(pod: &Value) -> Value {
     pod
 }
 
-/// Notes 000 and 002: `Failed to connect to gitlab.mylab.com port 443: Host is unreachable`.
+/// The job failed with `Failed to connect to gitlab.mylab.com port 443: Host is unreachable`.
 #[rstest]
 #[case::without_any("pods/c-19.3.0-no-dind", json!([]))]
 #[case::with_services("reviews/runner/19.3.0-dind-plain", json!([{"ip": "127.0.0.1", "hostnames": ["docker", "docker"]}]))]
@@ -134,7 +135,8 @@ fn a_job_pod_without_aliases_finds_gitlab(#[case] fixture: &str, #[case] mut ali
     assert_eq!(without_aliases(&after), without_aliases(&before));
 }
 
-/// Note 003: the load balancer moved from 10.0.0.216 to 10.0.0.232, `config.toml` did not.
+/// The load balancer's address changed from 10.0.0.216 to 10.0.0.232, but `config.toml` still had
+/// the old one.
 #[rstest]
 #[case::written_down(ALIASES, AddressesBySource::new())]
 #[case::followed(LIVE_ALIASES, ingresses("10.0.0.232"))]
@@ -158,7 +160,7 @@ fn a_stale_address_is_replaced(
     assert_eq!(without_aliases(&after), without_aliases(&before));
 }
 
-/// Note 003, the day before; and the hours in which the Ingresses have no address at all.
+/// While the Ingresses have the old address, or none, the hostAliases must not change.
 #[rstest]
 #[case::still_the_old_one(ingresses("10.0.0.216"))]
 #[case::not_known(AddressesBySource::new())]
@@ -167,8 +169,8 @@ fn aliases_stay_as_long_as_the_ingresses_say_nothing_else(#[case] live: Addresse
     assert_eq!(mutate(&before, LIVE_ALIASES, &live), before);
 }
 
-/// The mounts of a container: path → source without size limits, which the hand-made fix lacks, and
-/// whether it is read-only.
+/// Returns the mounts of a container by path: the volume source without its size limit, which the
+/// manual fix does not set, and whether the mount is read-only.
 fn mounts(pod: &Value, container: &Value) -> BTreeMap<String, (Value, bool)> {
     let volumes = pod["spec"]["volumes"].as_array().unwrap();
     let mut mounts = BTreeMap::new();
@@ -182,7 +184,7 @@ fn mounts(pod: &Value, container: &Value) -> BTreeMap<String, (Value, bool)> {
             limit.remove("sizeLimit");
         }
         let path = mount["mountPath"].as_str().unwrap();
-        // The directories of the runner's own volumes carry the job's number.
+        // The mount paths of the runner's own volumes contain the job's number.
         if !path.starts_with("/logs") && !path.starts_with("/scripts") {
             let is_read_only = mount["readOnly"] == true;
             mounts.insert(path.to_owned(), (json!(source), is_read_only));
@@ -191,7 +193,7 @@ fn mounts(pod: &Value, container: &Value) -> BTreeMap<String, (Value, bool)> {
     mounts
 }
 
-/// Note 004: a Secret at `/certs/client` kept dind from writing its certificates there.
+/// A Secret at `/certs/client` prevented dind from writing its certificates there.
 #[rstest]
 fn the_secret_makes_room_as_in_the_hand_made_fix(
     #[values("13.12.0-secret-certs", "16.11.0-secret-certs", "19.3.0-secret-certs")] fixture: &str,
@@ -214,7 +216,7 @@ fn the_secret_makes_room_as_in_the_hand_made_fix(
             (json!({"emptyDir": {"medium": "Memory"}}), false)
         );
     }
-    // The runner's own init container has all mounts too; only the certificates matter there.
+    // The runner's init container has all mounts, too; only the one for certificates matters.
     for init in after["spec"]["initContainers"]
         .as_array()
         .into_iter()
@@ -228,7 +230,7 @@ fn the_secret_makes_room_as_in_the_hand_made_fix(
     assert!(!after["spec"]["volumes"].to_string().contains("secretName"));
 }
 
-/// Note 004: the fix itself is right already.
+/// A pod with the manual fix needs no change.
 #[rstest]
 #[case::the_trio(TRIO)]
 #[case::the_defaults(
@@ -244,7 +246,7 @@ fn the_hand_made_fix_stays_as_it_is(#[case] policy: &str) {
     assert_eq!(mutate(&fixed, policy, &AddressesBySource::new()), fixed);
 }
 
-/// Note 004's fix with note 003's stale aliases: the aliases change, nothing else does.
+/// A pod with the manual fix and stale hostAliases: only the hostAliases change.
 #[test]
 fn the_hand_made_fix_gets_its_aliases() {
     let fixed = pod("reviews/runner/19.3.0-fixed");

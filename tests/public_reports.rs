@@ -1,7 +1,6 @@
 //! Pods from public reports (`tests/fixtures/field`): repairs, unchanged parts, and findings.
 //!
-//! The assertions are about the pod that the kubelet gets, not about the patch: which volume is
-//! mounted at a path of a container.
+//! The tests check the volumes that are mounted in the changed pod, not the patch.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -18,7 +17,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use verdict::{judge, patched};
 
-/// A pod of `tests/fixtures/field` before and after, and the findings.
+/// A pod of `tests/fixtures/field` before and after the change, and the findings.
 struct Case {
     before: Value,
     after: Value,
@@ -43,13 +42,13 @@ impl Case {
         }
     }
 
-    /// Returns the sentences for an audience, and for no smaller one.
+    /// Returns the findings for exactly this audience.
     fn reported_to(&self, audience: Audience) -> Vec<&str> {
         let found = self.findings.iter().filter(|finding| finding.0 == audience);
         found.map(|(_, _, sentence)| sentence.as_str()).collect()
     }
 
-    /// Returns the sentences of a rule, whatever their audience.
+    /// Returns the findings of a rule for any audience.
     fn reported_by(&self, rule: &str) -> Vec<&str> {
         let found = self.findings.iter().filter(|finding| finding.1 == rule);
         found.map(|(_, _, sentence)| sentence.as_str()).collect()
@@ -78,7 +77,7 @@ impl Case {
         assert_eq!(found, None);
     }
 
-    /// The mounts of a container and their volumes are unchanged.
+    /// Asserts that the mounts of a container and their volumes are unchanged.
     #[track_caller]
     fn assert_mounts_stay(&self, container: &str) {
         for mount in mounts(&self.before, container) {
@@ -89,8 +88,8 @@ impl Case {
         }
     }
 
-    /// The containers share one writable emptyDir at the directory, which drydock added or swapped
-    /// in (D3, D9).
+    /// Asserts that the containers share a writable emptyDir at the path, which drydock added or
+    /// swapped (rules D3, D9). Returns its name.
     #[track_caller]
     fn assert_shared(&self, containers: &[&str], path: &str) -> &str {
         let name = |container: &&str| {
@@ -106,7 +105,8 @@ impl Case {
         names[0]
     }
 
-    /// The policy's volumes and the registry's authority are in the dind container (V1, R1).
+    /// Asserts that the dind container has the policy's volumes and the CA of the registry (rules
+    /// V1, R1).
     #[track_caller]
     fn assert_dind_is_equipped(&self, dind: &str) {
         assert_eq!(self.source(dind, "/var/lib/docker"), "emptyDir");
@@ -115,7 +115,8 @@ impl Case {
         assert_eq!(self.source(dind, authority), "configMap");
     }
 
-    /// Returns the field of the volume that is mounted at a path, empty where nothing is.
+    /// Returns the source of the volume that is mounted at a path, or an empty string without a
+    /// mount.
     #[track_caller]
     fn source(&self, container: &str, path: &str) -> &str {
         let Some(mount) = mount_at(&self.after, container, path) else {
@@ -157,7 +158,7 @@ fn volume<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
     volumes.iter().find(|volume| volume["name"] == name)
 }
 
-/// The entrypoint executes `dockerd …` at once and generates nothing (D2).
+/// With the command `dockerd …`, the entrypoint generates no certificates (rule D2).
 #[test]
 fn case_03_a_daemon_with_its_own_tls_keeps_the_clients_secret() {
     let case = Case::of("03-dockerd-direct-own-tls");
@@ -172,7 +173,7 @@ fn case_03_a_daemon_with_its_own_tls_keeps_the_clients_secret() {
     assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
-/// `env` starts another program, as `sh` and `tini` do (D1).
+/// `env` starts another program, like `sh` and `tini` (rule D1).
 #[test]
 fn case_05_env_is_a_launcher() {
     let case = Case::of("05-env-u-docker-host");
@@ -185,7 +186,7 @@ fn case_05_env_is_a_launcher() {
     case.assert_reported(Audience::Author, "D7", &["\"ca\"", "/certs/client"]);
 }
 
-/// The client's default is `~/.docker`; a writable emptyDir of any medium works (D3).
+/// The client reads `~/.docker` by default. Any writable emptyDir can be shared (rule D3).
 #[test]
 fn case_07_the_volume_that_the_client_reads_at_home_stays() {
     let case = Case::of("07-client-reads-root-docker");
@@ -197,7 +198,7 @@ fn case_07_the_volume_that_the_client_reads_at_home_stays() {
     assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
-/// Any ancestor serves, not the direct parent only (D5).
+/// A mount at any ancestor can serve the directory, not only at its parent (rule D5).
 #[test]
 fn case_08_certificates_on_the_builds_volume_stay() {
     let case = Case::of("08-certdir-on-builds");
@@ -211,7 +212,7 @@ fn case_08_certificates_on_the_builds_volume_stay() {
     assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
-/// No alias of the pod is the host of `DOCKER_HOST` (R2).
+/// The host in `DOCKER_HOST` is not an alias of the pod (rule R2).
 #[test]
 fn case_09_a_missing_alias_is_said_to_the_author() {
     let case = Case::of("09-proxy-image-no-alias");
@@ -221,7 +222,7 @@ fn case_09_a_missing_alias_is_said_to_the_author() {
     assert_eq!(case.after["spec"]["hostAliases"][0], runner);
 }
 
-/// Before 19.03 TLS is off by default, and 2375 is the right port (D2, R2).
+/// Before 19.03, TLS is off by default, so port 2375 is correct (rules D2, R2).
 #[test]
 fn case_10_an_image_without_tls_gets_no_advice_about_its_port() {
     let case = Case::of("10-pinned-18.09");
@@ -232,7 +233,7 @@ fn case_10_an_image_without_tls_gets_no_advice_about_its_port() {
     assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
-/// Image layers in an emptyDir would count against the limit (V7).
+/// Image layers in an emptyDir would count against the limit (rule V7).
 #[test]
 fn case_11_a_storage_limit_keeps_the_data_out_of_an_empty_dir() {
     let case = Case::of("11-ephemeral-storage-limits");
@@ -243,7 +244,7 @@ fn case_11_a_storage_limit_keeps_the_data_out_of_an_empty_dir() {
     assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
-/// The kubelet writes no hosts file below a mount at `/etc/hosts` (R2).
+/// The kubelet does not write hostAliases if a volume is mounted at `/etc/hosts` (rule R2).
 #[test]
 fn case_12_a_mount_at_etc_hosts_is_said_to_hide_the_aliases() {
     let case = Case::of("12-own-etc-hosts");
@@ -255,7 +256,7 @@ fn case_12_a_mount_at_etc_hosts_is_said_to_hide_the_aliases() {
     case.assert_reported(Audience::Author, "R2", &["/etc/hosts", "\"build\""]);
 }
 
-/// `dind` in a name or tag is undecided, not "no daemon" (D1).
+/// An image with `dind` in its name or tag may contain a daemon (rule D1).
 #[test]
 fn case_16_an_image_of_another_name_is_undecided() {
     let case = Case::of("16-dind-image-other-name");
@@ -267,8 +268,8 @@ fn case_16_an_image_of_another_name_is_undecided() {
     case.assert_not_reported("no container runs a Docker daemon");
 }
 
-/// dockerd 20.10 writes its key to `~/.config/docker`. A mount below it would create it as root
-/// (R1).
+/// dockerd 20.10 writes its key to `~/.config/docker`. The container runtime would create that
+/// directory as root for a mount below it (rule R1).
 #[test]
 fn case_23_rootless_dind_can_write_beside_the_authority() {
     let case = Case::of("23-rootless-tls-off");
@@ -292,7 +293,7 @@ fn case_23_rootless_dind_can_write_beside_the_authority() {
     }
 }
 
-/// An emptyDir is empty when dind starts, so dind generates everything (D6).
+/// An emptyDir is empty when dind starts, so dind generates all certificates (rule D6).
 #[test]
 fn case_24_an_empty_dir_brings_no_server_certificate() {
     let case = Case::of("24-emptydir-at-certs-server");
@@ -303,7 +304,7 @@ fn case_24_an_empty_dir_brings_no_server_certificate() {
     assert_eq!(case.reported_by("D6"), [""; 0]);
 }
 
-/// The client calls another daemon (D3).
+/// The client calls a daemon on another machine (rule D3).
 #[test]
 fn case_26_the_certificates_of_a_remote_daemon_stay() {
     let case = Case::of("26-remote-daemon-global-dind");
@@ -320,13 +321,13 @@ fn case_26_the_certificates_of_a_remote_daemon_stay() {
         said.iter().any(|note| note.contains("DOCKER_HOST")),
         "{said:?}"
     );
-    // No value of a variable is shown (T4), and the job works.
+    // Findings contain no values of variables (rule T4).
     case.assert_not_reported("build-farm");
     case.assert_not_reported("alias: docker");
     case.assert_not_reported("no longer");
 }
 
-/// Only dind must write at `/certs`; `build` reads its authority there (D7).
+/// Only dind must write to `/certs`; `build` reads a CA there (rule D7).
 #[test]
 fn case_30_build_keeps_the_secret_above_the_directory() {
     let case = Case::of("30-secret-at-certs-read-by-build");
@@ -353,7 +354,7 @@ fn case_30_build_keeps_the_secret_above_the_directory() {
     }
 }
 
-/// A script may set the variable, so nothing is reported to the author (R2).
+/// The job's script may set the variable, so nothing is reported to the author (rule R2).
 #[test]
 fn case_32_a_missing_docker_host_is_for_the_team() {
     let case = Case::of("32-no-docker-host");
@@ -362,7 +363,7 @@ fn case_32_a_missing_docker_host_is_for_the_team() {
     assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
-/// The policy's hostnames are added in every case, in one entry (H5).
+/// The policy's hostnames are added to every pod in one entry (rule H5).
 #[rstest]
 fn the_policys_hostnames_resolve_in_every_case(
     #[files("tests/fixtures/field/*/pod.yaml")] path: std::path::PathBuf,

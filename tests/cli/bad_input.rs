@@ -1,11 +1,12 @@
-//! Input that cannot be read: the error names file, document and field, and the rest is processed.
+//! Invalid input: the error names file, document and field, and all other input is processed.
 
 use super::sandbox::{POD, SERVICE, Sandbox, policy};
 use rstest::rstest;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
-/// Returns the errors about a bad file. The pod in the next file must be processed.
+/// Runs `drydock mutate` on an invalid file and a valid one. Returns the errors about the first,
+/// and asserts that the second is processed.
 #[track_caller]
 fn complaint(content: impl AsRef<[u8]>) -> String {
     let sandbox = Sandbox::new();
@@ -112,7 +113,7 @@ fn broken_text_is_told_on_one_line_with_its_position(#[case] content: &str, #[ca
     assert_eq!(complaint(content), format!("bad: document 1: {told}\n"));
 }
 
-/// A few aliases can expand to more than fits into memory.
+/// A few YAML aliases can expand to more than fits into memory.
 #[test]
 fn a_yaml_bomb_is_refused() {
     let mut bomb = "a0: &a0 [1]\n".to_owned();
@@ -258,7 +259,7 @@ fn whoever_stops_reading_is_told_of_no_error() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    // The pipe is closed after the first line, with most of the output still to come.
+    // Closes the pipe after the first line, before most of the output is written.
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();

@@ -1,4 +1,4 @@
-//! `drydock certs`: the files match each other, and existing files are not lost.
+//! `drydock certs`: certificate, key and CA match, and existing files are not overwritten.
 
 use super::sandbox::{Output, Sandbox};
 use rstest::rstest;
@@ -152,7 +152,7 @@ fn a_key_of_another_pair_is_refused_at_start() {
     );
 }
 
-/// Returns a TLS client that trusts only the CA in `certs/`.
+/// Makes a TLS handshake that trusts only the CA in `certs/`.
 fn handshake(sandbox: &Sandbox, address: SocketAddr, name: &str) -> std::io::Result<()> {
     let mut roots = RootCertStore::empty();
     roots

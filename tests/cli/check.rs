@@ -1,4 +1,5 @@
-//! `drydock check`: errors and their places, hints and notes about valid policies, exit codes.
+//! `drydock check`: errors and the places they name, hints and notes about valid policies, exit
+//! codes.
 
 use super::sandbox::{Sandbox, policy};
 use std::fs;
@@ -11,7 +12,7 @@ fn a_right_policy_has_no_findings() {
     assert_eq!(ran.stderr, "2 policies are valid, 0 errors\n");
 }
 
-/// Readers copy these policies.
+/// The policies in the documentation must be valid, because users copy them.
 #[test]
 fn the_policies_of_the_documents_are_right() {
     let sandbox = Sandbox::new();
@@ -29,8 +30,8 @@ fn the_policies_of_the_documents_are_right() {
     }
 }
 
-/// Wrong types, unknown fields, missing fields and wrong values in one file. No error is a
-/// consequence of another.
+/// The file has wrong types, unknown fields, missing fields and wrong values. Each mistake is
+/// reported once.
 #[test]
 fn every_error_of_a_file_is_told_at_once() {
     let sandbox = Sandbox::new();
@@ -116,7 +117,8 @@ fn a_name_used_twice_is_told_with_the_place_of_both() {
     insta::assert_snapshot!(sandbox.run("check a.yaml b.yaml"));
 }
 
-/// M4: which pods a policy matches is unknown offline, so the note is about pods that both match.
+/// Without a cluster, the pods that a policy matches are unknown, so the note is about pods that
+/// both policies match (rule M4).
 #[test]
 fn what_a_policy_loses_to_another_is_told_and_no_finding() {
     let sandbox = Sandbox::new();

@@ -1,5 +1,5 @@
-//! `drydock check`: folders, JSON output, files without policies, and hostnames that jobs use
-//! themselves.
+//! `drydock check`: folders, JSON output, files without policies, and hostnames that a job resolves
+//! itself, such as `localhost`.
 
 use super::sandbox::{Sandbox, policy};
 use rstest::rstest;

@@ -1,5 +1,5 @@
-//! Policies with one mistake: the error names file, document, policy, field and value, and says
-//! what to write instead.
+//! Policies with one mistake: the error names file, document, policy, field and value, and what to
+//! write instead.
 
 use super::sandbox::{Sandbox, policy};
 use super::table::{accepted, policy as object, refused};
@@ -8,7 +8,8 @@ use rstest::rstest;
 const SUBDOMAIN: &str = "not an RFC 1123 subdomain: lower-case letters, digits, '-' and '.', each part beginning and ending with a letter or digit, at most 253 characters";
 const LABEL_VALUE: &str = "not a label value: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit";
 
-/// H6, M6 and the schema: each mistake is one error, and the other policy of the file is valid.
+/// Each policy of the table has one mistake (rules H6 and M6, and the schema). It is one error, and
+/// the other policy of the file is valid.
 #[test]
 fn a_policy_with_one_mistake_has_one_error_which_names_it() {
     let table = refused();
@@ -42,7 +43,7 @@ fn a_policy_without_a_mistake_has_no_error() {
     }
 }
 
-/// Each error is one line, even if a value contains a line break.
+/// An error is one line, even if a value contains a line break.
 #[test]
 fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! `--help`, `--version`, and arguments that clap refuses.
+//! `--help`, `--version`, and arguments that clap rejects.
 
 use super::sandbox::Sandbox;
 use drydock::telemetry::metrics::{COMMIT, Metrics};
@@ -27,7 +27,7 @@ fn help_of_serve_names_the_variable_of_each_flag() {
         help.contains("Without flags, it uses the built-in sample policy"),
         "{help}"
     );
-    // Except for --help.
+    // Counts all flags except --help.
     let flags = help
         .lines()
         .filter(|line| line.starts_with("      --"))
@@ -36,7 +36,7 @@ fn help_of_serve_names_the_variable_of_each_flag() {
     assert_eq!(help.matches("[env: DRYDOCK_").count(), flags, "{help}");
 }
 
-/// Without a terminal, clap takes the width from this variable.
+/// Without a terminal, clap takes the width from `COLUMNS`.
 #[rstest]
 #[case::of_the_program("--help")]
 #[case::of_serve("serve --help")]
@@ -52,7 +52,7 @@ fn help_wraps_to_the_terminal(#[case] args: &str) {
         .output()
         .unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
-    // A link cannot be broken.
+    // A URL cannot be wrapped.
     let mut lines = help.lines().filter(|line| !line.contains("https://"));
     let too_long = lines.find(|line| line.chars().count() > 80);
     assert_eq!(too_long, None, "{help}");

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Returns an AdmissionReview with the fields that drydock reads.
+/// Returns an AdmissionReview with only the fields that drydock reads.
 fn review(operation: &str, pod: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",

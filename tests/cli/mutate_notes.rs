@@ -1,5 +1,5 @@
-//! `drydock mutate`: refused pods are not printed, diffs of audits, and notes about input without
-//! effect.
+//! `drydock mutate`: refused pods are not printed, `-o diff` shows the changes of audits, and notes
+//! report flags and objects that have no effect.
 
 use super::sandbox::{ALIASES, DIND_POD, POD, Sandbox, policy};
 use rstest::rstest;
@@ -142,7 +142,7 @@ fn the_exit_code_says_whether_a_pod_is_changed_if_asked(
     }
 }
 
-/// Piped output keeps its lines; with a terminal or $COLUMNS they are broken.
+/// With a terminal or `COLUMNS`, lines are wrapped to its width. Piped output is not wrapped.
 #[test]
 fn an_explanation_fits_the_terminal() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,5 @@
-//! `drydock mutate`: refusals, exit codes, and flags for facts that are unknown offline.
+//! `drydock mutate`: refusals, exit codes, and flags for what only a cluster knows, such as
+//! namespace labels and addresses.
 
 use super::sandbox::{Output, POD, Sandbox, policy};
 use rstest::rstest;
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 const LIVE: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: gitlab}}, hostnames: [gitlab.mylab.com]}]";
 const LABELLED: &str = "namespaceSelector: {matchLabels: {team: a}}, hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}]";
 
-/// Runs with a policy on a pod whose only alias is 10.0.0.216, and returns the new aliases.
+/// Runs `drydock mutate` on a pod whose only hostAliases entry is 10.0.0.216, and returns the new
+/// hostAliases.
 #[track_caller]
 fn aliases(spec: &str, flags: &str) -> Value {
     let sandbox = Sandbox::new();

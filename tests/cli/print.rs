@@ -8,7 +8,7 @@ fn crd() -> Value {
     serde_saphyr::from_str(&Sandbox::new().run("print crd").succeeded().stdout).unwrap()
 }
 
-/// Calls `visit` with each schema of a tree and its path, in order.
+/// Calls `visit` with the path and value of each schema in a tree, in order.
 fn walk(schema: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
     visit(path, schema);
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -68,7 +68,7 @@ fn the_schema_is_structural() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `kubectl explain` prints the descriptions. The description of a list or map covers its items.
+/// `kubectl explain` prints the descriptions. Items of a list or map need none of their own.
 #[test]
 fn every_field_is_described() {
     let mut silent = Vec::new();
@@ -85,7 +85,7 @@ fn every_field_is_described() {
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
-/// If a field is not nullable, the API server replaces null by the default.
+/// If a field is not nullable, the API server replaces null with the default value.
 #[test]
 fn a_null_is_an_absent_field() {
     walk(&schema(), "", &mut |path, schema| {

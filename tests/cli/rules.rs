@@ -5,7 +5,7 @@ use rstest::rstest;
 
 const DOCUMENT: &str = include_str!("../../docs/rules.md");
 
-/// Returns code and title of each rule of the document.
+/// Returns the code and title of each rule in `docs/rules.md`.
 fn headings() -> Vec<(&'static str, &'static str)> {
     let lines = DOCUMENT
         .lines()
@@ -61,7 +61,7 @@ fn several_codes_are_printed_in_the_order_given() {
 #[case::other_letter("X3", "similar codes are P3, M3, H3;")]
 #[case::no_code("swap-volume", "similar codes are S1, ")]
 fn a_code_that_is_no_rule_exits_2_and_names_the_nearest(#[case] code: &str, #[case] told: &str) {
-    // The known code before it is not printed either.
+    // The section of the valid code D7 is not printed either.
     let ran = Sandbox::new().run(&format!("rules D7 {code}"));
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     let problem = format!("there is no rule \"{code}\"");

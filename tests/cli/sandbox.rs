@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A job pod with a stale alias.
+/// A job pod with a stale hostAliases entry.
 pub const POD: &str = "\
 apiVersion: v1
 kind: Pod
@@ -22,7 +22,7 @@ spec:
   - {name: build, image: alpine}
 ";
 
-/// A job pod with dind and a Secret at the directory for dind's certificates.
+/// A job pod with dind and a Secret at `/certs/client`.
 pub const DIND_POD: &str = "\
 apiVersion: v1
 kind: Pod
@@ -50,7 +50,7 @@ pub const OTHER_POD: &str =
 /// An object that is not a pod.
 pub const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: web}}\n";
 
-/// The spec of a policy with one hostname and no settings for dind.
+/// The spec of a policy with one hostname and without `dind`.
 pub const ALIASES: &str = "hostAliases: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}]";
 
 /// The spec of a policy that denies pods like [`DIND_POD`].
@@ -63,7 +63,7 @@ pub fn policy(name: &str, spec: &str) -> String {
     )
 }
 
-/// A temporary folder in which the binary runs, so that messages contain the names of its files.
+/// A temporary folder. The binary runs in it, so that messages name its files by relative paths.
 pub struct Sandbox(TempDir);
 
 /// The result of a run. Snapshots show both streams and the exit code.
@@ -119,7 +119,8 @@ impl Sandbox {
         }
     }
 
-    /// Runs `drydock mutate` on a file with the policy of [`ALIASES`]; it must succeed.
+    /// Runs `drydock mutate` on a file with the policy of [`ALIASES`], and asserts that it
+    /// succeeds.
     #[track_caller]
     pub fn mutate(&self, file: &str, output: &str) -> String {
         let ran = self.run(&format!("mutate -f {file} -p aliases.yaml -o {output}"));

@@ -1,4 +1,4 @@
-//! `drydock test`: cases that pass, cases that fail, and files that cannot be used.
+//! `drydock test`: cases that pass, cases that fail, and invalid files.
 
 use super::sandbox::{DENY, DIND_POD, OTHER_POD, POD, Sandbox, policy};
 use rstest::rstest;
@@ -68,7 +68,8 @@ fn a_case_that_is_not_fails_and_says_why(
     assert!(ran.stdout.ends_with("0 passed, 1 failed\n"), "{ran}");
 }
 
-/// A case can expect the pod of `-o yaml`, with or without drydock's annotations.
+/// A case can expect the pod that `drydock mutate -o yaml` prints, with or without drydock's
+/// annotations.
 #[test]
 fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
     let sandbox = sandbox("job.yaml", "{pod: wanted.yaml}");

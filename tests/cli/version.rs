@@ -20,7 +20,7 @@ fn without_a_cluster_it_is_the_programs_own() {
     );
 }
 
-/// Runs the program by a link with that name.
+/// Runs the binary through a symbolic link with this name.
 fn by_link(name: &str, arguments: &[&str]) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join(name);

@@ -1,10 +1,12 @@
-//! `-o yaml` can be parsed as the same object, by YAML 1.2 and by YAML 1.1 (kubectl).
+//! The output of `-o yaml` parses as the same object in YAML 1.2 and in YAML 1.1, which kubectl
+//! uses.
 
 use super::sandbox::{Sandbox, json_lines};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Prints an object with a text as YAML, parses it again, and returns the line of the text.
+/// Prints an object with a string as YAML, asserts that it parses as the same object, and returns
+/// the line of the string.
 #[track_caller]
 fn round_trip(text: &str) -> String {
     let sandbox = Sandbox::new();
@@ -20,7 +22,7 @@ fn round_trip(text: &str) -> String {
     yaml
 }
 
-/// Without quotes, these have another type in YAML 1.1, which kubectl reads.
+/// Without quotes, these strings have another type in YAML 1.1, which kubectl uses.
 #[rstest]
 fn a_text_that_looks_like_something_else_is_quoted(
     #[values(
@@ -145,7 +147,7 @@ fn fields_keep_their_order() {
     assert_eq!(sandbox.mutate("object.yaml", "json"), format!("{text}\n"));
 }
 
-/// The YAML and the JSON of a real pod are the same object.
+/// The YAML and the JSON output for a real pod are the same object.
 #[test]
 fn a_real_pod_comes_back() {
     let sandbox = Sandbox::new();

@@ -1,8 +1,9 @@
-//! A real API server with its own etcd: shared by all tests of this process, or of one test.
+//! A real API server with its own etcd, either shared by all tests of the process or used by one
+//! test.
 //!
 //! There is no controller manager, scheduler or kubelet: pods stay Pending, deleted namespaces
-//! stay, and a Service has no endpoints. The ServiceAccount admission plugin is off, so that a
-//! namespace can be used at once.
+//! remain, and Services have no endpoints. The ServiceAccount admission plugin is disabled, so that
+//! pods can be created in a new namespace immediately.
 
 use crate::binaries::{Binaries, binaries};
 use crate::child_process::{ChildProcess, child_command};
@@ -24,19 +25,20 @@ use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// A running API server. Everything of it goes when it is dropped, and when the test process ends.
+/// A running API server. Its processes and files are removed when it is dropped or when the test
+/// process ends.
 pub(crate) struct ApiServer {
-    // In the order in which they end.
+    // Fields are dropped in this order: the API server must end before etcd.
     server: Option<ChildProcess>,
-    /// An etcd that was started after the first one had ended.
+    /// The etcd that replaced the first one.
     later_etcd: Option<ChildProcess>,
-    /// The first etcd; the directory goes with it.
+    /// The first etcd. The directory is removed when it ends.
     etcd: ChildProcess,
     directory: TempDir,
     port: u16,
     etcd_port: u16,
     peer_port: u16,
-    /// Additional flags.
+    /// Additional flags for kube-apiserver.
     flags: Vec<String>,
 }
 
@@ -63,24 +65,24 @@ impl Kubectl {
     }
 }
 
-/// The API server that all tests of this process share. It cannot be stopped; use namespaces of a
-/// scope ([`ApiServer::scope`]).
+/// Returns the API server that all tests of this process share. Tests must not stop it, and must
+/// create namespaces in a scope ([`ApiServer::scope`]).
 pub(crate) async fn shared() -> &'static ApiServer {
     static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
     SHARED.get_or_init(ApiServer::of_ones_own).await
 }
 
 impl ApiServer {
-    /// Starts one that can be stopped, or that has cluster-wide objects of one test. It takes some
-    /// five seconds.
+    /// Starts an API server for one test, which may stop it and create cluster-scoped objects.
+    /// Starting takes about five seconds.
     pub(crate) async fn of_ones_own() -> Self {
         Self::of_ones_own_with(|_| Vec::new()).await
     }
 
-    /// The same with further flags; `prepare` returns them and writes the files that they name to a
-    /// directory, which goes with the server.
+    /// Starts an API server with additional flags. `prepare` writes the files that the flags name
+    /// to the server's directory, and returns the flags.
     pub(crate) async fn of_ones_own_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
-        // Before anything is there that would have to go again.
+        // Fails here if a program is missing, before files and processes are created.
         let parts = binaries();
         let directory = TempDir::with_prefix("drydock-apiserver-").unwrap();
         let [port, etcd_port, peer_port] = std::array::from_fn(|_| free_port());
@@ -106,7 +108,7 @@ impl ApiServer {
     }
 
     fn write_files(&self) {
-        // kubernetes.default.svc is the name by which the API server calls itself.
+        // The API server connects to itself by the name kubernetes.default.svc.
         let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
         certs(self.directory.path(), &names);
         let write = |name: &str, content: &str| fs::write(self.path(name), content).unwrap();
@@ -158,7 +160,7 @@ impl ApiServer {
                 let last_words = ["etcd.log", "kube-apiserver.log"]
                     .map(|log| last_lines(&self.directory.path().join(log)));
                 panic!(
-                    "the API server did not start: {ended:?}, {answer:?}, {}",
+                    "the API server did not start (exit status {ended:?}, /readyz {answer:?}): {}",
                     last_words.join("\n")
                 );
             }
@@ -166,29 +168,29 @@ impl ApiServer {
         }
     }
 
-    /// Kills it. etcd stays, so [`ApiServer::start`] brings back every object.
+    /// Kills the API server but not etcd, so after [`ApiServer::start`] all objects exist again.
     pub(crate) fn stop(&mut self) {
         self.server = None;
     }
 
-    /// Takes a snapshot of etcd. Stops the API server for it.
+    /// Copies etcd's data, with etcd and the API server stopped for that time.
     pub(crate) async fn back_up(&mut self) {
         self.with_etcd_stopped("rm -rf backup && cp -a etcd backup")
             .await;
     }
 
-    /// Gives the API server the etcd of the snapshot: revisions go back.
+    /// Restores etcd's data from the copy, so resource versions decrease.
     pub(crate) async fn restore(&mut self) {
         self.with_etcd_stopped("rm -rf etcd && cp -a backup etcd")
             .await;
     }
 
-    /// Lets etcd refuse writes, as when it exceeds its quota.
+    /// Raises etcd's NOSPACE alarm, so it refuses writes as if it exceeded its quota.
     pub(crate) fn fill_etcd(&self) {
         self.etcd_alarm("ACTIVATE");
     }
 
-    /// Lets it take writes again.
+    /// Clears the NOSPACE alarm, so etcd accepts writes again.
     pub(crate) fn empty_etcd(&self) {
         self.etcd_alarm("DEACTIVATE");
     }
@@ -222,7 +224,7 @@ impl ApiServer {
         self.start().await;
     }
 
-    /// The number of its process.
+    /// Returns the process ID of kube-apiserver.
     #[allow(dead_code, reason = "for the benchmark, which reads its CPU time")]
     pub(crate) fn pid(&self) -> u32 {
         self.server.as_ref().unwrap().pid()
@@ -236,12 +238,12 @@ impl ApiServer {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// The kubeconfig of a caller.
+    /// Returns the path of the kubeconfig file for an identity.
     pub(crate) fn kubeconfig(&self, identity: Identity) -> PathBuf {
         self.path(&identity.file())
     }
 
-    /// A client for the test that asks: it lives in that test's runtime.
+    /// Creates a client. Each test needs its own, because a client belongs to the test's runtime.
     pub(crate) async fn client(&self, identity: Identity) -> Client {
         client(self.directory.path(), identity).await
     }
@@ -251,12 +253,12 @@ impl ApiServer {
         self.kubectl_as(Identity::Admin, arguments)
     }
 
-    /// Runs `kubectl` to its end.
+    /// Runs `kubectl` as an identity.
     pub(crate) fn kubectl_as(&self, identity: Identity, arguments: &[&str]) -> Kubectl {
         let output = Command::new(&binaries().kubectl)
             .args(arguments)
             .env("KUBECONFIG", self.kubeconfig(identity))
-            // Its cache and preferences.
+            // kubectl writes its cache and preferences there.
             .env("HOME", self.directory.path())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::null())
@@ -271,14 +273,14 @@ impl ApiServer {
 }
 
 async fn client(directory: &Path, identity: Identity) -> Client {
-    // kube takes the provider of the process.
+    // kube uses the default crypto provider of the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = Kubeconfig::read_from(directory.join(identity.file())).unwrap();
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .unwrap();
-    // Where the environment has a proxy, it is not for this machine.
+    // A proxy that the environment configures cannot reach this API server.
     config.proxy_url = None;
     Client::try_from(config).unwrap()
 }
@@ -301,13 +303,14 @@ fn etcd(
         .args(["--listen-peer-urls", &peer_url])
         .args(["--initial-advertise-peer-urls", &peer_url])
         .args(["--initial-cluster", &format!("default={peer_url}")])
-        // The data are of no use to anybody after a crash of the machine.
+        // The data need not survive a crash of the machine.
         .args(["--unsafe-no-fsync", "--log-level", "error"]);
     command.stderr(File::create(directory.join("etcd.log")).unwrap());
     ChildProcess::spawn(command)
 }
 
-/// A free port outside the kernel's range for clients, so that it stays free during a restart.
+/// Returns a free port outside the kernel's ephemeral range, so that it stays free during a
+/// restart.
 pub(crate) fn free_port() -> u16 {
     let range = 20_000..32_000;
     let number = |attempt: u16| {
@@ -317,7 +320,7 @@ pub(crate) fn free_port() -> u16 {
     (0..1000)
         .map(number)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a port is free")
+        .expect("no port is free")
 }
 
 fn last_lines(log: &Path) -> String {

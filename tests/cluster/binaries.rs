@@ -1,9 +1,9 @@
-//! The Kubernetes programs of the tests: etcd, kube-apiserver, kubectl, and helm.
+//! Finds or builds the programs that the tests need: etcd, kube-apiserver, kubectl and helm.
 //!
-//! `KUBEBUILDER_ASSETS` names a directory with the first three, and `HELM` is the path of a helm 4,
-//! which that directory may contain too. Missing programs are built once from the Go modules in
-//! `tests/apiserver`, whose `go.mod` has their versions, to `apiserver` in cargo's target
-//! directory.
+//! `KUBEBUILDER_ASSETS` is a directory with etcd, kube-apiserver and kubectl. `HELM` is the path of
+//! helm 4; the directory may contain it instead. Missing programs are built once from the Go
+//! modules in `tests/apiserver` to `apiserver` in cargo's target directory. The `go.mod` files
+//! determine their versions.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Where the programs are.
+/// The paths of the programs.
 pub(crate) struct Binaries {
     pub(crate) etcd: PathBuf,
     pub(crate) kube_apiserver: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) fn binaries() -> &'static Binaries {
     parts.as_ref().unwrap_or_else(|missing| panic!("{missing}"))
 }
 
-/// The version of Kubernetes as the API server's program prints it, as in `Kubernetes v1.36.3`.
+/// Returns the output of `kube-apiserver --version`, as in `Kubernetes v1.36.3`.
 #[track_caller]
 pub(crate) fn printed_version() -> String {
     let server = &binaries().kube_apiserver;
@@ -40,7 +40,7 @@ pub(crate) fn printed_version() -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Whether it is Kubernetes 1.30, the oldest version that drydock supports.
+/// Returns whether kube-apiserver is version 1.30, the oldest that drydock supports.
 #[track_caller]
 pub(crate) fn is_oldest_kubernetes() -> bool {
     printed_version().starts_with("Kubernetes v1.30.")
@@ -53,7 +53,7 @@ pub(crate) fn helm() -> &'static Path {
     let helm = HELM.get_or_init(|| match std::env::var_os("HELM") {
         Some(path) if Path::new(&path).is_file() => Ok(path.into()),
         Some(path) if !path.is_empty() => Err(format!(
-            "HELM is {}, where there is no file; let it name a helm 4, or unset it and have Go 1.26 or later in PATH",
+            "HELM is {}, which is not a file; set it to the path of helm 4, or unset it and install Go 1.26 or later",
             path.display()
         )),
         _ => match std::env::var_os("KUBEBUILDER_ASSETS").map(|it| Path::new(&it).join("helm")) {
@@ -72,7 +72,7 @@ fn given(folder: &Path) -> Result<Binaries, String> {
             Ok(path)
         } else {
             Err(format!(
-                "KUBEBUILDER_ASSETS is {}, where there is no {name}; let it name a directory with etcd, kube-apiserver and kubectl, or unset it and have Go 1.26 or later in PATH",
+                "KUBEBUILDER_ASSETS is {}, which has no {name}; set it to a directory with etcd, kube-apiserver and kubectl, or unset it and install Go 1.26 or later",
                 folder.display()
             ))
         }
@@ -88,21 +88,21 @@ fn given(folder: &Path) -> Result<Binaries, String> {
 /// A Go module in `tests/apiserver` and its programs.
 struct Module {
     folder: &'static str,
-    /// The module whose version is the version of the programs.
+    /// The required module in `go.mod` whose version is that of the programs.
     versioned_by: &'static str,
-    /// Each program with its package.
+    /// The name and Go package of each program.
     programs: &'static [(&'static str, &'static str)],
 }
 
-/// Returns the Kubernetes that the variable `KUBERNETES` names: `1.30`, the oldest that drydock
-/// supports, or, if it is unset, the newest.
+/// Returns the module for the Kubernetes version that the variable `KUBERNETES` selects: `1.30`,
+/// the oldest that drydock supports, or the newest if it is unset.
 fn kubernetes() -> Result<Module, String> {
     let folder = match std::env::var("KUBERNETES").unwrap_or_default().as_str() {
         "" => "kubernetes",
         "1.30" => "kubernetes-1.30",
         other => {
             return Err(format!(
-                "KUBERNETES is {other:?}; let it be 1.30, or unset it for the newest version"
+                "KUBERNETES is {other:?}; set it to 1.30, or unset it for the newest version"
             ));
         }
     };
@@ -128,9 +128,9 @@ const HELM_MODULE: Module = Module {
     programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
 };
 
-/// Where programs are built to.
+/// Returns the directory for programs that are built.
 fn built_parts() -> PathBuf {
-    // The target directory is the parent of the directory that cargo gives to tests.
+    // CARGO_TARGET_TMPDIR is a child of the target directory.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     target.join("apiserver")
 }
@@ -149,23 +149,25 @@ fn built() -> Result<Binaries, String> {
 }
 
 impl Module {
-    /// Where `go.mod` is.
+    /// Returns the directory with `go.mod`.
     fn source(&self) -> PathBuf {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         root.join("tests/apiserver").join(self.folder)
     }
 
-    /// The version that `go.mod` requires, as in `v1.36.3`.
+    /// Returns the version that `go.mod` requires, as in `v1.36.3`.
     fn version(&self) -> String {
         let text = fs::read_to_string(self.source().join("go.mod")).unwrap();
         let version = text.lines().find_map(|line| {
             let mut words = line.trim_start_matches("require ").split_whitespace();
             (words.next() == Some(self.versioned_by)).then(|| words.next())?
         });
-        version.expect("go.mod requires it").to_owned()
+        version
+            .expect("go.mod does not require the module")
+            .to_owned()
     }
 
-    /// Returns the directory with the programs, which is made where it is not there.
+    /// Returns the directory with the programs, and builds them if it does not exist.
     fn build_below(&self, folder: &Path) -> Result<PathBuf, String> {
         let version = self.version();
         let finished = folder.join(format!("{}-{version}", self.folder));
@@ -174,7 +176,7 @@ impl Module {
         }
         let io = |error: std::io::Error| format!("{} cannot be used: {error}", folder.display());
         fs::create_dir_all(folder).map_err(io)?;
-        // Test processes that run side by side build once. The lock goes with the file's handle.
+        // If test processes run in parallel, only one builds. Closing the file releases the lock.
         let lock = File::create(folder.join("lock")).map_err(io)?;
         lock.lock().map_err(io)?;
         if finished.is_dir() {
@@ -188,7 +190,7 @@ impl Module {
         let names: Vec<&str> = self.programs.iter().map(|(name, _)| *name).collect();
         let names = names.join(" and ");
         say(format!(
-            "building {names} {version} with {go} to {}, once; all parts take about 12 minutes on two cores where Go has built none of it yet",
+            "building {names} {version} with {go} to {}, once; without Go's build cache, all programs take about 12 minutes on two cores",
             finished.display()
         ));
         for (name, package) in self.programs {
@@ -215,7 +217,7 @@ impl Module {
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(format!(
-                "go build of {package} {version} in {} failed ({status}), its reason stands above; mend it, or {INSTEAD}",
+                "go build of {package} {version} in {} failed ({status}); fix the error above, or {INSTEAD}",
                 self.source().display()
             )),
             Err(error) => Err(go_is_missing(error)),
@@ -226,12 +228,13 @@ impl Module {
         let mut go = Command::new("go");
         go.current_dir(self.source())
             .env("CGO_ENABLED", "0")
-            // A workspace around this repository does not have these modules.
+            // A Go workspace above this repository does not contain these modules.
             .env("GOWORK", "off");
         go
     }
 
-    /// The version of Go, as in `go1.26.8`; too old a Go may fetch another by itself.
+    /// Returns the version of Go, as in `go1.26.8`. An older Go may download the version that
+    /// `go.mod` requires.
     fn go_version(&self) -> Result<String, String> {
         let output = self.go().args(["env", "GOVERSION"]).output();
         let output = output.map_err(go_is_missing)?;
@@ -252,12 +255,12 @@ impl Module {
     }
 }
 
-/// The ways to avoid the build.
+/// How to avoid the build.
 const INSTEAD: &str = "set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl, and HELM to a helm 4";
 
 fn go_is_missing(why: impl Display) -> String {
     format!(
-        "these tests run against a real kube-apiserver and helm, which are built with Go: install Go 1.26 or later from https://go.dev/dl, or {INSTEAD} (Go: {why})"
+        "these tests need kube-apiserver and helm, which are built with Go: install Go 1.26 or later from https://go.dev/dl, or {INSTEAD} (Go: {why})"
     )
 }
 

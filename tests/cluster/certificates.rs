@@ -1,8 +1,10 @@
-//! Self-managed certificates at a real API server, with drydock's identity and roles (F5).
+//! Self-managed certificates at a real API server, with the ServiceAccount and roles of drydock
+//! (rule F5).
 //!
-//! While authority, leaf, Secret and `caBundle` change, clients that trust only the live `caBundle`
-//! shake hands and a runner creates pods: none may fail. The webhook configuration has one name in
-//! a cluster, so these tests have an API server of their own and take turns.
+//! While authority, leaf certificate, Secret and `caBundle` change, clients that trust only the
+//! current `caBundle` make handshakes and a runner creates pods. None of these may fail. The tests
+//! share one API server and run one at a time, because the name of the webhook configuration is
+//! fixed.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Certificate;
@@ -23,12 +25,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-/// A namespace that opted in.
+/// A namespace with the opt-in label.
 const JOBS: &str = "jobs";
 const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 
-/// An API server with the committed roles, and neither Secret nor webhook configuration.
+/// An API server with drydock's roles, without the Secret and the webhook configuration. No other
+/// test uses it at the same time.
 struct Ground {
     api: &'static ApiServer,
     admin: Client,
@@ -55,10 +58,10 @@ async fn ground() -> Ground {
     ground
 }
 
-/// Creates an API server with the committed namespace, roles and ValidatingAdmissionPolicy.
+/// Starts an API server with the namespace, roles and ValidatingAdmissionPolicy of `manifests/`.
 async fn furnished() -> ApiServer {
     let api = ApiServer::of_ones_own().await;
-    // With the ValidatingAdmissionPolicy, so that the tests show that it permits drydock's writes.
+    // The ValidatingAdmissionPolicy must permit drydock's writes.
     for file in ["namespace", "rbac", "validating-admission-policy"] {
         let file = format!("manifests/{file}.yaml");
         api.kubectl(&["apply", "-f", &file]).printed();
@@ -78,7 +81,7 @@ impl Ground {
         Replica::start(self.api, name, lifetimes).await
     }
 
-    /// The committed configuration, which calls a replica by its address.
+    /// Returns the webhook configuration of `manifests/` with the URL of a replica.
     fn configuration(&self, address: SocketAddr) -> Value {
         let committed =
             std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
@@ -96,7 +99,7 @@ impl Ground {
         applied.object();
     }
 
-    /// Makes the configuration, and waits until the API server calls the replica by it.
+    /// Applies the webhook configuration, and waits until the API server calls the replica.
     async fn register(&self, replica: &Replica) {
         self.configure(&self.configuration(replica.address)).await;
         replica.ready().await;
@@ -125,13 +128,13 @@ impl Ground {
         self.secrets.get_opt(CA_SECRET).await.unwrap()
     }
 
-    /// A field of the Secret.
+    /// Returns a field of the Secret.
     async fn field(&self, name: &str) -> Option<String> {
         let mut data = self.secret().await?.data?;
         Some(String::from_utf8(data.remove(name)?.0).unwrap())
     }
 
-    /// Gives the Secret these fields and no other.
+    /// Replaces all fields of the Secret.
     async fn replace_secret(&self, fields: &[(&str, &str)]) {
         let mut secret = self.secret().await.unwrap();
         secret.metadata.resource_version = None;
@@ -143,7 +146,7 @@ impl Ground {
         replaced.unwrap();
     }
 
-    /// Changes the configuration by a JSON Patch.
+    /// Applies a JSON Patch to the webhook configuration.
     async fn patch(&self, patch: Value) {
         let patch = Patch::Json::<()>(serde_json::from_value(patch).unwrap());
         let params = PatchParams::default();
@@ -155,7 +158,7 @@ impl Ground {
         bundles(&self.admin).await
     }
 
-    /// Waits until both webhooks have this bundle.
+    /// Waits until both webhooks have this `caBundle`.
     async fn wait_for_bundle(&self, wanted: &str) {
         let look = async || self.bundles().await;
         eventually("both have the bundle", PATIENCE, look, |bundles| {
@@ -165,7 +168,7 @@ impl Ground {
     }
 }
 
-/// Lifetimes for tests in which nothing is renewed.
+/// Returns lifetimes so long that no certificate is renewed during a test.
 fn calm() -> Lifetimes {
     lifetimes(3600.0, 600.0, 100.0)
 }
@@ -189,7 +192,7 @@ async fn two_replicas_that_start_together_share_one_authority() {
         assert_ne!(
             of_one.key_pem(),
             of_other.key_pem(),
-            "each has its own leaf"
+            "both replicas have the same leaf certificate"
         );
         let ca = ground.field("ca.crt").await.unwrap();
         assert_eq!(ground.bundles().await, [ca.clone(), ca.clone()]);
@@ -197,7 +200,7 @@ async fn two_replicas_that_start_together_share_one_authority() {
             handshake(replica.address, &ca).unwrap();
         }
         let made = one.events("ca-created") + other.events("ca-created");
-        assert_eq!(made, 1, "one of them makes it");
+        assert_eq!(made, 1, "only one replica creates the authority");
     }
 }
 
@@ -227,11 +230,17 @@ async fn leafs_and_authority_are_renewed_and_nothing_fails() {
     assert_ne!(last.authority, first.authority);
     assert!(last.expires > first.expires);
     for replica in [&one, &other] {
-        assert!(replica.events("leaf-signed") >= 4, "leafs are renewed");
+        assert!(
+            replica.events("leaf-signed") >= 4,
+            "the leaf was not renewed"
+        );
     }
     let old = certificates(&first_bundle[0]);
     let now = certificates(&ground.bundles().await[0]);
-    assert!(!now.contains(&old[0]), "the first authority is forgotten");
+    assert!(
+        !now.contains(&old[0]),
+        "the first authority is still trusted"
+    );
     assert_eq!(both("ca-created"), 1);
 }
 
@@ -281,7 +290,7 @@ async fn a_changed_ca_bundle_is_restored_and_other_fields_stay() {
     let stranger = Authority::make("x", jiff::Timestamp::now(), Duration::from_secs(3600)).unwrap();
     let replace = |index: u8| {
         use base64::Engine as _;
-        // Beside drydock's own: no handshake fails by it.
+        // A second CA beside drydock's, so that handshakes succeed.
         let both = [&*bundle, stranger.certificate().pem()].concat();
         let both = base64::engine::general_purpose::STANDARD.encode(both);
         json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": both})
@@ -304,7 +313,7 @@ async fn a_changed_ca_bundle_is_restored_and_other_fields_stay() {
     assert_eq!(ground.field("previous.crt").await, None);
 }
 
-/// As the README says it.
+/// Follows the steps in the README.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_switching_to_certificate_files_refuses_no_pod() {
     use base64::Engine as _;
@@ -327,7 +336,7 @@ async fn f5_switching_to_certificate_files_refuses_no_pod() {
         .wait_for_bundle(&[own.authority.as_str(), &before].concat())
         .await;
 
-    // The rollout: the old replica still looks after the bundle.
+    // During the rollout, the old replica still manages the caBundle.
     let server = in_cluster_with(ground.api, &own);
     server.ready().await;
     ground
@@ -371,7 +380,7 @@ async fn applying_the_configuration_again_keeps_the_ca_bundle() {
     configuration["webhooks"][0]["timeoutSeconds"] = 7.into();
     ground.configure(&configuration).await;
     assert_eq!(ground.bundles().await, bundles);
-    // drydock is the only manager of the field, and manages no other.
+    // drydock is the only field manager of caBundle, and manages no other field.
     let live = raw_requests::get(&ground.admin, CONFIGURATION)
         .await
         .object();
@@ -393,7 +402,7 @@ async fn applying_the_configuration_again_keeps_the_ca_bundle() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_authority_in_the_secret_is_adopted_without_failed_admissions() {
     let ground = ground().await;
-    // Long enough for the API server's own view of the configuration.
+    // The overlap must be longer than the time until the API server uses a new configuration.
     let adopting = lifetimes(3600.0, 600.0, 2.0);
     let (one, other) = tokio::join!(
         ground.replica("drydock-a", adopting),
@@ -420,7 +429,7 @@ async fn another_authority_in_the_secret_is_adopted_without_failed_admissions() 
     handshakes.all_were_good(10).await;
     admissions.all_were_good(10).await;
     assert_eq!(ground.field("ca.crt").await.unwrap(), certificate);
-    // Certificates of the first authority may be in use for a while.
+    // Replicas may still use certificates of the first authority.
     let previous = ground.field("previous.crt").await.unwrap();
     assert_eq!(certificates(&previous).len(), 1);
     let (readable, _) = drydock::pki::authority::CaCertificate::all_from_pem(&previous);
@@ -496,7 +505,10 @@ async fn no_certificate_is_served_before_the_configuration_trusts_it() {
         .as_array_mut()
         .unwrap()
         .push(other);
-    assert!(replica.issued().is_none(), "there is no configuration yet");
+    assert!(
+        replica.issued().is_none(),
+        "a certificate is served without a configuration"
+    );
     ground.configure(&configuration).await;
     replica.ready().await;
     assert_eq!(ground.bundles().await, [ca.as_str(), ""]);
@@ -516,8 +528,8 @@ async fn no_certificate_is_served_before_the_configuration_trusts_it() {
     handshake(replica.address, &ca).unwrap();
 }
 
-/// etcd is restored from before the authority in use was there: Secret and `caBundle` know nothing
-/// of it.
+/// Restores etcd to a state before the current authority was created, so neither the Secret nor the
+/// `caBundle` contains it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
     let mut api = furnished().await;
@@ -542,7 +554,7 @@ async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
     let authority = async || replica.issued().unwrap().authority;
     let is_later = |now: &Authority| now.certificate() == later.certificate();
     eventually(
-        "it serves of the later one",
+        "the replica serves a certificate of the later authority",
         2 * PATIENCE,
         authority,
         is_later,
@@ -556,13 +568,13 @@ async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
             .iter()
             .all(|bundle| handshake(replica.address, bundle).is_ok())
     };
-    eventually("it is trusted", PATIENCE, shakes, |it| *it).await;
+    eventually("the authority is trusted", PATIENCE, shakes, |it| *it).await;
     crate::measurements::print_figure(&format!("trusted {:?} after the restore", back.elapsed()));
-    // It goes on with the authority of the Secret, and no handshake fails any more.
+    // The replica returns to the authority of the Secret, without failed handshakes.
     let handshakes = Throughout::handshakes(&admin, &[&replica]);
     tokio::time::sleep(Duration::from_secs(2)).await;
     eventually(
-        "it serves of the first one",
+        "the replica serves a certificate of the first authority",
         2 * PATIENCE,
         authority,
         |now| *now == first,
@@ -570,7 +582,7 @@ async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
     .await;
     handshakes.all_were_good(10).await;
 
-    // Restored while no replica runs.
+    // The same, with a restore while no replica runs.
     drop(replica);
     api.restore().await;
     let replica = Replica::start(&api, "drydock-b", adopting).await;
@@ -602,7 +614,7 @@ async fn f4_an_outage_stops_neither_serving_nor_renewal() {
     })
     .await;
     api.start().await;
-    // It goes on: a change by another client is healed.
+    // After the outage, drydock restores the caBundle that another client removed.
     let wipe = Patch::Json::<()>(
         serde_json::from_value(json!([
             {"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"},
@@ -614,7 +626,7 @@ async fn f4_an_outage_stops_neither_serving_nor_renewal() {
     let wiped = configurations.patch(NAME, &params, &wipe).await;
     wiped.unwrap();
     let look = async || bundles(&admin).await;
-    eventually("it is healed", PATIENCE, look, |bundles| {
+    eventually("the caBundle is restored", PATIENCE, look, |bundles| {
         bundles.iter().all(|it| *it == bundle)
     })
     .await;

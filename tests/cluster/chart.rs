@@ -1,5 +1,5 @@
-//! The Helm chart, with the real helm: what it renders, which values it takes, and releases at a
-//! real API server.
+//! The Helm chart, with the real helm: the rendered objects, the accepted values, and releases at
+//! a real API server.
 
 mod dry_run;
 mod release;
@@ -17,17 +17,17 @@ use tempfile::TempDir;
 
 const CHART: &str = "manifests/chart";
 
-/// helm prints the same warnings as kubectl.
+/// The output of helm, which prints the same warnings as kubectl.
 type Said = Kubectl;
 
-/// Runs helm to its end, without a cluster or as the administrator of one.
+/// Runs helm, without a cluster or as the administrator of one.
 fn run(api: Option<&ApiServer>, arguments: &[&str]) -> Said {
     let home = TempDir::new().unwrap();
     let mut command = Command::new(helm());
     command
         .args(arguments)
         .env_remove("KUBECONFIG")
-        // Its cache, configuration and data.
+        // helm writes its cache, configuration and data there.
         .env("HOME", home.path())
         .env("XDG_CACHE_HOME", home.path())
         .env("XDG_CONFIG_HOME", home.path())
@@ -45,7 +45,7 @@ fn run(api: Option<&ApiServer>, arguments: &[&str]) -> Said {
     }
 }
 
-/// Renders a release with settings, as text.
+/// Returns the rendered text of a release.
 #[track_caller]
 fn rendered(name: &str, namespace: &str, settings: &[&str]) -> String {
     let mut arguments = vec!["template", name, CHART, "-n", namespace, "--include-crds"];
@@ -53,7 +53,7 @@ fn rendered(name: &str, namespace: &str, settings: &[&str]) -> String {
     run(None, &arguments).printed()
 }
 
-/// The objects of a release, its tests left out.
+/// Returns the rendered objects of a release, without its tests.
 #[track_caller]
 fn template(name: &str, namespace: &str, settings: &[&str]) -> Vec<Value> {
     let objects = parse(&rendered(name, namespace, settings)).into_iter();

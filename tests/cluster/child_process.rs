@@ -1,8 +1,8 @@
-//! A child process that ends with the test process, even if that panics or gets SIGKILL.
+//! A child process that ends with the test process, even if the latter panics or is killed.
 //!
-//! A shell starts the child and reads from an empty pipe. The kernel closes the pipe when the test
-//! process ends, and the shell kills the child. Both have their own process group, so Ctrl-C in a
-//! terminal ends only the test process directly.
+//! A shell starts the child and reads from a pipe. The kernel closes the pipe when the test process
+//! ends, and then the shell kills the child. Shell and child have a separate process group, so that
+//! Ctrl-C in a terminal signals only the test process.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -10,7 +10,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
-/// `$1` is a directory that goes with the process, or nothing; then come program and arguments.
+/// `$1` is a directory to remove when the process has ended, or empty. The program and its
+/// arguments follow.
 const SCRIPT: &str = r#"
 directory=$1
 shift
@@ -39,8 +40,9 @@ pub(crate) struct ChildProcess {
     pid: u32,
 }
 
-/// A command for [`ChildProcess::spawn`], to which arguments, environment and stderr may be given.
-/// The directory is removed once the process has ended and the test process too.
+/// Returns a command for [`ChildProcess::spawn`], to which the caller can add arguments,
+/// environment and stderr. The directory is removed after the process and the test process have
+/// ended.
 pub(crate) fn child_command(program: impl AsRef<OsStr>, directory: Option<&Path>) -> Command {
     let mut command = Command::new("sh");
     command
@@ -58,37 +60,38 @@ impl ChildProcess {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a shell is in PATH");
+            .expect("sh is not in PATH");
         let mut line = String::new();
         let mut stdout = BufReader::new(shell.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();
         let pid = line.trim().parse();
         Self {
-            pid: pid.expect("the shell tells the process's number"),
+            pid: pid.expect("the shell did not print the process ID"),
             shell,
         }
     }
 
-    /// The number of the process itself, not of the shell.
+    /// Returns the process ID of the child, not of the shell.
     #[allow(dead_code, reason = "for the benchmark, which reads its CPU time")]
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Its stderr, where that is piped.
+    /// Takes the stderr of the child, if it is piped.
     pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
         self.shell.stderr.take()
     }
 
-    /// Sends a signal, as in `TERM`, to a process that has not been waited for.
+    /// Sends a signal, such as `TERM`, to the child, which must not have been waited for.
     pub(crate) fn signal(&self, name: &str) {
-        // The shell's own: `kill` is not installed everywhere.
+        // Uses the shell's built-in `kill`, because not every system has the program.
         let script = format!("kill -{name} {}", self.pid);
         let status = Command::new("sh").args(["-c", &script]).status().unwrap();
         assert!(status.success(), "{script}");
     }
 
-    /// How it ended; `None` while it runs. The shell adds 128 to the signal of one that was killed.
+    /// Returns the exit status, or `None` while the child runs. If a signal killed it, the status
+    /// is 128 plus the signal number.
     pub(crate) fn end(&mut self) -> Option<ExitStatus> {
         self.shell.try_wait().unwrap()
     }
@@ -96,7 +99,7 @@ impl ChildProcess {
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // Closes the pipe, which kills.
+        // Closes the pipe, so that the shell kills the child.
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
     }

@@ -1,5 +1,5 @@
-//! The component `client-ca`, and its files for API servers: only an API server with these files is
-//! answered.
+//! The component `client-ca` and its files for the API server: drydock responds only to an API
+//! server that has these files.
 
 use crate::api_server::{ApiServer, free_port, shared};
 use crate::drydock_process::{Certificate, Drydock};
@@ -20,7 +20,7 @@ use std::path::Path;
 
 const FILES: &str = "manifests/components/client-ca/api-server";
 
-/// An authority of API servers and a client certificate of it, PEM.
+/// A CA for client certificates of API servers, and one such certificate, as PEM.
 struct OfApiServers {
     authority: String,
     certificate: String,
@@ -50,8 +50,8 @@ fn committed(name: &str) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(format!("{FILES}/{name}")).unwrap()).unwrap()
 }
 
-/// Writes the committed files as README of `certs` says, for a webhook at `host` beside the one in
-/// the files; returns the API server's flag.
+/// Writes the API server's files of the component with a user for a webhook at `host`, and returns
+/// the API server's flag.
 fn files_of_api_server(directory: &Path, clients: &OfApiServers, host: &str) -> Vec<String> {
     let mut admission = committed("admission.yaml");
     let file = &mut admission["plugins"][0]["configuration"]["kubeConfigFile"];
@@ -75,7 +75,7 @@ fn files_of_api_server(directory: &Path, clients: &OfApiServers, host: &str) -> 
     )]
 }
 
-/// Sends a review past the API server, as a client with a certificate or without one.
+/// Sends a review directly to drydock, with or without a client certificate.
 async fn post(
     server: &Drydock,
     certificate: &Certificate,
@@ -124,20 +124,20 @@ async fn only_an_api_server_that_shows_the_client_certificate_is_answered() {
     assert!(before > 0);
     let refused_handshakes = count(&server, "drydock_tls_handshake_failures_total");
 
-    // An API server without the files shows nothing. In TLS 1.3 it may be writing the review when
-    // the refusal comes, so it says "certificate required" or that the connection broke.
+    // An API server without the files sends no client certificate. In TLS 1.3, the alert may arrive
+    // while it writes the review, so the error is "certificate required" or a broken connection.
     let scope = shared().await.scope("client-ca").await;
     let refused = registration.refuses(&scope).await;
     let reason = refused.refusal();
     assert!(reason.contains("failed calling webhook"), "{reason}");
     post(&server, &certificate, None)
         .await
-        .expect_err("the handshake fails");
+        .expect_err("the handshake must fail");
 
     assert_eq!(
         count(&server, "drydock_reviews_total"),
         before,
-        "nothing was read"
+        "drydock read the review"
     );
     let failures = async || count(&server, "drydock_tls_handshake_failures_total");
     let what = "both handshakes are counted as refused";
@@ -145,7 +145,7 @@ async fn only_an_api_server_that_shows_the_client_certificate_is_answered() {
     eventually(what, PATIENCE, failures, are_counted).await;
 }
 
-/// The sum of a metric over its labels.
+/// Returns the sum of a metric over its labels.
 fn count(server: &Drydock, metric: &str) -> u64 {
     let (_, text) = server.get("/metrics");
     let samples = text

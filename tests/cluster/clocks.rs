@@ -1,4 +1,4 @@
-//! Replicas on nodes with a wrong clock, beside a replica with a right clock.
+//! Replicas on nodes with a wrong clock, alone and beside a replica with a correct clock.
 
 use crate::api_server::ApiServer;
 use crate::date_proxy::DateProxy;
@@ -20,22 +20,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-// In minutes.
+// Minutes.
 const HOUR: i64 = 60;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
-/// Longer than several reconciliations.
+/// Longer than several intervals between reconciliations.
 const A_WHILE: Duration = Duration::from_secs(3);
 
-/// Starts a replica whose clock is this number of minutes ahead.
+/// Starts a replica whose clock is `ahead` minutes ahead.
 async fn replica(api: &ApiServer, name: &str, ahead: i64) -> Replica {
     let ahead = Arc::new(AtomicI64::new(ahead));
-    // A year, a day and five minutes.
+    // One year, one day and five minutes, in seconds.
     let lifetimes = lifetimes(31_536_000.0, 86_400.0, 300.0);
     Replica::start_at(api, name, lifetimes, clock(ahead)).await
 }
 
-/// Creates a clock that is this number of minutes ahead.
+/// Returns a clock that is `ahead` minutes ahead.
 fn clock(ahead: Arc<AtomicI64>) -> impl Fn() -> Now {
     move || {
         let mut now = Now::current();
@@ -52,7 +52,7 @@ async fn ground() -> (ApiServer, Client) {
     (api, admin)
 }
 
-/// Writes the committed webhook configuration, with a `caBundle`.
+/// Applies the webhook configuration of `manifests/` with a `caBundle`.
 async fn register(admin: &Client, bundle: &str) {
     let committed =
         std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
@@ -85,7 +85,7 @@ async fn f5_a_replica_with_a_wrong_clock_serves_only_trusted_certificates() {
     good.ready().await;
     let before = (secret(&admin).await, bundles(&admin).await);
     for (ahead, is_served) in [
-        // Not enough to disagree.
+        // Within the tolerance.
         (4, true),
         (-40, true),
         (2 * HOUR, true),
@@ -113,7 +113,7 @@ async fn f5_a_replica_with_a_wrong_clock_serves_only_trusted_certificates() {
             wrong.events("ca-created") + wrong.events("bundle-written"),
             0
         );
-        // It takes nothing from the others.
+        // The replica changed neither the Secret nor the caBundle.
         let after = (secret(&admin).await, bundles(&admin).await);
         assert_eq!(after, before, "{ahead} min");
         handshake(good.address, &before.1[0]).unwrap();
@@ -133,7 +133,7 @@ async fn f5_a_replica_with_a_wrong_clock_creates_no_authority() {
     good.ready().await;
     let served = async || wrong.issued().is_some();
     eventually(
-        "it serves of the authority of the other",
+        "the replica serves a certificate of the other replica's authority",
         PATIENCE,
         served,
         |it| *it,
@@ -143,7 +143,8 @@ async fn f5_a_replica_with_a_wrong_clock_creates_no_authority() {
     handshake(wrong.address, &bundles(&admin).await[0]).unwrap();
 }
 
-/// A clock that jumps: the certificate cannot be renewed by it, and ends by the API server's.
+/// The replica's clock jumps. It cannot renew its certificate, which expires by the API server's
+/// clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_a_certificate_expired_by_the_api_servers_clock_is_withdrawn() {
     let (api, admin) = ground().await;
@@ -156,7 +157,7 @@ async fn f5_a_certificate_expired_by_the_api_servers_clock_is_withdrawn() {
     let served = async || replica.issued();
     let last = eventually("it is withdrawn", 2 * PATIENCE, served, Option::is_none);
     last.await;
-    assert!(expires <= Timestamp::now(), "not before it has ended");
+    assert!(expires <= Timestamp::now(), "withdrawn before it expired");
     assert!(handshake(replica.address, &before.1[0]).is_err());
     tokio::time::sleep(A_WHILE).await;
     assert_eq!((secret(&admin).await, bundles(&admin).await), before);
@@ -180,7 +181,10 @@ async fn f5_a_wrong_clock_is_logged_and_measured_and_prevents_writes() {
         let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
         let warning = format!("this node's clock is {sentence}; correct the clock of the node");
         let warnings = async || server.lines_with(&warning).len();
-        eventually("it says so", PATIENCE, warnings, |count| *count > 0).await;
+        eventually("the warning is logged", PATIENCE, warnings, |count| {
+            *count > 0
+        })
+        .await;
         tokio::time::sleep(A_WHILE).await;
         assert_eq!(warnings().await, 1, "{}", server.stderr());
         let writes = "so this replica writes neither the Secret nor the caBundle";
@@ -211,7 +215,7 @@ async fn f5_a_wrong_clock_is_logged_and_measured_and_prevents_writes() {
     }
 }
 
-/// By the clock of a node that is a day behind, a new authority is not valid yet.
+/// The node's clock is a day behind, so by that clock a new authority is not valid yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_readiness_follows_the_api_servers_clock() {
     let (api, admin) = ground().await;
@@ -232,15 +236,18 @@ async fn f5_readiness_follows_the_api_servers_clock() {
     let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
     server.ready().await;
 
-    // One that this node thinks good has ended.
+    // By the API server's clock, the certificate has expired; by the node's clock, it is valid.
     dates.set(SignedDuration::from_mins(20 * YEAR));
     let certificate = Certificate::new();
     let (file, key) = (certificate.file(), certificate.key_file());
     let files = [file, key].map(|file| file.display().to_string());
     let server = dates.in_cluster(&["--tls-cert-file", &files[0], "--tls-key-file", &files[1]]);
     let readiness = async || server.get("/readyz");
-    eventually("it has ended", PATIENCE, readiness, |(status, body)| {
-        *status == 503 && body.starts_with("the certificate expired at ")
-    })
+    eventually(
+        "/readyz reports the expiry",
+        PATIENCE,
+        readiness,
+        |(status, body)| *status == 503 && body.starts_with("the certificate expired at "),
+    )
     .await;
 }

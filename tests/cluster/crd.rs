@@ -1,4 +1,4 @@
-//! The committed CRD: the API server accepts it, and `kubectl` shows its texts.
+//! The committed CRD: the API server accepts it, and `kubectl` shows its descriptions and columns.
 
 use crate::api_server::{ApiServer, shared};
 use crate::identity::Identity;
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 const DEFINITION: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobpodpolicies.drydock.dev";
 
-/// Applies the definition, and waits until policies can be written and read.
+/// Applies the CRD, and waits until policies can be written and read.
 pub(crate) async fn defined(api: &ApiServer) -> Value {
-    // Other tests apply the same.
+    // Server-side apply, because other tests apply the same CRD at the same time.
     let arguments = [
         "apply",
         "--server-side",

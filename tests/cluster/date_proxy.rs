@@ -1,4 +1,5 @@
-//! A proxy in front of the API server that changes the `Date` header, to simulate another clock.
+//! A proxy in front of the API server that changes the `Date` header of responses, to simulate a
+//! clock difference.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Drydock;
@@ -20,9 +21,10 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// Answers callers as drydock's ServiceAccount. It ends when dropped.
+/// The running proxy. It forwards requests with the token of drydock's ServiceAccount, and stops
+/// when dropped.
 pub(crate) struct DateProxy {
-    /// In seconds, from the clock of this machine.
+    /// Seconds to add to the clock of this machine.
     offset: Arc<AtomicI64>,
     directory: TempDir,
     task: JoinHandle<()>,
@@ -35,7 +37,7 @@ impl Drop for DateProxy {
 }
 
 impl DateProxy {
-    /// Begins with a clock that is so far ahead.
+    /// Starts the proxy with a clock that is `ahead`.
     pub(crate) async fn start(api: &ApiServer, ahead: SignedDuration) -> Self {
         let offset = Arc::new(AtomicI64::new(ahead.as_secs()));
         let (client, of_answers) = (api.client(Identity::Drydock).await, offset.clone());
@@ -59,7 +61,7 @@ impl DateProxy {
         self.offset.store(ahead.as_secs(), Ordering::Relaxed);
     }
 
-    /// A server with `--cluster` that asks this API server, with further flags.
+    /// Starts `drydock serve --cluster` with additional flags, connected to the proxy.
     pub(crate) fn in_cluster(&self, flags: &[&str]) -> Drydock {
         let flags = [&["--cluster"], flags].concat();
         Drydock::start_with(&flags, |command| {
@@ -85,7 +87,7 @@ fn kubeconfig(api: &ApiServer, address: SocketAddr) -> Value {
 async fn forward(client: Client, offset: Arc<AtomicI64>, request: Request<Body>) -> Response<Body> {
     let (mut head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    // The client adds address and token.
+    // The client adds the address and the token.
     head.uri = Uri::from(head.uri.path_and_query().unwrap().clone());
     head.headers.remove(header::HOST);
     head.headers.remove(header::AUTHORIZATION);

@@ -1,4 +1,5 @@
-//! F5: rollouts, upgrades, rotations, edits and restarts of the API server lose no admission.
+//! No admission fails during rollouts, upgrades, certificate rotations, edits of objects, and
+//! restarts of the API server (rule F5).
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::{Drydock, PROGRAM};
@@ -20,7 +21,8 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Lives so short that every leaf and authority is replaced several times while the test runs.
+/// Lifetimes so short that leaf certificates and authorities are replaced several times during the
+/// test.
 const LIVES: [&str; 6] = [
     "--ca-days",
     "0.0005",
@@ -30,16 +32,16 @@ const LIVES: [&str; 6] = [
     "4",
 ];
 
-/// How many pods each disturbance has to meet.
+/// The number of pods that must be created during each disruption.
 const PODS: usize = 400;
 
-/// drydock's servers, at an API server that sees one address.
+/// Several drydock servers behind one address.
 struct Servers {
     api: ApiServer,
     balancer: LoadBalancer,
     running: Vec<Drydock>,
     started: usize,
-    /// The version that is started next.
+    /// The program to start for the next server.
     program: OsString,
 }
 
@@ -51,7 +53,7 @@ struct Disturbed {
 }
 
 impl Servers {
-    /// Starts a server and waits until it gets connections.
+    /// Starts a server, and waits until it receives connections.
     async fn add(&mut self) {
         let flags = [
             &["--tls-name", "127.0.0.1", "--drain-seconds", "2"],
@@ -73,7 +75,7 @@ impl Servers {
         .await;
     }
 
-    /// Replaces the oldest server, as a Deployment with maxUnavailable 0 does.
+    /// Replaces the oldest server, like a Deployment with `maxUnavailable: 0`.
     async fn replace_oldest(&mut self) {
         self.add().await;
         let old = self.running.remove(0);
@@ -83,7 +85,7 @@ impl Servers {
         self.balancer.remove(address);
     }
 
-    /// The sum of a metric over the servers that run.
+    /// Returns the sum of a metric over the running servers.
     fn count(&self, metric: &str) -> f64 {
         let of = |server: &Drydock| -> f64 {
             let (_, text) = server.get("/metrics");
@@ -135,7 +137,7 @@ impl Disturbed {
         }
     }
 
-    /// Waits until enough pods have been created, and keeps the counts.
+    /// Waits until [`PODS`] more pods have been created, and records the counts.
     async fn met(&mut self, what: &str) {
         let stream = &self.stream;
         let created = async || stream.created();
@@ -144,7 +146,8 @@ impl Disturbed {
         self.tallies.push(tally);
     }
 
-    /// Ends the stream: no pod was refused or stored unrepaired. Returns how many were created.
+    /// Stops creating pods, asserts that none was refused or stored unrepaired, and returns their
+    /// number.
     async fn was_lossless(mut self) -> usize {
         self.stream.end().await;
         let rest = self.stream.take("the last ones");
@@ -173,8 +176,8 @@ async fn write_policy(admin: &Client, ip: &str) {
     raw_requests::apply(admin, path, &object).await.object();
 }
 
-/// Whether the hostname has an address of the policy, the stale one is gone, and only memory is at
-/// /certs/client.
+/// Returns whether the hostname has the policy's address and no stale one, and only memory-backed
+/// volumes are mounted at `/certs/client`.
 fn is_repaired(pod: &Value) -> bool {
     let of_gitlab = addresses(pod, "gitlab.mylab.com");
     let volumes = pod["spec"]["volumes"].as_array().unwrap();
@@ -195,10 +198,10 @@ fn is_repaired(pod: &Value) -> bool {
         && mounts.iter().all(|mount| is_memory(&mount["name"]))
 }
 
-/// A rollback to 174a963, an upgrade, and a policy of the next version.
+/// Rolls back to version 174a963, upgrades again, and writes a policy of the next version.
 ///
-/// The rollback is one of the definition. It is one of the program, too, where `DRYDOCK_PREVIOUS`
-/// is the path of that version's binary.
+/// The rollback installs the CRD of 174a963. If `DRYDOCK_PREVIOUS` is the path of that version's
+/// binary, the servers are rolled back, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired() {
     let mut disturbed = Disturbed::start().await;
@@ -220,12 +223,12 @@ async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired
         disturbed.servers.api.kubectl(&apply).printed();
         disturbed.servers.program = program;
         disturbed.servers.replace_oldest().await;
-        // One server of each version.
+        // Now one server of each version runs.
         disturbed.met(&format!("half {what}")).await;
         disturbed.servers.replace_oldest().await;
         disturbed.met(what).await;
     }
-    // The next version accepts a field that this one does not know.
+    // The CRD of the next version accepts a field that is unknown to this version.
     let (api, admin) = (&disturbed.servers.api, &disturbed.admin);
     install_definition(api, admin, &definition_of_the_next_version()).await;
     let aliases = json!([{"ip": "10.0.0.233", "hostnames": ["gitlab.mylab.com"]}]);
@@ -235,7 +238,7 @@ async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired
     disturbed.servers.balancer.add(held_up.webhook, held_up.ops);
     let readiness = async || held_up.get("/readyz");
     eventually(
-        "a new server is held up",
+        "the new server is not ready",
         PATIENCE,
         readiness,
         |(_, body)| body.contains("policy \"gitlab\" was accepted by another version"),

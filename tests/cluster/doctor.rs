@@ -1,5 +1,5 @@
-//! `drydock doctor` with a real API server: a healthy cluster, each fault, no rights, nothing
-//! installed, no response.
+//! `drydock doctor` with a real API server: a healthy cluster, each fault, missing permissions, a
+//! missing installation, and an API server that does not respond.
 
 mod cluster;
 mod faults;
@@ -46,7 +46,8 @@ async fn a_healthy_cluster_has_no_findings() {
     );
 }
 
-/// A job pod that was created before its namespace opted in, and one that drydock repaired.
+/// Explains a job pod that drydock repaired, and one that was created before its namespace opted
+/// in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_is_explained() {
     let cluster = Cluster::start().await;
@@ -89,7 +90,7 @@ async fn doctor_reports_missing_rights_and_a_missing_installation() {
     let json = run_as(&api, Identity::Nobody, &["-o", "json"]);
     let parsed: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(parsed["good"], 0, "{parsed:#}");
-    // Nothing is installed within the time, so it ends with the findings.
+    // Nothing is installed during the wait, so the command reports the findings when it times out.
     let waited = run_as(&api, Identity::Admin, &["--wait", "1s"]);
     assert_eq!(waited.code, Some(1), "{waited:?}");
     let told = version(&api);
@@ -113,7 +114,7 @@ fn an_api_server_that_does_not_respond_is_an_error() {
         });
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
     };
-    // The kernel accepts the connection, and nothing responds.
+    // The kernel accepts connections, but no process responds.
     write(format!("http://{address}"));
     let (code, out, err) = doctor(&kubeconfig, &["--time-limit", "1s"]);
     assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");

@@ -1,4 +1,4 @@
-//! Runs the real `drydock`: the server, on free ports that it reports, and commands.
+//! Runs the real `drydock` binary: the server, on free ports that its log reports, and commands.
 
 use crate::child_process::{ChildProcess, child_command};
 use crate::output_lines::{Lines, PATIENCE};
@@ -22,24 +22,25 @@ pub(crate) struct Drydock {
     stderr: Arc<Lines>,
     pub(crate) webhook: SocketAddr,
     pub(crate) ops: SocketAddr,
-    /// Its temporary files.
+    /// The directory for temporary files of the process.
     _directory: TempDir,
 }
 
 impl Drydock {
-    /// Starts it and waits until it says where it listens, which is before it is ready.
+    /// Starts the server, and waits until its log has its addresses. It is not ready then.
     #[track_caller]
     pub(crate) fn start(flags: &[&str]) -> Self {
         Self::start_with(flags, |_| {})
     }
 
-    /// The same with variables, as in `KUBECONFIG`; it inherits none that drydock reads.
+    /// Starts the server with environment variables, such as `KUBECONFIG`. It does not inherit
+    /// variables that drydock reads.
     #[track_caller]
     pub(crate) fn start_with(flags: &[&str], environment: impl FnOnce(&mut Command)) -> Self {
         Self::start_by(&[PROGRAM.as_ref()], flags, environment)
     }
 
-    /// The same by another program, or by one that starts it.
+    /// Starts the server with another program, or with a program that starts it.
     #[track_caller]
     pub(crate) fn start_by(
         program: &[&OsStr],
@@ -88,14 +89,14 @@ impl Drydock {
         }
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until `/readyz` reports that the server is ready.
     pub(crate) async fn ready(&self) {
         let readiness = async || (self.get("/readyz"), self.stderr());
         let is_ready = |((status, _), _): &((u16, String), String)| *status == 200;
         eventually("/readyz answers 200", PATIENCE, readiness, is_ready).await;
     }
 
-    /// Sends a GET to the ops port; returns status and body.
+    /// Sends a GET request to the ops port, and returns status and body.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut connection = TcpStream::connect(self.ops).unwrap();
@@ -109,38 +110,38 @@ impl Drydock {
         (status, body.to_owned())
     }
 
-    /// The value of a sample, whose name and labels end with a space.
+    /// Returns the value of a metric. `sample` is its name and labels, followed by a space.
     #[track_caller]
     pub(crate) fn metric(&self, sample: &str) -> f64 {
         let (_, text) = self.get("/metrics");
         let value = text.lines().find_map(|line| line.strip_prefix(sample));
-        let value = value.unwrap_or_else(|| panic!("no {sample}in {text}"));
+        let value = value.unwrap_or_else(|| panic!("no metric {sample}in {text}"));
         value.trim().parse().unwrap()
     }
 
-    /// The lines that it has logged with these words.
+    /// Returns the lines of the log that contain these words.
     pub(crate) fn lines_with(&self, words: &str) -> Vec<String> {
         let text = self.stderr();
         let lines = text.lines().filter(|line| line.contains(words));
         lines.map(ToOwned::to_owned).collect()
     }
 
-    /// The address at which the API server finds it where it has no Service.
+    /// Returns the URL for a webhook configuration without a Service.
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.webhook)
     }
 
-    /// Returns the output so far.
+    /// Returns the log so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// Sends a signal, as in `TERM`.
+    /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// Ends it as the kubelet does, and returns how it ended and all that it ever said.
+    /// Sends SIGTERM like the kubelet, and returns the exit status and the whole log.
     #[track_caller]
     pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
@@ -151,7 +152,7 @@ impl Drydock {
             }
             assert!(
                 Instant::now() < deadline,
-                "it still runs: {}",
+                "drydock still runs: {}",
                 self.stderr()
             );
             thread::sleep(A_MOMENT);
@@ -161,7 +162,7 @@ impl Drydock {
     }
 }
 
-/// Runs `drydock` until it ends and returns its output; `input` is its stdin.
+/// Runs a command of `drydock` with `input` on stdin, and returns its stdout.
 #[track_caller]
 pub(crate) fn drydock(arguments: &[&str], input: &str) -> String {
     let mut command = Command::new(PROGRAM);
@@ -181,7 +182,7 @@ pub(crate) fn drydock(arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Removes variables for drydock and for clusters from the environment.
+/// Removes the variables that drydock or a Kubernetes client reads from the environment.
 fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -194,24 +195,24 @@ fn without_settings(command: &mut Command) {
     }
 }
 
-/// Makes a certificate for names: ca.crt, tls.crt and tls.key in a directory.
+/// Creates a certificate for these names, in the files ca.crt, tls.crt and tls.key of a directory.
 pub(crate) fn certs(directory: &Path, names: &[&str]) {
     let mut arguments = vec!["certs", "--out", directory.to_str().unwrap()];
     arguments.extend(names.iter().flat_map(|name| ["--name", name]));
     drydock(&arguments, "");
 }
 
-/// A certificate for 127.0.0.1, made by `drydock certs`, in files that go with it.
+/// A certificate for 127.0.0.1 from `drydock certs`. Its files are removed when it is dropped.
 pub(crate) struct Certificate {
     directory: TempDir,
-    /// The authority, PEM.
+    /// The CA certificate as PEM.
     pub(crate) authority: String,
 }
 
 impl Certificate {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        // With a cluster, the certificate must also name the Service.
+        // `drydock serve --cluster` requires a certificate that names the Service, too.
         certs(directory.path(), &["127.0.0.1", "drydock.drydock.svc"]);
         Self {
             authority: fs::read_to_string(directory.path().join("ca.crt")).unwrap(),
@@ -227,7 +228,7 @@ impl Certificate {
         self.directory.path().join("tls.key")
     }
 
-    /// A server that has it, with further flags.
+    /// Starts a server with this certificate and additional flags.
     #[track_caller]
     pub(crate) fn serve(&self, flags: &[&str]) -> Drydock {
         let (file, key) = (self.file(), self.key_file());
@@ -238,7 +239,7 @@ impl Certificate {
     }
 }
 
-/// Runs a command of `drydock` that asks an API server; returns code, stdout and stderr.
+/// Runs a command of `drydock` that uses an API server, and returns exit code, stdout and stderr.
 pub(crate) fn run(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(PROGRAM);
     without_settings(&mut command);

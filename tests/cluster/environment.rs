@@ -1,5 +1,5 @@
-//! Tests of the test environment: the API server has the expected version, keeps its objects across
-//! a restart, and ends with the tests.
+//! Tests of the test environment: the API server has the version of `go.mod`, keeps its objects
+//! when it restarts, and ends with the test process.
 
 use crate::api_server::{ApiServer, shared};
 use crate::binaries::{binaries, printed_version};
@@ -22,8 +22,11 @@ async fn the_api_server_is_of_the_version_that_go_mod_names() {
     let version = answer["gitVersion"].as_str().unwrap();
     assert_eq!(printed_version(), format!("Kubernetes {version}"));
     let minor = version.split('.').nth(1).unwrap();
-    assert_eq!(answer["minor"], minor, "clients read it: {answer}");
-    // Another's parts have the version that they chose.
+    assert_eq!(
+        answer["minor"], minor,
+        "clients read the minor version: {answer}"
+    );
+    // The programs in KUBEBUILDER_ASSETS may have any version.
     if let Some(wanted) = &binaries().version {
         assert_eq!(version, wanted);
     }
@@ -41,7 +44,7 @@ async fn a_restarted_api_server_has_its_address_and_its_objects() {
     let path = format!("/api/v1/namespaces/{namespace}");
     api.stop();
     let answer = try_call(&admin, Method::GET, &path, None).await;
-    answer.expect_err("nobody answers");
+    answer.expect_err("the API server must not respond");
     api.start().await;
     let kept = raw_requests::get(&admin, &path).await.object();
     assert_eq!(
@@ -84,11 +87,12 @@ async fn each_identity_may_do_what_its_roles_say() {
     }
 }
 
-/// The directory that the test below looks at; set only where it runs the other one.
+/// The variable with the directory for the child process. It is set only for a process that the
+/// second test below starts.
 const HELD: &str = "DRYDOCK_TESTS_HELD_DIRECTORY";
 
 #[test]
-#[ignore = "it waits to be killed by the test below"]
+#[ignore = "waits until the test below kills it"]
 fn holds_a_process_until_it_is_killed() {
     let Ok(directory) = std::env::var(HELD) else {
         return;
@@ -115,7 +119,7 @@ async fn nothing_outlives_a_test_process_that_is_killed() {
         .unwrap();
     let pid_file = directory.path().join("pid");
     let read = async || fs::read_to_string(&pid_file).ok();
-    let pid = eventually("it runs", PATIENCE, read, Option::is_some).await;
+    let pid = eventually("the child process runs", PATIENCE, read, Option::is_some).await;
     killed.kill().unwrap();
     killed.wait().unwrap();
     let script = format!("kill -0 {}", pid.unwrap());

@@ -1,5 +1,5 @@
-//! Reviews that another client than the API server sends (F8), and the calls that drydock's
-//! ServiceAccount makes because of them.
+//! Reviews that a client other than the API server sends, and the requests that drydock's
+//! ServiceAccount makes because of them (rule F8).
 
 use crate::api_server::{ApiServer, shared};
 use crate::drydock_process::{Certificate, Drydock};
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A review with a note for the author, as if a pod of this name were created there.
+/// Returns a review for a pod with this name in this namespace. drydock reports a finding for the
+/// author of the job.
 fn forged(namespace: &str, pod: &str) -> String {
     let file = "tests/fixtures/reviews/runner/19.3.0-secret-certs.json";
     let mut review: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
@@ -70,7 +71,7 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
     let server = in_cluster_with(api, &certificate);
     server.ready().await;
 
-    // The first that comes through says that the namespaces are listed and the policy is in force.
+    // The first Event shows that the namespaces are listed and the policy is in force.
     let written = async || {
         let (status, _) = review(&server, &certificate, &forged(&jobs, "runner-0")).await;
         (status, events(&admin, &jobs).await)
@@ -83,7 +84,7 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
         assert_eq!(status, 200, "{answer}");
         assert!(
             answer["response"]["patch"].is_string(),
-            "it has something to tell: {answer}"
+            "the response has no warning: {answer}"
         );
     }
     assert!(dropped(&server) >= before + 2);
@@ -95,7 +96,7 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
         let (status, answer) = review(&server, &certificate, &forged(&namespace, "runner-1")).await;
         assert_eq!(status, 400, "{answer}");
     }
-    // Events are written one after the other, so earlier ones are written by now.
+    // drydock writes Events in order, so all earlier Events have been written.
     review(&server, &certificate, &forged(&jobs, "runner-2")).await;
     let path =
         format!("/api/v1/namespaces/{jobs}/events?fieldSelector=involvedObject.name=runner-2");
@@ -107,7 +108,7 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
     assert_eq!(events(&admin, &never).await, 0);
     assert_eq!(events(&admin, &audited).await, 0);
 
-    // A label that is taken away takes the Events with it.
+    // After the label is removed, drydock writes no more Events.
     let path = format!("/api/v1/namespaces/{jobs}");
     let mut namespace = raw_requests::get(&admin, &path).await.object();
     let labels = namespace["metadata"]["labels"].as_object_mut().unwrap();
@@ -128,7 +129,8 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
     assert_eq!(events(&admin, &jobs).await, count);
 }
 
-/// Writes the audit policy for the calls of drydock's ServiceAccount; returns the flags for it.
+/// Writes an audit policy that logs the requests of drydock's ServiceAccount, and returns the flags
+/// for it.
 fn recording(directory: &Path, log: &mut PathBuf) -> Vec<String> {
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",
@@ -146,10 +148,10 @@ fn recording(directory: &Path, log: &mut PathBuf) -> Vec<String> {
     ]
 }
 
-/// The calls of drydock so far: verb and path.
+/// Returns the verb and path of drydock's requests so far.
 fn recorded(log: &Path) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(log).unwrap();
-    // The last line may be one that is being written: that of a watch.
+    // The API server may be writing the last line, which then does not parse.
     let calls = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -167,7 +169,7 @@ async fn f8_reviews_of_other_namespaces_cause_only_bounded_reads() {
     let api = ApiServer::of_ones_own_with(prepare).await;
     install(&api).await;
     let scope = api.scope("recorded").await;
-    // Its labels decide, so a namespace that is not known is read.
+    // The policy selects namespaces by label, so drydock has to read unknown namespaces.
     write_policy(&scope).await;
     let jobs = scope.namespace("jobs", Some(ENFORCE)).await;
     let never = scope.namespace("never", None).await;
@@ -202,7 +204,7 @@ async fn f8_reviews_of_other_namespaces_cause_only_bounded_reads() {
     ] {
         review(&server, &certificate, &forged(&namespace, "runner-1")).await;
     }
-    // Events are written in order, so the calls for the earlier reviews are complete.
+    // drydock writes Events in order, so the requests for the earlier reviews are complete.
     marked("runner-2").await;
 
     let kept_for = Duration::from_secs(3);
@@ -224,7 +226,7 @@ async fn f8_reviews_of_other_namespaces_cause_only_bounded_reads() {
         (1..=2 * rounds).contains(&reads),
         "{reads} reads: {calls:#?}"
     );
-    // No alert is theirs to raise: the API server has answered each read.
+    // Forged reviews must not raise an alert: each read had a response.
     let failed = |reason| {
         server.metric(&format!(
             "drydock_reviews_total{{outcome=\"failed\",reason=\"{reason}\"}} "

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A proxy that counts the tunnels through it.
+/// Starts an HTTP proxy that counts CONNECT requests.
 async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -76,8 +76,8 @@ async fn a_proxy_of_the_environment_is_used_unless_no_proxy_names_the_api_server
     }
 }
 
-/// Mounts the directory `$POD` where a pod has its ServiceAccount, in namespaces of its own, and
-/// becomes the command that follows.
+/// Runs a command in a mount namespace in which `/run/secrets/kubernetes.io/serviceaccount` is the
+/// directory `$POD`.
 const IN_A_POD: &str = r#"
 mount -t tmpfs pod /run
 mkdir -p /run/secrets/kubernetes.io
@@ -85,14 +85,14 @@ ln -s "$POD" /run/secrets/kubernetes.io/serviceaccount
 exec "$@"
 "#;
 
-/// The API server is inside the cluster.
+/// In a pod, the API server is inside the cluster, so drydock must not use a proxy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_pod_a_proxy_of_the_environment_is_ignored() {
     let can = Command::new("unshare")
         .args(["-rm", "mount", "-t", "tmpfs", "pod", "/run"])
         .output();
     if !can.is_ok_and(|can| can.status.success()) {
-        print_figure("skipped, no mount namespace can be made");
+        print_figure("skipped: cannot create a mount namespace");
         return;
     }
     let api = shared().await;

@@ -1,24 +1,24 @@
-//! Users of the API server, each with a bearer token, so that tests can act as each of them.
+//! Users of the API server with bearer tokens, as which tests can send requests.
 
 use serde_json::{Value, json};
 
-/// A caller with a token.
+/// A user with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// May do everything.
+    /// A member of `system:masters`.
     Admin,
-    /// drydock's ServiceAccount, with the rights of the committed roles.
+    /// drydock's ServiceAccount, with the permissions of the roles in `manifests/`.
     Drydock,
-    /// The ServiceAccount of a GitLab Runner, with the rights of its chart in every namespace.
+    /// The ServiceAccount of a GitLab Runner, with the permissions of its chart in all namespaces.
     Runner,
-    /// A user without any role.
+    /// A user without roles.
     Nobody,
 }
 
 impl Identity {
     pub(crate) const ALL: [Self; 4] = [Self::Admin, Self::Drydock, Self::Runner, Self::Nobody];
 
-    /// The name that the API server knows.
+    /// Returns the username.
     pub(crate) fn user(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -28,7 +28,7 @@ impl Identity {
         }
     }
 
-    /// The groups, but for `system:authenticated`, which everybody has.
+    /// Returns the groups, without `system:authenticated`, to which all users belong.
     fn groups(self) -> &'static str {
         match self {
             Self::Admin => "system:masters",
@@ -38,7 +38,7 @@ impl Identity {
         }
     }
 
-    /// Good at the API servers of the tests only.
+    /// Returns the bearer token, which is valid only at the API servers of the tests.
     fn token(self) -> &'static str {
         match self {
             Self::Admin => "admin-token",
@@ -48,12 +48,12 @@ impl Identity {
         }
     }
 
-    /// Name of its kubeconfig file.
+    /// Returns the name of the user's kubeconfig file.
     pub(crate) fn file(self) -> String {
         format!("{}.kubeconfig", self.token())
     }
 
-    /// The file that `kube-apiserver --token-auth-file` reads.
+    /// Returns the content of the file for `kube-apiserver --token-auth-file`.
     pub(crate) fn tokens() -> String {
         Self::ALL
             .map(|identity| {
@@ -63,7 +63,7 @@ impl Identity {
             .concat()
     }
 
-    /// A kubeconfig: JSON is YAML.
+    /// Returns the kubeconfig of the user.
     pub(crate) fn kubeconfig(self, server: &str, authority_file: &str) -> Value {
         json!({
             "apiVersion": "v1",
@@ -76,7 +76,8 @@ impl Identity {
     }
 }
 
-/// The role for pods of the runner's chart, for [`Identity::Runner`].
+/// Returns a ClusterRole with the permissions of the runner's chart and its binding to
+/// [`Identity::Runner`], each with its path.
 pub(crate) fn runner_role() -> [(&'static str, Value); 2] {
     let group = "rbac.authorization.k8s.io";
     let version = "rbac.authorization.k8s.io/v1";

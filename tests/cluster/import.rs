@@ -1,5 +1,5 @@
-//! `drydock import` with a real API server: from chart values to a repaired pod, and
-//! `--from-cluster`.
+//! `drydock import` with a real API server: the policy imported from chart values repairs a pod,
+//! and `--from-cluster` imports running runners.
 
 use crate::api_server::{ApiServer, shared};
 use crate::doctor::{endpoints, own_address, replica};
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-/// Chart values with a mistake: a Secret where dind writes its certificates.
+/// Chart values with a mistake: a Secret is mounted at the directory in which dind creates its
+/// certificates.
 const VALUES: &str = r#"image: gitlab/gitlab-runner:latest
 gitlabUrl: "https://gitlab.mylab.com"
 runnerRegistrationToken: "EXAMPLE-registration"
@@ -67,11 +68,11 @@ fn mounted<'p>(pod: &'p Value, container: &str, path: &str) -> Option<&'p Value>
         .find(|volume| volume["name"] == mount["name"])
 }
 
-/// The commands of the README in their order: install, import, check, apply, label, doctor. Before
-/// doctor, a runner creates a job pod.
+/// Runs the commands of the README in their order: install, import, check, apply, label, doctor.
+/// Before doctor, a runner creates a job pod.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_policy_imported_from_chart_values_repairs_a_runner_pod() {
-    // Services lead to the addresses of their EndpointSlices, without kube-proxy.
+    // Without kube-proxy, the API server connects to the addresses of EndpointSlices.
     let flags = |_: &Path| vec!["--enable-aggregator-routing=true".to_owned()];
     let api = ApiServer::of_ones_own_with(flags).await;
     install(&api);

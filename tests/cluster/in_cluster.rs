@@ -1,4 +1,4 @@
-//! drydock with the committed manifests, in a cluster, as its ServiceAccount.
+//! `drydock serve --cluster` with the installed manifests, as its ServiceAccount.
 
 use crate::api_server::ApiServer;
 use crate::identity::Identity;
@@ -21,7 +21,7 @@ async fn the_installed_roles_suffice_to_register_and_repair() {
     install(&api);
     let admin = api.client(Identity::Admin).await;
     let server = in_cluster(&api, &["--tls-name", "127.0.0.1"]);
-    // The configuration names a Service, which has no endpoints here.
+    // The webhook configuration refers to a Service, which has no endpoints here.
     let mut configuration = get(&admin, CONFIGURATION).await.object();
     for webhook in configuration["webhooks"].as_array_mut().unwrap() {
         at_url(webhook, &server.url());
@@ -47,7 +47,7 @@ async fn the_installed_roles_suffice_to_register_and_repair() {
         conditions.any(|condition| condition["type"] == "Accepted" && condition["status"] == "True")
     };
     eventually(
-        "the policy says that it is accepted",
+        "the policy has condition Accepted",
         PATIENCE,
         read,
         is_accepted,

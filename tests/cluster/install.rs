@@ -1,4 +1,4 @@
-//! Installing and uninstalling with `kubectl apply -k` and `kubectl delete -k`.
+//! Installs and uninstalls drydock with `kubectl apply -k` and `kubectl delete -k`.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::drydock;
@@ -25,12 +25,13 @@ const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
 const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 
-/// Installs drydock and returns the output of kubectl; asserts that there is no warning.
+/// Installs drydock, asserts that kubectl prints no warning, and returns its output.
 pub(crate) fn install(api: &ApiServer) -> String {
     api.kubectl(&["apply", "-k", "manifests"]).printed()
 }
 
-/// A user's kustomization of the printed files, with components.
+/// A kustomization with the files of `drydock print manifests` and some components, as a user
+/// writes it.
 struct Overlay(TempDir);
 
 impl Overlay {
@@ -57,7 +58,7 @@ impl Overlay {
     }
 }
 
-/// Every object of the installation with its version, by kind and name.
+/// Returns the resource version of each installed object, by kind and name.
 fn versions(api: &ApiServer) -> BTreeMap<String, String> {
     let template =
         "{range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
@@ -79,16 +80,17 @@ async fn kubectl_installs_and_removes_drydock_with_one_command_each() {
         assert!(line.ends_with(" created"), "{line}");
     }
 
-    // Its definition, of which the API server keeps the status, changes by itself for a moment.
+    // The API server updates the status of the CRD for a moment after it is created.
     established(&api).await;
     let before = versions(&api);
     assert_eq!(before.len(), 19);
     for line in install(&api).lines() {
-        // kubectl always sends a disruption budget's selector whole, and calls that configured.
+        // kubectl always sends the whole selector of a PodDisruptionBudget, and prints
+        // "configured".
         let is_quiet = line.ends_with(" unchanged") || line.starts_with("poddisruptionbudget");
         assert!(is_quiet, "{line}");
     }
-    assert_eq!(versions(&api), before, "nothing was written");
+    assert_eq!(versions(&api), before, "the second apply wrote objects");
     let server_side = ["apply", "--server-side", "-k", "manifests"];
     api.kubectl(&server_side).printed();
 
@@ -111,7 +113,7 @@ async fn established(api: &ApiServer) {
     .await;
 }
 
-/// The path of each object of the installation.
+/// Returns the path of each installed object.
 fn objects(api: &ApiServer) -> Vec<String> {
     let said = api
         .kubectl(&["get", "-k", "manifests", "-o", "json"])
@@ -138,8 +140,8 @@ fn path(object: &Value) -> String {
     }
 }
 
-/// The controller manager, which is missing here, would delete the objects of the namespace, the
-/// Secret of the authority among them.
+/// Waits until an object is deleted. There is no controller manager that removes the namespace and
+/// its objects, so the namespace needs only a deletion timestamp.
 async fn is_gone(admin: &Client, path: &str) {
     let look = async || raw_requests::call(admin, axum::http::Method::GET, path, None).await;
     eventually(path, PATIENCE, look, |answer| {
@@ -149,7 +151,7 @@ async fn is_gone(admin: &Client, path: &str) {
     .await;
 }
 
-/// The Deployment's pods, which no controller creates here, pass the Pod Security level.
+/// Asserts that a pod of the Deployment conforms to the Pod Security level of the namespace.
 async fn assert_pods_are_let_in(admin: &Client) {
     let deployment = raw_requests::get(admin, DEPLOYMENT).await.object();
     let mut pod = deployment["spec"]["template"].clone();
@@ -211,7 +213,7 @@ async fn components_change_only_their_objects_and_can_be_removed() {
     }
 }
 
-/// The objects of the base with components, as kubectl builds them.
+/// Returns the objects of the base with components, as `kubectl kustomize` builds them.
 pub(crate) fn built(components: &[&str]) -> Vec<Value> {
     let overlay = Overlay::with(components);
     let kubectl = &crate::binaries::binaries().kubectl;
@@ -233,7 +235,7 @@ fn count(objects: &[Value], kind: &str, name: &str) -> usize {
     objects.iter().filter(is_it).count()
 }
 
-/// For kinds that this API server does not know.
+/// Checks the rendered objects only, because the API server does not have the CRDs of cert-manager.
 #[test]
 fn certificates_of_cert_manager_replace_self_managed_ones() {
     let (base, objects) = (built(&[]), built(&["cert-manager"]));
@@ -254,7 +256,7 @@ fn certificates_of_cert_manager_replace_self_managed_ones() {
     let names = certificate["spec"]["dnsNames"].as_array().unwrap();
     assert!(
         names.contains(&json!("drydock.drydock.svc")),
-        "what the API server asks for"
+        "the certificate lacks the DNS name that the API server uses"
     );
     let annotations = &one("MutatingWebhookConfiguration")["metadata"]["annotations"];
     assert_eq!(
@@ -283,8 +285,8 @@ fn certificates_of_cert_manager_replace_self_managed_ones() {
 #[test]
 fn all_components_can_be_combined() {
     let (base, objects) = (built(&[]), built(&COMPONENTS));
-    // Four roles and bindings, the Secret and the NetworkPolicy fewer; two certificates with two
-    // issuers, a binding, and the five of monitoring more.
+    // Removed: four roles and bindings, the Secret and the NetworkPolicy. Added: two Certificates,
+    // two Issuers, a binding, and five objects for monitoring.
     let added = 2 + 2 + 1 + 5;
     assert_eq!(objects.len(), base.len() - 4 - 2 + added);
     let deployment = objects
@@ -297,10 +299,10 @@ fn all_components_can_be_combined() {
     assert_eq!(
         variables.len(),
         10,
-        "six of the base, two of cert-manager, of client-ca and of namespace-per-job: {variables:?}"
+        "expected 6 of the base and 2 each of cert-manager, client-ca, namespace-per-job: {variables:?}"
     );
     let pod = &deployment["spec"]["template"]["spec"];
-    // openshift takes every fixed id away, the fsGroup of cert-manager too.
+    // The component openshift removes all fixed IDs, also the fsGroup of cert-manager.
     assert_eq!(
         pod["securityContext"],
         json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})

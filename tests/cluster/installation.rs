@@ -1,4 +1,4 @@
-//! Applies the committed manifests, except for objects that need nodes.
+//! Installs the CRD, namespace and roles of `manifests/`, and starts servers with them.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::{Certificate, Drydock, PROGRAM};
@@ -10,8 +10,8 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 
-/// The CRD, drydock's namespace and the roles of its ServiceAccount, with live addresses of the
-/// whole cluster.
+/// Applies the CRD, drydock's namespace and the roles of its ServiceAccount, including permission
+/// to read address sources in all namespaces.
 pub(crate) async fn install(api: &ApiServer) {
     let parts = [
         "namespace",
@@ -39,7 +39,7 @@ pub(crate) async fn install(api: &ApiServer) {
     api.kubectl(&wait).printed();
 }
 
-/// The CRD without rules, as an older API server has it: only drydock finds problems of a policy.
+/// Installs the CRD without validation, so that the API server accepts invalid policies.
 pub(crate) async fn install_without_rules(api: &ApiServer) {
     install(api).await;
     let mut definition = serde_json::to_value(crd::definition()).unwrap();
@@ -72,12 +72,12 @@ fn drop_rules(schema: &mut Value) {
     }
 }
 
-/// A server with `--cluster` that acts as drydock's ServiceAccount, with further flags.
+/// Starts `drydock serve --cluster` as drydock's ServiceAccount, with additional flags.
 pub(crate) fn in_cluster(api: &ApiServer, flags: &[&str]) -> Drydock {
     in_cluster_by(PROGRAM.as_ref(), api, flags)
 }
 
-/// The same with another version of the program.
+/// Starts another version of drydock with `--cluster`.
 pub(crate) fn in_cluster_by(program: &OsStr, api: &ApiServer, flags: &[&str]) -> Drydock {
     let kubeconfig = api.kubeconfig(Identity::Drydock);
     let flags = [&["--cluster"], flags].concat();
@@ -86,7 +86,7 @@ pub(crate) fn in_cluster_by(program: &OsStr, api: &ApiServer, flags: &[&str]) ->
     })
 }
 
-/// The same with a certificate from files.
+/// Starts `drydock serve --cluster` with a certificate from files.
 pub(crate) fn in_cluster_with(api: &ApiServer, certificate: &Certificate) -> Drydock {
     let (file, key) = (certificate.file(), certificate.key_file());
     let files = [file, key].map(|file| file.display().to_string());
@@ -94,7 +94,7 @@ pub(crate) fn in_cluster_with(api: &ApiServer, certificate: &Certificate) -> Dry
     in_cluster(api, &["--tls-cert-file", file, "--tls-key-file", key])
 }
 
-/// Sends a review past the API server; returns status and body.
+/// Sends a review directly to drydock, and returns status and body.
 pub(crate) async fn review(
     server: &Drydock,
     certificate: &Certificate,

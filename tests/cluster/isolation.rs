@@ -1,4 +1,4 @@
-//! Isolates tests that run concurrently in one API server, by names and a label.
+//! Isolates concurrent tests that share one API server, by names and a label.
 
 use crate::api_server::ApiServer;
 use crate::identity::Identity;
@@ -8,20 +8,21 @@ use kube::Client;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The label of a test's namespaces, by which webhook configurations and policies select them; its
-/// value is the scope's name.
+/// The label by which a test's webhook configurations and policies select its namespaces. Its value
+/// is the name of the scope.
 pub(crate) const SCOPE_LABEL: &str = "tests.drydock.dev/scope";
 
-/// A test's own part of an API server.
+/// The objects of one test in a shared API server.
 pub(crate) struct Scope<'a> {
     pub(crate) api: &'a ApiServer,
-    /// A part of the names of all that the test makes.
+    /// A prefix for the names of the test's objects.
     pub(crate) name: String,
     pub(crate) admin: Client,
 }
 
 impl ApiServer {
-    /// Begins a scope; `about` is a word or two in lower case with hyphens, for the names.
+    /// Creates a scope. `about` becomes part of its name, so it must consist of lower-case letters
+    /// and hyphens.
     pub(crate) async fn scope(&self, about: &str) -> Scope<'_> {
         static SCOPES: AtomicUsize = AtomicUsize::new(0);
         let number = SCOPES.fetch_add(1, Ordering::Relaxed);
@@ -34,7 +35,7 @@ impl ApiServer {
 }
 
 impl Scope<'_> {
-    /// Makes a namespace and returns its name. `mode` is the value of its opt-in label (P1).
+    /// Creates a namespace and returns its name. `mode` is the value of the opt-in label (rule P1).
     pub(crate) async fn namespace(&self, about: &str, mode: Option<&str>) -> String {
         let name = format!("{}-{about}", self.name);
         let mut labels = json!({SCOPE_LABEL: self.name});

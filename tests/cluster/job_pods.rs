@@ -1,4 +1,5 @@
-//! Pods of real runners as the API server stores them, with and without an opt-in of the namespace.
+//! Pods of real runners as the API server stores them, in namespaces with and without the opt-in
+//! label.
 
 use crate::api_server::shared;
 use crate::drydock_process::{Certificate, Drydock, drydock};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 pub(crate) const POLICY: &str = "manifests/sample-policy.yaml";
 
-/// A registered server on the sample policy, for namespaces of the scope.
+/// Starts a server with the sample policy, and registers it for the namespaces of a scope.
 pub(crate) async fn registered(scope: &Scope<'_>) -> Drydock {
     let certificate = Certificate::new();
     let server = certificate.serve(&["--policy", POLICY]);
@@ -47,14 +48,14 @@ async fn a_runners_pod_is_stored_as_the_command_line_shows_it() {
     let mut changed = 0;
     for ((name, pod), shown) in names.iter().zip(&pods).zip(&shown) {
         let stored = create_pod(&runner, &enforce, pod, DryRun::No).await;
-        // No webhook changes it here, and it gets the same defaults.
+        // No webhook is called for this namespace; the API server sets the same defaults.
         let wanted = create_pod(&runner, &plain, shown, DryRun::No).await;
         let (stored, wanted) = (stored.object(), wanted.object());
         assert_eq!(essence(&stored), essence(&wanted), "{name}");
         assert_eq!(changes(&stored).is_some(), pod != shown, "{name}");
         changed += usize::from(pod != shown);
     }
-    assert!(changed > 15, "the policy is about these pods");
+    assert!(changed > 15, "the policy changed only {changed} pods");
 }
 
 #[tokio::test]
@@ -63,7 +64,7 @@ async fn pods_of_audited_and_other_namespaces_are_unchanged() {
     let scope = api.scope("untouched").await;
     let server = registered(&scope).await;
     let runner = api.client(Identity::Runner).await;
-    // Of another scope, for which no webhook is registered.
+    // No webhook is registered for this scope.
     let elsewhere = api.scope("elsewhere").await;
     let elsewhere = elsewhere.namespace("jobs", Some(ENFORCE)).await;
     let misspelt = Some("Enforce");
@@ -81,7 +82,7 @@ async fn pods_of_audited_and_other_namespaces_are_unchanged() {
             assert_eq!(stored, untouched, "{name} in {namespace}");
         }
     }
-    // An audit reports its changes to the author and in the log.
+    // In audit mode, drydock reports the changes as warnings and in the log.
     let audited = create_pod(&runner, &namespaces[1], &broken_job(), DryRun::No).await;
     let is_told = |warning: &String| warning.starts_with("drydock (audit, not done)");
     assert!(audited.warnings.iter().any(is_told), "{audited:?}");

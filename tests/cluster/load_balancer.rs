@@ -1,5 +1,5 @@
-//! Replaces a Service: one address for all ready servers. As with kube-proxy, a new connection goes
-//! to a ready server, and an open connection stays when its server is no longer ready.
+//! Replaces a Service: one address for all ready servers. Like kube-proxy, it forwards a new
+//! connection to a ready server, and keeps open connections to a server that is no longer ready.
 
 use crate::wait::A_MOMENT;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A server as the balancer sees it.
+/// A server behind the load balancer.
 #[derive(Clone, Copy, Debug)]
 struct Endpoint {
     webhook: SocketAddr,
@@ -17,7 +17,7 @@ struct Endpoint {
     is_ready: bool,
 }
 
-/// Ends with all its connections when it is dropped.
+/// A running load balancer. It closes all connections and stops when dropped.
 pub(crate) struct LoadBalancer {
     pub(crate) address: SocketAddr,
     endpoints: Arc<Mutex<Vec<Endpoint>>>,
@@ -48,7 +48,7 @@ impl LoadBalancer {
         }
     }
 
-    /// Puts a server behind the address; it gets connections once it is ready.
+    /// Adds a server, which receives connections as soon as it is ready.
     pub(crate) fn add(&self, webhook: SocketAddr, ops: SocketAddr) {
         self.endpoints.lock().unwrap().push(Endpoint {
             webhook,
@@ -57,13 +57,13 @@ impl LoadBalancer {
         });
     }
 
-    /// Takes one away that has ended.
+    /// Removes a server that has exited.
     pub(crate) fn remove(&self, webhook: SocketAddr) {
         let mut endpoints = self.endpoints.lock().unwrap();
         endpoints.retain(|endpoint| endpoint.webhook != webhook);
     }
 
-    /// How many get connections now.
+    /// Returns the number of servers that receive connections.
     pub(crate) fn ready(&self) -> usize {
         let endpoints = self.endpoints.lock().unwrap();
         endpoints
@@ -88,7 +88,7 @@ async fn accept(listener: TcpListener, endpoints: Arc<Mutex<Vec<Endpoint>>>) {
         let number = turn.fetch_add(1, Ordering::Relaxed);
         let chosen = ready.get(number % ready.len().max(1)).copied();
         connections.spawn(async move {
-            // Without an endpoint the connection is closed, as by a node that refuses it.
+            // Without a ready endpoint, the connection is closed.
             let Some(chosen) = chosen else { return };
             if let Ok(mut server) = TcpStream::connect(chosen).await {
                 let _ = client.set_nodelay(true);
@@ -100,7 +100,7 @@ async fn accept(listener: TcpListener, endpoints: Arc<Mutex<Vec<Endpoint>>>) {
     }
 }
 
-/// Asks each server again and again whether it is ready, as a kubelet does, only more often.
+/// Probes the readiness of each server, like a kubelet but more often.
 async fn probe(endpoints: Arc<Mutex<Vec<Endpoint>>>) {
     loop {
         let all: Vec<Endpoint> = endpoints.lock().unwrap().clone();

@@ -1,7 +1,8 @@
-//! drydock in a cluster: the real binary at a real kube-apiserver.
+//! Tests of the real binary with a real kube-apiserver.
 //!
-//! All tests share one API server, each in its own namespaces; those that stop it have their own.
-//! `cluster/binaries.rs` says where its programs come from.
+//! Most tests share one API server and use their own namespaces. Tests that stop the API server or
+//! change cluster-scoped objects start their own. `cluster/binaries.rs` finds or builds its
+//! programs.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Prints measurements of a test directly to stderr: the harness shows output of failed tests only.
+//! Prints measurements directly to stderr, because the test harness shows captured output only of
+//! failed tests.
 
 use std::io::Write as _;
 

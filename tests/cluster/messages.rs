@@ -1,4 +1,4 @@
-//! Messages in the log, and for the author of the job, if an object is missing.
+//! Messages in the log and to the author of the job when an object is missing.
 
 use crate::api_server::{ApiServer, shared};
 use crate::drydock_process::Certificate;
@@ -12,7 +12,7 @@ use std::process::Command;
 #[tokio::test]
 async fn a_missing_kind_is_logged_as_not_watched_and_not_read() {
     let api = ApiServer::of_ones_own().await;
-    // With the roles.
+    // Installs the roles, too.
     install(&api).await;
     let delete = ["delete", "crd", "jobpodpolicies.drydock.dev"];
     api.kubectl(&delete).printed();
@@ -34,14 +34,14 @@ async fn a_missing_kind_is_logged_as_not_watched_and_not_read() {
     eventually("it says so", PATIENCE, again, |count| *count == 1).await;
 }
 
-/// The API server quotes its own error in the job log.
+/// The job log contains the API server's error.
 #[tokio::test]
 async fn a_replica_without_a_certificate_refuses_connections() {
     let api = shared().await;
     install(api).await;
     let scope = api.scope("no-certificate").await;
     let other = format!("{}-other", scope.name);
-    // Its webhook configuration never comes.
+    // This webhook configuration does not exist.
     let flags = ["--tls-name", "127.0.0.1", "--webhook-configuration", &other];
     let secret = format!("{}-ca", scope.name);
     let server = in_cluster(api, &[&flags[..], &["--ca-secret", &secret]].concat());

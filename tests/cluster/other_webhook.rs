@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinHandle;
 
-/// A running webhook, which ends when dropped.
+/// A running webhook server. It stops when dropped.
 pub(crate) struct OtherWebhook {
     address: SocketAddr,
     certificate: Certificate,
@@ -33,7 +33,7 @@ impl Drop for OtherWebhook {
 }
 
 impl OtherWebhook {
-    /// Starts one that changes each pod by JSON Patch operations.
+    /// Starts a webhook that changes each pod by JSON Patch operations.
     pub(crate) async fn start(patch: fn(&Value) -> Vec<Value>) -> Self {
         Self::responding(move |pod| {
             let mut response = json!({"allowed": true});
@@ -47,7 +47,7 @@ impl OtherWebhook {
         .await
     }
 
-    /// Starts one with a response for each pod, which needs no `uid`.
+    /// Starts a webhook that returns the response of a function, without the `uid`, for each pod.
     pub(crate) async fn responding(
         respond: impl Fn(&Value) -> Value + Clone + Send + Sync + 'static,
     ) -> Self {
@@ -55,7 +55,7 @@ impl OtherWebhook {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let certificate = Certificate::new();
-        // axum-server takes the provider of the process.
+        // axum-server uses the default crypto provider of the process.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = RustlsConfig::from_pem_file(certificate.file(), certificate.key_file());
         let tls = tls.await.unwrap();
@@ -81,17 +81,17 @@ impl OtherWebhook {
         format!("https://{}", self.address)
     }
 
-    /// The authority of its certificate, PEM.
+    /// Returns the CA certificate of the server, as PEM.
     pub(crate) fn authority(&self) -> &str {
         &self.certificate.authority
     }
 
-    /// How often it has been called.
+    /// Returns how often the webhook was called.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Returns its entry of a webhook configuration.
+    /// Returns the entry for a webhook configuration.
     pub(crate) fn webhook(&self, namespace_selector: &Value) -> Value {
         json!({
             "name": "other.example.com",
@@ -107,12 +107,13 @@ impl OtherWebhook {
         })
     }
 
-    /// Registers it for the namespaces of a scope, after drydock, and waits until it is called.
+    /// Registers the webhook for the namespaces of a scope, to be called after drydock, and waits
+    /// until it is called.
     pub(crate) async fn register(&self, scope: &Scope<'_>) {
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
-            // Configurations are called in the order of their names.
+            // The API server calls webhooks in the order of the names of their configurations.
             "metadata": {"name": format!("{}-after", scope.name)},
             "webhooks": [self.webhook(&json!({"matchLabels": {SCOPE_LABEL: scope.name}}))],
         });

@@ -1,5 +1,6 @@
-//! Jobs if drydock is unreachable, cannot answer, or denies. `failurePolicy` decides the first two
-//! cases, and the author of the job reads only the message of the API server.
+//! What happens to a job if drydock is unreachable, returns an error, or denies the pod.
+//! `failurePolicy` decides the first two cases. The author of the job sees only the message of the
+//! API server.
 
 use crate::api_server::{free_port, shared};
 use crate::drydock_process::{Certificate, Drydock};
@@ -13,7 +14,7 @@ use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;
 
-/// A registered server on a port that stays reserved while the server is away.
+/// Starts and registers a server. No other test uses its port after it stops.
 async fn registered(scope: &Scope<'_>, failure_policy: Option<&str>) -> Drydock {
     let certificate = Certificate::new();
     let server = certificate.serve(&["--listen", &format!("127.0.0.1:{}", free_port())]);
@@ -27,7 +28,7 @@ async fn registered(scope: &Scope<'_>, failure_policy: Option<&str>) -> Drydock 
     server
 }
 
-/// Creates the broken job in a new namespace that opted in so.
+/// Creates the broken job pod in a new namespace, whose opt-in label has this value.
 async fn created(scope: &Scope<'_>, mode: &str) -> Answer {
     let namespace = scope.namespace(&format!("jobs-{mode}"), Some(mode)).await;
     let runner = scope.api.client(Identity::Runner).await;
@@ -37,7 +38,7 @@ async fn created(scope: &Scope<'_>, mode: &str) -> Answer {
 #[tokio::test]
 async fn without_drydock_a_job_is_refused_and_the_message_names_the_webhook() {
     let scope = shared().await.scope("away-fail").await;
-    // The committed policy.
+    // `None` is the failurePolicy in `manifests/`.
     let server = registered(&scope, None).await;
     let (url, address) = (server.url(), server.webhook);
     server.stop();
@@ -50,7 +51,7 @@ async fn without_drydock_a_job_is_refused_and_the_message_names_the_webhook() {
              Post \"{url}/mutate?timeout=5s\": dial tcp {address}: connect: connection refused"
         )
     );
-    // An audit must never stop a job.
+    // In audit mode, drydock must not stop a job.
     let stored = created(&scope, AUDIT).await.object();
     assert_eq!(changes(&stored), None);
 }
@@ -71,7 +72,7 @@ async fn without_drydock_and_with_fail_open_the_job_is_stored_unchanged() {
 async fn f1_the_failure_policy_decides_if_drydock_cannot_answer() {
     let scope = shared().await.scope("cannot").await;
     let certificate = Certificate::new();
-    // No review is that small.
+    // Every review exceeds this limit.
     let server = certificate.serve(&["--max-body-bytes", "1000"]);
     server.ready().await;
     let mut registration = Registration {
@@ -80,15 +81,15 @@ async fn f1_the_failure_policy_decides_if_drydock_cannot_answer() {
         failure_policy: None,
     };
     let mut refused = registration.refuses(&scope).await;
-    // The answer comes at the headers. An API server that is slow to write the body may meet the
-    // closed connection first, and then says that instead.
+    // drydock responds after the headers and closes the connection. An API server that is still
+    // writing the body may report the closed connection instead of the response.
     for _ in 0..9 {
         if !refused.refusal().contains("write tcp") {
             break;
         }
         refused = registration.refuses(&scope).await;
     }
-    // The API server (client-go) quotes the body of a 403, 415 or 500; of others only the status.
+    // The API server (client-go) quotes the response body only for status 403, 415 and 500.
     assert_eq!(
         refused.refusal(),
         "Internal error occurred: failed calling webhook \"enforce.job-pods.drydock.dev\": failed to call webhook: \
@@ -119,7 +120,7 @@ async fn a_policy_that_denies_tells_the_author_container_volume_path_and_fix() {
     let registration = Registration {
         url: &server.url(),
         authority: &certificate.authority,
-        // A denial is a denial, also with `failurePolicy: Ignore`.
+        // `failurePolicy: Ignore` does not apply to a denial.
         failure_policy: Some("Ignore"),
     };
     let refused = registration.refuses(&scope).await;

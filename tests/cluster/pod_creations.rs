@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// How many runners create pods side by side.
+/// Number of runners that create pods concurrently.
 const RUNNERS: usize = 4;
-/// Between two pods of a runner.
+/// Time between two pods of a runner.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Counts over some time.
+/// Counts of pod creations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) created: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Tally {
     pub(crate) refused: Vec<String>,
     /// Names of pods that were stored without the repair.
     pub(crate) unrepaired: Vec<String>,
-    /// How long each creation took.
+    /// The duration of each creation.
     took: Vec<Duration>,
 }
 
@@ -37,7 +37,7 @@ impl Tally {
     }
 }
 
-/// Runs until it is dropped.
+/// Runners that create pods until this value is dropped.
 pub(crate) struct Stream {
     tally: Arc<Mutex<Tally>>,
     ends: Arc<AtomicBool>,
@@ -54,7 +54,7 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    /// Begins; `is_repaired` looks at each stored pod.
+    /// Starts the runners. `is_repaired` checks each stored pod.
     pub(crate) fn start(
         client: &Client,
         namespace: &str,
@@ -83,12 +83,12 @@ impl Stream {
         }
     }
 
-    /// How many were created since the last [`Stream::take`].
+    /// Returns the number of pods created since the last [`Stream::take`].
     pub(crate) fn created(&self) -> usize {
         self.tally.lock().unwrap().created
     }
 
-    /// Returns and prints the counts since the last call.
+    /// Returns and prints the counts since the last call, and resets them.
     pub(crate) fn take(&mut self, what: &str) -> Tally {
         let tally = std::mem::take(&mut *self.tally.lock().unwrap());
         let rate =
@@ -105,7 +105,7 @@ impl Stream {
         tally
     }
 
-    /// Lets every creation that has begun end.
+    /// Stops the runners after their current creation.
     pub(crate) async fn end(&mut self) {
         self.ends.store(true, Ordering::Relaxed);
         for runner in self.runners.drain(..) {
@@ -124,7 +124,7 @@ async fn create(
     let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
     let began = Instant::now();
     let path = format!("/api/v1/namespaces/{namespace}/pods");
-    // While the API server is away, the client tries again; the pod may have been stored already.
+    // Retries while the API server is down. The first attempt may have stored the pod already.
     let answer = loop {
         match raw_requests::try_call(client, axum::http::Method::POST, &path, Some(&pod)).await {
             Ok(answer) if answer.status == 409 => {
@@ -146,7 +146,8 @@ async fn create(
     }
 }
 
-/// Whether an API server answers before it has read its roles and storage; no webhook is involved.
+/// Returns whether the error is from an API server that has not finished starting, not from a
+/// webhook.
 fn is_starting(answer: &raw_requests::Answer) -> bool {
     let about_webhook = answer.body["message"]
         .as_str()

@@ -1,4 +1,4 @@
-//! The API server refuses the same policies as `drydock check`.
+//! The API server rejects the same policies as `drydock check` (rule M6).
 
 use crate::api_server::shared;
 use crate::binaries::is_oldest_kubernetes;
@@ -12,7 +12,8 @@ use futures::StreamExt as _;
 use kube::Client;
 use serde_json::{Value, json};
 
-/// Writes policies with strict validation, as kubectl does, on trial; returns the answers in order.
+/// Writes policies as a dry run with strict validation, like kubectl, and returns the responses in
+/// order.
 async fn write_all(specs: &[Value]) -> Vec<Answer> {
     let api = shared().await;
     defined(api).await;
@@ -42,7 +43,7 @@ async fn check_and_the_api_server_refuse_a_policy_with_the_same_message() {
     let is_oldest = is_oldest_kubernetes();
     for (entry, answer) in table.iter().zip(write_all(&specs).await) {
         assert_eq!(checked(&entry.spec), [entry.told.as_str()]);
-        // Kubernetes 1.30 words its own checks in another way, and does not check `format: int32`.
+        // Kubernetes 1.30 has other messages for schema errors, and does not check `format: int32`.
         if is_oldest && (answer.status == 422 || entry.spec["priority"].is_number()) {
             continue;
         }
@@ -64,7 +65,7 @@ async fn check_and_the_api_server_refuse_a_policy_with_the_same_message() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The largest one shows that no rule exceeds the API server's cost limit.
+/// The largest policy shows that no CEL rule exceeds the API server's cost limit.
 #[tokio::test]
 async fn a_policy_that_check_accepts_is_stored_without_a_warning() {
     let specs = accepted();
@@ -79,7 +80,8 @@ async fn a_policy_that_check_accepts_is_stored_without_a_warning() {
     }
 }
 
-/// A pod that a policy makes unacceptable would fail its job long after the policy was written.
+/// A volume that is valid in a policy must be valid in a pod. Otherwise jobs would fail long after
+/// the policy was written.
 #[tokio::test]
 async fn volumes_of_an_accepted_policy_make_a_valid_pod() {
     let api = shared().await;
@@ -113,7 +115,7 @@ async fn volumes_of_an_accepted_policy_make_a_valid_pod() {
     assert!(seen > 40, "{seen}");
 }
 
-/// Name and source, without the fields of the mount.
+/// Returns a volume of a policy without the fields that belong to the mount.
 fn as_in_a_pod(mut volume: Value) -> Value {
     let fields = volume.as_object_mut().unwrap();
     fields.retain(|field, _| !matches!(field.as_str(), "mountPath" | "readOnly" | "containers"));
@@ -143,10 +145,10 @@ async fn check_and_the_api_server_agree_on_random_policies() {
         specs.len(),
         wrong.join("\n")
     );
-    // Else nothing is shown.
+    // Neither nearly all nor nearly no policies may be valid.
     assert!(
         (300..1200).contains(&taken),
-        "{taken} of {} are right",
+        "{taken} of {} policies are valid",
         specs.len()
     );
 }

@@ -1,30 +1,30 @@
-//! Requests to the API server that return the whole answer: status, warnings, and the object as
-//! JSON with all its fields. Other tests use `kube::Api`.
+//! Requests to the API server that return the status, the warnings, and the object as JSON, which
+//! `kube::Api` does not.
 
 use axum::http::{Method, Request};
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 
-/// An answer of any status.
+/// A response with any status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The texts of its `Warning` headers, which `kubectl` shows.
+    /// The texts of the `Warning` headers, which `kubectl` prints.
     pub(crate) warnings: Vec<String>,
-    /// The object, or the `Status` that says why not.
+    /// The object, or a `Status` with the error.
     pub(crate) body: Value,
 }
 
 impl Answer {
-    /// The object of an answer that is none but good.
+    /// Returns the object. Panics if the request failed.
     #[track_caller]
     pub(crate) fn object(self) -> Value {
         assert!(matches!(self.status, 200 | 201), "{self:?}");
         self.body
     }
 
-    /// The message of a refusal.
+    /// Returns the error message. Panics if the request succeeded.
     #[track_caller]
     pub(crate) fn refusal(&self) -> &str {
         assert!(self.status >= 400, "{self:?}");
@@ -32,10 +32,10 @@ impl Answer {
     }
 }
 
-/// Whether a request is a dry run.
+/// Whether a request is sent with `dryRun=All`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DryRun {
-    /// Admission runs, and nothing is stored.
+    /// Admission runs, but the object is not stored.
     Yes,
     No,
 }
@@ -55,7 +55,7 @@ pub(crate) async fn create_pod(
     call(client, Method::POST, &path, Some(pod)).await
 }
 
-/// Creates an object, or makes an existing one so, by server-side apply; `path` ends with its name.
+/// Creates or updates an object by server-side apply. `path` ends with its name.
 pub(crate) async fn apply(client: &Client, path: &str, object: &Value) -> Answer {
     let path = format!("{path}?fieldManager=tests&force=true");
     call(client, Method::PATCH, &path, Some(object)).await
@@ -66,7 +66,7 @@ pub(crate) async fn get(client: &Client, path: &str) -> Answer {
     call(client, Method::GET, path, None).await
 }
 
-/// Sends a request. A test whose request gets no answer at all fails.
+/// Sends a request. Panics if there is no response.
 pub(crate) async fn call(
     client: &Client,
     method: Method,
@@ -76,7 +76,7 @@ pub(crate) async fn call(
     try_call(client, method, path, body).await.unwrap()
 }
 
-/// Sends a request to an API server that may not be there.
+/// Sends a request to an API server that may be down.
 pub(crate) async fn try_call(
     client: &Client,
     method: Method,
@@ -90,7 +90,7 @@ pub(crate) async fn try_call(
     send(client, method, path, content_type, body).await
 }
 
-/// Changes an object by the operations of a JSON Patch (RFC 6902).
+/// Changes an object by a JSON Patch (RFC 6902).
 pub(crate) async fn patch(client: &Client, path: &str, operations: &Value) -> Answer {
     let content_type = "application/json-patch+json";
     let answer = send(client, Method::PATCH, path, content_type, Some(operations));
@@ -125,7 +125,7 @@ async fn send(
         .map(|value| warning_text(value.to_str().unwrap()))
         .collect();
     let text = response.into_body().collect_bytes().await?;
-    // Health checks answer in plain text.
+    // Health checks return plain text.
     let plain = || Value::from(String::from_utf8_lossy(&text).into_owned());
     let body = serde_json::from_slice(&text).unwrap_or_else(|_| plain());
     Ok(Answer {
@@ -135,7 +135,8 @@ async fn send(
     })
 }
 
-/// `299 - "text"` (RFC 7234 §5.5); a backslash escapes the next character.
+/// Returns the text of a header `299 - "text"` (RFC 7234 §5.5), in which a backslash escapes the
+/// next character.
 fn warning_text(header: &str) -> String {
     let (_, quoted) = header.split_once('"').unwrap();
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! Tests of the committed roles, by calls of the ServiceAccount: it has the needed rights and no
-//! others.
+//! Tests of the roles in `manifests/` by requests as drydock's ServiceAccount: it has the
+//! permissions that it needs and no others.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Certificate;
@@ -19,7 +19,7 @@ const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebh
 const SECRETS: &str = "/api/v1/namespaces/drydock/secrets";
 const POLICIES: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
 
-/// An API server with the installation, for the tests of this file.
+/// Returns an API server with the installation, which the tests of this file share.
 async fn installed() -> &'static ApiServer {
     static INSTALLED: OnceCell<ApiServer> = OnceCell::const_new();
     INSTALLED
@@ -43,7 +43,7 @@ async fn status(client: &Client, method: Method, path: &str, body: Option<&Value
     answer.status
 }
 
-/// The path of a server-side apply by drydock.
+/// Returns the path for a server-side apply.
 fn applied(path: &str) -> String {
     format!("{path}?fieldManager=drydock-test")
 }
@@ -52,16 +52,17 @@ fn secret(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"a": "YQ=="}})
 }
 
-/// The rights that self-managed certificates need are for one Secret, even the right to make it.
+/// The permissions for self-managed certificates, also the permission to create, are limited to one
+/// Secret.
 #[tokio::test]
 async fn the_role_permits_only_its_own_secret() {
-    // Not the shared API server: other tests write its Secret.
+    // Not the shared API server, because other tests write its Secret.
     let api = ApiServer::of_ones_own().await;
     install(&api);
     let drydock = api.client(Identity::Drydock).await;
     let path = |name: &str| format!("{SECRETS}/{name}");
     let own = path(CA_SECRET);
-    // The manifests create the Secret; drydock restores a deleted one.
+    // Deletes the Secret that the manifests created, because drydock must be able to create it.
     let admin = api.client(Identity::Admin).await;
     call(&admin, Method::DELETE, &own, None).await.object();
     for (method, path, body, wanted) in [
@@ -107,7 +108,7 @@ async fn the_role_permits_only_its_own_secret() {
     }
 }
 
-/// Only the caBundle of one configuration is written; a deleted one is not created again.
+/// drydock writes only the `caBundle` of one configuration, and does not create a deleted one.
 #[tokio::test]
 async fn the_role_permits_patching_but_not_creating_its_webhook_configuration() {
     let api = installed().await;
@@ -143,7 +144,7 @@ async fn the_role_permits_patching_but_not_creating_its_webhook_configuration() 
             "{told}"
         );
     }
-    // The fields of the files are unchanged, and no webhook is missing.
+    // Other fields are unchanged, and no webhook is removed.
     let live = call(&admin, Method::GET, &own, None).await.object();
     assert_eq!(live["webhooks"][0]["clientConfig"]["caBundle"], bundle);
     assert_eq!(
@@ -158,7 +159,7 @@ async fn the_role_permits_patching_but_not_creating_its_webhook_configuration() 
     );
 
     call(&admin, Method::DELETE, &own, None).await.object();
-    // A part of one is invalid; a whole one is forbidden.
+    // A partial configuration is invalid, and creating a complete one is forbidden.
     let committed = include_str!("../../manifests/mutating-webhook-configuration.yaml");
     let whole: Value = serde_saphyr::from_str(committed).unwrap();
     let again = status(&drydock, Method::PATCH, &applied(&own), Some(&whole)).await;
@@ -261,7 +262,7 @@ async fn the_role_permits_only_reading_namespaces_and_writing_events() {
     }
 }
 
-/// The narrower way: one object of one namespace.
+/// A role can be limited to one object in one namespace.
 #[tokio::test]
 async fn rbac_can_permit_reading_one_named_address_source() {
     let api = installed().await;
@@ -297,7 +298,7 @@ async fn rbac_can_permit_reading_one_named_address_source() {
         ),
         (ingresses.to_owned(), 403),
     ] {
-        // The role is in force a moment after it is made.
+        // The API server uses a new role only after a moment.
         let look = async || status(&drydock, Method::GET, &path, None).await;
         eventually(&path, PATIENCE, look, |status| *status == wanted).await;
     }

@@ -1,4 +1,4 @@
-//! Recovery from an outage of the API server, from a restored etcd, and from refused writes.
+//! Recovery from an outage of the API server, from a restored etcd, and from rejected writes.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::{Certificate, Drydock};
@@ -36,7 +36,7 @@ fn alias(ip: &str) -> Value {
     json!({"hostAliases": [{"ip": ip, "hostnames": ["a.lab.com"]}]})
 }
 
-/// The patch of a job pod, asked past the API server.
+/// Sends the review of a job pod directly to drydock, and returns the patch.
 async fn patch(server: &Drydock, certificate: &Certificate) -> String {
     let job = std::fs::read_to_string(REVIEW).unwrap();
     let (_, answer) = review(server, certificate, &job).await;
@@ -66,7 +66,7 @@ async fn f4_policies_are_listed_again_after_etcd_was_restored() {
     has_address(&server, &certificate, "10.0.7.40").await;
     api.restore().await;
     has_address(&server, &certificate, "10.0.0.1").await;
-    // Generation 2 was another spec before the restore.
+    // Generation 2 had another spec before the restore.
     write_policy(&admin, "a", alias("10.0.0.2")).await;
     has_address(&server, &certificate, "10.0.0.2").await;
     let stored = async || {
@@ -113,7 +113,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     };
     let all = |count: &f64| (*count - 30.0).abs() < 0.5;
     eventually(
-        "all are resolved",
+        "all sources are resolved",
         PATIENCE,
         async || sources("resolved").await,
         all,
@@ -121,7 +121,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     .await;
     api.stop();
     eventually(
-        "all are stale",
+        "all sources are stale",
         2 * PATIENCE,
         async || sources("stale").await,
         all,
@@ -130,7 +130,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     api.start().await;
     let back = Instant::now();
     eventually(
-        "none is stale",
+        "no source is stale",
         2 * PATIENCE,
         async || sources("resolved").await,
         all,
@@ -167,7 +167,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     assert_eq!(server.lines_with("cannot watch services").len(), 1);
 }
 
-/// Applies the committed webhook configuration.
+/// Applies the webhook configuration of `manifests/`.
 async fn register(admin: &Client) {
     let committed =
         std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
@@ -187,7 +187,7 @@ async fn f4_a_replica_that_starts_during_an_outage_becomes_ready_after_it() {
     in_cluster(&api, &flags).ready().await;
     api.stop();
     let server = in_cluster(&api, &flags);
-    // By now the time between two attempts would be half a minute.
+    // Without a limit, the backoff would be half a minute by then.
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(server.get("/readyz").0, 503);
     let unknown = server.lines_with("cannot watch policies");
@@ -234,7 +234,10 @@ async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() 
         create_pod(&runner, &namespace, &pod, DryRun::No).await;
         server.metric("drydock_events_total{outcome=\"failed\",reason=\"\"} ")
     };
-    eventually("some are refused", PATIENCE, failed, |count| *count >= 3.0).await;
+    eventually("some Events are rejected", PATIENCE, failed, |count| {
+        *count >= 3.0
+    })
+    .await;
     let told = server.lines_with("cannot write Events");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
@@ -245,7 +248,7 @@ async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() 
     assert!(!server.stderr().contains("Status {"), "{}", server.stderr());
 }
 
-/// Every event compiled the whole set once: 19 s of CPU for 2,000 policies.
+/// Compiling the set of policies after each watch event would take 19 s of CPU for 2,000 policies.
 #[tokio::test]
 async fn f6_policies_created_in_quick_succession_are_published_together() {
     const COUNT: usize = 400;
@@ -277,7 +280,7 @@ async fn f6_policies_created_in_quick_succession_are_published_together() {
     .await;
     let deleted = published().await - made;
     crate::measurements::print_figure(&format!(
-        "{COUNT} policies made: {made} sets, deleted: {deleted} sets"
+        "{COUNT} policies created: {made} sets, deleted: {deleted} sets"
     ));
     assert!(made < 200.0 && deleted < 200.0, "{made}, {deleted}");
 }

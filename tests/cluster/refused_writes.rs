@@ -1,5 +1,6 @@
-//! The API server refuses writes while a rotation of the authority is due (F5): an immutable
-//! Secret, tightened RBAC, a full etcd. The stored authority signs, also for new replicas.
+//! The API server rejects writes while a rotation of the authority is due, because the Secret is
+//! immutable, RBAC was restricted, or etcd is full. The stored authority remains in use, also by
+//! new replicas (rule F5).
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Drydock;
@@ -23,8 +24,8 @@ const ROLE: &str =
     "/apis/rbac.authorization.k8s.io/v1/namespaces/drydock/roles/drydock-certificates";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A cluster whose Secret has an authority that ends tomorrow. Authorities live for a year, so its
-/// successor is due.
+/// A cluster whose Secret has an authority that expires tomorrow. An authority is valid for a year,
+/// so its successor is due.
 struct Due {
     api: ApiServer,
     admin: Client,
@@ -55,12 +56,12 @@ impl Due {
         due
     }
 
-    /// The authority of the Secret, PEM.
+    /// Returns the CA certificate in the Secret, as PEM.
     fn authority(&self) -> &str {
         self.authority.certificate().pem()
     }
 
-    /// Writes the committed webhook configuration, with a `caBundle`.
+    /// Applies the webhook configuration of `manifests/` with a `caBundle`.
     async fn register(&self, bundle: &str) {
         let committed =
             std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
@@ -72,8 +73,8 @@ impl Due {
         applied.object();
     }
 
-    /// Starts a replica, which becomes ready although a write is refused in these words; the
-    /// refusals are counted, again and again, as the alert needs it.
+    /// Starts a replica, and asserts that it becomes ready although a write fails with this
+    /// message, and that it counts every failed attempt, which the alert needs.
     async fn serves_although(&self, refusal: &str) -> Drydock {
         let server = in_cluster(&self.api, &["--tls-name", "127.0.0.1"]);
         server.ready().await;
@@ -82,8 +83,8 @@ impl Due {
         eventually("refusals are counted", PATIENCE, count, |it| *it >= 2.0).await;
         let sentence = format!("cannot write secret {NAMESPACE}/{CA_SECRET}: ");
         let lines = server.lines_with(&sentence);
-        assert_eq!(lines.len(), 1, "once: {}", server.stderr());
-        // A log line in JSON escapes quotes.
+        assert_eq!(lines.len(), 1, "not logged once: {}", server.stderr());
+        // The JSON log format escapes quotes.
         let words = lines[0].replace('\\', "");
         assert!(words.contains(refusal), "{lines:?}");
         assert!(!server.stderr().contains("PRIVATE KEY"));
@@ -101,7 +102,7 @@ async fn rotates(server: &Drydock) {
 #[tokio::test]
 async fn f5_a_new_replica_serves_although_an_immutable_secret_refuses_a_rotation() {
     let due = Due::start(true).await;
-    // The bundle can be written.
+    // The caBundle can be written.
     due.register("").await;
     due.serves_although("field is immutable when `immutable` is set")
         .await;
@@ -121,7 +122,8 @@ async fn f5_a_new_replica_serves_although_rbac_refuses_a_rotation() {
                  cannot update resource \"secrets\"";
     drop(due.serves_although(words).await);
 
-    // Another trusted authority would have to be kept in the Secret first. The caBundle stays.
+    // drydock would have to save the other trusted authority in the Secret first, so it does not
+    // change the caBundle.
     let foreign = Authority::make("foreign", Timestamp::now(), DAY).unwrap();
     let both = [due.authority(), foreign.certificate().pem()].concat();
     due.register(&both).await;

@@ -1,4 +1,4 @@
-//! The committed webhook configuration, changed to call the server of a test.
+//! The webhook configuration of `manifests/`, changed to call the server of a test.
 
 use crate::identity::Identity;
 use crate::isolation::{SCOPE_LABEL, Scope};
@@ -13,17 +13,18 @@ use std::fs;
 
 /// The settings that differ between tests.
 pub(crate) struct Registration<'a> {
-    /// Scheme, host and port, which stand in for the Service: it would have no endpoints.
+    /// Scheme, host and port, which replace the Service, because that has no endpoints.
     pub(crate) url: &'a str,
-    /// The authority of the webhook's certificate, PEM.
+    /// The CA certificate of the webhook server, as PEM.
     pub(crate) authority: &'a str,
-    /// The `failurePolicy` of the webhook for `enforce` namespaces; `None` for the committed one.
+    /// The `failurePolicy` of the webhook for `enforce` namespaces, or `None` to keep the one in
+    /// `manifests/`.
     pub(crate) failure_policy: Option<&'a str>,
 }
 
 impl Registration<'_> {
-    /// Registers it for the namespaces of a scope, and waits until a job pod in an `enforce`
-    /// namespace is repaired.
+    /// Registers the webhook for the namespaces of a scope, and waits until a job pod in an
+    /// `enforce` namespace is repaired.
     pub(crate) async fn repairs(&self, scope: &Scope<'_>) {
         self.eventually(scope, "a job pod is repaired", |answer| {
             answer.status == 201 && changes(&answer.body).is_some()
@@ -31,20 +32,21 @@ impl Registration<'_> {
         .await;
     }
 
-    /// Registers it and waits until such a pod is refused.
+    /// Registers the webhook, and waits until such a pod is refused.
     pub(crate) async fn refuses(&self, scope: &Scope<'_>) -> Answer {
         let is_refused = |answer: &Answer| answer.status >= 400;
         self.eventually(scope, "a job pod is refused", is_refused)
             .await
     }
 
-    /// Registers it and waits until such a pod is created as it came.
+    /// Registers the webhook, and waits until such a pod is created unchanged.
     pub(crate) async fn lets_pass(&self, scope: &Scope<'_>) -> Answer {
         let passes = |answer: &Answer| answer.status == 201 && changes(&answer.body).is_none();
         self.eventually(scope, "a job pod passes", passes).await
     }
 
-    /// Registers it for the namespaces of a scope. The API server knows of it a moment later.
+    /// Registers the webhook for the namespaces of a scope. The API server uses it only after a
+    /// moment.
     pub(crate) async fn apply(&self, scope: &Scope<'_>) {
         register(scope, self.applied_to(committed(), scope)).await;
     }
@@ -63,7 +65,7 @@ impl Registration<'_> {
         eventually(what, PATIENCE, create, is_so).await
     }
 
-    /// Applies the settings to a configuration.
+    /// Returns a webhook configuration with these settings.
     fn applied_to(&self, mut configuration: Value, scope: &Scope<'_>) -> Value {
         configuration["metadata"]["name"] = scope.name.as_str().into();
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
@@ -80,7 +82,7 @@ impl Registration<'_> {
     }
 }
 
-/// Lets a webhook be called at a URL, scheme, host and port, in place of its Service.
+/// Replaces the Service of a webhook by a URL (scheme, host and port).
 pub(crate) fn at_url(webhook: &mut Value, url: &str) {
     let how = webhook["clientConfig"].as_object_mut().unwrap();
     let service = how.remove("service").unwrap();
@@ -98,7 +100,7 @@ pub(crate) async fn register(scope: &Scope<'_>, configuration: Value) {
     answer.object();
 }
 
-/// The configuration that is installed in a cluster.
+/// Returns the webhook configuration of `manifests/`.
 pub(crate) fn committed() -> Value {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -12,7 +12,8 @@ use drydock::names::ENFORCE;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Creates the broken job, which another webhook changes after drydock; returns the stored pod.
+/// Creates the broken job pod, which another webhook patches after drydock, and returns the stored
+/// pod.
 async fn stored_after(patch: fn(&Value) -> Vec<Value>) -> Value {
     let api = shared().await;
     let scope = api.scope("reinvoked").await;
@@ -23,11 +24,16 @@ async fn stored_after(patch: fn(&Value) -> Vec<Value>) -> Value {
     let runner = api.client(Identity::Runner).await;
     let before = other.calls();
     let answer = create_pod(&runner, &namespace, &broken_job(), DryRun::No).await;
-    assert_eq!(other.calls(), before + 1, "it does change the pod");
+    assert_eq!(
+        other.calls(),
+        before + 1,
+        "the other webhook was not called once"
+    );
     answer.object()
 }
 
-/// Whether a pod needs no change, and the changes of both rounds are annotated once (A5).
+/// Asserts that a pod needs no further change, and that the annotation lists the changes of both
+/// calls without duplicates (rule A5).
 #[track_caller]
 fn assert_right(stored: &Value) {
     let arguments = ["mutate", "-f", "-", "-p", POLICY, "-o", "patch"];
@@ -39,7 +45,7 @@ fn assert_right(stored: &Value) {
     assert_eq!(distinct.len(), names.len(), "{names:?}");
     assert!(
         distinct.contains("add-volume"),
-        "only the first round did: {names:?}"
+        "the change of the first call is missing: {names:?}"
     );
 }
 
@@ -74,7 +80,7 @@ async fn a_container_injected_after_drydock_shares_the_client_certificates() {
     assert_eq!(shared.len(), 3, "{stored}");
     assert!(
         shared.iter().all(|name| *name == shared[0]),
-        "D3: {shared:?}"
+        "the containers do not share one volume (rule D3): {shared:?}"
     );
 }
 

@@ -31,14 +31,14 @@ use tokio::task::{JoinHandle, JoinSet};
 /// The longest time between two reconciliations.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Lifetimes in seconds.
+/// Returns lifetimes, given in seconds.
 pub(crate) fn lifetimes(ca: f64, leaf: f64, overlap: f64) -> Lifetimes {
     let [ca, leaf, overlap] = [ca, leaf, overlap].map(Duration::from_secs_f64);
     Lifetimes::new(ca, leaf, overlap).unwrap()
 }
 
-/// A replica: certificates with drydock's identity, and a server that uses them. It ends when
-/// dropped.
+/// A replica: it manages certificates as drydock's ServiceAccount, and runs a server with them. It
+/// stops when dropped.
 pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     pub(crate) issued: watch::Receiver<Option<Leaf>>,
@@ -51,7 +51,7 @@ impl Replica {
         Self::start_at(api, name, lifetimes, Now::current).await
     }
 
-    /// The same with another clock.
+    /// Starts a replica with another clock.
     pub(crate) async fn start_at(
         api: &ApiServer,
         name: &str,
@@ -88,24 +88,24 @@ impl Replica {
         }
     }
 
-    /// Waits for its first certificate, and for the port, which opens after it.
+    /// Waits for the first certificate, and until the port is open, which happens after it.
     pub(crate) async fn ready(&self) -> Leaf {
         let mut issued = self.issued.clone();
         let first = issued.wait_for(Option::is_some);
         let first = tokio::time::timeout(crate::wait::PATIENCE, first).await;
-        let first = first.expect("a certificate is issued in time");
+        let first = first.expect("no certificate was issued in time");
         let first = first.unwrap().clone().unwrap();
         let listens = async || tokio::net::TcpStream::connect(self.address).await.is_ok();
         crate::wait::eventually("the port is open", crate::wait::PATIENCE, listens, |it| *it).await;
         first
     }
 
-    /// The certificate in use, if there is one.
+    /// Returns the certificate in use, if there is one.
     pub(crate) fn issued(&self) -> Option<Leaf> {
         self.issued.borrow().clone()
     }
 
-    /// The number of times that something happened to it.
+    /// Returns the count of a certificate event.
     pub(crate) fn events(&self, event: &str) -> u32 {
         let sample = format!("drydock_certificate_events_total{{event=\"{event}\"}} ");
         let text = self.metrics.encode();
@@ -114,7 +114,7 @@ impl Replica {
     }
 }
 
-/// Serves with an empty set of policies, and closes the connection after each response.
+/// Serves reviews without policies, and closes the connection after each response.
 async fn serve(
     webhook: TcpSocket,
     ops: std::net::TcpListener,
@@ -126,7 +126,8 @@ async fn serve(
     let (_policies, policies) = watch::channel(Some(Arc::new(set)));
     let limits = Limits::default();
     let state = State::new(policies, certificate.clone(), metrics, NAMESPACE, limits);
-    // A draining server asks for a new connection, and so for a new handshake, in each answer.
+    // A draining server closes the connection after each response, so each request needs a new
+    // handshake.
     state.draining.store(true, Ordering::Relaxed);
     let tls = server_config(certificate.clone(), None);
     let served = server::run(
@@ -151,7 +152,7 @@ async fn serve(
     }
 }
 
-/// The `caBundle` of each webhook now.
+/// Returns the current `caBundle` of each webhook.
 pub(crate) async fn bundles(admin: &Client) -> Vec<String> {
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(admin.clone());
     let Some(live) = configurations.get_opt(NAME).await.unwrap() else {
@@ -166,13 +167,13 @@ pub(crate) async fn bundles(admin: &Client) -> Vec<String> {
         .collect()
 }
 
-/// The certificates of a bundle.
+/// Returns the certificates of a bundle, as DER.
 pub(crate) fn certificates(bundle: &str) -> Vec<Vec<u8>> {
     let all = CertificateDer::pem_slice_iter(bundle.as_bytes());
     all.map(|der| der.unwrap().to_vec()).collect()
 }
 
-/// Ends a handshake as the API server does, trusting a bundle and nothing else.
+/// Makes a TLS handshake like the API server, which trusts only the bundle.
 pub(crate) fn handshake(address: SocketAddr, bundle: &str) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(bundle) {
@@ -197,7 +198,7 @@ pub(crate) fn handshake(address: SocketAddr, bundle: &str) -> Result<(), String>
     Ok(())
 }
 
-/// Calls that are made one after the other, until they are counted.
+/// A background task that repeats a call until [`Self::all_were_good`].
 pub(crate) struct Throughout {
     over: Arc<AtomicBool>,
     calls: JoinHandle<(usize, Vec<String>)>,
@@ -224,8 +225,8 @@ impl Throughout {
         Self { over, calls }
     }
 
-    /// Handshakes with replicas in turn, by the present `caBundle` of each webhook. An empty bundle
-    /// is skipped: it trusts no server.
+    /// Makes handshakes with the replicas in turn, each with the current `caBundle` of every
+    /// webhook. Skips empty bundles, which trust no server.
     pub(crate) fn handshakes(admin: &Client, replicas: &[&Replica]) -> Self {
         let admin = admin.clone();
         let addresses: Vec<SocketAddr> = replicas.iter().map(|replica| replica.address).collect();
@@ -247,7 +248,7 @@ impl Throughout {
         })
     }
 
-    /// Job pods that a runner creates, on trial, in a namespace that opted in.
+    /// Creates job pods as a runner, as a dry run, in a namespace that opted in.
     pub(crate) fn admissions(runner: &Client, namespace: &str) -> Self {
         let (runner, namespace) = (runner.clone(), namespace.to_owned());
         Self::begin(move || {
@@ -256,7 +257,7 @@ impl Throughout {
         })
     }
 
-    /// Ends them: none failed, and there were some.
+    /// Stops the calls, and asserts that none failed and that there were enough.
     pub(crate) async fn all_were_good(self, at_least: usize) {
         self.over.store(true, Ordering::Relaxed);
         let (good, bad) = self.calls.await.unwrap();
@@ -270,7 +271,7 @@ impl Throughout {
     }
 }
 
-/// Creates a job pod, on trial; the API server asks drydock.
+/// Creates a job pod as a dry run, for which the API server calls drydock.
 pub(crate) async fn admit(runner: &Client, namespace: &str) -> Result<(), String> {
     let answer = create_pod(runner, namespace, &job_pod(), DryRun::Yes).await;
     match answer.status {

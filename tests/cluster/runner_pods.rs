@@ -1,11 +1,11 @@
-//! Pods of real runners, ready to be created at an API server.
+//! Pods of real runners from the fixtures, in a form that can be created.
 
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Every fixture with its name, as in `reviews/runner/19.3.0-fixed`, in that order.
+/// Returns the name and pod of each fixture, sorted by name, as in `reviews/runner/19.3.0-fixed`.
 pub(crate) fn fixtures() -> Vec<(String, Value)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut names: Vec<String> = ["pods", "reviews", "reviews/runner"]
@@ -17,7 +17,7 @@ pub(crate) fn fixtures() -> Vec<(String, Value)> {
         .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
         .collect();
     names.sort();
-    assert!(names.len() > 20, "the fixtures are not found");
+    assert!(names.len() > 20, "only {} fixtures found", names.len());
     names
         .into_iter()
         .map(|name| {
@@ -27,7 +27,7 @@ pub(crate) fn fixtures() -> Vec<(String, Value)> {
         .collect()
 }
 
-/// One fixture's pod. Two calls give it two names.
+/// Returns the pod of a fixture, with a different pod name in each call.
 pub(crate) fn fixture(name: &str) -> Value {
     let path = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let mut read: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
@@ -38,12 +38,13 @@ pub(crate) fn fixture(name: &str) -> Value {
     })
 }
 
-/// The job of two incidents: a Secret at /certs/client (seed 004), a stale address (seed 003).
+/// Returns a job pod with the faults of two incidents: a Secret at `/certs/client` and a stale
+/// address in hostAliases.
 pub(crate) fn broken_job() -> Value {
     fixture("reviews/runner/19.3.0-secret-certs")
 }
 
-/// The addresses of a hostname in a pod's hostAliases, in their order.
+/// Returns the addresses of a hostname in a pod's hostAliases, in their order.
 pub(crate) fn addresses<'p>(pod: &'p Value, hostname: &str) -> Vec<&'p str> {
     let entries = pod["spec"]["hostAliases"].as_array();
     entries
@@ -59,13 +60,13 @@ pub(crate) fn addresses<'p>(pod: &'p Value, hostname: &str) -> Vec<&'p str> {
         .collect()
 }
 
-/// A stored pod as a user submits a copy of it.
+/// Returns a copy of a stored pod that can be created.
 pub(crate) fn resubmitted(stored: Value) -> Value {
     submitted(stored)
 }
 
-/// An object as a runner submits it: without the fields that only the API server writes, and
-/// without the token of a ServiceAccount.
+/// Returns a pod as a runner creates it: without the fields that only the API server writes, and
+/// without the ServiceAccount token volume.
 fn submitted(mut pod: Value) -> Value {
     static PODS: AtomicUsize = AtomicUsize::new(0);
     let metadata = pod["metadata"].as_object_mut().unwrap();
@@ -76,7 +77,8 @@ fn submitted(mut pod: Value) -> Value {
         )
     });
     if let Some(Value::String(name)) = metadata.get_mut("name") {
-        // Appended, because a runner is known by how its pods' names begin (P2).
+        // The number is a suffix, because the prefix of the name identifies a runner's pod (rule
+        // P2).
         let number = PODS.fetch_add(1, Ordering::Relaxed);
         name.push_str(&format!("-{number}"));
     }
@@ -104,7 +106,7 @@ fn submitted(mut pod: Value) -> Value {
     pod
 }
 
-/// A stored pod without unique fields: names, uid and times.
+/// Returns a stored pod without the fields that differ between pods: names, uid and times.
 pub(crate) fn essence(stored: &Value) -> Value {
     let mut pod = stored.clone();
     let metadata = pod["metadata"].as_object_mut().unwrap();
@@ -112,7 +114,7 @@ pub(crate) fn essence(stored: &Value) -> Value {
     pod
 }
 
-/// The annotation with the changes of a repaired pod (A5).
+/// Returns the annotation that lists the changes of a repaired pod (rule A5).
 pub(crate) fn changes(pod: &Value) -> Option<&str> {
     pod["metadata"]["annotations"]["drydock.dev/changes"].as_str()
 }

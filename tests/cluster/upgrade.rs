@@ -27,7 +27,7 @@ fn policy(name: &str, namespace: &str, suffixes: &[&str]) -> Value {
     })
 }
 
-/// Writes the Ingress with these hosts, and the address that its controller writes.
+/// Writes an Ingress with these hosts, and its status with an address like its controller.
 async fn write_ingress(admin: &Client, namespace: &str, hosts: &[&str]) {
     let path = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses/web");
     let backend = json!({"service": {"name": "web", "port": {"number": 443}}});
@@ -47,7 +47,7 @@ async fn write_ingress(admin: &Client, namespace: &str, hosts: &[&str]) {
     written.object();
 }
 
-/// The hostnames that the policy records as taken, and its condition `HostnamesTaken`.
+/// Returns the hostnames in the status of a policy, and its condition `HostnamesTaken`.
 fn taken(policy: &Value) -> (Value, Value) {
     let conditions = policy["status"]["conditions"].as_array();
     let mut conditions = conditions.into_iter().flatten();
@@ -58,13 +58,13 @@ fn taken(policy: &Value) -> (Value, Value) {
 
 #[tokio::test]
 async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_the_upgrade() {
-    // Kubernetes 1.30 validates all of an object when its status is written, so that of such a
-    // policy is refused there.
+    // Kubernetes 1.30 validates the whole object when its status is written, so it rejects the
+    // status of this policy.
     if is_oldest_kubernetes() {
         return;
     }
     let api = ApiServer::of_ones_own().await;
-    // A definition without the rules took it; the version of then recorded its hostname.
+    // A CRD without the validation accepted the policy, and that version recorded its hostname.
     install_without_rules(&api).await;
     let scope = api.scope("upgrade").await;
     let admin = &scope.admin;
@@ -116,7 +116,7 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
     assert!(patch.contains("gitlab.old.com"), "{patch}");
     assert!(!patch.contains("github.com"), "{patch}");
 
-    // Other fields can be edited, and missing ones added.
+    // Other fields can be changed, and missing fields added.
     let edit = json!([{"op": "add", "path": "/spec/priority", "value": 7}]);
     raw_requests::patch(admin, &path, &edit).await.object();
     let of_edit = async || taken(&raw_requests::get(admin, &path).await.object()).1;

@@ -1,8 +1,8 @@
 //! A client with drydock's token can change only the `caBundle` of the
 //! MutatingWebhookConfiguration.
 //!
-//! RBAC alone would permit the account to redirect every webhook to another server, for every
-//! object of the cluster.
+//! With RBAC alone, the ServiceAccount could change the configuration so that another server
+//! receives every object of the cluster.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::Certificate;
@@ -17,16 +17,16 @@ use serde_json::{Value, json};
 
 const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
-/// How each refusal begins.
+/// The beginning of each error message.
 const REFUSAL: &str = "drydock's ServiceAccount may change only clientConfig.caBundle";
 
 fn bundle() -> String {
     STANDARD.encode(Certificate::new().authority)
 }
 
-/// An API server with the installation, whose guard is in force; the policy is a moment after it is
-/// made.
-async fn child_command() -> ApiServer {
+/// Starts an API server with the installation, and waits until the ValidatingAdmissionPolicy is in
+/// force.
+async fn protected_api_server() -> ApiServer {
     let api = ApiServer::of_ones_own().await;
     install(&api);
     let drydock = api.client(Identity::Drydock).await;
@@ -34,11 +34,11 @@ async fn child_command() -> ApiServer {
     let label = json!([{"op": "add", "path": "/metadata/labels/stolen", "value": "true"}]);
     let write = async || patch(&drydock, &path, &label).await;
     let is_refused = |answer: &Answer| answer.status == 403;
-    eventually("the guard is in force", PATIENCE, write, is_refused).await;
+    eventually("the policy is in force", PATIENCE, write, is_refused).await;
     api
 }
 
-/// Adds a foreign webhook to the configuration.
+/// Adds a webhook of another project to the configuration.
 async fn with_a_foreign_webhook(api: &ApiServer) {
     let admin = api.client(Identity::Admin).await;
     let mut foreign = get(&admin, CONFIGURATION).await.object()["webhooks"][1].clone();
@@ -50,7 +50,7 @@ async fn with_a_foreign_webhook(api: &ApiServer) {
 
 #[tokio::test]
 async fn the_service_account_can_write_the_ca_bundle() {
-    let api = child_command().await;
+    let api = protected_api_server().await;
     with_a_foreign_webhook(&api).await;
     let drydock = api.client(Identity::Drydock).await;
     let bundle = bundle();
@@ -63,7 +63,7 @@ async fn the_service_account_can_write_the_ca_bundle() {
         "metadata": {"name": NAME},
         "webhooks": webhooks,
     });
-    // Where there was none, and where there is another.
+    // First without a caBundle, then with another one.
     apply(&drydock, CONFIGURATION, &healed).await.object();
     let other = self::bundle();
     let operations =
@@ -74,8 +74,8 @@ async fn the_service_account_can_write_the_ca_bundle() {
     assert_eq!(live["webhooks"][1]["clientConfig"]["caBundle"], bundle);
 }
 
-/// Every other change, each as a JSON Patch of the installed configuration with a third webhook
-/// that is not drydock's.
+/// Returns all kinds of forbidden changes, each as a JSON Patch of the installed configuration, to
+/// which a third webhook of another project was added.
 fn changes(live: &Value) -> Vec<Value> {
     let of_webhook = |field: &str, value: Value| json!([{"op": "add", "path": format!("/webhooks/0/{field}"), "value": value}]);
     let of_metadata = |field: &str, value: Value| json!([{"op": "add", "path": format!("/metadata/{field}"), "value": value}]);
@@ -113,10 +113,10 @@ fn changes(live: &Value) -> Vec<Value> {
         remove("/webhooks/1"),
         remove("/webhooks"),
         json!([{"op": "move", "from": "/webhooks/0", "path": "/webhooks/1"}]),
-        // A webhook that is not drydock's, in any field.
+        // Changes to the webhook of the other project.
         json!([{"op": "replace", "path": "/webhooks/2/clientConfig/caBundle", "value": bundle()}]),
         remove("/webhooks/2/clientConfig/caBundle"),
-        // One change that is allowed carries another.
+        // A permitted change together with a forbidden one.
         json!([
             {"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle()},
             {"op": "add", "path": "/webhooks/1/failurePolicy", "value": "Fail"},
@@ -135,7 +135,7 @@ fn changes(live: &Value) -> Vec<Value> {
 
 #[tokio::test]
 async fn only_an_administrator_can_change_other_fields() {
-    let api = child_command().await;
+    let api = protected_api_server().await;
     with_a_foreign_webhook(&api).await;
     let (admin, drydock) = (
         api.client(Identity::Admin).await,
@@ -147,11 +147,11 @@ async fn only_an_administrator_can_change_other_fields() {
         let answer = patch(&drydock, CONFIGURATION, &change).await;
         assert_eq!(answer.status, 403, "{change}: {answer:?}");
         assert!(answer.refusal().contains(REFUSAL), "{change}: {answer:?}");
-        // It is refused for who asks, not because it would not be valid.
+        // The change is valid: the administrator may make it.
         let answer = patch(&admin, &dry_run, &change).await;
         assert_eq!(answer.status, 200, "{change}: {answer:?}");
     }
-    // By the way in which drydock itself writes.
+    // Server-side apply, which drydock uses.
     let applied = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",

@@ -1,6 +1,6 @@
-//! Policies that another version of drydock accepted: upgrades and rollbacks (F3).
+//! Upgrades and rollbacks: policies that another version of drydock accepted (rule F3).
 //!
-//! `tests/versions/` has the definition and a set of policies of each version.
+//! `tests/versions/` has the CRD and a set of policies of each version.
 
 use crate::api_server::ApiServer;
 use crate::drydock_process::{Certificate, Drydock};
@@ -25,7 +25,8 @@ fn policy(name: &str, spec: &Value) -> Value {
     })
 }
 
-/// Stores a policy with the status of another version that accepted it. No server may be running.
+/// Stores a policy with the status of another version that accepted it. No server may run, because
+/// it would overwrite the status.
 pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> Value {
     let path = format!("{POLICIES}/{name}");
     let stored = raw_requests::apply(admin, &path, &policy(name, spec)).await;
@@ -42,8 +43,8 @@ pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> 
     raw_requests::apply(admin, &path, &accepted).await.object()
 }
 
-/// The same while a server of this version runs: it writes its own status of the spec first, and
-/// then leaves that of the other version alone.
+/// Does the same while a server of this version runs: waits until the server has written its status
+/// for the spec, because it does not overwrite the other version's status after that.
 pub(crate) async fn write_accepted_after_ours(admin: &Client, name: &str, spec: &Value) -> Value {
     let path = format!("{POLICIES}/{name}");
     raw_requests::apply(admin, &path, &policy(name, spec))
@@ -63,7 +64,7 @@ async fn delete(admin: &Client, name: &str) {
     deleted.object();
 }
 
-/// The definition of a version that has one field more.
+/// Returns the CRD of a version that has one more field.
 pub(crate) fn definition_of_the_next_version() -> Value {
     let text = std::fs::read_to_string("manifests/chart/crds/jobpodpolicies.yaml").unwrap();
     let mut definition: Value = serde_saphyr::from_str(&text).unwrap();
@@ -72,7 +73,7 @@ pub(crate) fn definition_of_the_next_version() -> Value {
     definition
 }
 
-/// Installs a definition, and waits until the API server stores policies by it.
+/// Installs a CRD, and waits until the API server uses it for policies.
 pub(crate) async fn install_definition(api: &ApiServer, admin: &Client, definition: &Value) {
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobpodpolicies.drydock.dev";
     raw_requests::apply(admin, path, definition).await.object();
@@ -88,12 +89,12 @@ pub(crate) async fn install_definition(api: &ApiServer, admin: &Client, definiti
     .await;
 }
 
-/// Waits until a server is not ready because of a policy.
+/// Waits until `/readyz` of a server fails because of a policy.
 async fn is_held_up_by(server: &Drydock, name: &str) {
     let readiness = async || server.get("/readyz");
     let sentence = format!("policy \"{name}\" was accepted by another version and cannot be read");
     eventually(
-        "it names the policy",
+        "/readyz names the policy",
         PATIENCE,
         readiness,
         |(status, body)| *status == 503 && body.starts_with(&sentence),
@@ -123,7 +124,7 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
         1.0
     );
 
-    // If it must answer all the same, the failurePolicy decides.
+    // If the API server calls it nevertheless, the failurePolicy decides.
     let registration = Registration {
         url: &server.url(),
         authority: &certificate.authority,
@@ -137,9 +138,12 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     let stored = raw_requests::get(admin, &format!("{POLICIES}/next"))
         .await
         .object();
-    assert_eq!(stored["status"], accepted["status"], "it is left alone");
+    assert_eq!(
+        stored["status"], accepted["status"],
+        "the status was overwritten"
+    );
 
-    // A pod that it does not select is judged by the others.
+    // A pod that the unreadable policy does not select gets the other policies.
     drop(server);
     write_accepted(admin, "other", &json!({"hostAliases": aliases})).await;
     let selects =
@@ -150,14 +154,14 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     let job = std::fs::read_to_string(REVIEW).unwrap();
     let answered = async || review(&server, &certificate, &job).await;
     eventually(
-        "another pod is answered",
+        "another pod gets a response",
         PATIENCE,
         answered,
         |(status, _)| *status == 200,
     )
     .await;
 
-    // A replica that was ready goes on with the version that it could read.
+    // A replica that was ready continues with the last version that it could read.
     delete(admin, "next").await;
     server.ready().await;
     write_accepted_after_ours(
@@ -173,7 +177,7 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     is_held_up_by(&late, "other").await;
 }
 
-/// Two policies; the message names one at a time. Tests each documented way to resolve it.
+/// Two policies are unreadable; `/readyz` names one at a time. Tests each documented fix.
 #[tokio::test]
 async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     let api = ApiServer::of_ones_own().await;
@@ -192,13 +196,13 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     let unreadable = "drydock_policies{state=\"unreadable\"} ";
     is_held_up_by(&server, "one").await;
     assert_eq!(server.metric(unreadable), 2.0);
-    // An edit that this version can read.
+    // Fix: edit the policy so that this version can read it.
     let edited = policy("one", &json!({"hostAliases": aliases("one")}));
     let path = format!("{POLICIES}/one");
     raw_requests::apply(admin, &path, &edited).await.object();
     is_held_up_by(&server, "two").await;
     assert_eq!(server.metric(unreadable), 1.0);
-    // The definition of this version prunes the field.
+    // Fix: install the CRD of this version, which prunes the field.
     install(&api).await;
     server.ready().await;
     assert_eq!(server.metric(unreadable), 0.0);
@@ -208,14 +212,14 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
         *status == 200
     })
     .await;
-    // The status of readable policies is its own.
+    // The server now writes its own status for both policies.
     for name in ["one", "two"] {
         let stored = async || {
             raw_requests::get(admin, &format!("{POLICIES}/{name}"))
                 .await
                 .object()
         };
-        eventually("it is accepted", PATIENCE, stored, |stored| {
+        eventually("the policy is accepted", PATIENCE, stored, |stored| {
             let condition = &stored["status"]["conditions"][0];
             condition["status"] == "True" && condition["message"] != "by another version"
         })
@@ -223,7 +227,8 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     }
 }
 
-/// An upgrade that became stricter: stored objects are not validated again.
+/// After an upgrade with stricter validation, the API server does not validate stored objects
+/// again.
 #[tokio::test]
 async fn f3_an_accepted_unreadable_policy_fails_reviews_and_a_never_accepted_one_does_not() {
     let api = ApiServer::of_ones_own().await;
@@ -241,7 +246,7 @@ async fn f3_an_accepted_unreadable_policy_fails_reviews_and_a_never_accepted_one
     is_held_up_by(&in_cluster_with(&api, &certificate), "was-good").await;
 }
 
-/// Every policy of 174a963, read by this version under the definition of either, both ways.
+/// This version reads the policies of version 174a963 with the CRD of either version.
 #[tokio::test]
 async fn f5_policies_of_174a963_are_read_under_both_definitions() {
     let api = ApiServer::of_ones_own().await;
@@ -270,12 +275,12 @@ async fn f5_policies_of_174a963_are_read_under_both_definitions() {
         server.ready().await;
         let loaded = async || server.metric("drydock_policies{state=\"loaded\"} ");
         #[allow(clippy::cast_precision_loss, reason = "a few dozen")]
-        eventually("all are in force", PATIENCE, loaded, |loaded| {
+        eventually("all policies are in force", PATIENCE, loaded, |loaded| {
             *loaded == count as f64
         })
         .await;
     }
-    // A policy that a newer rule refuses is not ignored.
+    // A policy that newer validation rejects is not ignored.
     for (name, spec, errors) in refused {
         write_accepted(admin, &name, spec).await;
         let server = in_cluster_with(&api, &certificate);

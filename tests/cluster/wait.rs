@@ -1,4 +1,4 @@
-//! Waits for another process by polling.
+//! Waits for a condition by polling.
 
 pub(crate) use crate::output_lines::PATIENCE;
 use std::fmt::Debug;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 /// The time between two polls.
 pub(crate) const A_MOMENT: Duration = Duration::from_millis(20);
 
-/// Polls until the result is as wanted, and returns it. The message of a test that fails has the
-/// last result.
+/// Polls until a result satisfies the condition, and returns it. Panics with the last result after
+/// the time limit.
 #[track_caller]
 pub(crate) fn eventually<T: Debug>(
     what: &str,
@@ -27,7 +27,7 @@ pub(crate) fn eventually<T: Debug>(
             }
             assert!(
                 Instant::now() < deadline,
-                "{caller}: not within {within:?}: {what}; last seen: {seen:?}"
+                "{caller}: timed out after {within:?} waiting for: {what}; last result: {seen:?}"
             );
             tokio::time::sleep(A_MOMENT).await;
         }

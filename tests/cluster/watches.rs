@@ -1,4 +1,4 @@
-//! Policies and their address sources change while drydock watches them.
+//! drydock watches policies and their address sources while they change.
 
 use crate::api_server::{ApiServer, shared};
 use crate::drydock_process::{Certificate, Drydock};
@@ -17,22 +17,22 @@ use kube::Client;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// How soon an edit is to be in force.
+/// The longest time until a change is in force.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Two replicas. Tests can call each of them, in namespaces of their own scope.
+/// Two replicas, each registered for the namespaces of its own scope.
 struct Replicas<'a> {
     scopes: [Scope<'a>; 2],
     namespaces: [String; 2],
     servers: [Drydock; 2],
-    /// Policies carry it in their names, and match namespaces of both scopes only.
+    /// A prefix for the names of policies, which select only namespaces of both scopes.
     name: String,
     admin: Client,
     runner: Client,
 }
 
 impl Replicas<'static> {
-    /// Starts them at the API server that all tests share.
+    /// Starts the replicas at the shared API server.
     async fn shared(about: &str) -> Self {
         let api = shared().await;
         install(api).await;
@@ -121,7 +121,7 @@ impl<'a> Replicas<'a> {
             .object()
     }
 
-    /// The addresses that a hostname has in a pod of each replica's.
+    /// Returns the addresses of a hostname in a pod that each replica repaired.
     async fn addresses(&self, hostname: &str) -> [Vec<String>; 2] {
         let mut seen = Vec::new();
         for namespace in &self.namespaces {
@@ -134,7 +134,8 @@ impl<'a> Replicas<'a> {
         seen.try_into().unwrap()
     }
 
-    /// Waits until a hostname has these addresses in pods of both replicas; returns the time.
+    /// Waits until a hostname has these addresses in pods of both replicas, and returns the elapsed
+    /// time.
     async fn both_have(&self, hostname: &str, wanted: &[&str]) -> Duration {
         let began = Instant::now();
         let look = async || self.addresses(hostname).await;
@@ -187,14 +188,14 @@ async fn a_policy_edit_is_in_force_on_two_servers_within_a_second() {
     print_figure(&format!(
         "20 edits and a deletion are in force on two servers after {median:?}, at most {slowest:?}"
     ));
-    // Of the slowest the machine may be the reason, where others build beside.
+    // Asserts the median only, because other load on the machine may delay single edits.
     assert!(median < SOON, "{took:?}");
 }
 
 #[tokio::test]
 async fn f3_the_last_good_version_of_an_invalid_policy_stays_in_force() {
     let api = ApiServer::of_ones_own().await;
-    // The CEL rules of the CRD would refuse the invalid policy.
+    // The CEL rules of the CRD would reject the invalid policy.
     install_without_rules(&api).await;
     let replicas = Replicas::start(&api, "bad").await;
     replicas.write("a", alias("10.0.0.1", "a.bad.com")).await;
@@ -214,7 +215,7 @@ async fn f3_the_last_good_version_of_an_invalid_policy_stays_in_force() {
     replicas.condition("a", "Accepted", "True").await;
 }
 
-/// An Ingress of the incident (seed 003), with the address that its controller writes.
+/// Writes an Ingress, and its status with an address like its controller.
 async fn ingress(admin: &Client, namespace: &str, name: &str, host: &str, ip: Option<&str>) {
     let path = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses/{name}");
     let object = |status: Value| {
@@ -284,7 +285,7 @@ async fn h7_jobs_get_the_new_address_of_an_ingress_without_a_policy_edit() {
         before
     );
 
-    // A server starts while the Ingress is missing.
+    // Starts a server while the Ingress does not exist.
     let path = format!("/apis/networking.k8s.io/v1/namespaces/{cicd}/ingresses/gitlab");
     raw_requests::call(admin, axum::http::Method::DELETE, &path, None)
         .await
@@ -327,7 +328,7 @@ async fn h7_jobs_get_the_new_address_of_an_ingress_without_a_policy_edit() {
         .condition("live", "AddressesResolved", "True")
         .await;
 
-    // Who may edit the Ingress redirects no hostname of anybody else's.
+    // A user who can edit the Ingress cannot redirect a hostname outside of hostnameSuffixes.
     ingress(admin, &cicd, "gitlab", "github.com", Some("10.0.0.7")).await;
     let (reason, message) = replicas.condition("live", "HostnamesTaken", "False").await;
     assert_eq!(reason, "Refused");
@@ -449,7 +450,7 @@ async fn t2_the_author_finds_an_event_and_a_dry_run_leaves_none() {
             .collect::<Vec<_>>()
     };
     let told = eventually(
-        "an Event",
+        "there is an Event",
         PATIENCE,
         async || events(&real).await,
         |told| !told.is_empty(),
@@ -460,7 +461,7 @@ async fn t2_the_author_finds_an_event_and_a_dry_run_leaves_none() {
         "{told:?}"
     );
     assert_eq!(events(&dry).await, Vec::<String>::new());
-    // An audit does nothing to the pod, and tells its author nothing.
+    // In audit mode, drydock neither changes the pod nor creates an Event for its author.
     let audited = replicas.scopes[0].namespace("audit", Some(AUDIT)).await;
     create(&audited, DryRun::No).await;
     let path = format!("/api/v1/namespaces/{audited}/events");
@@ -529,7 +530,7 @@ async fn f4_an_outage_changes_no_policy_and_watches_recover() {
         "an edit after an outage is in force {:?} after the API server is back",
         back.elapsed()
     ));
-    // Without the definition nothing is repaired any more, and a metric says so.
+    // After the CRD is deleted, no pods are repaired, and a metric reports it.
     let loaded = async || {
         let (_, text) = server.get("/metrics");
         let line = text

@@ -1,4 +1,5 @@
-//! The pods for which the API server calls drydock, by the committed selectors (P1, P2).
+//! The pods for which the API server calls drydock, with the selectors of `manifests/` (rules P1,
+//! P2).
 
 use crate::api_server::shared;
 use crate::identity::Identity;
@@ -15,7 +16,7 @@ use drydock::names::{AUDIT, ENFORCE, OPT_IN_LABEL};
 use kube::Client;
 use serde_json::{Value, json};
 
-/// A webhook that counts, registered as drydock is.
+/// A webhook that counts its calls, with the selectors of drydock.
 struct Counted<'a> {
     scope: Scope<'a>,
     webhook: OtherWebhook,
@@ -44,11 +45,14 @@ impl Counted<'_> {
         };
         let pod = broken_job();
         let create = async || new.calls_for(&new.namespace, &pod).await;
-        eventually("it is called", PATIENCE, create, |calls| *calls == 1).await;
+        eventually("the webhook is called", PATIENCE, create, |calls| {
+            *calls == 1
+        })
+        .await;
         new
     }
 
-    /// How often the API server calls for a pod.
+    /// Returns how often the API server calls the webhook for a pod.
     async fn calls_for(&self, namespace: &str, pod: &Value) -> usize {
         let before = self.webhook.calls();
         create_pod(&self.runner, namespace, pod, DryRun::Yes).await;
@@ -79,7 +83,7 @@ fn ordinary_pod() -> Value {
 async fn real_job_pods_are_reviewed_and_other_pods_are_not() {
     let counted = Counted::new().await;
     for (name, pod) in fixtures() {
-        // One of them is no runner's.
+        // This fixture is not a runner's pod.
         let is_runner_s = name != "reviews/nomatch";
         assert_eq!(is_job_pod(&pod), is_runner_s, "{name}");
         assert_eq!(counted.is_called_for(&pod).await, is_runner_s, "{name}");
@@ -87,7 +91,7 @@ async fn real_job_pods_are_reviewed_and_other_pods_are_not() {
     assert!(!counted.is_called_for(&ordinary_pod()).await);
 }
 
-/// `pod_labels` of a runner and labels of a job can change the label's value, but not remove it.
+/// `pod_labels` in the runner's configuration can change the value of the label, but not remove it.
 #[tokio::test]
 async fn the_value_of_the_label_does_not_matter() {
     let counted = Counted::new().await;
@@ -98,7 +102,7 @@ async fn the_value_of_the_label_does_not_matter() {
     }
 }
 
-/// The selectors only see the label; drydock leaves pods unchanged that are not job pods.
+/// The selectors match any pod with the label; drydock does not change pods that are not job pods.
 #[tokio::test]
 async fn a_pod_with_only_the_label_pod_is_reviewed_and_skipped() {
     let mut pod = ordinary_pod();
@@ -124,7 +128,7 @@ async fn a_pod_with_only_the_label_pod_is_reviewed_and_skipped() {
     assert!(metrics.lines().any(is_counted), "{metrics}");
 }
 
-/// P1: only the namespace decides.
+/// Only the namespace decides whether job pods are reviewed (rule P1).
 #[tokio::test]
 async fn only_pods_of_opted_in_namespaces_are_reviewed() {
     let counted = Counted::new().await;
@@ -139,7 +143,7 @@ async fn only_pods_of_opted_in_namespaces_are_reviewed() {
         let namespace = scope.namespace(about, mode).await;
         assert_eq!(counted.calls_for(&namespace, &pod).await, calls, "{about}");
     }
-    // Whatever their labels: these are excluded by name.
+    // These namespaces are excluded by name, even if they have the label.
     for name in ["kube-system", "drydock"] {
         let namespace = json!({
             "apiVersion": "v1",

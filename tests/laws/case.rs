@@ -1,4 +1,4 @@
-//! One generated case, and drydock's result for it.
+//! A generated case, and drydock's result for it.
 
 use super::verdict::{self, patched};
 use drydock::core::pod::Pod;
@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Policies, the addresses of their live sources, and a pod. Prints as the YAML that reproduces it.
+/// Policies, the addresses of their live sources, and a pod. `Debug` prints YAML that reproduces
+/// the case.
 #[derive(Clone)]
 pub struct Case {
     pub policies: Vec<Value>,
-    /// `service/cicd/gitlab` → its addresses, in its own order.
+    /// The addresses of each live source, such as `service/cicd/gitlab`, in the order of its
+    /// status.
     pub live: BTreeMap<String, Vec<&'static str>>,
     pub namespace_mode: Mode,
     pub pod: Value,
@@ -32,10 +34,10 @@ impl fmt::Debug for Case {
 }
 
 impl Case {
-    /// A case of one policy and a pod, both YAML: for minimal cases that were found.
+    /// Returns a case with one policy and a pod, both as YAML.
     pub fn of_yaml(policy: &str, pod: &str) -> Self {
         let read = |text: &str| -> Value {
-            serde_saphyr::from_str(text).expect("the cases of this file are YAML")
+            serde_saphyr::from_str(text).expect("the case is not valid YAML")
         };
         Self {
             policies: vec![read(policy)],
@@ -45,12 +47,12 @@ impl Case {
         }
     }
 
-    /// The case without policy volumes that cannot work in any pod: volumes over dind's own files,
-    /// or read-only data.
+    /// Returns the case without policy volumes that would break a working pod: volumes that hide
+    /// files of dind, and read-only volumes for its data.
     pub fn with_sensible_volumes(&self) -> Self {
         let mut case = self.clone();
-        // By V2 a mount above or below does not count. Whether one of the two then has its mount
-        // point is not said; the image's own volume at dind's data needs one, too.
+        // Mounts above or below a policy's volume do not prevent it (rule V2), but then one of the
+        // mount points may be missing. The volume of dind's image for its data needs one, too.
         let containers = super::pod_model::containers(&self.pod, &[]);
         let mounts: Vec<String> = containers
             .iter()
@@ -72,7 +74,8 @@ impl Case {
             if let Some(volumes) = volumes.and_then(Value::as_array_mut) {
                 volumes.retain(|volume| {
                     let path = volume["mountPath"].as_str().unwrap_or_default();
-                    // The driver of a claim decides whether a rootless daemon may write to it.
+                    // The driver of a PersistentVolumeClaim decides whether a rootless daemon can
+                    // write.
                     let is_data = volume.get("emptyDir").is_some()
                         && volume["readOnly"] != true
                         && volume["containers"] != "All";
@@ -85,14 +88,14 @@ impl Case {
         case
     }
 
-    /// The policies as drydock reads them. The generator writes only right ones, so a refusal is a
-    /// finding.
+    /// Returns the policies as drydock reads them. Asserts that all are valid, because the
+    /// generator creates only valid policies.
     pub fn policy_set(&self) -> PolicySet {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": self.policies});
         let read = policy::read("the case", &list.to_string());
         assert!(
             read.errors.is_empty(),
-            "a right policy is refused: {:?}",
+            "a valid policy is refused: {:?}",
             read.errors
         );
         let live: AddressesBySource = self
@@ -106,7 +109,7 @@ impl Case {
         PolicySet::new(read.policies, &live)
     }
 
-    /// Judges `pod` and passes the verdict on.
+    /// Calls `read` with the verdict on `pod`.
     pub fn judge<T>(&self, pod: &Value, read: impl FnOnce(&Verdict<'_>) -> T) -> T {
         verdict::judge(pod, &self.policy_set(), self.namespace_mode, read)
     }
@@ -136,8 +139,8 @@ impl Case {
         }
     }
 
-    /// The changed pod in drydock's memory, without the patch: mounts, volumes, aliases,
-    /// scheduling.
+    /// Returns the parts of the pod to which drydock applied its changes in memory, without the
+    /// patch.
     pub fn picture(&self) -> Vec<String> {
         let (set, text) = (self.policy_set(), self.pod.to_string());
         let mut pod = Pod::from_json(&text).unwrap();
@@ -153,13 +156,14 @@ pub struct Run {
     pub patch: Option<String>,
     pub output: Value,
     pub outcome: &'static str,
-    /// The findings for the job's author, each with its rule.
+    /// The findings for the author of the job, each with its rule.
     pub told: Vec<String>,
-    /// The findings for the platform team, which include those for the author.
+    /// The findings for the platform team, including those for the author.
     pub told_team: Vec<String>,
 }
 
-/// The parts of a pod that rules change, one line each.
+/// Returns the parts of a pod that rules change (mounts, volumes, hostAliases, scheduling), one
+/// line each.
 pub fn picture(pod: &Pod<'_>) -> Vec<String> {
     let mut lines = vec![format!("{:?}", pod.host_aliases())];
     for volume in pod.volumes() {

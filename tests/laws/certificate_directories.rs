@@ -1,5 +1,5 @@
-//! The docker client's certificate directories of the original pod (D2), and the expected treatment
-//! of each (D3 to D6).
+//! The directories of the original pod for certificates of docker clients (rule D2), and what must
+//! happen to each (rules D3 to D6).
 
 use super::container_start::{variable, version};
 use super::desired::Dind;
@@ -11,28 +11,28 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A directory to which one or several dind containers of the pod write client certificates.
+/// A directory to which one or more dind containers write client certificates.
 #[derive(Debug)]
 pub struct Directory {
-    /// Clean.
+    /// Cleaned.
     pub path: String,
-    /// Places of the dind containers that use it.
+    /// The list and index of each dind container that writes to it.
     pub dinds: Vec<(&'static str, usize)>,
-    /// Whether they manage their own CA (D6).
+    /// Whether the user supplies the server's certificates (rule D6).
     pub own_ca: Answer,
-    /// Whether another directory or a mount of a policy is at, above or below it, or it is open
-    /// whether dind writes there at all: then the contract leaves the result open.
+    /// Whether the rules do not define the result, because another directory or a mount of a policy
+    /// is at, above or below it, or because it is unknown whether dind writes to it.
     pub overlaps: bool,
-    /// Whether the client in `build` may be this daemon's (D3).
+    /// Whether the client in `build` may call this daemon (rule D3).
     pub build: Answer,
-    /// Whether it calls another machine (D3).
+    /// Whether the client in `build` calls another machine (rule D3).
     pub is_remote: Answer,
-    /// Whether the original pod has a conflict there (D4).
+    /// Whether the original pod has a conflict there (rule D4).
     pub conflict: Answer,
 }
 
 impl Directory {
-    /// Whether the contract defines the exact result.
+    /// Returns whether the rules define the exact result.
     pub fn is_settled(&self) -> bool {
         self.own_ca == Answer::No
             && self.is_remote == Answer::No
@@ -41,7 +41,7 @@ impl Directory {
             && self.conflict != Answer::Open
     }
 
-    /// Whether the mounts there stay in every container (D3, D6).
+    /// Returns whether drydock must not change the mounts there (rules D3, D6).
     pub fn is_left(&self) -> bool {
         self.own_ca == Answer::Yes || self.is_remote == Answer::Yes
     }
@@ -51,7 +51,7 @@ impl Directory {
     }
 }
 
-/// The certificate directories of the original pod.
+/// Returns the certificate directories of the original pod.
 pub fn directories(pod: &Value, desired: &Dind<'_>) -> Vec<Directory> {
     let containers = pod_model::containers(pod, &desired.images);
     let mut found: BTreeMap<String, (String, Vec<&Container<'_>>)> = BTreeMap::new();
@@ -68,7 +68,7 @@ pub fn directories(pod: &Value, desired: &Dind<'_>) -> Vec<Directory> {
     let is_open = containers
         .iter()
         .any(|container| container.is_dind && container.may_generate());
-    // The client that reads there may belong to a daemon that generates nothing.
+    // A client that reads there may call a daemon that generates no certificates.
     let direct: Vec<String> = containers
         .iter()
         .filter(|container| container.is_dind)
@@ -101,8 +101,8 @@ pub fn directories(pod: &Value, desired: &Dind<'_>) -> Vec<Directory> {
             path,
         };
         directory.conflict = conflict(pod, &containers, &directory);
-        // Images before 2023 start without TLS if they cannot write; the contract leaves open
-        // whether that is repaired for port 2375.
+        // Images before version 23 start without TLS if they cannot write there. The rules do not
+        // define whether that is repaired for a client that uses port 2375.
         let is_old =
             |dind: &&Container<'_>| version(dind.json).is_some_and(|(major, _)| major < 23);
         if directory.build == Answer::No && dinds.iter().any(is_old) {
@@ -113,8 +113,8 @@ pub fn directories(pod: &Value, desired: &Dind<'_>) -> Vec<Directory> {
         if directory.build == Answer::No
             && build.is_some_and(|build| build.mounts().iter().any(touches))
         {
-            // The contract leaves open what happens to a mount in a `build` that needs nothing
-            // there.
+            // The rules do not define what happens to a mount in a `build` container that does not
+            // need the directory.
             directory.build = Answer::Open;
         }
         directory
@@ -122,8 +122,8 @@ pub fn directories(pod: &Value, desired: &Dind<'_>) -> Vec<Directory> {
     found.into_iter().map(directory).collect()
 }
 
-/// D3: whether the client in `build` may call a daemon of this pod with TLS, and whether it calls
-/// another machine.
+/// Returns whether the client in `build` may call a daemon of this pod with TLS, and whether it
+/// calls another machine (rule D3).
 fn client(pod: &Value, containers: &[Container<'_>]) -> (Answer, Answer) {
     let has_host = |container: &Container<'_>| variable(container.json, "DOCKER_HOST") != Ok(None);
     let Some(build) = containers.iter().find(|container| container.is_build) else {
@@ -131,7 +131,7 @@ fn client(pod: &Value, containers: &[Container<'_>]) -> (Answer, Answer) {
     };
     let host = match variable(build.json, "DOCKER_HOST") {
         Ok(Some(host)) if !host.is_empty() => host,
-        // A `build` without variables may have those of the services (FF_CONCRETE).
+        // With FF_CONCRETE, a `build` container without variables may have those of the services.
         Ok(None) if list(build.json, "env").is_empty() && containers.iter().any(has_host) => {
             return (Answer::Open, Answer::Open);
         }
@@ -170,7 +170,7 @@ fn is_loopback(pod: &Value, name: &str) -> bool {
         || list(&pod["spec"], "hostAliases").iter().any(is_named)
 }
 
-/// D6: the server's certificates are supplied by a volume with content.
+/// Returns whether a volume with content supplies the server's certificates (rule D6).
 fn own_ca(pod: &Value, dind: &Container<'_>, root: &str) -> Answer {
     let server = clean(&format!("{root}/server"));
     let mut answer = Answer::No;
@@ -185,7 +185,7 @@ fn own_ca(pod: &Value, dind: &Container<'_>, root: &str) -> Answer {
             }
         }
         if at == root && volume.is_some_and(has_server_item) {
-            // The content of a subPath of such a volume is unknown.
+            // The content of a subPath of this volume is unknown.
             answer = if pod_model::has_sub_path(mount) || root == "/" {
                 Answer::Open
             } else {
@@ -214,7 +214,7 @@ fn has_server_item(volume: &Value) -> bool {
     })
 }
 
-/// D4.
+/// Returns whether the pod has a conflict at the directory (rule D4).
 fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) -> Answer {
     let mounts = |container: &Container<'_>| list(container.json, "volumeMounts").to_vec();
     let is_below_it = |mount: &Value| is_below(&path(mount), &directory.path);
@@ -225,7 +225,7 @@ fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) ->
         return Answer::Yes;
     }
     let mut answers = vec![Answer::No];
-    // Volume and subPath at the directory in dind, and in other containers.
+    // The volumes and subPaths that dind and other containers mount at the directory.
     let (mut in_dind, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
     for container in containers {
         let is_dind = directory.dinds.contains(&container.place);
@@ -260,7 +260,7 @@ fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) ->
     }
     answers.push(match (in_dind.len(), elsewhere.len()) {
         (0, 0) | (1, 0) => Answer::No,
-        // The contract leaves open whether dind shares a volume that only other containers have
+        // The rules do not define whether dind gets a volume that only other containers mount
         // there.
         (0, _) => Answer::Open,
         (1, _) if elsewhere.is_subset(&in_dind) => Answer::No,
@@ -276,7 +276,7 @@ fn conflict(pod: &Value, containers: &[Container<'_>], directory: &Directory) ->
     }
 }
 
-/// Whether the nearest mounted ancestor cannot be written.
+/// Returns whether the nearest mounted ancestor is a conflict because it is not writable.
 fn blocks_from_above(
     pod: &Value,
     containers: &[Container<'_>],
@@ -302,15 +302,15 @@ fn blocks_from_above(
         Answer::No => Answer::No,
         Answer::Yes if !is_one => Answer::Open,
         Answer::Yes if is_dind => Answer::Yes,
-        // By D4 it is removed, and by D7 it stays with the directory on top.
+        // Rule D4 removes the mount; rule D7 keeps it and mounts the directory below it.
         Answer::Yes if is_projection(volume) || has_own => Answer::Open,
         Answer::Yes if is_served(pod, containers, directory) => Answer::No,
         answer => answer,
     }
 }
 
-/// D5: the directory is one and the same place in an emptyDir for dind and `build`, without a mount
-/// of its own.
+/// Returns whether dind and `build` already share the directory, as the same path in an emptyDir
+/// that is mounted above it (rule D5).
 fn is_served(pod: &Value, containers: &[Container<'_>], directory: &Directory) -> bool {
     let concerned = containers
         .iter()

@@ -1,4 +1,4 @@
-//! The state of the docker client's certificate directories after D3 and D5 to D9.
+//! The directories for certificates of docker clients in the changed pod (rules D3, D5 to D9).
 
 use super::case::Run;
 use super::certificate_directories::Directory;
@@ -10,7 +10,8 @@ use proptest::test_runner::TestCaseError;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// D3, D5: the conditions for a directory. The error names the condition that fails.
+/// Checks that dind and the client share a writable directory (rules D3, D5). The error names the
+/// failed condition.
 fn holds(pod: &Value, desired: &Dind<'_>, directory: &Directory) -> Result<(), String> {
     let mut shared = None;
     for container in pod_model::containers(pod, &desired.images) {
@@ -56,7 +57,8 @@ fn holds(pod: &Value, desired: &Dind<'_>, directory: &Directory) -> Result<(), S
     Ok(())
 }
 
-/// D3, D5, D7, D9: after Replace, Relocate and, where nothing conflicts, Deny.
+/// With Replace or Relocate, or with Deny without a conflict, dind and the client share the
+/// directory (rules D3, D5, D7, D9).
 pub fn directory_is_shared(
     pod: &Value,
     run: &Run,
@@ -69,7 +71,7 @@ pub fn directory_is_shared(
     let after = holds(&run.output, desired, directory);
     prop_assert!(
         after.is_ok(),
-        "D3: {} is not shared and writable: {:?}",
+        "{} is not shared and writable (D3): {:?}",
         directory.path,
         after
     );
@@ -77,7 +79,7 @@ pub fn directory_is_shared(
         prop_assert_eq!(
             mounts_around(pod, directory),
             mounts_around(&run.output, directory),
-            "A1: {} was right",
+            "{} changed although it was already shared (A1)",
             directory.path
         );
     }
@@ -100,7 +102,7 @@ pub fn directory_is_shared(
     if had.len() == 1 && plain_there(pod, directory) {
         prop_assert!(
             had.contains(&shared),
-            "D7: dind has {:?} there, yet {} is shared",
+            "dind has the volume {:?} there, but the shared volume is {} (D7)",
             had,
             shared
         );
@@ -108,10 +110,15 @@ pub fn directory_is_shared(
     let now = pod_model::volume(&run.output, &shared).unwrap();
     if pod_model::volume(pod, &shared) != Some(now) {
         let memory = json!({"medium": "Memory", "sizeLimit": desired.size_limit});
-        prop_assert_eq!(&now["emptyDir"], &memory, "D9: {} is drydock's", shared);
+        prop_assert_eq!(
+            &now["emptyDir"],
+            &memory,
+            "wrong emptyDir of drydock's volume {} (D9)",
+            shared
+        );
     }
-    // Only mounted at the directory, and not dind's volume: one of these is swapped, so that no new
-    // volume is needed.
+    // If a volume that dind does not use is mounted only at the directory, it must be swapped
+    // instead of adding a volume.
     let could_be_swapped = list(&pod["spec"], "volumes").iter().any(|volume| {
         let name = text(volume, "name");
         let mounts = all_mounts(pod)
@@ -123,7 +130,7 @@ pub fn directory_is_shared(
     if could_be_swapped && had.is_empty() && desired.on_conflict == "Replace" {
         prop_assert!(
             pod_model::volume(pod, &shared).is_some(),
-            "D7: {} is new, though one could be swapped",
+            "{} was added, although an existing volume could be swapped (D7)",
             shared
         );
     }
@@ -134,7 +141,7 @@ fn is_empty_dir(volume: &Value) -> bool {
     pod_model::source_of(volume) == "emptyDir"
 }
 
-/// Whether every dind has its mount there without read-only or subPath.
+/// Returns whether no dind container mounts the directory read-only or with a subPath.
 fn plain_there(pod: &Value, directory: &Directory) -> bool {
     let mounts = directory
         .dinds
@@ -151,7 +158,7 @@ fn all_mounts(pod: &Value) -> impl Iterator<Item = &Value> {
         .flat_map(|container| container.mounts())
 }
 
-/// Each container's mounts at, below and above a directory.
+/// Returns the mounts of all containers at, below and above a directory.
 fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usize), Value)> {
     let mut around = Vec::new();
     for container in pod_model::containers(pod, &[]) {
@@ -165,8 +172,8 @@ fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usiz
     around
 }
 
-/// D2, D6 and D8's Report: an unchanged directory keeps its mounts and their volumes, and this is
-/// reported.
+/// A directory that drydock must not change keeps its mounts and their volumes (rules D3, D6). With
+/// `onConflict: Report`, the conflict is also reported (rule D8).
 pub fn left_alone_is_left(
     pod: &Value,
     run: &Run,
@@ -182,13 +189,13 @@ pub fn left_alone_is_left(
     let before = mounts_around(pod, directory);
     let mut after = mounts_around(&run.output, directory);
     if !reports {
-        // If nothing is mounted there, dind may get the directory.
+        // drydock may add a mount for dind if nothing is mounted there.
         after.retain(|(container, mount)| before.contains(&(*container, mount.clone())));
     }
     prop_assert_eq!(
         &before,
         &after,
-        "D3, D6, D8: {} is left alone",
+        "the mounts at {} changed (D3, D6, D8)",
         directory.path
     );
     for (_, mount) in &before {
@@ -196,16 +203,17 @@ pub fn left_alone_is_left(
         prop_assert_eq!(
             pod_model::volume(pod, name),
             pod_model::volume(&run.output, name),
-            "D3, D6, D8: so is what is there"
+            "the volume {} changed (D3, D6, D8)",
+            name
         );
     }
     if reports {
-        prop_assert!(!run.told.is_empty(), "D8: Report tells");
+        prop_assert!(!run.told.is_empty(), "the conflict is not reported (D8)");
     }
     Ok(())
 }
 
-/// D8: the pod is refused where something conflicts, and nowhere else.
+/// With `onConflict: Deny`, the pod is refused if and only if there is a conflict (rule D8).
 pub fn denied_where_it_conflicts(
     run: &Run,
     desired: &Dind<'_>,
@@ -218,9 +226,18 @@ pub fn denied_where_it_conflicts(
         .clone()
         .any(|directory| directory.conflict == Answer::Yes);
     if desired.on_conflict != "Deny" {
-        prop_assert_ne!(run.outcome, "denied", "D8: no policy says Deny");
+        prop_assert_ne!(
+            run.outcome,
+            "denied",
+            "denied without onConflict: Deny (D8)"
+        );
     } else if conflicts {
-        prop_assert_eq!(run.outcome, "denied", "D8: {:?}", directories);
+        prop_assert_eq!(
+            run.outcome,
+            "denied",
+            "not denied despite a conflict (D8): {:?}",
+            directories
+        );
         let names_it = |note: &String| {
             note.starts_with("D8")
                 && directories
@@ -229,11 +246,11 @@ pub fn denied_where_it_conflicts(
         };
         prop_assert!(
             run.told.iter().any(names_it),
-            "D8: the message names the path: {:?}",
+            "no message names the path (D8): {:?}",
             run.told
         );
     } else if settled.count() == directories.len() {
-        prop_assert_ne!(run.outcome, "denied", "D8: nothing conflicts");
+        prop_assert_ne!(run.outcome, "denied", "denied without a conflict (D8)");
     }
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! The docker image of a container, and the program that its `command` and `args` start.
+//! The docker image of a container, and the program that it starts with its `command` and `args`.
 //!
 //! - `command` replaces the image's ENTRYPOINT and CMD, `args` its CMD (Kubernetes, "Define a
 //!   Command and Arguments for a Container").
 //! - The image's ENTRYPOINT is `dockerd-entrypoint.sh`, its CMD is empty (docker-library/docker,
 //!   `Dockerfile-dind.template`).
-//! - The entrypoint generates certificates only without arguments or where the first one begins
-//!   with `-`; else it executes its arguments (`dockerd-entrypoint.sh`).
-//! - TLS is the default since 19.03; 18.09 has an empty `DOCKER_TLS_CERTDIR` (docker-library/docker
-//!   6438624).
+//! - The entrypoint generates certificates only if it has no arguments or the first one begins with
+//!   `-`. Otherwise it executes its arguments (`dockerd-entrypoint.sh`).
+//! - TLS is the default since 19.03. Images of 18.09 have an empty `DOCKER_TLS_CERTDIR`
+//!   (docker-library/docker 6438624).
 
 use super::pod_model::{list, text};
 use serde_json::Value;
 
-/// The name and tag of an image reference, without registry, path and digest.
+/// Returns the name and tag of an image reference, without registry, path and digest.
 pub fn name_and_tag(image: &str) -> (&str, Option<&str>) {
     let reference = image.split('@').next().unwrap_or_default();
     let last = reference.rsplit('/').next().unwrap_or_default();
@@ -22,8 +22,8 @@ pub fn name_and_tag(image: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The major and minor version of docker that a container's tag begins with. Of an image with
-/// another name only its maker knows what the tag means.
+/// Returns the major and minor version of docker at the start of a container's image tag, or `None`
+/// if the image is not named `docker`, because its tag may have another meaning.
 pub fn version(container: &Value) -> Option<(u32, Option<u32>)> {
     let (name, tag) = name_and_tag(text(container, "image"));
     let mut numbers = tag
@@ -40,12 +40,12 @@ pub fn is_rootless(container: &Value) -> bool {
     tag.is_some_and(|tag| tag == "dind-rootless" || tag.ends_with("-dind-rootless"))
 }
 
-/// The processes of a container, as far as its command line shows them.
+/// The program that a container starts, if its command line shows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Program {
-    /// The entrypoint with these options for `dockerd`: it generates certificates where TLS is on.
+    /// The entrypoint with these options for `dockerd`. It generates certificates if TLS is on.
     Entrypoint(Vec<String>),
-    /// `dockerd` with these options and no others.
+    /// `dockerd` with exactly these options.
     Daemon(Vec<String>),
     Other,
     Unknown,
@@ -54,11 +54,11 @@ pub enum Program {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Start {
     pub program: Program,
-    /// The variables that `env` sets or unsets: the value, or none.
+    /// The variables that the program `env` sets, or unsets (`None`).
     pub env: Vec<(String, Option<String>)>,
 }
 
-/// The program that a container with one of docker's dind images starts.
+/// Returns the program that a container with one of docker's dind images starts.
 pub fn start(container: &Value) -> Start {
     let words = |field: &str| list(container, field).iter().filter_map(Value::as_str);
     let mut command: Vec<&str> = words("command").collect();
@@ -99,7 +99,7 @@ fn program(words: &[&str], env: &mut Vec<(String, Option<String>)>) -> Program {
                         env.push((name.to_owned(), Some(value.to_owned())));
                         rest = more;
                     }
-                    // Without PATH and the image's variables the result is unknown.
+                    // The result is unknown without the image's variables, such as PATH.
                     [word, ..] if word.starts_with('-') => return Program::Unknown,
                     _ => return program(rest, env),
                 }
@@ -113,7 +113,7 @@ fn program(words: &[&str], env: &mut Vec<(String, Option<String>)>) -> Program {
     }
 }
 
-/// The last command of a script of the form `A && B; exec C`.
+/// Returns the program of the last command in a script of the form `A && B; exec C`.
 fn script_program(script: &str, env: &mut Vec<(String, Option<String>)>) -> Program {
     if !script.contains("dockerd") {
         return Program::Other;
@@ -133,16 +133,17 @@ fn script_program(script: &str, env: &mut Vec<(String, Option<String>)>) -> Prog
     }
 }
 
-/// The TLS setup of the entrypoint.
+/// The TLS setup by the entrypoint.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Tls {
-    /// Certificates below this directory, as written.
+    /// Certificates below this directory, which is not cleaned.
     Directory(String),
     Off,
     Unknown,
 }
 
-/// The value of a variable: the last of its name counts; `Err` where only the kubelet knows it.
+/// Returns the value of a variable, or `Err` if only the kubelet knows it. If several variables
+/// have the name, the last one counts.
 pub fn variable<'p>(container: &'p Value, name: &str) -> Result<Option<&'p str>, ()> {
     let mut variables = list(container, "env").iter();
     let Some(variable) = variables.rfind(|variable| text(variable, "name") == name) else {
@@ -158,7 +159,8 @@ pub fn variable<'p>(container: &'p Value, name: &str) -> Result<Option<&'p str>,
     }
 }
 
-/// `DOCKER_TLS_CERTDIR` of `env`, else of the container, else of the image.
+/// Returns the TLS setup by `DOCKER_TLS_CERTDIR`: from the program `env`, otherwise from the
+/// container, otherwise from the image.
 pub fn tls(container: &Value, start: &Start) -> Tls {
     let name = "DOCKER_TLS_CERTDIR";
     let by_env = start.env.iter().rfind(|(set, _)| set == name);
@@ -176,8 +178,8 @@ pub fn tls(container: &Value, start: &Start) -> Tls {
     }
 }
 
-/// Whether the tag's version is one whose image has no TLS by default; a tag without a version is a
-/// new one.
+/// Returns whether the image's version has no TLS by default. A tag without a version is a newer
+/// one.
 fn is_before_tls(container: &Value) -> bool {
     match version(container) {
         Some((19, Some(minor))) => minor < 3,

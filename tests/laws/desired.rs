@@ -1,4 +1,4 @@
-//! The requests of the policies of a case, folded by the rules M1 to M5, without drydock's code.
+//! Folds the policies of a case by the rules M1 to M5, independently of drydock's code.
 
 use super::case::Case;
 use super::pod_model::{self, clean, list, text};
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A thing asked for, with the name of the policy that asks.
+/// The name of a policy, and a value from it.
 pub type Asked<'c, T> = (&'c str, T);
 
-/// The folded wishes of Enforce policies.
+/// The folded Enforce policies.
 pub struct Desired<'c> {
-    /// Names, in rank, as the pod's annotation writes them.
+    /// The name of each policy by rank, and its form in the pod's annotation.
     pub labels: Vec<(&'c str, String)>,
-    /// Hostname → its addresses; none where its live source has none (H7).
+    /// The addresses of each hostname, empty if its live source has none (rule H7).
     pub hosts: BTreeMap<&'c str, Asked<'c, BTreeSet<IpAddr>>>,
-    /// `None` where no policy has `dind`.
+    /// `None` if no policy has `dind`.
     pub dind: Option<Dind<'c>>,
 }
 
@@ -24,16 +24,16 @@ pub struct Dind<'c> {
     pub images: Vec<&'c str>,
     pub on_conflict: &'c str,
     pub size_limit: &'c str,
-    /// Clean.
+    /// Cleaned.
     pub relocate_to: String,
-    /// Clean mount path → volume.
+    /// Volumes by cleaned mount path.
     pub volumes: BTreeMap<String, Asked<'c, Value>>,
     pub registry_cas: BTreeMap<&'c str, Asked<'c, &'c Value>>,
     pub node_selector: BTreeMap<&'c str, Asked<'c, &'c str>>,
     pub tolerations: Vec<Asked<'c, &'c Value>>,
 }
 
-/// Folds the case's Enforce policies; `None` where drydock must leave the pod alone.
+/// Folds the Enforce policies of a case. Returns `None` if drydock must not change the pod.
 pub fn desired(case: &Case) -> Option<Desired<'_>> {
     if case.namespace_mode == Mode::Audit || !is_job_pod(&case.pod) {
         return None;
@@ -86,7 +86,7 @@ fn label(policy: &Value) -> String {
     }
 }
 
-/// P2 and P3, as far as the generator needs them.
+/// Returns whether a generated pod is a job pod that drydock may change (rules P2, P3).
 fn is_job_pod(pod: &Value) -> bool {
     let metadata = &pod["metadata"];
     let owners = list(metadata, "ownerReferences");
@@ -181,7 +181,7 @@ fn dind<'c>(policies: &[&'c Value]) -> Option<Dind<'c>> {
     Some(folded)
 }
 
-/// The volumes of a policy without `dind.volumes`: the schema's default.
+/// Returns the default of `dind.volumes` in the schema.
 fn default_volumes() -> Value {
     json!([
         {"name": "dind-storage", "mountPath": "/var/lib/docker", "emptyDir": {}},

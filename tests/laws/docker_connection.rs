@@ -1,9 +1,9 @@
-//! A small model of a running job pod: whether the docker client in `build` can use a daemon.
+//! A model of a running job pod: whether the docker client in `build` can use a daemon.
 //!
 //! It models the files that dind generates ([`daemon`]), the paths that the client reads
-//! ([`client`]) and the mounts of the kubelet ([`mounts`]), each with its sources. It uses no code
-//! or rule of drydock. An answer that it cannot give is `Open`. It assumes that other machines
-//! exist, and that a Secret has the right content.
+//! ([`client`]) and the mounts by the kubelet ([`mounts`]), each from its documentation or source
+//! code. It uses neither code nor rules of drydock. The answer is `Open` if the pod alone does not
+//! determine it. The model assumes that other machines exist, and that Secrets have valid content.
 
 #[path = "docker_connection/client.rs"]
 mod client;
@@ -23,7 +23,7 @@ use daemon::{Daemon, FILES, Security, daemon};
 use mounts::{Place, all, is, place, starts, supplies};
 use serde_json::Value;
 
-/// Whether the client in `build` reaches a daemon that accepts it.
+/// Returns whether the client in `build` reaches a daemon that accepts it.
 pub fn meets(pod: &Value) -> Answer {
     let mut containers = list(&pod["spec"], "containers").iter();
     let Some(build) = containers.find(|container| text(container, "name") == "build") else {
@@ -41,7 +41,7 @@ pub fn meets(pod: &Value) -> Answer {
     all([starts(pod), reached])
 }
 
-/// The daemons of the pod. Two daemons with the same data or port are not a working setup.
+/// Returns the daemons of the pod.
 fn daemons(pod: &Value) -> Vec<Daemon> {
     let containers = pod_model::containers(pod, &[]);
     let beside = containers.iter().filter(|container| {
@@ -60,8 +60,8 @@ fn remote(pod: &Value, build: &Value, client: &Client) -> Answer {
     }
 }
 
-/// Returns how many daemons may start. They share the pod's network, so a second one that drydock
-/// repairs (D2: each directory by itself) may compete with the first for its port.
+/// Returns the number of daemons that may start. They share the pod's network, so a second daemon
+/// that starts only because drydock repaired its directory may compete for the port of the first.
 pub fn daemons_up(pod: &Value) -> usize {
     let may_be_up = |daemon: &Daemon| *daemon != Daemon::Down;
     daemons(pod).into_iter().filter(may_be_up).count()

@@ -1,11 +1,11 @@
-//! Setups of docker client and dind from documentation and public configurations. Most work; some
-//! are the incidents.
+//! Setups of docker client and dind from documentation, public configurations and incidents. Most
+//! of them work.
 
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// Variables of the job, words of dind, volumes, and mounts in `all` containers, in `build` or in
-/// `dind`, the first service.
+/// Each setup has variables of the job, the command of dind, volumes, and mounts in `all`
+/// containers, in `build`, or in `dind`, which is the first service.
 const SETUPS: &str = "
 # GitLab's documentation, in memory and on disk.
 - {certdir: /certs, path: /certs/client, volumes: [{name: setup, emptyDir: {medium: Memory}}], all: [{name: setup, mountPath: /certs/client}]}
@@ -57,6 +57,6 @@ const SETUPS: &str = "
 - {path: /certs/client, volumes: [{name: setup, hostPath: {path: /etc/hosts}}], all: [{name: setup, mountPath: /etc/hosts}]}
 ";
 
-/// All of them.
+/// All setups.
 pub static ALL: LazyLock<Vec<Value>> =
-    LazyLock::new(|| serde_saphyr::from_str(SETUPS).expect("the setups of this file are YAML"));
+    LazyLock::new(|| serde_saphyr::from_str(SETUPS).expect("SETUPS is not valid YAML"));

@@ -1,4 +1,4 @@
-//! Generated job pods. Simple choices come first, so that a failing pod shrinks to a readable one.
+//! Generates job pods. Simple choices come first, so that a failing pod shrinks to a readable one.
 
 use super::docker_setups;
 use super::generated_volumes::{Mount, Scope, Source, VOLUME_NAMES, mount, source};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-/// A service of the job, dind or not.
+/// A service of the job, such as dind.
 #[derive(Clone, Debug)]
 struct Service {
     image: &'static str,
@@ -61,7 +61,7 @@ fn service() -> impl Strategy<Value = Service> {
     )
 }
 
-/// Command lines that start the daemon or another program.
+/// The `command` and `args` of a service, which start the daemon or another program.
 fn words() -> impl Strategy<Value = Value> {
     let entrypoint = select(vec![
         json!({"args": ["--mtu=1400"]}),
@@ -87,7 +87,7 @@ fn words() -> impl Strategy<Value = Value> {
     prop_oneof![6 => Just(json!({})), 1 => entrypoint, 1 => no_entrypoint]
 }
 
-/// The variable `DOCKER_TLS_CERTDIR`, among others.
+/// The variables of a service: `DOCKER_TLS_CERTDIR` and others.
 fn certdir() -> impl Strategy<Value = Value> {
     let set = |value: &str| json!([{"name": "DOCKER_TLS_CERTDIR", "value": value}]);
     let off = json!({"name": "DOCKER_TLS_CERTDIR"});
@@ -108,7 +108,7 @@ fn certdir() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// The variables of the client in `build`: the daemon, and its certificates.
+/// The variables of the client in `build`: the address of the daemon, and the certificates.
 fn client() -> impl Strategy<Value = Value> {
     let host = prop_oneof![
         2 => Just(Value::Null),
@@ -151,7 +151,7 @@ fn bool_weighted(probability: f64) -> impl Strategy<Value = bool> {
     proptest::bool::weighted(probability)
 }
 
-/// One entry of `hostAliases`.
+/// An entry of `hostAliases`.
 fn alias() -> impl Strategy<Value = Value> {
     let ip = select(vec![
         "10.0.0.216",
@@ -178,7 +178,8 @@ fn alias() -> impl Strategy<Value = Value> {
     (ip, hostnames).prop_map(|(ip, hostnames)| with(json!({"ip": ip}), &hostnames))
 }
 
-/// The entries: often the runner's for a service with `alias: docker`, and others.
+/// The entries of `hostAliases`: often the runner's entry for a service with `alias: docker`, and
+/// others.
 fn aliases() -> impl Strategy<Value = Vec<Value>> {
     let others = prop_oneof![1 => Just(Vec::new()), 2 => vec(alias(), 0..4)];
     (bool_weighted(0.6), others).prop_map(|(has_docker, others)| {
@@ -188,7 +189,7 @@ fn aliases() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-/// A list that may be missing or null instead of empty.
+/// Sets a list field. An empty list is left out, null, or empty, as `when_empty` selects.
 fn put_list(object: &mut Value, field: &str, items: &[Value], when_empty: usize) {
     match (items.is_empty(), when_empty) {
         (true, 0) => {}
@@ -208,7 +209,7 @@ pub fn with(mut object: Value, more: &Value) -> Value {
 struct Parts {
     services: Vec<Service>,
     client: Value,
-    /// Variables and mounts that belong together, where the case has them.
+    /// A setup with variables and mounts that belong together.
     setup: Option<&'static Value>,
     has_init: bool,
     /// Whether a container has a limit on ephemeral storage.
@@ -216,16 +217,16 @@ struct Parts {
     volumes: Vec<Source>,
     mounts: Vec<Mount>,
     aliases: Vec<Value>,
-    /// The forms of an empty list: missing, null, or empty.
+    /// The form of empty lists: missing, null, or empty.
     when_empty: usize,
     scheduling: Value,
     recognised_by: Value,
     has_future_fields: bool,
-    /// Something that the API server refuses.
+    /// A fault for which the API server rejects the pod.
     fault: Option<&'static str>,
 }
 
-/// Job pods of every kind, now and then one that is none.
+/// Generates job pods of all kinds, and a few pods that are not job pods.
 pub fn pod() -> impl Strategy<Value = Value> {
     let label = json!({"labels": {"job.runner.gitlab.com/pod": "runner-1", "tier": "gold"}});
     let recognised_by = prop_oneof![
@@ -383,7 +384,7 @@ fn render(parts: &Parts) -> Value {
     pod
 }
 
-/// The variables of `build` and of the first service: of the setup where there is one.
+/// Returns the variables of `build` and of the first service, from the setup if there is one.
 fn variables(parts: &Parts) -> (Vec<Value>, Vec<Value>) {
     let Some(setup) = parts.setup else {
         return (parts.client.as_array().cloned().unwrap_or_default(), vec![]);
@@ -400,12 +401,12 @@ fn variables(parts: &Parts) -> (Vec<Value>, Vec<Value>) {
     }
     let certdir = setup.get("certdir");
     let certdir = certdir.map(|root| variable("DOCKER_TLS_CERTDIR", root));
-    // The runner gives services the job's variables too.
+    // The runner sets the job's variables in services, too.
     client.extend(certdir.clone());
     (client, certdir.into_iter().collect())
 }
 
-/// Mounts a setup's volumes before the others.
+/// Adds the mounts of a setup before the other mounts.
 fn add_setup(
     setup: &Value,
     places: &[(bool, usize)],
@@ -502,8 +503,8 @@ fn add_mounts(
     }
 }
 
-/// Adds a field that no Kubernetes has today to every object, but for maps of text and volumes
-/// whose source it would be.
+/// Adds an unknown field, as of a future Kubernetes version, to every object. Excluded are maps of
+/// strings, and volumes without a source, whose source the field would be.
 fn add_future_fields(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! Generated valid policies, and the addresses of their live sources.
+//! Generates valid policies, and the addresses of their live sources.
 
 use super::generated_pods::with;
 use proptest::collection::vec;
@@ -15,7 +15,7 @@ pub const SOURCES: [(&str, &str); 3] = [
     ("gateway", "edge"),
 ];
 
-/// Where a hostname's addresses come from.
+/// The source of a hostname's addresses.
 #[derive(Clone, Copy, Debug)]
 enum Address {
     V4,
@@ -25,7 +25,7 @@ enum Address {
     Live(usize),
 }
 
-/// Hostnames and their addresses, each hostname once, as entries by address.
+/// Generates `hostAliases` of a policy, with each hostname once and one entry for each address.
 fn host_aliases() -> impl Strategy<Value = Vec<Value>> {
     use Address::*;
     let hostname = select(vec![
@@ -81,7 +81,7 @@ fn client_certs() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Volumes of a policy, no two with one name or path.
+/// Generates volumes of a policy with unique names and paths.
 fn volumes() -> impl Strategy<Value = Vec<Value>> {
     let path = select(vec![
         "/var/lib/docker",
@@ -194,7 +194,7 @@ fn spec() -> impl Strategy<Value = Value> {
     })
 }
 
-/// One to three policies.
+/// Generates one to three policies.
 pub fn policies() -> impl Strategy<Value = Vec<Value>> {
     let specs = prop_oneof![3 => vec(spec(), 1..2), 2 => vec(spec(), 2..4)];
     specs.prop_map(|specs| {
@@ -210,7 +210,7 @@ pub fn policies() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-/// The addresses of each live source: none, one, two of a family, one of each.
+/// Generates the addresses of each live source: none, one, two of one IP family, or one of each.
 pub fn live() -> impl Strategy<Value = BTreeMap<String, Vec<&'static str>>> {
     let addresses = select(vec![
         vec!["10.0.0.232"],

@@ -1,10 +1,10 @@
-//! Generated volumes of pods, and where they are mounted.
+//! Generates volumes of pods and their mounts.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-/// Names that policies' volumes and drydock's own like to have too.
+/// Volume names, some of which policies and drydock use, too.
 pub const VOLUME_NAMES: [&str; 6] = [
     "mylab-ca-pem",
     "docker-certs",
@@ -14,8 +14,8 @@ pub const VOLUME_NAMES: [&str; 6] = [
     "registry-ca",
 ];
 
-/// Where things are mounted: the certificate directory in every spelling, around it, and the places
-/// other rules care about.
+/// Mount paths: the certificate directory in several spellings, paths above, below and beside it,
+/// and paths that other rules use.
 const PATHS: [&str; 41] = [
     "/certs/client",
     "/certs/client/",
@@ -135,7 +135,7 @@ pub fn source() -> impl Strategy<Value = Source> {
     prop_oneof![3 => common, 2 => rare]
 }
 
-/// The fields of a mount beside name and path.
+/// Generates the fields of a mount other than name and path.
 fn mount_flags() -> impl Strategy<Value = Value> {
     let plain = Just(json!({}));
     let odd = select(vec![
@@ -152,8 +152,8 @@ fn mount_flags() -> impl Strategy<Value = Value> {
     prop_oneof![3 => plain, 2 => odd]
 }
 
-/// The containers with a mount. A runner mounts the volumes of config.toml in all containers;
-/// pod_spec can do anything.
+/// The containers that have a mount. A runner mounts the volumes of config.toml in all containers;
+/// with `pod_spec`, other combinations are possible.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {
     Everywhere,

@@ -1,4 +1,4 @@
-//! H1 to H7: computes the `hostAliases` of the changed pod from the input, entry by entry.
+//! Computes the expected `hostAliases` of the changed pod, entry by entry (rules H1 to H7).
 
 use super::case::{Case, Run};
 use super::desired::Desired;
@@ -9,7 +9,6 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// H3.
 fn is_loopback(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_loopback(),
@@ -20,7 +19,7 @@ fn is_loopback(ip: IpAddr) -> bool {
 fn ip(entry: &Value) -> IpAddr {
     text(entry, "ip")
         .parse()
-        .expect("the generator writes addresses")
+        .expect("a generated address is not valid")
 }
 
 fn hostnames(entry: &Value) -> Vec<&str> {
@@ -30,14 +29,15 @@ fn hostnames(entry: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// The owned hostnames that the pod maps to loopback addresses: they belong to the runner.
+/// Returns the hostnames of policies that the pod maps to loopback addresses. They are services of
+/// the job, so drydock must not change them (rule H3).
 fn shadowed(pod: &Value, desired: &Desired<'_>) -> BTreeSet<String> {
     let entries = list(&pod["spec"], "hostAliases").iter();
     let names = entries
         .filter(|entry| is_loopback(ip(entry)))
         .flat_map(hostnames);
     let names = names.map(str::to_lowercase);
-    // A hostname whose source has no address is unchanged, and reported, for that reason (H7).
+    // A hostname whose source has no address is unchanged and reported because of rule H7.
     let has_address = |name: &String| {
         desired
             .hosts
@@ -47,7 +47,7 @@ fn shadowed(pod: &Value, desired: &Desired<'_>) -> BTreeSet<String> {
     names.filter(has_address).collect()
 }
 
-/// The owned hostnames that have an address and are not shadowed.
+/// Returns the hostnames of policies that have an address and are not services of the job.
 fn effective<'w>(pod: &Value, desired: &'w Desired<'_>) -> BTreeMap<&'w str, &'w BTreeSet<IpAddr>> {
     let shadowed = shadowed(pod, desired);
     let hosts = desired
@@ -59,8 +59,7 @@ fn effective<'w>(pod: &Value, desired: &'w Desired<'_>) -> BTreeMap<&'w str, &'w
         .collect()
 }
 
-/// H1: each owned hostname resolves to the policies' addresses and nothing else. Checked on the
-/// output alone.
+/// Each hostname of a policy has exactly the policy's addresses in the changed pod (rule H1).
 pub fn owned_hostnames_resolve(run: &Run, desired: &Desired<'_>) -> Result<(), TestCaseError> {
     for (hostname, addresses) in effective(&run.output, desired) {
         let entries = list(&run.output["spec"], "hostAliases").iter();
@@ -70,13 +69,13 @@ pub fn owned_hostnames_resolve(run: &Run, desired: &Desired<'_>) -> Result<(), T
                 .any(|name| name.to_lowercase() == *hostname)
         });
         let found: BTreeSet<IpAddr> = named.map(ip).collect();
-        prop_assert_eq!(&found, addresses, "H1: {} resolves otherwise", hostname);
+        prop_assert_eq!(&found, addresses, "{} has other addresses (H1)", hostname);
     }
     Ok(())
 }
 
-/// H2 to H6: the entries are those of the input without stale names, then those that are missing.
-/// Returns the policies whose hostnames made a change.
+/// The entries of the changed pod are the original ones without stale hostnames, followed by the
+/// missing ones (rules H2 to H6). Returns the policies whose hostnames caused a change.
 pub fn all_else_stays<'c>(
     case: &Case,
     run: &Run,
@@ -92,7 +91,7 @@ pub fn all_else_stays<'c>(
             .map(|(_, (owner, _))| *owner);
         movers.extend(owner);
     };
-    // Each entry with its remaining hostnames and the hostnames that are added to it.
+    // Each original entry, the hostnames that it keeps, and the hostnames that are added to it.
     let mut expected: Vec<(&Value, Vec<&str>, BTreeSet<&str>)> = Vec::new();
     for entry in list(before, "hostAliases") {
         let address = ip(entry);
@@ -135,52 +134,60 @@ pub fn all_else_stays<'c>(
         prop_assert_eq!(
             before.get("hostAliases"),
             after.get("hostAliases"),
-            "H4: nothing was stale or missing"
+            "changed although no hostname was stale or missing (H4)"
         );
         return Ok(movers);
     }
-    // An entry that had no hostnames from the start is not drydock's business.
+    // drydock keeps entries that had no hostnames in the original pod.
     expected.retain(|(entry, right, joining)| {
         !right.is_empty() || !joining.is_empty() || hostnames(entry).is_empty()
     });
     if expected.is_empty() && new.is_empty() {
-        prop_assert_eq!(after.get("hostAliases"), None, "H2: an emptied list goes");
+        prop_assert_eq!(
+            after.get("hostAliases"),
+            None,
+            "the empty list was not removed (H2)"
+        );
         return Ok(movers);
     }
     let entries = list(after, "hostAliases");
     prop_assert_eq!(
         entries.len(),
         expected.len() + new.len(),
-        "H5: entries, {:?} expected, {:?} new",
+        "wrong number of entries (H5): expected {:?} and new {:?}",
         &expected,
         &new
     );
     for ((entry, right, joining), found) in expected.iter().zip(entries) {
         if joining.is_empty() && right.len() == hostnames(entry).len() {
-            prop_assert_eq!(*entry, found, "H4: an entry that is right stays");
+            prop_assert_eq!(
+                *entry,
+                found,
+                "an entry without stale hostnames changed (H4)"
+            );
         }
         prop_assert_eq!(
             without_hostnames(entry),
             without_hostnames(found),
-            "H6: never respelled"
+            "fields other than hostnames changed (H6)"
         );
         let names = hostnames(found);
         prop_assert!(
             names.len() >= right.len() && names[..right.len()] == right[..],
-            "H4: {:?} lost a name or its order",
+            "{:?} lost a hostname or its order (H4)",
             found
         );
         let added: Vec<&str> = names[right.len()..].to_vec();
         prop_assert_eq!(
             added.len(),
             joining.len(),
-            "H5: each missing name joins once: {:?}",
+            "a missing hostname was not added exactly once (H5): {:?}",
             found
         );
         prop_assert_eq!(
             &added.into_iter().collect::<BTreeSet<_>>(),
             joining,
-            "H5: {:?}",
+            "wrong hostnames were added (H5): {:?}",
             found
         );
     }
@@ -190,13 +197,17 @@ pub fn all_else_stays<'c>(
         prop_assert_eq!(
             new.remove(&address),
             Some(names),
-            "H5: one new entry per address"
+            "not one new entry for each address (H5)"
         );
-        prop_assert_eq!(text(found, "ip"), address.to_string(), "H6: canonical form");
+        prop_assert_eq!(
+            text(found, "ip"),
+            address.to_string(),
+            "the address is not in canonical form (H6)"
+        );
         prop_assert_eq!(
             found.as_object().unwrap().len(),
             2,
-            "H5: an entry has an address and hostnames"
+            "a new entry has other fields than ip and hostnames (H5)"
         );
     }
     Ok(movers)
@@ -208,7 +219,7 @@ fn without_hostnames(entry: &Value) -> Value {
     entry
 }
 
-/// H3 and T2: a shadowed hostname is reported to the author.
+/// A hostname of a policy that is a service of the job is reported to the author (rules H3, T2).
 pub fn shadowed_hostnames_are_told(
     case: &Case,
     run: &Run,
@@ -221,7 +232,7 @@ pub fn shadowed_hostnames_are_told(
             .any(|note| note.starts_with("H3") && note.contains(&hostname));
         prop_assert!(
             is_told,
-            "H3: {} is shadowed and nobody is told: {:?}",
+            "{} is a service of the job, which is not reported (H3): {:?}",
             hostname,
             run.told
         );

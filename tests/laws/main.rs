@@ -1,8 +1,9 @@
-//! The laws of the contract, over generated pods and policies: fixpoint, effect, frame, validity.
+//! Property tests of the rules in `docs/rules.md` over generated pods and policies: a second plan
+//! changes nothing, the required changes are made, other fields are unchanged, the pod stays valid.
 //!
-//! `cargo test --test laws` draws the same cases each time. To look further: `PROPTEST_CASES=100000
-//! PROPTEST_RNG_SEED=7 cargo test --test laws`. A failure prints the policies and the pod as YAML;
-//! put the pair into `laws/regressions.rs`.
+//! `cargo test --test laws` generates the same cases each time. For more and other cases, run
+//! `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=7 cargo test --test laws`. A failure prints the
+//! policies and the pod as YAML; add them to `laws/regressions.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -68,12 +69,12 @@ prop_compose! {
     }
 }
 
-/// Whether the API server refuses the pod anyway, for a reason that makes its mounts ambiguous.
+/// Returns whether the API server would reject the original pod because its mounts are ambiguous.
 fn is_faulty(case: &Case) -> bool {
     !unchanged_fields::faults(&case.pod).is_empty()
 }
 
-/// Checks a law on the mounts of a changed pod, if the contract defines the result.
+/// Checks a law on the mounts of a changed pod, if the rules define the result.
 fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
     let run = case.run();
     let desired = desired(case);
@@ -98,7 +99,7 @@ fn hosts_law(case: &Case, run: &Run, desired: &Desired<'_>) -> Law {
     unchanged_fields::annotations_say_it(case, run, Some(desired), &movers)
 }
 
-/// Enough of the generated pods work for the law about working pods to be meaningful.
+/// Enough generated pods work, and enough do not, for the law about working pods to be meaningful.
 #[test]
 fn many_generated_pods_work() {
     let (mut runner, pods) = (TestRunner::new(config()), generated_pods::pod());
@@ -112,24 +113,25 @@ fn many_generated_pods_work() {
 proptest! {
     #![proptest_config(config())]
 
-    /// A2: fixpoint.
+    /// Planning is idempotent (rule A2).
     #[test]
     fn a_second_plan_changes_nothing(case in case()) {
         let run = case.run();
-        prop_assert_eq!(run.patch.is_some(), run.outcome == "mutated", "P4");
+        prop_assert_eq!(run.patch.is_some(), run.outcome == "mutated", "patch and outcome disagree (P4)");
         if run.patch.is_some() {
             let (audited, names) = case.judge(&case.pod, |verdict| (verdict.audited.changes.len(), format!("{:?}", verdict.outcome)));
             case.judge(&run.output, |verdict| {
                 let changes: Vec<String> = verdict.enforced.changes.iter().map(ToString::to_string).collect();
-                prop_assert!(changes.is_empty() && verdict.patch.is_none(), "A2: {} and again: {:?}", names, changes);
-                prop_assert!(verdict.enforced.denial.is_none(), "A2: what was changed is refused");
-                prop_assert_eq!(verdict.audited.changes.len(), audited, "M5: Audit policies speak about the result");
+                prop_assert!(changes.is_empty() && verdict.patch.is_none(), "second plan after {} (A2): {:?}", names, changes);
+                prop_assert!(verdict.enforced.denial.is_none(), "the changed pod is denied (A2)");
+                prop_assert_eq!(verdict.audited.changes.len(), audited, "other changes of Audit policies (M5)");
                 Ok(())
             })?;
         }
     }
 
-    /// A3; and the patched original equals the pod in the memory of the rules.
+    /// The patch always applies (rule A3), and the patched pod equals the pod to which the changes
+    /// were applied in memory.
     #[test]
     fn the_patch_applies_and_does_what_was_planned(case in case()) {
         let run = case.run();
@@ -141,7 +143,7 @@ proptest! {
         }
     }
 
-    /// H1 to H7, A5.
+    /// Rules H1 to H7 and A5.
     #[test]
     fn owned_hostnames_resolve_as_the_policies_say(case in case()) {
         let (run, desired) = (case.run(), desired(&case));
@@ -151,7 +153,7 @@ proptest! {
         }
     }
 
-    /// D3, D5, D7, D9, and D2, D6, D8 where they leave a directory alone.
+    /// Rules D3, D5, D7 and D9, and the cases of D2, D6 and D8 in which a directory is unchanged.
     #[test]
     fn the_certificate_directory_is_shared_and_writable(case in case()) {
         let (run, desired) = (case.run(), desired(&case));
@@ -165,7 +167,7 @@ proptest! {
         }
     }
 
-    /// V1 to V7, D1.
+    /// Rules V1 to V7 and D1.
     #[test]
     fn desired_volumes_are_mounted(case in case()) {
         with_mounts(&case, |view| {
@@ -174,7 +176,7 @@ proptest! {
         })?;
     }
 
-    /// R1, D8.
+    /// Rules R1 and D8.
     #[test]
     fn registry_cas_and_relocated_volumes_are_mounted(case in case()) {
         with_mounts(&case, |view| {
@@ -184,7 +186,7 @@ proptest! {
         })?;
     }
 
-    /// A1: frame.
+    /// Fields that no rule writes are unchanged, and each new mount has a reason (rule A1).
     #[test]
     fn other_fields_are_unchanged(case in case()) {
         let (run, desired) = (case.run(), desired(&case));
@@ -196,7 +198,7 @@ proptest! {
         with_mounts(&case, |view| view.every_new_mount_has_a_reason())?;
     }
 
-    /// Kubelet, dind and client still work in the changed pod (see `laws/docker_connection.rs`).
+    /// A pod that works without changes still works (see `laws/docker_connection.rs`).
     #[test]
     fn a_working_pod_still_works(case in case()) {
         let case = case.with_sensible_volumes();
@@ -204,8 +206,8 @@ proptest! {
         if run.outcome != "denied" && !is_faulty(&case) {
             let (before, after) = (docker_connection::daemons_up(&case.pod), docker_connection::daemons_up(&run.output));
             let is_contested = before > 0 && after > before;
-            // D2: each of two daemons with one directory overwrites the other's CA; this is
-            // reported.
+            // Two daemons that share a directory overwrite each other's CA, which is reported (rule
+            // D2).
             let desired = desired(&case);
             let dind = desired.as_ref().and_then(|desired| desired.dind.as_ref());
             let is_shared = dind.is_some_and(|dind| {
@@ -213,22 +215,23 @@ proptest! {
                 directories.iter().any(|directory| directory.dinds.len() > 1)
             });
             if docker_connection::meets(&case.pod) == Answer::Yes && !is_contested && !is_shared {
-                prop_assert_eq!(docker_connection::meets(&run.output), Answer::Yes, "client and daemon met before");
+                prop_assert_eq!(docker_connection::meets(&run.output), Answer::Yes, "the client could use the daemon before the change");
             }
             for kept in docker_connection::other_files::files(&case.pod) {
                 let is_readable = docker_connection::other_files::is_readable(&case.pod, &run.output, &kept);
-                prop_assert!(is_readable, "{:?} is not readable any more", kept);
+                prop_assert!(is_readable, "{:?} is no longer readable", kept);
             }
         }
     }
 
-    /// A4: validity.
+    /// The changed pod has no new validation error (rule A4).
     #[test]
     fn the_pod_has_no_new_validation_error(case in case()) {
         unchanged_fields::no_less_valid(&case, &case.run())?;
     }
 
-    /// M1, M5: the order of the files and Audit policies make no difference to the pod.
+    /// The order of policies and the presence of Audit policies do not affect the patch (rules M1,
+    /// M5).
     #[test]
     fn only_rank_and_mode_decide(case in case()) {
         let run = case.run();
@@ -238,6 +241,6 @@ proptest! {
         let same = other.run();
         prop_assert_eq!(&run.patch, &same.patch);
         let warned = case.judge(&case.pod, |verdict| verdict.findings(Audience::Author).all(|(note, _)| note.warning("drydock").chars().count() <= 120));
-        prop_assert!(warned, "T3: an API warning has at most 120 characters");
+        prop_assert!(warned, "an API warning has more than 120 characters (T3)");
     }
 }

@@ -1,4 +1,4 @@
-//! Volumes and mounts change only if a rule has a reason for the change.
+//! Volumes and mounts change only for a reason that a rule defines.
 
 use super::case::Run;
 use super::certificate_directories::Directory;
@@ -13,18 +13,18 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const DATA: &str = "/var/lib/docker";
 const ROOTLESS_DATA: &str = "/home/rootless/.local/share/docker";
 
-/// Where rootless dockerd has its configuration.
+/// The configuration directory of rootless dockerd.
 pub const ROOTLESS_HOME: &str = "/home/rootless/.config/docker";
 
-/// The mounts of one container before and after.
+/// The changes of one container's mounts.
 #[derive(Debug, Default)]
 pub struct Moves<'p> {
-    /// Displaced from a certificate directory.
+    /// Removed, or pointed to another volume, because of a certificate directory.
     pub displaced: Vec<&'p Value>,
     pub added: Vec<&'p Value>,
 }
 
-/// The input of the laws below.
+/// The input of the laws about mounts.
 pub struct View<'v> {
     pub before: &'v Value,
     pub after: &'v Value,
@@ -37,10 +37,10 @@ pub struct View<'v> {
 }
 
 impl<'v> View<'v> {
-    /// Lines the mounts of input and output up.
+    /// Compares the mounts of the original and the changed pod.
     ///
     /// # Errors
-    /// Where a mount or volume went, moved or changed without a rule that says so.
+    /// Fails if a mount or volume was removed, moved or changed without a reason.
     pub fn new(
         before: &'v Value,
         run: &'v Run,
@@ -81,8 +81,8 @@ impl<'v> View<'v> {
                     path(mount),
                     pod_model::volume(self.before, text(mount, "name")),
                 );
-                // A volume that the kubelet fills, and in which it creates mount points, is removed
-                // from dind only (D7).
+                // The kubelet creates mount points inside volumes that it fills, so such a volume
+                // is displaced only in dind (rule D7).
                 let must_write = container.is_dind
                     || container.is_build
                         && (!is_projection(volume) || pod_model::has_sub_path(mount));
@@ -103,7 +103,7 @@ impl<'v> View<'v> {
                 _ if may_go => moves.displaced.push(mount),
                 next => prop_assert!(
                     false,
-                    "A1: {}: {} changed, moved or went; here is {:?}",
+                    "{}: {} was changed, moved or removed (A1); found {:?}",
                     container.name,
                     mount,
                     next
@@ -115,21 +115,21 @@ impl<'v> View<'v> {
             prop_assert_eq!(
                 container.json,
                 json,
-                "A1: {} has nothing to change",
+                "{} changed although its mounts did not (A1)",
                 container.name
             );
         }
         Ok(moves)
     }
 
-    /// A1, D7, V4: volumes keep their place and content, but for one that is swapped; new names are
-    /// new.
+    /// Volumes keep their position and content, except for a swapped one, and added volumes have
+    /// new names (rules A1, D7, V4).
     fn volumes_stay(&self) -> Result<(), TestCaseError> {
         let (before, after) = (
             list(&self.before["spec"], "volumes"),
             list(&self.after["spec"], "volumes"),
         );
-        prop_assert!(before.len() <= after.len(), "D7: volumes stay");
+        prop_assert!(before.len() <= after.len(), "a volume was removed (D7)");
         let names: BTreeSet<&str> = before.iter().map(|volume| text(volume, "name")).collect();
         for (old, new) in before.iter().zip(after) {
             if old == new {
@@ -142,11 +142,11 @@ impl<'v> View<'v> {
                 .unwrap()
                 .remove(pod_model::source_of(old));
             swapped["emptyDir"] = new["emptyDir"].clone();
-            prop_assert_eq!(new, &swapped, "D7: only the source is replaced");
+            prop_assert_eq!(new, &swapped, "more than the source was replaced (D7)");
             let on_conflict = self.desired.map(|desired| desired.on_conflict);
             prop_assert!(
                 on_conflict != Some("Relocate"),
-                "D8: what is displaced keeps its source: {}",
+                "the source of {} was replaced with Relocate (D8)",
                 name
             );
             for container in &self.containers {
@@ -162,7 +162,7 @@ impl<'v> View<'v> {
                         .any(|directory| directory.path == path(mount));
                     prop_assert!(
                         is_at || displaced.contains(&mount),
-                        "D7: {} serves {} too",
+                        "{} was swapped although {} uses it (D7)",
                         name,
                         mount
                     );
@@ -171,10 +171,14 @@ impl<'v> View<'v> {
         }
         for new in &after[before.len()..] {
             let name = text(new, "name");
-            prop_assert!(!names.contains(name), "V4: {} is the pod's", name);
+            prop_assert!(
+                !names.contains(name),
+                "the pod already had a volume {} (V4)",
+                name
+            );
             prop_assert!(
                 name.len() <= 63 && !name.is_empty(),
-                "A4: {} is no label",
+                "{} is not a valid volume name (A4)",
                 name
             );
             let is_used = self
@@ -190,20 +194,20 @@ impl<'v> View<'v> {
                             .iter()
                             .any(|mount| text(mount, "name") == name)
                     });
-            prop_assert!(is_used, "A1: {} is mounted nowhere", name);
+            prop_assert!(is_used, "the added volume {} is not mounted (A1)", name);
         }
         Ok(())
     }
 
-    /// The volume of the output, if it is a new one.
+    /// Returns a volume of the changed pod, if it was added.
     fn new_volume(&self, name: &str) -> Option<&'v Value> {
         let known = list(&self.before["spec"], "volumes").len();
         let mut new = list(&self.after["spec"], "volumes").iter().skip(known);
         new.find(|volume| text(volume, "name") == name)
     }
 
-    /// A1, D1: every mount that was added is one that some rule asks for, and none is asked for
-    /// twice.
+    /// Each added mount has a reason, and no two mounts of a container have the same reason (rules
+    /// A1, D1).
     pub fn every_new_mount_has_a_reason(&self) -> Result<(), TestCaseError> {
         for container in &self.containers {
             let mut reasons = BTreeSet::new();
@@ -211,14 +215,14 @@ impl<'v> View<'v> {
                 let reason = self.reason(container, mount);
                 prop_assert!(
                     reason.is_some(),
-                    "A1: {}: nothing asks for {}",
+                    "{}: no rule requires {} (A1)",
                     container.name,
                     mount
                 );
                 let reason = reason.unwrap_or_default();
                 prop_assert!(
                     reasons.insert(reason.clone()),
-                    "A1: {}: twice for {}",
+                    "{}: two mounts for {} (A1)",
                     container.name,
                     reason
                 );
@@ -242,8 +246,8 @@ impl<'v> View<'v> {
             return Some(format!("Relocate {at}"));
         }
         if was_there {
-            // V2, D3: a container that has something there keeps it, or has it pointed elsewhere in
-            // place.
+            // A mount that exists at the path is kept or pointed to another volume, so no mount is
+            // added (rules V2, D3).
             return None;
         }
         let directory = self
@@ -258,7 +262,7 @@ impl<'v> View<'v> {
         let volume = self.new_volume(name)?;
         let is_home = at == ROOTLESS_HOME && container.is_dind && container.is_rootless();
         if is_home && pod_model::source_of(volume) == "emptyDir" && is_whole(mount) {
-            // R1: a mount below makes its missing parents root's.
+            // The container runtime creates missing parents of a mount as root (rule R1).
             let is_free = container.mounts().iter().all(|mount| path(mount) != at);
             return is_free.then(|| "the home of rootless dind".to_owned());
         }
@@ -284,7 +288,7 @@ impl<'v> View<'v> {
     }
 }
 
-/// A mount that points at another volume now, with nothing that would keep it from being written.
+/// Returns whether a mount was pointed to another volume, without fields that prevent writing.
 fn is_repointed(before: &Value, after: &Value) -> bool {
     let without = |mount: &Value, fields: &[&str]| -> Map<String, Value> {
         let mut mount = mount.as_object().unwrap().clone();
@@ -299,7 +303,7 @@ fn is_repointed(before: &Value, after: &Value) -> bool {
         "subPathExpr",
         "mountPropagation",
     ];
-    // A mount without other fields may stay.
+    // These fields may remain with a value that has no effect.
     let says_nothing =
         |value: &Value| *value == json!(null) || *value == json!(false) || *value == json!("");
     let mut rest = without(after, &["name", "subPath"]);
@@ -307,29 +311,29 @@ fn is_repointed(before: &Value, after: &Value) -> bool {
     without(before, &gone) == rest
 }
 
-/// Whether a mount has no field but its volume, or its directory in dind's volume (D3).
+/// Returns whether a mount has only a volume, a path, and the subPath of dind's mount (rule D3).
 fn is_whole(mount: &Value) -> bool {
     let mut fields = mount.as_object().into_iter().flatten();
     fields.all(|(name, _)| matches!(name.as_str(), "name" | "mountPath" | "subPath"))
 }
 
-/// D8: where Relocate mounts a volume.
+/// Returns whether Relocate may mount a volume at this path (rule D8).
 pub fn is_target(target: &str, at: &str, name: &str) -> bool {
     at == target || at == clean(&format!("{target}-{name}"))
 }
 
-/// V1.
+/// Returns whether a container gets a volume of a policy (rule V1).
 pub fn gets(container: &Container<'_>, spec: &Value) -> bool {
     container.is_dind || text(spec, "containers") == "All" && container.runs_along
 }
 
-/// V6.
+/// Returns the mount path of a policy's volume, which differs for data of rootless dind (rule V6).
 pub fn volume_path(asked: &str, container: &Container<'_>) -> String {
     let is_moved = asked == DATA && container.is_dind && container.is_rootless();
     if is_moved { ROOTLESS_DATA } else { asked }.to_owned()
 }
 
-/// R1, V6.
+/// Returns the directory for the CA of a registry (rules R1, V6).
 pub fn ca_path(host: &str, container: &Container<'_>) -> String {
     let root = if container.is_rootless() {
         ROOTLESS_HOME
@@ -339,8 +343,8 @@ pub fn ca_path(host: &str, container: &Container<'_>) -> String {
     format!("{root}/certs.d/{host}")
 }
 
-/// Whether a volume has the source that a policy's volume has; one in memory may have got a limit
-/// (D9).
+/// Returns whether a volume has the source of a policy's volume. The size limit of an emptyDir in
+/// memory is ignored, because drydock may set it (rule D9).
 fn is_of(volume: &Value, spec: &Value) -> bool {
     let source = pod_model::source_of(volume);
     let mut found = volume[source].clone();

@@ -1,4 +1,5 @@
-//! The required effects on mounts: V1 to V7, R1, and D8 and T2 for displaced volumes.
+//! The required changes of mounts: volumes of policies (rules V1 to V7), CAs of registries (rule
+//! R1) and displaced volumes (rules D8, T2).
 
 use super::certificate_directories::Directory;
 use super::mount_changes::{DATA, ROOTLESS_HOME, View, ca_path, gets, is_target, volume_path};
@@ -9,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 impl View<'_> {
-    /// V1, V3, V5: each container that must have a volume has one.
+    /// Each container that needs a volume of a policy has it (rules V1, V3, V5).
     pub fn desired_volumes_are_mounted(&self) -> Result<(), TestCaseError> {
         let Some(desired) = self
             .desired
@@ -24,13 +25,13 @@ impl View<'_> {
                 .filter(|container| gets(container, spec))
                 .collect();
             let own = asked == DATA && takers.len() > 1;
-            // Two daemons cannot each have the same directory as their own.
+            // Two daemons cannot use the same directory for their data.
             let is_one = own
                 && ["persistentVolumeClaim", "hostPath", "nfs", "configMap"]
                     .iter()
                     .any(|source| spec.get(*source).is_some());
             let mut data: BTreeMap<&str, &str> = BTreeMap::new();
-            // Of the daemons for one directory, the first that can have it must have it.
+            // The first daemon that can use the directory must have it.
             let is_config_map = spec.get("configMap").is_some();
             let mut first_of_one =
                 (is_one && !is_config_map && !self.some_have_data(&takers)).then_some(());
@@ -42,28 +43,28 @@ impl View<'_> {
                 );
                 let mut there = mounts.iter().filter(|mount| path(mount) == at).peekable();
                 let is_unprivileged = spec.get("hostPath").is_some() && !container.is_privileged();
-                // A directory of clientCerts, or a target of Relocate, is not free for other
+                // A certificate directory or a target of Relocate must not be covered by other
                 // volumes.
                 let is_crowded = self
                     .directories
                     .iter()
                     .any(|directory| pod_model::overlap(&directory.path, &at))
                     || pod_model::overlap(&desired.relocate_to, &at);
-                // V7: image layers would count against the limit.
+                // Image layers in an emptyDir would count against the limit (rule V7).
                 let is_counted =
                     asked == DATA && spec.get("emptyDir").is_some() && self.is_limited();
                 let added = &self.moves[&container.place].added;
                 let is_added = added.iter().any(|mount| path(mount) == at);
                 prop_assert!(
                     !(is_counted && is_added),
-                    "V7: {} has its data in an emptyDir",
+                    "{} got an emptyDir for its data (V7)",
                     container.name
                 );
                 let has_own = container.mounts().iter().any(|mount| path(mount) == at);
                 let is_told = self.told_team.iter().any(|note| note.starts_with("V7"));
                 prop_assert!(
                     !is_counted || has_own || is_told || is_crowded,
-                    "V7: nobody is told of {}",
+                    "the missing volume of {} is not reported (V7)",
                     container.name
                 );
                 let excused = is_unprivileged || is_crowded || is_counted;
@@ -72,7 +73,7 @@ impl View<'_> {
                 let excused = excused || is_left_out;
                 prop_assert!(
                     there.peek().is_some() || excused,
-                    "V1: {} has nothing at {}",
+                    "{} has no mount at {} (V1)",
                     container.name,
                     at
                 );
@@ -82,13 +83,19 @@ impl View<'_> {
                     .filter(|mount| path(mount) == at && container.is_dind && asked == DATA)
                 {
                     let earlier = data.insert(text(mount, "name"), container.name);
-                    prop_assert_eq!(earlier, None, "V3: {} shares {}", container.name, mount);
+                    prop_assert_eq!(
+                        earlier,
+                        None,
+                        "{} shares {} with another daemon (V3)",
+                        container.name,
+                        mount
+                    );
                 }
             }
             if data.len() > 1 {
                 prop_assert!(
                     spec.get("persistentVolumeClaim").is_none(),
-                    "V3: one claim for {:?}",
+                    "several daemons have the same claim (V3): {:?}",
                     data
                 );
             }
@@ -96,8 +103,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Whether some dind container mounts something for its data already, which may be the one
-    /// directory of a policy.
+    /// Returns whether a dind container already has a mount for its data, which may be the
+    /// directory of the policy.
     fn some_have_data(&self, takers: &[&Container<'_>]) -> bool {
         takers.iter().any(|container| {
             let at = volume_path(DATA, container);
@@ -105,7 +112,8 @@ impl View<'_> {
         })
     }
 
-    /// D1: an image that may run a daemon is reported, with the line that decides it.
+    /// An image that may contain a daemon is reported with the field of the policy that decides it
+    /// (rule D1).
     pub fn undecided_images_are_told(&self) -> Result<(), TestCaseError> {
         let undecided = |container: &&Container<'_>| container.is_undecided;
         for container in self
@@ -121,7 +129,7 @@ impl View<'_> {
             };
             prop_assert!(
                 self.told_team.iter().any(names_it),
-                "D1: {} is undecided: {:?}",
+                "the undecided image of {} is not reported (D1): {:?}",
                 container.name,
                 self.told_team
             );
@@ -129,7 +137,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// V7: a container has a limit on ephemeral storage.
+    /// Returns whether a container has a limit on ephemeral storage (rule V7).
     fn is_limited(&self) -> bool {
         self.containers.iter().any(|container| {
             let limit = "/resources/limits/ephemeral-storage";
@@ -140,7 +148,8 @@ impl View<'_> {
         })
     }
 
-    /// R1: each dind container has the CA, unless something is mounted at, above or below.
+    /// Each dind container has the CAs of registries, unless a volume is mounted at, above or below
+    /// the path (rule R1).
     pub fn registry_cas_are_mounted(&self) -> Result<(), TestCaseError> {
         let Some(desired) = self.desired else {
             return Ok(());
@@ -161,7 +170,7 @@ impl View<'_> {
                     .any(|mount| path(mount) == at);
                 prop_assert!(
                     has_it || mounted.iter().any(is_crowded),
-                    "R1: {} lacks the CA of {}",
+                    "{} lacks the CA of {} (R1)",
                     container.name,
                     host
                 );
@@ -175,7 +184,7 @@ impl View<'_> {
                         |desired: &str| added.iter().position(|mount| path(mount) == desired);
                     prop_assert!(
                         position(&home).is_some() && position(&home) < position(&at),
-                        "R1: {} cannot write to {}",
+                        "{} cannot write to {} (R1)",
                         container.name,
                         home
                     );
@@ -185,8 +194,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// D8: with Relocate each displaced volume can still be read, with its subPath, unless there is
-    /// another mount at that path.
+    /// With Relocate, each displaced volume is mounted at the target with its subPath, unless
+    /// another volume is mounted there (rule D8).
     pub fn displaced_volumes_are_relocated(&self) -> Result<(), TestCaseError> {
         let Some(desired) = self
             .desired
@@ -221,7 +230,8 @@ impl View<'_> {
                         .iter()
                         .any(|mount| path(mount) == directory.path && text(mount, "name") == name)
                 });
-                // Nothing can be mounted below a path that may be a file; then this is reported.
+                // A volume cannot be mounted below a path that may be a file. This must be
+                // reported.
                 let not_mounted = format!("volume \"{name}\" is not mounted");
                 let is_told = self.told.iter().any(|note| note.contains(&not_mounted));
                 if is_shared || is_crowded || has_file && is_told {
@@ -239,7 +249,7 @@ impl View<'_> {
                 };
                 prop_assert!(
                     found.any(|mount| keeps(&mount)),
-                    "D8: {} lost {} and {:?} is all it got",
+                    "{} lost {} without a mount at the target (D8); added mounts: {:?}",
                     container.name,
                     old,
                     moves.added
@@ -249,7 +259,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// T2: displaced volumes are reported to the author.
+    /// Displaced volumes are reported to the author (rule T2).
     pub fn displaced_mounts_are_told(&self) -> Result<(), TestCaseError> {
         let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
         let is_silent = |old: &&&Value| {
@@ -263,7 +273,7 @@ impl View<'_> {
                 .any(|note| note.starts_with('D') && note.contains(text(old, "name")));
             prop_assert!(
                 is_told,
-                "T2: {} was displaced and nobody is told: {:?}",
+                "the displaced mount {} is not reported (T2): {:?}",
                 old,
                 self.told
             );

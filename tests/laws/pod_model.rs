@@ -1,9 +1,9 @@
-//! Reads a pod independently of drydock's code, for the laws.
+//! Reads pods for the laws, independently of drydock's code.
 
 use super::container_start::{self, Program, Tls, name_and_tag};
 use serde_json::Value;
 
-/// The items of a list, which may be missing or null.
+/// Returns the items of a list, or no items if it is missing or null.
 pub fn list<'v>(object: &'v Value, field: &str) -> &'v [Value] {
     object
         .get(field)
@@ -11,7 +11,7 @@ pub fn list<'v>(object: &'v Value, field: &str) -> &'v [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// A text, empty where there is none.
+/// Returns a string field, or an empty string if it is missing.
 pub fn text<'v>(object: &'v Value, field: &str) -> &'v str {
     object
         .get(field)
@@ -19,7 +19,7 @@ pub fn text<'v>(object: &'v Value, field: &str) -> &'v str {
         .unwrap_or_default()
 }
 
-/// The clean form of a mount path.
+/// Returns the cleaned form of a mount path.
 pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -32,12 +32,12 @@ pub fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Whether a clean path lies below a clean directory.
+/// Returns whether a cleaned path is below a cleaned directory.
 pub fn is_below(path: &str, directory: &str) -> bool {
     path != directory && path.starts_with(&format!("{}/", directory.trim_end_matches('/')))
 }
 
-/// Whether one of two clean paths is the other, or above it.
+/// Returns whether two cleaned paths are equal or one is above the other.
 pub fn overlap(a: &str, b: &str) -> bool {
     a == b || is_below(a, b) || is_below(b, a)
 }
@@ -46,7 +46,7 @@ pub fn parent(path: &str) -> String {
     clean(&format!("{path}/.."))
 }
 
-/// Where a mount is mounted.
+/// Returns the cleaned path of a mount.
 pub fn path(mount: &Value) -> String {
     clean(text(mount, "mountPath"))
 }
@@ -59,16 +59,16 @@ pub fn has_sub_path(mount: &Value) -> bool {
     !text(mount, "subPath").is_empty() || !text(mount, "subPathExpr").is_empty()
 }
 
-/// The answer to a question that the contract may leave open.
+/// The answer to a question that the pod and the rules may not determine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
     Yes,
     No,
-    /// The contract leaves it open.
+    /// Not determined.
     Open,
 }
 
-/// The sources of today's Kubernetes that the generator uses.
+/// The volume sources of Kubernetes that the generator uses.
 const SOURCES: [&str; 11] = [
     "configMap",
     "csi",
@@ -83,8 +83,8 @@ const SOURCES: [&str; 11] = [
     "secret",
 ];
 
-/// The field of a volume that is its source: one of today's Kubernetes, else any other field;
-/// without a source the API server uses `emptyDir`.
+/// Returns the name of a volume's source: a known one, otherwise any other field, otherwise
+/// `emptyDir`, which is the API server's default.
 pub fn source_of(volume: &Value) -> &str {
     let fields = volume.as_object().into_iter().flatten();
     let named = fields.filter(|(name, value)| *name != "name" && !value.is_null());
@@ -93,7 +93,7 @@ pub fn source_of(volume: &Value) -> &str {
     known.or(names.first()).copied().unwrap_or("emptyDir")
 }
 
-/// Whether a mount cannot be written to (D4).
+/// Returns whether a container cannot write to a mount (rule D4).
 pub fn is_unwritable(mount: &Value, volume: Option<&Value>) -> Answer {
     if is_read_only(mount) {
         return Answer::Yes;
@@ -103,23 +103,23 @@ pub fn is_unwritable(mount: &Value, volume: Option<&Value>) -> Answer {
         Some("emptyDir" | "hostPath" | "persistentVolumeClaim" | "nfs" | "ephemeral" | "csi") => {
             Answer::No
         }
-        // The kind of a source of a later Kubernetes is unknown.
+        // A source that only a later version of Kubernetes has.
         _ => Answer::Open,
     }
 }
 
-/// A container, and its properties that the rules need.
+/// A container, and properties that the rules need.
 #[derive(Clone, Debug)]
 pub struct Container<'p> {
-    /// `containers` or `initContainers`, and the index there.
+    /// `containers` or `initContainers`, and the index.
     pub place: (&'static str, usize),
     pub json: &'p Value,
     pub name: &'p str,
     pub is_build: bool,
-    /// A member of `containers` or a native sidecar.
+    /// Whether it runs with the job: in `containers`, or a native sidecar.
     pub runs_along: bool,
     pub is_dind: bool,
-    /// D1: undecided and reported.
+    /// Whether its image may contain a daemon, which is reported (rule D1).
     pub is_undecided: bool,
 }
 
@@ -132,13 +132,13 @@ impl<'p> Container<'p> {
         self.json.pointer("/securityContext/privileged") == Some(&Value::Bool(true))
     }
 
-    /// V6.
+    /// Returns whether the image is rootless dind (rule V6).
     pub fn is_rootless(&self) -> bool {
         container_start::is_rootless(self.json)
     }
 
-    /// D2: the clean directory below which it generates certificates; `Ok(None)` if it generates
-    /// none, an error if the directory is unknown.
+    /// Returns the cleaned directory below which it generates certificates, `Ok(None)` if it
+    /// generates none, and an error if the directory is unknown (rule D2).
     pub fn certificate_root(&self) -> Result<Option<String>, ()> {
         let start = container_start::start(self.json);
         if !matches!(start.program, Program::Entrypoint(_)) {
@@ -151,7 +151,8 @@ impl<'p> Container<'p> {
         }
     }
 
-    /// The directory of a daemon that is started directly, and so generates nothing there (D2).
+    /// Returns the certificate directory of a daemon that is started directly, and therefore
+    /// generates no certificates (rule D2).
     pub fn ungenerated_directory(&self) -> Option<String> {
         let start = container_start::start(self.json);
         match (&start.program, container_start::tls(self.json, &start)) {
@@ -160,8 +161,8 @@ impl<'p> Container<'p> {
         }
     }
 
-    /// Whether rule D2 leaves open if certificates are generated: by a script that cannot be
-    /// followed, or by other words of an image that is a daemon by the policy's word.
+    /// Returns whether rule D2 does not determine if certificates are generated: the container runs
+    /// an unknown script, or an image that is dind only because a policy lists it.
     pub fn may_generate(&self) -> bool {
         let is_dockers = has_dind_image(text(self.json, "image"));
         match container_start::start(self.json).program {
@@ -172,7 +173,7 @@ impl<'p> Container<'p> {
     }
 }
 
-/// All containers of a pod; `globs` are the policies' `dind.images`.
+/// Returns all containers of a pod. `globs` are the policies' `dind.images`.
 pub fn containers<'p>(pod: &'p Value, globs: &[&str]) -> Vec<Container<'p>> {
     let mut found = Vec::new();
     for place in ["containers", "initContainers"] {
@@ -197,7 +198,7 @@ pub fn containers<'p>(pod: &'p Value, globs: &[&str]) -> Vec<Container<'p>> {
     found
 }
 
-/// D1.
+/// Returns whether a container is dind (rule D1).
 fn is_dind(container: &Value, globs: &[&str]) -> bool {
     let image = text(container, "image");
     let reference = image.split('@').next().unwrap_or_default();
@@ -265,14 +266,14 @@ fn starts_dockerd(words: &[&str]) -> bool {
         || (launchers.contains(&program) && words.iter().any(|word| word.contains("dockerd")))
 }
 
-/// D1: an image that does not match, with `dind` as a part of its name or tag.
+/// Returns whether an image has `dind` as a part of its name or tag (rule D1).
 fn is_called_dind(image: &str) -> bool {
     let (name, tag) = name_and_tag(image);
     let is_part = |text: &str| text.split(['-', '.', '_']).any(|part| part == "dind");
     is_part(name) || tag.is_some_and(is_part)
 }
 
-/// The volume of a name; `None` where there is none or several.
+/// Returns the volume with a name, or `None` if there is none or more than one.
 pub fn volume<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
     let mut named = list(&pod["spec"], "volumes")
         .iter()

@@ -1,4 +1,4 @@
-//! Minimal cases that have failed a law.
+//! Minimal cases that failed a law.
 
 use super::case::Case;
 use super::certificate_directories;
@@ -6,8 +6,8 @@ use super::desired::desired;
 use super::mount_changes::View;
 use serde_json::Value;
 
-/// V3, M5: the changes of an Audit policy are planned on the changed pod, which already uses the
-/// claim.
+/// The changes of an Audit policy are planned on the pod that Enforce policies have changed, which
+/// already uses the claim (rules V3, M5).
 #[test]
 fn an_audit_policy_is_planned_on_the_enforced_result() {
     let policy = |name: &str, mode: &str| {
@@ -40,8 +40,7 @@ spec:
     assert_eq!((changes, again), (0, 0));
 }
 
-/// D8: with two certificate directories the volume displaced from the second one goes beside the
-/// first one's.
+/// If volumes are displaced from two certificate directories, both are relocated (rule D8).
 #[test]
 fn a_volume_displaced_from_a_second_directory_is_relocated() {
     let case = Case::of_yaml(

@@ -1,4 +1,5 @@
-//! A1, A4, A5, S1: fields that drydock never changes, validity of the pod, and annotations.
+//! Fields that drydock never changes (rule A1), validity of the pod (rule A4), the patch (rule A3),
+//! annotations (rule A5) and scheduling (rule S1).
 
 use super::case::{Case, Run};
 use super::desired::{Desired, Dind};
@@ -11,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const POLICIES: &str = "drydock.dev/policies";
 const CHANGES: &str = "drydock.dev/changes";
 
-/// A1: all fields that rules do not write are unchanged.
+/// All fields that rules do not write are unchanged (rule A1).
 pub fn all_else_is_as_it_was(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     prop_assert_eq!(
         frame(&case.pod),
         frame(&run.output),
-        "A1: something else moved"
+        "a field that no rule writes changed (A1)"
     );
     if run.patch.is_none() {
         prop_assert_eq!(&case.pod, &run.output);
@@ -51,23 +52,27 @@ fn frame(pod: &Value) -> Value {
     pod
 }
 
-/// A4: no new fault, and none repaired by the way.
+/// The changed pod has no new validation error, and drydock does not hide existing ones (rule A4).
 pub fn no_less_valid(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     let (before, after) = (faults(&case.pod), faults(&run.output));
     for (fault, count) in &after {
         let known = before.get(fault).copied().unwrap_or(0);
-        prop_assert!(*count <= known, "A4: {} is drydock's fault", fault);
+        prop_assert!(*count <= known, "new validation error (A4): {}", fault);
     }
     let lasting = before
         .keys()
         .filter(|fault| fault.starts_with("volume name"));
     for fault in lasting {
-        prop_assert!(after.contains_key(fault), "A4: {} was made to pass", fault);
+        prop_assert!(
+            after.contains_key(fault),
+            "a validation error was hidden (A4): {}",
+            fault
+        );
     }
     Ok(())
 }
 
-/// The faults in volumes and mounts for which the API server refuses a pod, and their number.
+/// Returns the number of each fault in volumes and mounts for which the API server rejects a pod.
 pub fn faults(pod: &Value) -> BTreeMap<String, usize> {
     let mut faults = BTreeMap::new();
     let mut fault = |what: String| *faults.entry(what).or_insert(0) += 1;
@@ -99,7 +104,8 @@ pub fn faults(pod: &Value) -> BTreeMap<String, usize> {
     faults
 }
 
-/// S1: missing keys and tolerations are added to dind pods, at the end; existing ones stay.
+/// Missing node labels and tolerations are added to dind pods; existing ones do not change (rule
+/// S1).
 pub fn scheduling_is_added(
     case: &Case,
     run: &Run,
@@ -130,8 +136,14 @@ pub fn scheduling_is_added(
         }
     }
     if known == (selector.len(), tolerations.len()) {
-        prop_assert_eq!(before.get("nodeSelector"), after.get("nodeSelector"), "S1");
-        prop_assert_eq!(before.get("tolerations"), after.get("tolerations"), "S1");
+        for field in ["nodeSelector", "tolerations"] {
+            prop_assert_eq!(
+                before.get(field),
+                after.get(field),
+                "{} changed (S1)",
+                field
+            );
+        }
     }
     prop_assert_eq!(
         &selector,
@@ -139,13 +151,17 @@ pub fn scheduling_is_added(
             .as_object()
             .cloned()
             .unwrap_or_default(),
-        "S1"
+        "wrong nodeSelector (S1)"
     );
-    prop_assert_eq!(&tolerations[..], list(after, "tolerations"), "S1");
+    prop_assert_eq!(
+        &tolerations[..],
+        list(after, "tolerations"),
+        "wrong tolerations (S1)"
+    );
     Ok(())
 }
 
-/// A toleration after the API's defaults.
+/// Returns the fields of a toleration with the defaults of the API.
 fn terms(toleration: &Value) -> [String; 4] {
     let or_equal = match text(toleration, "operator") {
         "" => "Equal",
@@ -160,8 +176,8 @@ fn terms(toleration: &Value) -> [String; 4] {
     .map(str::to_owned)
 }
 
-/// A5: a changed pod names the policies, in rank, and the changes; another one has no such
-/// annotation. `movers` are policies that must be named.
+/// The annotations of a changed pod list the policies by rank and the changes; an unchanged pod has
+/// no such annotations (rule A5). `movers` are policies that must be listed.
 pub fn annotations_say_it(
     case: &Case,
     run: &Run,
@@ -172,9 +188,9 @@ pub fn annotations_say_it(
     let Some(desired) = desired.filter(|_| run.output != case.pod) else {
         prop_assert!(
             annotations.get(POLICIES).is_none() && annotations.get(CHANGES).is_none(),
-            "A5"
+            "an unchanged pod has annotations (A5)"
         );
-        prop_assert_eq!(&run.patch, &None, "P4, A6: nothing to change, so no patch");
+        prop_assert_eq!(&run.patch, &None, "a patch without changes (P4, A6)");
         return Ok(());
     };
     let named: Vec<&str> = text(annotations, POLICIES).split(',').collect();
@@ -188,12 +204,12 @@ pub fn annotations_say_it(
             .map(|(_, label)| label.as_str())
             .collect::<Vec<_>>(),
         &named[..],
-        "A5: in rank"
+        "the policies are not listed by rank (A5)"
     );
     for mover in movers {
         prop_assert!(
             in_rank.clone().any(|(name, _)| name == mover),
-            "A5: {} made a change",
+            "policy {} caused a change and is not listed (A5)",
             mover
         );
     }
@@ -202,13 +218,13 @@ pub fn annotations_say_it(
         changes
             .iter()
             .all(|change| !change.is_empty() && change.len() <= 63),
-        "A5: {:?}",
+        "invalid names of changes (A5): {:?}",
         changes
     );
     Ok(())
 }
 
-/// A3: only operations that cannot fail, on paths that are there.
+/// The patch has only operations that cannot fail, on paths that exist (rule A3).
 pub fn the_patch_is_plain(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     let operations: Value = serde_json::from_str(run.patch.as_deref().unwrap_or("[]")).unwrap();
     let mut pod = case.pod.clone();
@@ -216,35 +232,43 @@ pub fn the_patch_is_plain(case: &Case, run: &Run) -> Result<(), TestCaseError> {
         let (kind, pointer) = (text(operation, "op"), text(operation, "path"));
         prop_assert!(
             matches!(kind, "add" | "replace" | "remove"),
-            "A3: {}",
+            "unexpected kind of operation (A3): {}",
             operation
         );
         let is_there = pod.pointer(pointer).is_some();
         prop_assert!(
             kind == "add" || is_there,
-            "A3: {} of what is missing",
+            "the path does not exist (A3): {}",
             operation
         );
         let (holder, last) = pointer.rsplit_once('/').unwrap();
         let holder = pod.pointer(holder);
         prop_assert!(
             holder.is_some_and(|holder| holder.is_object() || holder.is_array()),
-            "A3: no place for {}",
+            "the parent of the path does not exist (A3): {}",
             operation
         );
-        // A list that is there is appended to, never set anew.
+        // The patch must append to an existing list, not replace it.
         let overwrites = kind == "add" && pod.pointer(pointer).is_some_and(Value::is_array);
-        prop_assert!(!overwrites, "A3: {} overwrites", operation);
+        prop_assert!(
+            !overwrites,
+            "the operation replaces a list (A3): {}",
+            operation
+        );
         prop_assert!(
             kind == "remove" || operation.get("value").is_some(),
-            "A3: {}",
+            "the operation has no value (A3): {}",
             operation
         );
-        prop_assert!(last != "-" || kind == "add", "A3: {}", operation);
+        prop_assert!(
+            last != "-" || kind == "add",
+            "\"-\" without add (A3): {}",
+            operation
+        );
         let one: json_patch::Patch = serde_json::from_value(json!([operation])).unwrap();
         prop_assert!(
             json_patch::patch(&mut pod, &one).is_ok(),
-            "A3: {} does not apply",
+            "the operation does not apply (A3): {}",
             operation
         );
     }

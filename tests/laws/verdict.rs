@@ -1,4 +1,4 @@
-//! The verdict on a pod, and the pod with its patch applied.
+//! Judges pods, and applies patches to them.
 
 use drydock::core::pod::Pod;
 use drydock::core::policy::set::Namespace;
@@ -6,7 +6,7 @@ use drydock::core::policy::{Mode, PolicySet};
 use drydock::core::verdict::{self, Scope, Verdict};
 use serde_json::Value;
 
-/// The namespace `ci`.
+/// Returns the scope of the namespace `ci`.
 pub(crate) fn scope(mode: Mode) -> Scope<'static> {
     Scope {
         namespace: Namespace {
@@ -18,7 +18,7 @@ pub(crate) fn scope(mode: Mode) -> Scope<'static> {
     }
 }
 
-/// Judges a pod and passes the verdict on.
+/// Calls `read` with the verdict on a pod.
 #[track_caller]
 pub(crate) fn judge<T>(
     pod: &Value,
@@ -27,16 +27,16 @@ pub(crate) fn judge<T>(
     read: impl FnOnce(&Verdict<'_>) -> T,
 ) -> T {
     let text = pod.to_string();
-    let pod = Pod::from_json(&text).expect("the pod can be read");
-    read(&verdict::judge(pod, policies, scope(mode)).expect("the patch is small"))
+    let pod = Pod::from_json(&text).expect("drydock cannot read the pod");
+    read(&verdict::judge(pod, policies, scope(mode)).expect("the patch is too large"))
 }
 
-/// Applies a patch as the API server does (RFC 6902).
+/// Applies a JSON Patch (RFC 6902) to a pod.
 pub(crate) fn patched(pod: &Value, patch: Option<&str>) -> Value {
     let mut output = pod.clone();
     if let Some(patch) = patch {
-        let patch: json_patch::Patch = serde_json::from_str(patch).expect("RFC 6902");
-        json_patch::patch(&mut output, &patch).expect("A3: the patch applies");
+        let patch: json_patch::Patch = serde_json::from_str(patch).expect("not a JSON Patch");
+        json_patch::patch(&mut output, &patch).expect("the patch does not apply (A3)");
     }
     output
 }

@@ -1,5 +1,5 @@
-//! The pods of the Deployment: not root, with a read-only file system, selected by all objects that
-//! select them, and with valid flags.
+//! The pods of the Deployment: they run without root and with a read-only file system, all
+//! selectors match them, and their flags are valid.
 
 use crate::objects::{base, component, list, one, parse, selects, texts};
 use clap::{CommandFactory as _, Parser as _};
@@ -77,8 +77,8 @@ fn everything_that_has_to_find_the_pods_finds_them() {
     );
     for selector in &selectors {
         assert!(selects(selector, labels), "{selector}");
-        // It is the same for every version: a Deployment's selector cannot change, and a rollout
-        // has pods of two.
+        // The selector must not contain the version: a Deployment's selector is immutable, and
+        // during a rollout there are pods of two versions.
         assert_eq!(
             *selector,
             json!({"app.kubernetes.io/instance": "drydock", "app.kubernetes.io/name": "drydock"})
@@ -113,8 +113,8 @@ fn ports_are_those_that_drydock_listens_on() {
     }
 }
 
-/// The webhook port is open to API servers, whose addresses no selector matches; the ops port is
-/// not open to every pod of the cluster.
+/// The webhook port is open to all addresses, because no selector matches API servers. The ops port
+/// is not open to all pods of the cluster.
 #[test]
 fn each_port_has_its_own_network_policy_rule() {
     let objects = [base(), component("monitoring")].concat();
@@ -139,12 +139,12 @@ fn each_port_has_its_own_network_policy_rule() {
     }]}}]);
     let spec = &one(&objects, "NetworkPolicy", "drydock-metrics")["spec"];
     assert_eq!(spec["ingress"], json!([rule(8080, Some(prometheus))]));
-    // With Egress it would forbid what the policy of the base allows to nobody else.
+    // With Egress, this policy would restrict the egress of the pods, too.
     assert_eq!(spec["policyTypes"], json!(["Ingress"]));
 }
 
-/// A class of drydock's own: clusters that limit system-cluster-critical by quota admit no pod of
-/// it outside of kube-system.
+/// drydock has its own priority class, because some clusters limit system-cluster-critical to
+/// kube-system by a quota.
 #[test]
 fn the_priority_class_comes_with_the_installation() {
     let objects = base();
@@ -156,7 +156,7 @@ fn the_priority_class_comes_with_the_installation() {
     assert_eq!(class.get("globalDefault"), None);
 }
 
-/// restricted-v2 gives each namespace a range of user ids and refuses a pod that asks for another.
+/// The SCC restricted-v2 assigns each namespace a range of user IDs and rejects pods with others.
 #[test]
 fn on_openshift_no_user_is_fixed() {
     let openshift = component("openshift");
@@ -173,8 +173,8 @@ fn on_openshift_no_user_is_fixed() {
     }
 }
 
-/// With the environment of the base and of the components, for which it is enough that a flag has
-/// it.
+/// `drydock serve` accepts the arguments and environment variables of the base. For variables of
+/// components, the test only checks that a flag has them.
 #[test]
 fn drydock_takes_what_it_is_started_with() {
     let host_network = component("host-network");
@@ -217,7 +217,8 @@ fn drydock_takes_what_it_is_started_with() {
     }
 }
 
-/// F5: the kubelet kills after the grace period what has not ended by itself.
+/// The kubelet kills the process after the grace period, so draining must end before that (rule
+/// F5).
 #[test]
 fn the_grace_period_outlasts_the_drain() {
     let command = Cli::command();
@@ -235,7 +236,7 @@ fn the_grace_period_outlasts_the_drain() {
     assert!(grace >= drain + 2 + 5, "{grace} s for a drain of {drain} s");
 }
 
-/// F5: neither a rollout nor a drained node takes the last one away.
+/// Neither a rollout nor a node drain stops the last replica (rule F5).
 #[test]
 fn one_replica_answers_at_any_time() {
     let objects = base();

@@ -1,11 +1,11 @@
-//! `drydock print` prints the committed files, and no file is left over.
+//! `drydock print manifests` prints all files under `manifests/`.
 
 use crate::objects::{base, folder, list, parse, read, texts};
 use assert_cmd::cargo::cargo_bin_cmd;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Every file below a folder, by its path from there.
+/// Returns the relative path of each file below a folder.
 fn below(folder: &Path) -> BTreeSet<String> {
     let mut files = BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
@@ -35,7 +35,7 @@ fn every_committed_file_is_printed() {
     let missing: Vec<&String> = committed.symmetric_difference(&printed).collect();
     assert!(
         missing.is_empty(),
-        "name them in src/cli/print/files.rs, or take them out of it: {missing:?}"
+        "add these files to src/cli/print/files.rs, or remove them from it: {missing:?}"
     );
     for name in &committed {
         let read = |folder: &Path| std::fs::read_to_string(folder.join(name)).unwrap();
@@ -98,8 +98,8 @@ fn every_kustomization_names_the_files_that_lie_beside_it() {
     assert_eq!(seen, 10);
 }
 
-/// What drydock or cert-manager fills in would be a difference for every tool that compares a
-/// cluster with the files.
+/// drydock and cert-manager set these fields. Tools that compare a cluster with the files would
+/// report a difference if the files contained them.
 #[test]
 fn no_file_has_a_ca_bundle_or_the_content_of_a_secret() {
     for file in below(&folder()) {
@@ -121,8 +121,7 @@ fn no_file_has_a_ca_bundle_or_the_content_of_a_secret() {
     }
 }
 
-/// kubectl cannot map an object whose definition comes in the same call: it makes the definition,
-/// and fails.
+/// kubectl cannot create a CRD and an object of its kind in the same call.
 #[test]
 fn the_installation_has_no_object_of_its_own_definition() {
     for object in base() {

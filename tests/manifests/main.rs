@@ -1,5 +1,5 @@
 //! The files under `manifests/`: drydock prints them, they are consistent, and drydock runs without
-//! root and with minimal rights.
+//! root and with minimal permissions.
 //!
 //! Tests that need Helm or an API server are in `tests/cluster`.
 #![allow(

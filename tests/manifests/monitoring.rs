@@ -1,4 +1,4 @@
-//! Each alert has a section in the runbook and a test case; Prometheus and Grafana find their
+//! Each alert has a section in the runbook and a test case, and Prometheus and Grafana find their
 //! objects. `tests/webhook/monitoring.rs` compares the queries with the metrics of a server.
 
 use crate::objects::{component, folder, list, one, read, selects};
@@ -16,7 +16,7 @@ fn alerts(objects: &[Value]) -> Vec<Value> {
     alerts.cloned().collect()
 }
 
-/// promtool runs them: `.ci/run`.
+/// `.ci/run` runs the cases with promtool.
 #[test]
 fn every_alert_and_recording_rule_has_a_case_in_which_it_is_seen() {
     let objects = component("monitoring");
@@ -31,14 +31,14 @@ fn every_alert_and_recording_rule_has_a_case_in_which_it_is_seen() {
         .collect();
     for alert in alerts(&objects) {
         let name = alert["alert"].as_str().unwrap();
-        assert!(raised.contains(&name), "no case raises {name}");
+        assert!(raised.contains(&name), "no test case raises {name}");
     }
     let slo = std::fs::read_to_string(folder.join("slo.yaml")).unwrap();
     let groups = &one(&objects, "PrometheusRule", "drydock")["spec"]["groups"];
     let rules = list(groups).iter().flat_map(|group| list(&group["rules"]));
     let mut records = 0;
     for name in rules.filter_map(|rule| rule["record"].as_str()) {
-        assert!(slo.contains(name), "no case reads {name}");
+        assert!(slo.contains(name), "no test case reads {name}");
         records += 1;
     }
     assert_eq!(records, 8);
@@ -54,7 +54,11 @@ fn every_alert_says_what_it_means_and_has_a_section_in_the_runbook() {
         .filter_map(|section| section.split_once('\n'))
         .collect();
     let alerts = alerts(&objects);
-    assert_eq!(sections.len(), alerts.len(), "a section for each alert");
+    assert_eq!(
+        sections.len(),
+        alerts.len(),
+        "not one section for each alert"
+    );
     for rule in alerts {
         assert!(rule["alert"].as_str().unwrap().starts_with("Drydock"));
         assert!(matches!(

@@ -1,4 +1,4 @@
-//! The committed objects, as plain values.
+//! Reads the objects in `manifests/`.
 
 use drydock::core::document;
 use serde_json::Value;
@@ -9,14 +9,14 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
 }
 
-/// The objects that `kubectl apply -k manifests/` makes.
+/// Returns the objects that `kubectl apply -k manifests/` creates.
 pub fn base() -> Vec<Value> {
     let kustomization = &read(&folder().join("kustomization.yaml"))[0];
     let files = texts(&kustomization["resources"]).into_iter();
     files.flat_map(|name| read(&folder().join(name))).collect()
 }
 
-/// The kustomization of a component first, then its objects.
+/// Returns the kustomization of a component, followed by its objects.
 pub fn component(name: &str) -> Vec<Value> {
     let folder = folder().join("components").join(name);
     let kustomization = read(&folder.join("kustomization.yaml"));
@@ -39,7 +39,7 @@ pub fn parse(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The one object of a kind and name.
+/// Returns the object of a kind and name, of which there must be exactly one.
 #[track_caller]
 pub fn one<'o>(objects: &'o [Value], kind: &str, name: &str) -> &'o Value {
     let is_it = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
@@ -57,7 +57,7 @@ pub fn texts(value: &Value) -> Vec<&str> {
     texts.map(|text| text.as_str().unwrap()).collect()
 }
 
-/// Whether every label of a selector's `matchLabels` is among the labels.
+/// Returns whether `matchLabels` of a selector match the labels.
 pub fn selects(match_labels: &Value, labels: &Value) -> bool {
     let wanted = match_labels.as_object().unwrap();
     !wanted.is_empty() && wanted.iter().all(|(key, value)| labels[key] == *value)

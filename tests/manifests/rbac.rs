@@ -1,4 +1,4 @@
-//! The rights of drydock: the needed ones, restricted by name if possible, and no others.
+//! drydock has only the permissions that it needs, restricted by resource name if possible.
 
 use crate::objects::{base, component, list, one, texts};
 use drydock::names::{CA_SECRET, NAME, NAMESPACE};
@@ -47,7 +47,7 @@ fn secrets_and_webhook_configurations_are_named() {
     );
 }
 
-/// Whoever deletes the configuration wants it gone: what heals the caBundle cannot make it again.
+/// The role that restores the `caBundle` cannot create a webhook configuration that a user deleted.
 #[test]
 fn a_deleted_webhook_configuration_stays_deleted() {
     let objects = base();
@@ -90,7 +90,7 @@ fn every_binding_gives_an_existing_role_to_drydock_alone() {
     );
 }
 
-/// A policy that takes no address from an object needs no right to read any.
+/// Only policies with live addresses need permission to read their sources.
 #[test]
 fn nothing_of_the_base_may_read_address_sources() {
     let objects = base();
@@ -100,8 +100,8 @@ fn nothing_of_the_base_may_read_address_sources() {
     }
 }
 
-/// RBAC names the object that may be patched and no field of it. What the policy refuses is proved
-/// in `tests/cluster/validating_admission_policy.rs`.
+/// RBAC cannot restrict a patch to fields, so a ValidatingAdmissionPolicy does.
+/// `tests/cluster/validating_admission_policy.rs` tests which changes it denies.
 #[test]
 fn the_account_that_may_patch_the_configuration_is_held_to_the_ca_bundle() {
     let objects = base();

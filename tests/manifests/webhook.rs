@@ -1,4 +1,4 @@
-//! What the API server asks drydock, and what becomes of a pod when it cannot.
+//! The pods for which the API server calls drydock, and what happens to them if the call fails.
 
 use crate::objects::{base, list, one};
 use drydock::names::{AUDIT, AUDIT_WEBHOOK, ENFORCE, ENFORCE_WEBHOOK, NAMESPACE, OPT_IN_LABEL};
@@ -10,7 +10,8 @@ fn webhooks() -> Vec<Value> {
     list(&configuration["webhooks"]).to_vec()
 }
 
-/// P1, and the mode in the path. An audit must never stop a job (A6).
+/// The opt-in label selects the webhook (rule P1), whose path contains the mode. In audit mode,
+/// drydock must not stop a job (rule A6).
 #[test]
 fn the_namespace_s_label_decides_which_webhook_is_called() {
     let expected = [
@@ -33,8 +34,8 @@ fn the_namespace_s_label_decides_which_webhook_is_called() {
     }
 }
 
-/// The Admissions Enforcer of AKS edits the namespaceSelectors of every configuration without this
-/// label.
+/// The Admissions Enforcer of AKS changes the namespaceSelector of webhook configurations without
+/// this label.
 #[test]
 fn aks_is_asked_not_to_edit_the_configuration() {
     let objects = base();
@@ -43,7 +44,7 @@ fn aks_is_asked_not_to_edit_the_configuration() {
     assert_eq!(labels["admissions.enforcer/disabled"], "true");
 }
 
-/// `certs/README.md` applies the object with this label last.
+/// The steps in `certs/README.md` apply the object with this label last.
 #[test]
 fn f5_the_webhook_configuration_alone_has_the_label_by_which_it_is_applied_last() {
     let objects = base();
@@ -74,7 +75,7 @@ fn only_new_pods_are_asked_about() {
                 "scope": "Namespaced",
             }])
         );
-        // What every runner from 13.12 to today sets on its job pods (P2).
+        // All GitLab Runners since 13.12 set this label on job pods (rule P2).
         assert_eq!(
             webhook["objectSelector"],
             json!({"matchExpressions": [{"key": "pod", "operator": "Exists"}]})

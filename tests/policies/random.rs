@@ -1,5 +1,4 @@
-//! Policies as chance makes them: one that has every field, with some values changed, taken out or
-//! added.
+//! Random policies: a policy with all fields, of which some values are changed, removed or added.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -7,7 +6,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-/// Every field of a policy, all right.
+/// A valid policy with all fields.
 const WHOLE: &str = "
 priority: 1
 mode: Audit
@@ -43,8 +42,7 @@ dind:
     - {operator: Exists}
 ";
 
-/// Values that are right somewhere and wrong elsewhere, or wrong everywhere: any of them may come
-/// anywhere.
+/// Values for any field: each is valid for some fields or for none.
 const VALUES: &str = r#"[
 '', ' ', a, b, c, A, a.b, a_b, a-, -a, .a, a., a..b, '..', '.', ..a, a/b, a/b/c, 'a b', "a\nb", "a\n", ä, '"', '\',
 10.0.0.1, 10.0.0.2, 010.0.0.1, 10.0.0.256, 10.0.0, 127.0.0.1, 127.1, 0.0.0.0, '10.0.0.1:1', 10.0.0.0/8,
@@ -62,7 +60,7 @@ NoSchedule, NoExecute, Memory, memory, HugePages, HugePages-2Mi, Directory, Read
 {configMap: {name: a, key: k}, host: r.x}, {ip: 10.0.0.3, hostnames: [a]}, {ip: 10.0.0.1, hostnames: [a, x]}, {name: a, mountPath: /z, emptyDir: {}}
 ]"#;
 
-/// Names under which a value may come where there is none.
+/// Names of fields to add.
 const FIELDS: &[&str] = &[
     "ip",
     "from",
@@ -88,7 +86,7 @@ const FIELDS: &[&str] = &[
     "storage",
 ];
 
-/// What is done at one place.
+/// A change of one value.
 #[derive(Clone, Debug)]
 enum Edit {
     Set(Value),
@@ -96,7 +94,7 @@ enum Edit {
     Add(&'static str, Value),
 }
 
-/// Returns specs, always the same ones. About half of them are right.
+/// Returns the specs of random policies, the same in each run. About half of them are valid.
 pub(crate) fn specs(count: usize) -> Vec<Value> {
     let mut runner = TestRunner::deterministic();
     let strategy = prop::collection::vec((any::<Index>(), edit()), 0..3);
@@ -152,7 +150,7 @@ fn apply(edits: &[(Index, Edit)]) -> Value {
     json!(spec)
 }
 
-/// The JSON pointers of everything below. A name with a slash stays untouched.
+/// Collects the JSON pointers of all descendants, except below names with a slash.
 fn collect(value: &Value, path: &str, places: &mut Vec<String>) {
     let mut below = |name: &str, value: &Value| {
         if !name.contains(['/', '~']) {

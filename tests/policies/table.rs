@@ -1,24 +1,23 @@
-//! Policies that are refused, and policies that are not: for `drydock check` and the API server
-//! alike.
+//! Invalid and valid policies for tests of `drydock check` and of the API server.
 
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A policy's `spec` with one mistake.
+/// The `spec` of a policy with one mistake.
 pub(crate) struct Refused {
     pub(crate) spec: Value,
-    /// The one error of `drydock check`, from the field on.
+    /// The error of `drydock check`, beginning with the field.
     pub(crate) told: String,
-    /// What the API server says, where it does not say the same.
+    /// The error of the API server, if it differs.
     pub(crate) server: Option<String>,
 }
 
-/// The policy of a spec.
+/// Returns a policy with a spec.
 pub(crate) fn policy(name: &str, spec: &Value) -> Value {
     json!({"apiVersion": "drydock.dev/v1alpha1", "kind": "JobPodPolicy", "metadata": {"name": name}, "spec": spec})
 }
 
-/// Every mistake: those of `refused.yaml`, and those of size.
+/// Returns the policies of `refused.yaml`, and policies that exceed the bounds of the schema.
 pub(crate) fn refused() -> Vec<Refused> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies/refused.yaml");
     let text = std::fs::read_to_string(file).unwrap();
@@ -32,7 +31,7 @@ pub(crate) fn refused() -> Vec<Refused> {
     listed.chain(too_large()).collect()
 }
 
-/// One more than the bounds of the schema allow.
+/// Returns policies that exceed one bound of the schema by one.
 fn too_large() -> Vec<Refused> {
     let too_many = |spec: Value, field: &str, unit: &str, most: usize| Refused {
         spec,
@@ -120,7 +119,7 @@ fn too_large() -> Vec<Refused> {
     ]
 }
 
-/// Specs that are right, some of them on the brink.
+/// Returns the specs of `accepted.yaml`, and the largest valid spec.
 pub(crate) fn accepted() -> Vec<Value> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies/accepted.yaml");
     let mut specs: Vec<Value> =
@@ -129,7 +128,7 @@ pub(crate) fn accepted() -> Vec<Value> {
     specs
 }
 
-/// As large as the bounds allow, in everything whose check has a cost.
+/// Returns a spec as large as the bounds of the schema allow, in all fields with CEL rules.
 fn largest() -> Value {
     let key = |number: usize| format!("{}/{}", name(number), "k".repeat(63));
     let labels: Value = (0..32)
@@ -153,7 +152,7 @@ fn largest() -> Value {
     })
 }
 
-/// Entries of different addresses with different hostnames, all as long as they may be.
+/// Returns hostAliases entries with different addresses and hostnames of the maximum length.
 fn aliases(entries: usize, hostnames: usize) -> Vec<Value> {
     let hostnames = |entry: usize| -> Vec<String> {
         (0..hostnames)
@@ -184,12 +183,12 @@ fn registries(count: usize) -> Vec<Value> {
         .collect()
 }
 
-/// A subdomain as long as it may be.
+/// Returns a DNS subdomain of the maximum length.
 fn name(number: usize) -> String {
     long(&format!("n{number}."), 253)
 }
 
-/// Fills up with `x`.
+/// Pads a string with `x`.
 fn long(start: &str, length: usize) -> String {
     format!("{start}{}", "x".repeat(length - start.len()))
 }

@@ -1,7 +1,8 @@
-//! The licences, duplicates, bans and sources of `deny.toml`, over `Cargo.lock`.
+//! Checks the dependencies in `Cargo.lock` against the licences, duplicates, bans and sources of
+//! `deny.toml`.
 //!
-//! `cargo deny check bans licenses sources` checks the same and more. It takes longer to build than
-//! all tests take to run, so CI has this instead. Advisories need a database from the network.
+//! `cargo deny check bans licenses sources` checks the same and more, but building it takes longer
+//! than running all tests. Advisories are not checked, because their database is on the network.
 
 use super::assert_none;
 use super::files::root;
@@ -48,9 +49,10 @@ fn crates<'d>(deny: &'d DeTable<'d>, list: &str) -> BTreeSet<&'d str> {
     names.collect()
 }
 
-/// Says whether an SPDX expression can be met by allowed licences alone.
+/// Returns whether an SPDX expression can be satisfied with allowed licences.
 ///
-/// `/` is an old spelling of `OR`; `AND` binds more tightly, and `WITH` belongs to its licence.
+/// `/` is an old spelling of `OR`. `AND` takes precedence over `OR`, and `WITH` belongs to its
+/// licence.
 fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
     let expression = expression.trim();
     if let Some((left, right)) = split_outside(expression, &[" OR ", "/"]) {
@@ -68,7 +70,7 @@ fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
     )
 }
 
-/// Splits at the first of some operators outside of parentheses.
+/// Splits at the first operator outside of parentheses.
 fn split_outside<'e>(expression: &'e str, operators: &[&str]) -> Option<(&'e str, &'e str)> {
     let mut depth = 0;
     for (at, character) in expression.char_indices() {
@@ -122,13 +124,17 @@ fn dependencies_are_those_that_deny_toml_allows() {
         let versions = versions.entry(name.to_owned()).or_default();
         versions.insert(version.to_owned());
     }
-    assert!(versions.len() > 150, "the packages are not found");
+    assert!(
+        versions.len() > 150,
+        "only {} packages found",
+        versions.len()
+    );
     for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
         wrong.push(format!("{name} is there in several versions: {versions:?}"));
     }
     for skipped in skipped.iter().filter(|skipped| !seen.contains(**skipped)) {
         wrong.push(format!(
-            "{skipped} is skipped in [bans], and is not in Cargo.lock"
+            "{skipped} is skipped in [bans], but is not in Cargo.lock"
         ));
     }
     assert_none(&wrong, "change the dependency, or deny.toml with a reason");

@@ -1,4 +1,4 @@
-//! Files that the documents name exist, and so do the targets of their links.
+//! Source files that documents name and targets of links exist.
 
 use super::assert_none;
 use super::files::{files_below, relative, root};
@@ -28,7 +28,7 @@ fn read(document: &str) -> String {
     std::fs::read_to_string(root().join(document)).unwrap()
 }
 
-/// Returns the texts between backticks that are the name of a source file, with its folder or not.
+/// Returns the names of source files in backticks, with or without a folder.
 fn source_files(text: &str) -> Vec<&str> {
     let quoted = text
         .lines()

@@ -1,12 +1,12 @@
-//! The files that the tidy tests look at.
+//! Lists the files that the tidy tests read.
 
 use crate::source::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A file of the product. `src/cluster/ca/plan.rs` belongs to the module `cluster` and is at depth
-/// 3; the modules of `src/core` count one by one: `src/core/policy/set.rs` belongs to
-/// `core::policy` and is at depth 2 of it.
+/// A source file of the product. `src/cluster/ca/plan.rs` belongs to the module `cluster` at depth
+/// 3. Each module of `src/core` counts separately: `src/core/policy/set.rs` belongs to
+/// `core::policy` at depth 2.
 pub struct ProductFile {
     pub name: String,
     pub module: String,
@@ -14,8 +14,8 @@ pub struct ProductFile {
     pub text: String,
 }
 
-/// Every file that the program and the library are made of: those that the roots lead to, but for
-/// what only tests compile.
+/// Returns the source files of the program and the library, without modules that only tests
+/// compile.
 pub fn product_files() -> Vec<ProductFile> {
     let source = root().join("src");
     let roots = ["lib.rs", "main.rs"].map(|name| source.join(name));
@@ -36,11 +36,11 @@ pub fn product_files() -> Vec<ProductFile> {
             }
         })
         .collect();
-    assert!(files.len() > 40, "the sources are not found");
+    assert!(files.len() > 40, "only {} source files found", files.len());
     files
 }
 
-/// Returns the files that `mod` declarations lead to from some on, those included.
+/// Returns the files that are reachable by `mod` declarations from some files, including those.
 pub fn reached(
     from: &[PathBuf],
     is_root: impl Fn(&PathBuf) -> bool,
@@ -49,7 +49,7 @@ pub fn reached(
     let mut reached = BTreeSet::new();
     let mut to_read = from.to_vec();
     while let Some(path) = to_read.pop() {
-        // `#[path]` may lead through a parent folder.
+        // Resolves `..` in `#[path]`.
         let Ok(path) = path.canonicalize() else {
             continue;
         };
@@ -64,7 +64,7 @@ pub fn reached(
     reached
 }
 
-/// The packages that `Cargo.toml` names, as Rust spells them.
+/// Returns the names of the packages in `Cargo.toml`, with underscores.
 pub fn packages() -> BTreeSet<String> {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let mut section = "";
@@ -87,7 +87,7 @@ pub fn relative(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
 
-/// Every file below a folder, but for git's own and the build's.
+/// Returns all files below a folder, except those of git and of the build.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

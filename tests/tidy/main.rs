@@ -1,7 +1,7 @@
-//! What no compiler holds: which module may know which, what the pure part never names, that
-//! nothing is dead, out of date or secret.
+//! Checks that the compiler does not make: the imports between modules, the purity of the core, and
+//! that no file is unused, out of date or secret.
 //!
-//! Each failure says where and what to do. A new module of the crate needs a line in [`EDGES`].
+//! Each failure names the place and the fix. A new module of the crate needs a line in [`EDGES`].
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -28,8 +28,8 @@ use source::Source;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// The picture of `lib.rs`: each module of the crate and those it may know, all of which stand
-/// above it.
+/// Each module of the crate, and the modules that it may import. These must be earlier in the list.
+/// `src/lib.rs` has a diagram of it.
 const EDGES: &[(&str, &[&str])] = &[
     ("core::document", &[]),
     ("core::mount_path", &[]),
@@ -150,7 +150,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
 ];
 
-/// The modules that see no clock, environment, file, network or other thread.
+/// The modules that use no clock, environment, file, network or thread.
 const PURE: &[&str] = &[
     "core::document",
     "core::mount_path",
@@ -168,7 +168,7 @@ const PURE: &[&str] = &[
     "import",
 ];
 
-/// The packages that pure modules may name.
+/// The packages that pure modules may use.
 const PURE_PACKAGES: &[&str] = &[
     "base64",
     "diffy",
@@ -187,7 +187,7 @@ const PURE_PACKAGES: &[&str] = &[
     "wide",
 ];
 
-/// What pure modules never name of std: whatever begins like this.
+/// Prefixes of the paths in std that pure modules must not use.
 const IMPURE_STD: &[&str] = &[
     "std::*",
     "std::env",
@@ -206,7 +206,8 @@ const IMPURE_STD: &[&str] = &[
     "std::time::Instant",
     "std::time::SystemTime",
 ];
-/// Modules of std that are in part pure: naming one by itself would hide what is taken from it.
+/// Modules of std of which pure modules may use a part. They must not be imported as a whole,
+/// because that would hide which part is used.
 const HALF_PURE_STD: &[&str] = &["std", "std::io", "std::net", "std::time"];
 
 const LONGEST: usize = 450;
@@ -222,7 +223,7 @@ fn modules_know_only_those_that_the_picture_allows() {
         let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == module) else {
             if !matches!(module, "lib" | "core") {
                 wrong.push(format!(
-                    "{}: module {module} is not in the picture; give it a line in EDGES of tests/tidy/main.rs and a place in src/lib.rs",
+                    "{}: module {module} is not in EDGES; add it in tests/tidy/main.rs and to the diagram in src/lib.rs",
                     file.name
                 ));
             }
@@ -238,7 +239,7 @@ fn modules_know_only_those_that_the_picture_allows() {
                     let climbs = words.iter().take_while(|word| **word == "super").count();
                     if climbs >= file.depth + path.inline {
                         wrong.push(format!(
-                            "{}:{}: {} climbs to the crate's root; write it as crate::…",
+                            "{}:{}: {} refers to the crate root by `super`; write it as crate::…",
                             file.name,
                             path.line,
                             words.join("::")
@@ -253,7 +254,7 @@ fn modules_know_only_those_that_the_picture_allows() {
             used.insert((module.to_owned(), known.clone()));
             if !allowed.contains(&known.as_str()) {
                 wrong.push(format!(
-                    "{}:{}: {module} must not know {known} ({})",
+                    "{}:{}: {module} must not import {known} ({})",
                     file.name,
                     path.line,
                     words.join("::")
@@ -266,18 +267,18 @@ fn modules_know_only_those_that_the_picture_allows() {
         for known in *allowed {
             if !above.contains(known) {
                 wrong.push(format!(
-                    "EDGES: {module} may know {known}, which does not stand above it"
+                    "EDGES: {module} may import {known}, which is not earlier in the list"
                 ));
             }
             if !used.contains(&((*module).to_owned(), (*known).to_owned())) {
                 wrong.push(format!(
-                    "EDGES: {module} does not use {known} any more; take it from the line"
+                    "EDGES: {module} does not import {known}; remove it from the line"
                 ));
             }
         }
         if !seen.contains(*module) {
             wrong.push(format!(
-                "EDGES: there is no module {module} any more; take the line out"
+                "EDGES: there is no module {module}; remove the line"
             ));
         }
     }
@@ -287,7 +288,7 @@ fn modules_know_only_those_that_the_picture_allows() {
 #[test]
 fn pure_modules_name_nothing_of_the_world() {
     let packages = packages();
-    assert!(packages.contains("tokio"), "Cargo.toml is read wrongly");
+    assert!(packages.contains("tokio"), "tokio not found in Cargo.toml");
     let mut wrong = Vec::new();
     for file in product_files()
         .iter()
@@ -310,11 +311,11 @@ fn pure_modules_name_nothing_of_the_world() {
     }
     assert_none(
         &wrong,
-        "a pure module takes what it needs as an argument; what touches the world belongs to server, telemetry or cli",
+        "pure modules must do no I/O: pass the value as an argument, or move the code to server, telemetry or cli",
     );
 }
 
-/// The paths that the tests above look at.
+/// Returns the paths that the tests above find in a source text.
 fn paths(text: &str) -> Vec<String> {
     let product = Source::parse("snippet", text).product();
     let paths = product.paths.iter();
@@ -395,7 +396,7 @@ fn every_source_file_is_compiled() {
         .flat_map(|folder| files_below(&root.join(folder)))
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .collect();
-    assert!(all.len() > 50, "the sources are not found");
+    assert!(all.len() > 50, "only {} source files found", all.len());
     let is_root = |path: &PathBuf| {
         let name = relative(path);
         let parts: Vec<&str> = name.split('/').collect();
@@ -447,10 +448,7 @@ fn no_source_file_is_too_long_to_read() {
             (lines > LONGEST).then(|| format!("{}: {lines} lines", relative(path)))
         })
         .collect();
-    assert_none(
-        &long,
-        "split it by reason to change, at most 450 lines a file",
-    );
+    assert_none(&long, "split files of more than 450 lines");
 }
 
 #[test]
@@ -464,7 +462,7 @@ fn comments_fit_in_100_columns() {
             let text = std::fs::read_to_string(&path).unwrap();
             for (index, line) in text.lines().enumerate() {
                 let comment = line.trim_start();
-                // A link cannot be broken.
+                // A URL cannot be wrapped.
                 let is_wide = comment.starts_with("//")
                     && !comment.contains("https://")
                     && line.chars().count() > 100;
@@ -484,8 +482,8 @@ fn no_private_key_is_committed() {
         .into_iter()
         .filter(|path| !is_ignored(&relative(path)))
         .collect();
-    // What is committed counts even where it is ignored. Without git (a source archive) all that is
-    // there was committed.
+    // Also checks ignored files that are committed. Without git, as in a source archive, checks all
+    // files that are not ignored.
     let tracked = std::process::Command::new("git")
         .args(["ls-files", "-z"])
         .current_dir(&root)
@@ -495,7 +493,7 @@ fn no_private_key_is_committed() {
         let names = names.split_terminator('\0').map(|name| root.join(name));
         files.extend(names.filter(|path| path.is_file()));
     }
-    assert!(files.len() > 50, "the files are not found");
+    assert!(files.len() > 50, "only {} files found", files.len());
     let keys: Vec<String> = files
         .iter()
         .filter(|path| holds_private_key(&std::fs::read(path).unwrap()))
@@ -503,11 +501,12 @@ fn no_private_key_is_committed() {
         .collect();
     assert_none(
         &keys,
-        "a private key must not be committed; make one where it is needed with `drydock certs`",
+        "do not commit a private key; create one when it is needed with `drydock certs`",
     );
 }
 
-/// What `.gitignore` names: build output, and what `drydock certs` writes.
+/// Returns whether `.gitignore` has a pattern for a file: build output, or output of `drydock
+/// certs`.
 fn is_ignored(name: &str) -> bool {
     let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
     ignored.lines().any(|pattern| {
@@ -524,7 +523,7 @@ fn is_ignored(name: &str) -> bool {
     })
 }
 
-/// Finds one in PEM, and in PEM that is base64 again, as in a Secret.
+/// Returns whether a file contains a private key as PEM, or as base64 of PEM as in a Secret.
 fn holds_private_key(content: &[u8]) -> bool {
     let text = String::from_utf8_lossy(content);
     let begin = "-----BEGIN ";
@@ -536,7 +535,7 @@ fn holds_private_key(content: &[u8]) -> bool {
         .iter()
         .any(|kind| {
             let encoded = STANDARD.encode(format!("{begin}{kind}PRIVATE "));
-            // The last group of four depends on what follows.
+            // The last four characters depend on the text that follows.
             text.contains(&encoded[..encoded.len() - 4])
         });
     in_pem || in_base64

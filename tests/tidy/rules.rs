@@ -1,4 +1,4 @@
-//! `docs/rules.md` has a section for each rule code that the repository names, and no other.
+//! `docs/rules.md` has a section for each rule code in the repository, and no other sections.
 
 use super::assert_none;
 use super::files::{files_below, relative, root};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 const DOCUMENT: &str = "docs/rules.md";
 
-/// Folders and files of the repository that name rules.
+/// Folders and files of the repository that contain rule codes.
 const NAMING: &[&str] = &[
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -19,7 +19,7 @@ const NAMING: &[&str] = &[
     "tests",
 ];
 
-/// A code in text and where it stands.
+/// A rule code and its place.
 struct Named {
     code: String,
     place: String,
@@ -31,7 +31,11 @@ fn documented(document: &str) -> Vec<&str> {
         .lines()
         .filter_map(|line| line.strip_prefix("### "));
     lines
-        .map(|line| line.split_once(": ").expect("a heading is CODE: title").0)
+        .map(|line| {
+            line.split_once(": ")
+                .expect("a heading is not CODE: title")
+                .0
+        })
         .collect()
 }
 
@@ -39,7 +43,7 @@ fn document() -> String {
     std::fs::read_to_string(root().join(DOCUMENT)).unwrap()
 }
 
-/// Whether a word looks like a rule: one of the document's letters and a number.
+/// Returns whether a word has the form of a rule code: a letter of the document and a number.
 fn is_code(word: &str, letters: &BTreeSet<char>) -> bool {
     let mut chars = word.chars();
     let is_letter = chars.next().is_some_and(|letter| letters.contains(&letter));
@@ -48,7 +52,7 @@ fn is_code(word: &str, letters: &BTreeSet<char>) -> bool {
     is_letter && is_number && digits.len() <= 2
 }
 
-/// Returns the codes of one line: words such as `D7`, and names of tests such as `d7_…`.
+/// Returns the codes in a line: words such as `D7`, and names of tests such as `d7_…`.
 fn codes_in(line: &str, letters: &BTreeSet<char>) -> Vec<String> {
     let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
     let words = words.map(str::to_owned);
@@ -76,7 +80,7 @@ fn named(letters: &BTreeSet<char>) -> Vec<Named> {
         end.is_some_and(|end| ends.contains(&end))
     };
     files.retain(|path| ends(path, &["rs", "md", "yaml", "snap"]));
-    // Fixtures and the sources of the test cluster are other people's text.
+    // Fixtures and the sources of the test programs are from other projects.
     files.retain(|path| {
         let name = relative(path);
         !name.starts_with("tests/fixtures/") && !name.starts_with("tests/apiserver/")
@@ -106,7 +110,7 @@ fn every_rule_that_is_named_is_documented() {
     let document = document();
     let documented: BTreeSet<&str> = documented(&document).into_iter().collect();
     let named = named(&letters(&document));
-    assert!(named.len() > 500, "the sources are not read");
+    assert!(named.len() > 500, "only {} rule codes found", named.len());
     let unknown = named
         .iter()
         .filter(|named| !documented.contains(named.code.as_str()))
@@ -130,10 +134,11 @@ fn every_rule_of_the_document_is_named_by_code_or_test() {
         .filter(|code| !places.contains_key(code))
         .map(|code| format!("{DOCUMENT}: {code}"))
         .collect();
-    assert_none(&unnamed, "a rule without code and test is no rule");
+    assert_none(&unnamed, "each rule needs code or a test that names it");
 }
 
-/// The table of contents says `(P1–P4)`; each chapter has the codes of its line, once, in order.
+/// A line of the table of contents lists codes as `(P1–P4)`. The chapters must have these codes in
+/// this order.
 #[test]
 fn the_table_of_contents_has_every_rule() {
     let document = document();

@@ -1,17 +1,17 @@
-//! Rust source as the tidy tests see it: the syntax tree, and the paths and `mod` declarations in
-//! it.
+//! Parses Rust source for the tidy tests, and finds its paths and `mod` declarations.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, Item, ItemMod, Lit, Meta, Token, UseTree};
 
-/// A path of the source, as in `crate::core::policy::Mode`; each member of a group by itself.
+/// A path in the source, such as `crate::core::policy::Mode`. Each member of a `use` group is a
+/// path.
 #[derive(Debug)]
 pub struct UsePath {
     pub line: usize,
     pub segments: Vec<String>,
-    /// How many inline modules of the file it stands in.
+    /// The number of inline modules that contain it.
     pub inline: usize,
 }
 
@@ -20,11 +20,11 @@ pub struct Source {
     file: syn::File,
 }
 
-/// What a file has outside of `#[cfg(test)]`.
+/// The content of a file outside of `#[cfg(test)]`.
 #[derive(Default)]
 pub struct Product {
-    /// Every path of two or more segments, in imports, code, macros and attributes, and whatever a
-    /// `use` or `extern crate` names.
+    /// All paths of two or more segments in imports, code, macros and attributes, and all names in
+    /// `use` and `extern crate`.
     pub paths: Vec<UsePath>,
     /// The lines with `async` or `await`.
     pub asynchronous: Vec<usize>,
@@ -33,7 +33,7 @@ pub struct Product {
 
 impl Source {
     /// # Panics
-    /// Where it is not Rust.
+    /// Panics if the text is not valid Rust.
     #[track_caller]
     pub fn parse(name: &str, text: &str) -> Self {
         match syn::parse_file(text) {
@@ -42,7 +42,7 @@ impl Source {
         }
     }
 
-    /// Returns what it has outside of the items that only tests compile.
+    /// Returns the content outside of items that only tests compile.
     pub fn product(&self) -> Product {
         let mut product = Product::default();
         if !is_for_tests(&self.file.attrs) {
@@ -51,9 +51,8 @@ impl Source {
         product
     }
 
-    /// Returns the files that the `mod` declarations of the file at `path` can mean, those inside
-    /// inline modules too.
-    /// The modules of the product only, or with those that only tests compile.
+    /// Returns the files to which `mod` declarations in the file at `path` may refer, including
+    /// declarations in inline modules. `with_tests` includes modules that only tests compile.
     pub fn modules(&self, path: &Path, is_root: bool, with_tests: bool) -> Vec<PathBuf> {
         let parent = path.parent().unwrap();
         let own = match is_root {
@@ -90,7 +89,7 @@ fn declared(
     }
 }
 
-/// The value of `#[path = "…"]`.
+/// Returns the value of `#[path = "…"]`.
 fn explicit_path(attributes: &[Attribute]) -> Option<String> {
     attributes
         .iter()
@@ -106,7 +105,7 @@ fn explicit_path(attributes: &[Attribute]) -> Option<String> {
         })
 }
 
-/// Whether only tests compile what has these attributes.
+/// Returns whether only tests compile an item with these attributes.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let condition = attribute.path().is_ident("cfg");
@@ -114,7 +113,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Whether a condition of `cfg` cannot hold without `test`.
+/// Returns whether a condition of `cfg` is false without `test`.
 fn needs_test(condition: &Meta) -> bool {
     match condition {
         Meta::Path(path) => path.is_ident("test"),
@@ -233,8 +232,8 @@ impl Product {
         self.asynchronous.extend(word.map(|word| line(word.span)));
     }
 
-    /// Adds what a `use` names, by its own name where it is renamed. A whole crate or module of std
-    /// counts: what is taken from it is not seen.
+    /// Adds the names in a `use` declaration, by the original name if it is renamed. This includes
+    /// whole crates and modules, because the parts that are used are unknown.
     fn imported(&mut self, tree: &UseTree, prefix: &[String]) {
         let with = |name: String| [prefix, &[name]].concat();
         match tree {
@@ -255,14 +254,14 @@ impl Product {
         if name != "self" || prefix.is_empty() {
             segments.push(name.to_string());
         }
-        // The crate itself under a name: every module is to be had through it.
+        // An alias of the crate gives access to all modules.
         if segments == ["crate"] {
             segments.push("*".to_owned());
         }
         self.add(name.span(), segments);
     }
 
-    /// Adds the paths of tokens that are no syntax tree, those of a macro call.
+    /// Adds the paths in the tokens of a macro call, which have no syntax tree.
     fn tokens(&mut self, tokens: &TokenStream) {
         let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
         let mut at = 0;
@@ -279,7 +278,7 @@ impl Product {
         }
     }
 
-    /// Reads a path from an identifier on; returns where it ends.
+    /// Reads a path that begins with the identifier at `at`, and returns the index of its end.
     fn path_of_tokens(&mut self, trees: &[TokenTree], mut at: usize, prefix: &[String]) -> usize {
         let start = trees.get(at).map_or_else(Span::call_site, TokenTree::span);
         let mut segments = prefix.to_vec();
@@ -295,7 +294,7 @@ impl Product {
                 Some(TokenTree::Punct(sign)) if sign.as_char() == '*' && at > 0 => {
                     segments.push("*".to_owned());
                 }
-                // A `use` inside a macro's block.
+                // A group of a `use` declaration in a macro call.
                 Some(TokenTree::Group(group)) if segments.len() > prefix.len() => {
                     let members: Vec<TokenTree> = group.stream().into_iter().collect();
                     let mut member = 0;
@@ -323,7 +322,7 @@ impl Product {
         at
     }
 
-    /// Adds the paths in texts of an attribute, as in `#[serde(with = "…")]`.
+    /// Adds the paths in string literals of an attribute, as in `#[serde(with = "…")]`.
     fn quoted(&mut self, tokens: &TokenStream) {
         for tree in tokens.clone() {
             match tree {

@@ -1,4 +1,4 @@
-//! No client can raise an alert: the samples that alerts read stay at zero.
+//! No client can raise an alert: the metrics that alerts query stay at zero.
 //!
 //! promtool tests the expressions over time.
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::Shutdown;
 
-/// The expression of an alert, as it is installed.
+/// Returns the expression of an alert in `manifests/`.
 fn expression(alert: &str) -> String {
     let text = include_str!("../../manifests/components/monitoring/prometheus-rule.yaml");
     let rules: Value = serde_saphyr::from_str(text).unwrap();
@@ -20,7 +20,7 @@ fn expression(alert: &str) -> String {
     found.unwrap()["expr"].as_str().unwrap().to_owned()
 }
 
-/// The reasons by which an alert selects samples of a metric.
+/// Returns the values of the label `reason` that an alert selects of a metric.
 fn reasons(alert: &str, metric: &str) -> Vec<String> {
     let expression = expression(alert);
     let (_, selector) = expression.split_once(&format!("{metric}{{")).unwrap();
@@ -31,7 +31,7 @@ fn reasons(alert: &str, metric: &str) -> Vec<String> {
     reasons.split('|').map(ToOwned::to_owned).collect()
 }
 
-/// Bodies that are no review, or not one that can be answered.
+/// Returns bodies that are not reviews, or reviews that drydock refuses.
 fn garbage() -> Vec<Vec<u8>> {
     let mut bodies: Vec<Vec<u8>> = ["", "\0\u{1b}[2J", "null", "[]", "{}", "{\"kind\":7}"]
         .map(|text| text.as_bytes().to_vec())
@@ -90,7 +90,7 @@ fn f2_garbage_from_any_client_does_not_raise_drydock_failing() {
         let _ = connection.stream.sock.shutdown(Shutdown::Write);
         let _ = connection.answer();
     }
-    // Bodies that never come: evicted, or closed after their time.
+    // Bodies that are never sent: the connections are evicted, or closed after a time limit.
     let mut slow: Vec<_> = (0..12).map(|_| server.half_a_review()).collect();
     slow.iter_mut().for_each(|it| it.wait_until_closed());
     let metrics = server.metrics();
@@ -115,7 +115,7 @@ fn f2_a_port_scan_does_not_raise_drydock_not_trusted() {
         b"GET / HTTP/1.0\r\n\r\n",
         b"SSH-2.0-scan\r\n",
         b"\x80\x2e\x01\0\x02",
-        // An alert where a ClientHello is expected, and a record of SSL 3.0.
+        // A TLS alert instead of a ClientHello, and a record of SSL 3.0.
         b"\x15\x03\x01\0\x02\x02\x2a",
         b"\x16\x03\0\0\x04\x01\0\0\0",
         &hello,

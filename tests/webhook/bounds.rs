@@ -1,11 +1,11 @@
-//! Reviews at the bounds (`docs/limits.md`): they are judged, and are the most expensive ones.
+//! Reviews at the bounds (`docs/limits.md`), which are the most expensive ones to process.
 //!
-//! A review over a bound is refused early. These are within all bounds, and combine the maximum of
-//! one dimension with the maximum of another.
+//! A review that exceeds a bound is refused early. These reviews are within all bounds, and combine
+//! the maximum of one dimension with the maximum of another.
 
 use serde_json::{Value, json};
 
-/// Less than the bounds by the few that each pod has anyway.
+/// Slightly below the bounds, because each pod already has a few of these elements.
 const CONTAINERS: usize = 250;
 const MOUNTS: usize = 2_000;
 const VOLUMES: usize = 1_000;
@@ -18,7 +18,7 @@ const NODE_LABELS: usize = 500;
 const LABELS: usize = 1_000;
 const ANNOTATIONS: usize = 2_000;
 const VARIABLES: usize = 16_000;
-/// Of a path or an image.
+/// The length of a path or an image.
 const PATH: usize = 1_000;
 const OWNED: usize = 256;
 
@@ -26,9 +26,10 @@ const OWNED: usize = 256;
 pub(crate) struct AtBounds {
     pub(crate) name: &'static str,
     pub(crate) review: fn() -> Vec<u8>,
-    /// The policy that it is judged by, in JSON.
+    /// The policy for the review, as JSON.
     pub(crate) policy: fn() -> String,
-    /// Whether it is judged; its answer may be larger than the API server takes.
+    /// Whether drydock returns a patch. Otherwise the patch would be larger than the API server
+    /// accepts.
     pub(crate) is_judged: bool,
 }
 
@@ -83,12 +84,12 @@ pub(crate) const AT_BOUNDS: [AtBounds; 8] = [
     },
 ];
 
-/// A JobPodPolicy with 256 hostnames that asks for something by each rule.
+/// Returns a JobPodPolicy with 256 hostnames that uses all rules.
 pub(crate) fn policy() -> String {
     policy_with(2, 2)
 }
 
-/// One that asks for as much as the API server takes.
+/// Returns the largest JobPodPolicy that the API server accepts.
 fn largest_policy() -> String {
     policy_with(32, 64)
 }
@@ -166,7 +167,7 @@ fn pod(containers: &Value) -> Value {
     }})
 }
 
-/// `build`, then this number of dind containers, each with its own directory.
+/// Returns `build` and `count` dind containers, each with its own certificate directory.
 fn dinds(count: usize, mounts_of_build: impl Fn(usize) -> Value) -> Value {
     many(count, |number| match number {
         0 => json!({"name": "build", "image": "alpine", "volumeMounts": mounts_of_build(MOUNTS)}),
@@ -183,7 +184,7 @@ fn dind(number: usize, directory: &str) -> Value {
     })
 }
 
-/// As much of everything as the bounds allow, and variables up to a size.
+/// Returns a review with the maximum of all elements, and with variables up to a total size.
 fn everything(bytes: usize) -> Vec<u8> {
     let mut containers = dinds(CONTAINERS, |_| json!([]));
     let list = containers.as_array_mut().unwrap();
@@ -225,7 +226,7 @@ fn everything(bytes: usize) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Each is in the way of each directory: `build` has them all.
+/// Each mount of `build` is above all certificate directories.
 fn mounts_above_directories() -> Vec<u8> {
     let mounts = |count| {
         many(
@@ -256,7 +257,7 @@ fn long_paths() -> Vec<u8> {
     review(&pod(&containers))
 }
 
-/// Each item of the Secret is compared with each mount of it above dind's directory.
+/// drydock compares each item of the Secret with each mount above dind's directory.
 fn items_and_mounts() -> Vec<u8> {
     let mount = |number: usize| json!({"name": "secret", "mountPath": format!("/x{number}/../certs"), "subPath": format!("{number}")});
     let mut dind = dind(1, "/certs");
@@ -264,7 +265,7 @@ fn items_and_mounts() -> Vec<u8> {
     review(&pod(&json!([{"name": "build"}, dind])))
 }
 
-/// The part of dind's volume that all mounts get; each of its characters is six bytes of a patch.
+/// All mounts get the subPath of dind's mount. Each of its characters takes six bytes in the patch.
 fn long_sub_path() -> Vec<u8> {
     let mut dind = dind(1, "/certs");
     dind["volumeMounts"] =

@@ -1,4 +1,4 @@
-//! Certificate files that change under a running server: rotation loses no admission (F5).
+//! Certificate files that change while the server runs: rotation loses no admission (rule F5).
 
 use crate::client::Client;
 use crate::kubelet_mount::Mount;
@@ -20,13 +20,13 @@ const GOOD: &str = "drydock_reloads_total{what=\"certificate\",result=\"good\"}"
 const BAD: &str = "drydock_reloads_total{what=\"certificate\",result=\"bad\"}";
 const EXPIRY: &str = "drydock_certificate_expiry_timestamp_seconds";
 
-/// An authority that signs any number of server certificates.
+/// A CA that signs server certificates.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     directory: TempDir,
 }
 
-/// A server's certificate and key, PEM.
+/// A server certificate and its key, as PEM.
 pub(crate) struct Pair {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -51,12 +51,12 @@ impl Authority {
         }
     }
 
-    /// Where its certificate is.
+    /// Returns the path of the CA certificate.
     pub(crate) fn file(&self) -> PathBuf {
         self.directory.path().join("ca.crt")
     }
 
-    /// Signs a certificate that is good until a year begins.
+    /// Signs a certificate that is valid until 1 January of a year.
     pub(crate) fn sign(&self, year: i32) -> Pair {
         self.sign_until(date_time_ymd(year, 1, 1).into())
     }
@@ -82,12 +82,12 @@ impl Authority {
         }
     }
 
-    /// Starts a server on mounted files that it looks at often.
+    /// Starts a server with mounted files and a short reload interval.
     fn serve(&self, mount: &Mount) -> Server {
         self.serve_with(mount, &["--reload-seconds", "0.02"])
     }
 
-    /// Starts a server on mounted files.
+    /// Starts a server with mounted files.
     pub(crate) fn serve_with(&self, mount: &Mount, flags: &[&str]) -> Server {
         let (certificate, key) = (mount.text("tls.crt"), mount.text("tls.key"));
         Server::start_with_certificate(&certificate, &key, self.file(), flags)
@@ -95,13 +95,13 @@ impl Authority {
 }
 
 impl Pair {
-    /// The files of a `kubernetes.io/tls` Secret.
+    /// Returns the files of a `kubernetes.io/tls` Secret.
     pub(crate) fn files(&self) -> [(&'static str, &str); 2] {
         [("tls.crt", &self.certificate), ("tls.key", &self.key)]
     }
 }
 
-/// The certificate that a new handshake is shown.
+/// Returns the certificate that the server sends in a new handshake.
 fn shown(server: &Server) -> Vec<u8> {
     server.connect().certificate()
 }
@@ -126,7 +126,7 @@ fn f5_certificates_swapped_twice_under_load_lose_no_review_and_new_handshakes_se
                 assert_answers_runner(&connection.review("/mutate", RUNNER).unwrap());
                 on_kept.fetch_add(1, Ordering::Relaxed);
             }
-            // All on one connection: none was closed because of a rotation.
+            // A rotation must not close the connection.
             connection.certificate()
         });
         let new = scope.spawn(|| {
@@ -232,7 +232,7 @@ fn f5_a_server_whose_certificate_expires_is_not_ready_and_says_so() {
     assert_eq!(server.get("/livez").0, 200);
 }
 
-/// The clock of this node may be behind: a certificate that was just issued begins in the future.
+/// If the clock of this node is behind, a certificate that was just issued is not valid yet.
 #[test]
 fn f5_a_server_whose_certificate_is_not_valid_yet_is_ready_once_it_is() {
     let authority = Authority::new();
@@ -291,7 +291,7 @@ fn f5_another_authority_works_if_the_client_trusts_it() {
     let mut server = old.serve(&mount);
     mount.swap(&second.files());
     server.wait_for_metric(GOOD, 1.0);
-    // Who trusts the old one only is not answered: the handshake is real.
+    // The handshake of a client that trusts only the old CA fails.
     assert!(server.client().connect(server.webhook).is_err());
     server.wait_for_metric(&handshake_failure("not-trusted"), 1.0);
     server.trust(&fs::read_to_string(new.file()).unwrap());

@@ -1,8 +1,8 @@
-//! A small HTTP/1.1 client, plain and over TLS, that shows every response and every closed
+//! An HTTP/1.1 client with and without TLS that returns every response and reports every closed
 //! connection.
 //!
-//! It blocks, with a time limit for each read, so that a test fails and does not hang if the server
-//! does not answer. It does not retry.
+//! It blocks, with a time limit for each read, so that a test fails instead of hanging if the
+//! server does not respond. It does not retry.
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -14,14 +14,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longer than any limit that a test sets, shorter than anybody's patience.
+/// The time limit of a read, longer than any limit of the server in the tests.
 const READ_TIME: Duration = Duration::from_secs(20);
 
-/// Connects over TLS and trusts one authority.
+/// Connects over TLS and trusts one CA.
 #[derive(Clone)]
 pub(crate) struct Client(Arc<ClientConfig>);
 
-/// A connection in the clear.
+/// A connection without TLS.
 pub(crate) type Plain = Connection<TcpStream>;
 /// A connection over TLS.
 pub(crate) type Tls = Connection<StreamOwned<ClientConnection, TcpStream>>;
@@ -29,11 +29,11 @@ pub(crate) type Tls = Connection<StreamOwned<ClientConnection, TcpStream>>;
 /// An HTTP connection.
 pub(crate) struct Connection<S> {
     pub(crate) stream: S,
-    /// Bytes that were read and are not part of a response yet.
+    /// Bytes that were read after the last response.
     buffer: Vec<u8>,
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -51,17 +51,17 @@ pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Client {
-    /// Trusts only the CA of a PEM text.
+    /// Returns a client that trusts only this CA, given as PEM.
     pub(crate) fn trusting(ca: &str) -> Self {
         Self::new(ca, rustls::ALL_VERSIONS, None)
     }
 
-    /// Has a certificate to show: certificate and key, PEM.
+    /// Returns a client with a client certificate and its key, given as PEM.
     pub(crate) fn showing(ca: &str, certificate: &str, key: &str) -> Self {
         Self::new(ca, rustls::ALL_VERSIONS, Some((certificate, key)))
     }
 
-    /// The same in the TLS of old.
+    /// Returns a client with a client certificate that uses TLS 1.2.
     pub(crate) fn showing_in_tls12(ca: &str, certificate: &str, key: &str) -> Self {
         Self::new(ca, &[&rustls::version::TLS12], Some((certificate, key)))
     }
@@ -75,7 +75,7 @@ impl Client {
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
             roots.add(certificate.unwrap()).unwrap();
         }
-        assert!(!roots.is_empty(), "no authority in {ca:?}");
+        assert!(!roots.is_empty(), "no CA certificate in {ca:?}");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -91,18 +91,18 @@ impl Client {
                     .unwrap()
             }
         };
-        // As the API server does.
+        // The same protocols as the API server's.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self(Arc::new(config))
     }
 
-    /// The client's side of TLS, for tests that move its bytes themselves.
+    /// Returns a TLS session without a socket, for tests that transfer its bytes themselves.
     pub(crate) fn session(&self) -> ClientConnection {
         let name = ServerName::try_from("localhost").unwrap();
         ClientConnection::new(self.0.clone(), name).unwrap()
     }
 
-    /// Opens a connection and ends its handshake.
+    /// Opens a connection and completes the handshake.
     pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<Tls> {
         let mut stream = StreamOwned::new(self.session(), tcp(address)?);
         while stream.conn.is_handshaking() {
@@ -120,14 +120,14 @@ impl Plain {
 }
 
 impl Tls {
-    /// The server's certificate, DER.
+    /// Returns the server's certificate, as DER.
     pub(crate) fn certificate(&self) -> Vec<u8> {
         let chain = self.stream.conn.peer_certificates().unwrap();
         chain.first().unwrap().to_vec()
     }
 }
 
-/// A request, as bytes on the wire.
+/// Returns the bytes of a request.
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: drydock\r\n");
     for (name, value) in headers {
@@ -143,12 +143,12 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
     [head.as_bytes(), body].concat()
 }
 
-/// A review for a path, as bytes on the wire.
+/// Returns the bytes of a request with a review.
 pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
     request("POST", path, &[JSON], body)
 }
 
-/// The header that a review has.
+/// The header of a review.
 pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 impl<S: Read + Write> Connection<S> {
@@ -165,19 +165,19 @@ impl<S: Read + Write> Connection<S> {
         self.stream.flush()
     }
 
-    /// Sends a review and reads its answer.
+    /// Sends a review and reads the response.
     pub(crate) fn review(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
         self.send(&post(path, body))?;
         self.answer()
     }
 
-    /// Sends a GET and reads its answer.
+    /// Sends a GET request and reads the response.
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
         self.send(&request("GET", path, &[], b""))?;
         self.answer()
     }
 
-    /// Reads the next answer.
+    /// Reads the next response.
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         let head = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
@@ -200,9 +200,9 @@ impl<S: Read + Write> Connection<S> {
         };
         let length = match answer.header("content-length") {
             Some(length) => length.parse().unwrap(),
-            // "100 Continue" goes before an answer.
+            // "100 Continue" precedes a response and has no body.
             None if status < 200 => 0,
-            None => panic!("an answer without content-length: {answer:?}"),
+            None => panic!("a response without content-length: {answer:?}"),
         };
         while self.buffer.len() < length {
             self.read_more()?;
@@ -211,12 +211,14 @@ impl<S: Read + Write> Connection<S> {
         Ok(answer)
     }
 
-    /// Waits until the server has closed the connection; ignores earlier bytes.
+    /// Waits until the server closes the connection, and ignores bytes before that.
     pub(crate) fn wait_until_closed(&mut self) {
         loop {
             match self.read_more() {
                 Ok(()) => {}
-                Err(error) if is_timeout(&error) => panic!("the server never closed"),
+                Err(error) if is_timeout(&error) => {
+                    panic!("the server did not close the connection")
+                }
                 Err(_) => return,
             }
         }
@@ -246,18 +248,18 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 impl Answer {
-    /// A header's value.
+    /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(other, _)| other == name);
         header.map(|(_, value)| value.as_str())
     }
 
-    /// Whether the server asks for a new connection.
+    /// Returns whether the response has `Connection: close`.
     pub(crate) fn says_close(&self) -> bool {
         self.header("connection") == Some("close")
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }

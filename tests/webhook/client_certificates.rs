@@ -1,4 +1,4 @@
-//! Only some clients are answered: the TLS handshake decides (`--client-ca-file`, `--client-name`).
+//! Authentication of clients in the TLS handshake (`--client-ca-file`, `--client-name`).
 
 use crate::client::Client;
 use crate::kubelet_mount::Mount;
@@ -17,7 +17,7 @@ const GOOD: &str = "drydock_reloads_total{what=\"client-authority\",result=\"goo
 const BAD: &str = "drydock_reloads_total{what=\"client-authority\",result=\"bad\"}";
 const FAILURES: &str = "drydock_tls_handshake_failures_total{reason=\"client-certificate\"}";
 
-/// An authority of API servers.
+/// A CA that signs client certificates of API servers.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -37,7 +37,7 @@ impl Authority {
         }
     }
 
-    /// Signs a client's certificate with a common name and DNS names: certificate and key, PEM.
+    /// Signs a client certificate with a common name and DNS names. Returns it and its key, as PEM.
     fn sign(&self, common_name: &str, names: &[&str]) -> (String, String) {
         self.sign_for(common_name, names, ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -61,13 +61,13 @@ impl Authority {
     }
 }
 
-/// A server with a client CA, and the certificate and key of a client.
+/// A server with a client CA.
 struct Gated {
     server: Server,
-    /// The authority of the server.
+    /// The CA of the server's certificate, as PEM.
     ca: String,
     mount: Mount,
-    /// Where the server's authority is, till it has been read.
+    /// The directory to which the server writes its CA.
     _directory: TempDir,
 }
 
@@ -97,7 +97,8 @@ impl Gated {
         }
     }
 
-    /// Sends a review as a client. In TLS 1.3 a client learns of its refusal after the handshake.
+    /// Sends a review as a client. With TLS 1.3, a rejected client gets the error only after the
+    /// handshake.
     fn review(&self, client: &Client) -> io::Result<()> {
         let answer = client
             .connect(self.server.webhook)?
@@ -115,7 +116,7 @@ impl Gated {
         self.review(&self.showing(shown)).unwrap();
     }
 
-    /// Is not answered, which is counted.
+    /// Asserts that a client gets no response, and that the failure is counted.
     #[track_caller]
     fn refuses(&self, client: &Client) {
         let before = self.server.metrics().value(FAILURES);
@@ -132,11 +133,11 @@ fn only_clients_with_a_certificate_of_the_authority_are_answered() {
     gated.answers(&good);
     gated.refuses(&Client::trusting(&gated.ca));
     gated.refuses(&gated.showing(&other.sign("whoever", &[])));
-    // A server's certificate is none of a client.
+    // A server certificate is not valid for a client.
     let of_server = authority.sign_for("whoever", &[], ExtendedKeyUsagePurpose::ServerAuth);
     gated.refuses(&gated.showing(&of_server));
     gated.answers(&good);
-    // The ops port answers every client.
+    // The ops port does not require a client certificate.
     assert_eq!(gated.server.get("/readyz").0, 200);
 }
 
@@ -178,7 +179,7 @@ fn a_client_certificate_must_have_one_of_the_given_names() {
     ] {
         gated.refuses(&gated.showing(&authority.sign(common_name, dns_names)));
     }
-    // The name alone is not enough.
+    // A certificate of another CA with a permitted name is rejected.
     gated.refuses(&gated.showing(&Authority::new().sign("kube-apiserver", &[])));
 }
 

@@ -1,5 +1,5 @@
-//! Many connections: the API server is answered among idle ones, and at the limit the connection
-//! that was idle longest is evicted (rule F2).
+//! Many connections: the API server gets responses while there are many idle connections, and at
+//! the limit, the connection that was idle longest is evicted (rule F2).
 
 use crate::client::{Plain, Tls, tcp};
 use crate::metrics::limit;
@@ -14,7 +14,7 @@ fn f2_a_review_is_answered_among_500_idle_connections() {
     let silent: Vec<TcpStream> = (0..250).map(|_| tcp(server.webhook).unwrap()).collect();
     server.wait_for_metric("drydock_connections", 500.0);
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
-    // None of them had to go.
+    // No connection was evicted.
     assert!(server.metrics().value(&limit("connections")) < 1.0);
     for connection in &mut idle {
         let answer = connection.review("/mutate", b"{").unwrap();
@@ -28,7 +28,7 @@ fn f2_a_review_is_answered_among_500_idle_connections() {
 fn f2_beyond_max_connections_the_one_that_waited_for_longest_is_closed() {
     let server = Server::start(&["--max-connections", "4"]);
     let mut first: Vec<Tls> = (0..4).map(|_| server.connect()).collect();
-    // The first to come has just been answered, so the second has waited for longest.
+    // The first connection was just used, so the second one has been idle longest.
     assert_answers_runner(&first[0].review("/mutate", RUNNER).unwrap());
     let mut fifth = server.connect();
     assert_answers_runner(&fifth.review("/mutate", RUNNER).unwrap());
@@ -51,7 +51,7 @@ fn f2_the_api_server_is_answered_during_a_flood_of_silent_connections() {
         flood.extend((0..50).map(|_| tcp(server.webhook).unwrap()));
         assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
     }
-    // It was idle all the while, and older than each of the flood.
+    // This connection was idle during the flood, and is older than all connections of the flood.
     assert_answers_runner(&api_server.review("/mutate", RUNNER).unwrap());
     drop(api_server);
     let metrics = server.metrics();
@@ -63,7 +63,7 @@ fn f2_the_api_server_is_answered_during_a_flood_of_silent_connections() {
 
 #[test]
 fn f2_the_api_server_is_answered_with_fewer_open_files_than_max_connections() {
-    // Only an eviction helps.
+    // Time limits are so long that only evictions can free connections.
     let server = Server::start_with_open_files(100, &["--handshake-seconds", "100"]);
     let flood = [server.webhook, server.ops]
         .map(|port| -> Vec<TcpStream> { (0..300).map(|_| tcp(port).unwrap()).collect() });

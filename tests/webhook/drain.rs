@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The bound of the end, after the drain.
+/// The longest time from the end of the drain to the exit.
 const LAST: Duration = Duration::from_secs(3);
 
 #[track_caller]
@@ -33,8 +33,7 @@ fn f5_after_sigterm_all_requests_are_answered_with_connection_close() {
     let began = Instant::now();
     server.signal("TERM");
     wait_until_not_ready(server);
-    // The kubelet must not take a server that ends for a dead one, and its last metrics are of
-    // interest.
+    // The kubelet must not restart a draining server, and its last metrics must be readable.
     assert_eq!(server.get("/livez").0, 200);
     let _ = server.metrics();
 
@@ -148,14 +147,14 @@ fn the_files_of_the_curl_command_are_removed_when_the_server_ends() {
     assert!(!std::fs::exists(&file).unwrap(), "{file}");
 }
 
-/// The file of the curl line.
+/// Returns the path of the file in the curl command.
 fn example_file(server: &Server) -> String {
     let line = server.curl_line();
     let file = line.split('\'').find(|word| word.ends_with("review.json"));
     file.unwrap().to_owned()
 }
 
-/// Stands in for the Service: the address of new connections.
+/// Replaces a Service: the address for new connections.
 struct Endpoint {
     client: Client,
     address: Mutex<SocketAddr>,
@@ -165,8 +164,8 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// Like the API server: keeps a connection until the response says `close`, and retries
-    /// nothing.
+    /// Sends reviews like the API server: it uses a connection until a response has `Connection:
+    /// close`, and does not retry.
     fn call_until(&self, done: &AtomicBool, pause: Duration) {
         let mut kept = None;
         while !done.load(Ordering::Relaxed) {
@@ -222,7 +221,8 @@ fn f5_rolling_restarts_under_load_lose_no_review() {
     };
     thread::scope(|scope| {
         let _end = EndOnDrop(&done);
-        // One in a hurry, and three that leave their connection idle for a while, as at low load.
+        // One client sends reviews without a pause. Three leave their connection idle for a while,
+        // as at low load.
         for pause in [0, 3, 7, 40] {
             let (endpoint, done) = (&endpoint, &done);
             scope.spawn(move || endpoint.call_until(done, Duration::from_millis(pause)));
@@ -232,8 +232,8 @@ fn f5_rolling_restarts_under_load_lose_no_review() {
             let new = start();
             old.signal("TERM");
             wait_until_not_ready(&old);
-            // The endpoint is taken away later than readiness fails: till then new connections come
-            // too.
+            // The endpoint is removed some time after readiness fails, so there are still new
+            // connections until then.
             at_least(&endpoint.told_to_close, 8);
             *endpoint.address.lock().unwrap() = new.webhook;
             let end = old.wait_for_end(Duration::from_millis(1500) + LAST);

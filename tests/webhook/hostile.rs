@@ -1,5 +1,5 @@
-//! Hostile reviews at the real server: each gets a response, and so does the next good review (F2,
-//! F6).
+//! Hostile reviews sent to the real server: each gets a response, and so does the next valid review
+//! (rules F2, F6).
 
 use crate::bounds::{self, AT_BOUNDS};
 use crate::cgroup::Cgroup;
@@ -11,13 +11,13 @@ use crate::reviews::{RUNNER, assert_answers_runner, patch, response};
 use std::thread;
 use tempfile::TempDir;
 
-/// Larger than reviews that are judged on the connection's thread.
+/// Larger than the reviews that are processed on the connection's thread.
 const MODERATE: usize = 400 << 10;
 
-/// As large as a body may be.
+/// The largest body that drydock accepts, in bytes.
 const LARGEST: usize = 8 << 20;
 
-/// Of an answer: the patch that is written at most, in base64, and some notes.
+/// The largest response: the largest patch as base64, and some notes.
 const MOST_OF_AN_ANSWER: usize = (2 << 20) / 3 * 4 + (64 << 10);
 
 /// The memory limit of the Deployment, without the memory for watches of a large cluster.
@@ -74,7 +74,7 @@ fn f6_four_concurrent_largest_reviews_stay_within_the_deployments_memory() {
     let cgroup = match Cgroup::with_memory("hostile", MEMORY) {
         Ok(cgroup) => cgroup,
         Err(problem) => {
-            println!("skipped, no cgroup can be made: {problem}");
+            println!("skipped: cannot create a cgroup: {problem}");
             return;
         }
     };
@@ -87,7 +87,7 @@ fn f6_four_concurrent_largest_reviews_stay_within_the_deployments_memory() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    // One that is evicted while it sends may not see why.
+                    // A client that is evicted while it sends may not get the response.
                     let _ = server.connect().review("/mutate", &body);
                 });
             }
@@ -95,7 +95,10 @@ fn f6_four_concurrent_largest_reviews_stay_within_the_deployments_memory() {
         let good = server.connect().review("/mutate", RUNNER).unwrap();
         assert!(patch(&response(&good)).is_some());
     }
-    println!("most resident: {} KiB ({cgroup})", server.most_resident());
+    println!(
+        "peak resident memory: {} KiB ({cgroup})",
+        server.most_resident()
+    );
     assert!(server.is_running());
     drop(server);
 }

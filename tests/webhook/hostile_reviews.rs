@@ -1,16 +1,16 @@
-//! Hostile reviews: well-formed, of any size; each repeats one element as often as possible.
+//! Hostile reviews of any size: well-formed JSON that repeats one element as often as possible.
 //!
-//! The API server calls the webhook before it validates a pod, so these pods need not be valid.
+//! The pods need not be valid, because the API server calls the webhook before it validates them.
 
 /// A kind of hostile review.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
-    /// Where in the review its items go.
+    /// The placeholder in [`REVIEW`] at which items are inserted.
     place: &'static str,
     item: fn(usize) -> String,
 }
 
-/// The least that is repaired, with a place for more of each thing.
+/// A minimal review whose pod is repaired, with placeholders for more elements.
 const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{
 "uid":"hostile","resource":{"group":"","version":"v1","resource":"pods"},"namespace":"ci","operation":"CREATE",
 "object":{"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"runner-abc-project-1-concurrent-0-",
@@ -26,7 +26,7 @@ const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRev
 "env":[{"name":"DOCKER_TLS_CERTDIR","value":"/certs"}<variables>],
 "volumeMounts":[{"name":"registry-ca","mountPath":"/certs/client"}<mounts>]}<containers>]}}}}"#;
 
-/// The names of volumes that drydock prefers.
+/// Names that drydock prefers for its volumes.
 const PREFERRED: [&str; 3] = ["drydock-docker-certs", "dind-storage", "dind-modules"];
 
 pub(crate) const SHAPES: [Shape; 11] = [
@@ -93,7 +93,7 @@ pub(crate) const SHAPES: [Shape; 11] = [
 ];
 
 impl Shape {
-    /// Makes a review of about that many bytes, and no more.
+    /// Returns a review of at most `bytes` bytes, and not much less.
     pub(crate) fn of_size(&self, bytes: usize) -> Vec<u8> {
         let mut items = String::new();
         let room = bytes - REVIEW.len();
@@ -108,14 +108,14 @@ impl Shape {
     }
 }
 
-/// Makes a review in which one long text is to be written many times: the name of the volume that
+/// Returns a review whose patch contains a long string many times: the name of the volume that
 /// replaces the Secret, in a mount of each of 40 dind containers.
 pub(crate) fn long_name(bytes: usize) -> Vec<u8> {
     let containers: String = (0..40)
         .map(|number| format!(r#",{{"name":"d{number}","image":"docker:dind"}}"#))
         .collect();
     let text = String::from_utf8(review("<containers>", &containers)).unwrap();
-    // In the volume and in two mounts.
+    // The name occurs in the volume and in two mounts.
     let room = (bytes - text.len()) / 3;
     text.replace(
         r#""name":"registry-ca""#,

@@ -1,5 +1,5 @@
-//! A ConfigMap or Secret as the kubelet mounts it: each file is a link into `..data`, and `..data`
-//! is a link that is replaced atomically.
+//! A ConfigMap or Secret as the kubelet mounts it: each file is a symbolic link into `..data`,
+//! which is a symbolic link that is replaced atomically.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Mounts files: name and content.
+    /// Mounts files, given as name and content.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let mut mount = Self {
             directory: TempDir::new().unwrap(),
@@ -42,12 +42,12 @@ impl Mount {
         }
     }
 
-    /// Where a file is to be read.
+    /// Returns the path of a file.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// The same, as a flag's value.
+    /// Returns the path of a file as the value of a flag.
     pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }

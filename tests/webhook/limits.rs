@@ -1,5 +1,5 @@
-//! Clients that send too much or too slowly are closed or refused and counted, and the next review
-//! is answered (F2).
+//! Clients that send too much or too slowly are disconnected or refused, and counted. The next
+//! review gets a response (rule F2).
 
 use crate::client::{JSON, Plain, Tls, post, request, tcp};
 use crate::metrics::{failed, handshake_failure, limit};
@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Long enough for a good client on a busy machine, short enough to wait for.
+/// A time limit in seconds: enough for a normal client on a busy machine, but short for the test.
 const SHORT: &str = "1";
-/// Between the bytes of a client that drips.
+/// The time between two bytes of a slow client.
 const DRIP: Duration = Duration::from_millis(50);
 
-/// Whether a good review is answered, on a connection that was open before and on a new one, and
-/// none is left over.
+/// Asserts that a valid review gets a response on an existing and on a new connection, and that no
+/// other connection is open.
 #[track_caller]
 fn assert_still_serves(server: &Server, mut good: Tls, limit_hit: &str) {
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
@@ -33,8 +33,8 @@ fn assert_still_serves(server: &Server, mut good: Tls, limit_hit: &str) {
     server.wait_for_metric("drydock_connections", 0.0);
 }
 
-/// The answer to a body that is too large, where it came before the connection was closed: a client
-/// that is still sending may see only that.
+/// Asserts that the response to a body that is too large is correct. A client that is still sending
+/// may see only the closed connection.
 fn assert_too_large(connection: &mut Tls) {
     if let Ok(answer) = connection.answer() {
         assert_eq!((answer.status, answer.says_close()), (413, true));
@@ -131,7 +131,7 @@ fn f2_headers_sent_with_the_end_of_the_handshake_are_timed_too() {
     let good = server.connect();
     let mut socket = tcp(server.webhook).unwrap();
     let mut session = server.client().session();
-    // The client's last message of the handshake and half a request go out in one packet.
+    // The client sends its last message of the handshake and half a request in one packet.
     while session.is_handshaking() {
         if session.wants_write() {
             session.write_tls(&mut socket).unwrap();
@@ -193,8 +193,8 @@ fn f2_a_slow_body_gets_no_extra_time() {
     assert_still_serves(&server, good, "body-time");
 }
 
-/// Sends a beginning, then a byte from time to time, until the server closes; never more than it
-/// would take if bytes bought time.
+/// Sends the beginning of a request and then single bytes, and asserts that the server closes the
+/// connection: bytes must not extend the time limit.
 #[track_caller]
 fn drip(mut connection: Tls, beginning: &[u8]) {
     let began = Instant::now();
@@ -296,7 +296,7 @@ fn f2_a_client_that_reads_no_answers_is_closed() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let bytes = post("/mutate", b"{").repeat(1000);
-            // Ends when the server closes: the client never reads.
+            // The client never reads, so the loop ends when the server closes the connection.
             while deaf.send(&bytes).is_ok() {
                 begun.store(true, Ordering::Relaxed);
             }

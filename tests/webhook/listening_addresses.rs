@@ -1,12 +1,12 @@
-//! Reads from the kernel at which addresses a process listens, if its stderr is not read.
+//! Reads from `/proc` the addresses on which a process listens.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// The state of a socket that listens, in `/proc/net/tcp` (proc_pid_net(5)).
+/// The state of a listening socket in `/proc/net/tcp` (proc_pid_net(5)).
 const LISTENS: &str = "0A";
 
-/// The IPv4 addresses where a process listens, in the order of its open files.
+/// Returns the IPv4 addresses on which a process listens, in the order of its open files.
 pub(crate) fn listeners(process: u32) -> Vec<SocketAddr> {
     let table = fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap_or_default();
     let listening: Vec<(String, SocketAddr)> = table.lines().filter_map(listening).collect();
@@ -27,7 +27,7 @@ pub(crate) fn listeners(process: u32) -> Vec<SocketAddr> {
     sockets.iter().filter_map(address).collect()
 }
 
-/// A line of the table, if it is of a listener: what its file is called, and its address.
+/// Returns the file name and address of the socket in a line of the table, if it is listening.
 fn listening(line: &str) -> Option<(String, SocketAddr)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (local, state, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
@@ -35,7 +35,7 @@ fn listening(line: &str) -> Option<(String, SocketAddr)> {
         return None;
     }
     let (ip, port) = local.split_once(':')?;
-    // The address is in the machine's byte order, the port is a number.
+    // The address is in the byte order of the machine; the port is a number.
     let ip = u32::from_str_radix(ip, 16).ok()?.to_ne_bytes();
     let port = u16::from_str_radix(port, 16).ok()?;
     let address = SocketAddr::from((Ipv4Addr::from(ip), port));

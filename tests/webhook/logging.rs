@@ -1,5 +1,5 @@
-//! A blocked stderr: log lines are dropped and counted, and no review is delayed. Changes of the
-//! log level at run time.
+//! A blocked stderr, with which log lines are dropped and counted but reviews are not delayed, and
+//! changes of the log level at run time.
 
 use crate::client::{Answer, Plain, request};
 use crate::process::{FREE_PORTS, Server, drydock, eventually};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const DROPPED: &str = "drydock_log_lines_dropped_total";
 
-/// A server that logs to `stderr`.
+/// Starts a server that logs to `stderr`.
 fn logging_to(stderr: impl Into<Stdio>, format: &str) -> Server {
     let directory = TempDir::new().unwrap();
     let ca = directory.path().join("ca.crt");
@@ -22,7 +22,7 @@ fn logging_to(stderr: impl Into<Stdio>, format: &str) -> Server {
     Server::spawn_unheard(command, stderr.into(), directory, &ca)
 }
 
-/// Sends reviews, each of which is answered as if it were read about.
+/// Sends reviews, and asserts that none is delayed.
 #[track_caller]
 fn review(server: &Server, times: u32) {
     let mut connection = server.connect();
@@ -34,14 +34,15 @@ fn review(server: &Server, times: u32) {
     }
 }
 
-/// Ends a server, which the log must not hold up.
+/// Stops a server, and asserts that the log does not delay its exit.
 #[track_caller]
 fn end(server: &mut Server) {
     server.signal("TERM");
     assert_eq!(server.wait_for_end(Duration::from_secs(5)).code(), Some(0));
 }
 
-/// Sends reviews whose log lines are all lost. In the text format the banner is no log line.
+/// Sends reviews, and asserts that their log lines are counted as dropped. In the text format, the
+/// banner is not counted.
 #[track_caller]
 fn lose_every_line(mut server: Server) {
     review(&server, 20);
@@ -49,11 +50,11 @@ fn lose_every_line(mut server: Server) {
     end(&mut server);
 }
 
-/// A review with a log line of several thousand bytes.
+/// Returns a review whose log line has several thousand bytes.
 fn with_a_long_line() -> Vec<u8> {
     let mut review = runner();
     let containers = review["request"]["object"]["spec"]["containers"].as_array_mut();
-    // Of each of them there is something to say.
+    // drydock reports a finding for each of these containers.
     containers.unwrap().extend((0..30).map(|number| {
         let name = format!("svc-{number}-{}", "u".repeat(50));
         json!({"name": name, "image": "docker:20.10.24"})
@@ -132,7 +133,7 @@ fn put_log_level(server: &Server, level: &str) -> Answer {
 
 const ALLOWED: [&str; 3] = ["--drain-seconds", "0", "--allow-log-level-changes"];
 
-/// The levels that the metric says are in force.
+/// Returns the samples of the metric for levels in force.
 fn levels(server: &Server) -> Vec<String> {
     let metrics = server.metrics();
     let in_force = metrics
@@ -191,7 +192,10 @@ fn without_the_flag_the_log_level_cannot_change_and_the_response_names_the_flag(
     let mut connection = server.connect();
     assert_eq!(connection.review("/mutate", b"{").unwrap().status, 400);
     let said = server.last_words();
-    assert!(said.contains("request refused"), "the level stays: {said}");
+    assert!(
+        said.contains("request refused"),
+        "the log level changed: {said}"
+    );
 }
 
 #[test]
@@ -208,5 +212,8 @@ fn an_invalid_log_level_is_refused_with_the_valid_ones() {
     assert_eq!(get.unwrap().status, 405);
     review(&server, 1);
     let said = server.last_words();
-    assert!(said.contains("INFO review"), "the level stays: {said}");
+    assert!(
+        said.contains("INFO review"),
+        "the log level changed: {said}"
+    );
 }

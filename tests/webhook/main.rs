@@ -1,7 +1,7 @@
-//! Tests of the webhook as a client: the real binary, TLS, changing files, signals.
+//! Tests of the real binary as a client of the webhook: TLS, changing files, signals.
 //!
-//! Every test starts its own server on free ports and its own clients. No test sleeps to wait for
-//! another process.
+//! Each test starts its own server on free ports and its own clients. No test sleeps for a fixed
+//! time to wait for another process.
 
 #![allow(
     clippy::unwrap_used,

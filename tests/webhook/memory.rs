@@ -1,7 +1,8 @@
-//! Resident memory of the real server is bounded under attack, and is reused afterwards (F2).
+//! The resident memory of the real server is bounded under attack, and is reused afterwards (rule
+//! F2).
 //!
-//! The memory of one connection, and leaks, are measured as resident memory, by comparing a server
-//! with itself. The memory of many bodies is bounded by a cgroup, which kills a server that exceeds
+//! The memory of a connection and leaks are measured by comparing the resident memory of a server
+//! before and after. For many bodies, a cgroup limits the memory and kills a server that exceeds
 //! it.
 
 use crate::cgroup::Cgroup;
@@ -14,10 +15,10 @@ use std::thread;
 
 const MIB: u64 = 1 << 10;
 
-/// Room for the program and for two bodies of 8 MiB; twenty are 160 MiB.
+/// Enough memory for the program and two bodies of 8 MiB, but not for the twenty that are sent.
 const MEMORY: usize = 64 << 20;
 
-/// A server that has answered once, and its resident memory, KiB.
+/// Starts a server and sends a review. Returns the server and its resident memory in KiB.
 fn warm(flags: &[&str]) -> (Server, u64) {
     let server = Server::start(flags);
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
@@ -26,7 +27,7 @@ fn warm(flags: &[&str]) -> (Server, u64) {
     (server, resident)
 }
 
-/// Connections that have each had a review answered, and are idle.
+/// Opens connections and sends a review on each.
 fn answered(server: &Server, number: u64) -> Vec<Tls> {
     let connection = |_| {
         let mut connection = server.connect();
@@ -42,8 +43,8 @@ fn a_connection_uses_at_most_48_kib_and_its_memory_is_reused() {
     let open = answered(&server, 400);
     let with_400 = server.resident();
     let each = (with_400 - before) / 400;
-    println!("{each} KiB a connection, on {before} KiB");
-    assert!(each <= 48, "{each} KiB a connection");
+    println!("{each} KiB for each connection, {before} KiB without");
+    assert!(each <= 48, "{each} KiB for each connection");
     drop(open);
     server.wait_for_metric("drydock_connections", 0.0);
     let open = answered(&server, 400);
@@ -59,7 +60,7 @@ fn f2_large_bodies_share_the_memory_limit_and_small_ones_are_answered() {
     let mut server = match &cgroup {
         Ok(cgroup) => Server::start_in(cgroup, &flags),
         Err(problem) => {
-            println!("without a limit of memory, no cgroup can be made: {problem}");
+            println!("without a memory limit: cannot create a cgroup: {problem}");
             Server::start(&flags)
         }
     };
@@ -72,13 +73,13 @@ fn f2_large_bodies_share_the_memory_limit_and_small_ones_are_answered() {
         for connection in &mut large {
             let head = &head;
             scope.spawn(move || {
-                // An evicted connection is closed before it has sent its body.
+                // The server may evict the connection before the body is sent completely.
                 let _ = connection.send(head).and_then(|()| connection.send(most));
             });
         }
         assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
     });
-    println!("most resident: {} KiB", server.most_resident());
+    println!("peak resident memory: {} KiB", server.most_resident());
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
     let mut whole = 0;
     for connection in &mut large {
@@ -108,7 +109,7 @@ fn f2_large_bodies_share_the_memory_limit_and_small_ones_are_answered() {
         f64::from(whole) + 2.0
     );
     assert!(server.is_running());
-    // It has to be gone before its cgroup can be.
+    // The server must exit before its cgroup can be removed.
     drop(server);
 }
 
@@ -135,7 +136,7 @@ fn twenty_thousand_reviews_leak_no_memory() {
                 scope.spawn(move || {
                     let mut connection = server.connect();
                     for number in 0..2500 {
-                        // No two are alike.
+                        // All reviews differ.
                         let uid = format!("{name}-{number}");
                         let review = small(&uid, &uid.repeat(number % 50));
                         let body = review.to_string();

@@ -1,4 +1,5 @@
-//! The rules and the dashboard query metrics, labels and values that a running server has.
+//! The alerting rules and the dashboard query only metrics, labels and values that a running server
+//! has.
 
 use crate::metrics::Metrics;
 use crate::process::Server;
@@ -7,12 +8,12 @@ use regex::Regex;
 use serde_json::Value;
 use std::fs;
 
-/// Labels that Prometheus gives each series.
+/// Labels that Prometheus adds to each series.
 const OF_PROMETHEUS: [&str; 3] = ["job", "namespace", "pod"];
-/// The API server's own metrics of webhooks, and their labels.
+/// Labels of the API server's metrics about webhooks.
 const OF_API_SERVER: [&str; 2] = ["name", "error_type"];
 
-/// Every expression, with the labels that its legend names.
+/// Returns all expressions, each with the labels in its legend.
 fn queries() -> Vec<(String, Vec<String>)> {
     let rules = fs::read_to_string("manifests/chart/files/rules.yaml").unwrap();
     let rules = document::split(&rules).remove(0).content.unwrap();
@@ -33,7 +34,7 @@ fn queries() -> Vec<(String, Vec<String>)> {
             let names = legend.captures_iter(target["legendFormat"].as_str().unwrap());
             let names = names.map(|found| found[1].to_owned()).collect();
             let query = target["expr"].as_str().unwrap().to_owned();
-            // A sum over the whole time range, drawn over time, would be a sliding one.
+            // A query over the whole time range must be an instant query, not a graph.
             assert!(
                 !query.contains("$__range]") || target["instant"] == true,
                 "{query}"
@@ -71,7 +72,7 @@ fn every_rule_and_panel_queries_metrics_labels_and_values_that_exist() {
     }
 }
 
-/// Checks the matchers of a metric, and returns its labels.
+/// Asserts that the labels and values of the matchers exist, and returns the labels of the metric.
 fn labels(metrics: &Metrics, query: &str, name: &str, matchers: &str) -> Vec<String> {
     let matcher = Regex::new(r#"(\w+)(=~|!=|!~|=)"([^"]*)""#).unwrap();
     if name.starts_with("apiserver_") {
@@ -90,7 +91,7 @@ fn labels(metrics: &Metrics, query: &str, name: &str, matchers: &str) -> Vec<Str
         .map(|(sample, _)| sample)
         .filter(is_of_it)
         .collect();
-    // Without a cluster there is no authority, and so no sample of it.
+    // Without a cluster, drydock manages no CA, so there is no sample of its expiry.
     assert!(
         !samples.is_empty() || name == "drydock_ca_expiry_timestamp_seconds",
         "{query}: there is no metric {name}"

@@ -1,4 +1,4 @@
-//! Metrics add up, each review has a log line, and no value of a pod appears (P4, T1, T4).
+//! Metrics add up, each review has a log line, and no value of a pod is exposed (rules P4, T1, T4).
 
 use crate::client::{Answer, JSON, post, request};
 use crate::kubelet_mount::Mount;
@@ -7,7 +7,7 @@ use crate::process::Server;
 use crate::reviews::{RUNNER, assert_answers_runner, policy, response, runner, small};
 use serde_json::{Value, json};
 
-/// Sends one review of every outcome, and requests that get errors; returns the number of requests.
+/// Sends a review for each outcome, and requests that fail. Returns the number of requests.
 fn one_of_each(server: &Server) -> f64 {
     let mut requests = 0.0;
     let mut send = |bytes: &[u8], status: u16| {
@@ -32,7 +32,7 @@ fn one_of_each(server: &Server) -> f64 {
     requests
 }
 
-/// The counters of changes, by mode: how many changes there were.
+/// Returns the number of changes that the metrics count for a mode.
 fn changes(metrics: &Metrics, mode: &str) -> f64 {
     let of_mode = format!("mode=\"{mode}\"");
     metrics
@@ -94,9 +94,9 @@ fn the_histogram_has_a_bucket_of_10_microseconds_and_counts_every_answered_revie
         "0.00001", "0.0001", "0.001", "0.01", "0.1", "1.0", "10.0", "+Inf",
     ];
     let counts = bounds.map(bucket);
-    assert!(counts.is_sorted(), "buckets are cumulative: {counts:?}");
-    assert_eq!(bucket("+Inf"), 5.0, "five reviews were answered");
-    assert_eq!(bucket("10.0"), 5.0, "none took longer");
+    assert!(counts.is_sorted(), "buckets are not cumulative: {counts:?}");
+    assert_eq!(bucket("+Inf"), 5.0, "not all five reviews are counted");
+    assert_eq!(bucket("10.0"), 5.0, "a review took longer than 10 s");
     assert_eq!(metrics.value("drydock_review_duration_seconds_count"), 5.0);
     let seconds = metrics.value("drydock_review_duration_seconds_sum");
     assert!((1e-5..10.0).contains(&seconds), "{seconds}");
@@ -148,7 +148,7 @@ fn t1_a_review_is_one_log_line_with_namespace_pod_policies_changes_and_duration(
         .filter(|line: &Value| line["message"] == "review")
         .collect();
     let [line] = lines.as_slice() else {
-        panic!("one line: {said}");
+        panic!("not one line: {said}");
     };
     let review = runner();
     assert_eq!(line["level"], "INFO");
@@ -161,10 +161,10 @@ fn t1_a_review_is_one_log_line_with_namespace_pod_policies_changes_and_duration(
     assert!(line["microseconds"].as_u64().unwrap() < 10_000_000);
 }
 
-/// What no log, metric, error or answer outside the patch may hold.
+/// A value that must not occur in logs, metrics, errors, or a response outside of its patch.
 const SECRET: &str = "hunter2-never-seen";
 
-/// Reviews of pods with the secret in every place where a pod may have one, right and wrong.
+/// Returns valid and invalid reviews of pods that contain the secret, each in another place.
 fn secretive() -> Vec<Vec<u8>> {
     let good = small("a-uid", SECRET);
     let mut bodies: Vec<Value> = vec![good.clone()];
@@ -181,7 +181,7 @@ fn secretive() -> Vec<Vec<u8>> {
             "/metadata/annotations",
             json!({"job.runner.gitlab.com/url": SECRET}),
         ),
-        // What no API server sends.
+        // These fields have a type that an API server never sends.
         ("/spec/containers/0/env/0/value", json!({SECRET: SECRET})),
         ("/spec/containers/0/env/0", json!(SECRET)),
         ("/spec/containers/2/env", json!(SECRET)),
@@ -204,7 +204,7 @@ fn secretive() -> Vec<Vec<u8>> {
         bodies.push(review);
     }
     let mut bodies: Vec<Vec<u8>> = bodies.iter().map(|b| b.to_string().into_bytes()).collect();
-    // Cut in and after the secret, and spoilt there.
+    // Bodies that are truncated or invalid within or after the secret.
     let text = good.to_string();
     let end = text.find(SECRET).unwrap() + SECRET.len();
     bodies.push(text[..end].into());
@@ -214,7 +214,7 @@ fn secretive() -> Vec<Vec<u8>> {
     bodies
 }
 
-/// An answer without its patch: what people and logs get to see of it.
+/// Returns a response without its patch.
 fn outside_the_patch(answer: &Answer) -> String {
     if answer.status != 200 {
         return answer.text();

@@ -5,12 +5,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// How long anything may take that takes no time on a quiet machine.
+/// The longest time to wait for something that is immediate on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The lines that a process writes, collected by a thread that ends with them.
+/// The lines that a process writes. A thread collects them.
 pub(crate) struct Lines {
-    /// The lines, and whether there will be more.
+    /// The lines, and whether there may be more.
     lines: Mutex<(Vec<String>, bool)>,
     changed: Condvar,
 }
@@ -33,7 +33,8 @@ impl Lines {
         lines
     }
 
-    /// Waits until the lines are as wanted; nothing if they end before.
+    /// Waits until the lines satisfy a condition, and returns them, or `None` if the output ends
+    /// before.
     pub(crate) fn wait_for(
         &self,
         what: &str,
@@ -44,7 +45,11 @@ impl Lines {
             .changed
             .wait_timeout_while(lines, PATIENCE, |(lines, more)| *more && !wanted(lines))
             .unwrap();
-        assert!(!timeout.timed_out(), "never came: {what}: {:?}", lines.0);
+        assert!(
+            !timeout.timed_out(),
+            "timed out waiting for {what}: {:?}",
+            lines.0
+        );
         wanted(&lines.0).then(|| lines.0.clone())
     }
 

@@ -1,6 +1,7 @@
-//! Slow clients and floods: good reviews are answered during the attack, and none is lost (F2, F5).
+//! Slow clients and floods of connections: valid reviews get a response during the attack, and none
+//! is lost (rules F2, F5).
 //!
-//! An attack opens connections during the whole test, and holds more of them than the limit.
+//! The attack opens connections during the whole test, and holds more connections than the limit.
 
 use crate::client::{JSON, Plain, Tls, post, request, tcp};
 use crate::metrics::{failed, limit};
@@ -12,15 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Connections that the servers of these tests allow, on the webhook port; and as many as are held
-/// by an attack on it.
+/// The limit of connections to the webhook port, and the number that an attack holds.
 const CONNECTIONS: usize = 100;
 const HELD: usize = 150;
-/// Between two new ones, when all are there: a good review that takes up to a second is not the
-/// oldest.
+/// The time between two new connections of a full attack. It is so long that a connection with a
+/// valid review of up to a second does not become the oldest one.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Time limits are too long to help: only evictions do.
+/// The time limits are so long that only evictions can free connections.
 const FLAGS: [&str; 16] = [
     "--max-connections",
     "100",
@@ -42,11 +42,11 @@ const FLAGS: [&str; 16] = [
 /// The drain time, and a margin.
 const END: Duration = Duration::from_secs(1 + 3);
 
-/// A connection of an attacker, held open.
+/// An open connection of an attacker.
 type Held = Box<dyn Send>;
 
-/// Sends reviews while a server is attacked: 100 that are all answered, then more of them while it
-/// is ended.
+/// Attacks a server and sends reviews: first 100, then more while the server shuts down. Asserts
+/// that all get a response.
 #[track_caller]
 fn review_under(
     mut server: Server,
@@ -63,7 +63,7 @@ fn review_under(
         let held = &mut held;
         scope.spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
-                // A refused client tries again.
+                // A client whose connection is refused tries again.
                 held.extend(attack(server_now));
                 if held.len() >= HELD {
                     let _ = ready.send(());
@@ -74,11 +74,11 @@ fn review_under(
         });
         attacked.recv_timeout(Duration::from_secs(60)).unwrap();
 
-        // One that waits for a time limit waits for longer than its client does.
+        // A server that waited for a time limit would exceed the time limit of the client.
         for _ in 0..100 {
             assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
         }
-        // On a busy machine a scrape may be evicted before it is read; then the next one is tried.
+        // On a busy machine, a scrape may be evicted before it is read, so it is retried.
         let metrics = (0..5).find_map(|_| server.try_metrics().ok()).unwrap();
         assert!(metrics.value(hits) >= 1.0);
         assert!(metrics.value("drydock_connections") <= CONNECTIONS as f64 + 1.0);
@@ -87,9 +87,7 @@ fn review_under(
             scope.spawn(|| {
                 while let Ok(mut connection) = client.connect(webhook) {
                     connection.send(&post("/mutate", RUNNER)).unwrap();
-                    let answer = connection
-                        .answer()
-                        .expect("a review that was sent is answered");
+                    let answer = connection.answer().expect("a review got no response");
                     assert_answers_runner(&answer);
                     answered.fetch_add(1, Ordering::Relaxed);
                     if answer.says_close() {
@@ -111,14 +109,14 @@ fn review_under(
     assert_eq!(end.code(), Some(0), "{}", server.stderr());
 }
 
-/// Opens a connection, ends its handshake and sends bytes.
+/// Opens a connection, completes the handshake and sends bytes.
 fn sending(server: &Server, bytes: &[u8]) -> io::Result<Held> {
     let mut connection = server.client().connect(server.webhook)?;
     connection.send(bytes)?;
     Ok(Box::new(connection))
 }
 
-/// The headers of a review, and the beginning of its body.
+/// Returns the headers of a review and the beginning of its body.
 fn body_of(bytes: usize, sent: usize) -> Vec<u8> {
     let length = bytes.to_string();
     let head = request("POST", "/mutate", &[JSON, ("Content-Length", &length)], b"");
@@ -179,7 +177,7 @@ fn reviews_are_answered_and_metrics_read_among_clients_that_do_not_read_theirs()
     let deaf = |server: &Server| {
         let mut ops = tcp(server.ops)?;
         ops.set_write_timeout(Some(PACE))?;
-        // Most leave one response unread, some as many as the socket takes.
+        // Most clients leave one response unread, some as many as the socket can buffer.
         let is_greedy = number.fetch_add(1, Ordering::Relaxed).is_multiple_of(50);
         let _ = ops.write_all(&scrape.repeat(if is_greedy { 1000 } else { 1 }));
         Ok(Box::new(ops) as Held)

@@ -1,5 +1,5 @@
-//! Policy files that change under a running server: a bad one never hides a good one (F3), and no
-//! edit loses an admission (F5).
+//! Policy files that change while the server runs: an invalid policy does not affect a valid one
+//! (rule F3), and no edit loses an admission (rule F5).
 
 use crate::kubelet_mount::Mount;
 use crate::process::{EndOnDrop, Server, eventually};
@@ -13,21 +13,22 @@ const BAD: &str = "drydock_reloads_total{what=\"policies\",result=\"bad\"}";
 const LOADED: &str = "drydock_policies{state=\"loaded\"}";
 const REFUSED: &str = "drydock_policies{state=\"refused\"}";
 
-/// Looks at files often.
+/// Starts a server with policy files and a short reload interval.
 fn start(files: &[&str]) -> Server {
     let mut flags = vec!["--reload-seconds", "0.02"];
     flags.extend(files.iter().flat_map(|file| ["--policy", file]));
     Server::start(&flags)
 }
 
-/// The addresses that the policy in force gives a hostname.
+/// Returns the addresses that the policy in force sets for a hostname.
 #[track_caller]
 fn now(server: &Server, hostname: &str) -> Vec<String> {
     let answer = server.connect().review("/mutate", RUNNER).unwrap();
     addresses(&patched(&runner(), &response(&answer)), hostname)
 }
 
-/// Waits until files have been reloaded this number of times, with these results.
+/// Waits until the metrics count this number of good and bad reloads, and asserts the numbers of
+/// loaded and refused policies.
 #[track_caller]
 fn wait(server: &Server, good: f64, bad: f64, loaded: f64, refused: f64) {
     server.wait_for_metric(GOOD, good);
@@ -39,7 +40,7 @@ fn wait(server: &Server, good: f64, bad: f64, loaded: f64, refused: f64) {
     );
 }
 
-/// A text that is not a policy.
+/// Returns an invalid policy.
 fn bad(name: &str) -> String {
     policy(name, "10.0.0")
 }
@@ -95,7 +96,7 @@ fn f3_a_bad_policy_beside_a_good_one_does_not_hide_it() {
     )]);
     let server = start(&[&mount.text("policy.yaml")]);
 
-    // The good one changes; of the bad one the last good version stays.
+    // The valid policy changes. The last valid version of the invalid one stays in force.
     mount.swap(&[(
         "policy.yaml",
         &two(&policy("one", "10.0.0.2"), &other("10.0.0")),
@@ -104,7 +105,8 @@ fn f3_a_bad_policy_beside_a_good_one_does_not_hide_it() {
     assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.2"]);
     assert_eq!(now(&server, "other.mylab.com"), ["10.0.0.1"]);
 
-    // A policy removed from the file is removed, also beside an invalid one.
+    // A policy that is removed from a file is no longer in force, even if the file has an invalid
+    // policy.
     mount.swap(&[("policy.yaml", &two(&bad("new"), &other("10.0.0.3")))]);
     wait(&server, 0.0, 2.0, 1.0, 1.0);
     assert_eq!(now(&server, "gitlab.mylab.com"), ["10.0.0.216"]);

@@ -1,4 +1,4 @@
-//! Runs the real binary on free ports, until the end of the test.
+//! Runs the real binary on free ports.
 
 use crate::cgroup::Cgroup;
 use crate::client::{Client, JSON, Plain, Tls, request};
@@ -17,17 +17,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Looks until something of the outside world is so.
+/// Polls until a condition is true.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(Instant::now() < deadline, "never came: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Ends the loops of other threads, also where the thread that has it panics.
+/// Stops the loops of other threads when dropped, even if the current thread panics.
 pub(crate) struct EndOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for EndOnDrop<'_> {
@@ -36,7 +36,7 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// Runs `drydock` until it ends by itself.
+/// Runs `drydock` until it exits. Returns the exit code and stderr.
 #[track_caller]
 pub(crate) fn run(mut command: Command) -> (Option<i32>, String) {
     let mut child = command
@@ -51,15 +51,15 @@ pub(crate) fn run(mut command: Command) -> (Option<i32>, String) {
         if Instant::now() > deadline {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("it still ran: {}", stderr.text());
+            panic!("drydock did not exit: {}", stderr.text());
         }
         thread::sleep(Duration::from_millis(5));
     }
-    stderr.wait_for("its last words", |_| false);
+    stderr.wait_for("the end of stderr", |_| false);
     (child.wait().unwrap().code(), stderr.text())
 }
 
-/// `drydock` with arguments, and none of the environment's `DRYDOCK_…` variables.
+/// Returns a command for `drydock`, without the `DRYDOCK_…` variables of the environment.
 pub(crate) fn drydock(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drydock"));
     for (name, _) in std::env::vars_os() {
@@ -71,7 +71,7 @@ pub(crate) fn drydock(arguments: &[&str]) -> Command {
     command
 }
 
-/// Two free ports of the loopback address.
+/// Flags for two free ports of the loopback address.
 pub(crate) const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 
 /// A running `drydock serve`.
@@ -81,20 +81,20 @@ pub(crate) struct Server {
     pub(crate) webhook: SocketAddr,
     pub(crate) ops: SocketAddr,
     client: Client,
-    /// Where its files are, till it ends.
+    /// The directory for temporary files of the server.
     _directory: TempDir,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A test that fails must not leave a server behind.
+        // A failed test must not leave a server running.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Server {
-    /// Starts a server on the built-in policy and a certificate made in memory.
+    /// Starts a server with the built-in policy and a certificate in memory.
     pub(crate) fn start(flags: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let ca = directory.path().join("ca.crt");
@@ -104,7 +104,7 @@ impl Server {
         Self::spawn(command, directory, ca)
     }
 
-    /// Starts a server with certificate files, whose authority is in `ca`.
+    /// Starts a server with certificate files, whose CA is in the file `ca`.
     pub(crate) fn start_with_certificate(
         certificate: &str,
         key: &str,
@@ -121,7 +121,7 @@ impl Server {
         Self::spawn(command, TempDir::new().unwrap(), ca)
     }
 
-    /// Starts a server that may have that many open files (`ulimit -n`).
+    /// Starts a server with a limit of open files (`ulimit -n`).
     pub(crate) fn start_with_open_files(number: u32, flags: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let ca = directory.path().join("ca.crt");
@@ -138,7 +138,7 @@ impl Server {
         Self::spawn(command, directory, ca)
     }
 
-    /// Starts a server in a cgroup from its first instruction on.
+    /// Starts a server in a cgroup.
     pub(crate) fn start_in(cgroup: &Cgroup, flags: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let ca = directory.path().join("ca.crt");
@@ -154,10 +154,10 @@ impl Server {
         Self::spawn(command, directory, ca)
     }
 
-    /// Starts a command that becomes a server and trusts the authority that is then in `ca`.
+    /// Starts a command that becomes a server, and trusts the CA that it writes to `ca`.
     pub(crate) fn spawn(mut command: Command, directory: TempDir, ca: PathBuf) -> Self {
         let mut child = command
-            // One that is killed cannot remove its files.
+            // A server that is killed does not delete its temporary files.
             .env("TMPDIR", directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -166,7 +166,7 @@ impl Server {
             .unwrap();
         let stderr = Lines::of(child.stderr.take().unwrap());
         let deadline = Instant::now() + PATIENCE;
-        // With few log lines there is no banner.
+        // At some log levels there is no banner, so the addresses are read from /proc.
         let (webhook, ops) = loop {
             if let [webhook, ops] = *listeners(child.id()) {
                 break (webhook, ops);
@@ -190,8 +190,7 @@ impl Server {
         }
     }
 
-    /// Starts a command that becomes a server and says what it says to `stderr`: where it listens
-    /// is the kernel's to tell.
+    /// Starts a command that becomes a server with another stderr, which the test does not read.
     pub(crate) fn spawn_unheard(
         mut command: Command,
         stderr: Stdio,
@@ -207,7 +206,7 @@ impl Server {
             .unwrap();
         let deadline = Instant::now() + PATIENCE;
         let (webhook, ops) = loop {
-            // In the order in which they were opened.
+            // The sockets are listed in the order in which they were opened.
             if let [webhook, ops] = *listeners(child.id()) {
                 break (webhook, ops);
             }
@@ -229,13 +228,13 @@ impl Server {
         server
     }
 
-    /// A new connection to the webhook port.
+    /// Opens a connection to the webhook port.
     pub(crate) fn connect(&self) -> Tls {
         self.client.connect(self.webhook).unwrap()
     }
 
-    /// A connection on which the headers of a review have been read and its body is being waited
-    /// for.
+    /// Opens a connection on which the server has read the headers of a review and waits for the
+    /// body.
     pub(crate) fn half_a_review(&self) -> Tls {
         let mut connection = self.connect();
         let length = RUNNER.len().to_string();
@@ -246,38 +245,38 @@ impl Server {
         ];
         let head = request("POST", "/mutate", &headers, b"");
         connection.send(&head).unwrap();
-        // Sent when the body is asked for.
+        // The server sends "100 Continue" when it starts to read the body.
         assert_eq!(connection.answer().unwrap().status, 100);
         connection
     }
 
-    /// A connector to the webhook port, for threads.
+    /// Returns a client for the webhook port, which threads can use.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Trusts another authority from now on.
+    /// Trusts another CA in new connections.
     pub(crate) fn trust(&mut self, ca: &str) {
         self.client = Client::trusting(ca);
     }
 
-    /// Sends a GET to the ops port; returns status and body.
+    /// Sends a GET request to the ops port, and returns status and body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         self.try_get(path).unwrap()
     }
 
-    /// The same; fails if the connection is evicted.
+    /// Sends a GET request to the ops port. Fails if the connection is evicted.
     pub(crate) fn try_get(&self, path: &str) -> io::Result<(u16, String)> {
         let answer = Plain::connect(self.ops).and_then(|mut ops| ops.get(path))?;
         Ok((answer.status, answer.text()))
     }
 
-    /// The metrics now, checked for form.
+    /// Returns the metrics, whose form is checked.
     pub(crate) fn metrics(&self) -> Metrics {
         self.try_metrics().unwrap()
     }
 
-    /// The same; fails if the connection is evicted.
+    /// Returns the metrics, or fails if the connection is evicted.
     pub(crate) fn try_metrics(&self) -> io::Result<Metrics> {
         let accept = [("Accept", "application/openmetrics-text; version=1.0.0")];
         let mut ops = Plain::connect(self.ops)?;
@@ -287,7 +286,7 @@ impl Server {
         Ok(Metrics::parse(&answer.text()))
     }
 
-    /// Waits until a sample has a value.
+    /// Waits until a metric has a value.
     #[track_caller]
     pub(crate) fn wait_for_metric(&self, sample: &str, value: f64) {
         let deadline = Instant::now() + PATIENCE;
@@ -298,14 +297,14 @@ impl Server {
             }
             assert!(
                 Instant::now() < deadline,
-                "{sample} is {now} and never became {value}; drydock said:\n{}",
+                "{sample} is {now}, not {value}; log of drydock:\n{}",
                 self.stderr()
             );
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Waits until it has said all of some words.
+    /// Waits until the log contains all of these words.
     #[track_caller]
     pub(crate) fn wait_for_words(&self, words: &[&str]) {
         let said = |lines: &[String]| {
@@ -316,21 +315,21 @@ impl Server {
         assert!(all.is_some(), "{words:?} not in {}", self.stderr());
     }
 
-    /// Ends it (`--drain-seconds 0` makes that quick) and returns all that it ever said.
+    /// Stops the server, which is fast with `--drain-seconds 0`, and returns the whole log.
     #[track_caller]
     pub(crate) fn last_words(mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.wait_for_end(PATIENCE).code(), Some(0));
-        self.stderr.wait_for("the end", |_| false);
+        self.stderr.wait_for("the end of stderr", |_| false);
         self.stderr()
     }
 
-    /// Returns the output that has been read so far.
+    /// Returns the log so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// The `curl` line of its banner.
+    /// Returns the `curl` command in the banner.
     pub(crate) fn curl_line(&self) -> String {
         let is_curl = |line: &&String| line.starts_with("curl ");
         let lines = self.stderr.wait_for("the curl line", |lines| {
@@ -340,15 +339,15 @@ impl Server {
         lines.iter().find(is_curl).unwrap().clone()
     }
 
-    /// Sends a signal as the kubelet does.
+    /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        // The shell's own: `kill` is not installed everywhere.
+        // Uses the shell's built-in `kill`, because not every system has the program.
         let script = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &script]).status().unwrap();
         assert!(status.success(), "{script}");
     }
 
-    /// Waits for its end.
+    /// Waits until the server exits.
     #[track_caller]
     pub(crate) fn wait_for_end(&mut self, within: Duration) -> ExitStatus {
         let deadline = Instant::now() + within;
@@ -361,12 +360,12 @@ impl Server {
         }
     }
 
-    /// Its resident memory now, KiB.
+    /// Returns the resident memory in KiB.
     pub(crate) fn resident(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// The most memory that was ever resident, KiB.
+    /// Returns the peak resident memory in KiB.
     pub(crate) fn most_resident(&self) -> u64 {
         self.memory("VmHWM:")
     }
@@ -378,7 +377,7 @@ impl Server {
         kib.parse().unwrap()
     }
 
-    /// Whether it still runs.
+    /// Returns whether the server still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

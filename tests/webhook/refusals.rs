@@ -1,5 +1,5 @@
-//! Requests that cannot be answered: each gets a 4xx with a sentence and is counted, and the next
-//! review is answered (F1, F2).
+//! Invalid requests: each gets status 4xx with a message and is counted, and the next review gets a
+//! response (rules F1, F2).
 
 use crate::client::{Answer, JSON, post, request};
 use crate::metrics::{failed, other};
@@ -7,7 +7,7 @@ use crate::process::Server;
 use crate::reviews::{RUNNER, assert_answers_runner, runner};
 use serde_json::json;
 
-/// Sends a bad request, then a good review on the same connection and on a new one.
+/// Sends an invalid request, then a valid review on the same connection and on a new one.
 #[track_caller]
 fn refused(server: &Server, bytes: &[u8], status: u16) -> Answer {
     let mut connection = server.connect();
@@ -21,12 +21,12 @@ fn refused(server: &Server, bytes: &[u8], status: u16) -> Answer {
     answer
 }
 
-/// F1: the API server quotes the body in the job log.
+/// Asserts that the body is suitable for the job log, in which the API server quotes it (rule F1).
 #[track_caller]
 pub(crate) fn assert_is_for_a_jobs_author(answer: &Answer) {
     let text = answer.text();
     assert!(text.ends_with('\n'), "{text:?}");
-    assert_eq!(text.lines().count(), 1, "one sentence: {text:?}");
+    assert_eq!(text.lines().count(), 1, "not one line: {text:?}");
     let length = text.chars().count();
     assert!((20..=300).contains(&length), "{text:?}");
     assert!(text.contains(' ') && !text.contains('<'), "{text:?}");
@@ -38,13 +38,13 @@ pub(crate) fn assert_is_for_a_jobs_author(answer: &Answer) {
     }
 }
 
-/// Sends one bad review to a new server, and checks how it is counted.
+/// Sends an invalid review to a new server, and checks how it is counted.
 #[track_caller]
 fn refused_and_counted(bytes: &[u8], status: u16, reason: &str) -> Answer {
     refused_and_counted_as(bytes, status, &failed(reason))
 }
 
-/// Sends one request that is not a review to a new server, and checks how it is counted.
+/// Sends a request that is not a review to a new server, and checks how it is counted.
 #[track_caller]
 fn refused_as_other(bytes: &[u8], status: u16, reason: &str) -> Answer {
     refused_and_counted_as(bytes, status, &other(reason))
@@ -213,13 +213,13 @@ fn f2_bytes_that_are_not_http_close_only_their_connection() {
         bad.wait_until_closed();
         assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());
     }
-    // As many headers as fit into nothing.
+    // More headers than the server accepts.
     let mut bad = server.connect();
     let mut bytes = b"POST /mutate HTTP/1.1\r\n".to_vec();
     for number in 0..100_000 {
         bytes.extend(format!("X-{number}: {number}\r\n").into_bytes());
     }
-    // It may well be closed before it has said all.
+    // The server may close the connection before the request is sent completely.
     let _ = bad.send(&bytes);
     bad.wait_until_closed();
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());

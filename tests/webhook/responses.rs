@@ -58,7 +58,7 @@ fn t3_a_warning_names_what_was_displaced_in_at_most_120_characters() {
             let response = response(&server.connect().review(path, &body).unwrap());
             let warnings: Vec<&str> = response["warnings"]
                 .as_array()
-                .expect("the Secret was displaced, which its author is told")
+                .expect("there is no warning about the displaced Secret")
                 .iter()
                 .map(|warning| warning.as_str().unwrap())
                 .collect();
@@ -87,7 +87,7 @@ fn a6_the_audit_path_changes_nothing_and_reports_all_changes() {
     assert_eq!(told["policies"], "gitlab");
     assert!(told["findings"].as_str().unwrap().contains("mylab-ca-pem"));
     assert!(audited["warnings"][0].as_str().unwrap().contains("audit"));
-    // Everything that the other path does is said here.
+    // The audit lists all changes that the other path makes.
     let done = response(&connection.review("/mutate", RUNNER).unwrap());
     assert!(done["auditAnnotations"]["changes"].is_string());
     assert_eq!(told["would-change"], done["auditAnnotations"]["changes"]);
@@ -101,7 +101,10 @@ fn a6_the_audit_path_refuses_nothing() {
     let server = Server::start(&["--policy", &mount.text("policy.yaml")]);
     let mut connection = server.connect();
     let denied = response(&connection.review("/mutate", RUNNER).unwrap());
-    assert_eq!(denied["allowed"], false, "f1: onConflict is Deny");
+    assert_eq!(
+        denied["allowed"], false,
+        "not denied with onConflict: Deny (F1)"
+    );
     assert_eq!(patch(&denied), None);
     let message = denied["status"]["message"].as_str().unwrap();
     for word in ["mylab-ca-pem", "/certs/client"] {
@@ -170,7 +173,7 @@ fn many_reviews_on_one_kept_alive_connection_get_their_own_answers() {
         let review = small(&uid, "hunter2");
         let body = review.to_string();
         let answer = connection.review("/mutate", body.as_bytes()).unwrap();
-        assert!(!answer.says_close(), "nobody is draining");
+        assert!(!answer.says_close(), "Connection: close without draining");
         assert_eq!(response(&answer)["uid"], uid);
     }
     assert_answers_runner(&connection.review("/mutate", RUNNER).unwrap());
@@ -211,7 +214,7 @@ fn every_policy_of_several_files_is_in_force() {
 fn a_query_and_content_type_parameters_are_accepted() {
     let server = Server::start(&[]);
     let mut connection = server.connect();
-    // The API server adds ?timeout=5s to every call.
+    // The API server adds ?timeout=5s to the URL.
     let json = ("Content-Type", "Application/JSON; charset=utf-8");
     let bytes = request("POST", "/mutate?timeout=5s", &[json], RUNNER);
     connection.send(&bytes).unwrap();

@@ -5,17 +5,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// What GitLab Runner 19.3.0 caused: a Secret at /certs/client (seed 004) and a stale address (seed
-/// 003).
+/// A review of a pod of GitLab Runner 19.3.0 with the faults of two incidents: a Secret at
+/// `/certs/client` and a stale address in hostAliases.
 pub(crate) const RUNNER: &[u8] =
     include_bytes!("../fixtures/reviews/runner/19.3.0-secret-certs.json");
 
-/// The same, to be changed.
+/// Returns [`RUNNER`] as JSON.
 pub(crate) fn runner() -> Value {
     serde_json::from_slice(RUNNER).unwrap()
 }
 
-/// A review of a job pod with little in it and one environment variable.
+/// Returns a review of a small job pod with an environment variable that has the value `secret`.
 pub(crate) fn small(uid: &str, secret: &str) -> Value {
     let mount = json!({"name": "registry-ca", "mountPath": "/certs/client", "readOnly": true});
     json!({
@@ -53,13 +53,13 @@ pub(crate) fn small(uid: &str, secret: &str) -> Value {
     })
 }
 
-/// A value of that many bytes at the end of a review; no rule reads it.
+/// Returns a review with a string of `bytes` bytes in a field that no rule reads.
 pub(crate) fn padded(mut review: Value, bytes: usize) -> Vec<u8> {
     review["request"]["userInfo"]["extra"]["padding"] = json!(["x".repeat(bytes)]);
     review.to_string().into_bytes()
 }
 
-/// The response of an AdmissionReview, after what holds for every one: HTTP, JSON, kind and
+/// Returns the response in an AdmissionReview. Asserts its HTTP status, content type, kind and
 /// version.
 #[track_caller]
 pub(crate) fn response(answer: &Answer) -> Value {
@@ -68,12 +68,15 @@ pub(crate) fn response(answer: &Answer) -> Value {
     let mut review: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(review["kind"], "AdmissionReview");
-    assert!(review.get("request").is_none(), "the request is not echoed");
+    assert!(
+        review.get("request").is_none(),
+        "the response contains the request"
+    );
     review["response"].take()
 }
 
-/// The patch of a response; nothing where it has none, and then no `patchType` either, which the
-/// API server would refuse.
+/// Returns the patch of a response. A response without a patch must not have a `patchType`, because
+/// the API server would reject it.
 #[track_caller]
 pub(crate) fn patch(response: &Value) -> Option<json_patch::Patch> {
     let patch_type = response.get("patchType").map(|name| name.as_str().unwrap());
@@ -88,30 +91,30 @@ pub(crate) fn patch(response: &Value) -> Option<json_patch::Patch> {
     Some(patch)
 }
 
-/// The pod of a review with the response's patch applied, as the API server does it.
+/// Returns the pod of a review with the patch of its response.
 #[track_caller]
 pub(crate) fn patched(review: &Value, response: &Value) -> Value {
     assert_eq!(response["uid"], review["request"]["uid"]);
     assert_eq!(response["allowed"], true);
     let mut pod = review["request"]["object"].clone();
-    let patch = patch(response).expect("the pod is changed");
-    json_patch::patch(&mut pod, &patch).expect("the patch applies (A3)");
+    let patch = patch(response).expect("the response has no patch");
+    json_patch::patch(&mut pod, &patch).expect("the patch does not apply (A3)");
     pod
 }
 
-/// Whether a pod of [`runner`] or [`small`] is as the built-in policy wants it.
+/// Asserts that the built-in policy repaired a pod of [`runner`] or [`small`].
 #[track_caller]
 pub(crate) fn assert_repaired(pod: &Value) {
     assert_eq!(
         addresses(pod, "gitlab.mylab.com"),
         ["10.0.0.232"],
-        "seed 003: the VIP moved"
+        "the stale address was not replaced"
     );
     for name in ["build", "docker"] {
         let volume = volume_at(pod, name, "/certs/client");
         assert_eq!(
             volume["emptyDir"]["medium"], "Memory",
-            "seed 004: a Secret sat there, in {name}: {volume}"
+            "the Secret at /certs/client was not replaced in {name}: {volume}"
         );
     }
     let storage = volume_at(pod, "docker", "/var/lib/docker");
@@ -122,13 +125,13 @@ pub(crate) fn assert_repaired(pod: &Value) {
     );
 }
 
-/// Whether an answer to [`RUNNER`] repairs it.
+/// Asserts that a response to [`RUNNER`] repairs the pod.
 #[track_caller]
 pub(crate) fn assert_answers_runner(answer: &Answer) {
     assert_repaired(&patched(&runner(), &response(answer)));
 }
 
-/// The addresses that a hostname has in `/etc/hosts` through the pod.
+/// Returns the addresses of a hostname in the pod's hostAliases.
 pub(crate) fn addresses(pod: &Value, hostname: &str) -> Vec<String> {
     let aliases = pod["spec"]["hostAliases"].as_array();
     let entries = aliases.into_iter().flatten().filter(|entry| {
@@ -140,7 +143,7 @@ pub(crate) fn addresses(pod: &Value, hostname: &str) -> Vec<String> {
         .collect()
 }
 
-/// The one volume that a container mounts at a path.
+/// Returns the volume that a container mounts at a path.
 #[track_caller]
 fn volume_at(pod: &Value, container: &str, path: &str) -> Value {
     let find = |list: &Value, key: &str, wanted: &str| -> Value {
@@ -162,7 +165,7 @@ fn volume_at(pod: &Value, container: &str, path: &str) -> Value {
     )
 }
 
-/// A policy file with one policy that gives `gitlab.mylab.com` an address.
+/// Returns a policy that sets the address of `gitlab.mylab.com`.
 pub(crate) fn policy(name: &str, address: &str) -> String {
     format!(
         "apiVersion: drydock.dev/v1alpha1\nkind: JobPodPolicy\nmetadata: {{name: {name}}}\n\

@@ -1,4 +1,4 @@
-//! Start: invalid flags are refused with the reason, and the banner is correct.
+//! The start of the server: invalid flags are refused with the reason, and the banner is correct.
 
 use crate::client::Answer;
 use crate::kubelet_mount::Mount;
@@ -11,7 +11,8 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// Starts with flags that cannot work: it ends with 2, and what it says has these words.
+/// Runs `drydock serve` with invalid flags, and asserts that it exits with code 2 and that its
+/// output contains these words.
 #[track_caller]
 pub(crate) fn refused(flags: &[&str], words: &[&str]) {
     let mut command = drydock(&["serve"]);
@@ -25,7 +26,7 @@ pub(crate) fn refused(flags: &[&str], words: &[&str]) {
         assert!(said.contains(word), "{word:?} in {said}");
     }
     assert!(!said.contains("panicked"), "{said}");
-    assert!(!said.contains("curl "), "no banner: {said}");
+    assert!(!said.contains("curl "), "the banner was printed: {said}");
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn the_flags_of_a_kubeconfig_need_a_cluster() {
     );
 }
 
-/// A laptop must not join production unnoticed.
+/// The user must notice when the server uses a production cluster.
 #[test]
 fn the_banner_names_the_api_server_the_context_and_the_user() {
     let kubeconfig = "
@@ -240,7 +241,7 @@ fn the_banner_obeys_log_format_and_log_level() {
     let said = server.last_words();
     let lines: Vec<Value> = said
         .lines()
-        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .map(|line| serde_json::from_str(line).expect("a line is not JSON"))
         .collect();
     let first = &lines[0];
     let message = first["message"].as_str().unwrap();
@@ -265,7 +266,7 @@ fn every_flag_of_serve_has_an_environment_variable_of_its_name() {
         .map(|word| word.trim_end_matches(|c: char| !c.is_alphanumeric()))
         .collect();
     assert!(flags.len() > 15, "{help}");
-    // Words wrap anywhere.
+    // The help text is wrapped, so line breaks are replaced by spaces.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for flag in flags {
         if flag == "--cacert" {
@@ -317,17 +318,18 @@ fn a_server_can_be_configured_by_environment_variables_alone() {
     assert_eq!(told["reason"], "excluded-namespace");
     let said = server.last_words();
     let line = said.lines().find(|line| line.contains("ship-repair"));
-    let line: Value = serde_json::from_str(line.unwrap()).expect("a log line is JSON");
+    let line: Value = serde_json::from_str(line.unwrap()).expect("a log line is not JSON");
     assert_eq!(line["outcome"], "skipped");
 }
 
-/// Runs the banner's `curl` line in a shell and returns the pod that its answer makes.
+/// Runs the `curl` command of the banner in a shell, and returns the pod with the patch of the
+/// response.
 #[track_caller]
 fn pod_of_curl_line(server: &Server) -> Value {
     let curl = Command::new("curl").arg("--version").output();
     assert!(
         curl.is_ok(),
-        "this test runs the curl line of the banner; please install curl"
+        "this test runs the curl command of the banner; install curl"
     );
     let line = server.curl_line();
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();

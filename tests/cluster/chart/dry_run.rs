@@ -1,5 +1,4 @@
-//! Applies each rendering to the API server as a dry run: it accepts every object and knows every
-//! field.
+//! Applies rendered charts to the API server as a dry run. It must accept all objects and fields.
 
 use super::rendered;
 use super::rendering::COMPONENTS;
@@ -10,7 +9,8 @@ use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
 
-/// Kinds of others, of which this API server learns no more than that they are there.
+/// Group, version and kind of resources of other projects, for which the tests define CRDs without
+/// a schema.
 const FOREIGN: &[(&str, &str, &str)] = &[
     ("cert-manager.io", "v1", "Certificate"),
     ("cert-manager.io", "v1", "Issuer"),
@@ -90,14 +90,14 @@ async fn the_api_server_takes_each_rendering() {
     api.kubectl(&["apply", "--server-side", "-f", "manifests/chart/crds"])
         .printed();
     established(&api, "jobpodpolicies.drydock.dev");
-    // A dry run makes no namespace for the objects in it.
+    // A dry run does not create the namespace that the other objects need.
     for namespace in ["platform", "ci-drydock-test"] {
         api.kubectl(&["create", "namespace", namespace]).printed();
     }
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("objects.yaml");
     for settings in settings() {
-        // With the objects of `helm test`.
+        // Includes the objects of `helm test`.
         fs::write(&file, rendered("ci", "platform", &settings)).unwrap();
         let apply = [
             "apply",

@@ -1,5 +1,5 @@
-//! A release at a real API server, with processes in place of the Deployment's pods, because there
-//! is no kubelet.
+//! A release at a real API server. Because there is no kubelet, processes replace the pods of the
+//! Deployment.
 
 use super::{CHART, Said, run};
 use crate::api_server::ApiServer;
@@ -13,7 +13,8 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// An API server that calls a Service at the addresses of its endpoints: there is no kube-proxy.
+/// Starts an API server that connects to the endpoints of a Service, because there is no
+/// kube-proxy.
 pub(super) async fn api_server() -> ApiServer {
     ApiServer::of_ones_own_with(|_| vec!["--enable-aggregator-routing=true".to_owned()]).await
 }
@@ -27,18 +28,18 @@ fn own_address() -> String {
     socket.local_addr().unwrap().ip().to_string()
 }
 
-/// A release, by its namespace.
+/// An installed release.
 pub(super) struct Release<'a> {
     pub(super) api: &'a ApiServer,
     pub(super) admin: Client,
     pub(super) namespace: &'static str,
-    /// The name of its objects.
+    /// The name of the release's objects.
     pub(super) fullname: &'static str,
     files: TempDir,
 }
 
 impl<'a> Release<'a> {
-    /// Installs the chart with settings.
+    /// Installs the chart with these values.
     pub(super) async fn install(
         api: &'a ApiServer,
         (name, namespace, fullname): (&'static str, &'static str, &'static str),
@@ -65,14 +66,15 @@ impl<'a> Release<'a> {
         )
     }
 
-    /// An object of a namespaced kind of the release's namespace.
+    /// Reads the object with the release's name of a namespaced resource.
     async fn object(&self, root: &str, plural: &str) -> Value {
         let (namespace, name) = (self.namespace, self.fullname);
         let path = format!("/{root}/namespaces/{namespace}/{plural}/{name}");
         get(&self.admin, &path).await.object()
     }
 
-    /// A kubeconfig with a token of a ServiceAccount of the release's namespace.
+    /// Returns the path of a kubeconfig with a token of a ServiceAccount in the release's
+    /// namespace.
     pub(super) fn kubeconfig(&self, account: &str) -> PathBuf {
         let admin = fs::read_to_string(self.api.kubeconfig(Identity::Admin)).unwrap();
         let mut kubeconfig: Value = serde_json::from_str(&admin).unwrap();
@@ -84,8 +86,8 @@ impl<'a> Release<'a> {
         path
     }
 
-    /// Starts what a pod of the Deployment would run, as its ServiceAccount and with its arguments
-    /// and environment.
+    /// Starts a process like a pod of the Deployment: with its ServiceAccount, arguments and
+    /// environment.
     pub(super) async fn start_pod(&self, pod: &str) -> Drydock {
         let deployment = self.object("apis/apps/v1", "deployments").await;
         let spec = &deployment["spec"]["template"]["spec"];
@@ -94,7 +96,8 @@ impl<'a> Release<'a> {
         let arguments: Vec<&str> = arguments.map(|it| it.as_str().unwrap()).collect();
         let (serve, flags) = arguments.split_first().unwrap();
         assert_eq!(*serve, "serve");
-        // The ports are of one machine here, and lines are read by people.
+        // All processes run on this machine, so they need free ports. Logs are in text format for
+        // debugging.
         let of_pods = ["--listen", "--ops-listen", "--log-format"];
         let flags = flags.iter().filter(|flag| {
             let name = flag.split('=').next().unwrap();
@@ -120,7 +123,7 @@ impl<'a> Release<'a> {
         server
     }
 
-    /// Makes processes the endpoints of the Service, and no others.
+    /// Sets the endpoints of the Service to these processes.
     pub(super) async fn route_to(&self, servers: &[&Drydock]) {
         let ports = servers.iter().map(|server| server.webhook.port());
         let subsets: Vec<Value> = ports
@@ -165,7 +168,8 @@ impl<'a> Release<'a> {
             .object();
     }
 
-    /// Takes the endpoints away that [`Release::route_to`] made; a controller would.
+    /// Deletes the endpoints that [`Release::route_to`] created, because there is no controller
+    /// that would.
     pub(super) fn delete_endpoints(&self) {
         for number in 0..2 {
             let slice = format!("endpointslice/{}-{number}", self.fullname);

@@ -1,5 +1,5 @@
-//! Releases at a real API server: installed, upgraded, rolled back, tested, two at once, and
-//! uninstalled.
+//! Releases at a real API server: installs, upgrades, rolls back, tests and uninstalls one, and
+//! installs two at the same time.
 
 use super::dry_run::define_foreign_kinds;
 use super::release::{Release, api_server};
@@ -25,7 +25,7 @@ const POLICY: [&str; 3] = [
 ];
 const PLATFORM: (&str, &str, &str) = ("ci", "platform", "ci-drydock");
 
-/// Makes a namespace; a value of the opt-in label makes it opt in.
+/// Creates a namespace. If `value` is set, it is the value of its opt-in label.
 async fn namespace(admin: &Client, name: &str, value: Option<&str>) {
     let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     if let Some(value) = value {
@@ -43,8 +43,8 @@ async fn repaired(api: &ApiServer, namespace: &str) -> Answer {
     eventually("a job pod is repaired", PATIENCE, create, is_repaired).await
 }
 
-/// Kinds of which the API server itself makes objects: for each group of a definition, each address
-/// of a Service.
+/// Resources of which the API server creates objects itself, for example an APIService for each API
+/// group and an IPAddress for each Service.
 const OF_THE_API_SERVER: &[&str] = &[
     "apiservices.apiregistration.k8s.io",
     "events",
@@ -53,7 +53,7 @@ const OF_THE_API_SERVER: &[&str] = &[
     "leases.coordination.k8s.io",
 ];
 
-/// Every object of the API server except for its own objects.
+/// Returns the names of all objects except those of [`OF_THE_API_SERVER`].
 fn everything(api: &ApiServer) -> BTreeSet<String> {
     let kinds = ["api-resources", "--verbs=list", "-o", "name"];
     let kinds = api.kubectl(&kinds).printed();
@@ -62,7 +62,7 @@ fn everything(api: &ApiServer) -> BTreeSet<String> {
         .filter(|kind| !OF_THE_API_SERVER.contains(kind))
         .collect();
     let get = ["get", &kinds.join(","), "-A", "-o", "name"];
-    // It warns of versions that are deprecated.
+    // kubectl warns about deprecated versions, so stderr is not checked.
     let said = api.kubectl(&get);
     assert_eq!(said.code, Some(0), "{said:?}");
     said.stdout.lines().map(str::to_owned).collect()
@@ -84,7 +84,7 @@ async fn helm_installs_upgrades_and_rolls_back_while_pods_are_repaired() {
     let upgrade = ["upgrade", "ci", super::CHART, "--reuse-values"];
     let settings = ["--set", "timeoutSeconds=9", "--set", "logLevel=debug"];
     release.helm(&[&upgrade[..], &settings].concat()).printed();
-    // A rollout: the successor answers before the endpoint of its predecessor goes.
+    // A rollout: the new pod is ready before the endpoint of the old one is removed.
     let second = release.start_pod("ci-drydock-b").await;
     release.route_to(&[&first, &second]).await;
     release.route_to(&[&second]).await;
@@ -104,8 +104,8 @@ async fn helm_installs_upgrades_and_rolls_back_while_pods_are_repaired() {
     release.helm(&["uninstall", "ci"]).printed();
     let after = everything(&api);
     let left: Vec<&String> = after.difference(&before).collect();
-    // Helm deletes neither a namespace nor a definition; the latter has a command in the chart's
-    // README.
+    // Helm deletes neither the namespace nor the CRD. The chart's README has a command that
+    // deletes the CRD.
     assert_eq!(
         left,
         [
@@ -126,7 +126,7 @@ async fn timeout(admin: &Client) -> Value {
     configuration["webhooks"][0]["timeoutSeconds"].clone()
 }
 
-/// A new version is tried on one namespace, beside the one that all others keep.
+/// Installs a canary release for one namespace beside the release for all others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_releases_answer_for_their_own_namespaces() {
     let api = api_server().await;
@@ -158,7 +158,7 @@ async fn two_releases_answer_for_their_own_namespaces() {
         assert_eq!(changes(&audited.object()), None);
     }
     canary.helm(&["uninstall", "canary"]).printed();
-    // Neither the definition nor the policy was the canary's.
+    // Uninstalling the canary removed neither the CRD nor the policy.
     repaired(&api, "first").await;
     let (_, of_stable) = of_stable.stop();
     let (_, of_canary) = of_canary.stop();
@@ -175,7 +175,7 @@ async fn two_releases_answer_for_their_own_namespaces() {
     }
 }
 
-/// §P1: `namespace_per_job` makes namespaces without a label.
+/// With `namespace_per_job`, GitLab Runner creates namespaces without a label (rule P1).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn namespaces_created_for_a_job_are_selected_by_name() {
     let api = api_server().await;
@@ -187,13 +187,14 @@ async fn namespaces_created_for_a_job_are_selected_by_name() {
     namespace(&admin, "ci-job-4711", None).await;
     repaired(&api, "ci-job-4711").await;
     let runner = api.client(Identity::Runner).await;
-    // Another name; one that is labelled is the label's.
+    // A namespace with another prefix does not match. For a namespace with the label, the label
+    // decides.
     for (name, value) in [("my-ci-job-1", None), ("ci-job-1", Some("off"))] {
         namespace(&admin, name, value).await;
         let answer = create_pod(&runner, name, &broken_job(), DryRun::Yes).await;
         assert_eq!(changes(&answer.object()), None, "{name}");
     }
-    // The author of the job gets the Event there, too.
+    // The Event for the author of the job is created in that namespace, too.
     let mut pod = broken_job();
     pod["metadata"]["name"] = "runner-author-project-1-concurrent-0".into();
     create_pod(&runner, "ci-job-4711", &pod, DryRun::No)
@@ -203,8 +204,8 @@ async fn namespaces_created_for_a_job_are_selected_by_name() {
     assert!(!metrics.contains("reason=\"not-opted-in\"} 1"), "{metrics}");
 }
 
-/// The pods of `helm test` are made by nobody here, so their command is run as their
-/// ServiceAccount, by kubectl.
+/// No kubelet runs the pods of `helm test`, so the test runs their kubectl command with their
+/// ServiceAccount.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_chart_test_succeeds_only_if_drydock_answers() {
     let api = api_server().await;
@@ -245,19 +246,31 @@ async fn the_chart_test_succeeds_only_if_drydock_answers() {
                 + &String::from_utf8_lossy(&output.stderr),
         )
     };
-    // The API server knows a configuration a moment after it was written.
-    let refused = eventually("it fails", PATIENCE, async || test(), |(good, _)| !good).await;
+    // The API server uses a new webhook configuration only after a moment.
+    let refused = eventually(
+        "the test fails",
+        PATIENCE,
+        async || test(),
+        |(good, _)| !good,
+    )
+    .await;
     assert!(
         refused.1.contains("enforce.job-pods.drydock.dev"),
         "{refused:?}"
     );
     let server = release.start_pod("ci-drydock-a").await;
     release.route_to(&[&server]).await;
-    let passed = eventually("it succeeds", PATIENCE, async || test(), |(good, _)| *good).await;
+    let passed = eventually(
+        "the test passes",
+        PATIENCE,
+        async || test(),
+        |(good, _)| *good,
+    )
+    .await;
     assert!(passed.1.contains("gitlab.mylab.com"), "{passed:?}");
 }
 
-/// Objects of other controllers are created and deleted with the release.
+/// Objects for other controllers are created and deleted with the release.
 #[tokio::test]
 async fn each_optional_object_depends_on_its_value() {
     let api = api_server().await;
@@ -270,7 +283,7 @@ async fn each_optional_object_depends_on_its_value() {
     ];
     let release = Release::install(&api, PLATFORM, &settings).await;
     let installed = everything(&api).difference(&before).count();
-    // With the namespace and the release's record.
+    // Plus the namespace and the Secret in which Helm stores the release.
     let objects = template("ci", "platform", &settings).len();
     assert_eq!(installed, objects + 2);
     release
@@ -278,11 +291,12 @@ async fn each_optional_object_depends_on_its_value() {
         .printed();
     let objects = template("ci", "platform", &[]).len();
     let upgraded = everything(&api).difference(&before).count();
-    // With a second record.
+    // Plus the Secret of the second revision.
     assert_eq!(upgraded, objects + 3);
 }
 
-/// As the CHANGELOG says, an installation by kubectl becomes a release without recreated objects.
+/// An installation by kubectl can become a Helm release without recreated objects, as described in
+/// the CHANGELOG.
 #[tokio::test]
 async fn an_installation_by_kustomize_becomes_a_release() {
     let api = api_server().await;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Each component with the value that does the same.
+/// Each kustomize component, and the chart value with the same effect.
 pub(super) const COMPONENTS: &[(&str, &str)] = &[
     ("cert-manager", "certificates.source=cert-manager"),
     ("client-ca", "clientCA.configMap=drydock-client-ca"),
@@ -57,7 +57,7 @@ fn the_committed_files_are_the_rendered_ones() {
     }
 }
 
-/// The objects by kind and name. Lists of named items are sorted by name.
+/// Returns objects by kind and name. Lists whose items have a name are sorted by it.
 fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
     let objects = objects.into_iter().map(|mut object| {
         sort(&mut object);
@@ -81,7 +81,7 @@ fn sort(value: &mut Value) {
     }
 }
 
-/// Names the field that differs.
+/// Asserts that two values are equal. The message names the field that differs.
 #[track_caller]
 fn assert_same(place: &str, kustomized: &Value, rendered: &Value) {
     match (kustomized, rendered) {
@@ -96,7 +96,7 @@ fn assert_same(place: &str, kustomized: &Value, rendered: &Value) {
                 assert_same(&format!("{place}[{number}]"), one, other);
             }
         }
-        // kubectl writes 1.0 as 1.
+        // kubectl prints 1.0 as 1.
         (Value::Number(one), Value::Number(other)) => {
             assert_eq!(one.as_f64(), other.as_f64(), "{place}");
         }
@@ -116,7 +116,7 @@ fn each_component_is_the_chart_with_one_value() {
     let base = by_name(template("drydock", "drydock", &[]));
     for (component, setting) in COMPONENTS {
         let mut kustomized = by_name(built(&[component]));
-        // Helm makes it itself.
+        // Helm creates the namespace.
         kustomized.remove("\"Namespace\" \"drydock\"").unwrap();
         let rendered = by_name(template("drydock", "drydock", &[setting]));
         for (object, rendered) in &rendered {
@@ -151,7 +151,7 @@ fn helm_lint_reports_nothing() {
     );
 }
 
-/// Everything that a release has or refers to follows its name and its namespace.
+/// All objects of a release, and all references to them, use the release's name and namespace.
 #[test]
 fn release_name_and_namespace_are_free() {
     let all = [
@@ -194,7 +194,7 @@ fn release_name_and_namespace_are_free() {
     assert_eq!(one(&digits, "Service")["metadata"]["namespace"], "123");
 }
 
-/// Two releases have no object in common but the definition.
+/// The only object that two releases share is the CRD.
 #[test]
 fn two_releases_share_no_object() {
     let of = |name: &str, namespace: &str, value: &str| {

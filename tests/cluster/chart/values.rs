@@ -4,7 +4,7 @@ use super::{CHART, one, run, template};
 use serde_json::{Value, json};
 use std::fs;
 
-/// An invalid value for `--set-json`, with the path and words of its refusal.
+/// Invalid values for `--set-json`, with the path and the words of the error.
 const WRONG: &[(&str, &str, &str)] = &[
     ("replicas=\"two\"", "/replicas", "want integer"),
     ("replicas=0", "/replicas", "minimum"),
@@ -106,9 +106,9 @@ fn read(name: &str) -> String {
     fs::read_to_string(format!("{CHART}/{name}")).unwrap()
 }
 
-/// The paths of the values that are no map of further values; an empty map is one.
+/// Collects the paths of all leaf values. An empty map is a leaf.
 fn leaves(path: &str, value: &Value, found: &mut Vec<String>) {
-    // Their keys are the user's.
+    // The user chooses the keys of these maps.
     let is_whole = ["resources", "nodeSelector", "monitoring.dashboard.labels"].contains(&path);
     match value.as_object() {
         Some(fields) if !fields.is_empty() && !is_whole => {
@@ -141,7 +141,7 @@ fn values_schema_and_readme_agree() {
     let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
     let mut of_schema = Vec::new();
     properties("", &schema, &mut of_schema);
-    // Helm's own, which subcharts share.
+    // `global` is defined by Helm.
     of_schema.retain(|path| path != "global");
     let readme = read("README.md");
     let mut of_readme: Vec<String> = readme
@@ -222,7 +222,7 @@ fn values_change_the_rendered_objects() {
         );
     }
     let kinds = |kind: &str| objects.iter().filter(|it| it["kind"] == kind).count();
-    // Of one replica a budget would hold up every drain.
+    // With one replica, a PodDisruptionBudget would block every node drain.
     assert_eq!(kinds("PodDisruptionBudget"), 0);
     assert_eq!(kinds("PriorityClass"), 0);
     assert_eq!(kinds("Issuer"), 0);
@@ -267,8 +267,7 @@ fn values_change_the_rendered_objects() {
     }
 }
 
-/// The authority of a certificate of one's own is in both webhooks, base64 as the API server takes
-/// it.
+/// With `certificates.source=secret`, both webhooks have the CA of the given certificate as base64.
 #[test]
 fn the_component_own_certificate_needs_the_authority_of_the_certificate() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -298,8 +297,8 @@ fn the_component_own_certificate_needs_the_authority_of_the_certificate() {
     }
 }
 
-/// P1: namespaces that GitLab Runner makes for a job, by their name; one that is labelled is
-/// another webhook's.
+/// A third webhook selects the namespaces that GitLab Runner creates for a job by their name.
+/// Namespaces with the opt-in label belong to the other webhooks (rule P1).
 #[test]
 fn namespaces_per_job_are_selected_by_their_name() {
     for (mode, path, policy) in [
@@ -323,7 +322,7 @@ fn namespaces_per_job_are_selected_by_their_name() {
         );
         let env = container(&objects)["env"].clone();
         let prefix = json!({"name": "DRYDOCK_JOB_NAMESPACE_PREFIX", "value": "job-"});
-        // An audit tells authors nothing.
+        // In audit mode, drydock creates no Events for authors.
         assert_eq!(env.as_array().unwrap().contains(&prefix), mode == "enforce");
     }
 }

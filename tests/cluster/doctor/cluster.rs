@@ -1,4 +1,4 @@
-//! A cluster in which drydock runs, and a run of `drydock doctor`.
+//! A cluster in which drydock runs, and runs of `drydock doctor` on it.
 
 use super::kubelet::Kubelet;
 use crate::api_server::ApiServer;
@@ -21,10 +21,11 @@ pub(super) const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 pub(super) const POLICY: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies/gitlab";
 const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/drydock/endpointslices/drydock-tests";
-/// Kubernetes 1.30 connects to the addresses of Endpoints.
+/// Kubernetes 1.30 connects to the addresses of Endpoints, later versions to those of
+/// EndpointSlices.
 const ENDPOINTS: &str = "/api/v1/namespaces/drydock/endpoints/drydock";
 
-/// The result of a run.
+/// The exit code and output of a run.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
@@ -33,7 +34,7 @@ pub(super) struct Ran {
 }
 
 impl Ran {
-    /// Returns the findings: sign and text.
+    /// Returns the lines with findings.
     pub(super) fn findings(&self) -> Vec<&str> {
         let signs = ["‼ ", "× "];
         let lines = self.out.lines();
@@ -51,7 +52,7 @@ impl Ran {
         );
     }
 
-    /// Returns the text without what differs between runs.
+    /// Returns stdout, with placeholders for what differs between runs.
     pub(super) fn stable(&self) -> String {
         let mut text = self.out.clone();
         for (pattern, instead) in [
@@ -86,15 +87,16 @@ pub(super) fn doctor(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, Str
     run(kubeconfig, &[&["doctor"], arguments].concat())
 }
 
-/// Returns an address of this machine for an EndpointSlice, which refuses loopback addresses.
+/// Returns an address of this machine that is allowed in an EndpointSlice, so not a loopback
+/// address.
 pub(crate) fn own_address() -> IpAddr {
-    // This sends nothing: connecting a datagram socket chooses the address.
+    // Connecting a datagram socket sends nothing; it only selects the local address.
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").unwrap();
     socket.local_addr().unwrap().ip()
 }
 
-/// An installation with its Service, two pods of replicas, a policy, a runner and a namespace.
+/// A cluster with an installation, two replicas, a policy, a runner and a namespace that opted in.
 pub(super) struct Cluster {
     pub(super) api: ApiServer,
     pub(super) admin: Client,
@@ -127,7 +129,7 @@ impl Cluster {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "registry-ca"},
-            "data": {"ca.crt": "not looked at"},
+            "data": {"ca.crt": "content is not read"},
         });
         let path = "/api/v1/namespaces/ci/configmaps/registry-ca";
         apply(&admin, path, &authority).await.object();
@@ -187,7 +189,7 @@ pub(super) async fn delete_endpoints(admin: &Client) {
     }
 }
 
-/// Creates a pod of the Deployment, with the status that a kubelet would write.
+/// Creates a pod from the Deployment's template, with the status that a kubelet would write.
 pub(crate) async fn replica(admin: &Client, name: &str, node: &str, ops: SocketAddr) {
     let deployment = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
     let deployment = get(admin, deployment).await.object();
@@ -197,7 +199,7 @@ pub(crate) async fn replica(admin: &Client, name: &str, node: &str, ops: SocketA
     pod["metadata"]["name"] = name.into();
     pod["spec"]["nodeName"] = node.into();
     let ports = &mut pod["spec"]["containers"][0]["ports"];
-    // The kubelet of these tests ignores the port number of a port-forward.
+    // The test kubelet ignores the port number of a port-forward.
     *ports = json!([
         {"name": "ops", "containerPort": ops.port()},
         {"name": "webhook", "containerPort": 8443},
@@ -235,7 +237,7 @@ pub(super) async fn namespace(admin: &Client, name: &str, labels: Value) {
         .object();
 }
 
-/// Creates a runner as GitLab's chart does. Its ServiceAccount is that of [`Identity::Runner`].
+/// Creates the objects of a runner like GitLab's chart. [`Identity::Runner`] is its ServiceAccount.
 pub(super) async fn runner(admin: &Client) {
     namespace(admin, "gitlab-runner", json!({})).await;
     let config = "[[runners]]\n[runners.kubernetes]\nnamespace = \"ci\"\n[runners.kubernetes.retry_limits]\n\"failed calling webhook\" = 10\n";

@@ -1,4 +1,4 @@
-//! Faults in a real cluster, one after the other, for every finding that can be provoked there.
+//! Provokes every finding that a real cluster can have, one fault after the other.
 
 mod other_webhooks;
 mod running;
@@ -16,15 +16,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// Findings that only the tests in `src/diagnose/tests` provoke, and why.
+/// Findings that only the tests in `src/diagnose/tests` provoke, and the reasons.
 const ELSEWHERE: [(&str, &str); 12] = [
     (
         "calls-slow",
-        "a call that is as slow and does not fail needs a slow network",
+        "a call that is slow but does not fail needs a slow network",
     ),
     (
         "definition-not-served",
-        "the API server sets the condition right at once",
+        "the API server corrects the condition immediately",
     ),
     (
         "has-side-effects",
@@ -32,25 +32,25 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ),
     (
         "hostname-elsewhere",
-        "depends on the names that this computer resolves",
+        "depends on the hostnames that this machine resolves",
     ),
     ("pod-too-large", "the API server refuses a pod of that size"),
     (
         "policy-unreadable",
-        "the API server refuses such a policy by the definition's rules",
+        "the CRD's validation rejects such a policy",
     ),
     (
         "refused-certificate",
-        "needs a certificate that is wrong in a way of its own",
+        "needs a certificate that is invalid for a reason without a finding of its own",
     ),
     (
         "refused-no-address",
-        "depends on the resolver of this computer",
+        "depends on the DNS resolver of this machine",
     ),
     ("refused-no-route", "needs a network without a route"),
     (
         "refused-no-service-account",
-        "the API servers of the tests have no ServiceAccounts",
+        "the API servers of the tests run without the ServiceAccount admission plugin",
     ),
     (
         "refused-other-no-dry-run",
@@ -58,11 +58,11 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ),
     (
         "refused-terminating",
-        "a namespace that is being deleted is left out",
+        "drydock doctor skips namespaces that are being deleted",
     ),
 ];
 
-/// A fault, and the findings of `drydock doctor` about it.
+/// Changes to the cluster, and the findings of `drydock doctor` about them.
 struct Fault {
     finds: &'static [&'static str],
     arguments: &'static [&'static str],
@@ -107,7 +107,7 @@ impl Fault {
         self.change(path, Change::Merge(change))
     }
 
-    /// Changes an object that the fault creates, so that it needs no restoring.
+    /// Changes an object that the same fault creates. It is not restored, because it is deleted.
     fn merge_only(self, path: &str, change: Value) -> Self {
         self.change(path, Change::MergeOnly(change))
     }
@@ -121,7 +121,7 @@ impl Fault {
     }
 }
 
-/// The findings, and the faults that were not found.
+/// The findings of all runs, and the faults that were not found.
 #[derive(Default)]
 struct Seen {
     names: BTreeSet<String>,
@@ -129,7 +129,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Runs `drydock doctor` until it has all these findings, and prints the text.
+    /// Runs `drydock doctor` until it reports all expected findings, and prints its text.
     async fn look(&mut self, api: &ApiServer, who: Identity, arguments: &[&str], wanted: &[&str]) {
         let json = [arguments, &["-o", "json"]].concat();
         let deadline = Instant::now() + PATIENCE;
@@ -152,7 +152,7 @@ impl Seen {
     }
 }
 
-/// The names of the findings in a JSON report.
+/// Returns the names of the findings in a JSON report.
 fn names(ran: &Ran) -> BTreeSet<String> {
     let report: Value = serde_json::from_str(&ran.out).unwrap_or_default();
     let sections = report["sections"].as_array().into_iter().flatten();
@@ -188,7 +188,7 @@ async fn provoke(cluster: &Cluster, fault: Fault, seen: &mut Seen) {
     }
 }
 
-/// Prints the text, for `--nocapture`.
+/// Prints the text of a report, which `--nocapture` shows.
 #[allow(clippy::print_stderr, reason = "output of a test")]
 fn show(found: &[&str], ran: &Ran) {
     eprintln!("### {}\n{}", found.join(", "), ran.stable());

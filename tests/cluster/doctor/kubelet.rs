@@ -1,5 +1,6 @@
-//! The part of a kubelet that a port-forward needs. The API server connects to the address of its
-//! Node and forwards the client's WebSocket (subprotocol `v4.channel.k8s.io`).
+//! The part of a kubelet that serves port-forwards. The API server connects to the kubelet's
+//! address in the Node object and forwards the client's WebSocket (subprotocol
+//! `v4.channel.k8s.io`).
 
 use crate::drydock_process::Certificate;
 use crate::raw_requests::apply;
@@ -22,12 +23,12 @@ use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-/// Data and error channel of the first port.
+/// The data channel and the error channel of the first port.
 const CHANNELS: [u8; 2] = [0, 1];
 
 type Targets = Arc<Mutex<BTreeMap<String, SocketAddr>>>;
 
-/// Ends when dropped.
+/// A running kubelet. It stops when dropped.
 pub(crate) struct Kubelet {
     address: SocketAddr,
     targets: Targets,
@@ -65,7 +66,7 @@ impl Kubelet {
         }
     }
 
-    /// Creates a Node with this kubelet.
+    /// Creates a Node object with the address of this kubelet.
     pub(crate) async fn has_node(&self, admin: &Client, name: &str) {
         let path = format!("/api/v1/nodes/{name}");
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
@@ -80,13 +81,13 @@ impl Kubelet {
             .object();
     }
 
-    /// Forwards every port of a pod to an address.
+    /// Forwards all ports of a pod to an address.
     pub(crate) fn leads(&self, pod: &str, target: SocketAddr) {
         self.targets.lock().unwrap().insert(pod.to_owned(), target);
     }
 }
 
-/// Returns a TLS acceptor with the certificate and the key of two files.
+/// Returns a TLS acceptor with the certificate and the key from two files.
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
     let chain = CertificateDer::pem_file_iter(certificate).unwrap();
     let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();

@@ -1,7 +1,7 @@
-//! The client in `build`: which daemon it calls and where it reads its certificates (docker/cli,
-//! `cli/flags/options.go`).
+//! The docker client in `build`: the daemon that it calls and the directory from which it reads its
+//! certificates (docker/cli, `cli/flags/options.go`).
 //!
-//! GitLab Runner does not run the entrypoint of the job's image, so only variables count.
+//! GitLab Runner does not run the entrypoint of the job's image, so only variables configure it.
 
 use super::super::container_start::variable;
 use super::super::pod_model::{Answer, list, text};
@@ -21,11 +21,12 @@ pub enum Target {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Client {
     pub target: Target,
-    /// Where it reads certificates; `None` without TLS.
+    /// The directory from which it reads certificates; `None` without TLS.
     pub certificates: Option<String>,
 }
 
-/// Returns the client that the variables of `build` configure; `None` if they are unknown.
+/// Returns the client that the variables of `build` configure, or `None` if their values are
+/// unknown.
 pub fn client(pod: &Value, build: &Value) -> Option<Client> {
     let get = |name: &str| Some(variable(build, name).ok()?.unwrap_or_default());
     let is_tls = !get("DOCKER_TLS_VERIFY")?.is_empty() || !get("DOCKER_TLS")?.is_empty();
@@ -63,8 +64,8 @@ fn target(pod: &Value, build: &Value, host: &str, is_tls: bool) -> Target {
     }
 }
 
-/// Whether a host is the pod itself: dind listens on the IPv4 addresses of the pod's one network
-/// namespace.
+/// Returns whether a host is the pod itself. dind listens on the IPv4 addresses of the pod's
+/// network namespace.
 fn is_loopback(pod: &Value, build: &Value, host: &str) -> Answer {
     if let Ok(address) = host.parse::<IpAddr>() {
         return match address {
@@ -73,7 +74,7 @@ fn is_loopback(pod: &Value, build: &Value, host: &str) -> Answer {
             IpAddr::V6(_) => Answer::Open,
         };
     }
-    // The kubelet writes no hosts file where something is mounted at exactly this path.
+    // The kubelet does not write hostAliases if a volume is mounted at exactly this path.
     let mut mounts = list(build, "volumeMounts").iter();
     if mounts.any(|mount| text(mount, "mountPath") == "/etc/hosts") {
         return Answer::Open;

@@ -1,4 +1,4 @@
-//! The daemon: whether it comes up, where it listens, and which certificates a client needs
+//! The docker daemon: whether it starts, where it listens, and which certificates a client needs
 //! (docker-library/docker, `dockerd-entrypoint.sh` and `Dockerfile-dind*.template`).
 
 use super::super::container_start::{self, Program, Tls, name_and_tag};
@@ -6,13 +6,13 @@ use super::super::pod_model::{self, Answer, clean, list, source_of, text};
 use super::mounts::{Place, all, nearest, place, supplies, writes};
 use serde_json::Value;
 
-/// The names of the client's and of the server's files.
+/// The names of the certificate files, both of the client and of the server.
 pub const FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
 
 /// The data directories of dockerd and of rootless dockerd.
 const DATA: [&str; 2] = ["/var/lib/docker", "/home/rootless/.local/share/docker"];
 
-/// The files that the entrypoint writes to each of its directories.
+/// The files that the entrypoint writes to each certificate directory.
 const WRITTEN: [&str; 6] = [
     "ca.pem",
     "cert.pem",
@@ -36,7 +36,7 @@ pub enum Daemon {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Security {
     Plain,
-    /// Certificates that the entrypoint writes to this place.
+    /// Certificates that the entrypoint generates in this directory.
     Generated(Place),
     /// Certificates of a PKI outside the pod.
     Supplied,
@@ -71,7 +71,8 @@ pub fn daemon(pod: &Value, container: &Value) -> Daemon {
     }
 }
 
-/// Whether an image is docker's and has the daemon. `Open` if the name does not show it.
+/// Returns whether an image is docker's and contains the daemon, or `Open` if its name does not
+/// show it.
 fn is_dind_image(image: &str) -> Answer {
     let (name, tag) = name_and_tag(image);
     if name != "docker" {
@@ -98,7 +99,7 @@ fn is_dind_image(image: &str) -> Answer {
     }
 }
 
-/// Whether the options keep the listeners of the entrypoint.
+/// Returns whether the options do not change the listeners that the entrypoint configures.
 fn is_neutral(options: &[String]) -> bool {
     let speaks = |option: &&String| {
         option.starts_with("-H") || option.starts_with("--host") || option.starts_with("--tls")
@@ -109,8 +110,8 @@ fn is_neutral(options: &[String]) -> bool {
         .all(|option| option == "--tls=true")
 }
 
-/// Whether dockerd starts: privileges, data directory, and the files that rootless dockerd writes
-/// to its home directory.
+/// Returns whether dockerd starts. That depends on privileges, the data directory, and the files
+/// that rootless dockerd writes to its home directory.
 fn runs(pod: &Value, container: &Value) -> Answer {
     let is_rootless = container_start::is_rootless(container);
     let class = text(&pod["spec"], "runtimeClassName");
@@ -123,7 +124,7 @@ fn runs(pod: &Value, container: &Value) -> Answer {
         _ => Answer::No,
     };
     let data = DATA[usize::from(is_rootless)];
-    // dockerd before 23 writes key.json there when it starts.
+    // dockerd before 23 writes key.json to ~/.config/docker when it starts.
     let writes_at_home =
         is_rootless && container_start::version(container).is_some_and(|(major, _)| major < 23);
     let home = if writes_at_home {
@@ -150,8 +151,8 @@ fn runs(pod: &Value, container: &Value) -> Answer {
     ])
 }
 
-/// Whether another container has its data on the same volume: of two daemons there the second one
-/// fails.
+/// Returns whether another container uses the same volume for its data. The second daemon with the
+/// same data directory fails to start.
 fn shares_data(pod: &Value, container: &Value, data: &str) -> bool {
     let own = place(container, data);
     let containers = pod_model::containers(pod, &[]);
@@ -166,8 +167,8 @@ fn shares_data(pod: &Value, container: &Value, data: &str) -> bool {
         })
 }
 
-/// Whether image layers count against a limit of the pod, above which the kubelet evicts it; those
-/// in the image's VOLUME do not.
+/// Returns whether image layers count against an ephemeral storage limit, above which the kubelet
+/// evicts the pod. Layers in the VOLUME of the image do not count.
 fn is_counted(pod: &Value, container: &Value, data: &str) -> bool {
     let mut containers = list(&pod["spec"], "containers").iter();
     let is_limited = containers.any(|container| {
@@ -180,8 +181,8 @@ fn is_counted(pod: &Value, container: &Value, data: &str) -> bool {
     is_limited && volume.is_some_and(|volume| source_of(volume) == "emptyDir")
 }
 
-/// The listeners of a dockerd that is started with its own options; without `--host` only the
-/// socket.
+/// Returns the listeners of a dockerd that is started directly. Without `--host`, it listens only
+/// on the socket.
 fn own_listeners(
     pod: &Value,
     container: &Value,
@@ -215,16 +216,17 @@ fn own_listeners(
         .collect())
 }
 
-/// `_tls_generate_certs`: nothing if the server's certificate is supplied without the key of a CA,
-/// else all three directories.
+/// Models the function `_tls_generate_certs` of the entrypoint. It generates nothing if the
+/// server's certificate exists without the key of a CA, otherwise the files of all three
+/// directories.
 fn with_certificates(
     pod: &Value,
     container: &Value,
     root: &str,
 ) -> Result<Vec<(u16, Security)>, Answer> {
     let in_root = |name: &str| clean(&format!("{root}/{name}"));
-    // Before 2023 the result of a failure was port 2375 without TLS, which is not a working setup
-    // but may look like one.
+    // Before version 23, the entrypoint used port 2375 without TLS after a failure. That may look
+    // like a working setup.
     let failed = match container_start::version(container) {
         Some((major, _)) if major < 23 => Answer::Open,
         _ => Answer::No,

@@ -1,18 +1,18 @@
-//! The mounts of the kubelet: the volume at a path of a container, the containers that can write
-//! there, and whether the container starts.
+//! The mounts of a container: the volume at a path, whether the container can write there, and
+//! whether it starts.
 //!
-//! - Paths are cleaned, and of two mounts at one path the later one wins (seen on a node,
-//!   Kubernetes 1.36 and containerd 1.6).
+//! - Mount paths are cleaned. If two mounts have the same path, the later one is visible (observed
+//!   with Kubernetes 1.36 and containerd 1.6).
 //! - Secret, ConfigMap, projected and downward API volumes are always read-only (kubelet,
-//!   `mustMountRO`); the kubelet makes the mount points of other volumes inside them
-//!   (`pkg/volume/util/nested_volumes.go`), at the volume's root.
-//! - An emptyDir has the mode 0777 (`pkg/volume/emptydir`), and is empty when the pod starts.
+//!   `mustMountRO`). The kubelet creates mount points of other volumes inside them
+//!   (`pkg/volume/util/nested_volumes.go`), at the root of the volume.
+//! - An emptyDir has mode 0777 (`pkg/volume/emptydir`), and is empty when the pod starts.
 //! - The container runtime creates missing parents of a mount point as root.
 
 use super::super::pod_model::{self, Answer, clean, is_below, list, path, source_of, text};
 use serde_json::Value;
 
-/// The file system at a path of a container.
+/// The file system that a container has at a path.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Place {
     /// The container's own file system.
@@ -21,7 +21,7 @@ pub enum Place {
     Volume { name: String, path: String },
 }
 
-/// `No` if one answer is `No`, else `Open` if one is `Open`.
+/// Returns `No` if an answer is `No`, otherwise `Open` if an answer is `Open`, otherwise `Yes`.
 pub fn all(answers: impl IntoIterator<Item = Answer>) -> Answer {
     let mut worst = Answer::Yes;
     for answer in answers {
@@ -38,7 +38,8 @@ pub fn is(condition: bool) -> Answer {
     if condition { Answer::Yes } else { Answer::No }
 }
 
-/// The mount that decides about a path: the nearest one, of several at one path the last.
+/// Returns the mount that contains a path: the one with the longest path, and the last if several
+/// have the same path.
 pub fn nearest<'p>(container: &'p Value, at: &str) -> Option<&'p Value> {
     let mounts = list(container, "volumeMounts").iter();
     let above = mounts.filter(|mount| path(mount) == at || is_below(at, &path(mount)));
@@ -50,7 +51,7 @@ pub fn place(container: &Value, at: &str) -> Place {
     let Some(mount) = nearest(container, &at) else {
         return Place::Image;
     };
-    // The same expression in two containers of a pod counts as the same path.
+    // Assumes that the same expression has the same value in all containers of a pod.
     let sub_path = match text(mount, "subPathExpr") {
         "" => text(mount, "subPath"),
         expression => expression,
@@ -62,13 +63,13 @@ pub fn place(container: &Value, at: &str) -> Place {
     }
 }
 
-/// Whether the kubelet fills a volume from the API, so that no container can write to it.
+/// Returns whether the kubelet fills a volume from the API, so that no container can write to it.
 pub fn is_projection(volume: Option<&Value>) -> bool {
     let kinds = ["secret", "configMap", "projected", "downwardAPI"];
     volume.is_some_and(|volume| kinds.contains(&source_of(volume)))
 }
 
-/// Directories that are in docker's images and that their user can write.
+/// Directories in docker's images to which the image's user can write.
 const IN_THE_IMAGE: [&str; 4] = [
     "/certs/client",
     "/certs",
@@ -76,7 +77,8 @@ const IN_THE_IMAGE: [&str; 4] = [
     "/home/rootless",
 ];
 
-/// Whether a container's process can write files to a directory, which it makes if it is missing.
+/// Returns whether a container's process can write files to a directory, which it creates if it
+/// does not exist.
 pub fn writes(pod: &Value, container: &Value, directory: &str, is_rootless: bool) -> Answer {
     let directory = clean(directory);
     let Some(mount) = nearest(container, &directory) else {
@@ -100,8 +102,8 @@ pub fn writes(pod: &Value, container: &Value, directory: &str, is_rootless: bool
     }
 }
 
-/// Whether one of the directories below `root` on the way to `directory` exists because something
-/// is mounted below it.
+/// Returns whether the container runtime creates one of the directories between `root` and
+/// `directory`, because a volume is mounted below it.
 fn is_made_by_a_mount(container: &Value, root: &str, directory: &str) -> bool {
     let mounts = || list(container, "volumeMounts").iter().map(path);
     let mut made = directory.to_owned();
@@ -114,8 +116,8 @@ fn is_made_by_a_mount(container: &Value, root: &str, directory: &str) -> bool {
     false
 }
 
-/// Whether a volume has a file when it is mounted: volumes that the kubelet fills have their items;
-/// an emptyDir has none.
+/// Returns whether a volume contains a file when the pod starts. Volumes that the kubelet fills
+/// contain their items; an emptyDir is empty.
 pub fn supplies(pod: &Value, container: &Value, file: &str) -> Answer {
     let Place::Volume { name, path } = place(container, file) else {
         return is(false);
@@ -129,7 +131,7 @@ pub fn supplies(pod: &Value, container: &Value, file: &str) -> Answer {
     };
     match source_of(volume) {
         "emptyDir" => Answer::No,
-        // Keys have no slash; only items make directories.
+        // Keys cannot contain a slash, so only `items` can create directories.
         "secret" | "configMap" if path[1..].contains('/') && !has_items(volume) => Answer::No,
         kind @ ("secret" | "configMap") => has(&volume[kind]),
         "downwardAPI" => Answer::No,
@@ -152,7 +154,7 @@ fn has_items(volume: &Value) -> bool {
     !list(&volume[source_of(volume)], "items").is_empty()
 }
 
-/// Whether the runtime can make the mount points of all containers.
+/// Returns whether the container runtime can create the mount points of all containers.
 pub fn starts(pod: &Value) -> Answer {
     let lists = ["containers", "initContainers"];
     let containers = lists.iter().flat_map(|field| list(&pod["spec"], field));
@@ -173,9 +175,9 @@ fn can_be_mounted(pod: &Value, container: &Value, at: &str) -> Answer {
     let is_whole = !pod_model::has_sub_path(above);
     match volume.map(source_of) {
         _ if is_projection(volume) && is_whole => Answer::Yes,
-        // A key is a file, and below it nothing is mounted.
+        // A key is a file, below which nothing can be mounted.
         _ if is_projection(volume) => Answer::Open,
-        // An existing mount point is enough, but the content of these volumes is unknown.
+        // The mount point may exist already, but the content of these volumes is unknown.
         Some("emptyDir") if pod_model::is_read_only(above) => Answer::No,
         Some("emptyDir") => Answer::Yes,
         Some("hostPath" | "persistentVolumeClaim" | "ephemeral") => {

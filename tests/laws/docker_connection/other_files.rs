@@ -1,11 +1,12 @@
-//! Files of Secrets, ConfigMaps and similar volumes outside the certificate directories.
+//! Files of Secrets, ConfigMaps and similar volumes outside the certificate directories, which must
+//! stay readable.
 
 use super::super::container_start::{self, Tls};
 use super::super::pod_model::{self, clean, is_below, list, path, text};
 use super::mounts::{Place, is_projection, place};
 use serde_json::Value;
 
-/// A file that a container reads, and the file system at its path.
+/// A file that a container can read, and the file system at its path.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Kept {
     pub container: (&'static str, usize),
@@ -13,7 +14,7 @@ pub struct Kept {
     pub place: Place,
 }
 
-/// The directories that the pod's daemons may write client certificates to.
+/// Returns the directories to which the pod's daemons may write client certificates.
 fn directories(pod: &Value) -> Vec<String> {
     let mut found = vec!["/certs/client".to_owned()];
     for container in pod_model::containers(pod, &[]) {
@@ -28,9 +29,9 @@ fn directories(pod: &Value) -> Vec<String> {
 
 /// Returns the files that must stay readable: one in each mounted volume that the kubelet fills.
 ///
-/// Excluded: mounts at or below a certificate directory, and mounts above one in a service, where
-/// dind must write. A key that is mounted by subPath above a directory is a file at the path of a
-/// directory.
+/// Excluded are mounts at or below a certificate directory, and mounts above one in a service,
+/// because dind must write there. A key that is mounted with a subPath above such a directory is
+/// excluded, too, because a file cannot be a parent directory.
 pub fn files(pod: &Value) -> Vec<Kept> {
     let directories = directories(pod);
     let mut kept = Vec::new();
@@ -54,7 +55,7 @@ pub fn files(pod: &Value) -> Vec<Kept> {
                 clean(&format!("{at}/some-key.crt"))
             };
             let place = place(container.json, &file);
-            // Another mount may hide it.
+            // Another mount may hide the file.
             if matches!(&place, Place::Volume { name, .. } if name == text(mount, "name")) {
                 kept.push(Kept {
                     container: container.place,
@@ -67,7 +68,7 @@ pub fn files(pod: &Value) -> Vec<Kept> {
     kept
 }
 
-/// Whether a file of the original pod is at the same path in the changed pod, from the same source.
+/// Returns whether the changed pod has a file at the same path from the same volume source.
 pub fn is_readable(before: &Value, after: &Value, kept: &Kept) -> bool {
     let (list_name, index) = kept.container;
     let container = &list(&after["spec"], list_name)[index];

@@ -1,4 +1,4 @@
-//! Hand-written pods, and the expected answers of the model.
+//! Hand-written pods with the expected answers of the model.
 
 use super::meets;
 use super::other_files;
@@ -10,15 +10,15 @@ fn read(yaml: &str) -> Value {
     serde_saphyr::from_str(yaml).unwrap()
 }
 
-/// A field case before any change.
+/// Returns the pod of a public report (`tests/fixtures/field`).
 fn field(name: &str) -> Value {
     let root = env!("CARGO_MANIFEST_DIR");
     let path = format!("{root}/tests/fixtures/field/{name}/pod.yaml");
     read(&std::fs::read_to_string(path).unwrap())
 }
 
-/// A pod whose client is set up for TLS at a directory; `build` and `docker` continue the
-/// containers.
+/// Returns a pod whose client uses TLS with certificates from `/certs/client`. `build` and `docker`
+/// are the mounts of these containers.
 fn pod(build: &str, docker: &str, volumes: &str) -> Value {
     read(&format!(
         "
@@ -46,7 +46,7 @@ const PARENT: &str = "{name: certs, mountPath: /certs}";
 const DISK: &str = "{name: certs, emptyDir: {}}";
 const SECRET: &str = "{name: certs, secret: {secretName: s}}";
 
-/// Two volumes, one of which is a Secret one level up.
+/// An emptyDir, and a Secret that is mounted at the parent directory.
 const BOTH: &str = "{name: certs, emptyDir: {}}, {name: ca, secret: {secretName: ca}}";
 
 #[rstest]
@@ -132,13 +132,13 @@ fn mounts_decide(
     assert_eq!(meets(&pod(build, docker, volumes)), meet);
 }
 
-/// Whether the cases from public reports work as they come.
+/// Public reports whose pods work, or fail, without changes.
 #[rstest]
 #[case("03-dockerd-direct-own-tls", Yes)]
 #[case("05-env-u-docker-host", No)]
 #[case("07-client-reads-root-docker", Yes)]
 #[case("08-certdir-on-builds", Yes)]
-// Without DOCKER_TLS_VERIFY the client speaks no TLS; the host is another machine.
+// Without DOCKER_TLS_VERIFY, the client does not use TLS; its host is another machine.
 #[case("09-proxy-image-no-alias", Yes)]
 #[case("10-pinned-18.09", Yes)]
 #[case("11-ephemeral-storage-limits", No)]
@@ -151,7 +151,7 @@ fn mounts_decide(
 #[case("32-no-docker-host", No)]
 fn public_cases(#[case] name: &str, #[case] meet: Answer) {
     let mut pod = field(name);
-    // The alias that the runner writes for a service called docker.
+    // The runner writes a hostAliases entry for a service with the alias docker.
     if name.starts_with("10") {
         pod["spec"]["hostAliases"] =
             serde_json::json!([{"ip": "127.0.0.1", "hostnames": ["docker"]}]);
@@ -159,8 +159,8 @@ fn public_cases(#[case] name: &str, #[case] meet: Answer) {
     assert_eq!(meets(&pod), meet);
 }
 
-/// The cases whose client is not set up in variables meet once it is, as the job's script does, and
-/// the repair is made by hand.
+/// In these reports, the job's script configures the client. With the client configured by
+/// variables and a manual repair, the pod works.
 #[rstest]
 #[case::swapped(
     "05-env-u-docker-host",
@@ -190,7 +190,7 @@ fn a_repair_by_hand_makes_them_meet(#[case] name: &str, #[case] at: &str, #[case
     assert_eq!(meets(&pod), Yes);
 }
 
-/// The pods that the repair before issue 11 made of working pods.
+/// Wrong repairs that an earlier version of drydock made of working pods.
 #[rstest]
 #[case::secret_emptied(
     "03-dockerd-direct-own-tls",
@@ -223,7 +223,8 @@ fn a_wrong_repair_is_seen(#[case] name: &str, #[case] at: &str, #[case] value: &
     assert_eq!(meets(&pod), No);
 }
 
-/// Layers in an emptyDir count against a limit; rootless 20.10 writes beside a mount's parents.
+/// Image layers in an emptyDir count against a storage limit. Rootless dind 20.10 cannot write to
+/// its home directory if the container runtime created it as root for a mount.
 #[rstest]
 #[case::counted(
     "11-ephemeral-storage-limits",
@@ -249,7 +250,7 @@ fn a_mount_has_side_effects(#[case] name: &str, #[case] mounts: &str, #[case] me
     };
     pod["spec"]["containers"][0]["env"] = off("localhost");
     pod["spec"]["containers"][2]["env"] = off("localhost");
-    assert_eq!(meets(&pod), Yes, "without the mount");
+    assert_eq!(meets(&pod), Yes, "the pod does not work without the mount");
     pod["spec"]["containers"][2]["volumeMounts"] = read(mounts);
     pod["spec"]["volumes"] = read("[{name: x, emptyDir: {}}, {name: y, configMap: {name: y}}]");
     assert_eq!(meets(&pod), meet);

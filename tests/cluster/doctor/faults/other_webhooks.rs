@@ -1,4 +1,5 @@
-//! Faults of other webhooks and admission policies: they deny job pods, or make them invalid.
+//! Faults caused by other webhooks and admission policies, which deny job pods or make them
+//! invalid.
 
 use super::{Fault, Seen, provoke};
 use crate::doctor::cluster::{CONFIGURATION, Cluster};

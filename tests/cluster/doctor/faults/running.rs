@@ -22,7 +22,7 @@ const PODS: &str = "/api/v1/namespaces/drydock/pods";
 const DEFINITION: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobpodpolicies.drydock.dev";
 
-/// Of the first webhook, which changes pods.
+/// Returns a JSON Patch of a field of the first webhook, which changes pods.
 fn replace(field: &str, value: &Value) -> Value {
     json!([{"op": "add", "path": format!("/webhooks/0/{field}"), "value": value}])
 }
@@ -43,11 +43,12 @@ fn labelled(name: &str, labels: &Value, annotations: &Value) -> Value {
     })
 }
 
-/// Two addresses: one does not respond, the other responds as the ops port of an older drydock.
+/// Returns two addresses: one does not respond, the other responds like the ops port of an older
+/// drydock.
 async fn listeners() -> (SocketAddr, SocketAddr) {
     let silent = TcpListener::bind((own_address(), 0)).unwrap();
     let address = silent.local_addr().unwrap();
-    // The kernel accepts connections until the end of the process.
+    // Keeps the socket open: the kernel accepts connections, but no process responds.
     std::mem::forget(silent);
     let old = tokio::net::TcpListener::bind((own_address(), 0))
         .await
@@ -66,7 +67,7 @@ async fn listeners() -> (SocketAddr, SocketAddr) {
     (address, old_address)
 }
 
-/// A third replica with the ops port at an address.
+/// Adds a third replica whose ops port has this address.
 fn third(fault: Fault, template: &Value, ops: SocketAddr) -> Fault {
     let mut pod = template.clone();
     pod["apiVersion"] = "v1".into();
@@ -337,7 +338,7 @@ async fn pods(cluster: &Cluster) -> Vec<Fault> {
         .as_object_mut()
         .unwrap()
         .remove("generateName");
-    // Kubernetes 1.30 has no resources of the pod as a whole.
+    // Kubernetes 1.30 has no pod-level resources.
     job["spec"].as_object_mut().unwrap().remove("resources");
     let of = |namespace: &str| format!("/api/v1/namespaces/{namespace}/pods/job");
     let late = |finds| {
@@ -370,7 +371,7 @@ async fn pods(cluster: &Cluster) -> Vec<Fault> {
     ]
 }
 
-/// A replica serves a certificate that the caBundle does not trust, or that expires.
+/// A replica serves a certificate that the `caBundle` does not trust, or that expires soon.
 pub(super) async fn certificates(cluster: &Cluster, seen: &mut Seen) {
     let own = cluster.server.webhook;
     let hours = |number: u64| Duration::from_secs(number * 60 * 60);
@@ -401,7 +402,7 @@ async fn serving(signed: Timestamp, lifetime: Duration) -> SocketAddr {
     serve(&authority, "drydock.drydock.svc", signed, lifetime).await
 }
 
-/// Starts a TLS server with a certificate of a CA. It answers every request with an HTTP error.
+/// Starts a TLS server with a certificate of a CA. It responds to every request with an HTTP error.
 pub(super) async fn serve(
     authority: &Authority,
     name: &str,

@@ -35,14 +35,14 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     look(&["refused-connection"]).await;
     look(&["calls-failed"]).await;
 
-    // The caBundle, and the address to which the Service forwards.
+    // Sets the caBundle, and runs `drydock doctor` with an endpoint of the Service.
     let bundle = async |value: Value| {
         let path = "/webhooks/0/clientConfig/caBundle";
         let change = json!([{"op": "add", "path": path, "value": value}]);
         patch(&admin, CONFIGURATION, &change).await.object();
     };
     let leads = async |address: SocketAddr| endpoints(&admin, address).await;
-    // The kernel accepts the connection, and nothing responds.
+    // The kernel accepts connections, but no process responds.
     let silent = TcpListener::bind((own_address(), 0)).unwrap();
     let second = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1}]);
     patch(&admin, CONFIGURATION, &second).await.object();
@@ -81,7 +81,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     delete_endpoints(&admin).await;
     look(&["refused-no-endpoints"]).await;
 
-    // Policies that no replica reads, and conditions that a replica could write.
+    // No replica reads this policy, so the test writes the conditions that a replica would write.
     let spec = json!({"hostAliases": [{"ip": "10.0.0.9", "hostnames": ["new.mylab.com"]}]});
     let fresh = json!({"apiVersion": "drydock.dev/v1alpha1", "kind": "JobPodPolicy", "metadata": {"name": "new"}, "spec": spec});
     apply(
@@ -106,7 +106,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
         .object();
     look(&["policy-not-accepted", "policy-hostnames"]).await;
 
-    // Fail-open, by the webhook for audits.
+    // The webhook for audits has failurePolicy Ignore.
     let audit = json!({"metadata": {"labels": {OPT_IN_LABEL: "audit"}}});
     merge(&admin, "/api/v1/namespaces/ci", &audit)
         .await
@@ -119,7 +119,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     look(&["definition-missing", "not-registered"]).await;
     let gone = get(&admin, POLICY).await;
     assert_eq!(gone.status, 404, "{gone:?}");
-    // Namespaces still have the label.
+    // Namespaces still have the opt-in label.
     let ran = run_as(&api, Identity::Admin, &["-o", "json"]);
     assert!(names(&ran).contains("no-policy"), "{ran:?}");
 }
