@@ -116,8 +116,8 @@ impl Mutate {
         };
         for input in pods {
             match input.text {
-                Ok(text) => run.file(&input.name, &text)?,
-                Err(error) => run.error(&format!("{error:#}"))?,
+                Ok(text) => run.process_file(&input.name, &text)?,
+                Err(error) => run.print_error(&format!("{error:#}"))?,
             }
         }
         run.name_patches()?;

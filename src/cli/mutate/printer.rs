@@ -77,7 +77,7 @@ impl Printer<'_> {
 }
 
 /// Returns the namespace and name of a pod for messages.
-pub(super) fn title(namespace: &str, name: &str) -> String {
+pub(super) fn pod_title(namespace: &str, name: &str) -> String {
     let name = quote(name).at_most(MAX_NAME);
     if namespace.is_empty() {
         format!("pod {name}")

@@ -1,6 +1,6 @@
 //! Processes the input files of `drydock mutate`, object by object, and determines the exit code.
 
-use super::printer::{Printer, title};
+use super::printer::{Printer, pod_title};
 use super::{Mutate, Output, patched};
 use crate::cli::Exit;
 use crate::cli::explain::explain;
@@ -37,16 +37,16 @@ pub(super) struct Run<'r> {
 }
 
 impl Run<'_> {
-    pub(super) fn error(&mut self, message: &str) -> anyhow::Result<()> {
+    pub(super) fn print_error(&mut self, message: &str) -> anyhow::Result<()> {
         self.exit = Exit::Error;
-        self.say(&format!("error: {message}"))
+        self.print_message(&format!("error: {message}"))
     }
 
-    fn note(&mut self, message: &str) -> anyhow::Result<()> {
-        self.say(&format!("note: {message}"))
+    fn print_note(&mut self, message: &str) -> anyhow::Result<()> {
+        self.print_message(&format!("note: {message}"))
     }
 
-    fn say(&mut self, line: &str) -> anyhow::Result<()> {
+    fn print_message(&mut self, line: &str) -> anyhow::Result<()> {
         writeln!(self.stderr, "{line}").context("stderr")
     }
 
@@ -55,22 +55,22 @@ impl Run<'_> {
         if self.patches.len() > 1 {
             self.printer.out.flush()?;
             for (index, object) in std::mem::take(&mut self.patches).iter().enumerate() {
-                self.say(&format!("patch {}: {object}", index + 1))?;
+                self.print_message(&format!("patch {}: {object}", index + 1))?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
+    pub(super) fn process_file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
         let documents = document::split(text);
         if documents.is_empty() {
-            self.error(&format!("{name}: the file contains no object"))?;
+            self.print_error(&format!("{name}: the file contains no object"))?;
         }
         for document in documents {
             let place = format!("{name}: document {}", document.number);
             match document.content {
                 Ok(object) => self.object(&object, &place, None)?,
-                Err(error) => self.error(&format!("{place}: {error}"))?,
+                Err(error) => self.print_error(&format!("{place}: {error}"))?,
             }
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Run<'_> {
             Some(other) => format!("{}, not a string", type_name(other)),
         };
         let advice = "use a Pod, a List or an AdmissionReview";
-        self.error(&format!("{place}: kind is {problem}; {advice}"))
+        self.print_error(&format!("{place}: kind is {problem}; {advice}"))
     }
 
     fn list(&mut self, list: &Value, place: &str, item_kind: Option<&str>) -> anyhow::Result<()> {
@@ -106,7 +106,7 @@ impl Run<'_> {
             Some(Value::Array(items)) => items,
             Some(other) => {
                 let found = type_name(other);
-                return self.error(&format!("{place}: items must be a list, not {found}"));
+                return self.print_error(&format!("{place}: items must be a list, not {found}"));
             }
         };
         for (index, item) in items.iter().enumerate() {
@@ -115,7 +115,7 @@ impl Run<'_> {
                 self.object(item, &place, item_kind)?;
             } else {
                 let found = type_name(item);
-                self.error(&format!("{place}: must be an object, not {found}"))?;
+                self.print_error(&format!("{place}: must be an object, not {found}"))?;
             }
         }
         Ok(())
@@ -125,7 +125,7 @@ impl Run<'_> {
     fn other(&mut self, kind: &str, object: &Value, place: &str) -> anyhow::Result<()> {
         if let Some(advice) = advice(kind) {
             let kind = quote(kind);
-            self.note(&format!("{place}: {kind} is unchanged; {advice}"))?;
+            self.print_note(&format!("{place}: {kind} is unchanged; {advice}"))?;
         }
         let title = quote(kind).to_string();
         self.print(&title, place, object, object, "[]")
@@ -151,15 +151,15 @@ impl Run<'_> {
             Ok(pod) => pod,
             Err(error) => {
                 let error = error.to_string();
-                return self.error(&format!("{place}: {}", without_position(&error)));
+                return self.print_error(&format!("{place}: {}", without_position(&error)));
             }
         };
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-        let title = title(&namespace, pod.name());
+        let title = pod_title(&namespace, pod.name());
         let verdict = verdict::judge(pod, &self.policies.all, self.scope(&namespace))?;
         self.update_exit(verdict.outcome);
         if let (Outcome::Denied, Some(denial)) = (verdict.outcome, &verdict.enforced.denial) {
-            self.refused(&title, &denial.with_rule())?;
+            self.print_refusal(&title, &denial.with_rule())?;
         }
         let patch = verdict.patch.as_deref().unwrap_or("[]");
         match self.options.output {
@@ -181,16 +181,16 @@ impl Run<'_> {
         };
         let response = match admission::review(object.to_string().as_bytes(), context) {
             Ok(response) => response,
-            Err(error) => return self.error(&format!("{place}: {error}")),
+            Err(error) => return self.print_error(&format!("{place}: {error}")),
         };
         let body: Value =
             serde_json::from_slice(&response.body).context("the response is not JSON")?;
         let record = &response.record;
-        let title = title(&record.namespace, &record.pod);
+        let title = pod_title(&record.namespace, &record.pod);
         self.update_exit(record.outcome);
         if record.outcome == Outcome::Denied {
             let message = body.pointer("/response/status/message");
-            self.refused(&title, message.and_then(Value::as_str).unwrap_or_default())?;
+            self.print_refusal(&title, message.and_then(Value::as_str).unwrap_or_default())?;
         }
         let patch = response.patch.as_deref().unwrap_or("[]");
         let pod = object.pointer("/request/object").unwrap_or(&Value::Null);
@@ -257,7 +257,7 @@ impl Run<'_> {
         };
         let verdict = verdict::judge(Pod::from_json(&text)?, policies, scope)?;
         if let (true, Some(denial)) = (is_audit, &verdict.enforced.denial) {
-            self.say(&format!("{title} would be refused: {}", denial.with_rule()))?;
+            self.print_message(&format!("{title} would be refused: {}", denial.with_rule()))?;
         }
         patched(pod, verdict.patch.as_deref().unwrap_or("[]"))
     }
@@ -273,7 +273,7 @@ impl Run<'_> {
         }
     }
 
-    fn refused(&mut self, title: &str, why: &str) -> anyhow::Result<()> {
+    fn print_refusal(&mut self, title: &str, why: &str) -> anyhow::Result<()> {
         self.exit = self.exit.max(Exit::Findings);
         writeln!(self.stderr, "{title} refused: {why}").context("stderr")
     }
