@@ -1,33 +1,33 @@
-//! `drydock import`: the configuration of runners becomes policies and a report.
+//! `drydock import`: converts the configuration of runners to policies and a migration report.
 //!
-//! A file is parsed once, into nodes with positions. The nodes become one list of runners; these
-//! become policies and one list of findings.
+//! Each file is parsed once, to configuration values with positions. The values are converted to
+//! runners, and the runners to policies and findings.
 //!
 //! ```text
-//! bytes ─► text ─► yaml, toml (templates masked) ─► nodes
-//! nodes ─► discovery ─► validate (schema) ─► runners
+//! bytes ─► text ─► yaml, toml (templates masked) ─► config values
+//! config values ─► discovery ─► validate (schema) ─► runners
 //! runners ─► aliases, volumes, scheduling, patches ─► compose ─► policy (YAML)
 //!                                                            └─► findings ─► report, diff
 //! ```
 //!
-//! An import renders no template, asks no cluster, and never reads a Secret. Of a file it prints
-//! only what `safe_text` permits. `messages` has the text of every finding.
+//! The import does not render templates, does not use the network, and never reads a Secret. Of a
+//! file, it prints only text that `safe_text` permits. `messages` has the text of every finding.
 
 mod aliases;
 mod certificates;
 mod chart;
 mod compose;
+mod config_value;
 mod diff;
 mod discovery;
-mod docker;
 mod finding;
 mod messages;
-mod node;
 mod patches;
 mod policy;
 mod registries;
 mod report;
 mod runner;
+mod runner_config;
 mod runner_manager;
 mod safe_text;
 mod scheduling;
@@ -41,10 +41,10 @@ mod yaml;
 
 pub use report::{Report, ReportFormat};
 
+use config_value::Span;
 use discovery::{Reading, Source};
 use finding::{Finding, Group, Setting};
-use node::Span;
-use runner::{Outside, Runner};
+use runner::{Runner, RunnerContext};
 use safe_text::{Kind, Message, SafeText, message};
 use std::collections::BTreeSet;
 use text::Encoding;
@@ -57,14 +57,15 @@ pub struct Input<'i> {
     pub name: &'i str,
     /// The content of the file.
     pub bytes: &'i [u8],
-    /// Whether the content comes from a pipe: then there is no file to change.
+    /// Whether the content was read from stdin. Then the report has no diff.
     pub is_stdin: bool,
 }
 
 /// The result of an import.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Policies as a YAML stream. Empty if there is nothing to import or a file cannot be read.
+    /// The policies as a YAML stream. Empty if there is nothing to import, or if a file cannot be
+    /// read.
     pub policies: String,
     /// The migration report.
     pub report: Report,
@@ -72,19 +73,19 @@ pub struct Outcome {
     pub is_complete: bool,
 }
 
-/// Imports files. If one file cannot be read, there are no policies at all, so that nobody applies
-/// half of them.
+/// Imports files. If one of them cannot be read, the outcome has no policies, so that an incomplete
+/// set of policies cannot be applied.
 #[must_use]
 pub fn import(inputs: &[Input<'_>]) -> Outcome {
     let mut reading = Reading::default();
     inputs.iter().for_each(|input| reading.read(input));
     let mut findings = std::mem::take(&mut reading.findings);
     let runners = runners(&reading, &mut findings);
-    charts(&reading, &runners, &mut findings);
+    report_manager_settings(&reading, &runners, &mut findings);
     let mut diffs = diff::Diffs::of(&reading.files);
     let documents = compose::compose(&runners, &mut diffs, &mut findings);
     let mut policies = policy::render(&documents);
-    // A policy that `drydock check` refuses is a bug, and is not written.
+    // A policy that `drydock check` refuses is a bug in drydock. It must not be written.
     let checked = (!policies.is_empty()).then(|| crate::core::policy::read("", &policies));
     for error in checked.into_iter().flat_map(|checked| checked.errors) {
         let field = error.problem.split(' ').next().unwrap_or_default();
@@ -100,19 +101,19 @@ pub fn import(inputs: &[Input<'_>]) -> Outcome {
         policies.clear();
         findings.retain(|finding| finding.group == Group::Error);
     } else if policies.is_empty() {
-        let asks = runners
+        let has_settings = runners
             .iter()
             .any(|runner| !runner.collected.settings.is_empty());
-        report.summary = match asks {
+        report.summary = match has_settings {
             true => "nothing to import: no policy can select the pods of these runners",
             false => "nothing to import: no runner has a setting that a policy can replace",
         };
     } else {
         report.diff = diffs.render();
-        report.next = commands(&runners);
+        report.next = next_commands(&runners);
     }
     if is_complete {
-        files(&reading, &mut findings);
+        report_file_properties(&reading, &mut findings);
         findings.sort();
         findings.dedup();
     }
@@ -132,13 +133,13 @@ fn runners(reading: &Reading, findings: &mut Vec<Finding>) -> Vec<Runner> {
             continue;
         };
         let validated = Validated::of(config, false);
-        let nodes = validated.node.items_at("runners");
+        let tables = validated.config.items_at("runners");
         if !validated.refused.is_empty() {
             findings.extend(validated.refused);
             findings.push(messages::refused().at(Span::file(source.file)));
             continue;
         }
-        match nodes {
+        match tables {
             [] => findings.push(messages::no_runner().at(Span::file(source.file))),
             [_, second, ..] if source.is_template => {
                 findings.push(messages::two_runners().at(second.span));
@@ -146,17 +147,17 @@ fn runners(reading: &Reading, findings: &mut Vec<Finding>) -> Vec<Runner> {
             _ => {}
         }
         findings.extend(validated.ignored);
-        let meant = Validated::of(config, true).node;
+        let corrected = Validated::of(config, true).config;
         let mut managers = reading.managers.iter();
         let manager = managers.find(|manager| manager.mounts(source));
-        let outside = Outside { source, manager };
+        let context = RunnerContext { source, manager };
         let file = reading.files.get(source.file);
         let is_stdin = file.is_some_and(|file| file.is_stdin);
-        for (number, node) in nodes.iter().enumerate() {
-            let meant = meant.items_at("runners").get(number);
-            if let Some(mut runner) = runner::read(&outside, node, meant, findings) {
+        for (number, table) in tables.iter().enumerate() {
+            let corrected = corrected.items_at("runners").get(number);
+            if let Some(mut runner) = runner::read(&context, table, corrected, findings) {
                 runner.source = index;
-                runner.is_generated |= is_stdin || !source.lasts();
+                runner.is_generated |= is_stdin || source.is_generated();
                 runners.push(runner);
             }
         }
@@ -164,8 +165,8 @@ fn runners(reading: &Reading, findings: &mut Vec<Finding>) -> Vec<Runner> {
     runners
 }
 
-/// Reports values of charts and fields of manager pods that jobs do not have.
-fn charts(reading: &Reading, runners: &[Runner], findings: &mut Vec<Finding>) {
+/// Reports chart values and fields of manager pods that do not apply to job pods.
+fn report_manager_settings(reading: &Reading, runners: &[Runner], findings: &mut Vec<Finding>) {
     for (index, source) in reading.sources.iter().enumerate() {
         let own = runners.iter().filter(|runner| runner.source == index);
         let settings: Vec<&Setting> = own.flat_map(|runner| &runner.collected.settings).collect();
@@ -182,13 +183,20 @@ fn charts(reading: &Reading, runners: &[Runner], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Adds findings about whole files, and marks findings that depend on a condition of a template.
-fn files(reading: &Reading, findings: &mut Vec<Finding>) {
+/// Reports properties of whole files, and marks findings that depend on a condition of a template.
+fn report_file_properties(reading: &Reading, findings: &mut Vec<Finding>) {
     for finding in findings.iter_mut() {
-        let is_within = |span: Span| reading.conditional.iter().any(|lines| lines.has(span));
+        let is_within = |span: Span| {
+            reading
+                .conditional
+                .iter()
+                .any(|lines| lines.has_lines_of(span))
+        };
         if finding.places.iter().any(|place| is_within(place.span)) {
-            let what = std::mem::take(&mut finding.what);
-            finding.what = what.and(&" (only if a condition of the template holds)");
+            finding.what = message!(
+                "{} (only if a condition of the template is true)",
+                finding.what
+            );
         }
     }
     for (index, file) in reading.files.iter().enumerate() {
@@ -203,34 +211,34 @@ fn files(reading: &Reading, findings: &mut Vec<Finding>) {
             Encoding::Utf16 => findings.push(messages::utf16().at(whole)),
         }
         let of_file = |source: &&Source| source.file == index;
-        let lines = credentials(reading.sources.iter().filter(of_file));
+        let lines = credential_lines(reading.sources.iter().filter(of_file));
         if !lines.is_empty() {
             findings.push(messages::credentials(Message::list(lines)).at(whole));
         }
     }
 }
 
-/// Returns the lines with a credential.
-fn credentials<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeSet<usize> {
+/// Returns the lines that contain a credential.
+fn credential_lines<'s>(sources: impl Iterator<Item = &'s Source>) -> BTreeSet<usize> {
     const KEYS: &str = "token bearer_token runnertoken runnerregistrationtoken accesskey secretkey sentry_dsn accountkey";
     let mut lines = BTreeSet::new();
-    for node in sources.flat_map(|source| source.config.iter().chain(&source.values)) {
-        node.each_entry(&mut |entry| {
+    for value in sources.flat_map(|source| source.config.iter().chain(&source.values)) {
+        value.each_entry(&mut |entry| {
             let is_key = KEYS
                 .split(' ')
                 .any(|key| entry.key.eq_ignore_ascii_case(key));
-            if is_key && entry.node.as_text().is_some_and(|text| !text.is_empty()) {
-                lines.insert(entry.node.span.line);
+            if is_key && entry.value.as_text().is_some_and(|text| !text.is_empty()) {
+                lines.insert(entry.value.span.line);
             }
         });
     }
     lines
 }
 
-/// The commands that put the policies in force, in order.
-fn commands(runners: &[Runner]) -> Vec<Message> {
+/// Returns the commands that put the policies in force, in order.
+fn next_commands(runners: &[Runner]) -> Vec<Message> {
     let mut commands = vec![
-        message!("drydock check imported.yaml        # stdout, saved to this file"),
+        message!("drydock check imported.yaml        # the saved stdout of drydock import"),
         message!("kubectl apply -f imported.yaml"),
     ];
     let namespaces = runners.iter().filter_map(|it| it.namespace.as_ref());
@@ -239,16 +247,16 @@ fn commands(runners: &[Runner]) -> Vec<Message> {
     let is_unknown = |it: &Runner| it.namespace.is_none() && !it.is_namespace_per_job;
     let mut others = runners.iter();
     let others = others.any(|it| is_unknown(it) || it.has_other_namespaces);
-    let others = others.then(|| (SafeText::own("NAMESPACE"), "        # each other namespace of job pods: KUBERNETES_NAMESPACE of the manager, the release's, or default"));
+    let others = others.then(|| (SafeText::trusted("NAMESPACE"), "        # each other job namespace: KUBERNETES_NAMESPACE of the manager, the namespace of the release, or default"));
     for (name, why) in namespaces.chain(others) {
         commands.extend([
             message!("kubectl label namespace {} drydock.dev/job-pods=audit{}", name, why),
-            message!("kubectl label namespace {} drydock.dev/job-pods=enforce --overwrite        # when the audit shows what you expect", name),
+            message!("kubectl label namespace {} drydock.dev/job-pods=enforce --overwrite        # when audit mode reports the changes that you expect", name),
             message!("drydock doctor -n {}", name),
         ]);
     }
     if runners.iter().any(|it| it.is_namespace_per_job) {
-        commands.push(message!("# a namespace of one job has no label: components/namespace-per-job selects it by a name prefix (docs/install.md)"));
+        commands.push(message!("# namespaces that the runner creates for a job have no label: components/namespace-per-job selects them by name prefix (docs/install.md)"));
     }
     commands
 }

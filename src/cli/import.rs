@@ -8,12 +8,12 @@ use crate::import::{Input, ReportFormat, import};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use std::fs::File;
-use std::io::{Read as _, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The bytes that are read of a file: one more than the importer accepts, so that it refuses the
-/// file.
-const LARGEST: u64 = (8 << 20) + 1;
+/// The maximum number of bytes to read of a file: one more than the import accepts, so that it
+/// refuses a larger file.
+const READ_LIMIT: u64 = (8 << 20) + 1;
 
 /// Create policies from the configuration of runners
 ///
@@ -59,14 +59,19 @@ impl Import {
             let objects = from_cluster::objects(&self.connection, self.namespace.as_deref())?;
             read.push(("cluster".to_owned(), objects, true));
         } else if !self.connection.is_default() {
-            bail!("--kubeconfig and --context choose a cluster to read from; add --from-cluster");
+            bail!(
+                "--kubeconfig and --context are used only with --from-cluster; add it, or remove them"
+            );
         }
         for (index, path) in self.files.iter().enumerate() {
             let is_stdin = path.as_os_str() == "-";
             if is_stdin && self.files.iter().take(index).any(|other| other == path) {
-                bail!("- (stdin) is named twice; it can be read once");
+                bail!("- (stdin) is given twice, but it can be read only once");
             }
-            let bytes = if is_stdin { stdin() } else { file(path) };
+            let bytes = match is_stdin {
+                true => content(std::io::stdin().lock()),
+                false => file(path),
+            };
             match bytes {
                 Ok(bytes) => read.push((path.display().to_string(), bytes, is_stdin)),
                 Err(error) => {
@@ -100,23 +105,17 @@ impl Import {
 
 fn file(path: &Path) -> Result<Vec<u8>, String> {
     if path.is_dir() {
-        let hint = "is a directory; name the files in it, as in drydock import";
-        return Err(format!("{hint} {}/*.yaml", path.display()));
+        let path = path.display();
+        return Err(format!(
+            "is a directory; give its files, such as {path}/*.yaml"
+        ));
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
-    file.take(LARGEST)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    Ok(bytes)
+    content(File::open(path).map_err(|error| format!("cannot be opened: {error}"))?)
 }
 
-fn stdin() -> Result<Vec<u8>, String> {
+fn content(reader: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let stdin = std::io::stdin().lock();
-    stdin
-        .take(LARGEST)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("cannot be read: {error}"))?;
+    let read = reader.take(READ_LIMIT).read_to_end(&mut bytes);
+    read.map_err(|error| format!("cannot be read: {error}"))?;
     Ok(bytes)
 }

@@ -1,22 +1,22 @@
-//! `host_aliases` of a runner: which of them go into a policy, which applies to the whole cluster.
+//! Decides which `host_aliases` of a runner become `hostAliases` of a policy.
 
-use super::docker::Facts;
+use super::config_value::ConfigValue;
 use super::finding::{Item, Place, Removal, Setting};
 use super::messages;
-use super::node::Node;
 use super::runner::Collected;
+use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, Message, SafeText, message};
 use crate::core::crd::format;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// A reason to refuse a hostname: the test, which also gets the names of the file's services, and
-/// the message.
+/// Hostnames that are not taken over: a predicate, which gets the hostname and the hostnames of
+/// the runner's services, and the reason for the report.
 type Refusal = (fn(&str, &[String]) -> bool, &'static str);
-const REFUSED: [Refusal; 7] = [
+const REFUSALS: [Refusal; 7] = [
     (
         |name, services| services.iter().any(|service| service == name),
-        "a service of these jobs has this name",
+        "a service of these jobs has this hostname",
     ),
     (
         |name, _| name.contains('*'),
@@ -28,11 +28,11 @@ const REFUSED: [Refusal; 7] = [
     ),
     (
         |name, _| format::SUBDOMAIN.check(name).is_err(),
-        "not a hostname: the API server refuses every pod of this runner for it",
+        "not a hostname, so the API server refuses every pod of this runner",
     ),
     (
         |name, _| name.starts_with("localhost") || name.ends_with(".localhost"),
-        "a name of the loopback address, never in a policy",
+        "a name of the loopback address, which is never taken over",
     ),
     (
         |name, _| {
@@ -40,84 +40,83 @@ const REFUSED: [Refusal; 7] = [
             let is_inside = name.ends_with(".svc") || name.ends_with(".svc.cluster.local");
             name.starts_with("kubernetes") || is_inside && !is_service
         },
-        "a name inside the cluster, never in a policy",
+        "a name inside the cluster, which is never taken over",
     ),
     (
         |name, _| !name.contains('.'),
-        "a name without a dot, as jobs give to their services",
+        "a name without a dot, which may be the hostname of a job's service",
     ),
 ];
 
 const SERVICE: &str =
-    "a Service of the cluster, whose address may change; the policy can follow the Service";
+    "a Service of the cluster, whose address may change; the policy can refer to the Service";
 const LINK_LOCAL: &str = "a link-local address, which is a different host on every node";
-const LOOPBACK: &str = "a loopback address, which the services of a job have";
+const LOOPBACK: &str = "a loopback address, which in a pod is the address of the job's services";
 const LEADING_ZEROS: &str =
     "an address with leading zeros, which some programs read as octal: write it without them";
-const PORT: &str = "an address with a port, which hostAliases do not support: the API server refuses every pod of this runner for it";
+const PORT: &str = "an address with a port, which hostAliases do not support, so the API server refuses every pod of this runner";
 
-pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
-    // The first address of a hostname in an address family, and its place.
+pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
+    // The first address, with its place, by hostname and by whether it is IPv4.
     let mut first: BTreeMap<(String, bool), (IpAddr, Place)> = BTreeMap::new();
-    for entry in facts.kubernetes.items_at("host_aliases") {
+    for entry in config.kubernetes.items_at("host_aliases") {
         let (address, problem) = address(entry.at("ip"));
         let mut items = Vec::new();
         let mut kept = Vec::new();
-        let mut left: BTreeMap<&'static str, Vec<SafeText>> = BTreeMap::new();
+        let mut not_taken: BTreeMap<&'static str, Vec<SafeText>> = BTreeMap::new();
         for name in entry.items_at("hostnames") {
             let hostname = name.as_text().map(|text| text.trim().to_lowercase());
             let shown =
                 SafeText::or_hidden(Kind::Hostname, hostname.as_deref().unwrap_or_default());
             if let (Some(hostname), Some(address)) = (&hostname, address) {
-                let slot = (hostname.clone(), address.is_ipv4());
-                let first = first.entry(slot);
+                let first = first.entry((hostname.clone(), address.is_ipv4()));
                 let (earlier, place) = first.or_insert_with(|| (address, name.into()));
                 if *earlier != address {
-                    let [one, other] = [*earlier, address].map(SafeText::own);
+                    let [one, other] = [*earlier, address].map(SafeText::trusted);
                     let message = messages::two_addresses(&shown, one, other);
                     out.findings.push(message.at(place.clone()).at(name));
                     kept.push(name.span);
                     continue;
                 }
             }
-            let mut leave = |why| {
+            let mut refuse = |why| {
                 kept.push(name.span);
-                let names = left.entry(why).or_default();
+                let names = not_taken.entry(why).or_default();
                 names.extend(hostname.iter().map(|_| shown.clone()));
             };
             let Some(hostname) = &hostname else {
-                leave("a template or a variable sets the hostname");
+                refuse("a template or a variable sets the hostname");
                 continue;
             };
-            let refused = REFUSED
+            let refusal = REFUSALS
                 .iter()
-                .find(|(is_it, _)| is_it(hostname, &facts.service_names));
-            let problem = problem.or(refused.map(|(_, why)| *why));
+                .find(|(applies, _)| applies(hostname, &config.service_names));
+            let problem = problem.or(refusal.map(|(_, why)| *why));
             match (problem, address, SafeText::new(Kind::Hostname, hostname)) {
                 (None, Some(address), Some(hostname)) => match comment(&hostname, address) {
                     Some((why, item)) => {
-                        leave(why);
-                        out.comment(message!("line {}: {}", name.span.line, why), item);
+                        refuse(why);
+                        out.add_comment(message!("line {}: {}", name.span.line, why), item);
                     }
                     None => items.push(Item::alias(hostname, address)),
                 },
-                (problem, ..) => leave(problem.unwrap_or("no hostname")),
+                (problem, ..) => refuse(problem.unwrap_or("not a valid hostname")),
             }
         }
         if entry.items_at("hostnames").is_empty() {
-            left.insert(problem.unwrap_or("the entry has no hostnames"), Vec::new());
+            not_taken.insert(problem.unwrap_or("the entry has no hostnames"), Vec::new());
         }
         let ip = entry.text_at("ip").map(str::trim).unwrap_or_default();
         let ip = SafeText::new(Kind::Address, ip);
-        for (why, names) in left {
-            let is_daemon = names.iter().any(|name| name.as_str() == "docker");
+        for (why, names) in not_taken {
+            let is_docker = names.iter().any(|name| name.as_str() == "docker");
             let what = match (names.is_empty(), &ip) {
                 (true, None) => message!("{}", why),
                 (true, Some(ip)) => message!("{} ({})", why, ip),
                 (false, None) => message!("{}: {}", Message::list(&names), why),
                 (false, Some(ip)) => message!("{} ({}): {}", Message::list(&names), ip, why),
             };
-            let message = match facts.dind_service.filter(|_| is_daemon) {
+            let message = match config.dind_service.filter(|_| is_docker) {
                 Some((service, _)) => messages::alias_of_dind(what, service.span.line),
                 None if why.starts_with("a template") => messages::unknown_alias(what),
                 None if why.contains("API server refuses")
@@ -130,7 +129,10 @@ pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
             };
             out.report(entry, message);
         }
-        let list = entry.at("hostnames").map(Node::extent).unwrap_or_default();
+        let list = entry
+            .at("hostnames")
+            .map(ConfigValue::extent)
+            .unwrap_or_default();
         if !items.is_empty() {
             out.settings.push(Setting {
                 items,
@@ -142,12 +144,12 @@ pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
     }
 }
 
-/// Parses an address, and returns the reason if a policy cannot have it.
-fn address(node: Option<&Node>) -> (Option<IpAddr>, Option<&'static str>) {
-    let Some(node) = node else {
+/// Parses an address. Also returns the reason if a policy cannot contain the address.
+fn address(value: Option<&ConfigValue>) -> (Option<IpAddr>, Option<&'static str>) {
+    let Some(value) = value else {
         return (None, Some("the entry has no address"));
     };
-    let Some(text) = node.as_text().map(str::trim) else {
+    let Some(text) = value.as_text().map(str::trim) else {
         return (None, Some("a template or a variable sets the address"));
     };
     let parts: Vec<&str> = text.split('.').collect();
@@ -166,12 +168,13 @@ fn address(node: Option<&Node>) -> (Option<IpAddr>, Option<&'static str>) {
         Some(_) => "an IPv6 address that starts with zeros, which no host has",
         None if has_zeros => LEADING_ZEROS,
         None if has_port => PORT,
-        None => "not an IP address: the API server refuses every pod of this runner for it",
+        None => "not an IP address, so the API server refuses every pod of this runner",
     };
     (address, Some(problem))
 }
 
-/// The commented entry of a policy for a hostname about which a person has to decide.
+/// Returns the reason and the item if the policy must contain the alias only as a comment, because
+/// a person must decide about it.
 fn comment(hostname: &SafeText, address: IpAddr) -> Option<(&'static str, Item)> {
     let parts: Vec<&str> = hostname.as_str().split('.').collect();
     if let [service, namespace, "svc", "cluster", "local"] = parts.as_slice() {

@@ -1,113 +1,137 @@
-//! Volumes at the directory to which dind writes the client's certificates.
+//! Volumes at the directory to which dind writes the client certificates.
 
-use super::docker::Facts;
+use super::config_value::ConfigValue;
 use super::finding::{Field, Finding, Item, Removal};
 use super::messages;
-use super::node::Node;
-use super::registries::{guessed_host, to_config_map};
+use super::registries::{create_config_map, guessed_host};
 use super::runner::Collected;
+use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, Message, SafeText, message};
 use super::volumes::Volume;
 use crate::core::mount_path::parent;
 
-const CLIENT: &str = "/certs/client";
+const DEFAULT_DIRECTORY: &str = "/certs/client";
 
+/// The volumes at the certificate directory of one runner.
 pub(super) struct Certificates {
-    /// The directories to which dind may write.
+    /// The default certificate directory, and the directory from `DOCKER_TLS_CERTDIR`.
     directories: Vec<String>,
-    /// Whether there is evidence of dind, other than a volume that is in the way.
-    pub(super) is_used: bool,
-    /// Whether a volume that dind does not write to is right as it is.
-    leave: bool,
+    /// Whether the runner uses dind.
+    pub(super) is_dind_used: bool,
+    /// Whether the policy must not replace a volume, because the volume is correct.
+    only_report: bool,
 }
 
 impl Certificates {
-    pub(super) fn of(facts: &Facts<'_>) -> Self {
-        let directories = [Some(CLIENT.to_owned()), facts.certificates()];
+    pub(super) fn of(config: &RunnerConfig<'_>) -> Self {
+        let directories = [
+            Some(DEFAULT_DIRECTORY.to_owned()),
+            config.client_cert_directory(),
+        ];
         Self {
             directories: directories.into_iter().flatten().collect(),
-            is_used: false,
-            leave: false,
+            is_dind_used: false,
+            only_report: false,
         }
     }
 
-    /// Whether a volume is at or below the directory.
+    /// Returns whether a volume is at or below a certificate directory.
     fn is_at(&self, volume: &Volume<'_>) -> bool {
         self.directories.iter().any(|path| volume.at_or_below(path))
     }
 
-    /// Whether a volume is at the parent directory, which may have other files.
-    fn is_above(&self, volume: &Volume<'_>) -> bool {
-        let is_it = |path: &String| parent(path) == volume.path && volume.path != "/";
-        self.directories.iter().any(is_it)
+    /// Returns whether a volume is at the parent of a certificate directory.
+    fn is_at_parent(&self, volume: &Volume<'_>) -> bool {
+        let is_parent = |path: &String| parent(path) == volume.path && volume.path != "/";
+        self.directories.iter().any(is_parent)
     }
 
-    /// Whether dind writes to a volume.
-    pub(super) fn is_for_dind(&self, facts: &Facts<'_>, volume: &Volume<'_>) -> bool {
-        let is_there = self.is_at(volume) || self.is_above(volume);
-        volume.kind == "empty_dir" && is_there && facts.remote_daemon().is_none()
+    /// Returns whether dind writes certificates to a volume.
+    pub(super) fn is_for_dind(&self, config: &RunnerConfig<'_>, volume: &Volume<'_>) -> bool {
+        let has_directory = self.is_at(volume) || self.is_at_parent(volume);
+        volume.kind == "empty_dir" && has_directory && config.remote_daemon().is_none()
     }
 
-    /// Whether a volume belongs to dind's certificates or is in their way.
-    pub(super) fn concern(&self, volume: &Volume<'_>) -> bool {
+    /// Returns whether a volume is at a certificate directory or hides one.
+    pub(super) fn includes(&self, volume: &Volume<'_>) -> bool {
         let has_files = matches!(volume.kind, "empty_dir" | "secret" | "config_map");
-        self.is_at(volume) || has_files && self.is_above(volume)
+        self.is_at(volume) || has_files && self.is_at_parent(volume)
     }
 
-    pub(super) fn read(&mut self, facts: &Facts<'_>, volume: &Volume<'_>, out: &mut Collected) {
+    pub(super) fn read(
+        &mut self,
+        config: &RunnerConfig<'_>,
+        volume: &Volume<'_>,
+        out: &mut Collected,
+    ) {
         if volume.kind == "empty_dir" {
-            if facts.remote_daemon().is_some() || !self.is_used {
+            if config.remote_daemon().is_some() || !self.is_dind_used {
                 out.report(
-                    volume.node,
-                    messages::certificates_of_another(volume.called()),
+                    volume.table,
+                    messages::remote_daemon_certificates(volume.described()),
                 );
             } else {
-                let remark = message!("dind.clientCerts makes it in every dind pod");
-                out.take(volume.node, Item::dind(false), Removal::All, remark);
+                let remark = message!("dind.clientCerts adds it to every dind pod");
+                out.add_setting(
+                    volume.table,
+                    Item::client_certs(false),
+                    Removal::All,
+                    remark,
+                );
             }
             return;
         }
-        if let Some(why) = self.is_right(facts, volume) {
-            self.leave = true;
+        if let Some(why) = self.why_correct(config, volume) {
+            self.only_report = true;
             out.report(
-                volume.node,
-                messages::right_certificates(volume.called(), why),
+                volume.table,
+                messages::correct_certificates(volume.described(), why),
             );
             return;
         }
-        self.is_used = true;
-        let finding = self.in_the_way(facts, volume, out);
-        out.report(volume.node, finding);
-        out.take(
-            volume.node,
-            Item::dind(false),
-            Removal::Told,
+        self.is_dind_used = true;
+        let finding = self.conflict(config, volume, out);
+        out.report(volume.table, finding);
+        out.add_setting(
+            volume.table,
+            Item::client_certs(false),
+            Removal::InOtherFinding,
             Message::default(),
         );
     }
 
-    /// Why a volume is right as it is, if it is.
-    fn is_right(&self, facts: &Facts<'_>, volume: &Volume<'_>) -> Option<Message> {
+    /// Returns why a volume is correct although dind cannot write to it.
+    fn why_correct(&self, config: &RunnerConfig<'_>, volume: &Volume<'_>) -> Option<Message> {
         let items = volume.items();
         let has = |end: &str| {
             let mut names = items.iter().flat_map(|(path, key)| [path, key]);
             names.any(|name| name.ends_with(end))
         };
         let is_client = has("cert.pem") && has("key.pem") || has(".crt") && has(".key");
-        let speaks = self.is_used || facts.is_privileged != Some(false) || facts.calls_dind();
-        if let Some(daemon) = facts.remote_daemon() {
-            Some(message!("client certificates for the daemon at {}", daemon))
+        let shows_dind =
+            self.is_dind_used || config.is_privileged != Some(false) || config.has_dind_variables();
+        if let Some(daemon) = config.remote_daemon() {
+            Some(message!(
+                "it has client certificates for the daemon {}",
+                daemon
+            ))
         } else if is_client {
-            Some(message!("a client's certificate and key"))
-        } else if facts.is_tls_off() {
-            Some(message!("TLS is off, so dind does not write there"))
+            Some(message!("it has a client certificate and its key"))
+        } else if config.is_tls_off() {
+            Some(message!("TLS is off, so dind writes no certificates"))
         } else {
-            (!speaks).then(|| message!("nothing in this file uses dind"))
+            (!shows_dind).then(|| message!("nothing in this file uses dind"))
         }
     }
 
-    /// A volume where dind must write. For a CA, adds its probable purpose as a comment.
-    fn in_the_way(&self, facts: &Facts<'_>, volume: &Volume<'_>, out: &mut Collected) -> Finding {
+    /// Returns the finding about a volume to which dind must write. If the volume probably has the
+    /// CA of a registry, adds an entry of `registryCAs` as a comment.
+    fn conflict(
+        &self,
+        config: &RunnerConfig<'_>,
+        volume: &Volume<'_>,
+        out: &mut Collected,
+    ) -> Finding {
         let object = SafeText::new(Kind::Object, volume.name);
         let items = volume.items();
         let is_authority = |path: &str| path.ends_with(".pem") || path.ends_with(".crt");
@@ -119,49 +143,52 @@ impl Certificates {
             SafeText::new(Kind::Key, key),
             is_secret || volume.kind == "config_map",
         ) else {
-            return messages::in_the_way_of_dind(volume.called(), "");
+            return messages::unusable_cert_directory(volume.described(), "");
         };
-        let line = volume.node.span.line;
+        let line = volume.table.span.line;
         let item = Item::registry_ca(guessed_host(out), &object, &key);
         let more = message!(
-            "; the place of a registry's CA is registryCAs (a comment in the policy, with a guessed host)"
+            "; if it is the CA of a registry, use registryCAs (a comment in the policy, with a guessed host)"
         );
         let (why, more) = match is_secret {
             true => (
                 message!("; create the ConfigMap first"),
-                message!("{}: {}", more, to_config_map(facts, &object, &key)),
+                message!("{}: {}", more, create_config_map(config, &object, &key)),
             ),
             false => (Message::default(), more),
         };
-        out.comment(
+        out.add_comment(
             message!(
-                "line {}: probably the purpose of {} {}; the host is a guess{}",
+                "line {}: {} {} probably has the CA of a registry; the host is a guess{}",
                 line,
-                volume.word,
+                volume.kind_name,
                 object,
                 why
             ),
             item,
         );
-        messages::in_the_way_of_dind(volume.called(), more)
+        messages::unusable_cert_directory(volume.described(), more)
     }
 
-    /// Adds `clientCerts` to the policy, at the lines that are evidence of dind.
-    pub(super) fn finish(self, evidence: &Node, out: &mut Collected) {
-        let dind = Item::dind(self.leave);
+    /// Adds `clientCerts` to the settings. `evidence` is the value that shows the use of dind.
+    pub(super) fn add_client_certs(self, evidence: &ConfigValue, out: &mut Collected) {
+        let client_certs = Item::client_certs(self.only_report);
         let mut items = out
             .settings
             .iter_mut()
             .flat_map(|setting| &mut setting.items);
         let mut has_item = false;
-        for item in items.by_ref().filter(|item| item.field == Field::Dind) {
-            item.clone_from(&dind);
+        for item in items
+            .by_ref()
+            .filter(|item| item.field == Field::ClientCerts)
+        {
+            item.clone_from(&client_certs);
             has_item = true;
         }
         if !has_item {
             let remark =
                 message!("this runner's jobs use dind, so the policy has dind.clientCerts");
-            // The lines of a volume have their own entry, which says whether they stay.
+            // If the evidence is already a setting, its entry has the next step.
             let place = evidence.into();
             let removal = match out
                 .settings
@@ -169,12 +196,12 @@ impl Certificates {
                 .find(|setting| setting.place == place)
             {
                 Some(setting) => {
-                    setting.items.push(dind);
+                    setting.items.push(client_certs);
                     return;
                 }
                 None => Removal::Keep(message!("keep the line")),
             };
-            out.take(evidence, dind, removal, remark);
+            out.add_setting(evidence, client_certs, removal, remark);
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Chart values beside `runners.config`: settings of the manager, and keys that the chart does not
-//! read any more.
+//! Values of the gitlab-runner chart except `runners.config`: settings of the runner manager, and
+//! keys that the chart ignores.
 
+use super::config_value::ConfigValue;
 use super::discovery::Source;
 use super::finding::{Field, Finding, Item, Place, Setting};
 use super::messages;
-use super::node::Node;
 use super::safe_text::{Kind, Message, SafeText, message};
 use std::net::IpAddr;
 
-/// Keys of `runners` that ended with chart 0.53.0, and what is written instead.
-const ENDED: [(&str, &str); 19] = [
+/// Keys of `runners` that the chart ignores since version 0.53.0, and their replacements.
+const IGNORED_KEYS: [(&str, &str); 19] = [
     ("privileged", "privileged = true"),
     ("image", "image"),
     ("namespace", "namespace"),
@@ -21,21 +21,18 @@ const ENDED: [(&str, &str); 19] = [
     ("services", "service_cpu_limit and so on"),
     ("helpers", "helper_cpu_limit and so on"),
     ("pollTimeout", "poll_timeout"),
-    ("outputLimit", "output_limit under [[runners]]"),
-    ("cloneUrl", "clone_url under [[runners]]"),
-    (
-        "requestConcurrency",
-        "request_concurrency under [[runners]]",
-    ),
+    ("outputLimit", "output_limit in [[runners]]"),
+    ("cloneUrl", "clone_url in [[runners]]"),
+    ("requestConcurrency", "request_concurrency in [[runners]]"),
     ("nodeSelector", "[runners.kubernetes.node_selector]"),
     ("nodeTolerations", "[runners.kubernetes.node_tolerations]"),
     ("podLabels", "[runners.kubernetes.pod_labels]"),
     ("podAnnotations", "[runners.kubernetes.pod_annotations]"),
-    ("env", "environment under [[runners]]"),
+    ("env", "environment in [[runners]]"),
 ];
 
-/// The value of a variable that the chart gives to its manager.
-pub(super) fn variable<'v>(values: &'v Node, name: &str) -> Option<&'v str> {
+/// Returns the value of an environment variable that the chart sets in the runner manager.
+pub(super) fn variable<'v>(values: &'v ConfigValue, name: &str) -> Option<&'v str> {
     let mut listed = values.items_at("envVars").iter();
     let listed = listed.find(|variable| variable.text_at("name") == Some(name));
     let listed = listed.and_then(|variable| variable.text_at("value"));
@@ -43,8 +40,8 @@ pub(super) fn variable<'v>(values: &'v Node, name: &str) -> Option<&'v str> {
     value.filter(|value| !value.contains(['{', '$']))
 }
 
-/// The name under which the chart registers its runner, if the values set one.
-pub(super) fn runner_name(values: &Node) -> Option<&str> {
+/// Returns the name with which the chart registers its runner, if the values contain one.
+pub(super) fn runner_name(values: &ConfigValue) -> Option<&str> {
     let name = values
         .at("runners")
         .and_then(|runners| runners.text_at("name"));
@@ -52,55 +49,55 @@ pub(super) fn runner_name(values: &Node) -> Option<&str> {
         .or_else(|| variable(values, "RUNNER_NAME"))
 }
 
-/// Reports values that jobs do not have. `settings` are the entries of the chart's own runner.
+/// Reports values that do not apply to job pods. `settings` are those of the chart's own runner.
 pub(super) fn read(source: &Source, settings: &[&Setting], findings: &mut Vec<Finding>) {
     let Some(values) = &source.values else {
         return;
     };
     if let Some(entry) = values.entry("hostAliases") {
-        // The place includes the line of the key.
+        // The place also contains the line of the key.
         let place = Place {
-            span: entry.key_span.with(entry.node.extent()),
-            path: entry.node.path.clone(),
+            span: entry.key_span.with(entry.value.extent()),
+            path: entry.value.path.clone(),
         };
-        manager_aliases(&entry.node, place, settings, findings);
+        manager_aliases(&entry.value, place, settings, findings);
     }
-    if let Some(node) = values.at("certsSecretName").filter(|node| node.is_set()) {
-        let name = SafeText::or_hidden(Kind::Name, node.as_text().unwrap_or_default());
-        findings.push(messages::certs_secret_name(name).at(node));
+    if let Some(value) = values.at("certsSecretName").filter(|value| value.is_set()) {
+        let name = SafeText::or_hidden(Kind::Name, value.as_text().unwrap_or_default());
+        findings.push(messages::certs_secret_name(name).at(value));
     }
     for entry in values.entries_at("runners") {
-        let ended = ENDED.iter().find(|(key, _)| *key == entry.key);
-        // The chart still reads `cache.secretName`.
-        let mut fields = entry.node.entries().iter();
-        let is_current = entry.key == "cache" && fields.all(|it| it.key == "secretName");
-        if let Some((key, instead)) = ended.filter(|_| entry.node.is_set() && !is_current) {
+        let ignored = IGNORED_KEYS.iter().find(|(key, _)| *key == entry.key);
+        // The chart does not ignore `cache.secretName`.
+        let mut fields = entry.value.entries().iter();
+        let is_used = entry.key == "cache" && fields.all(|it| it.key == "secretName");
+        if let Some((key, instead)) = ignored.filter(|_| entry.value.is_set() && !is_used) {
             let is_whole = instead.contains('[');
             let place = if is_whole {
                 ""
             } else {
-                " under [runners.kubernetes]"
+                " in [runners.kubernetes]"
             };
-            findings.push(messages::ended_key(*key, *instead, place).at(&entry.node));
+            findings.push(messages::ignored_chart_key(*key, *instead, place).at(&entry.value));
         }
     }
     let config = source.config.iter();
     for runner in config.flat_map(|config| config.items_at("runners")) {
-        if let (Some(node), Some(name)) = (runner.at("name"), runner.text_at("name")) {
+        if let (Some(value), Some(name)) = (runner.at("name"), runner.text_at("name")) {
             let name = SafeText::or_hidden(Kind::Name, name);
             let todo = match runner_name(values) {
                 Some(_) => "remove it",
                 None => "set runners.name in the values: runners: {name: NAME}",
             };
-            findings.push(messages::template_name(name, todo).at(node));
+            findings.push(messages::template_name(name, todo).at(value));
         }
     }
 }
 
-/// Reports the aliases of the manager's pod, which no job has. A hostname with another address for
-/// jobs is a conflict.
+/// Reports the aliases of the manager's pod, which job pods do not have. A hostname with another
+/// address in `settings` is a conflict.
 pub(super) fn manager_aliases(
-    aliases: &Node,
+    aliases: &ConfigValue,
     place: Place,
     settings: &[&Setting],
     findings: &mut Vec<Finding>,
@@ -113,9 +110,10 @@ pub(super) fn manager_aliases(
         for name in entry.items_at("hostnames") {
             let hostname = name.as_text().unwrap_or_default().to_lowercase();
             let shown = SafeText::or_hidden(Kind::Hostname, &hostname);
-            let is_it = |item: &Item| item.field == Field::Alias && item.key.as_str() == hostname;
+            let has_name =
+                |item: &Item| item.field == Field::Alias && item.key.as_str() == hostname;
             let mut of_jobs = settings.iter().flat_map(|setting| {
-                let items = setting.items.iter().filter(|item| is_it(item));
+                let items = setting.items.iter().filter(|item| has_name(item));
                 items.filter_map(move |item| Some((item.address()?, setting)))
             });
             let of_jobs = of_jobs.find(|(other, _)| {
@@ -123,7 +121,7 @@ pub(super) fn manager_aliases(
             });
             match (of_jobs, address) {
                 (Some((other, setting)), Some(address)) if other != address => {
-                    let [address, other] = [address, other].map(SafeText::own);
+                    let [address, other] = [address, other].map(SafeText::trusted);
                     let here = Place {
                         span: entry.span.with(name.span),
                         path: entry.path.clone(),
@@ -139,7 +137,7 @@ pub(super) fn manager_aliases(
     if !aliases.items().is_empty() {
         let missing = match missing.is_empty() {
             true => Message::default(),
-            false => message!("; no job has an alias for {}", Message::list(missing)),
+            false => message!("; host_aliases does not contain {}", Message::list(missing)),
         };
         findings.push(messages::manager_aliases(missing).at(place));
     }

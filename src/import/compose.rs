@@ -1,5 +1,5 @@
-//! Runners to policies: what all runners of a cluster share, what each has for itself, and which
-//! lines of a file become redundant.
+//! Composes policies from runners: one policy with the items that all runners of a cluster share,
+//! and one policy for each runner with more items. Reports which lines of a file become redundant.
 
 use super::diff::Diffs;
 use super::finding::{Field, Finding, Group, Item, Removal, Setting};
@@ -9,37 +9,40 @@ use super::runner::Runner;
 use super::safe_text::{Kind, Message, SafeText, message};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The label with a runner's name, which GitLab Runner 17.9 and later give to their pods.
+/// The label with the name of the runner, which GitLab Runner 17.9 and later set on job pods.
 const NAME_LABEL: &str = "manager.runner.gitlab.com/name";
 
 /// The runners of one cluster.
 struct Cluster<'r> {
     members: Vec<Member<'r>>,
-    /// The items that all of them have, and the name of the policy with these items.
+    /// The items that all of them have.
     shared: Vec<&'r Item>,
+    /// The name of the policy with the shared items.
     name: SafeText,
 }
 
+/// A runner of a cluster.
 struct Member<'r> {
     runner: &'r Runner,
-    /// The policy for the items that other runners do not have, or why no policy can select the
-    /// pods.
+    /// The policy for the items that are not shared, or why no policy can select the job pods.
     own: Result<OwnPolicy, Message>,
 }
 
+/// A policy that selects the job pods of one runner.
 struct OwnPolicy {
     name: SafeText,
+    /// Key and value of the label that it selects.
     selector: (SafeText, SafeText),
 }
 
-/// The policy that has an item of a runner, and whether the runner has this policy for itself; or
-/// why no policy has the item.
+/// The name of the policy with an item, and whether it is the runner's own policy; or why no policy
+/// has the item.
 type Target<'c> = Result<(&'c SafeText, bool), &'c Message>;
 
-/// A key of a policy that can have only one value: see [`Item::slot`].
-type Slot = (Field, SafeText, bool);
+/// The result of [`Item::conflict_key`].
+type ConflictKey = (Field, SafeText, bool);
 
-/// Composes policies, and reports what is in a policy and what is not.
+/// Composes policies, and reports for each setting whether a policy has it.
 pub(super) fn compose(
     runners: &[Runner],
     diffs: &mut Diffs<'_>,
@@ -63,16 +66,19 @@ pub(super) fn compose(
             _ => format!("imported-{}", slug(name)),
         };
         let head = (clusters.len() > 1).then(|| match *name {
-            "" => message!("for the cluster in which the manager runs"),
+            "" => message!("only for the cluster of the runner manager"),
             name => {
                 let name = SafeText::or_hidden(Kind::Hostname, name);
-                message!("only for the cluster {}: apply this policy there", name)
+                message!(
+                    "only for the cluster {}: apply the policy to that cluster",
+                    name
+                )
             }
         });
         let cluster = Cluster::of(members, &base, &mut names);
-        let conflicting = cluster.conflicts(findings);
+        let conflicting = cluster.report_conflicts(findings);
         documents.extend(cluster.documents(head.as_ref()));
-        cluster.taken(&conflicting, diffs, findings);
+        cluster.report_settings(&conflicting, diffs, findings);
     }
     documents
 }
@@ -99,12 +105,12 @@ impl<'r> Cluster<'r> {
             let mut items = runner.collected.items();
             let has_own = items.any(|item| !shared.iter().any(|it| it.is_same(item)));
             let own = selector(runner, &others.collect::<Vec<_>>()).map(|selector| {
-                let name = runner.name.as_deref().unwrap_or(selector.1.as_str());
+                let name = runner.name_label.as_deref().unwrap_or(selector.1.as_str());
                 let name = format!("{base}-{}", slug(name));
                 let name = if has_own {
                     unique(&name, names)
                 } else {
-                    SafeText::own(name)
+                    SafeText::trusted(name)
                 };
                 OwnPolicy { name, selector }
             });
@@ -150,25 +156,26 @@ impl<'r> Cluster<'r> {
                 continue;
             };
             let owned: Vec<&Item> = owned.collect();
-            // One policy has all addresses of a hostname (M2), and one policy has all fields of
-            // clientCerts (M3).
-            let goes_along = |item: &Item| match item.field {
+            // For a hostname, only one policy applies, with all addresses of the hostname (M2). For
+            // clientCerts, only one policy applies, with all fields (M3). So a runner's own policy
+            // repeats shared items.
+            let is_repeated = |item: &Item| match item.field {
                 Field::Alias => {
-                    let is_it = |it: &&Item| it.field == Field::Alias && it.key == item.key;
-                    owned.iter().any(is_it)
+                    let is_same = |it: &&Item| it.field == Field::Alias && it.key == item.key;
+                    owned.iter().any(is_same)
                 }
-                Field::Dind => owned.iter().any(|it| it.field != Field::Alias),
+                Field::ClientCerts => owned.iter().any(|it| it.field != Field::Alias),
                 _ => false,
             };
-            let items = all().filter(|item| !self.is_shared(item) || goes_along(item));
+            let items = all().filter(|item| !self.is_shared(item) || is_repeated(item));
             let mut document = document(&own.name, items.cloned().collect());
             document.head.push(message!(
-                "only for {}; an entry that the other runners only lack may move to the policy {}",
+                "only for {}; if an entry may apply to the other runners too, move it to the policy {}",
                 runner.label,
                 self.name
             ));
             if own.is_by_name() {
-                document.head.push(message!("selects job pods of GitLab Runner 17.9 and later: earlier ones do not have the label"));
+                document.head.push(message!("selects job pods of GitLab Runner 17.9 and later: earlier versions do not set the label"));
             } else if runner.can_change_labels {
                 document.head.push(message!("pod_labels_overwrite_allowed: a job can change the label that this policy selects"));
             }
@@ -187,15 +194,16 @@ impl<'r> Cluster<'r> {
         documents
     }
 
-    /// Reports every hostname, path, host and key that has two values, and returns them.
-    fn conflicts(&self, findings: &mut Vec<Finding>) -> BTreeSet<Slot> {
-        let mut slots: BTreeMap<Slot, Vec<(&Member<'_>, &Setting, &Item)>> = BTreeMap::new();
+    /// Reports every key that has different values in the runners, and returns these keys.
+    fn report_conflicts(&self, findings: &mut Vec<Finding>) -> BTreeSet<ConflictKey> {
+        let mut by_key: BTreeMap<ConflictKey, Vec<(&Member<'_>, &Setting, &Item)>> =
+            BTreeMap::new();
         for member in &self.members {
             for setting in &member.runner.collected.settings {
                 for item in &setting.items {
-                    if !matches!(item.field, Field::Dind | Field::Toleration) {
-                        slots
-                            .entry(item.slot())
+                    if !matches!(item.field, Field::ClientCerts | Field::Toleration) {
+                        by_key
+                            .entry(item.conflict_key())
                             .or_default()
                             .push((member, setting, item));
                     }
@@ -203,7 +211,7 @@ impl<'r> Cluster<'r> {
             }
         }
         let mut conflicting = BTreeSet::new();
-        for (slot, items) in slots {
+        for (key, items) in by_key {
             let [(_, _, first), others @ ..] = items.as_slice() else {
                 continue;
             };
@@ -217,13 +225,17 @@ impl<'r> Cluster<'r> {
                 let label = &member.runner.label;
                 match (self.target(member, item), &member.own) {
                     (Ok((policy, true)), Ok(own)) if own.is_by_name() => message!(
-                        "policy {} has it for {} (GitLab Runner 17.9 and later; keep the lines on earlier ones)",
+                        "policy {} sets it for {} (GitLab Runner 17.9 and later; keep the lines for earlier versions)",
                         policy,
                         label
                     ),
-                    (Ok((policy, _)), _) => message!("policy {} has it for {}", policy, label),
+                    (Ok((policy, _)), _) => message!("policy {} sets it for {}", policy, label),
                     (Err(why), _) => {
-                        message!("no policy has it for {}: {}, or keep its lines", label, why)
+                        message!(
+                            "no policy sets it for {}: {}, or keep its lines",
+                            label,
+                            why
+                        )
                     }
                 }
             };
@@ -232,15 +244,16 @@ impl<'r> Cluster<'r> {
             let finding = messages::two_values(first.subject(), values).with_todo(todo);
             let places = items.iter().map(|(_, setting, _)| setting.place.clone());
             findings.push(places.fold(finding, Finding::at));
-            conflicting.insert(slot);
+            conflicting.insert(key);
         }
         conflicting
     }
 
-    /// Reports what is in the policies, and which lines of a file become redundant.
-    fn taken(
+    /// Reports the settings that are in a policy, with the lines that become redundant, and those
+    /// that no policy can have.
+    fn report_settings(
         &self,
-        conflicting: &BTreeSet<Slot>,
+        conflicting: &BTreeSet<ConflictKey>,
         diffs: &mut Diffs<'_>,
         findings: &mut Vec<Finding>,
     ) {
@@ -253,9 +266,9 @@ impl<'r> Cluster<'r> {
                     let target = self.target(member, item);
                     is_whole &= target.is_ok();
                     has_own |= matches!(target, Ok((_, true)));
-                    // A conflict is reported once.
                     match target {
-                        _ if conflicting.contains(&item.slot()) => {}
+                        // `report_conflicts` has reported it.
+                        _ if conflicting.contains(&item.conflict_key()) => {}
                         Ok((policy, own)) => {
                             taken.push(item);
                             policies.insert(policy);
@@ -268,11 +281,11 @@ impl<'r> Cluster<'r> {
                         }
                     }
                 }
-                // Lines that are dangerous or in conflict are reported there only.
-                let is_elsewhere = |finding: &Finding| {
+                // A setting with a finding in an earlier group is not reported again.
+                let is_reported = |finding: &Finding| {
                     finding.group <= Group::Conflict && finding.places == [setting.place.clone()]
                 };
-                if taken.is_empty() || findings.iter().any(is_elsewhere) {
+                if taken.is_empty() || findings.iter().any(is_reported) {
                     continue;
                 }
                 let by_name = has_own && member.own.as_ref().is_ok_and(OwnPolicy::is_by_name);
@@ -303,17 +316,17 @@ impl<'r> Cluster<'r> {
 }
 
 impl OwnPolicy {
-    /// Whether the selector is the runner's name, a label that earlier runners do not write.
+    /// Returns whether the policy selects [`NAME_LABEL`], which earlier runners do not set.
     fn is_by_name(&self) -> bool {
         self.selector.0.as_str() == NAME_LABEL
     }
 }
 
-/// Describes the items of one place.
+/// Describes the items of one setting.
 fn described(items: &[&Item], remark: &Message) -> Message {
     let parts = items.iter().enumerate();
     let parts = parts.map(|(index, item)| match item.field {
-        // All hostnames of a place have one address.
+        // All hostnames of a setting have the same address.
         Field::Alias if index > 0 => item.subject(),
         Field::Alias => message!("hostAliases {}: {}", item.shown, item.key),
         Field::Volume | Field::RegistryCa => message!("{} ({})", item.subject(), item.shown),
@@ -326,8 +339,8 @@ fn described(items: &[&Item], remark: &Message) -> Message {
     }
 }
 
-/// The label that selects the pods of one runner and of no other: one of `pod_labels`, else the
-/// runner's name.
+/// Returns a label that selects the job pods of one runner and of no other runner: one of
+/// `pod_labels`, else the label with the runner's name.
 fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText), Message> {
     for (key, value) in &runner.pod_labels {
         let mut known = others.iter().map(|other| other.pod_labels.get(key));
@@ -337,25 +350,29 @@ fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText),
             return Ok(label);
         }
     }
-    let name = runner.name.as_ref().map_err(Clone::clone)?;
-    if others.iter().any(|other| other.name.as_ref() == Ok(name)) {
+    let name = runner.name_label.as_ref().map_err(Clone::clone)?;
+    if others
+        .iter()
+        .any(|other| other.name_label.as_ref() == Ok(name))
+    {
         return Err(message!(
-            "another runner has the same name as a label value: give each a name of its own"
+            "another runner has the same name, as a label value: give each runner a different name"
         ));
     }
     let value = SafeText::new(Kind::LabelValue, name);
-    let value = value.ok_or_else(|| message!("its name is no label value: give it another one"))?;
-    Ok((SafeText::own(NAME_LABEL), value))
+    let value = value
+        .ok_or_else(|| message!("its name is not a valid label value: choose another name"))?;
+    Ok((SafeText::trusted(NAME_LABEL), value))
 }
 
 fn unique(name: &str, names: &mut BTreeSet<String>) -> SafeText {
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
     let free = candidates.find(|candidate| names.insert(candidate.clone()));
-    SafeText::own(free.unwrap_or_default())
+    SafeText::trusted(free.unwrap_or_default())
 }
 
-/// Makes a part of an object's name (RFC 1123).
+/// Converts text to a part of an object's name (RFC 1123).
 fn slug(text: &str) -> String {
     let lower = text.to_lowercase();
     let parts = lower.split(|char: char| !char.is_ascii_alphanumeric());

@@ -1,32 +1,34 @@
-//! The lines that a policy makes redundant, as a diff that `patch` applies.
+//! Writes the lines that a policy makes redundant as a diff that `patch` applies.
 //!
-//! A line is shown only if all of it may be printed: it is the header of a table, or a key with a
-//! value of the right form. If a line to remove has anything else, the report says so in words.
+//! The diff contains a line only if the whole line may be printed: it is the header of a table, or
+//! a known key with a value that has the expected format. If a line to remove has anything else,
+//! the setting is not in the diff, and the report asks for its removal by hand.
 
+use super::config_value::Span;
 use super::discovery::File;
 use super::finding::Removal;
-use super::node::Span;
 use super::safe_text::{Kind, SafeText};
 use super::text::Encoding;
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
-/// Lines around a change, if they may be shown.
+/// The maximum number of context lines.
 const CONTEXT: usize = 3;
-/// Digits of the number before a line.
+/// The number of digits of a line number.
 const DIGITS: usize = 8;
 
-/// A change of some lines.
+/// The removal or the replacement of a range of lines. The start of the range is the key in
+/// [`Diffs::edits`].
 struct Edit {
-    /// The line after the last one. The first line is the key in the map of edits.
+    /// The index of the first line after the range.
     end: usize,
-    with: Option<String>,
+    replacement: Option<String>,
 }
 
-/// The diffs of some files.
+/// The diffs of the imported files.
 pub(super) struct Diffs<'f> {
     files: &'f [File],
-    /// Edits by file and first line, from 0.
+    /// Edits by the index of the file and the index of the first line.
     edits: BTreeMap<(usize, usize), Edit>,
 }
 
@@ -38,7 +40,8 @@ impl<'f> Diffs<'f> {
         }
     }
 
-    /// Removes lines from their file. If a line may not be shown, keeps them and returns false.
+    /// Adds the removal of a setting's lines. Returns false, and adds nothing, if the diff cannot
+    /// contain them.
     pub(super) fn remove(&mut self, span: Span, removal: &Removal) -> bool {
         let Some((start, edit)) = self.edit(span, removal) else {
             return false;
@@ -58,17 +61,17 @@ impl<'f> Diffs<'f> {
         }
         let lines = lines(&file.text);
         let start = span.line.checked_sub(1)?;
-        // A table without a header shares its lines with other values.
+        // An inline table shares its lines with other values.
         if !lines.get(start)?.trim().starts_with("[[") {
             return None;
         }
-        let (start, end, with) = match removal {
-            Removal::All => (start, span.last, None),
-            Removal::Except { kept, .. } if kept.is_empty() => (start, span.last, None),
-            Removal::Except { list, kept } if list.line == list.last => {
+        let (start, end, replacement) = match removal {
+            Removal::All => (start, span.last_line, None),
+            Removal::Except { kept, .. } if kept.is_empty() => (start, span.last_line, None),
+            Removal::Except { list, kept } if list.line == list.last_line => {
                 let start = list.line.checked_sub(1)?;
                 let line: Vec<char> = lines.get(start)?.chars().collect();
-                // Columns count from 1 and include the last one.
+                // Columns start at 1, and the range includes both ends.
                 let part = |from: usize, to: usize| {
                     let part = line.get(from.checked_sub(1)?..to)?;
                     Some(part.iter().collect::<String>())
@@ -85,12 +88,11 @@ impl<'f> Diffs<'f> {
             .get(start..end)?
             .iter()
             .copied()
-            .chain(with.as_deref());
+            .chain(replacement.as_deref());
         let is_shown = shown.all(is_showable);
-        is_shown.then_some((start, Edit { end, with }))
+        is_shown.then_some((start, Edit { end, replacement }))
     }
 
-    /// Writes the diffs.
     pub(super) fn render(&self) -> String {
         let files = self.files.iter().enumerate();
         files.map(|(index, file)| self.diff(index, file)).collect()
@@ -102,28 +104,29 @@ impl<'f> Diffs<'f> {
             _ => "",
         };
         let text = format!("{mark}{}", file.text);
-        // A number before each line makes it distinct, so that a hunk removes whole tables.
+        // A number before each line makes equal lines different, so that each hunk removes whole
+        // tables.
         let numbered = |number: usize, line: &str| format!("{number:0DIGITS$}{line}");
         let old = lines(&text).into_iter().enumerate();
         let old: Vec<String> = old.map(|(number, line)| numbered(number, line)).collect();
         let mut new = old.clone();
-        // From the last to the first, so that the lines above keep their numbers.
+        // In reverse order, so that an edit does not move the lines of the next one.
         for ((_, start), edit) in self.edits.range((index, 0)..(index + 1, 0)).rev() {
-            let with = edit.with.iter().map(|line| numbered(0, line));
-            drop(new.splice(*start..edit.end, with));
+            let replacement = edit.replacement.iter().map(|line| numbered(0, line));
+            drop(new.splice(*start..edit.end, replacement));
         }
         if new == old {
             return String::new();
         }
         let (old, new) = (old.concat(), new.concat());
         let name = file.name.as_str().trim_start_matches('/');
-        let with_context = |lines: usize| {
+        let with_context = |context: usize| {
             let diff = diffy::DiffOptions::new()
-                .set_context_len(lines)
+                .set_context_len(context)
                 .set_original_filename(format!("a/{name}"))
                 .set_modified_filename(format!("b/{name}"))
                 .create_patch(&old, &new);
-            shown(&diff.to_string())
+            without_numbers(&diff.to_string())
         };
         (0..=CONTEXT)
             .rev()
@@ -132,8 +135,8 @@ impl<'f> Diffs<'f> {
     }
 }
 
-/// Removes the numbers from the lines of a diff; none if a line may not be shown.
-fn shown(diff: &str) -> Option<String> {
+/// Removes the numbers from the lines of a diff. Returns `None` if a line may not be printed.
+fn without_numbers(diff: &str) -> Option<String> {
     let mut text = String::new();
     for (index, line) in diff.split_inclusive('\n').enumerate() {
         let is_content = index > 1 && line.starts_with([' ', '-', '+']);
@@ -146,18 +149,18 @@ fn shown(diff: &str) -> Option<String> {
     Some(text)
 }
 
-/// Lines with their ends, as `patch` counts them.
+/// Splits text into lines with their line ends, as `patch` does.
 fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
-/// Whether a whole line may be printed.
+/// Returns whether a whole line may be printed.
 fn is_showable(line: &str) -> bool {
     let (code, comment) = split_comment(line.trim());
     if code.starts_with("{{") && code.ends_with("}}") && is_simple_template(code) {
         return true;
     }
-    // A line within a list of hostnames is parsed as a list of its own.
+    // If a list of hostnames has several lines, each of them is parsed as a list.
     let inner = code.strip_prefix("hostnames = [").unwrap_or(code);
     let list = format!("hostnames = [{}]", inner.trim_end_matches([',', ']', ' ']));
     let table = DeTable::parse(code).or_else(|_| DeTable::parse(&list));
@@ -196,13 +199,14 @@ fn is_showable_value(key: &str, value: &DeValue<'_>) -> bool {
     }
 }
 
-/// Whether a text is a hostname with template expressions that only name a value.
+/// Returns whether text is a hostname with template expressions that contain only the names of
+/// values.
 fn is_simple_template(text: &str) -> bool {
     let is_good = |char: char| char.is_ascii_alphanumeric() || "{}. -".contains(char);
     text.contains("{{") && text.chars().all(is_good)
 }
 
-/// Splits a line of TOML at its comment.
+/// Splits a line of TOML into its code and its comment.
 fn split_comment(line: &str) -> (&str, Option<&str>) {
     let mut quote = None;
     for (at, char) in line.char_indices() {
@@ -219,12 +223,12 @@ fn split_comment(line: &str) -> (&str, Option<&str>) {
     (line, None)
 }
 
-/// Whether a comment has only words, so that it has no credential and no value.
+/// Returns whether a comment contains only words, so that it cannot contain a credential.
 fn is_prose(comment: &str) -> bool {
     comment.split_whitespace().all(|word| {
         let word = word.trim_matches(|char: char| ",.;:!?()'\"’“”。，".contains(char));
         let is_letter = |char: char| char.is_alphabetic() || matches!(char, '\'' | '-');
-        // Random text often has capitals within a word.
+        // A capital letter inside a word is a sign of random text.
         let is_random =
             word.chars().skip(1).any(char::is_uppercase) && !word.chars().all(char::is_uppercase);
         word.chars().count() <= 20 && word.chars().all(is_letter) && !is_random

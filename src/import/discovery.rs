@@ -1,23 +1,26 @@
-//! Finds the configurations in a file: TOML, or YAML that has TOML in objects or chart values.
+//! Finds the configurations of runners in a file. A file is TOML, or YAML with TOML in Kubernetes
+//! objects or in chart values.
 
+use super::config_value::{ConfigValue, Lines, Origin, Span};
 use super::finding::{Finding, Group};
-use super::node::{Lines, Node, Origin, Span};
 use super::runner_manager::Manager;
 use super::safe_text::{Kind, SafeText};
 use super::template::{self, Masks};
 use super::text::{self, Encoding, Format};
 use super::{Input, messages, toml, yaml};
 
-/// The content of a string.
+/// The content of a YAML string.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Content {
+    /// A `config.toml`.
     Toml,
+    /// Chart values.
     Values,
 }
 
-/// Strings with a configuration: the kind of the object (empty for any) and the end of the key.
-/// Chart values that are not in a string are found at any place.
-const TEXTS: [(&str, &str, Content); 5] = [
+/// The YAML strings that are parsed: the kind of the object and the suffix of the key. An empty
+/// kind stands for every kind; then the key must be equal.
+const EMBEDDED: [(&str, &str, Content); 5] = [
     ("ConfigMap", ".toml", Content::Toml),
     ("ConfigMap", ".yaml", Content::Values),
     ("ConfigMap", ".yml", Content::Values),
@@ -27,7 +30,7 @@ const TEXTS: [(&str, &str, Content); 5] = [
     ("", "valuesContent", Content::Values),
 ];
 
-/// Fields with the namespace and the cluster of a release.
+/// Fields of GitOps objects with the namespace of the Helm release.
 const NAMESPACES: [&[&str]; 5] = [
     &["spec", "targetNamespace"],
     &["spec", "destination", "namespace"],
@@ -35,13 +38,14 @@ const NAMESPACES: [&[&str]; 5] = [
     &["spec", "forProvider", "namespace"],
     &["metadata", "namespace"],
 ];
-/// Objects in a namespace of their own, which is not that of the release.
-const APART: [&str; 4] = [
+/// Kinds of objects whose own namespace is not the namespace of the Helm release.
+const NOT_IN_RELEASE_NAMESPACE: [&str; 4] = [
     "Application",
     "ApplicationSet",
     "HelmChart",
     "HelmChartConfig",
 ];
+/// Fields of GitOps objects with the cluster of the Helm release.
 const CLUSTERS: [&[&str]; 6] = [
     &["spec", "destination", "server"],
     &["spec", "destination", "name"],
@@ -50,36 +54,41 @@ const CLUSTERS: [&[&str]; 6] = [
     &["spec", "kubeConfig", "secretRef", "name"],
     &["spec", "providerConfigRef", "name"],
 ];
-/// Names of the cluster that has the object itself.
+/// Values of these fields that stand for the cluster of the GitOps object itself.
 const OWN_CLUSTER: [&str; 2] = ["https://kubernetes.default.svc", "in-cluster"];
-/// Objects whose pods may be those of a runner manager.
+/// Kinds of objects that may be a runner manager.
 const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Pod"];
-/// Keys by which values of the runner's chart are recognized.
+/// Keys that only values of the gitlab-runner chart have.
 const CHART_KEYS: &str = "runners gitlabUrl runnerToken runnerRegistrationToken";
-/// The maximum depth at which chart values are searched.
-const DEEPEST: usize = 24;
+/// The maximum depth of nested values that are searched.
+const MAX_DEPTH: usize = 24;
 
-/// A reader of one of the formats.
+/// The `read` function of the module `toml` or `yaml`.
 type Read<T> = fn(&str, Origin, &Masks<'_>) -> Result<T, Vec<Finding>>;
 
-/// A configuration of runners, and its surroundings.
+/// A configuration of runners, with what the file around it says about it.
 #[derive(Clone, Default)]
 pub(super) struct Source {
+    /// The index of the file.
     pub(super) file: usize,
     /// The root table of the TOML.
-    pub(super) config: Option<Node>,
-    /// Whether it is a registration template rather than a `config.toml` in force.
+    pub(super) config: Option<ConfigValue>,
+    /// Whether the TOML is a template for the registration of a runner, not the `config.toml` of a
+    /// registered runner.
     pub(super) is_template: bool,
     /// The chart values that contain the TOML.
-    pub(super) values: Option<Node>,
+    pub(super) values: Option<ConfigValue>,
+    /// The cluster of the Helm release.
     pub(super) cluster: Option<SafeText>,
+    /// The namespace of the Helm release.
     pub(super) namespace: Option<SafeText>,
     /// The name of the ConfigMap that contains the TOML.
     pub(super) config_map: Option<String>,
+    /// The kind of the Kubernetes object that contains the TOML.
     kind: String,
 }
 
-/// One of the given files.
+/// An imported file.
 pub(super) struct File {
     pub(super) name: SafeText,
     pub(super) text: String,
@@ -87,24 +96,25 @@ pub(super) struct File {
     pub(super) is_stdin: bool,
 }
 
-/// The content of all files.
+/// The content of all imported files.
 #[derive(Default)]
 pub(super) struct Reading {
     pub(super) files: Vec<File>,
     pub(super) sources: Vec<Source>,
     pub(super) managers: Vec<Manager>,
     pub(super) findings: Vec<Finding>,
-    /// Template lines that are skipped, and template lines that apply only if a condition holds.
+    /// Template lines that are not read.
     pub(super) skipped: Vec<Span>,
+    /// Template lines in a block of `if`, `with` or `range`.
     pub(super) conditional: Vec<Span>,
 }
 
 impl Reading {
-    /// Reads a file.
+    /// Reads a file and adds its content.
     pub(super) fn read(&mut self, input: &Input<'_>) {
         let file = self.files.len();
         let mut read = File {
-            name: SafeText::own(input.name),
+            name: SafeText::trusted(input.name),
             text: String::new(),
             encoding: Encoding::Utf8,
             is_stdin: input.is_stdin,
@@ -121,7 +131,7 @@ impl Reading {
                 let manager = self.managers.iter().find(|it| it.spec.span.file == file);
                 let message = match (new.next_back().map(|it| it.group), manager) {
                     (Some(Group::Error), _) => None,
-                    (_, Some(manager)) => Some(manager.seen()),
+                    (_, Some(manager)) => Some(manager.finding_without_config()),
                     (Some(_), None) => Some(messages::only_secrets()),
                     (None, None) => Some(messages::no_runner()),
                 };
@@ -151,14 +161,15 @@ impl Reading {
         let mut documents = self.parse(text, origin, yaml::read).unwrap_or_default();
         for document in &mut documents {
             if is_one_line {
-                document.write_paths("");
+                document.set_paths("");
             }
-            self.walk(document, &source, DEEPEST);
+            self.walk(document, &source, MAX_DEPTH);
         }
-        let is_job = |node: &Node| node.at("script").is_some() || node.at("stage").is_some();
-        let is_pipeline = |document: &Node| {
+        let is_job =
+            |value: &ConfigValue| value.at("script").is_some() || value.at("stage").is_some();
+        let is_pipeline = |document: &ConfigValue| {
             document.at("stages").is_some()
-                || document.entries().iter().any(|entry| is_job(&entry.node))
+                || document.entries().iter().any(|entry| is_job(&entry.value))
         };
         if self.sources.len() == sources && documents.iter().any(is_pipeline) {
             self.findings
@@ -166,13 +177,14 @@ impl Reading {
         }
     }
 
-    fn add(&mut self, source: Source, config: Option<Node>) {
+    fn add(&mut self, source: Source, config: Option<ConfigValue>) {
         let is_runners = |key: &str| key.eq_ignore_ascii_case("runners");
-        // Beside the template, the chart renders a config.toml without runners.
-        let has_runners = |node: &Node| node.entries().iter().any(|it| is_runners(&it.key));
+        // The chart also renders a config.toml without runners.
+        let has_runners =
+            |value: &ConfigValue| value.entries().iter().any(|it| is_runners(&it.key));
         let config = config.filter(has_runners);
         let source = Source { config, ..source };
-        // An anchor and its aliases are one configuration; one with chart values says more.
+        // A YAML anchor and its aliases are the same configuration. Keep the one with chart values.
         let start = |source: &Source| Some(source.config.as_ref()?.entries().first()?.key_span);
         let is_same =
             |other: &&mut Source| start(&source).is_some() && start(other) == start(&source);
@@ -184,7 +196,8 @@ impl Reading {
         }
     }
 
-    /// Parses a text. If that fails and the text is a template, parses the masked template.
+    /// Parses a text. If that fails and the text is a template, masks the template expressions and
+    /// parses the result.
     fn parse<T>(&mut self, text: &str, origin: Origin, read: Read<T>) -> Option<T> {
         let errors = match read(text, origin, &Masks::default()) {
             Ok(read) => return Some(read),
@@ -206,7 +219,7 @@ impl Reading {
                 },
                 Err(offset) => {
                     let span = Lines::of(text).span(offset..offset + 1);
-                    vec![messages::unclosed_template().at(origin.place(span))]
+                    vec![messages::unclosed_template().at(origin.span_in_file(span))]
                 }
             },
         };
@@ -214,47 +227,49 @@ impl Reading {
         None
     }
 
-    /// Finds configurations in a node and below.
-    fn walk(&mut self, node: &Node, around: &Source, depth: usize) {
+    /// Finds configurations in a value, down to `depth` levels. `parent` is the source of the value
+    /// that contains it.
+    fn walk(&mut self, value: &ConfigValue, parent: &Source, depth: usize) {
         let Some(deeper) = depth.checked_sub(1) else {
             return;
         };
-        let kind = node
+        let kind = value
             .text_at("kind")
-            .filter(|_| node.at("apiVersion").is_some());
-        let source = kind.map_or_else(|| around.clone(), |kind| around.within(node, kind));
+            .filter(|_| value.at("apiVersion").is_some());
+        let source = kind.map_or_else(|| parent.clone(), |kind| parent.in_object(value, kind));
         if let Some(kind) = WORKLOADS.into_iter().find(|kind| source.kind == *kind) {
-            self.managers.extend(Manager::of(node, kind, &source));
+            self.managers.extend(Manager::of(value, kind, &source));
             return;
         }
         match source.kind.as_str() {
             "Secret" => {
-                self.findings.push(messages::secret().at(node));
+                self.findings.push(messages::secret().at(value));
                 return;
             }
             "ConfigMap" => {}
-            _ if is_chart(node) => {
-                self.chart(node, source);
+            _ if is_chart(value) => {
+                self.chart(value, source);
                 return;
             }
             _ => {}
         }
-        for item in node.items() {
+        for item in value.items() {
             self.walk(item, &source, deeper);
         }
-        for entry in node.entries() {
-            let is_it = |(kind, end, _): &&(&str, &str, Content)| match *kind {
+        for entry in value.entries() {
+            let is_embedded = |(kind, end, _): &&(&str, &str, Content)| match *kind {
                 "" => entry.key == *end,
                 kind => source.kind == kind && entry.key.ends_with(end),
             };
-            let holds = TEXTS.iter().find(is_it).map(|(.., holds)| *holds);
-            // Other tools have the TOML under keys of their own.
-            let text = entry.node.as_text().unwrap_or_default();
+            let embedded = EMBEDDED.iter().find(is_embedded);
+            // Other tools have the TOML at other keys.
+            let text = entry.value.as_text().unwrap_or_default();
             let is_config = text.contains("[[runners]]")
                 && matches!(text::format(0, "", text, false), Ok(Format::Toml));
-            let holds = holds.or(is_config.then_some(Content::Toml));
-            let at = origin(&entry.node);
-            match (holds, entry.node.as_text()) {
+            let content = embedded.map(|(.., content)| *content);
+            let content = content.or(is_config.then_some(Content::Toml));
+            let at = origin(&entry.value);
+            match (content, entry.value.as_text()) {
                 (Some(Content::Values), Some(text)) => {
                     let mut source = source.clone();
                     source.kind.clear();
@@ -267,19 +282,19 @@ impl Reading {
                     let is_map = source.kind == "ConfigMap";
                     source.is_template = !is_map || entry.key.contains("template");
                     if let Some(mut config) = self.parse(text, at, toml::read) {
-                        inherit(&mut config, &entry.node);
+                        set_toml_paths(&mut config, &entry.value);
                         self.add(source, Some(config));
                     }
                 }
-                // The annotation last-applied-configuration is a second copy of the object.
-                _ if entry.key != "annotations" => self.walk(&entry.node, &source, deeper),
+                // The annotation `last-applied-configuration` is a copy of the object.
+                _ if entry.key != "annotations" => self.walk(&entry.value, &source, deeper),
                 _ => {}
             }
         }
     }
 
-    /// Reads values of the runner's chart.
-    fn chart(&mut self, values: &Node, source: Source) {
+    /// Reads values of the gitlab-runner chart.
+    fn chart(&mut self, values: &ConfigValue, source: Source) {
         let config = values.find(&["runners", "config"]);
         let errors = self.findings.len();
         let mut toml = None;
@@ -287,11 +302,12 @@ impl Reading {
             match config.as_text() {
                 Some(text) if !text.trim().is_empty() => {
                     toml = self.parse(text, origin(config), toml::read);
-                    toml.iter_mut().for_each(|toml| inherit(toml, config));
+                    toml.iter_mut()
+                        .for_each(|toml| set_toml_paths(toml, config));
                 }
                 None if config.is_set() && !config.is_unknown() => {
                     self.findings
-                        .push(messages::config_is_no_text().at(config.span));
+                        .push(messages::config_is_not_text().at(config.span));
                 }
                 _ => {}
             }
@@ -311,17 +327,21 @@ impl Reading {
 }
 
 impl Source {
-    /// The surroundings of what is in an object.
-    fn within(&self, object: &Node, kind: &str) -> Self {
+    /// Returns the source for the content of a Kubernetes object.
+    fn in_object(&self, object: &ConfigValue, kind: &str) -> Self {
         let name = |path: &&[&str]| SafeText::new(Kind::Name, object.find(path)?.as_text()?);
         let is_own = |name: &SafeText| OWN_CLUSTER.contains(&name.as_str());
         let cluster = CLUSTERS.iter().find_map(name).filter(|name| !is_own(name));
         let host = |name: SafeText| SafeText::or_hidden(Kind::Hostname, host(name.as_str()));
-        let config_map = object.find(&["metadata", "name"]).and_then(Node::as_text);
+        let config_map = object
+            .find(&["metadata", "name"])
+            .and_then(ConfigValue::as_text);
         Self {
             namespace: NAMESPACES
                 .iter()
-                .filter(|path| path.first() == Some(&"spec") || !APART.contains(&kind))
+                .filter(|path| {
+                    path.first() == Some(&"spec") || !NOT_IN_RELEASE_NAMESPACE.contains(&kind)
+                })
                 .find_map(name)
                 .or_else(|| self.namespace.clone()),
             cluster: cluster.map(host).or_else(|| self.cluster.clone()),
@@ -333,13 +353,13 @@ impl Source {
         }
     }
 
-    /// Whether a change of the file lasts, because no program generates the file.
-    pub(super) fn lasts(&self) -> bool {
-        self.values.is_some() || !self.is_template || self.config_map.is_none()
+    /// Returns whether the file is a rendered chart, so that an edit of it would be overwritten.
+    pub(super) fn is_generated(&self) -> bool {
+        self.values.is_none() && self.is_template && self.config_map.is_some()
     }
 }
 
-/// The host and port of a URL, without user, password and path.
+/// Returns the host and port of a URL, without user, password and path.
 pub(super) fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -347,22 +367,22 @@ pub(super) fn host(url: &str) -> &str {
     host.map_or(authority, |(_, host)| host)
 }
 
-fn is_chart(node: &Node) -> bool {
+fn is_chart(value: &ConfigValue) -> bool {
     CHART_KEYS.split(' ').any(|key| {
-        let value = node.at(key);
-        value.is_some_and(|value| key != "runners" || value.is_table())
+        let found = value.at(key);
+        found.is_some_and(|found| key != "runners" || found.is_table())
     })
 }
 
-fn origin(node: &Node) -> Origin {
-    node.text.unwrap_or(Origin::Inline(node.span))
+fn origin(value: &ConfigValue) -> Origin {
+    value.text.unwrap_or(Origin::Inline(value.span))
 }
 
-/// Writes key paths into a TOML that has no lines of its own in the file.
-fn inherit(config: &mut Node, at: &Node) {
+/// Sets paths of keys in TOML whose lines are not lines of the file.
+fn set_toml_paths(config: &mut ConfigValue, at: &ConfigValue) {
     if let Some(path) = &at.path {
-        config.write_paths(path);
-    } else if at.text.is_none() && at.span.line == at.span.last {
-        config.write_paths("");
+        config.set_paths(path);
+    } else if at.text.is_none() && at.span.line == at.span.last_line {
+        config.set_paths("");
     }
 }

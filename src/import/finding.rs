@@ -1,12 +1,12 @@
-//! Findings of the report, and items of a policy with the lines of the file that they replace.
+//! Findings of the report, items of a policy, and the settings of the file that become items.
 
-use super::node::{Node, Span};
+use super::config_value::{ConfigValue, Span};
 use super::safe_text::{Message, SafeText, message};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// The groups of the report; a finding is in the first one that fits.
+/// The groups of the report. A finding is in the first group that applies.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Group {
     /// The file cannot be read.
@@ -15,11 +15,11 @@ pub(super) enum Group {
     Conflict,
     NotTaken,
     Taken,
-    /// A remark about a whole file.
+    /// Information about a whole file.
     Note,
 }
 
-/// A place in one of the files.
+/// A position in one of the files, for the report.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Place {
     pub(super) span: Span,
@@ -32,12 +32,12 @@ impl From<Span> for Place {
     }
 }
 
-impl From<&Node> for Place {
-    /// The place of a value with everything in it.
-    fn from(node: &Node) -> Self {
+impl From<&ConfigValue> for Place {
+    /// Returns the place of a value with all keys and values in it.
+    fn from(value: &ConfigValue) -> Self {
         Self {
-            span: node.extent(),
-            path: node.path.clone(),
+            span: value.extent(),
+            path: value.path.clone(),
         }
     }
 }
@@ -45,16 +45,15 @@ impl From<&Node> for Place {
 /// One entry of the report.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Finding {
-    /// The place; a conflict has several.
+    /// One place, or all places of a conflict.
     pub(super) places: Vec<Place>,
     pub(super) group: Group,
     pub(super) what: Message,
-    /// What to do.
+    /// The next step for the reader of the report.
     pub(super) todo: Message,
 }
 
 impl Finding {
-    /// Adds a place.
     pub(super) fn at(mut self, place: impl Into<Place>) -> Self {
         self.places.push(place.into());
         self
@@ -65,12 +64,12 @@ impl Finding {
     }
 }
 
-/// The fields of a policy that have items.
+/// The fields of a policy that an import can set.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Field {
     Alias,
-    /// `dind` with `clientCerts`.
-    Dind,
+    /// `dind.clientCerts`.
+    ClientCerts,
     /// An entry of `dind.images`.
     Image,
     Volume,
@@ -79,17 +78,17 @@ pub(super) enum Field {
     Toleration,
 }
 
-/// An entry of a policy.
+/// One entry of a field of a policy.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     pub(super) field: Field,
     /// A hostname, a path, the host of a registry, or the key of a label.
     pub(super) key: SafeText,
-    /// The entry in the policy. For a volume, without its name.
+    /// The entry as it is in the policy. The entry of a volume does not contain the volume's name.
     pub(super) value: Value,
-    /// The name of a volume.
+    /// The name of a volume. Empty for other fields.
     pub(super) name: SafeText,
-    /// The value for a message. Label values are not shown.
+    /// The value in messages. It does not contain label values.
     pub(super) shown: Message,
 }
 
@@ -105,12 +104,12 @@ impl Item {
     }
 
     pub(super) fn alias(hostname: SafeText, address: IpAddr) -> Self {
-        let address = SafeText::own(address);
+        let address = SafeText::trusted(address);
         let value = json!({"ip": address.as_str()});
         Self::new(Field::Alias, hostname, value, message!("{}", address))
     }
 
-    /// An alias with the current address of a Service.
+    /// Returns an alias whose address is the ClusterIP of a Service.
     pub(super) fn service(hostname: SafeText, namespace: &SafeText, name: &SafeText) -> Self {
         let [namespace, name] = [namespace, name].map(SafeText::as_str);
         let service = json!({"namespace": namespace, "name": name, "address": "ClusterIP"});
@@ -118,11 +117,17 @@ impl Item {
         Self::new(Field::Alias, hostname, value, Message::default())
     }
 
-    /// With `leave`, volumes at the certificate directory stay.
-    pub(super) fn dind(leave: bool) -> Self {
-        let on_conflict = if leave { "Report" } else { "Replace" };
+    /// Returns `clientCerts` with `onConflict: Report` if `only_report`, else with
+    /// `onConflict: Replace`.
+    pub(super) fn client_certs(only_report: bool) -> Self {
+        let on_conflict = if only_report { "Report" } else { "Replace" };
         let value = json!({"onConflict": on_conflict, "sizeLimit": "1Mi"});
-        Self::new(Field::Dind, SafeText::default(), value, Message::default())
+        Self::new(
+            Field::ClientCerts,
+            SafeText::default(),
+            value,
+            Message::default(),
+        )
     }
 
     pub(super) fn image(image: SafeText) -> Self {
@@ -175,28 +180,28 @@ impl Item {
         Self::new(Field::Toleration, key, toleration, message!("another one"))
     }
 
-    /// The address of an alias.
+    /// Returns the address of an alias.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.value.get("ip")?.as_str()?.parse().ok()
     }
 
-    /// The key that has only one value in a policy: a hostname in an address family, a path, the
-    /// host of a registry, or the key of a label.
-    pub(super) fn slot(&self) -> (Field, SafeText, bool) {
+    /// Returns the key for which a policy can have only one value: a hostname and an address
+    /// family, a path, the host of a registry, or the key of a label.
+    pub(super) fn conflict_key(&self) -> (Field, SafeText, bool) {
         let is_ipv6 = self.address().is_some_and(|address| address.is_ipv6());
         (self.field, self.key.clone(), is_ipv6)
     }
 
-    /// Whether two items are equal. The names of volumes may differ.
+    /// Returns whether two items are equal. Names of volumes are not compared.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.field, &self.key, &self.value) == (other.field, &other.key, &other.value)
     }
 
-    /// The name of the item in a message.
+    /// Returns the name of the item in messages.
     pub(super) fn subject(&self) -> Message {
         match self.field {
             Field::Alias => message!("{}", self.key),
-            Field::Dind => message!("clientCerts"),
+            Field::ClientCerts => message!("clientCerts"),
             Field::Image => message!("the image {}", self.key),
             Field::Volume => message!("the volume at {}", self.key),
             Field::RegistryCa => message!("the CA of {}", self.key),
@@ -206,32 +211,35 @@ impl Item {
     }
 }
 
-/// Items of a runner, and the lines of its file that have them today.
+/// A setting of the file that a policy can replace.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
+    /// The items of the policy that have the same effect.
     pub(super) items: Vec<Item>,
     pub(super) place: Place,
-    /// A remark about these lines.
+    /// Text that follows the items in the report. May be empty.
     pub(super) remark: Message,
     pub(super) removal: Removal,
 }
 
-/// Which lines are removed once the policy is in force.
+/// Which lines of a setting can be removed once the policy is in force.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Removal {
     /// All lines.
     All,
-    /// The list keeps these items. If there are none, all lines are removed.
+    /// All items of the list at `list`, except those at `kept`. If `kept` is empty, all lines of
+    /// the setting.
     Except { list: Span, kept: Vec<Span> },
-    /// No line, for this reason.
+    /// No line. The message gives the reason.
     Keep(Message),
-    /// Another finding says what to do with the lines.
-    Told,
+    /// Another finding about the same place has the next step.
+    InOtherFinding,
 }
 
-/// An item that is a comment in the policy, with the reason.
+/// An item that the policy contains as a comment, because a person must decide about it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Comment {
+    /// Why it is a comment.
     pub(super) why: Message,
     pub(super) item: Item,
 }

@@ -1,11 +1,11 @@
-//! `pod_spec` patches of a runner. Only hostAliases, hostNetwork, and mounts at the certificate
-//! directory are read.
+//! Reports `pod_spec` patches of a runner. Of a patch, only `hostAliases`, `hostNetwork` and
+//! `mountPath` are read.
 
-use super::docker::Facts;
+use super::config_value::{ConfigValue, Origin};
 use super::finding::{Field, Setting};
 use super::messages;
-use super::node::{Node, Origin};
 use super::runner::Collected;
+use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, SafeText, message};
 use super::template::Masks;
 use super::yaml;
@@ -14,18 +14,18 @@ use std::net::IpAddr;
 
 const FLAG: &str = "FF_USE_ADVANCED_POD_SPEC_CONFIGURATION";
 
-pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
-    let mut flags = facts.node.entries_at("feature_flags").iter();
+pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
+    let mut flags = config.table.entries_at("feature_flags").iter();
     let flag = flags.find(|entry| entry.key.eq_ignore_ascii_case(FLAG));
-    let in_environment = facts
+    let in_environment = config
         .variable(FLAG)
         .unwrap_or_default()
         .to_ascii_lowercase();
     let is_on = match flag {
-        Some(entry) => entry.node.is_true(),
+        Some(entry) => entry.value.is_true(),
         None => matches!(in_environment.as_str(), "true" | "1" | "on"),
     };
-    for patch in facts.kubernetes.items_at("pod_spec") {
+    for patch in config.kubernetes.items_at("pod_spec") {
         let name = patch.text_at("name").unwrap_or("(unnamed)");
         let name = SafeText::or_hidden(Kind::Name, name);
         if !is_on {
@@ -38,15 +38,16 @@ pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
         for document in
             yaml::read(text, Origin::Inline(at.span), &Masks::default()).unwrap_or_default()
         {
-            effects.of(&document);
+            effects.add_patch(&document);
         }
-        let certificates = facts.certificates();
-        let is_there = |path: &String| Some(clean(path).as_ref()) == certificates.as_deref();
+        let certificates = config.client_cert_directory();
+        let is_cert_directory =
+            |path: &String| Some(clean(path).as_ref()) == certificates.as_deref();
         let more = if patch.text_at("patch_path").is_some() {
-            message!("; it is in a file of the manager")
+            message!("; it is in a file of the manager's pod")
         } else if text.is_empty() && !at.is_unknown() {
             message!("; it is empty")
-        } else if effects.mounts.iter().any(is_there) {
+        } else if effects.mount_paths.iter().any(is_cert_directory) {
             message!(
                 "; it mounts a volume at the certificate directory, which drydock repairs in pods with dind"
             )
@@ -55,7 +56,7 @@ pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
         };
         for (hostname, address) in &effects.aliases {
             if let Ok(address) = address.trim().parse() {
-                alias(at, hostname, address, out);
+                report_alias(at, hostname, address, out);
             }
         }
         if effects.host_network {
@@ -65,11 +66,11 @@ pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
     }
 }
 
-/// Compares an alias of a patch with those of `host_aliases`.
-fn alias(at: &Node, hostname: &str, address: IpAddr, out: &mut Collected) {
+/// Reports an alias of a patch, unless `host_aliases` has the same address for the hostname.
+fn report_alias(at: &ConfigValue, hostname: &str, address: IpAddr, out: &mut Collected) {
     let hostname = hostname.trim().to_lowercase();
     let name = SafeText::or_hidden(Kind::Hostname, &hostname);
-    let shown = SafeText::own(address);
+    let shown = SafeText::trusted(address);
     let other = |setting: &Setting| {
         let mut items = setting
             .items
@@ -86,44 +87,53 @@ fn alias(at: &Node, hostname: &str, address: IpAddr, out: &mut Collected) {
     match out.settings.iter().find_map(other) {
         Some((other, _)) if other == address => {}
         Some((other, place)) => {
-            let message = messages::patched_alias(name, SafeText::own(other), shown);
+            let message = messages::patched_alias(name, SafeText::trusted(other), shown);
             out.findings.push(message.at(place).at(at));
         }
         None => out.report(at, messages::alias_in_patch(name, shown)),
     }
 }
 
+/// The fields of a pod that a patch sets.
 #[derive(Default)]
 struct Effects {
+    /// Hostnames and their addresses.
     aliases: Vec<(String, String)>,
-    mounts: Vec<String>,
+    mount_paths: Vec<String>,
     host_network: bool,
 }
 
 impl Effects {
-    /// Reads a patch of any type: a merge patch has these keys, a JSON patch has these paths.
-    fn of(&mut self, node: &Node) {
-        node.items().iter().for_each(|item| self.of(item));
-        let path = node.text_at("path").unwrap_or_default();
-        let value = node.at("value");
-        self.host_network |= path == "/hostNetwork" && value.is_some_and(Node::is_true);
+    /// Adds the fields that a patch of any type sets: a merge patch has their keys, a JSON patch
+    /// has operations with their paths.
+    fn add_patch(&mut self, patch: &ConfigValue) {
+        patch.items().iter().for_each(|item| self.add_patch(item));
+        let path = patch.text_at("path").unwrap_or_default();
+        let value = patch.at("value");
+        self.host_network |= path == "/hostNetwork" && value.is_some_and(ConfigValue::is_true);
         if path.starts_with("/hostAliases") {
-            value.into_iter().for_each(|value| self.alias(value));
+            value.into_iter().for_each(|value| self.add_aliases(value));
         }
-        for entry in node.entries() {
+        for entry in patch.entries() {
             match entry.key.as_str() {
-                "hostAliases" => self.alias(&entry.node),
-                "hostNetwork" => self.host_network |= entry.node.is_true(),
-                "mountPath" => self.mounts.extend(entry.node.as_text().map(str::to_owned)),
-                _ => self.of(&entry.node),
+                "hostAliases" => self.add_aliases(&entry.value),
+                "hostNetwork" => self.host_network |= entry.value.is_true(),
+                "mountPath" => {
+                    let path = entry.value.as_text().map(str::to_owned);
+                    self.mount_paths.extend(path);
+                }
+                _ => self.add_patch(&entry.value),
             }
         }
     }
 
-    fn alias(&mut self, node: &Node) {
-        node.items().iter().for_each(|item| self.alias(item));
-        let address = node.text_at("ip").unwrap_or_default();
-        let names = node.items_at("hostnames").iter().filter_map(Node::as_text);
+    fn add_aliases(&mut self, value: &ConfigValue) {
+        value.items().iter().for_each(|item| self.add_aliases(item));
+        let address = value.text_at("ip").unwrap_or_default();
+        let names = value
+            .items_at("hostnames")
+            .iter()
+            .filter_map(ConfigValue::as_text);
         self.aliases
             .extend(names.map(|name| (name.to_owned(), address.to_owned())));
     }

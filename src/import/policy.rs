@@ -1,24 +1,27 @@
-//! Policies as YAML, with comments about decisions.
+//! Writes policies as YAML, with comments.
 
 use super::finding::{Comment, Field, Item};
 use super::safe_text::{Message, SafeText};
+use crate::core::crd::MAX_HOSTNAMES;
 use serde_json::{Map, Value, json};
 
-/// The limits of one policy in the schema.
-const ENTRIES: usize = 32;
-const PER_ENTRY: usize = 64;
-const MAX_HOSTNAMES: usize = crate::core::crd::MAX_HOSTNAMES;
+/// The schema's limit for the entries of `hostAliases`.
+const MAX_ALIASES: usize = 32;
+/// The schema's limit for the hostnames of one entry of `hostAliases`.
+const MAX_HOSTNAMES_PER_ALIAS: usize = 64;
 
-const NO_VOLUMES: &str = "    # no volumes, as today; without this line drydock adds an emptyDir at /var/lib/docker and the node's /lib/modules\n";
-const LEFT: &str =
-    "    # the volume at the certificate directory is right, so drydock only reports it\n";
+const NO_VOLUMES_COMMENT: &str = "    # no volumes, as in the file; without this line drydock adds an emptyDir at /var/lib/docker and the node's /lib/modules\n";
+const ONLY_REPORT_COMMENT: &str =
+    "    # the volume at the certificate directory is correct, so drydock must not replace it\n";
 
-/// A policy that is to be written.
+/// A policy to write.
 pub(super) struct Document {
     pub(super) name: String,
+    /// Key and value of the label that it selects. `None` for all job pods.
     pub(super) selector: Option<(SafeText, SafeText)>,
     pub(super) items: Vec<Item>,
     pub(super) comments: Vec<Comment>,
+    /// The comment lines above the policy.
     pub(super) head: Vec<Message>,
 }
 
@@ -29,7 +32,7 @@ pub(super) fn render(documents: &[Document]) -> String {
 }
 
 impl Document {
-    /// The policy, or several if it has more hostnames than one policy can have.
+    /// Returns the policy as YAML. Returns several policies if one cannot contain all aliases.
     fn pages(&self) -> Vec<String> {
         let (aliases, others): (Vec<&Item>, Vec<&Item>) =
             (self.items.iter()).partition(|item| item.field == Field::Alias);
@@ -38,7 +41,7 @@ impl Document {
         for entry in entries(&aliases) {
             if let Some(page) = pages.last_mut() {
                 let count: usize = page.iter().map(names).sum();
-                if page.len() < ENTRIES && count + names(&entry) <= MAX_HOSTNAMES {
+                if page.len() < MAX_ALIASES && count + names(&entry) <= MAX_HOSTNAMES {
                     page.push(entry);
                 } else {
                     pages.push(vec![entry]);
@@ -80,8 +83,10 @@ impl Document {
         }
         for line in yaml(&policy).split_inclusive('\n') {
             match line.trim_end() {
-                "    volumes: []" => text.push_str(NO_VOLUMES),
-                "    clientCerts:" if others.contains(&&Item::dind(true)) => text.push_str(LEFT),
+                "    volumes: []" => text.push_str(NO_VOLUMES_COMMENT),
+                "    clientCerts:" if others.contains(&&Item::client_certs(true)) => {
+                    text.push_str(ONLY_REPORT_COMMENT);
+                }
                 _ => {}
             }
             text.push_str(line);
@@ -93,7 +98,7 @@ impl Document {
     }
 }
 
-/// An item alone, as YAML.
+/// Returns the YAML of a `spec` that contains only one item.
 fn fragment(item: &Item) -> String {
     let mut spec = Map::new();
     if item.field == Field::Alias {
@@ -107,7 +112,7 @@ fn yaml(value: &Value) -> String {
     serde_saphyr::to_string(value).unwrap_or_default()
 }
 
-/// Groups hostnames by address, in the order of the file.
+/// Returns the entries of `hostAliases`: hostnames grouped by address, in the order of the file.
 fn entries(aliases: &[&Item]) -> Vec<Value> {
     let mut entries: Vec<(&Value, Vec<&str>)> = Vec::new();
     for item in aliases {
@@ -115,7 +120,7 @@ fn entries(aliases: &[&Item]) -> Vec<Value> {
         let known = entries.iter_mut().rev().find(|(of, _)| **of == item.value);
         match known {
             Some((_, names)) if names.contains(&hostname) => {}
-            Some((_, names)) if names.len() < PER_ENTRY => names.push(hostname),
+            Some((_, names)) if names.len() < MAX_HOSTNAMES_PER_ALIAS => names.push(hostname),
             _ => entries.push((&item.value, vec![hostname])),
         }
     }
@@ -127,7 +132,8 @@ fn entries(aliases: &[&Item]) -> Vec<Value> {
     entries.into_iter().map(entry).collect()
 }
 
-/// The field `dind`. A whole policy always has the list of volumes, even if it is empty.
+/// Returns the field `dind`. If `is_whole`, it contains the list of volumes even if the list is
+/// empty, because drydock adds default volumes if there is no list.
 fn dind(items: &[&Item], is_whole: bool) -> Value {
     let of = |field: Field| items.iter().filter(move |item| item.field == field);
     let list = |field| of(field).map(|it| it.value.clone()).collect::<Vec<Value>>();
@@ -149,7 +155,7 @@ fn dind(items: &[&Item], is_whole: bool) -> Value {
     put(&mut scheduling, "tolerations", tolerations.into());
     let mut dind = Map::new();
     put(&mut dind, "images", list(Field::Image).into());
-    for item in of(Field::Dind) {
+    for item in of(Field::ClientCerts) {
         put(&mut dind, "clientCerts", item.value.clone());
     }
     if is_whole && !items.is_empty() {
@@ -162,7 +168,7 @@ fn dind(items: &[&Item], is_whole: bool) -> Value {
     dind.into()
 }
 
-/// Adds a field that is not empty.
+/// Sets a field, unless its value is an empty list or an empty object.
 fn put(fields: &mut Map<String, Value>, key: &str, value: Value) {
     let is_empty = match &value {
         Value::Array(items) => items.is_empty(),

@@ -1,71 +1,75 @@
-//! Volumes at `certs.d`: the CAs of registries, which a policy reads from ConfigMaps.
+//! Converts volumes at `/etc/docker/certs.d`, which have the CA certificates of registries, to
+//! `registryCAs`.
 
-use super::docker::Facts;
 use super::finding::{Field, Item, Removal};
 use super::messages;
 use super::runner::Collected;
+use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, Message, SafeText, message};
 use super::volumes::Volume;
 use crate::core::crd::format;
 
-/// The directories of dind and of rootless dind.
+/// The `certs.d` directories of dind and of rootless dind.
 pub(super) const DIRECTORIES: [&str; 2] = [
     "/etc/docker/certs.d",
     "/home/rootless/.config/docker/certs.d",
 ];
 
-/// A file of a volume, and its key in the ConfigMap or Secret.
+/// A file that a volume puts into `certs.d`.
 struct MountedFile {
+    /// The host of the registry, which is the name of the directory.
     host: String,
+    /// The path of the file in this directory. Empty if it is unknown.
     file: String,
+    /// The key in the ConfigMap or Secret.
     key: String,
 }
 
-/// Reads a volume below `certs.d`.
-pub(super) fn read(facts: &Facts<'_>, volume: &Volume<'_>, out: &mut Collected) {
+/// Reads a volume at or below `certs.d`.
+pub(super) fn read(config: &RunnerConfig<'_>, volume: &Volume<'_>, out: &mut Collected) {
     let files = mounted(volume);
-    let authorities = match authorities(volume, &files) {
-        Ok(authorities) => authorities,
-        Err(why) => return out.report(volume.node, messages::volume(volume.called(), why)),
+    let cas = match registry_cas(volume, &files) {
+        Ok(cas) => cas,
+        Err(why) => return out.report(volume.table, messages::volume(volume.described(), why)),
     };
     let is_guess = files.iter().all(|mounted| mounted.file.is_empty());
-    for (host, object, key) in authorities {
-        let line = volume.node.span.line;
+    for (host, object, key) in cas {
+        let line = volume.table.span.line;
         let item = Item::registry_ca(host, &object, &key);
         if volume.kind == "secret" {
-            let command = to_config_map(facts, &object, &key);
+            let command = create_config_map(config, &object, &key);
             out.report(
-                volume.node,
-                messages::registry_secret(volume.called(), command),
+                volume.table,
+                messages::registry_secret(volume.described(), command),
             );
             let check = if is_guess {
                 ", and check which key is the CA"
             } else {
                 ""
             };
-            out.comment(
+            out.add_comment(
                 message!(
-                    "line {}: a Secret; registryCAs takes a ConfigMap: create it first{}",
+                    "line {}: this is a Secret, but registryCAs needs a ConfigMap: create it first{}",
                     line,
                     check
                 ),
                 item,
             );
         } else if is_guess {
-            out.report(volume.node, messages::unknown_authority(volume.called()));
-            out.comment(message!("line {}: the volume has every key of the ConfigMap as a file; check which key is the CA", line), item);
+            out.report(volume.table, messages::unknown_ca_key(volume.described()));
+            out.add_comment(message!("line {}: the volume has every key of the ConfigMap as a file; check which key is the CA", line), item);
         } else {
             let keep = message!(
-                "keep the line if the build container reads /etc/docker/certs.d (buildah, skopeo): with the policy only dind has it; while the line is there, drydock does not change this directory"
+                "keep the line if the build container reads /etc/docker/certs.d (buildah, skopeo): the policy adds the CA only to dind; while the volume exists, drydock does not change this directory"
             );
-            let remark = message!("ConfigMap {} must be in every job namespace", object);
-            out.take(volume.node, item, Removal::Keep(keep), remark);
+            let remark = message!("ConfigMap {} must exist in every job namespace", object);
+            out.add_setting(volume.table, item, Removal::Keep(keep), remark);
         }
     }
 }
 
-/// Returns the files that the volume puts below `certs.d`. If neither its path, `items` nor
-/// `subPath` names one, `file` is empty.
+/// Returns the files that a volume puts into `certs.d`. If neither its path, `items` nor `sub_path`
+/// contains the name of a file, returns one with an empty `file` and a guessed `key`.
 fn mounted(volume: &Volume<'_>) -> Vec<MountedFile> {
     let base = DIRECTORIES.iter().find(|path| volume.at_or_below(path));
     let below = volume
@@ -84,7 +88,7 @@ fn mounted(volume: &Volume<'_>) -> Vec<MountedFile> {
             let key = items.get(sub_path).copied().unwrap_or(sub_path);
             vec![file(below, key)]
         }
-        // Every key is a file, so the key of the CA is a guess.
+        // Every key of the object is a file, and the key of the CA is a guess.
         None if items.is_empty() => {
             let host = below.split('/').next().unwrap_or_default();
             vec![file(host, "ca.crt")]
@@ -99,30 +103,30 @@ fn mounted(volume: &Volume<'_>) -> Vec<MountedFile> {
     }
 }
 
-/// Returns host, object and key of each CA, or why a policy cannot have them.
-fn authorities(
+/// Returns the host, object and key of each CA certificate, or why a policy cannot have them.
+fn registry_cas(
     volume: &Volume<'_>,
     files: &[MountedFile],
 ) -> Result<Vec<(SafeText, SafeText, SafeText)>, &'static str> {
     if !matches!(volume.kind, "config_map" | "secret") {
         return Err(
-            "registryCAs takes a ConfigMap: create one from the file with kubectl create configmap",
+            "registryCAs needs a ConfigMap: create one from the file with kubectl create configmap",
         );
     }
     let is_client = |it: &MountedFile| it.file.ends_with(".cert") || it.file.ends_with(".key");
     if files.iter().any(is_client) {
         return Err("it has a client certificate or key, which registryCAs does not support");
     }
-    let is_authority = |it: &&MountedFile| it.file.is_empty() || it.file.ends_with(".crt");
-    let files: Vec<&MountedFile> = files.iter().filter(is_authority).collect();
+    let is_ca = |it: &&MountedFile| it.file.is_empty() || it.file.ends_with(".crt");
+    let files: Vec<&MountedFile> = files.iter().filter(is_ca).collect();
     if files.is_empty() {
-        return Err("it has no CA (*.crt) below a host");
+        return Err("it has no CA certificate (HOST/*.crt)");
     }
     let mut hosts: Vec<&str> = files.iter().map(|it| it.host.as_str()).collect();
     hosts.sort_unstable();
     hosts.dedup();
     if hosts.len() < files.len() {
-        return Err("it has several CAs for one host, and registryCAs takes one");
+        return Err("it has several CA certificates for one host, and registryCAs supports one");
     }
     let parsed = files.iter().map(|MountedFile { host, key, .. }| {
         format::REGISTRY_HOST.check(host).ok()?;
@@ -134,12 +138,16 @@ fn authorities(
         ))
     });
     let parsed: Option<Vec<_>> = parsed.collect();
-    parsed.ok_or("a policy does not take its host, key or name")
+    parsed.ok_or("its host, key or name is not valid in a policy")
 }
 
-/// The command that creates a ConfigMap with one key of a Secret.
-pub(super) fn to_config_map(facts: &Facts<'_>, name: &SafeText, key: &SafeText) -> Message {
-    let namespace = facts.namespace();
+/// Returns the command that creates a ConfigMap from one key of a Secret.
+pub(super) fn create_config_map(
+    config: &RunnerConfig<'_>,
+    name: &SafeText,
+    key: &SafeText,
+) -> Message {
+    let namespace = config.namespace();
     message!(
         "kubectl -n {} get secret {} -o go-template='{{{{index .data \"{}\"}}}}' | base64 -d | kubectl -n {} create configmap {} --from-file={}=/dev/stdin",
         namespace,
@@ -151,13 +159,13 @@ pub(super) fn to_config_map(facts: &Facts<'_>, name: &SafeText, key: &SafeText) 
     )
 }
 
-/// A guess at the registry whose CA is at the wrong place.
+/// Guesses the host of a registry from the runner's aliases.
 pub(super) fn guessed_host(out: &Collected) -> SafeText {
     let aliases = out.items().filter(|item| item.field == Field::Alias);
     let registries = aliases.filter(|item| item.key.as_str().contains("registry"));
     let first = registries.min_by_key(|item| !item.key.as_str().starts_with("registry."));
     first.map_or_else(
-        || SafeText::own("registry.example.com"),
+        || SafeText::trusted("registry.example.com"),
         |item| item.key.clone(),
     )
 }

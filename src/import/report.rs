@@ -1,11 +1,11 @@
-//! The report, as text, Markdown or JSON.
+//! Renders the migration report as text, Markdown or JSON.
 
 use super::finding::{Finding, Group, Place};
 use super::safe_text::{Message, SafeText};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// The form of a report.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReportFormat {
     /// For a terminal.
@@ -26,13 +26,17 @@ const GROUPS: [(Group, &str, &str); 6] = [
     (Group::Note, "Notes", "notes"),
 ];
 
-/// What surrounds the parts of a report for people.
+/// The syntax of the text or the Markdown format.
 struct Style {
+    /// The text before and after a heading.
     heading: [&'static str; 2],
+    /// The prefix of a finding.
     finding: &'static str,
+    /// The prefix of the next step of a finding.
     todo: &'static str,
-    /// For commands.
-    line: &'static str,
+    /// The prefix of a command.
+    command: &'static str,
+    /// The fence of a code block. Empty if there is none.
     fence: &'static str,
     escape: fn(&str) -> String,
 }
@@ -41,7 +45,7 @@ const TEXT: Style = Style {
     heading: ["", "\n"],
     finding: "  ",
     todo: "      ",
-    line: "  ",
+    command: "  ",
     fence: "",
     escape: str::to_owned,
 };
@@ -50,20 +54,20 @@ const MARKDOWN: Style = Style {
     heading: ["## ", "\n\n"],
     finding: "- ",
     todo: "  - ",
-    line: "",
+    command: "",
     fence: "```",
     escape: escaped,
 };
 
-/// The findings of an import, and what to do next.
+/// The findings of an import, with a diff and the next commands.
 #[derive(Debug, Default)]
 pub struct Report {
     pub(super) files: Vec<SafeText>,
     pub(super) findings: Vec<Finding>,
     pub(super) diff: String,
-    /// Commands, in order.
+    /// The commands that put the policies in force, in order.
     pub(super) next: Vec<Message>,
-    /// Why there is nothing to import.
+    /// Why there are no policies. Empty if there are policies or errors.
     pub(super) summary: &'static str,
 }
 
@@ -72,8 +76,8 @@ impl Report {
     #[must_use]
     pub fn render(&self, format: ReportFormat) -> String {
         match format {
-            ReportFormat::Text => self.written(&TEXT),
-            ReportFormat::Markdown => format!("# Migration report\n\n{}", self.written(&MARKDOWN)),
+            ReportFormat::Text => self.text(&TEXT),
+            ReportFormat::Markdown => format!("# Migration report\n\n{}", self.text(&MARKDOWN)),
             ReportFormat::Json => format!("{:#}\n", Value::from(self.json())),
         }
     }
@@ -88,15 +92,15 @@ impl Report {
         file.map_or_else(String::new, ToString::to_string)
     }
 
-    /// File and lines; of an error line and column.
+    /// Returns the files and lines of a finding. For an error, returns file, line and column.
     fn places(&self, finding: &Finding) -> String {
         let place = |place: &Place| {
             let (file, span) = (self.file(place), place.span);
             let lines = match (finding.group, span.line) {
                 (_, 0) => file,
                 (Group::Error, line) => format!("{file}:{line}:{}", span.column),
-                (_, line) if line == span.last => format!("{file}:{line}"),
-                (_, line) => format!("{file}:{line}-{}", span.last),
+                (_, line) if line == span.last_line => format!("{file}:{line}"),
+                (_, line) => format!("{file}:{line}-{}", span.last_line),
             };
             match path(place) {
                 Some(path) => format!("{lines} ({path})"),
@@ -107,7 +111,7 @@ impl Report {
         places.join(", ")
     }
 
-    fn written(&self, style: &Style) -> String {
+    fn text(&self, style: &Style) -> String {
         let [before, after] = style.heading;
         let block = |title: &str, language: &str, text: &str| match style.fence {
             "" => format!("{before}{title}{after}{text}"),
@@ -136,7 +140,7 @@ impl Report {
             let lines = self
                 .next
                 .iter()
-                .map(|line| format!("{}{line}\n", style.line));
+                .map(|line| format!("{}{line}\n", style.command));
             let lines: String = lines.collect();
             parts.push(block("Next", "sh", &lines));
         }
@@ -149,7 +153,7 @@ impl Report {
     fn json(&self) -> Map<String, Value> {
         let place = |place: &Place| {
             let span = place.span;
-            json!({"file": self.file(place), "line": span.line, "lastLine": span.last, "column": span.column, "path": path(place)})
+            json!({"file": self.file(place), "line": span.line, "lastLine": span.last_line, "column": span.column, "path": path(place)})
         };
         let finding = |finding: &Finding| {
             let places: Vec<Value> = finding.places.iter().map(place).collect();
@@ -167,14 +171,14 @@ impl Report {
     }
 }
 
-/// The keys that lead to a value, if all of them may be printed.
+/// Returns the path of keys of a place, if it may be printed.
 fn path(place: &Place) -> Option<&str> {
     let is_good = |char: char| char.is_ascii_alphanumeric() || "._-/[]".contains(char);
     let path = place.path.as_deref()?;
     (!path.is_empty() && path.len() <= 256 && path.chars().all(is_good)).then_some(path)
 }
 
-/// Text that Markdown shows as it is.
+/// Escapes the characters that have a meaning in Markdown.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for char in text.chars() {

@@ -1,38 +1,42 @@
-//! Pods of runner managers. Jobs do not have the aliases of these pods. The volumes of such a pod
-//! show where the configuration of its runner is.
+//! Pods of runner managers. Their `hostAliases` do not apply to job pods. Their volumes show which
+//! ConfigMap or Secret has the configuration of the runner.
 
+use super::config_value::ConfigValue;
 use super::discovery::Source;
 use super::finding::Finding;
 use super::messages;
-use super::node::Node;
 use super::safe_text::{Kind, SafeText};
 
-/// A pod of a runner manager.
+/// A runner manager: a pod, or an object with a pod template.
 pub(super) struct Manager {
-    pub(super) spec: Node,
+    /// The pod spec.
+    pub(super) spec: ConfigValue,
+    /// The kind of the object.
     kind: &'static str,
     name: SafeText,
     namespace: SafeText,
 }
 
-/// A ConfigMap or Secret that a pod mounts.
+/// A ConfigMap or Secret that the pod mounts.
 struct Mounted<'n> {
     is_secret: bool,
     name: &'n str,
     volume: &'n str,
-    path: Option<&'n str>,
+    mount_path: Option<&'n str>,
 }
 
 impl Manager {
-    /// Reads an object with pods; none if the pods are not those of a runner manager.
-    pub(super) fn of(object: &Node, kind: &'static str, source: &Source) -> Option<Self> {
+    /// Reads a pod or an object with a pod template. Returns `None` if it is not a runner manager.
+    pub(super) fn of(object: &ConfigValue, kind: &'static str, source: &Source) -> Option<Self> {
         let spec = match kind {
             "Pod" => object.at("spec"),
             _ => object.find(&["spec", "template", "spec"]),
         }?;
-        let name = object.find(&["metadata", "name"]).and_then(Node::as_text);
+        let name = object
+            .find(&["metadata", "name"])
+            .and_then(ConfigValue::as_text);
         let name = name.unwrap_or("gitlab-runner");
-        let is_image = |container: &Node| {
+        let is_image = |container: &ConfigValue| {
             let image = container.text_at("image");
             image.is_some_and(|image| image.contains("gitlab-runner"))
         };
@@ -43,7 +47,7 @@ impl Manager {
             spec: spec.clone(),
             kind,
             name: SafeText::or_hidden(Kind::Name, name),
-            namespace: namespace.unwrap_or_else(|| SafeText::own("NAMESPACE")),
+            namespace: namespace.unwrap_or_else(|| SafeText::trusted("NAMESPACE")),
         })
     }
 
@@ -64,7 +68,7 @@ impl Manager {
                         is_secret,
                         name,
                         volume: volume_name,
-                        path: mount.and_then(|mount| mount.text_at("mountPath")),
+                        mount_path: mount.and_then(|mount| mount.text_at("mountPath")),
                     }));
                 }
             }
@@ -72,14 +76,14 @@ impl Manager {
         found
     }
 
-    /// Whether the pod mounts the ConfigMap of a source.
+    /// Returns whether the pod mounts the ConfigMap of a source.
     pub(super) fn mounts(&self, source: &Source) -> bool {
-        let is_it =
+        let is_source =
             |it: &Mounted<'_>| !it.is_secret && source.config_map.as_deref() == Some(it.name);
-        self.mounted().iter().any(is_it)
+        self.mounted().iter().any(is_source)
     }
 
-    /// Returns the value of a variable of its containers.
+    /// Returns the value of an environment variable of the pod's containers.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         let containers = self.spec.items_at("containers").iter();
         let mut variables = containers.flat_map(|container| container.items_at("env"));
@@ -87,8 +91,8 @@ impl Manager {
         variable?.text_at("value")
     }
 
-    /// The finding for a file that has only this manager.
-    pub(super) fn seen(&self) -> Finding {
+    /// Returns the finding for a file that contains the manager but no configuration of runners.
+    pub(super) fn finding_without_config(&self) -> Finding {
         let mut mounted = self.mounted();
         mounted.sort_by_key(|it| it.is_secret);
         let Some(it) = mounted.first() else {
@@ -97,7 +101,7 @@ impl Manager {
         let (manager, namespace) = (&self.name, &self.namespace);
         let [object, volume] =
             [it.name, it.volume].map(|text| SafeText::or_hidden(Kind::Name, text));
-        let path = it.path.unwrap_or("/etc/gitlab-runner");
+        let path = it.mount_path.unwrap_or("/etc/gitlab-runner");
         let path = path.strip_suffix("/config.toml").unwrap_or(path);
         let path = SafeText::or_hidden(Kind::Path, path);
         if it.is_secret {

@@ -1,31 +1,31 @@
-//! The text of a file that may be printed: hostnames, addresses, names, paths, images, label keys.
+//! Text of a file that may be printed: hostnames, addresses, names, paths, images and label keys.
 //!
-//! The report and the policy consist of [`Message`]s and [`SafeText`]s. A [`Message`] has only
-//! fixed text, numbers and [`SafeText`]s, so no other value of a file (a token, a variable, a
-//! patch) gets into it.
+//! The report and the policy consist of [`Message`]s and [`SafeText`]s. A [`Message`] contains only
+//! fixed text, numbers and [`SafeText`]s, so it cannot contain another value of a file, such as a
+//! token, a variable or a patch.
 
 use crate::core::crd::format;
 use crate::core::quote::quote;
 use std::fmt;
 
-/// The kinds of text that may be printed. Each has a form that the text must have.
+/// The kinds of text that may be printed. [`SafeText::new`] checks the format of each kind.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Hostname,
     Address,
-    /// The name of an object or a runner.
+    /// The name of an object or a runner, in any format.
     Name,
-    /// The name of a Kubernetes object (RFC 1123).
+    /// A valid name of a Kubernetes object (RFC 1123).
     Object,
     Path,
-    /// An absolute path that a policy accepts.
+    /// A path that is valid as a mount path in a policy.
     MountPath,
     Image,
     /// A key of a label, of a ConfigMap, or of the file itself.
     Key,
-    /// The value of a label, for the selectors and tolerations of a policy.
+    /// A label value. Only selectors and tolerations of a policy print it.
     LabelValue,
-    /// A size above zero, as in `30Gi`.
+    /// A quantity above zero, such as `30Gi`.
     Size,
 }
 
@@ -33,17 +33,17 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct SafeText(String);
 
-/// Prefixes of credentials, which are hidden in text of every kind.
+/// Prefixes of credentials, in lower case. Text with such a prefix is never printed.
 const CREDENTIALS: &str = "glrt- glpat- gldt- glcbt- glrtr- gr1348941 squ_ sqp_ ghp_ github_pat_ akia eyj xoxb- hvs. -----begin t3_";
 
 impl SafeText {
-    /// Returns the text if it has the form of its kind and does not look like a credential.
+    /// Returns the text if it has the format of its kind and no prefix of a credential.
     pub(super) fn new(kind: Kind, text: &str) -> Option<Self> {
         let only = |others: &str, longest: usize| {
             let is_good = |char: char| char.is_ascii_alphanumeric() || others.contains(char);
             !text.is_empty() && text.len() <= longest && text.chars().all(is_good)
         };
-        let has_form = match kind {
+        let has_format = match kind {
             Kind::Hostname => only("-._*:[]", 253),
             Kind::Address => {
                 let is_good = |char: char| char.is_ascii_hexdigit() || ".:xX/%".contains(char);
@@ -62,16 +62,17 @@ impl SafeText {
         };
         let lower = text.trim_start().to_ascii_lowercase();
         let is_credential = CREDENTIALS.split(' ').any(|begin| lower.starts_with(begin));
-        (has_form && !is_credential).then(|| Self(text.to_owned()))
+        (has_format && !is_credential).then(|| Self(text.to_owned()))
     }
 
-    /// Returns the text, or a placeholder if it may not be printed.
+    /// Returns the text, or `(hidden)` if it may not be printed.
     pub(super) fn or_hidden(kind: Kind, text: &str) -> Self {
         Self::new(kind, text).unwrap_or_else(|| Self("(hidden)".to_owned()))
     }
 
-    /// Wraps a text that does not come from a file: a parsed address, or an argument of the user.
-    pub(super) fn own(text: impl fmt::Display) -> Self {
+    /// Wraps text without a check. The text must not be an unchecked value of a file: it is a
+    /// constant, an argument of the user, or a parsed address.
+    pub(super) fn trusted(text: impl fmt::Display) -> Self {
         Self(text.to_string())
     }
 
@@ -86,7 +87,7 @@ impl fmt::Display for SafeText {
     }
 }
 
-/// A part of a [`Message`].
+/// A type that [`message!`] accepts as an argument.
 pub(super) trait MessagePart: fmt::Display {}
 
 impl MessagePart for &'static str {}
@@ -95,12 +96,12 @@ impl MessagePart for SafeText {}
 impl MessagePart for Message {}
 impl<T: MessagePart> MessagePart for &T {}
 
-/// Checks a part of a sentence, for the macro below.
+/// Returns its argument. [`message!`] calls it to require that an argument is a [`MessagePart`].
 pub(super) fn part<T: MessagePart>(part: &T) -> &T {
     part
 }
 
-/// Text for people, which has only fixed words and text that may be printed.
+/// Text for the report or for comments of a policy, made of fixed text and [`MessagePart`]s.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Message(String);
 
@@ -111,7 +112,7 @@ impl fmt::Display for Message {
 }
 
 impl Message {
-    /// Formats arguments that are all [`MessagePart`], which only the macros ensure.
+    /// Formats a message. Only macros that require a [`MessagePart`] for each argument call it.
     pub(super) fn of(text: fmt::Arguments<'_>) -> Self {
         Self(text.to_string())
     }
@@ -129,10 +130,6 @@ impl Message {
         Self(parts.join(with))
     }
 
-    pub(super) fn and(self, part: &impl MessagePart) -> Self {
-        Self(format!("{}{part}", self.0))
-    }
-
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -141,13 +138,13 @@ impl Message {
         self.0.is_empty()
     }
 
-    /// Returns the message of a parser after `: `. Empty if the message quotes more than a few
-    /// characters, which may be a value.
-    pub(super) fn library(text: &str) -> Self {
+    /// Returns `: ` and the message of a parser. Returns an empty message if the parser quotes more
+    /// than four characters, because the quoted text may be a secret value.
+    pub(super) fn from_parser(text: &str) -> Self {
         let quoted = text.split(['`', '\'', '"']).skip(1).step_by(2);
-        let quotes_little = quoted.map(str::len).all(|length| length <= 4);
+        let has_short_quotes = quoted.map(str::len).all(|length| length <= 4);
         let is_plain = text.len() <= 160 && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if quotes_little && is_plain && !text.is_empty() {
+        if has_short_quotes && is_plain && !text.is_empty() {
             Self(format!(": {text}"))
         } else {
             Self::default()
@@ -155,7 +152,7 @@ impl Message {
     }
 }
 
-/// Makes a [`Message`], as `format!` makes a string. The arguments must be [`MessagePart`].
+/// Formats a [`Message`] as `format!` formats a string. Each argument must be a [`MessagePart`].
 macro_rules! message {
     ($words:literal $(, $part:expr)* $(,)?) => {
         $crate::import::safe_text::Message::of(format_args!($words $(, $crate::import::safe_text::part(&$part))*))

@@ -1,13 +1,13 @@
 //! The keys of `config.toml` and their types.
 //!
-//! The runner matches keys without regard to case. It ignores keys that it does not know, and a
-//! value that is not a table if it expects a map. It refuses the whole file for every other wrong
-//! type.
+//! The runner ignores the case of keys. It ignores unknown keys, and a value that is not a table
+//! where it expects a map. It refuses the whole file for every other wrong type.
 //!
 //! Source: `common/config.go` of GitLab Runner 13.12 to 19.3; verified with these versions.
 
-/// Tables with their keys and types: s string, b boolean, i integer, S list of strings, O string or
-/// list of strings, M map of strings, * anything, {t} the table t, [t] a list of tables t.
+/// The tables with their keys and types. The types are: s string, b boolean, i integer, S list of
+/// strings, O string or list of strings, M map of strings, * any type, {t} the table t, [t] a list
+/// of tables t.
 const TABLES: &[(&str, &str)] = &[
     (
         "config",
@@ -93,11 +93,11 @@ const TABLES: &[(&str, &str)] = &[
     ("pod_spec", "name:s patch_path:s patch:s patch_type:s"),
 ];
 
-/// Keys of `[runners.docker]` that people write into `[runners.kubernetes]`.
-pub(super) const DOCKER: &str = "tls_verify extra_hosts disable_entrypoint_overwrite oom_kill_disable disable_cache shm_size network_mode volumes_from";
+/// Keys of `[runners.docker]` that are often misplaced in `[runners.kubernetes]`.
+pub(super) const DOCKER_KEYS: &str = "tls_verify extra_hosts disable_entrypoint_overwrite oom_kill_disable disable_cache shm_size network_mode volumes_from";
 
-/// Tables to which a misplaced key may belong, and their names in messages.
-pub(super) const ELSEWHERE: [(&str, &str); 3] = [
+/// The tables in which an unknown key is looked up, and their names in messages.
+pub(super) const MISPLACED_KEY_TABLES: [(&str, &str); 3] = [
     ("config", "the top of the file"),
     ("runner", "[[runners]]"),
     ("kubernetes", "[runners.kubernetes]"),
@@ -115,8 +115,9 @@ pub(super) fn field(table: &str, key: &str) -> Option<(&'static str, &'static st
     fields(table).find(|(name, _)| name.eq_ignore_ascii_case(key))
 }
 
-/// Whether a key is a misspelling of a known one: other separators, or one or two letters.
-pub(super) fn is_near(known: &str, key: &str) -> bool {
+/// Returns whether a key is probably a misspelling of a known key: the separators differ, or one or
+/// two letters.
+pub(super) fn is_misspelling(known: &str, key: &str) -> bool {
     let letters = |text: &str| text.replace(['_', '-', '.', ' '], "").to_ascii_lowercase();
     let (known, key) = (letters(known), letters(key));
     let most = match known.len() {
@@ -127,7 +128,7 @@ pub(super) fn is_near(known: &str, key: &str) -> bool {
     known == key || key.len() >= 3 && strsim::levenshtein(&known, &key) <= most
 }
 
-/// Whether a word is a table or a key of a `config.toml`.
+/// Returns whether a word is the name of a table or a key of `config.toml`.
 pub(super) fn is_known(word: &str) -> bool {
     let is = |name: &str| name.eq_ignore_ascii_case(word);
     TABLES

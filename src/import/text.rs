@@ -1,13 +1,12 @@
-//! Decodes a file and recognizes its format: TOML, YAML, or one that is refused.
+//! Decodes a file and detects its format. Only TOML and YAML are accepted.
 
+use super::config_value::{Lines, Origin, Span};
 use super::finding::Finding;
 use super::messages;
-use super::node::{Lines, Origin, Span};
 
-/// The maximum size of a file. A Kubernetes object has at most about one MiB.
-const LARGEST: usize = 8 << 20;
+/// The maximum size of a file, in bytes. A Kubernetes object has at most about 1 MiB.
+const MAX_FILE_SIZE: usize = 8 << 20;
 
-/// The encoding of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Encoding {
     Utf8,
@@ -16,11 +15,10 @@ pub(super) enum Encoding {
     Utf16,
 }
 
-/// Decodes a file.
 pub(super) fn decode(file: usize, bytes: &[u8]) -> Result<(String, Encoding), Finding> {
     let whole = Span::file(file);
-    if bytes.len() > LARGEST {
-        return Err(messages::too_large(LARGEST >> 20).at(whole));
+    if bytes.len() > MAX_FILE_SIZE {
+        return Err(messages::too_large(MAX_FILE_SIZE >> 20).at(whole));
     }
     let wide = match bytes {
         [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
@@ -48,18 +46,18 @@ pub(super) fn decode(file: usize, bytes: &[u8]) -> Result<(String, Encoding), Fi
     let (at, message) = error;
     let good = String::from_utf8_lossy(bytes.get(..at).unwrap_or_default()) + " ";
     let span = Lines::of(&good).span(good.len() - 1..good.len());
-    Err(message.at(Origin::file(file).place(span)))
+    Err(message.at(Origin::file(file).span_in_file(span)))
 }
 
-/// The format of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Format {
     Toml,
     Yaml,
 }
 
-/// Formats that are refused: the ends of file names, and the beginnings of lines.
-const OTHERS: [(&str, &str, &str); 3] = [
+/// Formats that are refused: the name in messages, suffixes of file names, and prefixes of lines
+/// (with `_` for a space).
+const REFUSED_FORMATS: [(&str, &str, &str); 3] = [
     (
         "Terraform (HCL)",
         ".tf .hcl .tfvars",
@@ -68,10 +66,10 @@ const OTHERS: [(&str, &str, &str); 3] = [
     ("Markdown", ".md .markdown", "```"),
     ("a shell script", ".sh .bash", "#!/"),
 ];
-/// Commands at the beginning of a script.
+/// Commands that start a script without `#!`.
 const COMMANDS: &str = "helm kubectl gitlab-runner docker cat export set sudo curl apt-get";
 
-/// Recognizes the format of a text; `name` is the file name.
+/// Detects the format of a text. `name` is the file name.
 pub(super) fn format(
     file: usize,
     name: &str,
@@ -80,32 +78,34 @@ pub(super) fn format(
 ) -> Result<Format, Finding> {
     let refused = |message: Finding| Err(message.at(Span::file(file)));
     if text.trim().is_empty() {
-        return refused(match (text.is_empty(), is_stdin) {
-            (true, true) => messages::nothing_on_stdin(),
-            (false, true) => messages::only_blanks_on_stdin(),
-            (true, false) => messages::empty(),
-            (false, false) => messages::only_blanks(),
+        let what = match text.is_empty() {
+            true => "is empty",
+            false => "contains only whitespace",
+        };
+        return refused(match is_stdin {
+            true => messages::empty_stdin(what),
+            false => messages::empty_file(what),
         });
     }
     let name = name.to_ascii_lowercase();
-    let has_end = |ends: &str| ends.split(' ').any(|end| name.ends_with(end));
+    let has_suffix = |suffixes: &str| suffixes.split(' ').any(|suffix| name.ends_with(suffix));
     let lines = || text.lines().map(str::trim);
-    // Lines of a script within YAML are indented and do not count.
-    let begins = |words: &str| {
-        let mut words = words.split(' ').map(|word| word.replace('_', " "));
-        words.any(|word| text.lines().any(|line| line.starts_with(&word)))
+    // Lines are not trimmed: a script in a YAML file is indented, and the file is not a script.
+    let has_line = |prefixes: &str| {
+        let mut prefixes = prefixes.split(' ').map(|prefix| prefix.replace('_', " "));
+        prefixes.any(|prefix| text.lines().any(|line| line.starts_with(&prefix)))
     };
-    for (word, ends, beginnings) in OTHERS {
-        if has_end(ends) || begins(beginnings) {
-            return refused(match word {
+    for (format, suffixes, prefixes) in REFUSED_FORMATS {
+        if has_suffix(suffixes) || has_line(prefixes) {
+            return refused(match format {
                 "Terraform (HCL)" => messages::terraform_code(),
                 "Markdown" => messages::markdown(),
-                _ => messages::other_file(word),
+                _ => messages::other_file(format),
             });
         }
     }
-    if let Some(index) = lines().position(is_directive) {
-        let span = Origin::file(file).place(Span::at(index + 1, 1));
+    if let Some(index) = lines().position(has_directive) {
+        let span = Origin::file(file).span_in_file(Span::at(index + 1, 1));
         return Err(messages::terraform_directive().at(span));
     }
     let is_content = |line: &&str| {
@@ -127,7 +127,7 @@ pub(super) fn format(
     let inner = first.trim_start_matches('[').trim_start();
     let is_header = first.starts_with('[') && first.contains(']') && !inner.starts_with(['{', '"']);
     let command = first.split_whitespace().next().unwrap_or_default();
-    if is_assignment || is_header || has_end(".toml") {
+    if is_assignment || is_header || has_suffix(".toml") {
         Ok(Format::Toml)
     } else if COMMANDS.split(' ').any(|known| known == command) {
         refused(messages::other_file("a shell script"))
@@ -135,7 +135,7 @@ pub(super) fn format(
         refused(messages::other_file("HTML or XML"))
     } else if first.starts_with(['{', '[', '-', '&', '!', '"'])
         || first.contains(':')
-        || has_end(".yaml .yml .json")
+        || has_suffix(".yaml .yml .json")
     {
         Ok(Format::Yaml)
     } else {
@@ -143,9 +143,9 @@ pub(super) fn format(
     }
 }
 
-/// Whether a line has a directive of a Terraform template. `%{http_code}` is the format of a
-/// command.
-fn is_directive(line: &str) -> bool {
+/// Returns whether a line contains a directive of a Terraform template, such as `%{ if`. Other
+/// text in `%{}`, such as `%{http_code}` of curl, is not a directive.
+fn has_directive(line: &str) -> bool {
     line.split("%{").skip(1).any(|rest| {
         let rest = rest.trim_start_matches(['~', ' ']);
         let word = rest.split([' ', '~', '}']).next().unwrap_or_default();

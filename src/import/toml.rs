@@ -1,15 +1,19 @@
-//! Parses TOML into nodes.
+//! Parses TOML into configuration values.
 
+use super::config_value::{ConfigValue, Data, Entry, Lines, Origin, Span};
 use super::finding::Finding;
 use super::messages;
-use super::node::{Entry, Lines, Node, Origin, Span, Value};
 use super::safe_text::{Kind, Message, SafeText};
 use super::template::Masks;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Parses TOML. Masked values are unknown, and so are strings with `{{` or `${`.
-pub(super) fn read(text: &str, origin: Origin, masks: &Masks<'_>) -> Result<Node, Vec<Finding>> {
+/// Parses TOML. Masked values and strings that contain `{{` or `${` become [`Data::Unknown`].
+pub(super) fn read(
+    text: &str,
+    origin: Origin,
+    masks: &Masks<'_>,
+) -> Result<ConfigValue, Vec<Finding>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let reader = Reader {
         lines: Lines::of(text),
@@ -17,11 +21,11 @@ pub(super) fn read(text: &str, origin: Origin, masks: &Masks<'_>) -> Result<Node
         masks,
     };
     if errors.is_empty() {
-        let mut node = reader.table(table.get_ref(), reader.lines.span(0..0));
+        let mut value = reader.table(table.get_ref(), reader.lines.span(0..0));
         if matches!(origin, Origin::Inline(_)) {
-            node.write_paths("");
+            value.set_paths("");
         }
-        return Ok(node);
+        return Ok(value);
     }
     let errors = errors.iter();
     let mut findings: Vec<Finding> = errors.map(|error| reader.error(text, error)).collect();
@@ -37,41 +41,41 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn table(&self, table: &DeTable<'_>, span: Span) -> Node {
+    fn table(&self, table: &DeTable<'_>, span: Span) -> ConfigValue {
         let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
             key: std::borrow::Cow::to_string(key.get_ref()),
             key_span: self.span(key.span()),
-            node: if self.masks.cover(key.span()) {
-                Node::new(Value::Unknown, self.span(value.span()))
+            value: if self.masks.overlap(key.span()) {
+                ConfigValue::new(Data::Unknown, self.span(value.span()))
             } else {
-                self.node(value)
+                self.value(value)
             },
         };
         let mut entries: Vec<Entry> = table.iter().map(entry).collect();
         entries.sort_by_key(|entry| entry.key_span);
-        Node::new(Value::Table(entries), span)
+        ConfigValue::new(Data::Table(entries), span)
     }
 
-    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+    fn value(&self, value: &Spanned<DeValue<'_>>) -> ConfigValue {
         let span = self.span(value.span());
-        let is_masked = self.masks.cover(value.span());
-        let value = match value.get_ref() {
+        let is_masked = self.masks.overlap(value.span());
+        let data = match value.get_ref() {
             DeValue::Table(table) => return self.table(table, span),
             DeValue::Array(items) => {
-                Value::List(items.iter().map(|item| self.node(item)).collect())
+                Data::List(items.iter().map(|item| self.value(item)).collect())
             }
-            _ if is_masked => Value::Unknown,
-            DeValue::String(text) if text.contains("{{") || text.contains("${") => Value::Unknown,
-            DeValue::String(text) => Value::Text(text.to_string()),
-            DeValue::Boolean(value) => Value::Bool(*value),
-            DeValue::Integer(_) => Value::Integer,
-            DeValue::Float(_) | DeValue::Datetime(_) => Value::Other,
+            _ if is_masked => Data::Unknown,
+            DeValue::String(text) if text.contains("{{") || text.contains("${") => Data::Unknown,
+            DeValue::String(text) => Data::Text(text.to_string()),
+            DeValue::Boolean(value) => Data::Bool(*value),
+            DeValue::Integer(_) => Data::Integer,
+            DeValue::Float(_) | DeValue::Datetime(_) => Data::Other,
         };
-        Node::new(value, span)
+        ConfigValue::new(data, span)
     }
 
     fn span(&self, range: std::ops::Range<usize>) -> Span {
-        self.origin.place(self.lines.span(range))
+        self.origin.span_in_file(self.lines.span(range))
     }
 
     fn error(&self, text: &str, error: &toml::de::Error) -> Finding {
@@ -82,7 +86,9 @@ impl Reader<'_> {
         let (message, at) = if error.message().starts_with("duplicate key") {
             let found = text.get(range).unwrap_or_default();
             let found = found.trim_matches(['"', '\'']);
-            let first = self.origin.place(Span::at(self.earlier(at.line, found), 1));
+            let first = self
+                .origin
+                .span_in_file(Span::at(self.earlier_line(at.line, found), 1));
             let shown = SafeText::or_hidden(Kind::Key, found);
             (messages::twice(shown, first.line), at)
         } else if key.contains('/') && !key.contains(['"', '\'', '[', ' ', '#', '{', '$']) {
@@ -93,13 +99,14 @@ impl Reader<'_> {
         } else if line.contains("${") {
             (messages::terraform_variable(), at)
         } else {
-            (messages::no_toml(Message::library(error.message())), at)
+            (messages::no_toml(Message::from_parser(error.message())), at)
         };
-        message.at(self.origin.place(at))
+        message.at(self.origin.span_in_file(at))
     }
 
-    /// Returns an earlier line that sets the same key or starts the same table, or the line itself.
-    fn earlier(&self, line: usize, found: &str) -> usize {
+    /// Returns the number of an earlier line that sets the same key or has the same table header.
+    /// Returns `line` if there is none.
+    fn earlier_line(&self, line: usize, found: &str) -> usize {
         let text = self.lines.line(line).trim();
         let header = text.strip_prefix('[').and(text.rfind(']'));
         let header = header.and_then(|end| text.get(..=end));
@@ -115,7 +122,7 @@ impl Reader<'_> {
     }
 }
 
-/// The part of a line before `=`.
+/// Returns the part of a line before `=`.
 fn key(line: &str) -> &str {
     line.split('=').next().unwrap_or_default().trim()
 }

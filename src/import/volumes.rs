@@ -1,11 +1,11 @@
-//! Volumes of a runner: which belong to dind and go into a policy, which stay in the file, and
-//! which are dangerous.
+//! Decides which volumes of a runner a policy replaces, which stay in the file, and which are
+//! dangerous.
 
-use super::docker::Facts;
+use super::config_value::ConfigValue;
 use super::finding::{Finding, Item, Removal};
 use super::messages;
-use super::node::Node;
 use super::runner::Collected;
+use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, Message, SafeText, message};
 use super::{certificates, registries};
 use crate::core::crd::format;
@@ -13,17 +13,18 @@ use crate::core::mount_path::{clean, is_below};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Where dind and rootless dind keep images and containers.
-const DATA: [&str; 2] = ["/var/lib/docker", "/home/rootless/.local/share/docker"];
-const MODULES: &str = "/lib/modules";
-const DAEMON: &str = "/etc/docker";
+/// The data directories of dind and of rootless dind.
+const DATA_PATHS: [&str; 2] = ["/var/lib/docker", "/home/rootless/.local/share/docker"];
+const MODULES_PATH: &str = "/lib/modules";
+/// The directory of the configuration of dockerd.
+const DAEMON_CONFIG_PATH: &str = "/etc/docker";
 
-/// Directories of the node that no job should have, and why. A path that ends in a slash stands for
-/// everything below it, too.
-const NODE: &str = "\
+/// Host paths that are dangerous in a job, and why. A path that ends in a slash includes the paths
+/// below it.
+const DANGEROUS_HOST_PATHS: &str = "\
 / the whole file system of the node
-/run/ the node's /run, which has the sockets of its container runtime: a job can become root on the node
-/var/run/ the node's /run, which has the sockets of its container runtime: a job can become root on the node
+/run/ the node's /run, which contains the sockets of its container runtime: a job can become root on the node
+/var/run/ the node's /run, which contains the sockets of its container runtime: a job can become root on the node
 /sys/fs/cgroup/ the node's cgroup tree: inner containers escape the pod's limits, and their cgroups leak; a privileged pod does not need this volume
 /etc/kubernetes/ the node's credentials for the cluster
 /etc the node's /etc
@@ -33,11 +34,11 @@ const NODE: &str = "\
 /sys the node's /sys
 /var the node's /var
 /var/lib the node's /var/lib
-/var/lib/docker/ the data of the node's Docker daemon, shared by all pods: two daemons in one directory destroy it
+/var/lib/docker/ the data of the node's Docker daemon, shared by all pods: two daemons that use one directory corrupt it
 /var/lib/containerd/ the data of the node's containerd
 /var/lib/kubelet/ the data of the node's kubelet, with the Secrets of all its pods";
 
-/// Tables of `[runners.kubernetes.volumes]`, and their names in messages.
+/// The tables of `[runners.kubernetes.volumes]`, and the names of their volumes in messages.
 const KINDS: [(&str, &str); 7] = [
     ("host_path", "hostPath"),
     ("secret", "Secret"),
@@ -49,14 +50,18 @@ const KINDS: [(&str, &str); 7] = [
 ];
 
 /// Settings that limit ephemeral storage. Images in an emptyDir count against these limits.
-const LIMITS: &str =
+const STORAGE_LIMITS: &str =
     "ephemeral_storage_limit service_ephemeral_storage_limit helper_ephemeral_storage_limit";
 
+/// A volume of a runner.
 pub(super) struct Volume<'n> {
+    /// The name of its table, such as `host_path`.
     pub(super) kind: &'static str,
-    pub(super) word: &'static str,
-    pub(super) node: &'n Node,
+    /// The name of the kind in messages, such as `hostPath`.
+    pub(super) kind_name: &'static str,
+    pub(super) table: &'n ConfigValue,
     pub(super) name: &'n str,
+    /// The mount path, cleaned.
     pub(super) path: String,
     pub(super) sub_path: Option<&'n str>,
 }
@@ -66,59 +71,60 @@ impl Volume<'_> {
         self.path == path || is_below(&self.path, path)
     }
 
-    fn is_in(&self, paths: &[&str]) -> bool {
+    fn is_at_or_below_any(&self, paths: &[&str]) -> bool {
         paths.iter().any(|path| self.at_or_below(path))
     }
 
-    pub(super) fn called(&self) -> Message {
+    pub(super) fn described(&self) -> Message {
         let path = SafeText::or_hidden(Kind::Path, &self.path);
         match SafeText::new(Kind::Name, self.name) {
-            Some(name) => message!("{} {} at {}", self.word, name, path),
-            None => message!("{} at {}", self.word, path),
+            Some(name) => message!("{} {} at {}", self.kind_name, name, path),
+            None => message!("{} at {}", self.kind_name, path),
         }
     }
 
-    /// Files and their keys, if the volume lists them.
+    /// Returns the keys of `items`, by the path of their file.
     pub(super) fn items(&self) -> BTreeMap<&str, &str> {
-        let items = self.node.entries_at("items").iter();
-        let items = items.filter_map(|entry| Some((entry.node.as_text()?, entry.key.as_str())));
+        let items = self.table.entries_at("items").iter();
+        let items = items.filter_map(|entry| Some((entry.value.as_text()?, entry.key.as_str())));
         items.collect()
     }
 }
 
-/// A volume source of a policy: its field, its value and its description.
+/// A volume source of a policy: its field, its value and its description in messages.
 type Source = (&'static str, Value, Message);
 
-/// Reads the volumes, and finds out whether jobs use dind.
-pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
-    let volumes = all(facts, out);
-    let mut certificates = certificates::Certificates::of(facts);
-    let speaks = |volume: &&Volume<'_>| {
-        certificates.is_for_dind(facts, volume)
-            || volume.is_in(&DATA)
-            || volume.is_in(&registries::DIRECTORIES)
-            || volume.is_in(&[MODULES, DAEMON])
+/// Reads the volumes of a runner. If the runner uses dind, adds `clientCerts`.
+pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
+    let volumes = all(config, out);
+    let mut certificates = certificates::Certificates::of(config);
+    let shows_dind = |volume: &&Volume<'_>| {
+        certificates.is_for_dind(config, volume)
+            || volume.is_at_or_below_any(&DATA_PATHS)
+            || volume.is_at_or_below_any(&registries::DIRECTORIES)
+            || volume.is_at_or_below_any(&[MODULES_PATH, DAEMON_CONFIG_PATH])
     };
-    let volume = volumes.iter().find(speaks).map(|volume| volume.node);
-    let evidence = facts.dind_service.map(|(service, _)| service).or(volume);
-    certificates.is_used = evidence.is_some();
+    let volume = volumes.iter().find(shows_dind).map(|volume| volume.table);
+    let evidence = config.dind_service.map(|(service, _)| service).or(volume);
+    certificates.is_dind_used = evidence.is_some();
     for volume in &volumes {
-        if certificates.concern(volume) {
-            certificates.read(facts, volume, out);
+        if certificates.includes(volume) {
+            certificates.read(config, volume, out);
         } else if let Some(why) = danger(volume) {
-            let message = messages::dangerous_volume(volume.called(), why);
-            out.report(volume.node, message);
-        } else if volume.is_in(&registries::DIRECTORIES) {
-            registries::read(facts, volume, out);
+            let message = messages::dangerous_volume(volume.described(), why);
+            out.report(volume.table, message);
+        } else if volume.is_at_or_below_any(&registries::DIRECTORIES) {
+            registries::read(config, volume, out);
         } else {
-            of_dind(facts, volume, out).unwrap_or_else(|finding| out.report(volume.node, finding));
+            add_dind_volume(config, volume, out)
+                .unwrap_or_else(|finding| out.report(volume.table, finding));
         }
     }
-    if let Some((service, false)) = facts.dind_service {
+    if let Some((service, false)) = config.dind_service {
         let image = service.text_at("name").unwrap_or_default();
         if let Some(image) = SafeText::new(Kind::Image, image) {
             out.report(service, messages::image_of_dind(&image));
-            out.comment(
+            out.add_comment(
                 message!(
                     "line {}: drydock recognizes this image as dind only with this entry",
                     service.span.line
@@ -127,38 +133,38 @@ pub(super) fn read(facts: &Facts<'_>, out: &mut Collected) {
             );
         }
     }
-    if certificates.is_used {
-        certificates.finish(evidence.unwrap_or(facts.kubernetes), out);
+    if certificates.is_dind_used {
+        certificates.add_client_certs(evidence.unwrap_or(config.kubernetes), out);
     }
 }
 
-/// Returns the volumes with a known path, one for each path.
-fn all<'n>(facts: &Facts<'n>, out: &mut Collected) -> Vec<Volume<'n>> {
+/// Returns the volumes with a known mount path, one for each path.
+fn all<'n>(config: &RunnerConfig<'n>, out: &mut Collected) -> Vec<Volume<'n>> {
     let mut volumes: Vec<Volume<'_>> = Vec::new();
-    let table = facts.kubernetes.at("volumes");
-    for (kind, word) in KINDS {
-        for node in table.map(|table| table.items_at(kind)).unwrap_or_default() {
-            let name = node.text_at("name").unwrap_or_default();
-            let path = node
+    let tables = config.kubernetes.at("volumes");
+    for (kind, kind_name) in KINDS {
+        for table in tables.map(|it| it.items_at(kind)).unwrap_or_default() {
+            let name = table.text_at("name").unwrap_or_default();
+            let path = table
                 .text_at("mount_path")
                 .filter(|path| !path.contains('$'));
             let Some(path) = path else {
                 let name = SafeText::or_hidden(Kind::Name, name);
-                out.report(node, messages::volume_without_path(word, name));
+                out.report(table, messages::volume_without_path(kind_name, name));
                 continue;
             };
             let volume = Volume {
                 kind,
-                word,
-                node,
+                kind_name,
+                table,
                 name,
                 path: clean(path).into_owned(),
-                sub_path: node.text_at("sub_path"),
+                sub_path: table.text_at("sub_path"),
             };
             match volumes.iter().find(|other| other.path == volume.path) {
                 Some(other) => {
-                    let message = messages::two_volumes(volume.called());
-                    out.findings.push(message.at(other.node).at(node));
+                    let message = messages::two_volumes(volume.described());
+                    out.findings.push(message.at(other.table).at(table));
                 }
                 None => volumes.push(volume),
             }
@@ -167,62 +173,77 @@ fn all<'n>(facts: &Facts<'n>, out: &mut Collected) -> Vec<Volume<'n>> {
     volumes
 }
 
-/// The name of a volume in a policy.
+/// Returns the name of a volume in a policy.
 fn name(volume: &Volume<'_>) -> SafeText {
     let name = volume.name.to_lowercase().replace(['_', '.', ' '], "-");
     let fallback = match volume.path.as_str() {
-        MODULES => "dind-modules",
-        DAEMON => "dind-config",
+        MODULES_PATH => "dind-modules",
+        DAEMON_CONFIG_PATH => "dind-config",
         _ => "dind-storage",
     };
     let name = SafeText::new(Kind::Object, &name).filter(|_| format::LABEL.check(&name).is_ok());
-    name.unwrap_or_else(|| SafeText::own(fallback))
+    name.unwrap_or_else(|| SafeText::trusted(fallback))
 }
 
-/// Adds a volume to the policy if it belongs to dind, or returns why not. Dangerous volumes and
-/// volumes with certificates were handled by the caller.
-fn of_dind(facts: &Facts<'_>, volume: &Volume<'_>, out: &mut Collected) -> Result<(), Finding> {
-    let left = |why: &'static str| messages::volume(volume.called(), why);
-    let is_data = volume.is_in(&DATA);
+/// Adds a volume for dind to the settings, or returns the finding about a volume that a policy
+/// cannot have. The caller handles dangerous volumes and volumes with certificates.
+fn add_dind_volume(
+    config: &RunnerConfig<'_>,
+    volume: &Volume<'_>,
+    out: &mut Collected,
+) -> Result<(), Finding> {
+    let not_taken = |why: &'static str| messages::volume(volume.described(), why);
+    let is_data = volume.is_at_or_below_any(&DATA_PATHS);
     let (mut removal, mut remark) = (Removal::All, Message::default());
     let (kind, source, shown): Source = match (volume.kind, volume.path.as_str()) {
         ("pvc", _) if volume.name.contains('$') => {
-            return Err(left("a claim for each build, which a policy cannot have"));
+            return Err(not_taken(
+                "its name contains a variable, so each build has its own claim; a policy does not support that",
+            ));
         }
         ("pvc" | "nfs" | "host_path", _) if is_data => {
-            return Err(messages::shared_data(volume.called()));
+            return Err(messages::shared_data(volume.described()));
         }
-        _ if volume.sub_path.is_some() && (is_data || volume.is_in(&[MODULES, DAEMON])) => {
-            return Err(left("volumes of a policy have no sub_path"));
+        _ if volume.sub_path.is_some()
+            && (is_data || volume.is_at_or_below_any(&[MODULES_PATH, DAEMON_CONFIG_PATH])) =>
+        {
+            return Err(not_taken("a policy does not support sub_path"));
         }
-        ("empty_dir", path) if DATA.contains(&path) => {
-            (removal, remark) = (data_removal(facts), data_remark(volume));
+        ("empty_dir", path) if DATA_PATHS.contains(&path) => {
+            (removal, remark) = (data_removal(config), data_remark(volume));
             data(volume)?
         }
-        ("host_path", MODULES) => {
-            let path = volume.node.text_at("host_path").unwrap_or(&volume.path);
+        ("host_path", MODULES_PATH) => {
+            let path = volume.table.text_at("host_path").unwrap_or(&volume.path);
             let path = SafeText::new(Kind::MountPath, &clean(path));
-            let path = path.ok_or_else(|| left("a variable sets the path on the node"))?;
+            let path = path.ok_or_else(|| not_taken("its host_path is not valid in a policy"))?;
             (
                 "hostPath",
                 json!({"path": path.as_str()}),
                 message!("the node's {}", path),
             )
         }
-        ("config_map", DAEMON) => config_map(volume)
-            .ok_or_else(|| left("its name or one of its keys is not valid in a policy"))?,
-        _ if is_data => return Err(left("a policy takes only an emptyDir at the data path")),
+        ("config_map", DAEMON_CONFIG_PATH) => config_map(volume)
+            .ok_or_else(|| not_taken("its name or one of its keys is not valid in a policy"))?,
+        _ if is_data => {
+            return Err(not_taken(
+                "a policy supports only an emptyDir at Docker's data directory",
+            ));
+        }
         _ => {
-            return Err(left(
-                "it does not belong to dind; drydock does not change it",
+            return Err(not_taken(
+                "it is not a volume for dind, and drydock does not change it",
             ));
         }
     };
     let path = SafeText::new(Kind::MountPath, &volume.path);
-    let path = path.ok_or_else(|| left("its path is not valid in a policy"))?;
-    let read_only = volume.node.at("read_only").is_some_and(Node::is_true);
+    let path = path.ok_or_else(|| not_taken("its mount_path is not valid in a policy"))?;
+    let read_only = volume
+        .table
+        .at("read_only")
+        .is_some_and(ConfigValue::is_true);
     let item = Item::volume(path, name(volume), read_only, (kind, source, shown));
-    out.take(volume.node, item, removal, remark);
+    out.add_setting(volume.table, item, removal, remark);
     Ok(())
 }
 
@@ -240,35 +261,35 @@ fn config_map(volume: &Volume<'_>) -> Option<Source> {
     Some(("configMap", source, message!("ConfigMap {}", name)))
 }
 
-/// The emptyDir of the daemon's data.
+/// Returns the emptyDir for Docker's data directory.
 fn data(volume: &Volume<'_>) -> Result<Source, Finding> {
-    let medium = volume.node.at("medium").filter(|medium| medium.is_set());
+    let medium = volume.table.at("medium").filter(|medium| medium.is_set());
     let mut source = Map::new();
-    let word = match medium.map(|medium| medium.as_text()) {
+    let description = match medium.map(|medium| medium.as_text()) {
         None => "an emptyDir",
         Some(Some("Memory")) => {
             source.insert("medium".to_owned(), "Memory".into());
             "a memory-backed emptyDir"
         }
-        Some(_) => return Err(messages::other_medium(volume.called())),
+        Some(_) => return Err(messages::other_medium(volume.described())),
     };
     let shown = match size(volume) {
         Some(size) => {
             source.insert("sizeLimit".to_owned(), size.as_str().into());
-            message!("{} of {}", word, size)
+            message!("{} of {}", description, size)
         }
-        None => message!("{}", word),
+        None => message!("{}", description),
     };
     Ok(("emptyDir", source.into(), shown))
 }
 
 fn size(volume: &Volume<'_>) -> Option<SafeText> {
-    SafeText::new(Kind::Size, volume.node.text_at("size_limit")?.trim())
+    SafeText::new(Kind::Size, volume.table.text_at("size_limit")?.trim())
 }
 
 fn data_remark(volume: &Volume<'_>) -> Message {
-    let written = volume.node.at("size_limit").filter(|node| node.is_set());
-    let text = written.and_then(Node::as_text).unwrap_or_default();
+    let written = volume.table.at("size_limit").filter(|value| value.is_set());
+    let text = written.and_then(ConfigValue::as_text).unwrap_or_default();
     match (written, size(volume)) {
         (Some(_), Some(size)) if text != text.trim() => message!(
             "its size_limit contains white space, so the runner sets no limit; the policy sets {}",
@@ -281,17 +302,17 @@ fn data_remark(volume: &Volume<'_>) -> Message {
     }
 }
 
-fn data_removal(facts: &Facts<'_>) -> Removal {
-    let is_set = |limit: &str| facts.kubernetes.at(limit).is_some_and(Node::is_set);
-    match LIMITS.split(' ').any(is_set) {
+fn data_removal(config: &RunnerConfig<'_>) -> Removal {
+    let is_set = |limit: &str| config.kubernetes.at(limit).is_some_and(ConfigValue::is_set);
+    match STORAGE_LIMITS.split(' ').any(is_set) {
         true => Removal::Keep(message!(
-            "keep the line: drydock adds no emptyDir at the data path to a pod with an ephemeral-storage limit, because images would count against the limit (V7)"
+            "keep the line: to a pod with an ephemeral-storage limit, drydock adds no emptyDir for Docker's data directory, because images would count against the limit (V7)"
         )),
         false => Removal::All,
     }
 }
 
-/// Why a volume is dangerous wherever it is mounted.
+/// Returns why a volume is dangerous at every mount path.
 fn danger(volume: &Volume<'_>) -> Option<&'static str> {
     let is_kubeconfig = |text: &str| {
         let text = text.to_ascii_lowercase();
@@ -300,11 +321,11 @@ fn danger(volume: &Volume<'_>) -> Option<&'static str> {
     };
     let is_host = volume.kind == "host_path";
     let has_files = is_host || matches!(volume.kind, "secret" | "config_map");
-    let host = volume.node.text_at("host_path").filter(|_| is_host);
+    let host = volume.table.text_at("host_path").filter(|_| is_host);
     let host = clean(host.unwrap_or(&volume.path)).into_owned();
     if volume.path == "/etc/hosts" {
         return Some(
-            "it replaces the pod's hosts file, so no alias works, not even one of a policy",
+            "it replaces the pod's /etc/hosts, so host aliases have no effect, including those of a policy",
         );
     }
     if has_files
@@ -312,7 +333,7 @@ fn danger(volume: &Volume<'_>) -> Option<&'static str> {
             .into_iter()
             .any(is_kubeconfig)
     {
-        return Some("a kubeconfig: every job, whoever wrote it, has its access to the cluster");
+        return Some("a kubeconfig: every job has its access to the cluster");
     }
     if !is_host {
         return None;
@@ -322,7 +343,9 @@ fn danger(volume: &Volume<'_>) -> Option<&'static str> {
             "a socket of the node, probably of its container runtime: a job can become root on the node",
         );
     }
-    let mut rows = NODE.lines().filter_map(|row| row.split_once(' '));
+    let mut rows = DANGEROUS_HOST_PATHS
+        .lines()
+        .filter_map(|row| row.split_once(' '));
     let row = rows.find(|(path, _)| match path.strip_suffix('/') {
         Some(path) if !path.is_empty() => host == path || is_below(&host, path),
         _ => host == *path,

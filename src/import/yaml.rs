@@ -1,24 +1,25 @@
-//! Parses YAML and JSON into nodes, with the parser of `drydock check`.
+//! Parses YAML and JSON into configuration values, with the parser that `drydock check` uses.
 
+use super::config_value::{ConfigValue, Data, Entry, Lines, Origin, Span};
 use super::finding::Finding;
 use super::messages;
-use super::node::{Entry, Lines, Node, Origin, Span, Value};
 use super::safe_text::{Kind, Message, SafeText};
 use super::template::Masks;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as Mark, StrInput};
 use std::collections::HashMap;
 
-/// The maximum number of nodes that aliases may copy.
-const MOST_COPIES: usize = 200_000;
-const DEEPEST: usize = 64;
+/// The maximum number of values that YAML aliases may copy.
+const MAX_COPIES: usize = 200_000;
+/// The maximum depth of nested values.
+const MAX_DEPTH: usize = 64;
 
-/// Parses the documents of a text, without empty ones. Masked scalars are unknown. Block scalars
-/// get their original text, because TOML in them is masked when it is parsed.
+/// Parses the documents of a text, except empty ones. Masked scalars become [`Data::Unknown`].
+/// Block scalars get their text without masks, because TOML in them is masked when it is parsed.
 pub(super) fn read(
     text: &str,
     origin: Origin,
     masks: &Masks<'_>,
-) -> Result<Vec<Node>, Vec<Finding>> {
+) -> Result<Vec<ConfigValue>, Vec<Finding>> {
     let mut reader = Reader {
         lines: Lines::of(text),
         origin,
@@ -31,8 +32,8 @@ pub(super) fn read(
     loop {
         match reader.next() {
             Ok(None) => return Ok(documents),
-            Ok(Some(node)) if matches!(node.value, Value::Null) => {}
-            Ok(Some(node)) => documents.push(node),
+            Ok(Some(value)) if matches!(value.data, Data::Null) => {}
+            Ok(Some(value)) => documents.push(value),
             Err(error) => return Err(vec![error]),
         }
     }
@@ -43,7 +44,7 @@ struct Reader<'t> {
     origin: Origin,
     masks: &'t Masks<'t>,
     events: Parser<'t, StrInput<'t>>,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, ConfigValue>,
     copies: usize,
 }
 
@@ -57,67 +58,68 @@ impl<'t> Reader<'t> {
     }
 
     /// Returns the next document.
-    fn next(&mut self) -> Result<Option<Node>, Finding> {
+    fn next(&mut self) -> Result<Option<ConfigValue>, Finding> {
         while let Some((event, mark)) = self.event()? {
-            if let Some(node) = self.node(event, &mark, DEEPEST)? {
-                return Ok(Some(node));
+            if let Some(value) = self.value(event, &mark, MAX_DEPTH)? {
+                return Ok(Some(value));
             }
         }
         Ok(None)
     }
 
-    /// Reads the value that starts with an event; none if the event starts no value.
-    fn node(
+    /// Reads the value that an event starts. Returns `None` if the event does not start a value.
+    fn value(
         &mut self,
         event: Event<'t>,
         mark: &Mark,
         depth: usize,
-    ) -> Result<Option<Node>, Finding> {
+    ) -> Result<Option<ConfigValue>, Finding> {
         let at = span(mark);
-        let span = self.origin.place(at);
-        let (value, anchor) = match event {
+        let span = self.origin.span_in_file(at);
+        let (data, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();
-                let mut node = Node::new(self.scalar(&text, is_plain, at), span);
+                let mut value = ConfigValue::new(self.scalar(&text, is_plain, at), span);
                 if style == ScalarStyle::Literal {
-                    self.block(&text, at, &mut node);
+                    self.block(&text, at, &mut value);
                 }
-                return Ok(Some(self.known(node, anchor)));
+                return Ok(Some(self.anchored(value, anchor)));
             }
-            Event::SequenceStart(_, anchor, _) => (Value::List(self.items(span, depth)?), anchor),
-            Event::MappingStart(_, anchor, _) => (Value::Table(self.entries(span, depth)?), anchor),
+            Event::SequenceStart(_, anchor, _) => (Data::List(self.items(span, depth)?), anchor),
+            Event::MappingStart(_, anchor, _) => (Data::Table(self.entries(span, depth)?), anchor),
             Event::Alias(id) => {
-                let node = self.anchors.get(&id).cloned();
-                let node = node.unwrap_or_else(|| Node::new(Value::Unknown, span));
-                self.copies += count(&node);
-                if self.copies > MOST_COPIES {
-                    return Err(messages::too_many_aliases(MOST_COPIES).at(span));
+                let value = self.anchors.get(&id).cloned();
+                let value = value.unwrap_or_else(|| ConfigValue::new(Data::Unknown, span));
+                self.copies += count(&value);
+                if self.copies > MAX_COPIES {
+                    return Err(messages::too_many_aliases(MAX_COPIES).at(span));
                 }
-                return Ok(Some(node));
+                return Ok(Some(value));
             }
             _ => return Ok(None),
         };
-        Ok(Some(self.known(Node::new(value, span), anchor)))
+        Ok(Some(self.anchored(ConfigValue::new(data, span), anchor)))
     }
 
-    fn known(&mut self, node: Node, anchor: usize) -> Node {
+    /// Saves a value for aliases of its anchor. Returns the value.
+    fn anchored(&mut self, value: ConfigValue, anchor: usize) -> ConfigValue {
         if anchor > 0 {
-            self.anchors.insert(anchor, node.clone());
+            self.anchors.insert(anchor, value.clone());
         }
-        node
+        value
     }
 
-    /// Reads values until the end of a collection.
-    fn items(&mut self, span: Span, depth: usize) -> Result<Vec<Node>, Finding> {
+    /// Reads the values of a sequence, or the keys and values of a mapping.
+    fn items(&mut self, span: Span, depth: usize) -> Result<Vec<ConfigValue>, Finding> {
         let Some(deeper) = depth.checked_sub(1) else {
-            return Err(messages::too_deep(DEEPEST).at(span));
+            return Err(messages::too_deep(MAX_DEPTH).at(span));
         };
         let mut items = Vec::new();
         while let Some((event, mark)) = self.event()? {
             if matches!(event, Event::SequenceEnd | Event::MappingEnd) {
                 break;
             }
-            items.extend(self.node(event, &mark, deeper)?);
+            items.extend(self.value(event, &mark, deeper)?);
         }
         Ok(items)
     }
@@ -125,13 +127,13 @@ impl<'t> Reader<'t> {
     fn entries(&mut self, span: Span, depth: usize) -> Result<Vec<Entry>, Finding> {
         let mut keys: HashMap<String, usize> = HashMap::new();
         let mut entries: Vec<Entry> = Vec::new();
-        let mut bases: Vec<Node> = Vec::new();
+        let mut bases: Vec<ConfigValue> = Vec::new();
         let mut items = self.items(span, depth)?.into_iter();
-        while let (Some(key_node), Some(node)) = (items.next(), items.next()) {
-            let key = key_node.as_text().unwrap_or_default().to_owned();
-            let key_span = key_node.span;
+        while let (Some(key_value), Some(value)) = (items.next(), items.next()) {
+            let key = key_value.as_text().unwrap_or_default().to_owned();
+            let key_span = key_value.span;
             if key == "<<" {
-                bases.push(node);
+                bases.push(value);
                 continue;
             }
             let first = keys.insert(key.clone(), key_span.line);
@@ -142,14 +144,14 @@ impl<'t> Reader<'t> {
             entries.push(Entry {
                 key,
                 key_span,
-                node,
+                value,
             });
         }
         // Keys of the table itself override keys of merged tables.
         let tables = bases
             .iter()
             .flat_map(|base| std::iter::once(base).chain(base.items()));
-        for entry in tables.flat_map(Node::entries) {
+        for entry in tables.flat_map(ConfigValue::entries) {
             if keys.insert(entry.key.clone(), 0).is_none() {
                 entries.push(entry.clone());
             }
@@ -157,27 +159,30 @@ impl<'t> Reader<'t> {
         Ok(entries)
     }
 
-    fn scalar(&self, text: &str, is_plain: bool, at: Span) -> Value {
-        let end = self.lines.offset(at.last, at.last_column) + 1;
-        if self.masks.cover(self.lines.offset(at.line, at.column)..end) {
-            return Value::Unknown;
+    fn scalar(&self, text: &str, is_plain: bool, at: Span) -> Data {
+        let end = self.lines.offset(at.last_line, at.last_column) + 1;
+        if self
+            .masks
+            .overlap(self.lines.offset(at.line, at.column)..end)
+        {
+            return Data::Unknown;
         }
         match text {
-            _ if !is_plain => Value::Text(text.to_owned()),
-            "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-            "true" | "True" | "TRUE" => Value::Bool(true),
-            "false" | "False" | "FALSE" => Value::Bool(false),
-            _ if text.parse::<i64>().is_ok() => Value::Integer,
-            _ => Value::Text(text.to_owned()),
+            _ if !is_plain => Data::Text(text.to_owned()),
+            "" | "~" | "null" | "Null" | "NULL" => Data::Null,
+            "true" | "True" | "TRUE" => Data::Bool(true),
+            "false" | "False" | "FALSE" => Data::Bool(false),
+            _ if text.parse::<i64>().is_ok() => Data::Integer,
+            _ => Data::Text(text.to_owned()),
         }
     }
 
-    /// Sets the position of a block scalar, and restores its original text.
-    fn block(&self, text: &str, at: Span, node: &mut Node) {
+    /// Sets the origin of the text of a block scalar, and restores the text without masks.
+    fn block(&self, text: &str, at: Span, value: &mut ConfigValue) {
         let Origin::Lines { file, line, column } = self.origin else {
             return;
         };
-        // The parser reports a block at its `|` or at its first line.
+        // The parser reports a block scalar at its `|` or at its first line.
         let is_header = self.lines.line(at.line).chars().nth(at.column - 1) == Some('|');
         let header = at.line - usize::from(!is_header);
         let spaces = |text: &str| text.len() - text.trim_start_matches(' ').len();
@@ -190,9 +195,9 @@ impl<'t> Reader<'t> {
             let lines = self.masks.text.lines().skip(header);
             let lines = lines.take(text.lines().count());
             let lines = lines.map(|line| line.get(indent.min(spaces(line))..).unwrap_or_default());
-            node.value = Value::Text(lines.collect::<Vec<_>>().join("\n"));
+            value.data = Data::Text(lines.collect::<Vec<_>>().join("\n"));
         }
-        node.text = Some(Origin::Lines {
+        value.text = Some(Origin::Lines {
             file,
             line: line + header,
             column: column + indent,
@@ -200,7 +205,8 @@ impl<'t> Reader<'t> {
     }
 
     fn error(&self, line: usize, column: usize, info: &str) -> Finding {
-        // A tab in the indentation of this line, or of the last line above it that is not blank.
+        // Look for a tab in the indentation of this line or, if it is blank, of the last line above
+        // that is not blank.
         let mut above = (1..=line).rev().map(|line| (line, self.lines.line(line)));
         let filled = above.find(|(_, text)| !text.trim().is_empty());
         let (filled, text) = filled.unwrap_or_default();
@@ -209,9 +215,9 @@ impl<'t> Reader<'t> {
         let (message, line, column) = match tab {
             Some(at) => (messages::tab(), filled, at + 1),
             None if text.contains("${") => (messages::terraform_variable(), line, column),
-            None => (messages::no_yaml(Message::library(info)), line, column),
+            None => (messages::no_yaml(Message::from_parser(info)), line, column),
         };
-        message.at(self.origin.place(Span::at(line, column)))
+        message.at(self.origin.span_in_file(Span::at(line, column)))
     }
 }
 
@@ -220,13 +226,14 @@ fn span(mark: &Mark) -> Span {
         file: 0,
         line: mark.start.line().max(1),
         column: mark.start.col() + 1,
-        last: mark.end.line().max(1),
+        last_line: mark.end.line().max(1),
         last_column: mark.end.col().max(1),
     }
 }
 
-fn count(node: &Node) -> usize {
-    let items = node.items().iter();
-    let below = items.chain(node.entries().iter().map(|entry| &entry.node));
+/// Returns the number of values in a value, with the value itself.
+fn count(value: &ConfigValue) -> usize {
+    let items = value.items().iter();
+    let below = items.chain(value.entries().iter().map(|entry| &entry.value));
     1 + below.map(count).sum::<usize>()
 }

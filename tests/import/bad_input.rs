@@ -1,4 +1,4 @@
-//! Files that cannot be read: the error has a place and a next step, and there are no policies.
+//! Files that cannot be read: the error has a position and a next step, and no policy is written.
 
 use crate::imported::{imported, one};
 use rstest::rstest;
@@ -23,7 +23,7 @@ use rstest::rstest;
 #[case::config_is_a_table("values.yaml", "runners:\n  config:\n    a: b\n", 3, &["not a string"])]
 #[case::unclosed_template("values.yaml", "runners:\n  config: |\n    [[runners]]\n      image = {{ .Values.image\n", 4, &["{{ has no }}"])]
 #[case::unreadable_template("values.yaml", "runners:\n  config: |\n    [[runners]]\n      image = {{ .a }} {{ .b }}\n", 4, &["helm -n NAMESPACE get manifest"])]
-fn a_file_that_cannot_be_read_is_refused_with_its_place(
+fn a_file_that_cannot_be_read_is_refused_with_the_position_of_the_error(
     #[case] name: &str,
     #[case] text: &str,
     #[case] line: u64,
@@ -66,7 +66,7 @@ fn utf16_with_a_byte_order_mark_is_read() {
     }
 }
 
-/// With one bad file, errors of the other files are reported, and their policies are not written.
+/// If one file is bad, the errors of all files are reported, and no policy is written.
 #[test]
 fn one_bad_file_suppresses_all_policies() {
     let good = b"[[runners]]\nname = \"a\"\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n";

@@ -1,5 +1,5 @@
-//! The published configurations in `tests/fixtures/config`: the policy, the findings with their
-//! lines, and text that is never printed.
+//! Imports the published configurations in `tests/fixtures/config`, and checks the policies, the
+//! findings with their lines, and that no secret is printed.
 
 use crate::imported::{Imported, imported};
 
@@ -79,7 +79,7 @@ fn c03_a_config_map_below_certs_d_becomes_a_registry_ca() {
     it.assert_finding(
         "takenOver",
         14,
-        &["registry-crt", "keep the line", "only dind has it"],
+        &["registry-crt", "keep the line", "only to dind"],
     );
     it.assert_finding("takenOver", 19, &["mirror.corp.example:5000"]);
     it.assert_finding("notTakenOver", 25, &["legacy-ca", "*.cert"]);
@@ -99,7 +99,7 @@ fn c03_a_config_map_below_certs_d_becomes_a_registry_ca() {
 }
 
 #[test]
-fn c05_a_ca_in_the_way_of_dind_is_a_conflict_with_a_guessed_host() {
+fn c05_a_ca_at_the_certificate_directory_of_dind_is_a_conflict() {
     let it = case("05-secret-at-certs-client", &["values.yaml"]);
     it.assert_policies(&[(
         "imported",
@@ -122,17 +122,13 @@ fn c05_a_ca_in_the_way_of_dind_is_a_conflict_with_a_guessed_host() {
 }
 
 #[test]
-fn c06_certificates_for_a_remote_daemon_are_right() {
+fn c06_certificates_for_a_remote_daemon_are_correct() {
     let it = case("06-remote-daemon-certs", &["config.toml"]);
     it.assert_policies(&[(
         "imported",
         "hostAliases: [{ip: 10.30.0.5, hostnames: [dockerd.corp.example]}]",
     )]);
-    it.assert_finding(
-        "notTakenOver",
-        12,
-        &["dockerd.corp.example", "right as it is"],
-    );
+    it.assert_finding("notTakenOver", 12, &["dockerd.corp.example", "is correct"]);
     assert_eq!(
         it.count("dangerous") + it.count("conflicts"),
         0,
@@ -205,7 +201,7 @@ fn c13_a_list_in_place_of_a_map_has_no_effect() {
 }
 
 #[test]
-fn c15_runners_have_a_shared_policy_and_their_own() {
+fn c15_runners_have_a_shared_policy_and_own_policies() {
     let it = case("15-three-runners-conflict", &["config.toml"]);
     it.assert_policies(&[
         ("imported", &format!("hostAliases: [{{ip: 10.80.0.1, hostnames: [gitlab.corp.example]}}]\ndind:\n  {CERTS}\n  volumes: []")),
@@ -342,7 +338,7 @@ fn c28_a_storage_limit_keeps_the_lines_of_the_data_volume() {
 #[test]
 fn c29_names_of_services_are_never_in_a_policy() {
     let it = case("29-loopback-and-docker-alias", &["config.toml"]);
-    // The dind service is evidence of Docker, so that the policy has dind.clientCerts too.
+    // The runner has a dind service, so the policy has dind.clientCerts too.
     it.assert_policies(&[("imported", &format!("hostAliases: [{{ip: 10.20.0.32, hostnames: [gitlab.corp.example]}}]\ndind:\n  {CERTS}\n  volumes: []"))]);
     it.assert_finding(
         "notTakenOver",
@@ -405,12 +401,16 @@ fn c36_inline_tables_are_read_and_no_line_with_a_token_is_shown() {
         ("imported-dotted", "priority: 10\npodSelector: {matchLabels: {manager.runner.gitlab.com/name: dotted}}\nhostAliases: [{ip: 10.20.0.32, hostnames: [registry.corp.example]}]"),
     ]);
     it.assert_finding("takenOver", 4, &["gitlab.corp.example", "by hand"]);
-    it.assert_finding("takenOver", 5, &["registry.corp.example", "may be shared"]);
+    it.assert_finding(
+        "takenOver",
+        5,
+        &["registry.corp.example", "remove the podSelector"],
+    );
     assert_eq!(it.report["diff"], "");
 }
 
 #[test]
-fn c40_a_label_without_quotes_is_a_syntax_error_with_its_place() {
+fn c40_a_label_without_quotes_is_a_syntax_error_with_its_position() {
     let it = case("40-bad-bare-slash-key", &["config.toml"]);
     it.assert_refused(18, &["quotes", "\"kubernetes.io/arch\" ="]);
     assert!(it.text.contains("config.toml:18:20: "), "{}", it.text);
@@ -426,8 +426,8 @@ fn c43_a_deployment_is_refused_with_the_command_to_run() {
 fn c45_an_empty_file_is_an_error() {
     case("45-bad-empty", &["config.toml"]).assert_refused(0, &["is empty", "config.toml"]);
     case("45-bad-empty", &["values.yaml"]).assert_refused(0, &["only comments"]);
-    case("45-bad-empty", &["blank.yaml"]).assert_refused(0, &["only blanks"]);
-    imported(&[("-", b"")]).assert_refused(0, &["nothing came in on stdin"]);
+    case("45-bad-empty", &["blank.yaml"]).assert_refused(0, &["only whitespace"]);
+    imported(&[("-", b"")]).assert_refused(0, &["is empty", "before the pipe"]);
 }
 
 #[test]

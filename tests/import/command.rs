@@ -1,4 +1,4 @@
-//! The command: streams, exit codes, and `drydock check` on its policies.
+//! The command `drydock import`: its streams and exit codes, and `drydock check` of its policies.
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin_cmd;
@@ -30,7 +30,7 @@ fn ran(command: &mut Command) -> Ran {
 }
 
 #[test]
-fn policies_go_to_stdout_and_check_takes_them() {
+fn policies_are_printed_to_stdout_and_check_accepts_them() {
     for report in ["text", "md", "json"] {
         let it = ran(drydock()
             .arg("import")
@@ -99,7 +99,7 @@ fn a_file_that_cannot_be_read_is_an_error_without_output() {
 }
 
 #[test]
-fn without_a_cluster_from_cluster_says_what_to_do() {
+fn from_cluster_without_a_kubeconfig_is_an_error() {
     let it = ran(drydock()
         .args(["import", "--from-cluster"])
         .env("KUBECONFIG", "/nonexistent")

@@ -1,10 +1,11 @@
-//! The diff: `patch` applies it, it keeps line ends, and it shows no line with another value.
+//! The diff of the report: `patch` applies it, it keeps line ends, and it contains no line with a
+//! value that may not be printed.
 
 use crate::imported::{imported, one};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// Applies a unified diff by its line numbers, and checks every line of context.
+/// Applies a unified diff by its line numbers, and checks every context line.
 pub fn applied(text: &str, diff: &str) -> String {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     let mut moved: isize = 0;
@@ -78,14 +79,14 @@ fn patch_applies_the_diff_and_keeps_line_ends() {
             text.starts_with('\u{feff}'),
             "{case}"
         );
-        // The redundant lines are gone, so a second import has no diff.
+        // The redundant lines were removed, so a second import has no diff.
         let again = imported(&[(file, reduced.as_bytes())]);
         assert!(
             again.is_complete && again.report["diff"] == "",
             "{case}: {}",
             again.text
         );
-        // The real program, if it is installed.
+        // If the program patch is installed, its result is the same.
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(file), &bytes).unwrap();
         let patch = Command::new("patch")

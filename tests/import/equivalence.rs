@@ -1,5 +1,5 @@
-//! An imported policy, applied to the pod of a broken configuration, makes the pod of the corrected
-//! configuration.
+//! Applies an imported policy to the pod of a broken configuration. The result is the pod of the
+//! corrected configuration.
 
 use crate::imported::one;
 use crate::verdict::{judge, patched};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 enum Certs {
     Nothing,
     EmptyDir,
-    /// The mistake: a Secret where dind writes its certificates.
+    /// A mistake: dind cannot write its certificates to a Secret.
     Secret,
 }
 
@@ -62,7 +62,6 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 impl Config {
-    /// The `config.toml`.
     fn toml(&self) -> String {
         let mut text = "[[runners]]\n  name = \"r\"\n  executor = \"kubernetes\"\n  token = \"t\"\n  [runners.kubernetes]\n    namespace = \"ci\"\n    privileged = true\n".to_owned();
         if self.storage_limit {
@@ -118,8 +117,8 @@ impl Config {
         volumes
     }
 
-    /// The configuration after a person replaces the Secret by the documented emptyDir.
-    fn fixed(&self) -> Self {
+    /// Returns the configuration with the documented emptyDir in place of the Secret.
+    fn corrected(&self) -> Self {
         let certs = if self.certs == Certs::Secret {
             Certs::EmptyDir
         } else {
@@ -133,8 +132,8 @@ impl Config {
     }
 }
 
-/// The pod that a runner creates for a job with dind: every container mounts every volume, and the
-/// runner's own alias comes first.
+/// Returns the pod that a runner creates for a job with dind: every container mounts every volume,
+/// and the runner's own alias is the first one.
 fn pod(text: &str, storage_limit: bool) -> Value {
     let table: Vec<&str> = text.lines().collect();
     let (mut volumes, mut mounts, mut aliases) = (
@@ -228,7 +227,8 @@ fn repaired(pod: &Value, policies: &str) -> Value {
     patched(pod, patch.as_deref())
 }
 
-/// What a job can observe: the addresses of hostnames, and the volumes of dind and build.
+/// Returns what a job can observe: the address of each hostname, and the volumes of the dind and
+/// the build container.
 fn effect(pod: &Value) -> BTreeMap<String, String> {
     let mut effect = BTreeMap::new();
     for alias in pod["spec"]["hostAliases"].as_array().into_iter().flatten() {
@@ -253,7 +253,7 @@ fn effect(pod: &Value) -> BTreeMap<String, String> {
             let mut source = volume.clone();
             source.as_object_mut().unwrap().remove("name");
             if path == "/certs/client" {
-                // drydock adds a size limit (D9), a person does not.
+                // drydock adds a size limit (D9); the documented volume has none.
                 source["emptyDir"]
                     .as_object_mut()
                     .map(|source| source.remove("sizeLimit"));
@@ -277,19 +277,18 @@ proptest! {
     fn an_imported_policy_makes_the_pod_of_the_corrected_configuration(config in config()) {
         let text = config.toml();
         let it = one("config.toml", &text);
-        let fixed = config.fixed();
-        let by_hand = pod(&fixed.toml(), config.storage_limit);
+        let by_hand = pod(&config.corrected().toml(), config.storage_limit);
         let by_policy = repaired(&pod(&text, config.storage_limit), &it.policies);
         let mut expected = effect(&by_hand);
         if config.certs == Certs::Nothing && (config.data.is_some() || config.modules) {
-            // Jobs use Docker, so the policy adds the certificate volume that the file lacks.
+            // The volumes show the use of dind, so the policy adds the missing certificate volume.
             expected.insert("docker /certs/client".to_owned(), "{\"emptyDir\":{\"medium\":\"Memory\"}} false".to_owned());
             expected.insert("build /certs/client".to_owned(), "{\"emptyDir\":{\"medium\":\"Memory\"}} false".to_owned());
         }
         prop_assert_eq!(effect(&by_policy), expected, "{}\n{}", text, it.policies);
     }
 
-    /// Lines of the diff are redundant: without them the policy makes the same pod.
+    /// The lines that the diff removes are redundant: without them the repaired pod is the same.
     #[test]
     fn lines_of_the_diff_do_not_change_the_pod(config in config()) {
         let text = config.toml();

@@ -1,10 +1,10 @@
-//! The result of an import, with everything that it prints, and assertions about it.
+//! Runs an import, and asserts properties of its policies and its report.
 
 use drydock::core::policy;
 use drydock::import::{Input, ReportFormat, import};
 use serde_json::Value;
 
-/// The result of an import.
+/// The output of an import.
 pub struct Imported {
     pub policies: String,
     pub report: Value,
@@ -13,7 +13,7 @@ pub struct Imported {
     pub is_complete: bool,
 }
 
-/// Imports files, given by name and content.
+/// Imports files, given as names and contents. The name `-` stands for stdin.
 pub fn imported(files: &[(&str, &[u8])]) -> Imported {
     let inputs: Vec<Input<'_>> = files
         .iter()
@@ -39,7 +39,8 @@ pub fn one(name: &str, text: &str) -> Imported {
 }
 
 impl Imported {
-    /// Names and specs (without the mode) of the policies, which `drydock check` must accept.
+    /// Returns the names and the specs of the policies. Asserts that `drydock check` accepts them
+    /// and that their mode is Enforce, and removes the mode.
     #[track_caller]
     pub fn specs(&self) -> Vec<(String, Value)> {
         assert!(self.is_complete, "{}", self.text);
@@ -66,7 +67,7 @@ impl Imported {
         specs.collect()
     }
 
-    /// Asserts the policies: names and specs in YAML.
+    /// Asserts the names and the specs (YAML, without the mode) of the policies.
     #[track_caller]
     pub fn assert_policies(&self, expected: &[(&str, &str)]) {
         let expected: Vec<(String, Value)> = expected
@@ -77,7 +78,7 @@ impl Imported {
         assert_eq!(specs, expected, "\n{}\n{}", self.policies, self.text);
     }
 
-    /// Asserts that a group has a finding at a line with these words.
+    /// Asserts that a group has a finding at this line that contains all words.
     #[track_caller]
     pub fn assert_finding(&self, group: &str, line: u64, words: &[&str]) {
         let findings = self.report[group].as_array().unwrap();
@@ -87,12 +88,12 @@ impl Imported {
                 place["line"].as_u64().unwrap() <= line
                     && line <= place["lastLine"].as_u64().unwrap()
             });
-            let said = format!(
+            let text = format!(
                 "{} {}",
                 finding["what"].as_str().unwrap(),
                 finding["todo"].as_str().unwrap()
             );
-            is_there && words.iter().all(|word| said.contains(word))
+            is_there && words.iter().all(|word| text.contains(word))
         };
         assert!(
             findings.iter().any(|finding| fits(&finding)),
@@ -101,12 +102,12 @@ impl Imported {
         );
     }
 
-    /// The number of findings in a group.
+    /// Returns the number of findings in a group.
     pub fn count(&self, group: &str) -> usize {
         self.report[group].as_array().unwrap().len()
     }
 
-    /// Asserts that comments of the policies have these words.
+    /// Asserts that the comments of the policies contain all words.
     #[track_caller]
     pub fn assert_comment(&self, words: &[&str]) {
         let lines = self.policies.lines();
@@ -117,7 +118,7 @@ impl Imported {
         }
     }
 
-    /// Everything that is printed, in all formats.
+    /// Returns the policies and the report in all formats.
     pub fn output(&self) -> String {
         format!(
             "{}{}{}{}",
@@ -133,7 +134,7 @@ impl Imported {
         }
     }
 
-    /// Asserts that nothing is imported, with an error at a line with these words.
+    /// Asserts that no policy is written, and that an error at this line contains all words.
     #[track_caller]
     pub fn assert_refused(&self, line: u64, words: &[&str]) {
         assert!(
@@ -143,12 +144,12 @@ impl Imported {
         );
         let errors = self.report["errors"].as_array().unwrap();
         let fits = |error: &&Value| {
-            let said = format!(
+            let text = format!(
                 "{} {}",
                 error["what"].as_str().unwrap(),
                 error["todo"].as_str().unwrap()
             );
-            error["places"][0]["line"] == line && words.iter().all(|word| said.contains(word))
+            error["places"][0]["line"] == line && words.iter().all(|word| text.contains(word))
         };
         assert!(
             errors.iter().any(|error| fits(&error)),

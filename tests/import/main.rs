@@ -1,14 +1,15 @@
-//! `drydock import`: published configurations, rules, properties, and files that cannot be read.
+//! Tests of `drydock import`: published configurations, single rules, generated configurations, and
+//! files that cannot be read.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "an unexpected value must fail the test"
 )]
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "the modules of a test are nobody's library"
+    reason = "modules of a test are not a public API"
 )]
 
 mod bad_input;

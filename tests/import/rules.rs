@@ -1,11 +1,11 @@
-//! Single rules of the import: paths, volumes, aliases, selectors, templates.
+//! Single rules of the import, about paths, volumes, aliases, selectors and templates.
 
 use crate::imported::{Imported, imported, one};
 use rstest::rstest;
 
 const CERTS: &str = "clientCerts: {onConflict: Replace, sizeLimit: 1Mi}";
 
-/// A runner with some lines below `[runners.kubernetes]`, which begin at line 5.
+/// Imports a runner with these lines in `[runners.kubernetes]`. The first one is line 5.
 fn runner(lines: &str) -> Imported {
     one(
         "config.toml",
@@ -90,7 +90,7 @@ fn a_dangerous_volume_is_not_in_the_policy(
 #[case::sub_path("empty_dir", "/var/lib/docker", "sub_path = \"a\"")]
 #[case::of_the_build("empty_dir", "/builds", "")]
 #[case::below_root("host_path", "/root/.m2", "")]
-fn a_volume_that_does_not_belong_to_dind_stays_in_the_file(
+fn a_volume_that_is_not_for_dind_stays_in_the_file(
     #[case] kind: &str,
     #[case] path: &str,
     #[case] more: &str,
@@ -140,7 +140,7 @@ fn a_config_map_with_several_hosts_becomes_several_registry_cas() {
 )]
 #[case::tls_off("", "DOCKER_TLS_CERTDIR=")]
 #[case::remote("", "DOCKER_HOST=tcp://dockerd.example:2376")]
-fn a_secret_that_is_right_at_the_certificate_directory_has_no_advice(
+fn a_correct_secret_at_the_certificate_directory_is_no_conflict(
     #[case] more: &str,
     #[case] variable: &str,
 ) {
@@ -150,7 +150,7 @@ fn a_secret_that_is_right_at_the_certificate_directory_has_no_advice(
             "[[runners]]\nname = \"r\"\nenvironment = [\"{variable}\"]\n[runners.kubernetes]\nprivileged = true\n[[runners.kubernetes.volumes.secret]]\nname = \"v\"\nmount_path = \"/certs/client\"\n{more}\n"
         ),
     );
-    it.assert_finding("notTakenOver", 6, &["right as it is"]);
+    it.assert_finding("notTakenOver", 6, &["is correct"]);
     assert_eq!(it.count("conflicts"), 0, "{}", it.text);
     assert!(!it.policies.contains("Replace"), "{}", it.policies);
 }
@@ -195,7 +195,8 @@ fn an_alias_is_taken_over_only_if_every_job_may_have_it(
     }
 }
 
-/// Two runners, each with its own lines below `[runners.kubernetes]`.
+/// Imports two runners with these lines in `[runners.kubernetes]`, and with different addresses for
+/// a.example.
 fn two(first: &str, second: &str) -> Imported {
     let alias = |ip: &str| {
         format!("[[runners.kubernetes.host_aliases]]\nip = \"{ip}\"\nhostnames = [\"a.example\"]\n")
@@ -250,7 +251,7 @@ fn runners_of_two_clusters_are_not_compared() {
 }
 
 #[test]
-fn a_name_of_two_runners_is_no_selector() {
+fn a_name_that_two_runners_have_is_not_a_selector() {
     let file = |ip: &str| {
         format!(
             "[[runners]]\nname = \"same\"\n[runners.kubernetes]\n[[runners.kubernetes.host_aliases]]\nip = \"{ip}\"\nhostnames = [\"a.example\"]\n"
@@ -268,9 +269,10 @@ fn a_name_of_two_runners_is_no_selector() {
     );
 }
 
-/// Only the policy with the higher rank counts for a hostname (M2), so it needs both families.
+/// For a hostname, only the policy with the higher priority applies (M2), so it needs the addresses
+/// of both families.
 #[test]
-fn a_hostname_goes_to_one_policy_with_all_its_addresses() {
+fn one_policy_has_all_addresses_of_a_hostname() {
     let both =
         "[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n";
     let it = one(
@@ -421,7 +423,7 @@ fn a_misplaced_table_becomes_a_comment_in_the_policy(#[case] header: &str) {
 }
 
 #[test]
-fn a_selector_of_a_windows_build_marks_a_windows_runner() {
+fn a_node_selector_for_a_windows_build_shows_a_windows_runner() {
     let it = runner(
         "node_selector = { \"node.kubernetes.io/windows-build\" = \"10.0.20348\" }\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.1\"\nhostnames = [\"a.example\"]\n",
     );

@@ -1,11 +1,11 @@
-//! No output has a value that may not be printed, in any format and for any file.
+//! The output contains no value that may not be printed, in any format and for any file.
 
 use crate::imported::{Imported, imported};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
 
-/// Keys whose values may be printed, or decide how a runner is read.
+/// Keys whose values may be printed, or whose change would change how the file is read.
 const PRINTED: [&str; 30] = [
     "ip",
     "hostnames",
@@ -61,8 +61,8 @@ fn fixtures() -> Vec<(String, String)> {
     read
 }
 
-/// Appends a secret to every comment and to every string that may not be printed. Also returns
-/// their number.
+/// Appends a secret to every comment and to every string that may not be printed. Returns the text,
+/// and the number of changes.
 fn with_secret(text: &str, secret: &str) -> (String, usize) {
     let mut key = String::new();
     let mut changed = 0;
@@ -117,7 +117,7 @@ proptest! {
         prop_assert!(changed > 80, "{changed}");
     }
 
-    /// A runner with secrets in every string that may not be printed.
+    /// The runner has the secret in every string that may not be printed.
     #[test]
     fn no_secret_of_a_runner_is_printed(secret in "[a-z]{3}[0-9][A-Za-z0-9]{12,30}", is_on in any::<bool>()) {
         let text = full_of(&secret, is_on);
@@ -134,7 +134,7 @@ proptest! {
         }
     }
 
-    /// Lines of real files in any order.
+    /// The file consists of lines of the fixtures, in any order.
     #[test]
     fn any_mixture_of_lines_is_imported_or_refused(picks in proptest::collection::vec(any::<proptest::sample::Index>(), 1..60), cut in any::<proptest::sample::Index>()) {
         let all: Vec<String> = fixtures().into_iter().flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();

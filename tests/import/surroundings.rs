@@ -1,5 +1,4 @@
-//! Settings outside of a runner's table: variables of the manager and of jobs, the namespace,
-//! and labels that a job can change.
+//! Environment variables of the manager and of jobs, namespaces, and labels that a job can change.
 
 use crate::imported::{Imported, one};
 use rstest::rstest;
@@ -13,7 +12,7 @@ fn indented(text: &str, spaces: usize) -> String {
         .collect()
 }
 
-/// Values of the chart with a template, after some lines.
+/// Imports chart values: `values`, and `runners.config` with these lines in `[runners.kubernetes]`.
 fn chart(values: &str, toml: &str) -> Imported {
     let toml = indented(&format!("[[runners]]\n[runners.kubernetes]\n{toml}"), 4);
     one(
@@ -22,7 +21,7 @@ fn chart(values: &str, toml: &str) -> Imported {
     )
 }
 
-/// A runner with variables of jobs, and some lines below `[runners.kubernetes]`.
+/// Imports a runner with job variables and these lines in `[runners.kubernetes]`.
 fn with_variables(variables: &str, lines: &str) -> Imported {
     one(
         "config.toml",
@@ -68,13 +67,18 @@ fn commands_have_the_known_namespace() {
 #[case::socket("\"DOCKER_HOST=unix:///var/run/docker.sock\"", false)]
 #[case::remote("\"DOCKER_HOST=ssh://ci@build.example\"", false)]
 #[case::kaniko("\"DOCKER_CONFIG=/kaniko/.docker\", \"DOCKER_AUTH_CONFIG={}\"", false)]
-fn dind_needs_privileged_only_if_jobs_call_it(#[case] variables: &str, #[case] calls: bool) {
+fn dind_needs_privileged_only_if_jobs_use_it(#[case] variables: &str, #[case] uses_dind: bool) {
     let it = with_variables(variables, "image = \"alpine\"\n");
-    assert_eq!(it.text.contains("without privileged"), calls, "{}", it.text);
+    assert_eq!(
+        it.text.contains("without privileged"),
+        uses_dind,
+        "{}",
+        it.text
+    );
 }
 
 #[test]
-fn a_label_that_a_job_can_change_has_a_comment() {
+fn a_policy_with_a_label_that_a_job_can_change_has_a_comment() {
     let runner = |name: &str| {
         format!(
             "[[runners]]\nname = \"{name}\"\n[runners.kubernetes]\npod_labels_overwrite_allowed = \".*\"\npod_labels = {{ team = \"{name}\" }}\n[[runners.kubernetes.host_aliases]]\nip = \"10.0.0.{}\"\nhostnames = [\"a.example\"]\n",
@@ -102,11 +106,16 @@ fn a_parameter_of_an_application_has_a_configuration() {
     it.assert_finding("takenOver", 13, &["a.example"]);
 }
 
-/// The namespace of an Application or a HelmChart is not that of its release.
+/// The namespace of a HelmChartConfig is not the namespace of its release; that of a HelmRelease
+/// is.
 #[rstest]
 #[case::helm_chart_config("helm.cattle.io/v1", "HelmChartConfig", "NAMESPACE")]
 #[case::helm_release("helm.toolkit.fluxcd.io/v2", "HelmRelease", "system")]
-fn a_release_has_its_own_namespace(#[case] api: &str, #[case] kind: &str, #[case] expected: &str) {
+fn the_namespace_of_the_release_is_in_the_commands(
+    #[case] api: &str,
+    #[case] kind: &str,
+    #[case] expected: &str,
+) {
     let toml = format!("[[runners]]\n[runners.kubernetes]\n{CERTS}");
     let values = format!("runners:\n  config: |\n{}", indented(&toml, 4));
     let field = match kind {
@@ -122,7 +131,7 @@ fn a_release_has_its_own_namespace(#[case] api: &str, #[case] kind: &str, #[case
 }
 
 #[test]
-fn an_address_that_the_api_server_refuses_is_to_be_corrected() {
+fn an_address_that_the_api_server_refuses_must_be_corrected() {
     let it = with_variables(
         "",
         "[[runners.kubernetes.host_aliases]]\nip = \"x.x.x.x\"\nhostnames = [\"a.example\"]\n",
@@ -130,9 +139,9 @@ fn an_address_that_the_api_server_refuses_is_to_be_corrected() {
     it.assert_finding("notTakenOver", 5, &["refuses every pod", "correct it"]);
 }
 
-/// Without `sub_path` the volume is a directory, and its keys are not known.
+/// Without `sub_path` the mount path is a directory, and the keys of the ConfigMap are unknown.
 #[test]
-fn a_config_map_mounted_at_a_file_name_is_a_guess() {
+fn a_config_map_mounted_at_a_file_name_is_a_comment() {
     let it = with_variables(
         "",
         "privileged = true\n[[runners.kubernetes.volumes.config_map]]\nname = \"v\"\nmount_path = \"/etc/docker/certs.d/registry.example/ca.crt\"\n",

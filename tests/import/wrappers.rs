@@ -1,4 +1,5 @@
-//! Files that wrap a configuration: it is found, and positions are those of the file.
+//! Configurations inside of other files, such as a HelmRelease. They are found, and the report has
+//! the positions in the file.
 
 use crate::imported::one;
 use rstest::rstest;
@@ -11,7 +12,7 @@ fn indented(text: &str, spaces: usize) -> String {
         .collect()
 }
 
-/// Values of the chart, indented.
+/// Returns chart values, indented.
 fn values(spaces: usize) -> String {
     indented(
         &format!("runners:\n  config: |\n{}", indented(TOML, 4)),

@@ -1,8 +1,8 @@
-//! `--from-cluster`: ConfigMaps with the configuration of runners, and the Deployments that mount
-//! them, as one List.
+//! `--from-cluster`: reads the ConfigMaps with the configuration of runners, and the Deployments of
+//! runners, as one List.
 //!
 //! Secrets are neither listed nor read. If the configuration of a runner is in a Secret, the report
-//! names the runner's Deployment and the command to run.
+//! contains the runner's Deployment and the command to run.
 
 use crate::cli::connection::ConnectionFlags;
 use anyhow::Context as _;
@@ -10,18 +10,18 @@ use kube::api::ListParams;
 use kube::core::Request;
 use serde_json::{Value, json};
 
-/// Objects in one response.
-const PAGE: u32 = 200;
+/// The maximum number of objects in one response.
+const PAGE_SIZE: u32 = 200;
 
-/// A kind that is listed: the path of its API, its version and name, and whether an object belongs
-/// to a runner.
+/// A kind of object to list: the path of its API, its `apiVersion`, its `kind`, and whether an
+/// object belongs to a runner.
 type Listed = (&'static str, &'static str, &'static str, fn(&Value) -> bool);
 const LISTED: [Listed; 2] = [
-    ("/api/v1", "v1", "ConfigMap", holds_runners),
+    ("/api/v1", "v1", "ConfigMap", has_runners),
     ("/apis/apps/v1", "apps/v1", "Deployment", is_runner),
 ];
 
-/// Returns the objects as JSON.
+/// Returns the objects as a List in JSON.
 pub(super) fn objects(
     connection: &ConnectionFlags,
     namespace: Option<&str>,
@@ -33,7 +33,7 @@ pub(super) fn objects(
     if items.is_empty() {
         let place = namespace.map(|name| format!(" in namespace {name}"));
         anyhow::bail!(
-            "the cluster has no ConfigMap with [[runners]] and no Deployment of a runner{}; name the file instead: drydock import FILE",
+            "the cluster has no ConfigMap with [[runners]] and no Deployment of a runner{}; import a file instead: drydock import FILE",
             place.unwrap_or_default()
         );
     }
@@ -44,23 +44,24 @@ pub(super) fn objects(
 async fn read(connection: &ConnectionFlags, namespace: Option<&str>) -> anyhow::Result<Vec<Value>> {
     let client = connection.connect().await?.client;
     let mut objects = Vec::new();
-    for (api, version, kind, is_it) in LISTED {
+    for (api, version, kind, belongs_to_runner) in LISTED {
         let plural = format!("{}s", kind.to_lowercase());
         let path = match namespace {
             Some(namespace) => format!("{api}/namespaces/{namespace}/{plural}"),
             None => format!("{api}/{plural}"),
         };
-        let mut parameters = ListParams::default().limit(PAGE);
+        let mut parameters = ListParams::default().limit(PAGE_SIZE);
         loop {
             let request = Request::new(path.as_str()).list(&parameters)?;
             let page: Value = client.request(request).await.with_context(|| {
-                format!("{plural} cannot be listed; ask for the permission to list them, or name one namespace with --namespace")
+                format!("cannot list {plural}; get permission to list them, or select one namespace with --namespace")
             })?;
             let items = page.get("items").and_then(Value::as_array);
             let items = items.into_iter().flatten();
-            for item in items.filter(|item| is_it(item)) {
+            for item in items.filter(|item| belongs_to_runner(item)) {
                 let metadata = &item["metadata"];
-                // The rest of the metadata (`last-applied-configuration`) is a second copy.
+                // Other metadata is dropped: the annotation `last-applied-configuration` is a
+                // copy of the object.
                 let metadata =
                     json!({"name": metadata["name"], "namespace": metadata["namespace"]});
                 objects.push(json!({
@@ -77,7 +78,7 @@ async fn read(connection: &ConnectionFlags, namespace: Option<&str>) -> anyhow::
     Ok(objects)
 }
 
-fn holds_runners(map: &Value) -> bool {
+fn has_runners(map: &Value) -> bool {
     let mut data = map["data"].as_object().into_iter().flatten();
     data.any(|(key, value)| {
         let text = value.as_str().unwrap_or_default().to_lowercase();

@@ -1,20 +1,20 @@
-//! Values with their positions in a file, for YAML, JSON, TOML, and TOML within YAML.
+//! The values of a YAML, JSON or TOML file, or of TOML in a YAML string, with their positions.
 
 use std::rc::Rc;
 
-/// Lines and columns of a file, which count from 1. Line 0 is the whole file.
+/// A range in a file. Lines and columns are numbered from 1. Line 0 stands for the whole file.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Span {
-    /// The index of the file.
+    /// The index of the file among the imported files.
     pub(super) file: usize,
     pub(super) line: usize,
     pub(super) column: usize,
-    pub(super) last: usize,
+    pub(super) last_line: usize,
     pub(super) last_column: usize,
 }
 
 impl Span {
-    /// A whole file.
+    /// Returns the span of a whole file.
     pub(super) fn file(file: usize) -> Self {
         Self {
             file,
@@ -22,52 +22,53 @@ impl Span {
         }
     }
 
-    /// One character of a text.
+    /// Returns the span of one character.
     pub(super) fn at(line: usize, column: usize) -> Self {
         Self {
             file: 0,
             line,
             column,
-            last: line,
+            last_line: line,
             last_column: column,
         }
     }
 
-    /// The smallest span that contains both.
+    /// Returns the smallest span that contains both.
     pub(super) fn with(self, other: Self) -> Self {
         let (line, column) = (self.line, self.column).min((other.line, other.column));
-        let (last, last_column) =
-            (self.last, self.last_column).max((other.last, other.last_column));
+        let (last_line, last_column) =
+            (self.last_line, self.last_column).max((other.last_line, other.last_column));
         Self {
             file: self.file,
             line,
             column,
-            last,
+            last_line,
             last_column,
         }
     }
 
-    /// Whether this span has all lines of another one.
-    pub(super) fn has(self, other: Self) -> bool {
-        self.file == other.file && self.line <= other.line && other.last <= self.last
+    /// Returns whether this span contains all lines of the other one.
+    pub(super) fn has_lines_of(self, other: Self) -> bool {
+        self.file == other.file && self.line <= other.line && other.last_line <= self.last_line
     }
 }
 
-/// The position of a text in a file.
+/// The position of a text in its file. The text may be a part of the file, such as TOML in a YAML
+/// string.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
-    /// Each line of the text is a line of the file, at this offset.
+    /// Each line of the text is a line of the file. `line` and `column` are added to its position.
     Lines {
         file: usize,
         line: usize,
         column: usize,
     },
-    /// The whole text has this position, because its lines are escaped or folded.
+    /// The lines of the text are escaped or folded, so every position in it is this span.
     Inline(Span),
 }
 
 impl Origin {
-    /// A whole file.
+    /// Returns the origin of the text of a whole file.
     pub(super) fn file(file: usize) -> Self {
         Self::Lines {
             file,
@@ -77,13 +78,13 @@ impl Origin {
     }
 
     /// Converts a position in the text to a position in the file.
-    pub(super) fn place(self, at: Span) -> Span {
+    pub(super) fn span_in_file(self, at: Span) -> Span {
         match self {
             Self::Lines { file, line, column } => Span {
                 file,
                 line: at.line + line,
                 column: at.column + column,
-                last: at.last + line,
+                last_line: at.last_line + line,
                 last_column: at.last_column + column,
             },
             Self::Inline(span) => span,
@@ -91,60 +92,60 @@ impl Origin {
     }
 }
 
-/// A value with its position.
+/// A value of a configuration file, with its position.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) value: Value,
+pub(super) struct ConfigValue {
+    pub(super) data: Data,
     pub(super) span: Span,
-    /// The position of the lines of a block scalar.
+    /// The origin of the text of a YAML block scalar.
     pub(super) text: Option<Origin>,
-    /// The path of keys, if lines do not identify the value.
+    /// The path of keys to the value, in a file where lines do not identify values.
     pub(super) path: Option<Rc<str>>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum Data {
     Null,
     Bool(bool),
     Integer,
     /// A float or a date.
     Other,
     Text(String),
-    /// A template or a shell sets the value.
+    /// A value that is not in the file, for example because a template or a variable sets it.
     Unknown,
-    List(Vec<Node>),
+    List(Vec<ConfigValue>),
     Table(Vec<Entry>),
 }
 
-/// A key and its value.
+/// A key of a table and its value.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
     pub(super) key_span: Span,
-    pub(super) node: Node,
+    pub(super) value: ConfigValue,
 }
 
-impl Node {
-    pub(super) fn new(value: Value, span: Span) -> Self {
+impl ConfigValue {
+    pub(super) fn new(data: Data, span: Span) -> Self {
         Self {
-            value,
+            data,
             span,
             text: None,
             path: None,
         }
     }
 
-    /// Another value at the same position.
-    pub(super) fn with(&self, value: Value) -> Self {
+    /// Returns a value with the same position and other data.
+    pub(super) fn with_data(&self, data: Data) -> Self {
         Self {
-            value,
+            data,
             ..self.clone()
         }
     }
 
     /// Returns the value of a key of a table.
     pub(super) fn at(&self, key: &str) -> Option<&Self> {
-        self.entry(key).map(|entry| &entry.node)
+        self.entry(key).map(|entry| &entry.value)
     }
 
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
@@ -153,19 +154,19 @@ impl Node {
 
     /// Returns the value at a path of keys.
     pub(super) fn find(&self, keys: &[&str]) -> Option<&Self> {
-        keys.iter().try_fold(self, |node, key| node.at(key))
+        keys.iter().try_fold(self, |value, key| value.at(key))
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
-        match &self.value {
-            Value::Table(entries) => entries,
+        match &self.data {
+            Data::Table(entries) => entries,
             _ => &[],
         }
     }
 
     pub(super) fn items(&self) -> &[Self] {
-        match &self.value {
-            Value::List(items) => items,
+        match &self.data {
+            Data::List(items) => items,
             _ => &[],
         }
     }
@@ -181,13 +182,13 @@ impl Node {
     }
 
     pub(super) fn as_text(&self) -> Option<&str> {
-        match &self.value {
-            Value::Text(text) => Some(text),
+        match &self.data {
+            Data::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    /// Returns the text at a key, unless it is empty.
+    /// Returns the text at a key. Returns `None` if it is empty.
     pub(super) fn text_at(&self, key: &str) -> Option<&str> {
         self.at(key)
             .and_then(Self::as_text)
@@ -195,63 +196,63 @@ impl Node {
     }
 
     pub(super) fn is_table(&self) -> bool {
-        matches!(self.value, Value::Table(_))
+        matches!(self.data, Data::Table(_))
     }
 
     pub(super) fn is_unknown(&self) -> bool {
-        matches!(self.value, Value::Unknown)
+        matches!(self.data, Data::Unknown)
     }
 
     pub(super) fn is_true(&self) -> bool {
-        matches!(self.value, Value::Bool(true))
+        matches!(self.data, Data::Bool(true))
     }
 
-    /// Whether the value is neither empty nor `false`.
+    /// Returns whether the value is neither null, empty nor `false`.
     pub(super) fn is_set(&self) -> bool {
-        match &self.value {
-            Value::Null | Value::Bool(false) => false,
-            Value::Text(text) => !text.is_empty(),
-            Value::List(items) => !items.is_empty(),
-            Value::Table(entries) => !entries.is_empty(),
+        match &self.data {
+            Data::Null | Data::Bool(false) => false,
+            Data::Text(text) => !text.is_empty(),
+            Data::List(items) => !items.is_empty(),
+            Data::Table(entries) => !entries.is_empty(),
             _ => true,
         }
     }
 
-    /// Returns the span of the value and of everything in it.
+    /// Returns the span of the value and of all keys and values in it.
     pub(super) fn extent(&self) -> Span {
         let mut span = self.span;
         for item in self.items() {
             span = span.with(item.extent());
         }
         for entry in self.entries() {
-            span = span.with(entry.key_span).with(entry.node.extent());
+            span = span.with(entry.key_span).with(entry.value.extent());
         }
         span
     }
 
-    /// Calls a function for every entry of every table.
+    /// Calls a function for every entry of every table in this value.
     pub(super) fn each_entry(&self, call: &mut impl FnMut(&Entry)) {
         self.items().iter().for_each(|item| item.each_entry(call));
         for entry in self.entries() {
             call(entry);
-            entry.node.each_entry(call);
+            entry.value.each_entry(call);
         }
     }
 
-    /// Sets the path of keys of every value.
-    pub(super) fn write_paths(&mut self, path: &str) {
+    /// Sets `path` in this value and in every value in it.
+    pub(super) fn set_paths(&mut self, path: &str) {
         self.path = Some(path.into());
-        match &mut self.value {
-            Value::List(items) => {
+        match &mut self.data {
+            Data::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    item.write_paths(&format!("{path}[{index}]"));
+                    item.set_paths(&format!("{path}[{index}]"));
                 }
             }
-            Value::Table(entries) => {
+            Data::Table(entries) => {
                 for entry in entries {
                     let before = if path.is_empty() { "" } else { "." };
                     let key = &entry.key;
-                    entry.node.write_paths(&format!("{path}{before}{key}"));
+                    entry.value.set_paths(&format!("{path}{before}{key}"));
                 }
             }
             _ => {}
@@ -259,7 +260,7 @@ impl Node {
     }
 }
 
-/// Converts offsets in bytes to lines and columns in characters.
+/// Converts byte offsets to lines and columns, and back. Columns count characters.
 pub(super) struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
@@ -274,45 +275,45 @@ impl<'t> Lines<'t> {
         Self { text, starts }
     }
 
-    /// Returns line and column of an offset, both from 1.
+    /// Returns the line and the column of a byte offset.
     fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= offset);
         let before = self.text.get(self.start(line)..offset).unwrap_or_default();
         (line, before.chars().count() + 1)
     }
 
-    /// Returns the offset of a line, from 1.
+    /// Returns the byte offset of the start of a line.
     fn start(&self, line: usize) -> usize {
         let start = line.checked_sub(1).and_then(|index| self.starts.get(index));
         start.copied().unwrap_or(self.text.len())
     }
 
-    /// Returns the offset of a line and a column, both from 1.
+    /// Returns the byte offset of a line and a column.
     pub(super) fn offset(&self, line: usize, column: usize) -> usize {
         let before = self.line(line).chars().take(column.saturating_sub(1));
         self.start(line) + before.map(char::len_utf8).sum::<usize>()
     }
 
-    /// Returns a line, which counts from 1.
+    /// Returns the text of a line without its line end.
     pub(super) fn line(&self, line: usize) -> &'t str {
         let rest = self.text.get(self.start(line)..).unwrap_or_default();
         rest.lines().next().unwrap_or_default()
     }
 
-    /// Extends a range to whole lines.
-    pub(super) fn whole(&self, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    /// Extends a byte range to whole lines.
+    pub(super) fn whole_lines(&self, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
         let span = self.span(range);
-        self.start(span.line)..self.start(span.last + 1)
+        self.start(span.line)..self.start(span.last_line + 1)
     }
 
     pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
         let (line, column) = self.position(range.start);
-        let (last, last_column) = self.position(range.end.max(range.start + 1) - 1);
+        let (last_line, last_column) = self.position(range.end.max(range.start + 1) - 1);
         Span {
             file: 0,
             line,
             column,
-            last,
+            last_line,
             last_column,
         }
     }

@@ -1,32 +1,36 @@
-//! Settings of a runner about Docker: variables of jobs, services, and the daemon that jobs call.
+//! The configuration of one runner, with what it says about Docker: job variables, services, and
+//! the Docker daemon that jobs use.
 
+use super::config_value::ConfigValue;
 use super::discovery::host;
-use super::node::Node;
-use super::runner::Outside;
+use super::runner::RunnerContext;
 use super::safe_text::{Kind, SafeText};
 use crate::core::mount_path::clean;
 use std::collections::BTreeMap;
 
-/// A runner with its settings about Docker, except volumes.
+/// The configuration of a runner.
 #[derive(Clone)]
-pub(super) struct Facts<'n> {
-    pub(super) node: &'n Node,
-    pub(super) kubernetes: &'n Node,
-    /// Variables of its jobs and of its dind service.
+pub(super) struct RunnerConfig<'n> {
+    /// The table `[[runners]]`.
+    pub(super) table: &'n ConfigValue,
+    /// The table `[runners.kubernetes]`.
+    pub(super) kubernetes: &'n ConfigValue,
+    /// The environment variables of its jobs and of its dind service.
     variables: BTreeMap<&'n str, &'n str>,
-    /// Hostnames under which jobs reach the services.
+    /// The hostnames of its services.
     pub(super) service_names: Vec<String>,
-    /// A service that runs dind, and whether drydock recognizes its image as dind.
-    pub(super) dind_service: Option<(&'n Node, bool)>,
-    /// Whether containers are privileged; none if a template sets it.
+    /// The service that runs dind, and whether drydock recognizes its image as dind.
+    pub(super) dind_service: Option<(&'n ConfigValue, bool)>,
+    /// Whether containers are privileged. `None` if a template expression sets it.
     pub(super) is_privileged: Option<bool>,
-    /// The namespace of its pods, if it is known.
+    /// The namespace of its job pods, if the file contains it.
     pub(super) namespace: Option<SafeText>,
 }
 
-/// Variables with which a client calls a daemon. `DOCKER_AUTH_CONFIG` and `DOCKER_CONFIG` are not
-/// among them: they have credentials for registries.
-const VARIABLES: &str =
+/// Environment variables that configure how a Docker client connects to a daemon, or the daemon
+/// itself. `DOCKER_AUTH_CONFIG` and `DOCKER_CONFIG` have credentials for registries and do not
+/// belong to them.
+const DOCKER_VARIABLES: &str =
     "DOCKER_HOST DOCKER_TLS_CERTDIR DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_DRIVER";
 
 /// Security contexts that make a container of a job privileged.
@@ -35,34 +39,38 @@ const CONTEXTS: [&str; 2] = [
     "service_container_security_context",
 ];
 
-impl<'n> Facts<'n> {
-    pub(super) fn of(node: &'n Node, kubernetes: &'n Node, outside: &Outside<'_>) -> Self {
+impl<'n> RunnerConfig<'n> {
+    pub(super) fn of(
+        table: &'n ConfigValue,
+        kubernetes: &'n ConfigValue,
+        context: &RunnerContext<'_>,
+    ) -> Self {
         let in_context = CONTEXTS.iter().any(|context| {
             let privileged = kubernetes.find(&[context, "privileged"]);
-            privileged.is_some_and(Node::is_true)
+            privileged.is_some_and(ConfigValue::is_true)
         });
-        // The runner reads this variable when it is registered.
+        // `gitlab-runner register` reads this variable of the manager.
         let in_variable =
-            outside.source.is_template && outside.variable("KUBERNETES_PRIVILEGED") == Some("true");
+            context.source.is_template && context.variable("KUBERNETES_PRIVILEGED") == Some("true");
         let privileged = kubernetes.at("privileged");
-        let is_privileged = privileged.map_or(in_variable, Node::is_true) || in_context;
-        let is_unknown = privileged.is_some_and(Node::is_unknown) && !in_context;
-        let mut facts = Self {
-            node,
+        let is_privileged = privileged.map_or(in_variable, ConfigValue::is_true) || in_context;
+        let is_unknown = privileged.is_some_and(ConfigValue::is_unknown) && !in_context;
+        let mut config = Self {
+            table,
             kubernetes,
-            variables: variables(node).collect(),
+            variables: variables(table).collect(),
             service_names: Vec::new(),
             dind_service: None,
             is_privileged: (!is_unknown).then_some(is_privileged),
-            namespace: outside.namespace(kubernetes),
+            namespace: context.namespace(kubernetes),
         };
         for service in kubernetes.items_at("services") {
-            facts.service(service);
+            config.service(service);
         }
-        facts
+        config
     }
 
-    fn service(&mut self, service: &'n Node) {
+    fn service(&mut self, service: &'n ConfigValue) {
         let image = service.text_at("name").unwrap_or_default();
         let without_digest = image.split('@').next().unwrap_or_default();
         let (path, tag) = match without_digest.rsplit_once(':') {
@@ -70,7 +78,7 @@ impl<'n> Facts<'n> {
             _ => (without_digest, ""),
         };
         let last = path.rsplit('/').next().unwrap_or_default();
-        // The runner omits the port of the registry from the hostname.
+        // Hostnames of services are derived from the image, without the port of the registry.
         let parts = path
             .split('/')
             .map(|part| part.split(':').next().unwrap_or_default());
@@ -94,12 +102,12 @@ impl<'n> Facts<'n> {
         self.service_names.extend(aliases);
     }
 
-    /// The same runner with corrected keys.
-    pub(super) fn corrected<'m>(&self, kubernetes: &'m Node) -> Facts<'m>
+    /// Returns the same configuration with another `[runners.kubernetes]` table.
+    pub(super) fn with_kubernetes<'m>(&self, kubernetes: &'m ConfigValue) -> RunnerConfig<'m>
     where
         'n: 'm,
     {
-        Facts {
+        RunnerConfig {
             kubernetes,
             ..self.clone()
         }
@@ -109,19 +117,20 @@ impl<'n> Facts<'n> {
         self.variables.get(name).copied()
     }
 
-    /// The directory to which dind writes the client's certificates, by `DOCKER_TLS_CERTDIR`; none
-    /// if TLS is off.
-    pub(super) fn certificates(&self) -> Option<String> {
+    /// Returns the directory to which dind writes the client certificates, from
+    /// `DOCKER_TLS_CERTDIR`. Returns `None` if TLS is off.
+    pub(super) fn client_cert_directory(&self) -> Option<String> {
         let parent = self.variable("DOCKER_TLS_CERTDIR").unwrap_or("/certs");
         (!parent.is_empty()).then(|| clean(&format!("{parent}/client")).into_owned())
     }
 
-    /// Whether a variable switches off TLS in dind.
+    /// Returns whether `DOCKER_TLS_CERTDIR` turns off TLS in dind.
     pub(super) fn is_tls_off(&self) -> bool {
         self.variable("DOCKER_TLS_CERTDIR") == Some("")
     }
 
-    /// The daemon that jobs call, if it is neither in the pod nor on the node.
+    /// Returns the hostname of the daemon in `DOCKER_HOST`, if the daemon is neither in the job pod
+    /// nor on its node.
     pub(super) fn remote_daemon(&self) -> Option<SafeText> {
         let (scheme, _) = self.variable("DOCKER_HOST")?.split_once("://")?;
         let name = host(self.variable("DOCKER_HOST")?);
@@ -133,40 +142,41 @@ impl<'n> Facts<'n> {
         (!is_local).then(|| SafeText::or_hidden(Kind::Hostname, name))
     }
 
-    /// Whether jobs have variables with which a client calls a daemon.
+    /// Returns whether jobs have one of [`DOCKER_VARIABLES`].
     pub(super) fn has_docker_variables(&self) -> bool {
-        let mut names = VARIABLES.split(' ');
+        let mut names = DOCKER_VARIABLES.split(' ');
         names.any(|name| self.variables.contains_key(name))
     }
 
-    /// Whether jobs have variables for a daemon in the pod.
-    pub(super) fn calls_dind(&self) -> bool {
+    /// Returns whether the environment variables of jobs configure a daemon in the job pod.
+    pub(super) fn has_dind_variables(&self) -> bool {
         let url = self.variable("DOCKER_HOST").unwrap_or_default();
         let is_elsewhere = url.starts_with("unix://") || self.remote_daemon().is_some();
         self.has_docker_variables() && !is_elsewhere
     }
 
-    /// The namespace of the pods for a command, or a placeholder.
+    /// Returns the namespace of the job pods for a command, or the placeholder `NAMESPACE`.
     pub(super) fn namespace(&self) -> SafeText {
         let namespace = self.namespace.clone();
-        namespace.unwrap_or_else(|| SafeText::own("NAMESPACE"))
+        namespace.unwrap_or_else(|| SafeText::trusted("NAMESPACE"))
     }
 
-    /// Whether dind listens without TLS.
-    pub(super) fn is_open(&self) -> bool {
+    /// Returns whether dind listens without TLS.
+    pub(super) fn has_dind_without_tls(&self) -> bool {
         let words = self.dind_service.into_iter().flat_map(|(service, _)| {
             let words = service.items_at("command").iter();
             words.chain(service.items_at("entrypoint"))
         });
-        let mut words = words.filter_map(Node::as_text);
+        let mut words = words.filter_map(ConfigValue::as_text);
         self.is_tls_off()
             || words.any(|word| word.contains("--tls=false") || word.contains("0.0.0.0:2375"))
     }
 }
 
-/// Variables whose values no template or shell sets.
-fn variables(node: &Node) -> impl Iterator<Item = (&str, &str)> {
-    let items = node.items_at("environment").iter();
+/// Returns the environment variables of a table. It skips entries with a template expression or a
+/// shell variable.
+fn variables(table: &ConfigValue) -> impl Iterator<Item = (&str, &str)> {
+    let items = table.items_at("environment").iter();
     let texts = items.filter_map(|item| item.as_text()?.split_once('='));
     texts.map(|(name, value)| (name.trim(), value.trim()))
 }
