@@ -1,7 +1,7 @@
 //! Volumes at the directory to which dind writes the client certificates.
 
 use super::config_value::ConfigValue;
-use super::finding::{Field, Finding, Item, Removal};
+use super::finding::{Finding, Item, Place, Removal};
 use super::messages;
 use super::registries::{create_config_map, guessed_host};
 use super::runner::Collected;
@@ -9,103 +9,79 @@ use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, Message, SafeText, message};
 use super::volumes::Volume;
 use crate::core::mount_path::parent;
-
-const DEFAULT_DIRECTORY: &str = "/certs/client";
+use crate::core::policy::CLIENT_CERT_DIRECTORY;
 
 /// The volumes at the certificate directory of one runner.
-pub(super) struct Certificates {
+pub(super) struct Certificates<'c> {
+    config: &'c RunnerConfig<'c>,
     /// The default certificate directory, and the directory from `DOCKER_TLS_CERTDIR`.
     directories: Vec<String>,
     /// Whether the runner uses dind.
     pub(super) is_dind_used: bool,
     /// Whether the policy must not replace a volume, because the volume is correct.
     only_report: bool,
+    /// The tables of the volumes that `clientCerts` replaces.
+    replaced: Vec<(&'c ConfigValue, Removal, Message)>,
 }
 
-impl Certificates {
-    pub(super) fn of(config: &RunnerConfig<'_>) -> Self {
+impl<'c> Certificates<'c> {
+    pub(super) fn of(config: &'c RunnerConfig<'c>) -> Self {
         let directories = [
-            Some(DEFAULT_DIRECTORY.to_owned()),
+            Some(CLIENT_CERT_DIRECTORY.to_owned()),
             config.client_cert_directory(),
         ];
         Self {
+            config,
             directories: directories.into_iter().flatten().collect(),
             is_dind_used: false,
             only_report: false,
+            replaced: Vec::new(),
         }
     }
 
-    /// Returns whether a volume is at or below a certificate directory.
-    fn is_at(&self, volume: &Volume<'_>) -> bool {
-        self.directories.iter().any(|path| volume.at_or_below(path))
-    }
-
-    /// Returns whether a volume is at the parent of a certificate directory.
-    fn is_at_parent(&self, volume: &Volume<'_>) -> bool {
-        let is_parent = |path: &String| parent(path) == volume.path && volume.path != "/";
-        self.directories.iter().any(is_parent)
+    /// Returns whether a volume is at or below a certificate directory, or hides one.
+    pub(super) fn includes(&self, volume: &Volume<'_>) -> bool {
+        let has_files = matches!(volume.kind, "empty_dir" | "secret" | "config_map");
+        self.directories.iter().any(|path| {
+            let is_parent = parent(path) == volume.path && volume.path != "/";
+            volume.at_or_below(path) || has_files && is_parent
+        })
     }
 
     /// Returns whether dind writes certificates to a volume.
-    pub(super) fn is_for_dind(&self, config: &RunnerConfig<'_>, volume: &Volume<'_>) -> bool {
-        let has_directory = self.is_at(volume) || self.is_at_parent(volume);
-        volume.kind == "empty_dir" && has_directory && config.remote_daemon().is_none()
+    pub(super) fn are_in(&self, volume: &Volume<'_>) -> bool {
+        let is_local = self.config.remote_daemon().is_none();
+        volume.kind == "empty_dir" && self.includes(volume) && is_local
     }
 
-    /// Returns whether a volume is at a certificate directory or hides one.
-    pub(super) fn includes(&self, volume: &Volume<'_>) -> bool {
-        let has_files = matches!(volume.kind, "empty_dir" | "secret" | "config_map");
-        self.is_at(volume) || has_files && self.is_at_parent(volume)
-    }
-
-    pub(super) fn read(
-        &mut self,
-        config: &RunnerConfig<'_>,
-        volume: &Volume<'_>,
-        out: &mut Collected,
-    ) {
-        if volume.kind == "empty_dir" {
-            if config.remote_daemon().is_some() || !self.is_dind_used {
-                out.report(
-                    volume.table,
-                    messages::remote_daemon_certificates(volume.described()),
-                );
-            } else {
-                let remark = message!("dind.clientCerts adds it to every dind pod");
-                out.add_setting(
-                    volume.table,
-                    Item::client_certs(false),
-                    Removal::All,
-                    remark,
-                );
-            }
-            return;
-        }
-        if let Some(why) = self.why_correct(config, volume) {
+    /// Reads a volume for which [`Self::includes`] is true.
+    pub(super) fn read(&mut self, volume: &Volume<'c>, out: &mut Collected) {
+        if self.are_in(volume) {
+            let remark = message!("dind.clientCerts adds it to every dind pod");
+            self.replaced.push((volume.table, Removal::All, remark));
+        } else if volume.kind == "empty_dir" {
+            let finding = messages::remote_daemon_certificates(volume.described());
+            out.report(volume.table, finding);
+        } else if let Some(why) = self.why_correct(volume) {
             self.only_report = true;
-            out.report(
-                volume.table,
-                messages::correct_certificates(volume.described(), why),
-            );
-            return;
+            let finding = messages::correct_certificates(volume.described(), why);
+            out.report(volume.table, finding);
+        } else {
+            self.is_dind_used = true;
+            let finding = conflict(self.config, volume, out);
+            out.report(volume.table, finding);
+            let replaced = (volume.table, Removal::InOtherFinding, Message::default());
+            self.replaced.push(replaced);
         }
-        self.is_dind_used = true;
-        let finding = self.conflict(config, volume, out);
-        out.report(volume.table, finding);
-        out.add_setting(
-            volume.table,
-            Item::client_certs(false),
-            Removal::InOtherFinding,
-            Message::default(),
-        );
     }
 
     /// Returns why a volume is correct although dind cannot write to it.
-    fn why_correct(&self, config: &RunnerConfig<'_>, volume: &Volume<'_>) -> Option<Message> {
+    fn why_correct(&self, volume: &Volume<'_>) -> Option<Message> {
+        let config = self.config;
         let items = volume.items();
-        let has = |end: &str| {
+        let has = |suffix: &str| {
             let mut names = items.iter().flat_map(|(path, key)| [path, key]);
-            names.any(|name| name.ends_with(end))
+            names.any(|name| name.ends_with(suffix))
         };
         let is_client = has("cert.pem") && has("key.pem") || has(".crt") && has(".key");
         let shows_dind =
@@ -124,84 +100,59 @@ impl Certificates {
         }
     }
 
-    /// Returns the finding about a volume to which dind must write. If the volume probably has the
-    /// CA of a registry, adds an entry of `registryCAs` as a comment.
-    fn conflict(
-        &self,
-        config: &RunnerConfig<'_>,
-        volume: &Volume<'_>,
-        out: &mut Collected,
-    ) -> Finding {
-        let object = SafeText::new(Kind::Object, volume.name);
-        let items = volume.items();
-        let is_authority = |path: &str| path.ends_with(".pem") || path.ends_with(".crt");
-        let authority = items.iter().find(|(path, _)| is_authority(path));
-        let key = authority.map_or(volume.sub_path.unwrap_or("ca.pem"), |(_, key)| key);
-        let is_secret = volume.kind == "secret";
-        let (Some(object), Some(key), true) = (
-            object,
-            SafeText::new(Kind::Key, key),
-            is_secret || volume.kind == "config_map",
-        ) else {
-            return messages::unusable_cert_directory(volume.described(), "");
-        };
-        let line = volume.table.span.line;
-        let item = Item::registry_ca(guessed_host(out), &object, &key);
-        let more = message!(
-            "; if it is the CA of a registry, use registryCAs (a comment in the policy, with a guessed host)"
-        );
-        let (why, more) = match is_secret {
-            true => (
-                message!("; create the ConfigMap first"),
-                message!("{}: {}", more, create_config_map(config, &object, &key)),
-            ),
-            false => (Message::default(), more),
-        };
-        out.add_comment(
-            message!(
-                "line {}: {} {} probably has the CA of a registry; the host is a guess{}",
-                line,
-                volume.kind_name,
-                object,
-                why
-            ),
-            item,
-        );
-        messages::unusable_cert_directory(volume.described(), more)
-    }
-
-    /// Adds `clientCerts` to the settings. `evidence` is the value that shows the use of dind.
-    pub(super) fn add_client_certs(self, evidence: &ConfigValue, out: &mut Collected) {
-        let client_certs = Item::client_certs(self.only_report);
-        let mut items = out
-            .settings
-            .iter_mut()
-            .flat_map(|setting| &mut setting.items);
-        let mut has_item = false;
-        for item in items
-            .by_ref()
-            .filter(|item| item.field == Field::ClientCerts)
-        {
-            item.clone_from(&client_certs);
-            has_item = true;
-        }
-        if !has_item {
-            let remark =
-                message!("this runner's jobs use dind, so the policy has dind.clientCerts");
-            // If the evidence is already a setting, its entry has the next step.
-            let place = evidence.into();
-            let removal = match out
-                .settings
-                .iter_mut()
-                .find(|setting| setting.place == place)
-            {
-                Some(setting) => {
-                    setting.items.push(client_certs);
-                    return;
+    /// Adds `clientCerts` to the settings. If it replaces no volume, its place is `evidence`, the
+    /// value that shows the use of dind.
+    pub(super) fn add_client_certs(self, evidence: Option<&ConfigValue>, out: &mut Collected) {
+        let item = Item::client_certs(self.only_report);
+        if let Some(evidence) = evidence.filter(|_| self.replaced.is_empty()) {
+            let place = Place::from(evidence);
+            match out.settings.iter_mut().find(|it| it.place == place) {
+                // The setting has the next step.
+                Some(setting) => setting.items.push(item.clone()),
+                None => {
+                    let remark =
+                        message!("this runner's jobs use dind, so the policy has dind.clientCerts");
+                    let removal = Removal::Keep(message!("keep the line"));
+                    out.add_setting(evidence, item.clone(), removal, remark);
                 }
-                None => Removal::Keep(message!("keep the line")),
-            };
-            out.add_setting(evidence, client_certs, removal, remark);
+            }
+        }
+        for (table, removal, remark) in self.replaced {
+            out.add_setting(table, item.clone(), removal, remark);
         }
     }
+}
+
+/// Returns the finding about a volume to which dind must write. If the volume probably has the CA
+/// of a registry, adds an entry of `registryCAs` as a comment.
+fn conflict(config: &RunnerConfig<'_>, volume: &Volume<'_>, out: &mut Collected) -> Finding {
+    let items = volume.items();
+    let is_ca = |path: &str| path.ends_with(".pem") || path.ends_with(".crt");
+    let ca = items.iter().find(|(path, _)| is_ca(path));
+    let key = ca.map_or(volume.sub_path.unwrap_or("ca.pem"), |(_, key)| key);
+    let names = SafeText::new(Kind::Object, volume.name).zip(SafeText::new(Kind::Key, key));
+    let (object, key, command) = match (volume.kind, names) {
+        ("config_map", Some((object, key))) => (object, key, None),
+        ("secret", Some((object, key))) => {
+            let command = create_config_map(config, &object, &key);
+            (object, key, Some(command))
+        }
+        _ => return messages::unusable_cert_directory(volume.described(), ""),
+    };
+    let mut why = message!(
+        "line {}: {} {} probably has the CA of a registry; the host is a guess",
+        volume.table.span.line,
+        volume.kind_name,
+        object
+    );
+    let mut advice = message!(
+        "; if it is the CA of a registry, use registryCAs (a comment in the policy, with a guessed host)"
+    );
+    if let Some(command) = command {
+        why = message!("{}; create the ConfigMap first", why);
+        advice = message!("{}: {}", advice, command);
+    }
+    let host = guessed_host(out);
+    out.add_comment(why, Item::registry_ca(host, &object, &key));
+    messages::unusable_cert_directory(volume.described(), advice)
 }

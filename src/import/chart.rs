@@ -3,7 +3,7 @@
 
 use super::config_value::ConfigValue;
 use super::discovery::Source;
-use super::finding::{Field, Finding, Item, Place, Setting};
+use super::finding::{Finding, Place, Setting};
 use super::messages;
 use super::safe_text::{Kind, Message, SafeText, message};
 use std::net::IpAddr;
@@ -56,13 +56,10 @@ pub(super) fn read(source: &Source, settings: &[&Setting], findings: &mut Vec<Fi
     };
     if let Some(entry) = values.entry("hostAliases") {
         // The place also contains the line of the key.
-        let place = Place {
-            span: entry.key_span.with(entry.value.extent()),
-            path: entry.value.path.clone(),
-        };
+        let place = Place::new(entry.key_span.with(entry.value.extent()), &entry.value);
         manager_aliases(&entry.value, place, settings, findings);
     }
-    if let Some(value) = values.at("certsSecretName").filter(|value| value.is_set()) {
+    if let Some(value) = values.set_at("certsSecretName") {
         let name = SafeText::or_hidden(Kind::Name, value.as_text().unwrap_or_default());
         findings.push(messages::certs_secret_name(name).at(value));
     }
@@ -110,24 +107,15 @@ pub(super) fn manager_aliases(
         for name in entry.items_at("hostnames") {
             let hostname = name.as_text().unwrap_or_default().to_lowercase();
             let shown = SafeText::or_hidden(Kind::Hostname, &hostname);
-            let has_name =
-                |item: &Item| item.field == Field::Alias && item.key.as_str() == hostname;
-            let mut of_jobs = settings.iter().flat_map(|setting| {
-                let items = setting.items.iter().filter(|item| has_name(item));
-                items.filter_map(move |item| Some((item.address()?, setting)))
-            });
-            let of_jobs = of_jobs.find(|(other, _)| {
-                address.is_none_or(|address| address.is_ipv4() == other.is_ipv4())
-            });
+            let of_jobs = settings
+                .iter()
+                .find_map(|setting| Some((setting.address(&hostname, address)?, setting)));
             match (of_jobs, address) {
                 (Some((other, setting)), Some(address)) if other != address => {
                     let [address, other] = [address, other].map(SafeText::trusted);
-                    let here = Place {
-                        span: entry.span.with(name.span),
-                        path: entry.path.clone(),
-                    };
-                    let message = messages::manager_conflict(shown, address, other);
-                    findings.push(message.at(here).at(setting.place.clone()));
+                    let place = Place::new(entry.span.with(name.span), entry);
+                    let finding = messages::manager_conflict(shown, address, other);
+                    findings.push(finding.at(place).at(setting.place.clone()));
                 }
                 (None, _) => missing.push(shown),
                 _ => {}

@@ -2,7 +2,7 @@
 //! and one policy for each runner with more items. Reports which lines of a file become redundant.
 
 use super::diff::Diffs;
-use super::finding::{Field, Finding, Group, Item, Removal, Setting};
+use super::finding::{ConflictKey, Field, Finding, Group, Item, Removal, Setting};
 use super::messages;
 use super::policy::Document;
 use super::runner::Runner;
@@ -25,7 +25,7 @@ struct Cluster<'r> {
 struct Member<'r> {
     runner: &'r Runner,
     /// The policy for the items that are not shared, or why no policy can select the job pods.
-    own: Result<OwnPolicy, Message>,
+    own: Result<OwnPolicy, &'static str>,
 }
 
 /// A policy that selects the job pods of one runner.
@@ -37,10 +37,7 @@ struct OwnPolicy {
 
 /// The name of the policy with an item, and whether it is the runner's own policy; or why no policy
 /// has the item.
-type Target<'c> = Result<(&'c SafeText, bool), &'c Message>;
-
-/// The result of [`Item::conflict_key`].
-type ConflictKey = (Field, SafeText, bool);
+type Target<'c> = Result<(&'c SafeText, bool), &'static str>;
 
 /// Composes policies, and reports for each setting whether a policy has it.
 pub(super) fn compose(
@@ -85,16 +82,10 @@ pub(super) fn compose(
 
 impl<'r> Cluster<'r> {
     fn of(runners: &[&'r Runner], base: &str, names: &mut BTreeSet<String>) -> Self {
-        let has =
-            |runner: &Runner, item: &Item| runner.collected.items().any(|it| it.is_same(item));
+        let has = |runner: &&Runner, item: &Item| runner.collected.items().any(|it| it == item);
         let mut shared: Vec<&Item> = Vec::new();
-        for item in runners
-            .first()
-            .into_iter()
-            .flat_map(|runner| runner.collected.items())
-        {
-            let is_known = shared.iter().any(|known| known.is_same(item));
-            if !is_known && runners.iter().all(|runner| has(runner, item)) {
+        for item in runners.iter().take(1).flat_map(|it| it.collected.items()) {
+            if !shared.contains(&item) && runners.iter().all(|runner| has(runner, item)) {
                 shared.push(item);
             }
         }
@@ -102,15 +93,13 @@ impl<'r> Cluster<'r> {
         let mut member = |runner: &'r Runner| {
             let others = runners.iter().copied();
             let others = others.filter(|other| !std::ptr::eq(*other, runner));
-            let mut items = runner.collected.items();
-            let has_own = items.any(|item| !shared.iter().any(|it| it.is_same(item)));
+            let has_own = runner.collected.items().any(|item| !shared.contains(&item));
             let own = selector(runner, &others.collect::<Vec<_>>()).map(|selector| {
                 let name = runner.name_label.as_deref().unwrap_or(selector.1.as_str());
                 let name = format!("{base}-{}", slug(name));
-                let name = if has_own {
-                    unique(&name, names)
-                } else {
-                    SafeText::trusted(name)
+                let name = match has_own {
+                    true => unique(&name, names),
+                    false => SafeText::trusted(name),
                 };
                 OwnPolicy { name, selector }
             });
@@ -124,16 +113,23 @@ impl<'r> Cluster<'r> {
         }
     }
 
-    fn is_shared(&self, item: &Item) -> bool {
-        self.shared.iter().any(|shared| shared.is_same(item))
-    }
-
     fn target<'c>(&'c self, member: &'c Member<'_>, item: &Item) -> Target<'c> {
         match &member.own {
-            _ if self.is_shared(item) => Ok((&self.name, false)),
+            _ if self.shared.contains(&item) => Ok((&self.name, false)),
             Ok(own) => Ok((&own.name, true)),
-            Err(why) => Err(why),
+            Err(why) => Err(*why),
         }
+    }
+
+    fn settings(&self) -> impl Iterator<Item = (&Member<'r>, &'r Setting)> {
+        let members = self.members.iter();
+        members.flat_map(|it| {
+            it.runner
+                .collected
+                .settings
+                .iter()
+                .map(move |setting| (it, setting))
+        })
     }
 
     fn documents(&self, head: Option<&Message>) -> Vec<Document> {
@@ -151,11 +147,11 @@ impl<'r> Cluster<'r> {
         }
         for Member { runner, own } in &self.members {
             let all = || runner.collected.items();
-            let mut owned = all().filter(|item| !self.is_shared(item)).peekable();
-            let (Ok(own), Some(_)) = (own, owned.peek()) else {
+            let is_own = |item: &&Item| !self.shared.contains(item);
+            let owned: Vec<&Item> = all().filter(is_own).collect();
+            let Some(own) = own.as_ref().ok().filter(|_| !owned.is_empty()) else {
                 continue;
             };
-            let owned: Vec<&Item> = owned.collect();
             // For a hostname, only one policy applies, with all addresses of the hostname (M2). For
             // clientCerts, only one policy applies, with all fields (M3). So a runner's own policy
             // repeats shared items.
@@ -167,7 +163,7 @@ impl<'r> Cluster<'r> {
                 Field::ClientCerts => owned.iter().any(|it| it.field != Field::Alias),
                 _ => false,
             };
-            let items = all().filter(|item| !self.is_shared(item) || is_repeated(item));
+            let items = all().filter(|item| is_own(item) || is_repeated(item));
             let mut document = document(&own.name, items.cloned().collect());
             document.head.push(message!(
                 "only for {}; if an entry may apply to the other runners too, move it to the policy {}",
@@ -196,17 +192,12 @@ impl<'r> Cluster<'r> {
 
     /// Reports every key that has different values in the runners, and returns these keys.
     fn report_conflicts(&self, findings: &mut Vec<Finding>) -> BTreeSet<ConflictKey> {
-        let mut by_key: BTreeMap<ConflictKey, Vec<(&Member<'_>, &Setting, &Item)>> =
-            BTreeMap::new();
-        for member in &self.members {
-            for setting in &member.runner.collected.settings {
-                for item in &setting.items {
-                    if !matches!(item.field, Field::ClientCerts | Field::Toleration) {
-                        by_key
-                            .entry(item.conflict_key())
-                            .or_default()
-                            .push((member, setting, item));
-                    }
+        type Value<'c> = (&'c Member<'c>, &'c Setting, &'c Item);
+        let mut by_key: BTreeMap<ConflictKey, Vec<Value<'_>>> = BTreeMap::new();
+        for (member, setting) in self.settings() {
+            for item in &setting.items {
+                if let Some(key) = item.conflict_key() {
+                    by_key.entry(key).or_default().push((member, setting, item));
                 }
             }
         }
@@ -215,13 +206,13 @@ impl<'r> Cluster<'r> {
             let [(_, _, first), others @ ..] = items.as_slice() else {
                 continue;
             };
-            if others.iter().all(|(.., item)| item.is_same(first)) {
+            if others.iter().all(|(.., item)| item == first) {
                 continue;
             }
-            let value = |(member, _, item): &(&Member<'_>, &Setting, &Item)| {
+            let value = |(member, _, item): &Value<'_>| {
                 message!("{} for {}", item.shown, member.runner.label)
             };
-            let todo = |(member, _, item): &(&Member<'_>, &Setting, &Item)| {
+            let todo = |(member, _, item): &Value<'_>| {
                 let label = &member.runner.label;
                 match (self.target(member, item), &member.own) {
                     (Ok((policy, true)), Ok(own)) if own.is_by_name() => message!(
@@ -257,60 +248,61 @@ impl<'r> Cluster<'r> {
         diffs: &mut Diffs<'_>,
         findings: &mut Vec<Finding>,
     ) {
-        for member in &self.members {
-            for setting in &member.runner.collected.settings {
-                let mut taken = Vec::new();
-                let mut policies = BTreeSet::new();
-                let (mut is_own, mut has_own, mut is_whole) = (false, false, true);
-                for item in &setting.items {
-                    let target = self.target(member, item);
-                    is_whole &= target.is_ok();
-                    has_own |= matches!(target, Ok((_, true)));
-                    match target {
-                        // `report_conflicts` has reported it.
-                        _ if conflicting.contains(&item.conflict_key()) => {}
-                        Ok((policy, own)) => {
-                            taken.push(item);
-                            policies.insert(policy);
-                            is_own |= own;
-                        }
-                        Err(why) => {
-                            let what = described(&[item], &Message::default());
-                            let message = messages::not_selectable(what, &member.runner.label, why);
-                            findings.push(message.at(setting.place.clone()));
-                        }
+        for (member, setting) in self.settings() {
+            let label = &member.runner.label;
+            let mut taken = Vec::new();
+            let mut policies = BTreeSet::new();
+            let (mut is_own, mut has_own, mut is_whole) = (false, false, true);
+            for item in &setting.items {
+                let target = self.target(member, item);
+                is_whole &= target.is_ok();
+                has_own |= matches!(target, Ok((_, true)));
+                match target {
+                    // `report_conflicts` has reported it.
+                    _ if item
+                        .conflict_key()
+                        .is_some_and(|key| conflicting.contains(&key)) => {}
+                    Ok((policy, own)) => {
+                        taken.push(item);
+                        policies.insert(policy);
+                        is_own |= own;
+                    }
+                    Err(why) => {
+                        let what = described(&[item], &Message::default());
+                        let finding = messages::not_selectable(what, label, why);
+                        findings.push(finding.at(setting.place.clone()));
                     }
                 }
-                // A setting with a finding in an earlier group is not reported again.
-                let is_reported = |finding: &Finding| {
-                    finding.group <= Group::Conflict && finding.places == [setting.place.clone()]
-                };
-                if taken.is_empty() || findings.iter().any(is_reported) {
-                    continue;
-                }
-                let by_name = has_own && member.own.as_ref().is_ok_and(OwnPolicy::is_by_name);
-                let todo = match &setting.removal {
-                    Removal::Keep(why) => why.clone(),
-                    _ if member.runner.is_generated => message!("{}", messages::GENERATED),
-                    _ if by_name => message!("{}", messages::BY_NAME),
-                    removal if is_whole && diffs.remove(setting.place.span, removal) => {
-                        message!("{}", messages::IN_DIFF)
-                    }
-                    _ => message!("{}", messages::BY_HAND),
-                };
-                let word = if policies.len() > 1 {
-                    "policies"
-                } else {
-                    "policy"
-                };
-                let policies = message!("{} {}", word, Message::list(policies));
-                let what = described(&taken, &setting.remark);
-                let message = match is_own && self.members.len() > 1 {
-                    true => messages::taken_for_one(what, policies),
-                    false => messages::taken(what, policies),
-                };
-                findings.push(message.with_todo(todo).at(setting.place.clone()));
             }
+            // A setting with a finding in an earlier group is not reported again.
+            let is_reported = |finding: &Finding| {
+                finding.group <= Group::Conflict && finding.places == [setting.place.clone()]
+            };
+            if taken.is_empty() || findings.iter().any(is_reported) {
+                continue;
+            }
+            let by_name = has_own && member.own.as_ref().is_ok_and(OwnPolicy::is_by_name);
+            let todo = match &setting.removal {
+                Removal::Keep(why) => why.clone(),
+                _ if member.runner.is_generated => message!("{}", messages::GENERATED),
+                _ if by_name => message!("{}", messages::BY_NAME),
+                removal if is_whole && diffs.remove(setting.place.span, removal) => {
+                    message!("{}", messages::IN_DIFF)
+                }
+                _ => message!("{}", messages::BY_HAND),
+            };
+            let word = if policies.len() > 1 {
+                "policies"
+            } else {
+                "policy"
+            };
+            let policies = message!("{} {}", word, Message::list(policies));
+            let what = described(&taken, &setting.remark);
+            let finding = match is_own && self.members.len() > 1 {
+                true => messages::taken_for_one(what, policies),
+                false => messages::taken(what, policies),
+            };
+            findings.push(finding.with_todo(todo).at(setting.place.clone()));
         }
     }
 }
@@ -341,7 +333,7 @@ fn described(items: &[&Item], remark: &Message) -> Message {
 
 /// Returns a label that selects the job pods of one runner and of no other runner: one of
 /// `pod_labels`, else the label with the runner's name.
-fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText), Message> {
+fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText), &'static str> {
     for (key, value) in &runner.pod_labels {
         let mut known = others.iter().map(|other| other.pod_labels.get(key));
         let differs = known.all(|known| known != Some(value));
@@ -350,18 +342,15 @@ fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText),
             return Ok(label);
         }
     }
-    let name = runner.name_label.as_ref().map_err(Clone::clone)?;
-    if others
-        .iter()
-        .any(|other| other.name_label.as_ref() == Ok(name))
-    {
-        return Err(message!(
-            "another runner has the same name, as a label value: give each runner a different name"
-        ));
+    let name = runner.name_label.as_deref().map_err(|why| *why)?;
+    let mut others = others.iter().map(|other| other.name_label.as_deref());
+    if others.any(|other| other == Ok(name)) {
+        return Err(
+            "another runner has the same name, as a label value: give each runner a different name",
+        );
     }
     let value = SafeText::new(Kind::LabelValue, name);
-    let value = value
-        .ok_or_else(|| message!("its name is not a valid label value: choose another name"))?;
+    let value = value.ok_or("its name is not a valid label value: choose another name")?;
     Ok((SafeText::trusted(NAME_LABEL), value))
 }
 

@@ -148,13 +148,18 @@ impl ConfigValue {
         self.entry(key).map(|entry| &entry.value)
     }
 
+    /// Returns the value of a key if [`Self::is_set`].
+    pub(super) fn set_at(&self, key: &str) -> Option<&Self> {
+        self.at(key).filter(|value| value.is_set())
+    }
+
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// Returns the value at a path of keys.
-    pub(super) fn find(&self, keys: &[&str]) -> Option<&Self> {
-        keys.iter().try_fold(self, |value, key| value.at(key))
+    /// Returns the value at a path of keys with dots between them.
+    pub(super) fn find(&self, path: &str) -> Option<&Self> {
+        path.split('.').try_fold(self, |value, key| value.at(key))
     }
 
     pub(super) fn entries(&self) -> &[Entry] {

@@ -31,29 +31,14 @@ const EMBEDDED: [(&str, &str, Content); 5] = [
 ];
 
 /// Fields of GitOps objects with the namespace of the Helm release.
-const NAMESPACES: [&[&str]; 5] = [
-    &["spec", "targetNamespace"],
-    &["spec", "destination", "namespace"],
-    &["spec", "template", "spec", "destination", "namespace"],
-    &["spec", "forProvider", "namespace"],
-    &["metadata", "namespace"],
-];
+const NAMESPACES: &str = "spec.targetNamespace spec.destination.namespace \
+    spec.template.spec.destination.namespace spec.forProvider.namespace metadata.namespace";
 /// Kinds of objects whose own namespace is not the namespace of the Helm release.
-const NOT_IN_RELEASE_NAMESPACE: [&str; 4] = [
-    "Application",
-    "ApplicationSet",
-    "HelmChart",
-    "HelmChartConfig",
-];
+const NOT_IN_RELEASE_NAMESPACE: &str = "Application ApplicationSet HelmChart HelmChartConfig";
 /// Fields of GitOps objects with the cluster of the Helm release.
-const CLUSTERS: [&[&str]; 6] = [
-    &["spec", "destination", "server"],
-    &["spec", "destination", "name"],
-    &["spec", "template", "spec", "destination", "server"],
-    &["spec", "template", "spec", "destination", "name"],
-    &["spec", "kubeConfig", "secretRef", "name"],
-    &["spec", "providerConfigRef", "name"],
-];
+const CLUSTERS: &str = "spec.destination.server spec.destination.name \
+    spec.template.spec.destination.server spec.template.spec.destination.name \
+    spec.kubeConfig.secretRef.name spec.providerConfigRef.name";
 /// Values of these fields that stand for the cluster of the GitOps object itself.
 const OWN_CLUSTER: [&str; 2] = ["https://kubernetes.default.svc", "in-cluster"];
 /// Kinds of objects that may be a runner manager.
@@ -295,7 +280,7 @@ impl Reading {
 
     /// Reads values of the gitlab-runner chart.
     fn chart(&mut self, values: &ConfigValue, source: Source) {
-        let config = values.find(&["runners", "config"]);
+        let config = values.find("runners.config");
         let errors = self.findings.len();
         let mut toml = None;
         if let Some(config) = config {
@@ -329,21 +314,19 @@ impl Reading {
 impl Source {
     /// Returns the source for the content of a Kubernetes object.
     fn in_object(&self, object: &ConfigValue, kind: &str) -> Self {
-        let name = |path: &&[&str]| SafeText::new(Kind::Name, object.find(path)?.as_text()?);
+        let name = |path: &str| SafeText::new(Kind::Name, object.find(path)?.as_text()?);
         let is_own = |name: &SafeText| OWN_CLUSTER.contains(&name.as_str());
-        let cluster = CLUSTERS.iter().find_map(name).filter(|name| !is_own(name));
+        let cluster = CLUSTERS.split(' ').find_map(name).filter(|it| !is_own(it));
         let host = |name: SafeText| SafeText::or_hidden(Kind::Hostname, host(name.as_str()));
-        let config_map = object
-            .find(&["metadata", "name"])
-            .and_then(ConfigValue::as_text);
+        let has_other_namespace = NOT_IN_RELEASE_NAMESPACE.split(' ').any(|it| it == kind);
+        let mut namespaces = NAMESPACES.split(' ');
+        let namespace = namespaces.find_map(|path| {
+            let is_release = path.starts_with("spec") || !has_other_namespace;
+            name(path).filter(|_| is_release)
+        });
+        let config_map = object.find("metadata.name").and_then(ConfigValue::as_text);
         Self {
-            namespace: NAMESPACES
-                .iter()
-                .filter(|path| {
-                    path.first() == Some(&"spec") || !NOT_IN_RELEASE_NAMESPACE.contains(&kind)
-                })
-                .find_map(name)
-                .or_else(|| self.namespace.clone()),
+            namespace: namespace.or_else(|| self.namespace.clone()),
             cluster: cluster.map(host).or_else(|| self.cluster.clone()),
             config_map: config_map
                 .filter(|_| kind == "ConfigMap")

@@ -2,7 +2,7 @@
 
 use super::config_value::{ConfigValue, Span};
 use super::safe_text::{Message, SafeText, message};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -26,6 +26,13 @@ pub(super) struct Place {
     pub(super) path: Option<Rc<str>>,
 }
 
+impl Place {
+    pub(super) fn new(span: Span, value: &ConfigValue) -> Self {
+        let path = value.path.clone();
+        Self { span, path }
+    }
+}
+
 impl From<Span> for Place {
     fn from(span: Span) -> Self {
         Self { span, path: None }
@@ -35,10 +42,7 @@ impl From<Span> for Place {
 impl From<&ConfigValue> for Place {
     /// Returns the place of a value with all keys and values in it.
     fn from(value: &ConfigValue) -> Self {
-        Self {
-            span: value.extent(),
-            path: value.path.clone(),
-        }
+        Self::new(value.extent(), value)
     }
 }
 
@@ -78,8 +82,12 @@ pub(super) enum Field {
     Toleration,
 }
 
+/// A field, a key, and whether the address of an alias is IPv6. A policy can have only one value
+/// for it.
+pub(super) type ConflictKey = (Field, SafeText, bool);
+
 /// One entry of a field of a policy.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) field: Field,
     /// A hostname, a path, the host of a registry, or the key of a label.
@@ -141,16 +149,11 @@ impl Item {
         read_only: bool,
         (kind, source, shown): (&str, Value, Message),
     ) -> Self {
-        let mut value = json!({"mountPath": path.as_str()});
-        if let Some(fields) = value.as_object_mut() {
-            if read_only {
-                fields.insert("readOnly".to_owned(), true.into());
-            }
-            fields.insert(kind.to_owned(), source);
-        }
+        let read_only = read_only.then_some(true);
+        let value = json!({"mountPath": path.as_str(), "readOnly": read_only, kind: source});
         Self {
             name,
-            ..Self::new(Field::Volume, path, value, shown)
+            ..Self::new(Field::Volume, path, without_nulls(value).into(), shown)
         }
     }
 
@@ -168,15 +171,11 @@ impl Item {
 
     pub(super) fn toleration(key: SafeText, value: Option<&SafeText>, effect: &str) -> Self {
         let operator = if value.is_some() { "Equal" } else { "Exists" };
-        let mut toleration = json!({"key": key.as_str(), "operator": operator});
-        if let Some(fields) = toleration.as_object_mut() {
-            if let Some(value) = value {
-                fields.insert("value".to_owned(), value.as_str().into());
-            }
-            if !effect.is_empty() {
-                fields.insert("effect".to_owned(), effect.into());
-            }
-        }
+        let value = value.map(SafeText::as_str);
+        let effect = Some(effect).filter(|effect| !effect.is_empty());
+        let toleration =
+            json!({"key": key.as_str(), "operator": operator, "value": value, "effect": effect});
+        let toleration = without_nulls(toleration).into();
         Self::new(Field::Toleration, key, toleration, message!("another one"))
     }
 
@@ -185,16 +184,12 @@ impl Item {
         self.value.get("ip")?.as_str()?.parse().ok()
     }
 
-    /// Returns the key for which a policy can have only one value: a hostname and an address
-    /// family, a path, the host of a registry, or the key of a label.
-    pub(super) fn conflict_key(&self) -> (Field, SafeText, bool) {
+    /// Returns the key for which a policy can have only one value. Returns `None` for fields that
+    /// cannot conflict.
+    pub(super) fn conflict_key(&self) -> Option<ConflictKey> {
         let is_ipv6 = self.address().is_some_and(|address| address.is_ipv6());
-        (self.field, self.key.clone(), is_ipv6)
-    }
-
-    /// Returns whether two items are equal. Names of volumes are not compared.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.field, &self.key, &self.value) == (other.field, &other.key, &other.value)
+        let can_conflict = !matches!(self.field, Field::ClientCerts | Field::Toleration);
+        can_conflict.then(|| (self.field, self.key.clone(), is_ipv6))
     }
 
     /// Returns the name of the item in messages.
@@ -211,6 +206,23 @@ impl Item {
     }
 }
 
+/// Returns the fields of an object that are not null.
+pub(super) fn without_nulls(object: Value) -> Map<String, Value> {
+    let mut fields = match object {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.retain(|_, value| !value.is_null());
+    fields
+}
+
+impl PartialEq for Item {
+    /// Compares what the policy does: the names of volumes may differ.
+    fn eq(&self, other: &Self) -> bool {
+        (self.field, &self.key, &self.value) == (other.field, &other.key, &other.value)
+    }
+}
+
 /// A setting of the file that a policy can replace.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
@@ -220,6 +232,15 @@ pub(super) struct Setting {
     /// Text that follows the items in the report. May be empty.
     pub(super) remark: Message,
     pub(super) removal: Removal,
+}
+
+impl Setting {
+    /// Returns the address of a hostname, in the address family of `other` if there is one.
+    pub(super) fn address(&self, hostname: &str, other: Option<IpAddr>) -> Option<IpAddr> {
+        let is_alias = |item: &&Item| item.field == Field::Alias && item.key.as_str() == hostname;
+        let mut addresses = self.items.iter().filter(is_alias).filter_map(Item::address);
+        addresses.find(|it| other.is_none_or(|other| it.is_ipv4() == other.is_ipv4()))
+    }
 }
 
 /// Which lines of a setting can be removed once the policy is in force.

@@ -2,7 +2,7 @@
 //! `mountPath` are read.
 
 use super::config_value::{ConfigValue, Origin};
-use super::finding::{Field, Setting};
+use super::finding::Setting;
 use super::messages;
 use super::runner::Collected;
 use super::runner_config::RunnerConfig;
@@ -71,20 +71,11 @@ fn report_alias(at: &ConfigValue, hostname: &str, address: IpAddr, out: &mut Col
     let hostname = hostname.trim().to_lowercase();
     let name = SafeText::or_hidden(Kind::Hostname, &hostname);
     let shown = SafeText::trusted(address);
-    let other = |setting: &Setting| {
-        let mut items = setting
-            .items
-            .iter()
-            .filter(|item| item.field == Field::Alias);
-        let item = items.find(|item| {
-            item.key.as_str() == hostname
-                && item
-                    .address()
-                    .is_some_and(|it| it.is_ipv4() == address.is_ipv4())
-        });
-        Some((item?.address()?, setting.place.clone()))
+    let of_setting = |setting: &Setting| {
+        let other = setting.address(&hostname, Some(address))?;
+        Some((other, setting.place.clone()))
     };
-    match out.settings.iter().find_map(other) {
+    match out.settings.iter().find_map(of_setting) {
         Some((other, _)) if other == address => {}
         Some((other, place)) => {
             let message = messages::patched_alias(name, SafeText::trusted(other), shown);

@@ -1,6 +1,6 @@
 //! Writes policies as YAML, with comments.
 
-use super::finding::{Comment, Field, Item};
+use super::finding::{Comment, Field, Item, without_nulls};
 use super::safe_text::{Message, SafeText};
 use crate::core::crd::MAX_HOSTNAMES;
 use serde_json::{Map, Value, json};
@@ -57,18 +57,15 @@ impl Document {
     }
 
     fn page(&self, name: &str, aliases: Vec<Value>, others: &[&Item]) -> String {
-        let mut spec = Map::new();
-        if let Some((key, value)) = &self.selector {
-            let mut labels = Map::new();
-            labels.insert(key.as_str().to_owned(), value.as_str().into());
-            put(&mut spec, "priority", 10.into());
-            put(&mut spec, "mode", "Enforce".into());
-            put(&mut spec, "podSelector", json!({"matchLabels": labels}));
-        } else {
-            put(&mut spec, "mode", "Enforce".into());
-        }
-        put(&mut spec, "hostAliases", aliases.into());
-        put(&mut spec, "dind", dind(others, true));
+        let selector = self.selector.as_ref();
+        let selector = selector.map(|(key, value)| json!({key.as_str(): value.as_str()}));
+        let spec = without_nulls(json!({
+            "priority": selector.as_ref().map(|_| 10),
+            "mode": "Enforce",
+            "podSelector": selector.map(|labels| json!({"matchLabels": labels})),
+            "hostAliases": not_empty(aliases),
+            "dind": dind(others, true),
+        }));
         let policy = json!({"apiVersion": "drydock.dev/v1alpha1", "kind": "JobPodPolicy", "metadata": {"name": name}, "spec": spec});
         let mut comments = String::new();
         for Comment { why, item } in self.comments.iter().filter(|_| name == self.name) {
@@ -100,12 +97,9 @@ impl Document {
 
 /// Returns the YAML of a `spec` that contains only one item.
 fn fragment(item: &Item) -> String {
-    let mut spec = Map::new();
-    if item.field == Field::Alias {
-        put(&mut spec, "hostAliases", entries(&[item]).into());
-    }
-    put(&mut spec, "dind", dind(&[item], false));
-    yaml(&spec.into())
+    let aliases = (item.field == Field::Alias).then(|| entries(&[item]));
+    let spec = json!({"hostAliases": aliases, "dind": dind(&[item], false)});
+    yaml(&without_nulls(spec).into())
 }
 
 fn yaml(value: &Value) -> String {
@@ -126,56 +120,43 @@ fn entries(aliases: &[&Item]) -> Vec<Value> {
     }
     let entry = |(value, names): (&Value, Vec<&str>)| {
         let mut entry = value.as_object().cloned().unwrap_or_default();
-        put(&mut entry, "hostnames", names.into());
+        entry.insert("hostnames".to_owned(), names.into());
         entry.into()
     };
     entries.into_iter().map(entry).collect()
 }
 
-/// Returns the field `dind`. If `is_whole`, it contains the list of volumes even if the list is
-/// empty, because drydock adds default volumes if there is no list.
-fn dind(items: &[&Item], is_whole: bool) -> Value {
+/// Returns the field `dind`, if an item belongs to it. If `is_whole`, it contains the list of
+/// volumes even if the list is empty, because drydock adds default volumes if there is no list.
+fn dind(items: &[&Item], is_whole: bool) -> Option<Map<String, Value>> {
     let of = |field: Field| items.iter().filter(move |item| item.field == field);
     let list = |field| of(field).map(|it| it.value.clone()).collect::<Vec<Value>>();
-    let volumes: Vec<Value> = of(Field::Volume)
-        .map(|item| {
-            let mut volume = Map::new();
-            put(&mut volume, "name", item.name.as_str().into());
-            volume.extend(item.value.as_object().cloned().unwrap_or_default());
-            volume.into()
-        })
-        .collect();
-    let selector = of(Field::NodeSelector)
-        .map(|item| (item.key.as_str().to_owned(), item.value.clone()))
-        .collect::<Map<String, Value>>();
+    let volumes = of(Field::Volume).map(|item| {
+        let mut volume = Map::new();
+        volume.insert("name".to_owned(), item.name.as_str().into());
+        volume.extend(item.value.as_object().cloned().unwrap_or_default());
+        Value::from(volume)
+    });
+    let volumes: Vec<Value> = volumes.collect();
+    let has_volumes = !volumes.is_empty() || is_whole && !items.is_empty();
+    let selector = of(Field::NodeSelector).map(|it| (it.key.as_str().to_owned(), it.value.clone()));
+    let selector: Map<String, Value> = selector.collect();
     let mut tolerations = list(Field::Toleration);
     tolerations.sort_by_key(Value::to_string);
-    let mut scheduling = Map::new();
-    put(&mut scheduling, "nodeSelector", selector.into());
-    put(&mut scheduling, "tolerations", tolerations.into());
-    let mut dind = Map::new();
-    put(&mut dind, "images", list(Field::Image).into());
-    for item in of(Field::ClientCerts) {
-        put(&mut dind, "clientCerts", item.value.clone());
-    }
-    if is_whole && !items.is_empty() {
-        dind.insert("volumes".to_owned(), volumes.into());
-    } else {
-        put(&mut dind, "volumes", volumes.into());
-    }
-    put(&mut dind, "registryCAs", list(Field::RegistryCa).into());
-    put(&mut dind, "scheduling", scheduling.into());
-    dind.into()
+    let scheduling = without_nulls(json!({
+        "nodeSelector": (!selector.is_empty()).then_some(selector),
+        "tolerations": not_empty(tolerations),
+    }));
+    let dind = without_nulls(json!({
+        "images": not_empty(list(Field::Image)),
+        "clientCerts": of(Field::ClientCerts).next().map(|item| &item.value),
+        "volumes": has_volumes.then_some(volumes),
+        "registryCAs": not_empty(list(Field::RegistryCa)),
+        "scheduling": (!scheduling.is_empty()).then_some(scheduling),
+    }));
+    (!dind.is_empty()).then_some(dind)
 }
 
-/// Sets a field, unless its value is an empty list or an empty object.
-fn put(fields: &mut Map<String, Value>, key: &str, value: Value) {
-    let is_empty = match &value {
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
-    };
-    if !is_empty {
-        fields.insert(key.to_owned(), value);
-    }
+fn not_empty(list: Vec<Value>) -> Option<Vec<Value>> {
+    (!list.is_empty()).then_some(list)
 }

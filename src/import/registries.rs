@@ -8,12 +8,7 @@ use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, Message, SafeText, message};
 use super::volumes::Volume;
 use crate::core::crd::format;
-
-/// The `certs.d` directories of dind and of rootless dind.
-pub(super) const DIRECTORIES: [&str; 2] = [
-    "/etc/docker/certs.d",
-    "/home/rootless/.config/docker/certs.d",
-];
+use std::collections::BTreeSet;
 
 /// A file that a volume puts into `certs.d`.
 struct MountedFile {
@@ -25,36 +20,31 @@ struct MountedFile {
     key: String,
 }
 
-/// Reads a volume at or below `certs.d`.
-pub(super) fn read(config: &RunnerConfig<'_>, volume: &Volume<'_>, out: &mut Collected) {
-    let files = mounted(volume);
+/// Reads a volume at or below `certs.d`, whose path is `directory`.
+pub(super) fn read(
+    config: &RunnerConfig<'_>,
+    volume: &Volume<'_>,
+    directory: &str,
+    out: &mut Collected,
+) {
+    let files = mounted(volume, directory);
     let cas = match registry_cas(volume, &files) {
         Ok(cas) => cas,
         Err(why) => return out.report(volume.table, messages::volume(volume.described(), why)),
     };
     let is_guess = files.iter().all(|mounted| mounted.file.is_empty());
+    let line = volume.table.span.line;
     for (host, object, key) in cas {
-        let line = volume.table.span.line;
         let item = Item::registry_ca(host, &object, &key);
         if volume.kind == "secret" {
             let command = create_config_map(config, &object, &key);
-            out.report(
-                volume.table,
-                messages::registry_secret(volume.described(), command),
-            );
-            let check = if is_guess {
-                ", and check which key is the CA"
-            } else {
-                ""
+            let finding = messages::registry_secret(volume.described(), command);
+            out.report(volume.table, finding);
+            let check = match is_guess {
+                true => ", and check which key is the CA",
+                false => "",
             };
-            out.add_comment(
-                message!(
-                    "line {}: this is a Secret, but registryCAs needs a ConfigMap: create it first{}",
-                    line,
-                    check
-                ),
-                item,
-            );
+            out.add_comment(message!("line {}: this is a Secret, but registryCAs needs a ConfigMap: create it first{}", line, check), item);
         } else if is_guess {
             out.report(volume.table, messages::unknown_ca_key(volume.described()));
             out.add_comment(message!("line {}: the volume has every key of the ConfigMap as a file; check which key is the CA", line), item);
@@ -70,37 +60,28 @@ pub(super) fn read(config: &RunnerConfig<'_>, volume: &Volume<'_>, out: &mut Col
 
 /// Returns the files that a volume puts into `certs.d`. If neither its path, `items` nor `sub_path`
 /// contains the name of a file, returns one with an empty `file` and a guessed `key`.
-fn mounted(volume: &Volume<'_>) -> Vec<MountedFile> {
-    let base = DIRECTORIES.iter().find(|path| volume.at_or_below(path));
-    let below = volume
-        .path
-        .get(base.map_or(0, |base| base.len())..)
-        .unwrap_or_default();
+fn mounted(volume: &Volume<'_>, directory: &str) -> Vec<MountedFile> {
+    let below = volume.path.get(directory.len()..).unwrap_or_default();
     let below = below.trim_matches('/');
     let items = volume.items();
-    let file = |path: &str, key: &str| {
+    let mounted = |path: &str, key: &str| {
         let (host, file) = path.split_once('/').unwrap_or((path, ""));
         let [host, file, key] = [host, file, key].map(str::to_owned);
         MountedFile { host, file, key }
     };
-    match volume.sub_path.map(|path| path.trim_matches('/')) {
-        Some(sub_path) => {
-            let key = items.get(sub_path).copied().unwrap_or(sub_path);
-            vec![file(below, key)]
-        }
-        // Every key of the object is a file, and the key of the CA is a guess.
-        None if items.is_empty() => {
-            let host = below.split('/').next().unwrap_or_default();
-            vec![file(host, "ca.crt")]
-        }
-        None => {
-            let whole = |path: &str| format!("{below}/{path}");
-            let files = items
-                .iter()
-                .map(|(path, key)| file(whole(path).trim_matches('/'), key));
-            files.filter(|mounted| !mounted.file.is_empty()).collect()
-        }
+    if let Some(sub_path) = volume.sub_path.map(|path| path.trim_matches('/')) {
+        let key = items.get(sub_path).copied().unwrap_or(sub_path);
+        return vec![mounted(below, key)];
     }
+    if items.is_empty() {
+        // Every key of the object is a file.
+        let host = below.split('/').next().unwrap_or_default();
+        return vec![mounted(host, "ca.crt")];
+    }
+    let files = items
+        .iter()
+        .map(|(path, key)| mounted(format!("{below}/{path}").trim_matches('/'), key));
+    files.filter(|mounted| !mounted.file.is_empty()).collect()
 }
 
 /// Returns the host, object and key of each CA certificate, or why a policy cannot have them.
@@ -122,9 +103,7 @@ fn registry_cas(
     if files.is_empty() {
         return Err("it has no CA certificate (HOST/*.crt)");
     }
-    let mut hosts: Vec<&str> = files.iter().map(|it| it.host.as_str()).collect();
-    hosts.sort_unstable();
-    hosts.dedup();
+    let hosts: BTreeSet<&str> = files.iter().map(|it| it.host.as_str()).collect();
     if hosts.len() < files.len() {
         return Err("it has several CA certificates for one host, and registryCAs supports one");
     }

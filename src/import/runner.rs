@@ -32,7 +32,7 @@ pub(super) struct Runner {
     /// The labels of its job pods whose values contain no variable.
     pub(super) pod_labels: BTreeMap<String, String>,
     /// The value of the label `manager.runner.gitlab.com/name`, or why it is unknown.
-    pub(super) name_label: Result<String, Message>,
+    pub(super) name_label: Result<String, &'static str>,
     pub(super) collected: Collected,
     /// Whether the file is generated, so that an edit of it would be overwritten.
     pub(super) is_generated: bool,
@@ -103,7 +103,7 @@ impl<'s> RunnerContext<'s> {
     /// else of the Helm release.
     pub(super) fn namespace(&self, kubernetes: &ConfigValue) -> Option<SafeText> {
         let name = |name| SafeText::new(Kind::Object, name);
-        match kubernetes.at("namespace").filter(|value| value.is_set()) {
+        match kubernetes.set_at("namespace") {
             Some(value) if !value.is_unknown() => value.as_text().and_then(name),
             _ => {
                 let variable = self.variable("KUBERNETES_NAMESPACE").and_then(name);
@@ -132,10 +132,7 @@ pub(super) fn read(
     let empty = ConfigValue::new(Data::Table(Vec::new()), table.span);
     let kubernetes = table.at("kubernetes").unwrap_or(&empty);
     if let Some(executor) = other_executor(table, source.is_template) {
-        let place = Place {
-            span: table.span,
-            path: table.path.clone(),
-        };
+        let place = Place::new(table.span, table);
         findings.push(messages::other_executor(label, executor).at(place));
         return None;
     }
@@ -163,7 +160,7 @@ pub(super) fn read(
             .map(ToString::to_string)
             .unwrap_or_default(),
     };
-    let is_set = |key: &str| kubernetes.at(key).is_some_and(ConfigValue::is_set);
+    let is_set = |key: &str| kubernetes.set_at(key).is_some();
     Some(Runner {
         source: 0,
         label,
@@ -186,7 +183,7 @@ pub(super) fn read(
 /// Describes the executor of a runner. Returns `None` for the Kubernetes executor.
 fn other_executor(table: &ConfigValue, is_template: bool) -> Option<Message> {
     let named = |name: &'static str| message!("the executor {}", name);
-    match table.at("executor").filter(|executor| executor.is_set()) {
+    match table.set_at("executor") {
         Some(executor) if executor.is_unknown() => None,
         Some(executor) => match executor.as_text() {
             Some("kubernetes") => None,
@@ -205,21 +202,20 @@ fn other_executor(table: &ConfigValue, is_template: bool) -> Option<Message> {
 }
 
 /// Returns the value of the label `manager.runner.gitlab.com/name`, or why it is unknown.
-fn name_label(name: Option<&str>, is_template: bool) -> Result<String, Message> {
+fn name_label(name: Option<&str>, is_template: bool) -> Result<String, &'static str> {
+    let label = name.map(sanitized).unwrap_or_default();
     match name {
-        None if is_template => Err(message!(
-            "the name in a registration template is not the name of the runner: set runners.name in the chart's values"
-        )),
-        None => Err(message!("the runner has no name: set its name")),
-        Some(name) if is_pod_name(name) => Err(message!(
-            "its name is the name of a pod, which changes with every rollout: set runners.name in the chart's values"
-        )),
-        Some(name) => match sanitized(name) {
-            name if name.is_empty() => Err(message!(
-                "its name has no character that is valid in a label value: choose another name"
-            )),
-            name => Ok(name),
-        },
+        None if is_template => Err(
+            "the name in a registration template is not the name of the runner: set runners.name in the chart's values",
+        ),
+        None => Err("the runner has no name: set its name"),
+        Some(name) if is_pod_name(name) => Err(
+            "its name is the name of a pod, which changes with every rollout: set runners.name in the chart's values",
+        ),
+        Some(_) if label.is_empty() => {
+            Err("its name has no character that is valid in a label value: choose another name")
+        }
+        Some(_) => Ok(label),
     }
 }
 
@@ -236,7 +232,7 @@ fn policy_settings(config: &RunnerConfig<'_>) -> Collected {
 fn comment_misspelt_settings(corrected: &RunnerConfig<'_>, out: &mut Collected) {
     for setting in policy_settings(corrected).settings {
         for mut item in setting.items {
-            if out.items().any(|known| known.is_same(&item)) || item.field == Field::ClientCerts {
+            if out.items().any(|known| *known == item) || item.field == Field::ClientCerts {
                 continue;
             }
             // Label values are printed only in entries that are in force.
@@ -273,11 +269,8 @@ fn report_other_settings(config: &RunnerConfig<'_>, label: &Message, out: &mut C
         }
         // Runtimes such as Kata and Sysbox run dind without privileged.
         Some(false) if uses_dind && kubernetes.text_at("runtime_class_name").is_none() => {
-            let place = privileged.or(environment).unwrap_or(kubernetes);
-            let place = Place {
-                span: place.span,
-                path: place.path.clone(),
-            };
+            let value = privileged.or(environment).unwrap_or(kubernetes);
+            let place = Place::new(value.span, value);
             out.report(place, messages::dind_without_privileged(label));
         }
         _ => {}
@@ -287,25 +280,17 @@ fn report_other_settings(config: &RunnerConfig<'_>, label: &Message, out: &mut C
         let place = service.or(environment).unwrap_or(kubernetes);
         out.report(place, messages::open_daemon());
     }
-    if let (Some(account), Some(name)) = (
-        kubernetes.at("service_account"),
-        kubernetes.text_at("service_account"),
-    ) && name != "default"
+    if let Some(account) = kubernetes.set_at("service_account")
+        && let Some(name) = account.as_text().filter(|name| *name != "default")
     {
         let name = SafeText::or_hidden(Kind::Name, name);
         out.report(account, messages::service_account(name, config.namespace()));
     }
-    let others = [
-        (
-            "namespace_overwrite_allowed",
-            messages::namespace_overwrite(),
-        ),
-        ("namespace_per_job", messages::namespace_per_job()),
-    ];
-    for (key, message) in others {
-        if let Some(value) = kubernetes.at(key).filter(|value| value.is_set()) {
-            out.report(value, message);
-        }
+    if let Some(value) = kubernetes.set_at("namespace_overwrite_allowed") {
+        out.report(value, messages::namespace_overwrite());
+    }
+    if let Some(value) = kubernetes.set_at("namespace_per_job") {
+        out.report(value, messages::namespace_per_job());
     }
 }
 

@@ -33,10 +33,10 @@ pub(super) struct RunnerConfig<'n> {
 const DOCKER_VARIABLES: &str =
     "DOCKER_HOST DOCKER_TLS_CERTDIR DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_DRIVER";
 
-/// Security contexts that make a container of a job privileged.
-const CONTEXTS: [&str; 2] = [
-    "build_container_security_context",
-    "service_container_security_context",
+/// Fields of `[runners.kubernetes]` that make a container of a job privileged.
+const PRIVILEGED_CONTEXTS: [&str; 2] = [
+    "build_container_security_context.privileged",
+    "service_container_security_context.privileged",
 ];
 
 impl<'n> RunnerConfig<'n> {
@@ -45,10 +45,8 @@ impl<'n> RunnerConfig<'n> {
         kubernetes: &'n ConfigValue,
         context: &RunnerContext<'_>,
     ) -> Self {
-        let in_context = CONTEXTS.iter().any(|context| {
-            let privileged = kubernetes.find(&[context, "privileged"]);
-            privileged.is_some_and(ConfigValue::is_true)
-        });
+        let is_true = |path: &&str| kubernetes.find(path).is_some_and(ConfigValue::is_true);
+        let in_context = PRIVILEGED_CONTEXTS.iter().any(is_true);
         // `gitlab-runner register` reads this variable of the manager.
         let in_variable =
             context.source.is_template && context.variable("KUBERNETES_PRIVILEGED") == Some("true");

@@ -30,11 +30,9 @@ impl Manager {
     pub(super) fn of(object: &ConfigValue, kind: &'static str, source: &Source) -> Option<Self> {
         let spec = match kind {
             "Pod" => object.at("spec"),
-            _ => object.find(&["spec", "template", "spec"]),
+            _ => object.find("spec.template.spec"),
         }?;
-        let name = object
-            .find(&["metadata", "name"])
-            .and_then(ConfigValue::as_text);
+        let name = object.find("metadata.name").and_then(ConfigValue::as_text);
         let name = name.unwrap_or("gitlab-runner");
         let is_image = |container: &ConfigValue| {
             let image = container.text_at("image");

@@ -15,7 +15,7 @@ const NODE_LABEL_SUFFIXES: [&str; 3] = ["arch", "os", "hostname"];
 
 pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
     for name in ["node_selector", "node_tolerations"] {
-        let Some(table) = config.kubernetes.at(name).filter(|table| table.is_set()) else {
+        let Some(table) = config.kubernetes.set_at(name) else {
             continue;
         };
         if config.dind_service.is_none() {

@@ -2,7 +2,7 @@
 //! runner ignores others, and for others it refuses the file.
 
 use super::config_value::{ConfigValue, Data, Entry};
-use super::finding::Finding;
+use super::finding::{Finding, Place};
 use super::messages;
 use super::safe_text::{Kind, Message, SafeText, message};
 use super::schema::{DOCKER_KEYS, MISPLACED_KEY_TABLES, field, fields, is_misspelling};
@@ -101,13 +101,9 @@ impl Validated {
                 None => message!("remove it, or look it up in the documentation of GitLab Runner"),
             },
         };
-        let place = ConfigValue {
-            span: entry.key_span,
-            path: entry.value.path.clone(),
-            ..ConfigValue::new(Data::Null, entry.key_span)
-        };
-        self.ignored
-            .push(messages::unknown_key(key).with_todo(todo).at(&place));
+        let place = Place::new(entry.key_span, &entry.value);
+        let finding = messages::unknown_key(key).with_todo(todo);
+        self.ignored.push(finding.at(place));
         let moved = elsewhere.filter(|(name, ..)| table == "runner" && *name == "kubernetes");
         let moved = moved.map(|(.., field)| field);
         similar.or(moved).filter(|_| self.is_corrected)

@@ -1,23 +1,46 @@
 //! Decides which volumes of a runner a policy replaces, which stay in the file, and which are
 //! dangerous.
 
+use super::certificates::Certificates;
 use super::config_value::ConfigValue;
-use super::finding::{Finding, Item, Removal};
+use super::finding::{Finding, Item, Removal, without_nulls};
 use super::messages;
+use super::registries;
 use super::runner::Collected;
 use super::runner_config::RunnerConfig;
 use super::safe_text::{Kind, Message, SafeText, message};
-use super::{certificates, registries};
 use crate::core::crd::format;
 use crate::core::mount_path::{clean, is_below};
-use serde_json::{Map, Value, json};
+use crate::core::policy::DOCKER_ROOT;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The data directories of dind and of rootless dind.
-const DATA_PATHS: [&str; 2] = ["/var/lib/docker", "/home/rootless/.local/share/docker"];
-const MODULES_PATH: &str = "/lib/modules";
-/// The directory of the configuration of dockerd.
-const DAEMON_CONFIG_PATH: &str = "/etc/docker";
+/// What dind uses a directory for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Purpose {
+    /// The CA certificates of registries.
+    RegistryCas,
+    /// Images and containers.
+    Data,
+    /// The kernel modules of the node.
+    Modules,
+    /// The configuration of dockerd.
+    Configuration,
+}
+
+/// The directories of dind and of rootless dind, except the certificate directory. A directory
+/// precedes its parent.
+const DIND_DIRECTORIES: [(&str, Purpose); 6] = [
+    ("/etc/docker/certs.d", Purpose::RegistryCas),
+    (
+        "/home/rootless/.config/docker/certs.d",
+        Purpose::RegistryCas,
+    ),
+    (DOCKER_ROOT, Purpose::Data),
+    ("/home/rootless/.local/share/docker", Purpose::Data),
+    ("/lib/modules", Purpose::Modules),
+    ("/etc/docker", Purpose::Configuration),
+];
 
 /// Host paths that are dangerous in a job, and why. A path that ends in a slash includes the paths
 /// below it.
@@ -71,8 +94,10 @@ impl Volume<'_> {
         self.path == path || is_below(&self.path, path)
     }
 
-    fn is_at_or_below_any(&self, paths: &[&str]) -> bool {
-        paths.iter().any(|path| self.at_or_below(path))
+    /// Returns the directory of dind that contains the mount path, and its purpose.
+    fn dind_directory(&self) -> Option<(&'static str, Purpose)> {
+        let mut directories = DIND_DIRECTORIES.into_iter();
+        directories.find(|(path, _)| self.at_or_below(path))
     }
 
     pub(super) fn described(&self) -> Message {
@@ -97,27 +122,25 @@ type Source = (&'static str, Value, Message);
 /// Reads the volumes of a runner. If the runner uses dind, adds `clientCerts`.
 pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
     let volumes = all(config, out);
-    let mut certificates = certificates::Certificates::of(config);
-    let shows_dind = |volume: &&Volume<'_>| {
-        certificates.is_for_dind(config, volume)
-            || volume.is_at_or_below_any(&DATA_PATHS)
-            || volume.is_at_or_below_any(&registries::DIRECTORIES)
-            || volume.is_at_or_below_any(&[MODULES_PATH, DAEMON_CONFIG_PATH])
-    };
+    let mut certificates = Certificates::of(config);
+    let shows_dind =
+        |volume: &&Volume<'_>| certificates.are_in(volume) || volume.dind_directory().is_some();
     let volume = volumes.iter().find(shows_dind).map(|volume| volume.table);
     let evidence = config.dind_service.map(|(service, _)| service).or(volume);
     certificates.is_dind_used = evidence.is_some();
     for volume in &volumes {
         if certificates.includes(volume) {
-            certificates.read(config, volume, out);
+            certificates.read(volume, out);
         } else if let Some(why) = danger(volume) {
-            let message = messages::dangerous_volume(volume.described(), why);
-            out.report(volume.table, message);
-        } else if volume.is_at_or_below_any(&registries::DIRECTORIES) {
-            registries::read(config, volume, out);
+            let finding = messages::dangerous_volume(volume.described(), why);
+            out.report(volume.table, finding);
+        } else if let Some((directory, Purpose::RegistryCas)) = volume.dind_directory() {
+            registries::read(config, volume, directory, out);
         } else {
-            add_dind_volume(config, volume, out)
-                .unwrap_or_else(|finding| out.report(volume.table, finding));
+            match policy_volume(config, volume) {
+                Ok((item, removal, remark)) => out.add_setting(volume.table, item, removal, remark),
+                Err(finding) => out.report(volume.table, finding),
+            }
         }
     }
     if let Some((service, false)) = config.dind_service {
@@ -133,9 +156,7 @@ pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
             );
         }
     }
-    if certificates.is_dind_used {
-        certificates.add_client_certs(evidence.unwrap_or(config.kubernetes), out);
-    }
+    certificates.add_client_certs(evidence, out);
 }
 
 /// Returns the volumes with a known mount path, one for each path.
@@ -173,137 +194,108 @@ fn all<'n>(config: &RunnerConfig<'n>, out: &mut Collected) -> Vec<Volume<'n>> {
     volumes
 }
 
-/// Returns the name of a volume in a policy.
-fn name(volume: &Volume<'_>) -> SafeText {
-    let name = volume.name.to_lowercase().replace(['_', '.', ' '], "-");
-    let fallback = match volume.path.as_str() {
-        MODULES_PATH => "dind-modules",
-        DAEMON_CONFIG_PATH => "dind-config",
-        _ => "dind-storage",
-    };
-    let name = SafeText::new(Kind::Object, &name).filter(|_| format::LABEL.check(&name).is_ok());
-    name.unwrap_or_else(|| SafeText::trusted(fallback))
-}
-
-/// Adds a volume for dind to the settings, or returns the finding about a volume that a policy
-/// cannot have. The caller handles dangerous volumes and volumes with certificates.
-fn add_dind_volume(
+/// Returns the volume of a policy that replaces a volume for dind, or the finding about a volume
+/// that a policy cannot have. The caller handles dangerous volumes and volumes with certificates.
+fn policy_volume(
     config: &RunnerConfig<'_>,
     volume: &Volume<'_>,
-    out: &mut Collected,
-) -> Result<(), Finding> {
+) -> Result<(Item, Removal, Message), Finding> {
     let not_taken = |why: &'static str| messages::volume(volume.described(), why);
-    let is_data = volume.is_at_or_below_any(&DATA_PATHS);
+    let not_for_dind = || not_taken("it is not a volume for dind, and drydock does not change it");
+    let (directory, purpose) = volume.dind_directory().ok_or_else(not_for_dind)?;
+    let is_exact = volume.path == directory;
     let (mut removal, mut remark) = (Removal::All, Message::default());
-    let (kind, source, shown): Source = match (volume.kind, volume.path.as_str()) {
-        ("pvc", _) if volume.name.contains('$') => {
+    let (source, default_name) = match (purpose, volume.kind) {
+        (_, "pvc") if volume.name.contains('$') => {
             return Err(not_taken(
                 "its name contains a variable, so each build has its own claim; a policy does not support that",
             ));
         }
-        ("pvc" | "nfs" | "host_path", _) if is_data => {
+        (Purpose::Data, "pvc" | "nfs" | "host_path") => {
             return Err(messages::shared_data(volume.described()));
         }
-        _ if volume.sub_path.is_some()
-            && (is_data || volume.is_at_or_below_any(&[MODULES_PATH, DAEMON_CONFIG_PATH])) =>
-        {
+        _ if volume.sub_path.is_some() => {
             return Err(not_taken("a policy does not support sub_path"));
         }
-        ("empty_dir", path) if DATA_PATHS.contains(&path) => {
-            (removal, remark) = (data_removal(config), data_remark(volume));
-            data(volume)?
+        (Purpose::Data, "empty_dir") if is_exact => {
+            removal = data_removal(config);
+            let source;
+            (source, remark) = data_source(volume)?;
+            (source, "dind-storage")
         }
-        ("host_path", MODULES_PATH) => {
-            let path = volume.table.text_at("host_path").unwrap_or(&volume.path);
-            let path = SafeText::new(Kind::MountPath, &clean(path));
-            let path = path.ok_or_else(|| not_taken("its host_path is not valid in a policy"))?;
-            (
-                "hostPath",
-                json!({"path": path.as_str()}),
-                message!("the node's {}", path),
-            )
-        }
-        ("config_map", DAEMON_CONFIG_PATH) => config_map(volume)
-            .ok_or_else(|| not_taken("its name or one of its keys is not valid in a policy"))?,
-        _ if is_data => {
+        (Purpose::Data, _) => {
             return Err(not_taken(
                 "a policy supports only an emptyDir at Docker's data directory",
             ));
         }
-        _ => {
-            return Err(not_taken(
-                "it is not a volume for dind, and drydock does not change it",
-            ));
+        (Purpose::Modules, "host_path") if is_exact => {
+            let path = volume.table.text_at("host_path").unwrap_or(directory);
+            let path = SafeText::new(Kind::MountPath, &clean(path));
+            let path = path.ok_or_else(|| not_taken("its host_path is not valid in a policy"))?;
+            let source = json!({"path": path.as_str()});
+            let shown = message!("the node's {}", path);
+            (("hostPath", source, shown), "dind-modules")
         }
+        (Purpose::Configuration, "config_map") if is_exact => {
+            let problem = "its name or one of its keys is not valid in a policy";
+            let source = config_map_source(volume).ok_or_else(|| not_taken(problem))?;
+            (source, "dind-config")
+        }
+        _ => return Err(not_for_dind()),
     };
-    let path = SafeText::new(Kind::MountPath, &volume.path);
-    let path = path.ok_or_else(|| not_taken("its mount_path is not valid in a policy"))?;
+    let name = volume.name.to_lowercase().replace(['_', '.', ' '], "-");
+    let name = SafeText::new(Kind::Object, &name).filter(|_| format::LABEL.check(&name).is_ok());
+    let name = name.unwrap_or_else(|| SafeText::trusted(default_name));
     let read_only = volume
         .table
         .at("read_only")
         .is_some_and(ConfigValue::is_true);
-    let item = Item::volume(path, name(volume), read_only, (kind, source, shown));
-    out.add_setting(volume.table, item, removal, remark);
-    Ok(())
+    let item = Item::volume(SafeText::trusted(directory), name, read_only, source);
+    Ok((item, removal, remark))
 }
 
-fn config_map(volume: &Volume<'_>) -> Option<Source> {
+fn config_map_source(volume: &Volume<'_>) -> Option<Source> {
     let name = SafeText::new(Kind::Object, volume.name)?;
     let items = volume.items().into_iter().map(|(path, key)| {
         let [key, path] = [key, path].map(|text| SafeText::new(Kind::Key, text));
         Some(json!({"key": key?.as_str(), "path": path?.as_str()}))
     });
     let items = items.collect::<Option<Vec<Value>>>()?;
-    let source = match items.is_empty() {
-        true => json!({"name": name.as_str()}),
-        false => json!({"name": name.as_str(), "items": items}),
-    };
-    Some(("configMap", source, message!("ConfigMap {}", name)))
+    let items = Some(items).filter(|items| !items.is_empty());
+    let source = without_nulls(json!({"name": name.as_str(), "items": items}));
+    Some(("configMap", source.into(), message!("ConfigMap {}", name)))
 }
 
-/// Returns the emptyDir for Docker's data directory.
-fn data(volume: &Volume<'_>) -> Result<Source, Finding> {
-    let medium = volume.table.at("medium").filter(|medium| medium.is_set());
-    let mut source = Map::new();
-    let description = match medium.map(|medium| medium.as_text()) {
-        None => "an emptyDir",
-        Some(Some("Memory")) => {
-            source.insert("medium".to_owned(), "Memory".into());
-            "a memory-backed emptyDir"
-        }
+/// Returns the emptyDir for Docker's data directory, and a remark about its size limit.
+fn data_source(volume: &Volume<'_>) -> Result<(Source, Message), Finding> {
+    let medium = volume.table.set_at("medium").map(ConfigValue::as_text);
+    let (medium, mut shown) = match medium {
+        None => (None, message!("an emptyDir")),
+        Some(Some("Memory")) => (Some("Memory"), message!("a memory-backed emptyDir")),
         Some(_) => return Err(messages::other_medium(volume.described())),
     };
-    let shown = match size(volume) {
-        Some(size) => {
-            source.insert("sizeLimit".to_owned(), size.as_str().into());
-            message!("{} of {}", description, size)
-        }
-        None => message!("{}", description),
-    };
-    Ok(("emptyDir", source.into(), shown))
-}
-
-fn size(volume: &Volume<'_>) -> Option<SafeText> {
-    SafeText::new(Kind::Size, volume.table.text_at("size_limit")?.trim())
-}
-
-fn data_remark(volume: &Volume<'_>) -> Message {
-    let written = volume.table.at("size_limit").filter(|value| value.is_set());
-    let text = written.and_then(ConfigValue::as_text).unwrap_or_default();
-    match (written, size(volume)) {
-        (Some(_), Some(size)) if text != text.trim() => message!(
+    let limit = volume.table.set_at("size_limit");
+    let text = limit.and_then(ConfigValue::as_text).unwrap_or_default();
+    let size = SafeText::new(Kind::Size, text.trim());
+    if let Some(size) = &size {
+        shown = message!("{} of {}", shown, size);
+    }
+    let source = json!({"medium": medium, "sizeLimit": size.as_ref().map(SafeText::as_str)});
+    let remark = match &size {
+        Some(size) if text != text.trim() => message!(
             "its size_limit contains white space, so the runner sets no limit; the policy sets {}",
             size
         ),
-        (Some(_), None) => {
+        None if limit.is_some() => {
             message!("its size_limit is not a quantity, so the policy sets no limit either")
         }
         _ => Message::default(),
-    }
+    };
+    Ok((("emptyDir", without_nulls(source).into(), shown), remark))
 }
 
 fn data_removal(config: &RunnerConfig<'_>) -> Removal {
-    let is_set = |limit: &str| config.kubernetes.at(limit).is_some_and(ConfigValue::is_set);
+    let is_set = |limit: &str| config.kubernetes.set_at(limit).is_some();
     match STORAGE_LIMITS.split(' ').any(is_set) {
         true => Removal::Keep(message!(
             "keep the line: to a pod with an ephemeral-storage limit, drydock adds no emptyDir for Docker's data directory, because images would count against the limit (V7)"
@@ -333,14 +325,16 @@ fn danger(volume: &Volume<'_>) -> Option<&'static str> {
             .into_iter()
             .any(is_kubeconfig)
     {
-        return Some("a kubeconfig: every job has its access to the cluster");
+        return Some(
+            "it probably contains a kubeconfig, which gives every job access to the cluster",
+        );
     }
     if !is_host {
         return None;
     }
     if host.ends_with(".sock") {
         return Some(
-            "a socket of the node, probably of its container runtime: a job can become root on the node",
+            "it is a socket of the node, probably of its container runtime: a job can become root on the node",
         );
     }
     let mut rows = DANGEROUS_HOST_PATHS
