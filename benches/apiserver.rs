@@ -68,7 +68,7 @@ async fn main() {
         .install_default()
         .unwrap();
     machine::describe();
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     let cluster = Cluster::new(&api).await;
     let certificate = Certificate::new();
     let drydock = |policy: Policy| certificate.serve(&["--policy", policy.file()]);

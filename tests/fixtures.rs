@@ -2,7 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "a test fails by panicking"
 )]
 
 use assert_cmd::cargo::cargo_bin_cmd;
@@ -21,7 +21,7 @@ fn mutate(object: &str, output: &str) -> String {
 }
 
 #[test]
-fn every_fixture_is_patched_and_explained_as_reviewed() {
+fn patch_and_explanation_of_each_fixture_match_the_snapshot() {
     insta::glob!("fixtures/**/*.json", |path| {
         let text = std::fs::read_to_string(path).unwrap();
         let patch: Vec<Value> = serde_json::from_str(&mutate(&text, "patch")).unwrap();
@@ -34,7 +34,7 @@ fn every_fixture_is_patched_and_explained_as_reviewed() {
 }
 
 #[test]
-fn the_patch_is_what_is_printed_and_needs_no_other() {
+fn the_patched_pod_is_the_printed_pod_and_needs_no_second_patch() {
     insta::glob!("fixtures/**/*.json", |path| {
         let text = std::fs::read_to_string(path).unwrap();
         let input: Value = serde_json::from_str(&text).unwrap();

@@ -2,7 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "a test fails by panicking"
 )]
 
 #[path = "laws/verdict.rs"]
@@ -126,7 +126,10 @@ fn without_aliases(pod: &Value) -> Value {
 #[case::without_any("pods/c-19.3.0-no-dind", json!([]))]
 #[case::with_services("reviews/runner/19.3.0-dind-plain", json!([{"ip": "127.0.0.1", "hostnames": ["docker", "docker"]}]))]
 #[case::of_an_old_runner("reviews/runner/13.12.0-dind-plain", json!([{"ip": "127.0.0.1", "hostnames": ["docker", "docker"]}]))]
-fn a_job_pod_without_aliases_finds_gitlab(#[case] fixture: &str, #[case] mut aliases: Value) {
+fn a_job_pod_without_host_aliases_gets_the_address_of_gitlab(
+    #[case] fixture: &str,
+    #[case] mut aliases: Value,
+) {
     let before = pod(fixture);
     let after = mutate(&before, ALIASES, &AddressesBySource::new());
     let new = json!({"ip": "10.0.0.232", "hostnames": HOSTNAMES});
@@ -164,7 +167,7 @@ fn a_stale_address_is_replaced(
 #[rstest]
 #[case::still_the_old_one(ingresses("10.0.0.216"))]
 #[case::not_known(AddressesBySource::new())]
-fn aliases_stay_as_long_as_the_ingresses_say_nothing_else(#[case] live: AddressesBySource) {
+fn host_aliases_are_unchanged_without_a_new_ingress_address(#[case] live: AddressesBySource) {
     let before = pod("reviews/runner/19.3.0-no-services");
     assert_eq!(mutate(&before, LIVE_ALIASES, &live), before);
 }
@@ -195,7 +198,7 @@ fn mounts(pod: &Value, container: &Value) -> BTreeMap<String, (Value, bool)> {
 
 /// A Secret at `/certs/client` prevented dind from writing its certificates there.
 #[rstest]
-fn the_secret_makes_room_as_in_the_hand_made_fix(
+fn the_secret_is_replaced_as_in_the_manual_fix(
     #[values("13.12.0-secret-certs", "16.11.0-secret-certs", "19.3.0-secret-certs")] fixture: &str,
 ) {
     let after = mutate(
@@ -241,14 +244,14 @@ metadata: {name: dind}
 spec: {dind: {}}
 "
 )]
-fn the_hand_made_fix_stays_as_it_is(#[case] policy: &str) {
+fn a_pod_with_the_manual_fix_is_unchanged(#[case] policy: &str) {
     let fixed = pod("reviews/runner/19.3.0-fixed");
     assert_eq!(mutate(&fixed, policy, &AddressesBySource::new()), fixed);
 }
 
 /// A pod with the manual fix and stale hostAliases: only the hostAliases change.
 #[test]
-fn the_hand_made_fix_gets_its_aliases() {
+fn a_pod_with_the_manual_fix_gets_new_host_aliases() {
     let fixed = pod("reviews/runner/19.3.0-fixed");
     let both = format!("{ALIASES}---{TRIO}");
     let after = mutate(&fixed, &both, &AddressesBySource::new());

@@ -5,7 +5,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "a test fails by panicking"
 )]
 
 #[path = "laws/verdict.rs"]
@@ -34,7 +34,7 @@ impl Case {
         let set = PolicySet::new(policies.policies, &AddressesBySource::new());
         let (after, findings) = mutate(&before, &set);
         let (again, _) = mutate(&after, &set);
-        assert_eq!(again, after, "idempotent (A2)");
+        assert_eq!(again, after, "a second plan made changes (A2)");
         Self {
             before,
             after,
@@ -94,7 +94,7 @@ impl Case {
     fn assert_shared(&self, containers: &[&str], path: &str) -> &str {
         let name = |container: &&str| {
             let mount = mount_at(&self.after, container, path);
-            let mount = mount.unwrap_or_else(|| panic!("{container} has nothing at {path}"));
+            let mount = mount.unwrap_or_else(|| panic!("{container} has no mount at {path}"));
             assert!(mount.get("subPath").is_none() && mount["readOnly"] != true);
             mount["name"].as_str().unwrap()
         };
@@ -167,9 +167,9 @@ fn case_03_a_daemon_with_its_own_tls_keeps_the_clients_secret() {
     assert_eq!(case.source("build", "/certs/client"), "secret");
     assert_eq!(case.source("docker", "/certs/client"), "");
     case.assert_dind_is_equipped("docker");
-    let said = case.reported_by("D2");
+    let notes = case.reported_by("D2");
     let reason = |note: &&str| note.contains("dockerd") && note.contains("directly");
-    assert!(said.iter().any(reason), "{said:?}");
+    assert!(notes.iter().any(reason), "{notes:?}");
     assert_eq!(case.reported_to(Audience::Author), [""; 0]);
 }
 
@@ -188,7 +188,7 @@ fn case_05_env_is_a_launcher() {
 
 /// The client reads `~/.docker` by default. Any writable emptyDir can be shared (rule D3).
 #[test]
-fn case_07_the_volume_that_the_client_reads_at_home_stays() {
+fn case_07_the_volume_that_the_client_reads_at_home_is_unchanged() {
     let case = Case::of("07-client-reads-root-docker");
     case.assert_mounts_stay("build");
     case.assert_mounts_stay("docker");
@@ -200,7 +200,7 @@ fn case_07_the_volume_that_the_client_reads_at_home_stays() {
 
 /// A mount at any ancestor can serve the directory, not only at its parent (rule D5).
 #[test]
-fn case_08_certificates_on_the_builds_volume_stay() {
+fn case_08_certificates_on_the_builds_volume_are_unchanged() {
     let case = Case::of("08-certdir-on-builds");
     for container in ["build", "helper", "docker"] {
         case.assert_mounts_stay(container);
@@ -214,7 +214,7 @@ fn case_08_certificates_on_the_builds_volume_stay() {
 
 /// The host in `DOCKER_HOST` is not an alias of the pod (rule R2).
 #[test]
-fn case_09_a_missing_alias_is_said_to_the_author() {
+fn case_09_a_missing_alias_is_reported_to_the_author() {
     let case = Case::of("09-proxy-image-no-alias");
     case.assert_reported(Audience::Author, "R2", &["alias: docker", "DOCKER_HOST"]);
     case.assert_dind_is_equipped("docker");
@@ -246,7 +246,7 @@ fn case_11_a_storage_limit_keeps_the_data_out_of_an_empty_dir() {
 
 /// The kubelet does not write hostAliases if a volume is mounted at `/etc/hosts` (rule R2).
 #[test]
-fn case_12_a_mount_at_etc_hosts_is_said_to_hide_the_aliases() {
+fn case_12_a_mount_at_etc_hosts_is_reported_to_hide_the_aliases() {
     let case = Case::of("12-own-etc-hosts");
     let names = json!(["gitlab.corp.example", "registry.corp.example"]);
     let alias = json!([{"ip": "10.20.30.40", "hostnames": names}]);
@@ -258,7 +258,7 @@ fn case_12_a_mount_at_etc_hosts_is_said_to_hide_the_aliases() {
 
 /// An image with `dind` in its name or tag may contain a daemon (rule D1).
 #[test]
-fn case_16_an_image_of_another_name_is_undecided() {
+fn case_16_an_image_of_another_name_is_reported_as_undecided() {
     let case = Case::of("16-dind-image-other-name");
     for list in ["containers", "initContainers", "volumes"] {
         assert_eq!(case.after["spec"][list], case.before["spec"][list]);
@@ -306,20 +306,20 @@ fn case_24_an_empty_dir_brings_no_server_certificate() {
 
 /// The client calls a daemon on another machine (rule D3).
 #[test]
-fn case_26_the_certificates_of_a_remote_daemon_stay() {
+fn case_26_the_certificates_of_a_remote_daemon_are_unchanged() {
     let case = Case::of("26-remote-daemon-global-dind");
     for container in ["build", "docker"] {
         case.assert_mounts_stay(container);
         assert_eq!(case.source(container, "/certs/client"), "secret");
     }
     case.assert_dind_is_equipped("docker");
-    let said: Vec<&str> = ["D2", "D3", "R2"]
+    let notes: Vec<&str> = ["D2", "D3", "R2"]
         .iter()
         .flat_map(|rule| case.reported_by(rule))
         .collect();
     assert!(
-        said.iter().any(|note| note.contains("DOCKER_HOST")),
-        "{said:?}"
+        notes.iter().any(|note| note.contains("DOCKER_HOST")),
+        "{notes:?}"
     );
     // Findings contain no values of variables (rule T4).
     case.assert_not_reported("build-farm");
@@ -340,10 +340,10 @@ fn case_30_build_keeps_the_secret_above_the_directory() {
         "ca"
     );
     let about = |note: &&&str| note.contains("\"ca\"");
-    let said = case.reported_to(Audience::Author);
-    let said: Vec<_> = said.iter().filter(about).collect();
-    assert!(!said.is_empty(), "{:?}", case.findings);
-    for note in said {
+    let notes = case.reported_to(Audience::Author);
+    let notes: Vec<_> = notes.iter().filter(about).collect();
+    assert!(!notes.is_empty(), "{:?}", case.findings);
+    for note in notes {
         let words = note.split_whitespace();
         let mut words = words.map(|word| word.trim_end_matches([',', '.', ';', ':']));
         assert!(words.any(|word| word == "/certs"), "{note}");
@@ -356,7 +356,7 @@ fn case_30_build_keeps_the_secret_above_the_directory() {
 
 /// The job's script may set the variable, so nothing is reported to the author (rule R2).
 #[test]
-fn case_32_a_missing_docker_host_is_for_the_team() {
+fn case_32_a_missing_docker_host_is_reported_to_the_platform_team() {
     let case = Case::of("32-no-docker-host");
     case.assert_shared(&["build", "docker"], "/certs/client");
     case.assert_reported(Audience::Team, "R2", &["DOCKER_HOST"]);

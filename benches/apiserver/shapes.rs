@@ -83,7 +83,7 @@ fn fields(before: &Value, after: &Value) -> Value {
 
 fn containers(before: &Value, after: &Value) -> Value {
     let Value::Array(mut operations) = fields(before, after) else {
-        panic!("operations are a list");
+        panic!("the operations are not a list");
     };
     for list in ["containers", "initContainers"] {
         let path = format!("/spec/{list}");

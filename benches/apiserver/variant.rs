@@ -6,7 +6,7 @@ use crate::drydock_process::{Certificate, Drydock};
 use crate::identity::Identity;
 use crate::raw_requests;
 use crate::runner_pods::fixture;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drydock::names::ENFORCE_WEBHOOK;
@@ -196,7 +196,7 @@ impl<'a> Cluster<'a> {
             self.create(&variant).await;
             baseline.last_review()
         };
-        eventually("the baseline is called", PATIENCE, create, |review| {
+        eventually("the baseline is called", TIMEOUT, create, |review| {
             !review.is_empty()
         })
         .await
@@ -227,7 +227,7 @@ impl<'a> Cluster<'a> {
         for variant in variants {
             let create = async || effect(&self.create(variant).await);
             let is_so = |seen: &Effect| *seen == variant.effect;
-            eventually(variant.name, PATIENCE, create, is_so).await;
+            eventually(variant.name, TIMEOUT, create, is_so).await;
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn describe() {
             "kernel",
             read("/proc/sys/kernel/osrelease").trim().to_owned(),
         ),
-        ("rustc", said(&rustc, &["--version"])),
+        ("rustc", output_of(&rustc, &["--version"])),
         (
             "drydock",
             format!("{}{}", env!("CARGO_PKG_VERSION"), commit()),
@@ -41,7 +41,7 @@ pub(crate) fn describe() {
 }
 
 fn commit() -> String {
-    match said("git", &["describe", "--always", "--dirty"]) {
+    match output_of("git", &["describe", "--always", "--dirty"]) {
         commit if commit.is_empty() => commit,
         commit => format!(" ({commit})"),
     }
@@ -60,7 +60,7 @@ fn profile() -> String {
     }
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(
         |_| String::new(),

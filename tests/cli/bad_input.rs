@@ -8,15 +8,15 @@ use std::process::{Command, Stdio};
 /// Runs `drydock mutate` on an invalid file and a valid one. Returns the errors about the first,
 /// and asserts that the second is processed.
 #[track_caller]
-fn complaint(content: impl AsRef<[u8]>) -> String {
+fn errors_about(content: impl AsRef<[u8]>) -> String {
     let sandbox = Sandbox::new();
     sandbox.write("bad", content);
     let ran = sandbox.run("mutate -f bad -f pod.yaml -p aliases.yaml -o json");
     assert_eq!(ran.code, 2, "{ran}");
     assert_eq!(ran.stdout, sandbox.mutate("pod.yaml", "json"), "{ran}");
     let lines = ran.stderr.lines().map(|line| {
-        let told = line.strip_prefix("error: ");
-        told.unwrap_or_else(|| panic!("{ran}")).to_owned() + "\n"
+        let message = line.strip_prefix("error: ");
+        message.unwrap_or_else(|| panic!("{ran}")).to_owned() + "\n"
     });
     lines.collect()
 }
@@ -84,8 +84,8 @@ fn complaint(content: impl AsRef<[u8]>) -> String {
     "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1, request: {uid: a, operation: CREATE, resource: {group: '', resource: pods}, object: {spec: {containers: 1}}}}",
     "bad: document 1: drydock cannot read the pod: request.object.spec.containers has an unexpected JSON type"
 )]
-fn a_bad_object_is_told_with_document_and_field(#[case] content: &str, #[case] told: &str) {
-    assert_eq!(complaint(content), format!("{told}\n"));
+fn an_error_about_an_object_names_document_and_field(#[case] content: &str, #[case] message: &str) {
+    assert_eq!(errors_about(content), format!("{message}\n"));
 }
 
 #[rstest]
@@ -109,8 +109,11 @@ fn a_bad_object_is_told_with_document_and_field(#[case] content: &str, #[case] t
     "{\"kind\": \"Pod\"",
     "not valid JSON: EOF while parsing an object at line 1, column 14"
 )]
-fn broken_text_is_told_on_one_line_with_its_position(#[case] content: &str, #[case] told: &str) {
-    assert_eq!(complaint(content), format!("bad: document 1: {told}\n"));
+fn a_syntax_error_is_one_line_with_its_position(#[case] content: &str, #[case] message: &str) {
+    assert_eq!(
+        errors_about(content),
+        format!("bad: document 1: {message}\n")
+    );
 }
 
 /// A few YAML aliases can expand to more than fits into memory.
@@ -121,15 +124,15 @@ fn a_yaml_bomb_is_refused() {
         let below = level - 1;
         bomb += &format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n");
     }
-    let told = complaint(bomb);
+    let message = errors_about(bomb);
     assert!(
-        told.starts_with("bad: document 1: not valid YAML: "),
-        "{told}"
+        message.starts_with("bad: document 1: not valid YAML: "),
+        "{message}"
     );
 }
 
 #[test]
-fn readable_documents_beside_a_broken_one_are_answered() {
+fn valid_documents_beside_an_invalid_one_are_processed() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "some.yaml",
@@ -140,7 +143,7 @@ fn readable_documents_beside_a_broken_one_are_answered() {
 }
 
 #[test]
-fn a_broken_document_hides_no_flow_mapping_beside_it() {
+fn a_flow_mapping_beside_an_invalid_document_is_processed() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "some.yaml",
@@ -169,19 +172,22 @@ fn a_broken_document_hides_no_flow_mapping_beside_it() {
     "{\"kind\":\"A\"} {\"kind\":}\n{\"kind\":\"B\"}\n",
     "document 2: not valid JSON: expected value at line 1, column 22"
 )]
-fn a_broken_json_value_hides_none_that_begins_a_line(#[case] text: &str, #[case] told: &str) {
+fn a_json_value_after_an_invalid_one_is_processed_if_it_begins_a_line(
+    #[case] text: &str,
+    #[case] message: &str,
+) {
     let sandbox = Sandbox::new();
     sandbox.write("some.json", text);
     let ran = sandbox.run("mutate -f some.json -p aliases.yaml -o json");
     assert_eq!(ran.stdout, "{\"kind\":\"A\"}\n{\"kind\":\"B\"}\n", "{ran}");
     assert_eq!(
         (ran.code, ran.stderr),
-        (2, format!("error: some.json: {told}\n"))
+        (2, format!("error: some.json: {message}\n"))
     );
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn an_error_names_a_missing_file() {
     let ran = Sandbox::new().run("mutate -f none.yaml -f pod.yaml -p aliases.yaml -o patch");
     assert_eq!(ran.code, 2);
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
@@ -192,15 +198,15 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_named() {
+fn an_error_names_a_file_that_is_not_text() {
     assert_eq!(
-        complaint(b"kind: \xff\xfe"),
+        errors_about(b"kind: \xff\xfe"),
         "bad is not UTF-8 text: invalid utf-8 sequence of 1 bytes from index 6\n"
     );
 }
 
 #[test]
-fn a_byte_order_mark_is_no_content() {
+fn a_byte_order_mark_is_ignored() {
     let sandbox = Sandbox::new();
     let printed = sandbox.mutate("pod.yaml", "json");
     let windows = POD.replace('\n', "\r\n");
@@ -211,7 +217,7 @@ fn a_byte_order_mark_is_no_content() {
 }
 
 #[test]
-fn bad_policies_are_all_told_and_nothing_is_done() {
+fn all_invalid_policies_are_reported_and_no_pod_is_printed() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "bad.yaml",
@@ -223,7 +229,7 @@ fn bad_policies_are_all_told_and_nothing_is_done() {
 }
 
 #[test]
-fn a_policy_file_that_holds_none_is_an_error() {
+fn a_policy_file_without_policies_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.write("none.yaml", "# none\n");
     let ran = sandbox.run("mutate -f pod.yaml -p none.yaml");
@@ -237,7 +243,7 @@ fn a_policy_file_that_holds_none_is_an_error() {
 
 /// `drydock mutate … | head -1`.
 #[test]
-fn whoever_stops_reading_is_told_of_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "many.yaml",
@@ -279,7 +285,7 @@ fn whoever_stops_reading_is_told_of_no_error() {
 
 /// `drydock print completions bash | head -1`.
 #[test]
-fn a_generated_script_needs_no_reader_of_its_end() {
+fn a_closed_stdout_is_not_an_error_of_print() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = Command::new(assert_cmd::cargo::cargo_bin!("drydock"))
@@ -292,7 +298,7 @@ fn a_generated_script_needs_no_reader_of_its_end() {
 }
 
 #[test]
-fn a_folder_is_no_file_of_pods() {
+fn a_folder_instead_of_a_file_is_an_error() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("pods")).unwrap();
     let ran = sandbox.run("mutate -f pods -p aliases.yaml");
@@ -305,7 +311,7 @@ fn a_folder_is_no_file_of_pods() {
 
 /// A full disk is an error, unlike a closed pipe.
 #[test]
-fn an_answer_that_cannot_be_written_is_an_error() {
+fn a_failed_write_to_stdout_is_an_error() {
     let sandbox = Sandbox::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
     let Ok(full) = full else { return };

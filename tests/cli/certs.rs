@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 #[test]
-fn certs_writes_three_files_and_the_key_for_its_owner_only() {
+fn certs_writes_three_files_and_only_the_owner_can_read_the_key() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run("certs --out made/here").succeeded();
     assert_eq!(
@@ -46,7 +46,7 @@ fn certs_writes_three_files_and_the_key_for_its_owner_only() {
 #[case("ca.crt")]
 #[case("tls.crt")]
 #[case("tls.key")]
-fn a_file_that_is_there_stays_unless_forced(#[case] name: &str) {
+fn an_existing_file_is_overwritten_only_with_force(#[case] name: &str) {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("certs")).unwrap();
     sandbox.write(&format!("certs/{name}"), "precious");
@@ -71,7 +71,7 @@ fn a_file_that_is_there_stays_unless_forced(#[case] name: &str) {
 }
 
 #[test]
-fn a_forced_key_is_for_its_owner_only_whatever_was_there() {
+fn an_overwritten_key_is_readable_only_by_its_owner() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("certs")).unwrap();
     sandbox.write("certs/tls.key", "");
@@ -89,7 +89,7 @@ fn a_forced_key_is_for_its_owner_only_whatever_was_there() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_named() {
+fn an_error_names_a_directory_that_cannot_be_created() {
     let ran = Sandbox::new().run("certs --out pod.yaml/certs");
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(
@@ -104,7 +104,7 @@ fn a_directory_that_cannot_be_made_is_named() {
 #[case("drydock:8443")]
 #[case("a_b")]
 #[case("*")]
-fn a_name_that_no_client_can_call_is_refused(#[case] name: &str) {
+fn a_name_that_is_neither_dns_name_nor_ip_address_is_refused(#[case] name: &str) {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&format!("certs --name localhost --name {name}"));
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
@@ -127,7 +127,7 @@ fn a_name_that_no_client_can_call_is_refused(#[case] name: &str) {
 #[case::given_address("--name hook.mylab.com --name 10.0.0.9", "10.0.0.9", true)]
 #[case::any_below("--name *.mylab.com", "hook.mylab.com", true)]
 #[case::no_default_beside_a_given_one("--name hook.mylab.com", "localhost", false)]
-fn serve_shows_the_certificate_for_the_names_given(
+fn serve_uses_the_certificate_for_the_given_names(
     #[case] flags: &str,
     #[case] name: &str,
     #[case] trusted: bool,
@@ -140,7 +140,7 @@ fn serve_shows_the_certificate_for_the_names_given(
 }
 
 #[test]
-fn a_key_of_another_pair_is_refused_at_start() {
+fn a_key_of_another_certificate_is_refused_at_start() {
     let sandbox = Sandbox::new();
     sandbox.run("certs --out one").succeeded();
     sandbox.run("certs --out two").succeeded();
@@ -206,7 +206,7 @@ impl Server {
                 let (_, rest) = line.split_once(" at https://")?;
                 rest.split_once('/')?.0.parse().ok()
             })
-            .expect("serve says where it listens");
+            .expect("serve did not print its address");
         Self { child, address }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn a_right_policy_has_no_findings() {
+fn a_valid_policy_has_no_findings() {
     let ran = Sandbox::new().run("check aliases.yaml deny.yaml");
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran}");
     assert_eq!(ran.stderr, "2 policies are valid, 0 errors\n");
@@ -14,7 +14,7 @@ fn a_right_policy_has_no_findings() {
 
 /// The policies in the documentation must be valid, because users copy them.
 #[test]
-fn the_policies_of_the_documents_are_right() {
+fn the_policies_in_the_documentation_are_valid() {
     let sandbox = Sandbox::new();
     for document in ["README.md", "docs/policy.md"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
@@ -33,7 +33,7 @@ fn the_policies_of_the_documents_are_right() {
 /// The file has wrong types, unknown fields, missing fields and wrong values. Each mistake is
 /// reported once.
 #[test]
-fn every_error_of_a_file_is_told_at_once() {
+fn all_errors_of_a_file_are_reported_at_once() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "bad.yaml",
@@ -71,7 +71,7 @@ foo: [
 }
 
 #[test]
-fn a_bad_policy_hides_no_good_one() {
+fn valid_policies_beside_an_invalid_one_are_counted() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "some.yaml",
@@ -93,7 +93,7 @@ fn a_bad_policy_hides_no_good_one() {
 }
 
 #[test]
-fn an_item_of_a_list_is_told_by_its_position() {
+fn an_error_names_the_position_of_a_list_item() {
     let sandbox = Sandbox::new();
     let item = |name, spec| {
         format!(
@@ -110,7 +110,7 @@ fn an_item_of_a_list_is_told_by_its_position() {
 }
 
 #[test]
-fn a_name_used_twice_is_told_with_the_place_of_both() {
+fn a_duplicate_name_is_reported_with_both_places() {
     let sandbox = Sandbox::new();
     sandbox.write("a.yaml", policy("one", "") + &policy("one", ""));
     sandbox.write("b.yaml", policy("two", "") + &policy("one", ""));
@@ -120,7 +120,7 @@ fn a_name_used_twice_is_told_with_the_place_of_both() {
 /// Without a cluster, the pods that a policy matches are unknown, so the note is about pods that
 /// both policies match (rule M4).
 #[test]
-fn what_a_policy_loses_to_another_is_told_and_no_finding() {
+fn overridden_fields_are_reported_as_notes() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "high.yaml",
@@ -134,7 +134,7 @@ fn what_a_policy_loses_to_another_is_told_and_no_finding() {
 }
 
 #[test]
-fn hints_are_told_and_no_findings() {
+fn hints_are_reported_and_do_not_fail() {
     let sandbox = Sandbox::new();
     let volume = "{name: cgroup, mountPath: /sys/fs/cgroup, hostPath: {path: /sys/fs/cgroup/}}";
     sandbox.write(
@@ -148,7 +148,7 @@ fn hints_are_told_and_no_findings() {
 }
 
 #[test]
-fn a_size_limit_that_holds_the_certificates_needs_no_hint() {
+fn a_size_limit_of_32_kib_or_more_gets_no_hint() {
     let sandbox = Sandbox::new();
     for (limit, hints) in [
         ("32Ki", 0),
@@ -211,7 +211,7 @@ fn policies_are_read_from_stdin() {
 }
 
 #[test]
-fn an_empty_list_is_right_and_an_empty_file_is_not() {
+fn an_empty_list_is_valid_and_an_empty_file_is_not() {
     let sandbox = Sandbox::new();
     sandbox.write("list.yaml", "{kind: List, items: []}");
     sandbox.write("empty.yaml", "---\n# nothing\n");

@@ -43,7 +43,7 @@ fn a_folder_stands_for_its_manifests_and_other_kinds_are_ignored() {
 }
 
 #[test]
-fn a_named_file_has_to_hold_policies() {
+fn a_file_without_policies_is_an_error() {
     let ran = folder().run("check all/a.json -f all/b.yml");
     assert_eq!(ran.code, 1, "{ran}");
     assert!(
@@ -68,7 +68,7 @@ fn a_folder_without_manifests_is_an_error_that_names_the_flag() {
 }
 
 #[test]
-fn a_program_reads_findings_and_summary() {
+fn json_output_has_findings_and_summary() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "policy.yaml",
@@ -114,20 +114,20 @@ fn a_program_reads_findings_and_summary() {
 #[case::config_map(
     "kind: ConfigMap\napiVersion: v1\ndata:\n  config.template.toml: |\n    [[runners]]\n      name = \"a\"\n"
 )]
-fn the_configuration_of_a_runner_is_sent_to_import(#[case] content: &str) {
+fn the_configuration_of_a_runner_gets_a_hint_to_use_import(#[case] content: &str) {
     let sandbox = Sandbox::new();
     sandbox.write("runner", content);
-    let told = "this is a configuration of GitLab Runner; run `drydock import runner`\n";
+    let message = "this is a configuration of GitLab Runner; run `drydock import runner`\n";
     let ran = sandbox.run("check runner");
     assert_eq!(ran.code, 1, "{ran}");
     assert!(
-        ran.stdout.starts_with("error: runner: ") && ran.stdout.ends_with(told),
+        ran.stdout.starts_with("error: runner: ") && ran.stdout.ends_with(message),
         "{ran}"
     );
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
     let ran = sandbox.run("mutate -f pod.yaml -p runner");
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
-    assert!(ran.stderr.contains(told), "{ran}");
+    assert!(ran.stderr.contains(message), "{ran}");
     let ran = sandbox.run_with("check -", content);
     assert!(ran.stdout.contains("run `drydock import -`"), "{ran}");
 }
@@ -139,27 +139,30 @@ fn the_configuration_of_a_runner_is_sent_to_import(#[case] content: &str) {
 #[case::docker("docker", Some("hint"))]
 #[case::a_service("postgres", Some("hint"))]
 #[case::whole("localhost.mylab.com", None)]
-fn a_name_that_the_job_has_itself_is_told(#[case] hostname: &str, #[case] severity: Option<&str>) {
+fn a_hostname_that_a_job_resolves_itself_is_reported(
+    #[case] hostname: &str,
+    #[case] severity: Option<&str>,
+) {
     let sandbox = Sandbox::new();
     let spec = format!("hostAliases: [{{ip: 10.0.0.1, hostnames: [x.y, {hostname}]}}]");
     sandbox.write("policy.yaml", policy("one", &spec));
     let ran = sandbox.run("check policy.yaml");
     assert_eq!(ran.code, i32::from(severity == Some("error")), "{ran}");
-    let told = severity.map(|severity| {
+    let message = severity.map(|severity| {
         let is = match severity {
             "error" => format!(" is \"{hostname}\","),
             _ => format!(": {hostname} "),
         };
         format!("{severity}: policy.yaml: document 1 (JobPodPolicy \"one\"): spec.hostAliases[0].hostnames[1]{is}")
     });
-    match told {
-        Some(told) => assert!(ran.stdout.starts_with(&told), "{ran}"),
+    match message {
+        Some(message) => assert!(ran.stdout.starts_with(&message), "{ran}"),
         None => assert_eq!(ran.stdout, "", "{ran}"),
     }
 }
 
 #[test]
-fn a_namespace_which_the_api_server_ignores_is_told() {
+fn a_namespace_of_a_policy_is_reported() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "policy.yaml",

@@ -11,7 +11,7 @@ const LABEL_VALUE: &str = "not a label value: at most 63 letters, digits, '-', '
 /// Each policy of the table has one mistake (rules H6 and M6, and the schema). It is one error, and
 /// the other policy of the file is valid.
 #[test]
-fn a_policy_with_one_mistake_has_one_error_which_names_it() {
+fn a_policy_with_one_mistake_has_one_error() {
     let table = refused();
     let sandbox = Sandbox::new();
     for (number, entry) in table.iter().enumerate() {
@@ -20,11 +20,11 @@ fn a_policy_with_one_mistake_has_one_error_which_names_it() {
     }
     for (number, entry) in table.iter().enumerate() {
         let ran = sandbox.run(&format!("check {number}.yaml"));
-        let told = format!(
+        let message = format!(
             "error: {number}.yaml: document 2 (JobPodPolicy \"ci\"): {}\n",
-            entry.told
+            entry.error
         );
-        assert_eq!((ran.code, &ran.stdout), (1, &told), "{ran}");
+        assert_eq!((ran.code, &ran.stdout), (1, &message), "{ran}");
         assert_eq!(ran.stderr, "1 policy is valid, 1 error\n", "{ran}");
     }
 }
@@ -45,7 +45,7 @@ fn a_policy_without_a_mistake_has_no_error() {
 
 /// An error is one line, even if a value contains a line break.
 #[test]
-fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
+fn an_error_about_a_value_with_a_line_break_is_one_line() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "policy.yaml",
@@ -108,7 +108,7 @@ fn a_line_break_in_a_value_breaks_no_line_of_the_answer() {
 )]
 #[case::text("hello", ": must be an object with apiVersion and kind, not a string")]
 #[case::items("{kind: List, items: 5}", ": items must be a list, not a number")]
-fn an_object_that_is_no_policy(#[case] object: &str, #[case] expected: &str) {
+fn an_object_that_is_not_a_policy_is_an_error(#[case] object: &str, #[case] expected: &str) {
     let sandbox = Sandbox::new();
     sandbox.write("policy.yaml", object);
     let ran = sandbox.run("check policy.yaml");

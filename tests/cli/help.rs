@@ -59,7 +59,7 @@ fn help_wraps_to_the_terminal(#[case] args: &str) {
 }
 
 #[test]
-fn version_is_the_package_s_with_the_commit_of_the_build() {
+fn version_prints_package_version_and_commit() {
     let ran = Sandbox::new().run("--version").succeeded();
     let (version, commit) = (env!("CARGO_PKG_VERSION"), COMMIT);
     assert_eq!(ran.stdout, format!("drydock {version} (commit {commit})\n"));
@@ -81,8 +81,8 @@ fn version_is_the_package_s_with_the_commit_of_the_build() {
 #[case::no_file("mutate", "--filename <FILE>")]
 #[case::no_policy("check", "<FILE>...")]
 #[case::file_without_flag("mutate pod.yaml", "unexpected argument 'pod.yaml'")]
-fn what_is_not_known_exits_2_and_says_so_on_stderr(#[case] args: &str, #[case] told: &str) {
+fn an_unknown_argument_exits_2_with_an_error_on_stderr(#[case] args: &str, #[case] message: &str) {
     let ran = Sandbox::new().run(args);
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
-    assert!(ran.stderr.contains(told), "{ran}");
+    assert!(ran.stderr.contains(message), "{ran}");
 }

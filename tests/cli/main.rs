@@ -9,15 +9,12 @@
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "the modules of a test have no users"
+    reason = "the modules of a test are not a public API"
 )]
 
 mod sandbox;
 #[path = "../policies/table.rs"]
-#[allow(
-    dead_code,
-    reason = "tests/cluster/main.rs uses the messages of the API server"
-)]
+#[allow(dead_code, reason = "only tests/cluster uses it")]
 mod table;
 
 mod bad_input;

@@ -39,7 +39,7 @@ fn kinds(ran: &Output) -> Vec<Value> {
 }
 
 #[test]
-fn a_pod_comes_out_as_yaml_unless_asked_otherwise() {
+fn a_pod_is_printed_as_yaml_by_default() {
     let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml")
         .succeeded();
@@ -47,7 +47,7 @@ fn a_pod_comes_out_as_yaml_unless_asked_otherwise() {
 }
 
 #[test]
-fn a_pod_comes_out_as_one_line_of_json() {
+fn a_pod_is_printed_as_one_line_of_json() {
     let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml -o json")
         .succeeded();
@@ -63,7 +63,7 @@ fn a_patch_is_one_line() {
 }
 
 #[test]
-fn a_diff_is_a_unified_one() {
+fn a_diff_is_unified() {
     let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml -o diff")
         .succeeded();
@@ -71,7 +71,7 @@ fn a_diff_is_a_unified_one() {
 }
 
 #[test]
-fn an_explanation_names_rules_policy_and_what_was_done() {
+fn an_explanation_names_rules_policy_and_changes() {
     let ran = sandbox()
         .run("mutate -f pod.yaml -p aliases.yaml -o explain")
         .succeeded();
@@ -79,7 +79,7 @@ fn an_explanation_names_rules_policy_and_what_was_done() {
 }
 
 #[test]
-fn the_patch_makes_the_printed_pod_of_the_given_one() {
+fn the_patch_applied_to_the_pod_gives_the_printed_pod() {
     let sandbox = sandbox();
     let mut pod = pod_as_json(&sandbox);
     let text = sandbox.mutate("pod.yaml", "patch");
@@ -89,7 +89,7 @@ fn the_patch_makes_the_printed_pod_of_the_given_one() {
 }
 
 #[test]
-fn a_pod_that_needs_nothing_gives_an_empty_patch_and_no_diff() {
+fn a_pod_without_changes_has_an_empty_patch_and_no_diff() {
     let sandbox = sandbox();
     sandbox.write("right.json", sandbox.mutate("pod.yaml", "json"));
     assert_eq!(sandbox.mutate("right.json", "patch"), "[]\n");
@@ -101,7 +101,7 @@ fn a_pod_that_needs_nothing_gives_an_empty_patch_and_no_diff() {
 }
 
 #[test]
-fn a_list_comes_out_object_by_object() {
+fn the_objects_of_a_list_are_printed_one_by_one() {
     let sandbox = sandbox();
     let pod = pod_as_json(&sandbox);
     let inner = json!({"kind": "List", "items": [pod]});
@@ -134,7 +134,7 @@ fn a_list_comes_out_object_by_object() {
 }
 
 #[test]
-fn items_of_a_pod_list_need_no_kind_and_get_none() {
+fn items_of_a_pod_list_need_no_kind() {
     let sandbox = sandbox();
     let mut pod = pod_as_json(&sandbox);
     pod.as_object_mut()
@@ -157,7 +157,7 @@ fn items_of_a_pod_list_need_no_kind_and_get_none() {
 }
 
 #[test]
-fn a_list_without_items_answers_nothing() {
+fn a_list_without_items_prints_nothing() {
     let sandbox = sandbox();
     for list in [
         "{kind: List}",
@@ -170,7 +170,7 @@ fn a_list_without_items_answers_nothing() {
 }
 
 #[test]
-fn a_review_comes_out_as_the_server_would_answer_it() {
+fn a_review_is_printed_as_the_response_of_the_server() {
     let sandbox = sandbox();
     sandbox.write(
         "review.json",
@@ -199,7 +199,7 @@ fn a_review_comes_out_as_the_server_would_answer_it() {
 }
 
 #[test]
-fn a_review_is_shown_to_people_as_its_pod() {
+fn diff_and_explanation_of_a_review_are_those_of_its_pod() {
     let sandbox = sandbox();
     sandbox.write(
         "review.json",
@@ -216,7 +216,7 @@ fn a_review_is_shown_to_people_as_its_pod() {
 }
 
 #[test]
-fn a_review_that_creates_no_pod_is_allowed_as_it_is() {
+fn a_review_that_creates_no_pod_is_allowed_unchanged() {
     let sandbox = sandbox();
     sandbox.write("review.json", review("DELETE", &Value::Null).to_string());
     let answer = json_lines(&sandbox.mutate("review.json", "json")).remove(0);
@@ -231,7 +231,7 @@ fn a_review_that_creates_no_pod_is_allowed_as_it_is() {
 }
 
 #[test]
-fn other_kinds_pass_through_unchanged() {
+fn objects_of_other_kinds_are_printed_unchanged() {
     let sandbox = sandbox();
     let text = r#"{"kind":"ConfigMap","data":{"z":"1","a":"on"},"spec":{"hostAliases":5}}"#;
     sandbox.write("other.json", text);
@@ -247,7 +247,7 @@ fn other_kinds_pass_through_unchanged() {
 }
 
 #[test]
-fn a_pod_of_nobodys_job_passes_through_and_explain_says_why() {
+fn a_pod_that_is_not_a_job_pod_is_unchanged_and_explain_says_why() {
     let sandbox = sandbox();
     sandbox.write("web.yaml", OTHER_POD);
     assert_eq!(sandbox.mutate("web.yaml", "patch"), "[]\n");
@@ -259,7 +259,7 @@ fn a_pod_of_nobodys_job_passes_through_and_explain_says_why() {
 }
 
 #[test]
-fn documents_of_a_yaml_file_are_answered_one_by_one() {
+fn the_documents_of_a_yaml_file_are_processed_one_by_one() {
     let sandbox = sandbox();
     sandbox.write(
         "all.yaml",
@@ -282,7 +282,7 @@ fn documents_of_a_yaml_file_are_answered_one_by_one() {
 }
 
 #[test]
-fn a_line_of_dashes_inside_a_text_parts_nothing() {
+fn a_line_of_dashes_in_a_block_scalar_separates_no_documents() {
     let sandbox = sandbox();
     sandbox.write(
         "script.yaml",
@@ -296,7 +296,7 @@ fn a_line_of_dashes_inside_a_text_parts_nothing() {
 }
 
 #[test]
-fn json_values_of_a_file_are_answered_one_by_one() {
+fn the_json_values_of_a_file_are_processed_one_by_one() {
     let sandbox = sandbox();
     let pod = pod_as_json(&sandbox);
     let pretty = serde_json::to_string_pretty(&pod).unwrap();
@@ -317,7 +317,7 @@ fn json_values_of_a_file_are_answered_one_by_one() {
 }
 
 #[test]
-fn what_is_printed_as_json_or_yaml_can_be_read_again() {
+fn printed_json_and_yaml_can_be_parsed_again() {
     let sandbox = sandbox();
     sandbox.write("all.yaml", format!("{POD}---\n{SERVICE}---\n{POD}"));
     for output in ["json", "yaml"] {
@@ -330,7 +330,7 @@ fn what_is_printed_as_json_or_yaml_can_be_read_again() {
 }
 
 #[test]
-fn files_are_answered_in_the_order_given() {
+fn files_are_processed_in_the_given_order() {
     let sandbox = sandbox();
     sandbox.write("service.yaml", SERVICE);
     let ran = sandbox
@@ -340,7 +340,7 @@ fn files_are_answered_in_the_order_given() {
 }
 
 #[test]
-fn policies_of_several_files_hold_together() {
+fn policies_of_several_files_are_all_in_force() {
     let sandbox = sandbox();
     let spec = "hostAliases: [{ip: 10.0.0.7, hostnames: [minio.mylab.com]}]";
     sandbox.write("minio.yaml", policy("minio", spec));
@@ -352,7 +352,7 @@ fn policies_of_several_files_hold_together() {
 }
 
 #[test]
-fn without_a_policy_the_sample_policy_holds() {
+fn without_a_policy_the_sample_policy_is_used() {
     let sandbox = sandbox();
     let sample = sandbox.run("print policy").succeeded().stdout;
     sandbox.write("sample.yaml", sample);

@@ -8,7 +8,7 @@ use serde_json::json;
 const PAGES: &str = "hostAliases: [{from: {ingress: {namespace: cicd, name: pages, hostnameSuffixes: [pages.mylab.com]}}}]";
 
 #[test]
-fn a_refused_pod_does_not_reach_kubectl() {
+fn a_refused_pod_is_not_printed() {
     let sandbox = Sandbox::new();
     sandbox.write("pods.yaml", format!("{DIND_POD}---\n{POD}"));
     let ran = sandbox.run("mutate -f pods.yaml -p deny.yaml");
@@ -18,11 +18,11 @@ fn a_refused_pod_does_not_reach_kubectl() {
         ran.stdout.contains("runner-1") && !ran.stdout.contains("runner-2"),
         "{ran}"
     );
-    assert!(!ran.stdout.contains("---"), "one document: {ran}");
+    assert!(!ran.stdout.contains("---"), "more than one document: {ran}");
 }
 
 #[test]
-fn hostnames_of_an_ingress_are_given_with_its_address() {
+fn an_address_flag_can_have_hostnames_of_an_ingress() {
     let sandbox = Sandbox::new();
     sandbox.write("live.yaml", policy("live", PAGES));
     let ran = sandbox.run("mutate -f pod.yaml -p live.yaml -o json --address ingress/cicd/pages=10.0.0.240,fd00::240,docs.pages.mylab.com,pages.mylab.com").succeeded();
@@ -50,18 +50,18 @@ fn hostnames_of_an_ingress_are_given_with_its_address() {
     "--address ingress/cicd/pages=10.0.0.240,github.com",
     "note: --address ingress/cicd/pages: hostname github.com is ignored, because it has none of the hostnameSuffixes of policy \"live\"\n"
 )]
-fn an_address_without_effect_is_told(#[case] flags: &str, #[case] told: &str) {
+fn an_address_without_effect_gets_a_note(#[case] flags: &str, #[case] message: &str) {
     let sandbox = Sandbox::new();
     sandbox.write("live.yaml", policy("live", PAGES));
     let ran = sandbox.run(&format!("mutate -f pod.yaml -p live.yaml -o patch {flags}"));
     assert_eq!(
         (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
-        (0, "[]\n", told)
+        (0, "[]\n", message)
     );
 }
 
 #[test]
-fn one_address_of_a_service_serves_both_kinds() {
+fn one_address_of_a_service_is_used_for_both_kinds() {
     let spec = "hostAliases: [{from: {service: {namespace: a, name: b, address: ClusterIP}}, hostnames: [x.y]}]";
     let sandbox = Sandbox::new();
     sandbox.write("live.yaml", policy("live", spec));
@@ -76,7 +76,7 @@ fn one_address_of_a_service_serves_both_kinds() {
 #[case::lower_case("pod", "write the kind as Pod")]
 #[case::list("podlist", "write the kind as PodList")]
 #[case::policy("JobPodPolicy", "pass policies with --policy")]
-fn an_object_that_people_expect_to_change_gets_a_note(#[case] kind: &str, #[case] told: &str) {
+fn an_object_that_users_expect_to_change_gets_a_note(#[case] kind: &str, #[case] message: &str) {
     let sandbox = Sandbox::new();
     sandbox.write(
         "object.yaml",
@@ -84,7 +84,7 @@ fn an_object_that_people_expect_to_change_gets_a_note(#[case] kind: &str, #[case
     );
     let ran = sandbox.run("mutate -f object.yaml -p aliases.yaml -o patch");
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "[]\n"), "{ran}");
-    let note = format!("note: object.yaml: document 1: {kind} is unchanged; {told}");
+    let note = format!("note: object.yaml: document 1: {kind} is unchanged; {message}");
     assert!(ran.stderr.starts_with(&note), "{ran}");
 }
 
@@ -108,7 +108,7 @@ fn a_diff_shows_what_audit_would_change() {
 }
 
 #[test]
-fn a_diff_says_what_audit_would_refuse() {
+fn a_diff_reports_what_audit_would_refuse() {
     let ran = Sandbox::new().run("mutate -f dind.yaml -p deny.yaml --mode audit -o diff");
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran}");
     assert!(

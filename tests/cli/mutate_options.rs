@@ -26,7 +26,7 @@ fn alias(ip: &str) -> Value {
 }
 
 #[test]
-fn a_refused_pod_comes_out_as_it_came_and_stderr_says_why() {
+fn a_refused_pod_is_printed_unchanged_and_stderr_has_the_reason() {
     let sandbox = Sandbox::new();
     sandbox.write("none.yaml", "{kind: List, items: []}");
     let ran = sandbox.run("mutate -f dind.yaml -p deny.yaml -o json");
@@ -58,7 +58,7 @@ fn a_refused_pod_has_no_diff_and_an_explanation() {
 }
 
 #[test]
-fn a_refused_pod_without_namespace_is_named_without_one() {
+fn a_refused_pod_without_namespace_is_named_without_namespace() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "pod.yaml",
@@ -89,7 +89,7 @@ fn refused_review(output: &str) -> Output {
 }
 
 #[test]
-fn a_refused_review_is_answered_with_the_message() {
+fn the_response_to_a_refused_review_has_the_message() {
     let ran = refused_review("json");
     assert_eq!(ran.code, 1);
     let response = &ran.json()[0]["response"];
@@ -112,7 +112,7 @@ fn a_refused_review_is_answered_with_the_message() {
 #[case("patch")]
 #[case("diff")]
 #[case("explain")]
-fn a_refused_review_says_why_on_stderr_whatever_the_output(#[case] output: &str) {
+fn stderr_has_the_reason_for_a_refused_review_with_every_output(#[case] output: &str) {
     let ran = refused_review(output);
     assert_eq!(ran.code, 1);
     assert!(
@@ -146,7 +146,7 @@ fn the_worst_of_several_inputs_is_the_exit_code(
 }
 
 #[test]
-fn an_audited_namespace_changes_nothing_and_says_everything() {
+fn audit_mode_changes_nothing_and_reports_all_changes() {
     let sandbox = Sandbox::new();
     assert_eq!(
         sandbox
@@ -165,7 +165,7 @@ fn an_audited_namespace_changes_nothing_and_says_everything() {
 }
 
 #[test]
-fn an_audited_namespace_refuses_nothing() {
+fn audit_mode_refuses_nothing() {
     let sandbox = Sandbox::new();
     let ran = sandbox
         .run("mutate -f dind.yaml -p deny.yaml --mode audit -o explain")
@@ -178,7 +178,7 @@ fn an_audited_namespace_refuses_nothing() {
 }
 
 #[test]
-fn an_audit_policy_changes_nothing_and_says_everything() {
+fn an_audit_policy_changes_nothing_and_reports_all_changes() {
     let spec = format!("mode: Audit, {}", super::sandbox::ALIASES);
     assert_eq!(aliases(&spec, ""), json!([alias("10.0.0.216")]));
     let sandbox = Sandbox::new();
@@ -197,12 +197,12 @@ fn an_audit_policy_changes_nothing_and_says_everything() {
 #[case::among_others("--namespace-labels env=ci,team=a,empty=", "10.0.0.232")]
 #[case::another("--namespace-labels team=b", "10.0.0.216")]
 #[case::none_known("", "10.0.0.216")]
-fn a_namespace_selector_matches_the_labels_given(#[case] flags: &str, #[case] ip: &str) {
+fn a_namespace_selector_matches_the_given_labels(#[case] flags: &str, #[case] ip: &str) {
     assert_eq!(aliases(LABELLED, flags), json!([alias(ip)]));
 }
 
 #[test]
-fn a_namespace_is_known_by_its_name_without_labels() {
+fn without_labels_a_namespace_is_selected_by_its_name() {
     let selector = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ci}}";
     assert_eq!(
         aliases(&format!("{selector}, {}", super::sandbox::ALIASES), ""),
@@ -211,7 +211,7 @@ fn a_namespace_is_known_by_its_name_without_labels() {
 }
 
 #[test]
-fn explain_names_the_flag_for_labels_that_are_not_known() {
+fn explain_names_the_flag_for_unknown_labels() {
     let sandbox = Sandbox::new();
     sandbox.write("policy.yaml", policy("picky", LABELLED));
     let ran = sandbox
@@ -232,12 +232,12 @@ fn explain_names_the_flag_for_labels_that_are_not_known() {
 #[case::of_one_family_the_first("--address ingress/cicd/gitlab=10.1.1.2 --address ingress/cicd/gitlab=10.1.1.1", json!([alias("10.1.1.2")]))]
 #[case::of_both_families("--address ingress/cicd/gitlab=fd00::1 --address ingress/cicd/gitlab=10.1.1.1", json!([alias("fd00::1"), alias("10.1.1.1")]))]
 #[case::none("", json!([alias("10.0.0.216")]))]
-fn a_live_source_has_the_address_given(#[case] flags: &str, #[case] expected: Value) {
+fn a_live_source_has_the_given_address(#[case] flags: &str, #[case] expected: Value) {
     assert_eq!(aliases(LIVE, flags), expected);
 }
 
 #[test]
-fn a_live_source_without_address_is_told() {
+fn a_live_source_without_address_gets_a_note() {
     let sandbox = Sandbox::new();
     sandbox.write("live.yaml", policy("live", LIVE));
     let ran = sandbox.run("mutate -f pod.yaml -p live.yaml -o explain");
@@ -257,7 +257,7 @@ fn a_live_source_without_address_is_told() {
 }
 
 #[test]
-fn an_address_that_no_policy_asks_for_is_told() {
+fn an_address_that_no_policy_uses_gets_a_note() {
     let sandbox = Sandbox::new();
     sandbox.write("live.yaml", policy("live", LIVE));
     let ran = sandbox
@@ -320,10 +320,10 @@ fn an_address_that_no_policy_asks_for_is_told() {
 #[case::label_value("--namespace-labels team=a/b", "\"a/b\" is not a label value")]
 #[case::mode("--mode off", "[possible values: enforce, audit]")]
 #[case::output("-o table", "[possible values: yaml, json, patch, diff, explain]")]
-fn a_flag_that_cannot_work_is_refused_with_its_value(#[case] flags: &str, #[case] told: &str) {
+fn an_invalid_flag_is_refused_with_its_value(#[case] flags: &str, #[case] message: &str) {
     let ran = Sandbox::new().run(&format!("mutate -f pod.yaml -p aliases.yaml {flags}"));
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
-    assert!(ran.stderr.contains(told), "{ran}");
+    assert!(ran.stderr.contains(message), "{ran}");
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn an_empty_list_of_policies_changes_nothing() {
 }
 
 #[test]
-fn a_name_that_two_policy_files_use_is_told_with_both() {
+fn a_name_in_two_policy_files_is_an_error_that_names_both() {
     let sandbox = Sandbox::new();
     sandbox.write("more.yaml", policy("other", "") + &policy("aliases", ""));
     let ran = sandbox.run("mutate -f pod.yaml -p aliases.yaml -p more.yaml");

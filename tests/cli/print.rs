@@ -87,7 +87,7 @@ fn every_field_is_described() {
 
 /// If a field is not nullable, the API server replaces null with the default value.
 #[test]
-fn a_null_is_an_absent_field() {
+fn a_null_is_like_an_absent_field() {
     walk(&schema(), "", &mut |path, schema| {
         assert_eq!(schema.get("nullable"), None, "{path}");
     });
@@ -96,7 +96,7 @@ fn a_null_is_an_absent_field() {
 /// Without a message, the API server prints the expression of a rule. Without a maximum length, it
 /// cannot estimate the cost of a rule.
 #[test]
-fn every_rule_says_what_is_wrong_and_is_about_something_bounded() {
+fn every_cel_rule_has_a_message_and_a_bounded_field() {
     let mut rules = 0;
     walk(&schema(), "", &mut |path, schema| {
         for rule in schema["x-kubernetes-validations"]
@@ -123,7 +123,7 @@ fn every_rule_says_what_is_wrong_and_is_about_something_bounded() {
 
 /// The columns of `kubectl get jpp`, and those of `-o wide`.
 #[test]
-fn the_columns_tell_whether_a_policy_is_in_force() {
+fn the_columns_show_whether_a_policy_is_in_force() {
     let crd = crd();
     let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
         .as_array()
@@ -172,12 +172,12 @@ fn defaults_are_written_into_the_schema() {
     assert_eq!(
         spec["dind"].get("default"),
         None,
-        "an absent dind leaves docker alone"
+        "dind must not have a default"
     );
 }
 
 #[test]
-fn the_definition_is_cluster_scoped_and_has_its_names() {
+fn the_crd_is_cluster_scoped_and_has_its_names() {
     let crd = crd();
     assert_eq!(crd["apiVersion"], "apiextensions.k8s.io/v1");
     assert_eq!(crd["kind"], "CustomResourceDefinition");
@@ -192,7 +192,7 @@ fn the_definition_is_cluster_scoped_and_has_its_names() {
 }
 
 #[test]
-fn the_sample_policy_is_the_committed_one_and_right() {
+fn the_sample_policy_is_the_committed_one_and_valid() {
     let sandbox = Sandbox::new();
     let sample = sandbox.run("print policy").succeeded().stdout;
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/sample-policy.yaml");
@@ -209,7 +209,7 @@ fn the_sample_policy_is_the_committed_one_and_right() {
 }
 
 #[rstest]
-fn completions_know_the_commands(
+fn completions_have_all_commands(
     #[values("bash", "elvish", "fish", "powershell", "zsh")] shell: &str,
 ) {
     let completions = Sandbox::new()
@@ -231,7 +231,7 @@ fn completions_know_the_commands(
 }
 
 #[test]
-fn nothing_else_is_printed() {
+fn print_refuses_other_arguments() {
     for args in [
         "print",
         "print manifest",

@@ -14,7 +14,7 @@ fn headings() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn without_a_code_every_rule_is_a_line() {
+fn without_a_code_each_rule_is_one_line() {
     let listed = Sandbox::new().run("rules").succeeded().stdout;
     let lines = headings().into_iter();
     let expected: String = lines
@@ -36,7 +36,7 @@ fn a_code_prints_its_section(#[case] args: &str) {
         .unwrap();
     assert_eq!(first, format!("### D7: {title}"));
     assert!(rest.contains("swapped in place"), "{printed}");
-    assert!(!rest.contains("\n#"), "one section: {printed}");
+    assert!(!rest.contains("\n#"), "more than one section: {printed}");
     assert!(DOCUMENT.contains(printed.trim_end()), "{printed}");
 }
 
@@ -48,7 +48,7 @@ fn the_last_rule_of_a_chapter_ends_before_the_next_chapter() {
 }
 
 #[test]
-fn several_codes_are_printed_in_the_order_given() {
+fn several_codes_are_printed_in_the_given_order() {
     let sandbox = Sandbox::new();
     let one = |code: &str| sandbox.run(&format!("rules {code}")).succeeded().stdout;
     let both = format!("{}\n{}", one("V5"), one("H1"));
@@ -60,12 +60,12 @@ fn several_codes_are_printed_in_the_order_given() {
 #[case::number_in_lower_case("h10", "similar codes are H8, H7, H6;")]
 #[case::other_letter("X3", "similar codes are P3, M3, H3;")]
 #[case::no_code("swap-volume", "similar codes are S1, ")]
-fn a_code_that_is_no_rule_exits_2_and_names_the_nearest(#[case] code: &str, #[case] told: &str) {
+fn an_unknown_code_exits_2_and_names_the_nearest(#[case] code: &str, #[case] message: &str) {
     // The section of the valid code D7 is not printed either.
     let ran = Sandbox::new().run(&format!("rules D7 {code}"));
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran}");
     let problem = format!("there is no rule \"{code}\"");
-    for words in [problem.as_str(), told, "`drydock rules`"] {
+    for words in [problem.as_str(), message, "`drydock rules`"] {
         assert!(ran.stderr.contains(words), "{words}: {ran}");
     }
 }

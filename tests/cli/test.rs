@@ -55,7 +55,7 @@ fn a_case_that_is_as_expected_passes(#[case] pod: &str, #[case] expect: &str) {
     "expected a message that contains \"no such words\""
 )]
 #[case::pod("job.yaml", "{pod: job.yaml}", "+    ip: \"10.0.0.232\"")]
-fn a_case_that_is_not_fails_and_says_why(
+fn a_case_that_is_not_as_expected_fails_with_the_reason(
     #[case] pod: &str,
     #[case] expect: &str,
     #[case] why: &str,
@@ -71,7 +71,7 @@ fn a_case_that_is_not_fails_and_says_why(
 /// A case can expect the pod that `drydock mutate -o yaml` prints, with or without drydock's
 /// annotations.
 #[test]
-fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
+fn a_case_can_expect_the_pod_that_mutate_prints() {
     let sandbox = sandbox("job.yaml", "{pod: wanted.yaml}");
     let wanted = sandbox
         .run("mutate -f job.yaml -p aliases.yaml -p deny.yaml")
@@ -115,19 +115,22 @@ fn the_pod_that_mutate_prints_is_the_one_that_is_expected() {
     "policies: [deny.yaml]\ncases: [{name: a, pod: job.yaml, addresses: [x], expect: {unchanged: true}}]\n",
     "addresses: "
 )]
-fn what_cannot_be_used_is_an_error_that_names_it(#[case] file: &str, #[case] told: &str) {
+fn an_invalid_test_file_is_an_error_that_names_the_problem(
+    #[case] file: &str,
+    #[case] message: &str,
+) {
     let sandbox = sandbox("job.yaml", "{unchanged: true}");
     sandbox.write("drydock-test.yaml", file);
     let ran = sandbox.run("test drydock-test.yaml");
     assert_eq!(ran.code, 2, "{ran}");
     assert!(
-        ran.stderr.contains(told) && ran.stderr.contains("drydock-test.yaml"),
+        ran.stderr.contains(message) && ran.stderr.contains("drydock-test.yaml"),
         "{ran}"
     );
 }
 
 #[test]
-fn a_folder_stands_for_its_files_and_gitlab_reads_the_results() {
+fn a_folder_stands_for_its_files_and_results_are_printed_as_junit() {
     let sandbox = sandbox("job.yaml", "{unchanged: true}");
     let ran = sandbox.run("test . -o junit");
     assert_eq!(ran.code, 1, "{ran}");
@@ -144,7 +147,7 @@ fn a_folder_stands_for_its_files_and_gitlab_reads_the_results() {
 }
 
 #[test]
-fn pods_from_public_reports_come_out_as_expected() {
+fn pods_from_public_reports_pass() {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/field");
     let ran = Sandbox::new().run(&format!("test {fixtures}")).succeeded();
     assert!(ran.stdout.ends_with("14 passed, 0 failed\n"), "{ran}");

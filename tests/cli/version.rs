@@ -6,7 +6,7 @@ use assert_cmd::cargo::cargo_bin;
 use std::process::Command;
 
 #[test]
-fn without_a_cluster_it_is_the_programs_own() {
+fn the_version_of_the_program_needs_no_cluster() {
     let ran = Sandbox::new().run("version --client").succeeded();
     assert_eq!(
         ran.stdout,
@@ -31,7 +31,7 @@ fn by_link(name: &str, arguments: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn a_link_makes_it_a_plugin_of_kubectl() {
+fn a_link_named_kubectl_drydock_is_a_plugin_of_kubectl() {
     let (help, _) = by_link("kubectl-drydock", &["check", "--help"]);
     assert!(help.contains("Usage: kubectl drydock check"), "{help}");
     let (completions, _) = by_link("kubectl_complete-drydock", &["doctor", "--time"]);

@@ -24,7 +24,7 @@ fn round_trip(text: &str) -> String {
 
 /// Without quotes, these strings have another type in YAML 1.1, which kubectl uses.
 #[rstest]
-fn a_text_that_looks_like_something_else_is_quoted(
+fn a_string_that_would_have_another_type_is_quoted(
     #[values(
         "on",
         "Off",
@@ -111,7 +111,7 @@ fn a_text_that_looks_like_something_else_is_quoted(
 #[case::unicode("ünïcödé 😀 \u{2028} \u{85} \u{feff}")]
 #[case::control("\0\u{1}\u{1b}[0m\u{7f}")]
 #[case::certificate("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")]
-fn a_text_of_several_lines_comes_back(#[case] text: &str) {
+fn a_string_of_several_lines_is_unchanged(#[case] text: &str) {
     round_trip(text);
 }
 
@@ -121,13 +121,13 @@ fn a_text_of_several_lines_comes_back(#[case] text: &str) {
 #[case::wide_gaps(&"one   two     three  ".repeat(20))]
 #[case::lines_of_words(&"some words that go on for longer than a line of a terminal would \n  and on, with an indent, and on and on and on and on\n".repeat(5))]
 #[case::words_and_colons(&"key: value, # no comment ".repeat(20))]
-fn a_long_text_comes_back(#[case] text: &str) {
+fn a_long_string_is_unchanged(#[case] text: &str) {
     round_trip(text);
     round_trip(text.trim_end());
 }
 
 #[test]
-fn numbers_nulls_and_empty_things_come_back() {
+fn numbers_nulls_and_empty_values_are_unchanged() {
     let sandbox = Sandbox::new();
     let object = json!({
         "kind": "Other", "integer": -7, "largest": u64::MAX, "smallest": i64::MIN, "float": 1.5, "large": 1e30, "small": 1e-7,
@@ -149,7 +149,7 @@ fn fields_keep_their_order() {
 
 /// The YAML and the JSON output for a real pod are the same object.
 #[test]
-fn a_real_pod_comes_back() {
+fn a_real_pod_is_unchanged() {
     let sandbox = Sandbox::new();
     let fixture = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -10,7 +10,7 @@ use crate::child_process::{ChildProcess, child_command};
 use crate::drydock_process::certs;
 use crate::identity::{Identity, runner_role};
 use crate::raw_requests::{self, Answer};
-use crate::wait::{A_MOMENT, PATIENCE};
+use crate::wait::{POLL_INTERVAL, TIMEOUT};
 use axum::http::Method;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -69,19 +69,19 @@ impl Kubectl {
 /// create namespaces in a scope ([`ApiServer::scope`]).
 pub(crate) async fn shared() -> &'static ApiServer {
     static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
-    SHARED.get_or_init(ApiServer::of_ones_own).await
+    SHARED.get_or_init(ApiServer::exclusive).await
 }
 
 impl ApiServer {
     /// Starts an API server for one test, which may stop it and create cluster-scoped objects.
     /// Starting takes about five seconds.
-    pub(crate) async fn of_ones_own() -> Self {
-        Self::of_ones_own_with(|_| Vec::new()).await
+    pub(crate) async fn exclusive() -> Self {
+        Self::exclusive_with(|_| Vec::new()).await
     }
 
     /// Starts an API server with additional flags. `prepare` writes the files that the flags name
     /// to the server's directory, and returns the flags.
-    pub(crate) async fn of_ones_own_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
+    pub(crate) async fn exclusive_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         // Fails here if a program is missing, before files and processes are created.
         let parts = binaries();
         let directory = TempDir::with_prefix("drydock-apiserver-").unwrap();
@@ -148,7 +148,7 @@ impl ApiServer {
             .args(&self.flags)
             .stderr(log);
         let server = self.server.insert(ChildProcess::spawn(command));
-        let deadline = Instant::now() + 2 * PATIENCE;
+        let deadline = Instant::now() + 2 * TIMEOUT;
         let client = client(self.directory.path(), Identity::Admin).await;
         loop {
             let ended = server.end();
@@ -164,7 +164,7 @@ impl ApiServer {
                     last_words.join("\n")
                 );
             }
-            tokio::time::sleep(A_MOMENT).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -212,7 +212,7 @@ impl ApiServer {
         }
         let address = ("127.0.0.1", self.etcd_port);
         while TcpStream::connect(address).is_ok() {
-            tokio::time::sleep(A_MOMENT).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         let mut shell = Command::new("sh");
         let shell = shell
@@ -225,7 +225,7 @@ impl ApiServer {
     }
 
     /// Returns the process ID of kube-apiserver.
-    #[allow(dead_code, reason = "for the benchmark, which reads its CPU time")]
+    #[allow(dead_code, reason = "the benchmark uses it to read CPU time")]
     pub(crate) fn pid(&self) -> u32 {
         self.server.as_ref().unwrap().pid()
     }

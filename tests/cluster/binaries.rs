@@ -24,12 +24,14 @@ pub(crate) struct Binaries {
 /// Finds the programs, or builds them.
 #[track_caller]
 pub(crate) fn binaries() -> &'static Binaries {
-    static PARTS: OnceLock<Result<Binaries, String>> = OnceLock::new();
-    let parts = PARTS.get_or_init(|| match std::env::var_os("KUBEBUILDER_ASSETS") {
-        Some(folder) if !folder.is_empty() => given(Path::new(&folder)),
+    static PROGRAMS: OnceLock<Result<Binaries, String>> = OnceLock::new();
+    let programs = PROGRAMS.get_or_init(|| match std::env::var_os("KUBEBUILDER_ASSETS") {
+        Some(folder) if !folder.is_empty() => from_directory(Path::new(&folder)),
         _ => built(),
     });
-    parts.as_ref().unwrap_or_else(|missing| panic!("{missing}"))
+    programs
+        .as_ref()
+        .unwrap_or_else(|missing| panic!("{missing}"))
 }
 
 /// Returns the output of `kube-apiserver --version`, as in `Kubernetes v1.36.3`.
@@ -58,14 +60,14 @@ pub(crate) fn helm() -> &'static Path {
         )),
         _ => match std::env::var_os("KUBEBUILDER_ASSETS").map(|it| Path::new(&it).join("helm")) {
             Some(beside) if beside.is_file() => Ok(beside),
-            _ => Ok(HELM_MODULE.build_below(&built_parts())?.join("helm")),
+            _ => Ok(HELM_MODULE.build_below(&programs_directory())?.join("helm")),
         },
     });
     let helm = helm.as_deref();
     helm.unwrap_or_else(|missing| panic!("{missing}"))
 }
 
-fn given(folder: &Path) -> Result<Binaries, String> {
+fn from_directory(folder: &Path) -> Result<Binaries, String> {
     let part = |name: &str| {
         let path = folder.join(name);
         if path.is_file() {
@@ -88,7 +90,7 @@ fn given(folder: &Path) -> Result<Binaries, String> {
 /// A Go module in `tests/apiserver` and its programs.
 struct Module {
     folder: &'static str,
-    /// The required module in `go.mod` whose version is that of the programs.
+    /// The module in `go.mod` that determines the version of the programs.
     versioned_by: &'static str,
     /// The name and Go package of each program.
     programs: &'static [(&'static str, &'static str)],
@@ -129,14 +131,14 @@ const HELM_MODULE: Module = Module {
 };
 
 /// Returns the directory for programs that are built.
-fn built_parts() -> PathBuf {
+fn programs_directory() -> PathBuf {
     // CARGO_TARGET_TMPDIR is a child of the target directory.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     target.join("apiserver")
 }
 
 fn built() -> Result<Binaries, String> {
-    let apiserver = built_parts();
+    let apiserver = programs_directory();
     let module = kubernetes()?;
     let kubernetes = module.build_below(&apiserver)?;
     let etcd = ETCD.build_below(&apiserver)?;

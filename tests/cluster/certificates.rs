@@ -11,8 +11,9 @@ use crate::drydock_process::Certificate;
 use crate::identity::Identity;
 use crate::installation::{in_cluster_with, install};
 use crate::raw_requests;
+use crate::registration::{CONFIGURATION, at_url, committed};
 use crate::replica::{Replica, Throughout, admit, bundles, certificates, handshake, lifetimes};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use drydock::cluster::ca::Lifetimes;
 use drydock::names::{AUDIT_WEBHOOK, CA_SECRET, ENFORCE_WEBHOOK, NAME, NAMESPACE, OPT_IN_LABEL};
 use drydock::pki::authority::Authority;
@@ -27,40 +28,38 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// A namespace with the opt-in label.
 const JOBS: &str = "jobs";
-const CONFIGURATION: &str =
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 
 /// An API server with drydock's roles, without the Secret and the webhook configuration. No other
 /// test uses it at the same time.
-struct Ground {
+struct TestCluster {
     api: &'static ApiServer,
     admin: Client,
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
-    _turn: MutexGuard<'static, ()>,
+    _exclusive: MutexGuard<'static, ()>,
 }
 
-async fn ground() -> Ground {
-    static TURN: Mutex<()> = Mutex::const_new(());
+async fn test_cluster() -> TestCluster {
+    static EXCLUSIVE: Mutex<()> = Mutex::const_new(());
     static API: OnceCell<ApiServer> = OnceCell::const_new();
-    let turn = TURN.lock().await;
-    let api = API.get_or_init(furnished).await;
+    let exclusive = EXCLUSIVE.lock().await;
+    let api = API.get_or_init(api_server_with_roles).await;
     let admin = api.client(Identity::Admin).await;
-    let ground = Ground {
+    let cluster = TestCluster {
         secrets: Api::namespaced(admin.clone(), NAMESPACE),
         configurations: Api::all(admin.clone()),
         api,
         admin,
-        _turn: turn,
+        _exclusive: exclusive,
     };
-    ground.delete_secret().await;
-    ground.delete_configuration().await;
-    ground
+    cluster.delete_secret().await;
+    cluster.delete_configuration().await;
+    cluster
 }
 
 /// Starts an API server with the namespace, roles and ValidatingAdmissionPolicy of `manifests/`.
-async fn furnished() -> ApiServer {
-    let api = ApiServer::of_ones_own().await;
+async fn api_server_with_roles() -> ApiServer {
+    let api = ApiServer::exclusive().await;
     // The ValidatingAdmissionPolicy must permit drydock's writes.
     for file in ["namespace", "rbac", "validating-admission-policy"] {
         let file = format!("manifests/{file}.yaml");
@@ -76,20 +75,16 @@ async fn furnished() -> ApiServer {
     api
 }
 
-impl Ground {
+impl TestCluster {
     async fn replica(&self, name: &str, lifetimes: Lifetimes) -> Replica {
         Replica::start(self.api, name, lifetimes).await
     }
 
     /// Returns the webhook configuration of `manifests/` with the URL of a replica.
     fn configuration(&self, address: SocketAddr) -> Value {
-        let committed =
-            std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
-        let mut configuration: Value = serde_saphyr::from_str(&committed).unwrap();
+        let mut configuration = committed();
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-            let path = &webhook["clientConfig"]["service"]["path"];
-            let url = format!("https://{address}{}", path.as_str().unwrap());
-            webhook["clientConfig"] = json!({"url": url});
+            at_url(webhook, &format!("https://{address}"));
         }
         configuration
     }
@@ -105,7 +100,7 @@ impl Ground {
         replica.ready().await;
         let runner = self.runner().await;
         let admitted = async || admit(&runner, JOBS).await;
-        eventually("pods are admitted", PATIENCE, admitted, Result::is_ok)
+        eventually("pods are admitted", TIMEOUT, admitted, Result::is_ok)
             .await
             .unwrap();
     }
@@ -161,32 +156,35 @@ impl Ground {
     /// Waits until both webhooks have this `caBundle`.
     async fn wait_for_bundle(&self, wanted: &str) {
         let look = async || self.bundles().await;
-        eventually("both have the bundle", PATIENCE, look, |bundles| {
-            bundles.len() == 2 && bundles.iter().all(|bundle| bundle == wanted)
-        })
+        eventually(
+            "both webhooks have the caBundle",
+            TIMEOUT,
+            look,
+            |bundles| bundles.len() == 2 && bundles.iter().all(|bundle| bundle == wanted),
+        )
         .await;
     }
 }
 
 /// Returns lifetimes so long that no certificate is renewed during a test.
-fn calm() -> Lifetimes {
+fn long_lifetimes() -> Lifetimes {
     lifetimes(3600.0, 600.0, 100.0)
 }
 
 async fn count(what: &str, at_least: u32, look: impl Fn() -> u32) {
     let look = async || look();
-    eventually(what, PATIENCE * 2, look, |count| *count >= at_least).await;
+    eventually(what, TIMEOUT * 2, look, |count| *count >= at_least).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_that_start_together_share_one_authority() {
     for _ in 0..5 {
-        let ground = ground().await;
+        let cluster = test_cluster().await;
         let (one, other) = tokio::join!(
-            ground.replica("drydock-a", calm()),
-            ground.replica("drydock-b", calm()),
+            cluster.replica("drydock-a", long_lifetimes()),
+            cluster.replica("drydock-b", long_lifetimes()),
         );
-        ground.configure(&ground.configuration(one.address)).await;
+        cluster.configure(&cluster.configuration(one.address)).await;
         let (of_one, of_other) = tokio::join!(one.ready(), other.ready());
         assert_eq!(of_one.authority, of_other.authority);
         assert_ne!(
@@ -194,32 +192,32 @@ async fn two_replicas_that_start_together_share_one_authority() {
             of_other.key_pem(),
             "both replicas have the same leaf certificate"
         );
-        let ca = ground.field("ca.crt").await.unwrap();
-        assert_eq!(ground.bundles().await, [ca.clone(), ca.clone()]);
+        let ca = cluster.field("ca.crt").await.unwrap();
+        assert_eq!(cluster.bundles().await, [ca.clone(), ca.clone()]);
         for replica in [&one, &other] {
             handshake(replica.address, &ca).unwrap();
         }
         let made = one.events("ca-created") + other.events("ca-created");
-        assert_eq!(made, 1, "only one replica creates the authority");
+        assert_eq!(made, 1, "the authority was not created exactly once");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leafs_and_authority_are_renewed_and_nothing_fails() {
-    let ground = ground().await;
+async fn leaf_certificates_and_authority_are_renewed_without_failures() {
+    let cluster = test_cluster().await;
     let short = lifetimes(12.0, 6.0, 1.5);
     let (one, other) = tokio::join!(
-        ground.replica("drydock-a", short),
-        ground.replica("drydock-b", short),
+        cluster.replica("drydock-a", short),
+        cluster.replica("drydock-b", short),
     );
-    ground.register(&one).await;
+    cluster.register(&one).await;
     let (first, _) = tokio::join!(one.ready(), other.ready());
-    let first_bundle = ground.bundles().await;
-    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
-    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    let first_bundle = cluster.bundles().await;
+    let handshakes = Throughout::handshakes(&cluster.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&cluster.runner().await, JOBS);
     let both = |event: &str| one.events(event) + other.events(event);
     count("two rotations", 2, || both("ca-promoted")).await;
-    count("the first authority is forgotten", 1, || {
+    count("the first authority is no longer trusted", 1, || {
         both("ca-discarded")
     })
     .await;
@@ -236,7 +234,7 @@ async fn leafs_and_authority_are_renewed_and_nothing_fails() {
         );
     }
     let old = certificates(&first_bundle[0]);
-    let now = certificates(&ground.bundles().await[0]);
+    let now = certificates(&cluster.bundles().await[0]);
     assert!(
         !now.contains(&old[0]),
         "the first authority is still trusted"
@@ -246,25 +244,25 @@ async fn leafs_and_authority_are_renewed_and_nothing_fails() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_secret_is_restored_and_nothing_else_changes() {
-    let ground = ground().await;
+    let cluster = test_cluster().await;
     let (one, other) = tokio::join!(
-        ground.replica("drydock-a", calm()),
-        ground.replica("drydock-b", calm()),
+        cluster.replica("drydock-a", long_lifetimes()),
+        cluster.replica("drydock-b", long_lifetimes()),
     );
-    ground.register(&one).await;
+    cluster.register(&one).await;
     other.ready().await;
-    let (bundles, before) = (ground.bundles().await, ground.secret().await.unwrap());
-    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
-    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    let (bundles, before) = (cluster.bundles().await, cluster.secret().await.unwrap());
+    let handshakes = Throughout::handshakes(&cluster.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&cluster.runner().await, JOBS);
     for _ in 0..3 {
-        ground.delete_secret().await;
-        let again = async || ground.secret().await.map(|secret| secret.data);
-        let again = eventually("the Secret is back", PATIENCE, again, Option::is_some).await;
+        cluster.delete_secret().await;
+        let again = async || cluster.secret().await.map(|secret| secret.data);
+        let again = eventually("the Secret is restored", TIMEOUT, again, Option::is_some).await;
         assert_eq!(again.unwrap(), before.data);
     }
     handshakes.all_were_good(5).await;
     admissions.all_were_good(5).await;
-    assert_eq!(ground.bundles().await, bundles);
+    assert_eq!(cluster.bundles().await, bundles);
     for replica in [&one, &other] {
         assert_eq!(replica.events("leaf-signed"), 1);
     }
@@ -272,20 +270,20 @@ async fn a_deleted_secret_is_restored_and_nothing_else_changes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_ca_bundle_is_restored_and_other_fields_stay() {
-    let ground = ground().await;
-    let replica = ground.replica("drydock-a", calm()).await;
-    ground.register(&replica).await;
-    let bundle = ground.field("ca.crt").await.unwrap();
-    ground.wait_for_bundle(&bundle).await;
+    let cluster = test_cluster().await;
+    let replica = cluster.replica("drydock-a", long_lifetimes()).await;
+    cluster.register(&replica).await;
+    let bundle = cluster.field("ca.crt").await.unwrap();
+    cluster.wait_for_bundle(&bundle).await;
     let as_it_was = async || {
-        let mut live = raw_requests::get(&ground.admin, CONFIGURATION)
+        let mut live = raw_requests::get(&cluster.admin, CONFIGURATION)
             .await
             .object();
         live["metadata"] = Value::Null;
         live
     };
     let before = as_it_was().await;
-    let handshakes = Throughout::handshakes(&ground.admin, &[&replica]);
+    let handshakes = Throughout::handshakes(&cluster.admin, &[&replica]);
     let remove = |index: u8| json!({"op": "remove", "path": format!("/webhooks/{index}/clientConfig/caBundle")});
     let stranger = Authority::make("x", jiff::Timestamp::now(), Duration::from_secs(3600)).unwrap();
     let replace = |index: u8| {
@@ -302,15 +300,15 @@ async fn a_changed_ca_bundle_is_restored_and_other_fields_stay() {
         json!([replace(0)]),
         json!([replace(0), replace(1)]),
     ] {
-        ground.patch(change).await;
-        ground.wait_for_bundle(&bundle).await;
+        cluster.patch(change).await;
+        cluster.wait_for_bundle(&bundle).await;
         assert_eq!(as_it_was().await, before);
     }
     handshakes.all_were_good(5).await;
     assert_eq!(replica.events("leaf-signed"), 1);
     assert_eq!(replica.events("bundle-written"), 6);
     assert_eq!(replica.events("bundle-overwritten"), 5);
-    assert_eq!(ground.field("previous.crt").await, None);
+    assert_eq!(cluster.field("previous.crt").await, None);
 }
 
 /// Follows the steps in the README.
@@ -318,29 +316,29 @@ async fn a_changed_ca_bundle_is_restored_and_other_fields_stay() {
 async fn f5_switching_to_certificate_files_refuses_no_pod() {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    let ground = ground().await;
-    install(ground.api).await;
-    let replica = ground.replica("drydock-a", calm()).await;
-    ground.register(&replica).await;
-    let before = ground.field("ca.crt").await.unwrap();
-    let runner = ground.runner().await;
+    let cluster = test_cluster().await;
+    install(cluster.api).await;
+    let replica = cluster.replica("drydock-a", long_lifetimes()).await;
+    cluster.register(&replica).await;
+    let before = cluster.field("ca.crt").await.unwrap();
+    let runner = cluster.runner().await;
     let admissions = Throughout::admissions(&runner, JOBS);
 
     let own = Certificate::new();
     let data =
         json!({"data": {"previous.crt": STANDARD.encode(&own.authority), "previous-until": null}});
     let (params, data) = (PatchParams::default(), Patch::Merge(data));
-    let patched = ground.secrets.patch(CA_SECRET, &params, &data).await;
+    let patched = cluster.secrets.patch(CA_SECRET, &params, &data).await;
     patched.unwrap();
-    ground
+    cluster
         .wait_for_bundle(&[own.authority.as_str(), &before].concat())
         .await;
 
     // During the rollout, the old replica still manages the caBundle.
-    let server = in_cluster_with(ground.api, &own);
+    let server = in_cluster_with(cluster.api, &own);
     server.ready().await;
-    ground
-        .configure(&ground.configuration(server.webhook))
+    cluster
+        .configure(&cluster.configuration(server.webhook))
         .await;
     let reviews = async || {
         let (_, text) = server.get("/metrics");
@@ -350,7 +348,10 @@ async fn f5_switching_to_certificate_files_refuses_no_pod() {
         let counts = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap());
         counts.sum::<u32>()
     };
-    eventually("it reviews pods", PATIENCE, reviews, |count| *count >= 10).await;
+    eventually("the server reviews pods", TIMEOUT, reviews, |count| {
+        *count >= 10
+    })
+    .await;
     drop(replica);
     assert!(
         server
@@ -362,26 +363,29 @@ async fn f5_switching_to_certificate_files_refuses_no_pod() {
 
     let bundle = STANDARD.encode(&own.authority);
     let set = |index: u8| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
-    ground.patch(json!([set(0), set(1)])).await;
-    ground.delete_secret().await;
+    cluster.patch(json!([set(0), set(1)])).await;
+    cluster.delete_secret().await;
     let now = reviews().await;
-    eventually("it goes on", PATIENCE, reviews, |count| *count >= now + 10).await;
+    eventually("the server reviews more pods", TIMEOUT, reviews, |count| {
+        *count >= now + 10
+    })
+    .await;
     admissions.all_were_good(20).await;
-    assert_eq!(ground.field("ca.key").await, None);
+    assert_eq!(cluster.field("ca.key").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn applying_the_configuration_again_keeps_the_ca_bundle() {
-    let ground = ground().await;
-    let replica = ground.replica("drydock-a", calm()).await;
-    ground.register(&replica).await;
-    let (bundles, written) = (ground.bundles().await, replica.events("bundle-written"));
-    let mut configuration = ground.configuration(replica.address);
+async fn reapplying_the_configuration_keeps_the_ca_bundle() {
+    let cluster = test_cluster().await;
+    let replica = cluster.replica("drydock-a", long_lifetimes()).await;
+    cluster.register(&replica).await;
+    let (bundles, written) = (cluster.bundles().await, replica.events("bundle-written"));
+    let mut configuration = cluster.configuration(replica.address);
     configuration["webhooks"][0]["timeoutSeconds"] = 7.into();
-    ground.configure(&configuration).await;
-    assert_eq!(ground.bundles().await, bundles);
+    cluster.configure(&configuration).await;
+    assert_eq!(cluster.bundles().await, bundles);
     // drydock is the only field manager of caBundle, and manages no other field.
-    let live = raw_requests::get(&ground.admin, CONFIGURATION)
+    let live = raw_requests::get(&cluster.admin, CONFIGURATION)
         .await
         .object();
     for entry in live["metadata"]["managedFields"].as_array().unwrap() {
@@ -401,55 +405,58 @@ async fn applying_the_configuration_again_keeps_the_ca_bundle() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_authority_in_the_secret_is_adopted_without_failed_admissions() {
-    let ground = ground().await;
+    let cluster = test_cluster().await;
     // The overlap must be longer than the time until the API server uses a new configuration.
     let adopting = lifetimes(3600.0, 600.0, 2.0);
     let (one, other) = tokio::join!(
-        ground.replica("drydock-a", adopting),
-        ground.replica("drydock-b", adopting),
+        cluster.replica("drydock-a", adopting),
+        cluster.replica("drydock-b", adopting),
     );
-    ground.register(&one).await;
+    cluster.register(&one).await;
     let own = other.ready().await.authority;
-    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
-    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    let handshakes = Throughout::handshakes(&cluster.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&cluster.runner().await, JOBS);
     let foreign =
         Authority::make("foreign", jiff::Timestamp::now(), Duration::from_secs(7200)).unwrap();
     let (certificate, key) = (foreign.certificate().pem(), foreign.key_pem());
-    ground
+    cluster
         .replace_secret(&[("ca.crt", certificate), ("ca.key", &key)])
         .await;
     for replica in [&one, &other] {
         let authority = async || replica.issued().unwrap().authority;
         let name = foreign.certificate().name();
-        eventually("it serves of the other", PATIENCE, authority, |now| {
-            now.certificate().name() == name
-        })
+        eventually(
+            "the replica serves a certificate of the other authority",
+            TIMEOUT,
+            authority,
+            |now| now.certificate().name() == name,
+        )
         .await;
     }
     handshakes.all_were_good(10).await;
     admissions.all_were_good(10).await;
-    assert_eq!(ground.field("ca.crt").await.unwrap(), certificate);
+    assert_eq!(cluster.field("ca.crt").await.unwrap(), certificate);
     // Replicas may still use certificates of the first authority.
-    let previous = ground.field("previous.crt").await.unwrap();
+    let previous = cluster.field("previous.crt").await.unwrap();
     assert_eq!(certificates(&previous).len(), 1);
     let (readable, _) = drydock::pki::authority::CaCertificate::all_from_pem(&previous);
     assert_eq!(readable[0], *own.certificate());
-    ground
+    cluster
         .wait_for_bundle(&[&*previous, certificate].concat())
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreadable_secret_is_replaced_without_failed_admissions() {
-    let ground = ground().await;
+    let cluster = test_cluster().await;
     let (one, other) = tokio::join!(
-        ground.replica("drydock-a", lifetimes(3600.0, 600.0, 2.0)),
-        ground.replica("drydock-b", lifetimes(3600.0, 600.0, 2.0)),
+        cluster.replica("drydock-a", lifetimes(3600.0, 600.0, 2.0)),
+        cluster.replica("drydock-b", lifetimes(3600.0, 600.0, 2.0)),
     );
-    ground.register(&one).await;
+    cluster.register(&one).await;
     let mut known = other.ready().await.authority;
-    let handshakes = Throughout::handshakes(&ground.admin, &[&one, &other]);
-    let admissions = Throughout::admissions(&ground.runner().await, JOBS);
+    let handshakes = Throughout::handshakes(&cluster.admin, &[&one, &other]);
+    let admissions = Throughout::admissions(&cluster.runner().await, JOBS);
     for fields in [
         &[][..],
         &[
@@ -458,10 +465,10 @@ async fn an_unreadable_secret_is_replaced_without_failed_admissions() {
             ("previous-until", "junk"),
         ],
     ] {
-        ground.replace_secret(fields).await;
+        cluster.replace_secret(fields).await;
         for replica in [&one, &other] {
             let authority = async || replica.issued().unwrap().authority;
-            eventually("another authority", PATIENCE, authority, |now| {
+            eventually("another authority is used", TIMEOUT, authority, |now| {
                 *now != known
             })
             .await;
@@ -476,28 +483,28 @@ async fn an_unreadable_secret_is_replaced_without_failed_admissions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_losing_secret_and_replicas_old_and_new_authority_are_trusted() {
-    let ground = ground().await;
-    let lost = ground.replica("drydock-a", calm()).await;
-    ground.register(&lost).await;
-    let old = ground.bundles().await.remove(0);
+    let cluster = test_cluster().await;
+    let lost = cluster.replica("drydock-a", long_lifetimes()).await;
+    cluster.register(&lost).await;
+    let old = cluster.bundles().await.remove(0);
     drop(lost);
-    ground.delete_secret().await;
-    let new = ground.replica("drydock-b", calm()).await;
+    cluster.delete_secret().await;
+    let new = cluster.replica("drydock-b", long_lifetimes()).await;
     new.ready().await;
-    let ca = ground.field("ca.crt").await.unwrap();
+    let ca = cluster.field("ca.crt").await.unwrap();
     assert_ne!(ca, old);
-    ground.wait_for_bundle(&[old, ca].concat()).await;
+    cluster.wait_for_bundle(&[old, ca].concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_certificate_is_served_before_the_configuration_trusts_it() {
-    let ground = ground().await;
-    let replica = ground.replica("drydock-a", calm()).await;
-    let secret = async || ground.field("ca.crt").await;
-    let ca = eventually("the authority is made", PATIENCE, secret, Option::is_some).await;
+    let cluster = test_cluster().await;
+    let replica = cluster.replica("drydock-a", long_lifetimes()).await;
+    let secret = async || cluster.field("ca.crt").await;
+    let ca = eventually("the authority is created", TIMEOUT, secret, Option::is_some).await;
     let ca = ca.unwrap();
     assert!(handshake(replica.address, &ca).is_err());
-    let mut configuration = ground.configuration(replica.address);
+    let mut configuration = cluster.configuration(replica.address);
     let second = configuration["webhooks"].as_array_mut().unwrap().remove(1);
     let mut other = second.clone();
     other["name"] = "other.example.com".into();
@@ -509,22 +516,25 @@ async fn no_certificate_is_served_before_the_configuration_trusts_it() {
         replica.issued().is_none(),
         "a certificate is served without a configuration"
     );
-    ground.configure(&configuration).await;
+    cluster.configure(&configuration).await;
     replica.ready().await;
-    assert_eq!(ground.bundles().await, [ca.as_str(), ""]);
+    assert_eq!(cluster.bundles().await, [ca.as_str(), ""]);
     handshake(replica.address, &ca).unwrap();
 
     configuration["webhooks"]
         .as_array_mut()
         .unwrap()
         .push(second);
-    ground.configure(&configuration).await;
-    let look = async || ground.bundles().await;
-    eventually("the second has it, too", PATIENCE, look, |bundles| {
-        *bundles == [ca.as_str(), "", ca.as_str()]
-    })
+    cluster.configure(&configuration).await;
+    let look = async || cluster.bundles().await;
+    eventually(
+        "the second webhook has the caBundle, too",
+        TIMEOUT,
+        look,
+        |bundles| *bundles == [ca.as_str(), "", ca.as_str()],
+    )
     .await;
-    ground.delete_configuration().await;
+    cluster.delete_configuration().await;
     handshake(replica.address, &ca).unwrap();
 }
 
@@ -532,14 +542,11 @@ async fn no_certificate_is_served_before_the_configuration_trusts_it() {
 /// `caBundle` contains it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
-    let mut api = furnished().await;
+    let mut api = api_server_with_roles().await;
     let admin = api.client(Identity::Admin).await;
     let adopting = lifetimes(3600.0, 600.0, 2.0);
     let replica = Replica::start(&api, "drydock-a", adopting).await;
-    let committed =
-        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
-    let committed: Value = serde_saphyr::from_str(&committed).unwrap();
-    let configured = raw_requests::apply(&admin, CONFIGURATION, &committed).await;
+    let configured = raw_requests::apply(&admin, CONFIGURATION, &committed()).await;
     configured.object();
     let first = replica.ready().await.authority;
     api.back_up().await;
@@ -555,7 +562,7 @@ async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
     let is_later = |now: &Authority| now.certificate() == later.certificate();
     eventually(
         "the replica serves a certificate of the later authority",
-        2 * PATIENCE,
+        2 * TIMEOUT,
         authority,
         is_later,
     )
@@ -568,21 +575,21 @@ async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
             .iter()
             .all(|bundle| handshake(replica.address, bundle).is_ok())
     };
-    eventually("the authority is trusted", PATIENCE, shakes, |it| *it).await;
+    eventually("the authority is trusted", TIMEOUT, shakes, |it| *it).await;
     crate::measurements::print_figure(&format!("trusted {:?} after the restore", back.elapsed()));
     // The replica returns to the authority of the Secret, without failed handshakes.
     let handshakes = Throughout::handshakes(&admin, &[&replica]);
     tokio::time::sleep(Duration::from_secs(2)).await;
     eventually(
         "the replica serves a certificate of the first authority",
-        2 * PATIENCE,
+        2 * TIMEOUT,
         authority,
         |now| *now == first,
     )
     .await;
     handshakes.all_were_good(10).await;
 
-    // The same, with a restore while no replica runs.
+    // Restores etcd again, this time while no replica runs.
     drop(replica);
     api.restore().await;
     let replica = Replica::start(&api, "drydock-b", adopting).await;
@@ -594,14 +601,11 @@ async fn f5_an_authority_lost_by_an_etcd_restore_is_trusted_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f4_an_outage_stops_neither_serving_nor_renewal() {
-    let mut api = furnished().await;
+    let mut api = api_server_with_roles().await;
     let admin = api.client(Identity::Admin).await;
     let short = lifetimes(600.0, 6.0, 1.5);
     let replica = Replica::start(&api, "drydock-a", short).await;
-    let committed =
-        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
-    let committed: Value = serde_saphyr::from_str(&committed).unwrap();
-    raw_requests::apply(&admin, CONFIGURATION, &committed)
+    raw_requests::apply(&admin, CONFIGURATION, &committed())
         .await
         .object();
     replica.ready().await;
@@ -626,7 +630,7 @@ async fn f4_an_outage_stops_neither_serving_nor_renewal() {
     let wiped = configurations.patch(NAME, &params, &wipe).await;
     wiped.unwrap();
     let look = async || bundles(&admin).await;
-    eventually("the caBundle is restored", PATIENCE, look, |bundles| {
+    eventually("the caBundle is restored", TIMEOUT, look, |bundles| {
         bundles.iter().all(|it| *it == bundle)
     })
     .await;

@@ -18,10 +18,10 @@ use tempfile::TempDir;
 const CHART: &str = "manifests/chart";
 
 /// The output of helm, which prints the same warnings as kubectl.
-type Said = Kubectl;
+type HelmOutput = Kubectl;
 
 /// Runs helm, without a cluster or as the administrator of one.
-fn run(api: Option<&ApiServer>, arguments: &[&str]) -> Said {
+fn run(api: Option<&ApiServer>, arguments: &[&str]) -> HelmOutput {
     let home = TempDir::new().unwrap();
     let mut command = Command::new(helm());
     command
@@ -38,7 +38,7 @@ fn run(api: Option<&ApiServer>, arguments: &[&str]) -> Said {
         command.env("KUBECONFIG", api.kubeconfig(Identity::Admin));
     }
     let output = command.output().unwrap();
-    Said {
+    HelmOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),

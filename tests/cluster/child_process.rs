@@ -72,7 +72,7 @@ impl ChildProcess {
     }
 
     /// Returns the process ID of the child, not of the shell.
-    #[allow(dead_code, reason = "for the benchmark, which reads its CPU time")]
+    #[allow(dead_code, reason = "the benchmark uses it to read CPU time")]
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }

@@ -4,7 +4,7 @@
 use crate::api_server::{ApiServer, free_port, shared};
 use crate::drydock_process::{Certificate, Drydock};
 use crate::registration::Registration;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drydock::names::{NAME, NAMESPACE};
@@ -21,13 +21,13 @@ use std::path::Path;
 const FILES: &str = "manifests/components/client-ca/api-server";
 
 /// A CA for client certificates of API servers, and one such certificate, as PEM.
-struct OfApiServers {
+struct ClientPki {
     authority: String,
     certificate: String,
     key: String,
 }
 
-impl OfApiServers {
+impl ClientPki {
     fn new() -> Self {
         let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let mut ca = CertificateParams::new([]).unwrap();
@@ -52,7 +52,7 @@ fn committed(name: &str) -> Value {
 
 /// Writes the API server's files of the component with a user for a webhook at `host`, and returns
 /// the API server's flag.
-fn files_of_api_server(directory: &Path, clients: &OfApiServers, host: &str) -> Vec<String> {
+fn write_api_server_files(directory: &Path, clients: &ClientPki, host: &str) -> Vec<String> {
     let mut admission = committed("admission.yaml");
     let file = &mut admission["plugins"][0]["configuration"]["kubeConfigFile"];
     let name = Path::new(file.as_str().unwrap()).file_name().unwrap();
@@ -79,7 +79,7 @@ fn files_of_api_server(directory: &Path, clients: &OfApiServers, host: &str) -> 
 async fn post(
     server: &Drydock,
     certificate: &Certificate,
-    shown: Option<&OfApiServers>,
+    shown: Option<&ClientPki>,
 ) -> kube::Result<u16> {
     let mut config = Config::new(server.url().parse().unwrap());
     let authority = CertificateDer::pem_slice_iter(certificate.authority.as_bytes());
@@ -100,22 +100,18 @@ async fn post(
 }
 
 #[tokio::test]
-async fn only_an_api_server_that_shows_the_client_certificate_is_answered() {
-    let clients = OfApiServers::new();
+async fn only_an_api_server_with_the_client_certificate_gets_responses() {
+    let clients = ClientPki::new();
     let host = format!("127.0.0.1:{}", free_port());
-    let prepare = |directory: &Path| files_of_api_server(directory, &clients, &host);
-    let api = ApiServer::of_ones_own_with(prepare).await;
+    let prepare = |directory: &Path| write_api_server_files(directory, &clients, &host);
+    let api = ApiServer::exclusive_with(prepare).await;
 
     let certificate = Certificate::new();
     let authority = certificate.file().with_file_name("client-ca.crt");
     fs::write(&authority, &clients.authority).unwrap();
     let authority = authority.to_str().unwrap();
     let server = certificate.serve(&["--listen", &host, "--client-ca-file", authority]);
-    let registration = Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy: None,
-    };
+    let registration = Registration::new(server.url(), &certificate.authority, None);
     registration.repairs(&api.scope("client-ca").await).await;
 
     let answered = post(&server, &certificate, Some(&clients)).await;
@@ -142,7 +138,7 @@ async fn only_an_api_server_that_shows_the_client_certificate_is_answered() {
     let failures = async || count(&server, "drydock_tls_handshake_failures_total");
     let what = "both handshakes are counted as refused";
     let are_counted = |failures: &u64| *failures >= refused_handshakes + 2;
-    eventually(what, PATIENCE, failures, are_counted).await;
+    eventually(what, TIMEOUT, failures, are_counted).await;
 }
 
 /// Returns the sum of a metric over its labels.

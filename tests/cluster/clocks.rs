@@ -6,10 +6,9 @@ use crate::drydock_process::Certificate;
 use crate::identity::Identity;
 use crate::installation::install;
 use crate::raw_requests;
+use crate::registration::apply_with_bundle;
 use crate::replica::{Replica, bundles, handshake, lifetimes};
-use crate::wait::{A_MOMENT, PATIENCE, eventually};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::wait::{POLL_INTERVAL, TIMEOUT, eventually};
 use drydock::cluster::clock::Now;
 use drydock::names::{CA_SECRET, NAMESPACE};
 use drydock::pki::authority::Authority;
@@ -44,26 +43,12 @@ fn clock(ahead: Arc<AtomicI64>) -> impl Fn() -> Now {
     }
 }
 
-async fn ground() -> (ApiServer, Client) {
-    let api = ApiServer::of_ones_own().await;
+async fn test_cluster() -> (ApiServer, Client) {
+    let api = ApiServer::exclusive().await;
     install(&api).await;
     let admin = api.client(Identity::Admin).await;
-    register(&admin, "").await;
+    apply_with_bundle(&admin, "").await;
     (api, admin)
-}
-
-/// Applies the webhook configuration of `manifests/` with a `caBundle`.
-async fn register(admin: &Client, bundle: &str) {
-    let committed =
-        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
-    let mut configuration: Value = serde_saphyr::from_str(&committed).unwrap();
-    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-        webhook["clientConfig"]["caBundle"] = STANDARD.encode(bundle).into();
-    }
-    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
-    raw_requests::apply(admin, path, &configuration)
-        .await
-        .object();
 }
 
 async fn secret(admin: &Client) -> Value {
@@ -80,7 +65,7 @@ fn offset(replica: &Replica) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_a_replica_with_a_wrong_clock_serves_only_trusted_certificates() {
-    let (api, admin) = ground().await;
+    let (api, admin) = test_cluster().await;
     let good = replica(&api, "good", 0).await;
     good.ready().await;
     let before = (secret(&admin).await, bundles(&admin).await);
@@ -124,7 +109,7 @@ async fn f5_a_replica_with_a_wrong_clock_serves_only_trusted_certificates() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_a_replica_with_a_wrong_clock_creates_no_authority() {
-    let (api, admin) = ground().await;
+    let (api, admin) = test_cluster().await;
     let wrong = replica(&api, "wrong", 2 * HOUR).await;
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(secret(&admin).await["code"], 404);
@@ -134,12 +119,12 @@ async fn f5_a_replica_with_a_wrong_clock_creates_no_authority() {
     let served = async || wrong.issued().is_some();
     eventually(
         "the replica serves a certificate of the other replica's authority",
-        PATIENCE,
+        TIMEOUT,
         served,
         |it| *it,
     )
     .await;
-    tokio::time::sleep(A_MOMENT).await;
+    tokio::time::sleep(POLL_INTERVAL).await;
     handshake(wrong.address, &bundles(&admin).await[0]).unwrap();
 }
 
@@ -147,7 +132,7 @@ async fn f5_a_replica_with_a_wrong_clock_creates_no_authority() {
 /// clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_a_certificate_expired_by_the_api_servers_clock_is_withdrawn() {
-    let (api, admin) = ground().await;
+    let (api, admin) = test_cluster().await;
     let ahead = Arc::new(AtomicI64::new(0));
     let short = lifetimes(3600.0, 12.0, 1.5);
     let replica = Replica::start_at(&api, "drydock-a", short, clock(ahead.clone())).await;
@@ -155,16 +140,27 @@ async fn f5_a_certificate_expired_by_the_api_servers_clock_is_withdrawn() {
     ahead.store(2 * YEAR, Ordering::Relaxed);
     let before = (secret(&admin).await, bundles(&admin).await);
     let served = async || replica.issued();
-    let last = eventually("it is withdrawn", 2 * PATIENCE, served, Option::is_none);
+    let last = eventually(
+        "the certificate is withdrawn",
+        2 * TIMEOUT,
+        served,
+        Option::is_none,
+    );
     last.await;
     assert!(expires <= Timestamp::now(), "withdrawn before it expired");
     assert!(handshake(replica.address, &before.1[0]).is_err());
     tokio::time::sleep(A_WHILE).await;
     assert_eq!((secret(&admin).await, bundles(&admin).await), before);
     ahead.store(0, Ordering::Relaxed);
-    eventually("there is another", PATIENCE, served, Option::is_some).await;
+    eventually(
+        "another certificate is issued",
+        TIMEOUT,
+        served,
+        Option::is_some,
+    )
+    .await;
     let serves = async || handshake(replica.address, &before.1[0]);
-    eventually("it is served", PATIENCE, serves, Result::is_ok)
+    eventually("the certificate is served", TIMEOUT, serves, Result::is_ok)
         .await
         .unwrap();
     assert_eq!(replica.events("ca-created"), 1);
@@ -172,7 +168,7 @@ async fn f5_a_certificate_expired_by_the_api_servers_clock_is_withdrawn() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_a_wrong_clock_is_logged_and_measured_and_prevents_writes() {
-    let (api, admin) = ground().await;
+    let (api, admin) = test_cluster().await;
     for (ahead, sentence) in [
         (-40 * 60 - 30, "0 d 0 h 40 min behind the API server's"),
         (2 * 3600, "0 d 2 h 0 min ahead of the API server's"),
@@ -181,7 +177,7 @@ async fn f5_a_wrong_clock_is_logged_and_measured_and_prevents_writes() {
         let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
         let warning = format!("this node's clock is {sentence}; correct the clock of the node");
         let warnings = async || server.lines_with(&warning).len();
-        eventually("the warning is logged", PATIENCE, warnings, |count| {
+        eventually("the warning is logged", TIMEOUT, warnings, |count| {
             *count > 0
         })
         .await;
@@ -211,14 +207,14 @@ async fn f5_a_wrong_clock_is_logged_and_measured_and_prevents_writes() {
         let deleted = raw_requests::call(&admin, axum::http::Method::DELETE, &path, None);
         drop(server);
         deleted.await.object();
-        register(&admin, "").await;
+        apply_with_bundle(&admin, "").await;
     }
 }
 
 /// The node's clock is a day behind, so by that clock a new authority is not valid yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_readiness_follows_the_api_servers_clock() {
-    let (api, admin) = ground().await;
+    let (api, admin) = test_cluster().await;
     let tomorrow = Timestamp::now() + SignedDuration::from_mins(DAY);
     let life = Duration::from_secs(365 * 24 * 3600);
     let authority = Authority::make("drydock CA", tomorrow, life).unwrap();
@@ -231,7 +227,7 @@ async fn f5_readiness_follows_the_api_servers_clock() {
         "stringData": {"ca.crt": bundle, "ca.key": authority.key_pem()},
     });
     raw_requests::apply(&admin, &path, &object).await.object();
-    register(&admin, bundle).await;
+    apply_with_bundle(&admin, bundle).await;
     let dates = DateProxy::start(&api, SignedDuration::from_mins(DAY)).await;
     let server = dates.in_cluster(&["--tls-name", "127.0.0.1"]);
     server.ready().await;
@@ -245,7 +241,7 @@ async fn f5_readiness_follows_the_api_servers_clock() {
     let readiness = async || server.get("/readyz");
     eventually(
         "/readyz reports the expiry",
-        PATIENCE,
+        TIMEOUT,
         readiness,
         |(status, body)| *status == 503 && body.starts_with("the certificate expired at "),
     )

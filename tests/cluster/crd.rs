@@ -4,7 +4,7 @@ use crate::api_server::{ApiServer, shared};
 use crate::identity::Identity;
 use crate::isolation::SCOPE_LABEL;
 use crate::raw_requests::{apply, get};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use serde_json::{Value, json};
 
 const DEFINITION: &str =
@@ -28,7 +28,7 @@ pub(crate) async fn defined(api: &ApiServer) -> Value {
         conditions
             .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
     };
-    eventually("the definition is established", PATIENCE, look, is_served).await
+    eventually("the CRD is established", TIMEOUT, look, is_served).await
 }
 
 #[tokio::test]
@@ -53,13 +53,13 @@ async fn kubectl_explain_shows_the_doc_comment_of_a_field() {
     defined(api).await;
     let explain = async || api.kubectl(&["explain", "jobpodpolicy.spec.dind"]);
     // The OpenAPI document is published shortly after the CRD is served.
-    let said = eventually("kubectl explains", PATIENCE, explain, |said| {
-        said.code == Some(0)
+    let output = eventually("kubectl explain succeeds", TIMEOUT, explain, |output| {
+        output.code == Some(0)
     })
     .await;
-    let said = said.printed();
+    let output = output.printed();
     for words in ["KIND:", "JobPodPolicy", "clientCerts", "volumes"] {
-        assert!(said.contains(words), "{words} is not in:\n{said}");
+        assert!(output.contains(words), "{words} is not in:\n{output}");
     }
 }
 

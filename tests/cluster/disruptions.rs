@@ -14,7 +14,7 @@ use crate::runner_pods::addresses;
 use crate::versions::{
     definition_of_the_next_version, install_definition, write_accepted_after_ours,
 };
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use drydock::names::ENFORCE;
 use kube::Client;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// Lifetimes so short that leaf certificates and authorities are replaced several times during the
 /// test.
-const LIVES: [&str; 6] = [
+const LIFETIMES: [&str; 6] = [
     "--ca-days",
     "0.0005",
     "--certificate-hours",
@@ -45,7 +45,7 @@ struct Servers {
     program: OsString,
 }
 
-struct Disturbed {
+struct Disruption {
     servers: Servers,
     stream: Stream,
     admin: Client,
@@ -57,7 +57,7 @@ impl Servers {
     async fn add(&mut self) {
         let flags = [
             &["--tls-name", "127.0.0.1", "--drain-seconds", "2"],
-            &LIVES[..],
+            &LIFETIMES[..],
         ]
         .concat();
         let instance = format!("server-{}", self.started);
@@ -69,7 +69,7 @@ impl Servers {
         self.running.push(server);
         let wanted = self.running.len();
         let look = async || self.balancer.ready();
-        eventually("it gets connections", PATIENCE, look, |ready| {
+        eventually("the server gets connections", TIMEOUT, look, |ready| {
             *ready >= wanted
         })
         .await;
@@ -98,9 +98,9 @@ impl Servers {
     }
 }
 
-impl Disturbed {
+impl Disruption {
     async fn start() -> Self {
-        let api = ApiServer::of_ones_own().await;
+        let api = ApiServer::exclusive().await;
         install(&api).await;
         let admin = api.client(Identity::Admin).await;
         let balancer = LoadBalancer::start().await;
@@ -109,7 +109,7 @@ impl Disturbed {
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
             at_url(webhook, &format!("https://{}", balancer.address));
         }
-        let scope = api.scope("disturbed").await;
+        let scope = api.scope("disruption").await;
         register(&scope, configuration).await;
         let namespace = scope.namespace("jobs", Some(ENFORCE)).await;
         let runner = api.client(Identity::Runner).await;
@@ -128,7 +128,7 @@ impl Disturbed {
         };
         let is_repaired =
             |answer: &raw_requests::Answer| answer.status == 201 && is_repaired(&answer.body);
-        eventually("a pod is repaired", PATIENCE, first, is_repaired).await;
+        eventually("a pod is repaired", TIMEOUT, first, is_repaired).await;
         Self {
             servers,
             stream: Stream::start(&runner, &namespace, self::is_repaired),
@@ -138,17 +138,17 @@ impl Disturbed {
     }
 
     /// Waits until [`PODS`] more pods have been created, and records the counts.
-    async fn met(&mut self, what: &str) {
+    async fn wait_for_pods(&mut self, what: &str) {
         let stream = &self.stream;
         let created = async || stream.created();
-        eventually(what, 6 * PATIENCE, created, |created| *created >= PODS).await;
+        eventually(what, 6 * TIMEOUT, created, |created| *created >= PODS).await;
         let tally = self.stream.take(what);
         self.tallies.push(tally);
     }
 
     /// Stops creating pods, asserts that none was refused or stored unrepaired, and returns their
     /// number.
-    async fn was_lossless(mut self) -> usize {
+    async fn assert_lossless(mut self) -> usize {
         self.stream.end().await;
         let rest = self.stream.take("the last ones");
         self.tallies.push(rest);
@@ -204,7 +204,7 @@ fn is_repaired(pod: &Value) -> bool {
 /// binary, the servers are rolled back, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired() {
-    let mut disturbed = Disturbed::start().await;
+    let mut disruption = Disruption::start().await;
     let this = OsString::from(PROGRAM);
     let previous = std::env::var_os("DRYDOCK_PREVIOUS").unwrap_or_else(|| this.clone());
     for (file, program, what) in [
@@ -220,80 +220,99 @@ async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired
         ),
     ] {
         let apply = ["apply", "--server-side", "--force-conflicts", "-f", file];
-        disturbed.servers.api.kubectl(&apply).printed();
-        disturbed.servers.program = program;
-        disturbed.servers.replace_oldest().await;
+        disruption.servers.api.kubectl(&apply).printed();
+        disruption.servers.program = program;
+        disruption.servers.replace_oldest().await;
         // Now one server of each version runs.
-        disturbed.met(&format!("half {what}")).await;
-        disturbed.servers.replace_oldest().await;
-        disturbed.met(what).await;
+        disruption.wait_for_pods(&format!("half {what}")).await;
+        disruption.servers.replace_oldest().await;
+        disruption.wait_for_pods(what).await;
     }
     // The CRD of the next version accepts a field that is unknown to this version.
-    let (api, admin) = (&disturbed.servers.api, &disturbed.admin);
+    let (api, admin) = (&disruption.servers.api, &disruption.admin);
     install_definition(api, admin, &definition_of_the_next_version()).await;
     let aliases = json!([{"ip": "10.0.0.233", "hostnames": ["gitlab.mylab.com"]}]);
     let spec = json!({"hostAliases": aliases, "dind": {}, "future": "x"});
     write_accepted_after_ours(admin, "gitlab", &spec).await;
     let held_up = in_cluster(api, &["--tls-name", "127.0.0.1", "--instance", "held-up"]);
-    disturbed.servers.balancer.add(held_up.webhook, held_up.ops);
+    disruption
+        .servers
+        .balancer
+        .add(held_up.webhook, held_up.ops);
     let readiness = async || held_up.get("/readyz");
     eventually(
         "the new server is not ready",
-        PATIENCE,
+        TIMEOUT,
         readiness,
         |(_, body)| body.contains("policy \"gitlab\" was accepted by another version"),
     )
     .await;
-    disturbed.met("a policy of the next version").await;
+    disruption
+        .wait_for_pods("a policy of the next version")
+        .await;
     assert_eq!(held_up.get("/readyz").0, 503);
-    disturbed.was_lossless().await;
+    disruption.assert_lossless().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_no_disruption_loses_an_admission_or_stores_a_pod_unrepaired() {
-    let mut disturbed = Disturbed::start().await;
-    disturbed.met("nothing but a short-lived certificate").await;
+    let mut disruption = Disruption::start().await;
+    disruption
+        .wait_for_pods("nothing but a short-lived certificate")
+        .await;
 
     for _ in 0..2 {
-        disturbed.servers.replace_oldest().await;
-        disturbed.servers.replace_oldest().await;
+        disruption.servers.replace_oldest().await;
+        disruption.servers.replace_oldest().await;
     }
-    disturbed.met("both servers replaced, twice").await;
+    disruption
+        .wait_for_pods("both servers replaced, twice")
+        .await;
 
     for number in 0..200 {
         let ip = ["10.0.0.232", "10.0.0.233"][number % 2];
-        write_policy(&disturbed.admin, ip).await;
+        write_policy(&disruption.admin, ip).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    disturbed.met("200 edits of the policy, 50 ms apart").await;
+    disruption
+        .wait_for_pods("200 edits of the policy, 50 ms apart")
+        .await;
 
-    disturbed.servers.api.stop();
-    disturbed.servers.api.start().await;
-    disturbed
-        .met("the API server killed and started again")
+    disruption.servers.api.stop();
+    disruption.servers.api.start().await;
+    disruption
+        .wait_for_pods("the API server killed and started again")
         .await;
 
     let promoted = "drydock_certificate_events_total{event=\"ca-promoted\"}";
     let signed = "drydock_certificate_events_total{event=\"leaf-signed\"}";
     let before = (
-        disturbed.servers.count(promoted),
-        disturbed.servers.count(signed),
+        disruption.servers.count(promoted),
+        disruption.servers.count(signed),
     );
     let counts = async || {
         (
-            disturbed.servers.count(promoted),
-            disturbed.servers.count(signed),
+            disruption.servers.count(promoted),
+            disruption.servers.count(signed),
         )
     };
     let is_renewed = |seen: &(f64, f64)| seen.0 >= before.0 + 2.0 && seen.1 >= before.1 + 6.0;
-    let seen = eventually("two more authorities", 12 * PATIENCE, counts, is_renewed).await;
+    let seen = eventually(
+        "two more authorities are created",
+        12 * TIMEOUT,
+        counts,
+        is_renewed,
+    )
+    .await;
     print_figure(&format!(
         "authorities promoted {}, certificates signed {}",
         seen.0 - before.0,
         seen.1 - before.1
     ));
-    disturbed.met("two rotations of the authority").await;
+    disruption
+        .wait_for_pods("two rotations of the authority")
+        .await;
 
-    let created = disturbed.was_lossless().await;
+    let created = disruption.assert_lossless().await;
     assert!(created >= 2000, "{created}");
 }

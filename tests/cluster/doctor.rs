@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::raw_requests::{DryRun, create_pod};
 use crate::runner_pods::broken_job;
 use cluster::{Cluster, doctor, namespace, run_as, version};
-pub(crate) use cluster::{endpoints, own_address, replica};
+pub(crate) use cluster::{replica, set_endpoint};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 
@@ -39,10 +39,10 @@ async fn a_healthy_cluster_has_no_findings() {
     ] {
         assert!(verbose.out.contains(row), "{}", verbose.out);
     }
-    let told = version(&cluster.api);
+    let printed = version(&cluster.api);
     assert!(
-        told.contains(&format!("server:     {}\n", env!("CARGO_PKG_VERSION"))),
-        "{told}"
+        printed.contains(&format!("server:     {}\n", env!("CARGO_PKG_VERSION"))),
+        "{printed}"
     );
 }
 
@@ -79,8 +79,8 @@ async fn a_pod_is_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_reports_missing_rights_and_a_missing_installation() {
-    let api = ApiServer::of_ones_own().await;
+async fn doctor_reports_missing_permissions_and_a_missing_installation() {
+    let api = ApiServer::exclusive().await;
     let nothing = run_as(&api, Identity::Admin, &[]);
     assert_eq!(nothing.code, Some(1), "{nothing:?}");
     insta::assert_snapshot!("nothing_installed", nothing.stable());
@@ -93,8 +93,8 @@ async fn doctor_reports_missing_rights_and_a_missing_installation() {
     // Nothing is installed during the wait, so the command reports the findings when it times out.
     let waited = run_as(&api, Identity::Admin, &["--wait", "1s"]);
     assert_eq!(waited.code, Some(1), "{waited:?}");
-    let told = version(&api);
-    assert!(told.contains("server:     not found"), "{told}");
+    let printed = version(&api);
+    assert!(printed.contains("server:     not found"), "{printed}");
 }
 
 #[test]

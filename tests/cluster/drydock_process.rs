@@ -1,8 +1,8 @@
 //! Runs the real `drydock` binary: the server, on free ports that its log reports, and commands.
 
 use crate::child_process::{ChildProcess, child_command};
-use crate::output_lines::{Lines, PATIENCE};
-use crate::wait::{A_MOMENT, eventually};
+use crate::output_lines::{Lines, TIMEOUT};
+use crate::wait::{POLL_INTERVAL, eventually};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -76,8 +76,10 @@ impl Drydock {
             let of = |scheme| lines.iter().find_map(|line| address(line, scheme));
             Some((of("https://")?, of("http://")?))
         };
-        let said = stderr.wait_for("where it listens", |lines| addresses(lines).is_some());
-        let Some((webhook, ops)) = said.and_then(|lines| addresses(&lines)) else {
+        let banner = stderr.wait_for("the addresses in the log", |lines| {
+            addresses(lines).is_some()
+        });
+        let Some((webhook, ops)) = banner.and_then(|lines| addresses(&lines)) else {
             panic!("drydock did not start: {}", stderr.text());
         };
         Self {
@@ -93,14 +95,14 @@ impl Drydock {
     pub(crate) async fn ready(&self) {
         let readiness = async || (self.get("/readyz"), self.stderr());
         let is_ready = |((status, _), _): &((u16, String), String)| *status == 200;
-        eventually("/readyz answers 200", PATIENCE, readiness, is_ready).await;
+        eventually("/readyz returns 200", TIMEOUT, readiness, is_ready).await;
     }
 
     /// Sends a GET request to the ops port, and returns status and body.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut connection = TcpStream::connect(self.ops).unwrap();
-        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.set_read_timeout(Some(TIMEOUT)).unwrap();
         let head = format!("GET {path} HTTP/1.1\r\nHost: drydock\r\nConnection: close\r\n\r\n");
         connection.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -145,7 +147,7 @@ impl Drydock {
     #[track_caller]
     pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = self.process.end() {
                 break status;
@@ -155,9 +157,9 @@ impl Drydock {
                 "drydock still runs: {}",
                 self.stderr()
             );
-            thread::sleep(A_MOMENT);
+            thread::sleep(POLL_INTERVAL);
         };
-        self.stderr.wait_for("its last words", |_| false);
+        self.stderr.wait_for("the end of the log", |_| false);
         (status, self.stderr())
     }
 }

@@ -6,7 +6,7 @@ use crate::binaries::{binaries, printed_version};
 use crate::child_process::{ChildProcess, child_command};
 use crate::identity::Identity;
 use crate::raw_requests::{self, DryRun, create_pod, try_call};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::http::Method;
 use serde_json::json;
 use std::fs;
@@ -15,17 +15,14 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 #[tokio::test]
-async fn the_api_server_is_of_the_version_that_go_mod_names() {
+async fn the_api_server_has_the_version_in_go_mod() {
     let api = shared().await;
     let admin = api.client(Identity::Admin).await;
     let answer = raw_requests::get(&admin, "/version").await.object();
     let version = answer["gitVersion"].as_str().unwrap();
     assert_eq!(printed_version(), format!("Kubernetes {version}"));
     let minor = version.split('.').nth(1).unwrap();
-    assert_eq!(
-        answer["minor"], minor,
-        "clients read the minor version: {answer}"
-    );
+    assert_eq!(answer["minor"], minor, "wrong minor version: {answer}");
     // The programs in KUBEBUILDER_ASSETS may have any version.
     if let Some(wanted) = &binaries().version {
         assert_eq!(version, wanted);
@@ -33,8 +30,8 @@ async fn the_api_server_is_of_the_version_that_go_mod_names() {
 }
 
 #[tokio::test]
-async fn a_restarted_api_server_has_its_address_and_its_objects() {
-    let mut api = ApiServer::of_ones_own().await;
+async fn a_restarted_api_server_keeps_its_address_and_objects() {
+    let mut api = ApiServer::exclusive().await;
     let namespace = api
         .scope("restart")
         .await
@@ -54,7 +51,7 @@ async fn a_restarted_api_server_has_its_address_and_its_objects() {
 }
 
 #[tokio::test]
-async fn each_identity_may_do_what_its_roles_say() {
+async fn each_identity_has_the_permissions_of_its_roles() {
     let api = shared().await;
     let scope = api.scope("identities").await;
     let namespace = scope.namespace("jobs", None).await;
@@ -93,7 +90,7 @@ const HELD: &str = "DRYDOCK_TESTS_HELD_DIRECTORY";
 
 #[test]
 #[ignore = "waits until the test below kills it"]
-fn holds_a_process_until_it_is_killed() {
+fn runs_a_child_process_until_it_is_killed() {
     let Ok(directory) = std::env::var(HELD) else {
         return;
     };
@@ -108,18 +105,18 @@ fn holds_a_process_until_it_is_killed() {
 }
 
 #[tokio::test]
-async fn nothing_outlives_a_test_process_that_is_killed() {
+async fn a_killed_test_process_leaves_no_child_process_or_directory() {
     let directory = TempDir::new().unwrap();
     let mut killed = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact"])
-        .arg("environment::holds_a_process_until_it_is_killed")
+        .arg("environment::runs_a_child_process_until_it_is_killed")
         .env(HELD, directory.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let pid_file = directory.path().join("pid");
     let read = async || fs::read_to_string(&pid_file).ok();
-    let pid = eventually("the child process runs", PATIENCE, read, Option::is_some).await;
+    let pid = eventually("the child process runs", TIMEOUT, read, Option::is_some).await;
     killed.kill().unwrap();
     killed.wait().unwrap();
     let script = format!("kill -0 {}", pid.unwrap());
@@ -128,5 +125,5 @@ async fn nothing_outlives_a_test_process_that_is_killed() {
         (runs.status.success(), directory.path().exists())
     };
     let is_gone = |left: &(bool, bool)| *left == (false, false);
-    eventually("process and directory are gone", PATIENCE, left, is_gone).await;
+    eventually("process and directory are gone", TIMEOUT, left, is_gone).await;
 }

@@ -7,7 +7,7 @@ use crate::identity::Identity;
 use crate::installation::{in_cluster_with, install, review};
 use crate::isolation::{SCOPE_LABEL, Scope};
 use crate::raw_requests;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use drydock::names::{AUDIT, ENFORCE};
 use futures::future::join_all;
 use kube::Client;
@@ -76,7 +76,10 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
         let (status, _) = review(&server, &certificate, &forged(&jobs, "runner-0")).await;
         (status, events(&admin, &jobs).await)
     };
-    eventually("an Event", PATIENCE, written, |(_, count)| *count > 0).await;
+    eventually("there is an Event", TIMEOUT, written, |(_, count)| {
+        *count > 0
+    })
+    .await;
     let before = dropped(&server);
 
     for namespace in [&never, &audited] {
@@ -101,7 +104,7 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
     let path =
         format!("/api/v1/namespaces/{jobs}/events?fieldSelector=involvedObject.name=runner-2");
     let last = async || raw_requests::get(&admin, &path).await.object()["items"].clone();
-    eventually("the last Event", PATIENCE, last, |items| {
+    eventually("there is the last Event", TIMEOUT, last, |items| {
         *items != json!([])
     })
     .await;
@@ -121,7 +124,10 @@ async fn f8_forged_reviews_cause_events_only_in_enforced_namespaces() {
         review(&server, &certificate, &forged(&jobs, "runner-3")).await;
         dropped(&server)
     };
-    eventually("they are dropped", PATIENCE, look, |count| *count > before).await;
+    eventually("the Events are dropped", TIMEOUT, look, |count| {
+        *count > before
+    })
+    .await;
     let count = events(&admin, &jobs).await;
     let before = dropped(&server);
     review(&server, &certificate, &forged(&jobs, "runner-4")).await;
@@ -166,7 +172,7 @@ fn recorded(log: &Path) -> Vec<(String, String)> {
 async fn f8_reviews_of_other_namespaces_cause_only_bounded_reads() {
     let mut log = PathBuf::new();
     let prepare = |directory: &Path| recording(directory, &mut log);
-    let api = ApiServer::of_ones_own_with(prepare).await;
+    let api = ApiServer::exclusive_with(prepare).await;
     install(&api).await;
     let scope = api.scope("recorded").await;
     // The policy selects namespaces by label, so drydock has to read unknown namespaces.
@@ -183,7 +189,10 @@ async fn f8_reviews_of_other_namespaces_cause_only_bounded_reads() {
                 format!("/api/v1/namespaces/{jobs}/events?fieldSelector=involvedObject.name={pod}");
             raw_requests::get(&scope.admin, &path).await.object()["items"].clone()
         };
-        eventually("an Event", PATIENCE, look, |items| *items != json!([])).await;
+        eventually("there is an Event", TIMEOUT, look, |items| {
+            *items != json!([])
+        })
+        .await;
     };
     marked("runner-0").await;
 

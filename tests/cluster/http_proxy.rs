@@ -46,7 +46,7 @@ async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_of_the_environment_is_used_unless_no_proxy_names_the_api_server() {
+async fn a_proxy_in_the_environment_is_used_unless_no_proxy_has_the_api_server() {
     let api = shared().await;
     install(api).await;
     let certificate = Certificate::new();
@@ -87,7 +87,7 @@ exec "$@"
 
 /// In a pod, the API server is inside the cluster, so drydock must not use a proxy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_pod_a_proxy_of_the_environment_is_ignored() {
+async fn in_a_pod_a_proxy_in_the_environment_is_ignored() {
     let can = Command::new("unshare")
         .args(["-rm", "mount", "-t", "tmpfs", "pod", "/run"])
         .output();

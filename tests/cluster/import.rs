@@ -1,19 +1,19 @@
 //! `drydock import` with a real API server: the policy imported from chart values repairs a pod,
 //! and `--from-cluster` imports running runners.
 
-use crate::api_server::{ApiServer, shared};
-use crate::doctor::{endpoints, own_address, replica};
+use crate::api_server::shared;
+use crate::doctor::{replica, set_endpoint};
 use crate::drydock_process::{drydock, run};
+use crate::endpoints;
 use crate::identity::Identity;
 use crate::install::install;
 use crate::installation::in_cluster;
 use crate::raw_requests::{Answer, DryRun, call, create_pod};
 use crate::runner_pods::{broken_job, changes};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::http::Method;
 use drydock::names::{AUDIT, ENFORCE};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::process::Command;
 
 /// Chart values with a mistake: a Secret is mounted at the directory in which dind creates its
@@ -72,15 +72,13 @@ fn mounted<'p>(pod: &'p Value, container: &str, path: &str) -> Option<&'p Value>
 /// Before doctor, a runner creates a job pod.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_policy_imported_from_chart_values_repairs_a_runner_pod() {
-    // Without kube-proxy, the API server connects to the addresses of EndpointSlices.
-    let flags = |_: &Path| vec!["--enable-aggregator-routing=true".to_owned()];
-    let api = ApiServer::of_ones_own_with(flags).await;
+    let api = endpoints::api_server().await;
     install(&api);
     let admin = api.client(Identity::Admin).await;
-    let listen = format!("{}:0", own_address());
+    let listen = format!("{}:0", endpoints::own_address());
     let server = in_cluster(&api, &["--listen", &listen, "--ops-listen", &listen]);
     server.ready().await;
-    endpoints(&admin, server.webhook).await;
+    set_endpoint(&admin, server.webhook).await;
     for (name, node) in [("drydock-0", "node-1"), ("drydock-1", "node-2")] {
         replica(&admin, name, node, server.ops).await;
     }
@@ -109,7 +107,7 @@ async fn the_policy_imported_from_chart_values_repairs_a_runner_pod() {
     let pod = broken_job();
     let create = async || create_pod(&runner, &namespace, &pod, DryRun::Yes).await;
     let is_repaired = |answer: &Answer| changes(&answer.body).is_some();
-    eventually("a job pod is repaired", PATIENCE, create, is_repaired).await;
+    eventually("a job pod is repaired", TIMEOUT, create, is_repaired).await;
     let stored = create_pod(&runner, &namespace, &pod, DryRun::No)
         .await
         .object();
@@ -182,18 +180,21 @@ async fn runners_of_the_cluster_are_imported_and_no_secret_is_read() {
         .env("NO_PROXY", "127.0.0.1")
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     let policies = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(
         policies.contains("10.0.0.5") && policies.contains("gitlab.mylab.com"),
         "{policies}"
     );
-    assert!(!format!("{policies}{said}").contains("EXAMPLE"), "{said}");
+    assert!(
+        !format!("{policies}{stderr}").contains("EXAMPLE"),
+        "{stderr}"
+    );
     assert!(!policies.contains("10.0.0.6"), "{policies}");
     assert!(
-        said.contains("items[0].data.config.toml.runners[0]"),
-        "{said}"
+        stderr.contains("items[0].data.config.toml.runners[0]"),
+        "{stderr}"
     );
-    assert!(said.contains("label namespace jobs"), "{said}");
+    assert!(stderr.contains("label namespace jobs"), "{stderr}");
 }

@@ -5,19 +5,16 @@ use crate::identity::Identity;
 use crate::install::install;
 use crate::installation::in_cluster;
 use crate::raw_requests::{Answer, DryRun, apply, call, create_pod, get};
-use crate::registration::at_url;
+use crate::registration::{CONFIGURATION, at_url};
 use crate::runner_pods::{broken_job, changes};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::http::Method;
 use drydock::names::ENFORCE;
 use serde_json::Value;
 
-const CONFIGURATION: &str =
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
-
 #[tokio::test]
 async fn the_installed_roles_suffice_to_register_and_repair() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api);
     let admin = api.client(Identity::Admin).await;
     let server = in_cluster(&api, &["--tls-name", "127.0.0.1"]);
@@ -39,7 +36,7 @@ async fn the_installed_roles_suffice_to_register_and_repair() {
     let pod = broken_job();
     let create = async || create_pod(&runner, &namespace, &pod, DryRun::Yes).await;
     let is_repaired = |answer: &Answer| changes(&answer.body).is_some();
-    eventually("a job pod is repaired", PATIENCE, create, is_repaired).await;
+    eventually("a job pod is repaired", TIMEOUT, create, is_repaired).await;
     let read = async || get(&admin, path).await.object();
     let is_accepted = |policy: &Value| {
         let conditions = policy["status"]["conditions"].as_array();
@@ -48,12 +45,12 @@ async fn the_installed_roles_suffice_to_register_and_repair() {
     };
     eventually(
         "the policy has condition Accepted",
-        PATIENCE,
+        TIMEOUT,
         read,
         is_accepted,
     )
     .await;
-    let (status, said) = server.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    assert!(!said.contains("orbidden"), "{said}");
+    let (status, log) = server.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("orbidden"), "{log}");
 }

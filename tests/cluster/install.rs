@@ -4,7 +4,8 @@ use crate::api_server::ApiServer;
 use crate::drydock_process::drydock;
 use crate::identity::Identity;
 use crate::raw_requests::{self, DryRun, create_pod};
-use crate::wait::{PATIENCE, eventually};
+use crate::registration::CONFIGURATION;
+use crate::wait::{TIMEOUT, eventually};
 use kube::Client;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -22,8 +23,6 @@ const COMPONENTS: [&str; 8] = [
     "openshift",
 ];
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/drydock/deployments/drydock";
-const CONFIGURATION: &str =
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 
 /// Installs drydock, asserts that kubectl prints no warning, and returns its output.
 pub(crate) fn install(api: &ApiServer) -> String {
@@ -63,9 +62,9 @@ fn versions(api: &ApiServer) -> BTreeMap<String, String> {
     let template =
         "{range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
     let output = format!("jsonpath={template}");
-    let said = api.kubectl(&["get", "-k", "manifests", "-o", &output]);
-    let said = said.printed();
-    let pairs = said.lines().filter_map(|line| line.split_once(' '));
+    let printed = api.kubectl(&["get", "-k", "manifests", "-o", &output]);
+    let printed = printed.printed();
+    let pairs = printed.lines().filter_map(|line| line.split_once(' '));
     pairs
         .map(|(object, version)| (object.to_owned(), version.to_owned()))
         .collect()
@@ -73,10 +72,10 @@ fn versions(api: &ApiServer) -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn kubectl_installs_and_removes_drydock_with_one_command_each() {
-    let api = ApiServer::of_ones_own().await;
-    let said = install(&api);
-    assert_eq!(said.lines().count(), 19);
-    for line in said.lines() {
+    let api = ApiServer::exclusive().await;
+    let printed = install(&api);
+    assert_eq!(printed.lines().count(), 19);
+    for line in printed.lines() {
         assert!(line.ends_with(" created"), "{line}");
     }
 
@@ -107,7 +106,7 @@ async fn kubectl_installs_and_removes_drydock_with_one_command_each() {
 
 async fn established(api: &ApiServer) {
     let look = async || api.kubectl(&["get", "jobpodpolicies"]).code;
-    eventually("policies are served", PATIENCE, look, |code| {
+    eventually("policies are served", TIMEOUT, look, |code| {
         *code == Some(0)
     })
     .await;
@@ -115,10 +114,10 @@ async fn established(api: &ApiServer) {
 
 /// Returns the path of each installed object.
 fn objects(api: &ApiServer) -> Vec<String> {
-    let said = api
+    let printed = api
         .kubectl(&["get", "-k", "manifests", "-o", "json"])
         .printed();
-    let list: Value = serde_json::from_str(&said).unwrap();
+    let list: Value = serde_json::from_str(&printed).unwrap();
     let items = list["items"].as_array().unwrap();
     assert_eq!(items.len(), 19);
     items.iter().map(path).collect()
@@ -144,7 +143,7 @@ fn path(object: &Value) -> String {
 /// its objects, so the namespace needs only a deletion timestamp.
 async fn is_gone(admin: &Client, path: &str) {
     let look = async || raw_requests::call(admin, axum::http::Method::GET, path, None).await;
-    eventually(path, PATIENCE, look, |answer| {
+    eventually(path, TIMEOUT, look, |answer| {
         let ends = answer.body["metadata"]["deletionTimestamp"].is_string();
         answer.status == 404 || (path == "/api/v1/namespaces/drydock" && ends)
     })
@@ -152,7 +151,7 @@ async fn is_gone(admin: &Client, path: &str) {
 }
 
 /// Asserts that a pod of the Deployment conforms to the Pod Security level of the namespace.
-async fn assert_pods_are_let_in(admin: &Client) {
+async fn assert_pods_are_admitted(admin: &Client) {
     let deployment = raw_requests::get(admin, DEPLOYMENT).await.object();
     let mut pod = deployment["spec"]["template"].clone();
     pod["apiVersion"] = "v1".into();
@@ -165,10 +164,10 @@ async fn assert_pods_are_let_in(admin: &Client) {
 
 #[tokio::test]
 async fn components_change_only_their_objects_and_can_be_removed() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     let admin = api.client(Identity::Admin).await;
     install(&api);
-    assert_pods_are_let_in(&admin).await;
+    assert_pods_are_admitted(&admin).await;
     let services = async || {
         let drydock = api.client(Identity::Drydock).await;
         raw_requests::get(&drydock, "/api/v1/services").await.status
@@ -197,10 +196,10 @@ async fn components_change_only_their_objects_and_can_be_removed() {
         let has_authority = pod["volumes"][0]["configMap"]["name"] == "drydock-client-ca";
         assert_eq!(has_authority, is("client-ca"), "{name}");
         if is("host-network") || is("openshift") {
-            assert_pods_are_let_in(&admin).await;
+            assert_pods_are_admitted(&admin).await;
         }
         let wanted = if is("live-addresses") { 200 } else { 403 };
-        eventually(name, PATIENCE, services, |status| *status == wanted).await;
+        eventually(name, TIMEOUT, services, |status| *status == wanted).await;
         if is("live-addresses") {
             let added = overlay
                 .0

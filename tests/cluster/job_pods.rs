@@ -18,18 +18,13 @@ pub(crate) async fn registered(scope: &Scope<'_>) -> Drydock {
     let certificate = Certificate::new();
     let server = certificate.serve(&["--policy", POLICY]);
     server.ready().await;
-    Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy: None,
-    }
-    .repairs(scope)
-    .await;
+    let registration = Registration::new(server.url(), &certificate.authority, None);
+    registration.repairs(scope).await;
     server
 }
 
 #[tokio::test]
-async fn a_runners_pod_is_stored_as_the_command_line_shows_it() {
+async fn a_runners_pod_is_stored_as_mutate_prints_it() {
     let api = shared().await;
     let scope = api.scope("stored").await;
     let _server = registered(&scope).await;
@@ -84,15 +79,15 @@ async fn pods_of_audited_and_other_namespaces_are_unchanged() {
     }
     // In audit mode, drydock reports the changes as warnings and in the log.
     let audited = create_pod(&runner, &namespaces[1], &broken_job(), DryRun::No).await;
-    let is_told = |warning: &String| warning.starts_with("drydock (audit, not done)");
-    assert!(audited.warnings.iter().any(is_told), "{audited:?}");
-    let (_, said) = server.stop();
-    let audited = said.lines().filter(|line| line.contains("audited")).count();
-    assert!(audited > 15, "{said}");
+    let is_reported = |warning: &String| warning.starts_with("drydock (audit, not done)");
+    assert!(audited.warnings.iter().any(is_reported), "{audited:?}");
+    let (_, log) = server.stop();
+    let audited = log.lines().filter(|line| line.contains("audited")).count();
+    assert!(audited > 15, "{log}");
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_the_repaired_pod_and_stores_nothing() {
+async fn a_dry_run_returns_the_repaired_pod_and_stores_nothing() {
     let api = shared().await;
     let scope = api.scope("dry-run").await;
     let _server = registered(&scope).await;

@@ -1,7 +1,7 @@
 //! Replaces a Service: one address for all ready servers. Like kube-proxy, it forwards a new
 //! connection to a ready server, and keeps open connections to a server that is no longer ready.
 
-use crate::wait::A_MOMENT;
+use crate::wait::POLL_INTERVAL;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,7 +112,7 @@ async fn probe(endpoints: Arc<Mutex<Vec<Endpoint>>>) {
                 same.is_ready = is_ready;
             }
         }
-        tokio::time::sleep(5 * A_MOMENT).await;
+        tokio::time::sleep(5 * POLL_INTERVAL).await;
     }
 }
 

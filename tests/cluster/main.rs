@@ -16,6 +16,7 @@ mod binaries;
 mod child_process;
 mod date_proxy;
 mod drydock_process;
+mod endpoints;
 mod identity;
 mod installation;
 mod isolation;

@@ -5,13 +5,13 @@ use crate::drydock_process::Certificate;
 use crate::identity::Identity;
 use crate::installation::{in_cluster, in_cluster_with, install};
 use crate::registration::Registration;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use serde_json::{Value, json};
 use std::process::Command;
 
 #[tokio::test]
 async fn a_missing_kind_is_logged_as_not_watched_and_not_read() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     // Installs the roles, too.
     install(&api).await;
     let delete = ["delete", "crd", "jobpodpolicies.drydock.dev"];
@@ -21,7 +21,7 @@ async fn a_missing_kind_is_logged_as_not_watched_and_not_read() {
     let sentence = "cannot watch policies: \
                     the API server does not know this kind of object";
     let lines = async || server.lines_with(sentence).len();
-    eventually("it says so", PATIENCE, lines, |count| *count > 0).await;
+    eventually("the error is logged", TIMEOUT, lines, |count| *count > 0).await;
     let log = server.stderr();
     assert!(!log.contains("404"), "{log}");
     assert_eq!(server.lines_with("cannot watch policies").len(), 1);
@@ -31,7 +31,10 @@ async fn a_missing_kind_is_logged_as_not_watched_and_not_read() {
     install(&api).await;
     server.ready().await;
     let again = async || server.lines_with("watching policies again").len();
-    eventually("it says so", PATIENCE, again, |count| *count == 1).await;
+    eventually("the recovery is logged", TIMEOUT, again, |count| {
+        *count == 1
+    })
+    .await;
 }
 
 /// The job log contains the API server's error.
@@ -47,11 +50,7 @@ async fn a_replica_without_a_certificate_refuses_connections() {
     let server = in_cluster(api, &[&flags[..], &["--ca-secret", &secret]].concat());
     assert_eq!(server.get("/readyz").0, 503);
     let certificate = Certificate::new();
-    let registration = Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy: Some("Fail"),
-    };
+    let registration = Registration::new(server.url(), &certificate.authority, Some("Fail"));
     let refused = registration.refuses(&scope).await;
     let refused = refused.refusal();
     assert!(
@@ -63,7 +62,7 @@ async fn a_replica_without_a_certificate_refuses_connections() {
 
 #[tokio::test]
 async fn a_missing_token_file_is_logged_once() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     let directory = tempfile::TempDir::new().unwrap();
     let text = std::fs::read_to_string(api.kubeconfig(Identity::Drydock)).unwrap();
     let mut kubeconfig: Value = serde_json::from_str(&text).unwrap();
@@ -76,7 +75,7 @@ async fn a_missing_token_file_is_logged_once() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told.matches("/nowhere/token").count(), 1, "{told}");
-    assert_eq!(told.matches("No such file").count(), 1, "{told}");
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(log.matches("/nowhere/token").count(), 1, "{log}");
+    assert_eq!(log.matches("No such file").count(), 1, "{log}");
 }

@@ -6,7 +6,7 @@ use crate::isolation::{SCOPE_LABEL, Scope};
 use crate::raw_requests::{DryRun, create_pod};
 use crate::registration::register;
 use crate::runner_pods::broken_job;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::Router;
 use axum_server::tls_rustls::RustlsConfig;
 use base64::Engine as _;
@@ -125,7 +125,13 @@ impl OtherWebhook {
             let answer = create_pod(&runner, &namespace, &pod, DryRun::Yes).await;
             (answer, self.calls())
         };
-        eventually("it is called", PATIENCE, create, |(_, calls)| *calls > 0).await;
+        eventually(
+            "the other webhook is called",
+            TIMEOUT,
+            create,
+            |(_, calls)| *calls > 0,
+        )
+        .await;
     }
 }
 

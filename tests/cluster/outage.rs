@@ -19,11 +19,7 @@ async fn registered(scope: &Scope<'_>, failure_policy: Option<&str>) -> Drydock 
     let certificate = Certificate::new();
     let server = certificate.serve(&["--listen", &format!("127.0.0.1:{}", free_port())]);
     server.ready().await;
-    let registration = Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy,
-    };
+    let registration = Registration::new(server.url(), &certificate.authority, failure_policy);
     registration.repairs(scope).await;
     server
 }
@@ -75,11 +71,7 @@ async fn f1_the_failure_policy_decides_if_drydock_cannot_answer() {
     // Every review exceeds this limit.
     let server = certificate.serve(&["--max-body-bytes", "1000"]);
     server.ready().await;
-    let mut registration = Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy: None,
-    };
+    let mut registration = Registration::new(server.url(), &certificate.authority, None);
     let mut refused = registration.refuses(&scope).await;
     // drydock responds after the headers and closes the connection. An API server that is still
     // writing the body may report the closed connection instead of the response.
@@ -117,12 +109,8 @@ async fn a_policy_that_denies_tells_the_author_container_volume_path_and_fix() {
     let certificate = Certificate::new();
     let server = certificate.serve(&["--policy", policy.to_str().unwrap()]);
     server.ready().await;
-    let registration = Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        // `failurePolicy: Ignore` does not apply to a denial.
-        failure_policy: Some("Ignore"),
-    };
+    // `failurePolicy: Ignore` does not apply to a denial.
+    let registration = Registration::new(server.url(), &certificate.authority, Some("Ignore"));
     let refused = registration.refuses(&scope).await;
     assert_eq!(
         (refused.status, &refused.body["reason"]),

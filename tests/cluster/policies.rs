@@ -42,23 +42,24 @@ async fn check_and_the_api_server_refuse_a_policy_with_the_same_message() {
     let mut wrong = Vec::new();
     let is_oldest = is_oldest_kubernetes();
     for (entry, answer) in table.iter().zip(write_all(&specs).await) {
-        assert_eq!(checked(&entry.spec), [entry.told.as_str()]);
+        assert_eq!(checked(&entry.spec), [entry.error.as_str()]);
         // Kubernetes 1.30 has other messages for schema errors, and does not check `format: int32`.
         if is_oldest && (answer.status == 422 || entry.spec["priority"].is_number()) {
             continue;
         }
-        let said = answer.body["message"].as_str().unwrap_or_default();
-        let (field, problem) = entry.told.split_once(' ').unwrap();
+        let message = answer.body["message"].as_str().unwrap_or_default();
+        let (field, problem) = entry.error.split_once(' ').unwrap();
         let fits = match &entry.server {
-            Some(words) => said.contains(words.as_str()),
+            Some(words) => message.contains(words.as_str()),
             None => {
-                said.contains(&format!(" {field}: ")) && said.ends_with(&format!(": {problem}"))
+                message.contains(&format!(" {field}: "))
+                    && message.ends_with(&format!(": {problem}"))
             }
         };
         if !fits || answer.status < 400 {
             wrong.push(format!(
-                "{}\n  check: {}\n  server: {} {said}",
-                entry.spec, entry.told, answer.status
+                "{}\n  check: {}\n  server: {} {message}",
+                entry.spec, entry.error, answer.status
             ));
         }
     }
@@ -131,9 +132,9 @@ async fn check_and_the_api_server_agree_on_random_policies() {
         let errors = checked(spec);
         taken += usize::from(errors.is_empty());
         if errors.is_empty() != (answer.status == 201) {
-            let said = answer.body["message"].as_str().unwrap_or("it is taken");
+            let message = answer.body["message"].as_str().unwrap_or("it is taken");
             wrong.push(format!(
-                "{spec}\n  check: {}\n  server: {said}",
+                "{spec}\n  check: {}\n  server: {message}",
                 errors.join("; ")
             ));
         }
@@ -154,7 +155,7 @@ async fn check_and_the_api_server_agree_on_random_policies() {
 }
 
 #[tokio::test]
-async fn a_null_is_an_absent_field_and_defaults_are_stored() {
+async fn a_null_is_like_an_absent_field_and_defaults_are_stored() {
     let specs = [
         json!({"dind": null, "hostAliases": null, "mode": null}),
         json!({"dind": {"clientCerts": null, "volumes": null, "scheduling": null}}),

@@ -6,7 +6,7 @@ use crate::drydock_process::Certificate;
 use crate::identity::Identity;
 use crate::install::install;
 use crate::raw_requests::call;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +24,7 @@ async fn installed() -> &'static ApiServer {
     static INSTALLED: OnceCell<ApiServer> = OnceCell::const_new();
     INSTALLED
         .get_or_init(async || {
-            let api = ApiServer::of_ones_own().await;
+            let api = ApiServer::exclusive().await;
             install(&api);
             api
         })
@@ -43,6 +43,18 @@ async fn status(client: &Client, method: Method, path: &str, body: Option<&Value
     answer.status
 }
 
+/// Sends requests, and asserts the status of each.
+async fn assert_statuses<const N: usize>(
+    client: &Client,
+    requests: [(Method, String, Option<Value>, u16); N],
+) {
+    for (method, path, body, wanted) in requests {
+        let request = format!("{method} {path}");
+        let status = status(client, method, &path, body.as_ref()).await;
+        assert_eq!(status, wanted, "{request}");
+    }
+}
+
 /// Returns the path for a server-side apply.
 fn applied(path: &str) -> String {
     format!("{path}?fieldManager=drydock-test")
@@ -57,7 +69,7 @@ fn secret(name: &str) -> Value {
 #[tokio::test]
 async fn the_role_permits_only_its_own_secret() {
     // Not the shared API server, because other tests write its Secret.
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api);
     let drydock = api.client(Identity::Drydock).await;
     let path = |name: &str| format!("{SECRETS}/{name}");
@@ -65,7 +77,7 @@ async fn the_role_permits_only_its_own_secret() {
     // Deletes the Secret that the manifests created, because drydock must be able to create it.
     let admin = api.client(Identity::Admin).await;
     call(&admin, Method::DELETE, &own, None).await.object();
-    for (method, path, body, wanted) in [
+    let requests = [
         (
             Method::POST,
             SECRETS.to_owned(),
@@ -98,14 +110,8 @@ async fn the_role_permits_only_its_own_secret() {
             403,
         ),
         (Method::GET, "/api/v1/secrets".to_owned(), None, 403),
-    ] {
-        let told = format!("{method} {path}");
-        assert_eq!(
-            status(&drydock, method, &path, body.as_ref()).await,
-            wanted,
-            "{told}"
-        );
-    }
+    ];
+    assert_statuses(&drydock, requests).await;
 }
 
 /// drydock writes only the `caBundle` of one configuration, and does not create a deleted one.
@@ -124,7 +130,7 @@ async fn the_role_permits_patching_but_not_creating_its_webhook_configuration() 
         })
     };
     let other = format!("{CONFIGURATIONS}/other");
-    for (method, path, body, wanted) in [
+    let requests = [
         (Method::PATCH, applied(&own), Some(healed(NAME)), 200),
         (Method::GET, own.clone(), None, 200),
         (
@@ -136,14 +142,8 @@ async fn the_role_permits_patching_but_not_creating_its_webhook_configuration() 
         (Method::GET, CONFIGURATIONS.to_owned(), None, 403),
         (Method::PATCH, applied(&other), Some(healed("other")), 403),
         (Method::DELETE, own.clone(), None, 403),
-    ] {
-        let told = format!("{method} {path}");
-        assert_eq!(
-            status(&drydock, method, &path, body.as_ref()).await,
-            wanted,
-            "{told}"
-        );
-    }
+    ];
+    assert_statuses(&drydock, requests).await;
     // Other fields are unchanged, and no webhook is removed.
     let live = call(&admin, Method::GET, &own, None).await.object();
     assert_eq!(live["webhooks"][0]["clientConfig"]["caBundle"], bundle);
@@ -181,7 +181,7 @@ async fn policies_are_read_and_their_status_is_written() {
     };
     let of_status = policy(("status", json!({"observedGeneration": 1})));
     let of_spec = policy(("spec", json!({"priority": 7})));
-    for (method, path, body, wanted) in [
+    let requests = [
         (Method::GET, POLICIES.to_owned(), None, 200),
         (
             Method::PATCH,
@@ -191,14 +191,8 @@ async fn policies_are_read_and_their_status_is_written() {
         ),
         (Method::PATCH, applied(&own), Some(of_spec), 403),
         (Method::DELETE, own, None, 403),
-    ] {
-        let told = format!("{method} {path}");
-        assert_eq!(
-            status(&drydock, method, &path, body.as_ref()).await,
-            wanted,
-            "{told}"
-        );
-    }
+    ];
+    assert_statuses(&drydock, requests).await;
 }
 
 #[tokio::test]
@@ -213,13 +207,13 @@ async fn the_role_permits_only_reading_namespaces_and_writing_events() {
         "message": "something of yours was displaced",
     });
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "a"}]}});
-    for (method, path, body, wanted) in [
+    let requests = [
         (Method::GET, "/api/v1/namespaces", None, 200),
         (Method::GET, "/api/v1/namespaces/default", None, 200),
         (
             Method::POST,
             "/api/v1/namespaces/default/events",
-            Some(&event),
+            Some(event),
             201,
         ),
         (Method::GET, "/api/v1/namespaces/default/events", None, 403),
@@ -227,7 +221,7 @@ async fn the_role_permits_only_reading_namespaces_and_writing_events() {
         (
             Method::POST,
             "/api/v1/namespaces/drydock/pods",
-            Some(&pod),
+            Some(pod),
             403,
         ),
         (Method::GET, "/api/v1/services", None, 403),
@@ -256,10 +250,10 @@ async fn the_role_permits_only_reading_namespaces_and_writing_events() {
             403,
         ),
         (Method::DELETE, "/api/v1/namespaces/drydock", None, 403),
-    ] {
-        let told = format!("{method} {path}");
-        assert_eq!(status(&drydock, method, path, body).await, wanted, "{told}");
-    }
+    ];
+    let owned =
+        requests.map(|(method, path, body, wanted)| (method, path.to_owned(), body, wanted));
+    assert_statuses(&drydock, owned).await;
 }
 
 /// A role can be limited to one object in one namespace.
@@ -300,6 +294,6 @@ async fn rbac_can_permit_reading_one_named_address_source() {
     ] {
         // The API server uses a new role only after a moment.
         let look = async || status(&drydock, Method::GET, &path, None).await;
-        eventually(&path, PATIENCE, look, |status| *status == wanted).await;
+        eventually(&path, TIMEOUT, look, |status| *status == wanted).await;
     }
 }

@@ -5,9 +5,9 @@ use crate::drydock_process::{Certificate, Drydock};
 use crate::identity::Identity;
 use crate::installation::{in_cluster, in_cluster_with, install, review};
 use crate::raw_requests::{self, DryRun, create_pod};
-use crate::registration::Registration;
+use crate::registration::{CONFIGURATION, Registration, committed};
 use crate::runner_pods::fixture;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,8 +17,6 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const POLICIES: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies";
-const CONFIGURATION: &str =
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 const REVIEW: &str = "tests/fixtures/reviews/runner/19.3.0-secret-certs.json";
 
 async fn write_policy(admin: &Client, name: &str, spec: Value) {
@@ -46,12 +44,12 @@ async fn patch(server: &Drydock, certificate: &Certificate) -> String {
 
 async fn has_address(server: &Drydock, certificate: &Certificate, ip: &str) {
     let patched = async || patch(server, certificate).await;
-    eventually(ip, 2 * PATIENCE, patched, |patch| patch.contains(ip)).await;
+    eventually(ip, 2 * TIMEOUT, patched, |patch| patch.contains(ip)).await;
 }
 
 #[tokio::test]
 async fn f4_policies_are_listed_again_after_etcd_was_restored() {
-    let mut api = ApiServer::of_ones_own().await;
+    let mut api = ApiServer::exclusive().await;
     install(&api).await;
     let admin = api.client(Identity::Admin).await;
     write_policy(&admin, "a", alias("10.0.0.1")).await;
@@ -76,13 +74,13 @@ async fn f4_policies_are_listed_again_after_etcd_was_restored() {
     };
     let is_current =
         |stored: &Value| stored["status"]["observedGeneration"] == stored["metadata"]["generation"];
-    eventually("its status is current", PATIENCE, stored, is_current).await;
+    eventually("the status is current", TIMEOUT, stored, is_current).await;
 }
 
 #[tokio::test]
-async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_one_line_a_kind() {
+async fn f4_h7_sources_are_stale_during_an_outage_which_is_logged_once_for_each_kind() {
     const SOURCES: usize = 30;
-    let mut api = ApiServer::of_ones_own().await;
+    let mut api = ApiServer::exclusive().await;
     install(&api).await;
     let scope = api.scope("stale").await;
     let (admin, namespace) = (scope.admin.clone(), scope.namespace("cicd", None).await);
@@ -114,7 +112,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     let all = |count: &f64| (*count - 30.0).abs() < 0.5;
     eventually(
         "all sources are resolved",
-        PATIENCE,
+        TIMEOUT,
         async || sources("resolved").await,
         all,
     )
@@ -122,7 +120,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     api.stop();
     eventually(
         "all sources are stale",
-        2 * PATIENCE,
+        2 * TIMEOUT,
         async || sources("stale").await,
         all,
     )
@@ -131,7 +129,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
     let back = Instant::now();
     eventually(
         "no source is stale",
-        2 * PATIENCE,
+        2 * TIMEOUT,
         async || sources("resolved").await,
         all,
     )
@@ -148,7 +146,7 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
             .find(|it| it["type"] == "AddressesResolved")
             .unwrap_or_default()
     };
-    eventually("the status says so", 3 * PATIENCE, resolved, |it| {
+    eventually("the status reports it", 3 * TIMEOUT, resolved, |it| {
         it["status"] == "True"
     })
     .await;
@@ -169,17 +167,14 @@ async fn f4_h7_sources_are_stale_until_the_watch_is_open_again_and_an_outage_is_
 
 /// Applies the webhook configuration of `manifests/`.
 async fn register(admin: &Client) {
-    let committed =
-        std::fs::read_to_string("manifests/mutating-webhook-configuration.yaml").unwrap();
-    let configuration: Value = serde_saphyr::from_str(&committed).unwrap();
-    raw_requests::apply(admin, CONFIGURATION, &configuration)
+    raw_requests::apply(admin, CONFIGURATION, &committed())
         .await
         .object();
 }
 
 #[tokio::test]
 async fn f4_a_replica_that_starts_during_an_outage_becomes_ready_after_it() {
-    let mut api = ApiServer::of_ones_own().await;
+    let mut api = ApiServer::exclusive().await;
     install(&api).await;
     let admin = api.client(Identity::Admin).await;
     register(&admin).await;
@@ -205,7 +200,7 @@ async fn f4_a_replica_that_starts_during_an_outage_becomes_ready_after_it() {
 
 #[tokio::test]
 async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api).await;
     let scope = api.scope("events").await;
     write_policy(&scope.admin, "a", json!({"dind": {}})).await;
@@ -221,11 +216,7 @@ async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() 
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
     server.ready().await;
-    let registration = Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy: None,
-    };
+    let registration = Registration::new(server.url(), &certificate.authority, None);
     registration.repairs(&scope).await;
     let namespace = scope.namespace("jobs", Some(ENFORCE)).await;
     let runner = api.client(Identity::Runner).await;
@@ -234,16 +225,16 @@ async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() 
         create_pod(&runner, &namespace, &pod, DryRun::No).await;
         server.metric("drydock_events_total{outcome=\"failed\",reason=\"\"} ")
     };
-    eventually("some Events are rejected", PATIENCE, failed, |count| {
+    eventually("some Events are rejected", TIMEOUT, failed, |count| {
         *count >= 3.0
     })
     .await;
-    let told = server.lines_with("cannot write Events");
-    assert_eq!(told.len(), 1, "{told:?}");
+    let lines = server.lines_with("cannot write Events");
+    assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
-        told[0].contains("cannot create resource \\\"events\\\"")
-            || told[0].contains("cannot create resource \"events\""),
-        "{told:?}"
+        lines[0].contains("cannot create resource \\\"events\\\"")
+            || lines[0].contains("cannot create resource \"events\""),
+        "{lines:?}"
     );
     assert!(!server.stderr().contains("Status {"), "{}", server.stderr());
 }
@@ -252,7 +243,7 @@ async fn t2_refused_events_are_logged_once_with_the_message_of_the_api_server() 
 #[tokio::test]
 async fn f6_policies_created_in_quick_succession_are_published_together() {
     const COUNT: usize = 400;
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api).await;
     let admin = api.client(Identity::Admin).await;
     let certificate = Certificate::new();
@@ -263,7 +254,7 @@ async fn f6_policies_created_in_quick_succession_are_published_together() {
     for number in 0..COUNT {
         write_policy(&admin, &format!("a-{number}"), alias("10.0.0.1")).await;
     }
-    eventually("all are in force", 2 * PATIENCE, loaded, |count| {
+    eventually("all policies are in force", 2 * TIMEOUT, loaded, |count| {
         *count >= 400.0
     })
     .await;
@@ -274,7 +265,7 @@ async fn f6_policies_created_in_quick_succession_are_published_together() {
             .await
             .object();
     }
-    eventually("none is in force", 2 * PATIENCE, loaded, |count| {
+    eventually("no policy is in force", 2 * TIMEOUT, loaded, |count| {
         *count < 1.0
     })
     .await;

@@ -4,25 +4,38 @@ use crate::identity::Identity;
 use crate::isolation::{SCOPE_LABEL, Scope};
 use crate::raw_requests::{self, Answer, DryRun, create_pod};
 use crate::runner_pods::{broken_job, changes};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drydock::names::{ENFORCE, ENFORCE_WEBHOOK};
+use kube::Client;
 use serde_json::{Value, json};
 use std::fs;
 
-/// The settings that differ between tests.
+/// The path of the installed webhook configuration.
+pub(crate) const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
+
+/// A webhook server, and the settings that differ between tests.
 pub(crate) struct Registration<'a> {
     /// Scheme, host and port, which replace the Service, because that has no endpoints.
-    pub(crate) url: &'a str,
+    url: String,
     /// The CA certificate of the webhook server, as PEM.
-    pub(crate) authority: &'a str,
+    authority: &'a str,
     /// The `failurePolicy` of the webhook for `enforce` namespaces, or `None` to keep the one in
     /// `manifests/`.
     pub(crate) failure_policy: Option<&'a str>,
 }
 
-impl Registration<'_> {
+impl<'a> Registration<'a> {
+    pub(crate) fn new(url: String, authority: &'a str, failure_policy: Option<&'a str>) -> Self {
+        Self {
+            url,
+            authority,
+            failure_policy,
+        }
+    }
+
     /// Registers the webhook for the namespaces of a scope, and waits until a job pod in an
     /// `enforce` namespace is repaired.
     pub(crate) async fn repairs(&self, scope: &Scope<'_>) {
@@ -62,14 +75,14 @@ impl Registration<'_> {
         let runner = scope.api.client(Identity::Runner).await;
         let pod = broken_job();
         let create = async || create_pod(&runner, &namespace, &pod, DryRun::Yes).await;
-        eventually(what, PATIENCE, create, is_so).await
+        eventually(what, TIMEOUT, create, is_so).await
     }
 
     /// Returns a webhook configuration with these settings.
     fn applied_to(&self, mut configuration: Value, scope: &Scope<'_>) -> Value {
         configuration["metadata"]["name"] = scope.name.as_str().into();
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-            at_url(webhook, self.url);
+            at_url(webhook, &self.url);
             webhook["clientConfig"]["caBundle"] = STANDARD.encode(self.authority).into();
             webhook["namespaceSelector"]["matchLabels"] = json!({SCOPE_LABEL: scope.name});
             if let Some(policy) = self.failure_policy
@@ -98,6 +111,16 @@ pub(crate) async fn register(scope: &Scope<'_>, configuration: Value) {
     let answer = raw_requests::apply(&scope.admin, &path, &configuration).await;
     assert_eq!(answer.warnings, Vec::<String>::new());
     answer.object();
+}
+
+/// Applies the webhook configuration of `manifests/` with a `caBundle`.
+pub(crate) async fn apply_with_bundle(admin: &Client, bundle: &str) {
+    let mut configuration = committed();
+    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+        webhook["clientConfig"]["caBundle"] = STANDARD.encode(bundle).into();
+    }
+    let applied = raw_requests::apply(admin, CONFIGURATION, &configuration).await;
+    applied.object();
 }
 
 /// Returns the webhook configuration of `manifests/`.

@@ -92,11 +92,11 @@ impl Replica {
     pub(crate) async fn ready(&self) -> Leaf {
         let mut issued = self.issued.clone();
         let first = issued.wait_for(Option::is_some);
-        let first = tokio::time::timeout(crate::wait::PATIENCE, first).await;
+        let first = tokio::time::timeout(crate::wait::TIMEOUT, first).await;
         let first = first.expect("no certificate was issued in time");
         let first = first.unwrap().clone().unwrap();
         let listens = async || tokio::net::TcpStream::connect(self.address).await.is_ok();
-        crate::wait::eventually("the port is open", crate::wait::PATIENCE, listens, |it| *it).await;
+        crate::wait::eventually("the port is open", crate::wait::TIMEOUT, listens, |it| *it).await;
         first
     }
 

@@ -5,7 +5,7 @@ use crate::binaries::is_oldest_kubernetes;
 use crate::drydock_process::Certificate;
 use crate::installation::{in_cluster_with, install, install_without_rules, review};
 use crate::raw_requests;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -57,13 +57,13 @@ fn taken(policy: &Value) -> (Value, Value) {
 }
 
 #[tokio::test]
-async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_the_upgrade() {
+async fn f5_h7_a_policy_without_hostname_suffixes_keeps_its_hostnames_after_the_upgrade() {
     // Kubernetes 1.30 validates the whole object when its status is written, so it rejects the
     // status of this policy.
     if is_oldest_kubernetes() {
         return;
     }
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     // A CRD without the validation accepted the policy, and that version recorded its hostname.
     install_without_rules(&api).await;
     let scope = api.scope("upgrade").await;
@@ -89,12 +89,12 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
         let path = format!("{another}&fieldManager=tests");
         raw_requests::call(admin, Method::PATCH, &path, Some(&body)).await
     };
-    let answer = eventually("new ones are refused", PATIENCE, refused, |answer| {
+    let answer = eventually("new policies are rejected", TIMEOUT, refused, |answer| {
         answer.status == 422
     });
-    let told = answer.await;
-    let told = told.refusal();
-    assert!(told.contains("name the domains"), "{told}");
+    let refused = answer.await;
+    let message = refused.refusal();
+    assert!(message.contains("name the domains"), "{message}");
 
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
@@ -105,7 +105,8 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
         let message = condition["message"].as_str().unwrap_or_default();
         condition["status"] == "False" && message.contains("github.com")
     };
-    let (hostnames, condition) = eventually("it is told", PATIENCE, look, names_github).await;
+    let (hostnames, condition) =
+        eventually("the status has a condition", TIMEOUT, look, names_github).await;
     assert_eq!(hostnames, json!(["gitlab.old.com"]));
     assert_eq!(condition["reason"], "NoSuffixes");
     let file = "tests/fixtures/reviews/runner/19.3.0-secret-certs.json";
@@ -121,11 +122,11 @@ async fn f5_h7_a_policy_of_before_hostname_suffixes_keeps_its_hostnames_after_th
     raw_requests::patch(admin, &path, &edit).await.object();
     let of_edit = async || taken(&raw_requests::get(admin, &path).await.object()).1;
     let is_seen = |condition: &Value| condition["observedGeneration"] == 2;
-    let condition = eventually("the edit is in force", PATIENCE, of_edit, is_seen).await;
+    let condition = eventually("the edit is in force", TIMEOUT, of_edit, is_seen).await;
     assert_eq!(condition["reason"], "NoSuffixes");
     let complete = policy(name, &cicd, &["old.com", "github.com"]);
     raw_requests::apply(admin, &path, &complete).await.object();
     let is_complete = |(_, condition): &(Value, Value)| condition["status"] == "True";
-    let (hostnames, _) = eventually("all are taken", PATIENCE, look, is_complete).await;
+    let (hostnames, _) = eventually("all hostnames are taken", TIMEOUT, look, is_complete).await;
     assert_eq!(hostnames, json!(["github.com", "gitlab.old.com"]));
 }

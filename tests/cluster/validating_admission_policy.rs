@@ -9,14 +9,13 @@ use crate::drydock_process::Certificate;
 use crate::identity::Identity;
 use crate::install::install;
 use crate::raw_requests::{Answer, apply, get, patch};
-use crate::wait::{PATIENCE, eventually};
+use crate::registration::CONFIGURATION;
+use crate::wait::{TIMEOUT, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drydock::names::{AUDIT_WEBHOOK, ENFORCE_WEBHOOK, NAME};
 use serde_json::{Value, json};
 
-const CONFIGURATION: &str =
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 /// The beginning of each error message.
 const REFUSAL: &str = "drydock's ServiceAccount may change only clientConfig.caBundle";
 
@@ -27,14 +26,14 @@ fn bundle() -> String {
 /// Starts an API server with the installation, and waits until the ValidatingAdmissionPolicy is in
 /// force.
 async fn protected_api_server() -> ApiServer {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api);
     let drydock = api.client(Identity::Drydock).await;
     let path = format!("{CONFIGURATION}?dryRun=All");
     let label = json!([{"op": "add", "path": "/metadata/labels/stolen", "value": "true"}]);
     let write = async || patch(&drydock, &path, &label).await;
     let is_refused = |answer: &Answer| answer.status == 403;
-    eventually("the policy is in force", PATIENCE, write, is_refused).await;
+    eventually("the policy is in force", TIMEOUT, write, is_refused).await;
     api
 }
 

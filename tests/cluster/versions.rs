@@ -7,7 +7,7 @@ use crate::drydock_process::{Certificate, Drydock};
 use crate::installation::{in_cluster_with, install, install_without_rules, review};
 use crate::raw_requests;
 use crate::registration::Registration;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use axum::http::Method;
 use drydock::core::policy::{RecordedHostnames, read_stored};
 use kube::Client;
@@ -43,17 +43,20 @@ pub(crate) async fn write_accepted(admin: &Client, name: &str, spec: &Value) -> 
     raw_requests::apply(admin, &path, &accepted).await.object()
 }
 
-/// Does the same while a server of this version runs: waits until the server has written its status
-/// for the spec, because it does not overwrite the other version's status after that.
+/// Stores a policy with the status of another version while a server of this version runs. Waits
+/// until the server has written its own status, because it does not overwrite a status after that.
 pub(crate) async fn write_accepted_after_ours(admin: &Client, name: &str, spec: &Value) -> Value {
     let path = format!("{POLICIES}/{name}");
     raw_requests::apply(admin, &path, &policy(name, spec))
         .await
         .object();
     let stored = async || raw_requests::get(admin, &path).await.object();
-    eventually("its own status is written", PATIENCE, stored, |stored| {
-        stored["status"]["observedGeneration"] == stored["metadata"]["generation"]
-    })
+    eventually(
+        "the server writes its own status",
+        TIMEOUT,
+        stored,
+        |stored| stored["status"]["observedGeneration"] == stored["metadata"]["generation"],
+    )
     .await;
     write_accepted(admin, name, spec).await
 }
@@ -83,19 +86,19 @@ pub(crate) async fn install_definition(api: &ApiServer, admin: &Client, definiti
         .unwrap();
     let explained = async || api.kubectl(&["explain", "jobpodpolicy.spec"]).stdout;
     let has_future = fields.contains_key("future");
-    eventually("the definition is served", PATIENCE, explained, |text| {
+    eventually("the CRD is served", TIMEOUT, explained, |text| {
         text.contains("hostAliases") && text.contains("future") == has_future
     })
     .await;
 }
 
 /// Waits until `/readyz` of a server fails because of a policy.
-async fn is_held_up_by(server: &Drydock, name: &str) {
+async fn wait_until_not_ready_because_of(server: &Drydock, name: &str) {
     let readiness = async || server.get("/readyz");
     let sentence = format!("policy \"{name}\" was accepted by another version and cannot be read");
     eventually(
         "/readyz names the policy",
-        PATIENCE,
+        TIMEOUT,
         readiness,
         |(status, body)| *status == 503 && body.starts_with(&sentence),
     )
@@ -104,7 +107,7 @@ async fn is_held_up_by(server: &Drydock, name: &str) {
 
 #[tokio::test]
 async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api).await;
     let scope = api.scope("next").await;
     let admin = &scope.admin;
@@ -118,18 +121,14 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     .await;
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
-    is_held_up_by(&server, "next").await;
+    wait_until_not_ready_because_of(&server, "next").await;
     assert_eq!(
         server.metric("drydock_policies{state=\"unreadable\"} "),
         1.0
     );
 
     // If the API server calls it nevertheless, the failurePolicy decides.
-    let registration = Registration {
-        url: &server.url(),
-        authority: &certificate.authority,
-        failure_policy: Some("Fail"),
-    };
+    let registration = Registration::new(server.url(), &certificate.authority, Some("Fail"));
     let refused = registration.refuses(&scope).await;
     let sentence = "drydock cannot read JobPodPolicy \\\"next\\\", which may match this pod";
     assert!(refused.refusal().contains(sentence), "{refused:?}");
@@ -150,12 +149,12 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
         json!({"hostAliases": aliases, "future": "x", "podSelector": {"matchLabels": {"a": "b"}}});
     write_accepted(admin, "next", &selects).await;
     let server = in_cluster_with(&api, &certificate);
-    is_held_up_by(&server, "next").await;
+    wait_until_not_ready_because_of(&server, "next").await;
     let job = std::fs::read_to_string(REVIEW).unwrap();
     let answered = async || review(&server, &certificate, &job).await;
     eventually(
         "another pod gets a response",
-        PATIENCE,
+        TIMEOUT,
         answered,
         |(status, _)| *status == 200,
     )
@@ -174,13 +173,13 @@ async fn f3_a_policy_of_the_next_version_keeps_a_new_replica_from_being_ready() 
     assert_eq!(status, 200, "{answer}");
     assert_eq!(server.get("/readyz").0, 200);
     let late = in_cluster_with(&api, &certificate);
-    is_held_up_by(&late, "other").await;
+    wait_until_not_ready_because_of(&late, "other").await;
 }
 
 /// Two policies are unreadable; `/readyz` names one at a time. Tests each documented fix.
 #[tokio::test]
 async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api).await;
     let scope = api.scope("both").await;
     let admin = &scope.admin;
@@ -194,13 +193,13 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);
     let unreadable = "drydock_policies{state=\"unreadable\"} ";
-    is_held_up_by(&server, "one").await;
+    wait_until_not_ready_because_of(&server, "one").await;
     assert_eq!(server.metric(unreadable), 2.0);
     // Fix: edit the policy so that this version can read it.
     let edited = policy("one", &json!({"hostAliases": aliases("one")}));
     let path = format!("{POLICIES}/one");
     raw_requests::apply(admin, &path, &edited).await.object();
-    is_held_up_by(&server, "two").await;
+    wait_until_not_ready_because_of(&server, "two").await;
     assert_eq!(server.metric(unreadable), 1.0);
     // Fix: install the CRD of this version, which prunes the field.
     install(&api).await;
@@ -208,7 +207,7 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
     assert_eq!(server.metric(unreadable), 0.0);
     let job = std::fs::read_to_string(REVIEW).unwrap();
     let answered = async || review(&server, &certificate, &job).await;
-    eventually("reviews are answered", PATIENCE, answered, |(status, _)| {
+    eventually("reviews are answered", TIMEOUT, answered, |(status, _)| {
         *status == 200
     })
     .await;
@@ -219,7 +218,7 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
                 .await
                 .object()
         };
-        eventually("the policy is accepted", PATIENCE, stored, |stored| {
+        eventually("the policy is accepted", TIMEOUT, stored, |stored| {
             let condition = &stored["status"]["conditions"][0];
             condition["status"] == "True" && condition["message"] != "by another version"
         })
@@ -231,7 +230,7 @@ async fn f3_a_replica_is_ready_once_every_accepted_policy_can_be_read() {
 /// again.
 #[tokio::test]
 async fn f3_an_accepted_unreadable_policy_fails_reviews_and_a_never_accepted_one_does_not() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install_without_rules(&api).await;
     let scope = api.scope("stricter").await;
     let admin = &scope.admin;
@@ -243,13 +242,13 @@ async fn f3_an_accepted_unreadable_policy_fails_reviews_and_a_never_accepted_one
     let certificate = Certificate::new();
     in_cluster_with(&api, &certificate).ready().await;
     write_accepted(admin, "was-good", &bad).await;
-    is_held_up_by(&in_cluster_with(&api, &certificate), "was-good").await;
+    wait_until_not_ready_because_of(&in_cluster_with(&api, &certificate), "was-good").await;
 }
 
 /// This version reads the policies of version 174a963 with the CRD of either version.
 #[tokio::test]
 async fn f5_policies_of_174a963_are_read_under_both_definitions() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     install(&api).await;
     let scope = api.scope("versions").await;
     let admin = &scope.admin;
@@ -275,7 +274,7 @@ async fn f5_policies_of_174a963_are_read_under_both_definitions() {
         server.ready().await;
         let loaded = async || server.metric("drydock_policies{state=\"loaded\"} ");
         #[allow(clippy::cast_precision_loss, reason = "a few dozen")]
-        eventually("all policies are in force", PATIENCE, loaded, |loaded| {
+        eventually("all policies are in force", TIMEOUT, loaded, |loaded| {
             *loaded == count as f64
         })
         .await;
@@ -284,7 +283,7 @@ async fn f5_policies_of_174a963_are_read_under_both_definitions() {
     for (name, spec, errors) in refused {
         write_accepted(admin, &name, spec).await;
         let server = in_cluster_with(&api, &certificate);
-        is_held_up_by(&server, &name).await;
+        wait_until_not_ready_because_of(&server, &name).await;
         crate::measurements::print_figure(&format!("{name}: {errors:?}"));
         delete(admin, &name).await;
     }

@@ -1,12 +1,12 @@
 //! Waits for a condition by polling.
 
-pub(crate) use crate::output_lines::PATIENCE;
+pub(crate) use crate::output_lines::TIMEOUT;
 use std::fmt::Debug;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
 /// The time between two polls.
-pub(crate) const A_MOMENT: Duration = Duration::from_millis(20);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Polls until a result satisfies the condition, and returns it. Panics with the last result after
 /// the time limit.
@@ -29,7 +29,7 @@ pub(crate) fn eventually<T: Debug>(
                 Instant::now() < deadline,
                 "{caller}: timed out after {within:?} waiting for: {what}; last result: {seen:?}"
             );
-            tokio::time::sleep(A_MOMENT).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::measurements::print_figure;
 use crate::raw_requests::{self, DryRun, create_pod};
 use crate::registration::Registration;
 use crate::runner_pods::{addresses, broken_job, changes, fixture};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drydock::names::{AUDIT, ENFORCE};
@@ -65,13 +65,8 @@ impl<'a> Replicas<'a> {
         let mut namespaces = Vec::new();
         for (scope, server) in new.scopes.iter().zip(&new.servers) {
             server.ready().await;
-            Registration {
-                url: &server.url(),
-                authority: &certificate.authority,
-                failure_policy: None,
-            }
-            .repairs(scope)
-            .await;
+            let registration = Registration::new(server.url(), &certificate.authority, None);
+            registration.repairs(scope).await;
             namespaces.push(scope.namespace("jobs", Some(ENFORCE)).await);
         }
         new.delete("start").await;
@@ -140,7 +135,7 @@ impl<'a> Replicas<'a> {
         let began = Instant::now();
         let look = async || self.addresses(hostname).await;
         let is_so = |seen: &[Vec<String>; 2]| seen.iter().all(|addresses| addresses == wanted);
-        eventually(&format!("{hostname} has {wanted:?}"), PATIENCE, look, is_so).await;
+        eventually(&format!("{hostname} has {wanted:?}"), TIMEOUT, look, is_so).await;
         began.elapsed()
     }
 
@@ -149,7 +144,7 @@ impl<'a> Replicas<'a> {
         let look = async || condition(&self.read(policy).await, type_);
         let is_so = |seen: &Value| seen["status"] == status;
         let what = format!("{type_} of {policy} is {status}");
-        let seen = eventually(&what, PATIENCE, look, is_so).await;
+        let seen = eventually(&what, TIMEOUT, look, is_so).await;
         let text = |field: &str| seen[field].as_str().unwrap().to_owned();
         (text("reason"), text("message"))
     }
@@ -194,7 +189,7 @@ async fn a_policy_edit_is_in_force_on_two_servers_within_a_second() {
 
 #[tokio::test]
 async fn f3_the_last_good_version_of_an_invalid_policy_stays_in_force() {
-    let api = ApiServer::of_ones_own().await;
+    let api = ApiServer::exclusive().await;
     // The CEL rules of the CRD would reject the invalid policy.
     install_without_rules(&api).await;
     let replicas = Replicas::start(&api, "bad").await;
@@ -338,7 +333,7 @@ async fn h7_jobs_get_the_new_address_of_an_ingress_without_a_policy_edit() {
 }
 
 #[tokio::test]
-async fn h7_a_service_gives_its_cluster_address_only_when_asked() {
+async fn h7_the_cluster_ip_of_a_service_is_used_only_if_the_policy_selects_it() {
     let replicas = Replicas::shared("service").await;
     let namespace = replicas.scopes[0].namespace("ingress", None).await;
     let path = format!("/api/v1/namespaces/{namespace}/services/web");
@@ -431,7 +426,7 @@ async fn t2_the_author_finds_an_event_and_a_dry_run_leaves_none() {
         let (_, pod) = create(&replicas.namespaces[0], DryRun::Yes).await;
         changes(&pod).unwrap_or_default().to_owned()
     };
-    eventually("the Secret makes room", PATIENCE, look, |changes| {
+    eventually("the Secret is replaced", TIMEOUT, look, |changes| {
         changes.contains("swap") || changes.contains("volume")
     })
     .await;
@@ -449,16 +444,18 @@ async fn t2_the_author_finds_an_event_and_a_dry_run_leaves_none() {
             .map(|event| event["message"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let told = eventually(
+    let messages = eventually(
         "there is an Event",
-        PATIENCE,
+        TIMEOUT,
         async || events(&real).await,
-        |told| !told.is_empty(),
+        |messages| !messages.is_empty(),
     )
     .await;
     assert!(
-        told.iter().any(|message| message.contains("/certs/client")),
-        "{told:?}"
+        messages
+            .iter()
+            .any(|message| message.contains("/certs/client")),
+        "{messages:?}"
     );
     assert_eq!(events(&dry).await, Vec::<String>::new());
     // In audit mode, drydock neither changes the pod nor creates an Event for its author.
@@ -471,7 +468,7 @@ async fn t2_the_author_finds_an_event_and_a_dry_run_leaves_none() {
 
 #[tokio::test]
 async fn f4_an_outage_changes_no_policy_and_watches_recover() {
-    let mut api = ApiServer::of_ones_own().await;
+    let mut api = ApiServer::exclusive().await;
     install(&api).await;
     let certificate = Certificate::new();
     api.stop();
@@ -509,7 +506,7 @@ async fn f4_an_outage_changes_no_policy_and_watches_recover() {
         let ip = ip.to_owned();
         move |(status, patch): &(u16, String)| *status == 200 && patch.contains(&ip)
     };
-    eventually("the policy is in force", PATIENCE, has, patched("10.0.0.1")).await;
+    eventually("the policy is in force", TIMEOUT, has, patched("10.0.0.1")).await;
     api.stop();
     for _ in 0..50 {
         let seen = has().await;
@@ -521,7 +518,7 @@ async fn f4_an_outage_changes_no_policy_and_watches_recover() {
     write("10.0.0.2").await;
     eventually(
         "an edit after the outage",
-        2 * PATIENCE,
+        2 * TIMEOUT,
         has,
         patched("10.0.0.2"),
     )
@@ -541,7 +538,7 @@ async fn f4_an_outage_changes_no_policy_and_watches_recover() {
     assert!(loaded().await.ends_with(" 1"));
     api.kubectl(&["delete", "crd", "jobpodpolicies.drydock.dev"])
         .printed();
-    eventually("no policy is in force", PATIENCE, loaded, |line| {
+    eventually("no policy is in force", TIMEOUT, loaded, |line| {
         line.ends_with(" 0")
     })
     .await;

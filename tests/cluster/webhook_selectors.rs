@@ -9,7 +9,7 @@ use crate::other_webhook::OtherWebhook;
 use crate::raw_requests::{self, DryRun, create_pod};
 use crate::registration::Registration;
 use crate::runner_pods::{broken_job, essence, fixture, fixtures};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use drydock::core::job_pod::recognise;
 use drydock::core::pod::Pod;
 use drydock::names::{AUDIT, ENFORCE, OPT_IN_LABEL};
@@ -17,23 +17,19 @@ use kube::Client;
 use serde_json::{Value, json};
 
 /// A webhook that counts its calls, with the selectors of drydock.
-struct Counted<'a> {
+struct CountingWebhook<'a> {
     scope: Scope<'a>,
     webhook: OtherWebhook,
     namespace: String,
     runner: Client,
 }
 
-impl Counted<'_> {
+impl CountingWebhook<'_> {
     async fn new() -> Self {
         let api = shared().await;
         let scope = api.scope("called").await;
         let webhook = OtherWebhook::start(|_| Vec::new()).await;
-        let registration = Registration {
-            url: &webhook.url(),
-            authority: webhook.authority(),
-            failure_policy: None,
-        };
+        let registration = Registration::new(webhook.url(), webhook.authority(), None);
         registration.apply(&scope).await;
         let namespace = scope.namespace("jobs", Some(ENFORCE)).await;
         let runner = api.client(Identity::Runner).await;
@@ -45,7 +41,7 @@ impl Counted<'_> {
         };
         let pod = broken_job();
         let create = async || new.calls_for(&new.namespace, &pod).await;
-        eventually("the webhook is called", PATIENCE, create, |calls| {
+        eventually("the webhook is called", TIMEOUT, create, |calls| {
             *calls == 1
         })
         .await;
@@ -81,7 +77,7 @@ fn ordinary_pod() -> Value {
 
 #[tokio::test]
 async fn real_job_pods_are_reviewed_and_other_pods_are_not() {
-    let counted = Counted::new().await;
+    let counted = CountingWebhook::new().await;
     for (name, pod) in fixtures() {
         // This fixture is not a runner's pod.
         let is_runner_s = name != "reviews/nomatch";
@@ -94,7 +90,7 @@ async fn real_job_pods_are_reviewed_and_other_pods_are_not() {
 /// `pod_labels` in the runner's configuration can change the value of the label, but not remove it.
 #[tokio::test]
 async fn the_value_of_the_label_does_not_matter() {
-    let counted = Counted::new().await;
+    let counted = CountingWebhook::new().await;
     for value in ["", "web", "runner-abcdefgh-project-1-concurrent-0"] {
         let mut pod = fixture("pods/a-13.12.0-dind-secret");
         pod["metadata"]["labels"]["pod"] = value.into();
@@ -108,7 +104,7 @@ async fn a_pod_with_only_the_label_pod_is_reviewed_and_skipped() {
     let mut pod = ordinary_pod();
     pod["metadata"]["labels"]["pod"] = "web".into();
     assert!(!is_job_pod(&pod));
-    let counted = Counted::new().await;
+    let counted = CountingWebhook::new().await;
     assert!(counted.is_called_for(&pod).await);
 
     let api = shared().await;
@@ -131,7 +127,7 @@ async fn a_pod_with_only_the_label_pod_is_reviewed_and_skipped() {
 /// Only the namespace decides whether job pods are reviewed (rule P1).
 #[tokio::test]
 async fn only_pods_of_opted_in_namespaces_are_reviewed() {
-    let counted = Counted::new().await;
+    let counted = CountingWebhook::new().await;
     let scope = &counted.scope;
     let pod = broken_job();
     for (about, mode, calls) in [

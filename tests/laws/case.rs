@@ -35,7 +35,7 @@ impl fmt::Debug for Case {
 
 impl Case {
     /// Returns a case with one policy and a pod, both as YAML.
-    pub fn of_yaml(policy: &str, pod: &str) -> Self {
+    pub fn from_yaml(policy: &str, pod: &str) -> Self {
         let read = |text: &str| -> Value {
             serde_saphyr::from_str(text).expect("the case is not valid YAML")
         };
@@ -49,7 +49,7 @@ impl Case {
 
     /// Returns the case without policy volumes that would break a working pod: volumes that hide
     /// files of dind, and read-only volumes for its data.
-    pub fn with_sensible_volumes(&self) -> Self {
+    pub fn with_usable_volumes(&self) -> Self {
         let mut case = self.clone();
         // Mounts above or below a policy's volume do not prevent it (rule V2), but then one of the
         // mount points may be missing. The volume of dind's image for its data needs one, too.
@@ -79,9 +79,9 @@ impl Case {
                     let is_data = volume.get("emptyDir").is_some()
                         && volume["readOnly"] != true
                         && volume["containers"] != "All";
-                    let is_sensible = matches!(path, "/lib/modules" | "/cache")
+                    let is_usable = matches!(path, "/lib/modules" | "/cache")
                         || path == "/var/lib/docker" && is_data;
-                    is_sensible && !is_contested(path)
+                    is_usable && !is_contested(path)
                 });
             }
         }
@@ -116,8 +116,8 @@ impl Case {
 
     /// Runs drydock on the case's pod.
     pub fn run(&self) -> Run {
-        let (patch, outcome, told, told_team) = self.judge(&self.pod, |verdict| {
-            let told = |audience| -> Vec<String> {
+        let (patch, outcome, findings, team_findings) = self.judge(&self.pod, |verdict| {
+            let findings = |audience| -> Vec<String> {
                 let notes = verdict.findings(audience);
                 notes
                     .map(|(note, _)| format!("{}: {note}", note.rule()))
@@ -126,28 +126,28 @@ impl Case {
             (
                 verdict.patch.clone(),
                 verdict.outcome.name(),
-                told(rules::Audience::Author),
-                told(rules::Audience::Team),
+                findings(rules::Audience::Author),
+                findings(rules::Audience::Team),
             )
         });
         Run {
             output: patched(&self.pod, patch.as_deref()),
             patch,
             outcome,
-            told,
-            told_team,
+            findings,
+            team_findings,
         }
     }
 
     /// Returns the parts of the pod to which drydock applied its changes in memory, without the
     /// patch.
-    pub fn picture(&self) -> Vec<String> {
+    pub fn changed_parts(&self) -> Vec<String> {
         let (set, text) = (self.policy_set(), self.pod.to_string());
         let mut pod = Pod::from_json(&text).unwrap();
         let scope = verdict::scope(self.namespace_mode);
         let matching = set.matching(|key| pod.label(key), scope.namespace);
         let _ = rules::plan(&mut pod, &matching.enforce);
-        picture(&pod)
+        changed_parts(&pod)
     }
 }
 
@@ -157,14 +157,14 @@ pub struct Run {
     pub output: Value,
     pub outcome: &'static str,
     /// The findings for the author of the job, each with its rule.
-    pub told: Vec<String>,
+    pub findings: Vec<String>,
     /// The findings for the platform team, including those for the author.
-    pub told_team: Vec<String>,
+    pub team_findings: Vec<String>,
 }
 
 /// Returns the parts of a pod that rules change (mounts, volumes, hostAliases, scheduling), one
 /// line each.
-pub fn picture(pod: &Pod<'_>) -> Vec<String> {
+pub fn changed_parts(pod: &Pod<'_>) -> Vec<String> {
     let mut lines = vec![format!("{:?}", pod.host_aliases())];
     for volume in pod.volumes() {
         lines.push(format!("{} {}", &*volume.name, &*volume.kind));

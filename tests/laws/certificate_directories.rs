@@ -42,7 +42,7 @@ impl Directory {
     }
 
     /// Returns whether drydock must not change the mounts there (rules D3, D6).
-    pub fn is_left(&self) -> bool {
+    pub fn is_unchanged(&self) -> bool {
         self.own_ca == Answer::Yes || self.is_remote == Answer::Yes
     }
 
@@ -81,12 +81,12 @@ pub fn directories(pod: &Value, desired: &Dind<'_>) -> Vec<Directory> {
         answers.dedup();
         let policy_paths = desired.volumes.keys().chain([&desired.relocate_to]);
         let server = clean(&format!("{root}/server"));
-        let is_crowded =
+        let is_occupied =
             |other: &String| pod_model::overlap(other, &path) || pod_model::overlap(other, &server);
         let overlaps = paths
             .iter()
             .any(|other| *other != path && pod_model::overlap(other, &path))
-            || policy_paths.clone().any(is_crowded) && root != "/certs";
+            || policy_paths.clone().any(is_occupied) && root != "/certs";
         let mut directory = Directory {
             dinds: dinds.iter().map(|dind| dind.place).collect(),
             own_ca: if let [one] = answers[..] {

@@ -99,7 +99,7 @@ pub fn directory_is_shared(
     let had: BTreeSet<String> = had
         .filter(|name| pod_model::volume(pod, name).is_some_and(is_empty_dir))
         .collect();
-    if had.len() == 1 && plain_there(pod, directory) {
+    if had.len() == 1 && is_writable_there(pod, directory) {
         prop_assert!(
             had.contains(&shared),
             "dind has the volume {:?} there, but the shared volume is {} (D7)",
@@ -142,7 +142,7 @@ fn is_empty_dir(volume: &Value) -> bool {
 }
 
 /// Returns whether no dind container mounts the directory read-only or with a subPath.
-fn plain_there(pod: &Value, directory: &Directory) -> bool {
+fn is_writable_there(pod: &Value, directory: &Directory) -> bool {
     let mounts = directory
         .dinds
         .iter()
@@ -174,7 +174,7 @@ fn mounts_around(pod: &Value, directory: &Directory) -> Vec<((&'static str, usiz
 
 /// A directory that drydock must not change keeps its mounts and their volumes (rules D3, D6). With
 /// `onConflict: Report`, the conflict is also reported (rule D8).
-pub fn left_alone_is_left(
+pub fn unchanged_directories_keep_their_mounts(
     pod: &Value,
     run: &Run,
     desired: &Dind<'_>,
@@ -183,7 +183,7 @@ pub fn left_alone_is_left(
     let reports = desired.on_conflict == "Report"
         && directory.is_settled()
         && directory.conflict == Answer::Yes;
-    if directory.overlaps || !(reports || directory.is_left()) {
+    if directory.overlaps || !(reports || directory.is_unchanged()) {
         return Ok(());
     }
     let before = mounts_around(pod, directory);
@@ -208,13 +208,16 @@ pub fn left_alone_is_left(
         );
     }
     if reports {
-        prop_assert!(!run.told.is_empty(), "the conflict is not reported (D8)");
+        prop_assert!(
+            !run.findings.is_empty(),
+            "the conflict is not reported (D8)"
+        );
     }
     Ok(())
 }
 
 /// With `onConflict: Deny`, the pod is refused if and only if there is a conflict (rule D8).
-pub fn denied_where_it_conflicts(
+pub fn denied_if_and_only_if_in_conflict(
     run: &Run,
     desired: &Dind<'_>,
     directories: &[Directory],
@@ -245,9 +248,9 @@ pub fn denied_where_it_conflicts(
                     .any(|directory| note.contains(&directory.path))
         };
         prop_assert!(
-            run.told.iter().any(names_it),
+            run.findings.iter().any(names_it),
             "no message names the path (D8): {:?}",
-            run.told
+            run.findings
         );
     } else if settled.count() == directories.len() {
         prop_assert_ne!(run.outcome, "denied", "denied without a conflict (D8)");

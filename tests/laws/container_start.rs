@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entrypoint_generates_without_arguments_or_with_options() {
+    fn the_entrypoint_generates_certificates_without_arguments_or_with_options() {
         let starts = |container: Value| start(&container).program;
         assert_eq!(starts(json!({})), Program::Entrypoint(vec![]));
         assert_eq!(
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn launchers_start_the_following_program() {
+    fn a_launcher_starts_the_following_program() {
         let starts = |words: Value| start(&json!({"command": words}));
         let entrypoint = Program::Entrypoint(vec![]);
         let env = starts(json!([
@@ -231,9 +231,9 @@ mod tests {
             "dockerd-entrypoint.sh"
         ]));
         assert_eq!(env.program, entrypoint);
-        let said = [("DOCKER_HOST", None), ("A", Some("b"))];
-        let said = said.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
-        assert_eq!(env.env, said);
+        let variables = [("DOCKER_HOST", None), ("A", Some("b"))];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
+        assert_eq!(env.env, variables);
         let shell = starts(json!([
             "sh",
             "-c",

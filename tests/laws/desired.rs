@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The name of a policy, and a value from it.
-pub type Asked<'c, T> = (&'c str, T);
+pub type FromPolicy<'c, T> = (&'c str, T);
 
 /// The folded Enforce policies.
 pub struct Desired<'c> {
     /// The name of each policy by rank, and its form in the pod's annotation.
     pub labels: Vec<(&'c str, String)>,
     /// The addresses of each hostname, empty if its live source has none (rule H7).
-    pub hosts: BTreeMap<&'c str, Asked<'c, BTreeSet<IpAddr>>>,
+    pub hosts: BTreeMap<&'c str, FromPolicy<'c, BTreeSet<IpAddr>>>,
     /// `None` if no policy has `dind`.
     pub dind: Option<Dind<'c>>,
 }
@@ -27,10 +27,10 @@ pub struct Dind<'c> {
     /// Cleaned.
     pub relocate_to: String,
     /// Volumes by cleaned mount path.
-    pub volumes: BTreeMap<String, Asked<'c, Value>>,
-    pub registry_cas: BTreeMap<&'c str, Asked<'c, &'c Value>>,
-    pub node_selector: BTreeMap<&'c str, Asked<'c, &'c str>>,
-    pub tolerations: Vec<Asked<'c, &'c Value>>,
+    pub volumes: BTreeMap<String, FromPolicy<'c, Value>>,
+    pub registry_cas: BTreeMap<&'c str, FromPolicy<'c, &'c Value>>,
+    pub node_selector: BTreeMap<&'c str, FromPolicy<'c, &'c str>>,
+    pub tolerations: Vec<FromPolicy<'c, &'c Value>>,
 }
 
 /// Folds the Enforce policies of a case. Returns `None` if drydock must not change the pod.
@@ -133,11 +133,11 @@ fn hosts_of<'c>(policy: &'c Value, case: &Case) -> BTreeMap<&'c str, BTreeSet<Ip
 }
 
 fn dind<'c>(policies: &[&'c Value]) -> Option<Dind<'c>> {
-    let mut speaking = policies
+    let mut with_dind = policies
         .iter()
         .filter_map(|policy| Some((name(policy), policy["spec"].get("dind")?)))
         .peekable();
-    let (_, first) = *speaking.peek()?;
+    let (_, first) = *with_dind.peek()?;
     let certs = &first["clientCerts"];
     let or = |value: &'c str, default| if value.is_empty() { default } else { value };
     let mut folded = Dind {
@@ -150,7 +150,7 @@ fn dind<'c>(policies: &[&'c Value]) -> Option<Dind<'c>> {
         node_selector: BTreeMap::new(),
         tolerations: Vec::new(),
     };
-    for (name, dind) in speaking {
+    for (name, dind) in with_dind {
         folded
             .images
             .extend(list(dind, "images").iter().filter_map(Value::as_str));

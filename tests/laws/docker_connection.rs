@@ -24,7 +24,7 @@ use mounts::{Place, all, is, place, starts, supplies};
 use serde_json::Value;
 
 /// Returns whether the client in `build` reaches a daemon that accepts it.
-pub fn meets(pod: &Value) -> Answer {
+pub fn works(pod: &Value) -> Answer {
     let mut containers = list(&pod["spec"], "containers").iter();
     let Some(build) = containers.find(|container| text(container, "name") == "build") else {
         return Answer::Open;

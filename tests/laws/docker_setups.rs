@@ -10,24 +10,24 @@ const SETUPS: &str = "
 # GitLab's documentation, in memory and on disk.
 - {certdir: /certs, path: /certs/client, volumes: [{name: setup, emptyDir: {medium: Memory}}], all: [{name: setup, mountPath: /certs/client}]}
 - {path: /certs/client, volumes: [{name: setup, emptyDir: {}}], all: [{name: setup, mountPath: /certs/client}]}
-# One level up, and read-only for the client.
+# At the parent directory, and read-only for the client.
 - {certdir: /certs, path: /certs/client, volumes: [{name: setup, emptyDir: {}}], all: [{name: setup, mountPath: /certs}]}
 - path: /certs/client
   volumes: [{name: setup, emptyDir: {}}]
   dind: [{name: setup, mountPath: /certs}]
   build: [{name: setup, mountPath: /certs, readOnly: true}]
-# On the volume of the job's files.
+# On the volume for the files of the job.
 - {certdir: /builds/certs, path: /builds/certs/client, volumes: [{name: setup, emptyDir: {}}], all: [{name: setup, mountPath: /builds}]}
-# Where the client looks by default.
+# At the default directory of the client.
 - {volumes: [{name: setup, emptyDir: {}}], dind: [{name: setup, mountPath: /certs/client}], build: [{name: setup, mountPath: /root/.docker}]}
-# A directory of a volume.
+# With a subPath, and on a PersistentVolumeClaim.
 - {path: /certs/client, volumes: [{name: setup, emptyDir: {}}], all: [{name: setup, mountPath: /certs/client, subPath: client}]}
 - path: /certs/client
   volumes: [{name: setup, emptyDir: {}}]
   dind: [{name: setup, mountPath: /certs}]
   build: [{name: setup, mountPath: /certs/client, subPath: client}]
 - {path: /certs/client, volumes: [{name: setup, persistentVolumeClaim: {claimName: certs}}], all: [{name: setup, mountPath: /certs/client}]}
-# A PKI of the team's own, by the entrypoint and without it.
+# Certificates that the user supplies, with and without the entrypoint.
 - path: /certs/client
   volumes: [{name: setup, secret: {secretName: server}}, {name: setup-client, secret: {secretName: client}}]
   dind: [{name: setup, mountPath: /certs/server}]
@@ -43,7 +43,7 @@ const SETUPS: &str = "
 # Without TLS.
 - {certdir: '', host: 'tcp://docker:2375', plain: true, volumes: [{name: setup, secret: {secretName: ca}}], all: [{name: setup, mountPath: /certs/client}]}
 - {certdir: '', host: 'tcp://localhost:2375', plain: true, words: {args: [--tls=false]}}
-# By the socket.
+# Over the Unix socket.
 - {host: 'unix:///var/run/docker.sock', plain: true, volumes: [{name: setup, emptyDir: {}}], all: [{name: setup, mountPath: /var/run}]}
 # The incidents.
 - {certdir: /certs, path: /certs/client, volumes: [{name: setup, secret: {secretName: ca}}], all: [{name: setup, mountPath: /certs/client, readOnly: true}]}
@@ -53,7 +53,7 @@ const SETUPS: &str = "
   volumes: [{name: setup, emptyDir: {}}, {name: setup-ca, secret: {secretName: ca}}]
   all: [{name: setup, mountPath: /certs/client}]
   build: [{name: setup-ca, mountPath: /certs}]
-# The aliases are hidden.
+# A mount at /etc/hosts hides the hostAliases.
 - {path: /certs/client, volumes: [{name: setup, hostPath: {path: /etc/hosts}}], all: [{name: setup, mountPath: /etc/hosts}]}
 ";
 

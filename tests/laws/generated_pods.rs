@@ -1,7 +1,7 @@
 //! Generates job pods. Simple choices come first, so that a failing pod shrinks to a readable one.
 
 use super::docker_setups;
-use super::generated_volumes::{Mount, Scope, Source, VOLUME_NAMES, mount, source};
+use super::generated_volumes::{Mount, Scope, VOLUME_NAMES, mount, source, source_number};
 use super::pod_model::list;
 use proptest::collection::vec;
 use proptest::option;
@@ -214,28 +214,33 @@ struct Parts {
     has_init: bool,
     /// Whether a container has a limit on ephemeral storage.
     is_limited: bool,
-    volumes: Vec<Source>,
+    /// The numbers of volume sources.
+    volumes: Vec<usize>,
     mounts: Vec<Mount>,
     aliases: Vec<Value>,
     /// The form of empty lists: missing, null, or empty.
     when_empty: usize,
     scheduling: Value,
-    recognised_by: Value,
+    metadata: Value,
     has_future_fields: bool,
     /// A fault for which the API server rejects the pod.
     fault: Option<&'static str>,
 }
 
-/// Generates job pods of all kinds, and a few pods that are not job pods.
-pub fn pod() -> impl Strategy<Value = Value> {
+/// The metadata by which drydock recognises a job pod, and by which it does not.
+fn metadata() -> impl Strategy<Value = Value> {
     let label = json!({"labels": {"job.runner.gitlab.com/pod": "runner-1", "tier": "gold"}});
-    let recognised_by = prop_oneof![
+    prop_oneof![
         12 => Just(label.clone()),
         2 => Just(json!({"annotations": {"job.runner.gitlab.com/id": "7", "project.runner.gitlab.com/id": "4", "note": "kept"}})),
         1 => Just(json!({"labels": {"pod": "runner-x-project-4-concurrent-0"}, "generateName": "runner-x-project-4-concurrent-0"})),
         1 => Just(json!({"labels": null, "annotations": {}})),
         1 => Just(with(label, &json!({"ownerReferences": [{"kind": "ReplicaSet", "name": "x", "controller": true}]}))),
-    ];
+    ]
+}
+
+/// The fields of a pod that decide where and with which runtime it runs.
+fn scheduling() -> impl Strategy<Value = Value> {
     let node = select(vec![
         json!({}),
         json!({"nodeSelector": {"pool": "other"}}),
@@ -247,67 +252,49 @@ pub fn pod() -> impl Strategy<Value = Value> {
         8 => Just(json!({})),
         1 => select(vec![json!({"runtimeClassName": "sysbox-runc"}), json!({"runtimeClassName": "kata"})]),
     ];
-    let scheduling = (node, class).prop_map(|(node, class)| with(node, &class));
-    let parts = (
-        vec(service(), 0..4).prop_map(|mut services| {
+    (node, class).prop_map(|(node, class)| with(node, &class))
+}
+
+prop_compose! {
+    fn parts()(
+        services in vec(service(), 0..4).prop_map(|mut services| {
             services.truncate(3);
             services
         }),
-        (
-            client(),
-            option::weighted(
-                0.4,
-                (0..docker_setups::ALL.len()).prop_map(|index| &docker_setups::ALL[index]),
-            ),
-        ),
-        (bool_weighted(0.3), bool_weighted(0.08)),
-        vec(source(), 0..4),
-        prop_oneof![2 => Just(Vec::new()), 3 => vec(mount(), 0..5)],
-        aliases(),
-        0..3_usize,
-        scheduling,
-        recognised_by,
-        bool_weighted(0.3),
-        option::weighted(
-            0.04,
-            select(vec![
-                "duplicate mount",
-                "dangling mount",
-                "duplicate volume",
-            ]),
-        ),
-    );
-    parts.prop_map(
-        |(
+        client in client(),
+        setup in option::weighted(0.4, (0..docker_setups::ALL.len()).prop_map(|index| &docker_setups::ALL[index])),
+        has_init in bool_weighted(0.3),
+        is_limited in bool_weighted(0.08),
+        volumes in vec(source_number(), 0..4),
+        mounts in prop_oneof![2 => Just(Vec::new()), 3 => vec(mount(), 0..5)],
+        aliases in aliases(),
+        when_empty in 0..3_usize,
+        scheduling in scheduling(),
+        metadata in metadata(),
+        has_future_fields in bool_weighted(0.3),
+        fault in option::weighted(0.04, select(vec!["duplicate mount", "dangling mount", "duplicate volume"])),
+    ) -> Parts {
+        Parts {
             services,
-            (client, setup),
-            (has_init, is_limited),
+            client,
+            setup,
+            has_init,
+            is_limited,
             volumes,
             mounts,
             aliases,
             when_empty,
             scheduling,
-            recognised_by,
+            metadata,
             has_future_fields,
             fault,
-        )| {
-            render(&Parts {
-                services,
-                client,
-                setup,
-                has_init,
-                is_limited,
-                volumes,
-                mounts,
-                aliases,
-                when_empty,
-                scheduling,
-                recognised_by,
-                has_future_fields,
-                fault,
-            })
-        },
-    )
+        }
+    }
+}
+
+/// Generates job pods of all kinds, and a few pods that are not job pods.
+pub fn pod() -> impl Strategy<Value = Value> {
+    parts().prop_map(|parts| render(&parts))
 }
 
 fn render(parts: &Parts) -> Value {
@@ -357,8 +344,8 @@ fn render(parts: &Parts) -> Value {
         }
     }
     let mut volumes: Vec<Value> = Vec::new();
-    for (source, name) in parts.volumes.iter().zip(VOLUME_NAMES) {
-        volumes.push(with(json!({"name": name}), &source.json(name)));
+    for (number, name) in parts.volumes.iter().zip(VOLUME_NAMES) {
+        volumes.push(with(json!({"name": name}), &source(*number, name)));
     }
     volumes.extend_from_slice(list(setup, "volumes"));
     add_mounts(parts, &places, &mut containers, &mut inits);
@@ -376,7 +363,7 @@ fn render(parts: &Parts) -> Value {
     put_list(&mut spec, "initContainers", &inits, parts.when_empty);
     put_list(&mut spec, "hostAliases", &parts.aliases, parts.when_empty);
     spec["containers"] = json!(containers);
-    let metadata = with(json!({"namespace": "ci"}), &parts.recognised_by);
+    let metadata = with(json!({"namespace": "ci"}), &parts.metadata);
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
     if parts.has_future_fields {
         add_future_fields(&mut pod);

@@ -60,79 +60,41 @@ const PATHS: [&str; 41] = [
     "/var/run",
 ];
 
-#[derive(Clone, Copy, Debug)]
-pub enum Source {
-    Memory,
-    SizedMemory,
-    Disk,
-    HugePages,
-    Secret,
-    SecretWithServer,
-    ConfigMap,
-    Projected,
-    ProjectedWithServer,
-    DownwardApi,
-    Csi,
-    Claim,
-    HostPath,
-    Nfs,
-    Image,
-    Ephemeral,
-    Future,
-    Missing,
+/// The number of volume sources, and of those at the beginning that are generated more often.
+const SOURCES: usize = 18;
+const COMMON_SOURCES: usize = 5;
+
+/// Returns the source of a volume by its number. `name` is the name of the object to which it
+/// refers.
+pub fn source(number: usize, name: &str) -> Value {
+    let server = json!([{"key": "s", "path": "server/key.pem"}]);
+    let sources: [Value; SOURCES] = [
+        json!({"secret": {"secretName": name, "defaultMode": 420}}),
+        json!({"emptyDir": {"medium": "Memory"}}),
+        json!({"emptyDir": {}}),
+        json!({"configMap": {"name": name}}),
+        json!({"emptyDir": {"medium": "Memory", "sizeLimit": "5Mi"}}),
+        json!({"emptyDir": {"medium": "HugePages"}}),
+        json!({"secret": {"secretName": name, "items": server}}),
+        json!({"projected": {"sources": [{"secret": {"name": name}}]}}),
+        json!({"projected": {"sources": [{"configMap": {"name": name}}, {"secret": {"name": name, "items": server}}]}}),
+        json!({"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}),
+        json!({"csi": {"driver": "secrets-store.csi.k8s.io"}}),
+        json!({"persistentVolumeClaim": {"claimName": name}}),
+        json!({"hostPath": {"path": "/srv/certs", "type": ""}}),
+        json!({"nfs": {"server": "nfs.mylab.com", "path": "/certs"}}),
+        json!({"image": {"reference": "corp/certs:1"}}),
+        json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}}),
+        // A source of a future Kubernetes version.
+        json!({"hologram": {"beam": 9_007_199_254_740_993_u64}}),
+        json!({}),
+    ];
+    sources[number].clone()
 }
 
-impl Source {
-    pub fn json(self, name: &str) -> Value {
-        let server = json!([{"key": "s", "path": "server/key.pem"}]);
-        match self {
-            Self::Memory => json!({"emptyDir": {"medium": "Memory"}}),
-            Self::SizedMemory => json!({"emptyDir": {"medium": "Memory", "sizeLimit": "5Mi"}}),
-            Self::Disk => json!({"emptyDir": {}}),
-            Self::HugePages => json!({"emptyDir": {"medium": "HugePages"}}),
-            Self::Secret => json!({"secret": {"secretName": name, "defaultMode": 420}}),
-            Self::SecretWithServer => json!({"secret": {"secretName": name, "items": server}}),
-            Self::ConfigMap => json!({"configMap": {"name": name}}),
-            Self::Projected => json!({"projected": {"sources": [{"secret": {"name": name}}]}}),
-            Self::ProjectedWithServer => {
-                json!({"projected": {"sources": [{"configMap": {"name": name}}, {"secret": {"name": name, "items": server}}]}})
-            }
-            Self::DownwardApi => {
-                json!({"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}})
-            }
-            Self::Csi => json!({"csi": {"driver": "secrets-store.csi.k8s.io"}}),
-            Self::Claim => json!({"persistentVolumeClaim": {"claimName": name}}),
-            Self::HostPath => json!({"hostPath": {"path": "/srv/certs", "type": ""}}),
-            Self::Nfs => json!({"nfs": {"server": "nfs.mylab.com", "path": "/certs"}}),
-            Self::Image => json!({"image": {"reference": "corp/certs:1"}}),
-            Self::Ephemeral => {
-                json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}})
-            }
-            Self::Future => json!({"hologram": {"beam": 9_007_199_254_740_993_u64}}),
-            Self::Missing => json!({}),
-        }
-    }
-}
-
-pub fn source() -> impl Strategy<Value = Source> {
-    use Source::*;
-    let common = select(vec![Secret, Memory, Disk, ConfigMap, SizedMemory]);
-    let rare = select(vec![
-        HugePages,
-        SecretWithServer,
-        Projected,
-        ProjectedWithServer,
-        DownwardApi,
-        Csi,
-        Claim,
-        HostPath,
-        Nfs,
-        Image,
-        Ephemeral,
-        Future,
-        Missing,
-    ]);
-    prop_oneof![3 => common, 2 => rare]
+/// Generates the number of a volume source.
+pub fn source_number() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 0..COMMON_SOURCES, 2 => COMMON_SOURCES..SOURCES]
 }
 
 /// Generates the fields of a mount other than name and path.

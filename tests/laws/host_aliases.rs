@@ -76,20 +76,20 @@ pub fn owned_hostnames_resolve(run: &Run, desired: &Desired<'_>) -> Result<(), T
 
 /// The entries of the changed pod are the original ones without stale hostnames, followed by the
 /// missing ones (rules H2 to H6). Returns the policies whose hostnames caused a change.
-pub fn all_else_stays<'c>(
+pub fn other_entries_are_unchanged<'c>(
     case: &Case,
     run: &Run,
     desired: &Desired<'c>,
 ) -> Result<BTreeSet<&'c str>, TestCaseError> {
     let (before, after) = (&case.pod["spec"], &run.output["spec"]);
     let effective = effective(&case.pod, desired);
-    let mut movers = BTreeSet::new();
-    let mut owner_moves = |hostname: &str| {
+    let mut changing_policies = BTreeSet::new();
+    let mut owner_changes = |hostname: &str| {
         let owner = desired
             .hosts
             .get_key_value(hostname)
             .map(|(_, (owner, _))| *owner);
-        movers.extend(owner);
+        changing_policies.extend(owner);
     };
     // Each original entry, the hostnames that it keeps, and the hostnames that are added to it.
     let mut expected: Vec<(&Value, Vec<&str>, BTreeSet<&str>)> = Vec::new();
@@ -105,7 +105,7 @@ pub fn all_else_stays<'c>(
             hostnames(entry).into_iter().partition(is_right);
         stale
             .iter()
-            .for_each(|name| owner_moves(&name.to_lowercase()));
+            .for_each(|name| owner_changes(&name.to_lowercase()));
         expected.push((entry, right, BTreeSet::new()));
     }
     let mut new: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
@@ -117,7 +117,7 @@ pub fn all_else_stays<'c>(
                 .peekable();
             if there.peek().is_none() {
                 new.entry(*address).or_default().insert(hostname);
-                owner_moves(hostname);
+                owner_changes(hostname);
                 continue;
             }
             let mut there: Vec<_> = there.collect();
@@ -126,17 +126,17 @@ pub fn all_else_stays<'c>(
                 .any(|(_, right, _)| right.iter().any(|name| name.to_lowercase() == **hostname))
             {
                 there[0].2.insert(hostname);
-                owner_moves(hostname);
+                owner_changes(hostname);
             }
         }
     }
-    if movers.is_empty() {
+    if changing_policies.is_empty() {
         prop_assert_eq!(
             before.get("hostAliases"),
             after.get("hostAliases"),
             "changed although no hostname was stale or missing (H4)"
         );
-        return Ok(movers);
+        return Ok(changing_policies);
     }
     // drydock keeps entries that had no hostnames in the original pod.
     expected.retain(|(entry, right, joining)| {
@@ -148,7 +148,7 @@ pub fn all_else_stays<'c>(
             None,
             "the empty list was not removed (H2)"
         );
-        return Ok(movers);
+        return Ok(changing_policies);
     }
     let entries = list(after, "hostAliases");
     prop_assert_eq!(
@@ -210,7 +210,7 @@ pub fn all_else_stays<'c>(
             "a new entry has other fields than ip and hostnames (H5)"
         );
     }
-    Ok(movers)
+    Ok(changing_policies)
 }
 
 fn without_hostnames(entry: &Value) -> Value {
@@ -220,21 +220,21 @@ fn without_hostnames(entry: &Value) -> Value {
 }
 
 /// A hostname of a policy that is a service of the job is reported to the author (rules H3, T2).
-pub fn shadowed_hostnames_are_told(
+pub fn shadowed_hostnames_are_reported(
     case: &Case,
     run: &Run,
     desired: &Desired<'_>,
 ) -> Result<(), TestCaseError> {
     for hostname in shadowed(&case.pod, desired) {
-        let is_told = run
-            .told
+        let is_reported = run
+            .findings
             .iter()
             .any(|note| note.starts_with("H3") && note.contains(&hostname));
         prop_assert!(
-            is_told,
+            is_reported,
             "{} is a service of the job, which is not reported (H3): {:?}",
             hostname,
-            run.told
+            run.findings
         );
     }
     Ok(())

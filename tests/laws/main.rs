@@ -8,12 +8,12 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "a test fails by panicking"
 )]
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "the modules of a test are nobody's library"
+    reason = "the modules of a test are not a public API"
 )]
 
 mod case;
@@ -89,14 +89,14 @@ fn with_mounts(case: &Case, law: impl Fn(&View<'_>) -> Law) -> Law {
     law(&View::new(&case.pod, &run, dind, &directories)?)
 }
 
-fn hosts_law(case: &Case, run: &Run, desired: &Desired<'_>) -> Law {
+fn host_aliases_law(case: &Case, run: &Run, desired: &Desired<'_>) -> Law {
     if run.outcome == "denied" {
         return Ok(());
     }
     host_aliases::owned_hostnames_resolve(run, desired)?;
-    let movers = host_aliases::all_else_stays(case, run, desired)?;
-    host_aliases::shadowed_hostnames_are_told(case, run, desired)?;
-    unchanged_fields::annotations_say_it(case, run, Some(desired), &movers)
+    let changing_policies = host_aliases::other_entries_are_unchanged(case, run, desired)?;
+    host_aliases::shadowed_hostnames_are_reported(case, run, desired)?;
+    unchanged_fields::annotations_are_correct(case, run, Some(desired), &changing_policies)
 }
 
 /// Enough generated pods work, and enough do not, for the law about working pods to be meaningful.
@@ -104,10 +104,13 @@ fn hosts_law(case: &Case, run: &Run, desired: &Desired<'_>) -> Law {
 fn many_generated_pods_work() {
     let (mut runner, pods) = (TestRunner::new(config()), generated_pods::pod());
     let drawn = (0..1000).map(|_| pods.new_tree(&mut runner).unwrap().current());
-    let answers: Vec<Answer> = drawn.map(|pod| docker_connection::meets(&pod)).collect();
+    let answers: Vec<Answer> = drawn.map(|pod| docker_connection::works(&pod)).collect();
     let count = |desired| answers.iter().filter(|answer| **answer == desired).count();
     let (yes, no) = (count(Answer::Yes), count(Answer::No));
-    assert!(yes >= 100 && no >= 100, "{yes} work, {no} do not");
+    assert!(
+        yes >= 100 && no >= 100,
+        "too few of a kind: {yes} pods work, {no} do not"
+    );
 }
 
 proptest! {
@@ -122,9 +125,9 @@ proptest! {
             let (audited, names) = case.judge(&case.pod, |verdict| (verdict.audited.changes.len(), format!("{:?}", verdict.outcome)));
             case.judge(&run.output, |verdict| {
                 let changes: Vec<String> = verdict.enforced.changes.iter().map(ToString::to_string).collect();
-                prop_assert!(changes.is_empty() && verdict.patch.is_none(), "second plan after {} (A2): {:?}", names, changes);
+                prop_assert!(changes.is_empty() && verdict.patch.is_none(), "a second plan after {} made changes (A2): {:?}", names, changes);
                 prop_assert!(verdict.enforced.denial.is_none(), "the changed pod is denied (A2)");
-                prop_assert_eq!(verdict.audited.changes.len(), audited, "other changes of Audit policies (M5)");
+                prop_assert_eq!(verdict.audited.changes.len(), audited, "Audit policies report other changes for the changed pod (M5)");
                 Ok(())
             })?;
         }
@@ -133,23 +136,23 @@ proptest! {
     /// The patch always applies (rule A3), and the patched pod equals the pod to which the changes
     /// were applied in memory.
     #[test]
-    fn the_patch_applies_and_does_what_was_planned(case in case()) {
+    fn the_patch_applies_and_has_the_planned_effect(case in case()) {
         let run = case.run();
-        unchanged_fields::the_patch_is_plain(&case, &run)?;
+        unchanged_fields::the_patch_always_applies(&case, &run)?;
         if run.patch.is_some() {
             let text = run.output.to_string();
             let read = Pod::from_json(&text).unwrap();
-            prop_assert_eq!(case::picture(&read), case.picture());
+            prop_assert_eq!(case::changed_parts(&read), case.changed_parts());
         }
     }
 
     /// Rules H1 to H7 and A5.
     #[test]
-    fn owned_hostnames_resolve_as_the_policies_say(case in case()) {
+    fn hostnames_of_policies_have_the_addresses_of_the_policies(case in case()) {
         let (run, desired) = (case.run(), desired(&case));
         match &desired {
-            Some(desired) => hosts_law(&case, &run, desired)?,
-            None => unchanged_fields::annotations_say_it(&case, &run, None, &BTreeSet::new())?,
+            Some(desired) => host_aliases_law(&case, &run, desired)?,
+            None => unchanged_fields::annotations_are_correct(&case, &run, None, &BTreeSet::new())?,
         }
     }
 
@@ -159,10 +162,10 @@ proptest! {
         let (run, desired) = (case.run(), desired(&case));
         if let Some(dind) = desired.and_then(|desired| desired.dind) && !is_faulty(&case) {
             let directories = certificate_directories::directories(&case.pod, &dind);
-            client_certs::denied_where_it_conflicts(&run, &dind, &directories)?;
+            client_certs::denied_if_and_only_if_in_conflict(&run, &dind, &directories)?;
             for directory in directories.iter().filter(|_| run.outcome != "denied") {
                 client_certs::directory_is_shared(&case.pod, &run, &dind, directory)?;
-                client_certs::left_alone_is_left(&case.pod, &run, &dind, directory)?;
+                client_certs::unchanged_directories_keep_their_mounts(&case.pod, &run, &dind, directory)?;
             }
         }
     }
@@ -172,7 +175,7 @@ proptest! {
     fn desired_volumes_are_mounted(case in case()) {
         with_mounts(&case, |view| {
             view.desired_volumes_are_mounted()?;
-            view.undecided_images_are_told()
+            view.undecided_images_are_reported()
         })?;
     }
 
@@ -182,7 +185,7 @@ proptest! {
         with_mounts(&case, |view| {
             view.registry_cas_are_mounted()?;
             view.displaced_volumes_are_relocated()?;
-            view.displaced_mounts_are_told()
+            view.displaced_mounts_are_reported()
         })?;
     }
 
@@ -190,7 +193,7 @@ proptest! {
     #[test]
     fn other_fields_are_unchanged(case in case()) {
         let (run, desired) = (case.run(), desired(&case));
-        unchanged_fields::all_else_is_as_it_was(&case, &run)?;
+        unchanged_fields::fields_without_rules_are_unchanged(&case, &run)?;
         if run.outcome != "denied" {
             let dind = desired.as_ref().and_then(|desired| desired.dind.as_ref());
             unchanged_fields::scheduling_is_added(&case, &run, dind)?;
@@ -201,7 +204,7 @@ proptest! {
     /// A pod that works without changes still works (see `laws/docker_connection.rs`).
     #[test]
     fn a_working_pod_still_works(case in case()) {
-        let case = case.with_sensible_volumes();
+        let case = case.with_usable_volumes();
         let run = case.run();
         if run.outcome != "denied" && !is_faulty(&case) {
             let (before, after) = (docker_connection::daemons_up(&case.pod), docker_connection::daemons_up(&run.output));
@@ -214,8 +217,8 @@ proptest! {
                 let directories = certificate_directories::directories(&case.pod, dind);
                 directories.iter().any(|directory| directory.dinds.len() > 1)
             });
-            if docker_connection::meets(&case.pod) == Answer::Yes && !is_contested && !is_shared {
-                prop_assert_eq!(docker_connection::meets(&run.output), Answer::Yes, "the client could use the daemon before the change");
+            if docker_connection::works(&case.pod) == Answer::Yes && !is_contested && !is_shared {
+                prop_assert_eq!(docker_connection::works(&run.output), Answer::Yes, "the pod worked only before the change");
             }
             for kept in docker_connection::other_files::files(&case.pod) {
                 let is_readable = docker_connection::other_files::is_readable(&case.pod, &run.output, &kept);
@@ -227,7 +230,7 @@ proptest! {
     /// The changed pod has no new validation error (rule A4).
     #[test]
     fn the_pod_has_no_new_validation_error(case in case()) {
-        unchanged_fields::no_less_valid(&case, &case.run())?;
+        unchanged_fields::no_new_faults(&case, &case.run())?;
     }
 
     /// The order of policies and the presence of Audit policies do not affect the patch (rules M1,

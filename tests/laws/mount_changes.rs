@@ -18,7 +18,7 @@ pub const ROOTLESS_HOME: &str = "/home/rootless/.config/docker";
 
 /// The changes of one container's mounts.
 #[derive(Debug, Default)]
-pub struct Moves<'p> {
+pub struct MountChanges<'p> {
     /// Removed, or pointed to another volume, because of a certificate directory.
     pub displaced: Vec<&'p Value>,
     pub added: Vec<&'p Value>,
@@ -28,12 +28,12 @@ pub struct Moves<'p> {
 pub struct View<'v> {
     pub before: &'v Value,
     pub after: &'v Value,
-    pub told: &'v [String],
-    pub told_team: &'v [String],
+    pub findings: &'v [String],
+    pub team_findings: &'v [String],
     pub desired: Option<&'v Dind<'v>>,
     pub directories: &'v [Directory],
     pub containers: Vec<Container<'v>>,
-    pub moves: BTreeMap<(&'static str, usize), Moves<'v>>,
+    pub changes: BTreeMap<(&'static str, usize), MountChanges<'v>>,
 }
 
 impl<'v> View<'v> {
@@ -51,31 +51,31 @@ impl<'v> View<'v> {
         let mut view = Self {
             before,
             after: &run.output,
-            told: &run.told,
-            told_team: &run.told_team,
+            findings: &run.findings,
+            team_findings: &run.team_findings,
             desired,
             directories,
             containers: pod_model::containers(before, images),
-            moves: BTreeMap::new(),
+            changes: BTreeMap::new(),
         };
         for container in &view.containers {
-            let moves = view.moves_of(container)?;
-            view.moves.insert(container.place, moves);
+            let changes = view.mount_changes(container)?;
+            view.changes.insert(container.place, changes);
         }
-        view.volumes_stay()?;
+        view.check_volumes()?;
         Ok(view)
     }
 
-    fn moves_of(&self, container: &Container<'v>) -> Result<Moves<'v>, TestCaseError> {
+    fn mount_changes(&self, container: &Container<'v>) -> Result<MountChanges<'v>, TestCaseError> {
         let (place, index) = container.place;
         let json = &self.after["spec"][place][index];
         let mut rest = list(json, "volumeMounts").iter().peekable();
-        let mut moves = Moves::default();
+        let mut changes = MountChanges::default();
         for mount in container.mounts() {
             let directories = self
                 .directories
                 .iter()
-                .filter(|directory| !directory.is_left());
+                .filter(|directory| !directory.is_unchanged());
             let (is_at, may_go) = directories.fold((false, false), |(is_at, may_go), directory| {
                 let (at, volume) = (
                     path(mount),
@@ -97,10 +97,10 @@ impl<'v> View<'v> {
             match rest.peek() {
                 Some(next) if *next == mount => drop(rest.next()),
                 Some(next) if is_at && is_repointed(mount, next) => {
-                    moves.displaced.push(mount);
+                    changes.displaced.push(mount);
                     rest.next();
                 }
-                _ if may_go => moves.displaced.push(mount),
+                _ if may_go => changes.displaced.push(mount),
                 next => prop_assert!(
                     false,
                     "{}: {} was changed, moved or removed (A1); found {:?}",
@@ -110,8 +110,8 @@ impl<'v> View<'v> {
                 ),
             }
         }
-        moves.added = rest.collect();
-        if moves.displaced.is_empty() && moves.added.is_empty() {
+        changes.added = rest.collect();
+        if changes.displaced.is_empty() && changes.added.is_empty() {
             prop_assert_eq!(
                 container.json,
                 json,
@@ -119,12 +119,12 @@ impl<'v> View<'v> {
                 container.name
             );
         }
-        Ok(moves)
+        Ok(changes)
     }
 
     /// Volumes keep their position and content, except for a swapped one, and added volumes have
     /// new names (rules A1, D7, V4).
-    fn volumes_stay(&self) -> Result<(), TestCaseError> {
+    fn check_volumes(&self) -> Result<(), TestCaseError> {
         let (before, after) = (
             list(&self.before["spec"], "volumes"),
             list(&self.after["spec"], "volumes"),
@@ -155,7 +155,7 @@ impl<'v> View<'v> {
                     .iter()
                     .filter(|mount| text(mount, "name") == name)
                 {
-                    let displaced = &self.moves[&container.place].displaced;
+                    let displaced = &self.changes[&container.place].displaced;
                     let is_at = self
                         .directories
                         .iter()
@@ -181,10 +181,12 @@ impl<'v> View<'v> {
                 "{} is not a valid volume name (A4)",
                 name
             );
-            let is_used = self
-                .moves
-                .values()
-                .any(|moves| moves.added.iter().any(|mount| text(mount, "name") == name));
+            let is_used = self.changes.values().any(|changes| {
+                changes
+                    .added
+                    .iter()
+                    .any(|mount| text(mount, "name") == name)
+            });
             let is_used = is_used
                 || pod_model::containers(self.after, &[])
                     .iter()
@@ -211,7 +213,7 @@ impl<'v> View<'v> {
     pub fn every_new_mount_has_a_reason(&self) -> Result<(), TestCaseError> {
         for container in &self.containers {
             let mut reasons = BTreeSet::new();
-            for mount in &self.moves[&container.place].added {
+            for mount in &self.changes[&container.place].added {
                 let reason = self.reason(container, mount);
                 prop_assert!(
                     reason.is_some(),
@@ -235,7 +237,7 @@ impl<'v> View<'v> {
         let desired = self.desired?;
         let (at, name) = (path(mount), text(mount, "name"));
         let was_there = container.mounts().iter().any(|mount| path(mount) == at);
-        let displaced = &self.moves[&container.place].displaced;
+        let displaced = &self.changes[&container.place].displaced;
         let is_relocated =
             is_target(&desired.relocate_to, &at, name) && desired.on_conflict == "Relocate";
         if is_relocated
@@ -267,7 +269,10 @@ impl<'v> View<'v> {
             return is_free.then(|| "the home of rootless dind".to_owned());
         }
         for (asked, (_, spec)) in &desired.volumes {
-            if at == volume_path(asked, container) && is_of(volume, spec) && gets(container, spec) {
+            if at == volume_path(asked, container)
+                && has_source_of(volume, spec)
+                && gets_volume(container, spec)
+            {
                 let privileged = spec.get("hostPath").is_none() || container.is_privileged();
                 let is_right = pod_model::is_read_only(mount) == pod_model::is_read_only(spec)
                     && !pod_model::has_sub_path(mount);
@@ -304,10 +309,10 @@ fn is_repointed(before: &Value, after: &Value) -> bool {
         "mountPropagation",
     ];
     // These fields may remain with a value that has no effect.
-    let says_nothing =
+    let has_no_effect =
         |value: &Value| *value == json!(null) || *value == json!(false) || *value == json!("");
     let mut rest = without(after, &["name", "subPath"]);
-    rest.retain(|field, value| !(gone.contains(&field.as_str()) && says_nothing(value)));
+    rest.retain(|field, value| !(gone.contains(&field.as_str()) && has_no_effect(value)));
     without(before, &gone) == rest
 }
 
@@ -323,7 +328,7 @@ pub fn is_target(target: &str, at: &str, name: &str) -> bool {
 }
 
 /// Returns whether a container gets a volume of a policy (rule V1).
-pub fn gets(container: &Container<'_>, spec: &Value) -> bool {
+pub fn gets_volume(container: &Container<'_>, spec: &Value) -> bool {
     container.is_dind || text(spec, "containers") == "All" && container.runs_along
 }
 
@@ -345,7 +350,7 @@ pub fn ca_path(host: &str, container: &Container<'_>) -> String {
 
 /// Returns whether a volume has the source of a policy's volume. The size limit of an emptyDir in
 /// memory is ignored, because drydock may set it (rule D9).
-fn is_of(volume: &Value, spec: &Value) -> bool {
+fn has_source_of(volume: &Value, spec: &Value) -> bool {
     let source = pod_model::source_of(volume);
     let mut found = volume[source].clone();
     if found["medium"] == "Memory"

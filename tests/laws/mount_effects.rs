@@ -2,7 +2,9 @@
 //! R1) and displaced volumes (rules D8, T2).
 
 use super::certificate_directories::Directory;
-use super::mount_changes::{DATA, ROOTLESS_HOME, View, ca_path, gets, is_target, volume_path};
+use super::mount_changes::{
+    DATA, ROOTLESS_HOME, View, ca_path, gets_volume, is_target, volume_path,
+};
 use super::pod_model::{self, Container, is_below, list, path, text};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -22,7 +24,7 @@ impl View<'_> {
             let takers: Vec<_> = self
                 .containers
                 .iter()
-                .filter(|container| gets(container, spec))
+                .filter(|container| gets_volume(container, spec))
                 .collect();
             let own = asked == DATA && takers.len() > 1;
             // Two daemons cannot use the same directory for their data.
@@ -45,7 +47,7 @@ impl View<'_> {
                 let is_unprivileged = spec.get("hostPath").is_some() && !container.is_privileged();
                 // A certificate directory or a target of Relocate must not be covered by other
                 // volumes.
-                let is_crowded = self
+                let is_occupied = self
                     .directories
                     .iter()
                     .any(|directory| pod_model::overlap(&directory.path, &at))
@@ -53,7 +55,7 @@ impl View<'_> {
                 // Image layers in an emptyDir would count against the limit (rule V7).
                 let is_counted =
                     asked == DATA && spec.get("emptyDir").is_some() && self.is_limited();
-                let added = &self.moves[&container.place].added;
+                let added = &self.changes[&container.place].added;
                 let is_added = added.iter().any(|mount| path(mount) == at);
                 prop_assert!(
                     !(is_counted && is_added),
@@ -61,13 +63,13 @@ impl View<'_> {
                     container.name
                 );
                 let has_own = container.mounts().iter().any(|mount| path(mount) == at);
-                let is_told = self.told_team.iter().any(|note| note.starts_with("V7"));
+                let is_reported = self.team_findings.iter().any(|note| note.starts_with("V7"));
                 prop_assert!(
-                    !is_counted || has_own || is_told || is_crowded,
+                    !is_counted || has_own || is_reported || is_occupied,
                     "the missing volume of {} is not reported (V7)",
                     container.name
                 );
-                let excused = is_unprivileged || is_crowded || is_counted;
+                let excused = is_unprivileged || is_occupied || is_counted;
                 let is_left_out =
                     is_one && container.is_dind && (excused || first_of_one.take().is_none());
                 let excused = excused || is_left_out;
@@ -77,7 +79,7 @@ impl View<'_> {
                     container.name,
                     at
                 );
-                for mount in self.moves[&container.place]
+                for mount in self.changes[&container.place]
                     .added
                     .iter()
                     .filter(|mount| path(mount) == at && container.is_dind && asked == DATA)
@@ -114,7 +116,7 @@ impl View<'_> {
 
     /// An image that may contain a daemon is reported with the field of the policy that decides it
     /// (rule D1).
-    pub fn undecided_images_are_told(&self) -> Result<(), TestCaseError> {
+    pub fn undecided_images_are_reported(&self) -> Result<(), TestCaseError> {
         let undecided = |container: &&Container<'_>| container.is_undecided;
         for container in self
             .containers
@@ -128,10 +130,10 @@ impl View<'_> {
                     && note.contains("dind.images")
             };
             prop_assert!(
-                self.told_team.iter().any(names_it),
+                self.team_findings.iter().any(names_it),
                 "the undecided image of {} is not reported (D1): {:?}",
                 container.name,
-                self.told_team
+                self.team_findings
             );
         }
         Ok(())
@@ -157,19 +159,19 @@ impl View<'_> {
         for host in desired.registry_cas.keys() {
             for container in self.containers.iter().filter(|container| container.is_dind) {
                 let at = ca_path(host, container);
-                let is_crowded = |other: &String| pod_model::overlap(other, &at);
+                let is_occupied = |other: &String| pod_model::overlap(other, &at);
                 let mounted: Vec<String> = container
                     .mounts()
                     .iter()
                     .map(path)
                     .chain(desired.volumes.keys().cloned())
                     .collect();
-                let has_it = self.moves[&container.place]
+                let has_it = self.changes[&container.place]
                     .added
                     .iter()
                     .any(|mount| path(mount) == at);
                 prop_assert!(
-                    has_it || mounted.iter().any(is_crowded),
+                    has_it || mounted.iter().any(is_occupied),
                     "{} lacks the CA of {} (R1)",
                     container.name,
                     host
@@ -179,7 +181,7 @@ impl View<'_> {
                     && at.starts_with(&home)
                     && !mounted.iter().any(|at| pod_model::overlap(at, &home))
                 {
-                    let added = &self.moves[&container.place].added;
+                    let added = &self.changes[&container.place].added;
                     let position =
                         |desired: &str| added.iter().position(|mount| path(mount) == desired);
                     prop_assert!(
@@ -207,17 +209,17 @@ impl View<'_> {
             return Ok(());
         }
         let target = &desired.relocate_to;
-        let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
+        let mut displaced = self.changes.values().flat_map(|changes| &changes.displaced);
         let has_file = displaced.any(|mount| pod_model::has_sub_path(mount));
         for container in &self.containers {
-            let moves = &self.moves[&container.place];
-            let is_crowded = container
+            let changes = &self.changes[&container.place];
+            let is_occupied = container
                 .mounts()
                 .iter()
                 .map(path)
                 .chain(desired.volumes.keys().cloned())
                 .any(|at| at == *target || is_below(&at, target));
-            for old in moves
+            for old in changes
                 .displaced
                 .iter()
                 .filter(|old| pod_model::volume(self.before, text(old, "name")).is_some())
@@ -233,16 +235,16 @@ impl View<'_> {
                 // A volume cannot be mounted below a path that may be a file. This must be
                 // reported.
                 let not_mounted = format!("volume \"{name}\" is not mounted");
-                let is_told = self.told.iter().any(|note| note.contains(&not_mounted));
-                if is_shared || is_crowded || has_file && is_told {
+                let is_reported = self.findings.iter().any(|note| note.contains(&not_mounted));
+                if is_shared || is_occupied || has_file && is_reported {
                     continue;
                 }
-                let mut found = moves.added.iter().filter(|mount| {
+                let mut found = changes.added.iter().filter(|mount| {
                     text(mount, "name") == name && is_target(target, &path(mount), name)
                 });
                 let keeps = |mount: &&&Value| {
                     ["subPath", "subPathExpr"].iter().all(|field| {
-                        moves.displaced.iter().any(|old| {
+                        changes.displaced.iter().any(|old| {
                             text(old, "name") == name && text(old, field) == text(mount, field)
                         })
                     })
@@ -252,7 +254,7 @@ impl View<'_> {
                     "{} lost {} without a mount at the target (D8); added mounts: {:?}",
                     container.name,
                     old,
-                    moves.added
+                    changes.added
                 );
             }
         }
@@ -260,22 +262,22 @@ impl View<'_> {
     }
 
     /// Displaced volumes are reported to the author (rule T2).
-    pub fn displaced_mounts_are_told(&self) -> Result<(), TestCaseError> {
-        let mut displaced = self.moves.values().flat_map(|moves| &moves.displaced);
-        let is_silent = |old: &&&Value| {
+    pub fn displaced_mounts_are_reported(&self) -> Result<(), TestCaseError> {
+        let mut displaced = self.changes.values().flat_map(|changes| &changes.displaced);
+        let is_displaced_volume = |old: &&&Value| {
             let volume = pod_model::volume(self.before, text(old, "name"));
             volume.is_some_and(|volume| pod_model::source_of(volume) != "emptyDir")
         };
-        if let Some(old) = displaced.find(is_silent) {
-            let is_told = self
-                .told
+        if let Some(old) = displaced.find(is_displaced_volume) {
+            let is_reported = self
+                .findings
                 .iter()
                 .any(|note| note.starts_with('D') && note.contains(text(old, "name")));
             prop_assert!(
-                is_told,
+                is_reported,
                 "the displaced mount {} is not reported (T2): {:?}",
                 old,
-                self.told
+                self.findings
             );
         }
         Ok(())

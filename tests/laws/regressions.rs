@@ -32,8 +32,8 @@ spec:
   - {name: svc-0, image: 'docker:28.5-dind'}
   - {name: svc-1, image: 'docker:28.5-dind'}
 ";
-    let mut case = Case::of_yaml(&policy("a", "Enforce"), pod);
-    let audit = Case::of_yaml(&policy("b", "Audit"), pod);
+    let mut case = Case::from_yaml(&policy("a", "Enforce"), pod);
+    let audit = Case::from_yaml(&policy("b", "Audit"), pod);
     case.policies.extend(audit.policies);
     let changes = case.judge(&case.pod, |verdict| verdict.audited.changes.len());
     let again = case.judge(&case.run().output, |verdict| verdict.audited.changes.len());
@@ -43,7 +43,7 @@ spec:
 /// If volumes are displaced from two certificate directories, both are relocated (rule D8).
 #[test]
 fn a_volume_displaced_from_a_second_directory_is_relocated() {
-    let case = Case::of_yaml(
+    let case = Case::from_yaml(
         "
 apiVersion: drydock.dev/v1alpha1
 kind: JobPodPolicy

@@ -13,7 +13,7 @@ const POLICIES: &str = "drydock.dev/policies";
 const CHANGES: &str = "drydock.dev/changes";
 
 /// All fields that rules do not write are unchanged (rule A1).
-pub fn all_else_is_as_it_was(case: &Case, run: &Run) -> Result<(), TestCaseError> {
+pub fn fields_without_rules_are_unchanged(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     prop_assert_eq!(
         frame(&case.pod),
         frame(&run.output),
@@ -53,7 +53,7 @@ fn frame(pod: &Value) -> Value {
 }
 
 /// The changed pod has no new validation error, and drydock does not hide existing ones (rule A4).
-pub fn no_less_valid(case: &Case, run: &Run) -> Result<(), TestCaseError> {
+pub fn no_new_faults(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     let (before, after) = (faults(&case.pod), faults(&run.output));
     for (fault, count) in &after {
         let known = before.get(fault).copied().unwrap_or(0);
@@ -177,12 +177,12 @@ fn terms(toleration: &Value) -> [String; 4] {
 }
 
 /// The annotations of a changed pod list the policies by rank and the changes; an unchanged pod has
-/// no such annotations (rule A5). `movers` are policies that must be listed.
-pub fn annotations_say_it(
+/// no such annotations (rule A5). `changing_policies` are policies that must be listed.
+pub fn annotations_are_correct(
     case: &Case,
     run: &Run,
     desired: Option<&Desired<'_>>,
-    movers: &BTreeSet<&str>,
+    changing_policies: &BTreeSet<&str>,
 ) -> Result<(), TestCaseError> {
     let annotations = &run.output["metadata"]["annotations"];
     let Some(desired) = desired.filter(|_| run.output != case.pod) else {
@@ -206,11 +206,11 @@ pub fn annotations_say_it(
         &named[..],
         "the policies are not listed by rank (A5)"
     );
-    for mover in movers {
+    for changing_policy in changing_policies {
         prop_assert!(
-            in_rank.clone().any(|(name, _)| name == mover),
+            in_rank.clone().any(|(name, _)| name == changing_policy),
             "policy {} caused a change and is not listed (A5)",
-            mover
+            changing_policy
         );
     }
     let changes: Vec<&str> = text(annotations, CHANGES).split(',').collect();
@@ -225,7 +225,7 @@ pub fn annotations_say_it(
 }
 
 /// The patch has only operations that cannot fail, on paths that exist (rule A3).
-pub fn the_patch_is_plain(case: &Case, run: &Run) -> Result<(), TestCaseError> {
+pub fn the_patch_always_applies(case: &Case, run: &Run) -> Result<(), TestCaseError> {
     let operations: Value = serde_json::from_str(run.patch.as_deref().unwrap_or("[]")).unwrap();
     let mut pod = case.pod.clone();
     for operation in operations.as_array().unwrap() {

@@ -12,7 +12,7 @@ fn deployment() -> Value {
 
 /// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
 #[test]
-fn pods_are_as_restricted_as_their_namespace_asks() {
+fn pods_conform_to_the_restricted_pod_security_standard() {
     let objects = base();
     let namespace = one(&objects, "Namespace", "drydock");
     let labels = &namespace["metadata"]["labels"];
@@ -54,7 +54,7 @@ fn pods_are_as_restricted_as_their_namespace_asks() {
 }
 
 #[test]
-fn everything_that_has_to_find_the_pods_finds_them() {
+fn all_selectors_match_the_pods() {
     let objects = [base(), component("monitoring")].concat();
     let deployment = deployment();
     let template = &deployment["spec"]["template"];
@@ -87,7 +87,7 @@ fn everything_that_has_to_find_the_pods_finds_them() {
 }
 
 #[test]
-fn ports_are_those_that_drydock_listens_on() {
+fn container_ports_match_the_listen_flags() {
     let objects = [base(), component("monitoring")].concat();
     let deployment = deployment();
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
@@ -146,7 +146,7 @@ fn each_port_has_its_own_network_policy_rule() {
 /// drydock has its own priority class, because some clusters limit system-cluster-critical to
 /// kube-system by a quota.
 #[test]
-fn the_priority_class_comes_with_the_installation() {
+fn the_installation_has_its_own_priority_class() {
     let objects = base();
     let pod = &deployment()["spec"]["template"]["spec"];
     let name = pod["priorityClassName"].as_str().unwrap();
@@ -158,7 +158,7 @@ fn the_priority_class_comes_with_the_installation() {
 
 /// The SCC restricted-v2 assigns each namespace a range of user IDs and rejects pods with others.
 #[test]
-fn on_openshift_no_user_is_fixed() {
+fn the_openshift_component_sets_no_user_ids() {
     let openshift = component("openshift");
     let patch = parse(openshift[0]["patches"][0]["patch"].as_str().unwrap());
     let template = &patch[0]["spec"]["template"];
@@ -176,7 +176,7 @@ fn on_openshift_no_user_is_fixed() {
 /// `drydock serve` accepts the arguments and environment variables of the base. For variables of
 /// components, the test only checks that a flag has them.
 #[test]
-fn drydock_takes_what_it_is_started_with() {
+fn serve_accepts_the_arguments_and_environment_of_the_pods() {
     let host_network = component("host-network");
     let patch = list(&host_network[0]["patches"])
         .iter()
@@ -233,12 +233,15 @@ fn the_grace_period_outlasts_the_drain() {
     let drain: u64 = seconds.parse().unwrap();
     let pod = &deployment()["spec"]["template"]["spec"];
     let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
-    assert!(grace >= drain + 2 + 5, "{grace} s for a drain of {drain} s");
+    assert!(
+        grace >= drain + 2 + 5,
+        "a grace period of {grace} s for a drain of {drain} s"
+    );
 }
 
 /// Neither a rollout nor a node drain stops the last replica (rule F5).
 #[test]
-fn one_replica_answers_at_any_time() {
+fn at_least_one_replica_is_always_available() {
     let objects = base();
     let spec = &deployment()["spec"];
     assert_eq!(spec["replicas"], 2);

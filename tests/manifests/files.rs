@@ -44,7 +44,7 @@ fn every_committed_file_is_printed() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_created_is_named() {
+fn an_error_names_a_directory_that_cannot_be_created() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -53,13 +53,13 @@ fn a_directory_that_cannot_be_created_is_named() {
         .arg(&file)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
     let named = format!(
         "cannot create the directory {}; use a writable directory for --write",
         file.display()
     );
-    assert!(said.contains(&named), "{said}");
+    assert!(stderr.contains(&named), "{stderr}");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_stream_has_the_objects_of_the_base_in_order() {
 }
 
 #[test]
-fn every_kustomization_names_the_files_that_lie_beside_it() {
+fn every_kustomization_lists_the_files_in_its_folder() {
     let mut seen = 0;
     for file in below(&folder()) {
         let Some(beside) = file.strip_suffix("kustomization.yaml") else {
@@ -123,7 +123,7 @@ fn no_file_has_a_ca_bundle_or_the_content_of_a_secret() {
 
 /// kubectl cannot create a CRD and an object of its kind in the same call.
 #[test]
-fn the_installation_has_no_object_of_its_own_definition() {
+fn the_installation_has_no_job_pod_policy() {
     for object in base() {
         assert_ne!(object["kind"], "JobPodPolicy");
     }

@@ -6,12 +6,12 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "a test fails by panicking"
 )]
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "the modules of a test are nobody's library"
+    reason = "the modules of a test are not a public API"
 )]
 
 mod deployment;

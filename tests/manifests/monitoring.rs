@@ -18,7 +18,7 @@ fn alerts(objects: &[Value]) -> Vec<Value> {
 
 /// `.ci/run` runs the cases with promtool.
 #[test]
-fn every_alert_and_recording_rule_has_a_case_in_which_it_is_seen() {
+fn every_alert_and_recording_rule_has_a_test_case() {
     let objects = component("monitoring");
     let folder = folder().join("../tests/promtool");
     let cases = |name: &str| list(&read(&folder.join(name))[0]["tests"]).to_vec();
@@ -86,7 +86,7 @@ fn every_alert_says_what_it_means_and_has_a_section_in_the_runbook() {
 }
 
 #[test]
-fn prometheus_finds_the_metrics_service_and_not_the_webhook_s() {
+fn prometheus_selects_only_the_metrics_service() {
     let objects = [crate::objects::base(), component("monitoring")].concat();
     let monitor = one(&objects, "ServiceMonitor", "drydock");
     let selector = &monitor["spec"]["selector"]["matchLabels"];
@@ -101,7 +101,7 @@ fn prometheus_finds_the_metrics_service_and_not_the_webhook_s() {
 }
 
 #[test]
-fn panels_lie_side_by_side() {
+fn panels_do_not_overlap() {
     let objects = component("monitoring");
     let dashboard = dashboard(&objects);
     let mut places: Vec<(u64, u64)> = list(&dashboard["panels"])

@@ -10,7 +10,7 @@ fn roles(objects: &[Value]) -> Vec<&Value> {
 }
 
 #[test]
-fn no_role_says_everything() {
+fn no_role_has_a_wildcard() {
     for role in roles(&base()) {
         for rule in list(&role["rules"]) {
             for field in ["apiGroups", "resources", "verbs"] {
@@ -22,7 +22,7 @@ fn no_role_says_everything() {
 }
 
 #[test]
-fn secrets_and_webhook_configurations_are_named() {
+fn secrets_and_webhook_configurations_are_restricted_by_name() {
     let objects = base();
     let mut seen = Vec::new();
     for role in roles(&objects) {
@@ -57,7 +57,7 @@ fn a_deleted_webhook_configuration_stays_deleted() {
 }
 
 #[test]
-fn every_binding_gives_an_existing_role_to_drydock_alone() {
+fn every_binding_gives_an_existing_role_only_to_drydock() {
     let objects = [base(), component("live-addresses")].concat();
     let mut bound = Vec::new();
     for object in &objects {
@@ -92,7 +92,7 @@ fn every_binding_gives_an_existing_role_to_drydock_alone() {
 
 /// Only policies with live addresses need permission to read their sources.
 #[test]
-fn nothing_of_the_base_may_read_address_sources() {
+fn the_base_has_no_permission_to_read_address_sources() {
     let objects = base();
     one(&objects, "ClusterRole", "drydock-address-sources");
     for object in &objects {
@@ -103,7 +103,7 @@ fn nothing_of_the_base_may_read_address_sources() {
 /// RBAC cannot restrict a patch to fields, so a ValidatingAdmissionPolicy does.
 /// `tests/cluster/validating_admission_policy.rs` tests which changes it denies.
 #[test]
-fn the_account_that_may_patch_the_configuration_is_held_to_the_ca_bundle() {
+fn a_policy_restricts_patches_of_the_configuration_to_the_ca_bundle() {
     let objects = base();
     let binding = one(
         &objects,

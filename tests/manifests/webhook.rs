@@ -13,7 +13,7 @@ fn webhooks() -> Vec<Value> {
 /// The opt-in label selects the webhook (rule P1), whose path contains the mode. In audit mode,
 /// drydock must not stop a job (rule A6).
 #[test]
-fn the_namespace_s_label_decides_which_webhook_is_called() {
+fn the_label_of_the_namespace_selects_the_webhook() {
     let expected = [
         (ENFORCE_WEBHOOK, ENFORCE, "/mutate", "Fail"),
         (AUDIT_WEBHOOK, AUDIT, "/audit", "Ignore"),
@@ -37,7 +37,7 @@ fn the_namespace_s_label_decides_which_webhook_is_called() {
 /// The Admissions Enforcer of AKS changes the namespaceSelector of webhook configurations without
 /// this label.
 #[test]
-fn aks_is_asked_not_to_edit_the_configuration() {
+fn the_configuration_has_the_label_that_disables_the_aks_admissions_enforcer() {
     let objects = base();
     let configuration = one(&objects, "MutatingWebhookConfiguration", "drydock");
     let labels = &configuration["metadata"]["labels"];
@@ -46,7 +46,7 @@ fn aks_is_asked_not_to_edit_the_configuration() {
 
 /// The steps in `certs/README.md` apply the object with this label last.
 #[test]
-fn f5_the_webhook_configuration_alone_has_the_label_by_which_it_is_applied_last() {
+fn f5_only_the_webhook_configuration_has_the_label_to_apply_it_last() {
     let objects = base();
     let has_label = |object: &&Value| {
         let labels = &object["metadata"]["labels"];
@@ -63,7 +63,7 @@ fn f5_the_webhook_configuration_alone_has_the_label_by_which_it_is_applied_last(
 }
 
 #[test]
-fn only_new_pods_are_asked_about() {
+fn only_creations_of_pods_are_reviewed() {
     for webhook in webhooks() {
         assert_eq!(
             webhook["rules"],
@@ -90,7 +90,7 @@ fn only_new_pods_are_asked_about() {
 }
 
 #[test]
-fn the_webhook_s_service_is_the_one_that_is_installed() {
+fn the_webhooks_refer_to_the_installed_service() {
     let objects = base();
     let service = one(&objects, "Service", "drydock");
     for webhook in webhooks() {

@@ -7,7 +7,7 @@ use std::path::Path;
 pub(crate) struct Refused {
     pub(crate) spec: Value,
     /// The error of `drydock check`, beginning with the field.
-    pub(crate) told: String,
+    pub(crate) error: String,
     /// The error of the API server, if it differs.
     pub(crate) server: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(crate) fn refused() -> Vec<Refused> {
     let text = |entry: &Value, field: &str| entry[field].as_str().map(ToOwned::to_owned);
     let listed = entries.iter().map(|entry| Refused {
         spec: entry["spec"].clone(),
-        told: text(entry, "told").unwrap(),
+        error: text(entry, "error").unwrap(),
         server: text(entry, "server"),
     });
     listed.chain(too_large()).collect()
@@ -35,7 +35,7 @@ pub(crate) fn refused() -> Vec<Refused> {
 fn too_large() -> Vec<Refused> {
     let too_many = |spec: Value, field: &str, unit: &str, most: usize| Refused {
         spec,
-        told: format!(
+        error: format!(
             "{field} has {} {unit}, but must have at most {most}",
             most + 1
         ),
@@ -77,7 +77,7 @@ fn too_large() -> Vec<Refused> {
         ),
         Refused {
             spec: json!({"hostAliases": aliases(25, 41)}),
-            told: format!("spec.hostAliases {all}"),
+            error: format!("spec.hostAliases {all}"),
             server: None,
         },
         too_many(

@@ -91,7 +91,7 @@ fn split_outside<'e>(expression: &'e str, operators: &[&str]) -> Option<(&'e str
 }
 
 #[test]
-fn dependencies_are_those_that_deny_toml_allows() {
+fn dependencies_conform_to_deny_toml() {
     let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
     let deny = DeTable::parse(&text).unwrap();
     let deny = deny.get_ref();

@@ -69,7 +69,7 @@ fn source_files_that_documents_name_exist() {
             }
         }
     }
-    assert!(named > 60, "the documents name {named} files");
+    assert!(named > 60, "the documents name only {named} files");
     assert_none(&missing, "name the file that is there now");
 }
 
@@ -94,7 +94,7 @@ fn links_between_documents_lead_to_files() {
             }
         }
     }
-    assert!(links > 15, "the documents have {links} links");
+    assert!(links > 15, "the documents have only {links} links");
     assert_none(&missing, "link to the file that is there now");
 }
 

@@ -6,12 +6,12 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets what it does not expect is to fail"
+    reason = "a test fails by panicking"
 )]
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "the modules of a test are nobody's library"
+    reason = "the modules of a test are not a public API"
 )]
 
 mod dependencies;
@@ -213,7 +213,7 @@ const HALF_PURE_STD: &[&str] = &["std", "std::io", "std::net", "std::time"];
 const LONGEST: usize = 450;
 
 #[test]
-fn modules_know_only_those_that_the_picture_allows() {
+fn modules_import_only_the_modules_in_edges() {
     let mut used: BTreeSet<(String, String)> = BTreeSet::new();
     let mut wrong = Vec::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
@@ -286,7 +286,7 @@ fn modules_know_only_those_that_the_picture_allows() {
 }
 
 #[test]
-fn pure_modules_name_nothing_of_the_world() {
+fn pure_modules_do_no_io() {
     let packages = packages();
     assert!(packages.contains("tokio"), "tokio not found in Cargo.toml");
     let mut wrong = Vec::new();
@@ -323,7 +323,7 @@ fn paths(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_path_is_found_wherever_it_stands() {
+fn paths_are_found_in_all_syntax() {
     for text in [
         "use crate::server::Limits;",
         "#[cfg(test)] mod tests; use crate::server::Limits;",
@@ -361,7 +361,7 @@ fn a_path_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn what_only_tests_compile_is_not_read() {
+fn code_that_only_tests_compile_is_ignored() {
     for text in [
         "#[cfg(test)] mod tests { use crate::server::Limits; }",
         "#![cfg(test)] use crate::server::Limits;",
@@ -375,7 +375,7 @@ fn what_only_tests_compile_is_not_read() {
 }
 
 #[test]
-fn async_is_found_wherever_it_stands() {
+fn async_is_found_in_all_syntax() {
     for text in [
         "async fn f() {}",
         "#[cfg(test)] mod tests; impl A { async fn f() {} }",
@@ -418,7 +418,7 @@ fn every_source_file_is_compiled() {
 }
 
 #[test]
-fn the_committed_crd_is_the_one_that_is_printed() {
+fn the_committed_crd_is_up_to_date() {
     let output = cargo_bin_cmd!("drydock")
         .args(["print", "crd"])
         .output()
@@ -440,7 +440,7 @@ fn the_committed_crd_is_the_one_that_is_printed() {
 }
 
 #[test]
-fn no_source_file_is_too_long_to_read() {
+fn no_source_file_exceeds_450_lines() {
     let long: Vec<String> = files_below(&root().join("src"))
         .iter()
         .filter_map(|path| {

@@ -106,7 +106,7 @@ fn letters(document: &str) -> BTreeSet<char> {
 }
 
 #[test]
-fn every_rule_that_is_named_is_documented() {
+fn every_rule_code_is_documented() {
     let document = document();
     let documented: BTreeSet<&str> = documented(&document).into_iter().collect();
     let named = named(&letters(&document));
@@ -120,7 +120,7 @@ fn every_rule_that_is_named_is_documented() {
 }
 
 #[test]
-fn every_rule_of_the_document_is_named_by_code_or_test() {
+fn every_documented_rule_is_named_in_code_or_tests() {
     let document = document();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let named = named(&letters(&document));
@@ -157,7 +157,7 @@ fn the_table_of_contents_has_every_rule() {
 }
 
 #[test]
-fn codes_are_found_in_text_and_in_names_of_tests() {
+fn rule_codes_are_found_in_text_and_in_test_names() {
     let letters = BTreeSet::from(['D', 'H']);
     let codes = |line: &str| codes_in(line, &letters);
     assert_eq!(codes("rules D7, H2 (D1–D9)"), ["D7", "H2", "D1", "D9"]);

@@ -91,7 +91,7 @@ fn f2_garbage_from_any_client_does_not_raise_drydock_failing() {
         let _ = connection.answer();
     }
     // Bodies that are never sent: the connections are evicted, or closed after a time limit.
-    let mut slow: Vec<_> = (0..12).map(|_| server.half_a_review()).collect();
+    let mut slow: Vec<_> = (0..12).map(|_| server.incomplete_review()).collect();
     slow.iter_mut().for_each(|it| it.wait_until_closed());
     let metrics = server.metrics();
     assert!(all_failed(&metrics) > 40.0, "{metrics:#?}");
@@ -125,7 +125,7 @@ fn f2_a_port_scan_does_not_raise_drydock_not_trusted() {
         connection.write_all(probe).unwrap();
         connection.shutdown(Shutdown::Both).unwrap();
     }
-    eventually("all are counted", || {
+    eventually("all failures are counted", || {
         server.metrics().sum("drydock_tls_handshake_failures_total") >= 7.0
     });
     let metrics = server.metrics();

@@ -30,7 +30,7 @@ pub(crate) struct AtBounds {
     pub(crate) policy: fn() -> String,
     /// Whether drydock returns a patch. Otherwise the patch would be larger than the API server
     /// accepts.
-    pub(crate) is_judged: bool,
+    pub(crate) has_patch: bool,
 }
 
 pub(crate) const AT_BOUNDS: [AtBounds; 8] = [
@@ -38,49 +38,49 @@ pub(crate) const AT_BOUNDS: [AtBounds; 8] = [
         name: "everything at its bound",
         review: || everything(0),
         policy,
-        is_judged: true,
+        has_patch: true,
     },
     AtBounds {
         name: "everything, in 8 MiB",
         review: || everything(8 << 20),
         policy,
-        is_judged: true,
+        has_patch: true,
     },
     AtBounds {
         name: "directories, and mounts above all of them",
         review: mounts_above_directories,
         policy,
-        is_judged: true,
+        has_patch: true,
     },
     AtBounds {
         name: "the same, with mounts that the API server refuses",
         review: refused_mounts_above_directories,
         policy,
-        is_judged: true,
+        has_patch: true,
     },
     AtBounds {
         name: "long directories, and long mounts beside them",
         review: long_paths,
         policy,
-        is_judged: true,
+        has_patch: true,
     },
     AtBounds {
         name: "items, and mounts that may show them to dind",
         review: items_and_mounts,
         policy,
-        is_judged: true,
+        has_patch: true,
     },
     AtBounds {
         name: "one long subPath for many mounts",
         review: long_sub_path,
         policy,
-        is_judged: false,
+        has_patch: false,
     },
     AtBounds {
         name: "all that a policy adds, in each container",
         review: || review(&pod(&dinds(CONTAINERS, |_| json!([])))),
         policy: largest_policy,
-        is_judged: false,
+        has_patch: false,
     },
 ];
 

@@ -91,7 +91,7 @@ impl Client {
                     .unwrap()
             }
         };
-        // The same protocols as the API server's.
+        // Offers the same ALPN protocols as the API server.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self(Arc::new(config))
     }

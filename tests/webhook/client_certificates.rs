@@ -62,7 +62,7 @@ impl Authority {
 }
 
 /// A server with a client CA.
-struct Gated {
+struct ServerWithClientCa {
     server: Server,
     /// The CA of the server's certificate, as PEM.
     ca: String,
@@ -71,7 +71,7 @@ struct Gated {
     _directory: TempDir,
 }
 
-impl Gated {
+impl ServerWithClientCa {
     fn start(authority: &Authority, flags: &[&str]) -> Self {
         let mount = Mount::new(&[("clients.crt", &authority.pem)]);
         let directory = TempDir::new().unwrap();
@@ -88,7 +88,7 @@ impl Gated {
         let mut command = crate::process::drydock(&["serve"]);
         command.args(crate::process::FREE_PORTS).args(own);
         command.args(flags);
-        let server = Server::spawn(command, TempDir::new().unwrap(), ca.clone());
+        let server = Server::spawn(command, TempDir::new().unwrap(), &ca);
         Self {
             server,
             ca: fs::read_to_string(ca).unwrap(),
@@ -126,9 +126,9 @@ impl Gated {
 }
 
 #[test]
-fn only_clients_with_a_certificate_of_the_authority_are_answered() {
+fn only_clients_with_a_certificate_of_the_client_ca_get_responses() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let gated = Gated::start(&authority, &[]);
+    let gated = ServerWithClientCa::start(&authority, &[]);
     let good = authority.sign("whoever", &[]);
     gated.answers(&good);
     gated.refuses(&Client::trusting(&gated.ca));
@@ -142,9 +142,9 @@ fn only_clients_with_a_certificate_of_the_authority_are_answered() {
 }
 
 #[test]
-fn tls_1_2_clients_must_show_a_certificate_too() {
+fn tls_1_2_clients_need_a_certificate_too() {
     let authority = Authority::new();
-    let gated = Gated::start(&authority, &["--client-name", "kube-apiserver"]);
+    let gated = ServerWithClientCa::start(&authority, &["--client-name", "kube-apiserver"]);
     let client = |shown: &(String, String)| Client::showing_in_tls12(&gated.ca, &shown.0, &shown.1);
     let good = client(&authority.sign("kube-apiserver", &[]));
     gated.review(&good).unwrap();
@@ -161,7 +161,7 @@ fn a_client_certificate_must_have_one_of_the_given_names() {
         "--client-name",
         "api.example.com",
     ];
-    let gated = Gated::start(&authority, &names);
+    let gated = ServerWithClientCa::start(&authority, &names);
     for (common_name, dns_names) in [
         ("kube-apiserver", &[][..]),
         ("Kube-APIserver", &[]),
@@ -186,7 +186,7 @@ fn a_client_certificate_must_have_one_of_the_given_names() {
 #[test]
 fn a_changed_client_ca_applies_to_new_connections_and_an_invalid_one_is_ignored() {
     let (old, new) = (Authority::new(), Authority::new());
-    let mut gated = Gated::start(&old, &[]);
+    let mut gated = ServerWithClientCa::start(&old, &[]);
     let (of_old, of_new) = (old.sign("a", &[]), new.sign("a", &[]));
     let mut open = gated
         .showing(&of_old)

@@ -25,7 +25,7 @@ fn f2_a_review_is_answered_among_500_idle_connections() {
 }
 
 #[test]
-fn f2_beyond_max_connections_the_one_that_waited_for_longest_is_closed() {
+fn f2_at_max_connections_the_connection_that_was_idle_longest_is_closed() {
     let server = Server::start(&["--max-connections", "4"]);
     let mut first: Vec<Tls> = (0..4).map(|_| server.connect()).collect();
     // The first connection was just used, so the second one has been idle longest.

@@ -68,7 +68,7 @@ fn f5_after_sigterm_all_requests_are_answered_with_connection_close() {
 }
 
 #[test]
-fn ctrl_c_and_a_closed_terminal_end_the_server() {
+fn ctrl_c_and_a_closed_terminal_stop_the_server() {
     for signal in ["INT", "HUP"] {
         let mut server = Server::start(&["--drain-seconds", "0"]);
         let file = example_file(&server);
@@ -79,7 +79,7 @@ fn ctrl_c_and_a_closed_terminal_end_the_server() {
 }
 
 #[test]
-fn a_second_ctrl_c_ends_the_server_immediately() {
+fn a_second_ctrl_c_stops_the_server_immediately() {
     let mut server = Server::start(&["--drain-seconds", "600"]);
     let file = example_file(&server);
     server.signal("INT");
@@ -90,7 +90,7 @@ fn a_second_ctrl_c_ends_the_server_immediately() {
 }
 
 #[test]
-fn without_a_cluster_the_server_ends_without_draining() {
+fn without_a_cluster_the_server_exits_without_draining() {
     let mut server = Server::start(&[]);
     server.signal("TERM");
     assert_eq!(server.wait_for_end(LAST).code(), Some(0));
@@ -113,9 +113,9 @@ fn f5_idle_and_silent_connections_do_not_delay_shutdown() {
 }
 
 #[test]
-fn f5_a_review_that_is_underway_when_the_drain_ends_is_answered() {
+fn f5_a_review_in_progress_when_the_drain_ends_gets_a_response() {
     let mut server = Server::start(&["--drain-seconds", "0.1"]);
-    let mut underway = server.half_a_review();
+    let mut underway = server.incomplete_review();
     server.signal("TERM");
     eventually("the end of the drain", || {
         TcpStream::connect(server.webhook).is_err()
@@ -130,7 +130,7 @@ fn f5_a_review_that_is_underway_when_the_drain_ends_is_answered() {
 #[test]
 fn f5_an_incomplete_body_does_not_delay_shutdown() {
     let mut server = Server::start(&["--drain-seconds", "0.1"]);
-    let mut underway = server.half_a_review();
+    let mut underway = server.incomplete_review();
     server.signal("TERM");
     let end = server.wait_for_end(Duration::from_millis(100) + LAST);
     assert_eq!(end.code(), Some(0));
@@ -159,7 +159,7 @@ struct Endpoint {
     client: Client,
     address: Mutex<SocketAddr>,
     answered: AtomicU32,
-    told_to_close: AtomicU32,
+    closes: AtomicU32,
     lost: Mutex<Vec<String>>,
 }
 
@@ -183,7 +183,7 @@ impl Endpoint {
                     assert_answers_runner(&answer);
                     self.answered.fetch_add(1, Ordering::Relaxed);
                     if answer.says_close() {
-                        self.told_to_close.fetch_add(1, Ordering::Relaxed);
+                        self.closes.fetch_add(1, Ordering::Relaxed);
                     } else {
                         kept = Some(connection);
                     }
@@ -209,7 +209,7 @@ fn f5_rolling_restarts_under_load_lose_no_review() {
         client: old.client(),
         address: Mutex::new(old.webhook),
         answered: AtomicU32::new(0),
-        told_to_close: AtomicU32::new(0),
+        closes: AtomicU32::new(0),
         lost: Mutex::default(),
     };
     let done = AtomicBool::new(false);
@@ -234,7 +234,7 @@ fn f5_rolling_restarts_under_load_lose_no_review() {
             wait_until_not_ready(&old);
             // The endpoint is removed some time after readiness fails, so there are still new
             // connections until then.
-            at_least(&endpoint.told_to_close, 8);
+            at_least(&endpoint.closes, 8);
             *endpoint.address.lock().unwrap() = new.webhook;
             let end = old.wait_for_end(Duration::from_millis(1500) + LAST);
             assert_eq!(end.code(), Some(0));

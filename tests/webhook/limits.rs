@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A time limit in seconds: enough for a normal client on a busy machine, but short for the test.
 const SHORT: &str = "1";
 /// The time between two bytes of a slow client.
-const DRIP: Duration = Duration::from_millis(50);
+const BYTE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Asserts that a valid review gets a response on an existing and on a new connection, and that no
 /// other connection is open.
@@ -116,7 +116,7 @@ fn f2_the_size_of_a_body_is_bounded_by_a_flag() {
 }
 
 #[test]
-fn f2_headers_that_stop_halfway_are_closed_after_header_seconds() {
+fn f2_a_connection_with_incomplete_headers_is_closed_after_header_seconds() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let good = server.connect();
     let mut connection = server.connect();
@@ -126,7 +126,7 @@ fn f2_headers_that_stop_halfway_are_closed_after_header_seconds() {
 }
 
 #[test]
-fn f2_headers_sent_with_the_end_of_the_handshake_are_timed_too() {
+fn f2_the_header_time_limit_applies_to_headers_sent_with_the_handshake() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let good = server.connect();
     let mut socket = tcp(server.webhook).unwrap();
@@ -158,20 +158,20 @@ fn f2_the_header_time_of_a_pipelined_request_begins_with_its_next_byte() {
     let both = [&post("/mutate", RUNNER)[..], b"POST /mutate HTTP/1.1\r\n"].concat();
     connection.send(&both).unwrap();
     assert_answers_runner(&connection.answer().unwrap());
-    drip(connection, b"X");
+    send_slowly(connection, b"X");
     assert_still_serves(&server, good, "header-time");
 }
 
 #[test]
-fn f2_slow_headers_get_no_extra_time() {
+fn f2_slow_headers_do_not_extend_the_time_limit() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let good = server.connect();
-    drip(server.connect(), b"POST /mutate HTTP/1.1\r\n");
+    send_slowly(server.connect(), b"POST /mutate HTTP/1.1\r\n");
     assert_still_serves(&server, good, "header-time");
 }
 
 #[test]
-fn f2_a_body_that_stops_halfway_gets_a_408_after_body_seconds() {
+fn f2_an_incomplete_body_gets_a_408_after_body_seconds() {
     let server = Server::start(&["--body-seconds", SHORT]);
     let good = server.connect();
     let mut connection = server.connect();
@@ -186,22 +186,25 @@ fn f2_a_body_that_stops_halfway_gets_a_408_after_body_seconds() {
 }
 
 #[test]
-fn f2_a_slow_body_gets_no_extra_time() {
+fn f2_a_slow_body_does_not_extend_the_time_limit() {
     let server = Server::start(&["--body-seconds", SHORT]);
     let good = server.connect();
-    drip(server.connect(), &post("/mutate", RUNNER)[..600]);
+    send_slowly(server.connect(), &post("/mutate", RUNNER)[..600]);
     assert_still_serves(&server, good, "body-time");
 }
 
 /// Sends the beginning of a request and then single bytes, and asserts that the server closes the
 /// connection: bytes must not extend the time limit.
 #[track_caller]
-fn drip(mut connection: Tls, beginning: &[u8]) {
+fn send_slowly(mut connection: Tls, beginning: &[u8]) {
     let began = Instant::now();
     connection.send(beginning).unwrap();
     while connection.send(b"x").is_ok() {
-        thread::sleep(DRIP);
-        assert!(began.elapsed() < Duration::from_secs(8), "still open");
+        thread::sleep(BYTE_INTERVAL);
+        assert!(
+            began.elapsed() < Duration::from_secs(8),
+            "the connection is still open"
+        );
     }
 }
 
@@ -221,7 +224,7 @@ fn f2_an_abandoned_body_is_counted() {
 }
 
 #[test]
-fn f2_a_client_that_never_begins_its_handshake_is_closed_after_handshake_seconds() {
+fn f2_a_connection_without_a_handshake_is_closed_after_handshake_seconds() {
     let server = Server::start(&["--handshake-seconds", SHORT]);
     let good = server.connect();
     let mut silent = Plain::connect(server.webhook).unwrap();
@@ -231,7 +234,7 @@ fn f2_a_client_that_never_begins_its_handshake_is_closed_after_handshake_seconds
 }
 
 #[test]
-fn f2_a_handshake_that_stops_halfway_is_closed_after_handshake_seconds() {
+fn f2_a_connection_with_an_incomplete_handshake_is_closed_after_handshake_seconds() {
     let server = Server::start(&["--handshake-seconds", SHORT]);
     let good = server.connect();
     let mut socket = tcp(server.webhook).unwrap();
@@ -270,7 +273,7 @@ fn f2_an_idle_connection_is_closed_after_idle_seconds_and_no_sooner() {
 }
 
 #[test]
-fn the_log_says_at_level_debug_why_a_connection_is_closed() {
+fn the_log_has_at_level_debug_why_a_connection_was_closed() {
     let limits = [
         "--idle-seconds",
         SHORT,
@@ -289,7 +292,7 @@ fn the_log_says_at_level_debug_why_a_connection_is_closed() {
 }
 
 #[test]
-fn f2_a_client_that_reads_no_answers_is_closed() {
+fn f2_a_client_that_reads_no_responses_is_disconnected() {
     let server = Server::start(&["--idle-seconds", SHORT]);
     let mut deaf = server.connect();
     let begun = AtomicBool::new(false);
@@ -301,7 +304,9 @@ fn f2_a_client_that_reads_no_answers_is_closed() {
                 begun.store(true, Ordering::Relaxed);
             }
         });
-        eventually("the first requests", || begun.load(Ordering::Relaxed));
+        eventually("the first requests are sent", || {
+            begun.load(Ordering::Relaxed)
+        });
         assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
     });
     server.wait_for_metric("drydock_connections", 0.0);
@@ -310,7 +315,7 @@ fn f2_a_client_that_reads_no_answers_is_closed() {
 }
 
 #[test]
-fn f2_a_body_that_stops_halfway_on_the_ops_port_gets_a_408_too() {
+fn f2_an_incomplete_body_on_the_ops_port_gets_a_408_too() {
     let flags = ["--body-seconds", SHORT, "--allow-log-level-changes"];
     let server = Server::start(&flags);
     let mut slow = Plain::connect(server.ops).unwrap();
@@ -322,7 +327,7 @@ fn f2_a_body_that_stops_halfway_on_the_ops_port_gets_a_408_too() {
 }
 
 #[test]
-fn f2_the_ops_port_closes_slow_clients_too() {
+fn f2_the_ops_port_disconnects_slow_clients_too() {
     let server = Server::start(&["--header-seconds", SHORT]);
     let mut slow = Plain::over(TcpStream::connect(server.ops).unwrap());
     slow.send(b"GET /metr").unwrap();
@@ -342,7 +347,7 @@ fn f2_failed_handshakes_that_anyone_can_cause_do_not_count_as_not_trusted() {
 }
 
 #[test]
-fn f2_a_client_that_refuses_the_certificate_is_counted_as_one() {
+fn f2_a_client_that_rejects_the_certificate_is_counted() {
     let (server, other) = (Server::start(&[]), Server::start(&[]));
     assert!(other.client().connect(server.webhook).is_err());
     server.wait_for_metric(&handshake_failure("not-trusted"), 1.0);

@@ -19,7 +19,9 @@ fn logging_to(stderr: impl Into<Stdio>, format: &str) -> Server {
     let ca = directory.path().join("ca.crt");
     let mut command = drydock(&["serve", "--log-format", format, "--drain-seconds", "0"]);
     command.args(FREE_PORTS).arg("--write-ca").arg(&ca);
-    Server::spawn_unheard(command, stderr.into(), directory, &ca)
+    let server = Server::spawn_with_stderr(command, stderr.into(), directory, &ca);
+    assert_eq!(server.get("/readyz").0, 200);
+    server
 }
 
 /// Sends reviews, and asserts that none is delayed.
@@ -143,7 +145,7 @@ fn levels(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn the_log_level_changes_at_run_time_where_a_flag_allows_it() {
+fn the_log_level_can_change_at_run_time_if_a_flag_allows_it() {
     let server = Server::start(&ALLOWED);
     review(&server, 1);
     assert_eq!(levels(&server), ["drydock_log_level{level=\"info\"}"]);
@@ -153,9 +155,9 @@ fn the_log_level_changes_at_run_time_where_a_flag_allows_it() {
     review(&server, 7);
     assert_eq!(put_log_level(&server, "INFO\n").status, 200);
     review(&server, 1);
-    let said = server.last_words();
-    let reviews = said.lines().filter(|line| line.contains("INFO review"));
-    assert_eq!(reviews.count(), 2, "{said}");
+    let log = server.stop();
+    let reviews = log.lines().filter(|line| line.contains("INFO review"));
+    assert_eq!(reviews.count(), 2, "{log}");
 }
 
 #[test]
@@ -169,15 +171,15 @@ fn a_change_of_the_log_level_is_logged_at_every_level() {
     }
     assert_eq!(levels(&server), ["drydock_log_level{level=\"off\"}"]);
     review(&server, 1);
-    let said = server.last_words();
-    let changes = said
+    let log = server.stop();
+    let changes = log
         .lines()
         .filter(|line| line.contains("log level changed"));
-    let told: Vec<&str> = changes
+    let logged: Vec<&str> = changes
         .map(|line| line.rsplit("level=").next().unwrap().trim_matches('"'))
         .collect();
-    assert_eq!(told, wanted, "{said}");
-    assert!(!said.contains("INFO review"), "{said}");
+    assert_eq!(logged, wanted, "{log}");
+    assert!(!log.contains("INFO review"), "{log}");
 }
 
 #[test]
@@ -191,15 +193,15 @@ fn without_the_flag_the_log_level_cannot_change_and_the_response_names_the_flag(
     assert_eq!(levels(&server), ["drydock_log_level{level=\"warn\"}"]);
     let mut connection = server.connect();
     assert_eq!(connection.review("/mutate", b"{").unwrap().status, 400);
-    let said = server.last_words();
+    let log = server.stop();
     assert!(
-        said.contains("request refused"),
-        "the log level changed: {said}"
+        log.contains("request refused"),
+        "the log level changed: {log}"
     );
 }
 
 #[test]
-fn an_invalid_log_level_is_refused_with_the_valid_ones() {
+fn an_invalid_log_level_is_refused_with_the_valid_levels() {
     let server = Server::start(&ALLOWED);
     for wrong in ["", "verbose", "info,hyper=trace", "\u{fffd}"] {
         let answer = put_log_level(&server, wrong);
@@ -211,9 +213,6 @@ fn an_invalid_log_level_is_refused_with_the_valid_ones() {
     let get = Plain::connect(server.ops).unwrap().get("/log-level");
     assert_eq!(get.unwrap().status, 405);
     review(&server, 1);
-    let said = server.last_words();
-    assert!(
-        said.contains("INFO review"),
-        "the log level changed: {said}"
-    );
+    let log = server.stop();
+    assert!(log.contains("INFO review"), "the log level changed: {log}");
 }

@@ -9,13 +9,10 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
-#![allow(clippy::print_stdout, reason = "figures are for people")]
+#![allow(clippy::print_stdout, reason = "tests print measurements")]
 
 mod bounds;
-#[allow(
-    dead_code,
-    reason = "the benchmark limits CPU time, a test limits memory"
-)]
+#[allow(dead_code, reason = "only the benchmark limits CPU time")]
 #[path = "../../benches/load/cgroup.rs"]
 mod cgroup;
 mod client;

@@ -115,13 +115,13 @@ fn changes_are_counted_by_name_and_by_whether_they_were_made() {
     assert!(changes(&made, "enforce") >= 5.0);
     assert_eq!(changes(&made, "audit"), 0.0);
     connection.review("/audit", RUNNER).unwrap();
-    let told = server.metrics();
-    assert_eq!(changes(&told, "audit"), changes(&made, "enforce"));
-    assert_eq!(changes(&told, "enforce"), changes(&made, "enforce"));
+    let audited = server.metrics();
+    assert_eq!(changes(&audited, "audit"), changes(&made, "enforce"));
+    assert_eq!(changes(&audited, "enforce"), changes(&made, "enforce"));
 }
 
 #[test]
-fn label_values_are_there_from_the_start_and_no_request_adds_one() {
+fn all_label_values_exist_at_the_start_and_requests_add_none() {
     let server = Server::start(&[]);
     let names = |metrics: &Metrics| -> Vec<String> {
         let samples = metrics.beginning_with("drydock_");
@@ -141,14 +141,14 @@ fn label_values_are_there_from_the_start_and_no_request_adds_one() {
 fn t1_a_review_is_one_log_line_with_namespace_pod_policies_changes_and_duration() {
     let server = Server::start(&["--log-format", "json", "--drain-seconds", "0"]);
     assert_answers_runner(&server.connect().review("/mutate", RUNNER).unwrap());
-    let said = server.last_words();
-    let lines: Vec<Value> = said
+    let log = server.stop();
+    let lines: Vec<Value> = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .filter(|line: &Value| line["message"] == "review")
         .collect();
     let [line] = lines.as_slice() else {
-        panic!("not one line: {said}");
+        panic!("not one line: {log}");
     };
     let review = runner();
     assert_eq!(line["level"], "INFO");
@@ -255,7 +255,7 @@ fn t4_no_value_of_a_pod_is_in_logs_errors_metrics_or_an_answer_outside_the_patch
         }
         assert!(statuses.contains(&200) && statuses.contains(&400));
         let metrics = server.get("/metrics").1;
-        let logs = server.last_words();
+        let logs = server.stop();
         assert!(logs.lines().count() > statuses.len(), "{logs}");
         for (place, text) in [("answers", seen), ("metrics", metrics), ("logs", logs)] {
             let lines: Vec<&str> = text.lines().filter(|line| line.contains(SECRET)).collect();

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The longest time to wait for something that is immediate on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The lines that a process writes. A thread collects them.
 pub(crate) struct Lines {
@@ -43,7 +43,7 @@ impl Lines {
         let lines = self.lines.lock().unwrap();
         let (lines, timeout) = self
             .changed
-            .wait_timeout_while(lines, PATIENCE, |(lines, more)| *more && !wanted(lines))
+            .wait_timeout_while(lines, TIMEOUT, |(lines, more)| *more && !wanted(lines))
             .unwrap();
         assert!(
             !timeout.timed_out(),

@@ -96,7 +96,9 @@ fn review_under(
                 }
             });
         }
-        eventually("reviews", || answered.load(Ordering::Relaxed) >= 10);
+        eventually("ten reviews have a response", || {
+            answered.load(Ordering::Relaxed) >= 10
+        });
         server.signal("TERM");
         eventually("readiness fails", || {
             server
@@ -134,7 +136,7 @@ fn reviews_are_answered_among_silent_clients() {
 }
 
 #[test]
-fn reviews_are_answered_among_half_handshakes() {
+fn reviews_are_answered_among_incomplete_handshakes() {
     let half = |server: &Server| {
         let (mut hello, mut stream) = (Vec::new(), tcp(server.webhook)?);
         server.client().session().write_tls(&mut hello)?;
@@ -145,13 +147,13 @@ fn reviews_are_answered_among_half_handshakes() {
 }
 
 #[test]
-fn reviews_are_answered_among_half_headers() {
+fn reviews_are_answered_among_incomplete_headers() {
     let half = |server: &Server| sending(server, b"POST /mutate HTTP/1.1\r\nHost: ");
     review_under(Server::start(&FLAGS), half, &connections());
 }
 
 #[test]
-fn reviews_are_answered_among_half_bodies() {
+fn reviews_are_answered_among_incomplete_bodies() {
     let half = body_of(50_000, 20_000);
     review_under(
         Server::start(&FLAGS),
@@ -171,7 +173,7 @@ fn reviews_are_answered_among_large_bodies() {
 }
 
 #[test]
-fn reviews_are_answered_and_metrics_read_among_clients_that_do_not_read_theirs() {
+fn reviews_and_metrics_are_answered_among_clients_that_do_not_read_responses() {
     let scrape = request("GET", "/metrics", &[], b"");
     let number = AtomicU32::new(0);
     let deaf = |server: &Server| {
@@ -186,7 +188,7 @@ fn reviews_are_answered_and_metrics_read_among_clients_that_do_not_read_theirs()
 }
 
 #[test]
-fn reviews_are_answered_among_half_bodies_on_the_ops_port() {
+fn reviews_are_answered_among_incomplete_bodies_on_the_ops_port() {
     let half = request("PUT", "/log-level", &[("Content-Length", "9")], b"in");
     let slow = |server: &Server| {
         let mut ops = Plain::connect(server.ops)?;
@@ -199,7 +201,7 @@ fn reviews_are_answered_among_half_bodies_on_the_ops_port() {
 }
 
 #[test]
-fn reviews_are_answered_where_there_are_fewer_open_files_than_connections() {
+fn reviews_are_answered_with_fewer_open_files_than_connections() {
     let half = |server: &Server| sending(server, b"POST /mutate HTTP/1.1\r\nHost: ");
     let server = Server::start_with_open_files(100, &FLAGS);
     review_under(server, half, &connections());
@@ -208,7 +210,7 @@ fn reviews_are_answered_where_there_are_fewer_open_files_than_connections() {
 #[test]
 fn f2_a_client_that_sends_no_body_is_evicted_with_an_error() {
     let server = Server::start(&["--max-connections", "4"]);
-    let mut slow: Vec<Tls> = (0..10).map(|_| server.half_a_review()).collect();
+    let mut slow: Vec<Tls> = (0..10).map(|_| server.incomplete_review()).collect();
     server.wait_for_metric("drydock_connections", 4.0);
     for connection in &mut slow[..6] {
         let answer = connection.answer().unwrap();

@@ -46,8 +46,7 @@ fn bad(name: &str) -> String {
 }
 
 #[test]
-fn f3_a_mounted_policy_changes_when_the_kubelet_swaps_it_and_a_bad_one_leaves_the_last_good_in_force()
- {
+fn f3_a_mounted_policy_is_reloaded_and_an_invalid_one_leaves_the_last_valid_one_in_force() {
     let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
     let server = start(&[&mount.text("policy.yaml")]);
     wait(&server, 0.0, 0.0, 1.0, 0.0);
@@ -78,7 +77,7 @@ fn f3_unchanged_content_is_not_reloaded() {
             ("policy.yaml", &policy("one", address)),
             ("other.yaml", &bad("other")),
         ]);
-        eventually("the change", || {
+        eventually("the change is in force", || {
             now(&server, "gitlab.mylab.com") == [address]
         });
     }
@@ -87,7 +86,7 @@ fn f3_unchanged_content_is_not_reloaded() {
 }
 
 #[test]
-fn f3_a_bad_policy_beside_a_good_one_does_not_hide_it() {
+fn f3_an_invalid_policy_does_not_affect_a_valid_one_in_the_same_file() {
     let two = |one: &str, two: &str| format!("{one}---\n{two}");
     let other = |address| policy("other", address).replace("gitlab.mylab", "other.mylab");
     let mut mount = Mount::new(&[(
@@ -114,7 +113,7 @@ fn f3_a_bad_policy_beside_a_good_one_does_not_hide_it() {
 }
 
 #[test]
-fn f3_the_server_starts_with_a_bad_policy_beside_a_good_one() {
+fn f3_the_server_starts_with_an_invalid_policy_beside_a_valid_one() {
     let text = format!("{}---\n{}", bad("bad"), policy("one", "10.0.0.1"));
     let mount = Mount::new(&[("policy.yaml", &text)]);
     let server = start(&[&mount.text("policy.yaml")]);
@@ -124,7 +123,7 @@ fn f3_the_server_starts_with_a_bad_policy_beside_a_good_one() {
 }
 
 #[test]
-fn f3_a_bad_file_does_not_hide_another_file() {
+fn f3_an_invalid_file_does_not_affect_another_file() {
     let other = policy("other", "10.0.0.5").replace("gitlab.mylab", "other.mylab");
     let mut mount = Mount::new(&[
         ("one.yaml", &policy("one", "10.0.0.1")),
@@ -139,7 +138,7 @@ fn f3_a_bad_file_does_not_hide_another_file() {
 }
 
 #[test]
-fn f3_an_unreadable_file_keeps_its_last_good_policies() {
+fn f3_an_unreadable_file_keeps_its_last_valid_policies() {
     for nothing in [
         "",
         "# all of it commented out\n",
@@ -165,7 +164,7 @@ fn f3_an_unreadable_file_keeps_its_last_good_policies() {
 }
 
 #[test]
-fn f3_a_file_that_is_deleted_keeps_the_last_good_until_it_is_back() {
+fn f3_a_deleted_file_keeps_its_last_valid_policies_until_it_exists_again() {
     let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
     let server = start(&[&mount.text("policy.yaml")]);
     fs::remove_file(mount.path("..data")).unwrap();
@@ -178,7 +177,7 @@ fn f3_a_file_that_is_deleted_keeps_the_last_good_until_it_is_back() {
 }
 
 #[test]
-fn an_empty_list_is_a_set_that_changes_nothing() {
+fn an_empty_list_of_policies_is_valid_and_changes_nothing() {
     let mut mount = Mount::new(&[("policy.yaml", &policy("one", "10.0.0.1"))]);
     let server = start(&[&mount.text("policy.yaml")]);
     mount.swap(&[("policy.yaml", "kind: List\napiVersion: v1\nitems: []\n")]);
@@ -213,7 +212,7 @@ fn f5_policy_edits_under_load_lose_no_admission() {
             };
             mount.swap(&[("policy.yaml", &text)]);
             let edits = f64::from(edit + 1);
-            eventually("an edit is read", || {
+            eventually("the edit is loaded", || {
                 let metrics = server.metrics();
                 load.is_finished() || metrics.value(GOOD) + metrics.value(BAD) == edits
             });

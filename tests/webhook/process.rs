@@ -4,12 +4,12 @@ use crate::cgroup::Cgroup;
 use crate::client::{Client, JSON, Plain, Tls, request};
 use crate::listening_addresses::listeners;
 use crate::metrics::Metrics;
-use crate::output_lines::{Lines, PATIENCE};
+use crate::output_lines::{Lines, TIMEOUT};
 use crate::reviews::RUNNER;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 /// Polls until a condition is true.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < deadline, "timed out waiting for {what}");
         thread::sleep(Duration::from_millis(5));
@@ -46,7 +46,7 @@ pub(crate) fn run(mut command: Command) -> (Option<i32>, String) {
         .spawn()
         .unwrap();
     let stderr = Lines::of(child.stderr.take().unwrap());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             child.kill().unwrap();
@@ -101,14 +101,14 @@ impl Server {
         let mut command = drydock(&["serve"]);
         command.args(FREE_PORTS).arg("--write-ca").arg(&ca);
         command.args(flags);
-        Self::spawn(command, directory, ca)
+        Self::spawn(command, directory, &ca)
     }
 
     /// Starts a server with certificate files, whose CA is in the file `ca`.
     pub(crate) fn start_with_certificate(
         certificate: &str,
         key: &str,
-        ca: PathBuf,
+        ca: &Path,
         flags: &[&str],
     ) -> Self {
         let mut command = drydock(&["serve"]);
@@ -123,11 +123,22 @@ impl Server {
 
     /// Starts a server with a limit of open files (`ulimit -n`).
     pub(crate) fn start_with_open_files(number: u32, flags: &[&str]) -> Self {
+        Self::start_in_shell(&format!("ulimit -n {number}"), flags)
+    }
+
+    /// Starts a server in a cgroup.
+    pub(crate) fn start_in(cgroup: &Cgroup, flags: &[&str]) -> Self {
+        let enter = format!("echo $$ > '{}'", cgroup.processes().display());
+        Self::start_in_shell(&enter, flags)
+    }
+
+    /// Starts a server from a shell that first runs a command.
+    fn start_in_shell(first: &str, flags: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let ca = directory.path().join("ca.crt");
         let serve = drydock(&["serve"]);
         let mut command = Command::new("sh");
-        let script = format!("ulimit -n {number} && exec \"$@\"");
+        let script = format!("{first} && exec \"$@\"");
         command.args(["-c", &script, "sh"]).arg(serve.get_program());
         command.args(serve.get_args()).args(FREE_PORTS).args(flags);
         command.arg("--write-ca").arg(&ca);
@@ -135,38 +146,37 @@ impl Server {
             assert_eq!(value, None);
             command.env_remove(name);
         }
-        Self::spawn(command, directory, ca)
-    }
-
-    /// Starts a server in a cgroup.
-    pub(crate) fn start_in(cgroup: &Cgroup, flags: &[&str]) -> Self {
-        let directory = TempDir::new().unwrap();
-        let ca = directory.path().join("ca.crt");
-        let serve = drydock(&["serve"]);
-        let mut command = Command::new("sh");
-        let script = format!(
-            "echo $$ > '{}' && exec \"$@\"",
-            cgroup.processes().display()
-        );
-        command.args(["-c", &script, "sh"]).arg(serve.get_program());
-        command.args(serve.get_args()).args(FREE_PORTS).args(flags);
-        command.arg("--write-ca").arg(&ca);
-        Self::spawn(command, directory, ca)
+        Self::spawn(command, directory, &ca)
     }
 
     /// Starts a command that becomes a server, and trusts the CA that it writes to `ca`.
-    pub(crate) fn spawn(mut command: Command, directory: TempDir, ca: PathBuf) -> Self {
+    pub(crate) fn spawn(command: Command, directory: TempDir, ca: &Path) -> Self {
+        Self::spawn_with_stderr(command, Stdio::piped(), directory, ca)
+    }
+
+    /// Starts a command that becomes a server. The test does not read its stderr unless it is
+    /// piped.
+    pub(crate) fn spawn_with_stderr(
+        mut command: Command,
+        stderr: Stdio,
+        directory: TempDir,
+        ca: &Path,
+    ) -> Self {
         let mut child = command
             // A server that is killed does not delete its temporary files.
             .env("TMPDIR", directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
-        let stderr = Lines::of(child.stderr.take().unwrap());
-        let deadline = Instant::now() + PATIENCE;
-        // At some log levels there is no banner, so the addresses are read from /proc.
+        let stderr = match child.stderr.take() {
+            Some(stderr) => Lines::of(stderr),
+            None => Lines::of(io::empty()),
+        };
+        let deadline = Instant::now() + TIMEOUT;
+        // There may be no banner, so the addresses are read from /proc. The sockets are listed in
+        // the order in which they were opened.
         let (webhook, ops) = loop {
             if let [webhook, ops] = *listeners(child.id()) {
                 break (webhook, ops);
@@ -190,44 +200,6 @@ impl Server {
         }
     }
 
-    /// Starts a command that becomes a server with another stderr, which the test does not read.
-    pub(crate) fn spawn_unheard(
-        mut command: Command,
-        stderr: Stdio,
-        directory: TempDir,
-        ca: &Path,
-    ) -> Self {
-        let mut child = command
-            .env("TMPDIR", directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        let (webhook, ops) = loop {
-            // The sockets are listed in the order in which they were opened.
-            if let [webhook, ops] = *listeners(child.id()) {
-                break (webhook, ops);
-            }
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                panic!("drydock did not start: {:?}", child.wait());
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
-        let server = Self {
-            child,
-            stderr: Lines::of(io::empty()),
-            webhook,
-            ops,
-            client: Client::trusting(&fs::read_to_string(ca).unwrap()),
-            _directory: directory,
-        };
-        assert_eq!(server.get("/readyz").0, 200);
-        server
-    }
-
     /// Opens a connection to the webhook port.
     pub(crate) fn connect(&self) -> Tls {
         self.client.connect(self.webhook).unwrap()
@@ -235,7 +207,7 @@ impl Server {
 
     /// Opens a connection on which the server has read the headers of a review and waits for the
     /// body.
-    pub(crate) fn half_a_review(&self) -> Tls {
+    pub(crate) fn incomplete_review(&self) -> Tls {
         let mut connection = self.connect();
         let length = RUNNER.len().to_string();
         let headers = [
@@ -289,7 +261,7 @@ impl Server {
     /// Waits until a metric has a value.
     #[track_caller]
     pub(crate) fn wait_for_metric(&self, sample: &str, value: f64) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let now = self.metrics().value(sample);
             if now == value {
@@ -307,19 +279,19 @@ impl Server {
     /// Waits until the log contains all of these words.
     #[track_caller]
     pub(crate) fn wait_for_words(&self, words: &[&str]) {
-        let said = |lines: &[String]| {
-            let is_said = |word: &&str| lines.iter().any(|line| line.contains(word));
-            words.iter().all(is_said)
+        let has_all = |lines: &[String]| {
+            let is_logged = |word: &&str| lines.iter().any(|line| line.contains(word));
+            words.iter().all(is_logged)
         };
-        let all = self.stderr.wait_for(&format!("{words:?}"), said);
+        let all = self.stderr.wait_for(&format!("{words:?}"), has_all);
         assert!(all.is_some(), "{words:?} not in {}", self.stderr());
     }
 
     /// Stops the server, which is fast with `--drain-seconds 0`, and returns the whole log.
     #[track_caller]
-    pub(crate) fn last_words(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         self.signal("TERM");
-        assert_eq!(self.wait_for_end(PATIENCE).code(), Some(0));
+        assert_eq!(self.wait_for_end(TIMEOUT).code(), Some(0));
         self.stderr.wait_for("the end of stderr", |_| false);
         self.stderr()
     }

@@ -65,7 +65,7 @@ fn refused_and_counted_as(bytes: &[u8], status: u16, sample: &str) -> Answer {
 }
 
 #[test]
-fn f2_a_wrong_content_type_gets_a_415_that_names_the_right_one() {
+fn f2_a_wrong_content_type_gets_a_415_that_names_the_required_one() {
     let yaml = ("Content-Type", "application/yaml");
     let bytes = request("POST", "/mutate", &[yaml], RUNNER);
     let answer = refused_as_other(&bytes, 415, "content-type");
@@ -79,7 +79,7 @@ fn f2_a_missing_content_type_gets_a_415() {
 }
 
 #[test]
-fn f2_another_method_gets_a_405_that_names_the_right_one() {
+fn f2_another_method_gets_a_405_that_names_the_allowed_one() {
     let server = Server::start(&[]);
     for method in ["GET", "PUT", "DELETE"] {
         let answer = refused(&server, &request(method, "/mutate", &[JSON], b""), 405);
@@ -89,7 +89,7 @@ fn f2_another_method_gets_a_405_that_names_the_right_one() {
 }
 
 #[test]
-fn f2_another_path_gets_a_404_that_names_the_right_ones() {
+fn f2_another_path_gets_a_404_that_names_the_existing_paths() {
     let server = Server::start(&[]);
     for path in ["/", "/mutate/", "/metrics", "/validate"] {
         let answer = refused(&server, &post(path, RUNNER), 404);
@@ -155,7 +155,7 @@ fn f2_a_review_without_a_request_or_its_uid_gets_a_400_that_says_so() {
 }
 
 #[test]
-fn f2_a_pod_with_a_field_of_an_impossible_type_gets_a_400_that_names_the_field() {
+fn f2_a_pod_with_a_field_of_a_wrong_type_gets_a_400_that_names_the_field() {
     let mut review = runner();
     review["request"]["object"]["spec"]["containers"] = json!("many");
     let body = review.to_string();
@@ -183,7 +183,7 @@ fn f7_a_namespace_that_contains_a_path_gets_a_400() {
 }
 
 #[test]
-fn f2_a_bad_request_and_a_good_one_sent_together_get_two_answers_in_order() {
+fn f2_an_invalid_and_a_valid_pipelined_request_get_two_responses_in_order() {
     let server = Server::start(&[]);
     let mut connection = server.connect();
     let (bad, good) = (post("/mutate", b"{"), post("/mutate", RUNNER));
@@ -198,7 +198,7 @@ fn f2_a_bad_request_and_a_good_one_sent_together_get_two_answers_in_order() {
 }
 
 #[test]
-fn f2_bytes_that_are_not_http_close_only_their_connection() {
+fn f2_bytes_that_are_not_http_affect_only_their_connection() {
     let server = Server::start(&[]);
     let mut good = server.connect();
     assert_answers_runner(&good.review("/mutate", RUNNER).unwrap());

@@ -81,17 +81,25 @@ fn a6_the_audit_path_changes_nothing_and_reports_all_changes() {
     assert_eq!(audited["uid"], runner()["request"]["uid"]);
     assert_eq!(audited["allowed"], true);
     assert_eq!(patch(&audited), None);
-    let told = &audited["auditAnnotations"];
-    assert_eq!(told["outcome"], "audited");
-    assert_eq!(told["reason"], "would-mutate");
-    assert_eq!(told["policies"], "gitlab");
-    assert!(told["findings"].as_str().unwrap().contains("mylab-ca-pem"));
+    let annotations = &audited["auditAnnotations"];
+    assert_eq!(annotations["outcome"], "audited");
+    assert_eq!(annotations["reason"], "would-mutate");
+    assert_eq!(annotations["policies"], "gitlab");
+    assert!(
+        annotations["findings"]
+            .as_str()
+            .unwrap()
+            .contains("mylab-ca-pem")
+    );
     assert!(audited["warnings"][0].as_str().unwrap().contains("audit"));
     // The audit lists all changes that the other path makes.
     let done = response(&connection.review("/mutate", RUNNER).unwrap());
     assert!(done["auditAnnotations"]["changes"].is_string());
-    assert_eq!(told["would-change"], done["auditAnnotations"]["changes"]);
-    assert_eq!(told.get("changes"), None);
+    assert_eq!(
+        annotations["would-change"],
+        done["auditAnnotations"]["changes"]
+    );
+    assert_eq!(annotations.get("changes"), None);
 }
 
 #[test]
@@ -134,8 +142,8 @@ fn p1_pods_of_kube_system_and_of_drydocks_own_namespace_are_never_changed() {
             let response = answer_in(namespace);
             assert_eq!(patch(&response), None, "{namespace}");
             assert_eq!(response["allowed"], true);
-            let told = &response["auditAnnotations"];
-            assert_eq!(told["reason"], "excluded-namespace");
+            let annotations = &response["auditAnnotations"];
+            assert_eq!(annotations["reason"], "excluded-namespace");
         }
         assert!(patch(&answer_in("ci")).is_some());
     }
@@ -181,7 +189,7 @@ fn many_reviews_on_one_kept_alive_connection_get_their_own_answers() {
 }
 
 #[test]
-fn several_threads_answer_several_connections_at_once() {
+fn several_connections_are_served_concurrently() {
     let server = Server::start(&["--worker-threads", "2"]);
     thread::scope(|scope| {
         for _ in 0..8 {

@@ -152,7 +152,7 @@ fn volume_at(pod: &Value, container: &str, path: &str) -> Value {
             text.trim_end_matches('/') == wanted
         });
         let one = found.next().unwrap_or_else(|| panic!("no {wanted}"));
-        assert!(found.next().is_none(), "two of {wanted}");
+        assert!(found.next().is_none(), "more than one {wanted}");
         one.clone()
     };
     let container = find(&pod["spec"]["containers"], "name", container);

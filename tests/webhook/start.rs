@@ -20,17 +20,17 @@ pub(crate) fn refused(flags: &[&str], words: &[&str]) {
         command.args(&FREE_PORTS[..2]);
     }
     command.args(&FREE_PORTS[2..]).args(flags);
-    let (code, said) = run(command);
-    assert_eq!(code, Some(2), "{flags:?}: {said}");
+    let (code, log) = run(command);
+    assert_eq!(code, Some(2), "{flags:?}: {log}");
     for word in words {
-        assert!(said.contains(word), "{word:?} in {said}");
+        assert!(log.contains(word), "{word:?} in {log}");
     }
-    assert!(!said.contains("panicked"), "{said}");
-    assert!(!said.contains("curl "), "the banner was printed: {said}");
+    assert!(!log.contains("panicked"), "{log}");
+    assert!(!log.contains("curl "), "the banner was printed: {log}");
 }
 
 #[test]
-fn a_certificate_without_its_key_is_refused_and_so_is_a_key_alone() {
+fn a_certificate_without_key_or_a_key_without_certificate_is_refused() {
     refused(&["--tls-cert-file", "tls.crt"], &["--tls-key-file"]);
     refused(&["--tls-key-file", "tls.key"], &["--tls-cert-file"]);
 }
@@ -78,7 +78,7 @@ fn f3_a_policy_file_that_cannot_be_read_is_refused_by_name() {
 }
 
 #[test]
-fn f3_files_with_only_bad_policies_are_refused_with_every_file_field_and_value() {
+fn f3_files_with_only_invalid_policies_are_refused_with_every_file_field_and_value() {
     let mount = Mount::new(&[
         ("one.yaml", &policy("one", "10.0.0")),
         (
@@ -112,9 +112,9 @@ fn a_port_in_use_is_refused_with_its_flag() {
     refused(&["--listen", &address], &["--listen", &address, "in use"]);
     let mut command = drydock(&["serve", "--ops-listen", &address]);
     command.args(&FREE_PORTS[..2]);
-    let (code, said) = run(command);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("--ops-listen") && said.contains(&address));
+    let (code, log) = run(command);
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("--ops-listen") && log.contains(&address));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn invalid_values_are_refused_with_their_flag() {
 }
 
 #[test]
-fn an_address_is_refused_with_the_right_form() {
+fn an_invalid_address_is_refused_with_the_valid_form() {
     for (value, right) in [
         ("8443", "127.0.0.1:8443 for this machine only, or [::]:8443"),
         (
@@ -169,9 +169,9 @@ fn an_address_is_refused_with_the_right_form() {
     ] {
         refused(&["--listen", value], &["--listen", value, right]);
     }
-    let (code, said) = run(drydock(&["serve", "--ops-listen", "9090"]));
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("127.0.0.1:9090 for this machine"), "{said}");
+    let (code, log) = run(drydock(&["serve", "--ops-listen", "9090"]));
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("127.0.0.1:9090 for this machine"), "{log}");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn an_encrypted_key_is_refused_with_the_command_to_decrypt_it() {
 }
 
 #[test]
-fn the_flags_of_a_kubeconfig_need_a_cluster() {
+fn the_kubeconfig_flags_need_the_flag_cluster() {
     for flag in ["--kubeconfig", "--context"] {
         refused(&[flag, "x"], &[flag, "--cluster"]);
     }
@@ -225,21 +225,21 @@ contexts:
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let lines = Lines::of(child.stderr.take().unwrap());
     let named = "policies in force: the JobPodPolicy objects of http://127.0.0.1:9 (context prod), read as user admin";
-    let said = lines.wait_for("the banner", |lines| lines.iter().any(|line| line == named));
+    let banner = lines.wait_for("the banner", |lines| lines.iter().any(|line| line == named));
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(said.is_some(), "{}", lines.text());
+    assert!(banner.is_some(), "{}", lines.text());
 }
 
 #[test]
 fn the_banner_obeys_log_format_and_log_level() {
     let server = Server::start(&["--log-level", "warn"]);
     assert_eq!(server.get("/readyz").0, 200);
-    assert_eq!(server.last_words(), "");
+    assert_eq!(server.stop(), "");
 
     let server = Server::start(&["--log-format", "json"]);
-    let said = server.last_words();
-    let lines: Vec<Value> = said
+    let log = server.stop();
+    let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line is not JSON"))
         .collect();
@@ -247,12 +247,12 @@ fn the_banner_obeys_log_format_and_log_level() {
     let message = first["message"].as_str().unwrap();
     assert!(
         message.contains("answers AdmissionReviews at https://"),
-        "{said}"
+        "{log}"
     );
     assert_eq!(first["policies"], "\"gitlab\" (built-in sample policy)");
     assert!(
         first["curl"].as_str().unwrap().starts_with("curl -sS"),
-        "{said}"
+        "{log}"
     );
 }
 
@@ -299,7 +299,7 @@ fn a_server_can_be_configured_by_environment_variables_alone() {
         ("DRYDOCK_LOG_LEVEL", "info"),
     ]);
     command.envs(variables);
-    let server = Server::spawn(command, directory, ca);
+    let server = Server::spawn(command, directory, &ca);
     let mut connection = server.connect();
     let body = runner().to_string();
     let answer = connection.review("/mutate", body.as_bytes()).unwrap();
@@ -314,10 +314,10 @@ fn a_server_can_be_configured_by_environment_variables_alone() {
     review["request"]["namespace"] = "ship-repair".into();
     let body = review.to_string();
     let answer = server.connect().review("/mutate", body.as_bytes()).unwrap();
-    let told = &crate::reviews::response(&answer)["auditAnnotations"];
-    assert_eq!(told["reason"], "excluded-namespace");
-    let said = server.last_words();
-    let line = said.lines().find(|line| line.contains("ship-repair"));
+    let annotations = &crate::reviews::response(&answer)["auditAnnotations"];
+    assert_eq!(annotations["reason"], "excluded-namespace");
+    let log = server.stop();
+    let line = log.lines().find(|line| line.contains("ship-repair"));
     let line: Value = serde_json::from_str(line.unwrap()).expect("a log line is not JSON");
     assert_eq!(line["outcome"], "skipped");
 }
@@ -333,8 +333,8 @@ fn pod_of_curl_line(server: &Server) -> Value {
     );
     let line = server.curl_line();
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{line}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {stderr}");
     let mut review: Value = serde_json::from_slice(&output.stdout).unwrap();
     patched(&runner(), &review["response"].take())
 }
@@ -347,12 +347,12 @@ fn the_curl_command_of_the_banner_returns_a_patch() {
 }
 
 #[test]
-fn the_curl_line_works_with_odd_paths_every_address_listened_on_and_certificate_files() {
+fn the_curl_command_works_with_spaces_in_paths_all_listen_addresses_and_certificate_files() {
     let odd = TempDir::with_prefix("it's $HOME; \"odd\" ").unwrap();
     let ca = odd.path().join("c a.crt");
     let mut command = drydock(&["serve", "--listen", "0.0.0.0:0"]);
     command.args(&FREE_PORTS[2..]).arg("--write-ca").arg(&ca);
-    let server = Server::spawn(command, odd, ca);
+    let server = Server::spawn(command, odd, &ca);
     assert_repaired(&pod_of_curl_line(&server));
 
     let authority = crate::certificates::Authority::new();

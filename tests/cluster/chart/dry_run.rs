@@ -84,8 +84,8 @@ fn settings() -> Vec<Vec<&'static str>> {
 }
 
 #[tokio::test]
-async fn the_api_server_takes_each_rendering() {
-    let api = ApiServer::of_ones_own().await;
+async fn the_api_server_accepts_each_rendered_chart() {
+    let api = ApiServer::exclusive().await;
     define_foreign_kinds(&api).await;
     api.kubectl(&["apply", "--server-side", "-f", "manifests/chart/crds"])
         .printed();
@@ -110,8 +110,8 @@ async fn the_api_server_takes_each_rendering() {
             "-f",
             file.to_str().unwrap(),
         ];
-        let said = api.kubectl(&apply).printed();
-        let list: Value = serde_json::from_str(&said).unwrap();
+        let output = api.kubectl(&apply).printed();
+        let list: Value = serde_json::from_str(&output).unwrap();
         let objects = list["items"].as_array().unwrap();
         assert!(objects.len() > 15, "{settings:?}");
     }

@@ -1,32 +1,18 @@
 //! A release at a real API server. Because there is no kubelet, processes replace the pods of the
 //! Deployment.
 
-use super::{CHART, Said, run};
+use super::{CHART, HelmOutput, run};
 use crate::api_server::ApiServer;
 use crate::drydock_process::Drydock;
+use crate::endpoints::{delete_endpoints, own_address, set_endpoints};
 use crate::identity::Identity;
-use crate::raw_requests::{self, get};
+use crate::raw_requests::get;
 use kube::Client;
 use serde_json::{Value, json};
 use std::fs;
-use std::net::UdpSocket;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use tempfile::TempDir;
-
-/// Starts an API server that connects to the endpoints of a Service, because there is no
-/// kube-proxy.
-pub(super) async fn api_server() -> ApiServer {
-    ApiServer::of_ones_own_with(|_| vec!["--enable-aggregator-routing=true".to_owned()]).await
-}
-
-/// An address of this machine that may be an endpoint's, which loopback addresses may not.
-fn own_address() -> String {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Nothing is sent.
-    let routed = socket.connect("192.0.2.1:9");
-    routed.expect("this machine has a network besides loopback");
-    socket.local_addr().unwrap().ip().to_string()
-}
 
 /// An installed release.
 pub(super) struct Release<'a> {
@@ -59,7 +45,7 @@ impl<'a> Release<'a> {
     }
 
     /// Runs helm in the release's namespace.
-    pub(super) fn helm(&self, arguments: &[&str]) -> Said {
+    pub(super) fn helm(&self, arguments: &[&str]) -> HelmOutput {
         run(
             Some(self.api),
             &[arguments, &["-n", self.namespace]].concat(),
@@ -125,59 +111,14 @@ impl<'a> Release<'a> {
 
     /// Sets the endpoints of the Service to these processes.
     pub(super) async fn route_to(&self, servers: &[&Drydock]) {
-        let ports = servers.iter().map(|server| server.webhook.port());
-        let subsets: Vec<Value> = ports
-            .map(|port| {
-                json!({
-                    "addresses": [{"ip": own_address()}],
-                    "ports": [{"name": "webhook", "port": port, "protocol": "TCP"}],
-                })
-            })
-            .collect();
-        let endpoints = json!({
-            "apiVersion": "v1",
-            "kind": "Endpoints",
-            "metadata": {"name": self.fullname, "namespace": self.namespace},
-            "subsets": subsets,
-        });
-        self.apply("api/v1", "endpoints", self.fullname, &endpoints)
-            .await;
-        // One slice has one list of ports.
-        for number in 0..2 {
-            let name = format!("{}-{number}", self.fullname);
-            let of_slice = servers.get(number).map(|server| server.webhook.port());
-            let endpoint = json!({"addresses": [own_address()], "conditions": {"ready": true}});
-            let slice = json!({
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": {"name": name, "labels": {"kubernetes.io/service-name": self.fullname}},
-                "addressType": "IPv4",
-                "endpoints": of_slice.map(|_| vec![endpoint]).unwrap_or_default(),
-                "ports": [{"name": "webhook", "port": of_slice.unwrap_or(1), "protocol": "TCP"}],
-            });
-            self.apply("apis/discovery.k8s.io/v1", "endpointslices", &name, &slice)
-                .await;
-        }
-    }
-
-    async fn apply(&self, root: &str, plural: &str, name: &str, object: &Value) {
-        let namespace = self.namespace;
-        let path = format!("/{root}/namespaces/{namespace}/{plural}/{name}");
-        raw_requests::apply(&self.admin, &path, object)
-            .await
-            .object();
+        let address = |server: &&Drydock| SocketAddr::new(own_address(), server.webhook.port());
+        let addresses: Vec<SocketAddr> = servers.iter().map(address).collect();
+        set_endpoints(&self.admin, self.namespace, self.fullname, &addresses).await;
     }
 
     /// Deletes the endpoints that [`Release::route_to`] created, because there is no controller
     /// that would.
-    pub(super) fn delete_endpoints(&self) {
-        for number in 0..2 {
-            let slice = format!("endpointslice/{}-{number}", self.fullname);
-            let delete = ["delete", &slice, "-n", self.namespace];
-            self.api.kubectl(&delete).printed();
-        }
-        let endpoints = format!("endpoints/{}", self.fullname);
-        self.api
-            .kubectl(&["delete", &endpoints, "-n", self.namespace]);
+    pub(super) async fn delete_endpoints(&self) {
+        delete_endpoints(&self.admin, self.namespace, self.fullname).await;
     }
 }

@@ -2,15 +2,17 @@
 //! installs two at the same time.
 
 use super::dry_run::define_foreign_kinds;
-use super::release::{Release, api_server};
+use super::release::Release;
 use super::template;
 use crate::api_server::ApiServer;
 use crate::binaries::binaries;
+use crate::endpoints::api_server;
 use crate::identity::Identity;
 use crate::raw_requests::{Answer, DryRun, apply, create_pod, get};
+use crate::registration::CONFIGURATION;
 use crate::replica::Throughout;
 use crate::runner_pods::{broken_job, changes};
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{TIMEOUT, eventually};
 use kube::Client;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -40,7 +42,7 @@ async fn repaired(api: &ApiServer, namespace: &str) -> Answer {
     let pod = broken_job();
     let create = async || create_pod(&runner, namespace, &pod, DryRun::Yes).await;
     let is_repaired = |answer: &Answer| changes(&answer.body).is_some();
-    eventually("a job pod is repaired", PATIENCE, create, is_repaired).await
+    eventually("a job pod is repaired", TIMEOUT, create, is_repaired).await
 }
 
 /// Resources of which the API server creates objects itself, for example an APIService for each API
@@ -63,9 +65,9 @@ fn everything(api: &ApiServer) -> BTreeSet<String> {
         .collect();
     let get = ["get", &kinds.join(","), "-A", "-o", "name"];
     // kubectl warns about deprecated versions, so stderr is not checked.
-    let said = api.kubectl(&get);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    said.stdout.lines().map(str::to_owned).collect()
+    let output = api.kubectl(&get);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    output.stdout.lines().map(str::to_owned).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,8 +90,8 @@ async fn helm_installs_upgrades_and_rolls_back_while_pods_are_repaired() {
     let second = release.start_pod("ci-drydock-b").await;
     release.route_to(&[&first, &second]).await;
     release.route_to(&[&second]).await;
-    let (status, said) = first.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let (status, log) = first.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(timeout(&admin).await, 9);
     repaired(&api, "jobs").await;
     release.helm(&["rollback", "ci", "1"]).printed();
@@ -97,10 +99,10 @@ async fn helm_installs_upgrades_and_rolls_back_while_pods_are_repaired() {
     repaired(&api, "jobs").await;
     load.all_were_good(20).await;
 
-    let (status, said) = second.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
-    assert!(!said.contains("orbidden"), "{said}");
-    release.delete_endpoints();
+    let (status, log) = second.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("orbidden"), "{log}");
+    release.delete_endpoints().await;
     release.helm(&["uninstall", "ci"]).printed();
     let after = everything(&api);
     let left: Vec<&String> = after.difference(&before).collect();
@@ -128,7 +130,7 @@ async fn timeout(admin: &Client) -> Value {
 
 /// Installs a canary release for one namespace beside the release for all others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_releases_answer_for_their_own_namespaces() {
+async fn two_releases_review_only_pods_of_their_own_namespaces() {
     let api = api_server().await;
     let admin = api.client(Identity::Admin).await;
     let stable = Release::install(&api, ("drydock", "drydock", "drydock"), &POLICY).await;
@@ -153,8 +155,8 @@ async fn two_releases_answer_for_their_own_namespaces() {
     for name in ["third", "fourth"] {
         let pod = broken_job();
         let create = async || create_pod(&runner, name, &pod, DryRun::Yes).await;
-        let is_told = |answer: &Answer| answer.warnings.iter().any(|it| it.contains("audit"));
-        let audited = eventually("it is audited", PATIENCE, create, is_told).await;
+        let is_audited = |answer: &Answer| answer.warnings.iter().any(|it| it.contains("audit"));
+        let audited = eventually("the pod is audited", TIMEOUT, create, is_audited).await;
         assert_eq!(changes(&audited.object()), None);
     }
     canary.helm(&["uninstall", "canary"]).printed();
@@ -162,16 +164,16 @@ async fn two_releases_answer_for_their_own_namespaces() {
     repaired(&api, "first").await;
     let (_, of_stable) = of_stable.stop();
     let (_, of_canary) = of_canary.stop();
-    for (said, own, others) in [
+    for (log, own, others) in [
         (&of_stable, ["first", "third"], ["second", "fourth"]),
         (&of_canary, ["second", "fourth"], ["first", "third"]),
     ] {
         let is_about = |name: &str| {
-            said.contains(&format!("namespace=\"{name}\""))
-                || said.contains(&format!("namespace={name}"))
+            log.contains(&format!("namespace=\"{name}\""))
+                || log.contains(&format!("namespace={name}"))
         };
-        assert!(own.into_iter().all(is_about), "{said}");
-        assert!(!others.into_iter().any(is_about), "{said}");
+        assert!(own.into_iter().all(is_about), "{log}");
+        assert!(!others.into_iter().any(is_about), "{log}");
     }
 }
 
@@ -207,7 +209,7 @@ async fn namespaces_created_for_a_job_are_selected_by_name() {
 /// No kubelet runs the pods of `helm test`, so the test runs their kubectl command with their
 /// ServiceAccount.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_chart_test_succeeds_only_if_drydock_answers() {
+async fn the_chart_test_succeeds_only_if_drydock_responds() {
     let api = api_server().await;
     let release = Release::install(&api, PLATFORM, &POLICY).await;
     let hooks = release.helm(&["get", "hooks", "ci"]).printed();
@@ -249,7 +251,7 @@ async fn the_chart_test_succeeds_only_if_drydock_answers() {
     // The API server uses a new webhook configuration only after a moment.
     let refused = eventually(
         "the test fails",
-        PATIENCE,
+        TIMEOUT,
         async || test(),
         |(good, _)| !good,
     )
@@ -262,7 +264,7 @@ async fn the_chart_test_succeeds_only_if_drydock_answers() {
     release.route_to(&[&server]).await;
     let passed = eventually(
         "the test passes",
-        PATIENCE,
+        TIMEOUT,
         async || test(),
         |(good, _)| *good,
     )
@@ -314,7 +316,6 @@ async fn an_installation_by_kustomize_becomes_a_release() {
     super::run(Some(&api), &[&install[..], &settings].concat()).printed();
     let after = get(&admin, secret).await.object();
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
-    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
-    let configuration = get(&admin, path).await.object();
+    let configuration = get(&admin, CONFIGURATION).await.object();
     assert_eq!(configuration["webhooks"][0]["timeoutSeconds"], 7);
 }

@@ -105,7 +105,7 @@ fn assert_same(place: &str, kustomized: &Value, rendered: &Value) {
 }
 
 #[test]
-fn each_component_is_the_chart_with_one_value() {
+fn each_component_equals_the_chart_with_one_value() {
     let mut folders: Vec<String> = std::fs::read_dir("manifests/components")
         .unwrap()
         .map(|entry| entry.unwrap().file_name().display().to_string())
@@ -132,7 +132,7 @@ fn each_component_is_the_chart_with_one_value() {
 }
 
 #[test]
-fn the_base_is_the_chart_with_its_default_values() {
+fn the_base_equals_the_chart_with_its_default_values() {
     let mut kustomized = by_name(built(&[]));
     kustomized.remove("\"Namespace\" \"drydock\"").unwrap();
     let rendered = by_name(template("drydock", "drydock", &[]));
@@ -144,16 +144,16 @@ fn the_base_is_the_chart_with_its_default_values() {
 
 #[test]
 fn helm_lint_reports_nothing() {
-    let said = run(None, &["lint", "--strict", super::CHART]).printed();
+    let output = run(None, &["lint", "--strict", super::CHART]).printed();
     assert!(
-        said.contains("1 chart(s) linted, 0 chart(s) failed"),
-        "{said}"
+        output.contains("1 chart(s) linted, 0 chart(s) failed"),
+        "{output}"
     );
 }
 
 /// All objects of a release, and all references to them, use the release's name and namespace.
 #[test]
-fn release_name_and_namespace_are_free() {
+fn objects_use_any_release_name_and_namespace() {
     let all = [
         "certificates.source=cert-manager",
         "clientCA.configMap=clients",

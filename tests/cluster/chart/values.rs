@@ -93,12 +93,16 @@ const WRONG: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_wrong_value_is_refused_with_its_path() {
+fn an_invalid_value_is_refused_with_its_path() {
     for (setting, path, words) in WRONG {
-        let said = run(None, &["template", "drydock", CHART, "--set-json", setting]);
-        assert_eq!(said.code, Some(1), "{setting}: {said:?}");
-        assert!(said.stderr.contains(path), "{setting}: {}", said.stderr);
-        assert!(said.stderr.contains(words), "{setting}: {}", said.stderr);
+        let output = run(None, &["template", "drydock", CHART, "--set-json", setting]);
+        assert_eq!(output.code, Some(1), "{setting}: {output:?}");
+        assert!(output.stderr.contains(path), "{setting}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(words),
+            "{setting}: {}",
+            output.stderr
+        );
     }
 }
 
@@ -150,11 +154,14 @@ fn values_schema_and_readme_agree() {
         .map(str::to_owned)
         .collect();
     assert!(of_values.len() > 40);
-    assert_eq!(of_readme, of_values, "README.md and values.yaml");
+    assert_eq!(of_readme, of_values, "README.md and values.yaml differ");
     for list in [&mut of_values, &mut of_schema, &mut of_readme] {
         list.sort();
     }
-    assert_eq!(of_schema, of_values, "values.schema.json and values.yaml");
+    assert_eq!(
+        of_schema, of_values,
+        "values.schema.json and values.yaml differ"
+    );
 }
 
 fn container(objects: &[Value]) -> Value {
@@ -180,7 +187,7 @@ fn the_image_is_named_by_registry_tag_and_digest() {
 }
 
 #[test]
-fn chart_and_program_have_one_version() {
+fn chart_and_program_have_the_same_version() {
     let chart: Value = serde_saphyr::from_str(&read("Chart.yaml")).unwrap();
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
@@ -269,12 +276,12 @@ fn values_change_the_rendered_objects() {
 
 /// With `certificates.source=secret`, both webhooks have the CA of the given certificate as base64.
 #[test]
-fn the_component_own_certificate_needs_the_authority_of_the_certificate() {
+fn a_given_certificate_needs_its_ca_in_the_ca_bundle() {
     let directory = tempfile::TempDir::new().unwrap();
     crate::drydock_process::certs(directory.path(), &["drydock.drydock.svc"]);
     let file = directory.path().join("ca.crt");
     let setting = format!("certificates.caBundle={}", file.display());
-    let said = run(
+    let output = run(
         None,
         &[
             "template",
@@ -286,7 +293,7 @@ fn the_component_own_certificate_needs_the_authority_of_the_certificate() {
             &setting,
         ],
     );
-    let objects = super::parse(&said.printed());
+    let objects = super::parse(&output.printed());
     use base64::Engine as _;
     let wanted = base64::engine::general_purpose::STANDARD.encode(fs::read(file).unwrap());
     for webhook in one(&objects, "MutatingWebhookConfiguration")["webhooks"]

@@ -3,27 +3,21 @@
 use super::kubelet::Kubelet;
 use crate::api_server::ApiServer;
 use crate::drydock_process::{Drydock, run};
+use crate::endpoints;
 use crate::identity::Identity;
 use crate::install::install;
 use crate::installation::in_cluster;
-use crate::raw_requests::{Answer, DryRun, apply, call, create_pod, get};
+use crate::raw_requests::{Answer, DryRun, apply, create_pod, get};
 use crate::runner_pods::{broken_job, changes};
-use crate::wait::{PATIENCE, eventually};
-use axum::http::Method;
+use crate::wait::{TIMEOUT, eventually};
 use drydock::names::OPT_IN_LABEL;
 use kube::Client;
 use regex::Regex;
 use serde_json::{Value, json};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 
-pub(super) const CONFIGURATION: &str =
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/drydock";
 pub(super) const POLICY: &str = "/apis/drydock.dev/v1alpha1/jobpodpolicies/gitlab";
-const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/drydock/endpointslices/drydock-tests";
-/// Kubernetes 1.30 connects to the addresses of Endpoints, later versions to those of
-/// EndpointSlices.
-const ENDPOINTS: &str = "/api/v1/namespaces/drydock/endpoints/drydock";
 
 /// The exit code and output of a run.
 #[derive(Debug)]
@@ -87,15 +81,6 @@ pub(super) fn doctor(kubeconfig: &Path, arguments: &[&str]) -> (Option<i32>, Str
     run(kubeconfig, &[&["doctor"], arguments].concat())
 }
 
-/// Returns an address of this machine that is allowed in an EndpointSlice, so not a loopback
-/// address.
-pub(crate) fn own_address() -> IpAddr {
-    // Connecting a datagram socket sends nothing; it only selects the local address.
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    socket.connect("192.0.2.1:9").unwrap();
-    socket.local_addr().unwrap().ip()
-}
-
 /// A cluster with an installation, two replicas, a policy, a runner and a namespace that opted in.
 pub(super) struct Cluster {
     pub(super) api: ApiServer,
@@ -106,20 +91,18 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) async fn start() -> Self {
-        // Without kube-proxy, the API server connects to the addresses of EndpointSlices.
-        let flags = |_: &Path| vec!["--enable-aggregator-routing=true".to_owned()];
-        let api = ApiServer::of_ones_own_with(flags).await;
+        let api = endpoints::api_server().await;
         install(&api);
         let admin = api.client(Identity::Admin).await;
-        let ip = own_address();
+        let ip = endpoints::own_address();
         let listen = format!("{ip}:0");
         let server = in_cluster(&api, &["--listen", &listen, "--ops-listen", &listen]);
         server.ready().await;
-        endpoints(&admin, server.webhook).await;
+        set_endpoint(&admin, server.webhook).await;
         let kubelet = Kubelet::start(ip).await;
         for (name, node) in [("drydock-0", "node-1"), ("drydock-1", "node-2")] {
-            kubelet.has_node(&admin, node).await;
-            kubelet.leads(name, server.webhook);
+            kubelet.create_node(&admin, node).await;
+            kubelet.forward_to(name, server.webhook);
             replica(&admin, name, node, server.ops).await;
         }
         api.kubectl(&["apply", "-f", "manifests/sample-policy.yaml"])
@@ -137,23 +120,23 @@ impl Cluster {
         let pod = broken_job();
         let create = async || create_pod(&admin, "ci", &pod, DryRun::Yes).await;
         let is_repaired = |answer: &Answer| changes(&answer.body).is_some();
-        eventually("a job pod is repaired", PATIENCE, create, is_repaired).await;
+        eventually("a job pod is repaired", TIMEOUT, create, is_repaired).await;
         let cluster = Self {
             api,
             admin,
             server,
             kubelet,
         };
-        cluster.policy_is_read().await;
+        cluster.wait_for_policy().await;
         cluster
     }
 
-    pub(super) async fn policy_is_read(&self) {
+    pub(super) async fn wait_for_policy(&self) {
         let read = async || get(&self.admin, POLICY).await.object();
         let is_read = |policy: &Value| {
             policy["status"]["observedGeneration"] == policy["metadata"]["generation"]
         };
-        eventually("the policy is read", PATIENCE, read, is_read).await;
+        eventually("the policy is read", TIMEOUT, read, is_read).await;
     }
 
     pub(super) fn doctor(&self, arguments: &[&str]) -> Ran {
@@ -161,32 +144,9 @@ impl Cluster {
     }
 }
 
-pub(crate) async fn endpoints(admin: &Client, address: SocketAddr) {
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": "drydock-tests", "namespace": "drydock", "labels": {"kubernetes.io/service-name": "drydock"}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [address.ip()], "conditions": {"ready": true}}],
-        "ports": [{"name": "webhook", "port": address.port(), "protocol": "TCP"}],
-    });
-    apply(admin, SLICE, &slice).await.object();
-    let endpoints = json!({
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": "drydock", "namespace": "drydock"},
-        "subsets": [{
-            "addresses": [{"ip": address.ip()}],
-            "ports": [{"name": "webhook", "port": address.port(), "protocol": "TCP"}],
-        }],
-    });
-    apply(admin, ENDPOINTS, &endpoints).await.object();
-}
-
-pub(super) async fn delete_endpoints(admin: &Client) {
-    for path in [SLICE, ENDPOINTS] {
-        call(admin, Method::DELETE, path, None).await.object();
-    }
+/// Sets the address of the only endpoint of drydock's Service.
+pub(crate) async fn set_endpoint(admin: &Client, address: SocketAddr) {
+    endpoints::set_endpoints(admin, "drydock", "drydock", &[address]).await;
 }
 
 /// Creates a pod from the Deployment's template, with the status that a kubelet would write.

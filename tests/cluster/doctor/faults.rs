@@ -8,7 +8,7 @@ use super::cluster::{Cluster, Ran, run_as};
 use crate::api_server::ApiServer;
 use crate::identity::Identity;
 use crate::raw_requests::{apply, call, get, merge, patch};
-use crate::wait::{A_MOMENT, PATIENCE};
+use crate::wait::{POLL_INTERVAL, TIMEOUT};
 use axum::http::Method;
 use drydock::diagnose::finding;
 use kube::Client;
@@ -123,16 +123,22 @@ impl Fault {
 
 /// The findings of all runs, and the faults that were not found.
 #[derive(Default)]
-struct Seen {
+struct Found {
     names: BTreeSet<String>,
     missed: Vec<String>,
 }
 
-impl Seen {
+impl Found {
     /// Runs `drydock doctor` until it reports all expected findings, and prints its text.
-    async fn look(&mut self, api: &ApiServer, who: Identity, arguments: &[&str], wanted: &[&str]) {
+    async fn wait_for(
+        &mut self,
+        api: &ApiServer,
+        who: Identity,
+        arguments: &[&str],
+        wanted: &[&str],
+    ) {
         let json = [arguments, &["-o", "json"]].concat();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let ran = run_as(api, who, &json);
             let found = names(&ran);
@@ -146,7 +152,7 @@ impl Seen {
                     .push(format!("{wanted:?}, but {found:?} {}", ran.err));
                 break;
             }
-            tokio::time::sleep(A_MOMENT).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         show(wanted, &run_as(api, who, arguments));
     }
@@ -164,7 +170,7 @@ fn names(ran: &Ran) -> BTreeSet<String> {
 }
 
 /// Injects a fault, waits for its findings, and undoes it.
-async fn provoke(cluster: &Cluster, fault: Fault, seen: &mut Seen) {
+async fn provoke(cluster: &Cluster, fault: Fault, seen: &mut Found) {
     let admin = &cluster.admin;
     let mut originals = Vec::new();
     for (path, change) in &fault.changes {
@@ -182,7 +188,8 @@ async fn provoke(cluster: &Cluster, fault: Fault, seen: &mut Seen) {
         answer.object();
     }
     let (api, admins) = (&cluster.api, Identity::Admin);
-    seen.look(api, admins, fault.arguments, fault.finds).await;
+    seen.wait_for(api, admins, fault.arguments, fault.finds)
+        .await;
     for (path, original) in originals.into_iter().rev() {
         restore(admin, &path, original).await;
     }
@@ -219,7 +226,7 @@ async fn restore(admin: &Client, path: &str, original: Option<Value>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_is_found_and_every_finding_is_provoked() {
-    let mut seen = Seen::default();
+    let mut seen = Found::default();
     let cluster = Cluster::start().await;
     for fault in running::faults(&cluster).await {
         provoke(&cluster, fault, &mut seen).await;
@@ -230,7 +237,7 @@ async fn every_fault_is_found_and_every_finding_is_provoked() {
     let left = names(&cluster.doctor(&["-o", "json"]));
     assert_eq!(left, ["calls-failed".to_owned()].into());
     let (api, nobody) = (&cluster.api, Identity::Nobody);
-    seen.look(api, nobody, &[], &["not-allowed"]).await;
+    seen.wait_for(api, nobody, &[], &["not-allowed"]).await;
     stopped::faults(cluster, &mut seen).await;
     assert_eq!(seen.missed, [""; 0]);
     let all = finding::all().map(|(name, _)| name);

@@ -67,7 +67,7 @@ impl Kubelet {
     }
 
     /// Creates a Node object with the address of this kubelet.
-    pub(crate) async fn has_node(&self, admin: &Client, name: &str) {
+    pub(crate) async fn create_node(&self, admin: &Client, name: &str) {
         let path = format!("/api/v1/nodes/{name}");
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
         apply(admin, &path, &node).await.object();
@@ -82,7 +82,7 @@ impl Kubelet {
     }
 
     /// Forwards all ports of a pod to an address.
-    pub(crate) fn leads(&self, pod: &str, target: SocketAddr) {
+    pub(crate) fn forward_to(&self, pod: &str, target: SocketAddr) {
         self.targets.lock().unwrap().insert(pod.to_owned(), target);
     }
 }
@@ -103,7 +103,7 @@ async fn forward(connection: TlsStream<TcpStream>, targets: &Targets) {
     let mut asked = None;
     #[allow(
         clippy::result_large_err,
-        reason = "the type of the error is tungstenite's"
+        reason = "tungstenite defines the error type"
     )]
     let answer = |request: &Request, mut response: Response| {
         asked = Some(request.uri().clone());

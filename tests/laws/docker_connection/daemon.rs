@@ -101,12 +101,12 @@ fn is_dind_image(image: &str) -> Answer {
 
 /// Returns whether the options do not change the listeners that the entrypoint configures.
 fn is_neutral(options: &[String]) -> bool {
-    let speaks = |option: &&String| {
+    let sets_listeners = |option: &&String| {
         option.starts_with("-H") || option.starts_with("--host") || option.starts_with("--tls")
     };
     options
         .iter()
-        .filter(speaks)
+        .filter(sets_listeners)
         .all(|option| option == "--tls=true")
 }
 

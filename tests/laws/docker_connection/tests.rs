@@ -1,7 +1,7 @@
 //! Hand-written pods with the expected answers of the model.
 
-use super::meets;
 use super::other_files;
+use super::works;
 use crate::pod_model::Answer::{self, No, Open, Yes};
 use rstest::rstest;
 use serde_json::Value;
@@ -127,9 +127,9 @@ fn mounts_decide(
     #[case] build: &str,
     #[case] docker: &str,
     #[case] volumes: &str,
-    #[case] meet: Answer,
+    #[case] expected: Answer,
 ) {
-    assert_eq!(meets(&pod(build, docker, volumes)), meet);
+    assert_eq!(works(&pod(build, docker, volumes)), expected);
 }
 
 /// Public reports whose pods work, or fail, without changes.
@@ -149,14 +149,14 @@ fn mounts_decide(
 #[case("26-remote-daemon-global-dind", Yes)]
 #[case("30-secret-at-certs-read-by-build", No)]
 #[case("32-no-docker-host", No)]
-fn public_cases(#[case] name: &str, #[case] meet: Answer) {
+fn pods_of_public_reports_work_or_fail_as_reported(#[case] name: &str, #[case] expected: Answer) {
     let mut pod = field(name);
     // The runner writes a hostAliases entry for a service with the alias docker.
     if name.starts_with("10") {
         pod["spec"]["hostAliases"] =
             serde_json::json!([{"ip": "127.0.0.1", "hostnames": ["docker"]}]);
     }
-    assert_eq!(meets(&pod), meet);
+    assert_eq!(works(&pod), expected);
 }
 
 /// In these reports, the job's script configures the client. With the client configured by
@@ -172,14 +172,14 @@ fn public_cases(#[case] name: &str, #[case] meet: Answer) {
     "/spec/containers/0/volumeMounts",
     "[{name: certs, mountPath: /certs/client, subPath: c}]"
 )]
-fn a_repair_by_hand_makes_them_meet(#[case] name: &str, #[case] at: &str, #[case] value: &str) {
+fn a_manual_repair_makes_the_pod_work(#[case] name: &str, #[case] at: &str, #[case] value: &str) {
     let mut pod = field(name);
     pod["spec"]["hostAliases"] = serde_json::json!([{"ip": "127.0.0.1", "hostnames": ["docker"]}]);
     pod["spec"]["containers"][0]["env"] = read(
         "[{name: DOCKER_HOST, value: 'tcp://docker:2376'}, {name: DOCKER_TLS_VERIFY, value: '1'},
         {name: DOCKER_CERT_PATH, value: /certs/client}]",
     );
-    assert_eq!(meets(&pod), No);
+    assert_eq!(works(&pod), No);
     *pod.pointer_mut(at).unwrap() = read(value);
     if name.starts_with("24") {
         let dind = read(
@@ -187,7 +187,7 @@ fn a_repair_by_hand_makes_them_meet(#[case] name: &str, #[case] at: &str, #[case
         );
         pod["spec"]["containers"][2]["volumeMounts"] = dind;
     }
-    assert_eq!(meets(&pod), Yes);
+    assert_eq!(works(&pod), Yes);
 }
 
 /// Wrong repairs that an earlier version of drydock made of working pods.
@@ -207,7 +207,7 @@ fn a_repair_by_hand_makes_them_meet(#[case] name: &str, #[case] at: &str, #[case
     "/spec/volumes/0",
     "{name: farm, emptyDir: {medium: Memory}}"
 )]
-fn a_wrong_repair_is_seen(#[case] name: &str, #[case] at: &str, #[case] value: &str) {
+fn a_wrong_repair_is_detected(#[case] name: &str, #[case] at: &str, #[case] value: &str) {
     let mut pod = field(name);
     if name.starts_with("26") {
         let verify = serde_json::json!({"name": "DOCKER_TLS_VERIFY", "value": "1"});
@@ -216,11 +216,11 @@ fn a_wrong_repair_is_seen(#[case] name: &str, #[case] at: &str, #[case] value: &
             .unwrap()
             .push(verify);
     }
-    assert_eq!(meets(&pod), Yes);
+    assert_eq!(works(&pod), Yes);
     *pod.pointer_mut(at).unwrap() = read(value);
     let other = serde_json::json!({"name": "other", "emptyDir": {}});
     pod["spec"]["volumes"].as_array_mut().unwrap().push(other);
-    assert_eq!(meets(&pod), No);
+    assert_eq!(works(&pod), No);
 }
 
 /// Image layers in an emptyDir count against a storage limit. Rootless dind 20.10 cannot write to
@@ -241,7 +241,11 @@ fn a_wrong_repair_is_seen(#[case] name: &str, #[case] at: &str, #[case] value: &
     "[{name: x, mountPath: /home/rootless/.config/docker}, {name: y, mountPath: /home/rootless/.config/docker/certs.d/r}]",
     Yes
 )]
-fn a_mount_has_side_effects(#[case] name: &str, #[case] mounts: &str, #[case] meet: Answer) {
+fn a_mount_can_break_a_working_pod(
+    #[case] name: &str,
+    #[case] mounts: &str,
+    #[case] expected: Answer,
+) {
     let mut pod = field(name);
     let off = |host: &str| {
         read(&format!(
@@ -250,10 +254,10 @@ fn a_mount_has_side_effects(#[case] name: &str, #[case] mounts: &str, #[case] me
     };
     pod["spec"]["containers"][0]["env"] = off("localhost");
     pod["spec"]["containers"][2]["env"] = off("localhost");
-    assert_eq!(meets(&pod), Yes, "the pod does not work without the mount");
+    assert_eq!(works(&pod), Yes, "the pod does not work without the mount");
     pod["spec"]["containers"][2]["volumeMounts"] = read(mounts);
     pod["spec"]["volumes"] = read("[{name: x, emptyDir: {}}, {name: y, configMap: {name: y}}]");
-    assert_eq!(meets(&pod), meet);
+    assert_eq!(works(&pod), expected);
 }
 
 #[test]

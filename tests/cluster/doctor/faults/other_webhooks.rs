@@ -1,12 +1,13 @@
 //! Faults caused by other webhooks and admission policies, which deny job pods or make them
 //! invalid.
 
-use super::{Fault, Seen, provoke};
-use crate::doctor::cluster::{CONFIGURATION, Cluster};
+use super::{Fault, Found, provoke};
+use crate::doctor::cluster::Cluster;
 use crate::other_webhook::OtherWebhook;
+use crate::registration::CONFIGURATION;
 use serde_json::{Value, json};
 
-pub(super) async fn provoke_all(cluster: &Cluster, seen: &mut Seen) {
+pub(super) async fn provoke_all(cluster: &Cluster, seen: &mut Found) {
     let denying = OtherWebhook::responding(|_| json!({"allowed": false})).await;
     let breaking = OtherWebhook::start(|_| {
         let second = json!({"name": "build", "image": "a"});

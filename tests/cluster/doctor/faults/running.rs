@@ -1,11 +1,13 @@
 //! Faults of a cluster in which drydock runs.
 
-use super::{Fault, Seen};
-use crate::doctor::cluster::{CONFIGURATION, Cluster, POLICY, own_address};
+use super::{Fault, Found};
+use crate::doctor::cluster::{Cluster, POLICY};
 use crate::doctor::kubelet::acceptor;
 use crate::drydock_process::Certificate;
+use crate::endpoints::own_address;
 use crate::identity::Identity;
 use crate::raw_requests::{apply, get};
+use crate::registration::CONFIGURATION;
 use crate::runner_pods::broken_job;
 use drydock::names::OPT_IN_LABEL;
 use drydock::pki::authority::Authority;
@@ -88,7 +90,9 @@ pub(super) async fn faults(cluster: &Cluster) -> Vec<Fault> {
     let deployment = format!("{APPS}/drydock/deployments/drydock");
     let deployment = get(&cluster.admin, &deployment).await.object();
     let template = deployment["spec"]["template"].clone();
-    cluster.kubelet.leads("drydock-2", cluster.server.webhook);
+    cluster
+        .kubelet
+        .forward_to("drydock-2", cluster.server.webhook);
     let (silent, old) = listeners().await;
     let mut all = registration();
     all.extend(replicas(&template, [cluster.server.ops, silent, old]));
@@ -372,7 +376,7 @@ async fn pods(cluster: &Cluster) -> Vec<Fault> {
 }
 
 /// A replica serves a certificate that the `caBundle` does not trust, or that expires soon.
-pub(super) async fn certificates(cluster: &Cluster, seen: &mut Seen) {
+pub(super) async fn certificates(cluster: &Cluster, seen: &mut Found) {
     let own = cluster.server.webhook;
     let hours = |number: u64| Duration::from_secs(number * 60 * 60);
     let listen = format!("{}:0", own_address());
@@ -388,11 +392,11 @@ pub(super) async fn certificates(cluster: &Cluster, seen: &mut Seen) {
         (soon, "certificate-expires"),
         (past, "certificate-expired"),
     ] {
-        cluster.kubelet.leads("drydock-1", target);
+        cluster.kubelet.forward_to("drydock-1", target);
         let (api, admin) = (&cluster.api, Identity::Admin);
-        seen.look(api, admin, &[], &[found]).await;
+        seen.wait_for(api, admin, &[], &[found]).await;
     }
-    cluster.kubelet.leads("drydock-1", own);
+    cluster.kubelet.forward_to("drydock-1", own);
 }
 
 /// Starts a TLS server with a certificate for drydock's Service.

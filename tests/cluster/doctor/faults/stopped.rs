@@ -1,12 +1,12 @@
 //! Faults of a cluster in which drydock does not run, so that nothing restores its `caBundle`.
 
 use super::running::serve;
-use super::{Seen, names};
-use crate::doctor::cluster::{
-    CONFIGURATION, Cluster, POLICY, delete_endpoints, endpoints, own_address, run_as,
-};
+use super::{Found, names};
+use crate::doctor::cluster::{Cluster, POLICY, run_as, set_endpoint};
+use crate::endpoints::{delete_endpoints, own_address};
 use crate::identity::Identity;
 use crate::raw_requests::{apply, call, get, merge, patch};
+use crate::registration::CONFIGURATION;
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +21,7 @@ const HOUR: u64 = 60 * 60;
 const DEFINITION: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobpodpolicies.drydock.dev";
 
-pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
+pub(super) async fn faults(cluster: Cluster, seen: &mut Found) {
     let Cluster {
         api,
         admin,
@@ -30,7 +30,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     } = cluster;
     server.stop();
     let mut look = async |wanted: &[&str]| {
-        seen.look(&api, Identity::Admin, &[], wanted).await;
+        seen.wait_for(&api, Identity::Admin, &[], wanted).await;
     };
     look(&["refused-connection"]).await;
     look(&["calls-failed"]).await;
@@ -41,12 +41,12 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
         let change = json!([{"op": "add", "path": path, "value": value}]);
         patch(&admin, CONFIGURATION, &change).await.object();
     };
-    let leads = async |address: SocketAddr| endpoints(&admin, address).await;
+    let forward_to = async |address: SocketAddr| set_endpoint(&admin, address).await;
     // The kernel accepts connections, but no process responds.
     let silent = TcpListener::bind((own_address(), 0)).unwrap();
     let second = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1}]);
     patch(&admin, CONFIGURATION, &second).await.object();
-    leads(silent.local_addr().unwrap()).await;
+    forward_to(silent.local_addr().unwrap()).await;
     look(&["refused-timeout"]).await;
     let now = Timestamp::now();
     let days = |number: u64| Duration::from_secs(number * 24 * HOUR);
@@ -54,18 +54,18 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     let good = Authority::make("good", now, days(365)).unwrap();
     let other = Authority::make("other", now, days(365)).unwrap();
     let own = "drydock.drydock.svc";
-    leads(serve(&other, own, now, days(1)).await).await;
+    forward_to(serve(&other, own, now, days(1)).await).await;
     bundle(pem(&good)).await;
     look(&["refused-unknown-authority"]).await;
-    leads(serve(&good, "elsewhere.svc", now, days(1)).await).await;
+    forward_to(serve(&good, "elsewhere.svc", now, days(1)).await).await;
     look(&["refused-other-name"]).await;
     let before = now - SignedDuration::from_hours(72);
     let long_ago = Authority::make("old", before, days(365)).unwrap();
     bundle(pem(&long_ago)).await;
-    leads(serve(&long_ago, own, before, days(1)).await).await;
+    forward_to(serve(&long_ago, own, before, days(1)).await).await;
     look(&["refused-expired"]).await;
     bundle(pem(&good)).await;
-    leads(serve(&good, own, now, days(1)).await).await;
+    forward_to(serve(&good, own, now, days(1)).await).await;
     look(&["refused-error"]).await;
     let expired = Authority::make("expired", before, days(1)).unwrap();
     bundle(pem(&expired)).await;
@@ -78,7 +78,7 @@ pub(super) async fn faults(cluster: Cluster, seen: &mut Seen) {
     bundle(Value::Null).await;
     look(&["no-ca-bundle"]).await;
 
-    delete_endpoints(&admin).await;
+    delete_endpoints(&admin, "drydock", "drydock").await;
     look(&["refused-no-endpoints"]).await;
 
     // No replica reads this policy, so the test writes the conditions that a replica would write.
