@@ -49,14 +49,14 @@ impl<'c> Certificates<'c> {
     }
 
     /// Returns whether dind writes certificates to a volume.
-    pub(super) fn are_in(&self, volume: &Volume<'_>) -> bool {
+    pub(super) fn is_written_by_dind(&self, volume: &Volume<'_>) -> bool {
         let is_local = self.config.remote_daemon().is_none();
         volume.kind == "empty_dir" && self.includes(volume) && is_local
     }
 
     /// Reads a volume for which [`Self::includes`] is true.
     pub(super) fn read(&mut self, volume: &Volume<'c>, out: &mut Collected) {
-        if self.are_in(volume) {
+        if self.is_written_by_dind(volume) {
             let remark = message!("dind.clientCerts adds it to every dind pod");
             self.replaced.push((volume.table, Removal::All, remark));
         } else if volume.kind == "empty_dir" {

@@ -123,8 +123,9 @@ type Source = (&'static str, Value, Message);
 pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
     let volumes = all(config, out);
     let mut certificates = Certificates::of(config);
-    let shows_dind =
-        |volume: &&Volume<'_>| certificates.are_in(volume) || volume.dind_directory().is_some();
+    let shows_dind = |volume: &&Volume<'_>| {
+        certificates.is_written_by_dind(volume) || volume.dind_directory().is_some()
+    };
     let volume = volumes.iter().find(shows_dind).map(|volume| volume.table);
     let evidence = config.dind_service.map(|(service, _)| service).or(volume);
     certificates.is_dind_used = evidence.is_some();
