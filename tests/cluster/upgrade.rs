@@ -94,7 +94,10 @@ async fn f5_h7_a_policy_without_hostname_suffixes_keeps_its_hostnames_after_the_
     });
     let refused = answer.await;
     let message = refused.refusal();
-    assert!(message.contains("list the domains of the hostnames"), "{message}");
+    assert!(
+        message.contains("list the domains of the hostnames"),
+        "{message}"
+    );
 
     let certificate = Certificate::new();
     let server = in_cluster_with(&api, &certificate);

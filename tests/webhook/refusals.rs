@@ -137,7 +137,7 @@ fn f2_another_version_gets_a_400_that_names_both() {
     review["apiVersion"] = json!("admission.k8s.io/v1beta1");
     let body = review.to_string();
     let answer = refused_and_counted(&post("/mutate", body.as_bytes()), 400, "wrong-kind");
-    for word in ["admission.k8s.io/v1,", "admission.k8s.io/v1beta1"] {
+    for word in ["admission.k8s.io/v1;", "admission.k8s.io/v1beta1"] {
         assert!(answer.text().contains(word), "{}", answer.text());
     }
 }
