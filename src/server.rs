@@ -50,7 +50,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 use watchdog::Watchdog;
 
-/// An error that prevented a read of the labels of a namespace.
+/// An error that occurs when the labels of a namespace are read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LabelsError {
     /// The namespace does not exist, or too many reads are running. Any client of the webhook can
@@ -92,7 +92,7 @@ pub struct State {
     pub certificate: watch::Receiver<Option<Certificate>>,
     /// The clock by which clients verify the certificate.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// `None` without a cluster.
+    /// How reviews use the cluster; `None` if drydock runs without one.
     pub cluster: Option<Cluster>,
     /// The metrics of the process.
     pub metrics: Arc<Metrics>,
@@ -146,7 +146,7 @@ impl State {
                 if let Some(UnreadablePolicy { name, problem, .. }) = policies.blocking_readiness()
                 {
                     return Some(format!(
-                        "policy \"{name}\" was accepted by another version and cannot be read by this one: {problem}"
+                        "policy \"{name}\" was accepted by another version of drydock, but this version cannot read it: {problem}"
                     ));
                 }
             }
@@ -158,8 +158,8 @@ impl State {
     }
 }
 
-/// Serves until `shutdown` ends, and then drains for the time `drain`: `/readyz` fails, and every
-/// response, on old and new connections, has `Connection: close`.
+/// Serves until `shutdown` completes, and then drains for the time `drain`: `/readyz` fails, and
+/// every response, on old and new connections, has `Connection: close`.
 ///
 /// `webhook` returns the listener of the webhook port, as [`listen_with_certificate`] does. The ops
 /// port and `shutdown` have their own thread and runtime, because reviews can occupy every thread
@@ -205,7 +205,7 @@ pub async fn run(
                     let served = listener::serve(ops, None, router, port, until(stopped));
                     tokio::select! {
                         _ = async { tokio::join!(served, end) } => {}
-                        // The webhook has failed or has been dropped.
+                        // `run` has ended: the webhook port failed, or the future was dropped.
                         () = ended.closed() => {}
                     }
                     Ok(())
@@ -243,7 +243,7 @@ async fn serve_webhook(
 }
 
 async fn until(mut flag: watch::Receiver<bool>) {
-    // The sender is dropped only when the server ends.
+    // Fails only if the sender is dropped, which happens when the server ends.
     let _ = flag.wait_for(|is_set| *is_set).await;
 }
 

@@ -82,7 +82,7 @@ fn parse_address(text: &str) -> Result<Option<IpAddr>, String> {
         _ if matches!(text, "" | "None") => Ok(None),
         Ok(ip) => Ok(Some(ip)),
         Err(_) if text.parse::<IpAddr>().is_err() => Err(format!(
-            "has only the hostname {text}, which drydock does not resolve; use ip instead of from"
+            "has only the hostname {text}, which drydock does not resolve; set ip instead of from"
         )),
         Err(problem) => Err(format!("has the address {text}, {problem}")),
     }

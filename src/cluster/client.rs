@@ -49,7 +49,7 @@ pub const MIN_WATCH_TIME: Duration = Duration::from_secs(1);
 #[error("the API server's response is larger than {} MiB", MAX_BODY_BYTES >> 20)]
 pub struct TooLarge;
 
-/// Creates a client with the limits.
+/// Creates a client that limits the time and the size of each call.
 ///
 /// # Errors
 /// If the configuration cannot be used, for example because of its credentials. The error is a
@@ -91,7 +91,8 @@ pub fn with_clock(client: Client, clock: &Clock) -> Client {
     layered(client, None, Arc::new(report))
 }
 
-/// Returns a client whose calls fail with [`NoAnswer`] after the timeout, and with [`TooLarge`].
+/// Returns a client whose calls fail with [`NoAnswer`] after the time `limit`, and with
+/// [`TooLarge`] if the response is too large.
 pub fn limited(client: Client, limit: Duration) -> Client {
     layered(client, Some(limit), Arc::new(|_| {}))
 }

@@ -3,9 +3,10 @@
 //!
 //! GitLab Runner 17.2 and later prints the Warning Events whose `involvedObject.name` is the name
 //! of the pod (`executors/kubernetes/kubernetes.go`, `printPodEvents`). During admission the pod
-//! has a name but no uid. Anyone in the cluster can call the webhook, so drydock writes Events only
-//! to namespaces that opted in to changes of their pods, and within the budgets of `outbox`
-//! (rule F8). Reviews do not wait for Events; excess Events are dropped and counted.
+//! has a name but no uid, so the Events contain only the name. Anyone in the cluster can call the
+//! webhook, so drydock writes Events only to namespaces that opted in to changes of their pods, and
+//! within the budgets of `outbox` (rule F8). Reviews do not wait for Events; excess Events are
+//! dropped and counted.
 
 mod outbox;
 

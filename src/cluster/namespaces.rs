@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch::Sender;
 
-/// Maximum size of the labels of one namespace in bytes, many times the usual size. Without it, a
-/// user who may label namespaces could exhaust the memory of a replica. A review that needs larger
-/// labels fails (rule F1).
+/// Maximum size of the labels of one namespace in bytes, many times the usual size. It prevents
+/// a user who may label namespaces from exhausting the memory of a replica. A review that needs
+/// larger labels fails (rule F1).
 const MAX_LABEL_BYTES: usize = 16 << 10;
 
 /// Maximum number of watch events that are published together.

@@ -26,7 +26,8 @@ use std::time::Duration;
 use tokio::sync::watch as channel;
 use tokio::time::{Instant, sleep_until};
 
-/// Maximum time that the first policy set waits until all address sources have been observed.
+/// Maximum time to wait until all address sources have been observed, before drydock publishes the
+/// first policy set.
 const FIRST_ADDRESSES_TIMEOUT: Duration = Duration::from_secs(5);
 /// Delay from an event to the new policy set. Events within this time share one set.
 const BATCH_DELAY: Duration = Duration::from_millis(100);
@@ -172,7 +173,7 @@ impl Controller {
             tracing::warn!(
                 policy = name,
                 generation,
-                "the policy is in force, but takes no new hostnames from the rules of an Ingress; add from.ingress.hostnameSuffixes"
+                "the policy is in force, but drydock takes no new hostnames from the rules of an Ingress; add from.ingress.hostnameSuffixes"
             );
         } else {
             tracing::info!(policy = name, generation, "the policy is in force");

@@ -132,7 +132,7 @@ fn accepted(policy: &StoredPolicy) -> State {
     let effect = match &policy.in_force {
         Some((_, Some(generation))) => format!("generation {generation} stays in force"),
         Some((_, None)) => "the last good version stays in force".to_owned(),
-        None => "no version of it is in force".to_owned(),
+        None => "no version of the policy is in force".to_owned(),
     };
     let problems = policy.problems.join("; ");
     (false, "Invalid", format!("{effect}, because {problems}"))
@@ -190,10 +190,10 @@ fn hostnames_taken(taken: &[RuleHostnames<'_>]) -> Option<State> {
     let mut problems = Vec::new();
     for of_rules in taken {
         let source = of_rules.source;
-        let mut outside = "match none of its hostnameSuffixes";
+        let mut outside = "match none of the hostnameSuffixes";
         if of_rules.lacks_suffixes {
             problems.push(format!(
-                "from.ingress of {source} has no hostnameSuffixes, so drydock takes no new hostnames from its rules; add hostnameSuffixes"
+                "a hostAliases entry for {source} has no hostnameSuffixes, so drydock takes no new hostnames from the rules of this Ingress; add from.ingress.hostnameSuffixes"
             ));
             outside = "are not in the policy's status.addresses";
         }
@@ -244,7 +244,7 @@ fn conflicting(overrides: &[&Override<'_>]) -> State {
     (
         true,
         "HigherRank",
-        format!("for pods that both match, {overrides}"),
+        format!("for pods that both policies match, {overrides}"),
     )
 }
 

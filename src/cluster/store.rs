@@ -179,7 +179,7 @@ impl Store {
         policies.map(|(name, stored)| (name.as_str(), stored))
     }
 
-    /// Returns the policy with a name.
+    /// Returns the policy with this name.
     pub(super) fn policy(&self, name: &str) -> Option<&StoredPolicy> {
         self.policies.get(name)
     }

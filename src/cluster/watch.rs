@@ -1,8 +1,9 @@
 //! Keeps watches open, with a backoff after a failure, and lists again if events may be missing.
 //!
 //! A watch begins with a LIST. It is restarted after each failure, every ten minutes, and when a
-//! resourceVersion is lower than an earlier one. This happens after etcd was restored from a
-//! backup: kube's watcher would return no events until the old revision is reached again.
+//! resourceVersion is lower than an earlier one. A resourceVersion decreases if etcd is restored
+//! from a backup; kube's watcher would then return no events until the old revision is reached
+//! again.
 
 use super::client::{self, Contact};
 use super::error::{describe, status_of};

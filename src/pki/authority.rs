@@ -23,7 +23,7 @@ use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::{self, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
-/// How long before its creation a CA certificate becomes valid, because clocks differ.
+/// The validity of a CA certificate begins this long before its creation, because clocks differ.
 pub const BACKDATING: SignedDuration = SignedDuration::from_hours(1);
 
 /// An error that occurs when an authority is read, created or used.
@@ -32,8 +32,8 @@ pub enum AuthorityError {
     /// The text has no certificate.
     #[error("there is no PEM certificate (BEGIN CERTIFICATE)")]
     NoCertificate(#[source] pem::Error),
-    /// The certificate is not X.509.
-    #[error("the certificate is not X.509")]
+    /// The certificate is not valid X.509.
+    #[error("the certificate is not a valid X.509 certificate")]
     NotX509(#[source] x509_cert::der::Error),
     /// The certificate is not a CA certificate.
     #[error("the certificate is not a CA certificate (basicConstraints lacks CA:TRUE)")]
@@ -252,7 +252,7 @@ impl Authority {
     }
 }
 
-/// Returns the end of a lifetime that starts now, in whole seconds as in certificates.
+/// Returns the end of a lifetime that starts at `now`, in whole seconds, as in a certificate.
 fn not_after(now: Timestamp, lifetime: Duration) -> Timestamp {
     let end = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
     Timestamp::from_second(end.as_second()).unwrap_or(Timestamp::MAX)
@@ -281,7 +281,7 @@ fn subject(name: &Name) -> Result<DistinguishedName, AuthorityError> {
             }
             _ => None,
         };
-        // `push` would replace an earlier attribute of the same type.
+        // `push` would replace an earlier attribute of the same type, so a second one is an error.
         match value {
             Some(value) if subject.get(&kind).is_none() => subject.push(kind, value),
             _ => return Err(AuthorityError::UnsupportedSubject),

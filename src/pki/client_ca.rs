@@ -36,7 +36,7 @@ pub enum ClientCaError {
     /// The file is not PEM.
     #[error("the file is not PEM")]
     Pem(#[source] pem::Error),
-    /// The certificate with this number is not X.509.
+    /// The certificate with this number is not valid X.509.
     #[error("certificate number {0} in the file is not a valid X.509 certificate")]
     NotX509(usize, #[source] Error),
     /// The certificates cannot verify clients.
@@ -60,7 +60,8 @@ impl ClientCa {
         if roots.is_empty() {
             return Err(ClientCaError::NoCertificate);
         }
-        let provider = CryptoProvider::get_default().expect("main installs a crypto provider");
+        let provider =
+            CryptoProvider::get_default().expect("main should have installed a crypto provider");
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
         Ok(Self {

@@ -41,11 +41,11 @@ pub enum CertificateError {
         "the private key is encrypted, which drydock does not support; decrypt it with openssl pkey -in FILE -out tls.key"
     )]
     EncryptedKey,
-    /// The certificate is not X.509.
-    #[error("the certificate is not X.509")]
+    /// The certificate is not valid X.509.
+    #[error("the certificate is not a valid X.509 certificate")]
     NotX509(#[source] x509_cert::der::Error),
     /// The key does not match the certificate, or the type of the key is not supported.
-    #[error("certificate and key cannot be used together")]
+    #[error("the certificate and the key cannot be used together")]
     Unusable(#[source] rustls::Error),
     /// The certificate has expired or is not valid yet.
     #[error("{0}")]
@@ -103,7 +103,8 @@ impl Certificate {
         let own = chain.first().ok_or(CertificateError::NoCertificate)?;
         let parsed = x509_cert::Certificate::from_der(own).map_err(CertificateError::NotX509)?;
         let validity = parsed.tbs_certificate.validity;
-        let provider = CryptoProvider::get_default().expect("main installs a crypto provider");
+        let provider =
+            CryptoProvider::get_default().expect("main should have installed a crypto provider");
         let key =
             CertifiedKey::from_der(chain, key, provider).map_err(CertificateError::Unusable)?;
         Ok(Self {
@@ -131,8 +132,8 @@ impl Certificate {
     }
 
     /// Checks that the certificate has not expired, and that it is valid for the names that clients
-    /// verify. A certificate that is not valid yet passes, because the clocks of clients may differ
-    /// from this one.
+    /// verify. A certificate that is not valid yet passes, because the clocks of clients may be
+    /// ahead of the clock of this node.
     ///
     /// # Errors
     /// If the certificate has expired, or is not valid for one of the names.
@@ -152,7 +153,7 @@ impl Certificate {
     }
 }
 
-/// Returns the current certificate for each handshake. Without a certificate the handshake fails.
+/// Returns the current certificate for each handshake. The handshake fails if there is none.
 #[derive(Debug)]
 struct Resolver(watch::Receiver<Option<Certificate>>);
 
@@ -164,7 +165,7 @@ impl ResolvesServerCert for Resolver {
 }
 
 /// Creates a configuration for TLS 1.2 and 1.3 that uses the latest value of `certificates`. If
-/// `clients` is set, the handshake requires a client certificate that its latest CA has signed.
+/// `clients` is set, the handshake requires a client certificate signed by the latest CA in it.
 pub fn server_config(
     certificates: watch::Receiver<Option<Certificate>>,
     clients: Option<watch::Receiver<ClientCa>>,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// announces a large body uses no more memory than this.
 const INITIAL_CAPACITY: usize = 64 << 10;
 
-/// Reads a body of at most `max` bytes. Counts a body that exceeds a limit of size or time.
+/// Reads a body of at most `max` bytes. Counts a body that exceeds the size or the time limit.
 pub(super) async fn read(
     state: &State,
     connection: Option<&Connection>,
@@ -57,7 +57,7 @@ async fn collect(
     }
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        // A frame without data contains trailers.
+        // A frame without data contains trailers, which are ignored.
         let Ok(data) = frame.map_err(|_| RequestError::BodyCut)?.into_data() else {
             continue;
         };

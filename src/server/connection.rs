@@ -60,7 +60,7 @@ pub(super) enum EvictionReason {
 pub(super) enum Phase {
     /// The end of the TLS handshake.
     Handshake,
-    /// The first byte of the next request, or a client that has not read the response.
+    /// The first byte of the next request. The last response may not be sent yet.
     Idle,
     /// The rest of a request's headers.
     Header,
@@ -356,7 +356,7 @@ impl Connection {
         waited
     }
 
-    /// Returns the time by which the client must send or read, and the limit that it would exceed.
+    /// Returns the time by which the client must send or read, and the limit that sets this time.
     fn deadline(&self) -> Option<(Instant, Limit)> {
         let limits = &self.port.limits;
         self.with(|status| {

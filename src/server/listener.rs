@@ -37,12 +37,13 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Maximum number of established connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Maximum size of a request's headers and of the read buffer, in bytes. The headers of the API
-/// server have about 300.
+/// Maximum size of a request's headers and of the read buffer, in bytes. The headers of a request
+/// of the API server have about 300 bytes.
 const READ_BUFFER: usize = 16 << 10;
 
 /// Binds a socket that refuses connections until it listens. `[::]` binds every address of both
-/// families, independent of `net.ipv6.bindv6only`; without IPv6 in the kernel, every IPv4 address.
+/// families, independent of `net.ipv6.bindv6only`. If the kernel has no IPv6, `[::]` binds every
+/// IPv4 address.
 ///
 /// # Errors
 /// If the address cannot be bound.
@@ -70,7 +71,7 @@ fn bind_one_family(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 fn has_no_ipv6(error: &io::Error) -> bool {
-    // EAFNOSUPPORT has no name in std.
+    // `io::ErrorKind` has no variant for EAFNOSUPPORT.
     error.kind() == io::ErrorKind::AddrNotAvailable
         || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::AFNOSUPPORT)
 }
@@ -92,12 +93,12 @@ pub async fn listen_with_certificate(
     socket: TcpSocket,
     mut certificate: watch::Receiver<Option<Certificate>>,
 ) -> io::Result<TcpListener> {
-    // The sender is dropped only when the server ends.
+    // Fails only if the sender is dropped, which happens when the server ends.
     let _ = certificate.wait_for(Option::is_some).await;
     listen(socket)
 }
 
-/// Serves connections until `stop` ends, and then finishes the requests that are in progress.
+/// Serves connections until `stop` completes, and then finishes the requests that are in progress.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,

@@ -94,8 +94,8 @@ impl RequestError {
         let failure = match self {
             Self::Other(other) => return Reason::Other(*other),
             Self::Review(ReviewError::NotJson(_)) => return Reason::Other(OtherRequest::NotJson),
-            // Only an API server with a wrong webhook configuration sends an AdmissionReview of
-            // another version.
+            // An AdmissionReview of another version counts as a failed review, because only an API
+            // server with a wrong webhook configuration sends it.
             Self::Review(ReviewError::WrongKind { kind, .. }) if kind != "AdmissionReview" => {
                 return Reason::Other(OtherRequest::WrongKind);
             }

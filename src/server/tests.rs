@@ -67,7 +67,7 @@ fn ask(stream: &mut (impl io::Read + io::Write), request: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
-    // A TLS stream may end without `close_notify`, which is an error.
+    // A TLS stream may end without `close_notify`, and then `read` returns an error.
     while let Ok(length @ 1..) = stream.read(&mut piece) {
         answer.extend_from_slice(&piece[..length]);
     }

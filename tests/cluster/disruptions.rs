@@ -244,7 +244,7 @@ async fn f5_upgrades_and_rollbacks_lose_no_admission_and_store_no_pod_unrepaired
         "the new server is not ready",
         TIMEOUT,
         readiness,
-        |(_, body)| body.contains("policy \"gitlab\" was accepted by another version"),
+        |(_, body)| body.contains("policy \"gitlab\" was accepted by another version of drydock"),
     )
     .await;
     disruption

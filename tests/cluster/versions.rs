@@ -95,7 +95,9 @@ pub(crate) async fn install_definition(api: &ApiServer, admin: &Client, definiti
 /// Waits until `/readyz` of a server fails because of a policy.
 async fn wait_until_not_ready_because_of(server: &Drydock, name: &str) {
     let readiness = async || server.get("/readyz");
-    let sentence = format!("policy \"{name}\" was accepted by another version and cannot be read");
+    let sentence = format!(
+        "policy \"{name}\" was accepted by another version of drydock, but this version cannot read it: "
+    );
     eventually(
         "/readyz names the policy",
         TIMEOUT,

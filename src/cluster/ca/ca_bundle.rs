@@ -113,8 +113,8 @@ fn other_writers(configuration: &MutatingWebhookConfiguration) -> BTreeSet<Strin
     names.filter(|name| name != FIELD_MANAGER).collect()
 }
 
-/// For each authority that all webhooks trust, when this replica first and last observed this, by
-/// the monotonic clock. A rotation measures the overlap with it.
+/// The authorities that all webhooks trust, each with the times at which this replica first and
+/// last observed this trust, by the monotonic clock. A rotation measures the overlap by them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TrustHistory(Vec<(CaCertificate, Instant, Instant)>);
 

@@ -22,7 +22,7 @@ fn renewal(leaf: &Leaf) -> Timestamp {
 
 /// Returns whether the leaf's authority, which is trusted until `until`, should sign a new leaf.
 fn is_renewal_due(leaf: &Leaf, until: Timestamp, now: Timestamp) -> bool {
-    // No leaf of this authority can be used after `until`.
+    // A new leaf expires at `until` or earlier, so the old one must expire earlier.
     let can_extend = leaf.expires.as_second() < until.as_second();
     // A leaf with a signing time in the future was signed before the clock was set back.
     let earliest = leaf.signed.checked_sub(BACKDATING);

@@ -57,8 +57,8 @@ pub(super) struct Reconciler {
     /// The last content of the Secret that was read or written. A deleted Secret is restored from
     /// it, and its authorities sign during an outage of the API server.
     last: Option<CaSecret>,
-    /// The content of the Secret that was read when a write of it failed. Its authorities can sign
-    /// a leaf, but drydock does not write them to the `caBundle`.
+    /// The content that the Secret had when drydock failed to write it. Its authorities can sign a
+    /// leaf, but drydock does not write them to the `caBundle`.
     unwritten: Option<CaSecret>,
     trust: TrustHistory,
     serving: Option<Leaf>,

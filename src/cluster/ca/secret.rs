@@ -71,7 +71,7 @@ impl CaSecret {
             let [certificate, private] = pair.map(Option::unwrap_or_default);
             let read = Authority::from_pem(&certificate, &private);
             read.inspect_err(|error| {
-                problems.push(format!("{crt} with {key}: {error}"));
+                problems.push(format!("{crt} and {key}: {error}"));
                 orphans.extend(CaCertificate::all_from_pem(&certificate).0);
             })
             .ok()
@@ -110,8 +110,8 @@ impl CaSecret {
         }
     }
 
-    /// Sets `changed` to `now`, or to [`MIN_INCREASE`] after the old value or `last` if that is
-    /// later.
+    /// Sets `changed` to `now`, or to [`MIN_INCREASE`] after the later of the old value and `last`,
+    /// whichever is later.
     pub(super) fn set_changed(&mut self, last: Option<Timestamp>, now: Timestamp) {
         let last = self.changed.max(last);
         let next = last.map(|last| after(last, MIN_INCREASE));

@@ -45,7 +45,7 @@ type Read = (Shared<BoxFuture<'static, Option<Answer>>>, Instant);
 
 type Answer = Result<Labels, LabelReadError>;
 
-/// An error that prevented a read of the labels of a namespace.
+/// An error that occurs when the labels of a namespace are read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LabelReadError {
     /// The namespace does not exist.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// A delay that is longer than those of the batches before a status is written.
+/// A time that is longer than the batch delays before a status is written.
 const SLOW: Duration = Duration::from_millis(500);
 
 fn clock() -> Clock {

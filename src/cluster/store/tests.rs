@@ -154,7 +154,7 @@ fn f3_a_policy_that_was_deleted_and_created_has_no_last_good_version() {
     let status = differences(&store, at(0)).remove("a").unwrap();
     let (_, _, message) = condition(&status, "Accepted");
     assert!(
-        message.starts_with("no version of it is in force, because "),
+        message.starts_with("no version of the policy is in force, because "),
         "{message}"
     );
 }
@@ -307,7 +307,7 @@ fn h7_the_status_names_the_hostnames_that_match_no_suffix() {
     );
     let status = differences(&store, at(0)).remove("a").unwrap();
     assert_eq!(status.addresses[0].hostnames, ["a.lab.com"]);
-    let message = "drydock ignores these hostnames in the rules of ingress/cicd/web, because they match none of its hostnameSuffixes: github.com, evillab.com";
+    let message = "drydock ignores these hostnames in the rules of ingress/cicd/web, because they match none of the hostnameSuffixes: github.com, evillab.com";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         state("False", "Refused", message)
@@ -393,7 +393,8 @@ fn m4_the_status_of_an_overridden_policy_names_the_policy_of_higher_rank() {
     let spec = FIXED.replace("10.0.0.1", "10.0.0.2");
     store.put(object("b", "v", 1, &spec));
     let statuses = differences(&store, at(0));
-    let message = "for pods that both match, policy \"a\" (priority 7) decides hostname a.lab.com";
+    let message =
+        "for pods that both policies match, policy \"a\" (priority 7) decides hostname a.lab.com";
     assert_eq!(
         condition(&statuses["b"], "Conflicting"),
         state("True", "HigherRank", message)

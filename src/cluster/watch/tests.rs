@@ -77,7 +77,11 @@ async fn f4_no_answer_to_the_first_list_is_an_outage_and_is_retried() {
     let began = Instant::now();
     let problem = outage(&mut watched).await;
     assert!(problem.contains("did not answer within 30 s"), "{problem}");
-    assert_eq!(began.elapsed(), CALL_TIMEOUT, "needs a second failure");
+    assert_eq!(
+        began.elapsed(),
+        CALL_TIMEOUT,
+        "the outage needs a second failure"
+    );
     outage(&mut watched).await;
     let mut events = Vec::new();
     while !matches!(events.last(), Some(Watched::Event(Event::InitDone))) {

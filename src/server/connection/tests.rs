@@ -24,7 +24,9 @@ fn at_most(number: usize) -> Arc<Port> {
 
 /// Adds a connection that has been in a phase for this number of seconds.
 fn waiting(connections: &Arc<Port>, phase: Phase, seconds: u64) -> Arc<Connection> {
-    let connection = connections.admit().expect("a connection can be evicted");
+    let connection = connections
+        .admit()
+        .expect("a connection should be evictable");
     connection.enter(phase);
     since(&connection, seconds);
     connection

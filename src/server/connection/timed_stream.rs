@@ -110,8 +110,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         }
     }
 
-    /// Returns the value of the inner stream. Without vectored writes, the HTTP library buffers the
-    /// responses to pipelined requests without a limit if the client does not read them.
+    /// Returns the value of the inner stream. If this were always false, the HTTP library would
+    /// buffer, without a limit, the responses to pipelined requests that the client does not read.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }

@@ -96,7 +96,7 @@ fn an_authority_without_its_key_is_still_trusted() {
         assert!(content.previous.contains(current.certificate()));
         assert_eq!(problems.len(), 1);
         assert!(
-            problems[0].starts_with("ca.crt with ca.key: "),
+            problems[0].starts_with("ca.crt and ca.key: "),
             "{problems:?}"
         );
     }

@@ -164,7 +164,7 @@ impl World {
         }
         if !self.is_in_outage() {
             assert_eq!(self.issued().count(), self.serving.len(), "step {step}");
-            assert!(!self.bundle.is_empty(), "step {step}: not restored");
+            assert!(!self.bundle.is_empty(), "step {step}: the bundle is empty");
             self.check_trust(&names(&self.bundle));
             self.disrupted = [false; 2];
         }
@@ -273,8 +273,8 @@ impl World {
         self.bundle = STANDARD.decode(bundle.as_str().unwrap()).unwrap();
         self.configuration_version += 1;
         let trusted = names(&self.bundle);
-        // If both were changed, a new replica cannot find the authorities of the others, which
-        // write their own.
+        // If both the Secret and the bundle were changed, a new replica cannot find the authorities
+        // of the other replicas, so its bundle may lack them until those replicas reconcile.
         if self.disrupted != [true; 2] {
             self.check_trust(&trusted);
         }

@@ -48,7 +48,7 @@ fn f5_h7_a_stored_policy_without_suffixes_keeps_its_hostnames_and_takes_no_other
     let status: JobPodPolicyStatus =
         serde_json::from_value(objects["a"]["status"].clone()).unwrap();
     assert_eq!(condition(&status, "Accepted").0, "True");
-    let message = "from.ingress of ingress/cicd/web has no hostnameSuffixes, so drydock takes no new hostnames from its rules; add hostnameSuffixes. drydock ignores these hostnames in the rules of ingress/cicd/web, because they are not in the policy's status.addresses: github.com, x.b.lan";
+    let message = "a hostAliases entry for ingress/cicd/web has no hostnameSuffixes, so drydock takes no new hostnames from the rules of this Ingress; add from.ingress.hostnameSuffixes. drydock ignores these hostnames in the rules of ingress/cicd/web, because they are not in the policy's status.addresses: github.com, x.b.lan";
     assert_eq!(
         condition(&status, "HostnamesTaken"),
         state("False", "NoSuffixes", message)
