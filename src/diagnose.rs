@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A failed request to the API server is a finding too. A check has one line of text; a finding
-//! also has its meaning for a job and the commands to run next. `finding` contains these texts.
+//! also has its meaning for a job and the commands to run next. The module `finding` contains
+//! these texts.
 
 pub mod dry_run_pods;
 pub mod facts;
@@ -48,7 +49,7 @@ pub use view::View;
 
 use report::Section;
 
-/// Checks the cluster or, with `--pod`, one pod.
+/// Returns the report about the cluster or, with `--pod`, about one pod.
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Report {
     let view = View::of(facts);

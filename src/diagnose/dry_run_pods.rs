@@ -27,13 +27,13 @@ pub enum PodKind {
 /// A pod that was created with `dryRun=All`.
 #[derive(Clone, Debug)]
 pub struct DryRun {
-    /// The namespace.
+    /// The namespace in which the pod was created.
     pub namespace: String,
-    /// The kind of pod.
+    /// The kind of the pod.
     pub kind: PodKind,
     /// The duration of the request.
     pub took: Duration,
-    /// The result.
+    /// The result of the request.
     pub result: DryRunResult,
 }
 
@@ -60,15 +60,15 @@ impl PodKind {
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
-            Self::Label => "GitLab Runner 17.9 or later",
-            Self::Annotations => "GitLab Runner 15.9 to 17.8",
-            Self::Shape => "GitLab Runner before 15.9",
-            Self::Dind => "a job with dind",
+            Self::Label => "a job pod of GitLab Runner 17.9 or later",
+            Self::Annotations => "a job pod of GitLab Runner 15.9 to 17.8",
+            Self::Shape => "a job pod of GitLab Runner before 15.9",
+            Self::Dind => "a job pod with dind",
             Self::Other => "a pod that is not a job pod",
         }
     }
 
-    /// Returns the pod.
+    /// Returns a pod of this kind as JSON.
     #[must_use]
     pub fn pod(self) -> Value {
         let mut pod = json!({

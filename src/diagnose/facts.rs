@@ -1,4 +1,5 @@
-//! Facts about a cluster, as the API server returned them. `view` and the sections evaluate them.
+//! Facts about a cluster, as the API server returned them. The other modules of `diagnose`
+//! evaluate these facts.
 
 use super::dry_run_pods::DryRun;
 use super::finding::read_error as finding;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The facts about a cluster, and about one pod with `--pod`.
+/// The facts about a cluster and, with `--pod`, about one pod.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The version of this binary.
@@ -96,8 +97,8 @@ pub struct ReplicaMetrics {
 pub struct Handshake {
     /// The expiry of the certificate that the replica served, in seconds since the Unix epoch.
     pub expires: i64,
-    /// The error of verifying the certificate as the API server does: with the `caBundle` and the
-    /// DNS name of the Service. `None` if the verification succeeds.
+    /// The error that the API server gets when it verifies the certificate with the `caBundle` and
+    /// the DNS name of the Service. `None` if the verification succeeds.
     pub verification_error: Option<String>,
 }
 
@@ -148,7 +149,8 @@ impl fmt::Display for ReadError {
 }
 
 impl ReadError {
-    /// Returns the finding. `unknown` completes the sentence "drydock doctor cannot determine …".
+    /// Returns the finding about this error. `unknown` completes the sentence "drydock doctor cannot
+    /// determine …".
     #[must_use]
     pub fn check(&self, unknown: &str) -> Check {
         let Self {

@@ -1,5 +1,5 @@
-//! Finds the webhooks of drydock by their names. The names of the namespace, the Service and the
-//! MutatingWebhookConfiguration may differ between installations.
+//! Finds the webhooks of drydock by the names of the webhooks, because the names of the namespace,
+//! the Service and the MutatingWebhookConfiguration may differ between installations.
 
 use super::label_selector::{Labels, selects};
 use crate::names::OPT_IN_LABEL;
@@ -84,7 +84,7 @@ pub fn mode_of(webhook: &MutatingWebhook) -> NamespaceMode {
 }
 
 /// Returns the value of the opt-in label that the `namespaceSelector` of a webhook requires; `None`
-/// if it requires none.
+/// if the selector does not require the label.
 #[must_use]
 pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     let selector = webhook.namespace_selector.as_ref()?;
@@ -97,8 +97,8 @@ pub fn opt_in_value(webhook: &MutatingWebhook) -> Option<&str> {
     listed.values.as_ref()?.first().map(String::as_str)
 }
 
-/// Returns the prefix that the `matchConditions` of a webhook require of the name of a namespace;
-/// `None` if they require none.
+/// Returns the prefix that the `matchConditions` of a webhook require in the names of namespaces;
+/// `None` if they require no prefix.
 #[must_use]
 pub fn namespace_prefix(webhook: &MutatingWebhook) -> Option<&str> {
     const BEFORE: &str = "request.namespace.startsWith('";
@@ -109,8 +109,8 @@ pub fn namespace_prefix(webhook: &MutatingWebhook) -> Option<&str> {
     })
 }
 
-/// Returns the values of the opt-in label that the webhooks select, each with its mode. Without
-/// such webhooks, returns the default values.
+/// Returns the values of the opt-in label that the webhooks select, each with its mode. If no
+/// webhook selects a value, returns the default values.
 #[must_use]
 pub fn opt_in_values(installations: &[Installation<'_>]) -> Vec<(String, NamespaceMode)> {
     let webhooks = installations.iter().flat_map(|one| &one.webhooks);

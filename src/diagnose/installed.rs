@@ -88,7 +88,7 @@ fn registered(installations: &[Installation<'_>]) -> Check {
 }
 
 /// Returns a Namespace with which to evaluate selectors. `value` is the value of its opt-in label;
-/// without it, the Namespace has no labels.
+/// if `value` is `None`, the Namespace has no labels.
 fn example_namespace(name: &str, value: Option<&str>) -> Namespace {
     let labels = value.map(|value| (OPT_IN_LABEL.to_owned(), value.to_owned()));
     Namespace {
@@ -150,7 +150,7 @@ pub(super) fn covers_pods(rule: &RuleWithOperations) -> bool {
         && has(&rule.resources, &["pods", "*", "*/*"])
 }
 
-/// Returns whether the `objectSelector` selects the label `pod`, which every runner sets.
+/// Returns whether the `objectSelector` selects pods with the label `pod`, which every runner sets.
 fn selects_job_pods(webhook: &MutatingWebhook) -> bool {
     let label = ("pod", "runner-a-project-1-concurrent-0");
     let labels = [(label.0.to_owned(), label.1.to_owned())].into();
@@ -165,12 +165,12 @@ fn failure_policy(webhook: &MutatingWebhook) -> Option<Check> {
         (NamespaceMode::Audit, false) => return Some(finding::audit_stops_jobs(name)),
         (NamespaceMode::Enforce, true) => {
             format!(
-                "{name} has failurePolicy: Ignore: while drydock is down, job pods are created without its changes"
+                "{name} has failurePolicy: Ignore, so job pods are created without changes while drydock is down"
             )
         }
         (NamespaceMode::Enforce, false) => {
             format!(
-                "{name} has failurePolicy: Fail: while drydock is down, no job pod can be created"
+                "{name} has failurePolicy: Fail, so no job pod can be created while drydock is down"
             )
         }
     };
@@ -210,7 +210,7 @@ fn ca_bundle_check(installation: &Installation<'_>, now: i64) -> Check {
     }
 }
 
-/// Returns the `caBundle` of a webhook. Without one, returns an empty string.
+/// Returns the `caBundle` of a webhook, or an empty string if there is none.
 pub(super) fn ca_bundle(webhook: &MutatingWebhook) -> String {
     let bytes = webhook.client_config.ca_bundle.as_ref();
     bytes.map_or_else(String::new, |bytes| {

@@ -39,9 +39,9 @@ fn opted_in(view: &View<'_>, one: &OptedInNamespace<'_>) -> Check {
     let is_by_label = opt_in_label(one.object).and_then(|value| view.mode_of_label_value(value))
         == Some(one.mode);
     let note = if is_by_label { "" } else { " by its name" };
-    let level = enforced_level(one.object).map(|level| format!(", Pod Security {level}"));
+    let level = enforced_level(one.object).map(|level| format!(", Pod Security level {level}"));
     let text = format!(
-        "{} has opted in{note}: {mode}{}",
+        "{} has opted in{note}: {mode} mode{}",
         one.name,
         level.unwrap_or_default()
     );

@@ -1,8 +1,8 @@
 //! Reports the other mutating webhooks that the API server calls for job pods, and whether it calls
 //! them before or after drydock.
 //!
-//! The API server calls the configurations in the order of their names. It calls a webhook with
-//! `reinvocationPolicy: IfNeeded` again if a later webhook has changed the pod.
+//! The API server calls the webhooks in the order of the names of their configurations. It calls a
+//! webhook with `reinvocationPolicy: IfNeeded` again if a later webhook has changed the pod.
 //! Source:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy>
 

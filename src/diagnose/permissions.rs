@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 /// A permission that a runner needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Permission {
-    /// The verb.
+    /// The verb, such as `create`.
     pub verb: &'static str,
     /// The resource of the core API group, with a subresource if there is one: `pods/exec`.
     pub resource: &'static str,
-    /// The purpose of the permission.
+    /// What the runner needs the permission for.
     pub need: Need,
 }
 
 /// The result of a SubjectAccessReview for the ServiceAccount of a runner.
 #[derive(Clone, Debug)]
 pub struct PermissionReview {
-    /// The permission.
+    /// The reviewed permission.
     pub permission: Permission,
     /// The namespace of the jobs; `None` for all namespaces.
     pub namespace: Option<String>,
@@ -31,20 +31,20 @@ pub struct PermissionReview {
     pub allowed: Read<bool>,
 }
 
-/// The purpose of a permission.
+/// What a runner needs a permission for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Need {
-    /// Every job.
+    /// To run any job.
     Jobs,
-    /// Jobs with registry credentials.
+    /// To run jobs with registry credentials.
     Credentials,
-    /// Jobs whose services have ports.
+    /// To run jobs whose services have ports.
     Services,
-    /// The Events that drydock writes for the author of a job.
+    /// To show the Events that drydock writes for the author of a job.
     Events,
-    /// Watching pods instead of polling them.
+    /// To watch pods instead of polling them.
     Informer,
-    /// A namespace for each job.
+    /// To create a namespace for each job.
     Namespaces,
 }
 
@@ -78,8 +78,8 @@ impl Need {
     }
 }
 
-/// A resource, its verbs, their purpose, the first version that needs them, and the first later
-/// version that does not.
+/// A resource, its verbs, what a runner needs these permissions for, the first version of GitLab
+/// Runner that needs them, and the first later version that does not need them.
 type Row = (&'static str, &'static str, Need, Version, Version);
 
 const FIRST: Version = Version(0, 0);
@@ -112,8 +112,8 @@ const ROWS: [Row; 10] = [
     ("events", "list", Need::Events, Version(17, 2), LAST),
 ];
 
-/// Returns the permissions that a version of GitLab Runner needs. Without a version, returns the
-/// permissions that the newest version needs.
+/// Returns the permissions that a version of GitLab Runner needs. If `version` is `None`,
+/// returns the permissions that the newest version needs.
 #[must_use]
 pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Permission> {
     let version = version.unwrap_or(Version(u32::MAX - 1, 0));
@@ -141,7 +141,7 @@ pub fn needed(version: Option<Version>, namespace_per_job: bool) -> Vec<Permissi
     permissions
 }
 
-/// Returns a table of the permissions, and whether the ServiceAccount has them.
+/// Returns a table that shows for each permission whether the ServiceAccount has it.
 pub(super) fn table(reviews: &[PermissionReview]) -> Vec<Vec<String>> {
     let mut rows: BTreeMap<(&str, Need, String), Vec<&str>> = BTreeMap::new();
     for one in by_permission(reviews) {

@@ -87,7 +87,7 @@ impl Context<'_> {
             (Err(error), _) => error.check(&format!("whether namespace {name} has opted in")),
             (_, None) => finding::pod_not_opted_in(name, OPT_IN_LABEL, self.view.enforce_value()),
             (_, Some(mode)) => {
-                let text = format!("namespace {name} has opted in: {}", mode.name());
+                let text = format!("namespace {name} has opted in: {} mode", mode.name());
                 Check::good("pod-namespace", text)
             }
         }
@@ -100,7 +100,8 @@ impl Context<'_> {
             .as_str()
     }
 
-    /// Reports what drydock changed when the pod was created, from the annotations that it added.
+    /// Reports what drydock changed when the pod was created, from the annotations that drydock
+    /// added.
     fn changed(&self) -> Check {
         const NAME: &str = "pod-changed";
         match (
@@ -172,15 +173,17 @@ impl Context<'_> {
             Outcome::Skipped(SkipReason::NoPolicy) => finding::pod_without_policy(),
             Outcome::Skipped(_) => {
                 let reason = verdict.outcome.reason();
-                Check::info(NAME, format!("drydock does not change the pod: {reason}"))
+                Check::info(
+                    NAME,
+                    format!("drydock does not change the pod (reason: {reason})"),
+                )
             }
             Outcome::Unchanged => Check::good(
                 NAME,
                 "if the pod were created now, drydock would not change it",
             ),
             Outcome::Audited(_) => {
-                let text =
-                    "drydock only audits the pod; in enforce mode it would make these changes:";
+                let text = "drydock only audits the pod; in enforce mode, drydock would make these changes:";
                 Check::info(NAME, text).details(changes)
             }
             Outcome::Denied => {

@@ -1,5 +1,6 @@
 //! Reads the Pod Security level from the label of a namespace. The default level in the
-//! configuration of the API server cannot be read.
+//! configuration of the API server cannot be read, so the level of a namespace without the label is
+//! unknown.
 
 use k8s_openapi::api::core::v1::Namespace;
 

@@ -113,7 +113,7 @@ fn claims(view: &View<'_>, policy: &Policy, selected: &[&OptedInNamespace<'_>]) 
             }
         }
     }
-    let unknown = "whether the PersistentVolumeClaims of dind.volumes exist";
+    let unknown = "whether the PersistentVolumeClaims in dind.volumes exist";
     checks.extend(read_error.map(|error| error.check(unknown)));
     checks
 }
@@ -159,7 +159,7 @@ fn resolves_elsewhere(view: &View<'_>, policy: &Policy) -> Option<Check> {
     })
 }
 
-/// Checks the status, which the replicas of drydock write.
+/// Checks the status of a policy, which the replicas of drydock write.
 fn status(stored: &StoredPolicy) -> Vec<Check> {
     let name = &stored.name;
     let mut checks = Vec::new();
@@ -173,7 +173,7 @@ fn status(stored: &StoredPolicy) -> Vec<Check> {
         let errors = errors.iter().map(ToString::to_string);
         checks.push(finding::policy_unreadable(name).details(errors.take(MAX_DETAILS)));
     }
-    // The type of each condition, and whether it is true in a policy without problems.
+    // The type of each condition, and its status if the policy has no problems.
     for (type_, good) in [
         ("Accepted", true),
         ("AddressesResolved", true),
@@ -219,7 +219,7 @@ fn in_force(stored: &StoredPolicy) -> Check {
         .into_iter()
         .chain(dind);
     let content = match list(parts) {
-        nothing if nothing.is_empty() => "without any change".to_owned(),
+        nothing if nothing.is_empty() => "no changes defined".to_owned(),
         parts => parts,
     };
     let mode = match policy.mode {

@@ -80,7 +80,7 @@ fn recorded(status: &JobPodPolicyStatus) -> RecordedHostnames {
     with_hostnames.filter_map(pair).collect()
 }
 
-/// Parses a source of the status, such as `service/a/b (ClusterIP)`.
+/// Parses an address source in the status, such as `service/a/b (ClusterIP)`.
 fn source(text: &str) -> Option<AddressSource> {
     let cluster_ip = text.strip_suffix(" (ClusterIP)");
     let mut source: AddressSource = cluster_ip.unwrap_or(text).parse().ok()?;

@@ -34,7 +34,8 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
             let check = range_check(view, range, namespace_of(&range.metadata)?)?;
             Some(check.about(format!("limitrange/{}", name_of(&range.metadata))))
         })),
-        Err(error) => checks.push(error.check("whether a LimitRange limits ephemeral-storage")),
+        Err(error) => checks
+            .push(error.check("whether a LimitRange sets a default limit on ephemeral-storage")),
     }
     checks
 }
@@ -78,7 +79,7 @@ fn quota_check(
 }
 
 /// Returns a finding if a LimitRange sets a default limit on ephemeral storage and a policy has an
-/// emptyDir at the data path. The API server sets the defaults before it calls drydock (rule V7).
+/// emptyDir at [`DOCKER_ROOT`]. The API server sets the defaults before it calls drydock (rule V7).
 fn range_check(
     view: &View<'_>,
     range: &LimitRange,

@@ -60,7 +60,7 @@ fn deployment(replicas: &Replicas, name: &ServiceReference, selector: &Labels) -
         checks.push(finding::few_replicas(&object, wanted, &name.namespace));
     }
     checks.push(match &replicas.budgets {
-        Err(error) => error.check("whether a drain can evict all replicas"),
+        Err(error) => error.check("whether a drain can evict all replicas at the same time"),
         Ok(budgets) => {
             let labels = pod_labels(deployment);
             let mut specs = budgets.iter().filter_map(|budget| budget.spec.as_ref());

@@ -23,7 +23,7 @@ pub struct Section {
 pub struct Check {
     /// A stable name, for scripts.
     pub name: &'static str,
-    /// The result.
+    /// The result of the check.
     pub level: Level,
     /// The checked object, as in `kubectl get`: `namespace/ci`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct Check {
     pub next: Vec<String>,
 }
 
-/// The result of a check, from the best to the worst.
+/// The result of a check, in order of increasing severity.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -127,7 +127,7 @@ impl Check {
         self
     }
 
-    /// Adds further lines.
+    /// Adds lines to the details.
     #[must_use]
     pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(lines);

@@ -44,8 +44,8 @@ pub struct RunnerSettings {
     pub retries_webhooks: bool,
 }
 
-/// Returns the Deployments and StatefulSets that run GitLab Runner, by their images or by the
-/// labels of GitLab's Helm chart.
+/// Returns the Deployments and StatefulSets that run GitLab Runner: those with an image of GitLab
+/// Runner or with the labels of GitLab's Helm chart.
 #[must_use]
 pub fn runners(deployments: &[Deployment], stateful_sets: &[StatefulSet]) -> Vec<Runner> {
     let deployments = deployments.iter().filter_map(|one| {
@@ -112,7 +112,7 @@ fn config_maps(volume: &Volume) -> Vec<String> {
     own.chain(projected).collect()
 }
 
-/// Returns whether an image is GitLab Runner, in any registry.
+/// Returns whether an image is an image of GitLab Runner, from any registry.
 fn is_runner_image(image: &str) -> bool {
     let (name, _) = name_and_tag(image);
     matches!(
@@ -128,7 +128,7 @@ pub(super) fn name_and_tag(image: &str) -> (&str, &str) {
     last.split_once(':').unwrap_or((last, ""))
 }
 
-/// Parses the tag of an image: `alpine-v17.11.0`, `v17.11.0` or `17.11.0`.
+/// Parses the version in the tag of an image, such as `alpine-v17.11.0`, `v17.11.0` or `17.11.0`.
 fn version(image: &str) -> Option<Version> {
     let (_, tag) = name_and_tag(image);
     let mut words = tag.split('-').filter_map(|word| {

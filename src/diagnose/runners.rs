@@ -11,7 +11,8 @@ use super::view::View;
 use crate::names::OPT_IN_LABEL;
 use std::collections::BTreeSet;
 
-/// The first version that compares the keys of `retry_limits` with the message of the API server.
+/// The first version of GitLab Runner that compares the keys of `retry_limits` with the message of
+/// the API server.
 const FIRST_WITH_RETRY_LIMITS: Version = Version(17, 1);
 
 pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
@@ -94,8 +95,8 @@ fn jobs_in(view: &View<'_>, runner: &Runner, namespace: &str, is_default: bool) 
     }
 }
 
-/// Checks whether a webhook selects the namespaces that the runner creates. They have no opt-in
-/// label, so the webhook must select them by their names.
+/// Checks whether a webhook selects the namespaces that the runner creates. These namespaces have
+/// no opt-in label, so the webhook must select them by their names.
 fn namespace_per_job(view: &View<'_>, runner: &Runner) -> Option<Check> {
     view.facts.webhook_configurations.as_ref().ok()?;
     let mut webhooks = view.installations.iter().flat_map(|one| &one.webhooks);

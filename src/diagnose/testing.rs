@@ -24,7 +24,7 @@ pub(super) fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-/// Returns a `caBundle` that expires in this number of days.
+/// Returns a `caBundle` that expires in `days` days.
 pub(super) fn bundle(days: u64) -> String {
     use base64::Engine as _;
     let now = Timestamp::from_second(NOW).unwrap();
@@ -256,7 +256,7 @@ fn line(check: &Check) -> String {
 }
 
 thread_local! {
-    /// The names of the findings of this thread's tests.
+    /// The names of the findings that the tests in this thread produced.
     static SEEN: RefCell<BTreeSet<&'static str>> = RefCell::default();
 }
 

@@ -63,7 +63,8 @@ fn without_rights_everything_is_a_finding() {
     insta::assert_snapshot!(findings(&report).join("\n"));
 }
 
-/// Runs all tests that produce findings, and fails if a finding of the tables is missing.
+/// Runs all tests that produce findings, and fails if the tables contain a finding that no test
+/// produces.
 #[test]
 fn every_finding_has_a_test() {
     let tests: &[fn()] = &[

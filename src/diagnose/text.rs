@@ -10,13 +10,13 @@ pub(super) fn count(number: impl TryInto<u64>, one: &str) -> String {
     }
 }
 
-/// Returns the singular or the plural of a word.
+/// Returns `one` if the number is 1, otherwise `many`.
 pub(super) fn plural<'w>(number: usize, one: &'w str, many: &'w str) -> &'w str {
     if number == 1 { one } else { many }
 }
 
-/// Formats a duration: in days if there are at least two, otherwise in hours if there are at least
-/// two, otherwise in minutes.
+/// Formats a duration in days if it is at least 2 days, otherwise in hours if it is at least 2
+/// hours, otherwise in minutes.
 pub(super) fn duration(seconds: i64) -> String {
     let (minute, hour, day) = (60, 60 * 60, 24 * 60 * 60);
     let seconds = seconds.max(0);
@@ -27,7 +27,7 @@ pub(super) fn duration(seconds: i64) -> String {
     }
 }
 
-/// Returns ` in namespace NAME`. Without a namespace, returns an empty string.
+/// Returns ` in namespace NAME`, or an empty string if there is no namespace.
 pub(super) fn in_namespace(namespace: Option<&str>) -> String {
     namespace.map_or_else(String::new, |name| format!(" in namespace {name}"))
 }

@@ -1,4 +1,5 @@
-//! Derives from the facts what several sections use: installations, opted-in namespaces, policies.
+//! Derives values from the facts: installations, opted-in namespaces and policies. Several sections
+//! use these values.
 
 use super::facts::Facts;
 use super::installation::{

@@ -42,7 +42,7 @@ impl AdmissionMetrics {
                     sums.seconds += value;
                 }
                 "apiserver_admission_webhook_fail_open_count" => sums.fail_open += whole(value),
-                // A webhook that denies a pod (onConflict: Deny) has not failed.
+                // A denial (onConflict: Deny) is not a failed call, so it is not counted.
                 "apiserver_admission_webhook_rejection_count"
                     if label(labels, "error_type") != Some("no_error") =>
                 {
@@ -106,7 +106,8 @@ pub(super) fn checks(view: &View<'_>) -> Option<Check> {
     view.installations.first()?;
     let metrics = match &view.facts.admission_metrics {
         Ok(metrics) => metrics,
-        // Few users are allowed to read the metrics, and the dry runs show whether calls succeed.
+        // Few users are allowed to read the metrics, and the dry runs show whether calls succeed,
+        // so this error is no finding.
         Err(error) if error.reason == Reason::Forbidden => return None,
         Err(error) => return Some(error.check("how many calls to drydock failed")),
     };
@@ -114,7 +115,10 @@ pub(super) fn checks(view: &View<'_>) -> Option<Check> {
         let text = "the API server has not called drydock since it started";
         return Some(Check::info(NAME, text));
     }
-    #[allow(clippy::cast_precision_loss, reason = "an average for people")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "the average does not need to be exact"
+    )]
     let average = metrics.seconds / metrics.calls as f64;
     let took = format!("{:.1} ms", average * 1000.0);
     let times = match metrics.calls {

@@ -1,4 +1,4 @@
-//! Checks with the results of the dry runs whether job pods are admitted and repaired.
+//! Checks whether job pods are admitted and repaired, from the results of the dry runs.
 
 use super::dry_run_pods::{DryRun, DryRunResult, PodKind};
 use super::facts::Reason;
@@ -61,7 +61,8 @@ pub(super) fn checks(view: &View<'_>) -> Vec<Check> {
         }
         checks.push(check);
     }
-    // `drydock doctor` creates pods in a limited number of namespaces.
+    // `drydock doctor` creates pods in a limited number of namespaces, so the report says how many
+    // namespaces were tested.
     let (tested, all) = (by_namespace.len(), view.opted_in.len());
     if tested > 0 && tested < all {
         let check = Check::info(
@@ -84,8 +85,8 @@ fn namespace_checks(
         .iter()
         .copied()
         .partition(|dry_run| dry_run.kind != PodKind::Other);
-    // If the pod for which the API server does not call drydock is refused too, drydock is not the
-    // cause.
+    // If the namespace also refuses the pod for which the API server does not call drydock, drydock
+    // is not the cause, so only that refusal is reported.
     let is_refused = |dry_run: &&DryRun| matches!(dry_run.result, DryRunResult::Refused(_));
     let refusals = refusals(if without.iter().any(is_refused) {
         &without
@@ -176,14 +177,15 @@ fn refused(view: &View<'_>, name: &str, message: &str, kinds: &[PodKind]) -> Che
     explain(message, &pod, name, view.service().as_ref()).details([message.to_owned()])
 }
 
-/// Returns the messages of the API server, each with the kinds of pods that it refused.
+/// Returns the messages with which the API server refused pods, each with the kinds of these pods.
 fn refusals<'a>(dry_runs: &[&'a DryRun]) -> Vec<(&'a str, Vec<PodKind>)> {
     let mut found: Vec<(&str, Vec<PodKind>)> = Vec::new();
     for dry_run in dry_runs {
         let DryRunResult::Refused(message) = &dry_run.result else {
             continue;
         };
-        // The messages for different kinds of pods differ in the name of the pod.
+        // The messages for the kinds of pods differ only in the pod name, so the comparison ignores
+        // it.
         match found
             .iter_mut()
             .find(|(known, _)| are_equal_except_pod_names(known, message))

@@ -59,7 +59,7 @@ findings! {
 
     no_ca_bundle(webhook, logs) = "no-ca-bundle" Error,
         "{webhook} has no caBundle",
-        "The API server does not trust drydock, so no job pod can be created in namespaces in enforce mode. In an installation with cert-manager, cert-manager writes the caBundle; otherwise drydock writes it when it starts.",
+        "The API server does not trust drydock, so no job pod can be created in namespaces in enforce mode. In an installation with cert-manager, cert-manager writes the caBundle. Otherwise, drydock writes the caBundle at startup.",
         "{logs}";
     ca_bundle_unreadable(webhook, logs) = "ca-bundle-unreadable" Error,
         "the caBundle of {webhook} cannot be parsed as PEM certificates",
@@ -71,7 +71,7 @@ findings! {
         "{logs}";
     ca_bundle_expires(left, logs) = "ca-bundle-expires" Warning,
         "the last CA certificate in the caBundle expires in {left}",
-        "The caBundle should already contain the next CA certificate. Without it, no job pod can be created in namespaces in enforce mode after the expiry.",
+        "The caBundle should already contain the next CA certificate. Unless the next CA certificate is added before the expiry, no job pod can be created in namespaces in enforce mode after the expiry.",
         "{logs}";
 
     no_service(name, namespace) = "no-service" Error,
@@ -80,7 +80,7 @@ findings! {
         "kubectl -n {namespace} get services";
     few_replicas(object, wanted, namespace) = "few-replicas" Warning,
         "{object} has spec.replicas: {wanted}; at least 2 are recommended",
-        "While the only replica is being replaced, or its node has failed, no job pod can be created in namespaces in enforce mode.",
+        "While the only replica is being replaced, or while its node is down, no job pod can be created in namespaces in enforce mode.",
         "kubectl -n {namespace} scale {object} --replicas=2";
     no_disruption_budget(namespace) = "no-disruption-budget" Warning,
         "no PodDisruptionBudget selects the replicas",
@@ -95,7 +95,7 @@ findings! {
         "Job pods can still be created. If the last ready replica fails, no job pod can be created in namespaces in enforce mode.",
         "{describe}";
     one_node(replicas) = "one-node" Warning,
-        "all {replicas} run on the same node",
+        "the {replicas} run on the same node",
         "If that node fails, no job pod can be created in namespaces in enforce mode until a replica is ready on another node. In a cluster with one node, this finding cannot be avoided.",
         "kubectl get nodes";
     versions_mixed(versions, namespace, deployment) = "versions-mixed" Warning,
@@ -122,11 +122,11 @@ findings! {
 
     fail_open(pods_were) = "fail-open" Warning,
         "{pods_were} created without the changes of drydock, because the call to drydock failed (failurePolicy: Ignore)",
-        "The API server has counted these failures since it started. The jobs ran without the changes that the policies require.",
+        "The API server has counted such pods since it started. In namespaces in enforce mode, jobs ran without the changes that the policies require.",
         "kubectl get --raw /metrics | grep -E 'webhook_fail_open.*drydock'";
     calls_failed(calls) = "calls-failed" Warning,
         "{calls} from the API server to drydock failed",
-        "The API server has counted these failures since it started. For each of them it refused a job pod or a dry run, such as a dry run of drydock doctor.",
+        "The API server has counted failed calls since it started. For each failed call, the API server refused a job pod or a dry run, such as a dry run of drydock doctor.",
         "kubectl get --raw /metrics | grep -E 'webhook_rejection.*drydock'";
     calls_slow(took) = "calls-slow" Warning,
         "a call from the API server to drydock takes {took} on average",

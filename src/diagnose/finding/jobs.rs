@@ -12,7 +12,7 @@ findings! {
         "The API server does not call drydock for job pods in this namespace, so they are not repaired. Valid values are {values}.",
         "kubectl label namespace {namespace} {label}={enforce} --overwrite";
     label_unused(namespace, label) = "label-unused" Warning,
-        "{namespace}: the namespace has the label {label}, but no webhook selects it",
+        "{namespace}: no webhook selects the namespace, although it has the label {label}",
         "Job pods in this namespace are not repaired. The webhooks exclude drydock's own namespace and kube-system, so that pods can be created there while drydock is down.",
         "kubectl label namespace {namespace} {label}-";
     label_is_annotation(namespace, label, enforce) = "label-is-annotation" Error,
@@ -34,15 +34,15 @@ findings! {
 
     quota_used_up(namespace, quota, resources) = "quota-used-up" Warning,
         "{namespace}: ResourceQuota {quota} has reached its limit for {resources}",
-        "The API server refuses job pods that need these resources with \"exceeded quota\" until other jobs end.",
+        "Until other jobs end, the API server refuses job pods that need more of these resources (\"exceeded quota\").",
         "kubectl -n {namespace} describe resourcequota {quota}";
     quota_counts_claims(namespace, quota, resources, policy) = "quota-counts-claims" Warning,
         "{namespace}: ResourceQuota {quota} limits {resources}, which jobs with dind use",
-        "Policy {policy} adds an ephemeral volume to each of these jobs, and each ephemeral volume creates a PersistentVolumeClaim. The quota therefore limits how many of these jobs run at the same time.",
+        "Policy {policy} adds an ephemeral volume to the pods of these jobs, and Kubernetes creates a PersistentVolumeClaim for each ephemeral volume. The quota therefore limits how many of these jobs run at the same time.",
         "kubectl -n {namespace} describe resourcequota {quota}";
     limits_storage(namespace, range, path, policy) = "limits-ephemeral-storage" Warning,
         "{namespace}: LimitRange {range} sets a default limit on ephemeral-storage for every container",
-        "drydock does not add the emptyDir of policy {policy} at {path} to jobs with dind: image layers in it would count against the limit, and the kubelet would evict the pod (rule V7).",
+        "drydock does not add the emptyDir of policy {policy} at {path} to the pods of jobs with dind, because image layers in this emptyDir would count against the limit, and the kubelet evicts a pod that exceeds the limit (rule V7).",
         "drydock rules V7", "kubectl -n {namespace} describe limitrange {range}";
 
     runner_not_opted_in(runner, namespace, note, label, enforce) = "runner-not-opted-in" Warning,
@@ -51,7 +51,7 @@ findings! {
         "kubectl label namespace {namespace} {label}={enforce}";
     runner_namespace_per_job(runner) = "runner-namespace-per-job" Warning,
         "{runner} creates a namespace for each job, and no webhook selects these namespaces",
-        "These jobs are not repaired, because the runner does not set the opt-in label on these namespaces. The component namespace-per-job selects the namespaces by the prefix of their names.",
+        "These jobs are not repaired, because the runner does not set the opt-in label on these namespaces. The webhook in the component namespace-per-job selects namespaces by the prefix of their names.",
         "drydock print manifests --help";
     runner_permissions(account, missing, needed, consequences, command) = "runner-rights" Error,
         "{account} lacks {missing} of the {needed}",
@@ -68,11 +68,11 @@ findings! {
         "drydock print policy > policy.yaml", "kubectl apply -f policy.yaml";
     policy_not_read(policy) = "policy-not-read" Warning,
         "{policy}: no replica of drydock has read the policy",
-        "The policy is not in force, or drydock is not allowed to write its status.",
+        "The policy is not in force, or drydock is not allowed to write the status of the policy.",
         "kubectl describe jobpodpolicy {policy}";
     policy_behind(policy) = "policy-behind" Warning,
         "{policy}: no replica of drydock has read the latest version of the policy",
-        "Until a replica reads it, the previous version of the policy is in force.",
+        "Until a replica reads the latest version, the previous version is in force.",
         "kubectl describe jobpodpolicy {policy}";
     policy_unreadable(policy) = "policy-unreadable" Error,
         "{policy}: this version of drydock cannot parse the policy",
@@ -84,7 +84,7 @@ findings! {
         "kubectl describe jobpodpolicy {policy}";
     policy_no_address(policy) = "policy-no-address" Error,
         "{policy}: an object in hostAliases[].from has no address",
-        "Jobs use the last known address of the object. If no address is known, drydock does not change how jobs resolve its hostnames.",
+        "Jobs use the last known address of the object. If no address is known, drydock does not change how jobs resolve the hostnames of this host alias.",
         "kubectl describe jobpodpolicy {policy}";
     policy_hostnames(policy) = "policy-hostnames" Warning,
         "{policy}: the policy does not use all hostnames of an Ingress",
@@ -105,7 +105,7 @@ findings! {
         "kubectl -n {namespace} create configmap NAME --from-file=ca.crt";
     claim_missing(policy, claim, namespace) = "claim-missing" Error,
         "{policy}: there is no PersistentVolumeClaim {claim} in namespace {namespace}",
-        "Jobs with dind stay Pending in this namespace until the runner's timeout.",
+        "The pods of jobs with dind stay Pending in this namespace, and the jobs fail after the runner's poll_timeout (by default 180 seconds).",
         "kubectl -n {namespace} get persistentvolumeclaims";
     pod_security(policy, namespaces, volumes, first) = "pod-security" Warning,
         "{policy}: the Pod Security level of {namespaces} forbids privileged pods and hostPath volumes",
@@ -113,7 +113,7 @@ findings! {
         "kubectl get namespace {first} --show-labels";
     hostname_elsewhere(policy, hostnames_resolve) = "hostname-elsewhere" Warning,
         "{policy}: on this computer, {hostnames_resolve} to an address that is not in the policy",
-        "This is correct if job pods must use a different address than this computer. Otherwise the address in the policy is out of date, and jobs cannot reach the server.",
+        "This is correct if job pods must use another address than this computer uses. Otherwise, the address in the policy is out of date, and jobs cannot reach the server.",
         "kubectl edit jobpodpolicy {policy}";
 
     other_webhook_last(webhook, namespaces, object) = "other-webhook-last" Warning,
@@ -131,7 +131,7 @@ findings! {
         "drydock rules F6";
     pod_not_of_a_job(reason) = "pod-not-of-a-job" Warning,
         "the pod is not a job pod",
-        "drydock does not change the pod: {reason}.",
+        "drydock does not change the pod, because {reason}.",
         "drydock rules P2";
     pod_not_opted_in(namespace, label, enforce) = "pod-not-opted-in" Error,
         "namespace {namespace} has not opted in",
@@ -139,7 +139,7 @@ findings! {
         "drydock doctor -n {namespace}", "kubectl label namespace {namespace} {label}={enforce} --overwrite";
     pod_without_policy() = "pod-without-policy" Error,
         "no policy matches the pod",
-        "No policy has both a namespaceSelector and a podSelector that match.",
+        "No policy has both a namespaceSelector that selects the namespace and a podSelector that selects the pod.",
         "kubectl get jobpodpolicies -o yaml";
     pod_denied(explain) = "pod-denied" Warning,
         "if the pod were created now, a policy would deny it (onConflict: Deny)",

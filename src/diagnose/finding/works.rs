@@ -34,11 +34,11 @@ findings! {
         "{objects}", "{logs}";
     timeout(pod, objects, logs) = "refused-timeout" Error,
         "{pod} is refused: the call to drydock timed out",
-        "The API server cannot reach the replicas. Possible causes: a firewall between the control plane and the nodes (private GKE clusters: open the webhook's port), a CNI plugin whose pod network the control plane cannot reach (EKS: install the component host-network), or a NetworkPolicy. Jobs fail, and their logs contain \"failed calling webhook\".",
+        "The API server cannot reach the replicas. Possible causes: a firewall between the control plane and the nodes (in private GKE clusters, open the webhook's port), a CNI plugin whose pod network the control plane cannot reach (on EKS, install the component host-network), or a NetworkPolicy. Jobs fail, and their logs contain \"failed calling webhook\".",
         "{objects}", "{logs}";
     no_route(pod, objects, logs) = "refused-no-route" Error,
         "{pod} is refused: no route to host",
-        "The API server cannot reach the pod network (EKS with another CNI plugin: install the component host-network). Jobs fail, and their logs contain \"failed calling webhook\".",
+        "The API server cannot reach the pod network. On EKS with a CNI plugin other than the Amazon VPC CNI plugin, install the component host-network. Jobs fail, and their logs contain \"failed calling webhook\".",
         "{objects}", "{logs}";
     service_not_found(pod, objects, logs) = "refused-no-service" Error,
         "{pod} is refused: the Service of the webhook does not exist",
@@ -59,7 +59,7 @@ findings! {
         "kubectl get jobpodpolicies -o yaml";
     other_fails(pod, webhook) = "refused-other-fails" Error,
         "{pod} is refused: the call to another webhook failed",
-        "Jobs for which the API server calls {webhook} fail, with or without drydock.",
+        "Jobs fail if the API server calls {webhook} for their pods, with or without drydock.",
         "kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations";
     other_denies(pod, other) = "refused-other-denies" Error,
         "{pod} is refused: another webhook or admission policy denies the pod",
@@ -71,7 +71,7 @@ findings! {
         "kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations";
     pod_security(pod, namespace) = "refused-pod-security" Error,
         "{pod} is refused: it violates the Pod Security level of the namespace",
-        "The namespace does not admit the pod with the changes of the policies. Privileged pods, such as pods with dind, need the level privileged.",
+        "Jobs with such pods fail. The API server checks the pod after drydock has changed it. Privileged pods, such as pods with dind, need the level privileged.",
         "kubectl get namespace {namespace} --show-labels";
     quota(pod, namespace) = "refused-quota" Warning,
         "{pod} is refused by a ResourceQuota",
@@ -79,7 +79,7 @@ findings! {
         "kubectl -n {namespace} describe resourcequotas";
     limit_range(pod, namespace) = "refused-limit-range" Warning,
         "{pod} is refused by a LimitRange",
-        "Each container of this pod requests 10m CPU and 16Mi of memory. Jobs whose requests are within the range are admitted.",
+        "Each container of the pod that drydock doctor sent requests 10m of CPU and 16Mi of memory. Job pods whose requests are within the range of the LimitRange are admitted.",
         "kubectl -n {namespace} get limitranges -o yaml";
     no_service_account(pod, namespace) = "refused-no-service-account" Error,
         "{pod} is refused: the ServiceAccount of the pod does not exist",

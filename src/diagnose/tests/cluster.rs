@@ -121,7 +121,7 @@ pub(super) fn rules_and_selectors_that_select_other_objects_are_found() {
             "{found}: {findings:#?}"
         );
     }
-    // Rules and selectors that differ but select the same objects are no finding.
+    // Rules and selectors that select the same objects as those in the manifests are no finding.
     let same = with_webhook(|webhook| {
         webhook["rules"][0]["operations"] = json!(["*"]);
         webhook["objectSelector"] = json!({});
@@ -191,7 +191,7 @@ pub(super) fn missing_and_unready_replicas_are_found() {
     });
     assert_eq!(
         together,
-        ["warning one-node: all 2 replicas run on the same node"]
+        ["warning one-node: the 2 replicas run on the same node"]
     );
     let single = with(|facts| {
         let deployments = replicas(facts).deployments.as_mut().unwrap();
@@ -232,7 +232,7 @@ pub(super) fn versions_that_differ_are_found() {
             "warning version-differs: the replicas run version 0.1.0, but this command is version 0.2.0"
         ]
     );
-    // Without metrics, the version is the tag of the image.
+    // If the metrics cannot be read, the version is the tag of the image.
     let by_tag = with(|facts| {
         replicas(facts).metrics.clear();
         facts.version = "0.2.0".to_owned();
@@ -268,7 +268,7 @@ pub(super) fn expiring_and_expired_certificates_are_found() {
         expired,
         ["error certificate-expired: the certificate of pod b expired 3 hours ago"]
     );
-    // Without handshakes, the expiry is known from the metrics.
+    // If the handshakes fail, the expiry is read from the metrics.
     let by_metrics = with(|facts| {
         let forbidden = read_error("create", "pods/portforward", Reason::Forbidden);
         replicas(facts).handshakes = [("b".to_owned(), Err(forbidden))].into();
@@ -348,7 +348,7 @@ pub(super) fn failed_and_slow_calls_are_found() {
         slow,
         ["warning calls-slow: a call from the API server to drydock takes 1000.0 ms on average"]
     );
-    // Few users are allowed to read the metrics.
+    // Few users are allowed to read the metrics of the API server, so this error is no finding.
     let forbidden = with(|facts| {
         facts.admission_metrics = Err(read_error("get", "/metrics", Reason::Forbidden))
     });

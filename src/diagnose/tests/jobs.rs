@@ -145,7 +145,7 @@ pub(super) fn wrong_labels_are_found() {
     assert_eq!(
         own,
         [
-            "warning label-unused: drydock: the namespace has the label drydock.dev/job-pods, but no webhook selects it"
+            "warning label-unused: drydock: no webhook selects the namespace, although it has the label drydock.dev/job-pods"
         ]
     );
 }
