@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// The time between two runs with `--wait`.
+/// The time between two repetitions of the checks with `--wait`.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The time limit of the first request, which shows whether the API server responds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

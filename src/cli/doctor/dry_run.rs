@@ -44,7 +44,8 @@ async fn create(reader: &Reader, namespace: &str, kind: PodKind) -> DryRunResult
     let sent = async {
         match reader.client.request::<Value>(request).await {
             Ok(pod) => Ok(DryRunResult::Pod(Box::new(pod))),
-            // RBAC and admission plugins both respond with 403, but their messages differ.
+            // RBAC and admission plugins both respond with 403, so the message determines which of
+            // them refused the request.
             Err(Error::Api(status))
                 if status.code == 403 && status.message.contains("is forbidden: User ") =>
             {

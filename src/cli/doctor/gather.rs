@@ -76,7 +76,8 @@ pub(super) async fn gather(reader: &Reader, scope: &Scope) -> Facts {
         facts.pod = Some(pod(reader, namespace, name).await);
         return facts;
     }
-    // A runner may run in a namespace that is not selected.
+    // A runner may run in a namespace that is not selected, so list the Deployments and
+    // StatefulSets of all namespaces.
     let everywhere: &[String] = &[];
     (
         facts.deployments,
@@ -128,7 +129,7 @@ async fn crd(reader: &Reader) -> Read<Option<CustomResourceDefinition>> {
 }
 
 /// Returns the selected namespaces or, if none are selected, all. Gets selected namespaces one by
-/// one: a user who is not allowed to list namespaces may be allowed to get them.
+/// one, because a user who is not allowed to list namespaces may be allowed to get them.
 async fn namespaces(reader: &Reader, selected: &[String]) -> Read<Vec<Namespace>> {
     let api: Api<Namespace> = Api::all(reader.client.clone());
     if selected.is_empty() {

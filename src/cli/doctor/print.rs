@@ -12,8 +12,8 @@ const MAX_WIDTH: usize = 80;
 const MIN_WIDTH: usize = 40;
 /// The indentation of the lines below a check.
 const INDENT: &str = "    ";
-/// A note below a report with findings about missing permissions.
-const MISSING_PERMISSIONS: &str = "Without these permissions drydock doctor checks only a part of the cluster. docs/doctor.md lists the permissions; a cluster administrator has all of them.";
+/// The note below a report that has findings about missing permissions.
+const MISSING_PERMISSIONS: &str = "You lack permissions, so drydock doctor checked only a part of the cluster. docs/doctor.md lists the permissions; a cluster administrator has all of them.";
 
 /// The first line of the text.
 pub(super) struct Heading {

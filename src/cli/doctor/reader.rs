@@ -1,5 +1,5 @@
-//! Sends requests to the API server within one time limit. A failed request results
-//! in a [`ReadError`], which `diagnose` reports as a finding.
+//! Sends requests to the API server within one time limit. A failed request results in a
+//! [`ReadError`], which `diagnose` reports as a finding.
 
 use crate::diagnose::facts::{Read, ReadError, Reason};
 use anyhow::{Context as _, anyhow};
@@ -82,7 +82,7 @@ impl Reader {
         }
     }
 
-    /// Lists the objects of a kind in some namespaces. No namespaces means all namespaces.
+    /// Lists the objects of a kind in the given namespaces, or in all namespaces if none are given.
     pub(super) async fn list<K>(&self, resource: &str, namespaces: &[String]) -> Read<Vec<K>>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>

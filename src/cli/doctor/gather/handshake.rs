@@ -55,7 +55,7 @@ impl<'a> Client<'a> {
         let api: Api<Pod> = Api::namespaced(self.reader.client.clone(), self.namespace);
         let mut forwarder = self.reader.ask(call, api.portforward(pod, &[port])).await?;
         let stream = forwarder.take_stream(port);
-        let stream = stream.ok_or_else(|| failed("no stream".to_owned()))?;
+        let stream = stream.ok_or_else(|| failed("the port-forward has no stream".to_owned()))?;
         let error = forwarder.take_error(port);
         let verifier = Arc::new(RecordingVerifier::new(&self.roots));
         let config = ClientConfig::builder_with_provider(verifier.provider.clone())
@@ -72,6 +72,7 @@ impl<'a> Client<'a> {
         let served = served.and_then(|mut served| served.take());
         let read = match served {
             // The handshake may fail after this, because drydock may require a client certificate.
+            // The verifier has already recorded the certificate, so this failure is ignored.
             Some(served) => served.map_err(failed),
             None => {
                 let forward_error = match error {
@@ -88,7 +89,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Accepts every certificate, and records whether the API server accepts it.
+/// Accepts every certificate, and records whether the API server would accept it.
 #[derive(Debug)]
 struct RecordingVerifier {
     provider: Arc<CryptoProvider>,

@@ -44,7 +44,8 @@ pub(super) async fn read(
         .flatten()
         .find_map(|service| target_port(service, name.port));
     let target = target.unwrap_or(IntOrString::Int(name.port));
-    // Without a caBundle, no certificate can be verified, and there is a finding for that.
+    // If there is no caBundle, no certificate can be verified, so there are no handshakes. Another
+    // finding reports the missing caBundle.
     let verifiable = running.iter().filter(|_| bundle.is_some());
     let webhook = verifiable.filter_map(|pod| port_of(pod, &target));
     let client = handshake::Client::new(reader, name, bundle.unwrap_or_default());
@@ -95,7 +96,8 @@ async fn pods(reader: &Reader, namespace: &str, service: &Service) -> Read<Vec<P
     Ok(list.items)
 }
 
-/// Returns the name of a pod and the number of a port. `port` is a number, or a name in the pod.
+/// Returns the name of a pod, and the number of one of its ports. `port` is the number or the name
+/// of this port.
 fn port_of(pod: &Pod, port: &IntOrString) -> Option<(String, u16)> {
     let number = match port {
         IntOrString::Int(number) => *number,
@@ -112,7 +114,7 @@ fn port_of(pod: &Pod, port: &IntOrString) -> Option<(String, u16)> {
 
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "seconds since the Unix epoch"
+    reason = "seconds since the Unix epoch fit into an i64"
 )]
 async fn metrics(
     reader: &Reader,

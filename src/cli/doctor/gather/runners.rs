@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 type SettingsByTitle = BTreeMap<String, Read<RunnerSettings>>;
 type PermissionsByTitle = BTreeMap<String, Vec<PermissionReview>>;
 
-/// Returns the settings and the permissions of all runners. The key is [`Runner::title`].
+/// Returns the settings of all runners, and the permissions of the runners with jobs in the
+/// selected namespaces. The keys are [`Runner::title`].
 pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, PermissionsByTitle) {
     let deployments = facts.deployments.as_deref().unwrap_or_default();
     let stateful_sets = facts.stateful_sets.as_deref().unwrap_or_default();
@@ -40,7 +41,8 @@ pub(super) async fn read(reader: &Reader, facts: &Facts) -> (SettingsByTitle, Pe
     (all_settings, all_permissions)
 }
 
-/// Returns only the settings, because the configuration of a runner also contains tokens.
+/// Returns only the settings that are checked, because the configuration of a runner also contains
+/// tokens.
 async fn settings(reader: &Reader, runner: &Runner) -> Read<RunnerSettings> {
     let mut settings = RunnerSettings::default();
     for name in &runner.config_maps {
@@ -63,7 +65,8 @@ async fn permissions(
     namespaces: &[String],
     per_job: bool,
 ) -> Vec<PermissionReview> {
-    // The names of the namespaces that a runner creates are unknown.
+    // The names of the namespaces that a runner creates are unknown, so the permissions are
+    // reviewed for all namespaces.
     let namespaces: Vec<Option<String>> = match per_job {
         true => vec![None],
         false => namespaces.iter().cloned().map(Some).collect(),
