@@ -72,7 +72,7 @@ pub type NotifyAuthor = Arc<dyn Fn(AuthorFindings) + Send + Sync>;
 /// The data and the functions through which reviews use the cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The labels of the watched namespaces.
+    /// The labels of each watched namespace, by its name.
     pub namespaces: watch::Receiver<BTreeMap<String, Labels>>,
     /// Reads the labels of any other namespace.
     pub read_labels: ReadLabels,
@@ -86,7 +86,7 @@ pub type ReviewFn = fn(&[u8], Context<'_>) -> Result<Answer, ReviewError>;
 /// The shared state of request handlers.
 #[derive(Clone)]
 pub struct State {
-    /// The policies in force; `None` before they have been read once (rule F4).
+    /// The policies in force; `None` until they are read for the first time (rule F4).
     pub policies: watch::Receiver<Option<Arc<PolicySet>>>,
     /// The certificate in use; `None` before there is one.
     pub certificate: watch::Receiver<Option<Certificate>>,

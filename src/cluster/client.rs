@@ -37,7 +37,7 @@ pub struct NoAnswer(pub(super) Duration);
 
 /// Maximum size of a response body, and of one event of a watch.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
-/// Number of objects in a page of a LIST.
+/// Maximum number of objects in one page of a LIST.
 pub(super) const PAGE_SIZE: u32 = 100;
 
 /// Minimum duration of a watch. kube's watcher reopens a watch as soon as it ends, so an API server

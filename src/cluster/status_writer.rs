@@ -42,7 +42,8 @@ pub(super) async fn run(
         metrics,
     };
     loop {
-        // A status remains in `wanted` if its write failed or another client has changed it.
+        // A status remains in `wanted` if its write failed or another client has changed it. Such a
+        // status is written again after the interval.
         let time = match wanted.borrow().is_empty() {
             true => Duration::MAX,
             false => RETRY_INTERVAL,

@@ -143,8 +143,8 @@ impl HealthEntry {
         self.all.export(&health, self.kind);
     }
 
-    /// Sets whether the watch is in an outage. Returns whether this begins or ends the outage of
-    /// its kind.
+    /// Sets whether the watch is in an outage. Returns whether an outage of watches of its kind
+    /// begins or ends with this change.
     fn set_in_outage(&self, is_in_outage: bool) -> bool {
         let before = self.all.is_in_outage(self.kind);
         self.change(|health| health.is_in_outage = is_in_outage);

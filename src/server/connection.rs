@@ -97,7 +97,7 @@ struct ConnectionState {
     body: usize,
     /// Bytes of responses that are not sent yet.
     unsent: usize,
-    /// Wakes the request while it waits for its body or for a slot.
+    /// Wakes the task while its request waits for the body, a slot or labels.
     waker: Option<Waker>,
     task: Option<AbortHandle>,
 }

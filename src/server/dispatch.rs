@@ -64,7 +64,7 @@ pub(super) struct Request {
     pub(super) connection: Option<Arc<Connection>>,
 }
 
-/// Judges a review. Gets the labels of its namespace first if a policy selects by them.
+/// Judges a review. Gets the labels of its namespace first if a policy needs such labels.
 pub(super) async fn judge(state: &State, request: &Request) -> Result<Answer, RequestError> {
     let policies = state.policies.borrow().clone();
     let policies = policies.ok_or(RequestError::NotReady)?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    // The API server accepts objects of 3 MiB, and a review also contains managedFields.
+    // The API server accepts objects of 3 MiB. A review can be larger, because it also contains
+    // managedFields.
     /// Maximum size of a request body
     #[arg(long = "max-body-bytes", value_name = "BYTES", default_value_t = 8 << 20, value_parser = at_least_one)]
     pub body: usize,

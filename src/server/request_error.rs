@@ -78,7 +78,8 @@ impl RequestError {
             Self::Review(ReviewError::OverBound(_) | ReviewError::PatchTooLarge(_)) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            // The API server quotes the body of a 500 in its error, but not the body of a 503.
+            // The API server quotes the body of a 500 in its error, but not the body of a 503, so
+            // these errors have the status 500.
             Self::Review(ReviewError::NamespaceNotRead(_) | ReviewError::PolicyUnreadable(_))
             | Self::NotReady
             | Self::UnknownNamespace(_)

@@ -18,7 +18,7 @@ pub(crate) struct Watchdog(Mutex<Progress>);
 #[derive(Debug)]
 struct Progress {
     last_beat: Instant,
-    /// The start of the review on the blocking thread; `None` if there is none.
+    /// The start of the review on the blocking thread; `None` if no review runs there.
     review_since: Option<Instant>,
 }
 

@@ -32,7 +32,7 @@ const RESOLVED_AFTER: Duration = Duration::from_secs(10 * 60);
 pub(super) enum Outcome {
     Unchanged,
     Wrote,
-    /// It failed, or another client wrote first.
+    /// The reconciliation failed, or another client wrote first.
     Failed,
 }
 

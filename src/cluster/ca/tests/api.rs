@@ -34,7 +34,8 @@ pub(super) struct World {
     configuration_version: u64,
     /// The `caBundle` of both webhooks.
     bundle: Vec<u8>,
-    /// Whether a disruption has changed the Secret and the bundle since the last check.
+    /// Whether a disruption has changed the Secret since the last check, and whether one has changed
+    /// the bundle.
     disrupted: [bool; 2],
     /// The time of each write of the bundle by drydock, and the names of its authorities.
     written: Vec<(Duration, BTreeSet<String>)>,
@@ -283,7 +284,7 @@ impl World {
     }
 
     fn random(&mut self, below: u64) -> u64 {
-        // The MMIX generator of Knuth.
+        // Knuth's random number generator for MMIX.
         let next = self.random.wrapping_mul(6_364_136_223_846_793_005);
         self.random = next.wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % below
