@@ -47,8 +47,8 @@ async fn the_backoff_grows_after_each_refusal() {
         asked.push(began.elapsed());
     }
     let waits: Vec<Duration> = asked.windows(2).map(|two| two[1] - two[0]).collect();
-    // A refusal counts as an outage at once, so the first wait is as long as the one after the third
-    // failure.
+    // A refusal counts as an outage at once, so the first wait is as long as the one after the
+    // third failure.
     let expected: Vec<Duration> = (3..=6).map(wait_after).collect();
     assert_eq!(waits, expected);
     assert_eq!(recorder.requests().len(), 5);

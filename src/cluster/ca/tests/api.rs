@@ -34,8 +34,8 @@ pub(super) struct World {
     configuration_version: u64,
     /// The `caBundle` of both webhooks.
     bundle: Vec<u8>,
-    /// Whether a disruption has changed the Secret since the last check, and whether one has changed
-    /// the bundle.
+    /// Whether a disruption has changed the Secret since the last check, and whether one has
+    /// changed the bundle.
     disrupted: [bool; 2],
     /// The time of each write of the bundle by drydock, and the names of its authorities.
     written: Vec<(Duration, BTreeSet<String>)>,
