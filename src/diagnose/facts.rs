@@ -127,7 +127,7 @@ pub struct ReadError {
     pub resource: String,
     /// The namespace; `None` for all namespaces and for cluster-scoped resources.
     pub namespace: Option<String>,
-    /// The reason of the failure.
+    /// Why the request failed.
     pub reason: Reason,
 }
 

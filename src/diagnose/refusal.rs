@@ -45,7 +45,7 @@ pub(super) fn explain(
 }
 
 /// Returns the finding for a failed call to a webhook of drydock. Searches the message for known
-/// texts, in order, and uses the first that it contains.
+/// texts, in order, and uses the first match.
 fn failed_call(message: &str, pod: &str, service: Option<&ServiceReference>) -> Check {
     let all = "kubectl get mutatingwebhookconfigurations -o yaml".to_owned();
     let (objects, logs) = service.map_or((all.clone(), all), |service| {

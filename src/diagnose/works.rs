@@ -121,10 +121,10 @@ fn namespace_checks(
         return vec![not_repaired(view, name, &missed, wanted.len()).about(about)];
     } else if mode == NamespaceMode::Audit {
         format!(
-            "{name}: job pods are admitted unchanged, because the namespace is in audit mode{took}"
+            "{name}: job pods are admitted unchanged{took}, because the namespace is in audit mode"
         )
     } else if wanted.is_empty() && !is_repaired {
-        format!("{name}: job pods are admitted; no policy changes them{took}")
+        format!("{name}: job pods are admitted{took}; no policy changes them")
     } else {
         format!(
             "{name}: {} of job pods {} repaired{took}",

@@ -9,8 +9,8 @@ use kube::Error;
 use serde_json::Value;
 use std::time::Instant;
 
-/// Creates one pod of each kind in a namespace. Creates them one after the other, so that the
-/// durations of the requests can be compared.
+/// Creates one pod of each kind in a namespace. Sends the requests one after the other, so that
+/// their durations can be compared.
 pub(super) async fn send(reader: &Reader, namespace: String, kinds: Vec<PodKind>) -> Vec<DryRun> {
     let mut all = Vec::new();
     for kind in kinds {

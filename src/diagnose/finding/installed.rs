@@ -46,7 +46,7 @@ findings! {
         "kubectl get {object} -o yaml", "kubectl apply --server-side -k manifests";
     selects_own_namespace(webhook, namespace, object) = "selects-own-namespace" Warning,
         "the namespaceSelector of {webhook} does not exclude namespace {namespace}",
-        "If namespace {namespace} opts in, pods cannot be created in it while drydock is down.",
+        "If namespace {namespace} opts in and the failurePolicy is Fail, pods that have a label named \"pod\" cannot be created in the namespace while drydock is down.",
         "kubectl get {object} -o yaml", "kubectl apply --server-side -k manifests";
     has_side_effects(webhook, value, object) = "has-side-effects" Warning,
         "{webhook} has sideEffects: {value}",
