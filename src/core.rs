@@ -1,4 +1,4 @@
-//! Computes the changes of a pod. Pure: no I/O, clock, environment or Kubernetes client.
+//! Computes the changes to a pod. Pure: no I/O, clock, environment or Kubernetes client.
 //!
 //! ```text
 //! document, mount_path, object_name, quote ◄─ everything below

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
-        .expect("no crypto provider is installed before main");
+        .expect("no crypto provider should have been installed before main");
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut stderr = io::stderr();
     let result = Cli::from_process_args(&mut out)

@@ -13,9 +13,9 @@ pub const CA_SECRET: &str = "drydock-ca";
 pub const FIELD_MANAGER: &str = "drydock";
 /// The label of a namespace that opts in. Its value is the mode, [`ENFORCE`] or [`AUDIT`] (P1).
 pub const OPT_IN_LABEL: &str = "drydock.dev/job-pods";
-/// The value of [`OPT_IN_LABEL`] with which drydock changes job pods.
+/// The value of [`OPT_IN_LABEL`] for namespaces in which drydock changes job pods.
 pub const ENFORCE: &str = "enforce";
-/// The value of [`OPT_IN_LABEL`] with which drydock reports changes but does not make them.
+/// The value of [`OPT_IN_LABEL`] for namespaces in which drydock only reports changes.
 pub const AUDIT: &str = "audit";
 /// The name of the webhook for namespaces that opted in with [`ENFORCE`].
 pub const ENFORCE_WEBHOOK: &str = "enforce.job-pods.drydock.dev";
@@ -30,14 +30,15 @@ pub const WEBHOOKS: [&str; 3] = [ENFORCE_WEBHOOK, AUDIT_WEBHOOK, NAMESPACE_PER_J
 /// The namespaces whose job pods drydock changes, as the webhook configuration selects them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EnforcedNamespaces {
-    /// The value of [`OPT_IN_LABEL`] with which a namespace is selected.
+    /// The value of [`OPT_IN_LABEL`] that selects a namespace.
     pub value: String,
-    /// The name prefix with which a namespace without that label is selected.
+    /// The name prefix that selects a namespace without that label.
     pub prefix: Option<String>,
 }
 
 impl EnforcedNamespaces {
-    /// Returns whether a namespace is selected; `label` is its value of [`OPT_IN_LABEL`].
+    /// Returns whether a namespace is selected. `label` is the value of the label [`OPT_IN_LABEL`]
+    /// of the namespace.
     pub fn contains(&self, namespace: &str, label: Option<&str>) -> bool {
         match (label, &self.prefix) {
             (Some(value), _) => value == self.value,

@@ -23,7 +23,7 @@ pub(crate) const DIND: &str = "containers: [{name: build}, {name: helper}, {name
 /// Policies, a pod, and the namespace of the pod.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Setup<'a> {
-    /// The name and spec of each policy. `name@3` has the generation 3.
+    /// The name and spec of each policy. A policy with the name `name@3` has the generation 3.
     pub(crate) policies: &'a [(&'a str, &'a str)],
     /// The spec of the pod, with an optional `metadata` inside.
     pub(crate) pod: &'a str,
@@ -40,7 +40,7 @@ pub(crate) struct Setup<'a> {
 /// The spec of a policy that changes only the certificates of dind.
 pub(crate) const CERTS_ONLY: &str = "dind: {volumes: []}";
 
-/// The result for a pod.
+/// The result of judging a pod.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) outcome: Outcome,
@@ -112,8 +112,8 @@ impl Setup<'_> {
             own_namespace: "drydock",
         };
         let set = self.policy_set();
-        let pod = Pod::from_json(&text).expect("the pod is valid");
-        test(&verdict::judge(pod, &set, scope).expect("the patch is within its limit"))
+        let pod = Pod::from_json(&text).expect("the pod should be valid");
+        test(&verdict::judge(pod, &set, scope).expect("the patch should be within its limit"))
     }
 
     /// Returns the policies, with the addresses of their live sources.
@@ -126,9 +126,12 @@ impl Setup<'_> {
             .map(|(source, addresses)| {
                 let addresses = addresses
                     .iter()
-                    .map(|ip| ip.parse().expect("an address"))
+                    .map(|ip| ip.parse().expect("the text should be an address"))
                     .collect();
-                (source.parse().expect("a source"), addresses)
+                (
+                    source.parse().expect("the text should be a source"),
+                    addresses,
+                )
             })
             .collect();
         PolicySet::new(policies.collect(), &live)
@@ -138,7 +141,7 @@ impl Setup<'_> {
     fn judge_once(&self, before: &Value) -> Judged {
         self.judge_value(before, |verdict| {
             let patch: Value = match &verdict.patch {
-                Some(text) => serde_json::from_str(text).expect("the patch is JSON"),
+                Some(text) => serde_json::from_str(text).expect("the patch should be JSON"),
                 None => Value::Null,
             };
             assert_eq!(
@@ -148,9 +151,9 @@ impl Setup<'_> {
             );
             let mut pod = before.clone();
             if patch.is_array() {
-                let patch: json_patch::Patch =
-                    serde_json::from_value(patch.clone()).expect("a JSON Patch");
-                json_patch::patch(&mut pod, &patch).expect("A3: the patch applies");
+                let patch: json_patch::Patch = serde_json::from_value(patch.clone())
+                    .expect("the patch should be a JSON Patch");
+                json_patch::patch(&mut pod, &patch).expect("A3: the patch should apply");
             }
             let names = |plan: &Plan<'_>| plan.changes.iter().map(|change| change.name()).collect();
             let changes = verdict.enforced.changes.iter();
@@ -194,7 +197,7 @@ impl Judged {
     #[track_caller]
     pub(crate) fn mounts(&self, container: &str) -> &Value {
         let found = containers(&self.pod).find(|(_, known)| known["name"] == container);
-        let (_, found) = found.expect("the pod has the container");
+        let (_, found) = found.expect("the pod should have the container");
         field(found, "/volumeMounts")
     }
 
@@ -267,16 +270,22 @@ pub(crate) fn policy_text(name: &str, spec: &str) -> String {
 fn policy(name: &str, spec: &str) -> crate::core::policy::Policy {
     let mut file = crate::core::policy::read("test", &policy_text(name, spec));
     assert!(file.errors.is_empty(), "{:?}", file.errors);
-    file.policies.pop().expect("the text contains a policy")
+    file.policies
+        .pop()
+        .expect("the text should contain a policy")
 }
 
 #[track_caller]
 fn metadata_and_spec(yaml: &str) -> (Map<String, Value>, Map<String, Value>) {
-    let spec: Option<Value> = serde_saphyr::from_str(yaml).expect("the YAML of the test is valid");
+    let spec: Option<Value> =
+        serde_saphyr::from_str(yaml).expect("the YAML of the test should be valid");
     let mut spec = match spec {
         Some(Value::Object(spec)) => spec,
         other => {
-            assert!(other.is_none_or(|other| other.is_null()), "not a mapping");
+            assert!(
+                other.is_none_or(|other| other.is_null()),
+                "the YAML should be a mapping"
+            );
             Map::new()
         }
     };
@@ -328,8 +337,8 @@ fn unchanged_fields(pod: &Value) -> Value {
     pod
 }
 
-/// Returns the errors of a pod that the API server would report, of the kinds that changes could
-/// cause.
+/// Returns the errors that the API server would report for a pod. Checks only for errors that
+/// changes could cause.
 fn validation_errors(pod: &Value) -> Vec<String> {
     let mut errors = Vec::new();
     let volumes: Vec<&str> = texts(field(pod, "/spec/volumes"), "name");

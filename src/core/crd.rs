@@ -1,14 +1,14 @@
 //! The custom resource `JobPodPolicy`: types, defaults and schema.
 //!
-//! The doc comments of the fields are the texts of `kubectl explain jobpodpolicy.spec`. serde and
-//! schemars derive the schema with its defaults. `constraints` adds formats and limits of single
-//! fields, and `cel_rules` adds CEL rules over several fields, so that the API server rejects an
-//! invalid policy when it is written. [`crate::core::policy`] parses these types, and checks policy
-//! files with the same schema.
+//! `kubectl explain jobpodpolicy.spec` prints the doc comments of the fields. serde and schemars
+//! derive the schema with its defaults. `constraints` adds formats and limits for single fields,
+//! and `cel_rules` adds CEL rules over several fields, so that the API server rejects an invalid
+//! policy when it is written. [`crate::core::policy`] checks policies against the same schema and
+//! deserializes them into these types.
 
 #![allow(
     rustdoc::broken_intra_doc_links,
-    reason = "the docs of fields are texts of `kubectl explain`, in which brackets are YAML"
+    reason = "`kubectl explain` prints the docs of fields, in which brackets are YAML"
 )]
 
 mod cel_rules;
@@ -63,7 +63,7 @@ pub struct JobPodPolicySpec {
 
     /// Enforce changes job pods. Audit only reports the changes, in logs, metrics and audit
     /// annotations.
-    /// The label drydock.dev/job-pods: audit of a namespace has the same effect for all policies.
+    /// In a namespace with the label drydock.dev/job-pods: audit, all policies only report changes.
     #[serde(default)]
     pub mode: Mode,
 
@@ -83,8 +83,8 @@ pub struct JobPodPolicySpec {
     /// hostnames, such as stale entries from the runner's config.toml.
     /// Hostnames that the runner maps to 127.0.0.1, such as those of the services docker and
     /// postgres, are not changed.
-    /// At most 32 entries with 1024 hostnames in total. Use a second policy for more. An address
-    /// can have several entries.
+    /// At most 32 entries with 1024 hostnames in total. Use a second policy for more. Several
+    /// entries can have the same address.
     /// Example: [{ip: 10.0.0.232, hostnames: [gitlab.mylab.com]}].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_aliases: Vec<HostAlias>,
@@ -141,8 +141,8 @@ pub struct AddressSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressReference>,
 
-    /// A Service. drydock uses the addresses in its status.loadBalancer, or in its spec.clusterIPs
-    /// with address: ClusterIP.
+    /// A Service. drydock uses the addresses in its status.loadBalancer or, if address is
+    /// ClusterIP, in its spec.clusterIPs.
     /// Example: {namespace: ingress-nginx, name: ingress-nginx-controller}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceReference>,
@@ -195,7 +195,7 @@ pub struct ServiceReference {
     pub address: ServiceAddress,
 }
 
-/// The addresses of a Service to use.
+/// The addresses of a Service that drydock uses.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// A YAML document or JSON value in a text.
 #[derive(Debug)]
 pub struct Document {
-    /// The position in the text, from 1. Empty documents do not count.
+    /// The position in the text, counted from 1 without empty documents.
     pub number: usize,
     /// The object, or the error in the document.
     pub content: Result<Value, DocumentError>,

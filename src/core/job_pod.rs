@@ -89,7 +89,7 @@ impl NotJobPod {
             ),
             Self::Windows => (
                 "windows",
-                "it runs on Windows, where the API server refuses hostAliases and dind cannot run",
+                "it runs on Windows, which drydock does not support; docker:dind needs Linux",
             ),
         }
     }
@@ -182,7 +182,7 @@ fn is_named_after(pod: &Pod<'_>, label: &str) -> bool {
 /// The runner's `ProjectUniqueName`, `runner-TOKEN-project-ID-concurrent-N`.
 static UNIQUE_NAME: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = "(?s)^runner-.+-project-[0-9]+(-concurrent-[0-9]+)?$";
-    Regex::new(pattern).expect("the pattern is valid")
+    Regex::new(pattern).expect("the pattern should be valid")
 });
 
 /// Returns whether a label is a `ProjectUniqueName`, which may be truncated to 63 characters.

@@ -27,8 +27,8 @@ pub fn clean(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("/{}", parts.join("/")))
 }
 
-/// Checks fast whether a path is clean, to avoid an allocation. Returns `false` for all paths that
-/// are not clean, and for a few clean paths such as `/` and `/.a`.
+/// Quickly checks whether a path is clean, to avoid an allocation. Returns `false` for all paths
+/// that are not clean, and for a few clean paths such as `/` and `/.a`.
 fn is_certainly_clean(path: &str) -> bool {
     let bytes = path.as_bytes();
     let following = bytes.get(1..).unwrap_or_default();
@@ -98,7 +98,7 @@ impl SortedPaths {
 /// Orders paths so that the paths below a path follow it directly: `/a`, `/a/b`, `/a-b`.
 fn order(a: &str, b: &str) -> Ordering {
     let key = |byte: u8| if byte == b'/' { 0 } else { byte };
-    // Of clean paths, only the root ends with a slash.
+    // Only the root ends with a slash. Without its slash, the root sorts before all other paths.
     let [a, b] = [a, b].map(|path| path.trim_end_matches('/').bytes().map(key));
     a.cmp(b)
 }

@@ -1,4 +1,4 @@
-//! Parsed policies. Only parsing creates a [`Policy`], so it is always valid.
+//! Parsed policies. Only parsing creates a [`Policy`], so every [`Policy`] is valid.
 //!
 //! ```text
 //! text ─► document::split ─► schema::check ─► parse ─► Policy ─► set::PolicySet ─► Desired
@@ -56,7 +56,7 @@ pub struct Policy {
     pub namespace_selector: Selector,
     /// Hostnames and the sources of their addresses, in the order of the policy.
     pub host_aliases: Vec<HostAlias>,
-    /// The settings for pods with a dind container. `None` makes no changes for Docker.
+    /// The settings for pods with a dind container. If `None`, drydock makes no changes for Docker.
     pub dind: Option<Dind>,
 }
 
@@ -74,20 +74,21 @@ pub struct HostAlias {
 /// A fixed address, or the object that has the address.
 #[derive(Clone, Debug)]
 pub enum Address {
-    /// Neither a loopback nor the unspecified address.
+    /// A fixed address, which is neither a loopback address nor the unspecified address.
     Fixed(IpAddr),
-    /// The address of an object, which drydock watches. Without a cluster, `--address` sets it.
+    /// The address of an object that drydock watches. Without a cluster, `--address` sets the
+    /// address.
     Live(AddressSource),
 }
 
 /// A reference to an object with addresses, as in `ingress/cicd/gitlab-registry`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct AddressSource {
-    /// The kind.
+    /// The kind of the object, and of its addresses.
     pub kind: AddressSourceKind,
-    /// The namespace.
+    /// The namespace of the object.
     pub namespace: String,
-    /// The name.
+    /// The name of the object.
     pub name: String,
 }
 
@@ -255,11 +256,11 @@ pub struct RegistryCa {
     pub config_map: String,
     /// The key in the ConfigMap.
     pub key: String,
-    /// The source of a volume that contains the key as the file `ca.crt`.
+    /// The volume source that projects this key of the ConfigMap to the file `ca.crt`.
     pub source: VolumeSource,
 }
 
-/// Returns the fields with which tolerations are compared, with the defaults of the API: key,
+/// Returns the fields by which tolerations are compared, with the defaults of the API: key,
 /// operator, value, effect and seconds.
 pub(crate) fn toleration_fields(toleration: &Toleration) -> ([&str; 4], Option<i64>) {
     let [key, value, effect] = [&toleration.key, &toleration.value, &toleration.effect]

@@ -1,9 +1,9 @@
 //! Quotes and truncates untrusted text for output (F7, T4).
 //!
 //! Any user who can create a pod or call the webhook chooses names, paths and images, and drydock
-//! reads them before the API server validates them. They appear in log lines, Events, API warnings,
-//! audit annotations, HTTP errors and terminals. Line breaks, terminal escapes and bidirectional
-//! control characters could forge output of drydock, and long text could fill a log.
+//! reads them before the API server validates them. These texts appear in log lines, Events, API
+//! warnings, audit annotations, HTTP errors and terminals. Line breaks, terminal escapes and
+//! bidirectional control characters could forge output of drydock, and long text could fill a log.
 //!
 //! Plain text is unchanged. Text with white space, quotes or unprintable characters is quoted and
 //! escaped, as in `'a\n\u{1b}[2J'`; long text is truncated and ends with `…`.
@@ -83,7 +83,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Truncates a text to a maximum number of bytes, and appends `…`.
+/// Truncates a text that has more than `max_bytes` bytes, and appends `…`.
 pub(crate) fn truncate(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
         let end = (0..=max_bytes).rfind(|end| text.is_char_boundary(*end));
@@ -120,7 +120,7 @@ impl BoundedList {
         }
     }
 
-    /// Appends an item if it and all earlier items fit.
+    /// Appends an item if this item and all earlier items fit. Otherwise only counts the item.
     pub fn add(&mut self, item: impl fmt::Display) {
         if self.omitted > 0 {
             self.omitted += 1;
@@ -137,7 +137,7 @@ impl BoundedList {
         }
     }
 
-    /// Returns the text.
+    /// Returns the list as text.
     pub fn finish(mut self) -> String {
         if self.omitted > 0 {
             let (separator, count) = (self.separator, self.omitted);

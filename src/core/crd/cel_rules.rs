@@ -1,9 +1,9 @@
 //! CEL rules over several fields, which reject an invalid policy when it is written.
 //!
 //! `drydock check` rejects the same policies. It uses [`super::constraints`], and `policy::parse`
-//! implements each rule of this module again, with messages that contain positions. The policies
-//! in `tests/policies` test both. The API server estimates the cost of a rule from the constraints,
-//! and rejects a definition whose rules could exceed the cost limit.
+//! implements each rule of this module again, with messages that name the item of a list. The
+//! policies in `tests/policies` test both. The API server estimates the cost of a rule from the
+//! constraints, and rejects a definition whose rules could exceed the cost limit.
 
 use super::constraints::{self, at, child};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -34,7 +34,7 @@ pub(crate) const VOLUME_SOURCES: [&str; 8] = [
 /// `JobPodPolicy`.
 pub(super) fn complete(schema: &mut JSONSchemaProps) {
     each(schema, &mut |schema| {
-        // In a field that is not nullable, the API server replaces a null by the default.
+        // No field is nullable, so that the API server replaces a null by the default of the field.
         schema.nullable = None;
         join_lines(&mut schema.description);
     });
@@ -50,7 +50,7 @@ pub(super) fn complete(schema: &mut JSONSchemaProps) {
         at(dind, "clientCerts"),
         r#"!has(self.relocateTo) || self.onConflict == "Relocate""#,
         ".relocateTo",
-        "must not be set without onConflict: Relocate",
+        "can be set only if onConflict is Relocate",
     );
     volumes(at(dind, "volumes"));
     toleration(at(dind, "scheduling.tolerations[]"));
@@ -63,13 +63,13 @@ fn selector(expression: &mut JSONSchemaProps) {
         expression,
         &format!("!({needs_values} && {is_empty})"),
         ".values",
-        r#""must have at least one value with operator " + self.operator"#,
+        r#""must have at least one value if operator is " + self.operator"#,
     );
     refuse_cel(
         expression,
         &format!("{needs_values} || {is_empty}"),
         ".values",
-        r#""must be empty with operator " + self.operator"#,
+        r#""must be empty if operator is " + self.operator"#,
     );
 }
 
@@ -97,7 +97,7 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
             ".hostnames",
             "is empty; list the hostnames that resolve to this address",
         ),
-        // H7: a user who can edit the Ingress must not be able to add any hostname.
+        // H7: a user who can edit the Ingress must not be able to add arbitrary hostnames.
         (
             format!("{no_ingress} || {hostnames} || {suffixes}"),
             ".from.ingress.hostnameSuffixes",
@@ -119,8 +119,8 @@ fn host_aliases(aliases: &mut JSONSchemaProps) {
     );
 }
 
-/// Adds the rule that a hostname has at most one address of each family (H6). The rule compares the
-/// addresses of two entries as strings, and each pair of entries once.
+/// Adds the rule that a hostname has at most one address of each family (H6). The rule compares
+/// each pair of entries once, and their addresses as strings.
 fn one_address_per_family(aliases: &mut JSONSchemaProps, count: &str) {
     let fixed = |alias: &str| format!("has({alias}.ip) && has({alias}.hostnames)");
     let rivals = format!(
@@ -188,7 +188,7 @@ fn toleration(toleration: &mut JSONSchemaProps) {
         toleration,
         &format!("!({exists}) || !has(self.value) || self.value == ''"),
         ".value",
-        r#""is \"" + self.value + "\", but must be empty with operator Exists""#,
+        r#""is \"" + self.value + "\", but must be empty if operator is Exists""#,
     );
     refuse(
         toleration,
@@ -200,11 +200,11 @@ fn toleration(toleration: &mut JSONSchemaProps) {
         toleration,
         r#"!has(self.tolerationSeconds) || (has(self.effect) && self.effect == "NoExecute")"#,
         ".tolerationSeconds",
-        "must not be set without effect: NoExecute",
+        "can be set only if effect is NoExecute",
     );
 }
 
-/// Removes the metadata that the core API rejects in the template of a claim.
+/// Removes the metadata fields that the core API rejects in a claim template.
 fn claim_metadata(metadata: &mut JSONSchemaProps) {
     if let Some(properties) = &mut metadata.properties {
         properties.retain(|name, _| matches!(name.as_str(), "labels" | "annotations"));

@@ -18,11 +18,11 @@ use std::sync::LazyLock;
 
 /// A constraint of one field.
 enum Constraint {
-    /// A string must have a format.
+    /// A string must match a format.
     Format(&'static Format),
-    /// A quantity must be a string with a format, or a number that is at least a minimum.
+    /// A quantity must be a string that matches a format, or a number that is at least a minimum.
     Quantity(&'static Format, f64),
-    /// The keys of a map must have a format.
+    /// The keys of a map must match a format.
     Keys(&'static Format),
     /// The minimum and maximum number of items of a list.
     Items(Option<i64>, i64),
@@ -32,7 +32,7 @@ enum Constraint {
     Range(f64, f64),
     /// A string must have one of these values.
     OneOf(&'static [&'static str]),
-    /// An object must have these fields, in addition to the fields without a default in Rust.
+    /// An object must have these fields, in addition to those that the derived schema requires.
     Required(&'static [&'static str]),
     /// The items of a list must have unique values in this field.
     ListMap(&'static str),
@@ -45,7 +45,7 @@ enum Constraint {
 /// Constraints, each with its path relative to the object that the table describes.
 type Table = &'static [(&'static str, Constraint)];
 
-/// Defines a static for each table: rows of a path and its constraint.
+/// Defines a static for each table. A row of a table is a path and its constraint.
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($path:literal => $constraint:expr,)* })*) => {
         $($(#[$doc])* static $name: Table = &[$(($path, $constraint)),*];)*
@@ -88,7 +88,7 @@ tables! {
     }
 
     SELECTOR {
-        // As in the core API.
+        // In the core API, a label selector is atomic too.
         "" => Constraint::Atomic,
         "matchLabels" => Fields(LABELS),
         "matchExpressions" => Items(None, 32),
@@ -115,7 +115,7 @@ tables! {
         "effect" => OneOf(&["NoSchedule", "PreferNoSchedule", "NoExecute"]),
     }
 
-    /// Repeats the validation of the core API, so that drydock does not create pods that the API
+    /// Repeats the validation of the core API, so that drydock does not add a volume that the API
     /// server rejects.
     VOLUME {
         "name" => Of(&format::LABEL),
@@ -140,7 +140,7 @@ tables! {
         "nfs.path" => Of(&format::EXPORTED_PATH),
     }
 
-    /// The fields of a volume that contains the keys of a ConfigMap or Secret as files.
+    /// The fields of a volume source that projects the keys of a ConfigMap or Secret to files.
     FILES {
         "defaultMode" => Range(0.0, 0o777 as f64),
         "items" => Items(None, 32),
@@ -164,7 +164,7 @@ tables! {
 }
 
 /// The formats of a policy's fields by path, as in `spec.hostAliases[].ip`. The format of the keys
-/// of a map has the path of the map and `{key}`.
+/// of a map has the path of the map, followed by `{key}`.
 pub(crate) static FORMATS: LazyLock<BTreeMap<String, &'static Format>> = LazyLock::new(|| {
     let mut formats = BTreeMap::new();
     each(SPEC, "spec", &mut |path, constraint| match constraint {
@@ -209,8 +209,9 @@ impl Constraint {
                 schema.max_length = max_length(format);
                 rules.get_or_insert_default().push(format.rule());
             }
-            // Up to Kubernetes 1.30, CEL ignores the maximum length of a string that may be a
-            // number, and the estimated cost of a rule would exceed the limit.
+            // A pattern instead of a CEL rule: up to Kubernetes 1.30, CEL ignores the maximum
+            // length of a string that may be a number, so the estimated cost of a rule would
+            // exceed the limit.
             Quantity(format, minimum) => {
                 schema.max_length = max_length(format);
                 schema.pattern = format.pattern();
@@ -242,7 +243,7 @@ pub(super) fn at<'s>(schema: &'s mut JSONSchemaProps, path: &str) -> &'s mut JSO
     let path = path.replace("[]", ".[]").replace("{}", ".{}");
     let steps = path.split('.').filter(|step| !step.is_empty());
     steps.fold(schema, |schema, step| {
-        child(schema, step).expect("every path exists in the derived schema, which a test derives")
+        child(schema, step).expect("the path should exist in the derived schema")
     })
 }
 

@@ -23,7 +23,7 @@ pub struct Dind {
     pub images: Vec<String>,
 
     /// Settings for the directory in which dind creates the certificates of the docker client:
-    /// /certs/client, or the directory client in DOCKER_TLS_CERTDIR. If a Secret or ConfigMap is
+    /// /certs/client, or the subdirectory client of DOCKER_TLS_CERTDIR. If a Secret or ConfigMap is
     /// mounted there, the job fails with TLS errors: dind cannot write its certificates, and the
     /// docker client reads certificates that do not belong to the daemon.
     #[serde(default)]
@@ -108,8 +108,8 @@ pub struct ClientCerts {
     pub size_limit: Quantity,
 
     /// The directory at which onConflict: Relocate mounts the displaced volume. It must not be
-    /// /certs/client, a parent of it or a path below it. If absent, /certs/displaced.
-    /// Allowed only with onConflict: Relocate. Example: /certs/ca.
+    /// /certs/client, a parent of it or a path below it. The default is /certs/displaced.
+    /// Can be set only if onConflict is Relocate. Example: /certs/ca.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relocate_to: Option<String>,
 }

@@ -50,7 +50,8 @@ impl Format {
     /// Returns the message of the first check that fails, which follows `is "…",`.
     pub fn check(&self, text: &str) -> Result<(), &'static str> {
         let patterns = self.compiled.get_or_init(|| {
-            let compile = |check: &Check| Regex::new(check.pattern).expect("a test compiles all");
+            let compile =
+                |check: &Check| Regex::new(check.pattern).expect("the pattern should be valid");
             self.checks.iter().map(compile).collect()
         });
         let is_too_long = text.chars().nth(self.max_length).is_some();
@@ -67,7 +68,7 @@ impl Format {
         self.validation(self.condition("self"), message)
     }
 
-    /// Returns the CEL rule that rejects maps in which a key has another format.
+    /// Returns the CEL rule that rejects maps in which a key does not match the format.
     pub(super) fn rule_for_keys(&self) -> ValidationRule {
         let valid = self.condition("key");
         let message = format!(r#""has the key \"" + key + {}"#, self.message("key"));
@@ -267,7 +268,7 @@ formats! {
     /// The directory at which a displaced volume is mounted.
     RELOCATE_TO(PATH_MAX): [
         ABSOLUTE, WITHOUT_COLON, CLEAN,
-        must_not(AROUND_CLIENT_CERTS, "but must not be /certs/client, a parent of it or a path below it, because dind writes its certificates there; use a path as in /certs/displaced"),
+        must_not(AROUND_CLIENT_CERTS, "but must not be /certs/client, a parent of it or a path below it, because dind writes its certificates there; use a path such as /certs/displaced"),
     ];
 
     /// A path on the node.
@@ -279,7 +280,7 @@ formats! {
     /// A path of an NFS export.
     EXPORTED_PATH(PATH_MAX): [ABSOLUTE];
 
-    /// The path of a key of a ConfigMap or Secret in its volume.
+    /// The path in a volume to which a key of a ConfigMap or Secret is projected.
     ITEM_PATH(1024): [
         must("^[^/]", "not a relative path, as in ca.crt"),
         must_not("^[.][.]|/[.][.](/|$)", "but must not begin with '..' or contain it as a path element"),

@@ -41,9 +41,9 @@ pub(crate) enum DaemonTls {
     /// `dockerd` is started directly, so no certificates are written. The value is the clean
     /// `CERTDIR` that the entrypoint would use.
     NotGenerated(String),
-    /// `DOCKER_TLS_CERTDIR` is set and empty.
+    /// `DOCKER_TLS_CERTDIR` is set to an empty string.
     Off,
-    /// The version of the image does not support TLS, or has it off by default.
+    /// The version of the image does not support TLS, or does not use TLS by default.
     OffByVersion,
     /// The value of `DOCKER_TLS_CERTDIR` is unknown at admission, or not an absolute path. The text
     /// is the reason, and completes the sentence "DOCKER_TLS_CERTDIR …".
@@ -53,7 +53,7 @@ pub(crate) enum DaemonTls {
 /// The containers of a pod that run, or may run, a Docker daemon.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DindContainers<'a> {
-    /// In the order of the pod.
+    /// The dind containers, in the order of the pod.
     pub(crate) dinds: Vec<DindContainer<'a>>,
     /// Containers whose image and command do not show whether they run a daemon: the name, the
     /// image, and the image without its digest.
@@ -77,7 +77,7 @@ impl<'a> DindContainers<'a> {
             let kind = image.kind();
             let is_listed = images.iter().any(|glob| glob.matches(image.without_digest));
             let start = match start::parse(container) {
-                // A listed image is dind, with any command.
+                // An image that a policy lists is dind, with any command.
                 start if is_listed => {
                     image = image.unversioned();
                     start.unwrap_or_default()
@@ -108,8 +108,8 @@ impl<'a> DindContainers<'a> {
 }
 
 impl DindContainer<'_> {
-    /// Returns the mount path in this container of a policy's volume with the mount path `path`. It
-    /// differs for the data directory of rootless dockerd (V6).
+    /// Returns the path at which this container mounts a volume that has the mount path `path` in
+    /// the policy. The paths differ only for the data directory of rootless dockerd (V6).
     pub(crate) fn path_of<'p>(&self, path: &'p str) -> &'p str {
         if self.rootless && path == DOCKER_ROOT {
             ROOTLESS_DOCKER_ROOT
@@ -137,7 +137,7 @@ impl DindContainer<'_> {
 impl DaemonTls {
     /// Determines the setup from `DOCKER_TLS_CERTDIR`, or from the default of the version (D2).
     fn of(container: &Container<'_>, version: Option<Version>, start: &StartCommand) -> Self {
-        // Images before 18.09 have no TLS, with any value of the variable.
+        // Images before 18.09 do not support TLS, so the value of the variable has no effect.
         if version.is_some_and(|version| !version.supports_tls()) {
             return Self::OffByVersion;
         }

@@ -13,7 +13,7 @@ const PLAINTEXT_PORT: &str = "2375";
 /// The daemon that `DOCKER_HOST` names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum DockerHost {
-    /// The variable is not set or empty, so the client calls the default socket.
+    /// The variable is empty or not set, so the client calls the default socket.
     Unset,
     /// The value is unknown at admission.
     Unknown,
@@ -33,13 +33,13 @@ pub(crate) enum DockerHost {
         /// Whether other services of the pod have aliases.
         others_have: bool,
     },
-    /// Another machine.
+    /// A daemon on another machine.
     Remote,
 }
 
 impl DockerHost {
     /// Reads `DOCKER_HOST` from the `build` container. With `FF_CONCRETE` that container has no
-    /// variables, so it is read from the dind container, which has the variables of the job.
+    /// variables, so `DOCKER_HOST` is read from the dind container, which has the job's variables.
     pub(crate) fn of<'a>(pod: &Pod<'a>, dinds: &[DindContainer<'a>]) -> Self {
         let build = pod.build().map(|(_, build)| build);
         let service = dinds.first().filter(|_| super::has_bootstrap(pod));

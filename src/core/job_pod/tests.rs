@@ -1,4 +1,4 @@
-//! Rules P2 and P3.
+//! Tests of rules P2 and P3.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -14,7 +14,7 @@ const LONG: &str = "runner-abcdefghijklmnopqrstuvwxyz-project-1234567890-concurr
 
 #[track_caller]
 fn recognised(pod: &Value) -> Result<JobPodMark, NotJobPod> {
-    recognise(&Pod::from_json(&pod.to_string()).expect("the pod can be read"))
+    recognise(&Pod::from_json(&pod.to_string()).expect("the pod should be readable"))
 }
 
 #[rstest]
@@ -101,7 +101,8 @@ fn p2_an_old_pod_is_recognised_only_by_its_whole_shape(#[case] pointer: &str, #[
         "restartPolicy: Never\nmetadata: {{generateName: {NAME}, labels: {{pod: {NAME}}}}}"
     ));
     assert_eq!(recognised(&pod), Ok(JobPodMark::Shape));
-    *pod.pointer_mut(pointer).expect("the field") = value.into();
+    *pod.pointer_mut(pointer)
+        .expect("the pod should have the field") = value.into();
     assert_eq!(recognised(&pod), Err(NotJobPod::NotRecognised));
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 pub struct PolicyFile {
     /// The valid policies, in the order of the file.
     pub policies: Vec<Policy>,
-    /// The place of each valid policy in the file, by its name; see [`PolicyError::place`].
+    /// The place of each valid policy in the file, by policy name; see [`PolicyError::place`].
     pub(crate) places: BTreeMap<String, String>,
     /// The errors of the invalid policies.
     pub errors: Vec<PolicyError>,
@@ -23,7 +23,7 @@ pub struct PolicyFile {
     pub(crate) ignored: Vec<PolicyError>,
     /// The names of the invalid policies.
     pub(crate) refused: BTreeSet<String>,
-    /// Whether a document cannot be parsed. It may contain policies with any name.
+    /// Whether a document cannot be parsed. Such a document may contain policies with any name.
     pub(crate) unreadable: bool,
 }
 
@@ -105,8 +105,8 @@ fn is_config_toml(text: &str) -> bool {
     text.lines().any(|line| line.trim_end() == "[[runners]]")
 }
 
-/// Returns whether an object is a ConfigMap with a `config.toml`, or values of GitLab Runner's Helm
-/// chart, also as a subchart.
+/// Returns whether an object is a ConfigMap with a `config.toml`, or contains values for GitLab
+/// Runner's Helm chart, directly or as a subchart.
 fn is_runner_config(object: &Value) -> bool {
     const CHART: [&str; 3] = ["gitlabUrl", "runnerToken", "runnerRegistrationToken"];
     let in_chart = |values: &Value| {
@@ -327,8 +327,8 @@ fn check_metadata(object: &mut Value, errors: &mut Errors) {
     }
 }
 
-/// Returns errors for unknown fields in the metadata of a file, which kubectl rejects. Stored
-/// objects are not checked, because a newer Kubernetes may have added fields.
+/// Returns an error for each unknown metadata field of a policy in a file; kubectl rejects such
+/// fields too. Stored objects are not checked, because a newer Kubernetes may have added fields.
 fn unknown_metadata(metadata: Option<&Value>) -> Vec<FieldError> {
     let known = metadata.and_then(|metadata| ObjectMeta::deserialize(metadata).ok());
     let known = known.and_then(|metadata| serde_json::to_value(metadata).ok());

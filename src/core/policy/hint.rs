@@ -3,7 +3,7 @@
 use super::{Policy, quantity};
 use std::fmt;
 
-/// The minimum size limit without a hint, in bytes. The certificates use about 20 KiB.
+/// A size limit with fewer bytes gets a hint. The certificates use about 20 KiB.
 const MIN_SIZE_LIMIT: f64 = 32.0 * 1024.0;
 
 /// A hint about a valid policy.
@@ -60,7 +60,7 @@ pub fn hints(policy: &Policy) -> Vec<Hint> {
         if is_cgroup {
             add(
                 format!("spec.dind.volumes[{index}]"),
-                "remove this volume unless dind fails without it. With /sys/fs/cgroup of the node on cgroup v1, the limits of the pod do not apply to inner containers, and their cgroups leak. On cgroup v2, a privileged container does not need the volume".to_owned(),
+                "remove this volume unless dind fails without it. If a node uses cgroup v1 and dind mounts /sys/fs/cgroup of the node, the limits of the pod do not apply to inner containers, and their cgroups leak. On cgroup v2, a privileged container does not need the volume".to_owned(),
             );
         }
     }

@@ -100,10 +100,10 @@ pub(super) fn selector(selector: &LabelSelector, path: &str, errors: &mut Errors
         let values = values.filter(|values| !values.is_empty());
         let problem = match (operator, &values) {
             ("In" | "NotIn", None) => {
-                format!("must have at least one value with operator {operator}")
+                format!("must have at least one value if operator is {operator}")
             }
             ("Exists" | "DoesNotExist", Some(_)) => {
-                format!("must be empty with operator {operator}")
+                format!("must be empty if operator is {operator}")
             }
             // The schema allows only these four operators.
             _ => {

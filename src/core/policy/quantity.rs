@@ -1,5 +1,5 @@
-//! Parses Kubernetes quantities of bytes, because the crates for this depend on another version of
-//! k8s-openapi.
+//! Parses Kubernetes quantities of bytes. Existing crates for this are not used, because they
+//! depend on another version of k8s-openapi.
 //!
 //! Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
 

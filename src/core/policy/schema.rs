@@ -19,15 +19,17 @@ use std::sync::LazyLock;
 /// derived schema. Deriving it at run time would take three times as long as the rest of the start.
 static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     let committed = include_str!("../../../manifests/chart/crds/jobpodpolicies.yaml");
-    // To read YAML as a typed object takes 20 times the code of a `Value`.
-    let definition: Value = serde_saphyr::from_str(committed).expect("the file is valid YAML");
+    // Deserializes into a `Value` first: to deserialize YAML directly into the typed object would
+    // generate 20 times as much code.
+    let definition: Value =
+        serde_saphyr::from_str(committed).expect("the file should be valid YAML");
     let definition: CustomResourceDefinition =
-        serde_json::from_value(definition).expect("the file is a CustomResourceDefinition");
+        serde_json::from_value(definition).expect("the file should be a CustomResourceDefinition");
     let mut versions = definition.spec.versions.into_iter();
     let schema = versions.next().and_then(|version| version.schema);
     let schema = schema.and_then(|schema| schema.open_api_v3_schema);
     let spec = schema.and_then(|schema| schema.properties?.remove("spec"));
-    spec.expect("the schema of a JobPodPolicy has a spec")
+    spec.expect("the schema of a JobPodPolicy should have a spec")
 });
 
 /// Checks a policy against the schema. Removes invalid values and adds missing required fields, so
@@ -107,7 +109,7 @@ impl FieldPath {
             Value::Array(items) => {
                 if let Some(JSONSchemaPropsOrArray::Schema(schema)) = &schema.items {
                     for (index, item) in items.iter_mut().enumerate() {
-                        // Removing the item would change the positions in later messages.
+                        // Removing the item would change the indices in later messages.
                         if !self.element(index, "[]").check(item, schema, errors) {
                             *item = placeholder(schema);
                         }
@@ -119,7 +121,8 @@ impl FieldPath {
                 if allowed.clone().count() > 0 && !allowed.clone().any(|it| it.0 == *value) {
                     let names = alternatives(allowed);
                     errors.add(&self.path, format!("is {value}; use {names}"));
-                    // If the value is removed, the enum has its default.
+                    // If the field has a default, the caller removes the value, so that the
+                    // default applies.
                     return schema.default.is_none();
                 }
             }

@@ -34,7 +34,7 @@ pub struct PolicySet {
 struct Ranked {
     policy: Policy,
     hosts: Vec<Host>,
-    /// Ingresses whose rules define hostnames of the policy, but currently have none.
+    /// Ingresses that should define hostnames of the policy, but whose rules contain none.
     ingresses_without_hostnames: Vec<AddressSource>,
 }
 
@@ -104,7 +104,7 @@ impl PolicySet {
     }
 
     /// Adds accepted policies that this version cannot read. `is_incomplete` means that the replica
-    /// never had a set without unreadable policies; it is then not ready.
+    /// never had a set without unreadable policies; the replica is then not ready.
     pub fn with_unreadable(
         mut self,
         unreadable: Vec<UnreadablePolicy>,
@@ -127,7 +127,8 @@ impl PolicySet {
         self.ranked.iter().map(|ranked| &ranked.policy)
     }
 
-    /// Returns whether a policy selects namespaces by a label other than the name.
+    /// Returns whether a policy selects namespaces by a label other than
+    /// `kubernetes.io/metadata.name`.
     pub fn needs_namespace_labels(&self) -> bool {
         self.needs_namespace_labels
     }
@@ -257,7 +258,8 @@ impl Namespace<'_> {
     }
 }
 
-/// Returns whether the namespaceSelector of a policy needs a label other than the name.
+/// Returns whether the namespaceSelector of a policy needs a label other than
+/// [`NAMESPACE_NAME_LABEL`].
 fn needs_labels(policy: &Policy) -> bool {
     let mut keys = policy.namespace_selector.keys();
     keys.any(|key| key != NAMESPACE_NAME_LABEL)

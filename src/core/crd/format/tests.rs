@@ -49,7 +49,7 @@ fn schema() -> JSONSchemaProps {
     let mut versions = crd::definition().spec.versions.into_iter();
     let schema = versions.next().and_then(|version| version.schema);
     let schema = schema.and_then(|schema| schema.open_api_v3_schema);
-    schema.expect("the custom resource has a schema")
+    schema.expect("the custom resource should have a schema")
 }
 
 #[rstest]

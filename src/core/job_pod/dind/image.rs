@@ -40,8 +40,8 @@ impl<'i> Image<'i> {
         }
     }
 
-    /// Returns the image without a docker version. The tag of an image that a policy lists may have
-    /// another meaning.
+    /// Returns the image without a docker version. Used for images that a policy lists, because
+    /// their tags may have another meaning.
     pub(super) fn unversioned(self) -> Self {
         Self {
             has_docker_version: false,
@@ -110,7 +110,8 @@ fn is_dind_tag(tag: &str) -> bool {
     major.is_some_and(|major| major >= 23) && is_suffix_of_dind && !has_part("cli")
 }
 
-/// A docker version. If a part is missing, it is the newest release of its line: `19` is 19.03.
+/// A docker version. A version without a minor or patch number is the newest release of its line:
+/// `19` is 19.03.
 ///
 /// Source: history of docker-library/docker, `dockerd-entrypoint.sh` and the Dockerfiles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -7,7 +7,7 @@
 
 use crate::core::pod::{Container, Text};
 
-/// Shells and init programs. They start the program that their arguments name.
+/// Shells and init programs, which start the program in their arguments.
 const SHELLS_AND_INITS: [&str; 6] = ["sh", "bash", "ash", "tini", "dumb-init", "docker-init"];
 const CERTDIR: &str = "DOCKER_TLS_CERTDIR";
 
@@ -17,17 +17,18 @@ pub(super) struct StartCommand {
     /// Whether the daemon starts without the TLS setup of the entrypoint, so that no certificates
     /// are generated.
     pub(super) bypasses_entrypoint: bool,
-    /// The value that the command line gives `DOCKER_TLS_CERTDIR`, or the reason why it is unknown.
+    /// The value to which the command line sets `DOCKER_TLS_CERTDIR`, or the reason why the value
+    /// is unknown.
     pub(super) certdir: Option<Result<String, &'static str>>,
 }
 
-/// Returns how a container with a dind image starts the daemon, or `None` if it runs another
-/// program. `command` and `args` together are the command line.
+/// Returns how a container with a dind image starts the daemon, or `None` if the container runs
+/// another program. `command` and `args` together are the command line.
 pub(super) fn parse(container: &Container<'_>) -> Option<StartCommand> {
     let command = container.command.as_deref().unwrap_or_default();
     let args = container.args.as_deref().unwrap_or_default();
-    // Without a command, `args` are the arguments of the entrypoint. It runs its first argument as
-    // a command unless that is a flag.
+    // Without a command, `args` are the arguments of the entrypoint. The entrypoint runs its first
+    // argument as a command unless that argument is a flag.
     if command.is_empty() && args.first().is_none_or(|first| first.starts_with('-')) {
         return Some(StartCommand::default());
     }

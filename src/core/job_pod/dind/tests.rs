@@ -1,4 +1,4 @@
-//! Rules D1, D2 and V6.
+//! Tests of rules D1, D2 and V6.
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ use rstest::rstest;
 #[track_caller]
 fn found(images: &[&str], spec: &str) -> (Vec<String>, Vec<String>) {
     let text = testing::pod(spec).to_string();
-    let pod = Pod::from_json(&text).expect("the pod can be read");
+    let pod = Pod::from_json(&text).expect("the pod should be readable");
     let globs: Vec<Glob> = images.iter().map(|image| Glob::new(image)).collect();
     let found = DindContainers::of(&pod, &globs.iter().collect::<Vec<_>>());
     let name = |id| {
@@ -107,7 +107,7 @@ fn d1_without_a_command_the_entrypoint_of_the_image_runs(#[case] words: &str) {
     assert_eq!(found(&[], &spec).0, ["svc-0"]);
 }
 
-/// The second value says whether the entrypoint generates certificates with this command line.
+/// The second value of a case is whether the entrypoint generates certificates with this command.
 #[rstest]
 #[case(&["dockerd-entrypoint.sh"], true)]
 #[case(&["dockerd-entrypoint.sh", "--mtu=1400"], true)]
@@ -134,7 +134,7 @@ fn d2_only_the_entrypoint_generates_certificates(
         command: Some(command),
         ..Container::default()
     };
-    let start = start::parse(&container).expect("the container runs a daemon");
+    let start = start::parse(&container).expect("the container should run a daemon");
     assert_eq!(start.bypasses_entrypoint, !generates);
 }
 
@@ -158,7 +158,7 @@ fn d2_without_the_variable_the_version_decides(
         certdir.unwrap_or_default()
     ))
     .to_string();
-    let pod = Pod::from_json(&text).expect("the pod can be read");
+    let pod = Pod::from_json(&text).expect("the pod should be readable");
     assert_eq!(DindContainers::of(&pod, &[]).dinds[0].tls, expected);
 }
 

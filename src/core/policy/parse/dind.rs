@@ -29,7 +29,7 @@ fn client_certs(spec: &crd::ClientCerts, errors: &mut Errors) -> ClientCerts {
     if spec.relocate_to.is_some() && spec.on_conflict != OnConflict::Relocate {
         errors.add(
             "spec.dind.clientCerts.relocateTo",
-            "must not be set without onConflict: Relocate",
+            "can be set only if onConflict is Relocate",
         );
     }
     let size_limit = spec.size_limit.0.clone();
@@ -80,7 +80,7 @@ fn check_tolerations(specs: &[Toleration], errors: &mut Errors) {
         let ([_, operator, value, effect], seconds) = toleration_fields(spec);
         let exists = operator == "Exists";
         if exists && !value.is_empty() {
-            let problem = format!("is \"{value}\", but must be empty with operator Exists");
+            let problem = format!("is \"{value}\", but must be empty if operator is Exists");
             error("value", problem);
         }
         if !exists && spec.key.is_none() {
@@ -88,7 +88,7 @@ fn check_tolerations(specs: &[Toleration], errors: &mut Errors) {
             error("key", problem.to_owned());
         }
         if seconds.is_some() && effect != "NoExecute" {
-            let problem = "must not be set without effect: NoExecute";
+            let problem = "can be set only if effect is NoExecute";
             error("tolerationSeconds", problem.to_owned());
         }
     }
@@ -139,7 +139,7 @@ fn check_claim_template(spec: &crd::DindVolume, path: &str, errors: &mut Errors)
 }
 
 fn volume_source(spec: &crd::DindVolume, path: &str, errors: &mut Errors) -> VolumeSource {
-    let mut json = to_value(spec).expect("API types can be serialized to JSON");
+    let mut json = to_value(spec).expect("the volume should serialize to JSON");
     let given = VOLUME_SOURCES
         .into_iter()
         .filter(|field| json.get(field).is_some());

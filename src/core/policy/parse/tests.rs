@@ -252,7 +252,7 @@ fn h6_an_invalid_entry_is_refused(#[case] alias: &str, #[case] field: &str, #[ca
 #[case::relocate_to_without_relocate(
     "dind: {clientCerts: {relocateTo: /a}}",
     "spec.dind.clientCerts.relocateTo",
-    "onConflict: Relocate"
+    "onConflict is Relocate"
 )]
 #[case::empty_glob("dind: {images: ['']}", "spec.dind.images[0]", "no image")]
 #[case::glob_with_digest("dind: {images: ['a@sha256:*']}", "spec.dind.images[0]", "digest")]

@@ -11,14 +11,14 @@ use std::fmt;
 /// A policy and a value that it requests.
 pub type Requested<'s, T> = (&'s Policy, &'s T);
 
-/// The state of a pod that policies request.
+/// The state that policies request for a pod.
 #[derive(Debug, Default)]
 pub struct Desired<'s> {
     /// The policies in order of rank.
     pub policies: Vec<&'s Policy>,
     /// The hostnames, each with its policy (M2).
     pub hosts: Vec<Requested<'s, Host>>,
-    /// Ingresses whose rules define hostnames of a policy, but currently have none.
+    /// Ingresses that should define hostnames of a policy, but whose rules contain none.
     pub(crate) ingresses_without_hostnames: Vec<Requested<'s, AddressSource>>,
     /// The requests for pods with a dind container; `None` if no policy has `dind`.
     pub dind: Option<DesiredDind<'s>>,
@@ -26,7 +26,7 @@ pub struct Desired<'s> {
     pub(crate) overrides: Vec<Override<'s>>,
 }
 
-/// The state of a pod with a dind container that policies request (M3).
+/// The state that policies request for a pod with a dind container (M3).
 #[derive(Debug)]
 pub struct DesiredDind<'s> {
     /// The settings of the first policy with `dind`.
@@ -37,7 +37,7 @@ pub struct DesiredDind<'s> {
     pub volumes: Vec<Requested<'s, DindVolume>>,
     /// For each host, the CA certificate of the first policy in rank.
     pub registry_cas: Vec<Requested<'s, RegistryCa>>,
-    /// For each key, the label of the first policy in rank.
+    /// For each label key, the node label of the first policy in rank.
     pub node_selector: Vec<Requested<'s, (String, String)>>,
     /// The tolerations of all policies.
     pub tolerations: Vec<Requested<'s, Toleration>>,
@@ -171,8 +171,8 @@ impl<'s> Desired<'s> {
     }
 }
 
-/// Adds the requests of a policy. The first request for a subject takes effect; a different later
-/// request is an override.
+/// Adds the requests of a policy. The first request for a subject takes effect; a later request
+/// that differs is reported as an override.
 fn fold<'s, T>(
     policy: &'s Policy,
     known: &mut Vec<Requested<'s, T>>,

@@ -1,13 +1,14 @@
 //! An index of policies by required label values, so that a review evaluates few selectors.
 //!
-//! The key of a policy is the first label for which its podSelector lists values, or, if there is
-//! none, its namespaceSelector. A policy without a key is always a candidate.
+//! The key of a policy is the first label for which its podSelector lists values. If there is none,
+//! the key is the first label for which its namespaceSelector lists values. A policy without a key
+//! is always a candidate.
 
 use super::{Namespace, Ranked, needs_labels};
 use crate::core::policy::selector::Selector;
 use std::collections::BTreeMap;
 
-/// The index. Policies are represented by their positions in order of rank.
+/// An index of policies. A policy is represented by its position in order of rank.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     by_pod: ByLabel,

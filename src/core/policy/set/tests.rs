@@ -350,7 +350,10 @@ fn m4_every_overridden_request_is_reported() {
     assert_eq!(overrides.len(), 5);
     let set = setup.policy_set();
     let all: Vec<String> = set.overrides().iter().map(ToString::to_string).collect();
-    assert_eq!(all, overrides, "check reports the same");
+    assert_eq!(
+        all, overrides,
+        "`drydock check` should report the same overrides"
+    );
 }
 
 #[test]
