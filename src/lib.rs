@@ -1,9 +1,9 @@
 //! A mutating admission webhook that repairs GitLab CI job pods when they are created.
 //!
-//! Policies define the desired state of a pod. The rules compare it with the pod and return the
-//! changes and findings: **desired − actual = changes**. drydock renders these as a JSON Patch for
-//! the API server, as sentences for people and as names for metrics. The webhook, the command line
-//! and the tests all call the same function, [`core::verdict::judge`].
+//! Policies define the desired state of a pod. The rules compare this state with the pod, and
+//! return changes and findings: **desired − actual = changes**. drydock renders these as a JSON
+//! Patch for the API server, as sentences for people and as names for metrics. The webhook, the
+//! command line and the tests all call the same function, [`core::verdict::judge`].
 //!
 //! ```text
 //! src/core        document, mount_path, object_name, quote ◄─ everything below

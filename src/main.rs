@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         // The reader of stdout closed the pipe, as in `drydock mutate … | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // An error of this write is ignored, because there is no other output to report it.
+            // An error of this write is ignored, because there is no other output for it.
             let _ = writeln!(stderr, "error: {error:#}");
             Exit::Error.into()
         }

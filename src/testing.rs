@@ -1,4 +1,4 @@
-//! Helpers for unit tests: judges a pod, applies the patch, and judges the result again.
+//! Helpers for unit tests, which judge a pod, apply the patch, and judge the result again.
 //!
 //! A test specifies only the fields that it needs. It writes a policy as its `spec` in YAML, and a
 //! pod as its `spec` with an optional `metadata` inside. This module adds the other fields of a job

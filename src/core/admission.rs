@@ -4,7 +4,7 @@
 //! Source:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#webhook-request-and-response>.
 //! An unreadable request gets an HTTP error (F1). Then the `failurePolicy` of the webhook decides
-//! whether the pod is admitted. If it is refused, the job log contains the message.
+//! whether the pod is admitted. If the pod is refused, the job log contains the error.
 
 mod request;
 mod response;
@@ -37,7 +37,7 @@ pub struct Context<'a> {
     pub policies: &'a PolicySet,
     /// The mode of the namespace.
     pub mode: Mode,
-    /// The labels of the pod's namespace, which an AdmissionReview does not contain. Without them,
+    /// The labels of the pod's namespace, which an AdmissionReview does not contain. If `None`,
     /// policies that select namespaces by labels do not apply.
     pub namespace_labels: Option<&'a Labels>,
     /// drydock's own namespace; empty if it has none.
@@ -47,9 +47,9 @@ pub struct Context<'a> {
 /// The answer to a review.
 #[derive(Debug)]
 pub struct Answer {
-    /// The AdmissionReview with the response, JSON.
+    /// The AdmissionReview with the response, as JSON.
     pub body: Vec<u8>,
-    /// The patch of the response, before base64.
+    /// The patch of the response, before base64 encoding.
     pub patch: Option<String>,
     /// The record for logs, metrics and Events.
     pub record: Record,

@@ -257,7 +257,7 @@ impl<'a> Pod<'a> {
     /// Returns an error if the text is not JSON, a field has an unexpected type, or the pod exceeds
     /// a limit.
     pub fn from_json(text: &'a str) -> Result<Self, PodError> {
-        // Tracking the path of a field is expensive, so it is done only after an error.
+        // Tracking the path of a field is expensive, so the path is tracked only after an error.
         serde_json::from_str(text).map_err(|error| {
             if let Some(bound) = OverBound::found_in(&error) {
                 return PodError::OverBound(bound);

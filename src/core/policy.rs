@@ -133,7 +133,7 @@ impl std::str::FromStr for AddressSource {
         let parts: Vec<&str> = text.split('/').collect();
         let [kind, namespace, name] = *parts else {
             return Err(format!(
-                "\"{text}\" is not KIND/NAMESPACE/NAME, as in ingress/cicd/gitlab-registry"
+                "\"{text}\" must have the form KIND/NAMESPACE/NAME, as in ingress/cicd/gitlab-registry"
             ));
         };
         let kinds = [
@@ -189,9 +189,9 @@ pub struct Dind {
     pub volumes: Vec<DindVolume>,
     /// CA certificates of registries.
     pub registry_cas: Vec<RegistryCa>,
-    /// Node labels to add.
+    /// Labels to add to the nodeSelector of the pod.
     pub node_selector: Vec<(String, String)>,
-    /// Tolerations to add.
+    /// Tolerations to add to the pod.
     pub tolerations: Vec<Toleration>,
 }
 

@@ -152,7 +152,7 @@ impl BoundedList {
 /// The maximum number of names in the result of [`join_names`].
 pub const MAX_NAMES: usize = 20;
 
-/// Joins at most [`MAX_NAMES`] names, and appends the number of the others, as in "3 more".
+/// Joins at most [`MAX_NAMES`] names, and appends the number of other names, as in "3 more".
 pub fn join_names<T: fmt::Display>(names: &[T], separator: &'static str) -> String {
     let mut text = String::new();
     for name in names.iter().take(MAX_NAMES) {

@@ -40,7 +40,7 @@ use volume_names::VolumeNames;
 pub struct Plan<'a> {
     /// The changes, in the order of their patch operations.
     pub changes: Vec<Change<'a>>,
-    /// The findings.
+    /// The findings of the rules.
     pub findings: Vec<Finding<'a>>,
     /// The reason to refuse the pod. A refused pod has no changes.
     pub denial: Option<Finding<'a>>,

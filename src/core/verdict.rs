@@ -54,7 +54,7 @@ pub enum Outcome {
     Denied,
 }
 
-/// The reason to skip a pod.
+/// The reason why a pod is skipped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SkipReason {
     /// The request does not create a pod.

@@ -3,7 +3,7 @@
 use proptest::test_runner::{Config, RngSeed};
 
 /// Returns a configuration with a number of cases and a fixed seed, so that a test does not fail at
-/// random. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` in the environment override both.
+/// random. The environment variables `PROPTEST_CASES` and `PROPTEST_RNG_SEED` override both.
 pub(crate) fn config(count: u32) -> Config {
     let is_set = |name: &str| std::env::var_os(name).is_some();
     let environment = Config::default();

@@ -277,7 +277,7 @@ fn an_address_that_no_policy_uses_gets_a_note() {
 )]
 #[case::no_namespace(
     "--address ingress/gitlab=10.1.1.1",
-    "\"ingress/gitlab\" is not KIND/NAMESPACE/NAME, as in ingress/cicd/gitlab-registry"
+    "\"ingress/gitlab\" must have the form KIND/NAMESPACE/NAME, as in ingress/cicd/gitlab-registry"
 )]
 #[case::empty_name(
     "--address ingress/cicd/=10.1.1.1",

@@ -46,7 +46,7 @@ pub struct Dind {
     #[serde(default, rename = "registryCAs", skip_serializing_if = "Vec::is_empty")]
     pub registry_cas: Vec<RegistryCa>,
 
-    /// The node labels and tolerations that drydock adds to pods with dind.
+    /// The nodeSelector labels and tolerations that drydock adds to pods with dind.
     /// Example: {nodeSelector: {role: ci}, tolerations: [{key: dedicated, value: ci, effect:
     /// NoSchedule}]}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,7 +229,7 @@ pub struct ConfigMapKey {
     pub key: String,
 }
 
-/// The node labels and tolerations that drydock adds to pods with dind.
+/// The nodeSelector labels and tolerations that drydock adds to pods with dind.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scheduling {

@@ -235,7 +235,7 @@ formats! {
     /// A key of a ConfigMap or Secret.
     CONFIG_KEY(253): [must(
         r"^(\.?[-_A-Za-z0-9])[-._A-Za-z0-9]*$",
-        "not a ConfigMap key: at most 253 letters, digits, '-', '_' and '.', not '.' alone and not beginning with '..'"
+        "not a key of a ConfigMap or Secret: at most 253 letters, digits, '-', '_' and '.', not '.' alone and not beginning with '..'"
     )];
 
     /// An address to which a hostname can resolve.

@@ -23,7 +23,7 @@ pub(crate) enum DockerHost {
     /// `hostAliases`. Other variants do not have the host, because it must not be shown (T4).
     InPod {
         host: String,
-        /// The port as written, or empty.
+        /// The port as written, or an empty string if there is none.
         port: String,
     },
     /// A host without a dot that is no alias of the pod. Probably the dind service lacks an alias.

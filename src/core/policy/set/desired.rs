@@ -37,7 +37,7 @@ pub struct DesiredDind<'s> {
     pub volumes: Vec<Requested<'s, DindVolume>>,
     /// For each host, the CA certificate of the first policy in rank.
     pub registry_cas: Vec<Requested<'s, RegistryCa>>,
-    /// For each label key, the node label of the first policy in rank.
+    /// For each key of the nodeSelector, the label of the first policy in rank.
     pub node_selector: Vec<Requested<'s, (String, String)>>,
     /// The tolerations of all policies.
     pub tolerations: Vec<Requested<'s, Toleration>>,
