@@ -1,6 +1,6 @@
 //! Helpers for unit tests, which judge a pod, apply the patch, and judge the result again.
 //!
-//! A test specifies only the fields that it needs. It writes a policy as its `spec` in YAML, and a
+//! A test specifies only the fields that it needs. A policy is written as its `spec` in YAML, and a
 //! pod as its `spec` with an optional `metadata` inside. This module adds the other fields of a job
 //! pod, and checks the rules that hold for every pod (A1 to A4).
 

@@ -79,8 +79,8 @@ pub struct Record {
     pub author_findings: Option<AuthorFindings>,
 }
 
-/// Findings for the author of a job. They become Events of the pod, which the runner prints in the
-/// log of a failed job.
+/// Findings for the author of a job, which become Events of the pod. The runner prints these Events
+/// in the log of a failed job.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorFindings {
     /// The namespace of the request.
@@ -94,7 +94,8 @@ pub struct AuthorFindings {
 /// Answers a review.
 ///
 /// # Errors
-/// Returns an error if the body is not an AdmissionReview of version v1 with a readable pod.
+/// Returns an error if the body is not an AdmissionReview of version v1 with a readable pod, if an
+/// unreadable policy may match the pod, or if the patch is too large.
 pub fn review(body: &[u8], context: Context<'_>) -> Result<Answer, ReviewError> {
     let request = request::read(body)?;
     let namespace = request.namespace()?;

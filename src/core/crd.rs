@@ -153,7 +153,7 @@ pub struct AddressSource {
     pub gateway: Option<ObjectReference>,
 }
 
-/// An Ingress, and the domains of the hostnames to use from its rules.
+/// A reference to an Ingress, and the domains of the hostnames that drydock uses from its rules.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressReference {
@@ -181,7 +181,7 @@ pub struct ObjectReference {
     pub name: String,
 }
 
-/// A Service, and the addresses to use from it.
+/// A reference to a Service, and the choice of its addresses.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceReference {

@@ -30,7 +30,7 @@ enum Constraint {
     MaxProperties(i64),
     /// The minimum and maximum of a number.
     Range(f64, f64),
-    /// A string must have one of these values.
+    /// A string must be one of these values.
     OneOf(&'static [&'static str]),
     /// An object must have these fields, in addition to those that the derived schema requires.
     Required(&'static [&'static str]),

@@ -1,5 +1,5 @@
 //! Selects hostnames from the rules of an Ingress (H7). A user who can edit the Ingress controls
-//! its rules, and must not be able to redirect any hostname in every job.
+//! its rules, and must not be able to redirect arbitrary hostnames in job pods.
 
 use super::AddressSource;
 use crate::core::crd::MAX_INGRESS_HOSTNAMES;

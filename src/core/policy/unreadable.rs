@@ -26,7 +26,7 @@ pub struct UnreadablePolicy {
 
 impl UnreadablePolicy {
     /// Parses the selectors of a spec. A selector that cannot be parsed matches everything. Returns
-    /// `None` for an Audit policy, because it changes no pod.
+    /// `None` for an Audit policy, because an Audit policy changes no pod.
     pub fn new(name: &str, spec: &Value, problem: String) -> Option<Self> {
         let selector = |field: &str| {
             let selector = LabelSelector::deserialize(spec.get(field)?).ok()?;
@@ -45,8 +45,8 @@ impl UnreadablePolicy {
         })
     }
 
-    /// Returns whether the policy may match a pod. It may match every namespace whose labels are
-    /// unknown.
+    /// Returns whether the policy may match a pod. A namespace whose labels are unknown counts as
+    /// selected.
     pub(super) fn may_match<'l>(
         &self,
         label: impl Fn(&str) -> Option<&'l str>,

@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn h6_every_address_is_accepted_in_its_usual_notation(bits in any::<u128>(), zeros in any::<u128>()) {
-        // Generates many zeros, because `::` replaces them.
+        // Generates addresses with many zeros, because `::` replaces zeros.
         let text = Ipv6Addr::from_bits(bits & zeros & (zeros << 8)).to_string();
         prop_assert_eq!(ADDRESS.check(&text).is_ok(), is_usable(&text), "{}", text);
     }
