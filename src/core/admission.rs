@@ -71,7 +71,8 @@ pub struct Record {
     pub policies: String,
     /// The name of each change.
     pub changes: Vec<&'static str>,
-    /// The name of each change that Audit policies would make.
+    /// The name of each change that was planned but not made, because the mode of its policy or of
+    /// the namespace is audit.
     pub audit_changes: Vec<&'static str>,
     /// The findings for the platform team, separated by semicolons.
     pub findings: String,
@@ -137,6 +138,8 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
     let names = |plan: &Plan<'_>| plan.changes.iter().map(Change::name).collect();
     let (mut changes, mut audit_changes): (Vec<_>, Vec<_>) =
         (names(&verdict.enforced), names(&verdict.audited));
+    // Without a patch, no change is made. Then all changes are audit changes, those of Enforce
+    // policies first.
     if verdict.patch.is_none() {
         changes.append(&mut audit_changes);
         audit_changes = std::mem::take(&mut changes);
@@ -166,6 +169,7 @@ fn record(verdict: &Verdict<'_>, uid: String, namespace: String, pod: String) ->
         changes,
         audit_changes,
         findings: findings.finish(),
+        // `review` sets the findings, because they need the parsed names of the request.
         author_findings: None,
     }
 }

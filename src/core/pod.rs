@@ -207,7 +207,7 @@ pub struct Toleration<'a> {
     pub toleration_seconds: Option<i64>,
 }
 
-/// The list of the pod spec that contains a container.
+/// The list in the pod spec that contains a container.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ContainerList {
     /// `spec.containers`.
@@ -278,7 +278,7 @@ impl<'a> Pod<'a> {
         containers.chain(ContainerList::InitContainers.with_ids(&self.spec.init_containers))
     }
 
-    /// Returns a container.
+    /// Returns the container at a position.
     pub fn container(&self, id: ContainerId) -> Option<&Container<'a>> {
         let list = match id.list {
             ContainerList::Containers => &self.spec.containers,
@@ -293,7 +293,7 @@ impl<'a> Pod<'a> {
         containers.find(|(_, container)| &*container.name == "build")
     }
 
-    /// Returns a mutable reference to a container.
+    /// Returns a mutable reference to the container at a position.
     pub fn container_mut(&mut self, id: ContainerId) -> Option<&mut Container<'a>> {
         let list = match id.list {
             ContainerList::Containers => &mut self.spec.containers,
@@ -377,7 +377,7 @@ impl<'a> Container<'a> {
     }
 }
 
-/// Returns a string, or the empty string if it is absent.
+/// Returns the string, or an empty string if the field is absent.
 pub(crate) fn text<'t>(text: &'t Option<Text<'_>>) -> &'t str {
     text.as_ref().map(Text::as_str).unwrap_or_default()
 }

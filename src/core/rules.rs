@@ -103,7 +103,7 @@ impl<'a> Planner<'_, 'a> {
         });
     }
 
-    /// Adds a volume. Returns its name, which is `preferred` if the pod does not use it yet (V4).
+    /// Adds a volume. Returns its name, which is `preferred` if that name is unused (V4).
     /// `purpose` is the end of the sentence that describes the change.
     fn add_volume(
         &mut self,

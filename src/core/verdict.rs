@@ -99,7 +99,7 @@ impl Outcome {
         self.name_and_reason().0
     }
 
-    /// Returns the name of the reason, or an empty text if the outcome has none.
+    /// Returns the name of the reason, or an empty string if the outcome has none.
     pub fn reason(self) -> &'static str {
         self.name_and_reason().1
     }

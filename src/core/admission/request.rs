@@ -10,13 +10,13 @@ use serde::de::IgnoredAny;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
-/// The API server sends a UUID of 36 characters.
+/// Maximum length in bytes of a `uid`. The API server sends a UUID of 36 characters.
 const MAX_UID: usize = 64;
 
 /// The reason why a review cannot be answered. The job log contains the message.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
-    /// The body is not JSON, or truncated.
+    /// The body is not valid JSON, for example because it is truncated.
     #[error("drydock cannot read the request: it is not valid JSON ({0})")]
     NotJson(serde_json::Error),
     /// The body is not an AdmissionReview of version v1.
@@ -39,7 +39,7 @@ pub enum ReviewError {
         field: &'static str,
         /// The value, escaped.
         value: String,
-        /// A clause that describes the problem of the value.
+        /// A clause that says what is wrong with the value.
         why: &'static str,
     },
     /// A field of the pod has an unexpected type. The text is the path of the field, without its

@@ -98,15 +98,15 @@ pub(super) fn render(verdict: &Verdict<'_>, record: &Record) -> Vec<u8> {
     };
     let patch = verdict.patch.as_deref().unwrap_or_default();
     let mut answer = Vec::with_capacity(BASE_BYTES + patch.len() / 3 * 4);
-    serde_json::to_writer(&mut answer, &review).expect("strings serialise");
+    serde_json::to_writer(&mut answer, &review).expect("strings should serialise");
     if verdict.patch.is_some() {
         add_patch(&mut answer, patch);
     }
     answer
 }
 
-/// Adds the patch to a serialised response. serde_json does not write it, because base64 needs no
-/// escaping.
+/// Adds the patch to a serialised response. The patch is not written by serde_json, because base64
+/// needs no escaping.
 fn add_patch(answer: &mut Vec<u8>, patch: &str) {
     const END: &[u8] = b"}}";
     answer.truncate(answer.len() - END.len());
@@ -115,7 +115,7 @@ fn add_patch(answer: &mut Vec<u8>, patch: &str) {
     answer.resize(start + patch.len().div_ceil(3) * 4, 0);
     STANDARD
         .encode_slice(patch, answer.split_at_mut(start).1)
-        .expect("the buffer has the length of the base64 text");
+        .expect("the buffer should have the length of the base64 text");
     answer.push(b'"');
     answer.extend_from_slice(END);
 }
@@ -125,7 +125,7 @@ fn warnings(verdict: &Verdict<'_>) -> Vec<String> {
         Mode::Enforce => "drydock",
         Mode::Audit => "drydock (audit, not done)",
     };
-    // The message of a denial contains the reason.
+    // A refused pod needs no warning: the message of the refusal contains the reason.
     if verdict.outcome == Outcome::Denied {
         return Vec::new();
     }

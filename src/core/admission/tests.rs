@@ -52,8 +52,9 @@ fn try_answer(policy: &str, mode: Mode, body: &[u8]) -> Result<Answer, ReviewErr
 
 #[track_caller]
 fn answer(policy: &str, mode: Mode, request: &Value) -> (Answer, Value) {
-    let answer = try_answer(policy, mode, request.to_string().as_bytes()).expect("an answer");
-    let mut body: Value = serde_json::from_slice(&answer.body).expect("the answer is JSON");
+    let answer = try_answer(policy, mode, request.to_string().as_bytes())
+        .expect("there should be an answer");
+    let mut body: Value = serde_json::from_slice(&answer.body).expect("the answer should be JSON");
     assert_eq!(body["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(body["kind"], "AdmissionReview");
     assert_eq!(body["response"]["uid"], request["request"]["uid"]);
@@ -182,7 +183,8 @@ fn p1_another_object_is_not_parsed_as_a_pod() {
     "missing-field"
 )]
 fn f1_a_body_that_is_no_review_is_an_error(#[case] body: &str, #[case] name: &str) {
-    let error = try_answer(ALIAS, Mode::Enforce, body.as_bytes()).expect_err("no answer");
+    let error =
+        try_answer(ALIAS, Mode::Enforce, body.as_bytes()).expect_err("there should be no answer");
     assert_eq!(error.name(), name);
     assert!(ReviewError::NAMES.contains(&name));
     assert!(error.to_string().starts_with("drydock "), "{error}");
@@ -196,8 +198,8 @@ fn f1_a_body_that_is_no_review_is_an_error(#[case] body: &str, #[case] name: &st
 fn f1_a_missing_field_is_an_error_that_names_it(#[case] field: &str) {
     let mut request = request(&testing::pod(""));
     request["request"][field] = Value::Null;
-    let error =
-        try_answer(ALIAS, Mode::Enforce, request.to_string().as_bytes()).expect_err("no answer");
+    let error = try_answer(ALIAS, Mode::Enforce, request.to_string().as_bytes())
+        .expect_err("there should be no answer");
     assert_eq!(
         error.to_string(),
         format!("drydock cannot read the request: request.{field} is missing")
@@ -208,8 +210,8 @@ fn f1_a_missing_field_is_an_error_that_names_it(#[case] field: &str) {
 fn f1_a_pod_of_a_wrong_type_is_an_error_that_names_the_field() {
     let mut request = request(&testing::pod(""));
     request["request"]["object"]["spec"]["containers"][1]["name"] = json!({"a": 1});
-    let error =
-        try_answer(ALIAS, Mode::Enforce, request.to_string().as_bytes()).expect_err("no answer");
+    let error = try_answer(ALIAS, Mode::Enforce, request.to_string().as_bytes())
+        .expect_err("there should be no answer");
     assert_eq!(error.name(), "wrong-type");
     assert!(error.to_string().contains("containers[1].name"), "{error}");
 }
@@ -356,8 +358,8 @@ fn t4_an_error_does_not_quote_the_pod(#[case] pointer: &str, #[case] value: Valu
     *request["request"]["object"]
         .pointer_mut(pointer)
         .expect("the field") = value;
-    let error =
-        try_answer(ALIAS, Mode::Enforce, request.to_string().as_bytes()).expect_err("no answer");
+    let error = try_answer(ALIAS, Mode::Enforce, request.to_string().as_bytes())
+        .expect_err("there should be no answer");
     assert!(!error.to_string().contains("53017"), "{error}");
 }
 
@@ -434,7 +436,7 @@ fn a_policy_selects_by_the_labels_of_the_namespace(
             own_namespace: "drydock",
         };
         let body = request(&testing::pod("")).to_string();
-        let answer = review(body.as_bytes(), context).expect("an answer");
+        let answer = review(body.as_bytes(), context).expect("there should be an answer");
         (policies.needs_namespace_labels(), answer.record.outcome)
     };
     assert_eq!(outcome(selects), (true, expected));

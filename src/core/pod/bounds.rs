@@ -3,8 +3,8 @@
 //! The API server calls webhooks before it validates the pod, and three bytes of JSON (`{},`) can
 //! take a hundred bytes of memory. So the elements of a list are counted while they are read, and
 //! reading stops at the first element over the limit. Real job pods have about ten containers with
-//! ten mounts each, far below the limits. A pod at all limits takes a few megabytes of memory and a
-//! few milliseconds.
+//! ten mounts each, far below the limits. A pod that reaches every limit takes a few megabytes of
+//! memory and a few milliseconds.
 //!
 //! A test compares the table of limits with `docs/limits.md`.
 
@@ -42,7 +42,7 @@ macro_rules! dimensions {
     };
 }
 
-// The elements of a list at its limit take at most one megabyte of memory.
+// A list at its limit takes at most one megabyte of memory.
 dimensions! {
     Containers: 256, "containers", "spec.containers and spec.initContainers together";
     Mounts: 2_048, "mounts", "volumeMounts of all containers";
@@ -73,7 +73,7 @@ impl Dimension {
     }
 }
 
-/// The pod exceeds this limit.
+/// An error: the pod exceeds this limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub struct OverBound(pub Dimension);
 
@@ -88,8 +88,8 @@ impl fmt::Display for OverBound {
 }
 
 impl OverBound {
-    /// Returns the limit that an error of serde reports. The error contains only text, and no
-    /// message of serde itself begins with the text of this type.
+    /// Returns the limit that an error of serde reports. Such an error contains only text, so the
+    /// text is compared with the message of each limit.
     pub fn found_in(error: &serde_json::Error) -> Option<Self> {
         let text = error.to_string();
         let mut all = Dimension::ALL.iter().copied().map(Self);
@@ -105,14 +105,14 @@ pub(super) trait Element {
     }
 }
 
-/// For each dimension, the sum over the elements of a list.
+/// For each dimension, the number counted so far in the elements of a list.
 #[derive(Default)]
 pub(super) struct Sums([usize; Dimension::ALL.len()]);
 
 impl Sums {
     fn add<E: Error>(&mut self, dimension: Dimension, count: usize) -> Result<(), E> {
         let sum = self.0.get_mut(dimension as usize);
-        let sum = sum.expect("each dimension has a sum");
+        let sum = sum.expect("each dimension should have a sum");
         *sum += count;
         dimension.check(*sum)
     }
@@ -155,7 +155,8 @@ fn len<T>(list: &Option<Vec<T>>) -> usize {
     list.as_ref().map_or(0, Vec::len)
 }
 
-/// Reads a list. Checks the number of its elements, and the total length of the lists inside them.
+/// A visitor that reads a list, and checks the number of its elements and the total length of the
+/// lists inside them.
 struct Counted<T>(Dimension, PhantomData<T>);
 
 impl<'de, T: Deserialize<'de> + Element> Visitor<'de> for Counted<T> {
@@ -214,10 +215,10 @@ lists! {
     owners: Owners,
 }
 
-/// Checks the sums over `containers` and `initContainers` together. Each list alone is within the
-/// limits already.
+/// Checks the limits for `containers` and `initContainers` together. Each list alone was checked
+/// while it was read.
 pub(super) fn check_sums<E: Error>(pod: &Pod<'_>) -> Result<(), E> {
-    // A single list was checked while it was read.
+    // If only one list exists, nothing is left to check.
     if pod.spec.init_containers.is_none() || pod.spec.containers.is_none() {
         return Ok(());
     }

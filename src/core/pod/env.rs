@@ -1,5 +1,5 @@
 //! The two environment variables that rules read. A container of a job pod has about a hundred
-//! variables.
+//! variables; the others are skipped.
 
 use super::Text;
 use super::bounds;

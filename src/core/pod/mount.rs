@@ -34,7 +34,7 @@ pub struct VolumeMount<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct MountPath<'a> {
     written: Text<'a>,
-    /// The clean path, if it differs.
+    /// The clean path, if it differs from the written path.
     clean: Option<Box<str>>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> VolumeMount<'a> {
         self.read_only == Some(true)
     }
 
-    /// Returns `subPath` and `subPathExpr`; empty if they are not set.
+    /// Returns `subPath` and `subPathExpr`. A field that is not set is an empty string.
     pub fn sub_paths(&self) -> (&str, &str) {
         (&self.sub_path, &self.sub_path_expr)
     }

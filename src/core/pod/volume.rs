@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The volume sources of Kubernetes 1.36. The sources that job pods use are first. Source:
+/// The volume sources of Kubernetes 1.36. The sources that job pods use are first. See
 /// <https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume/>.
 const SOURCES: [&str; 30] = [
     "configMap",
@@ -49,7 +49,7 @@ const SOURCES: [&str; 30] = [
 pub struct Volume<'a> {
     /// The name.
     pub name: Text<'a>,
-    /// The field that contains the source, for example `secret`; `emptyDir` without a source.
+    /// The field that contains the source, for example `secret`; `emptyDir` if there is none.
     pub kind: Text<'a>,
     /// The number of sources. The API server rejects more than one, and treats none as emptyDir.
     pub source_count: usize,
@@ -121,7 +121,7 @@ impl<'a> ProjectedSource<'a> {
 }
 
 impl<'a> Volume<'a> {
-    /// Creates a volume with a valid source.
+    /// Creates a volume. `kind` is the field of its source, and `source` is the value of the field.
     pub fn new(name: Text<'a>, kind: &'a str, source: &'a Value) -> Self {
         Self {
             name,
@@ -159,12 +159,12 @@ impl<'a> Volume<'a> {
         )
     }
 
-    /// Returns the path of a hostPath volume on the node.
+    /// Returns the path on the node; `None` if the volume is not a hostPath.
     pub fn host_path(&self) -> Option<&str> {
         (&*self.kind == "hostPath").then(|| text(&self.source.path))
     }
 
-    /// Returns the name of the ConfigMap of a ConfigMap volume.
+    /// Returns the name of the ConfigMap; `None` if the volume is not a ConfigMap volume.
     pub fn config_map(&self) -> Option<&str> {
         (&*self.kind == "configMap").then(|| text(&self.source.name))
     }

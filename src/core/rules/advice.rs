@@ -127,7 +127,7 @@ fn check_docker_host<'a>(
         }),
         DockerHost::Unset if !has_socket(planner) => Some(FindingKind::NoDockerHost),
         DockerHost::InPod { host, port } => {
-            // The port is wrong if dind has TLS on the port without TLS, or the reverse.
+            // Port 2376 is wrong for a daemon without TLS, and 2375 for a daemon with TLS.
             let has_tls = match port.as_str() {
                 "2376" => false,
                 "2375" => true,
@@ -149,7 +149,7 @@ fn check_docker_host<'a>(
 /// Returns whether `build` may have a socket at the default path of the docker client.
 fn has_socket(planner: &Planner<'_, '_>) -> bool {
     const SOCKET: &str = "/var/run/docker.sock";
-    // In most images /var/run is a symbolic link to /run.
+    // In most images /var/run is a symbolic link to /run, so a mount there counts too.
     let is_socket = |path: &str| {
         ["/run", "/run/docker.sock"].contains(&path) || mount_path::overlap(path, SOCKET)
     };

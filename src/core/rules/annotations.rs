@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 const POLICIES: &str = "drydock.dev/policies";
 const CHANGES: &str = "drydock.dev/changes";
 
-/// Returns a sentence that reports annotations of drydock in the original pod; `None` without them.
+/// Returns a sentence that reports drydock's annotations in the original pod, if it has any.
 ///
 /// An earlier review of the same request or the author of the pod wrote them. Removing them would
 /// lose the record of the earlier review, and would change a pod that needs no change or is only

@@ -21,8 +21,8 @@ pub struct Change<'a> {
     pub(super) is_list_missing: bool,
 }
 
-/// Declares the actions. A row has the fields, the stable name for metrics, logs and annotations,
-/// the rule, and the sentence.
+/// Declares the actions. Each row has the fields of an action, its stable name in metrics, logs and
+/// annotations, its rule, and its sentence.
 macro_rules! actions {
     ($(#[$meta:meta])* enum $enum:ident<$life:lifetime> { $(
         $(#[$doc:meta])*
@@ -37,7 +37,7 @@ macro_rules! actions {
 
         #[allow(unused_variables, reason = "a row uses some of the fields of its action")]
         impl Change<'_> {
-            /// Returns the stable name for metrics, logs and the annotation of the pod.
+            /// Returns the stable name in metrics, logs and the annotation of the pod.
             pub fn name(&self) -> &'static str {
                 match &self.action { $($enum::$action { .. } => $name),+ }
             }
@@ -58,11 +58,11 @@ macro_rules! actions {
 }
 
 actions! {
-/// The effect of a change. Its indices are those in the pod after all earlier changes.
+/// The effect of a change. Its indices refer to the pod after all earlier changes.
 #[derive(Clone, Debug)]
 enum Action<'a> {
-    /// Removes stale hostnames from an entry. `kept` are the remaining hostnames; it is `None` if a
-    /// later change of the entry sets them, or removes the entry.
+    /// Removes stale hostnames from an entry. `kept` contains the remaining hostnames, or is `None`
+    /// if a later change sets the hostnames of the entry or removes the entry.
     DropHostnames(entry: usize, ip: Text<'a>, dropped: Vec<Text<'a>>, kept: Option<Vec<Text<'a>>>) => "drop-stale-hostname", "H2",
         ("removed {} from the hostAliases entry {ip}, because {ip} is not the policy's address for {}",
           join_names(dropped, ", "), these_hostnames(dropped));
@@ -76,7 +76,8 @@ enum Action<'a> {
         => "remove-host-alias", "H2",
         ("removed the hostAliases entry {ip} ({}), because {ip} is not the policy's address for {}",
           join_names(dropped, ", "), these_hostnames(dropped));
-    /// Replaces the source of a volume, in the field `was`, with a memory-backed emptyDir.
+    /// Replaces the source of a volume with a memory-backed emptyDir. `was` is the field of the old
+    /// source, for example `secret`.
     SwapVolume(
         index: usize, name: Text<'a>, was: Text<'a>,
         directory: Text<'a>, certs: &'a ClientCerts
@@ -87,8 +88,8 @@ enum Action<'a> {
     AddVolume(name: Text<'a>, source: &'a VolumeSource, rule: &'static str, purpose: String)
         => "add-volume", rule,
         ("added the {} volume \"{name}\"{purpose}", source.field);
-    /// Changes the volume of a mount, or removes the fields `dropped`. `sub_path` is the new
-    /// subPath of the mount.
+    /// Changes a mount of volume `was` to a mount of `volume`, which can be the same volume, and
+    /// removes the fields `dropped`. `sub_path` is the new subPath of the mount.
     PointMount(
         mount: MountId<'a>, was: Text<'a>, volume: Text<'a>, dropped: Vec<&'static str>,
         sub_path: Text<'a>

@@ -108,7 +108,8 @@ struct Repairer<'r, 'p, 'a> {
     /// Whether a displaced volume is mounted at `relocateTo`. Further volumes are mounted at
     /// `<relocateTo>-<volume>`.
     has_relocated: bool,
-    /// The invalid mounts that are reported already: a mount can conflict with several directories.
+    /// The invalid mounts reported so far. A mount can conflict with several directories, but is
+    /// reported once.
     reported_invalid: HashSet<(ContainerId, Text<'a>)>,
 }
 
@@ -133,7 +134,7 @@ impl<'a> Repairer<'_, '_, 'a> {
         let valid = positions.iter().filter(|mount| !mount.is_invalid);
         let valid = valid.filter_map(|position| DirectoryMount::of(self.planner.pod, position));
         let valid: Vec<DirectoryMount<'a>> = valid.collect();
-        // A mount at or below the directory would hide the ancestor's volume.
+        // A mount at or below the directory would hide an ancestor's volume, so there must be none.
         let is_ancestor =
             |mount: &DirectoryMount<'_>| mount.relation == Relation::UnwritableAncestor;
         if valid.iter().all(is_ancestor)
@@ -219,7 +220,7 @@ impl<'a> Repairer<'_, '_, 'a> {
         }
     }
 
-    /// Removes mounts below the directory, and unwritable ancestors.
+    /// Removes the conflicting mounts below and above the directory.
     fn remove_mounts(&mut self, conflicts: &[&DirectoryMount<'a>]) {
         // From the last to the first, so that the indices stay valid.
         for conflict in conflicts.iter().rev() {
@@ -254,8 +255,8 @@ fn restrictions(mount: &VolumeMount<'_>) -> Vec<&'static str> {
     present.map(|(field, _)| field).collect()
 }
 
-/// Returns the containers without a mount at the directory that need one: dind, `build`, and
-/// containers that lose a mount below or above it.
+/// Returns the containers that need a mount at the directory and have none: dind, `build`, and
+/// containers that lose a mount below or above the directory.
 fn containers_without_mount(
     directory: &Directory,
     positions: &[MountPosition],

@@ -70,11 +70,11 @@ fn targets<'a>(
     let volume = wanted.name.as_str();
     let mut targets = Vec::new();
     let mut kinds = Vec::new();
-    // The path contains image layers.
+    // `/var/lib/docker` contains image layers, which would count against the limit.
     let counts_against_limit = wanted.path == DOCKER_ROOT
         && wanted.source.field == "emptyDir"
         && limits_ephemeral_storage(planner);
-    // `dinds` are in the order of the pod.
+    // `dinds` are in the order of the pod's containers, so both are read in one pass.
     let mut dinds = dinds.iter().peekable();
     for (id, container) in planner.pod.containers() {
         let dind = dinds.next_if(|dind| dind.id == id);
@@ -176,8 +176,8 @@ fn hidden_by(
     directories.iter().find(hides).cloned()
 }
 
-/// Returns the names of the dind containers with a mount at their data directory, and of the
-/// mounted volumes. Of several mounts at one path, the last one is effective.
+/// Returns the name of each dind container that has a mount at its data directory, and the name of
+/// the mounted volume. Of several mounts at one path, the last one is effective.
 fn data_volumes<'a>(
     planner: &Planner<'_, 'a>,
     dinds: &[DindContainer<'a>],

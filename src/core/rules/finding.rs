@@ -7,7 +7,8 @@ use crate::core::quote::join_names;
 use Audience::{Author, Explain, Team};
 use std::fmt::{self, Write as _};
 
-/// The audience of a finding. Each audience also receives the findings for the following ones.
+/// The audience of a finding. The platform team also receives the findings for the author of the
+/// job, and readers of `explain` receive all findings.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Audience {
     /// Readers of `drydock mutate -o explain` only.
@@ -25,9 +26,9 @@ pub struct Finding<'a> {
     pub(crate) kind: FindingKind<'a>,
 }
 
-/// Declares the kinds of findings. A row has the fields, the rule, the audience, the sentence,
-/// advice that only the platform team can follow, and a shorter sentence if the sentence exceeds
-/// the length of an API warning.
+/// Declares the kinds of findings. Each row has the fields of a kind, its rule, its audience and
+/// its sentence. Optional are advice that only the platform team can follow, and a shorter sentence
+/// for an API warning if the sentence is too long for one.
 macro_rules! findings {
     ($(#[$meta:meta])* enum $enum:ident<$life:lifetime> { $(
         $(#[$doc:meta])*
@@ -138,8 +139,9 @@ enum FindingKind<'a> {
     OwnPki(directory: Text<'a>, container: Text<'a>) => "D6", Team,
         ("dind container \"{container}\" gets its server certificates from a volume, so it has its \
           own CA and {directory} is unchanged");
-    /// `container` is the container that lost the volume if another container keeps it. `now_at` is
-    /// the new mount path with `onConflict: Relocate`.
+    /// `container` is the container that lost the mount. It is set if the mount was above the
+    /// directory and the volume has other mounts. `now_at` is the new mount path with
+    /// `onConflict: Relocate`.
     VolumeDisplaced(
         volume: Text<'a>, kind: Text<'a>, path: Text<'a>, container: Option<Text<'a>>,
         directory: Text<'a>, now_at: Option<Text<'a>>
@@ -283,7 +285,7 @@ impl Finding<'_> {
         const LIMIT: usize = 120;
         let mut text = String::with_capacity(2 * LIMIT);
         let written = write!(text, "{prefix}: ").and_then(|()| self.kind.write_short(&mut text));
-        written.expect("writing to a String succeeds");
+        written.expect("writing to a String should succeed");
         match text.char_indices().nth(LIMIT) {
             Some(_) => text.chars().take(LIMIT - 1).chain(['…']).collect(),
             None => text,
@@ -332,7 +334,7 @@ fn in_container(container: &Option<Text<'_>>) -> String {
     name.map_or_else(String::new, |name| format!(" in container \"{name}\""))
 }
 
-/// Returns `words` and the path, or an empty string without a path.
+/// Returns `words` followed by the path, or an empty string if there is no path.
 fn optional(words: &str, path: &Option<Text<'_>>) -> String {
     let path = path.as_ref();
     path.map_or_else(String::new, |path| format!("{words}{path}"))

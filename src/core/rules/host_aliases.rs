@@ -65,8 +65,8 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
             hostnames,
         );
     }
-    // From the last to the first, so that the indices stay valid. The list does not become empty:
-    // the entry with the policy's address remains.
+    // Entries are removed from the last to the first, so that the indices stay valid. The list does
+    // not become empty: the entry with the policy's address remains.
     for (policy, action) in emptied.into_iter().rev() {
         planner.change(policy, action);
     }
@@ -78,7 +78,7 @@ pub(super) fn plan<'a>(planner: &mut Planner<'_, 'a>, desired: &Desired<'a>) {
 /// The comparison of the pod's entries with the hostnames of the policies. It takes one pass,
 /// because policies can have a thousand hostnames and a pod can have thousands.
 struct Comparison<'a> {
-    /// In the order of the policies.
+    /// The hosts of the policies, in the order of the policies.
     hosts: Vec<ComparedHost<'a>>,
     /// The index in `hosts` of each hostname.
     by_hostname: BTreeMap<&'a str, usize>,
@@ -93,7 +93,7 @@ struct ComparedHost<'a> {
     desired: &'a Host,
     /// Whether a loopback entry has the hostname (H3).
     is_shadowed: bool,
-    /// The policy's addresses that have an entry with the hostname.
+    /// The policy's addresses for which the pod has an entry with the hostname.
     found: Vec<IpAddr>,
 }
 
@@ -125,7 +125,7 @@ impl<'a> Comparison<'a> {
 
     fn read(&mut self, aliases: &[HostAlias<'_>]) {
         for (entry, alias) in aliases.iter().enumerate() {
-            // No policy has an invalid address, so a policy's hostname is stale in such an entry.
+            // `None` if the address is invalid. Then each hostname of a policy in the entry is stale.
             let address: Option<IpAddr> = text(&alias.ip).parse().ok();
             if let Some(ip) = address {
                 self.first_entries.entry(ip).or_insert(entry);
@@ -180,8 +180,8 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Removes stale hostnames from entries that keep others. Returns the actions that remove the other
-/// entries, in the order of the entries.
+/// Removes stale hostnames from the pod's entries. If no hostname would remain in an entry, the
+/// entry must be removed: returns the actions that do so, in the order of the entries.
 fn drop_stale<'a>(
     planner: &mut Planner<'_, 'a>,
     comparison: &Comparison<'a>,

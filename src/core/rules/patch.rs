@@ -55,7 +55,7 @@ pub(crate) fn patch(
     }
     patch.0.push(b']');
     patch.check()?;
-    Ok(String::from_utf8(patch.0).expect("JSON is UTF-8"))
+    Ok(String::from_utf8(patch.0).expect("JSON should be UTF-8"))
 }
 
 /// Writes operations to a buffer.
@@ -158,7 +158,7 @@ impl PatchWriter {
     fn write(&mut self, op: &str, path: impl fmt::Display, value: &impl Serialize) {
         self.begin(op, path);
         self.0.extend_from_slice(br#","value":"#);
-        serde_json::to_writer(&mut self.0, value).expect("strings and numbers serialise");
+        serde_json::to_writer(&mut self.0, value).expect("strings and numbers should serialise");
         self.0.push(b'}');
     }
 
@@ -170,11 +170,11 @@ impl PatchWriter {
     fn begin(&mut self, op: &str, path: impl fmt::Display) {
         let comma = if self.0.len() > 1 { "," } else { "" };
         write!(self.0, r#"{comma}{{"op":"{op}","path":"{path}""#)
-            .expect("writing to a Vec succeeds");
+            .expect("writing to a Vec should succeed");
     }
 }
 
-/// An entry to add.
+/// An entry of `hostAliases` to add.
 #[derive(Serialize)]
 struct HostAlias<'a> {
     ip: IpAddr,

@@ -1,7 +1,7 @@
 //! Registry CAs: dind trusts the registries of the platform (rule R1).
 //!
 //! # What it does
-//! Mounts one key of a ConfigMap in each dind container: as the file `ca.crt` of the read-only
+//! Mounts one key of a ConfigMap in each dind container, as the file `ca.crt` in the read-only
 //! directory `/etc/docker/certs.d/HOST`.
 //!
 //! # Why
@@ -11,7 +11,7 @@
 //!
 //! # Example
 //! `registry.mylab.com:5000` ─► `/etc/docker/certs.d/registry.mylab.com:5000/ca.crt`; in rootless
-//! dind below `/home/rootless/.config/docker`.
+//! dind, the directory is below `/home/rootless/.config/docker`.
 //!
 //! # When it does nothing
 //! The container has a mount at, above or below that directory.
@@ -110,7 +110,7 @@ fn make_config_writable<'a>(
     planner.add_mount(policy, "R1", id, mount);
 }
 
-/// Returns an RFC 1123 label as the name of the volume with the CA of a registry.
+/// Returns the name of the volume for the CA of a registry. It is an RFC 1123 label.
 fn volume_name(host: &str) -> String {
     let is_kept = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let host = host.replace(|c: char| !is_kept(c), "-");

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The names of the pod's volumes, and the next number for each preferred name.
 #[derive(Debug, Default)]
 pub(super) struct VolumeNames<'a> {
-    /// The names in use; `None` until a preferred name is one of them.
+    /// The names in use; `None` as long as every preferred name was unused.
     taken: Option<BTreeSet<Text<'a>>>,
     /// For each preferred name, the lowest number that may be unused.
     next: BTreeMap<Text<'a>, usize>,

@@ -95,7 +95,7 @@ impl Nesting {
         // The opening quote counts as inside the string, the closing quote as outside.
         let inside = prefix_xor(quotes) ^ self.in_string;
         self.in_string = 0u64.wrapping_sub(inside >> 63);
-        // Square brackets differ from curly ones in one bit.
+        // Square brackets differ from curly ones in one bit. Setting it makes all brackets curly.
         let curly = bytes | u8x64::splat(b'{' ^ b'[');
         let opens = are(curly, b'{') & !inside;
         let closes = are(curly, b'}') & !inside;

@@ -60,14 +60,14 @@ fn check_invariant<V: View>(body: &[u8]) -> bool {
         return false;
     };
     let skimmed = format!("{skimmed:?}");
-    let text = std::str::from_utf8(body).expect("an accepted text is UTF-8");
+    let text = std::str::from_utf8(body).expect("an accepted text should be UTF-8");
     let by_serde = |text| serde_json::from_str::<V::Of<'_>>(text).map(|whole| format!("{whole:?}"));
     match by_serde(text) {
         Ok(whole) => assert_eq!(skimmed, whole, "{text}"),
         Err(_) => {
             let mut skim = Skim::new(text);
             skim.read::<V::Of<'_>>()
-                .expect("the text is accepted again");
+                .expect("the text should be accepted again");
             let emptied = emptied(text, &skim.skipped);
             assert_eq!(skimmed, by_serde(&emptied).expect("JSON"), "{text}");
         }
@@ -300,7 +300,7 @@ fn mangled_reviews_get_an_answer_or_a_named_error() {
                         let patch: json_patch::Patch =
                             serde_json::from_str(patch).expect("A3: a JSON Patch");
                         json_patch::patch(&mut value["request"]["object"], &patch)
-                            .expect("A3: the patch applies");
+                            .expect("A3: the patch should apply");
                         let again = review(value.to_string().as_bytes(), context)
                             .expect("the patched review");
                         assert_eq!(again.patch, None, "A2");

@@ -130,8 +130,8 @@ fn policy(on_conflict: &str, mode: &str) -> String {
     .to_string()
 }
 
-/// The patch has an operation with one string of the pod for each of its mounts, and each character
-/// of the string takes six bytes.
+/// The patch has an operation for each mount of the pod. Each operation contains the same string,
+/// whose characters take six bytes each.
 #[test]
 fn f6_a_patch_over_the_size_limit_is_an_error() {
     let mount = |number: usize| json!({"name": "claim", "mountPath": format!("/x{number}/../certs/client")});
@@ -161,10 +161,11 @@ fn f6_a_patch_over_the_size_limit_is_an_error() {
         namespace_labels: None,
         own_namespace: "drydock",
     };
-    let answer = review(text(100).as_bytes(), context).expect("an answer");
+    let answer = review(text(100).as_bytes(), context).expect("there should be an answer");
     let patch = answer.patch.expect("a patch");
     assert!(patch.len() > 500_000, "{} bytes", patch.len());
-    let error = review(text(1_000).as_bytes(), context).expect_err("6 MB");
+    let error =
+        review(text(1_000).as_bytes(), context).expect_err("a patch of 6 MB should be refused");
     assert!(matches!(error, ReviewError::PatchTooLarge(_)), "{error}");
     assert!(error.to_string().contains("more than 2097152 bytes"));
 }
@@ -232,8 +233,8 @@ fn f7_text_of_a_pod_is_escaped_and_truncated_everywhere() {
                 namespace_labels: None,
                 own_namespace: "drydock",
             };
-            let answer =
-                review(review_of(&pod).to_string().as_bytes(), context).expect("an answer");
+            let answer = review(review_of(&pod).to_string().as_bytes(), context)
+                .expect("there should be an answer");
             assert_answer_is_harmless(&answer);
             for part in ["the pod already had drydock.dev/policies=", " (A5)"] {
                 assert!(answer.record.findings.contains(part));
@@ -251,7 +252,8 @@ fn f7_text_of_a_pod_is_escaped_and_truncated_everywhere() {
                 own_namespace: "drydock",
             };
             let pod = Pod::from_json(&text).expect("a pod");
-            let verdict = verdict::judge(pod, policies, scope).expect("the patch is written");
+            let verdict =
+                verdict::judge(pod, policies, scope).expect("the patch should be written");
             for (finding, _) in verdict.findings(Audience::Explain) {
                 rules.insert(finding.rule());
                 assert_harmless(&finding.to_string(), 3000);
@@ -297,7 +299,8 @@ fn f6_the_number_of_findings_is_limited() {
         namespace_labels: None,
         own_namespace: "drydock",
     };
-    let answer = review(review_of(&pod).to_string().as_bytes(), context).expect("an answer");
+    let answer =
+        review(review_of(&pod).to_string().as_bytes(), context).expect("there should be an answer");
     assert_answer_is_harmless(&answer);
     assert!(
         answer.record.findings.ends_with(" more"),
@@ -331,7 +334,8 @@ fn f6_a_pod_over_a_limit_is_an_error_that_names_it() {
                 namespace_labels: None,
                 own_namespace: "drydock",
             };
-            let error = review(review_of_pod.as_bytes(), context).expect_err("over the bound");
+            let error = review(review_of_pod.as_bytes(), context)
+                .expect_err("the pod should exceed the limit");
             assert_eq!(error.name(), "over-bound");
             assert!(matches!(error, ReviewError::OverBound(_)));
             let message = error.to_string();

@@ -33,7 +33,7 @@ fn f7_an_invalid_namespace_is_an_error(#[case] namespace: &str, #[case] reason: 
     let mut request = displacing("runner-1", false);
     request["request"]["namespace"] = json!(namespace);
     let error = try_answer(CERTS_ONLY, Mode::Enforce, request.to_string().as_bytes())
-        .expect_err("no answer");
+        .expect_err("there should be no answer");
     assert_eq!(error.name(), reason);
     let message = error.to_string();
     assert!(!message.contains(char::is_control), "{message:?}");
@@ -47,7 +47,7 @@ fn f7_an_error_truncates_a_long_value() {
         let before = request["request"][field].take();
         request["request"][field] = json!("x".repeat(1_000_000));
         let error = try_answer(CERTS_ONLY, Mode::Enforce, request.to_string().as_bytes())
-            .expect_err("no answer");
+            .expect_err("there should be no answer");
         assert_eq!(error.name(), "invalid-field");
         assert!(error.to_string().len() < 500, "{error}");
         request["request"][field] = before;
@@ -60,7 +60,7 @@ fn f7_an_error_shows_no_control_character_of_a_key() {
     let mut request = displacing("runner-1", false);
     request["request"]["object"]["metadata"]["labels"] = json!({"a\n\u{1b}[2Jb": 1});
     let error = try_answer(CERTS_ONLY, Mode::Enforce, request.to_string().as_bytes())
-        .expect_err("no answer");
+        .expect_err("there should be no answer");
     assert_eq!(error.name(), "wrong-type");
     assert!(!error.to_string().contains(char::is_control), "{error:?}");
 }

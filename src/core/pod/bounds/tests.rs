@@ -7,7 +7,7 @@ use crate::core::pod::{Pod, PodError};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Creates a pod with this count in one dimension, which is small otherwise.
+/// Creates a pod that has this count in one dimension and is small otherwise.
 fn pod_with(dimension: Dimension, count: usize) -> Value {
     let list = |element: Value| Value::Array(vec![element; count]);
     let object = || -> Value {
@@ -76,14 +76,14 @@ fn f6_limits_apply_to_the_sum_over_lists(
     assert_eq!(read(&pod(half + 1)), Some(OverBound(dimension)));
 }
 
-/// Three bytes of JSON take a hundred bytes of memory, so no element after the limit may be
+/// Three bytes of JSON can take a hundred bytes of memory, so no element over the limit may be
 /// created.
 #[test]
 fn f6_reading_stops_at_the_first_element_over_the_limit() {
     let most = Dimension::Tolerations.limit().0;
     let text = format!(r#"{{"spec":{{"tolerations":[{}"#, "{},".repeat(most + 1));
     // The text ends after the limit. Reading further would fail as invalid JSON.
-    let error = Pod::from_json(&text).expect_err("over the bound");
+    let error = Pod::from_json(&text).expect_err("the pod should exceed the limit");
     assert!(matches!(
         error,
         PodError::OverBound(OverBound(Dimension::Tolerations))
@@ -101,7 +101,7 @@ fn f6_reading_stops_at_the_first_projected_item_over_the_limit() {
     let sources = source.repeat(3);
     // This text ends early too: the volume is not read to its end.
     let text = format!(r#"{{"spec":{{"volumes":[{{"projected":{{"sources":[{sources}"#);
-    let error = Pod::from_json(&text).expect_err("over the bound");
+    let error = Pod::from_json(&text).expect_err("the pod should exceed the limit");
     assert!(matches!(
         error,
         PodError::OverBound(OverBound(Dimension::Items))

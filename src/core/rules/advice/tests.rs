@@ -199,7 +199,8 @@ containers: [{{name: build, env: [{{name: DOCKER_HOST, value: '{host}'}}]}}, {{n
     assert!(!judged.findings_of("R2").concat().contains("s3cr3t"));
 }
 
-/// A pod without aliases may resolve names in a way that drydock cannot see.
+/// A pod without aliases may resolve names in a way that drydock cannot see, so only the platform
+/// team is informed.
 #[test]
 fn r2_a_docker_host_in_a_pod_without_aliases_is_reported_to_the_team() {
     let judged = judge(

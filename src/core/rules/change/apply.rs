@@ -6,7 +6,7 @@ use crate::core::pod::{
 };
 
 impl<'a> Action<'a> {
-    /// Applies the action. Returns whether it adds to a list or object that the pod did not have.
+    /// Applies the action. Returns whether the pod lacked the list or object to which it adds.
     pub(in crate::core::rules) fn apply(&self, pod: &mut Pod<'a>) -> bool {
         let spec = &mut pod.spec;
         match self {
@@ -116,6 +116,6 @@ fn mounts_mut<'p, 'a>(
 ) -> &'p mut Option<Vec<VolumeMount<'a>>> {
     let container = pod.container_mut(id);
     &mut container
-        .expect("a change names a container of the pod")
+        .expect("a change should name a container of the pod")
         .volume_mounts
 }

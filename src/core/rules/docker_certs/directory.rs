@@ -23,13 +23,13 @@ pub(super) struct Directory {
     /// If the directory became writable, they would start with TLS, and a client without TLS could
     /// no longer connect.
     pub(super) falls_back_to_plaintext: bool,
-    /// Whether the pod has another daemon with the same directory that is started without the
+    /// Whether another daemon of the pod has the same directory, but is started without the
     /// entrypoint. A volume at the directory may contain certificates for that daemon.
     pub(super) has_direct_daemon: bool,
 }
 
 /// Returns the certificate directories, without duplicates. Reports containers that generate no
-/// certificates, unknown directories, and directories of several dind containers.
+/// certificates, unknown directories, and directories that several dind containers share.
 pub(super) fn find<'a>(
     planner: &mut Planner<'_, 'a>,
     policy: &'a Policy,
@@ -106,8 +106,8 @@ impl Directory {
     }
 
     /// Returns the writable emptyDir that dind and `build` share at the nearest mounted ancestor.
-    /// With it, the directory needs no change (D5). In `build`, which only reads, its mount may be
-    /// read-only.
+    /// If there is one, the directory needs no change (D5). In `build`, which only reads, the mount
+    /// may be read-only.
     pub(super) fn serving_ancestor<'a>(&self, pod: &Pod<'a>) -> Option<Text<'a>> {
         // Of several mounts at one path, the last one is effective.
         let nearest = |id: ContainerId| {

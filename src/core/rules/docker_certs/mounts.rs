@@ -14,8 +14,8 @@ pub(super) enum Relation {
     At,
     /// Below the directory, for example a file that is mounted with `subPath`.
     Below,
-    /// Above the directory, in dind or `build`. Because of it, dind cannot write to the directory,
-    /// or the directory cannot be mounted.
+    /// Above the directory, in dind or `build`. Because of this mount, dind cannot write to the
+    /// directory, or nothing can be mounted at the directory.
     UnwritableAncestor,
 }
 
@@ -75,8 +75,8 @@ impl<'a> DirectoryMount<'a> {
     }
 }
 
-/// Returns the mounts above a directory because of which it cannot be written or mounted (D4): the
-/// nearest mount if it is unwritable, and the next ones as long as they are unwritable too. The
+/// Returns the mounts that prevent writing to a directory below them, or mounting a volume there
+/// (D4): the nearest mount, if it is unwritable, and the ones above up to a writable one. The
 /// kubelet can create mount points in the volumes that it fills. So in `build` these volumes stay,
 /// and the directory is mounted inside them (D7).
 fn unwritable_ancestors<'p, 'a>(
@@ -160,12 +160,12 @@ impl<'a> VolumeUses<'a> {
         self.uses.get(name).copied().unwrap_or_default()
     }
 
-    /// Returns the index of the first volume with a name in the original pod.
+    /// Returns the index of the first volume with this name in the original pod.
     pub(super) fn index(&self, name: &str) -> Option<usize> {
         self.of(name).first
     }
 
-    /// Returns the first volume with a name in the original pod.
+    /// Returns the first volume with this name in the original pod.
     pub(super) fn volume<'p>(&self, pod: &'p Pod<'a>, name: &str) -> Option<&'p Volume<'a>> {
         pod.volumes().get(self.index(name)?)
     }
@@ -193,7 +193,7 @@ impl<'a> VolumeUses<'a> {
             }
             positions.extend(found.into_iter().map(|(index, mount, relation)| {
                 // Mounts below and above the directory are removed. The removal of a repeated mount
-                // would make an invalid pod valid.
+                // would make an invalid pod valid, so such a mount counts as invalid.
                 let is_repeated = relation != Relation::At && self.is_repeated(pod, id, mount);
                 MountPosition {
                     container: id,

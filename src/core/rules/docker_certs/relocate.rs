@@ -18,7 +18,8 @@ pub(super) struct DisplacedVolume<'a> {
     kind: Text<'a>,
     /// The path of a lost mount, as written.
     path: Text<'a>,
-    /// The container that lost the volume, if another container keeps it.
+    /// The container that lost the mount, if the mount was above the directory and the volume has
+    /// other mounts.
     container: Option<Text<'a>>,
     /// The first lost mount of each container. Empty for the shared volume, which stays mounted.
     mounts: Vec<(ContainerId, VolumeMount<'a>)>,

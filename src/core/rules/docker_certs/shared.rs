@@ -39,6 +39,7 @@ impl<'a> SharedVolume<'a> {
         if certs.on_conflict == OnConflict::Relocate {
             return Self::New;
         }
+        // dind has no volume that can be kept, so every mount counts as a conflict.
         let mut conflicts: HashMap<&Text<'a>, usize> = HashMap::new();
         for mount in mounts {
             *conflicts.entry(mount.volume()).or_default() += 1;
