@@ -26,7 +26,7 @@ pub(crate) enum DockerHost {
         /// The port as written, or an empty string if there is none.
         port: String,
     },
-    /// A host without a dot that is not an alias of the pod. Probably the dind service has no alias.
+    /// A host that has no dot and is not an alias of the pod, probably because dind has no alias.
     NoAlias {
         /// Whether the host is `docker`, as in most jobs.
         is_docker: bool,
