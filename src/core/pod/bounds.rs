@@ -52,14 +52,14 @@ dimensions! {
     Volumes: 1_024, "volumes", "spec.volumes";
     Items: 4_096, "items and sources", "items and projected sources of all volumes";
     HostAliases: 2_048, "entries", "spec.hostAliases";
-    Hostnames: 8_192, "hostnames", "in all entries of spec.hostAliases";
+    Hostnames: 8_192, "hostnames", "hostnames of all entries of spec.hostAliases";
     Tolerations: 1_024, "tolerations", "spec.tolerations";
     NodeSelector: 512, "node labels", "spec.nodeSelector";
     Labels: 1_024, "labels", "metadata.labels";
     Annotations: 2_048, "annotations", "metadata.annotations";
     Owners: 512, "owners", "metadata.ownerReferences";
-    NameBytes: 512, "bytes", "in one name of a container, volume or host";
-    PathBytes: 4_096, "bytes", "in one path, image, DOCKER_HOST or DOCKER_TLS_CERTDIR";
+    NameBytes: 512, "bytes in one name", "names of containers, volumes and hosts";
+    PathBytes: 4_096, "bytes in one value", "paths, images, DOCKER_HOST and DOCKER_TLS_CERTDIR";
 }
 
 impl Dimension {

@@ -107,7 +107,7 @@ enum Action<'a> {
     AddNodeSelector(key: &'a str, value: &'a str) => "add-node-selector", "S1",
         ("added the node selector {key}={value}");
     AddToleration(toleration: &'a Toleration) => "add-toleration", "S1",
-        ("added the toleration {}", describe(toleration));
+        ("added a toleration for {}", describe(toleration));
 }
 }
 

@@ -120,7 +120,7 @@ enum FindingKind<'a> {
     DirectoryNested(directory: Text<'a>, outer: Text<'a>) => "D2", Author,
         ("the certificate directory {directory} is inside {outer}, the certificate directory of \
           another dind container, so it is unchanged"),
-        short: ("{directory} is inside {outer} of another dind container, so it is unchanged");
+        short: ("{directory} is unchanged: another dind container writes to {outer} above it");
 
     CertificatesCorrect(directory: Text<'a>) => "D3", Explain,
         ("dind can already write its client certificates to {directory}");
@@ -130,9 +130,9 @@ enum FindingKind<'a> {
           the certificates for that daemon");
     /// The daemon starts without TLS because it cannot write, and the client expects no TLS.
     FallsBackToPlaintext(directory: Text<'a>) => "D3", Team,
-        ("dind cannot write to {directory}, so this version listens without TLS on port 2375, the \
-          port in DOCKER_HOST; the directory is unchanged, but every client that can reach the pod \
-          can use the daemon");
+        ("dind cannot write to {directory}, so this version of dind listens without TLS on port 2375, \
+          the port in DOCKER_HOST; the directory is unchanged, but every client that can reach the \
+          pod can use the daemon");
     AncestorServes(directory: Text<'a>, volume: Text<'a>) => "D5", Explain,
         ("{directory} is already in the writable emptyDir \"{volume}\", which is mounted above it");
     /// A volume supplies the server certificates of dind.
@@ -148,10 +148,10 @@ enum FindingKind<'a> {
     ) => "D7", if &**kind == "emptyDir" { Team } else { Author },
         ("{kind} volume \"{volume}\" is no longer mounted at {path}{}, because docker:dind must \
           write its client certificates to {directory}{}", in_container(container),
-          optional("; it is mounted at ", now_at)),
+          optional("; the volume is now mounted at ", now_at)),
         team: now_at.is_none().then_some("set dind.registryCAs in the policy if dind needs the CA of \
           a registry"),
-        short: ("{kind} volume \"{volume}\" {}{path}{}: dind writes there",
+        short: ("{kind} volume \"{volume}\" {}{path}{}: dind writes to {directory}",
           if now_at.is_some() { "moved from " } else { "was removed from " }, optional(" to ", now_at));
     /// A mount lost the fields that make it read-only or show a part of the volume.
     MountUnrestricted(container: Text<'a>, path: Text<'a>, dropped: Vec<&'static str>) => "D7",
@@ -198,7 +198,7 @@ enum FindingKind<'a> {
     SchedulingCorrect => "S1", Explain,
         ("the pod already has the policies' node selectors and tolerations");
     NodeSelectorDiffers(key: &'a str, theirs: Text<'a>, ours: &'a str) => "S1", Team,
-        ("the pod keeps its node selector {key}={theirs}; the policy has {ours}");
+        ("the pod keeps its node selector {key}={theirs}; the policy has {key}={ours}");
     RegistryCaCorrect(host: &'a str, container: Text<'a>) => "R1", Explain,
         ("container \"{container}\" already has the CA of {host}");
     RegistryDirectoryInUse(host: &'a str, container: Text<'a>, path: Text<'a>) => "R1", Team,

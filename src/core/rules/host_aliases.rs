@@ -125,7 +125,7 @@ impl<'a> Comparison<'a> {
 
     fn read(&mut self, aliases: &[HostAlias<'_>]) {
         for (entry, alias) in aliases.iter().enumerate() {
-            // `None` if the address is invalid. Then each hostname of a policy in the entry is stale.
+            // `None` if the address is invalid. Then every policy hostname in the entry is stale.
             let address: Option<IpAddr> = text(&alias.ip).parse().ok();
             if let Some(ip) = address {
                 self.first_entries.entry(ip).or_insert(entry);

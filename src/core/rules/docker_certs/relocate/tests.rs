@@ -31,7 +31,7 @@ fn d8_relocate_keeps_the_volume_and_mounts_it_read_only_elsewhere() {
     assert_eq!(judged.mounts("build"), &mounts);
     assert_eq!(judged.mounts("docker"), &mounts);
     assert_eq!(judged.mounts("helper"), &Value::Null);
-    assert!(judged.reports_to_author("D7", "it is mounted at /certs/displaced"));
+    assert!(judged.reports_to_author("D7", "the volume is now mounted at /certs/displaced"));
 }
 
 #[test]
