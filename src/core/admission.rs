@@ -59,7 +59,7 @@ pub struct Answer {
 /// value of an environment variable and no patch (T4).
 #[derive(Debug)]
 pub struct Record {
-    /// The outcome.
+    /// Whether the pod was changed, refused, audited, skipped or left unchanged.
     pub outcome: Outcome,
     /// The `uid` of the request.
     pub uid: String,

@@ -126,7 +126,7 @@ pub struct HostAlias<'a> {
     pub hostnames: Option<Vec<Text<'a>>>,
 }
 
-/// A container.
+/// A container with the fields that rules read.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Container<'a> {
@@ -191,7 +191,7 @@ pub struct VolumeDevice<'a> {
     pub name: Text<'a>,
 }
 
-/// A toleration.
+/// A toleration of a pod.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"), rename_all = "camelCase")]
 pub struct Toleration<'a> {

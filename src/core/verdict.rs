@@ -22,7 +22,7 @@ pub struct Scope<'a> {
 /// The result of a review.
 #[derive(Debug, Default)]
 pub struct Verdict<'a> {
-    /// The outcome.
+    /// Whether the pod was changed, refused, audited, skipped or left unchanged.
     pub outcome: Outcome,
     /// The mark by which the job pod was recognised; `None` for other pods.
     pub mark: Option<JobPodMark>,

@@ -13,7 +13,7 @@ const KIND: &str = "AdmissionReview";
 /// Maximum length in bytes of a `uid`. The API server sends a UUID of 36 characters.
 const MAX_UID: usize = 64;
 
-/// The reason why a review cannot be answered. The job log contains the message.
+/// The reason why a review cannot be answered. The job log contains the error message.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     /// The body is not valid JSON, for example because it is truncated.

@@ -130,9 +130,9 @@ enum FindingKind<'a> {
           the certificates for that daemon");
     /// The daemon starts without TLS because it cannot write, and the client expects no TLS.
     FallsBackToPlaintext(directory: Text<'a>) => "D3", Team,
-        ("dind cannot write to {directory}, so this version of dind listens without TLS on port 2375, \
-          the port in DOCKER_HOST; the directory is unchanged, but every client that can reach the \
-          pod can use the daemon");
+        ("dind cannot write to {directory}, so this version of dind listens without TLS on port \
+          2375, the port in DOCKER_HOST; the directory is unchanged, but every client that can reach \
+          the pod can use the daemon");
     AncestorServes(directory: Text<'a>, volume: Text<'a>) => "D5", Explain,
         ("{directory} is already in the writable emptyDir \"{volume}\", which is mounted above it");
     /// A volume supplies the server certificates of dind.
