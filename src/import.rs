@@ -247,7 +247,7 @@ fn next_commands(runners: &[Runner]) -> Vec<Message> {
     let is_unknown = |it: &Runner| it.namespace.is_none() && !it.is_namespace_per_job;
     let mut others = runners.iter();
     let others = others.any(|it| is_unknown(it) || it.has_other_namespaces);
-    let others = others.then(|| (SafeText::trusted("NAMESPACE"), "        # each other job namespace: KUBERNETES_NAMESPACE of the manager, the namespace of the release, or default"));
+    let others = others.then(|| (SafeText::trusted("NAMESPACE"), "        # every job namespace that is not above: KUBERNETES_NAMESPACE of the manager, else the namespace of the release, else default"));
     for (name, why) in namespaces.chain(others) {
         commands.extend([
             message!("kubectl label namespace {} drydock.dev/job-pods=audit{}", name, why),

@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The maximum number of bytes to read of a file: one more than the import accepts, so that it
-/// refuses a larger file.
+/// The maximum number of bytes to read from a file: one more than the import accepts, so that the
+/// import refuses a larger file.
 const READ_LIMIT: u64 = (8 << 20) + 1;
 
 /// Create policies from the configuration of runners
@@ -60,7 +60,7 @@ impl Import {
             read.push(("cluster".to_owned(), objects, true));
         } else if !self.connection.is_default() {
             bail!(
-                "--kubeconfig and --context are used only with --from-cluster; add it, or remove them"
+                "--kubeconfig and --context are used only with --from-cluster; add --from-cluster, or remove them"
             );
         }
         for (index, path) in self.files.iter().enumerate() {

@@ -10,8 +10,8 @@ use crate::core::crd::format;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Hostnames that are not taken over: a predicate, which gets the hostname and the hostnames of
-/// the runner's services, and the reason for the report.
+/// A rule for hostnames that are not taken over: a predicate, which gets the hostname and the
+/// hostnames of the runner's services, and the reason for the report.
 type Refusal = (fn(&str, &[String]) -> bool, &'static str);
 const REFUSALS: [Refusal; 7] = [
     (
@@ -32,7 +32,7 @@ const REFUSALS: [Refusal; 7] = [
     ),
     (
         |name, _| name.starts_with("localhost") || name.ends_with(".localhost"),
-        "a name of the loopback address, which is never taken over",
+        "a name of the loopback address; the import never takes over such a name",
     ),
     (
         |name, _| {
@@ -40,7 +40,7 @@ const REFUSALS: [Refusal; 7] = [
             let is_inside = name.ends_with(".svc") || name.ends_with(".svc.cluster.local");
             name.starts_with("kubernetes") || is_inside && !is_service
         },
-        "a name inside the cluster, which is never taken over",
+        "a name inside the cluster; the import never takes over such a name",
     ),
     (
         |name, _| !name.contains('.'),
@@ -168,7 +168,7 @@ fn address(value: Option<&ConfigValue>) -> (Option<IpAddr>, Option<&'static str>
         Some(_) => "an IPv6 address that starts with zeros, which no host has",
         None if has_zeros => LEADING_ZEROS,
         None if has_port => PORT,
-        None => "not an IP address, so the API server refuses every pod of this runner",
+        None => "ip is not an IP address, so the API server refuses every pod of this runner",
     };
     (address, Some(problem))
 }

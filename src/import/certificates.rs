@@ -57,7 +57,7 @@ impl<'c> Certificates<'c> {
     /// Reads a volume for which [`Self::includes`] is true.
     pub(super) fn read(&mut self, volume: &Volume<'c>, out: &mut Collected) {
         if self.is_written_by_dind(volume) {
-            let remark = message!("dind.clientCerts adds it to every dind pod");
+            let remark = message!("dind.clientCerts adds the volume to every dind pod");
             self.replaced.push((volume.table, Removal::All, remark));
         } else if volume.kind == "empty_dir" {
             let finding = messages::remote_daemon_certificates(volume.described());
@@ -100,14 +100,14 @@ impl<'c> Certificates<'c> {
         }
     }
 
-    /// Adds `clientCerts` to the settings. If it replaces no volume, its place is `evidence`, the
-    /// value that shows the use of dind.
+    /// Adds `clientCerts` to the settings. If `clientCerts` replaces no volume, its place is
+    /// `evidence`, the value that shows that the runner uses dind.
     pub(super) fn add_client_certs(self, evidence: Option<&ConfigValue>, out: &mut Collected) {
         let item = Item::client_certs(self.only_report);
         if let Some(evidence) = evidence.filter(|_| self.replaced.is_empty()) {
             let place = Place::from(evidence);
             match out.settings.iter_mut().find(|it| it.place == place) {
-                // The setting has the next step.
+                // This setting already has a next step.
                 Some(setting) => setting.items.push(item.clone()),
                 None => {
                     let remark =
@@ -146,11 +146,11 @@ fn conflict(config: &RunnerConfig<'_>, volume: &Volume<'_>, out: &mut Collected)
         object
     );
     let mut advice = message!(
-        "; if it is the CA of a registry, use registryCAs (a comment in the policy, with a guessed host)"
+        "; if the volume has the CA of a registry, uncomment registryCAs in the policy and correct the guessed host"
     );
     if let Some(command) = command {
         why = message!("{}; create the ConfigMap first", why);
-        advice = message!("{}: {}", advice, command);
+        advice = message!("{}; first create the ConfigMap: {}", advice, command);
     }
     let host = guessed_host(out);
     out.add_comment(why, Item::registry_ca(host, &object, &key));

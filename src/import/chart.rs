@@ -8,7 +8,7 @@ use super::messages;
 use super::safe_text::{Kind, Message, SafeText, message};
 use std::net::IpAddr;
 
-/// Keys of `runners` that the chart ignores since version 0.53.0, and their replacements.
+/// Keys of `runners` that the chart has ignored since version 0.53.0, and their replacements.
 const IGNORED_KEYS: [(&str, &str); 19] = [
     ("privileged", "privileged = true"),
     ("image", "image"),
@@ -17,9 +17,18 @@ const IGNORED_KEYS: [(&str, &str); 19] = [
     ("imagePullPolicy", "pull_policy"),
     ("imagePullSecrets", "image_pull_secrets"),
     ("serviceAccountName", "service_account"),
-    ("builds", "cpu_limit and so on"),
-    ("services", "service_cpu_limit and so on"),
-    ("helpers", "helper_cpu_limit and so on"),
+    (
+        "builds",
+        "cpu_limit, cpu_request, memory_limit and memory_request",
+    ),
+    (
+        "services",
+        "service_cpu_limit and the other service_… settings",
+    ),
+    (
+        "helpers",
+        "helper_cpu_limit and the other helper_… settings",
+    ),
     ("pollTimeout", "poll_timeout"),
     ("outputLimit", "output_limit in [[runners]]"),
     ("cloneUrl", "clone_url in [[runners]]"),

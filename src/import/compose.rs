@@ -15,7 +15,7 @@ const NAME_LABEL: &str = "manager.runner.gitlab.com/name";
 /// The runners of one cluster.
 struct Cluster<'r> {
     members: Vec<Member<'r>>,
-    /// The items that all of them have.
+    /// The items that all members have.
     shared: Vec<&'r Item>,
     /// The name of the policy with the shared items.
     name: SafeText,
@@ -31,12 +31,12 @@ struct Member<'r> {
 /// A policy that selects the job pods of one runner.
 struct OwnPolicy {
     name: SafeText,
-    /// Key and value of the label that it selects.
+    /// Key and value of the label that the policy selects.
     selector: (SafeText, SafeText),
 }
 
-/// The name of the policy with an item, and whether it is the runner's own policy; or why no policy
-/// has the item.
+/// The name of the policy with an item, and whether that policy is the runner's own; or why no
+/// policy has the item.
 type Target<'c> = Result<(&'c SafeText, bool), &'static str>;
 
 /// Composes policies, and reports for each setting whether a policy has it.
@@ -223,7 +223,7 @@ impl<'r> Cluster<'r> {
                     (Ok((policy, _)), _) => message!("policy {} sets it for {}", policy, label),
                     (Err(why), _) => {
                         message!(
-                            "no policy sets it for {}: {}, or keep its lines",
+                            "no policy sets it for {}, because {}, or keep the lines of this runner",
                             label,
                             why
                         )
@@ -258,7 +258,7 @@ impl<'r> Cluster<'r> {
                 is_whole &= target.is_ok();
                 has_own |= matches!(target, Ok((_, true)));
                 match target {
-                    // `report_conflicts` has reported it.
+                    // `report_conflicts` has reported this item.
                     _ if item
                         .conflict_key()
                         .is_some_and(|key| conflicting.contains(&key)) => {}
@@ -308,7 +308,7 @@ impl<'r> Cluster<'r> {
 }
 
 impl OwnPolicy {
-    /// Returns whether the policy selects [`NAME_LABEL`], which earlier runners do not set.
+    /// Returns whether the policy selects [`NAME_LABEL`], which runners before 17.9 do not set.
     fn is_by_name(&self) -> bool {
         self.selector.0.as_str() == NAME_LABEL
     }
@@ -346,7 +346,7 @@ fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText),
     let mut others = others.iter().map(|other| other.name_label.as_deref());
     if others.any(|other| other == Ok(name)) {
         return Err(
-            "another runner has the same name, as a label value: give each runner a different name",
+            "another runner's name becomes the same label value: give each runner a different name",
         );
     }
     let value = SafeText::new(Kind::LabelValue, name);

@@ -33,7 +33,7 @@ impl Span {
         }
     }
 
-    /// Returns the smallest span that contains both.
+    /// Returns the smallest span that contains both spans.
     pub(super) fn with(self, other: Self) -> Self {
         let (line, column) = (self.line, self.column).min((other.line, other.column));
         let (last_line, last_column) =
@@ -148,7 +148,7 @@ impl ConfigValue {
         self.entry(key).map(|entry| &entry.value)
     }
 
-    /// Returns the value of a key if [`Self::is_set`].
+    /// Returns the value of a key, if [`Self::is_set`] is true for the value.
     pub(super) fn set_at(&self, key: &str) -> Option<&Self> {
         self.at(key).filter(|value| value.is_set())
     }

@@ -18,8 +18,8 @@ enum Content {
     Values,
 }
 
-/// The YAML strings that are parsed: the kind of the object and the suffix of the key. An empty
-/// kind stands for every kind; then the key must be equal.
+/// The YAML strings that are parsed: the kind of the object and the suffix of the key. If the kind
+/// is empty, the object can have any kind, and the suffix is the whole key.
 const EMBEDDED: [(&str, &str, Content); 5] = [
     ("ConfigMap", ".toml", Content::Toml),
     ("ConfigMap", ".yaml", Content::Values),
@@ -51,7 +51,7 @@ const MAX_DEPTH: usize = 24;
 /// The `read` function of the module `toml` or `yaml`.
 type Read<T> = fn(&str, Origin, &Masks<'_>) -> Result<T, Vec<Finding>>;
 
-/// A configuration of runners, with what the file around it says about it.
+/// A configuration of runners, with details from the object or the chart values around it.
 #[derive(Clone, Default)]
 pub(super) struct Source {
     /// The index of the file.

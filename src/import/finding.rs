@@ -83,7 +83,7 @@ pub(super) enum Field {
 }
 
 /// A field, a key, and whether the address of an alias is IPv6. A policy can have only one value
-/// for it.
+/// for the three together.
 pub(super) type ConflictKey = (Field, SafeText, bool);
 
 /// One entry of a field of a policy.
@@ -166,7 +166,7 @@ impl Item {
 
     pub(super) fn node_selector(key: SafeText, value: &SafeText) -> Self {
         let value = value.as_str().into();
-        Self::new(Field::NodeSelector, key, value, message!("another one"))
+        Self::new(Field::NodeSelector, key, value, message!("(hidden)"))
     }
 
     pub(super) fn toleration(key: SafeText, value: Option<&SafeText>, effect: &str) -> Self {
@@ -176,7 +176,7 @@ impl Item {
         let toleration =
             json!({"key": key.as_str(), "operator": operator, "value": value, "effect": effect});
         let toleration = without_nulls(toleration).into();
-        Self::new(Field::Toleration, key, toleration, message!("another one"))
+        Self::new(Field::Toleration, key, toleration, message!("(hidden)"))
     }
 
     /// Returns the address of an alias.
@@ -217,7 +217,7 @@ pub(super) fn without_nulls(object: Value) -> Map<String, Value> {
 }
 
 impl PartialEq for Item {
-    /// Compares what the policy does: the names of volumes may differ.
+    /// Returns whether two items have the same effect. The names of volumes may differ.
     fn eq(&self, other: &Self) -> bool {
         (self.field, &self.key, &self.value) == (other.field, &other.key, &other.value)
     }
@@ -226,7 +226,7 @@ impl PartialEq for Item {
 /// A setting of the file that a policy can replace.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
-    /// The items of the policy that have the same effect.
+    /// The items of the policy that have the same effect as the setting.
     pub(super) items: Vec<Item>,
     pub(super) place: Place,
     /// Text that follows the items in the report. May be empty.
@@ -235,7 +235,7 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Returns the address of a hostname, in the address family of `other` if there is one.
+    /// Returns the address of a hostname. If `other` is set, only an address of the same family.
     pub(super) fn address(&self, hostname: &str, other: Option<IpAddr>) -> Option<IpAddr> {
         let is_alias = |item: &&Item| item.field == Field::Alias && item.key.as_str() == hostname;
         let mut addresses = self.items.iter().filter(is_alias).filter_map(Item::address);

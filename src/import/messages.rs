@@ -63,7 +63,7 @@ messages! {
         "import the configuration of the installed runner: {FROM_RUNNER}";
     no_runner() Error: "has no runner: it contains neither [[runners]] nor values of the gitlab-runner chart",
         "import the configuration of the installed runner: {FROM_RUNNER}, or {FROM_HELM}";
-    manager_alone(kind) Error: "is the {kind} of a runner manager; it does not contain the configuration of job pods",
+    manager_alone(kind) Error: "is the {kind} of a runner manager and does not contain the configuration of job pods",
         "import the configuration of the installed runner: {FROM_HELM}";
     manager_with_secret(kind, manager, namespace, secret, volume, path) Error:
         "is the {kind} of a runner manager; the configuration of job pods is in Secret {namespace}/{secret} (volume \"{volume}\", mounted at {path})",
@@ -85,7 +85,7 @@ messages! {
         "a registration template must have exactly one [[runners]]; GitLab Runner does not register two",
         "install one Helm release for each runner";
     refused() Error: "GitLab Runner refuses this file, so no setting of the file is in effect",
-        "correct these lines and import again";
+        "correct the other errors of this file and import again";
     refused_policy(field) Error: "results in a policy that drydock check refuses because of {field}",
         "this is a bug in drydock; import the runners one by one";
 }
@@ -98,10 +98,10 @@ messages! {
     dotted_key(name, key) Error: "{key} in {name} is a table, because TOML reads a dot in a bare key as a nested table",
         "put the whole key in quotes";
     no_string_in_map(name, is, key) Error: "{key} in {name} is {is}; the runner expects a string",
-        "put it in quotes";
+        "put the value in quotes";
     no_string_in_list(name, is) Error: "the list {name} contains {is}; the runner expects strings",
-        "put it in quotes";
-    no_map(name, is) NotTaken: "{name} is {is}; the runner expects a table and ignores it", "";
+        "put each item in quotes";
+    no_map(name, is) NotTaken: "{name} is {is}; the runner expects a table and ignores this value", "";
     unknown_key(key) NotTaken: "the runner does not know the key {key} in this table and ignores it", "";
     two_spellings(name, line) NotTaken:
         "the key {name} is also in line {line}, in another letter case; the runner may use either value",
@@ -127,9 +127,9 @@ messages! {
         "every job has the permissions of the ServiceAccount {name}",
         "list the permissions: kubectl -n {namespace} auth can-i --list --as=system:serviceaccount:{namespace}:{name}";
     namespace_overwrite() NotTaken: "namespace_overwrite_allowed: a job can choose another namespace",
-        "label every namespace that a job can choose";
+        "set the label drydock.dev/job-pods on every namespace that a job can choose";
     namespace_per_job() NotTaken:
-        "namespace_per_job: the runner creates a namespace for each job, and this namespace does not have the label",
+        "namespace_per_job: the runner creates a namespace for each job, and this namespace does not have the label drydock.dev/job-pods",
         "select these namespaces by a name prefix: components/namespace-per-job (docs/install.md)";
     template() NotTaken:
         "template: lines that contain only actions are skipped; the body of if and with is read as if the condition were true; the body of range and else is skipped",
@@ -143,11 +143,11 @@ messages! {
 // Values of the chart.
 messages! {
     certs_secret_name(name) NotTaken:
-        "certsSecretName {name}: the manager verifies GitLab with this CA, but dind does not use the CA for registries",
+        "certsSecretName {name}: the manager verifies GitLab with the CA in this Secret, but dind does not use that CA for registries",
         "keep it; for a registry, create a ConfigMap with the CA and add dind.registryCAs: [{{host: HOST, configMap: {{name: NAME, key: ca.crt}}}}] to the policy";
     ignored_chart_key(key, instead, place) NotTaken:
         "runners.{key}: the chart has ignored this key since 0.53.0 (GitLab Runner 16.0)",
-        "if you need it, use {instead}{place} in runners.config";
+        "if you need the setting, change runners.config: use {instead}{place}";
     template_name(name, todo) NotTaken:
         "name {name} in a registration template has no effect: the runner registers with runners.name of the chart's values, or else with the name of the manager's pod",
         "{todo}";
@@ -181,11 +181,11 @@ messages! {
         "pod_spec patch {name} sets hostNetwork: every job pod uses the network of its node",
         "remove hostNetwork from the patch";
     patched_alias(hostname, address, patched) Conflict:
-        "{hostname} has the address {address} in host_aliases and {patched} in a pod_spec patch; without the policy the patch takes effect, with the policy {address} does",
+        "{hostname} has the address {address} in host_aliases and {patched} in a pod_spec patch; without the policy, job pods have {patched}; with the policy, they have {address}",
         "remove hostAliases from the patch: it also replaces the hostnames of the job's services";
     alias_in_patch(hostname, address) NotTaken:
         "a pod_spec patch, which is not taken over, sets {hostname} to {address}",
-        "move it to host_aliases and import again, or add it to the policy";
+        "move the alias to host_aliases and import again, or add the alias to the policy";
 }
 
 // Volumes and dind.
@@ -193,30 +193,30 @@ messages! {
     volume_without_path(kind, name) NotTaken:
         "{kind} {name}: mount_path is missing, or its value is a variable or a template", "keep it in the file";
     two_volumes(volume) Conflict:
-        "{volume}: another volume of this runner has the same mount path. If the paths are equal, the API server refuses the pod; if only their spelling differs, the second mount hides the first",
+        "{volume}: another volume of this runner is mounted at the same directory. If the mount paths are equal, the API server refuses the pod; if only their spelling differs, the second mount hides the first",
         "remove one of the two";
     volume(volume, why) NotTaken: "{volume}: {why}", "keep it in the file";
-    dangerous_volume(volume, why) Dangerous: "{volume}: {why}", "remove it; it is not in the policy";
+    dangerous_volume(volume, why) Dangerous: "{volume}: {why}", "remove the volume; it is not in the policy";
     shared_data(volume) Dangerous:
-        "{volume}: it is shared by all pods at Docker's data directory, and two daemons that use one directory corrupt it",
+        "{volume}: all pods share it as Docker's data directory, and two daemons that use one directory corrupt it",
         "use an emptyDir; this volume is not in the policy";
-    other_medium(volume) NotTaken: "{volume}: medium is neither empty nor Memory", "correct it";
+    other_medium(volume) NotTaken: "{volume}: medium is neither empty nor Memory", "remove medium, or set it to \"Memory\"";
     image_of_dind(image) NotTaken:
         "service {image}: its image or alias suggests a Docker daemon, but drydock does not recognize this image as dind",
         "if it is a Docker daemon, uncomment dind.images in the policy";
-    remote_daemon_certificates(volume) NotTaken: "{volume}: DOCKER_HOST is the address of a daemon outside of the pod",
+    remote_daemon_certificates(volume) NotTaken: "{volume}: DOCKER_HOST is the address of a daemon outside of the pod, so this volume is not for dind",
         "keep it in the file";
     correct_certificates(volume, why) NotTaken: "{volume}: {why}; the volume is correct, and drydock does not change it",
         "keep it in the file";
     unusable_cert_directory(volume, more) Conflict:
-        "{volume}: dind must write its certificates to this directory and cannot; images since 2023 exit, earlier images run without TLS",
+        "{volume}: dind must write its certificates to this directory and cannot; dind images since 2023 exit, and earlier dind images run without TLS",
         "remove the lines; until then the policy replaces the volume with an emptyDir in dind pods{more}";
     registry_secret(volume, command) NotTaken:
-        "{volume}: registryCAs needs a ConfigMap, and a CA certificate is not secret",
+        "{volume}: registryCAs needs a ConfigMap; a CA certificate is public, so it does not need a Secret",
         "create the ConfigMap in every job namespace, then uncomment the entry in the policy: {command}";
     unknown_ca_key(volume) NotTaken:
-        "{volume}: the file does not show which key is the CA certificate (for Docker, *.crt is a CA certificate, and *.cert and *.key are a client certificate and its key)",
-        "check the key of the commented entry in the policy; keep the line until then";
+        "{volume}: the file does not show which key of the ConfigMap contains the CA certificate (for Docker, *.crt is a CA certificate, and *.cert and *.key are a client certificate and its key)",
+        "check configMap.key of the commented entry in the policy; keep the line until then";
 }
 
 // Where dind pods run.
@@ -241,6 +241,6 @@ messages! {
         "{what} → {policies}; only this runner has this setting: if the other runners may have it too, remove the podSelector of the policy", "";
     two_values(subject, values) Conflict: "{subject} has different values: {values}", "";
     not_selectable(what, label, why) NotTaken:
-        "{what}: only {label} has it, and no policy can select its pods: {why}",
+        "{what}: only {label} has it, and no policy can select its pods, because {why}",
         "then import again; until then, keep the line";
 }

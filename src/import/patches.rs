@@ -44,12 +44,12 @@ pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
         let is_cert_directory =
             |path: &String| Some(clean(path).as_ref()) == certificates.as_deref();
         let more = if patch.text_at("patch_path").is_some() {
-            message!("; it is in a file of the manager's pod")
+            message!("; the patch is in a file of the manager's pod")
         } else if text.is_empty() && !at.is_unknown() {
-            message!("; it is empty")
+            message!("; the patch is empty")
         } else if effects.mount_paths.iter().any(is_cert_directory) {
             message!(
-                "; it mounts a volume at the certificate directory, which drydock repairs in pods with dind"
+                "; the patch mounts a volume at the certificate directory, which drydock repairs in pods with dind"
             )
         } else {
             message!("")

@@ -17,7 +17,7 @@ const ONLY_REPORT_COMMENT: &str =
 /// A policy to write.
 pub(super) struct Document {
     pub(super) name: String,
-    /// Key and value of the label that it selects. `None` for all job pods.
+    /// Key and value of the label that the policy selects. `None` for all job pods.
     pub(super) selector: Option<(SafeText, SafeText)>,
     pub(super) items: Vec<Item>,
     pub(super) comments: Vec<Comment>,
@@ -126,7 +126,7 @@ fn entries(aliases: &[&Item]) -> Vec<Value> {
     entries.into_iter().map(entry).collect()
 }
 
-/// Returns the field `dind`, if an item belongs to it. If `is_whole`, it contains the list of
+/// Returns the field `dind`, if an item belongs to it. If `is_whole`, `dind` contains the list of
 /// volumes even if the list is empty, because drydock adds default volumes if there is no list.
 fn dind(items: &[&Item], is_whole: bool) -> Option<Map<String, Value>> {
     let of = |field: Field| items.iter().filter(move |item| item.field == field);

@@ -41,13 +41,13 @@ pub(super) fn read(
             let finding = messages::registry_secret(volume.described(), command);
             out.report(volume.table, finding);
             let check = match is_guess {
-                true => ", and check which key is the CA",
+                true => ", and check which key contains the CA certificate",
                 false => "",
             };
             out.add_comment(message!("line {}: this is a Secret, but registryCAs needs a ConfigMap: create it first{}", line, check), item);
         } else if is_guess {
             out.report(volume.table, messages::unknown_ca_key(volume.described()));
-            out.add_comment(message!("line {}: the volume has every key of the ConfigMap as a file; check which key is the CA", line), item);
+            out.add_comment(message!("line {}: the volume has every key of the ConfigMap as a file; check which key contains the CA certificate", line), item);
         } else {
             let keep = message!(
                 "keep the line if the build container reads /etc/docker/certs.d (buildah, skopeo): the policy adds the CA only to dind; while the volume exists, drydock does not change this directory"
@@ -84,7 +84,8 @@ fn mounted(volume: &Volume<'_>, directory: &str) -> Vec<MountedFile> {
     files.filter(|mounted| !mounted.file.is_empty()).collect()
 }
 
-/// Returns the host, object and key of each CA certificate, or why a policy cannot have them.
+/// Returns the registry's host, the name of the ConfigMap or Secret, and the key for each CA
+/// certificate. Returns the reason if a policy cannot have them.
 fn registry_cas(
     volume: &Volume<'_>,
     files: &[MountedFile],

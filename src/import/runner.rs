@@ -243,7 +243,7 @@ fn comment_misspelt_settings(corrected: &RunnerConfig<'_>, out: &mut Collected) 
             }
             out.add_comment(
                 message!(
-                    "intended by the misspelled key in line {}; the runner has ignored it so far",
+                    "intended by the misspelled key in line {}; the runner has ignored this key so far",
                     setting.place.span.line
                 ),
                 item,
@@ -326,7 +326,7 @@ fn sanitized(name: &str) -> String {
     value.trim_matches(ends).to_owned()
 }
 
-/// Returns whether a name has the form of the name of a Deployment's pod.
+/// Returns whether a name looks like the name of a pod that belongs to a Deployment.
 fn is_pod_name(name: &str) -> bool {
     let mut parts = name.rsplit('-');
     // Kubernetes generates suffixes of names without vowels.

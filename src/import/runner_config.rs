@@ -28,8 +28,8 @@ pub(super) struct RunnerConfig<'n> {
 }
 
 /// Environment variables that configure how a Docker client connects to a daemon, or the daemon
-/// itself. `DOCKER_AUTH_CONFIG` and `DOCKER_CONFIG` have credentials for registries and do not
-/// belong to them.
+/// itself. `DOCKER_AUTH_CONFIG` and `DOCKER_CONFIG` are not in the list, because they have
+/// credentials for registries.
 const DOCKER_VARIABLES: &str =
     "DOCKER_HOST DOCKER_TLS_CERTDIR DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_DRIVER";
 
@@ -171,8 +171,8 @@ impl<'n> RunnerConfig<'n> {
     }
 }
 
-/// Returns the environment variables of a table. It skips entries with a template expression or a
-/// shell variable.
+/// Returns the environment variables of a table, except entries that contain a template expression
+/// or `${…}`.
 fn variables(table: &ConfigValue) -> impl Iterator<Item = (&str, &str)> {
     let items = table.items_at("environment").iter();
     let texts = items.filter_map(|item| item.as_text()?.split_once('='));

@@ -71,7 +71,7 @@ impl SafeText {
     }
 
     /// Wraps text without a check. The text must not be an unchecked value of a file: it is a
-    /// constant, an argument of the user, or a parsed address.
+    /// constant, a command-line argument, or a parsed address.
     pub(super) fn trusted(text: impl fmt::Display) -> Self {
         Self(text.to_string())
     }

@@ -31,7 +31,7 @@ pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
             match item(name, entry) {
                 Ok(item) if item.key.as_str().starts_with("node-role.kubernetes.io/") => {
                     out.report(&entry.value, messages::control_plane(&item.key));
-                    out.add_comment(message!("line {}: uncomment it only if privileged pods of every runner may run on control-plane nodes", entry.key_span.line), item);
+                    out.add_comment(message!("line {}: uncomment this toleration only if privileged pods of every runner may run on control-plane nodes", entry.key_span.line), item);
                 }
                 Ok(item) => {
                     let is_cut = name == "node_tolerations" && entry.key.matches('=').count() > 1;
@@ -47,7 +47,8 @@ pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
     }
 }
 
-/// Converts an entry of `node_selector` or `node_tolerations` to an item, or reports why not.
+/// Converts an entry of `node_selector` or `node_tolerations` to an item. Returns a finding
+/// if a policy cannot have the entry.
 fn item(name: &'static str, entry: &Entry) -> Result<Item, Finding> {
     let text = entry.value.as_text().unwrap_or_default();
     let key = entry.key.split('=').next().unwrap_or_default();

@@ -88,7 +88,7 @@ pub(super) fn mask(text: &str, origin: Origin) -> Result<(String, Masks<'_>), us
             _ => range.clone(),
         };
         let has_own_lines = is_alone(range) || is_alone(&block);
-        // If they are part of a value, the whole block is masked at its `end`.
+        // In a block that is part of a value, the whole block is masked when its `end` is read.
         let is_else_or_end = matches!(action, Action::Else | Action::End);
         if (has_own_lines || is_else_or_end) && !within {
             fill(&mut bytes, range.clone(), b' ');

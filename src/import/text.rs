@@ -90,7 +90,7 @@ pub(super) fn format(
     let name = name.to_ascii_lowercase();
     let has_suffix = |suffixes: &str| suffixes.split(' ').any(|suffix| name.ends_with(suffix));
     let lines = || text.lines().map(str::trim);
-    // Lines are not trimmed: a script in a YAML file is indented, and the file is not a script.
+    // Lines are not trimmed, because indented lines may be a script in a YAML file.
     let has_line = |prefixes: &str| {
         let mut prefixes = prefixes.split(' ').map(|prefix| prefix.replace('_', " "));
         prefixes.any(|prefix| text.lines().any(|line| line.starts_with(&prefix)))

@@ -7,7 +7,7 @@ use super::messages;
 use super::safe_text::{Kind, Message, SafeText, message};
 use super::schema::{DOCKER_KEYS, MISPLACED_KEY_TABLES, field, fields, is_misspelling};
 
-/// The types of the schema, their names in messages, and a hint how to write them.
+/// The types of the schema, their names in messages, and how to write a value of the type.
 const EXPECTED: [(char, &str, &str); 6] = [
     ('{', "a table", "write its header in single brackets"),
     ('[', "a list of tables", ""),

@@ -288,7 +288,9 @@ fn data_source(volume: &Volume<'_>) -> Result<(Source, Message), Finding> {
             size
         ),
         None if limit.is_some() => {
-            message!("its size_limit is not a quantity, so the policy sets no limit either")
+            message!(
+                "its size_limit is not a quantity, so neither the runner nor the policy sets a limit"
+            )
         }
         _ => Message::default(),
     };

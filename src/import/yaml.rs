@@ -231,7 +231,7 @@ fn span(mark: &Mark) -> Span {
     }
 }
 
-/// Returns the number of values in a value, with the value itself.
+/// Returns the number of values in a value, including the value itself.
 fn count(value: &ConfigValue) -> usize {
     let items = value.items().iter();
     let below = items.chain(value.entries().iter().map(|entry| &entry.value));

@@ -185,11 +185,11 @@ fn c13_a_list_in_place_of_a_map_has_no_effect() {
         27,
         &[
             "node_tolerations",
-            "ignores it",
+            "ignores this value",
             "\"corp.example/ci-only=…\" = \"NoSchedule\"",
         ],
     );
-    it.assert_finding("notTakenOver", 36, &["items", "ignores it"]);
+    it.assert_finding("notTakenOver", 36, &["items", "ignores this value"]);
     it.assert_finding("notTakenOver", 35, &["readOnly", "read_only"]);
     it.assert_finding("notTakenOver", 24, &["node_selector"]);
     assert!(

@@ -70,7 +70,7 @@ fn the_data_volume_keeps_a_valid_limit(
 #[case::below_run("host_path", "/x", "host_path = \"/var/run/containerd/\"", "/run")]
 #[case::root("host_path", "/host", "host_path = \"/\"", "file system")]
 #[case::cgroup("host_path", "/sys/fs/cgroup", "", "cgroup")]
-#[case::claim("pvc", "/var/lib/docker", "", "shared")]
+#[case::claim("pvc", "/var/lib/docker", "", "share it")]
 #[case::node_data("host_path", "/var/lib/docker", "", "shared")]
 #[case::hosts("host_path", "/etc/hosts", "", "alias")]
 #[case::kubeconfig("secret", "/root/.kube", "", "kubeconfig")]
@@ -265,7 +265,7 @@ fn a_name_that_two_runners_have_is_not_a_selector() {
     it.assert_finding(
         "conflicts",
         4,
-        &["a.example", "10.0.0.1", "10.0.0.2", "same name"],
+        &["a.example", "10.0.0.1", "10.0.0.2", "same label value"],
     );
 }
 
@@ -419,7 +419,7 @@ fn a_misplaced_table_becomes_a_comment_in_the_policy(#[case] header: &str) {
         "hostAliases: [{ip: 10.0.0.1, hostnames: [a.example]}]",
     )]);
     it.assert_finding("notTakenOver", 7, &["did you mean", "host_aliases"]);
-    it.assert_comment(&["ignored it so far", "10.0.0.2", "b.example"]);
+    it.assert_comment(&["ignored this key so far", "10.0.0.2", "b.example"]);
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_config_map_mounted_at_a_file_name_is_a_comment() {
         "",
         "privileged = true\n[[runners.kubernetes.volumes.config_map]]\nname = \"v\"\nmount_path = \"/etc/docker/certs.d/registry.example/ca.crt\"\n",
     );
-    it.assert_finding("notTakenOver", 6, &["which key is the CA"]);
+    it.assert_finding("notTakenOver", 6, &["which key of the ConfigMap"]);
     it.assert_comment(&["host: registry.example"]);
     assert!(
         !it.specs()[0].1["dind"]["registryCAs"].is_array(),
