@@ -1,5 +1,5 @@
-//! Logs and metrics. The values of labels are closed sets. Metric names follow the Prometheus
-//! conventions.
+//! Logs and metrics. Each label of a metric has a fixed set of values. Metric names follow the
+//! Prometheus conventions.
 
 pub mod metrics;
 
@@ -19,7 +19,7 @@ use tracing_subscriber::{Layer as _, Registry, reload};
 /// are dropped and counted, so that a blocked stderr never delays a review.
 const QUEUED_LINES: usize = 1024;
 
-/// Log format.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
     /// Human-readable text
@@ -97,7 +97,10 @@ const LEVEL_CHANGES: &str = "drydock::log_level";
 /// Returns a filter that passes only events of drydock. Events of libraries could contain the
 /// content of a pod (rule T4).
 fn own_events(level: LogLevel) -> Targets {
-    let level: LevelFilter = level.name().parse().expect("tracing has these levels");
+    let level: LevelFilter = level
+        .name()
+        .parse()
+        .expect("tracing should have a level with this name");
     Targets::new()
         .with_target("drydock", level)
         .with_target(LEVEL_CHANGES, LevelFilter::WARN)

@@ -83,7 +83,7 @@ metrics! {
     events: Family<Labels, Counter> = with_labels(labels::every_event()),
         "Warning Events for authors of jobs, by outcome, and by reason if they were dropped";
     certificate_expiry_timestamp: TimeGauge = TimeGauge::default(),
-        "Unix time when the certificate in use expires; no sample without a certificate", Seconds;
+        "Unix time when the certificate in use expires; no sample if there is no certificate", Seconds;
     connections: Gauge = Gauge::default(),
         "Open connections on the webhook port";
     ready: Gauge = Gauge::default(),
@@ -101,13 +101,13 @@ metrics! {
     certificate_events: Family<CertificateEvent, Counter> = CertificateEvent::family(),
         "Events of self-managed certificates, such as a signed leaf, a promoted CA or a written caBundle";
     ca_expiry_timestamp: TimeGauge = TimeGauge::default(),
-        "Unix time when the current self-managed CA expires; no sample without a CA", Seconds;
+        "Unix time when the current self-managed CA expires; no sample if there is no CA", Seconds;
     watch_last_contact_timestamp: Family<WatchKind, Gauge> = WatchKind::family(),
         "Unix time when the API server last sent data on a watch of this kind; the oldest time if there are several watches, 0 if there is none", Seconds;
     namespace_reads: Family<NamespaceRead, Counter> = NamespaceRead::family(),
         "Reads of namespaces that are not watched, by result";
     writes_refused: Family<WrittenObject, Counter> = WrittenObject::family(),
-        "Writes that the API server rejected or did not answer, by object, except Events";
+        "Writes of objects other than Events that the API server rejected or did not answer, by object";
     clock_offset: Gauge = Gauge::default(),
         "Seconds that this node's clock is ahead of the API server's; negative if behind", Seconds;
     policy_sets: Counter = Counter::default(),
@@ -214,7 +214,7 @@ impl Metrics {
     /// Returns all metrics as OpenMetrics text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String does not fail");
+        encode(&mut text, &self.registry).expect("writing to a String should not fail");
         text
     }
 

@@ -46,7 +46,7 @@ struct Counts {
 
 impl DroppedLines {
     pub(crate) fn count_queue(&self, counter: ErrorCounter) {
-        // Logging starts once in a process.
+        // Logging starts only once in a process, so the counter is not set yet.
         let _ = self.0.queue.set(counter);
     }
 

@@ -1,4 +1,5 @@
-//! The values of labels. They are closed sets, so that no client can add time series.
+//! The values of labels. Each label has a fixed set of values, so that no client can add time
+//! series.
 
 use crate::core::admission::ReviewError;
 use crate::core::job_pod::NotJobPod;
@@ -47,7 +48,7 @@ macro_rules! label_values {
         }
 
         impl $enum {
-            /// Returns the name in metrics and logs.
+            /// Returns the name of the value in metrics and logs.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -68,7 +69,7 @@ macro_rules! label_values {
 }
 
 label_values! {
-    /// Log level.
+    /// The lowest severity of log lines, or `off`.
     #[derive(Default, ValueEnum)]
     LogLevel("level") {
         /// No lines
@@ -77,10 +78,10 @@ label_values! {
         Error = "error",
         /// Failures, and problems that may lead to failures
         Warn = "warn",
-        /// One line for each review, and changes of policies and certificates
+        /// In addition, one line for each review, and changes of policies and certificates
         #[default]
         Info = "info",
-        /// Also connections
+        /// In addition, connections
         Debug = "debug",
     }
 
@@ -107,7 +108,8 @@ label_values! {
         NamespaceLabels = "namespace-labels",
     }
 
-    /// The reason for an HTTP error in response to a review, if it is not a [`ReviewError`].
+    /// The reason for an HTTP error in response to a review, if the reason is not a
+    /// [`ReviewError`].
     ReviewFailure("reason") {
         /// The body is too large.
         BodySize = "body-size",
@@ -117,8 +119,8 @@ label_values! {
         BodyCut = "body-cut",
         /// The connection was evicted before the whole body had arrived.
         BodyEvicted = "body-evicted",
-        /// The connection was evicted while the review waited, or the wait for a slot took too
-        /// long.
+        /// The connection was evicted while the review waited, or the review waited too long
+        /// for a slot.
         Overload = "overload",
         /// The namespace does not exist, or too many reads of namespaces were running.
         NamespaceUnknown = "namespace-unknown",
@@ -166,7 +168,7 @@ label_values! {
         Loaded = "loaded",
         /// The current version of the policy is invalid.
         Refused = "refused",
-        /// Another version of drydock accepted the policy, and this version cannot read it.
+        /// Another version of drydock accepted the policy, but this version cannot read it.
         Unreadable = "unreadable",
     }
 
