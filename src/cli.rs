@@ -24,7 +24,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-/// The policy that is used without `--policy`. `drydock print policy` prints it.
+/// The policy that is used if `--policy` is not set. `drydock print policy` prints it.
 pub const SAMPLE_POLICY: &str = include_str!("../manifests/sample-policy.yaml");
 /// The name of the sample policy in messages.
 const SAMPLE_POLICY_NAME: &str = "built-in sample policy";
@@ -79,8 +79,8 @@ impl From<Exit> for ExitCode {
 
 impl Cli {
     /// Parses the command line of the process. If kubectl started the program as a plugin, usage
-    /// texts contain `kubectl drydock`. If kubectl started it to complete arguments, prints the
-    /// completions and returns `None`.
+    /// texts contain `kubectl drydock`. If kubectl started the program to complete arguments,
+    /// prints the completions and returns `None`.
     ///
     /// # Errors
     /// Returns an error if the completions cannot be written.
@@ -104,7 +104,8 @@ impl Cli {
     /// Runs the command. Writes its result to `out` and messages to `stderr`.
     ///
     /// # Errors
-    /// Returns an error if the command cannot process any input.
+    /// Returns the error that ends the command. An error in a part of the input is only printed,
+    /// and the result is [`Exit::Error`].
     pub fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         match self.command {
             Command::Serve(serve) => serve.run(stderr),

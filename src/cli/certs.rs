@@ -40,7 +40,8 @@ fn default_names() -> Vec<String> {
         .to_vec()
 }
 
-/// Parses a DNS name or an IP address. Clients compare a certificate only with these.
+/// Parses a DNS name or an IP address. Clients look for no other kinds of names in a
+/// certificate.
 fn server_name(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
     if text.parse::<IpAddr>().is_ok() || format::SUBDOMAIN.check(&host).is_ok() {

@@ -147,7 +147,7 @@ impl Check {
         findings.extend(ignored.map(|error| Finding::new(Severity::Warning, error)));
         let set = PolicySet::new(read.policies, &AddressesBySource::new());
         for overridden in set.overrides() {
-            let message = format!("where both match, {overridden}");
+            let message = format!("{overridden} where both policies match");
             findings.push(Finding {
                 severity: Severity::Note,
                 file: None,

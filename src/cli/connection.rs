@@ -19,7 +19,6 @@ pub(super) struct ConnectionFlags {
     kubeconfig: Option<PathBuf>,
 }
 
-/// A context of a kubeconfig.
 struct Context {
     name: String,
     user: Option<String>,
@@ -67,7 +66,7 @@ impl ConnectionFlags {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
         };
-        // The text of these errors already contains their causes.
+        // The text of these errors already contains their causes, so the causes are not added.
         let file = match &self.kubeconfig {
             Some(file) => Kubeconfig::read_from(file).map_err(|error| {
                 anyhow!("--kubeconfig {} cannot be read: {error}", file.display())
@@ -85,7 +84,7 @@ impl ConnectionFlags {
                     name,
                 });
                 let config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| {
-                    anyhow!("the kubeconfig cannot be used: {error}; see kubectl config get-contexts")
+                    anyhow!("the kubeconfig cannot be used: {error}; `kubectl config get-contexts` lists its contexts")
                 })?;
                 Ok((config, context))
             }
@@ -94,7 +93,7 @@ impl ConnectionFlags {
                 .map(|config| (config, None))
                 .map_err(|_| {
                     error.context(
-                        "no API server is configured; set KUBECONFIG, or run in a pod with a ServiceAccount",
+                        "set KUBECONFIG or run in a pod with a ServiceAccount, because no API server is configured",
                     )
                 }),
         }

@@ -14,7 +14,7 @@ pub(super) fn explain(title: &str, verdict: &Verdict<'_>, mode: Mode) -> String 
     if let Some(mark) = verdict.mark {
         lines.add(
             1,
-            format_args!("it is a job pod: it has {}", mark.description()),
+            format_args!("recognised as a job pod by {}", mark.description()),
             "P2",
         );
     }
@@ -49,7 +49,7 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
             1 => "mutated, 1 change".to_owned(),
             changes => format!("mutated, {changes} changes"),
         },
-        Outcome::Unchanged => "unchanged, it already conforms to the policies".to_owned(),
+        Outcome::Unchanged => "unchanged, because it already conforms to the policies".to_owned(),
         Outcome::Denied => "denied".to_owned(),
         Outcome::Skipped(reason) => {
             let why = match reason {
@@ -58,7 +58,7 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
                 SkipReason::NotJobPod(reason) => reason.sentence(),
                 SkipReason::NoPolicy => "no policy matches it",
             };
-            format!("skipped, {why}")
+            format!("skipped, because {why}")
         }
         Outcome::Audited(reason) => {
             let why = match mode {
@@ -66,11 +66,11 @@ fn summary(verdict: &Verdict<'_>, mode: Mode) -> String {
                 Mode::Enforce => "policies in Audit mode only report changes",
             };
             let result = match reason {
-                AuditReason::WouldMutate => "it would have been changed",
-                AuditReason::WouldDeny => "it would have been refused",
+                AuditReason::WouldMutate => "the pod would have been changed",
+                AuditReason::WouldDeny => "the pod would have been refused",
                 AuditReason::NothingToChange => "nothing would have been changed",
             };
-            format!("audited ({why}), {result}")
+            format!("audited ({why}); {result}")
         }
     }
 }
@@ -88,7 +88,7 @@ impl Lines {
     }
 
     /// Adds the changes and findings of a policy. If `is_applied` is false, describes the changes
-    /// that would be made without audit mode.
+    /// that would be made in enforce mode.
     fn add_policy(
         &mut self,
         policy: &Policy,
@@ -115,7 +115,7 @@ impl Lines {
             if overridden.policy.name == *name {
                 let (subject, by) = (&overridden.subject, &overridden.by.name);
                 let sentence =
-                    format_args!("it is overridden for {subject}: policy \"{by}\" ranks higher");
+                    format_args!("{subject} is overridden by policy \"{by}\", which ranks higher");
                 self.add(2, sentence, "M4");
             }
         }
@@ -151,7 +151,8 @@ impl Lines {
             if number == 0 {
                 self.heading(2, "for the platform team:");
             }
-            // This kind of finding is the result of a change. The others do not depend on changes.
+            // A volume is displaced only if the change is made. Other findings do not need a
+            // change, so they have no condition.
             let is_result = matches!(finding.kind, FindingKind::VolumeDisplaced { .. });
             let condition = if is_result && !is_applied {
                 "if enforced: "

@@ -21,7 +21,7 @@ pub(super) struct Input {
     pub(super) name: String,
     /// The content, or the error from reading it.
     pub(super) text: anyhow::Result<String>,
-    /// Whether the arguments name its directory instead of the file.
+    /// Whether the arguments name the directory of the file instead of the file.
     pub(super) is_in_directory: bool,
 }
 
@@ -206,7 +206,7 @@ impl std::str::FromStr for SourceAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (source, values) = text
             .split_once('=')
-            .ok_or_else(|| format!("\"{text}\" is not KIND/NAMESPACE/NAME=ADDRESS, such as ingress/cicd/gitlab-registry=10.0.0.232"))?;
+            .ok_or_else(|| format!("\"{text}\" is not of the form KIND/NAMESPACE/NAME=ADDRESS; use a value such as ingress/cicd/gitlab-registry=10.0.0.232"))?;
         let source: AddressSource = source.parse()?;
         let (mut addresses, mut hostnames) = (Vec::new(), Vec::new());
         for value in values.split(',') {
@@ -220,7 +220,7 @@ impl std::str::FromStr for SourceAddress {
             }
             if source.kind != AddressSourceKind::Ingress {
                 return Err(format!(
-                    "\"{value}\" is a hostname, which only an Ingress can have here; list the hostnames of {source} in the policy"
+                    "\"{value}\" is a hostname, but only the address of an Ingress can have hostnames; list the hostnames of {source} in the policy"
                 ));
             }
             format::HOSTNAME
@@ -291,7 +291,7 @@ pub(super) fn address_notes(set: &PolicySet, live: &AddressesBySource) -> Vec<St
         !aliases().any(|(_, alias)| kinds.iter().any(|source| uses(alias, source)))
     });
     let mut notes: Vec<String> = unused
-        .map(|source| format!("--address {source}: no policy uses it"))
+        .map(|source| format!("--address {source}: no policy uses this address"))
         .collect();
     for (policy, alias) in aliases() {
         let Address::Live(source) = &alias.address else {

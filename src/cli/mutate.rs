@@ -45,8 +45,9 @@ pub(super) struct Mutate {
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = labels)]
     namespace_labels: Option<BTreeMap<String, String>>,
 
-    /// Address of an object in from: of a policy, such as ingress/cicd/gitlab-registry=10.0.0.232.
-    /// For an Ingress, add the hostnames of its rules. Can be repeated
+    /// Address of an object that a policy names in a from: field, such as
+    /// ingress/cicd/gitlab-registry=10.0.0.232. For an Ingress, add the hostnames of its rules. Can
+    /// be repeated
     #[arg(
         long = "address",
         value_name = "KIND/NAMESPACE/NAME=ADDRESS[,HOSTNAME…]"
@@ -80,7 +81,7 @@ fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
     let pair = |pair: &str| {
         let (key, value) = pair
             .split_once('=')
-            .ok_or_else(|| format!("\"{pair}\" is not KEY=VALUE"))?;
+            .ok_or_else(|| format!("\"{pair}\" is not of the form KEY=VALUE"))?;
         let (key, value) = (key.trim(), value.trim());
         format::LABEL_KEY
             .check(key)
@@ -124,7 +125,7 @@ impl Mutate {
         Ok(run.exit)
     }
 
-    /// Parses the policies. Prints all their errors before it returns an error.
+    /// Parses the policies. If some are invalid, prints all errors and returns an error.
     fn policy_set(
         &self,
         inputs: Vec<input::Input>,

@@ -88,14 +88,14 @@ fn write_files(directory: &Path) -> anyhow::Result<()> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| {
                 format!(
-                    "cannot create the directory {}; use a writable directory for --write",
+                    "--write: use a writable directory, because {} cannot be created",
                     parent.display()
                 )
             })?;
         }
         std::fs::write(&path, text).with_context(|| {
             format!(
-                "cannot write {}; use a writable directory for --write",
+                "--write: use a writable directory, because {} cannot be written",
                 path.display()
             )
         })?;

@@ -8,7 +8,7 @@ use std::io::Write;
 /// The text of `docs/rules.md`. Each rule has a section with the heading `### CODE: title`.
 const DOCUMENT: &str = include_str!("../../docs/rules.md");
 
-/// Print the description of rules, by the codes in logs, refusals and mutate -o explain.
+/// Print the descriptions of rules, whose codes are in logs, refusals and mutate -o explain.
 ///
 /// Without CODE, prints the code and title of every rule.
 #[derive(Args, Debug)]

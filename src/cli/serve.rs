@@ -84,8 +84,8 @@ impl Serve {
         let ops = bind(self.listening.ops_listen, "--ops-listen")?;
         let ops = server::listen(ops)?.into_std()?;
         let ops_address = ops.local_addr()?;
-        // In a cluster, the client is the API server, which verifies the certificate with its
-        // clock.
+        // In a cluster, the API server verifies the certificate with its own clock, so drydock uses
+        // the time of that clock.
         let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> = match connected {
             Some(connected) => Arc::new(move || connected.clock.api_server_time()),
             None => Arc::new(Timestamp::now),
@@ -139,8 +139,9 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 }
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpSocket> {
-    server::bind(address)
-        .with_context(|| format!("{flag}: cannot listen on {address}; use another address or port"))
+    server::bind(address).with_context(|| {
+        format!("{flag}: use another address or port, because drydock cannot listen on {address}")
+    })
 }
 
 /// Returns a future that completes after `number` signals: SIGTERM (from the kubelet), SIGINT (from

@@ -1,8 +1,8 @@
 //! Breaks lines at the width of the terminal. Lines of piped or redirected output are not broken,
 //! so that `grep` finds whole lines.
 
-/// Returns the width of the terminal on stdout, or `$COLUMNS`, which also sets the width of
-/// `--help`.
+/// Returns the width of the terminal on stdout or, if stdout is not a terminal, the value of
+/// `$COLUMNS`. This variable also sets the width of `--help`.
 pub(super) fn columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
     let columns = size.map(|size| usize::from(size.ws_col));

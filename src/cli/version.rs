@@ -25,7 +25,8 @@ pub(super) struct Version {
 impl Version {
     pub(super) fn run(self, out: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<Exit> {
         writeln!(out, "client:     {}", env!("CARGO_PKG_VERSION"))?;
-        // The version of this program is printed even if the API server does not respond.
+        // Flushes, so that the version of this program is printed even if the API server does not
+        // respond.
         out.flush()?;
         if self.client {
             return Ok(Exit::Success);
@@ -45,7 +46,7 @@ impl Version {
         let Some(versions) = versions? else {
             writeln!(
                 stderr,
-                "note: no cluster is configured, so the other versions are unknown"
+                "note: no cluster is configured, so the versions of the API server and the replicas are unknown"
             )?;
             return Ok(Exit::Success);
         };

@@ -225,7 +225,7 @@ fn a_review_that_creates_no_pod_is_allowed_unchanged() {
     assert_eq!(sandbox.mutate("review.json", "patch"), "[]\n");
     let explanation = sandbox.mutate("review.json", "explain");
     assert!(
-        explanation.contains("skipped, the request does not create a pod"),
+        explanation.contains("skipped, because the request does not create a pod"),
         "{explanation}"
     );
 }
@@ -253,7 +253,7 @@ fn a_pod_that_is_not_a_job_pod_is_unchanged_and_explain_says_why() {
     assert_eq!(sandbox.mutate("web.yaml", "patch"), "[]\n");
     let explanation = sandbox.mutate("web.yaml", "explain");
     assert!(
-        explanation.starts_with("pod web: skipped, it is not a GitLab Runner job pod"),
+        explanation.starts_with("pod web: skipped, because it is not a GitLab Runner job pod"),
         "{explanation}"
     );
 }

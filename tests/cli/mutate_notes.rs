@@ -13,7 +13,10 @@ fn a_refused_pod_is_not_printed() {
     sandbox.write("pods.yaml", format!("{DIND_POD}---\n{POD}"));
     let ran = sandbox.run("mutate -f pods.yaml -p deny.yaml");
     assert_eq!(ran.code, 1, "{ran}");
-    assert!(ran.stderr.starts_with("pod ci/runner-2 refused: "), "{ran}");
+    assert!(
+        ran.stderr.starts_with("pod ci/runner-2 is refused: "),
+        "{ran}"
+    );
     assert!(
         ran.stdout.contains("runner-1") && !ran.stdout.contains("runner-2"),
         "{ran}"

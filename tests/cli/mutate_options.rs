@@ -67,7 +67,7 @@ fn a_refused_pod_without_namespace_is_named_without_namespace() {
     let ran = sandbox.run("mutate -f pod.yaml -p deny.yaml -o patch");
     assert!(
         ran.stderr
-            .starts_with("pod runner-2 refused: container \"build\""),
+            .starts_with("pod runner-2 is refused: container \"build\""),
         "{ran}"
     );
 }
@@ -117,7 +117,7 @@ fn stderr_has_the_reason_for_a_refused_review_with_every_output(#[case] output: 
     assert_eq!(ran.code, 1);
     assert!(
         ran.stderr.starts_with(
-            "pod ci/runner-2 refused: container \"build\" mounts secret volume \"ca\""
+            "pod ci/runner-2 is refused: container \"build\" mounts secret volume \"ca\""
         ),
         "{ran}"
     );
@@ -172,7 +172,7 @@ fn audit_mode_refuses_nothing() {
         .succeeded();
     assert!(
         ran.stdout
-            .contains("audited (the namespace is in audit mode), it would have been refused"),
+            .contains("audited (the namespace is in audit mode); the pod would have been refused"),
         "{ran}"
     );
 }
@@ -265,7 +265,7 @@ fn an_address_that_no_policy_uses_gets_a_note() {
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "[]\n"));
     assert_eq!(
         ran.stderr,
-        "note: --address ingress/cicd/gitlap: no policy uses it\n\
+        "note: --address ingress/cicd/gitlap: no policy uses this address\n\
          note: the address of ingress/cicd/gitlab in policy \"live\" is unknown without a cluster; set --address ingress/cicd/gitlab=ADDRESS\n"
     );
 }
@@ -273,7 +273,7 @@ fn an_address_that_no_policy_uses_gets_a_note() {
 #[rstest]
 #[case::no_address(
     "--address ingress/cicd/gitlab",
-    "\"ingress/cicd/gitlab\" is not KIND/NAMESPACE/NAME=ADDRESS"
+    "\"ingress/cicd/gitlab\" is not of the form KIND/NAMESPACE/NAME=ADDRESS"
 )]
 #[case::no_namespace(
     "--address ingress/gitlab=10.1.1.1",
@@ -297,7 +297,7 @@ fn an_address_that_no_policy_uses_gets_a_note() {
 )]
 #[case::hostname_of_a_service(
     "--address service/cicd/gitlab=10.1.1.1,gitlab.mylab.com",
-    "\"gitlab.mylab.com\" is a hostname, which only an Ingress can have here; list the hostnames of service/cicd/gitlab in the policy"
+    "\"gitlab.mylab.com\" is a hostname, but only the address of an Ingress can have hostnames; list the hostnames of service/cicd/gitlab in the policy"
 )]
 #[case::hostname(
     "--address ingress/cicd/gitlab=10.1.1.1,git_lab",
@@ -315,7 +315,7 @@ fn an_address_that_no_policy_uses_gets_a_note() {
     "--address gateway/cicd/gitlab=::",
     "\"::\" is the unspecified address"
 )]
-#[case::label("--namespace-labels team", "\"team\" is not KEY=VALUE")]
+#[case::label("--namespace-labels team", "\"team\" is not of the form KEY=VALUE")]
 #[case::label_key("--namespace-labels =a", "\"\" is not a label key")]
 #[case::label_value("--namespace-labels team=a/b", "\"a/b\" is not a label value")]
 #[case::mode("--mode off", "[possible values: enforce, audit]")]

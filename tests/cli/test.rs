@@ -37,7 +37,11 @@ fn a_case_that_is_as_expected_passes(#[case] pod: &str, #[case] expect: &str) {
 
 #[rstest]
 #[case::changes("job.yaml", "{changes: [add-volume]}", "expected changes: add-volume")]
-#[case::unchanged("job.yaml", "{unchanged: true}", "expected unchanged, found changes: ")]
+#[case::unchanged(
+    "job.yaml",
+    "{unchanged: true}",
+    "expected no changes, found changes: "
+)]
 #[case::refused("job.yaml", "{refused: x}", "expected a refusal, found mutated")]
 #[case::other_refusal(
     "dind.yaml",

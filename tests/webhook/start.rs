@@ -158,9 +158,12 @@ fn an_invalid_address_is_refused_with_the_valid_form() {
         ("*:8443", "use [::]:8443"),
         (
             "127.0.0.1",
-            "the port is missing; use a port, such as 127.0.0.1:8443",
+            "the port is missing; use an address with a port, such as 127.0.0.1:8443",
         ),
-        ("::1", "the port is missing; use a port, such as [::1]:8443"),
+        (
+            "::1",
+            "the port is missing; use an address with a port, such as [::1]:8443",
+        ),
         (
             "webhook",
             "use an IP address and a port, such as 127.0.0.1:8443",

@@ -43,7 +43,7 @@ fn m4_explain_reports_overridden_policies() {
     );
     assert!(
         text.ends_with(
-            "  policy \"b\" (priority 0, Enforce):\n    it is overridden for hostname x: policy \"a\" ranks higher (M4)\n"
+            "  policy \"b\" (priority 0, Enforce):\n    hostname x is overridden by policy \"a\", which ranks higher (M4)\n"
         ),
         "{text}"
     );

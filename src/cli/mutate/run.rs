@@ -17,7 +17,6 @@ use anyhow::Context as _;
 use serde_json::Value;
 use std::io::Write;
 
-/// The policies of a run.
 pub(super) struct Policies {
     pub(super) all: PolicySet,
     /// The policies in Audit mode, changed to Enforce mode.
@@ -50,7 +49,7 @@ impl Run<'_> {
         writeln!(self.stderr, "{line}").context("stderr")
     }
 
-    /// If several patches were printed, prints the object of each.
+    /// If several patches were printed, prints which object each patch changes.
     pub(super) fn name_patches(&mut self) -> anyhow::Result<()> {
         if self.patches.len() > 1 {
             self.printer.out.flush()?;
@@ -275,7 +274,7 @@ impl Run<'_> {
 
     fn print_refusal(&mut self, title: &str, why: &str) -> anyhow::Result<()> {
         self.exit = self.exit.max(Exit::Findings);
-        writeln!(self.stderr, "{title} refused: {why}").context("stderr")
+        writeln!(self.stderr, "{title} is refused: {why}").context("stderr")
     }
 
     fn explain(&mut self, title: &str, verdict: &Verdict<'_>) -> anyhow::Result<()> {
@@ -309,8 +308,8 @@ fn advice(kind: &str) -> Option<String> {
     Some(format!("write the kind as {intended}"))
 }
 
-/// Removes line and column from a JSON error. They are positions in JSON that drydock created from
-/// the file.
+/// Removes the line and column from a JSON error, because they are positions in JSON that drydock
+/// created, and not positions in the file.
 fn without_position(error: &str) -> &str {
     match error.rsplit_once(" at line ") {
         Some((rest, position)) if position.contains(" column ") => rest,

@@ -81,7 +81,7 @@ impl Banner<'_> {
 }
 
 fn curl_line(webhook: SocketAddr, ca: Option<&DevelopmentCa>, example: &Example) -> String {
-    // The CA of a certificate from files is unknown.
+    // If the certificate is from files, its CA is unknown, so curl does not verify the certificate.
     let ca = ca.and_then(|ca| ca.file.clone().or_else(|| example.path("ca.crt")));
     let trust = ca.map_or("--insecure".to_owned(), |file| {
         format!("--cacert {}", quoted(&file))

@@ -107,7 +107,7 @@ fn open_files(
     Ok(reloader)
 }
 
-/// Returns the names that a certificate from files must have.
+/// Returns the names that a certificate from files must contain.
 fn names(flags: &Serve) -> Vec<String> {
     let mut names = flags.managed.names.clone();
     if flags.policy.cluster {

@@ -1,4 +1,4 @@
-//! `drydock serve --cluster`: connects the watches of the cluster with the server through channels.
+//! `drydock serve --cluster`: connects the watches of the cluster to the server through channels.
 
 use super::Serve;
 use super::policies::PolicySource;
@@ -24,8 +24,7 @@ use tokio::sync::watch;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Namespaces")]
 pub(super) struct OptInFlags {
-    /// Value of the namespace label drydock.dev/job-pods with which pods are changed and Events are
-    /// created
+    /// Value of the namespace label drydock.dev/job-pods that enables Events and changes of pods
     #[arg(long, value_name = "VALUE", default_value = ENFORCE, value_parser = NonEmptyStringValueParser::new())]
     opt_in_value: String,
 
@@ -49,7 +48,7 @@ impl OptInFlags {
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) clock: Clock,
-    /// The API server and the user, for the banner, so that a wrong cluster is noticed.
+    /// The API server and the user. The banner contains them, so that a wrong cluster is noticed.
     name: String,
 }
 
@@ -115,8 +114,8 @@ pub(super) fn open(flags: &Serve, connected: &Connected, metrics: &Arc<Metrics>)
             notify_author: Arc::new(move |findings| events.add(&findings)),
         }),
         work: Box::pin(async move {
-            // An older version of Kubernetes refuses the CRD. The watches would only report that
-            // the kind is unknown.
+            // A version of Kubernetes that is too old refuses the CRD. The watches would report
+            // only that the kind is unknown, so the version is checked first.
             cluster::version::wait_until_supported(&client).await;
             tokio::join!(policies_work, namespaces_work, events_work);
         }),

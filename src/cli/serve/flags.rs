@@ -116,11 +116,11 @@ pub(super) struct CertificateFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
 pub(super) struct LoggingFlags {
-    /// Log format
+    /// Format of log lines
     #[arg(long, value_enum, default_value_t)]
     pub(super) log_format: LogFormat,
 
-    /// Log level
+    /// Lowest severity of log lines, or off
     #[arg(long, value_enum, default_value_t)]
     pub(super) log_level: LogLevel,
 
@@ -160,7 +160,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(ip) = text.trim_matches(['[', ']']).parse() {
         let with_port = SocketAddr::new(ip, 8443);
         return Err(format!(
-            "the port is missing; use a port, such as {with_port}"
+            "the port is missing; use an address with a port, such as {with_port}"
         ));
     }
     let is_port = |port: &str| port.parse::<u16>().is_ok();

@@ -27,7 +27,8 @@ const RECONCILIATIONS_PER_LEAF: u32 = 12;
 #[command(next_help_heading = "Self-managed certificates")]
 pub(super) struct ManagedFlags {
     /// Additional DNS name or IP address of the certificate, besides the DNS name of the Service
-    /// (with --cluster) or localhost. A certificate from files must contain it too. Can be repeated
+    /// (with --cluster) or localhost. A certificate from files must also contain this name. Can be
+    /// repeated
     #[arg(long = "tls-name", value_name = "NAME", value_delimiter = ',')]
     pub(super) names: Vec<String>,
 
@@ -71,7 +72,7 @@ fn duration(text: &str, unit: f64, description: &str) -> Result<Duration, String
     match text.parse::<f64>().map(|number| number * unit) {
         Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!(
-            "use a number of {description}; it must be more than 0 and at most 100 years"
+            "use a number of {description}; the time must be more than 0 and at most 100 years"
         )),
     }
 }

@@ -1,11 +1,11 @@
 //! Limits the number of connections, so that the process does not reach its limit of open files.
 //!
-//! At that limit, the server could not accept a connection of the API server, and would not evict
+//! At that limit, the server could not accept a connection from the API server, and would not evict
 //! an idle connection for it.
 
 use rustix::process::{Resource, getrlimit};
 
-/// The number of open files to reserve for other purposes than connections of the webhook port: the
+/// The number of open files to reserve for purposes other than connections of the webhook port: the
 /// ops port, listeners, policy and certificate files, and evicted connections that are not closed
 /// yet.
 const OTHER_FILES: usize = 256;

@@ -20,7 +20,7 @@ pub(super) struct PolicySource {
     pub(super) set: watch::Receiver<Option<Arc<PolicySet>>>,
     /// The names and sources of the policies at the start, for the banner.
     pub(super) in_force: Vec<String>,
-    /// One for each policy file.
+    /// The reloader of each policy file.
     pub(super) reloaders: Vec<Reloader>,
     /// The data and functions of the cluster that reviews use; `None` without a cluster.
     pub(super) cluster: Option<server::Cluster>,
@@ -40,11 +40,11 @@ struct LoadedFile {
     name: String,
     /// The last valid version of each policy.
     good: Vec<Policy>,
-    /// Number of policies that are not in force as written.
+    /// Number of policies whose current version is not in force.
     refused: usize,
 }
 
-/// Reads the policy files or, without files, the built-in sample policy.
+/// Reads the policy files or, if there are none, the built-in sample policy.
 ///
 /// The valid policies of a file are used even if others are invalid (rule F3). A file that contains
 /// only invalid policies is an error.
@@ -173,9 +173,10 @@ impl LoadedFiles {
 fn parse(name: &str, bytes: &[u8]) -> PolicyFile {
     let mut read = match std::str::from_utf8(bytes) {
         Ok(text) => policy::read(name, text),
-        Err(error) => PolicyFile::unreadable(name, format!("it is not UTF-8 text: {error}")),
+        Err(error) => PolicyFile::unreadable(name, format!("the file is not UTF-8 text: {error}")),
     };
-    // An invalid policy without a name may be a new version of any policy that was valid before.
+    // An invalid policy without a name may be a new version of any policy that was valid before, so
+    // all these policies stay in force.
     read.unreadable |= read.errors.iter().any(|error| error.policy.is_none());
     read
 }

@@ -1,7 +1,7 @@
 //! Reloads files whose content has changed.
 //!
-//! It compares contents instead of modification times or file events, because the kubelet updates a
-//! mounted ConfigMap or Secret by replacing a symbolic link.
+//! Contents are compared instead of modification times or file events, because the kubelet updates
+//! a mounted ConfigMap or Secret by replacing a symbolic link.
 
 use crate::telemetry::metrics::{Metrics, Reloaded};
 use std::path::{Path, PathBuf};

@@ -61,11 +61,11 @@ enum CaseMode {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Expectation {
-    /// The pod is not changed.
+    /// `true` if the pod must not be changed.
     unchanged: Option<bool>,
     /// The names of all changes, in any order.
     changes: Option<Vec<String>>,
-    /// The changed pod. drydock's annotations are compared only if this pod has any.
+    /// The changed pod. drydock's annotations are compared only if this pod has some of them.
     pod: Option<FileOrObject>,
     /// A text that the message of the refusal must contain.
     refused: Option<String>,
@@ -104,7 +104,7 @@ impl TestFile {
         file.directory = path.parent().unwrap_or(Path::new("")).to_owned();
         if file.cases.is_empty() {
             bail!(
-                "{}: cases is empty; a case has name, pod and expect",
+                "{}: cases is empty; add a case with the fields name, pod and expect",
                 path.display()
             );
         }
@@ -224,7 +224,7 @@ fn only_document(text: &str) -> anyhow::Result<Value> {
         (Some(one), None) => one.content.map_err(|error| anyhow!("{error}")),
         (None, _) => bail!("the file contains no object"),
         (Some(_), Some(_)) => {
-            bail!("the file contains several documents; use one file for each")
+            bail!("the file contains several documents; use one file for each document")
         }
     }
 }
@@ -251,7 +251,7 @@ impl Case {
             && messages_do_not_contain.is_empty();
         if is_empty {
             bail!(
-                "expect is empty; set unchanged, changes, pod, refused, skipped, messagesContain or messagesDoNotContain"
+                "expect is empty; set at least one of these fields: unchanged, changes, pod, refused, skipped, messagesContain or messagesDoNotContain"
             );
         }
         if unchanged == &Some(false) {
@@ -264,7 +264,7 @@ impl Case {
             .find(|name| !known.contains(&name.as_str()))
         {
             bail!(
-                "expect.changes: unknown change \"{name}\"; use {}",
+                "expect.changes: unknown change \"{name}\"; use one of these names: {}",
                 known.join(", ")
             );
         }
@@ -288,7 +288,7 @@ impl Expectation {
         let changes = change_names(verdict);
         if self.unchanged == Some(true) && verdict.patch.is_some() {
             found.push(format!(
-                "expected unchanged, found changes: {}",
+                "expected no changes, found changes: {}",
                 changes.join(", ")
             ));
         }
@@ -330,7 +330,11 @@ impl Expectation {
         let expected = self.messages_contain.iter();
         for text in expected.filter(|text| !is_in_a_message(text)) {
             found.push(format!("expected a message that contains \"{text}\""));
-            found.extend(messages.iter().map(|message| format!("message: {message}")));
+            found.extend(
+                messages
+                    .iter()
+                    .map(|message| format!("found the message: {message}")),
+            );
         }
         let unwanted = self.messages_do_not_contain.iter();
         for text in unwanted.filter(|text| is_in_a_message(text)) {

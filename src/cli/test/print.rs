@@ -47,7 +47,7 @@ pub(super) fn junit(out: &mut dyn Write, cases: &[FinishedCase]) -> io::Result<(
         let differences = escaped(&case.result.differences.join("\n"));
         writeln!(
             out,
-            r#"><failure message="not as expected">{differences}</failure></testcase>"#
+            r#"><failure message="the result is not as expected">{differences}</failure></testcase>"#
         )?;
     }
     writeln!(out, "</testsuite></testsuites>")
