@@ -10,8 +10,8 @@
 //!                                                            └─► findings ─► report, diff
 //! ```
 //!
-//! The import does not render templates, does not use the network, and never reads a Secret. Of a
-//! file, it prints only text that `safe_text` permits. `messages` has the text of every finding.
+//! The import does not render templates, does not use the network, and never reads a Secret. It
+//! prints only text of a file that `safe_text` permits. `messages` has the text of every finding.
 
 mod aliases;
 mod certificates;
@@ -57,7 +57,7 @@ pub struct Input<'i> {
     pub name: &'i str,
     /// The content of the file.
     pub bytes: &'i [u8],
-    /// Whether the content was read from stdin. Then the report has no diff.
+    /// Whether the content was read from stdin. If true, the report has no diff of this file.
     pub is_stdin: bool,
 }
 
@@ -67,7 +67,7 @@ pub struct Outcome {
     /// The policies as a YAML stream. Empty if there is nothing to import, or if a file cannot be
     /// read.
     pub policies: String,
-    /// The migration report.
+    /// What was taken over, what was not, and the next steps.
     pub report: Report,
     /// Whether every file was read.
     pub is_complete: bool,

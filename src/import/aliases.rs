@@ -57,7 +57,7 @@ const LEADING_ZEROS: &str =
 const PORT: &str = "an address with a port, which hostAliases do not support, so the API server refuses every pod of this runner";
 
 pub(super) fn read(config: &RunnerConfig<'_>, out: &mut Collected) {
-    // The first address, with its place, by hostname and by whether it is IPv4.
+    // The first address and its place, by hostname and by whether the address is IPv4.
     let mut first: BTreeMap<(String, bool), (IpAddr, Place)> = BTreeMap::new();
     for entry in config.kubernetes.items_at("host_aliases") {
         let (address, problem) = address(entry.at("ip"));

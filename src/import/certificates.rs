@@ -11,7 +11,7 @@ use super::volumes::Volume;
 use crate::core::mount_path::parent;
 use crate::core::policy::CLIENT_CERT_DIRECTORY;
 
-/// The volumes at the certificate directory of one runner.
+/// The volumes of one runner at the certificate directories.
 pub(super) struct Certificates<'c> {
     config: &'c RunnerConfig<'c>,
     /// The default certificate directory, and the directory from `DOCKER_TLS_CERTDIR`.
@@ -39,7 +39,7 @@ impl<'c> Certificates<'c> {
         }
     }
 
-    /// Returns whether a volume is at or below a certificate directory, or hides one.
+    /// Returns whether a volume is at or below a certificate directory, or hides such a directory.
     pub(super) fn includes(&self, volume: &Volume<'_>) -> bool {
         let has_files = matches!(volume.kind, "empty_dir" | "secret" | "config_map");
         self.directories.iter().any(|path| {
@@ -123,8 +123,8 @@ impl<'c> Certificates<'c> {
     }
 }
 
-/// Returns the finding about a volume to which dind must write. If the volume probably has the CA
-/// of a registry, adds an entry of `registryCAs` as a comment.
+/// Returns the finding about a volume to which dind must write and cannot. If the volume probably
+/// has the CA of a registry, adds an entry of `registryCAs` as a comment.
 fn conflict(config: &RunnerConfig<'_>, volume: &Volume<'_>, out: &mut Collected) -> Finding {
     let items = volume.items();
     let is_ca = |path: &str| path.ends_with(".pem") || path.ends_with(".crt");

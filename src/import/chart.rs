@@ -58,7 +58,8 @@ pub(super) fn runner_name(values: &ConfigValue) -> Option<&str> {
         .or_else(|| variable(values, "RUNNER_NAME"))
 }
 
-/// Reports values that do not apply to job pods. `settings` are those of the chart's own runner.
+/// Reports values that do not apply to job pods. `settings` are the settings of the chart's
+/// own runner.
 pub(super) fn read(source: &Source, settings: &[&Setting], findings: &mut Vec<Finding>) {
     let Some(values) = &source.values else {
         return;

@@ -1,5 +1,6 @@
 //! Composes policies from runners: one policy with the items that all runners of a cluster share,
-//! and one policy for each runner with more items. Reports which lines of a file become redundant.
+//! and one policy for each runner that has other items. Reports which lines of a file become
+//! redundant.
 
 use super::diff::Diffs;
 use super::finding::{ConflictKey, Field, Finding, Group, Item, Removal, Setting};

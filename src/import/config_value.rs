@@ -63,7 +63,8 @@ pub(super) enum Origin {
         line: usize,
         column: usize,
     },
-    /// The lines of the text are escaped or folded, so every position in it is this span.
+    /// The lines of the text are escaped or folded, so every position in the text is
+    /// converted to this span.
     Inline(Span),
 }
 
@@ -99,7 +100,7 @@ pub(super) struct ConfigValue {
     pub(super) span: Span,
     /// The origin of the text of a YAML block scalar.
     pub(super) text: Option<Origin>,
-    /// The path of keys to the value, in a file where lines do not identify values.
+    /// The path of keys to the value. `None` if the line identifies the value.
     pub(super) path: Option<Rc<str>>,
 }
 
@@ -157,7 +158,7 @@ impl ConfigValue {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// Returns the value at a path of keys with dots between them.
+    /// Returns the value at a path of keys that are separated by dots.
     pub(super) fn find(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, |value, key| value.at(key))
     }
@@ -193,7 +194,7 @@ impl ConfigValue {
         }
     }
 
-    /// Returns the text at a key. Returns `None` if it is empty.
+    /// Returns the text at a key. Returns `None` if the text is empty.
     pub(super) fn text_at(&self, key: &str) -> Option<&str> {
         self.at(key)
             .and_then(Self::as_text)

@@ -61,7 +61,7 @@ impl<'f> Diffs<'f> {
         }
         let lines = lines(&file.text);
         let start = span.line.checked_sub(1)?;
-        // An inline table shares its lines with other values.
+        // The diff does not remove an inline table, because it shares its lines with other values.
         if !lines.get(start)?.trim().starts_with("[[") {
             return None;
         }

@@ -30,12 +30,12 @@ const EMBEDDED: [(&str, &str, Content); 5] = [
     ("", "valuesContent", Content::Values),
 ];
 
-/// Fields of GitOps objects with the namespace of the Helm release.
+/// Fields of GitOps objects that contain the namespace of the Helm release.
 const NAMESPACES: &str = "spec.targetNamespace spec.destination.namespace \
     spec.template.spec.destination.namespace spec.forProvider.namespace metadata.namespace";
 /// Kinds of objects whose own namespace is not the namespace of the Helm release.
 const NOT_IN_RELEASE_NAMESPACE: &str = "Application ApplicationSet HelmChart HelmChartConfig";
-/// Fields of GitOps objects with the cluster of the Helm release.
+/// Fields of GitOps objects that contain the cluster of the Helm release.
 const CLUSTERS: &str = "spec.destination.server spec.destination.name \
     spec.template.spec.destination.server spec.template.spec.destination.name \
     spec.kubeConfig.secretRef.name spec.providerConfigRef.name";
@@ -164,7 +164,7 @@ impl Reading {
 
     fn add(&mut self, source: Source, config: Option<ConfigValue>) {
         let is_runners = |key: &str| key.eq_ignore_ascii_case("runners");
-        // The chart also renders a config.toml without runners.
+        // The chart also renders a config.toml without runners, which is skipped.
         let has_runners =
             |value: &ConfigValue| value.entries().iter().any(|it| is_runners(&it.key));
         let config = config.filter(has_runners);
@@ -247,7 +247,7 @@ impl Reading {
                 kind => source.kind == kind && entry.key.ends_with(end),
             };
             let embedded = EMBEDDED.iter().find(is_embedded);
-            // Other tools have the TOML at other keys.
+            // Other tools have the TOML at other keys, so its content is checked too.
             let text = entry.value.as_text().unwrap_or_default();
             let is_config = text.contains("[[runners]]")
                 && matches!(text::format(0, "", text, false), Ok(Format::Toml));
@@ -271,7 +271,8 @@ impl Reading {
                         self.add(source, Some(config));
                     }
                 }
-                // The annotation `last-applied-configuration` is a copy of the object.
+                // Annotations are skipped, because `last-applied-configuration` is a copy of the
+                // object.
                 _ if entry.key != "annotations" => self.walk(&entry.value, &source, deeper),
                 _ => {}
             }

@@ -260,7 +260,7 @@ pub(super) enum Removal {
 /// An item that the policy contains as a comment, because a person must decide about it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Comment {
-    /// Why it is a comment.
+    /// Why the item is only a comment.
     pub(super) why: Message,
     pub(super) item: Item,
 }

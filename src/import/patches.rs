@@ -95,8 +95,8 @@ struct Effects {
 }
 
 impl Effects {
-    /// Adds the fields that a patch of any type sets: a merge patch has their keys, a JSON patch
-    /// has operations with their paths.
+    /// Adds the fields that a patch of any type sets: a merge patch has the fields as keys, a
+    /// JSON patch has operations with the paths of the fields.
     fn add_patch(&mut self, patch: &ConfigValue) {
         patch.items().iter().for_each(|item| self.add_patch(item));
         let path = patch.text_at("path").unwrap_or_default();

@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 
 /// A file that a volume puts into `certs.d`.
 struct MountedFile {
-    /// The host of the registry, which is the name of the directory.
+    /// The host of the registry, which is the name of the directory with the file.
     host: String,
-    /// The path of the file in this directory. Empty if it is unknown.
+    /// The path of the file below the directory of the host. Empty if the path is unknown.
     file: String,
-    /// The key in the ConfigMap or Secret.
+    /// The key of the ConfigMap or Secret that has the content of the file.
     key: String,
 }
 
@@ -58,8 +58,9 @@ pub(super) fn read(
     }
 }
 
-/// Returns the files that a volume puts into `certs.d`. If neither its path, `items` nor `sub_path`
-/// contains the name of a file, returns one with an empty `file` and a guessed `key`.
+/// Returns the files that a volume puts into `certs.d`. If neither the mount path, `items` nor
+/// `sub_path` contains the name of a file, returns one file with an empty `file` and a guessed
+/// `key`.
 fn mounted(volume: &Volume<'_>, directory: &str) -> Vec<MountedFile> {
     let below = volume.path.get(directory.len()..).unwrap_or_default();
     let below = below.trim_matches('/');
@@ -74,7 +75,7 @@ fn mounted(volume: &Volume<'_>, directory: &str) -> Vec<MountedFile> {
         return vec![mounted(below, key)];
     }
     if items.is_empty() {
-        // Every key of the object is a file.
+        // Without `items`, every key of the ConfigMap or Secret is a file.
         let host = below.split('/').next().unwrap_or_default();
         return vec![mounted(host, "ca.crt")];
     }

@@ -100,7 +100,7 @@ impl<'s> RunnerContext<'s> {
     }
 
     /// Returns the namespace of the job pods: from the table, else from the manager's environment,
-    /// else of the Helm release.
+    /// else from the Helm release.
     pub(super) fn namespace(&self, kubernetes: &ConfigValue) -> Option<SafeText> {
         let name = |name| SafeText::new(Kind::Object, name);
         match kubernetes.set_at("namespace") {
@@ -235,7 +235,7 @@ fn comment_misspelt_settings(corrected: &RunnerConfig<'_>, out: &mut Collected) 
             if out.items().any(|known| *known == item) || item.field == Field::ClientCerts {
                 continue;
             }
-            // Label values are printed only in entries that are in force.
+            // The label value of a setting that the runner ignores is not printed.
             if item.field == Field::NodeSelector {
                 item.value = "…".into();
             } else if let Some(value) = item.value.get_mut("value") {

@@ -21,7 +21,7 @@ pub(super) struct RunnerConfig<'n> {
     pub(super) service_names: Vec<String>,
     /// The service that runs dind, and whether drydock recognizes its image as dind.
     pub(super) dind_service: Option<(&'n ConfigValue, bool)>,
-    /// Whether containers are privileged. `None` if a template expression sets it.
+    /// Whether containers are privileged. `None` if a template expression sets the value.
     pub(super) is_privileged: Option<bool>,
     /// The namespace of its job pods, if the file contains it.
     pub(super) namespace: Option<SafeText>,
@@ -76,7 +76,8 @@ impl<'n> RunnerConfig<'n> {
             _ => (without_digest, ""),
         };
         let last = path.rsplit('/').next().unwrap_or_default();
-        // Hostnames of services are derived from the image, without the port of the registry.
+        // The runner derives the hostnames of a service from its image, without the port of the
+        // registry.
         let parts = path
             .split('/')
             .map(|part| part.split(':').next().unwrap_or_default());

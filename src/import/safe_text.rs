@@ -138,8 +138,8 @@ impl Message {
         self.0.is_empty()
     }
 
-    /// Returns `: ` and the message of a parser. Returns an empty message if the parser quotes more
-    /// than four characters, because the quoted text may be a secret value.
+    /// Returns `: ` followed by the message of a parser. Returns an empty message if the parser
+    /// quotes more than four characters, because the quoted text may be a secret value.
     pub(super) fn from_parser(text: &str) -> Self {
         let quoted = text.split(['`', '\'', '"']).skip(1).step_by(2);
         let has_short_quotes = quoted.map(str::len).all(|length| length <= 4);

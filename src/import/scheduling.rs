@@ -71,8 +71,7 @@ fn item(name: &'static str, entry: &Entry) -> Result<Item, Finding> {
     item.ok_or_else(|| messages::wrong_scheduling(name, shown))
 }
 
-/// Parses `key=value` and an effect as the runner does, which ignores a second `=` and the text
-/// after it.
+/// Parses `key=value` and an effect. Like the runner, ignores a second `=` and the text after it.
 fn toleration(key: Option<SafeText>, whole: &str, effect: &str) -> Option<Item> {
     let effect = EFFECTS.into_iter().find(|known| *known == effect)?;
     let value = match whole.split('=').nth(1) {

@@ -41,10 +41,10 @@ enum Action {
     Other,
 }
 
-/// A block before its `end`.
+/// A block whose `end` is not read yet.
 struct Block {
     start: usize,
-    /// Whether the block is a part of a value. Then the whole block is masked.
+    /// Whether the block is a part of a value. If true, the whole block is masked.
     is_value: bool,
     /// The start of the part that is skipped.
     skipped_from: Option<usize>,
