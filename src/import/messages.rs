@@ -136,7 +136,7 @@ messages! {
         "import the rendered manifest: {RENDERED}";
     byte_order_mark() Note: "starts with a byte order mark, which GitLab Runner before 16.0 refuses", "";
     utf16() Note: "is UTF-16, which GitLab Runner refuses", "save the file as UTF-8";
-    credentials(lines) Note: "contains credentials in line {lines}; they are not printed", "";
+    credentials(lines) Note: "lines with credentials, which are not printed: {lines}", "";
     secret() Note: "is a Secret, which drydock does not read", "";
 }
 

@@ -65,11 +65,11 @@ const DANGEROUS_HOST_PATHS: &str = "\
 const KINDS: [(&str, &str); 7] = [
     ("host_path", "hostPath"),
     ("secret", "Secret"),
-    ("pvc", "claim"),
+    ("pvc", "PersistentVolumeClaim"),
     ("config_map", "ConfigMap"),
     ("empty_dir", "emptyDir"),
     ("csi", "CSI volume"),
-    ("nfs", "NFS export"),
+    ("nfs", "NFS volume"),
 ];
 
 /// Settings that limit ephemeral storage. Images in an emptyDir count against these limits.
@@ -209,7 +209,7 @@ fn policy_volume(
     let (source, default_name) = match (purpose, volume.kind) {
         (_, "pvc") if volume.name.contains('$') => {
             return Err(not_taken(
-                "its name contains a variable, so each build has its own claim; a policy does not support that",
+                "its name contains a variable, so each build has its own PersistentVolumeClaim; a policy does not support that",
             ));
         }
         (Purpose::Data, "pvc" | "nfs" | "host_path") => {
