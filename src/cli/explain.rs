@@ -142,7 +142,7 @@ impl Lines {
         }
         for (number, finding) in findings_for(Audience::Author).enumerate() {
             if number == 0 {
-                let condition = if is_applied { "" } else { ", if enforced" };
+                let condition = if is_applied { "" } else { ", in enforce mode" };
                 self.heading(2, format_args!("for the author of the job{condition}:"));
             }
             self.add(3, finding.for_author(), finding.rule());
@@ -155,7 +155,7 @@ impl Lines {
             // change, so they have no condition.
             let is_result = matches!(finding.kind, FindingKind::VolumeDisplaced { .. });
             let condition = if is_result && !is_applied {
-                "if enforced: "
+                "in enforce mode: "
             } else {
                 ""
             };

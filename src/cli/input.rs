@@ -17,7 +17,7 @@ const STDIN: &str = "-";
 
 /// An input file, or stdin.
 pub(super) struct Input {
-    /// The name in messages.
+    /// The name of the file in messages.
     pub(super) name: String,
     /// The content, or the error from reading it.
     pub(super) text: anyhow::Result<String>,

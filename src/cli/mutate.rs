@@ -157,7 +157,7 @@ impl Mutate {
         }
         if self.policies.is_empty() {
             let note = "note: the built-in sample policy and its addresses are used; `drydock print \
-                        policy` prints it; use --policy for your own policies";
+                        policy` prints this policy; use --policy for your own policies";
             writeln!(stderr, "{note}")?;
         }
         let live = input::live_addresses(&self.addresses);

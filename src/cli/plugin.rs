@@ -12,11 +12,11 @@ use std::path::Path;
 /// How the program was started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Invocation {
-    /// By a shell or another program.
+    /// Started by a shell or another program.
     Direct,
-    /// By kubectl, for `kubectl drydock …`.
+    /// Started by kubectl, for `kubectl drydock …`.
     KubectlPlugin,
-    /// By kubectl, to complete a command line.
+    /// Started by kubectl, to complete a command line.
     KubectlCompletion,
 }
 

@@ -67,7 +67,7 @@ struct Rule<'d> {
     section: &'d str,
 }
 
-/// Returns the rules of a document, in its order.
+/// Returns the rules of a document, in the order of their sections.
 fn parse(document: &str) -> Vec<Rule<'_>> {
     let headings = headings(document);
     let ends = headings.iter().skip(1).map(|(start, _)| *start);

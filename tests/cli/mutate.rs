@@ -359,7 +359,7 @@ fn without_a_policy_the_sample_policy_is_used() {
     let without = sandbox.run("mutate -f dind.yaml -o json");
     assert_eq!(
         without.stderr,
-        "note: the built-in sample policy and its addresses are used; `drydock print policy` prints it; use --policy for your own policies\n"
+        "note: the built-in sample policy and its addresses are used; `drydock print policy` prints this policy; use --policy for your own policies\n"
     );
     let with = sandbox
         .run("mutate -f dind.yaml -p sample.yaml -o json")

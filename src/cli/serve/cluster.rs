@@ -28,8 +28,8 @@ pub(super) struct OptInFlags {
     #[arg(long, value_name = "VALUE", default_value = ENFORCE, value_parser = NonEmptyStringValueParser::new())]
     opt_in_value: String,
 
-    /// Prefix of the names of namespaces that GitLab Runner creates for each job, if a webhook
-    /// selects these namespaces by name
+    /// Prefix of the names of job namespaces, if GitLab Runner creates a namespace for each job and
+    /// a webhook selects these namespaces by name
     #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     job_namespace_prefix: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! Flags of `drydock serve`. Each can also be set by an environment variable: `--max-body-bytes` by
-//! `DRYDOCK_MAX_BODY_BYTES`.
+//! Flags of `drydock serve`. Each can also be set by an environment variable, for example
+//! `--max-body-bytes` by `DRYDOCK_MAX_BODY_BYTES`.
 
 use super::client_ca::ClientFlags;
 use super::cluster::OptInFlags;
@@ -78,8 +78,8 @@ pub(super) struct PolicyFlags {
     #[arg(long = "policy", value_name = "FILE", value_delimiter = ',')]
     pub(super) policies: Vec<PathBuf>,
 
-    /// Watch the JobPodPolicy objects of the cluster and the objects in their from: fields, and
-    /// write status and Events
+    /// Watch the JobPodPolicy objects of the cluster and the objects that their from: fields name,
+    /// and write Events and the status of policies
     #[arg(long, conflicts_with = "policies")]
     pub(super) cluster: bool,
 

@@ -44,16 +44,16 @@ pub(super) struct ManagedFlags {
     #[arg(long, value_name = "NAME", default_value = CA_SECRET)]
     ca_secret: String,
 
-    /// Lifetime of the CA. It is renewed when a third of its lifetime is left
+    /// Lifetime of the CA, which is renewed when a third of this time is left
     #[arg(long, value_name = "DAYS", default_value = "365", value_parser = days)]
     ca_days: Duration,
 
-    /// Lifetime of the certificate. It is renewed when a third of its lifetime is left
+    /// Lifetime of the certificate, which is renewed when a third of this time is left
     #[arg(long, value_name = "HOURS", default_value = "24", value_parser = hours)]
     certificate_hours: Duration,
 
-    /// Time between writing a new CA to the caBundle and signing with it, so that every API server
-    /// trusts it first
+    /// Time for which a new CA is in the caBundle before certificates are signed with it, so that
+    /// every API server already trusts the CA
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     ca_overlap_seconds: Duration,
 }

@@ -22,7 +22,8 @@ pub(super) struct PolicySource {
     pub(super) in_force: Vec<String>,
     /// The reloader of each policy file.
     pub(super) reloaders: Vec<Reloader>,
-    /// The data and functions of the cluster that reviews use; `None` without a cluster.
+    /// The data of the cluster that reviews use, and functions that call its API server; `None` if
+    /// the policies are from files.
     pub(super) cluster: Option<server::Cluster>,
     /// A background task, which runs until the process ends.
     pub(super) work: BoxFuture<'static, ()>,

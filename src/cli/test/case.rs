@@ -79,7 +79,6 @@ struct Expectation {
     messages_do_not_contain: Vec<String>,
 }
 
-/// The result of a case.
 #[derive(Debug, Default)]
 pub(super) struct CaseResult {
     /// The differences from the expected result; empty if the case passes.

@@ -16,7 +16,7 @@ pub(super) type Labels = [(&'static str, &'static str); 2];
 
 /// An enum of the values of one label.
 pub(super) trait LabelValues: EncodeLabelSet + Copy + Debug + Eq + Hash + 'static {
-    /// Every value.
+    /// All values of the label.
     const ALL: &'static [Self];
 
     /// Creates a family with a sample for each value.
@@ -184,7 +184,7 @@ label_values! {
 
     /// A kind of file that is read again when its content changes.
     Reloaded("what") {
-        /// Policies.
+        /// Policy files.
         Policies = "policies",
         /// The server's certificate and key.
         Certificate = "certificate",
@@ -220,9 +220,9 @@ label_values! {
         LeafSigned = "leaf-signed",
         /// A CA was created and used immediately, because no usable one existed.
         CaCreated = "ca-created",
-        /// The next CA was created, which is trusted but does not sign yet.
+        /// The next CA was created. It is trusted, but does not sign certificates yet.
         CaPublished = "ca-published",
-        /// The next CA became the current CA, which signs.
+        /// The next CA became the current CA, which signs certificates.
         CaPromoted = "ca-promoted",
         /// A CA that another client had removed was restored, because its certificates may be in
         /// use.
@@ -237,7 +237,7 @@ label_values! {
 
     /// The resources that a watch returns.
     WatchKind("watch") {
-        /// JobPodPolicies.
+        /// The JobPodPolicies of the cluster.
         Policies = "policies",
         /// Namespaces that opted in.
         Namespaces = "namespaces",
