@@ -151,8 +151,8 @@ impl Lines {
             if number == 0 {
                 self.heading(2, "for the platform team:");
             }
-            // A volume is displaced only if the change is made. Other findings do not need a
-            // change, so they have no condition.
+            // A volume is displaced only if the change is made. The other findings are true without
+            // the change, so they need no condition.
             let is_result = matches!(finding.kind, FindingKind::VolumeDisplaced { .. });
             let condition = if is_result && !is_applied {
                 "in enforce mode: "

@@ -72,7 +72,7 @@ fn print_crd(out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn print_base(out: &mut dyn Write) -> anyhow::Result<()> {
     for (_, text) in BASE {
-        // Files that Helm rendered already begin with the separator.
+        // Files that Helm rendered already begin with this separator.
         if !text.starts_with("---\n") {
             writeln!(out, "---")?;
         }

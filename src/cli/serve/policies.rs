@@ -124,8 +124,8 @@ impl LoadedFiles {
         }
     }
 
-    /// Publishes the policies of all files. If several have the same name, the first is used, so
-    /// that an edit of one file cannot replace a policy of an earlier file.
+    /// Publishes the policies of all files. If several policies have the same name, the first is
+    /// used, so that an edit of one file cannot replace a policy of an earlier file.
     fn publish(&self) {
         let mut names = BTreeSet::new();
         let mut policies = Vec::new();

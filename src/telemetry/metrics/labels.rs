@@ -74,7 +74,7 @@ label_values! {
     LogLevel("level") {
         /// No lines
         Off = "off",
-        /// Failures
+        /// Only failures
         Error = "error",
         /// Failures, and problems that may lead to failures
         Warn = "warn",
