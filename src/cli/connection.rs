@@ -93,7 +93,7 @@ impl ConnectionFlags {
                 .map(|config| (config, None))
                 .map_err(|_| {
                     error.context(
-                        "set KUBECONFIG or run in a pod with a ServiceAccount, because no API server is configured",
+                        "no API server is configured (set KUBECONFIG, or run in a pod with a ServiceAccount)",
                     )
                 }),
         }

@@ -88,14 +88,14 @@ fn write_files(directory: &Path) -> anyhow::Result<()> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| {
                 format!(
-                    "--write: use a writable directory, because {} cannot be created",
+                    "--write: cannot create the directory {} (use a writable directory)",
                     parent.display()
                 )
             })?;
         }
         std::fs::write(&path, text).with_context(|| {
             format!(
-                "--write: use a writable directory, because {} cannot be written",
+                "--write: cannot write {} (use a writable directory)",
                 path.display()
             )
         })?;

@@ -140,7 +140,7 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpSocket> {
     server::bind(address).with_context(|| {
-        format!("{flag}: use another address or port, because drydock cannot listen on {address}")
+        format!("{flag}: cannot listen on {address} (use another address or port)")
     })
 }
 

@@ -347,11 +347,11 @@ fn selector(runner: &Runner, others: &[&Runner]) -> Result<(SafeText, SafeText),
     let mut others = others.iter().map(|other| other.name_label.as_deref());
     if others.any(|other| other == Ok(name)) {
         return Err(
-            "another runner's name becomes the same label value: give each runner a different name",
+            "another runner's name becomes the same label value; rename one of the runners",
         );
     }
     let value = SafeText::new(Kind::LabelValue, name);
-    let value = value.ok_or("its name is not a valid label value: choose another name")?;
+    let value = value.ok_or("the runner's name is not a valid label value; rename the runner")?;
     Ok((SafeText::trusted(NAME_LABEL), value))
 }
 

@@ -242,5 +242,5 @@ messages! {
     two_values(subject, values) Conflict: "{subject} has different values: {values}", "";
     not_selectable(what, label, why) NotTaken:
         "{what}: only {label} has it, and no policy can select its pods, because {why}",
-        "then import again; until then, keep the line";
+        "after that, import again; until then, keep the line";
 }

@@ -206,15 +206,15 @@ fn name_label(name: Option<&str>, is_template: bool) -> Result<String, &'static 
     let label = name.map(sanitized).unwrap_or_default();
     match name {
         None if is_template => Err(
-            "the name in a registration template is not the name of the runner: set runners.name in the chart's values",
+            "the name in a registration template is not the name of the runner; set runners.name in the chart's values",
         ),
-        None => Err("the runner has no name: set its name"),
+        None => Err("the runner has no name; set its name"),
         Some(name) if is_pod_name(name) => Err(
-            "its name is the name of a pod, which changes with every rollout: set runners.name in the chart's values",
+            "the runner's name is the name of a pod, which changes with every rollout; set runners.name in the chart's values",
         ),
-        Some(_) if label.is_empty() => {
-            Err("its name has no character that is valid in a label value: choose another name")
-        }
+        Some(_) if label.is_empty() => Err(
+            "the runner's name has no character that is valid in a label value; rename the runner",
+        ),
         Some(_) => Ok(label),
     }
 }

@@ -103,7 +103,7 @@ metrics! {
     ca_expiry_timestamp: TimeGauge = TimeGauge::default(),
         "Unix time when the current self-managed CA expires; no sample if there is no CA", Seconds;
     watch_last_contact_timestamp: Family<WatchKind, Gauge> = WatchKind::family(),
-        "Unix time when the API server last sent data on a watch of this kind; the oldest time if there are several watches, 0 if there is none", Seconds;
+        "Unix time when the API server last sent data on a watch of this kind; if there are several watches, the time of the one that has been silent longest; 0 if there is no watch", Seconds;
     namespace_reads: Family<NamespaceRead, Counter> = NamespaceRead::family(),
         "Reads of namespaces that are not watched, by result";
     writes_refused: Family<WrittenObject, Counter> = WrittenObject::family(),

@@ -56,7 +56,7 @@ fn an_error_names_a_directory_that_cannot_be_created() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     let named = format!(
-        "--write: use a writable directory, because {} cannot be created",
+        "--write: cannot create the directory {} (use a writable directory)",
         file.display()
     );
     assert!(stderr.contains(&named), "{stderr}");

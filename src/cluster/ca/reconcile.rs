@@ -154,8 +154,8 @@ impl Reconciler {
 
     /// Reconciles the Secret; returns whether drydock wrote it.
     ///
-    /// If the write of a rotation step fails, the returned problem is not an error: the
-    /// reconciliation continues with the Secret that was read.
+    /// If a rotation step cannot be written, returns `Ok` with the problem, and the reconciliation
+    /// continues with the Secret that was read.
     async fn reconcile_secret(
         &mut self,
         secret: Option<Secret>,

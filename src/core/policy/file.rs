@@ -100,7 +100,8 @@ pub fn read(file: &str, text: &str) -> PolicyFile {
     reader.result
 }
 
-/// Returns whether a text is a `config.toml`, which a YAML parser reads as a string or rejects.
+/// Returns whether `text` is the `config.toml` of GitLab Runner. A YAML parser would reject such a
+/// file, or read it as one string.
 fn is_config_toml(text: &str) -> bool {
     text.lines().any(|line| line.trim_end() == "[[runners]]")
 }

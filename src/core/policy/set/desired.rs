@@ -31,7 +31,8 @@ pub struct Desired<'s> {
 pub struct DesiredDind<'s> {
     /// The settings of the first policy with `dind`.
     pub client_certs: Requested<'s, ClientCerts>,
-    /// The images of all policies.
+    /// The `dind.images` patterns of all policies. A container whose image matches one of them is a
+    /// dind container.
     pub images: Vec<&'s Glob>,
     /// For each mount path, the volume of the first policy in rank.
     pub volumes: Vec<Requested<'s, DindVolume>>,
