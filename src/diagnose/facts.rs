@@ -149,8 +149,8 @@ impl fmt::Display for ReadError {
 }
 
 impl ReadError {
-    /// Returns the finding about this error. `unknown` completes the sentence "drydock doctor cannot
-    /// determine …".
+    /// Returns the finding about this error. `unknown` completes the sentence "drydock doctor
+    /// cannot determine …".
     #[must_use]
     pub fn check(&self, unknown: &str) -> Check {
         let Self {

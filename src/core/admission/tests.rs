@@ -5,7 +5,7 @@
 mod hostile;
 mod names;
 
-use super::{Answer, Context, ReviewError, namespace, review};
+use super::{Answer, Context, ReviewError, review};
 use crate::core::policy::Mode;
 use crate::core::policy::set::Labels;
 use crate::core::verdict::{Outcome, SkipReason};
@@ -441,12 +441,4 @@ fn a_policy_selects_by_the_labels_of_the_namespace(
     };
     assert_eq!(outcome(selects), (true, expected));
     assert_eq!(outcome(ALIAS), (false, Outcome::Mutated));
-}
-
-#[test]
-fn the_namespace_of_a_review_is_read_without_its_pod() {
-    let body = request(&json!({"spec": "not a pod"})).to_string();
-    let read = namespace(body.as_bytes());
-    assert_eq!(read.as_deref(), Some("ci"));
-    assert_eq!(namespace(b"[]"), None);
 }

@@ -151,8 +151,8 @@ enum FindingKind<'a> {
           optional("; the volume is now mounted at ", now_at)),
         team: now_at.is_none().then_some("set dind.registryCAs in the policy if dind needs the CA of \
           a registry"),
-        short: ("{kind} volume \"{volume}\" {}{path}{}: dind writes to {directory}",
-          if now_at.is_some() { "moved from " } else { "was removed from " }, optional(" to ", now_at));
+        short: ("{kind} volume \"{volume}\" was {} from {path}: dind writes there",
+          if now_at.is_some() { optional("moved to ", now_at) } else { "removed".to_owned() });
     /// A mount lost the fields that make it read-only or show a part of the volume.
     MountUnrestricted(container: Text<'a>, path: Text<'a>, dropped: Vec<&'static str>) => "D7",
         Author,

@@ -2,7 +2,8 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
-use super::{answer, displacing, try_answer};
+use super::{answer, displacing, request, try_answer};
+use crate::core::admission::namespace;
 use crate::core::policy::Mode;
 use crate::testing::CERTS_ONLY;
 use rstest::rstest;
@@ -72,4 +73,12 @@ fn f7_only_the_namespace_of_the_request_counts_for_events() {
     let (answer, _) = answer(CERTS_ONLY, Mode::Enforce, &request);
     let reported = answer.record.author_findings.expect("something to report");
     assert_eq!(reported.namespace.as_str(), "ci");
+}
+
+#[test]
+fn the_namespace_of_a_review_is_read_without_its_pod() {
+    let body = request(&json!({"spec": "not a pod"})).to_string();
+    let read = namespace(body.as_bytes());
+    assert_eq!(read.as_deref(), Some("ci"));
+    assert_eq!(namespace(b"[]"), None);
 }
