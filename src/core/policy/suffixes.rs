@@ -24,7 +24,7 @@ pub struct IngressHostnames<'a> {
     pub accepted: Vec<&'a str>,
     /// The hostnames outside of the domains.
     pub outside_domains: Vec<&'a str>,
-    /// The hostnames in a domain that exceed [`MAX_INGRESS_HOSTNAMES`].
+    /// The hostnames in a domain that exceed `MAX_INGRESS_HOSTNAMES`.
     pub over_limit: Vec<&'a str>,
 }
 
